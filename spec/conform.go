@@ -1,0 +1,410 @@
+package spec
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// conformer checks the tree of one file against the table of keys and brings
+// it into canonical form: short forms become long ones, lists of pairs become
+// mappings, relative paths absolute. A mistake is reported once and its value
+// becomes bad, so that nothing later complains of it again.
+type conformer struct {
+	l    *loader
+	base string // directory that relative paths start from
+}
+
+func (c *conformer) fail(n *node, path, message, hint string) *node {
+	c.l.fail(n, path, message, hint)
+	return n.bad()
+}
+
+// expected reports a value of the wrong type.
+func (c *conformer) expected(n *node, path, what string) *node {
+	return c.fail(n, path, "expected "+what+", not "+n.describe(), "")
+}
+
+// object checks a mapping with known keys.
+func (c *conformer) object(n *node, keys []key, path string) *node {
+	if n.kind == badNode || n.merge == mergeReset {
+		return n
+	}
+	if n.kind != mapNode {
+		return c.expected(n, path, "a mapping")
+	}
+	out := n.mapping()
+	for _, f := range n.fields {
+		if c.field(&f, keys, path) {
+			out.fields = append(out.fields, f)
+		}
+	}
+	c.standIn(n, out, keys)
+	return out
+}
+
+// standIn puts a bad value in the place of each key that was misspelt, so
+// that nobody complains of its absence too.
+func (c *conformer) standIn(n, out *node, keys []key) {
+	for _, f := range n.fields {
+		if strings.HasPrefix(f.key, "x-") || find(keys, f.key) != nil {
+			continue
+		}
+		if meant := nearest(f.key, names(keys)); meant != "" && n.field(meant) == nil && find(keys, meant).level != ignored {
+			out.set(field{meant, f.at, f.width, &node{kind: badNode, at: f.at, width: f.width}})
+		}
+	}
+}
+
+// field checks one entry of an object and says whether it is kept.
+func (c *conformer) field(f *field, keys []key, path string) bool {
+	if strings.HasPrefix(f.key, "x-") {
+		return true
+	}
+	at := &node{at: f.at, width: f.width}
+	k := find(keys, f.key)
+	switch {
+	case k == nil:
+		c.l.fail(at, path, fmt.Sprintf("unknown key %q", f.key), didYouMean(f.key, names(keys)))
+		return false
+	case k.level == ignored:
+		c.l.notYet(at, path, fmt.Sprintf("%q is not carried out yet", f.key))
+		return false
+	case k.level == obsolete:
+		c.l.warn(at, path, fmt.Sprintf("%q is obsolete and without meaning", f.key), "remove it")
+		return false
+	case f.value.merge == mergeReset || f.value.kind == badNode:
+		return true
+	case f.value.kind == nullNode:
+		return k.shape == commandLine
+	}
+	mode := f.value.merge
+	f.value = c.value(f.value, k, join(path, f.key))
+	f.value.merge = mode
+	return true
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// value checks a value that is there (neither null nor bad).
+func (c *conformer) value(n *node, k *key, path string) *node {
+	if n.kind == badNode {
+		return n
+	}
+	switch k.shape {
+	case text, numberText, truth, whole, real, span, size, fileMode, dirPath, filePath:
+		return c.scalar(n, k, path)
+	case texts, someTexts:
+		return c.texts(n, k.shape == someTexts, path)
+	case pairs, labels:
+		return c.pairs(n, k.shape == labels, path)
+	case object:
+		return c.object(n, k.keys, path)
+	case named:
+		return c.named(n, k, path)
+	case objects, watchList:
+		return c.list(n, path, func(item *node, path string) []*node { return []*node{c.object(item, k.keys, path)} })
+	case commandLine:
+		return c.command(n, path)
+	case probe:
+		return c.probe(n, path)
+	case portList:
+		return c.ports(n, k, path)
+	case exposeList:
+		return c.list(n, path, c.expose)
+	case mountList:
+		return c.list(n, path, func(item *node, path string) []*node { return []*node{c.mount(item, k.keys, path)} })
+	case fileMounts:
+		return c.list(n, path, func(item *node, path string) []*node { return []*node{c.fileMount(item, k.keys, path)} })
+	case networkSet:
+		return c.set(n, k, path, nil)
+	case dependSet:
+		return c.set(n, k, path, startedDependency)
+	case buildForm:
+		return c.build(n, k, path)
+	case envFiles:
+		return c.envFiles(n, k, path)
+	case hostList:
+		return c.hosts(n, path)
+	case limitSet:
+		return c.limits(n, k, path)
+	case external:
+		return c.external(n, path)
+	case contextSet:
+		return c.contexts(n, path)
+	case extendsForm:
+		if n.kind == scalarNode {
+			n = n.mapping(n.with("service", n))
+		}
+		return c.object(n, k.keys, path)
+	case includeList:
+		return c.list(n, path, func(item *node, path string) []*node {
+			if item.kind == scalarNode {
+				item = item.mapping(item.with("path", item))
+			}
+			return []*node{c.object(item, k.keys, path)}
+		})
+	}
+	return n
+}
+
+// list checks a list; each item may become several.
+func (c *conformer) list(n *node, path string, item func(*node, string) []*node) *node {
+	if n.kind != listNode {
+		return c.expected(n, path, "a list")
+	}
+	out := *n
+	out.items = nil
+	for i, it := range n.items {
+		if it.kind == badNode {
+			out.items = append(out.items, it)
+			continue
+		}
+		out.items = append(out.items, item(it, indexed(path, i))...)
+	}
+	return &out
+}
+
+func (c *conformer) named(n *node, k *key, path string) *node {
+	if n.kind != mapNode {
+		return c.expected(n, path, "a mapping of names")
+	}
+	out := n.mapping()
+	for _, f := range n.fields {
+		at := &node{at: f.at, width: f.width}
+		if strings.HasPrefix(f.key, "x-") && path != "services" {
+			continue
+		}
+		if message := badName(f.key); message != "" {
+			c.l.fail(at, path, message, "use letters, digits, dots, dashes and underscores")
+			continue
+		}
+		mode := f.value.merge
+		if f.value.kind == nullNode && mode == mergeNormally {
+			f.value = &node{kind: mapNode, at: f.at, width: f.width}
+		}
+		f.value = c.object(f.value, k.keys, join(path, f.key))
+		f.value.merge = mode
+		out.fields = append(out.fields, f)
+	}
+	return out
+}
+
+func badName(name string) string {
+	if name == "" {
+		return "a name is empty"
+	}
+	for i := range len(name) {
+		if !isNameStart(name[i]) && !('0' <= name[i] && name[i] <= '9') && name[i] != '.' && name[i] != '-' {
+			return fmt.Sprintf("the name %q holds %q", shorten(name), string([]rune(name[i:])[0]))
+		}
+	}
+	return ""
+}
+
+// textOf is a scalar as text. Numbers and truth values take the form that
+// Compose gives them, with a warning where that differs from what is written.
+func (c *conformer) textOf(n *node, path string) *node {
+	if n.kind != scalarNode {
+		return c.expected(n, path, "text")
+	}
+	out := n.text
+	switch n.tag {
+	case "!!int":
+		if v, err := strconv.ParseInt(plainNumber(n.text), 0, 64); err == nil {
+			out = strconv.FormatInt(v, 10)
+		}
+	case "!!float":
+		if v, err := strconv.ParseFloat(plainNumber(n.text), 64); err == nil {
+			out = fmt.Sprint(v)
+		}
+	case "!!bool":
+		out = strings.ToLower(n.text)
+	}
+	if out != n.text {
+		c.l.warn(n, path, fmt.Sprintf("%s is not text for YAML and becomes %q", n.text, out), fmt.Sprintf("quote it: %q", n.text))
+	}
+	made := n.scalar("!!str", out)
+	made.unset, made.raw = n.unset, n.raw
+	return made
+}
+
+// plainNumber takes the underscores of a YAML number out and spells its old
+// octal form (0644) as Go does.
+func plainNumber(s string) string { return strings.ReplaceAll(s, "_", "") }
+
+func (c *conformer) texts(n *node, alone bool, path string) *node {
+	if alone && n.kind == scalarNode {
+		return &node{kind: listNode, items: []*node{c.textOf(n, path)}, at: n.at, width: n.width}
+	}
+	if alone && n.kind != listNode {
+		return c.expected(n, path, "text or a list of texts")
+	}
+	return c.list(n, path, func(item *node, path string) []*node {
+		if item.kind == scalarNode && (item.tag == "!!int" || item.tag == "!!float" || item.tag == "!!bool") {
+			return []*node{c.quoteIt(item, path)}
+		}
+		return []*node{c.textOf(item, path)}
+	})
+}
+
+func (c *conformer) quoteIt(n *node, path string) *node {
+	return c.fail(n, path, "expected text, not "+n.describe(), fmt.Sprintf("quote it: %q", n.text))
+}
+
+// pairs brings a mapping, or a list of NAME=VALUE, into a mapping.
+func (c *conformer) pairs(n *node, noNulls bool, path string) *node {
+	out := n.mapping()
+	add := func(f field) {
+		switch {
+		case f.value.kind == badNode || f.value.merge == mergeReset:
+		case f.value.kind == nullNode && noNulls:
+			f.value = f.value.scalar("!!str", "")
+		case f.value.kind != nullNode:
+			mode := f.value.merge
+			f.value = c.textOf(f.value, join(path, f.key))
+			f.value.merge = mode
+		}
+		out.set(f)
+	}
+	switch n.kind {
+	case mapNode:
+		for _, f := range n.fields {
+			add(f)
+		}
+	case listNode:
+		for i, item := range n.items {
+			if item.kind == badNode {
+				continue
+			}
+			if item.kind != scalarNode {
+				c.expected(item, indexed(path, i), "NAME=VALUE")
+				continue
+			}
+			add(pair(item))
+		}
+	default:
+		return c.expected(n, path, "a mapping or a list of NAME=VALUE")
+	}
+	return out
+}
+
+// pair is the field that "NAME=VALUE" stands for; "NAME" has a null value.
+func pair(item *node) field {
+	name, value, ok := strings.Cut(item.text, "=")
+	made := &node{kind: nullNode, at: item.at, width: item.width, unset: item.unset}
+	if ok {
+		made.kind, made.tag, made.text = scalarNode, "!!str", value
+	}
+	return item.with(name, made)
+}
+
+// set brings a list of names into a mapping; missing says what a name alone means.
+func (c *conformer) set(n *node, k *key, path string, missing func(*node) *node) *node {
+	out := n.mapping()
+	switch n.kind {
+	case listNode:
+		for i, item := range n.items {
+			if item.kind == badNode {
+				continue
+			}
+			if item.kind != scalarNode {
+				c.expected(item, indexed(path, i), "a name")
+				continue
+			}
+			out.set(item.with(item.text, &node{at: item.at, width: item.width, unset: item.unset}))
+		}
+	case mapNode:
+		for _, f := range n.fields {
+			mode := f.value.merge
+			if f.value.kind != nullNode {
+				f.value = c.object(f.value, k.keys, join(path, f.key))
+				f.value.merge = mode
+			}
+			out.fields = append(out.fields, f)
+		}
+	default:
+		return c.expected(n, path, "a list of names or a mapping")
+	}
+	for i := range out.fields {
+		if f := &out.fields[i]; missing != nil && f.value.merge != mergeReset && f.value.kind != badNode {
+			f.value = missing(f.value)
+		}
+	}
+	return out
+}
+
+// startedDependency fills the defaults of a depends_on entry in.
+func startedDependency(n *node) *node {
+	if n.kind == nullNode {
+		made := n.mapping()
+		made.unset = n.unset
+		n = made
+	}
+	if n.value("condition") == nil {
+		n.set(n.with("condition", n.scalar("!!str", ServiceStarted)))
+	}
+	if n.value("required") == nil {
+		n.set(n.with("required", n.scalar("!!bool", "true")))
+	}
+	return n
+}
+
+func (c *conformer) external(n *node, path string) *node {
+	if n.kind != mapNode {
+		return c.scalar(n, &key{shape: truth}, path)
+	}
+	n = c.object(n, []key{{name: "name", shape: text}}, path)
+	c.l.warn(n, path, "a mapping is the old form", "write external: true, and name: beside it")
+	return n
+}
+
+// absolute resolves a path of the file.
+func (c *conformer) absolute(path string) string {
+	if path == "~" || strings.HasPrefix(path, "~/") {
+		if home := c.l.opts.Environ["HOME"]; home != "" {
+			return filepath.Join(home, path[1:])
+		}
+	}
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(c.base, path)
+}
+
+// isRemote says whether a build context is fetched rather than read.
+func isRemote(context string) bool {
+	if strings.Contains(context, "://") {
+		return true
+	}
+	return slices.ContainsFunc([]string{"github.com/", "git@", "service:"}, func(p string) bool { return strings.HasPrefix(context, p) })
+}
+
+func (c *conformer) build(n *node, k *key, path string) *node {
+	if n.kind == scalarNode {
+		n = n.mapping(n.with("context", n))
+	}
+	if n.kind != mapNode {
+		return c.expected(n, path, "a path or a mapping")
+	}
+	return c.object(n, k.keys, path)
+}
+
+func (c *conformer) contexts(n *node, path string) *node {
+	out := c.pairs(n, true, path)
+	for i := range out.fields {
+		if v := out.fields[i].value; v.kind == scalarNode && !isRemote(v.text) {
+			v.text = c.absolute(v.text)
+		}
+	}
+	return out
+}

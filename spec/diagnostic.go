@@ -1,0 +1,269 @@
+package spec
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Severity says whether a Diagnostic stops the load.
+type Severity uint8
+
+// Severities of a Diagnostic.
+const (
+	Error Severity = iota
+	Warning
+)
+
+// String is "error" or "warning".
+func (s Severity) String() string {
+	if s == Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// Diagnostic is one complaint about a stack file.
+type Diagnostic struct {
+	Severity Severity
+	Path     string // path of the value in the canonical project, or ""
+	Place    Place  // where to look; zero when no file says it
+	Message  string // what is wrong
+	Hint     string // what to do, or ""
+	Source   string // the line of the file that Place names
+	Width    int    // columns to underline, at least 1
+}
+
+// String is the diagnostic on one line: place, path, message, hint in parentheses.
+func (d Diagnostic) String() string {
+	text := d.head()
+	if d.Hint != "" {
+		text += " (" + d.Hint + ")"
+	}
+	return text
+}
+
+func (d Diagnostic) head() string {
+	var b strings.Builder
+	if d.Place.File != "" {
+		b.WriteString(d.Place.String() + ": ")
+	}
+	if d.Severity == Warning {
+		b.WriteString("warning: ")
+	}
+	if d.Path != "" {
+		b.WriteString(d.Path + ": ")
+	}
+	b.WriteString(d.Message)
+	return b.String()
+}
+
+// String is "file:line:column".
+func (p Place) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Diagnostics are all complaints of one load, sorted by place.
+type Diagnostics []Diagnostic
+
+// Errors are the diagnostics that stop the load.
+func (ds Diagnostics) Errors() Diagnostics { return ds.only(Error) }
+
+// Warnings are the diagnostics that do not stop the load.
+func (ds Diagnostics) Warnings() Diagnostics { return ds.only(Warning) }
+
+func (ds Diagnostics) only(s Severity) Diagnostics {
+	var out Diagnostics
+	for _, d := range ds {
+		if d.Severity == s {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// Render writes each diagnostic with its line of the file and a caret, and at
+// the end how many mistakes there are. Color adds ANSI colours.
+func (ds Diagnostics) Render(w io.Writer, color bool) error {
+	out := bufio.NewWriter(w)
+	for _, d := range ds {
+		d.render(out, color)
+	}
+	if summary := ds.summary(); summary != "" {
+		fmt.Fprintln(out, summary)
+	}
+	return out.Flush()
+}
+
+func (d Diagnostic) render(w io.Writer, color bool) {
+	const bold, red, yellow, dim, plain = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
+	paint := func(code, s string) string {
+		if !color || s == "" {
+			return s
+		}
+		return code + s + plain
+	}
+	accent := red
+	if d.Severity == Warning {
+		accent = yellow
+	}
+	if d.Source == "" {
+		fmt.Fprintln(w, paint(bold, d.String()))
+		return
+	}
+	fmt.Fprintln(w, paint(bold, d.head()))
+	line := strings.TrimRight(d.Source, " \t\r")
+	fmt.Fprintf(w, "%s %s\n", paint(dim, fmt.Sprintf("%5d |", d.Place.Line)), line)
+	fmt.Fprintf(w, "%s %s%s", paint(dim, "      |"), indent(line, d.Place.Column), paint(accent, d.underline(line)))
+	if d.Hint != "" {
+		fmt.Fprint(w, " "+d.Hint)
+	}
+	fmt.Fprintln(w)
+}
+
+// indent is white space as wide as what precedes the column; tabs stay tabs,
+// so that the caret stands below its text.
+func indent(line string, column int) string {
+	var b strings.Builder
+	for _, r := range line {
+		if column--; column < 1 {
+			break
+		}
+		if r == '\t' {
+			b.WriteByte('\t')
+		} else {
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
+}
+
+func (d Diagnostic) underline(line string) string {
+	room := utf8.RuneCountInString(line) - d.Place.Column + 1
+	return strings.Repeat("^", max(1, min(d.Width, room)))
+}
+
+// summary counts the mistakes: "2 mistakes in stack.yaml; nothing was changed".
+func (ds Diagnostics) summary() string {
+	errors := ds.Errors()
+	if len(errors) == 0 {
+		return ""
+	}
+	var files []string
+	for _, d := range errors {
+		if f := d.Place.File; f != "" && !slices.Contains(files, f) {
+			files = append(files, f)
+		}
+	}
+	text := "1 mistake"
+	if len(errors) > 1 {
+		text = fmt.Sprintf("%d mistakes", len(errors))
+	}
+	if len(files) > 0 {
+		text += " in " + strings.Join(files, ", ")
+	}
+	return text + "; nothing was changed"
+}
+
+// Mistakes is the error of a load that found mistakes in the stack files.
+type Mistakes struct {
+	Diagnostics Diagnostics // warnings included
+}
+
+// Error lists the mistakes, one a line.
+func (m *Mistakes) Error() string {
+	var lines []string
+	for _, d := range m.Diagnostics.Errors() {
+		lines = append(lines, d.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sorted orders diagnostics by file (in the order that they were read), line
+// and column, and drops repetitions: an anchor used twice complains once.
+func (ds Diagnostics) sorted(order []string) Diagnostics {
+	rank := make(map[string]int, len(order))
+	for i, f := range order {
+		rank[f] = i + 1
+	}
+	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
+		return cmp.Or(
+			cmp.Compare(rank[a.Place.File], rank[b.Place.File]),
+			cmp.Compare(a.Place.Line, b.Place.Line),
+			cmp.Compare(a.Place.Column, b.Place.Column),
+			cmp.Compare(a.Path, b.Path),
+		)
+	})
+	type identity struct {
+		place   Place
+		message string
+	}
+	seen := make(map[identity]bool, len(ds))
+	var out Diagnostics
+	for _, d := range ds {
+		id := identity{d.Place, d.Message}
+		if d.Place.File == "" {
+			id.message = d.String()
+		}
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// nearest is the candidate that a misspelt word most likely means, or "".
+func nearest(word string, candidates []string) string {
+	best, least := "", min(len(word), 1+max(1, min(3, len(word)/3)))
+	for _, c := range candidates {
+		if d := distance(word, c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// didYouMean is the hint for a misspelt word, or "".
+func didYouMean(word string, candidates []string) string {
+	if best := nearest(word, candidates); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return ""
+}
+
+// distance is the number of edits (insert, delete, replace, swap neighbours)
+// between two words.
+func distance(a, b string) int {
+	if abs(len(a)-len(b)) > 3 || len(a) > 64 {
+		return 99
+	}
+	before, previous, current := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range previous {
+		previous[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		current[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				current[j] = min(current[j], before[j-2]+1)
+			}
+		}
+		before, previous, current = previous, current, before
+	}
+	return previous[len(b)]
+}
+
+func abs(n int) int { return max(n, -n) }

@@ -1,0 +1,257 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// finish turns the merged tree into a project: profiles, environments and
+// defaults applied, references checked, values decoded.
+func (l *loader) finish(tree *node, name string, files []string) *Project {
+	if tree.kind != mapNode || l.broken {
+		return nil
+	}
+	if len(tree.fields) == 0 && len(l.diagnostics.Errors()) == 0 {
+		l.report(Diagnostic{Severity: Error, Place: Place{File: l.order[0], Line: 1, Column: 1}, Message: "the file declares nothing",
+			Hint: "a stack file starts with services:"})
+		return nil
+	}
+	v := &validator{l: l, tree: tree, name: name, disabled: map[string]*node{}}
+	v.splitServices()
+	for _, f := range v.services.fields {
+		if f.value.kind == mapNode {
+			l.serviceEnvironment(f.value, "services."+f.key)
+			v.serviceDefaults(f.value)
+		}
+	}
+	v.resourceNames()
+	v.check()
+	l.reportUnset(tree, v)
+	v.prune()
+	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}}
+	if len(l.diagnostics.Errors()) == 0 {
+		v.decode(p)
+		l.payloads(p, tree)
+	}
+	return p
+}
+
+// splitServices takes the services out whose profiles are not active.
+func (v *validator) splitServices() {
+	v.services = v.tree.value("services")
+	if v.services == nil || v.services.kind != mapNode {
+		v.incomplete = v.services != nil
+		v.services = &node{kind: mapNode}
+	}
+	v.services.fields = slices.Clone(v.services.fields)
+	slices.SortFunc(v.services.fields, func(a, b field) int { return strings.Compare(a.key, b.key) })
+	active := v.activeProfiles()
+	kept := v.services.fields[:0:0]
+	for _, f := range v.services.fields {
+		profiles := textsOf(f.value.value("profiles"))
+		if len(profiles) == 0 || active["*"] || slices.ContainsFunc(profiles, func(p string) bool { return active[p] }) {
+			kept = append(kept, f)
+		} else {
+			v.disabled[f.key] = f.value
+		}
+	}
+	v.services.fields = kept
+}
+
+func (v *validator) activeProfiles() map[string]bool {
+	active := map[string]bool{}
+	for _, p := range v.l.opts.Profiles {
+		active[p] = true
+	}
+	if len(v.l.opts.Profiles) == 0 {
+		for _, p := range fieldsOf(v.l.env["COMPOSE_PROFILES"], ",") {
+			active[strings.TrimSpace(p)] = true
+		}
+	}
+	for _, name := range v.l.opts.Services {
+		for _, p := range textsOf(v.services.value(name).value("profiles")) {
+			active[p] = true
+		}
+	}
+	return active
+}
+
+// textsOf are the texts of a list node; of no node, none.
+func textsOf(n *node) []string {
+	if n == nil {
+		return nil
+	}
+	var out []string
+	for _, item := range n.items {
+		if item.kind == scalarNode {
+			out = append(out, item.text)
+		}
+	}
+	return out
+}
+
+// textAt is the text of a scalar below n, or "".
+func textAt(n *node, key string) string {
+	if v := n.value(key); v != nil && v.kind == scalarNode {
+		return v.text
+	}
+	return ""
+}
+
+// serviceDefaults fills in what Compose implies.
+func (v *validator) serviceDefaults(s *node) {
+	if policy := s.value("pull_policy"); policy != nil && policy.text == "if_not_present" {
+		policy.text = "missing"
+	}
+	if build := s.value("build"); build != nil && build.kind == mapNode {
+		if build.value("context") == nil {
+			build.set(build.with("context", build.scalar("!!str", v.l.projectDir)))
+		}
+		if build.value("dockerfile") == nil && build.value("dockerfile_inline") == nil {
+			build.set(build.with("dockerfile", build.scalar("!!str", "Dockerfile")))
+		}
+		v.buildArgs(build)
+	}
+	networks := s.value("networks")
+	if s.value("network_mode") == nil && (networks == nil || networks.kind == mapNode && len(networks.fields) == 0) {
+		s.set(s.with("networks", s.mapping(s.with("default", &node{}))))
+	}
+	if shared, ok := strings.CutPrefix(textAt(s, "network_mode"), "service:"); ok && v.find(shared) != nil {
+		v.impliedDependency(s, shared)
+	}
+}
+
+// buildArgs gives arguments without a value that of the environment; those
+// that have none there are dropped, as Compose does.
+func (v *validator) buildArgs(build *node) {
+	args := build.value("args")
+	if args == nil || args.kind != mapNode {
+		return
+	}
+	var kept []field
+	for _, f := range args.fields {
+		if f.value.kind == nullNode {
+			value, ok := v.l.env[f.key]
+			if !ok {
+				continue
+			}
+			f.value = f.value.scalar("!!str", value)
+		}
+		kept = append(kept, f)
+	}
+	args.fields = kept
+}
+
+func (v *validator) impliedDependency(s *node, on string) {
+	mode := s.value("network_mode")
+	deps := s.value("depends_on")
+	if deps == nil {
+		deps = mode.mapping()
+		s.set(mode.with("depends_on", deps))
+	}
+	if deps.kind != mapNode || deps.field(on) != nil {
+		return
+	}
+	entry := startedDependency(mode.mapping())
+	entry.set(mode.with("restart", mode.scalar("!!bool", "true")))
+	deps.set(mode.with(on, entry))
+}
+
+// resourceNames gives networks, volumes, secrets and configs their full names.
+func (v *validator) resourceNames() {
+	for _, f := range v.services.fields {
+		if networks := f.value.value("networks"); networks != nil && networks.kind == mapNode && networks.field("default") != nil {
+			v.implicitNetwork()
+			break
+		}
+	}
+	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
+		s := v.tree.value(section)
+		if s == nil {
+			continue
+		}
+		for i := range s.fields {
+			f := &s.fields[i]
+			if f.value.kind != mapNode || f.value.value("name") != nil {
+				continue
+			}
+			name := v.name + "_" + f.key
+			if textAt(f.value, "external") == "true" {
+				name = f.key
+			}
+			f.value.set(f.value.with("name", f.value.scalar("!!str", name)))
+		}
+	}
+}
+
+func (v *validator) implicitNetwork() {
+	networks := v.tree.value("networks")
+	if networks == nil || networks.kind == nullNode {
+		networks = &node{kind: mapNode}
+		v.tree.set(field{key: "networks", value: networks})
+	}
+	if networks.kind == mapNode && networks.field("default") == nil {
+		networks.set(field{key: "default", value: &node{kind: mapNode}})
+	}
+}
+
+// reportUnset reports the variables without a value that are left in what is
+// used: errors in images and mount sources, warnings elsewhere.
+func (l *loader) reportUnset(tree *node, v *validator) {
+	tree.walk("", func(n *node, path string) {
+		if len(n.unset) == 0 {
+			return
+		}
+		for _, u := range n.unset {
+			d := Diagnostic{Severity: Warning, Path: path, Place: u.at, Width: len(u.expr),
+				Message: fmt.Sprintf("variable %s is not set and taken as empty", u.name)}
+			if critical(n, path) && !l.opts.AllowUnset {
+				d.Severity = Error
+				d.Message = fmt.Sprintf("variable %s is not set", u.name)
+				d.Hint = fmt.Sprintf("set it, give a default as in ${%s:-value}, or allow it with --allow-unset", u.name)
+			}
+			l.report(d)
+		}
+	})
+}
+
+// critical says whether an empty variable at a path is dangerous: it would
+// mount or run something else than was meant.
+func critical(n *node, path string) bool {
+	parts := strings.Split(path, ".")
+	if len(parts) < 3 || parts[0] != "services" {
+		return false
+	}
+	last := parts[len(parts)-1]
+	inVolumes := strings.Contains(path, ".volumes[")
+	return inVolumes && (last == "source" || n.kind == badNode) || len(parts) == 3 && last == "image"
+}
+
+// walk visits a tree, parents first.
+func (n *node) walk(path string, visit func(n *node, path string)) {
+	visit(n, path)
+	for _, f := range n.fields {
+		f.value.walk(join(path, f.key), visit)
+	}
+	for i, item := range n.items {
+		item.walk(indexed(path, i), visit)
+	}
+}
+
+// prune drops the networks, volumes, secrets and configs that no service uses.
+func (v *validator) prune() {
+	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
+	for _, f := range v.services.fields {
+		v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+	}
+	for section, names := range used {
+		if s := v.tree.value(section); s != nil {
+			s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f field) bool { return !names[f.key] })
+		}
+	}
+}
+
+// sortedKeys are the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,242 @@
+package spec
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Options say what to load and from where. The zero value loads the stack
+// file of the working directory with an empty environment.
+type Options struct {
+	Files            []string          // stack files, later ones override; "-" is Stdin; none: COMPOSE_FILE, else Find
+	Dir              string            // directory that the search and relative arguments start from; "" is the working directory
+	ProjectDirectory string            // directory that paths in the files start from; "" is that of the first file
+	Name             string            // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
+	Profiles         []string          // active profiles beside COMPOSE_PROFILES; "*" is all of them
+	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of the project directory
+	Environ          map[string]string // the caller's environment
+	Services         []string          // services asked for by name: their profiles become active
+	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
+	Strict           bool              // a key that is not carried out yet is an error, not a warning
+	Stdin            io.Reader         // what "-" reads
+	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
+	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+}
+
+// Load reads the stack files and resolves them into a Project. All complaints
+// come at once, sorted by place. The error is a *Mistakes if a diagnostic is
+// an error; any other error says that nothing could be read at all.
+func Load(ctx context.Context, opts Options) (*Project, Diagnostics, error) {
+	l := &loader{opts: opts}
+	project, err := l.load(ctx)
+	diagnostics := l.diagnostics.sorted(l.order)
+	if err != nil {
+		return nil, diagnostics, err
+	}
+	if len(diagnostics.Errors()) > 0 {
+		return nil, diagnostics, &Mistakes{Diagnostics: diagnostics}
+	}
+	return project, diagnostics, nil
+}
+
+// loader is one load.
+type loader struct {
+	opts        Options
+	dir         string // absolute directory that the load starts from
+	projectDir  string
+	env         map[string]string // the caller's environment over that of the .env files
+	sources     map[string]*source
+	order       []string // names of the sources as they were read
+	diagnostics Diagnostics
+	extended    map[string]*node // trees of files that services extend from
+	reads       int              // files read so far
+	broken      bool             // part of the stack could not be read: what is missing may be there
+}
+
+func (l *loader) load(ctx context.Context) (*Project, error) {
+	files, err := l.locate()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.environment(); err != nil {
+		return nil, err
+	}
+	var docs []document
+	for _, path := range files {
+		read, err := l.read(path, l.projectDir)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, read...)
+	}
+	name := l.projectName(docs)
+	l.env["COMPOSE_PROJECT_NAME"] = name
+	vars := &variables{lookup: l.lookup}
+	tree := &node{kind: mapNode}
+	for _, doc := range docs {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		tree = merge(tree, l.resolve(doc, vars, nil), root())
+	}
+	tidy(tree, root())
+	return l.finish(tree, name, files), nil
+}
+
+// root is the row of the whole file.
+func root() *key { return &key{shape: object, keys: schema()} }
+
+// lookup is the value of a variable for interpolation.
+func (l *loader) lookup(name string) (string, bool) {
+	v, ok := l.env[name]
+	return v, ok
+}
+
+// locate settles which files are read and where the project's directory is.
+func (l *loader) locate() ([]string, error) {
+	dir, err := filepath.Abs(l.opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the working directory: %w", err)
+	}
+	l.dir = dir
+	files := l.opts.Files
+	if len(files) == 0 {
+		files = l.composeFile()
+	}
+	if len(files) == 0 {
+		if files, err = Find(cmpOr(l.within(l.opts.ProjectDirectory), dir)); err != nil {
+			return nil, err
+		}
+	}
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f
+		if f != "-" {
+			paths[i] = l.within(f)
+		}
+	}
+	l.projectDir = l.within(l.opts.ProjectDirectory)
+	if l.projectDir == "" {
+		l.projectDir = dir
+		if paths[0] != "-" {
+			l.projectDir = filepath.Dir(paths[0])
+		}
+	}
+	return paths, nil
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// within makes a path of the caller absolute.
+func (l *loader) within(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(l.dir, path)
+}
+
+// composeFile are the files that COMPOSE_FILE names, in the environment or in .env.
+func (l *loader) composeFile() []string {
+	lookup := func(name string) string { return l.opts.Environ[name] }
+	if lookup("COMPOSE_FILE") == "" {
+		data, err := l.readFile(filepath.Join(cmpOr(l.within(l.opts.ProjectDirectory), l.dir), ".env"))
+		if err != nil {
+			return nil
+		}
+		values := map[string]string{}
+		if parseEnvFile(string(data), false, values, func(name string) (string, bool) {
+			v, ok := l.opts.Environ[name]
+			return v, ok
+		}) != nil {
+			return nil // reported when the file is read for good
+		}
+		lookup = func(name string) string { return values[name] }
+	}
+	separator := cmpOr(lookup("COMPOSE_PATH_SEPARATOR"), string(os.PathListSeparator))
+	return fieldsOf(lookup("COMPOSE_FILE"), separator)
+}
+
+// fieldsOf splits a list; empty entries are dropped.
+func fieldsOf(list, separator string) []string {
+	return slices.DeleteFunc(strings.Split(list, separator), func(s string) bool { return strings.TrimSpace(s) == "" })
+}
+
+// resolve turns one document into a canonical tree: variables filled in,
+// checked, included files and extended services resolved.
+func (l *loader) resolve(doc document, vars *variables, including []string) *node {
+	tree := l.conform(doc, vars)
+	if tree.kind != mapNode {
+		return tree
+	}
+	l.include(tree, doc.src, including)
+	l.extendAll(tree, doc.src, vars)
+	return tree
+}
+
+// conform turns one document into a checked tree.
+func (l *loader) conform(doc document, vars *variables) *node {
+	b := &builder{l: l, src: doc.src, vars: vars}
+	tree := b.build(doc.node, 0)
+	switch {
+	case tree.kind == nullNode:
+		return tree
+	case b.full:
+		return tree.bad()
+	}
+	c := &conformer{l: l, base: doc.src.base}
+	tree = c.object(tree, schema(), "")
+	if services := tree.value("services"); services != nil && len(services.fields) > maxServices {
+		l.fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
+		return tree.bad()
+	}
+	return tree
+}
+
+// readFile reads a file beside the stack files.
+func (l *loader) readFile(path string) ([]byte, error) {
+	l.reading(path)
+	return os.ReadFile(path)
+}
+
+// reading tells the caller of a file that the outcome depends on.
+func (l *loader) reading(path string) {
+	if l.opts.Reading != nil {
+		l.opts.Reading(path)
+	}
+}
+
+// report keeps a diagnostic and the line that it speaks of.
+func (l *loader) report(d Diagnostic) {
+	if src := l.sources[d.Place.File]; src != nil && d.Source == "" {
+		d.Source = src.line(d.Place.Line)
+	}
+	d.Width = max(1, d.Width)
+	l.diagnostics = append(l.diagnostics, d)
+}
+
+func (l *loader) fail(n *node, path, message, hint string) {
+	l.report(Diagnostic{Severity: Error, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width})
+}
+
+func (l *loader) warn(n *node, path, message, hint string) {
+	l.report(Diagnostic{Severity: Warning, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width})
+}
+
+// notYet reports what the specification knows and Orlop does not carry out.
+func (l *loader) notYet(n *node, path, message string) {
+	if l.opts.Strict {
+		l.fail(n, path, message, "")
+		return
+	}
+	l.warn(n, path, message, "")
+}

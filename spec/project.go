@@ -1,0 +1,340 @@
+// Package spec turns stack files (Compose Specification documents) into one
+// canonical Project: short syntax gone, variables filled in, paths absolute,
+// several files merged. Every complaint names its place (file:line:column).
+// It decides nothing about what exists or runs, and it reads no more than the
+// files that the stack names.
+package spec
+
+import "time"
+
+// Project is the resolved stack in canonical form. Its JSON is the document
+// that the command sends to the engine and that the engine keeps as applied;
+// the keys are those of the Compose Specification.
+type Project struct {
+	Name       string              `json:"name"`
+	Services   map[string]*Service `json:"services"`
+	Networks   map[string]*Network `json:"networks,omitempty"`
+	Volumes    map[string]*Volume  `json:"volumes,omitempty"`
+	Secrets    map[string]*Secret  `json:"secrets,omitempty"`
+	Configs    map[string]*Config  `json:"configs,omitempty"`
+	Extensions map[string]any      `json:"-"` // x- keys of the top level
+	WorkingDir string              `json:"-"` // absolute directory of the project
+	Files      []string            `json:"-"` // absolute paths of the stack files, in merge order
+	Disabled   map[string]*Service `json:"-"` // services whose profiles are not active
+	Places     Places              `json:"-"` // where each value stands in the files
+	Payloads   map[string]Payload  `json:"-"` // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
+}
+
+// Payload is the content of a secret or config. It is sent beside the
+// project, never inside it.
+type Payload struct {
+	Content []byte
+	Secret  bool
+}
+
+// Place is a position in a stack file; Line and Column count from 1.
+// The zero Place means that no file says it.
+type Place struct {
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+}
+
+// Places maps the path of a value in the canonical project, such as
+// "services.web.environment.LOG" or "services.web.ports[0]", to its place.
+type Places map[string]Place
+
+// Service is what one service declares (Compose Specification, "services").
+type Service struct {
+	Name          string                     `json:"-"`
+	Build         *Build                     `json:"build,omitempty"`
+	CapAdd        []string                   `json:"cap_add,omitempty"`
+	CapDrop       []string                   `json:"cap_drop,omitempty"`
+	Command       Command                    `json:"command"` // nil: the image's own; empty: none
+	Configs       []FileMount                `json:"configs,omitempty"`
+	ContainerName string                     `json:"container_name,omitempty"`
+	CPUs          float64                    `json:"cpus,omitempty"` // cores
+	DependsOn     map[string]Dependency      `json:"depends_on,omitempty"`
+	Deploy        *Deploy                    `json:"deploy,omitempty"`
+	Develop       *Develop                   `json:"develop,omitempty"`
+	Entrypoint    Command                    `json:"entrypoint"` // nil: the image's own; empty: none
+	Environment   map[string]*string         `json:"environment,omitempty"`
+	Expose        []string                   `json:"expose,omitempty"`
+	ExtraHosts    []string                   `json:"extra_hosts,omitempty"` // "name=address"
+	HealthCheck   *HealthCheck               `json:"healthcheck,omitempty"`
+	Hostname      string                     `json:"hostname,omitempty"`
+	Image         string                     `json:"image,omitempty"`
+	Init          *bool                      `json:"init,omitempty"`
+	Labels        map[string]string          `json:"labels,omitempty"`
+	MemLimit      Bytes                      `json:"mem_limit,omitempty"`
+	NetworkMode   string                     `json:"network_mode,omitempty"` // "", none, host, service:NAME, container:NAME
+	Networks      map[string]*ServiceNetwork `json:"networks,omitempty"`
+	PidsLimit     int64                      `json:"pids_limit,omitempty"`
+	Ports         []Port                     `json:"ports,omitempty"`
+	Privileged    bool                       `json:"privileged,omitempty"`
+	Profiles      []string                   `json:"profiles,omitempty"`
+	PullPolicy    string                     `json:"pull_policy,omitempty"` // "", always, missing, never, build
+	ReadOnly      bool                       `json:"read_only,omitempty"`
+	Restart       string                     `json:"restart,omitempty"` // "", no, always, on-failure[:N], unless-stopped
+	Scale         *int                       `json:"scale,omitempty"`
+	Secrets       []FileMount                `json:"secrets,omitempty"`
+	StdinOpen     bool                       `json:"stdin_open,omitempty"`
+	StopGrace     *Duration                  `json:"stop_grace_period,omitempty"`
+	StopSignal    string                     `json:"stop_signal,omitempty"`
+	Tmpfs         []string                   `json:"tmpfs,omitempty"`
+	Tty           bool                       `json:"tty,omitempty"`
+	Ulimits       map[string]*Ulimit         `json:"ulimits,omitempty"`
+	User          string                     `json:"user,omitempty"`
+	Volumes       []Mount                    `json:"volumes,omitempty"`
+	WorkingDir    string                     `json:"working_dir,omitempty"`
+	Extensions    map[string]any             `json:"-"`
+}
+
+// Command is a command line as its words. A nil Command is unset, an empty
+// one was set to nothing: the two differ (JSON null and []).
+type Command []string
+
+// Bytes is a size in bytes; its canonical text is the decimal number.
+type Bytes int64
+
+// Duration is a time span; its canonical text is Go's ("1m30s").
+type Duration time.Duration
+
+// Build says how a service's image is built ("build").
+type Build struct {
+	Context            string             `json:"context,omitempty"` // absolute, or a URL
+	Dockerfile         string             `json:"dockerfile,omitempty"`
+	DockerfileInline   string             `json:"dockerfile_inline,omitempty"`
+	Args               map[string]*string `json:"args,omitempty"`
+	Labels             map[string]string  `json:"labels,omitempty"`
+	Target             string             `json:"target,omitempty"`
+	AdditionalContexts map[string]string  `json:"additional_contexts,omitempty"` // name -> absolute path, URL, docker-image://REF or service:NAME
+	Secrets            []FileMount        `json:"secrets,omitempty"`
+	NoCache            bool               `json:"no_cache,omitempty"`
+	Pull               bool               `json:"pull,omitempty"`
+}
+
+// Conditions of a Dependency.
+const (
+	ServiceStarted   = "service_started"
+	ServiceHealthy   = "service_healthy"
+	ServiceCompleted = "service_completed_successfully"
+)
+
+// Dependency is one entry of depends_on.
+type Dependency struct {
+	Condition string `json:"condition"`
+	Restart   bool   `json:"restart,omitempty"`
+	Required  bool   `json:"required"`
+}
+
+// Deploy holds the part of "deploy" that Orlop carries out.
+type Deploy struct {
+	Replicas *int `json:"replicas,omitempty"`
+}
+
+// Develop says how a running service is kept in step with the working tree
+// ("develop"). It makes nothing of a container: a change of it replaces none.
+type Develop struct {
+	Watch []WatchRule `json:"watch,omitempty"`
+}
+
+// Actions of a WatchRule.
+const (
+	WatchSync        = "sync"
+	WatchSyncRestart = "sync+restart"
+	WatchSyncExec    = "sync+exec"
+	WatchRestart     = "restart"
+	WatchRebuild     = "rebuild"
+)
+
+// WatchRule says what a change below a path brings about (Compose Develop
+// Specification, "watch"). Patterns are those of .dockerignore, from Path.
+type WatchRule struct {
+	Path        string   `json:"path"` // absolute, a directory or a file
+	Action      string   `json:"action"`
+	Target      string   `json:"target,omitempty"` // in the container; of the actions that sync
+	Exec        *Hook    `json:"exec,omitempty"`   // of sync+exec
+	Include     []string `json:"include,omitempty"`
+	Ignore      []string `json:"ignore,omitempty"`
+	InitialSync bool     `json:"initial_sync,omitempty"`
+}
+
+// Hook is a command that is run inside a container.
+type Hook struct {
+	Command     Command            `json:"command"`
+	User        string             `json:"user,omitempty"`
+	Privileged  bool               `json:"privileged,omitempty"`
+	WorkingDir  string             `json:"working_dir,omitempty"`
+	Environment map[string]*string `json:"environment,omitempty"`
+}
+
+// HealthCheck is a service's own probe; unset fields come from the image.
+type HealthCheck struct {
+	Test          []string  `json:"test,omitempty"` // NONE | CMD args... | CMD-SHELL line
+	Interval      *Duration `json:"interval,omitempty"`
+	Timeout       *Duration `json:"timeout,omitempty"`
+	Retries       *int      `json:"retries,omitempty"`
+	StartPeriod   *Duration `json:"start_period,omitempty"`
+	StartInterval *Duration `json:"start_interval,omitempty"`
+	Disable       bool      `json:"disable,omitempty"`
+}
+
+// ServiceNetwork is a service's attachment to a network; nil means all defaults.
+type ServiceNetwork struct {
+	Aliases     []string `json:"aliases,omitempty"`
+	IPv4Address string   `json:"ipv4_address,omitempty"`
+	Priority    int      `json:"priority,omitempty"`
+}
+
+// Port is one published port in long form; ranges are expanded.
+type Port struct {
+	Name      string `json:"name,omitempty"`
+	Mode      string `json:"mode,omitempty"` // ingress or host
+	HostIP    string `json:"host_ip,omitempty"`
+	Target    int    `json:"target"`
+	Published string `json:"published,omitempty"` // "", a port, or "from-to": any free one of it
+	Protocol  string `json:"protocol,omitempty"`  // tcp or udp
+}
+
+// Kinds of a Mount.
+const (
+	MountBind   = "bind"
+	MountVolume = "volume"
+	MountTmpfs  = "tmpfs"
+)
+
+// Mount is one entry of a service's volumes in long form.
+type Mount struct {
+	Type     string       `json:"type"`
+	Source   string       `json:"source,omitempty"` // absolute path, volume key, or "" for an anonymous volume
+	Target   string       `json:"target,omitempty"`
+	ReadOnly bool         `json:"read_only,omitempty"`
+	Bind     *BindOptions `json:"bind,omitempty"`
+	Volume   *VolumeOpts  `json:"volume,omitempty"`
+	Tmpfs    *TmpfsOpts   `json:"tmpfs,omitempty"`
+}
+
+// BindOptions are the options of a bind mount.
+type BindOptions struct {
+	CreateHostPath bool   `json:"create_host_path,omitempty"`
+	Propagation    string `json:"propagation,omitempty"`
+}
+
+// VolumeOpts are the options of a volume mount.
+type VolumeOpts struct {
+	NoCopy  bool   `json:"nocopy,omitempty"`
+	Subpath string `json:"subpath,omitempty"`
+}
+
+// TmpfsOpts are the options of a tmpfs mount; Mode is octal in the file.
+type TmpfsOpts struct {
+	Size Bytes  `json:"size,omitempty"`
+	Mode uint32 `json:"mode,omitempty"`
+}
+
+// FileMount is a service's (or build's) use of a secret or config.
+type FileMount struct {
+	Source string  `json:"source"`
+	Target string  `json:"target,omitempty"` // "" is the default: /run/secrets/SOURCE or /SOURCE
+	UID    string  `json:"uid,omitempty"`
+	GID    string  `json:"gid,omitempty"`
+	Mode   *uint32 `json:"mode,omitempty"` // default 0444
+}
+
+// Ulimit is a resource limit: Single, or Soft and Hard.
+type Ulimit struct {
+	Single int64 `json:"single,omitempty"`
+	Soft   int64 `json:"soft,omitempty"`
+	Hard   int64 `json:"hard,omitempty"`
+}
+
+// Network is a declared network. Name is the full name (project_key unless set).
+type Network struct {
+	Name       string            `json:"name"`
+	Driver     string            `json:"driver,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	Internal   bool              `json:"internal,omitempty"`
+	External   bool              `json:"external,omitempty"`
+	IPAM       *IPAM             `json:"ipam,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+}
+
+// IPAM fixes a network's addresses.
+type IPAM struct {
+	Driver string     `json:"driver,omitempty"` // "" or "default"
+	Config []IPAMPool `json:"config,omitempty"`
+}
+
+// IPAMPool is one range of addresses.
+type IPAMPool struct {
+	Subnet  string `json:"subnet,omitempty"`
+	Gateway string `json:"gateway,omitempty"`
+	IPRange string `json:"ip_range,omitempty"`
+}
+
+// Volume is a declared volume. Name is the full name (project_key unless set).
+type Volume struct {
+	Name     string            `json:"name"`
+	Driver   string            `json:"driver,omitempty"`
+	External bool              `json:"external,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+}
+
+// Secret is a declared secret. Its content is in Project.Payloads.
+type Secret struct {
+	Name        string            `json:"name"`
+	File        string            `json:"file,omitempty"`        // absolute
+	Environment string            `json:"environment,omitempty"` // name of the variable
+	Content     string            `json:"-"`                     // inline content; shown by nobody
+	External    bool              `json:"external,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+}
+
+// Config is a declared config; unlike a secret its content may be shown.
+type Config struct {
+	Name        string            `json:"name"`
+	File        string            `json:"file,omitempty"`
+	Environment string            `json:"environment,omitempty"`
+	Content     string            `json:"content,omitempty"`
+	External    bool              `json:"external,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+}
+
+// Replicas is how many containers of the service are wanted: scale, else
+// deploy.replicas, else 1.
+func (s *Service) Replicas() int {
+	switch {
+	case s.Scale != nil:
+		return *s.Scale
+	case s.Deploy != nil && s.Deploy.Replicas != nil:
+		return *s.Deploy.Replicas
+	}
+	return 1
+}
+
+// ImageName is the reference that the service's containers run: its image
+// key, else PROJECT-SERVICE for one that is only built.
+func (p *Project) ImageName(service string) string {
+	s := p.Services[service]
+	if s.Image != "" {
+		return s.Image
+	}
+	return p.Name + "-" + service
+}
+
+// Nearest is the place of the value at path, or of the closest value around
+// it that a file names.
+func (p Places) Nearest(path string) Place {
+	for path != "" {
+		if at, ok := p[path]; ok {
+			return at
+		}
+		i := len(path) - 1
+		for i >= 0 && path[i] != '.' && path[i] != '[' {
+			i--
+		}
+		path = path[:max(i, 0)]
+	}
+	return Place{}
+}

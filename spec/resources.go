@@ -1,0 +1,190 @@
+package spec
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// dependencies checks depends_on: the services exist and are active, and
+// none waits for itself. An optional dependency on a service that is not
+// active is dropped.
+func (v *validator) dependencies() {
+	for _, f := range v.services.fields {
+		deps := f.value.value("depends_on")
+		if deps == nil || deps.kind != mapNode {
+			continue
+		}
+		path := "services." + f.key + ".depends_on"
+		deps.fields = slices.DeleteFunc(slices.Clone(deps.fields), func(d field) bool { return !v.dependency(d, path) })
+	}
+	v.cycles()
+}
+
+// dependency checks one entry of depends_on and says whether it stays.
+func (v *validator) dependency(d field, path string) bool {
+	if v.services.value(d.key) != nil {
+		return true
+	}
+	at := &node{at: d.at, width: d.width}
+	if off := v.disabled[d.key]; off != nil {
+		if textAt(d.value, "required") == "false" {
+			return false
+		}
+		profiles := textsOf(off.value("profiles"))
+		v.l.fail(at, path, fmt.Sprintf("service %q is not active: it has the profile %s", d.key, strings.Join(profiles, " or ")),
+			fmt.Sprintf("activate it with --profile %s, or write required: false", profiles[0]))
+		return false
+	}
+	if !v.incomplete {
+		v.l.fail(at, path, fmt.Sprintf("no service named %q", d.key), didYouMean(d.key, fieldNames(v.services)))
+	}
+	return false
+}
+
+// edge is one service waiting for another, and where the file says so.
+type edge struct {
+	to string
+	at *node
+}
+
+// waits are the services that one waits for: to start, or to be built.
+func (v *validator) waits(s *node) []edge {
+	var out []edge
+	if deps := s.value("depends_on"); deps != nil {
+		for _, d := range deps.fields {
+			out = append(out, edge{d.key, &node{at: d.at, width: d.width}})
+		}
+	}
+	if contexts := s.value("build").value("additional_contexts"); contexts != nil {
+		for _, c := range contexts.fields {
+			if name, ok := strings.CutPrefix(c.value.text, "service:"); ok {
+				out = append(out, edge{name, c.value})
+			}
+		}
+	}
+	return out
+}
+
+// cycles reports each circle of dependencies once, as a path.
+func (v *validator) cycles() {
+	const visiting, done = 1, 2
+	state := map[string]int{}
+	var path []string
+	var visit func(name string)
+	visit = func(name string) {
+		state[name] = visiting
+		path = append(path, name)
+		for _, e := range v.waits(v.services.value(name)) {
+			switch {
+			case state[e.to] == visiting:
+				circle := append(slices.Clone(path[slices.Index(path, e.to):]), e.to)
+				v.l.fail(e.at, "services."+name+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
+					"remove one of these dependencies")
+			case state[e.to] == 0 && v.services.value(e.to) != nil:
+				visit(e.to)
+			}
+		}
+		path = path[:len(path)-1]
+		state[name] = done
+	}
+	for _, f := range v.services.fields {
+		if state[f.key] == 0 {
+			visit(f.key)
+		}
+	}
+}
+
+// resources checks the networks, volumes, secrets and configs themselves.
+func (v *validator) resources() {
+	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
+		s := v.tree.value(section)
+		if s == nil || s.kind != mapNode {
+			continue
+		}
+		for _, f := range s.fields {
+			if f.value.kind != mapNode {
+				continue
+			}
+			path := section + "." + f.key
+			v.externalAlone(f, path)
+			switch section {
+			case "networks":
+				v.pools(f.value, path)
+			case "secrets", "configs":
+				v.oneSource(f, path)
+			}
+		}
+	}
+}
+
+// externalAlone complains of keys that mean nothing for what exists already.
+func (v *validator) externalAlone(f field, path string) {
+	if textAt(f.value, "external") != "true" {
+		return
+	}
+	for _, other := range f.value.fields {
+		if other.key == "name" || other.key == "external" || strings.HasPrefix(other.key, "x-") || other.value.isEmpty() {
+			continue
+		}
+		v.l.fail(&node{at: other.at, width: other.width}, path, fmt.Sprintf("%q and external exclude each other", other.key),
+			"what is external is made elsewhere; remove the key")
+	}
+}
+
+// oneSource checks that a secret or config has one source.
+func (v *validator) oneSource(f field, path string) {
+	if textAt(f.value, "external") == "true" {
+		return
+	}
+	var given []field
+	for _, other := range f.value.fields {
+		if slices.Contains([]string{"file", "environment", "content"}, other.key) {
+			given = append(given, other)
+		}
+	}
+	switch {
+	case len(given) == 0:
+		v.l.fail(&node{at: f.at, width: f.width}, path, "no content is given", "write file:, environment: or content:")
+	case len(given) > 1:
+		second := given[1]
+		v.l.fail(&node{at: second.at, width: second.width}, path,
+			fmt.Sprintf("%s and %s exclude each other", given[0].key, second.key), "keep one of them")
+	}
+}
+
+// pools checks the addresses of a network.
+func (v *validator) pools(network *node, path string) {
+	config := network.value("ipam").value("config")
+	if config == nil || config.kind != listNode {
+		return
+	}
+	for i, pool := range config.items {
+		at := indexed(path+".ipam.config", i)
+		subnet, ok := v.prefix(pool.value("subnet"), at+".subnet")
+		v.prefix(pool.value("ip_range"), at+".ip_range")
+		gateway := pool.value("gateway")
+		if gateway == nil || gateway.kind != scalarNode {
+			continue
+		}
+		ip, err := netip.ParseAddr(gateway.text)
+		switch {
+		case err != nil:
+			v.l.fail(gateway, at+".gateway", fmt.Sprintf("%q is not an IP address", shorten(gateway.text)), "")
+		case ok && !subnet.Contains(ip):
+			v.l.fail(gateway, at+".gateway", fmt.Sprintf("%s is not in the subnet %s", ip, subnet), "")
+		}
+	}
+}
+
+func (v *validator) prefix(n *node, path string) (netip.Prefix, bool) {
+	if n == nil || n.kind != scalarNode {
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(n.text)
+	if err != nil {
+		v.l.fail(n, path, fmt.Sprintf("%q is not a range of addresses", shorten(n.text)), "write it as 10.5.0.0/16")
+	}
+	return p, err == nil
+}

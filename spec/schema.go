@@ -1,0 +1,343 @@
+package spec
+
+import "sync"
+
+// level says how far Orlop carries a key out.
+type level uint8
+
+const (
+	carried  level = iota // whole
+	ignored               // a key of the specification that is not carried out yet: a warning
+	obsolete              // a key that the specification dropped: a warning, never an error
+	resolved              // used while loading and gone from the project
+)
+
+// key is one row of the table of keys: it drives validation, canonical forms,
+// merging, suggestions and docs/compose-support.md.
+type key struct {
+	name  string
+	shape shape
+	level level
+	keys  []key    // of an object, a named map of objects or a list of objects
+	words []string // the only values that are allowed, if any
+	note  string   // for the documentation
+}
+
+// shape is the form of a key's value: what is accepted, its canonical form,
+// and how two of them are merged.
+type shape uint8
+
+const (
+	anyValue    shape = iota
+	text              // text
+	numberText        // text or a number, kept as text
+	truth             // true or false
+	whole             // a whole number
+	real              // a number
+	span              // a duration
+	size              // a number of bytes
+	fileMode          // permission bits, octal
+	texts             // a list of texts
+	someTexts         // a text or a list of texts
+	pairs             // a mapping or a list of NAME=VALUE; no value is null
+	labels            // the same; no value is ""
+	object            // a mapping with known keys
+	named             // a mapping of names to objects
+	objects           // a list of objects
+	commandLine       // a text, split into words, or a list
+	probe             // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
+	portList          // ports, short or long
+	exposeList        // ports without a host side
+	mountList         // volumes, short or long
+	fileMounts        // names of secrets or configs, or objects
+	networkSet        // names of networks, or a mapping to objects
+	dependSet         // names of services, or a mapping to objects
+	buildForm         // a path or an object
+	envFiles          // a path, or a list of paths or objects
+	hostList          // NAME=ADDRESS list, or a mapping
+	limitSet          // a mapping of names to a number or {soft, hard}
+	external          // true, false, or the old {name: ...}
+	contextSet        // a mapping or list of NAME=CONTEXT
+	dirPath           // a path, made absolute
+	filePath          // a path, made absolute
+	extendsForm       // a service's name, or {file, service}
+	includeList       // a list of paths or objects
+	watchList         // a list of objects, all of which count
+)
+
+// mergeRule is how a value of a later file meets that of an earlier one.
+type mergeRule uint8
+
+const (
+	mergeReplace mergeRule = iota // the later one stands
+	mergeMap                      // key by key
+	mergeAppend                   // the later entries follow; equal ones are kept once
+	mergeUnique                   // entries with the same identity are replaced in place
+)
+
+func (s shape) mergeRule() mergeRule {
+	switch s {
+	case pairs, labels, object, named, networkSet, dependSet, buildForm, limitSet, contextSet:
+		return mergeMap
+	case texts, someTexts, envFiles, hostList, exposeList, includeList, watchList:
+		return mergeAppend
+	case portList, mountList, fileMounts, objects:
+		return mergeUnique
+	}
+	return mergeReplace
+}
+
+// find is the row of a key.
+func find(keys []key, name string) *key {
+	for i := range keys {
+		if keys[i].name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+func names(keys []key) []string {
+	var out []string
+	for i := range keys {
+		out = append(out, keys[i].name)
+	}
+	return out
+}
+
+// schema is the table of keys, whole.
+var schema = sync.OnceValue(func() []key {
+	return []key{
+		{name: "version", level: obsolete, note: "accepted and without meaning"},
+		{name: "name", shape: text},
+		{name: "include", shape: includeList, level: resolved, keys: includeKeys(), note: "local files"},
+		{name: "services", shape: named, keys: serviceKeys()},
+		{name: "networks", shape: named, keys: networkKeys()},
+		{name: "volumes", shape: named, keys: volumeKeys()},
+		{name: "secrets", shape: named, keys: secretKeys()},
+		{name: "configs", shape: named, keys: secretKeys()},
+		{name: "models", level: ignored},
+		{name: "jobs", level: ignored},
+	}
+})
+
+func includeKeys() []key {
+	return []key{
+		{name: "path", shape: someTexts},
+		{name: "project_directory", shape: text},
+		{name: "env_file", shape: someTexts},
+	}
+}
+
+func serviceKeys() []key {
+	keys := []key{
+		{name: "build", shape: buildForm, keys: buildKeys()},
+		{name: "cap_add", shape: texts},
+		{name: "cap_drop", shape: texts},
+		{name: "command", shape: commandLine},
+		{name: "configs", shape: fileMounts, keys: fileMountKeys()},
+		{name: "container_name", shape: text},
+		{name: "cpus", shape: real},
+		{name: "depends_on", shape: dependSet, keys: []key{
+			{name: "condition", shape: text, words: []string{ServiceStarted, ServiceHealthy, ServiceCompleted}},
+			{name: "required", shape: truth},
+			{name: "restart", shape: truth},
+		}},
+		{name: "deploy", shape: object, keys: deployKeys()},
+		{name: "develop", shape: object, keys: []key{
+			{name: "watch", shape: watchList, keys: watchKeys()},
+		}},
+		{name: "entrypoint", shape: commandLine},
+		{name: "env_file", shape: envFiles, level: resolved, note: "its variables become the service's environment", keys: []key{
+			{name: "path", shape: text},
+			{name: "required", shape: truth},
+			{name: "format", shape: text, words: []string{"raw"}},
+		}},
+		{name: "environment", shape: pairs},
+		{name: "expose", shape: exposeList},
+		{name: "extends", shape: extendsForm, level: resolved, note: "of the same file or of another local one", keys: []key{
+			{name: "file", shape: text},
+			{name: "service", shape: text},
+		}},
+		{name: "extra_hosts", shape: hostList},
+		{name: "healthcheck", shape: object, keys: healthKeys()},
+		{name: "hostname", shape: text},
+		{name: "image", shape: text},
+		{name: "init", shape: truth},
+		{name: "labels", shape: labels},
+		{name: "mem_limit", shape: size},
+		{name: "network_mode", shape: text, note: "bridge, none, host, service:NAME, container:NAME"},
+		{name: "networks", shape: networkSet, keys: serviceNetworkKeys()},
+		{name: "pids_limit", shape: whole},
+		{name: "ports", shape: portList, keys: portKeys()},
+		{name: "privileged", shape: truth},
+		{name: "profiles", shape: texts},
+		{name: "pull_policy", shape: text, note: "always, missing, if_not_present, never, build",
+			words: []string{"always", "missing", "if_not_present", "never", "build"}},
+		{name: "read_only", shape: truth},
+		{name: "restart", shape: text, note: "no, always, on-failure[:N], unless-stopped"},
+		{name: "scale", shape: whole},
+		{name: "secrets", shape: fileMounts, keys: fileMountKeys()},
+		{name: "stdin_open", shape: truth},
+		{name: "stop_grace_period", shape: span},
+		{name: "stop_signal", shape: text},
+		{name: "tmpfs", shape: someTexts},
+		{name: "tty", shape: truth},
+		{name: "ulimits", shape: limitSet, keys: []key{{name: "soft", shape: whole}, {name: "hard", shape: whole}}},
+		{name: "user", shape: text},
+		{name: "volumes", shape: mountList, keys: mountKeys()},
+		{name: "working_dir", shape: text},
+	}
+	return append(keys, notYet("annotations", "attach", "blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent",
+		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
+		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "external_links", "gpus",
+		"group_add", "ipc", "isolation", "label_file", "links", "logging", "mac_address", "mem_reservation",
+		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "pid", "platform", "post_start",
+		"pre_start", "pre_stop", "provider", "pull_refresh_after", "runtime", "security_opt", "shm_size", "storage_opt",
+		"sysctls", "umask", "use_api_socket", "userns_mode", "uts", "volumes_from")...)
+}
+
+func watchKeys() []key {
+	return []key{
+		{name: "action", shape: text, words: []string{WatchSync, WatchSyncRestart, WatchSyncExec, WatchRestart, WatchRebuild}},
+		{name: "exec", shape: object, keys: []key{
+			{name: "command", shape: commandLine},
+			{name: "environment", shape: pairs},
+			{name: "privileged", shape: truth},
+			{name: "user", shape: text},
+			{name: "working_dir", shape: text},
+		}},
+		{name: "ignore", shape: someTexts},
+		{name: "include", shape: someTexts},
+		{name: "initial_sync", shape: truth},
+		{name: "path", shape: filePath},
+		{name: "target", shape: text},
+	}
+}
+
+// notYet are keys of the specification that are not carried out.
+func notYet(names ...string) []key {
+	keys := make([]key, len(names))
+	for i, n := range names {
+		keys[i] = key{name: n, level: ignored}
+	}
+	return keys
+}
+
+func buildKeys() []key {
+	return append([]key{
+		{name: "additional_contexts", shape: contextSet, note: "paths, URLs, docker-image://REF, service:NAME"},
+		{name: "args", shape: pairs},
+		{name: "context", shape: dirPath},
+		{name: "dockerfile", shape: text},
+		{name: "dockerfile_inline", shape: text},
+		{name: "labels", shape: labels},
+		{name: "no_cache", shape: truth},
+		{name: "pull", shape: truth},
+		{name: "secrets", shape: fileMounts, keys: fileMountKeys()},
+		{name: "target", shape: text},
+	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "isolation", "network", "no_cache_filter", "platforms",
+		"privileged", "provenance", "sbom", "shm_size", "ssh", "tags", "ulimits")...)
+}
+
+func fileMountKeys() []key {
+	return []key{
+		{name: "source", shape: text},
+		{name: "target", shape: text},
+		{name: "uid", shape: numberText},
+		{name: "gid", shape: numberText},
+		{name: "mode", shape: fileMode},
+	}
+}
+
+func deployKeys() []key {
+	return append([]key{{name: "replicas", shape: whole}},
+		notYet("endpoint_mode", "labels", "mode", "placement", "resources", "restart_policy", "rollback_config", "update_config")...)
+}
+
+func healthKeys() []key {
+	return []key{
+		{name: "disable", shape: truth},
+		{name: "interval", shape: span},
+		{name: "retries", shape: whole},
+		{name: "start_interval", shape: span},
+		{name: "start_period", shape: span},
+		{name: "test", shape: probe},
+		{name: "timeout", shape: span},
+	}
+}
+
+func serviceNetworkKeys() []key {
+	return append([]key{
+		{name: "aliases", shape: texts},
+		{name: "ipv4_address", shape: text},
+		{name: "priority", shape: whole},
+	}, notYet("driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips", "mac_address", "use_service_name_alias")...)
+}
+
+func portKeys() []key {
+	return append([]key{
+		{name: "host_ip", shape: text},
+		{name: "mode", shape: text, words: []string{"ingress", "host"}},
+		{name: "name", shape: text},
+		{name: "protocol", shape: text, words: []string{"tcp", "udp"}},
+		{name: "published", shape: numberText},
+		{name: "target", shape: whole},
+	}, notYet("app_protocol")...)
+}
+
+func mountKeys() []key {
+	return append([]key{
+		{name: "bind", shape: object, keys: append([]key{
+			{name: "create_host_path", shape: truth},
+			{name: "propagation", shape: text, words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
+		}, notYet("recursive", "selinux")...)},
+		{name: "read_only", shape: truth},
+		{name: "source", shape: text},
+		{name: "target", shape: text},
+		{name: "tmpfs", shape: object, keys: []key{{name: "mode", shape: fileMode}, {name: "size", shape: size}}},
+		{name: "type", shape: text, words: []string{MountBind, MountVolume, MountTmpfs}},
+		{name: "volume", shape: object, keys: append([]key{
+			{name: "nocopy", shape: truth},
+			{name: "subpath", shape: text, note: "read, but refused when a container is to be made with it"},
+		}, notYet("labels")...)},
+	}, notYet("consistency", "image")...)
+}
+
+func networkKeys() []key {
+	return append([]key{
+		{name: "driver", shape: text, words: []string{"bridge"}},
+		{name: "external", shape: external},
+		{name: "internal", shape: truth},
+		{name: "ipam", shape: object, keys: append([]key{
+			{name: "config", shape: objects, keys: append([]key{
+				{name: "gateway", shape: text},
+				{name: "ip_range", shape: text},
+				{name: "subnet", shape: text},
+			}, notYet("aux_addresses")...)},
+			{name: "driver", shape: text, words: []string{"default"}},
+		}, notYet("options")...)},
+		{name: "labels", shape: labels},
+		{name: "name", shape: text},
+	}, notYet("attachable", "driver_opts", "enable_ipv4", "enable_ipv6")...)
+}
+
+func volumeKeys() []key {
+	return append([]key{
+		{name: "driver", shape: text, words: []string{"local"}},
+		{name: "external", shape: external},
+		{name: "labels", shape: labels},
+		{name: "name", shape: text},
+	}, notYet("driver_opts")...)
+}
+
+func secretKeys() []key {
+	return append([]key{
+		{name: "content", shape: text},
+		{name: "environment", shape: text},
+		{name: "external", shape: external, note: "refused where a service uses it: there is no store"},
+		{name: "file", shape: filePath},
+		{name: "labels", shape: labels},
+		{name: "name", shape: text},
+	}, notYet("driver", "driver_opts", "template_driver")...)
+}

@@ -1,0 +1,153 @@
+package spec
+
+import (
+	"fmt"
+	"strings"
+)
+
+// UnknownService is the error of Select for a name that no service has.
+type UnknownService struct {
+	Name       string
+	Suggestion string // a service that may have been meant, or ""
+	Profiles   []string
+}
+
+// Error names the service and what to do.
+func (e *UnknownService) Error() string {
+	text := fmt.Sprintf("no service named %q", e.Name)
+	switch {
+	case len(e.Profiles) > 0:
+		return fmt.Sprintf("service %q is not active: activate it with --profile %s", e.Name, strings.Join(e.Profiles, " or "))
+	case e.Suggestion != "":
+		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
+	}
+	return text
+}
+
+// Select is the part of the project that the named services need: they and,
+// unless noDeps, what they depend on, with the networks, volumes, secrets and
+// configs that these use. With noDeps, dependencies on services that are left
+// out are dropped. No names select everything.
+func (p *Project) Select(services []string, noDeps bool) (*Project, error) {
+	out := *p
+	if len(services) == 0 {
+		return &out, nil
+	}
+	chosen := map[string]*Service{}
+	for _, name := range services {
+		if err := p.choose(name, noDeps, chosen); err != nil {
+			return nil, err
+		}
+	}
+	out.Services = chosen
+	if noDeps {
+		for name, s := range chosen {
+			chosen[name] = s.withoutDependencies(chosen)
+		}
+	}
+	out.keepUsed(p)
+	return &out, nil
+}
+
+func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) error {
+	if chosen[name] != nil {
+		return nil
+	}
+	s := p.Services[name]
+	if s == nil {
+		err := &UnknownService{Name: name, Suggestion: nearest(name, sortedKeys(p.Services))}
+		if off := p.Disabled[name]; off != nil {
+			err.Profiles = off.Profiles
+		}
+		return err
+	}
+	chosen[name] = s
+	if noDeps {
+		return nil
+	}
+	for _, dep := range sortedKeys(s.DependsOn) {
+		if p.Services[dep] == nil && !s.DependsOn[dep].Required {
+			continue
+		}
+		if err := p.choose(dep, noDeps, chosen); err != nil {
+			return err
+		}
+	}
+	return p.chooseContexts(s, chosen)
+}
+
+// chooseContexts adds the services whose images a build starts from.
+func (p *Project) chooseContexts(s *Service, chosen map[string]*Service) error {
+	if s.Build == nil {
+		return nil
+	}
+	for _, name := range sortedKeys(s.Build.AdditionalContexts) {
+		target, ok := strings.CutPrefix(s.Build.AdditionalContexts[name], "service:")
+		if !ok || p.Services[target] == nil {
+			continue
+		}
+		if err := p.choose(target, false, chosen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) withoutDependencies(chosen map[string]*Service) *Service {
+	out := *s
+	out.DependsOn = map[string]Dependency{}
+	for name, d := range s.DependsOn {
+		if chosen[name] != nil {
+			out.DependsOn[name] = d
+		}
+	}
+	return &out
+}
+
+// keepUsed keeps of p's resources what the services use.
+func (out *Project) keepUsed(p *Project) {
+	networks, volumes, secrets, configs := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, s := range out.Services {
+		for name := range s.Networks {
+			networks[name] = true
+		}
+		for _, m := range s.Volumes {
+			volumes[m.Source] = volumes[m.Source] || m.Type == MountVolume
+		}
+		for _, m := range s.Configs {
+			configs[m.Source] = true
+		}
+		for _, m := range s.Secrets {
+			secrets[m.Source] = true
+		}
+		if s.Build != nil {
+			for _, m := range s.Build.Secrets {
+				secrets[m.Source] = true
+			}
+		}
+	}
+	out.Networks = kept(p.Networks, networks)
+	out.Volumes = kept(p.Volumes, volumes)
+	out.Secrets = kept(p.Secrets, secrets)
+	out.Configs = kept(p.Configs, configs)
+	out.Payloads = nil
+	for path, payload := range p.Payloads {
+		section, name, _ := strings.Cut(path, ".")
+		if section == "secrets" && secrets[name] || section == "configs" && configs[name] {
+			if out.Payloads == nil {
+				out.Payloads = map[string]Payload{}
+			}
+			out.Payloads[path] = payload
+		}
+	}
+}
+
+func kept[V any](all map[string]V, used map[string]bool) map[string]V {
+	out := map[string]V{}
+	for name, v := range all {
+		if used[name] {
+			out[name] = v
+		}
+	}
+	return out
+}
