@@ -1,0 +1,222 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Options narrow or sharpen what Converge plans. The zero value plans a whole
+// plain up.
+type Options struct {
+	Services      []string           `json:"services,omitempty"` // only these and what they depend on; empty: all
+	NoDeps        bool               `json:"no_deps,omitempty"`  // with Services: not what they depend on
+	ForceRecreate bool               `json:"force_recreate,omitempty"`
+	NoRecreate    bool               `json:"no_recreate,omitempty"`
+	RemoveOrphans bool               `json:"remove_orphans,omitempty"`
+	NoBuild       bool               `json:"no_build,omitempty"`
+	Build         bool               `json:"build,omitempty"`      // ask BuildKit unless the inputs are known to be unchanged
+	Rebuild       bool               `json:"rebuild,omitempty"`    // ask BuildKit in any case
+	BuildOnly     bool               `json:"build_only,omitempty"` // images, nothing else
+	PullOnly      bool               `json:"pull_only,omitempty"`
+	Pull          string             `json:"pull,omitempty"` // always, missing, never; "" is each service's pull_policy
+	NoStart       bool               `json:"no_start,omitempty"`
+	Prepare       string             `json:"prepare,omitempty"` // for a "run" of this service: all that a container of it needs, but no container
+	Wait          bool               `json:"wait,omitempty"`    // await every service running or healthy
+	Inputs        map[string]*Inputs `json:"inputs,omitempty"`
+	Files         map[string]string  `json:"files,omitempty"` // prints of secrets and configs
+}
+
+// converger holds one planning.
+type converger struct {
+	project  *spec.Project
+	observed *Observed
+	opts     Options
+	plan     *Plan
+	image    map[string]*Step   // service -> its build or pull step
+	network  map[string]*Step   // network key -> step
+	volume   map[string]*Step   // volume key -> step
+	ups      map[string][]*Step // service -> steps of its containers
+	await    map[string]*Step   // service and condition -> step
+	imaged   map[string]bool    // services whose image was planned
+	pulls    map[string]*Step   // reference -> its pull
+	always   map[string]bool    // references that some service wants pulled each time
+	makers   map[string]string  // reference -> the first service that builds it
+	removals []*Step            // of containers that go, for what takes over their ports and names
+	going    []*Container       // the containers of removals
+}
+
+// Converge plans what takes the observed world to the project. The same
+// input gives the same plan, to the byte.
+func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, error) {
+	c := &converger{
+		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}},
+		image: map[string]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
+		ups: map[string][]*Step{}, await: map[string]*Step{},
+		imaged: map[string]bool{}, pulls: map[string]*Step{}, always: map[string]bool{}, makers: map[string]string{},
+	}
+	order, err := c.order()
+	if err != nil {
+		return nil, err
+	}
+	c.readImages(order)
+	for _, name := range order {
+		if err := c.planImage(name); err != nil {
+			return nil, err
+		}
+	}
+	if opts.BuildOnly || opts.PullOnly {
+		return c.plan, nil
+	}
+	c.planNetworks(order)
+	c.planVolumes(order)
+	var prepared []string
+	c.planRemovals(order)
+	for _, name := range order {
+		if name == opts.Prepare {
+			needs, after := c.needs(name, c.project.Services[name])
+			prepared = slices.Concat(needs, after)
+			continue
+		}
+		if err := c.planService(name); err != nil {
+			return nil, err
+		}
+	}
+	c.planRestarts(order)
+	c.placeAwaits()
+	c.appendAwaits(prepared)
+	if opts.Wait && !opts.NoStart {
+		c.planWait(order)
+	}
+	return c.plan, nil
+}
+
+// order lists the chosen services, dependencies first, alphabetical among equals.
+func (c *converger) order() ([]string, error) {
+	chosen := c.opts.Services
+	if len(chosen) == 0 {
+		chosen = slices.Sorted(maps.Keys(c.project.Services))
+	}
+	var order []string
+	state := map[string]int{} // 1: on the path, 2: done
+	var visit func(name string, optional bool) error
+	visit = func(name string, optional bool) error {
+		s, ok := c.project.Services[name]
+		switch {
+		case !ok && optional:
+			return nil
+		case !ok:
+			return fmt.Errorf("no service named %q in the stack file", name)
+		case state[name] == 2:
+			return nil
+		case state[name] == 1:
+			return fmt.Errorf("services depend on each other in a circle at %q", name)
+		}
+		state[name] = 1
+		if !c.opts.NoDeps || len(c.opts.Services) == 0 {
+			for _, dep := range c.dependencies(s) {
+				if err := visit(dep, !s.DependsOn[dep].Required); err != nil {
+					return err
+				}
+			}
+		}
+		state[name] = 2
+		order = append(order, name)
+		return nil
+	}
+	for _, name := range slices.Sorted(slices.Values(chosen)) {
+		if err := visit(name, false); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// dependencies are the services that must be there before s: by depends_on,
+// by a shared network namespace, by a build on another's image.
+func (c *converger) dependencies(s *spec.Service) []string {
+	deps := slices.Collect(maps.Keys(s.DependsOn))
+	if other := sharedWith(s); other != "" {
+		deps = append(deps, other)
+	}
+	deps = append(deps, baseServices(s)...)
+	return compact(deps)
+}
+
+// sharedWith is the service whose network namespace s uses, or "".
+func sharedWith(s *spec.Service) string {
+	const prefix = "service:"
+	if len(s.NetworkMode) > len(prefix) && s.NetworkMode[:len(prefix)] == prefix {
+		return s.NetworkMode[len(prefix):]
+	}
+	return ""
+}
+
+// baseServices are the services whose images the build of s takes as contexts.
+func baseServices(s *spec.Service) []string {
+	if s.Build == nil {
+		return nil
+	}
+	var names []string
+	for _, from := range s.Build.AdditionalContexts {
+		if len(from) > 8 && from[:8] == "service:" {
+			names = append(names, from[8:])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *converger) used(order []string, keys func(*spec.Service) []string) []string {
+	var all []string
+	for _, name := range order {
+		all = append(all, keys(c.project.Services[name])...)
+	}
+	return compact(all)
+}
+
+// Wanted is the document that a container of the service is to be made from.
+func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
+	s := p.Services[service]
+	a := &Applied{Service: s, Networks: map[string]string{}, Volumes: map[string]string{}, Files: map[string]string{}}
+	for key := range s.Networks {
+		if n := p.Networks[key]; n != nil {
+			a.Networks[key] = n.Name
+		}
+	}
+	for _, m := range s.Volumes {
+		if v := p.Volumes[m.Source]; m.Type == spec.MountVolume && v != nil {
+			a.Volumes[m.Source] = v.Name
+		}
+	}
+	for _, f := range s.Secrets {
+		a.Files["secrets."+f.Source] = files["secrets."+f.Source]
+	}
+	for _, f := range s.Configs {
+		a.Files["configs."+f.Source] = files["configs."+f.Source]
+	}
+	return a
+}
+
+// containers are those of a service, one-offs left out, by number.
+func (c *converger) containers(service string) []*Container {
+	var list []*Container
+	for i := range c.observed.Containers {
+		if k := &c.observed.Containers[i]; k.Service == service && !k.OneOff {
+			list = append(list, k)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Container) int {
+		if a.Number != b.Number {
+			return a.Number - b.Number
+		}
+		return a.CreatedAt.Compare(b.CreatedAt)
+	})
+	return list
+}
+
+// resource is how a replica is named on the screen and in step IDs.
+func resource(service string, number int) string { return service + "/" + strconv.Itoa(number) }

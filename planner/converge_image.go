@@ -1,0 +1,139 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// isBuilt says that the image of a service comes from its build section.
+func (c *converger) isBuilt(s *spec.Service) bool {
+	return s.Build != nil && s.PullPolicy != "always" && !c.opts.PullOnly
+}
+
+// policy is when the image of a service is pulled.
+func (c *converger) policy(s *spec.Service) string {
+	if c.opts.Pull != "" {
+		return c.opts.Pull
+	}
+	return s.PullPolicy
+}
+
+// readImages notes what services say of images that they share: one that is
+// built by a service serves all that name it, and one that is pulled each time
+// for a service is new for all.
+func (c *converger) readImages(order []string) {
+	for _, name := range slices.Sorted(maps.Keys(c.project.Services)) {
+		ref := c.project.ImageName(name)
+		if _, ok := c.makers[ref]; !ok && c.isBuilt(c.project.Services[name]) {
+			c.makers[ref] = name
+		}
+	}
+	for _, name := range order {
+		if s := c.project.Services[name]; !c.isBuilt(s) && c.policy(s) == "always" {
+			c.always[c.project.ImageName(name)] = true
+		}
+	}
+}
+
+// planImage adds the build or pull that a service needs.
+func (c *converger) planImage(name string) error {
+	if c.imaged[name] {
+		return nil
+	}
+	c.imaged[name] = true
+	s := c.project.Services[name]
+	ref := c.project.ImageName(name)
+	maker := c.makers[ref]
+	switch {
+	case c.isBuilt(s) && maker != name && sameBuild(c.project.Services[maker], s):
+		return c.shareImage(name, maker)
+	case c.isBuilt(s):
+		if maker != name {
+			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s and %s build different images under the one name %s: give one of them another image", maker, name, ref))
+		}
+		return c.planBuild(name, ref)
+	case s.Build != nil && c.opts.PullOnly && s.Image == "" || c.opts.BuildOnly:
+		return nil
+	case maker != "":
+		return c.shareImage(name, maker)
+	}
+	return c.planPull(name, ref)
+}
+
+func sameBuild(a, b *spec.Service) bool { return same(tree(a.Build), tree(b.Build)) }
+
+// shareImage lets a service wait for the image that another one builds.
+func (c *converger) shareImage(name, maker string) error {
+	if err := c.planImage(maker); err != nil {
+		return err
+	}
+	if step := c.image[maker]; step != nil {
+		c.image[name] = step
+	}
+	return nil
+}
+
+func (c *converger) planPull(name, ref string) error {
+	_, present := c.observed.Images[ref]
+	policy := c.policy(c.project.Services[name])
+	path := "services." + name + ".image"
+	why := Reason{Path: path, Place: c.project.Places.Nearest(path)}
+	switch {
+	case !present && (policy == "never" || policy == "build"):
+		return fmt.Errorf("image %s for %s is not here and pull_policy is %s: load it with \"orlop image load\" or allow the pull", ref, name, policy)
+	case c.always[ref] || c.opts.PullOnly && policy != "never":
+		why.Text = "pull is asked for each time"
+	case !present:
+		why.Text = "the image is not here yet"
+	default:
+		return nil
+	}
+	if c.pulls[ref] == nil {
+		c.pulls[ref] = c.plan.add(&Step{Action: Pull, Resource: ref, Name: ref, Service: name, Reasons: []Reason{why}})
+	}
+	c.image[name] = c.pulls[ref]
+	return nil
+}
+
+func (c *converger) planBuild(name, ref string) error {
+	have, present := c.observed.Images[ref]
+	var needs []string
+	for _, base := range baseServices(c.project.Services[name]) {
+		if c.project.Services[base] == nil {
+			continue
+		}
+		if err := c.planImage(base); err != nil {
+			return err
+		}
+		if step := c.image[base]; step != nil {
+			needs = append(needs, step.ID)
+		}
+	}
+	path := "services." + name + ".build"
+	want := c.opts.Inputs[name]
+	var why []Reason
+	switch {
+	case !present && c.opts.NoBuild:
+		return fmt.Errorf("image %s for %s is not here and builds are off: run \"orlop build %s\"", ref, name, name)
+	case c.opts.NoBuild:
+		return nil
+	case !present:
+		why = []Reason{{Path: path, Text: "the image is not here yet"}}
+	case c.opts.Rebuild:
+		why = []Reason{{Path: path, Text: "a fresh build is asked for"}}
+	case want == nil && c.opts.Build, want != nil && (have.Inputs == nil || want.Sum != have.Inputs.Sum):
+		why = inputReasons(name, have.Inputs, want)
+	case len(needs) > 0:
+		why = []Reason{{Path: path + ".additional_contexts", Text: "an image that it builds on is made anew"}}
+	default:
+		return nil
+	}
+	for i := range why {
+		why[i].Place = c.project.Places.Nearest(why[i].Path)
+	}
+	c.image[name] = c.plan.add(&Step{Action: Build, Resource: name, Service: name, Name: ref, Needs: needs, Reasons: why})
+	return nil
+}

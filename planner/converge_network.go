@@ -1,0 +1,111 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// planNetworks adds the networks that the chosen services use and that are
+// not there, or are there with other settings.
+func (c *converger) planNetworks(order []string) {
+	for _, key := range c.used(order, func(s *spec.Service) []string { return slices.Collect(maps.Keys(s.Networks)) }) {
+		want := c.project.Networks[key]
+		if want == nil {
+			continue
+		}
+		have, present := c.observed.Networks[want.Name]
+		path := "networks." + key
+		step := &Step{Action: CreateNetwork, Resource: key, Name: want.Name, Network: want}
+		at := c.project.Places.Nearest(path)
+		switch {
+		case want.External && !present:
+			step.Reasons = []Reason{{Path: path, Text: "external, but it does not exist", Place: at}}
+		case want.External:
+			continue
+		case !present:
+			step.Reasons = []Reason{{Path: path, Text: "it does not exist yet", Place: at}}
+		default:
+			step.Reasons = compareNetworks(path, have.Applied, want, c.project.Places)
+			if len(step.Reasons) == 0 || !c.mayRenew(key, want.Name, order) {
+				continue
+			}
+		}
+		c.network[key] = c.plan.add(step)
+	}
+}
+
+// mayRenew says whether a network can be made anew: all that is attached to it
+// is made anew too, so that nothing else may be.
+func (c *converger) mayRenew(key, name string, order []string) bool {
+	blocked := ""
+	for i := range c.observed.Containers {
+		k := &c.observed.Containers[i]
+		if !k.isAttached(name) {
+			continue
+		}
+		chosen := !k.OneOff && slices.Contains(order, k.Service) && !c.opts.NoRecreate
+		if !chosen && !(c.isOrphan(k) && c.opts.RemoveOrphans) {
+			blocked = containerResource(k)
+		}
+	}
+	if blocked != "" {
+		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("network %s stays as it is: %s uses it and is not to be replaced", key, blocked))
+	}
+	return blocked == ""
+}
+
+func (k *Container) isAttached(network string) bool {
+	if k.Applied == nil {
+		return false
+	}
+	for _, name := range k.Applied.Networks {
+		if name == network {
+			return true
+		}
+	}
+	return false
+}
+
+// compareNetworks reports the settings that need a network anew; labels don't.
+func compareNetworks(path string, old, want *spec.Network, places spec.Places) []Reason {
+	if old == nil {
+		return nil
+	}
+	a, b := tree(old), tree(want)
+	delete(a, "labels")
+	delete(b, "labels")
+	return compare(path, any(a), any(b), places)
+}
+
+func (c *converger) planVolumes(order []string) {
+	keys := c.used(order, func(s *spec.Service) []string {
+		var keys []string
+		for _, m := range s.Volumes {
+			if m.Type == spec.MountVolume && m.Source != "" {
+				keys = append(keys, m.Source)
+			}
+		}
+		return keys
+	})
+	for _, key := range keys {
+		want := c.project.Volumes[key]
+		if want == nil {
+			continue
+		}
+		if _, present := c.observed.Volumes[want.Name]; present {
+			continue
+		}
+		path := "volumes." + key
+		text := "it does not exist yet"
+		if want.External {
+			text = "external, but it does not exist"
+		}
+		c.volume[key] = c.plan.add(&Step{
+			Action: CreateVolume, Resource: key, Name: want.Name, Volume: want,
+			Reasons: []Reason{{Path: path, Text: text, Place: c.project.Places.Nearest(path)}},
+		})
+	}
+}

@@ -1,0 +1,439 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// planService adds the steps for the containers of one service that are wanted.
+func (c *converger) planService(name string) error {
+	s := c.project.Services[name]
+	want := Wanted(c.project, name, c.opts.Files)
+	needs, after := c.needs(name, s)
+	taken := map[int]bool{}
+	for _, k := range c.containers(name) {
+		if k.Number <= s.Replicas() && !taken[k.Number] {
+			taken[k.Number] = true
+			c.planReplica(s, name, k, want, needs, after)
+		}
+	}
+	why := Reason{Path: "services." + name, Text: "it does not exist yet", Place: c.project.Places.Nearest("services." + name)}
+	if len(taken) > 0 {
+		why = c.scaled(name)
+	}
+	for n := 1; n <= s.Replicas(); n++ {
+		if taken[n] {
+			continue
+		}
+		c.up(&Step{
+			Action: Create, Service: name, Number: n, Applied: want, NoStart: c.opts.NoStart,
+			Needs: slices.Clone(needs), After: slices.Clone(after), Reasons: []Reason{why},
+		})
+	}
+	return nil
+}
+
+// scaled is the reason of replicas that come or go.
+func (c *converger) scaled(name string) Reason {
+	s := c.project.Services[name]
+	path := "services." + name + ".scale"
+	if s.Scale == nil && s.Deploy != nil {
+		path = "services." + name + ".deploy.replicas"
+	}
+	return Reason{Path: path, Text: fmt.Sprintf("scaled to %d", s.Replicas()), Place: c.project.Places.Nearest(path)}
+}
+
+// planReplica decides about one container that exists and is wanted.
+func (c *converger) planReplica(s *spec.Service, name string, k *Container, want *Applied, needs, after []string) {
+	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart}
+	ch, ifChanged := c.changes(s, name, k, want)
+	isUp := k.IsUp() && (!k.IsCompleted() || isOneShot(s))
+	switch {
+	case c.forced(name):
+		step.Action, step.Reasons = Replace, []Reason{{Text: "recreation is asked for"}}
+	case len(ch.replace) > 0 && !c.opts.NoRecreate:
+		step.Action, step.Reasons, step.IfChanged = Replace, append(ch.replace, ch.update...), ifChanged
+		if ifChanged && !isUp {
+			step.IfChanged = false
+		}
+	case len(ch.update) > 0 && !c.opts.NoRecreate && (isUp || c.opts.NoStart):
+		step.Action, step.Reasons = Update, ch.update
+	case !isUp && !c.opts.NoStart:
+		step.Action, step.Reasons = Start, append([]Reason{{Text: whyDown(k)}}, ch.update...)
+	default:
+		c.plan.Leave++
+		return
+	}
+	if step.Action == Replace || step.Action == Start {
+		step.Needs, step.After = slices.Clone(needs), slices.Clone(after)
+	}
+	c.up(step)
+}
+
+// forced says that recreation is asked for: of the services that the user
+// names, not of what they depend on.
+func (c *converger) forced(name string) bool {
+	return c.opts.ForceRecreate && (len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name))
+}
+
+// changes is the difference between a container and what is wanted. The
+// second result says that only an image still to be made speaks for it.
+func (c *converger) changes(s *spec.Service, name string, k *Container, want *Applied) (change, bool) {
+	if k.Applied == nil {
+		return change{replace: []Reason{{Text: "nothing is known of what it was made from"}}}, false
+	}
+	ch := diff(name, k.Applied, want, c.project.Places)
+	ch.replace = append(ch.replace, c.networkReasons(k)...)
+	if other := sharedWith(s); other != "" && c.renewed(other) {
+		ch.replace = append(ch.replace, Reason{Path: "services." + name + ".network_mode", Text: other + " is replaced"})
+	}
+	ref := c.project.ImageName(name)
+	path := "services." + name + ".image"
+	if was := k.Applied.Service.Image; was != s.Image {
+		ch.replace = append(ch.replace, reason(path, named(was), named(s.Image), c.project.Places))
+		return ch, false
+	}
+	if step := c.image[name]; step != nil {
+		void := len(ch.replace)+len(ch.update) == 0
+		ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
+		return ch, void
+	}
+	if img, ok := c.observed.Images[ref]; ok && k.Applied.Image != "" && img.Digest != k.Applied.Image {
+		ch.replace = append(ch.replace, Reason{Path: path, Text: ref + " is another image now", Place: c.project.Places.Nearest(path)})
+	}
+	return ch, false
+}
+
+// named is an image key that may be left out.
+func named(image string) any {
+	if image == "" {
+		return unset{}
+	}
+	return image
+}
+
+// imageReason says why an image that is built or pulled anew may replace a
+// container: the reasons of the image's own step.
+func imageReason(step *Step, name string, places spec.Places) Reason {
+	text := "its image is pulled anew"
+	if step.Action == Build {
+		text = "its image is built anew"
+		if len(step.Reasons) > 0 && step.Reasons[0].Text != "" {
+			text = "image: " + step.Reasons[0].Text
+		}
+	}
+	path := "services." + name + ".image"
+	return Reason{Path: path, Text: text, Place: places.Nearest("services." + name)}
+}
+
+// networkReasons: a network made anew takes its containers with it.
+func (c *converger) networkReasons(k *Container) []Reason {
+	var rs []Reason
+	for _, key := range slices.Sorted(maps.Keys(k.Applied.Networks)) {
+		step := c.network[key]
+		if step == nil {
+			continue
+		}
+		if _, existed := c.observed.Networks[step.Name]; existed {
+			rs = append(rs, Reason{Path: "networks." + key, Text: "the network is made anew", Place: c.project.Places.Nearest("networks." + key)})
+		}
+	}
+	return rs
+}
+
+func (c *converger) renewed(service string) bool {
+	return slices.ContainsFunc(c.ups[service], func(s *Step) bool { return s.Action == Replace || s.Action == Create })
+}
+
+func whyDown(k *Container) string {
+	switch {
+	case k.State == Created:
+		return "it was never started"
+	case k.Stopped || k.State == Stopping:
+		return "it is stopped"
+	case k.OOMKilled:
+		return "it ran out of memory"
+	}
+	return fmt.Sprintf("it exited with code %d", k.ExitCode)
+}
+
+// up adds a step for a container. What it publishes and is named may have to
+// be given up first by a container that goes.
+func (c *converger) up(step *Step) {
+	step.Resource = resource(step.Service, step.Number)
+	if step.Applied != nil {
+		for i, k := range c.going {
+			if k.Applied != nil && clash(step.Applied.Service, k.Applied.Service) {
+				step.After = append(step.After, c.removals[i].ID)
+			}
+		}
+	}
+	c.ups[step.Service] = append(c.ups[step.Service], c.plan.add(step))
+}
+
+// clash says that two services can't have a container at the same time.
+func clash(a, b *spec.Service) bool {
+	if a.ContainerName != "" && a.ContainerName == b.ContainerName {
+		return true
+	}
+	for _, p := range a.Ports {
+		for _, q := range b.Ports {
+			if p.Published != "" && p.Published == q.Published && p.Protocol == q.Protocol {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *converger) remove(k *Container, why Reason) {
+	c.going = append(c.going, k)
+	c.removals = append(c.removals, c.plan.add(&Step{
+		Action: Remove, Resource: resource(k.Service, k.Number), Service: k.Service, Number: k.Number,
+		Container: k.ID, Reasons: []Reason{why},
+	}))
+}
+
+// planRemovals removes the replicas that are too many, and removes or only
+// names the containers of services that the stack file no longer has.
+func (c *converger) planRemovals(order []string) {
+	for _, name := range order {
+		taken := map[int]bool{}
+		for _, k := range c.containers(name) {
+			switch {
+			case k.Number > c.project.Services[name].Replicas():
+				c.remove(k, c.scaled(name))
+			case taken[k.Number]:
+				c.remove(k, Reason{Text: "a second container of the same number"})
+			}
+			taken[k.Number] = true
+		}
+	}
+	for i := range c.observed.Containers {
+		k := &c.observed.Containers[i]
+		switch {
+		case !c.isOrphan(k):
+		case c.opts.RemoveOrphans:
+			c.remove(k, Reason{Text: "no longer in the stack file"})
+		default:
+			c.plan.Orphans = append(c.plan.Orphans, resource(k.Service, k.Number))
+		}
+	}
+	slices.Sort(c.plan.Orphans)
+}
+
+func (c *converger) isOrphan(k *Container) bool { return isOrphan(c.project, k) }
+
+// needs are the steps that must have succeeded before a container of the
+// service may start, and those that must only have ended: dependencies with
+// required: false.
+func (c *converger) needs(name string, s *spec.Service) (needs, after []string) {
+	if step := c.image[name]; step != nil {
+		needs = append(needs, step.ID)
+	}
+	for key := range s.Networks {
+		if step := c.network[key]; step != nil {
+			needs = append(needs, step.ID)
+		}
+	}
+	for _, m := range s.Volumes {
+		if step := c.volume[m.Source]; m.Type == spec.MountVolume && step != nil {
+			needs = append(needs, step.ID)
+		}
+	}
+	if other := sharedWith(s); other != "" {
+		for _, step := range c.ups[other] {
+			needs = append(needs, step.ID)
+		}
+	}
+	if c.opts.NoStart || c.opts.NoDeps && len(c.opts.Services) > 0 {
+		return compact(needs), nil
+	}
+	for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
+		ids := c.dependency(dep, s.DependsOn[dep].Condition)
+		if s.DependsOn[dep].Required {
+			needs = append(needs, ids...)
+		} else {
+			after = append(after, ids...)
+		}
+	}
+	return compact(needs), compact(after)
+}
+
+// Ready is the condition of Step.Condition that "up --wait" waits for: healthy
+// where there is a health check, running or completed where there is none.
+const Ready = "ready"
+
+// dependency gives the IDs of the steps after which a condition holds.
+func (c *converger) dependency(name, condition string) []string {
+	if c.project.Services[name] == nil {
+		return nil
+	}
+	var ids []string
+	for _, step := range c.ups[name] {
+		ids = append(ids, step.ID)
+	}
+	if condition == spec.ServiceStarted || condition == "" {
+		return ids
+	}
+	if len(ids) == 0 && c.holds(name, condition) {
+		return nil
+	}
+	return []string{c.awaitStep(name, condition, ids).ID}
+}
+
+// holds says that the condition of a dependency that no step touches is met.
+func (c *converger) holds(name, condition string) bool {
+	for _, k := range c.containers(name) {
+		switch condition {
+		case spec.ServiceHealthy:
+			if k.State != Running || k.Health != Healthy {
+				return false
+			}
+		case spec.ServiceCompleted:
+			if !k.IsCompleted() {
+				return false
+			}
+		case Ready:
+			if !k.IsUp() || k.State == Restarting || k.Health == Starting || k.Health == Unhealthy {
+				return false
+			}
+		default:
+			if !k.IsUp() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// awaitStep is the one step that waits for a condition of a service. It is
+// made when the first step needs it and takes its place in the plan at the
+// end, so that a plan with nothing to do stays empty.
+func (c *converger) awaitStep(name, condition string, needs []string) *Step {
+	key := name + " " + condition
+	if step := c.await[key]; step != nil {
+		return step
+	}
+	word := map[string]string{spec.ServiceHealthy: " healthy", spec.ServiceCompleted: " completed", Ready: " ready"}[condition]
+	step := &Step{ID: string(Await) + " " + name + word, Action: Await, Resource: name + word, Service: name, Condition: condition, Needs: compact(needs)}
+	c.await[key] = step
+	return step
+}
+
+// placeAwaits puts each await that some step refers to before the first such
+// step. An await that nothing refers to is not in the plan.
+func (c *converger) placeAwaits() {
+	byID := map[string]*Step{}
+	for _, step := range c.await {
+		byID[step.ID] = step
+		step.Optional = true
+	}
+	steps := []*Step{}
+	placed := map[string]bool{}
+	for _, step := range c.plan.Steps {
+		for _, id := range step.Needs {
+			if await := byID[id]; await != nil {
+				await.Optional = false
+			}
+		}
+		for _, id := range slices.Concat(step.Needs, step.After) {
+			if await := byID[id]; await != nil && !placed[id] {
+				placed[id] = true
+				steps = append(steps, await)
+			}
+		}
+		steps = append(steps, step)
+	}
+	c.plan.Steps = steps
+}
+
+// appendAwaits puts those of the awaits with the given IDs at the end that
+// are not in the plan: no step of the plan needs them, but what comes after it.
+func (c *converger) appendAwaits(ids []string) {
+	for _, key := range slices.Sorted(maps.Keys(c.await)) {
+		step := c.await[key]
+		if slices.Contains(ids, step.ID) && !slices.Contains(c.plan.Steps, step) {
+			c.plan.Steps = append(c.plan.Steps, step)
+		}
+	}
+}
+
+// planRestarts: a service whose dependency is replaced, with restart: true on
+// it, is restarted too (Compose Specification, depends_on, long syntax).
+func (c *converger) planRestarts(order []string) {
+	if c.opts.NoStart {
+		return
+	}
+	for _, name := range order {
+		s := c.project.Services[name]
+		for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
+			if s.DependsOn[dep].Restart && c.renewed(dep) {
+				c.restart(name, dep)
+				break
+			}
+		}
+	}
+}
+
+// restart restarts the running containers of a service.
+func (c *converger) restart(name, dep string) {
+	needs, after := c.needs(name, c.project.Services[name])
+	path := "services." + name + ".depends_on." + dep
+	why := Reason{Path: path, Text: dep + " is replaced, and restart is true", Place: c.project.Places.Nearest(path)}
+	touched := map[string]*Step{}
+	for _, step := range c.ups[name] {
+		touched[step.Container] = step
+	}
+	for _, k := range c.containers(name) {
+		step := touched[k.ID]
+		if k.State != Running || slices.Contains(c.going, k) || step != nil && step.Action != Update {
+			continue
+		}
+		own := slices.Clone(needs)
+		if step == nil {
+			c.plan.Leave--
+		} else {
+			own = append(own, step.ID)
+		}
+		c.up(&Step{
+			Action: Restart, Service: name, Number: k.Number, Container: k.ID, Needs: own, After: slices.Clone(after),
+			IfChanged: c.mayStay(name), Reasons: []Reason{why},
+		})
+	}
+}
+
+// mayStay says that each replacement that a service is restarted for may turn
+// out not to be needed.
+func (c *converger) mayStay(name string) bool {
+	for dep := range c.project.Services[name].DependsOn {
+		for _, step := range c.ups[dep] {
+			if (step.Action == Replace || step.Action == Create) && !step.IfChanged {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// planWait adds an await for each service that is not known to be ready and
+// that nothing else of the plan waits for.
+func (c *converger) planWait(order []string) {
+	for _, name := range order {
+		i := slices.IndexFunc(c.plan.Steps, func(s *Step) bool { return s.Action == Await && s.Service == name })
+		if i >= 0 {
+			c.plan.Steps[i].Optional = false
+			continue
+		}
+		var ids []string
+		for _, step := range c.ups[name] {
+			ids = append(ids, step.ID)
+		}
+		if len(ids) > 0 || !c.holds(name, Ready) {
+			c.plan.Steps = append(c.plan.Steps, c.awaitStep(name, Ready, ids))
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package planner
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// inPlace lists the service keys whose change needs no new container.
+var inPlace = []string{
+	"restart", "mem_limit", "cpus", "pids_limit", "labels", "stop_grace_period", "stop_signal",
+	"healthcheck", "ports", "depends_on", "profiles", "scale", "deploy", "expose", "pull_policy",
+}
+
+// elsewhere lists the service keys that decide about the image or the number
+// of replicas; what they change shows there, not in the container.
+var elsewhere = []string{"build", "image", "scale", "deploy", "profiles", "pull_policy", "depends_on", "develop"}
+
+// change is what differs between the document that a container was made from
+// and the wanted one.
+type change struct {
+	replace []Reason // fields that need a new container
+	update  []Reason // fields that can be changed in place
+}
+
+// diff compares what a container was made from with what is wanted now.
+func diff(service string, old, want *Applied, places spec.Places) change {
+	var c change
+	a, b := tree(old.Service), tree(want.Service)
+	for _, key := range unionKeys(a, b) {
+		if slices.Contains(elsewhere, key) {
+			continue
+		}
+		reasons := compareKey("services."+service+"."+key, key, a[key], b[key], places)
+		if slices.Contains(inPlace, key) {
+			c.update = append(c.update, reasons...)
+		} else {
+			c.replace = append(c.replace, reasons...)
+		}
+	}
+	c.replace = append(c.replace, names("networks", old.Networks, want.Networks, places)...)
+	c.replace = append(c.replace, names("volumes", old.Volumes, want.Volumes, places)...)
+	for _, key := range slices.Sorted(maps.Keys(want.Files)) {
+		if was, ok := old.Files[key]; ok && was != want.Files[key] {
+			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places[key]})
+		}
+	}
+	return c
+}
+
+// names reports the networks or volumes whose full name changed under the
+// same key; keys that come and go show in the service itself.
+func names(kind string, old, want map[string]string, places spec.Places) []Reason {
+	var rs []Reason
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if was, ok := old[key]; ok && was != want[key] {
+			path := kind + "." + key + ".name"
+			rs = append(rs, Reason{Path: path, From: quote(was), To: quote(want[key]), Place: places[path]})
+		}
+	}
+	return rs
+}
+
+// compareKey compares one key of a service.
+func compareKey(path, key string, a, b any, places spec.Places) []Reason {
+	old, aok := a.([]any)
+	want, bok := b.([]any)
+	if slices.Contains(unordered, key) && (aok || a == nil) && (bok || b == nil) {
+		return compareLists(path, key, old, want, places)
+	}
+	if key == "networks" {
+		return compareJoined(path, a, b, places)
+	}
+	return compare(path, orUnset(a), orUnset(b), places)
+}
+
+// compareJoined reports the networks that a service joins or leaves, and what
+// it says about those that it stays in.
+func compareJoined(path string, a, b any, places spec.Places) []Reason {
+	old, _ := a.(map[string]any)
+	want, _ := b.(map[string]any)
+	var rs []Reason
+	for _, key := range unionKeys(old, want) {
+		was, before := old[key]
+		is, now := want[key]
+		at := path + "." + key
+		switch {
+		case !before:
+			rs = append(rs, Reason{Path: at, Text: at + ": joined", Place: places.Nearest(at)})
+		case !now:
+			rs = append(rs, Reason{Path: at, Text: at + ": left", Place: places.Nearest(path)})
+		default:
+			rs = append(rs, compare(at, was, is, places)...)
+		}
+	}
+	return rs
+}
+
+// unset stands for a key that is not there; one that is there may be null:
+// a network joined with nothing to say about it, a variable taken away.
+type unset struct{}
+
+func orUnset(v any) any {
+	if v == nil {
+		return unset{}
+	}
+	return v
+}
+
+// compare walks two JSON trees and reports each leaf that differs.
+func compare(path string, a, b any, places spec.Places) []Reason {
+	am, aok := a.(map[string]any)
+	bm, bok := b.(map[string]any)
+	if aok && (bok || isVoid(b)) || bok && isVoid(a) {
+		var rs []Reason
+		for _, k := range unionKeys(am, bm) {
+			rs = append(rs, compare(path+"."+k, child(am, k), child(bm, k), places)...)
+		}
+		if len(rs) == 0 && (a == unset{} || b == unset{}) {
+			rs = append(rs, reason(path, a, b, places))
+		}
+		return rs
+	}
+	if same(a, b) {
+		return nil
+	}
+	return []Reason{reason(path, a, b, places)}
+}
+
+func isVoid(v any) bool { return v == nil || v == unset{} }
+
+func child(m map[string]any, k string) any {
+	if v, ok := m[k]; ok {
+		return v
+	}
+	return unset{}
+}
+
+func reason(path string, a, b any, places spec.Places) Reason {
+	return Reason{Path: path, From: text(a), To: text(b), Place: places.Nearest(path)}
+}
+
+func same(a, b any) bool { return text(a) == text(b) }
+
+// text is a value as a user may read it: JSON, and nothing for what is unset.
+func text(v any) string {
+	if v == (unset{}) {
+		return ""
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(v) != nil {
+		return fmt.Sprint(v)
+	}
+	return strings.TrimSuffix(buf.String(), "\n")
+}
+
+func quote(s string) string { return text(s) }
+
+// tree is the JSON of a value as maps, slices and scalars.
+func tree(v any) map[string]any {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var m map[string]any
+	if dec.Decode(&m) != nil {
+		return nil
+	}
+	return m
+}
+
+func unionKeys(a, b map[string]any) []string {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// inputReasons says in what two build inputs differ.
+func inputReasons(service string, old, want *Inputs) []Reason {
+	path := "services." + service + ".build"
+	if want == nil {
+		return []Reason{{Path: path, Text: "a build is asked for"}}
+	}
+	if old == nil {
+		return []Reason{{Path: path, Text: "the image was not built from this stack file"}}
+	}
+	var rs []Reason
+	for _, k := range slices.Sorted(maps.Keys(merged(old.Other, want.Other))) {
+		if old.Other[k] != want.Other[k] {
+			rs = append(rs, Reason{Path: path + "." + k, Text: "its build changed: " + k})
+		}
+	}
+	if files := changedFiles(old.Files, want.Files); len(files) > 0 {
+		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed (" + listed(files) + ")"})
+	}
+	if len(rs) == 0 {
+		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed"})
+	}
+	return rs
+}
+
+func merged(a, b map[string]string) map[string]string {
+	m := maps.Clone(a)
+	if m == nil {
+		m = map[string]string{}
+	}
+	maps.Copy(m, b)
+	return m
+}
+
+func changedFiles(old, want map[string]string) []string {
+	if old == nil || want == nil {
+		return nil
+	}
+	var files []string
+	for _, f := range slices.Sorted(maps.Keys(merged(old, want))) {
+		if old[f] != want[f] {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// listed shows a number of files and the first three of them.
+func listed(files []string) string {
+	n := len(files)
+	word := "files"
+	if n == 1 {
+		word = "file"
+	}
+	shown := strings.Join(files[:min(n, 3)], ", ")
+	if n > 3 {
+		shown += ", ..."
+	}
+	return fmt.Sprintf("%d %s: %s", n, word, shown)
+}

@@ -1,0 +1,213 @@
+package planner
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// DownOptions say what Down removes besides containers and networks.
+type DownOptions struct {
+	Services      []string `json:"services,omitempty"` // only these; networks stay then
+	Volumes       bool     `json:"volumes,omitempty"`
+	RemoveImages  string   `json:"remove_images,omitempty"` // "", local or all
+	RemoveOrphans bool     `json:"remove_orphans,omitempty"`
+}
+
+// Down plans the removal of what exists of a project: containers, dependents
+// first, then networks, and volumes and images if asked. The project may be
+// nil; everything observed goes then.
+func Down(name string, project *spec.Project, observed *Observed, opts DownOptions) *Plan {
+	plan := &Plan{Project: name, Steps: []*Step{}}
+	steps := map[string][]string{}
+	all := len(opts.Services) == 0
+	for _, k := range dependentsFirst(observed) {
+		if !all && !slices.Contains(opts.Services, k.Service) {
+			continue
+		}
+		if project != nil && all && !opts.RemoveOrphans && isOrphan(project, k) {
+			plan.Orphans = append(plan.Orphans, resource(k.Service, k.Number))
+			continue
+		}
+		step := plan.add(&Step{
+			Action: Remove, Resource: containerResource(k), Service: k.Service, Number: k.Number, Container: k.ID,
+			After: afterDependents(observed, k, steps),
+		})
+		steps[k.Service] = append(steps[k.Service], step.ID)
+	}
+	if !all {
+		return plan
+	}
+	after := slices.Concat(slices.Collect(maps.Values(steps))...)
+	if len(plan.Orphans) == 0 {
+		for _, n := range slices.Sorted(maps.Keys(observed.Networks)) {
+			if net := observed.Networks[n]; net.Project == name {
+				plan.add(&Step{Action: RemoveNetwork, Resource: net.Key, Name: n, After: slices.Clone(after)})
+			}
+		}
+	}
+	if opts.Volumes {
+		for _, v := range slices.Sorted(maps.Keys(observed.Volumes)) {
+			if vol := observed.Volumes[v]; vol.Project == name {
+				plan.add(&Step{Action: RemoveVolume, Resource: vol.Key, Name: v, After: slices.Clone(after)})
+			}
+		}
+	}
+	planImageRemoval(plan, project, observed, opts.RemoveImages, after)
+	return plan
+}
+
+func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, which string, after []string) {
+	if which == "" || project == nil {
+		return
+	}
+	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
+		local := false
+		for name, s := range project.Services {
+			local = local || s.Build != nil && s.Image == "" && project.ImageName(name) == ref
+		}
+		if which == "all" || local {
+			plan.add(&Step{Action: RemoveImage, Resource: ref, Name: ref, After: slices.Clone(after)})
+		}
+	}
+}
+
+// Lifecycle plans stop, start, restart, kill or remove for the containers of
+// the given services, or of all: dependencies before dependents to start,
+// dependents first to stop. A restart takes those along that depend on a
+// restarted service with restart: true (Compose Specification, depends_on).
+func Lifecycle(name string, observed *Observed, action Action, services []string, signal string) *Plan {
+	plan := &Plan{Project: name, Steps: []*Step{}}
+	steps := map[string][]string{}
+	order := dependentsFirst(observed)
+	starting := action == Start || action == Restart
+	if starting {
+		slices.Reverse(order)
+	}
+	if action == Restart && len(services) > 0 {
+		services = withRestarted(order, services)
+	}
+	for _, k := range order {
+		if len(services) > 0 && !slices.Contains(services, k.Service) || !applies(action, k) {
+			continue
+		}
+		step := &Step{
+			Action: action, Resource: containerResource(k), Service: k.Service, Number: k.Number,
+			Container: k.ID, Signal: signal,
+		}
+		if starting && k.Applied != nil {
+			for dep := range k.Applied.Service.DependsOn {
+				step.After = append(step.After, steps[dep]...)
+			}
+		} else if !starting {
+			step.After = afterDependents(observed, k, steps)
+		}
+		plan.add(step)
+		steps[k.Service] = append(steps[k.Service], step.ID)
+	}
+	return plan
+}
+
+// withRestarted adds the services that run and restart with the given ones;
+// order has dependencies first.
+func withRestarted(order []*Container, services []string) []string {
+	services = slices.Clone(services)
+	for _, k := range order {
+		if k.Applied == nil || k.State != Running || slices.Contains(services, k.Service) {
+			continue
+		}
+		for dep, how := range k.Applied.Service.DependsOn {
+			if how.Restart && slices.Contains(services, dep) {
+				services = append(services, k.Service)
+				break
+			}
+		}
+	}
+	return services
+}
+
+// applies says whether the action would change the container at all.
+func applies(action Action, k *Container) bool {
+	switch action {
+	case Start:
+		return k.State == Created || k.State == Exited
+	case Stop, Kill:
+		return k.State == Running || k.State == Restarting || k.State == Stopping
+	}
+	return true
+}
+
+func containerResource(k *Container) string {
+	if k.OneOff {
+		return k.Name
+	}
+	return resource(k.Service, k.Number)
+}
+
+func isOrphan(p *spec.Project, k *Container) bool {
+	_, known := p.Services[k.Service]
+	_, disabled := p.Disabled[k.Service]
+	return !known && !disabled && !k.OneOff
+}
+
+// afterDependents lists the steps of those that depend on k's service.
+func afterDependents(observed *Observed, k *Container, steps map[string][]string) []string {
+	var ids []string
+	for i := range observed.Containers {
+		d := &observed.Containers[i]
+		if d.Service != k.Service && slices.Contains(dependsOn(d), k.Service) {
+			ids = append(ids, steps[d.Service]...)
+		}
+	}
+	return ids
+}
+
+// dependsOn lists the services that a container was made to depend on.
+func dependsOn(k *Container) []string {
+	if k.Applied == nil || k.Applied.Service == nil {
+		return nil
+	}
+	deps := slices.Collect(maps.Keys(k.Applied.Service.DependsOn))
+	if other, ok := strings.CutPrefix(k.Applied.Service.NetworkMode, "service:"); ok {
+		deps = append(deps, other)
+	}
+	return compact(deps)
+}
+
+// dependentsFirst orders the containers so that each comes before what it
+// depends on; by name and number among equals.
+func dependentsFirst(observed *Observed) []*Container {
+	by := map[string][]*Container{}
+	deps := map[string][]string{}
+	for i := range observed.Containers {
+		k := &observed.Containers[i]
+		by[k.Service] = append(by[k.Service], k)
+		deps[k.Service] = append(deps[k.Service], dependsOn(k)...)
+	}
+	var order []*Container
+	seen := map[string]bool{}
+	var visit func(string)
+	visit = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for _, dep := range compact(deps[name]) {
+			visit(dep)
+		}
+		slices.SortFunc(by[name], func(a, b *Container) int {
+			if a.Number != b.Number {
+				return a.Number - b.Number
+			}
+			return strings.Compare(a.ID, b.ID)
+		})
+		order = append(order, by[name]...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		visit(name)
+	}
+	slices.Reverse(order)
+	return order
+}

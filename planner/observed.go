@@ -1,0 +1,144 @@
+package planner
+
+import (
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Observed is a snapshot of what exists of one project.
+type Observed struct {
+	Images     map[string]Image   `json:"images,omitempty"`   // by the reference that the project uses
+	Networks   map[string]Network `json:"networks,omitempty"` // by full name
+	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
+	Containers []Container        `json:"containers,omitempty"`
+}
+
+// Image is an image that is present.
+type Image struct {
+	Digest string  `json:"digest"`
+	Inputs *Inputs `json:"inputs,omitempty"` // what it was built from; nil if it was pulled or loaded
+}
+
+// Inputs is the fingerprint of a build: everything that decides its result.
+type Inputs struct {
+	Sum   string            `json:"sum"`             // digest over all of it
+	Files map[string]string `json:"files,omitempty"` // path in the context -> digest; nil where there are too many
+	Other map[string]string `json:"other,omitempty"` // "dockerfile", "args.NAME", "target", ... -> digest or value
+	Bases map[string]string `json:"bases,omitempty"` // base reference -> digest that was used
+}
+
+// Network is a network that exists.
+type Network struct {
+	Name    string        `json:"name"`
+	Project string        `json:"project,omitempty"`
+	Key     string        `json:"key,omitempty"`
+	Applied *spec.Network `json:"applied,omitempty"`
+	Subnet  string        `json:"subnet,omitempty"`
+}
+
+// Volume is a volume that exists.
+type Volume struct {
+	Name    string       `json:"name"`
+	Project string       `json:"project,omitempty"`
+	Key     string       `json:"key,omitempty"`
+	Applied *spec.Volume `json:"applied,omitempty"`
+}
+
+// State is the state of a container.
+type State string
+
+// States of a container, in the words of Compose's ps.
+const (
+	Created    State = "created"
+	Running    State = "running"
+	Restarting State = "restarting" // waits out a back-off
+	Stopping   State = "stopping"
+	Exited     State = "exited"
+)
+
+// Health is the outcome of a container's probes; empty without a health check.
+type Health string
+
+// Outcomes of health checks.
+const (
+	NoHealth  Health = ""
+	Starting  Health = "starting"
+	Healthy   Health = "healthy"
+	Unhealthy Health = "unhealthy"
+)
+
+// Container is a container that exists.
+type Container struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Service   string     `json:"service"`
+	Number    int        `json:"number"`
+	OneOff    bool       `json:"one_off,omitempty"`
+	State     State      `json:"state"`
+	Health    Health     `json:"health,omitempty"`
+	ExitCode  int        `json:"exit_code"`
+	OOMKilled bool       `json:"oom_killed,omitempty"`
+	Stopped   bool       `json:"stopped,omitempty"` // on the user's word, not by itself
+	Restarts  int        `json:"restarts,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+	StartedAt time.Time  `json:"started_at"`
+	ExitedAt  time.Time  `json:"exited_at"`
+	NextTry   time.Time  `json:"next_try"` // while Restarting
+	Error     string     `json:"error,omitempty"`
+	Applied   *Applied   `json:"applied,omitempty"`
+	Addresses []string   `json:"addresses,omitempty"`
+	Published []Binding  `json:"published,omitempty"`
+	PID       int        `json:"pid,omitempty"`
+	Command   []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
+	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
+}
+
+// ProbeInfo is the last health probe of a container.
+type ProbeInfo struct {
+	At       time.Time     `json:"at"`
+	Took     time.Duration `json:"took"`
+	ExitCode int           `json:"exit_code"`
+	Output   string        `json:"output,omitempty"` // first 4 KB
+	Failing  int           `json:"failing"`          // failures in a row
+}
+
+// Binding is a published port that is bound.
+type Binding struct {
+	HostIP   string `json:"host_ip,omitempty"`
+	HostPort int    `json:"host_port"`
+	Target   int    `json:"target"`
+	Protocol string `json:"protocol"`
+}
+
+// Applied is the document that a container was made from. It is kept whole,
+// not as a hash, so that a later plan can say which field differs.
+type Applied struct {
+	Service  *spec.Service     `json:"service"`
+	Image    string            `json:"image,omitempty"`    // digest
+	Networks map[string]string `json:"networks,omitempty"` // key -> full name
+	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
+	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> print of the content
+}
+
+// IsCompleted says that a one-shot container has done its work: it ended by
+// itself with code 0 and no policy wants it back.
+func (c *Container) IsCompleted() bool {
+	if c.State != Exited || c.ExitCode != 0 || c.Stopped || c.Applied == nil {
+		return false
+	}
+	return isOneShot(c.Applied.Service)
+}
+
+// isOneShot says that a service's containers may end with code 0.
+func isOneShot(s *spec.Service) bool {
+	policy, _, _ := strings.Cut(s.Restart, ":")
+	return policy == "" || policy == "no" || policy == "on-failure"
+}
+
+// IsUp says that the container is where an up leaves it: running, between two
+// tries of its restart policy, or completed.
+func (c *Container) IsUp() bool {
+	return c.State == Running || c.State == Restarting || c.IsCompleted()
+}

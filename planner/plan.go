@@ -1,0 +1,122 @@
+// Package planner decides what must change: from a project and a snapshot of
+// what exists it makes a plan, a directed acyclic graph of steps, each with
+// its reason; and it walks a plan, handing each step to a carrier when all
+// that it needs is done. It does no input or output of its own.
+package planner
+
+import (
+	"slices"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Action is what a step does to its resource.
+type Action string
+
+// The actions. Each changes one resource, but Await, which waits for one.
+const (
+	Pull          Action = "pull"
+	Build         Action = "build"
+	CreateNetwork Action = "create-network"
+	RemoveNetwork Action = "remove-network"
+	CreateVolume  Action = "create-volume"
+	RemoveVolume  Action = "remove-volume"
+	RemoveImage   Action = "remove-image"
+	Create        Action = "create"  // a container that does not exist yet; started too unless Step.NoStart
+	Replace       Action = "replace" // a container that was made from another document or image
+	Update        Action = "update"  // a container, in place, without a restart
+	Start         Action = "start"
+	Restart       Action = "restart"
+	Stop          Action = "stop"
+	Kill          Action = "kill"
+	Remove        Action = "remove"
+	Await         Action = "await"
+)
+
+// Step is one change to one resource.
+type Step struct {
+	ID        string        `json:"id"` // unique in the plan and stable: "create web/1"
+	Action    Action        `json:"action"`
+	Resource  string        `json:"resource"` // as users see it: "web/1", "default", "redis:7"
+	Service   string        `json:"service,omitempty"`
+	Number    int           `json:"number,omitempty"`
+	Container string        `json:"container,omitempty"` // ID of the existing container
+	Name      string        `json:"name,omitempty"`      // full name of a network or volume, reference of an image
+	Condition string        `json:"condition,omitempty"` // of Await
+	Reasons   []Reason      `json:"reasons,omitempty"`
+	Needs     []string      `json:"needs,omitempty"`      // IDs of steps that must have succeeded
+	After     []string      `json:"after,omitempty"`      // IDs of steps that must have ended, well or not
+	IfChanged bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
+	Optional  bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
+	NoStart   bool          `json:"no_start,omitempty"`
+	Signal    string        `json:"signal,omitempty"`
+	Applied   *Applied      `json:"-"` // what the container shall be made from
+	Network   *spec.Network `json:"-"`
+	Volume    *spec.Volume  `json:"-"`
+}
+
+// Reason is why a step is needed: a field that differs, or a sentence.
+type Reason struct {
+	Path  string     `json:"path,omitempty"` // "services.web.environment.LOG"
+	From  string     `json:"from,omitempty"` // as JSON; empty where it was unset
+	To    string     `json:"to,omitempty"`
+	Text  string     `json:"text,omitempty"`
+	Place spec.Place `json:"place"`
+}
+
+// Plan is a directed acyclic graph of steps in an order that may be walked.
+type Plan struct {
+	Project  string   `json:"project"`
+	Steps    []*Step  `json:"steps"`
+	Leave    int      `json:"leave"`              // containers left as they are
+	Orphans  []string `json:"orphans,omitempty"`  // containers of services that the file no longer has, left alone
+	Warnings []string `json:"warnings,omitempty"` // what the plan can't bring about
+
+	taken map[string]bool // IDs
+}
+
+// IsEmpty says that nothing has to change.
+func (p *Plan) IsEmpty() bool { return len(p.Steps) == 0 }
+
+// Step returns the step with the given ID, or nil.
+func (p *Plan) Step(id string) *Step {
+	for _, s := range p.Steps {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// Count says how many steps have one of the given actions.
+func (p *Plan) Count(actions ...Action) int {
+	n := 0
+	for _, s := range p.Steps {
+		if slices.Contains(actions, s.Action) {
+			n++
+		}
+	}
+	return n
+}
+
+// add appends a step under an ID of its own. Two containers of one number get
+// told apart by the container's ID.
+func (p *Plan) add(s *Step) *Step {
+	if p.taken == nil {
+		p.taken = map[string]bool{}
+	}
+	s.ID = string(s.Action) + " " + s.Resource
+	if p.taken[s.ID] {
+		s.ID += " " + s.Container
+	}
+	p.taken[s.ID] = true
+	s.Needs = compact(s.Needs)
+	s.After = compact(s.After)
+	p.Steps = append(p.Steps, s)
+	return s
+}
+
+func compact(ids []string) []string {
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}

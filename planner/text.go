@@ -1,0 +1,141 @@
+package planner
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Symbol is how an action is marked: + create, ~ change in place, ± replace,
+// - remove, and a point for what only runs.
+func (a Action) Symbol() string {
+	switch a {
+	case Pull, Build, CreateNetwork, CreateVolume, Create:
+		return "+"
+	case Replace:
+		return "±"
+	case Update, Start, Restart:
+		return "~"
+	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
+		return "-"
+	case Await:
+		return "·"
+	}
+	return "?"
+}
+
+// String is the reason as a user reads it, without its place.
+func (r Reason) String() string {
+	if r.Text != "" {
+		return r.Text
+	}
+	from, to := r.From, r.To
+	if strings.HasSuffix(r.Path, ".mem_limit") {
+		from, to = size(from), size(to)
+	}
+	if from == "" {
+		from = "unset"
+	}
+	if to == "" {
+		to = "unset"
+	}
+	return r.Path + ": " + from + " -> " + to
+}
+
+// size writes a JSON number of bytes as a stack file would: 256m.
+func size(text string) string {
+	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
+	if err != nil {
+		return text
+	}
+	unit := 0
+	for n != 0 && n%1024 == 0 && unit < 3 {
+		n /= 1024
+		unit++
+	}
+	return strconv.FormatInt(n, 10) + []string{"", "k", "m", "g"}[unit]
+}
+
+// at is a place as "stack.yaml:14", with the file named by its last element.
+func at(p spec.Place) string {
+	if p.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("   (%s:%d)", p.File[strings.LastIndexByte(p.File, '/')+1:], p.Line)
+}
+
+// Text is the plan for people, one line a step and more where there is more
+// than one reason.
+func (p *Plan) Text() string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		if s.Action == Await {
+			continue
+		}
+		head := fmt.Sprintf(" %s %-12s", s.Action.Symbol(), s.label())
+		if len(s.Reasons) == 0 {
+			fmt.Fprintln(&b, strings.TrimRight(head, " "))
+		}
+		for i, r := range s.Reasons {
+			if i > 0 {
+				head = strings.Repeat(" ", len([]rune(head)))
+			}
+			suffix := at(r.Place)
+			if s.Action == Update && i == 0 {
+				suffix += "   no restart"
+			}
+			fmt.Fprintf(&b, "%s %s%s\n", head, r, suffix)
+		}
+	}
+	for _, o := range p.Orphans {
+		fmt.Fprintf(&b, " - %-12s no longer in the stack file (only with --remove-orphans)\n", o)
+	}
+	for _, w := range p.Warnings {
+		fmt.Fprintf(&b, " ! %s\n", w)
+	}
+	fmt.Fprintf(&b, " %s\n", p.Summary())
+	return b.String()
+}
+
+// label names the resource and, where it is no container, its kind.
+func (s *Step) label() string {
+	switch s.Action {
+	case Pull, Build:
+		return string(s.Action) + " " + s.Resource
+	case CreateNetwork, RemoveNetwork:
+		return "network " + s.Resource
+	case CreateVolume, RemoveVolume:
+		return "volume " + s.Resource
+	case RemoveImage:
+		return "image " + s.Resource
+	case Start, Restart, Stop, Kill:
+		return string(s.Action) + " " + s.Resource
+	}
+	return s.Resource
+}
+
+// Summary counts the steps: "replace 2, change 1 in place, leave 4 as they are".
+func (p *Plan) Summary() string {
+	var parts []string
+	say := func(format string, n int) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf(format, n))
+		}
+	}
+	say("build %d", p.Count(Build))
+	say("pull %d", p.Count(Pull))
+	say("create %d", p.Count(Create, CreateNetwork, CreateVolume))
+	say("replace %d", p.Count(Replace))
+	say("change %d in place", p.Count(Update))
+	say("start %d", p.Count(Start))
+	say("restart %d", p.Count(Restart))
+	say("stop %d", p.Count(Stop, Kill))
+	say("remove %d", p.Count(Remove, RemoveNetwork, RemoveVolume, RemoveImage))
+	if len(parts) == 0 {
+		return fmt.Sprintf("nothing to do: %d containers are as the stack file wants them", p.Leave)
+	}
+	say("leave %d as they are", p.Leave)
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,449 @@
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// recorder is a carrier whose steps end when the test says so.
+type recorder struct {
+	t     *testing.T
+	begun chan *call
+
+	mu    sync.Mutex
+	ended map[string]bool // guarded by mu; IDs of steps that were carried and have ended
+	order []string        // guarded by mu
+}
+
+// call is one step under way.
+type call struct {
+	ctx  context.Context
+	step *Step
+	end  chan error
+	with Result
+}
+
+func newRecorder(t *testing.T) *recorder {
+	return &recorder{t: t, begun: make(chan *call), ended: map[string]bool{}}
+}
+
+func (r *recorder) Carry(ctx context.Context, s *Step, note func(Event)) (Result, error) {
+	c := &call{ctx: ctx, step: s, end: make(chan error)}
+	note(Event{Text: "begins"})
+	r.mu.Lock()
+	r.order = append(r.order, s.ID)
+	r.mu.Unlock()
+	r.begun <- c
+	err := <-c.end
+	r.mu.Lock()
+	r.ended[s.ID] = true
+	r.mu.Unlock()
+	return c.with, err
+}
+
+// events collects what a walk emits.
+type events struct {
+	mu   sync.Mutex
+	list []Event // guarded by mu
+}
+
+func (e *events) add(ev Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, ev)
+}
+
+// outcomes is how each step ended, which it must have exactly once.
+func (e *events) outcomes(t *testing.T) map[string]Event {
+	t.Helper()
+	out := map[string]Event{}
+	for _, ev := range e.list {
+		if ev.Kind == Started || ev.Kind == Progressed {
+			if _, over := out[ev.Step]; over {
+				t.Errorf("%s goes on after its end", ev.Step)
+			}
+			continue
+		}
+		if was, ok := out[ev.Step]; ok {
+			t.Errorf("%s ended twice: %s, %s", ev.Step, was.Kind, ev.Kind)
+		}
+		out[ev.Step] = ev
+	}
+	return out
+}
+
+// graphPlan makes a plan from lines "b <- a, c" and "b <~ a".
+func graphPlan(lines ...string) *Plan {
+	p := &Plan{Project: "g"}
+	for _, line := range lines {
+		s := &Step{Action: Create}
+		id, needs, _ := strings.Cut(line, " <- ")
+		id, after, _ := strings.Cut(id, " <~ ")
+		if name, ok := strings.CutPrefix(id, "await "); ok {
+			s.Action, id = Await, name
+		}
+		s.Resource = id
+		p.add(s)
+		s.ID = id
+		for _, n := range strings.Split(needs, ", ") {
+			if n != "" {
+				s.Needs = append(s.Needs, n)
+			}
+		}
+		for _, n := range strings.Split(after, ", ") {
+			if n != "" {
+				s.After = append(s.After, n)
+			}
+		}
+	}
+	return p
+}
+
+func clock() func() time.Time {
+	var mu sync.Mutex
+	at := time.Unix(0, 0)
+	return func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		at = at.Add(time.Millisecond)
+		return at
+	}
+}
+
+// start begins a walk; its error comes on the channel.
+func start(ctx context.Context, p *Plan, c Carrier, limit int, ev *events) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- p.Walk(ctx, c, limit, clock(), ev.add) }()
+	return done
+}
+
+// randomPlan is an acyclic graph of up to 30 steps.
+func randomPlan(r random) *Plan {
+	p := &Plan{Project: "g"}
+	for i := range 1 + r.IntN(30) {
+		s := &Step{Action: pick(r, Create, Build, Replace, Await), Resource: fmt.Sprint(i)}
+		for range r.IntN(min(i+1, 4)) {
+			id := p.Steps[r.IntN(i)].ID
+			if r.chance(4) {
+				s.After = append(s.After, id)
+			} else {
+				s.Needs = append(s.Needs, id)
+			}
+		}
+		p.add(s)
+	}
+	return p
+}
+
+// TestWalk drives random plans with steps that end in random order, some of
+// them badly, and cancels some walks half-way.
+func TestWalk(t *testing.T) {
+	eachSeed(t, 500, func(t *testing.T, r random) {
+		p := randomPlan(r)
+		limit := 1 + r.IntN(4)
+		cancelAfter := -1
+		if r.chance(4) {
+			cancelAfter = r.IntN(len(p.Steps))
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		defer cancel(nil)
+		cause := errors.New("stopped by the user")
+		rec, ev := newRecorder(t), &events{}
+		done := start(ctx, p, rec, limit, ev)
+		failed := map[string]bool{}
+		var open []*call
+		carried := 0
+		for {
+			// A step that is ready comes by itself; when none may come, one of those under way ends.
+			var err error
+			over := false
+			if len(open) == 0 {
+				select {
+				case c := <-rec.begun:
+					open = append(open, rec.check(c, open, limit, failed))
+					carried++
+				case err = <-done:
+					over = true
+				}
+			} else {
+				i := r.IntN(len(open))
+				c := open[i]
+				var end error
+				if r.chance(5) {
+					end = fmt.Errorf("%s broke", c.step.ID)
+				}
+				if carried > cancelAfter && cancelAfter >= 0 {
+					cancel(cause)
+				}
+				select {
+				case next := <-rec.begun:
+					open = append(open, rec.check(next, open, limit, failed))
+					carried++
+				case c.end <- end:
+					open = slices.Delete(open, i, i+1)
+					failed[c.step.ID] = end != nil
+				}
+			}
+			if over {
+				verify(t, p, ev, failed, err, ctx.Err() != nil, cause)
+				return
+			}
+		}
+	})
+}
+
+// check holds at the moment that a step begins: all it needs has succeeded,
+// all it follows has ended, and the limit holds.
+func (r *recorder) check(c *call, open []*call, limit int, failed map[string]bool) *call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range c.step.Needs {
+		if !r.ended[id] || failed[id] {
+			r.t.Errorf("%s began although %s has not succeeded", c.step.ID, id)
+		}
+	}
+	for _, o := range open {
+		if slices.Contains(c.step.Needs, o.step.ID) || slices.Contains(c.step.After, o.step.ID) {
+			r.t.Errorf("%s began while %s runs", c.step.ID, o.step.ID)
+		}
+	}
+	busy := 0
+	for _, o := range append([]*call{c}, open...) {
+		if o.step.Action != Await && !r.ended[o.step.ID] {
+			busy++
+		}
+	}
+	if busy > limit {
+		r.t.Errorf("%d steps at once, %d are allowed", busy, limit)
+	}
+	return c
+}
+
+// verify holds at the end: each step has one outcome, the right one.
+func verify(t *testing.T, p *Plan, ev *events, failed map[string]bool, err error, cancelled bool, cause error) {
+	t.Helper()
+	out := ev.outcomes(t)
+	causes, stopped := 0, false
+	for _, s := range p.Steps {
+		got, ok := out[s.ID]
+		if !ok {
+			t.Errorf("%s has no outcome", s.ID)
+			continue
+		}
+		blocked := slices.ContainsFunc(s.Needs, func(id string) bool { return out[id].Kind == Failed || out[id].Kind == Skipped })
+		switch got.Kind {
+		case Failed:
+			causes++
+			if !failed[s.ID] || blocked {
+				t.Errorf("%s is reported as failed", s.ID)
+			}
+			if !strings.Contains(fmt.Sprint(err), s.ID+" broke") {
+				t.Errorf("the error does not name %s: %v", s.ID, err)
+			}
+		case Skipped:
+			if !blocked {
+				t.Errorf("%s is skipped for nothing", s.ID)
+			}
+			if out[got.Cause].Kind != Failed {
+				t.Errorf("%s is skipped for %q, which is no root cause", s.ID, got.Cause)
+			}
+		case Cancelled:
+			stopped = true
+			if !cancelled {
+				t.Errorf("%s is cancelled for nothing", s.ID)
+			}
+		case Done:
+			if failed[s.ID] || blocked {
+				t.Errorf("%s is done", s.ID)
+			}
+		default:
+			t.Errorf("%s: %s", s.ID, got.Kind)
+		}
+	}
+	var joined interface{ Unwrap() []error }
+	switch {
+	case causes > 0:
+		if !errors.As(err, &joined) || len(joined.Unwrap()) != causes {
+			t.Errorf("%d root causes, but the error is %v", causes, err)
+		}
+	case stopped:
+		if !errors.Is(err, cause) {
+			t.Errorf("a stopped walk says %v", err)
+		}
+	case err != nil:
+		t.Errorf("all is done, but the walk says %v", err)
+	}
+}
+
+// finish ends the next step that begins.
+func (r *recorder) finish(want string, with Result, err error) {
+	r.t.Helper()
+	c := <-r.begun
+	if c.step.ID != want {
+		r.t.Errorf("%s begins, want %s", c.step.ID, want)
+	}
+	c.with = with
+	c.end <- err
+}
+
+func TestLongestChainFirst(t *testing.T) {
+	p := graphPlan("leaf", "root", "mid <- root", "top <- mid")
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	for _, id := range []string{"root", "mid", "leaf", "top"} {
+		rec.finish(id, Result{}, nil)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAwaitsTakeNoPlace(t *testing.T) {
+	p := graphPlan("await w1", "await w2", "a")
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	calls := []*call{<-rec.begun, <-rec.begun, <-rec.begun}
+	for _, c := range calls {
+		c.end <- nil
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnchangedImageReplacesNothing(t *testing.T) {
+	p := &Plan{}
+	build := p.add(&Step{Action: Build, Resource: "web"})
+	replace := p.add(&Step{Action: Replace, Resource: "web/1", Needs: []string{build.ID}, IfChanged: true})
+	restart := p.add(&Step{Action: Restart, Resource: "app/1", Needs: []string{replace.ID}, IfChanged: true})
+	p.add(&Step{Action: Create, Resource: "new/1", Needs: []string{restart.ID}})
+	for _, same := range []bool{true, false} {
+		rec, ev := newRecorder(t), &events{}
+		done := start(context.Background(), p, rec, 2, ev)
+		if same {
+			rec.finish("build web", Result{Outcome: Unchanged}, nil)
+		} else {
+			rec.finish("build web", Result{}, nil)
+			rec.finish("replace web/1", Result{}, nil)
+			rec.finish("restart app/1", Result{}, nil)
+		}
+		rec.finish("create new/1", Result{Text: "fine"}, nil)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		out := ev.outcomes(t)
+		if got := out["replace web/1"].Kind == Unchanged; got != same {
+			t.Errorf("build unchanged %v, but web/1 is %s", same, out["replace web/1"].Kind)
+		}
+		if got := out["restart app/1"].Kind == Unchanged; got != same {
+			t.Errorf("build unchanged %v, but app/1 is %s", same, out["restart app/1"].Kind)
+		}
+		if e := out["create new/1"]; e.Text != "fine" || e.Took <= 0 {
+			t.Errorf("the outcome is %+v", e)
+		}
+	}
+}
+
+type wordy struct{ error }
+
+func (wordy) Lines() []string { return []string{"line 1", "line 2"} }
+
+func TestFailureTellsItsOutputAndItsPlace(t *testing.T) {
+	p := graphPlan("db", "await healthy <- db", "web <- healthy", "log")
+	p.Steps[0].Service, p.Steps[0].Resource = "db", "db/1"
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	rec.finish("db", Result{}, fmt.Errorf("start: %w", wordy{errors.New("exit code 1")}))
+	rec.finish("log", Result{}, nil)
+	err := <-done
+	var step *StepError
+	if !errors.As(err, &step) || step.Step.Service != "db" || err.Error() != "db/1: start: exit code 1" {
+		t.Errorf("the error is %v", err)
+	}
+	out := ev.outcomes(t)
+	if e := out["db"]; !slices.Equal(e.Lines, []string{"line 1", "line 2"}) || e.Text != "start: exit code 1" {
+		t.Errorf("the failure is %+v", e)
+	}
+	if e := out["web"]; e.Kind != Skipped || e.Cause != "db" || e.Text != "waits for db/1" {
+		t.Errorf("web is %+v", e)
+	}
+}
+
+func TestOptionalAwaitFailsNothing(t *testing.T) {
+	p := graphPlan("await cache", "web <~ cache")
+	p.Steps[0].Optional = true
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	rec.finish("cache", Result{}, errors.New("unhealthy"))
+	rec.finish("web", Result{}, nil)
+	if err := <-done; err != nil {
+		t.Errorf("the walk says %v", err)
+	}
+}
+
+func TestCancelledTooLate(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := graphPlan("a")
+	rec, ev := newRecorder(t), &events{}
+	done := start(ctx, p, rec, 1, ev)
+	c := <-rec.begun
+	cancel()
+	c.end <- nil
+	if err := <-done; err != nil {
+		t.Errorf("all was done, but the walk says %v", err)
+	}
+	if kind := ev.outcomes(t)["a"].Kind; kind != Done {
+		t.Errorf("the step is %s", kind)
+	}
+}
+
+// TestCauseOfCancellationIsNoFailure: a carrier that gives up hands the
+// cause back; that is no step that failed.
+func TestCauseOfCancellationIsNoFailure(t *testing.T) {
+	cause := errors.New("second Ctrl-C")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	p := graphPlan("a", "b <- a")
+	rec, ev := newRecorder(t), &events{}
+	done := start(ctx, p, rec, 1, ev)
+	c := <-rec.begun
+	cancel(cause)
+	c.end <- fmt.Errorf("build: %w", context.Cause(c.ctx))
+	if err := <-done; !errors.Is(err, cause) {
+		t.Errorf("the walk says %v", err)
+	}
+	out := ev.outcomes(t)
+	if out["a"].Kind != Cancelled || out["b"].Kind != Cancelled {
+		t.Errorf("outcomes: %+v", out)
+	}
+}
+
+func TestCircleIsAnError(t *testing.T) {
+	p := graphPlan("a <- b", "b <- a", "c")
+	rec, ev := newRecorder(t), &events{}
+	done := start(context.Background(), p, rec, 1, ev)
+	rec.finish("c", Result{}, nil)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "internal error") {
+		t.Errorf("the walk says %v", err)
+	}
+}
+
+// instant carries everything at once.
+type instant struct{}
+
+func (instant) Carry(context.Context, *Step, func(Event)) (Result, error) { return Result{}, nil }
+
+func BenchmarkWalk(b *testing.B) {
+	p := randomPlan(random{rand.New(rand.NewPCG(1, 1))})
+	for b.Loop() {
+		if err := p.Walk(context.Background(), instant{}, 4, time.Now, func(Event) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
