@@ -1,0 +1,115 @@
+// Package api is the protocol between the command and the engine: generated
+// code, and a small client. It holds no decisions and links nothing but gRPC.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+// MaxMessage is the largest message that either side accepts, in bytes: a
+// project of a thousand services with its secrets fits.
+const MaxMessage = 256 << 20
+
+// ErrAbsent is the error of Dial where nothing listens.
+var ErrAbsent = errors.New("no engine answers")
+
+// ErrLost is the error of a call whose engine went away in the middle.
+var ErrLost = errors.New("the engine went away in the middle: run the command again; containers keep running")
+
+// Client speaks to one engine.
+type Client struct {
+	EngineClient
+	conn *grpc.ClientConn
+}
+
+// Dial connects to the engine's socket. The error is an ErrAbsent where
+// nothing listens, and an fs.ErrPermission where the caller may not connect.
+// The engine itself may still be starting: calls wait for it.
+func Dial(ctx context.Context, socket string) (*Client, error) {
+	var d net.Dialer
+	first, err := d.DialContext(ctx, "unix", socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w at %s", ErrAbsent, socket)
+	case err != nil:
+		return nil, err
+	}
+	dialer := &firstDialer{first: first, socket: socket}
+	conn, err := grpc.NewClient("passthrough:///engine",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(dialer.dial),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, MaxDelay: 500 * time.Millisecond},
+			MinConnectTimeout: time.Minute,
+		}),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+		grpc.WithDisableServiceConfig(),
+	)
+	if err != nil {
+		first.Close()
+		return nil, err
+	}
+	return &Client{EngineClient: NewEngineClient(conn), conn: conn}, nil
+}
+
+// Conn is the connection, for services that share it.
+func (c *Client) Conn() *grpc.ClientConn { return c.conn }
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// firstDialer hands out the connection that Dial has made, then new ones.
+type firstDialer struct {
+	mu     sync.Mutex
+	first  net.Conn
+	socket string
+}
+
+func (f *firstDialer) dial(ctx context.Context, _ string) (net.Conn, error) {
+	f.mu.Lock()
+	conn := f.first
+	f.first = nil
+	f.mu.Unlock()
+	if conn != nil {
+		return conn, nil
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", f.socket)
+}
+
+// Cause is the error of a call as a user may read it: the engine's own words,
+// without the transport's.
+func Cause(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	switch st.Code() {
+	case codes.Canceled:
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.Unavailable:
+		return ErrLost
+	case codes.Unimplemented:
+		return errors.New(`the engine is older than the command and does not know this call: run "orlop engine restart"`)
+	}
+	return errors.New(st.Message())
+}
