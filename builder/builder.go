@@ -1,0 +1,252 @@
+// Package builder turns a service's build section into an image. Its engine
+// half asks BuildKit for it and reports what happens; its session half, which
+// the command links, lends BuildKit the caller's files, secrets and
+// credentials, and computes the fingerprint of what a build depends on, so
+// that a build whose inputs are unchanged is never asked for. It links
+// BuildKit's client side only.
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Options are what a caller asks of all builds of a command.
+type Options struct {
+	NoCache bool              `json:"no_cache,omitempty"`
+	Pull    bool              `json:"pull,omitempty"` // look for newer base images
+	Args    map[string]string `json:"args,omitempty"` // over those of the stack file
+}
+
+// Request is one image to build.
+type Request struct {
+	Project  string
+	Service  string
+	Build    *spec.Build
+	Tag      string            // full reference to store the image under
+	Images   map[string]string // service -> full reference, for contexts "service:NAME"
+	Session  string            // in which the caller lends the files of this build
+	Options  Options
+	Existing string // digest that Tag points to now, "" if none
+}
+
+// Builder asks a BuildKit in the same process for images.
+type Builder struct {
+	control controlapi.ControlClient
+}
+
+// New gives a Builder that talks to a BuildKit control service, over a
+// connection that restores BuildKit's own errors (grpcerrors).
+func New(control controlapi.ControlClient) *Builder { return &Builder{control: control} }
+
+// Build builds one image and gives its digest. The events of note tell what
+// BuildKit does. The error of a failing step is a *Failure.
+func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Event)) (string, error) {
+	if req.Session == "" {
+		return "", errors.New("the command that asks for the build lends no files: run \"orlop build\" from the project's directory")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ref := identity.NewID()
+	watch := newWatch(note)
+	watched := make(chan error, 1)
+	go func() { watched <- b.watch(ctx, ref, watch) }()
+	res, err := b.control.Solve(ctx, &controlapi.SolveRequest{
+		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req),
+		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
+			"name": req.Tag, "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
+		}}},
+		Cache: &controlapi.CacheOptions{},
+	})
+	if err != nil {
+		cancel()
+		<-watched
+		return "", b.failure(ctx, req, err, watch)
+	}
+	<-watched
+	return res.ExporterResponse["containerimage.digest"], nil
+}
+
+// watch reads the status of a build to its end.
+func (b *Builder) watch(ctx context.Context, ref string, w *watch) error {
+	stream, err := b.control.Status(ctx, &controlapi.StatusRequest{Ref: ref})
+	if err != nil {
+		return err
+	}
+	for {
+		msg, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		w.update(msg)
+	}
+}
+
+// attributes are what the Dockerfile frontend is told.
+func attributes(req Request) map[string]string {
+	bld := req.Build
+	a := map[string]string{
+		"filename": dockerfileBase(bld), "image-resolve-mode": "local",
+		// The frontend is the one that is built in, whatever version of it a
+		// "# syntax" line asks for; other ones are refused before (Inputs).
+		"cmdline": "docker/dockerfile:1",
+	}
+	if isRemote(bld.Context) {
+		a["context"] = bld.Context
+		if bld.DockerfileInline != "" {
+			a["dockerfilekey"] = dockerfileName
+		}
+	}
+	if bld.Target != "" {
+		a["target"] = bld.Target
+	}
+	if req.Options.NoCache || bld.NoCache {
+		a["no-cache"] = ""
+	}
+	if req.Options.Pull || bld.Pull {
+		a["image-resolve-mode"] = "pull"
+	}
+	for k, v := range bld.Args {
+		if v != nil {
+			a["build-arg:"+k] = *v
+		}
+	}
+	for k, v := range req.Options.Args {
+		a["build-arg:"+k] = v
+	}
+	for k, v := range bld.Labels {
+		a["label:"+k] = v
+	}
+	for name, from := range bld.AdditionalContexts {
+		a["context:"+name] = additional(req, name, from)
+	}
+	return a
+}
+
+// additional is how a named context is told to the frontend.
+func additional(req Request, name, from string) string {
+	if other, ok := strings.CutPrefix(from, "service:"); ok {
+		return "docker-image://" + req.Images[other]
+	}
+	if isRemote(from) || strings.HasPrefix(from, "docker-image://") {
+		return from
+	}
+	return "local:" + extraName(name)
+}
+
+// isRemote says that a context is not a directory of the caller.
+func isRemote(context string) bool {
+	return strings.Contains(context, "://") || strings.HasPrefix(context, "git@")
+}
+
+// Failure is a build that failed: the step, what it printed, and where in the
+// Dockerfile it stands.
+type Failure struct {
+	Step   string
+	Cause  string
+	Output []string // last lines that the step printed
+	Source []string // lines of the Dockerfile, the failing ones marked
+}
+
+// Error is the cause in a line.
+func (f *Failure) Error() string {
+	if f.Step == "" {
+		return f.Cause
+	}
+	return f.Step + ": " + f.Cause
+}
+
+// Lines are the output that explains the failure, and the Dockerfile's lines.
+func (f *Failure) Lines() []string {
+	if len(f.Source) == 0 {
+		return f.Output
+	}
+	return slices.Concat(f.Output, f.Source)
+}
+
+func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch) error {
+	if cause := context.Cause(ctx); cause != nil && grpcerrors.Code(err) == codes.Canceled && w.failedStep() == nil {
+		return cause
+	}
+	f := &Failure{Cause: lastCause(err)}
+	if v := w.failedStep(); v != nil {
+		f.Step, f.Output = v.name, v.lines
+		if v.err != "" {
+			f.Cause = lastPart(v.err)
+		}
+	}
+	for _, src := range errdefs.Sources(err) {
+		f.Source = append(f.Source, sourceLines(src)...)
+	}
+	if strings.Contains(f.Cause, "failed to resolve source metadata") || strings.Contains(err.Error(), "no such host") {
+		f.Cause += " (the base image is not here and its registry can't be reached: load it with \"orlop image load\", or set a mirror)"
+	}
+	return f
+}
+
+func lastCause(err error) string {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return lastPart(err.Error())
+		}
+		err = next
+	}
+}
+
+// lastPart drops what BuildKit says of itself before the cause.
+func lastPart(text string) string {
+	for _, p := range []string{"failed to solve: ", "rpc error: code = Unknown desc = ", "process \""} {
+		if p == "process \"" {
+			if i := strings.Index(text, "did not complete successfully: "); i >= 0 {
+				return text[i+len("did not complete successfully: "):]
+			}
+			continue
+		}
+		if i := strings.LastIndex(text, p); i >= 0 {
+			text = text[i+len(p):]
+		}
+	}
+	return text
+}
+
+// sourceLines shows the lines of a Dockerfile around a mistake.
+func sourceLines(src *errdefs.Source) []string {
+	if src == nil || src.Info == nil || len(src.Ranges) == 0 {
+		return nil
+	}
+	text := strings.Split(string(src.Info.Data), "\n")
+	from, to := int(src.Ranges[0].Start.Line), int(src.Ranges[0].End.Line)
+	for _, r := range src.Ranges {
+		from, to = min(from, int(r.Start.Line)), max(to, int(r.End.Line))
+	}
+	var out []string
+	for n := max(1, from-2); n <= min(len(text), to+2); n++ {
+		mark := "    "
+		if n >= from && n <= to {
+			mark = ">>> "
+		}
+		out = append(out, fmt.Sprintf("%s:%d | %s%s", src.Info.Filename, n, mark, text[n-1]))
+	}
+	return out
+}
+
+// sortedKeys are the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,294 @@
+package builder
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// namedFiles is up to how many files a fingerprint names each of them; above
+// it only their sum is kept.
+const namedFiles = 20_000
+
+// Inputs computes the fingerprints of the builds of the services: the
+// Dockerfile, the contexts as .dockerignore leaves them, arguments, target,
+// labels and the base images' names. A build whose fingerprint is that of the
+// image which is there need not run. Services whose context is remote have
+// none: BuildKit decides.
+func Inputs(ctx context.Context, p *spec.Project, services []string, opts Options) (map[string]*planner.Inputs, error) {
+	sums := newSums()
+	out := map[string]*planner.Inputs{}
+	for _, name := range services {
+		s := p.Services[name]
+		if s == nil || s.Build == nil || isRemote(s.Build.Context) {
+			continue
+		}
+		in, err := inputsOf(ctx, p, name, opts, sums)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = in
+	}
+	sums.save()
+	return out, nil
+}
+
+func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, sums *sums) (*planner.Inputs, error) {
+	b := p.Services[name].Build
+	dockerfile, err := dockerfileText(name, b)
+	if err != nil {
+		return nil, err
+	}
+	in := &planner.Inputs{Files: map[string]string{}, Other: map[string]string{}, Bases: map[string]string{}}
+	in.Other["dockerfile"] = digest(dockerfile)
+	in.Other["target"] = b.Target
+	for k, v := range b.Args {
+		if v != nil {
+			in.Other["args."+k] = digest([]byte(*v))
+		}
+	}
+	for k, v := range opts.Args {
+		in.Other["args."+k] = digest([]byte(v))
+	}
+	for k, v := range b.Labels {
+		in.Other["labels."+k] = v
+	}
+	for _, use := range b.Secrets {
+		in.Other["secrets."+use.Source] = use.Target
+	}
+	if err := hashContext(ctx, b.Context, dockerfilePath(b), "", in.Files, sums); err != nil {
+		return nil, fmt.Errorf("services.%s.build.context: %w", name, err)
+	}
+	for extra, from := range b.AdditionalContexts {
+		in.Other["additional_contexts."+extra] = from
+		if filepath.IsAbs(from) {
+			if err := hashContext(ctx, from, "", extra+":", in.Files, sums); err != nil {
+				return nil, fmt.Errorf("services.%s.build.additional_contexts.%s: %w", name, extra, err)
+			}
+		}
+	}
+	for _, ref := range bases(dockerfile, in, b, opts) {
+		in.Bases[ref] = ""
+	}
+	in.Sum = sumOf(in)
+	if len(in.Files) > namedFiles {
+		in.Files = nil
+	}
+	return in, nil
+}
+
+// sumOf is the digest over a whole fingerprint.
+func sumOf(in *planner.Inputs) string {
+	h := sha256.New()
+	for _, part := range []map[string]string{in.Files, in.Other, in.Bases} {
+		for _, k := range sortedKeys(part) {
+			io.WriteString(h, strconv.Quote(k)+" "+strconv.Quote(part[k])+"\n")
+		}
+		io.WriteString(h, "\n")
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+func dockerfileText(service string, b *spec.Build) ([]byte, error) {
+	text, err := rawDockerfile(service, b)
+	if err != nil {
+		return nil, err
+	}
+	ref, _, _, ok := parser.DetectSyntax(text)
+	if name := strings.TrimPrefix(ref, "docker.io/"); ok && name != "docker/dockerfile" && !strings.HasPrefix(name, "docker/dockerfile:") {
+		return nil, fmt.Errorf("services.%s.build: its Dockerfile asks for the frontend %s, which Orlop does not run: take the \"# syntax\" line away, or use docker/dockerfile", service, ref)
+	}
+	return text, nil
+}
+
+func rawDockerfile(service string, b *spec.Build) ([]byte, error) {
+	if b.DockerfileInline != "" {
+		return []byte(b.DockerfileInline), nil
+	}
+	text, err := os.ReadFile(dockerfilePath(b))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("services.%s.build: no file %s: write one, or set dockerfile", service, dockerfilePath(b))
+	}
+	return text, err
+}
+
+// hashContext adds each file of a context that .dockerignore leaves.
+func hashContext(ctx context.Context, dir, dockerfile, prefix string, files map[string]string, sums *sums) error {
+	ignore, err := ignoreRules(dir, dockerfile)
+	if err != nil {
+		return err
+	}
+	dir, err = filepath.EvalSymlinks(dir)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", dir, err)
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, failure error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		out, skip, err := ignored(ignore, filepath.ToSlash(rel), d)
+		switch {
+		case err != nil:
+			return err
+		case skip || out && failure != nil && d != nil && d.IsDir():
+			return fs.SkipDir
+		case failure != nil:
+			return fmt.Errorf("cannot read %s: %w (leave it out with .dockerignore, or make it readable)", path, failure)
+		case out || rel == ".":
+			return nil
+		}
+		sum, err := sums.of(path, d)
+		if sum != "" {
+			files[prefix+filepath.ToSlash(rel)] = sum
+		}
+		return err
+	})
+}
+
+// ignored says whether a file takes no part in a build, and whether all below
+// it takes none either.
+func ignored(rules *patternmatcher.PatternMatcher, rel string, d fs.DirEntry) (out, skip bool, err error) {
+	if rules == nil || rel == "." {
+		return false, false, nil
+	}
+	out, err = rules.MatchesOrParentMatches(rel)
+	return out, out && d != nil && d.IsDir() && !rules.Exclusions(), err
+}
+
+// ignoreRules reads NAME.dockerignore beside the Dockerfile, else
+// .dockerignore in the context.
+func ignoreRules(dir, dockerfile string) (*patternmatcher.PatternMatcher, error) {
+	var text []byte
+	var err error = fs.ErrNotExist
+	if dockerfile != "" {
+		text, err = os.ReadFile(dockerfile + ".dockerignore")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = os.ReadFile(filepath.Join(dir, ".dockerignore"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read .dockerignore: %w", err)
+	}
+	return patternmatcher.New(patterns)
+}
+
+// bases lists the images that a Dockerfile's FROM and COPY --from name, with
+// the arguments before the first FROM filled in. A name that this can't read
+// whole is left out: BuildKit then looks at it whenever it builds.
+func bases(dockerfile []byte, in *planner.Inputs, b *spec.Build, opts Options) []string {
+	args := map[string]string{}
+	stages := map[string]bool{"scratch": true}
+	for name := range b.AdditionalContexts {
+		stages[strings.ToLower(name)] = true
+	}
+	var refs []string
+	seenFrom := false
+	lines := bufio.NewScanner(bytes.NewReader(dockerfile))
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if len(words) < 2 {
+			continue
+		}
+		switch strings.ToUpper(words[0]) {
+		case "ARG":
+			if k, v, _ := strings.Cut(words[1], "="); !seenFrom {
+				args[k] = strings.Trim(v, `"'`)
+				if given, ok := b.Args[k]; ok && given != nil {
+					args[k] = *given
+				}
+				if given, ok := opts.Args[k]; ok {
+					args[k] = given
+				}
+			}
+		case "FROM":
+			seenFrom = true
+			ref, stage := fromWords(words[1:])
+			ref = os.Expand(strings.Trim(ref, `"'`), func(k string) string { return argument(args, k) })
+			if isPlainRef(ref) && !stages[strings.ToLower(ref)] {
+				refs = append(refs, ref)
+			}
+			if stage != "" {
+				stages[strings.ToLower(stage)] = true
+			}
+		case "COPY", "ADD":
+			for _, w := range words[1:] {
+				if from, ok := strings.CutPrefix(w, "--from="); ok && !stages[strings.ToLower(from)] && isPlainRef(from) {
+					if _, err := strconv.Atoi(from); err != nil {
+						refs = append(refs, from)
+					}
+				}
+			}
+		}
+	}
+	return refs
+}
+
+// argument is the value of NAME, NAME:-default or NAME:+other; "$", which makes
+// a name that can't be read, for what is none of these.
+func argument(args map[string]string, text string) string {
+	name, other, ok := strings.Cut(text, ":")
+	value := args[name]
+	switch {
+	case !ok:
+		return value
+	case strings.HasPrefix(other, "-") && value != "":
+		return value
+	case strings.HasPrefix(other, "-"):
+		return other[1:]
+	case strings.HasPrefix(other, "+") && value == "":
+		return ""
+	case strings.HasPrefix(other, "+"):
+		return other[1:]
+	}
+	return "$"
+}
+
+func fromWords(words []string) (ref, stage string) {
+	for i, w := range words {
+		switch {
+		case strings.HasPrefix(w, "--"):
+		case ref == "":
+			ref = w
+		case strings.EqualFold(w, "as") && i+1 < len(words):
+			stage = words[i+1]
+		}
+	}
+	return ref, stage
+}
+
+func isPlainRef(ref string) bool {
+	return ref != "" && !strings.ContainsAny(ref, "${}?\"'")
+}

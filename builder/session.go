@@ -1,0 +1,235 @@
+package builder
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/docker/cli/cli/config"
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth/authprovider"
+	"github.com/moby/buildkit/session/filesync"
+	"github.com/moby/buildkit/session/grpchijack"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
+	"github.com/moby/buildkit/session/sshforward/sshprovider"
+	"github.com/tonistiigi/fsutil"
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Names under which a session lends directories; each service has a session
+// of its own, for BuildKit's frontend fixes the first.
+const (
+	contextName    = "context"
+	dockerfileName = "dockerfile"
+)
+
+func extraName(name string) string { return "extra-" + name }
+
+// inlineName is the file name of a dockerfile_inline.
+const inlineName = "Dockerfile"
+
+func dockerfileBase(b *spec.Build) string {
+	if b.DockerfileInline != "" {
+		return inlineName
+	}
+	if isRemote(b.Context) {
+		return dockerfileOf(b)
+	}
+	return filepath.Base(dockerfileOf(b))
+}
+
+func dockerfileOf(b *spec.Build) string {
+	if b.Dockerfile == "" {
+		return "Dockerfile"
+	}
+	return b.Dockerfile
+}
+
+// dockerfilePath is the absolute path of a service's Dockerfile.
+func dockerfilePath(b *spec.Build) string {
+	path := dockerfileOf(b)
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(b.Context, path)
+}
+
+// Session lends the caller's files, secrets, ssh agent and registry
+// credentials to BuildKit: a session of BuildKit's for each service, and one
+// that lends credentials alone, for pulls. They have names from the start and
+// are connected when a plan turns out to need them.
+type Session struct {
+	sessions map[string]*session.Session // by service; "" lends credentials alone
+	project  *spec.Project
+	temp     string
+	ctx      context.Context
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+
+	mu        sync.Mutex
+	connected map[string]bool // guarded by mu
+}
+
+// NewSession prepares sessions for the builds of the services.
+func NewSession(ctx context.Context, p *spec.Project, services []string) (*Session, error) {
+	s := &Session{sessions: map[string]*session.Session{}, connected: map[string]bool{}, project: p}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for _, name := range append([]string{""}, services...) {
+		if name != "" && p.Services[name].Build == nil {
+			continue
+		}
+		// The shared key lets BuildKit send only what changed since the last time.
+		sum := sha256.Sum256([]byte(p.WorkingDir + "\x00" + name))
+		inner, err := session.NewSession(ctx, hex.EncodeToString(sum[:]))
+		if err != nil {
+			return nil, fmt.Errorf("cannot prepare a build session: %w", err)
+		}
+		s.sessions[name] = inner
+	}
+	return s, nil
+}
+
+// IDs names the sessions to the engine, by service.
+func (s *Session) IDs() map[string]string {
+	ids := map[string]string{}
+	for name, inner := range s.sessions {
+		ids[name] = inner.ID()
+	}
+	return ids
+}
+
+// Connect connects the sessions of the services over a connection to the
+// engine; "" is the one for pulls. Those that are connected stay as they are.
+func (s *Session) Connect(conn *grpc.ClientConn, services ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range services {
+		inner := s.sessions[name]
+		if inner == nil || s.connected[name] {
+			continue
+		}
+		if name != "" {
+			dirs, secrets, err := s.lend(name)
+			if err != nil {
+				return err
+			}
+			inner.Allow(filesync.NewFSSyncProvider(dirs))
+			inner.Allow(secretsprovider.FromMap(secrets))
+			if os.Getenv("SSH_AUTH_SOCK") != "" {
+				if agent, err := sshprovider.NewSSHAgentProvider([]sshprovider.AgentConfig{{ID: "default"}}); err == nil {
+					inner.Allow(agent)
+				}
+			}
+		}
+		inner.Allow(credentials())
+		s.connected[name] = true
+		s.running.Go(func() { _ = inner.Run(s.ctx, grpchijack.Dialer(controlapi.NewControlClient(conn))) })
+	}
+	return nil
+}
+
+// Close ends the sessions.
+func (s *Session) Close() {
+	s.mu.Lock()
+	for name, inner := range s.sessions {
+		if s.connected[name] {
+			inner.Close()
+		}
+	}
+	s.mu.Unlock()
+	s.cancel()
+	s.running.Wait()
+	s.removeTemp()
+}
+
+func (s *Session) removeTemp() {
+	if s.temp != "" {
+		os.RemoveAll(s.temp)
+	}
+}
+
+// lend collects the directories and secrets of a service's build.
+func (s *Session) lend(service string) (filesync.StaticDirSource, map[string][]byte, error) {
+	dirs := filesync.StaticDirSource{}
+	b := s.project.Services[service].Build
+	paths, err := s.paths(service, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, dir := range paths {
+		fs, err := fsutil.NewFS(dir)
+		if err == nil {
+			fs, err = fsutil.NewFilterFS(fs, &fsutil.FilterOpt{Map: resetOwner})
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("services.%s.build: cannot read %s: %w", service, dir, err)
+		}
+		dirs[name] = fs
+	}
+	secrets := map[string][]byte{}
+	for _, use := range b.Secrets {
+		id := use.Target
+		if id == "" {
+			id = use.Source
+		}
+		if payload, ok := s.project.Payloads["secrets."+use.Source]; ok {
+			secrets[id] = payload.Content
+		}
+	}
+	return dirs, secrets, nil
+}
+
+// paths are the directories that a build reads, by the names that the
+// frontend knows them by.
+func (s *Session) paths(service string, b *spec.Build) (map[string]string, error) {
+	paths := map[string]string{}
+	if !isRemote(b.Context) {
+		paths[contextName] = b.Context
+		paths[dockerfileName] = filepath.Dir(dockerfilePath(b))
+	}
+	if b.DockerfileInline != "" {
+		dir, err := s.inline(service, b.DockerfileInline)
+		if err != nil {
+			return nil, err
+		}
+		paths[dockerfileName] = dir
+	}
+	for name, from := range b.AdditionalContexts {
+		if filepath.IsAbs(from) {
+			paths[extraName(name)] = from
+		}
+	}
+	return paths, nil
+}
+
+// inline writes a dockerfile_inline where BuildKit can read it.
+func (s *Session) inline(service, text string) (string, error) {
+	if s.temp == "" {
+		dir, err := os.MkdirTemp("", "orlop-build-")
+		if err != nil {
+			return "", err
+		}
+		s.temp = dir
+	}
+	dir := filepath.Join(s.temp, service)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, inlineName), []byte(text), 0o600)
+}
+
+// credentials reads Docker's config.json and its helpers when a registry
+// first asks for them.
+func credentials() session.Attachable {
+	return authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
+		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
+	})
+}
