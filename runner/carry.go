@@ -1,0 +1,524 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/spec"
+)
+
+// Order is what the steps of one plan have in common.
+type Order struct {
+	Project    string
+	WorkingDir string
+	Files      []string
+	Images     map[string]string // service -> reference
+	Grace      Grace
+	Places     spec.Places
+	Anonymous  bool // remove anonymous volumes with their containers
+}
+
+// Carry carries out the steps that concern networks, volumes and containers.
+func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	switch s.Action {
+	case planner.CreateNetwork:
+		return r.createNetwork(ctx, o, s)
+	case planner.RemoveNetwork:
+		return planner.Result{}, r.removeNetwork(ctx, s.Name)
+	case planner.CreateVolume:
+		if s.Volume.External {
+			return planner.Result{}, fmt.Errorf("external volume %s does not exist: bring up the project that makes it, or take external away", s.Name)
+		}
+		_, err := r.volumes.ensure(&volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
+		return planner.Result{}, err
+	case planner.RemoveVolume:
+		return planner.Result{}, r.removeVolume(s.Name)
+	case planner.RemoveImage:
+		return planner.Result{}, r.RemoveImage(ctx, s.Name, false)
+	case planner.Create:
+		return r.up(ctx, o, s)
+	case planner.Replace:
+		return r.replace(ctx, o, s, note)
+	case planner.Update:
+		return planner.Result{}, r.update(ctx, o, s)
+	case planner.Await:
+		return r.await(ctx, o, s, note)
+	}
+	return r.lifecycle(ctx, o, s)
+}
+
+// createNetwork makes a network, or makes one anew whose settings changed:
+// its containers are replaced by later steps of the plan.
+func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+	if s.Network.External {
+		return planner.Result{}, fmt.Errorf("external network %s does not exist: make it, or take external away", s.Name)
+	}
+	if _, ok := r.nets.Network(s.Name); ok {
+		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
+			return planner.Result{}, err
+		}
+	}
+	n, err := r.ensureNetwork(ctx, s.Name, networkRecord{Project: o.Project, Key: s.Resource, Applied: s.Network})
+	if err != nil {
+		return planner.Result{}, err
+	}
+	return planner.Result{Text: n.Subnet.String()}, nil
+}
+
+// dropNetwork removes a network that is to be made anew. Its containers are
+// stopped: nothing could reach them, and the plan replaces them.
+func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
+	for _, p := range r.Containers("") {
+		c := r.lookup(p.ID)
+		if c == nil || p.Applied == nil || !slices.Contains(slices.Collect(maps.Values(p.Applied.Networks)), name) {
+			continue
+		}
+		c.op.Lock()
+		err := r.vacate(ctx, c, o.Grace)
+		c.op.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return r.removeNetwork(ctx, name)
+}
+
+// ensureNetwork makes a network as it was applied and keeps its record.
+func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkRecord) (network.Network, error) {
+	want := rec.Applied
+	ns := network.Spec{Name: name, Internal: want.Internal, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	subnet, gateway := rec.Subnet, ""
+	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
+		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
+	}
+	var err error
+	if subnet != "" {
+		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
+		}
+	}
+	if gateway != "" {
+		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no address", rec.Key, gateway)
+		}
+	}
+	n, err := r.nets.EnsureNetwork(ctx, ns)
+	if err != nil {
+		return n, err
+	}
+	rec.Subnet = n.Subnet.String()
+	r.saveNetwork(name, rec)
+	return n, nil
+}
+
+func (r *Runner) removeVolume(name string) error {
+	r.mu.Lock()
+	for _, c := range r.containers {
+		for _, used := range c.rec.Applied.Volumes {
+			if used == name {
+				r.mu.Unlock()
+				return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, c.name, c.project)
+			}
+		}
+	}
+	r.mu.Unlock()
+	return r.volumes.remove(name)
+}
+
+// request turns a step into what create needs.
+func (o *Order) request(s *planner.Step) Request {
+	return Request{
+		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
+		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container,
+	}
+}
+
+// up makes a container and starts it. One that can't be started leaves nothing.
+func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+	c, err := r.create(ctx, o.request(s))
+	if err != nil {
+		return planner.Result{}, err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if err := r.publish(ctx, c); err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, o.placed(err, c)
+	}
+	if s.NoStart {
+		return planner.Result{Text: "created"}, nil
+	}
+	if err := c.start(ctx); err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, err
+	}
+	return planner.Result{}, nil
+}
+
+// unmake removes a container that never ran.
+func (r *Runner) unmake(ctx context.Context, c *container) {
+	if err := c.removeLocked(context.WithoutCancel(ctx), Grace{Set: true}, true); err != nil {
+		r.log.Warn("cannot remove a container that could not be started", "container", c.name, "error", err)
+	}
+}
+
+// placed adds to a port's error where the stack file asks for it.
+func (o *Order) placed(err error, c *container) error {
+	var pe *PortError
+	if !errors.As(err, &pe) {
+		return err
+	}
+	for i, p := range c.rec.Applied.Service.Ports {
+		if p.Published == pe.Port && p.Target == pe.Target {
+			pe.Place = o.Places.Nearest(fmt.Sprintf("services.%s.ports[%d]", pe.Service, i))
+			break
+		}
+	}
+	return pe
+}
+
+// replace puts a new container in an old one's place. The old one runs until
+// the new one can start; if that fails, the old one is what is left.
+func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	old := r.lookup(s.Container)
+	if old == nil {
+		return r.up(ctx, o, s)
+	}
+	old.op.Lock()
+	defer old.op.Unlock()
+	wasUp := old.isRunning()
+	fixed := hasFixedAddress(s.Applied)
+	if fixed {
+		old.setYields(true)
+		old.lead(nil, true)
+		if err := r.vacate(ctx, old, o.Grace); err != nil {
+			return planner.Result{}, r.revive(ctx, old, wasUp, err)
+		}
+	}
+	c, err := r.create(ctx, o.request(s))
+	if err != nil {
+		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, err)
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	err = r.publish(ctx, c)
+	if err == nil && !s.NoStart {
+		err = c.prepare(ctx)
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), old)
+	}
+	old.setYields(true)
+	c.lead(nil, true)
+	if err := old.stop(ctx, o.Grace, false); err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, r.revive(ctx, old, wasUp, err)
+	}
+	if !s.NoStart {
+		if err := c.start(ctx); err != nil {
+			r.unmake(ctx, c)
+			return planner.Result{}, r.revive(ctx, old, wasUp, err)
+		}
+	}
+	c.setPending(false)
+	if err := old.removeLocked(context.WithoutCancel(ctx), o.Grace, true); err != nil {
+		return planner.Result{}, err
+	}
+	r.changed(c.project, c.id)
+	c.route()
+	return planner.Result{}, nil
+}
+
+func hasFixedAddress(a *planner.Applied) bool {
+	for _, n := range a.Service.Networks {
+		if n != nil && n.IPv4Address != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// vacate stops a container and gives its addresses up, for one that must have
+// the same.
+func (r *Runner) vacate(ctx context.Context, c *container, grace Grace) error {
+	if err := c.stop(ctx, grace, false); err != nil {
+		return err
+	}
+	return r.nets.RemoveSandbox(ctx, c.id)
+}
+
+// revive brings the old container back after its replacement failed with err.
+func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err error) error {
+	clean := context.WithoutCancel(ctx)
+	old.setYields(false)
+	if !wasUp {
+		if perr := r.publish(clean, old); perr != nil {
+			err = errors.Join(err, perr)
+		}
+		old.route()
+		return err
+	}
+	if _, ok := r.nets.Sandbox(old.id); !ok && old.rec.Netns != "" && old.rec.Applied.Service.NetworkMode == "" {
+		if cerr := old.restore(clean); cerr != nil {
+			return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, cerr))
+		}
+	}
+	if perr := r.publish(clean, old); perr != nil {
+		err = errors.Join(err, perr)
+	}
+	if serr := old.start(clean); serr != nil {
+		return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, serr))
+	}
+	old.route()
+	return err
+}
+
+// update changes a container in place: limits, policy, ports, health check.
+func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
+	c := r.lookup(s.Container)
+	if c == nil {
+		return fmt.Errorf("%s is gone: run the command again", s.Resource)
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	before := c.rec.Applied
+	err := r.adjust(ctx, c, s.Applied)
+	if err == nil {
+		err = r.publish(ctx, c)
+	}
+	if err != nil {
+		// What could not be changed must not count as applied.
+		err = o.placed(err, c)
+		clean := context.WithoutCancel(ctx)
+		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, c)); back != nil {
+			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
+		}
+	}
+	if c.isRunning() {
+		c.probe()
+		c.route()
+	}
+	return err
+}
+
+// adjust makes what can be changed in place as a new document wants it: policy,
+// health check, stop signal, limits and labels.
+func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied) error {
+	applied := *want
+	applied.Image = c.rec.Applied.Image
+	if reflect.DeepEqual(&applied, c.rec.Applied) {
+		return nil
+	}
+	img, err := r.imageFor(ctx, c.rec.Image)
+	if err != nil {
+		return err
+	}
+	c.set(func(rec *record) {
+		rec.Applied = &applied
+		rec.Probe = probeFor(applied.Service.HealthCheck, img.config.Healthcheck)
+		rec.StopSignal = applied.Service.StopSignal
+		if rec.StopSignal == "" {
+			rec.StopSignal = img.config.StopSignal
+		}
+	})
+	if err := c.limit(ctx); err != nil {
+		return err
+	}
+	if _, err := c.ctr.SetLabels(ctx, containerLabels(c.rec)); err != nil {
+		return fmt.Errorf("cannot set the labels of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// steadyRun is how long a container without a health check must have run to
+// count as ready: many fail within their first moments.
+const steadyRun = 400 * time.Millisecond
+
+// await waits until the containers of a service meet a condition. It watches
+// their changes; it asks nobody.
+func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	var result planner.Result
+	var timer *time.Timer
+	met := errors.New("met")
+	var check func()
+	check = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		text, wait, err := judge(r.Containers(o.Project), s.Service, s.Condition, r.Now())
+		switch {
+		case err != nil:
+			cancel(r.explain(o.Project, s.Service, err))
+		case wait == 0:
+			result.Text = text
+			cancel(met)
+		case wait > 0 && timer == nil:
+			timer = time.AfterFunc(wait, func() { mu.Lock(); timer = nil; mu.Unlock(); check() })
+		default:
+			note(planner.Event{Text: text})
+		}
+	}
+	r.Watch(ctx, o.Project, func(c planner.Container, _ bool) {
+		if c.Service == s.Service {
+			check()
+		}
+	}, check)
+	mu.Lock()
+	defer mu.Unlock()
+	if timer != nil {
+		timer.Stop()
+	}
+	if err := context.Cause(ctx); !errors.Is(err, met) {
+		return planner.Result{}, err
+	}
+	return result, nil
+}
+
+// Verify says which containers of the steps ended with a failure since they
+// were started: a step is done when its program runs, and some do not for long.
+func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error {
+	failed := map[string]error{}
+	for _, c := range r.Containers(project) {
+		if c.OneOff || c.State != planner.Exited || c.ExitCode == 0 || c.Stopped {
+			continue
+		}
+		for _, s := range steps {
+			if s.Service != c.Service || s.Number != c.Number || s.NoStart {
+				continue
+			}
+			switch s.Action {
+			case planner.Create, planner.Replace, planner.Start, planner.Restart:
+				failed[s.ID] = &failedError{text: exited(&c).Error(), lines: r.LastLines(c.ID, 20)}
+			}
+		}
+	}
+	return failed
+}
+
+// limit changes the cgroup limits of a running container.
+func (c *container) limit(ctx context.Context) error {
+	c.mu.Lock()
+	task := c.task
+	c.mu.Unlock()
+	if task == nil {
+		return c.rewrite(ctx)
+	}
+	if err := c.updateTask(ctx, task); err != nil {
+		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
+	}
+	return c.rewrite(ctx)
+}
+
+// lifecycle carries out start, stop, restart, kill and remove.
+func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+	c := r.lookup(s.Container)
+	if c == nil {
+		return planner.Result{Outcome: planner.Unchanged}, nil
+	}
+	if s.Action == planner.Kill {
+		return planner.Result{}, c.kill(ctx, s.Signal)
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	switch s.Action {
+	case planner.Start:
+		if s.Applied != nil {
+			if err := r.adjust(ctx, c, s.Applied); err != nil {
+				return planner.Result{}, err
+			}
+		}
+		if err := r.publish(ctx, c); err != nil {
+			return planner.Result{}, o.placed(err, c)
+		}
+		return planner.Result{}, c.start(ctx)
+	case planner.Stop:
+		return planner.Result{}, c.stop(ctx, o.Grace, true)
+	case planner.Restart:
+		c.setYields(true) // to itself: its ports wait
+		c.lead(nil, true)
+		err := c.stop(ctx, o.Grace, false)
+		c.setYields(false)
+		if err != nil {
+			return planner.Result{}, err
+		}
+		return planner.Result{}, c.start(ctx)
+	case planner.Remove:
+		return planner.Result{}, c.removeLocked(ctx, o.Grace, o.Anonymous)
+	}
+	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// kill sends a signal to the container's process; it is stopped on the user's
+// word if that ends it.
+func (c *container) kill(ctx context.Context, name string) error {
+	c.mu.Lock()
+	task, ended := c.task, c.ended
+	state := c.rec.State
+	c.mu.Unlock()
+	if state == planner.Restarting {
+		c.op.Lock()
+		defer c.op.Unlock()
+		return c.stop(ctx, Grace{Set: true}, true)
+	}
+	if task == nil || state != planner.Running {
+		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
+	}
+	sig, err := parseSignal(name)
+	if err != nil {
+		return err
+	}
+	if isFatal(sig) {
+		c.set(func(rec *record) { rec.Stopped = true })
+	}
+	if err := c.signal(ctx, task, sig); err != nil {
+		return err
+	}
+	if !isFatal(sig) {
+		return nil
+	}
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%s did not end within %s of SIGKILL", c.name, stopTimeout)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// CreateOneOff makes a container outside of a service's replicas, and starts
+// it if asked to. It gives its ID and name.
+func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id, name string, err error) {
+	if req.Name == "" {
+		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
+	}
+	c, err := r.create(ctx, req)
+	if err != nil {
+		return "", "", err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	err = r.publish(ctx, c)
+	if err == nil && start {
+		err = c.start(ctx)
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		return "", "", err
+	}
+	return c.id, c.name, nil
+}

@@ -1,0 +1,371 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/opencontainers/go-digest"
+	imagespec "github.com/opencontainers/image-spec/identity"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+)
+
+// Request says which container to make.
+type Request struct {
+	Project    string
+	Service    string
+	Number     int
+	Name       string // "" is PROJECT-SERVICE-NUMBER, or container_name
+	OneOff     bool
+	AutoRemove bool
+	Image      string // reference
+	Applied    *planner.Applied
+	WorkingDir string
+	Files      []string
+	From       string // ID of the container that it replaces: its anonymous volumes are taken over
+}
+
+// snapshotter is the one snapshotter of the engine.
+const snapshotter = "overlayfs"
+
+// create makes a container with all that belongs to it; its process is not
+// there yet. On failure nothing of it is left.
+func (r *Runner) create(ctx context.Context, req Request) (_ *container, err error) {
+	img, err := r.imageFor(ctx, req.Image)
+	if err != nil {
+		return nil, err
+	}
+	rec := r.recordFor(req, img)
+	ctx, done, err := r.client.WithLease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			clean := context.WithoutCancel(ctx)
+			r.client.SnapshotService(snapshotter).Remove(clean, rec.ID)
+			r.removeLeftovers(clean, rec.ID)
+			r.removeAnonymous(rec, req.From)
+		}
+	}()
+	rootfs, err := r.snapshot(ctx, rec.ID, img)
+	if err != nil {
+		return nil, err
+	}
+	names, err := r.connect(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := r.documentFor(ctx, rec, img, rootfs, names)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writeRecord(rec); err != nil {
+		return nil, fmt.Errorf("cannot keep the record of %s: %w", rec.Name, err)
+	}
+	ctr, err := r.client.NewContainer(ctx, rec.ID,
+		containerd.WithSnapshotter(snapshotter), containerd.WithSnapshot(rec.ID),
+		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
+		containerd.WithContainerLabels(containerLabels(rec)))
+	if err != nil {
+		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
+	}
+	c := r.newContainer(rec, ctr)
+	c.setPending(r.lookup(req.From) != nil)
+	r.save(rec)
+	r.changed(rec.Project, rec.ID)
+	return c, nil
+}
+
+// recordFor fills in what the request and the image say.
+func (r *Runner) recordFor(req Request, img *image) *record {
+	s := req.Applied.Service
+	applied := *req.Applied
+	applied.Image = img.digest.String()
+	rec := &record{
+		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
+		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
+		WorkingDir: req.WorkingDir, Files: req.Files, State: planner.Created, CreatedAt: r.Now(),
+		Probe: probeFor(s.HealthCheck, img.config.Healthcheck), StopSignal: s.StopSignal,
+	}
+	if rec.StopSignal == "" {
+		rec.StopSignal = img.config.StopSignal
+	}
+	if rec.Name == "" {
+		rec.Name = s.ContainerName
+	}
+	if rec.Name == "" {
+		rec.Name = req.Project + "-" + req.Service + "-" + itoa(req.Number)
+	}
+	rec.Hostname = s.Hostname
+	if rec.Hostname == "" {
+		rec.Hostname = rec.ID[:12]
+	}
+	if from := r.lookup(req.From); from != nil {
+		from.mu.Lock()
+		rec.Anonymous = maps.Clone(from.rec.Anonymous)
+		from.mu.Unlock()
+	}
+	return rec
+}
+
+// snapshot makes the writable layer of a container.
+func (r *Runner) snapshot(ctx context.Context, id string, img *image) ([]mount.Mount, error) {
+	if err := img.unpack(ctx); err != nil {
+		return nil, err
+	}
+	mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, id, img.chain())
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", img.name, err)
+	}
+	return mounts, nil
+}
+
+// connect makes the container's network namespace with an address in each
+// of its networks, and gives the names for /etc/hosts.
+func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]string, error) {
+	s := rec.Applied.Service
+	sandbox := network.Sandbox{Names: ownNames(rec), DNS: true}
+	switch mode, other, _ := strings.Cut(s.NetworkMode, ":"); mode {
+	case "host":
+		return nil, nil
+	case "service", "container":
+		return nil, r.share(rec, mode, other)
+	case "none":
+		sandbox.DNS = false
+	default:
+		for _, key := range networkOrder(rec.Applied) {
+			e := network.Endpoint{Network: rec.Applied.Networks[key], Aliases: r.aliases(rec, key)}
+			if n := s.Networks[key]; n != nil && n.IPv4Address != "" {
+				addr, err := netip.ParseAddr(n.IPv4Address)
+				if err != nil {
+					return nil, fmt.Errorf("services.%s.networks.%s: %q is no address", rec.Service, key, n.IPv4Address)
+				}
+				e.IPv4 = addr
+			}
+			sandbox.Endpoints = append(sandbox.Endpoints, e)
+		}
+	}
+	state, err := r.nets.CreateSandbox(ctx, rec.ID, sandbox)
+	if err != nil {
+		return nil, err
+	}
+	rec.Netns = state.NetnsPath
+	names := map[netip.Addr][]string{}
+	for _, e := range sandbox.Endpoints {
+		if addr, ok := state.Addresses[e.Network]; ok {
+			rec.Addresses = append(rec.Addresses, addr.Addr().String())
+			names[addr.Addr()] = []string{rec.Hostname}
+		}
+	}
+	return names, nil
+}
+
+// networkOrder sorts a service's networks by priority, then by key: the
+// first one gives the default route (Compose Specification, priority).
+func networkOrder(a *planner.Applied) []string {
+	keys := slices.Collect(maps.Keys(a.Networks))
+	slices.SortFunc(keys, func(x, y string) int {
+		px, py := 0, 0
+		if n := a.Service.Networks[x]; n != nil {
+			px = n.Priority
+		}
+		if n := a.Service.Networks[y]; n != nil {
+			py = n.Priority
+		}
+		if px != py {
+			return py - px
+		}
+		return strings.Compare(x, y)
+	})
+	return keys
+}
+
+// ownNames are the names that the container answers to on all its networks.
+func ownNames(rec *record) []string {
+	names := []string{rec.Name}
+	if !rec.OneOff {
+		names = append(names, rec.Service)
+	}
+	if rec.Applied.Service.Hostname != "" {
+		names = append(names, rec.Hostname)
+	}
+	return names
+}
+
+// aliases are the further names that it answers to on one network.
+func (r *Runner) aliases(rec *record, key string) []string {
+	if n := rec.Applied.Service.Networks[key]; n != nil && !rec.OneOff {
+		return n.Aliases
+	}
+	return nil
+}
+
+// share lets the container use another's network namespace.
+func (r *Runner) share(rec *record, mode, other string) error {
+	for _, c := range r.Containers("") {
+		if mode == "service" && (c.Service != other || c.OneOff || !r.isOf(c.ID, rec.Project)) ||
+			mode == "container" && c.Name != other && c.ID != other {
+			continue
+		}
+		of := r.lookup(c.ID)
+		if of == nil {
+			continue
+		}
+		of.mu.Lock()
+		rec.Netns, rec.Addresses = of.rec.Netns, slices.Clone(of.rec.Addresses)
+		of.mu.Unlock()
+		return nil
+	}
+	return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of", rec.Service, mode, other)
+}
+
+func (r *Runner) isOf(id, project string) bool {
+	c := r.lookup(id)
+	return c != nil && c.project == project
+}
+
+// documentFor resolves user, mounts, environment and command into the OCI
+// document of a container.
+func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootfs []mount.Mount, names map[netip.Addr][]string) (*specs.Spec, error) {
+	s := rec.Applied.Service
+	who := s.User
+	if who == "" {
+		who = img.config.User
+	}
+	id, err := r.whoIs(ctx, img.digest.String(), rootfs, who)
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := r.etcMounts(rec, names)
+	if err != nil {
+		return nil, err
+	}
+	more, err := r.volumeMounts(ctx, rec, slices.Sorted(maps.Keys(img.config.Volumes)), rootfs)
+	if err != nil {
+		return nil, err
+	}
+	files, err := r.fileMounts(rec)
+	if err != nil {
+		return nil, err
+	}
+	args, err := commandLine(rec, img)
+	if err != nil {
+		return nil, err
+	}
+	rec.Command = args
+	in := ociInput{
+		service: s, args: args, user: id, hostname: rec.Hostname, netns: rec.Netns,
+		env: withHome(imageEnv(img.config.Env, s, rec.Terminal, rec.Hostname), id.Home),
+		cwd: workdir(s.WorkingDir, img.config.WorkingDir), mounts: slices.Concat(mounts, more, files),
+		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal, group: r.Config.ID + "-" + rec.Project,
+	}
+	if s.NetworkMode == "host" {
+		in.hostname = ""
+	}
+	if s.Init != nil && *s.Init {
+		in.init = r.Init
+	}
+	doc, warnings, err := document(in)
+	for _, w := range warnings {
+		r.log.Warn(w, "container", rec.Name)
+	}
+	return doc, err
+}
+
+func withHome(env []string, home string) []string {
+	for _, kv := range env {
+		if strings.HasPrefix(kv, "HOME=") {
+			return env
+		}
+	}
+	return append(env, "HOME="+home)
+}
+
+// commandLine joins entrypoint and command: a service's entrypoint puts the
+// image's command away (Compose Specification, entrypoint).
+func commandLine(rec *record, img *image) ([]string, error) {
+	s := rec.Applied.Service
+	entry, cmd := []string(s.Entrypoint), []string(s.Command)
+	if s.Entrypoint == nil {
+		entry = img.config.Entrypoint
+		if s.Command == nil {
+			cmd = img.config.Cmd
+		}
+	}
+	args := slices.Concat(entry, cmd)
+	if len(args) == 0 {
+		return nil, fmt.Errorf("services.%s: neither the service nor image %s says what to run: set command", rec.Service, rec.Image)
+	}
+	return args, nil
+}
+
+// containerLabels are the labels of containerd's container. An image's own
+// labels never get there: they could steer the host (CVE-2026-53488). Labels
+// of a service that would not fit stay in the record alone.
+func containerLabels(rec *record) map[string]string {
+	labels := map[string]string{}
+	for k, v := range rec.Applied.Service.Labels {
+		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {
+			labels[k] = v
+		}
+	}
+	oneOff := "False"
+	if rec.OneOff {
+		oneOff = "True"
+	}
+	maps.Copy(labels, map[string]string{
+		labelProject: rec.Project, labelService: rec.Service, labelNumber: itoa(rec.Number), labelOneOff: oneOff,
+		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
+	})
+	for k, v := range labels {
+		if len(k)+len(v) > 4096 {
+			delete(labels, k)
+		}
+	}
+	return labels
+}
+
+// removeAnonymous removes the volumes that nobody named and that no other
+// container took over.
+func (r *Runner) removeAnonymous(rec *record, from string) {
+	kept := map[string]bool{}
+	r.mu.Lock()
+	for id, c := range r.containers {
+		if id == rec.ID {
+			continue
+		}
+		c.mu.Lock()
+		for _, name := range c.rec.Anonymous {
+			kept[name] = true
+		}
+		c.mu.Unlock()
+	}
+	r.mu.Unlock()
+	for _, name := range rec.Anonymous {
+		if !kept[name] {
+			if err := r.volumes.remove(name); err != nil {
+				r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
+			}
+		}
+	}
+}
+
+// chainID of an image's layers names the snapshot that they unpack to.
+func chainID(diffs []digest.Digest) string { return imagespec.ChainID(diffs).String() }
+
+// hasSnapshot says whether the snapshot of an image's layers is there.
+func (r *Runner) hasSnapshot(ctx context.Context, chain string) bool {
+	info, err := r.client.SnapshotService(snapshotter).Stat(ctx, chain)
+	return err == nil && info.Kind == snapshots.KindCommitted
+}

@@ -1,0 +1,298 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/moby/sys/signal"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// ProcessOptions say what Exec runs.
+type ProcessOptions struct {
+	Command     []string
+	Terminal    bool
+	User        string // "" is the container's
+	WorkingDir  string // "" is the container's
+	Environment []string
+	Privileged  bool
+	Columns     uint32 // of the terminal
+	Rows        uint32
+}
+
+// Process is a process that the caller talks to.
+type Process struct {
+	resize func(ctx context.Context, columns, rows uint32) error
+	signal func(ctx context.Context, sig syscall.Signal) error
+	wait   func(ctx context.Context) (int, error)
+}
+
+// Resize sets the size of the process's terminal, in characters.
+func (p *Process) Resize(ctx context.Context, columns, rows uint32) error {
+	return p.resize(ctx, columns, rows)
+}
+
+// Signal sends a signal by its name or number.
+func (p *Process) Signal(ctx context.Context, name string) error {
+	sig, err := signal.ParseSignal(name)
+	if err != nil {
+		return fmt.Errorf("no signal named %q", name)
+	}
+	return p.signal(ctx, sig)
+}
+
+// Wait gives the exit code once the process has ended and its output is read.
+func (p *Process) Wait(ctx context.Context) (int, error) { return p.wait(ctx) }
+
+// ErrNotRunning is the error of a call that needs a running container.
+var ErrNotRunning = errors.New("is not running")
+
+// Exec runs a process in a running container. Standard input may be nil.
+func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
+	c := r.lookup(id)
+	if c == nil {
+		return nil, fmt.Errorf("no container with ID %s", id)
+	}
+	c.mu.Lock()
+	task, running := c.task, c.task != nil && !c.rec.StartedAt.IsZero()
+	c.mu.Unlock()
+	if !running {
+		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
+	}
+	doc, err := c.processSpec(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Terminal && opts.Columns > 0 {
+		// From the start: a program asks once, often at once.
+		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
+	}
+	var ended chan struct{} // closed when the caller has nothing more to say
+	if stdin != nil {
+		ended = make(chan struct{})
+		stdin = &endReader{r: stdin, ended: ended}
+	}
+	ioOpts := []cio.Opt{cio.WithStreams(stdin, stdout, stderr), cio.WithFIFODir(r.fifoDir(c.id))}
+	if opts.Terminal {
+		ioOpts = append(ioOpts, cio.WithTerminal)
+	}
+	process, err := task.Exec(ctx, "x"+newID()[:12], doc, cio.NewCreator(ioOpts...))
+	if err != nil {
+		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
+	}
+	clean := context.WithoutCancel(ctx)
+	exits, err := process.Wait(clean)
+	if err == nil {
+		err = process.Start(ctx)
+	}
+	if err != nil {
+		process.Delete(clean, containerd.WithProcessKill)
+		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, cleanRuncError(err))
+	}
+	if ended != nil {
+		// The shim holds the pipe open until it is told.
+		r.wg.Go(func() {
+			select {
+			case <-ended:
+				_ = process.CloseIO(clean, containerd.WithStdinCloser)
+			case <-ctx.Done():
+			}
+		})
+	}
+	return &Process{
+		resize: func(ctx context.Context, columns, rows uint32) error { return process.Resize(ctx, columns, rows) },
+		signal: func(ctx context.Context, sig syscall.Signal) error { return process.Kill(ctx, sig) },
+		wait:   func(ctx context.Context) (int, error) { return waitProcess(ctx, process, exits) },
+	}, nil
+}
+
+// endReader tells when a reader has come to its end.
+type endReader struct {
+	r     io.Reader
+	ended chan struct{}
+	once  sync.Once
+}
+
+func (e *endReader) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil {
+		e.once.Do(func() { close(e.ended) })
+	}
+	return n, err
+}
+
+// waitProcess waits for a process that exec began. When its caller goes away
+// it is killed: nobody could end it any more.
+func waitProcess(ctx context.Context, process containerd.Process, exits <-chan containerd.ExitStatus) (int, error) {
+	clean := context.WithoutCancel(ctx)
+	select {
+	case status := <-exits:
+		_, err := process.Delete(clean)
+		return int(status.ExitCode()), errors.Join(status.Error(), ignoreGone(err))
+	case <-ctx.Done():
+		_ = process.Kill(clean, syscall.SIGKILL)
+		_, _ = process.Delete(clean, containerd.WithProcessKill)
+		return -1, context.Cause(ctx)
+	}
+}
+
+func ignoreGone(err error) error {
+	if err != nil && strings.Contains(err.Error(), "not found") {
+		return nil
+	}
+	return err
+}
+
+// processSpec is the OCI document of a further process: the container's own
+// with what the options change.
+func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*specs.Process, error) {
+	c.mu.Lock()
+	ctr, task := c.ctr, c.task
+	c.mu.Unlock()
+	doc, err := ctr.Spec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := *doc.Process
+	p.Args, p.Terminal = opts.Command, opts.Terminal
+	p.Env = slices.Concat(p.Env, opts.Environment)
+	if opts.Terminal {
+		p.Env = append([]string{"TERM=xterm"}, p.Env...)
+	}
+	if opts.WorkingDir != "" {
+		p.Cwd = opts.WorkingDir
+	}
+	if opts.User != "" && task != nil {
+		root := fmt.Sprintf("/proc/%d/root", task.Pid())
+		if _, err := os.Stat(root); err != nil {
+			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
+		}
+		id, err := identify(root, opts.User)
+		if err != nil {
+			return nil, err
+		}
+		p.User = specs.User{UID: id.UID, GID: id.GID, AdditionalGids: id.Groups}
+	}
+	if opts.Privileged {
+		caps := allCaps()
+		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+	} else if p.Capabilities != nil {
+		caps := p.Capabilities.Bounding
+		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps}
+		if p.User.UID == 0 {
+			p.Capabilities.Effective, p.Capabilities.Permitted = caps, caps
+		}
+	}
+	return &p, nil
+}
+
+// Attach connects to the streams of a container's own process. With start it
+// is started after that, so that nothing it prints is missed.
+func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
+	c := r.lookup(id)
+	if c == nil {
+		return nil, fmt.Errorf("no container with ID %s", id)
+	}
+	sub := c.tap.subscribe()
+	if start {
+		c.op.Lock()
+		err := c.start(ctx)
+		c.op.Unlock()
+		if err != nil {
+			c.tap.unsubscribe(sub)
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	task, ended := c.task, c.ended
+	c.mu.Unlock()
+	if stdin != nil {
+		r.wg.Go(func() {
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := stdin.Read(buf)
+				if n > 0 && c.tap.writeStdin(buf[:n]) != nil {
+					return
+				}
+				if err != nil {
+					c.closeStdin()
+					return
+				}
+			}
+		})
+	}
+	return &Process{
+		resize: func(ctx context.Context, columns, rows uint32) error {
+			if task == nil {
+				return ErrNotRunning
+			}
+			return task.Resize(ctx, columns, rows)
+		},
+		signal: func(ctx context.Context, sig syscall.Signal) error {
+			if task == nil {
+				return ErrNotRunning
+			}
+			return c.signal(ctx, task, sig)
+		},
+		wait: func(ctx context.Context) (int, error) {
+			defer c.tap.unsubscribe(sub)
+			return c.pump(ctx, sub, ended, stdout, stderr)
+		},
+	}, nil
+}
+
+// pump hands on what the process prints until it has ended.
+func (c *container) pump(ctx context.Context, sub *tapReader, ended <-chan struct{}, stdout, stderr io.Writer) (int, error) {
+	give := func(chunk tapChunk) error {
+		w := stdout
+		if chunk.stderr {
+			w = stderr
+		}
+		_, err := w.Write(chunk.data)
+		return err
+	}
+	for {
+		select {
+		case chunk := <-sub.ch:
+			if err := give(chunk); err != nil {
+				return -1, err
+			}
+		case <-ended:
+			for {
+				select {
+				case chunk := <-sub.ch:
+					if err := give(chunk); err != nil {
+						return -1, err
+					}
+				default:
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					return c.rec.ExitCode, nil
+				}
+			}
+		case <-ctx.Done():
+			return -1, context.Cause(ctx)
+		}
+	}
+}
+
+// closeStdin ends the process's standard input: our end of the pipe, and the
+// shim's, which it keeps open for the engines to come.
+func (c *container) closeStdin() {
+	c.tap.closeStdin()
+	c.mu.Lock()
+	task := c.task
+	c.mu.Unlock()
+	if task != nil {
+		_ = task.CloseIO(c.r.ctx, containerd.WithStdinCloser)
+	}
+}

@@ -1,0 +1,281 @@
+package runner
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// LogOptions select lines of logs.
+type LogOptions struct {
+	Services   []string  // empty: all
+	Containers []string  // IDs; empty: all of the services
+	Follow     bool      // go on with what is printed from now on, by containers to come too
+	Tail       int       // lines of each container; negative: all
+	Since      time.Time // zero: from the start
+	Until      time.Time // zero: to the end
+}
+
+// Line is one line, or a part of one, that a container printed.
+type Line struct {
+	ID        string // of the container
+	Container string // its name
+	Service   string
+	Number    int
+	OneOff    bool
+	Time      time.Time
+	Stderr    bool
+	Partial   bool
+	Text      []byte
+}
+
+// Logs gives the lines that the containers of a project printed: what is
+// there in the order of time, then, with Follow, each as it comes, until ctx
+// ends. emit is called by one goroutine at a time; an error of it ends Logs.
+func (r *Runner) Logs(ctx context.Context, project string, opts LogOptions, emit func(Line) error) error {
+	var mu sync.Mutex
+	safe := func(l Line) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return emit(l)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	seen := map[string]position{}
+	var lines []Line
+	follow := func(c *container, at position) {
+		wg.Go(func() {
+			if err := c.follow(ctx, opts, at, safe); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	for _, p := range r.Containers(project) {
+		c := r.lookup(p.ID)
+		if c == nil || !opts.wants(&p) {
+			continue
+		}
+		past, at, err := c.past(opts)
+		if err != nil {
+			return err
+		}
+		seen[p.ID] = at
+		lines = append(lines, past...)
+	}
+	slices.SortStableFunc(lines, func(a, b Line) int { return a.Time.Compare(b.Time) })
+	for _, l := range lines {
+		if err := safe(l); err != nil {
+			return err
+		}
+	}
+	if !opts.Follow {
+		return nil
+	}
+	return r.followAll(ctx, project, opts, seen, follow)
+}
+
+// followAll follows the containers there are and those to come.
+func (r *Runner) followAll(ctx context.Context, project string, opts LogOptions, seen map[string]position, follow func(*container, position)) error {
+	for id, at := range seen {
+		if c := r.lookup(id); c != nil {
+			follow(c, at)
+		}
+	}
+	r.Watch(ctx, project, func(p planner.Container, removed bool) {
+		c := r.lookup(p.ID)
+		_, known := seen[p.ID]
+		if removed || known || c == nil || !opts.wants(&p) {
+			return
+		}
+		seen[p.ID] = position{}
+		follow(c, position{})
+	}, func() {})
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (o *LogOptions) wants(c *planner.Container) bool {
+	return (len(o.Services) == 0 || slices.Contains(o.Services, c.Service)) &&
+		(len(o.Containers) == 0 || slices.Contains(o.Containers, c.ID))
+}
+
+// past reads the lines that are there.
+func (c *container) past(opts LogOptions) ([]Line, position, error) {
+	files, at, err := c.log.files()
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	var lines []Line
+	for i, f := range files {
+		if err != nil {
+			break
+		}
+		var in io.Reader = f
+		if i == len(files)-1 && at.offset > 0 {
+			in = io.LimitReader(f, at.offset)
+		}
+		err = c.scan(in, func(l Line) error {
+			if opts.in(l.Time) {
+				lines = append(lines, l)
+			}
+			if opts.Tail >= 0 && len(lines) > 2*opts.Tail+1000 {
+				lines = slices.Delete(lines, 0, len(lines)-opts.Tail)
+			}
+			return nil
+		})
+	}
+	if opts.Tail >= 0 && len(lines) > opts.Tail {
+		lines = lines[len(lines)-opts.Tail:]
+	}
+	return lines, at, err
+}
+
+func (o *LogOptions) in(t time.Time) bool {
+	return (o.Since.IsZero() || !t.Before(o.Since)) && (o.Until.IsZero() || !t.After(o.Until))
+}
+
+// follow gives each line as it is written, until the log or ctx ends.
+func (c *container) follow(ctx context.Context, opts LogOptions, at position, emit func(Line) error) error {
+	var f *os.File
+	defer func() {
+		if f != nil {
+			f.Close()
+		}
+	}()
+	wanted := func(l Line) error {
+		if !opts.in(l.Time) {
+			return nil
+		}
+		return emit(l)
+	}
+	var rest []byte
+	for {
+		grown, rotated, closed := c.log.state()
+		if f == nil {
+			var err error
+			if f, at, err = c.log.open(at); err != nil {
+				return err
+			}
+			rest = rest[:0]
+		}
+		if f != nil {
+			var err error
+			if rest, err = c.drain(f, rest, wanted); err != nil {
+				return err
+			}
+		}
+		if at.rotated < rotated { // this file was whole before it was read
+			if f != nil {
+				f.Close()
+				f = nil
+			}
+			at = position{rotated: at.rotated + 1}
+			continue
+		}
+		if closed {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-grown:
+		}
+	}
+}
+
+// drain gives the lines up to the end of the file as it is now; what is left
+// of one that is not whole is for the next time.
+func (c *container) drain(f *os.File, rest []byte, emit func(Line) error) ([]byte, error) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := f.Read(buf)
+		rest = append(rest, buf[:n]...)
+		if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
+			if err := c.scan(bytes.NewReader(rest[:i+1]), emit); err != nil {
+				return rest, err
+			}
+			rest = append(rest[:0], rest[i+1:]...)
+		}
+		if errors.Is(err, io.EOF) {
+			return rest, nil
+		}
+		if err != nil {
+			return rest, err
+		}
+	}
+}
+
+// scan parses lines of a log. What is none, such as what a power failure
+// leaves, is passed over.
+func (c *container) scan(in io.Reader, each func(Line) error) error {
+	r := bufio.NewReaderSize(in, 2*lineSize+128)
+	tooLong := false
+	for {
+		text, err := r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			tooLong = true
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !tooLong && err == nil {
+			l.ID, l.Container, l.Service, l.Number, l.OneOff = c.id, c.name, c.rec.Service, c.rec.Number, c.rec.OneOff
+			if err := each(l); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+		tooLong = false
+	}
+}
+
+func parseLine(text string) (Line, bool) {
+	stamp, rest, ok := strings.Cut(text, " ")
+	if !ok {
+		return Line{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil || len(rest) < 9 {
+		return Line{}, false
+	}
+	return Line{Time: at, Stderr: rest[:6] == "stderr", Partial: rest[7] == 'P', Text: []byte(rest[9:])}, true
+}
+
+// LastLines are the last lines that a container printed since its last start,
+// to explain a failure.
+func (r *Runner) LastLines(id string, n int) []string {
+	c := r.lookup(id)
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	since := c.rec.StartedAt
+	c.mu.Unlock()
+	lines, _, err := c.past(LogOptions{Tail: n, Since: since})
+	if err != nil {
+		return nil
+	}
+	out := make([]string, 0, len(lines))
+	for _, l := range lines {
+		out = append(out, string(l.Text))
+	}
+	return out
+}

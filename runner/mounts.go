@@ -1,0 +1,149 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// volumeMounts gives the mounts that a service's volumes and tmpfs keys, and
+// the image's VOLUMEs, ask for. Volumes are made and filled as needed.
+// Mounts are ordered so that an outer one never covers an inner one.
+func (r *Runner) volumeMounts(ctx context.Context, rec *record, imageVolumes []string, rootfs []mount.Mount) ([]specs.Mount, error) {
+	s := rec.Applied.Service
+	var mounts []specs.Mount
+	taken := map[string]bool{}
+	for _, m := range s.Volumes {
+		taken[filepath.Clean(m.Target)] = true
+		om, err := r.volumeMount(ctx, rec, m, rootfs)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, om)
+	}
+	for _, t := range s.Tmpfs {
+		target, options, _ := strings.Cut(t, ":")
+		taken[filepath.Clean(target)] = true
+		mounts = append(mounts, tmpfsMount(target, options))
+	}
+	for _, target := range imageVolumes {
+		target = filepath.Clean("/" + target)
+		if taken[target] || target == "/" {
+			continue
+		}
+		om, err := r.volumeMount(ctx, rec, spec.Mount{Type: spec.MountVolume, Target: target}, rootfs)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, om)
+	}
+	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
+		return strings.Count(filepath.Clean(a.Destination), "/") - strings.Count(filepath.Clean(b.Destination), "/")
+	})
+	return mounts, nil
+}
+
+func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, rootfs []mount.Mount) (specs.Mount, error) {
+	access := "rw"
+	if m.ReadOnly {
+		access = "ro"
+	}
+	out := specs.Mount{Destination: m.Target, Type: "bind"}
+	switch m.Type {
+	case spec.MountTmpfs:
+		options := ""
+		if m.Tmpfs != nil && m.Tmpfs.Size > 0 {
+			options = "size=" + strconv.FormatInt(int64(m.Tmpfs.Size), 10)
+		}
+		if m.Tmpfs != nil && m.Tmpfs.Mode != 0 {
+			options = strings.TrimPrefix(options+",mode="+strconv.FormatUint(uint64(m.Tmpfs.Mode), 8), ",")
+		}
+		return tmpfsMount(m.Target, options), nil
+	case spec.MountBind:
+		propagation := "rprivate"
+		if m.Bind != nil && m.Bind.Propagation != "" {
+			propagation = m.Bind.Propagation
+		}
+		out.Source, out.Options = m.Source, []string{"rbind", access, propagation}
+		return out, ensureBindSource(m)
+	case spec.MountVolume:
+		vol, err := r.ensureMountVolume(rec, m)
+		if err != nil {
+			return out, err
+		}
+		if m.Volume == nil || !m.Volume.NoCopy {
+			if err := r.volumes.fill(ctx, vol, rootfs, m.Target); err != nil {
+				return out, err
+			}
+		}
+		out.Source, out.Options = r.volumes.data(vol.Name), []string{"rbind", access, "rprivate"}
+		if m.Volume != nil && m.Volume.Subpath != "" {
+			// A path inside a volume is its containers' to change: one could lead
+			// the next start of another out of the volume.
+			return out, fmt.Errorf("cannot mount %s: volume.subpath is not carried out yet", m.Target)
+		}
+		return out, nil
+	}
+	return out, fmt.Errorf("cannot mount %s: type %q is not carried out", m.Target, m.Type)
+}
+
+// ensureMountVolume is the volume behind a mount: the declared one, or one of
+// the container's own that nobody named.
+func (r *Runner) ensureMountVolume(rec *record, m spec.Mount) (*volume, error) {
+	if m.Source != "" {
+		name := rec.Applied.Volumes[m.Source]
+		if name == "" {
+			return nil, fmt.Errorf("no volume named %q", m.Source)
+		}
+		return r.volumes.ensure(&volume{Name: name, Project: rec.Project, Key: m.Source})
+	}
+	name := rec.Anonymous[m.Target]
+	if name == "" {
+		name = newID()
+		if rec.Anonymous == nil {
+			rec.Anonymous = map[string]string{}
+		}
+		rec.Anonymous[m.Target] = name
+	}
+	return r.volumes.ensure(&volume{Name: name, Project: rec.Project, Anonymous: true})
+}
+
+// ensureBindSource makes the directory of a bind mount that does not exist,
+// where the service allows it (Compose Specification, create_host_path).
+func ensureBindSource(m spec.Mount) error {
+	_, err := os.Stat(m.Source)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if m.Bind == nil || !m.Bind.CreateHostPath {
+		return fmt.Errorf("cannot mount %s at %s: it does not exist (make it, or set bind.create_host_path: true)", m.Source, m.Target)
+	}
+	return os.MkdirAll(m.Source, 0o755)
+}
+
+func tmpfsMount(target, options string) specs.Mount {
+	list := []string{"noexec", "nosuid", "nodev"}
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "":
+		case "exec", "suid", "dev", "rw":
+			list = slices.DeleteFunc(list, func(have string) bool { return have == "no"+o })
+		default:
+			if !slices.Contains(list, o) {
+				list = append(list, o)
+			}
+		}
+	}
+	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: list}
+}

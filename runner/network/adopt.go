@@ -1,0 +1,254 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// adopt takes over what the records tell of, repairs it, and removes what no
+// record tells of. It runs before anyone else uses the manager.
+func (m *Manager) adopt(ctx context.Context) error {
+	unlock, err := lockHost(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := m.readState(); err != nil {
+		return err
+	}
+	links, err := m.ourLinks()
+	if err != nil {
+		return err
+	}
+	for _, s := range m.sandboxes {
+		if !s.Ready || !isPinned(m.netnsPath(s.ID)) {
+			m.cfg.Log.Info("a sandbox that is only half there is removed", "sandbox", s.ID)
+			if err := m.clear(ctx, s); err != nil {
+				m.cfg.Log.Warn("cannot remove a sandbox", "sandbox", s.ID, "error", err)
+			}
+		}
+	}
+	if err := m.removeOrphans(links); err != nil {
+		return err
+	}
+	if err := m.adoptNetworks(links); err != nil {
+		return err
+	}
+	for _, s := range m.sandboxes {
+		if err := m.adoptSandbox(ctx, s, links); err != nil {
+			m.cfg.Log.Warn("cannot adopt a sandbox; it is removed", "sandbox", s.ID, "error", err)
+			if err := m.clear(ctx, s); err != nil {
+				m.cfg.Log.Warn("cannot remove a sandbox", "sandbox", s.ID, "error", err)
+			}
+		}
+	}
+	m.dropOrphanSockets(ctx)
+	return nil
+}
+
+func (m *Manager) readState() error {
+	err := readRecords(m, networksDir, func(n Network) {
+		m.networks[n.Name] = &network{n, newAddrPool(n.Subnet, n.Gateway)}
+		m.linkNames[n.Bridge] = true
+	})
+	if err != nil {
+		return err
+	}
+	return readRecords(m, sandboxesDir, func(s *sandbox) {
+		if s == nil || !validSandboxID.MatchString(s.ID) {
+			return
+		}
+		m.sandboxes[s.ID] = s
+		for _, e := range s.Endpoints {
+			m.linkNames[e.Link] = true
+			if n, ok := m.networks[e.Network]; ok && e.Address.IsValid() {
+				n.addrs.used[e.Address] = true
+				n.addrs.last = max(n.addrs.last, toUint(e.Address))
+			}
+		}
+	})
+}
+
+// ourLinks returns the links on the host whose names this engine gives.
+func (m *Manager) ourLinks() (map[string]netlink.Link, error) {
+	all, err := m.links.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the links of this machine: %w", err)
+	}
+	ours := map[string]netlink.Link{}
+	for _, l := range all {
+		name := l.Attrs().Name
+		if isLinkName(name, m.linkPrefix()) {
+			ours[name] = l
+		}
+	}
+	return ours, nil
+}
+
+// isLinkName reports whether newLinkName makes such names. An ID may begin with
+// another one: what is ours has ours and seven more characters.
+func isLinkName(name, prefix string) bool {
+	rest, ok := strings.CutPrefix(name, prefix)
+	return ok && len(rest) == 7 && (rest[0] == 'b' || rest[0] == 'v')
+}
+
+func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
+	for name := range links {
+		if !m.linkNames[name] {
+			m.cfg.Log.Info("an orphaned link is removed", "link", name)
+			if err := m.reaper.remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(m.cfg.StateDir, netnsDir))
+	if err != nil {
+		return fmt.Errorf("cannot list the network namespaces: %w", err)
+	}
+	for _, e := range entries {
+		if _, ok := m.sandboxes[e.Name()]; !ok {
+			m.cfg.Log.Info("an orphaned network namespace is removed", "netns", e.Name())
+			if err := unpin(m.netnsPath(e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Manager) adoptNetworks(links map[string]netlink.Link) error {
+	if err := m.firewall.reset(m.Networks()); err != nil {
+		return err
+	}
+	addrs, err := m.links.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("cannot list the addresses of this machine: %w", err)
+	}
+	addressed := map[int]map[string]bool{}
+	for _, a := range addrs {
+		if addressed[a.LinkIndex] == nil {
+			addressed[a.LinkIndex] = map[string]bool{}
+		}
+		addressed[a.LinkIndex][a.IPNet.String()] = true
+	}
+	for _, n := range m.Networks() {
+		link, ok := links[n.Bridge]
+		want := toIPNet(n.Gateway, n.Subnet.Bits()).String()
+		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && addressed[link.Attrs().Index][want] {
+			continue
+		}
+		m.cfg.Log.Info("a network's bridge is made again", "network", n.Name, "bridge", n.Bridge)
+		if err := m.buildBridge(n); err != nil {
+			m.cfg.Log.Warn("cannot make a network's bridge again", "network", n.Name, "error", err)
+			continue
+		}
+		if links[n.Bridge], err = m.links.LinkByName(n.Bridge); err != nil {
+			return fmt.Errorf("bridge %s is gone again: %w", n.Bridge, err)
+		}
+	}
+	return nil
+}
+
+// adoptSandbox puts back the links that a sandbox has lost and starts its name
+// server on the kept sockets, or on new ones.
+func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string]netlink.Link) error {
+	for i, e := range s.Endpoints {
+		if err := m.adoptEndpoint(s, i, e, links); err != nil {
+			return err
+		}
+	}
+	m.resolver.add(s)
+	if !s.Spec.DNS {
+		return nil
+	}
+	if m.cfg.Sockets != nil {
+		files, err := m.cfg.Sockets.Take(ctx, dnsKey(s.ID))
+		if err != nil {
+			return fmt.Errorf("cannot take the kept name server back: %w", err)
+		}
+		if len(files) > 0 {
+			socks, err := socketsOf(files)
+			if err == nil {
+				return m.serveNames(ctx, s, socks, false)
+			}
+			m.cfg.Log.Warn("a kept name server is of no use; a new one is opened", "sandbox", s.ID, "error", err)
+		}
+	}
+	var socks dnsSockets
+	err := inNetns(m.netnsPath(s.ID), func() (err error) {
+		socks, err = openDNS(true)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return m.serveNames(ctx, s, socks, true)
+}
+
+func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]netlink.Link) error {
+	n, ok := m.networks[e.Network]
+	if !ok {
+		return fmt.Errorf("its network %s is gone", e.Network)
+	}
+	bridge, ok := links[n.Bridge]
+	if !ok {
+		return fmt.Errorf("network %s has no bridge", n.Name)
+	}
+	link, ok := links[e.Link]
+	if ok {
+		if link.Attrs().MasterIndex == bridge.Attrs().Index {
+			return nil
+		}
+		m.cfg.Log.Info("a link is connected to its bridge again", "sandbox", s.ID, "network", n.Name)
+		return m.links.LinkSetMaster(link, bridge)
+	}
+	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
+	route := !n.Internal
+	for _, earlier := range s.Endpoints[:i] {
+		if en, ok := m.networks[earlier.Network]; ok && !en.Internal {
+			route = false
+		}
+	}
+	path := m.netnsPath(s.ID)
+	return inNetns(path, func() error {
+		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer inside.Close()
+		ns, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer ns.Close()
+		return m.attach(inside, int(ns.Fd()), e, i, n.Network, route)
+	})
+}
+
+// dropOrphanSockets drops kept name servers of sandboxes that are gone, where
+// the keeper can tell what it keeps.
+func (m *Manager) dropOrphanSockets(ctx context.Context) {
+	lister, ok := m.cfg.Sockets.(interface {
+		Kept(context.Context) ([]string, error)
+	})
+	if !ok {
+		return
+	}
+	keys, err := lister.Kept(ctx)
+	for _, key := range keys {
+		id, ours := strings.CutPrefix(key, dnsKey(""))
+		if _, known := m.sandboxes[id]; ours && !known {
+			err = errors.Join(err, m.cfg.Sockets.Drop(ctx, key))
+		}
+	}
+	if err != nil {
+		m.cfg.Log.Warn("cannot drop kept name servers", "error", err)
+	}
+}

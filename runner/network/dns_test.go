@@ -1,0 +1,229 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+func query(name string) []byte {
+	packed, err := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA).Pack()
+	if err != nil {
+		panic(err)
+	}
+	return packed
+}
+
+// upstream is a resolver on loopback; answer gets the transport, udp or tcp.
+func upstream(t *testing.T, answer func(transport string, q *dns.Msg) *dns.Msg) netip.AddrPort {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", pc.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, srv := range []*dns.Server{{PacketConn: pc, Net: "udp"}, {Listener: l, Net: "tcp"}} {
+		transport := srv.Net
+		srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			if reply := answer(transport, q); reply != nil {
+				w.WriteMsg(reply)
+			}
+		})
+		started, done := make(chan struct{}), make(chan error, 1)
+		srv.NotifyStartedFunc = func() { close(started) }
+		go func() { done <- srv.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() { srv.Shutdown(); <-done })
+	}
+	return netip.MustParseAddrPort(pc.LocalAddr().String())
+}
+
+func testResolver(t *testing.T, upstreams ...netip.AddrPort) *resolver {
+	t.Helper()
+	r := newResolver(&Manager{}, func() []netip.AddrPort { return upstreams })
+	t.Cleanup(r.wait)
+	return r
+}
+
+func ask(r *resolver, v view, name string, qtype uint16) *dns.Msg {
+	q := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	if reply, ok := r.answer(v, q); ok {
+		return reply
+	}
+	return r.forward(q)
+}
+
+func addSandbox(r *resolver, id, network, addr string, alive bool, names ...string) {
+	r.add(&sandbox{
+		ID: id, Alive: alive, Spec: Sandbox{Names: names, Endpoints: []Endpoint{{Network: network}}},
+		Endpoints: []endpoint{{Network: network, Address: netip.MustParseAddr(addr)}},
+	})
+}
+
+func TestWhoIsToldWhat(t *testing.T) {
+	up := upstream(t, func(_ string, q *dns.Msg) *dns.Msg {
+		rr, err := dns.NewRR(q.Question[0].Name + " 60 IN TXT upstream")
+		if err != nil {
+			t.Error(err)
+		}
+		reply := new(dns.Msg).SetReply(q)
+		reply.Answer = append(reply.Answer, rr)
+		return reply
+	})
+	r := testResolver(t, up)
+	addSandbox(r, "one", "front", "10.0.0.2", true, "web", "shop-web-1")
+	addSandbox(r, "two", "front", "10.0.0.3", true, "web")
+	addSandbox(r, "three", "front", "10.0.0.4", false, "web", "asleep", "a.sleep")
+	addSandbox(r, "four", "back", "10.0.1.2", true, "db")
+	front := view{networks: []string{"front"}, subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, external: true,
+		extra: map[string][]netip.Addr{"gate": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}}
+	inner := view{networks: []string{"back"}}
+	for _, c := range []struct {
+		view  view
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{front, "shop-web-1", dns.TypeA, "NOERROR 10.0.0.2"},
+		{front, "SHOP-web-1", dns.TypeA, "NOERROR 10.0.0.2"},
+		{front, "shop-web-1", dns.TypeAAAA, "NOERROR"},
+		{front, "shop-web-1", dns.TypeMX, "NOERROR"},
+		{front, "two", dns.TypeA, "NOERROR 10.0.0.3"},
+		{front, "asleep", dns.TypeA, "NXDOMAIN"},
+		{front, "a.sleep", dns.TypeA, "NXDOMAIN"},
+		{front, "db", dns.TypeA, "NXDOMAIN"},
+		{front, "gate", dns.TypeA, "NOERROR 192.0.2.1"},
+		{front, "gate", dns.TypeAAAA, "NOERROR 2001:db8::1"},
+		{front, "nobody", dns.TypeA, "NXDOMAIN"},
+		{front, "example.com", dns.TypeTXT, "NOERROR upstream"},
+		{front, "2.0.0.10.in-addr.arpa", dns.TypePTR, "NOERROR web.front."},
+		{front, "9.0.0.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN"},
+		{front, "1.2.0.192.in-addr.arpa", dns.TypePTR, "NOERROR upstream"},
+		{inner, "db", dns.TypeA, "NOERROR 10.0.1.2"},
+		{inner, "example.com", dns.TypeA, "NXDOMAIN"},
+		{inner, "2.0.0.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN"},
+	} {
+		if got := inWords(ask(r, c.view, c.name, c.qtype)); got != c.want {
+			t.Errorf("%s %s: %s, want %s", dns.TypeToString[c.qtype], c.name, got, c.want)
+		}
+	}
+	first := map[string]int{}
+	for range 10 {
+		reply := ask(r, front, "web", dns.TypeA)
+		if len(reply.Answer) != 2 {
+			t.Fatalf("web has %d live replicas, want 2", len(reply.Answer))
+		}
+		first[reply.Answer[0].(*dns.A).A.String()]++
+		if ttl := reply.Answer[0].Header().Ttl; ttl > 1 {
+			t.Errorf("an answer may be remembered for %d s", ttl)
+		}
+	}
+	if len(first) != 2 {
+		t.Errorf("replicas do not take turns: %v", first)
+	}
+	r.remove("one")
+	if got := inWords(ask(r, front, "shop-web-1", dns.TypeA)); got != "NXDOMAIN" {
+		t.Errorf("a removed sandbox: %s", got)
+	}
+}
+
+func inWords(m *dns.Msg) string {
+	words := []string{dns.RcodeToString[m.Rcode]}
+	for _, rr := range m.Answer {
+		switch rr := rr.(type) {
+		case *dns.A:
+			words = append(words, rr.A.String())
+		case *dns.AAAA:
+			words = append(words, rr.AAAA.String())
+		case *dns.PTR:
+			words = append(words, rr.Ptr)
+		case *dns.TXT:
+			words = append(words, rr.Txt...)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func TestForwardingFallsBackToTCPAndToTheNextResolver(t *testing.T) {
+	var mu sync.Mutex
+	var transports []string
+	big := upstream(t, func(transport string, q *dns.Msg) *dns.Msg {
+		mu.Lock()
+		transports = append(transports, transport)
+		mu.Unlock()
+		if opt := q.IsEdns0(); opt == nil || !opt.Do() || opt.UDPSize() != 1400 {
+			t.Errorf("EDNS was not passed on: %v", opt)
+		}
+		reply := new(dns.Msg).SetReply(q)
+		if transport == "udp" {
+			reply.Truncated = true
+			return reply
+		}
+		for i := range 200 {
+			rr, _ := dns.NewRR(fmt.Sprintf("%s 60 IN A 192.0.2.%d", q.Question[0].Name, i))
+			reply.Answer = append(reply.Answer, rr)
+		}
+		return reply
+	})
+	broken := upstream(t, func(_ string, q *dns.Msg) *dns.Msg {
+		return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
+	})
+	r := testResolver(t, broken, big)
+	q := new(dns.Msg).SetQuestion("example.com.", dns.TypeA)
+	q.SetEdns0(1400, true)
+	q.Id = 4711
+	reply := r.forward(q)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(reply.Answer) != 200 || reply.Id != 4711 || !slices.Equal(transports, []string{"udp", "tcp"}) {
+		t.Errorf("%d records, id %d, by %v", len(reply.Answer), reply.Id, transports)
+	}
+	if none := testResolver(t).forward(q); none.Rcode != dns.RcodeServerFailure || none.Id != 4711 {
+		t.Errorf("without a resolver: %v", none)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dead := newForwarder(func() []netip.AddrPort { return []netip.AddrPort{big} }, nil)
+	if reply := dead.forward(ctx, q); reply.Rcode != dns.RcodeServerFailure {
+		t.Errorf("cancelled: %v", reply)
+	}
+}
+
+func TestAddressesComeBackLate(t *testing.T) {
+	p := newAddrPool(netip.MustParsePrefix("192.0.2.0/29"), netip.MustParseAddr("192.0.2.1"))
+	var got []string
+	for range 5 {
+		a, err := p.take(netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, a.String())
+		if len(got) == 1 {
+			p.give(a)
+		}
+	}
+	if want := "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	if a, err := p.take(netip.Addr{}); err != nil || a.String() != "192.0.2.2" {
+		t.Errorf("the only one left: %v, %v", a, err)
+	}
+	if a, err := p.take(netip.Addr{}); err == nil {
+		t.Errorf("a full subnet gives %s", a)
+	}
+	for _, bad := range []string{"192.0.2.0", "192.0.2.7", "192.0.2.1", "198.51.100.1"} {
+		if _, err := p.take(netip.MustParseAddr(bad)); err == nil {
+			t.Errorf("%s is given", bad)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Containers need the host to forward (net.ipv4.ip_forward). Where it does not
+// yet, the first network of the first engine switches it on and the last one
+// of the last engine switches it off again. That we did it, and for which
+// bridges, is remembered in a table that all engines share; it lives in the
+// kernel, so that a reboot forgets both together. Its chain drops what is
+// forwarded neither from nor to a bridge of ours: a machine that was no router
+// does not become one.
+const (
+	forwardTable  = "orlop_forward"
+	forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
+)
+
+// lockHost excludes the other engines of this host. The lock is on the switch
+// of the host's network namespace itself, so it is exactly as wide as what it
+// guards, and needs no file.
+func lockHost(ctx context.Context) (unlock func(), err error) {
+	f, err := os.Open(forwardSwitch)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the networks of this machine: %w", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		err := error(unix.EINTR)
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		}
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock the networks of this machine: %w", err)
+		}
+		return func() { f.Close() }, nil
+	case <-ctx.Done():
+		go func() { <-got; f.Close() }()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// forwarding is the shared table. Every method is called under lockHost.
+type forwarding struct {
+	table *nftables.Table
+	set   *nftables.Set
+}
+
+func newForwarding() *forwarding {
+	t := &nftables.Table{Name: forwardTable, Family: nftables.TableFamilyINet}
+	return &forwarding{t, &nftables.Set{
+		Table: t, ID: 1, Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
+	}}
+}
+
+// on makes sure that the host forwards for a bridge.
+func (f *forwarding) on(bridge string) error {
+	value, err := os.ReadFile(forwardSwitch)
+	if err != nil {
+		return fmt.Errorf("cannot tell whether this machine forwards: %w", err)
+	}
+	off := bytes.Equal(bytes.TrimSpace(value), []byte("0"))
+	ours, err := f.bridges()
+	if err != nil {
+		return err
+	}
+	if ours == nil && !off {
+		return nil // the host's own decision: none of our business
+	}
+	var c nftables.Conn
+	if ours == nil {
+		if err := f.create(&c); err != nil {
+			return err
+		}
+	}
+	if err := c.SetAddElements(f.set, []nftables.SetElement{{Key: ifname(bridge)}}); err != nil {
+		return err
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("cannot remember for whom this machine forwards: %w", err)
+	}
+	if !off {
+		return nil
+	}
+	if err := os.WriteFile(forwardSwitch, []byte("1"), 0); err != nil {
+		return fmt.Errorf("cannot switch forwarding on (sysctl net.ipv4.ip_forward=1): %w", err)
+	}
+	return nil
+}
+
+// off tells that a bridge needs no forwarding any more.
+func (f *forwarding) off(bridge string) error {
+	ours, err := f.bridges()
+	if err != nil || ours == nil {
+		return err
+	}
+	var left int
+	var gone []nftables.SetElement
+	for _, name := range ours {
+		// A bridge that vanished without a word (its engine's host was
+		// cleaned by hand) must not keep forwarding on for ever.
+		if name == bridge || !linkExists(name) {
+			gone = append(gone, nftables.SetElement{Key: ifname(name)})
+		} else {
+			left++
+		}
+	}
+	var c nftables.Conn
+	if left > 0 {
+		if len(gone) == 0 {
+			return nil
+		}
+		if err := c.SetDeleteElements(f.set, gone); err != nil {
+			return err
+		}
+		return c.Flush()
+	}
+	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
+		return fmt.Errorf("cannot switch forwarding off again: %w", err)
+	}
+	c.DelTable(f.table)
+	return c.Flush()
+}
+
+// forget ends the forwarding for bridges of an engine that has them no more, as
+// when its state directory was lost.
+func (f *forwarding) forget(prefix string, have map[string]Network) error {
+	ours, err := f.bridges()
+	if err != nil {
+		return err
+	}
+	for _, name := range ours {
+		_, ok := have[name]
+		if !ok && isLinkName(name, prefix) {
+			if err := f.off(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bridges lists the bridges that forwarding was switched on for; nil when it
+// was not us who did.
+func (f *forwarding) bridges() ([]string, error) {
+	var c nftables.Conn
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the tables of nftables: %w", err)
+	}
+	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == forwardTable }) {
+		return nil, nil
+	}
+	elements, err := c.GetSetElements(f.set)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell for whom this machine forwards: %w", err)
+	}
+	names := []string{}
+	for _, e := range elements {
+		names = append(names, strings.TrimRight(string(e.Key), "\x00"))
+	}
+	return names, nil
+}
+
+func (f *forwarding) create(c *nftables.Conn) error {
+	c.AddTable(f.table)
+	if err := c.AddSet(f.set, nil); err != nil {
+		return err
+	}
+	chain := c.AddChain(&nftables.Chain{
+		Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+	})
+	for _, e := range [][]expr.Any{
+		append(inSet(expr.MetaKeyIIFNAME, f.set), verdict(expr.VerdictAccept)),
+		append(inSet(expr.MetaKeyOIFNAME, f.set), verdict(expr.VerdictAccept)),
+		{&expr.Counter{}, verdict(expr.VerdictDrop)},
+	} {
+		c.AddRule(&nftables.Rule{Table: f.table, Chain: chain, Exprs: e})
+	}
+	return nil
+}
+
+func linkExists(name string) bool {
+	_, err := os.Stat("/proc/sys/net/ipv4/conf/" + name)
+	return err == nil
+}

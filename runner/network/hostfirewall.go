@@ -1,0 +1,181 @@
+package network
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+)
+
+// hostFirewall lets containers' packets pass the host's own iptables firewall.
+// Docker sets the policy of FORWARD to DROP and ufw does too; a packet must
+// pass every chain, so what our table accepts they would still drop. Two rules
+// go to the head of that chain, and away with our last network:
+//
+//	-i or<ID>+ -j ACCEPT
+//	-o or<ID>+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+//
+// Our own table drops what must not pass, so nothing opens that was shut.
+type hostFirewall struct {
+	id     string
+	log    *slog.Logger
+	warned bool
+}
+
+func (h *hostFirewall) prefix() string { return "or" + h.id }
+
+func (h *hostFirewall) comment() []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, "orlop "+h.id)
+}
+
+// open puts the rules in place where they are needed and absent. A host whose
+// firewall cannot be read still works if that firewall is open: so failures
+// are told, not returned.
+func (h *hostFirewall) open() {
+	h.warnOthers()
+	chain, rules, err := h.forwardChain()
+	if err != nil {
+		h.log.Warn("cannot look at the host's firewall; if it drops forwarded packets, containers have no way out", "error", err)
+		return
+	}
+	if chain == nil || (len(rules) == 0 && (chain.Policy == nil || *chain.Policy == nftables.ChainPolicyAccept)) {
+		return
+	}
+	if len(h.ours(rules)) == 2 && len(h.ours(rules[:2])) == 2 {
+		return
+	}
+	err = h.replace(chain, h.ours(rules), true)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		// A kernel without iptables' own matches (nft_compat, xt_conntrack).
+		err = h.replace(chain, h.ours(rules), false)
+	}
+	if err != nil {
+		h.log.Warn("cannot open the host's firewall for containers: they may have no way out",
+			"fix", fmt.Sprintf("iptables -I FORWARD -i %s+ -j ACCEPT", h.prefix()), "error", err)
+	}
+}
+
+// close takes the rules away.
+func (h *hostFirewall) close() error {
+	chain, rules, err := h.forwardChain()
+	if err != nil || chain == nil {
+		return err
+	}
+	ours := h.ours(rules)
+	if len(ours) == 0 {
+		return nil
+	}
+	var c nftables.Conn
+	for _, r := range ours {
+		if err := c.DelRule(r); err != nil {
+			return err
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("cannot take our rules out of the host's FORWARD chain: %w", err)
+	}
+	return nil
+}
+
+// forwardChain finds the FORWARD chain of iptables (its nftables variant), nil
+// if there is none.
+func (h *hostFirewall) forwardChain() (*nftables.Chain, []*nftables.Rule, error) {
+	var c nftables.Conn
+	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot list the chains of the host's firewall: %w", err)
+	}
+	i := slices.IndexFunc(chains, func(ch *nftables.Chain) bool {
+		return ch.Table.Name == "filter" && ch.Name == "FORWARD" && ch.Hooknum != nil
+	})
+	if i < 0 {
+		return nil, nil, nil
+	}
+	chain := chains[i]
+	rules, err := c.GetRules(chain.Table, chain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the rules of ip filter FORWARD: %w", err)
+	}
+	return chain, rules, nil
+}
+
+func (h *hostFirewall) ours(rules []*nftables.Rule) []*nftables.Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r *nftables.Rule) bool {
+		return !bytes.Equal(r.UserData, h.comment())
+	})
+}
+
+// replace puts our rules at the head of the chain in one transaction, in the
+// form that iptables itself writes and lists, if it can be had.
+func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, compat bool) error {
+	var c nftables.Conn
+	for _, r := range old {
+		if err := c.DelRule(r); err != nil {
+			return err
+		}
+	}
+	state := established()
+	if compat {
+		const bits = 1<<1 | 1<<2 // established, related
+		info := &xt.ConntrackMtinfo3{}
+		info.MatchFlags = uint16(xt.ConntrackState)
+		info.StateMask = bits
+		state = []expr.Any{&expr.Match{Name: "conntrack", Rev: 3, Info: info}}
+	}
+	link := func(key expr.MetaKey) []expr.Any {
+		return []expr.Any{
+			&expr.Meta{Key: key, Register: unix.NFT_REG_1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte(h.prefix())},
+		}
+	}
+	end := []expr.Any{&expr.Counter{}, verdict(expr.VerdictAccept)}
+	// Inserted one after the other, the last comes first.
+	for _, exprs := range [][]expr.Any{
+		slices.Concat(link(expr.MetaKeyOIFNAME), state, end),
+		slices.Concat(link(expr.MetaKeyIIFNAME), end),
+	} {
+		c.InsertRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: h.comment()})
+	}
+	return c.Flush()
+}
+
+// warnOthers tells, once, of firewalls that are not ours to change: rules of
+// iptables-legacy, which nftables does not reach, and chains of nftables that
+// an administrator wrote.
+func (h *hostFirewall) warnOthers() {
+	if h.warned {
+		return
+	}
+	names, err := os.ReadFile("/proc/net/ip_tables_names")
+	if err == nil && slices.Contains(strings.Fields(string(names)), "filter") {
+		h.warned = true
+		h.log.Warn("this machine filters with iptables-legacy; if its FORWARD chain drops, containers have no way out",
+			"fix", fmt.Sprintf("iptables-legacy -I FORWARD -i %[1]s+ -j ACCEPT; iptables-legacy -I FORWARD -o %[1]s+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", h.prefix()))
+	}
+	var c nftables.Conn
+	chains, err := c.ListChains()
+	if err != nil {
+		return // forwardChain reports it
+	}
+	for _, ch := range chains {
+		drops := ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop &&
+			ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward
+		family, known := map[nftables.TableFamily]string{nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip"}[ch.Table.Family]
+		if !drops || !known || (family == "ip" && ch.Table.Name == "filter" && ch.Name == "FORWARD") {
+			continue
+		}
+		h.warned = true
+		at := fmt.Sprintf("%s %s %s", family, ch.Table.Name, ch.Name)
+		h.log.Warn("a chain of this machine's firewall drops what is forwarded; containers may have no way out", "chain", at,
+			"fix", fmt.Sprintf("nft insert rule %[1]s iifname '%[2]s*' accept; nft insert rule %[1]s oifname '%[2]s*' ct state established,related accept", at, h.prefix()))
+	}
+}

@@ -1,0 +1,205 @@
+// Package network gives containers their place on the network: bridges with
+// addresses, network namespaces with names that resolve, a firewall that keeps
+// networks apart, and published ports.
+//
+// It knows nothing of containerd. All of it is done by netlink, nftables and
+// sockets; no program is run. It works relative to the network namespace of
+// the process that opened it (called the host here), changes nothing there but
+// its own links and its own nftables tables, and says in docs where a host
+// forces it to do more (see hostfirewall.go and forwarding.go). Two managers
+// with different IDs share a host without touching each other.
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/keeper"
+)
+
+// Ports publishes ports; *keeper.Conn and *keeper.Holdings do it.
+type Ports interface {
+	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
+	Route(ctx context.Context, key string, r keeper.Route) error
+	Close(ctx context.Context, key string) error
+}
+
+// Sockets keeps descriptors while the engine is away; *keeper.Conn and
+// *keeper.Holdings do it.
+type Sockets interface {
+	Keep(ctx context.Context, key string, files ...*os.File) error
+	Take(ctx context.Context, key string) ([]*os.File, error)
+	Drop(ctx context.Context, key string) error
+}
+
+// Config says how a Manager works.
+type Config struct {
+	// ID tells the links and tables of this engine from those of another on the
+	// same host: one to six lower-case letters or digits. Required.
+	ID string
+	// StateDir holds the namespaces' mount points and what was allocated. It
+	// should be gone after a reboot, as its contents are. Required.
+	StateDir string
+	// Pools are the ranges from which networks get their subnets, tried in
+	// order; nil means DefaultPools.
+	Pools []netip.Prefix
+	Ports Ports
+	// Sockets holds the DNS sockets while the engine is away; nil: nobody does.
+	Sockets Sockets
+	// Upstreams returns the resolvers to which other names are forwarded; nil
+	// means those of the host's /etc/resolv.conf, as it then is.
+	Upstreams func() []netip.AddrPort
+	Log       *slog.Logger
+}
+
+// Spec is a network to be.
+type Spec struct {
+	Name string
+	// Subnet is picked from the pools when it is not valid, and Gateway is its
+	// first address then.
+	Subnet  netip.Prefix
+	Gateway netip.Addr
+	// Internal networks have no way out, and none in.
+	Internal bool
+	Labels   map[string]string
+}
+
+// Network is a network as it is.
+type Network struct {
+	Name     string            `json:"name"`
+	Bridge   string            `json:"bridge"`
+	Subnet   netip.Prefix      `json:"subnet"`
+	Gateway  netip.Addr        `json:"gateway"`
+	Internal bool              `json:"internal,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+}
+
+// Manager owns the networks and sandboxes of one engine. Its methods may be
+// called from any goroutine.
+type Manager struct {
+	cfg      Config
+	links    *netlink.Handle
+	firewall *firewall
+	resolver *resolver
+	reaper   *reaper
+
+	// netMu serializes changes of networks; they touch shared tables.
+	netMu sync.Mutex
+
+	// recordMu serializes the records of sandboxes.
+	recordMu sync.Mutex
+
+	mu        sync.Mutex // guards what follows; never held across a system call
+	networks  map[string]*network
+	sandboxes map[string]*sandbox
+	linkNames map[string]bool
+}
+
+// network is a Network with the addresses in use on it.
+type network struct {
+	Network
+	addrs *addrPool
+}
+
+var validID = regexp.MustCompile(`^[a-z0-9]{1,6}$`)
+
+// linkPrefix begins the name of every link of the engine.
+func (m *Manager) linkPrefix() string { return "or" + m.cfg.ID }
+
+// Open starts managing: it adopts what an earlier manager with the same ID and
+// StateDir left (networks, sandboxes, their addresses, names and DNS sockets),
+// repairs what of it is damaged, and removes what is only half there.
+func Open(ctx context.Context, cfg Config) (*Manager, error) {
+	if !validID.MatchString(cfg.ID) {
+		return nil, fmt.Errorf("internal error: network ID %q: want one to six lower-case letters or digits", cfg.ID)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Pools == nil {
+		cfg.Pools = DefaultPools()
+	}
+	for _, p := range cfg.Pools {
+		if !p.Addr().Is4() {
+			return nil, fmt.Errorf("address pool %s: only IPv4 pools are carried out", p)
+		}
+	}
+	for _, dir := range []string{networksDir, sandboxesDir, netnsDir} {
+		if err := os.MkdirAll(filepath.Join(cfg.StateDir, dir), 0o700); err != nil {
+			return nil, fmt.Errorf("cannot make the directory of the networks: %w", err)
+		}
+	}
+	links, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("cannot speak to the kernel about links: %w", err)
+	}
+	m := &Manager{
+		cfg: cfg, links: links, reaper: &reaper{links: links},
+		firewall:  newFirewall(cfg.ID, cfg.Log),
+		networks:  map[string]*network{},
+		sandboxes: map[string]*sandbox{},
+		linkNames: map[string]bool{},
+	}
+	m.resolver = newResolver(m, cfg.Upstreams)
+	if err := m.adopt(ctx); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// Close stops answering and leaves everything in place: the next Open adopts
+// it, and queries wait meanwhile if the sockets are kept.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	var servers []*dnsServer
+	for _, s := range m.sandboxes {
+		if s.dns != nil {
+			servers = append(servers, s.dns)
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range servers {
+		s.close()
+	}
+	m.resolver.wait()
+	m.links.Close()
+	return nil
+}
+
+// Networks lists the networks, in no order.
+func (m *Manager) Networks() []Network {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]Network, 0, len(m.networks))
+	for _, n := range m.networks {
+		list = append(list, n.Network)
+	}
+	return list
+}
+
+// Publish opens a port on the host, parked until it is routed, and returns
+// where it is bound; see keeper.Port. The error may be a *keeper.PortError.
+func (m *Manager) Publish(ctx context.Context, p keeper.Port) (netip.AddrPort, error) {
+	return m.cfg.Ports.Listen(ctx, p)
+}
+
+// Route sends the traffic of a published port to the backends, which are
+// addresses of sandboxes, or parks it.
+func (m *Manager) Route(ctx context.Context, key string, backends []netip.AddrPort, parked bool) error {
+	return m.cfg.Ports.Route(ctx, key, keeper.Route{Backends: backends, Parked: parked})
+}
+
+// Unpublish closes a published port.
+func (m *Manager) Unpublish(ctx context.Context, key string) error {
+	return m.cfg.Ports.Close(ctx, key)
+}

@@ -1,0 +1,448 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Sandbox is a network namespace to be.
+type Sandbox struct {
+	// Names resolve to this sandbox on every network that it is on: the name
+	// of its container and service. Its id, cut to twelve characters, does too.
+	Names []string `json:"names,omitempty"`
+	// Endpoints are its links: eth0, eth1 and so on. The first that is not on
+	// an internal network has the default route. Without any there is only lo.
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	// ExtraHosts are more names that resolve in this sandbox alone.
+	ExtraHosts map[string][]netip.Addr `json:"extraHosts,omitempty"`
+	// DNS asks for a name server at NameServer.
+	DNS bool `json:"dns,omitempty"`
+}
+
+// Endpoint is a sandbox's link to one network.
+type Endpoint struct {
+	Network string `json:"network"`
+	// Aliases resolve to the sandbox on this network only.
+	Aliases []string `json:"aliases,omitempty"`
+	// IPv4 is the address to have; any free one if it is not valid.
+	IPv4 netip.Addr `json:"ipv4"`
+}
+
+// SandboxState is a sandbox as it is.
+type SandboxState struct {
+	ID string
+	// NetnsPath is where its network namespace is mounted.
+	NetnsPath string
+	// Addresses are its addresses by network, with the network's prefix length.
+	Addresses map[string]netip.Prefix
+	// Active tells whether its names resolve; see SetNames.
+	Active bool
+}
+
+// NameServer is where a sandbox's name server answers, on port 53.
+const NameServer = "127.0.0.11"
+
+// sandbox is the record of a sandbox, and its name server while we run.
+type sandbox struct {
+	ID        string     `json:"id"`
+	Spec      Sandbox    `json:"spec"`
+	Ready     bool       `json:"ready"` // everything that belongs to it is made
+	Alive     bool       `json:"alive"` // its names resolve
+	Endpoints []endpoint `json:"endpoints,omitempty"`
+
+	dns  *dnsServer
+	busy bool // being made or removed
+}
+
+// endpoint is an Endpoint with what it was given.
+type endpoint struct {
+	Network string     `json:"network"`
+	Link    string     `json:"link"` // on the host; inside it is eth<n>
+	Address netip.Addr `json:"address"`
+}
+
+func (s *sandbox) label(id string) string {
+	if len(s.Spec.Names) > 0 {
+		return s.Spec.Names[0]
+	}
+	return id
+}
+
+// equal compares what is recorded, so that a spec that was read back from its
+// record equals the one that was written.
+func (s Sandbox) equal(other Sandbox) bool {
+	a, errA := json.Marshal(s)
+	b, errB := json.Marshal(other)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
+
+var validSandboxID = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
+
+// CreateSandbox makes a network namespace with everything in it: lo up, links,
+// addresses, routes, and a name server. Its names do not resolve for others
+// until SetNames. Creating what exists already, with the same spec, returns it.
+func (m *Manager) CreateSandbox(ctx context.Context, id string, spec Sandbox) (SandboxState, error) {
+	if !validSandboxID.MatchString(id) {
+		return SandboxState{}, fmt.Errorf("internal error: sandbox id %q", id)
+	}
+	s, nets, existed, err := m.reserve(id, spec)
+	if err != nil {
+		return SandboxState{}, fmt.Errorf("cannot connect %s: %w", (&sandbox{Spec: spec}).label(id), err)
+	}
+	if existed {
+		err = m.mend(s)
+	} else {
+		err = m.makeSandbox(ctx, s, nets)
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot connect %s: %w", s.label(id), err)
+		if !existed {
+			err = errors.Join(err, m.clear(context.WithoutCancel(ctx), s))
+		}
+	}
+	m.mu.Lock()
+	s.busy = false
+	m.mu.Unlock()
+	if err != nil {
+		return SandboxState{}, err
+	}
+	return m.stateOf(s), nil
+}
+
+// reserve takes addresses and names of links for a sandbox and enters it in the
+// books, busy.
+func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, existed bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old, ok := m.sandboxes[id]; ok {
+		switch {
+		case old.busy:
+			return nil, nil, false, errors.New("it is just being connected or disconnected")
+		case !old.Ready || !old.Spec.equal(spec):
+			return nil, nil, false, errors.New("it is connected already, in another way: disconnect it first")
+		}
+		old.busy = true
+		return old, nil, true, nil
+	}
+	for i, e := range spec.Endpoints {
+		for _, earlier := range spec.Endpoints[:i] {
+			if e.Network == earlier.Network {
+				return nil, nil, false, fmt.Errorf("it is to be on network %s twice", e.Network)
+			}
+		}
+	}
+	s = &sandbox{ID: id, Spec: spec, busy: true}
+	for _, e := range spec.Endpoints {
+		n, ok := m.networks[e.Network]
+		if !ok {
+			m.release(s)
+			return nil, nil, false, fmt.Errorf("there is no network %s", e.Network)
+		}
+		addr, err := n.addrs.take(e.IPv4)
+		if err != nil {
+			m.release(s)
+			return nil, nil, false, fmt.Errorf("network %s: %w", e.Network, err)
+		}
+		s.Endpoints = append(s.Endpoints, endpoint{Network: e.Network, Address: addr, Link: m.newLinkNameLocked("v")})
+		nets = append(nets, n.Network)
+	}
+	m.sandboxes[id] = s
+	return s, nets, false, nil
+}
+
+// release gives back what reserve took. The caller holds m.mu.
+func (m *Manager) release(s *sandbox) {
+	for _, e := range s.Endpoints {
+		if n, ok := m.networks[e.Network]; ok {
+			n.addrs.give(e.Address)
+		}
+		delete(m.linkNames, e.Link)
+	}
+}
+
+func (m *Manager) newLinkName(kind string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newLinkNameLocked(kind)
+}
+
+// newLinkNameLocked draws a name that no link of ours has: prefix, kind, six
+// hexadecimal digits; fifteen characters at most, as the kernel wants.
+func (m *Manager) newLinkNameLocked(kind string) string {
+	for {
+		var b [3]byte
+		rand.Read(b[:])
+		name := m.linkPrefix() + kind + hex.EncodeToString(b[:])
+		if !m.linkNames[name] {
+			m.linkNames[name] = true
+			return name
+		}
+	}
+}
+
+func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) error {
+	if err := m.recordSandbox(s); err != nil {
+		return err
+	}
+	var socks dnsSockets
+	path := m.netnsPath(s.ID)
+	err := newNetns(path, func() error {
+		if err := m.furnish(path, s, nets); err != nil {
+			return err
+		}
+		if !s.Spec.DNS {
+			return nil
+		}
+		var err error
+		socks, err = openDNS(false)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if s.Spec.DNS {
+		if err := m.serveNames(ctx, s, socks, true); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	m.resolver.add(s)
+	s.Ready = true
+	m.mu.Unlock()
+	return m.recordSandbox(s)
+}
+
+// recordSandbox writes a sandbox's record as it is now, unless it is gone.
+func (m *Manager) recordSandbox(s *sandbox) error {
+	m.recordMu.Lock()
+	defer m.recordMu.Unlock()
+	m.mu.Lock()
+	now, known := *s, m.sandboxes[s.ID] == s
+	m.mu.Unlock()
+	if !known {
+		return nil
+	}
+	return m.writeRecord(sandboxesDir, s.ID, &now)
+}
+
+// mend puts back what a sandbox has lost since it was made.
+func (m *Manager) mend(s *sandbox) error {
+	if !isPinned(m.netnsPath(s.ID)) {
+		return errors.New("its network namespace is gone: disconnect it first")
+	}
+	links, err := m.ourLinks()
+	if err != nil {
+		return err
+	}
+	for i, e := range s.Endpoints {
+		if err := m.adoptEndpoint(s, i, e, links); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// furnish puts links, addresses and routes into a new namespace; it runs in it.
+func (m *Manager) furnish(path string, s *sandbox, nets []Network) error {
+	inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("cannot speak to the kernel about links: %w", err)
+	}
+	defer inside.Close()
+	const lo = 1 // always, in a new namespace
+	if err := inside.LinkSetUp(linkIndex(lo)); err != nil {
+		return fmt.Errorf("cannot bring lo up: %w", err)
+	}
+	if len(s.Endpoints) == 0 {
+		return nil
+	}
+	if err := noIPv6("default"); err != nil {
+		return err
+	}
+	ns, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("cannot open a network namespace: %w", err)
+	}
+	defer ns.Close()
+	routed := false
+	for i, n := range nets {
+		wantRoute := !routed && !n.Internal
+		if err := m.attach(inside, int(ns.Fd()), s.Endpoints[i], i, n, wantRoute); err != nil {
+			return err
+		}
+		routed = routed || wantRoute
+	}
+	return nil
+}
+
+// attach makes one link between a namespace and a bridge.
+func (m *Manager) attach(inside *netlink.Handle, nsFD int, e endpoint, i int, n Network, route bool) error {
+	bridge, err := m.links.LinkByName(n.Bridge)
+	if err != nil {
+		return fmt.Errorf("network %s has lost its bridge %s: %w", n.Name, n.Bridge, err)
+	}
+	name := fmt.Sprintf("eth%d", i)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = e.Link
+	attrs.Flags = net.FlagUp
+	attrs.MasterIndex = bridge.Attrs().Index
+	err = m.links.LinkAdd(&netlink.Veth{
+		LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(nsFD),
+		PeerHardwareAddr: hardwareAddr(e.Address),
+	})
+	if err != nil {
+		return fmt.Errorf("cannot make a link to network %s: %w", n.Name, err)
+	}
+	link, err := inside.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("cannot find %s: %w", name, err)
+	}
+	addr := &netlink.Addr{IPNet: toIPNet(e.Address, n.Subnet.Bits())}
+	if err := inside.AddrAdd(link, addr); err != nil {
+		return fmt.Errorf("cannot give %s to %s: %w", e.Address, name, err)
+	}
+	if err := inside.LinkSetUp(link); err != nil {
+		return fmt.Errorf("cannot bring %s up: %w", name, err)
+	}
+	if !route {
+		return nil
+	}
+	if err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
+		return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
+	}
+	return nil
+}
+
+func linkIndex(i int) netlink.Link {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Index = i
+	return &netlink.GenericLink{LinkAttrs: attrs}
+}
+
+// RemoveSandbox removes a sandbox and all that belongs to it. One that is not
+// there is no error. Processes still in the namespace keep it, without links.
+func (m *Manager) RemoveSandbox(ctx context.Context, id string) error {
+	m.mu.Lock()
+	s, ok := m.sandboxes[id]
+	if !ok {
+		m.mu.Unlock()
+		return nil
+	}
+	if s.busy {
+		m.mu.Unlock()
+		return fmt.Errorf("cannot disconnect %s: it is just being connected or disconnected", s.label(id))
+	}
+	s.busy = true
+	m.mu.Unlock()
+	if err := m.clear(ctx, s); err != nil {
+		m.mu.Lock()
+		s.busy = false
+		m.mu.Unlock()
+		return fmt.Errorf("cannot disconnect %s: %w", s.label(id), err)
+	}
+	return nil
+}
+
+// clear removes whatever there is of a sandbox, its record last.
+func (m *Manager) clear(ctx context.Context, s *sandbox) error {
+	m.resolver.remove(s.ID)
+	m.mu.Lock()
+	server := s.dns
+	s.dns = nil
+	m.mu.Unlock()
+	if server != nil {
+		server.close()
+	}
+	var errs []error
+	if s.Spec.DNS && m.cfg.Sockets != nil {
+		errs = append(errs, m.cfg.Sockets.Drop(ctx, dnsKey(s.ID)))
+	}
+	for _, e := range s.Endpoints {
+		errs = append(errs, m.reaper.remove(e.Link))
+	}
+	errs = append(errs, unpin(m.netnsPath(s.ID)))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	m.recordMu.Lock()
+	defer m.recordMu.Unlock()
+	if err := m.removeRecord(sandboxesDir, s.ID); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.release(s)
+	delete(m.sandboxes, s.ID)
+	return nil
+}
+
+// Sandbox returns a sandbox that is fully there.
+func (m *Manager) Sandbox(id string) (SandboxState, bool) {
+	m.mu.Lock()
+	s, ok := m.sandboxes[id]
+	ok = ok && s.Ready && !s.busy
+	m.mu.Unlock()
+	if !ok {
+		return SandboxState{}, false
+	}
+	return m.stateOf(s), true
+}
+
+// Sandboxes lists the ids of the sandboxes that are fully there, in no order.
+func (m *Manager) Sandboxes() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for id, s := range m.sandboxes {
+		if s.Ready && !s.busy {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (m *Manager) stateOf(s *sandbox) SandboxState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := SandboxState{
+		ID: s.ID, NetnsPath: m.netnsPath(s.ID), Active: s.Alive,
+		Addresses: map[string]netip.Prefix{},
+	}
+	for _, e := range s.Endpoints {
+		if n, ok := m.networks[e.Network]; ok {
+			st.Addresses[e.Network] = netip.PrefixFrom(e.Address, n.Subnet.Bits())
+		}
+	}
+	return st
+}
+
+// SetNames makes a sandbox's names resolve, or stop resolving: they should
+// while its container runs. It survives a restart of the engine.
+func (m *Manager) SetNames(id string, active bool) error {
+	m.mu.Lock()
+	s, ok := m.sandboxes[id]
+	if !ok {
+		m.mu.Unlock()
+		return fmt.Errorf("there is no sandbox %s", id)
+	}
+	changed := s.Alive != active
+	s.Alive = active
+	m.resolver.setActive(id, active)
+	m.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	return m.recordSandbox(s)
+}

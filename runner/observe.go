@@ -1,0 +1,271 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/typeurl/v2"
+	"github.com/moby/sys/signal"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// networkRecord is what is kept of a network besides what the network package
+// keeps of it.
+type networkRecord struct {
+	Project string        `json:"project"`
+	Key     string        `json:"key"`
+	Applied *spec.Network `json:"applied"`
+	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
+}
+
+func (r *Runner) saveNetwork(name string, rec networkRecord) {
+	if b, err := json.Marshal(rec); err == nil {
+		r.store.Save(bucketNetworks, name, b)
+	}
+}
+
+// restoreNetworks makes the networks anew that a reboot took.
+func (r *Runner) restoreNetworks(ctx context.Context) error {
+	docs, err := r.store.Load(bucketNetworks)
+	if err != nil {
+		return err
+	}
+	for name, doc := range docs {
+		var rec networkRecord
+		if err := json.Unmarshal(doc, &rec); err != nil || rec.Applied == nil {
+			r.store.Delete(bucketNetworks, name)
+			continue
+		}
+		if _, ok := r.nets.Network(name); ok {
+			continue
+		}
+		if _, err := r.ensureNetwork(ctx, name, rec); err != nil {
+			r.log.Warn("cannot make a network again", "network", name, "error", err)
+		}
+	}
+	return nil
+}
+
+// removeNetwork removes a network that nothing is attached to.
+func (r *Runner) removeNetwork(ctx context.Context, name string) error {
+	if err := r.nets.RemoveNetwork(ctx, name); err != nil {
+		return err
+	}
+	r.store.Delete(bucketNetworks, name)
+	return nil
+}
+
+// Observe takes a snapshot of what exists of a project. The project's
+// document may be nil; then images and external things are left out. inputs
+// tells what an image was built from.
+func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inputs func(ref string) *planner.Inputs) (*planner.Observed, error) {
+	o := &planner.Observed{Networks: map[string]planner.Network{}, Containers: r.Containers(name)}
+	docs, err := r.store.Load(bucketNetworks)
+	if err != nil {
+		return nil, err
+	}
+	wantVolumes := map[string]bool{}
+	wantNetworks := map[string]bool{}
+	var refs []string
+	if p != nil {
+		for _, v := range p.Volumes {
+			wantVolumes[v.Name] = true
+		}
+		for _, n := range p.Networks {
+			wantNetworks[n.Name] = true
+		}
+		for service := range p.Services {
+			refs = append(refs, p.ImageName(service))
+		}
+	}
+	for _, n := range r.nets.Networks() {
+		var rec networkRecord
+		if json.Unmarshal(docs[n.Name], &rec) != nil {
+			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
+		}
+		if rec.Project == name || wantNetworks[n.Name] {
+			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String()}
+		}
+	}
+	o.Volumes = r.volumes.observed(name, wantVolumes)
+	slices.Sort(refs)
+	o.Images, err = r.observeImages(ctx, slices.Compact(refs), inputs)
+	return o, err
+}
+
+// failedError is a container that did not become what was awaited; its last
+// lines explain it.
+type failedError struct {
+	text  string
+	lines []string
+}
+
+func (e *failedError) Error() string   { return e.text }
+func (e *failedError) Lines() []string { return e.lines }
+
+// pending is the wait of what only an event can end.
+const pending = time.Duration(-1)
+
+// judge says whether the containers of a service meet a condition: wait is 0
+// where they do, the time after which to look again where only time is
+// missing, and pending else. An error says that they can't any more.
+func judge(all []planner.Container, service, condition string, now time.Time) (text string, wait time.Duration, err error) {
+	text, wait = "no container yet", pending
+	for i := range all {
+		if all[i].Service != service || all[i].OneOff {
+			continue
+		}
+		text, wait, err = judgeOne(&all[i], condition, now)
+		if err != nil || wait != 0 {
+			return text, wait, err
+		}
+	}
+	return text, wait, nil
+}
+
+func judgeOne(c *planner.Container, condition string, now time.Time) (string, time.Duration, error) {
+	ended := c.State == planner.Exited
+	if ended && !c.IsCompleted() || c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted {
+		return "", 0, exited(c)
+	}
+	switch {
+	case condition == spec.ServiceStarted || condition == "":
+		if c.IsUp() {
+			return "running", 0, nil
+		}
+		return string(c.State), pending, nil
+	case condition == spec.ServiceCompleted && ended:
+		return "completed", 0, nil
+	case condition == spec.ServiceCompleted:
+		return "running", pending, nil
+	case ended && condition == planner.Ready:
+		return "completed", 0, nil
+	case ended:
+		return "", 0, exited(c)
+	case c.Health == planner.Healthy:
+		return "healthy", 0, nil
+	case c.Health == planner.Unhealthy:
+		return "", 0, unhealthy(c)
+	case c.State == planner.Running && c.Health == planner.NoHealth && condition == spec.ServiceHealthy:
+		return "", 0, fmt.Errorf("%s has no health check to wait for: give it one, or wait for service_started", c.Name)
+	case c.State == planner.Running && c.Health == planner.NoHealth:
+		return "running", max(0, steadyRun-now.Sub(c.StartedAt)), nil
+	}
+	return waitsFor(c), pending, nil
+}
+
+func waitsFor(c *planner.Container) string {
+	if c.LastProbe == nil || c.LastProbe.ExitCode == 0 {
+		return string(c.Health)
+	}
+	if out := firstLine(c.LastProbe.Output); out != "" {
+		return "not healthy yet: " + out
+	}
+	return fmt.Sprintf("not healthy yet: exit code %d", c.LastProbe.ExitCode)
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+func exited(c *planner.Container) error {
+	text := fmt.Sprintf("exited with code %d", c.ExitCode)
+	if c.OOMKilled {
+		text += ": out of memory"
+	} else if name := unix.SignalName(syscall.Signal(c.ExitCode - 128)); name != "" {
+		text += " (" + name + ")"
+	}
+	if !c.StartedAt.IsZero() && !c.ExitedAt.IsZero() {
+		// The exit of one that ends at once may be dated before its start is noted.
+		text += fmt.Sprintf(" after %.1f s", max(0, c.ExitedAt.Sub(c.StartedAt)).Seconds())
+	}
+	if c.Error != "" {
+		text += ": " + c.Error
+	}
+	return errors.New(text)
+}
+
+func unhealthy(c *planner.Container) error {
+	text := "unhealthy"
+	if p := c.LastProbe; p != nil {
+		text += fmt.Sprintf(" after %d failed probes", p.Failing)
+		if out := firstLine(p.Output); out != "" {
+			text += ": " + out
+		} else {
+			text += fmt.Sprintf(" (exit code %d)", p.ExitCode)
+		}
+	}
+	return errors.New(text)
+}
+
+// explain adds the last lines that the service's containers printed.
+func (r *Runner) explain(project, service string, err error) error {
+	var lines []string
+	for _, c := range r.Containers(project) {
+		if c.Service == service && !c.OneOff && c.State != planner.Created {
+			lines = append(lines, r.LastLines(c.ID, 20)...)
+		}
+	}
+	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
+}
+
+// updateTask changes the limits of the running processes.
+func (c *container) updateTask(ctx context.Context, task containerd.Task) error {
+	res := resources(c.rec.Applied.Service)
+	res.Devices = nil
+	if res.Memory == nil {
+		unlimited := int64(-1)
+		res.Memory = &specs.LinuxMemory{Limit: &unlimited}
+	}
+	if res.CPU == nil {
+		period, quota := uint64(100_000), int64(-1)
+		res.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
+	}
+	return task.Update(ctx, containerd.WithResources(res))
+}
+
+// rewrite puts the present limits into the container's document, for its next start.
+func (c *container) rewrite(ctx context.Context) error {
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	devices := doc.Linux.Resources.Devices
+	doc.Linux.Resources = resources(c.rec.Applied.Service)
+	doc.Linux.Resources.Devices = devices
+	encoded, err := typeurl.MarshalAny(doc)
+	if err != nil {
+		return err
+	}
+	return c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
+		k.Spec = encoded
+		return nil
+	})
+}
+
+// parseSignal reads a name or number; "" is SIGKILL, as for Compose's kill.
+func parseSignal(name string) (syscall.Signal, error) {
+	if name == "" {
+		return syscall.SIGKILL, nil
+	}
+	sig, err := signal.ParseSignal(name)
+	if err != nil {
+		return 0, fmt.Errorf("no signal named %q", name)
+	}
+	return sig, nil
+}
+
+func isFatal(sig syscall.Signal) bool { return sig == syscall.SIGKILL }

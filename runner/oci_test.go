@@ -1,0 +1,240 @@
+package runner
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+var update = flag.Bool("update", false, "write the golden documents anew")
+
+// TestDocuments holds the OCI documents to those of testdata/oci. What depends
+// on the machine (the seccomp profile, the host's devices, its capabilities
+// and cgroups) is checked apart.
+func TestDocuments(t *testing.T) {
+	for name, in := range map[string]ociInput{
+		"default":    {service: &spec.Service{}},
+		"user":       {service: &spec.Service{}, user: identity{UID: 1000, GID: 100, Groups: []uint32{100, 27}}},
+		"host":       {service: &spec.Service{NetworkMode: "host"}, netns: "-"},
+		"privileged": {service: &spec.Service{Privileged: true}},
+		"tight": {service: &spec.Service{
+			ReadOnly: true, CapDrop: []string{"ALL"}, CapAdd: []string{"chown"}, MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: 10,
+			Ulimits: map[string]*spec.Ulimit{"nofile": {Soft: 10, Hard: 20}, "core": {}, "nproc": {Single: 7}},
+		}},
+		"init": {service: &spec.Service{PidsLimit: -1}, init: "/usr/libexec/orlop/orlopd", terminal: true, mounts: []specs.Mount{{Destination: "/data", Type: "bind", Source: "/v"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in.args, in.env, in.cwd, in.hostname = []string{"/bin/app", "-v"}, []string{"PATH=/bin"}, "/", "c0ffee"
+			in.cgroupPath, in.group = "/orlop/c0ffee", "orlop-shop"
+			switch in.netns {
+			case "":
+				in.netns = "/run/orlop/netns/x"
+			case "-":
+				in.netns = ""
+			}
+			doc, warnings, err := document(in)
+			if err != nil || len(warnings) > 0 {
+				t.Fatal(err, warnings)
+			}
+			compareDocument(t, filepath.Join("testdata/oci", name+".json"), doc, in.service.Privileged)
+		})
+	}
+}
+
+func compareDocument(t *testing.T, path string, doc *specs.Spec, privileged bool) {
+	t.Helper()
+	caps := doc.Process.Capabilities
+	if privileged {
+		if !slices.Equal(caps.Bounding, allCaps()) || doc.Linux.Seccomp != nil || len(doc.Linux.MaskedPaths)+len(doc.Linux.ReadonlyPaths) > 0 {
+			t.Error("a privileged container is held back")
+		}
+		doc.Process.Capabilities, doc.Linux.Devices = nil, nil
+	} else {
+		if doc.Linux.Seccomp == nil || doc.Linux.Seccomp.DefaultAction != specs.ActErrno {
+			t.Error("there is no seccomp profile that denies by default")
+		}
+		doc.Linux.Seccomp = nil
+		doc.Linux.MaskedPaths = slices.DeleteFunc(doc.Linux.MaskedPaths, func(p string) bool { return strings.Contains(p, "thermal_throttle") })
+	}
+	doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace })
+	got, err := json.MarshalIndent(doc, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("the document is not that of %s (-update writes it):\n%s", path, got)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	if len(allCaps()) < len(defaultCaps) {
+		t.Skip("needs a process whose bounding set is whole: this one may not have Docker's default capabilities")
+	}
+	without := func(names ...string) []string {
+		var list []string
+		for _, c := range allCaps() {
+			if slices.Contains(defaultCaps, c) && !slices.Contains(names, c) {
+				list = append(list, c)
+			}
+		}
+		return list
+	}
+	for name, test := range map[string]struct {
+		service spec.Service
+		want    []string
+		err     string
+	}{
+		"default":           {spec.Service{}, without(), ""},
+		"drop":              {spec.Service{CapDrop: []string{"MKNOD", "cap_net_raw"}}, without("CAP_MKNOD", "CAP_NET_RAW"), ""},
+		"drop all":          {spec.Service{CapDrop: []string{"ALL"}}, nil, ""},
+		"drop all, add":     {spec.Service{CapDrop: []string{"all"}, CapAdd: []string{"chown"}}, []string{"CAP_CHOWN"}, ""},
+		"add all":           {spec.Service{CapAdd: []string{"ALL"}}, allCaps(), ""},
+		"add all, drop":     {spec.Service{CapAdd: []string{"ALL"}, CapDrop: []string{"CHOWN"}}, slices.DeleteFunc(slices.Clone(allCaps()), func(c string) bool { return c == "CAP_CHOWN" }), ""},
+		"add what is there": {spec.Service{CapAdd: []string{"CHOWN"}}, without(), ""},
+		"unknown":           {spec.Service{CapAdd: []string{"FLY"}}, nil, "no capability named CAP_FLY"},
+		"unknown to drop":   {spec.Service{CapDrop: []string{"FLY"}}, nil, "no capability named CAP_FLY"},
+		"privileged":        {spec.Service{Privileged: true, CapDrop: []string{"ALL"}}, allCaps(), ""},
+	} {
+		got, err := capabilities(&test.service)
+		if !slices.Equal(got, test.want) || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+func TestUlimits(t *testing.T) {
+	got, _, err := rlimits(map[string]*spec.Ulimit{"stack": {Soft: 1, Hard: 2}, "nofile": {Single: 5}, "core": {}})
+	want := []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 5, Hard: 5}, {Type: "RLIMIT_STACK", Soft: 1, Hard: 2}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if limitValue(-1) != unix.RLIM_INFINITY {
+		t.Error("-1 is not unlimited")
+	}
+	if _, _, err := rlimits(map[string]*spec.Ulimit{"wings": {}}); err == nil || !strings.Contains(err.Error(), `"wings"`) {
+		t.Errorf("unknown: %v", err)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	text := func(s string) *string { return &s }
+	for name, test := range map[string]struct {
+		image    []string
+		service  map[string]*string
+		terminal bool
+		want     string
+	}{
+		"nothing":    {nil, nil, false, "HOSTNAME=h PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		"image":      {[]string{"PATH=/x", "A=1=2", "no value"}, nil, false, "A=1=2 HOSTNAME=h PATH=/x"},
+		"service":    {[]string{"PATH=/x", "A=1", "B=1"}, map[string]*string{"A": text(""), "B": nil, "C": text("c")}, false, "A= C=c HOSTNAME=h PATH=/x"},
+		"terminal":   {[]string{"PATH=/x"}, nil, true, "HOSTNAME=h PATH=/x TERM=xterm"},
+		"own wishes": {[]string{"PATH=/x", "TERM=dumb"}, map[string]*string{"HOSTNAME": text("mine")}, true, "HOSTNAME=mine PATH=/x TERM=dumb"},
+	} {
+		got := strings.Join(imageEnv(test.image, &spec.Service{Environment: test.service}, test.terminal, "h"), " ")
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	if got := withHome([]string{"A=1"}, "/root"); !slices.Equal(got, []string{"A=1", "HOME=/root"}) {
+		t.Errorf("%v", got)
+	}
+	if got := withHome([]string{"HOME=/x"}, "/root"); !slices.Equal(got, []string{"HOME=/x"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestCommandLine: Compose Specification, command and entrypoint.
+func TestCommandLine(t *testing.T) {
+	words := func(s string) []string { return strings.Fields(s) }
+	for name, test := range map[string]struct {
+		entrypoint, command spec.Command
+		image               [2]string // ENTRYPOINT, CMD
+		want                string    // "" is an error
+	}{
+		"the image's":              {nil, nil, [2]string{"/entry", "serve"}, "/entry serve"},
+		"CMD alone":                {nil, nil, [2]string{"", "serve -p 1"}, "serve -p 1"},
+		"command over CMD":         {nil, spec.Command{"work"}, [2]string{"/entry", "serve"}, "/entry work"},
+		"command, no ENTRYPOINT":   {nil, spec.Command{"work"}, [2]string{"", "serve"}, "work"},
+		"no command":               {nil, spec.Command{}, [2]string{"/entry", "serve"}, "/entry"},
+		"entrypoint puts CMD away": {spec.Command{"/mine"}, nil, [2]string{"/entry", "serve"}, "/mine"},
+		"both":                     {spec.Command{"/mine", "-v"}, spec.Command{"work"}, [2]string{"/entry", "serve"}, "/mine -v work"},
+		"no entrypoint":            {spec.Command{}, spec.Command{"work"}, [2]string{"/entry", "serve"}, "work"},
+		"nothing":                  {spec.Command{}, nil, [2]string{"/entry", "serve"}, ""},
+		"an empty image":           {nil, nil, [2]string{"", ""}, ""},
+	} {
+		img := &image{config: dockerspec.DockerOCIImageConfig{}}
+		img.config.Entrypoint, img.config.Cmd = words(test.image[0]), words(test.image[1])
+		rec := &record{Service: "web", Image: "app", Applied: &planner.Applied{Service: &spec.Service{Entrypoint: test.entrypoint, Command: test.command}}}
+		got, err := commandLine(rec, img)
+		if strings.Join(got, " ") != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, test.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "services.web: ") {
+			t.Errorf("%s: the error names no place: %v", name, err)
+		}
+	}
+}
+
+func TestWorkdir(t *testing.T) {
+	for _, test := range [][3]string{
+		{"", "", "/"}, {"", "/app", "/app"}, {"/srv", "/app", "/srv"}, {"", "app/../../..", "/"}, {"x//y/", "", "/x/y"},
+	} {
+		if got := workdir(test[0], test[1]); got != test[2] {
+			t.Errorf("workdir(%q, %q) is %q, want %q", test[0], test[1], got, test[2])
+		}
+	}
+}
+
+func TestTmpfsMount(t *testing.T) {
+	for options, want := range map[string]string{
+		"":                   "noexec nosuid nodev",
+		"size=64m,mode=1777": "noexec nosuid nodev size=64m mode=1777",
+		"exec":               "nosuid nodev",
+		"exec,suid,dev":      "",
+		"rw,noexec":          "noexec nosuid nodev",
+		"ro,uid=1000":        "noexec nosuid nodev ro uid=1000",
+		",size=1k,":          "noexec nosuid nodev size=1k",
+	} {
+		m := tmpfsMount("/run", options)
+		if got := strings.Join(m.Options, " "); got != want || m.Destination != "/run" || m.Type != "tmpfs" {
+			t.Errorf("%q: %q, want %q (%+v)", options, got, want, m)
+		}
+	}
+}
+
+// TestLabels: what a service says must steer neither containerd nor other tools.
+func TestLabels(t *testing.T) {
+	rec := &record{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
+		"team": "core", "containerd.io/restart.status": "running", "long": strings.Repeat("x", 5000), labelProject: "other",
+	}}}}
+	got := containerLabels(rec)
+	for key, want := range map[string]string{
+		"team": "core", "containerd.io/restart.status": "", "long": "", labelProject: "shop", labelService: "web", labelNumber: "2", labelOneOff: "False", labelConfigFiles: "/a,/b",
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
+	}
+}

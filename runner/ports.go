@@ -1,0 +1,259 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// A published port belongs to a replica's place (project, service, number),
+// not to a container: the listener stays while one container follows another,
+// and connections that come in between wait.
+
+// portPrefix is the part of a port's key that names the replica.
+func portPrefix(project, service string, number int) string {
+	return project + "/" + service + "/" + itoa(number) + "/"
+}
+
+// binding is one listener of a replica.
+type binding struct {
+	key    string
+	host   netip.Addr
+	port   string // "", a number or a range
+	target int
+	proto  string
+}
+
+// bindings lists the listeners that a service's ports ask for; without a host
+// address it is all of the host's, on IPv4 and IPv6.
+func bindings(rec *record) ([]binding, error) {
+	var list []binding
+	prefix := portPrefix(rec.Project, rec.Service, rec.Number)
+	if rec.OneOff {
+		prefix = portPrefix(rec.Project, rec.ID[:12], 0)
+	}
+	for _, p := range rec.Applied.Service.Ports {
+		var host netip.Addr
+		if p.HostIP != "" {
+			var err error
+			if host, err = netip.ParseAddr(strings.Trim(p.HostIP, "[]")); err != nil {
+				return nil, fmt.Errorf("services.%s.ports: %q is no address", rec.Service, p.HostIP)
+			}
+		}
+		proto := p.Protocol
+		if proto == "" {
+			proto = "tcp"
+		}
+		key := prefix + proto + "/" + p.HostIP + "/" + p.Published + "/" + itoa(p.Target)
+		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
+	}
+	return list, nil
+}
+
+// publish binds the ports of a container and parks their connections until
+// it is ready. Listeners that its predecessor had and that it has not are
+// closed; those that it shares are kept as they are.
+func (r *Runner) publish(ctx context.Context, c *container) error {
+	list, err := bindings(c.rec)
+	if err != nil || len(list) == 0 && len(c.rec.Published) == 0 && c.rec.OneOff {
+		return err
+	}
+	states, err := r.ports(ctx, c.rec)
+	if err != nil {
+		return err
+	}
+	wanted := map[string]bool{}
+	var bound []planner.Binding
+	for _, b := range list {
+		wanted[b.key] = true
+		port, ok := states[b.key]
+		if !ok {
+			if port, err = r.listen(ctx, c.rec, b); err != nil {
+				return err
+			}
+		}
+		hosts := []string{b.host.String()}
+		if !b.host.IsValid() {
+			hosts = []string{"0.0.0.0", "::"}
+		}
+		for _, h := range hosts {
+			bound = append(bound, planner.Binding{HostIP: h, HostPort: port, Target: b.target, Protocol: b.proto})
+		}
+	}
+	for key := range states {
+		if !wanted[key] {
+			if err := r.nets.Unpublish(ctx, key); err != nil {
+				return err
+			}
+		}
+	}
+	if len(bound) > 0 || len(c.rec.Published) > 0 {
+		c.set(func(rec *record) { rec.Published = bound })
+	}
+	return nil
+}
+
+// ports are the listeners that the replica has now: key -> port.
+func (r *Runner) ports(ctx context.Context, rec *record) (map[string]int, error) {
+	all, err := r.Ports.Ports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	prefix := portPrefix(rec.Project, rec.Service, rec.Number)
+	if rec.OneOff {
+		prefix = portPrefix(rec.Project, rec.ID[:12], 0)
+	}
+	out := map[string]int{}
+	for _, p := range all {
+		if strings.HasPrefix(p.Key, prefix) {
+			out[p.Key] = int(p.Bound.Port())
+		}
+	}
+	return out, nil
+}
+
+// listen binds one listener: the port, the first free one of a range, or any.
+func (r *Runner) listen(ctx context.Context, rec *record, b binding) (int, error) {
+	from, to, _ := strings.Cut(b.port, "-")
+	low, _ := strconv.Atoi(from)
+	high := low
+	if to != "" {
+		high, _ = strconv.Atoi(to)
+	}
+	if b.port == "" {
+		low = b.before(rec)
+		high = low
+	}
+	var err error
+	for port := low; port <= high; port++ {
+		var addr netip.AddrPort
+		addr, err = r.nets.Publish(ctx, keeper.Port{Key: b.key, Proto: b.proto, Addr: b.host, Port: uint16(port)})
+		if err == nil {
+			return int(addr.Port()), nil
+		}
+	}
+	return 0, &PortError{Service: rec.Service, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
+}
+
+// before is the port that a listener for any free port had, so that it has
+// the same again; 0 if there was none.
+func (b *binding) before(rec *record) int {
+	for _, p := range rec.Published {
+		if p.Target == b.target && p.Protocol == b.proto {
+			return p.HostPort
+		}
+	}
+	return 0
+}
+
+// PortError is a port that can't be published.
+type PortError struct {
+	Service string
+	Port    string
+	Target  int
+	Proto   string
+	Place   spec.Place
+	Err     error
+}
+
+func (e *PortError) Error() string {
+	at := ""
+	if e.Place.Line > 0 {
+		at = " (" + e.Place.String() + ")"
+	}
+	port := e.Port
+	if port == "" {
+		port = "any port"
+	}
+	cause := e.Err.Error()
+	if held, ok := errors.AsType[*keeper.PortError](e.Err); ok {
+		cause = held.Reason
+		if held.PID != 0 {
+			cause = fmt.Sprintf("held by %s (process %d)", held.Process, held.PID)
+		}
+	}
+	return fmt.Sprintf("cannot publish %s/%s for %s%s: %s", port, e.Proto, e.Service, at, cause)
+}
+
+func (e *PortError) Unwrap() error { return e.Err }
+
+// unpublish closes the listeners of a replica, unless another container has
+// its place.
+func (r *Runner) unpublish(ctx context.Context, c *container) {
+	if c.rec.OneOff && len(c.rec.Published) == 0 {
+		return
+	}
+	r.mu.Lock()
+	for _, other := range r.containers {
+		if other != c && other.project == c.project && other.rec.Service == c.rec.Service &&
+			other.rec.Number == c.rec.Number && other.rec.OneOff == c.rec.OneOff {
+			r.mu.Unlock()
+			return
+		}
+	}
+	r.mu.Unlock()
+	states, err := r.ports(ctx, c.rec)
+	if err != nil {
+		r.log.Warn("cannot list published ports", "container", c.name, "error", err)
+		return
+	}
+	for key := range states {
+		if err := r.nets.Unpublish(ctx, key); err != nil {
+			r.log.Warn("cannot close a published port", "container", c.name, "port", key, "error", err)
+		}
+	}
+}
+
+// route leads the container's ports to it once it is ready: at once without
+// a health check, else when it is known to be healthy or not to be.
+func (c *container) route() {
+	c.mu.Lock()
+	rec, health := c.rec, c.rec.Health
+	running := c.task != nil && rec.State == planner.Running
+	addresses := slices.Clone(rec.Addresses)
+	published := len(rec.Published) > 0
+	c.mu.Unlock()
+	if !published || !running {
+		return
+	}
+	c.lead(addresses, health == planner.Starting)
+}
+
+// unroute parks the ports of a container that is to come back, and lets
+// connections fail where nothing is to come.
+func (c *container) unroute(again bool) {
+	c.mu.Lock()
+	published := len(c.rec.Published) > 0 && !c.gone && !c.yields
+	c.mu.Unlock()
+	if published {
+		c.lead(nil, again)
+	}
+}
+
+// lead points each port of the container at the addresses.
+func (c *container) lead(addresses []string, parked bool) {
+	list, err := bindings(c.rec)
+	if err != nil {
+		return
+	}
+	for _, b := range list {
+		var backends []netip.AddrPort
+		for _, a := range addresses {
+			if addr, err := netip.ParseAddr(a); err == nil {
+				backends = append(backends, netip.AddrPortFrom(addr, uint16(b.target)))
+				break
+			}
+		}
+		if err := c.r.nets.Route(c.r.ctx, b.key, backends, parked); err != nil && c.r.ctx.Err() == nil {
+			c.r.log.Warn("cannot route a published port", "container", c.name, "port", b.key, "error", err)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package runner
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// record is what is kept of a container across engines. What containerd knows
+// better (is the task alive, how did it end) is asked of containerd.
+type record struct {
+	ID         string              `json:"id"`
+	Name       string              `json:"name"`
+	Project    string              `json:"project"`
+	Service    string              `json:"service"`
+	Number     int                 `json:"number"`
+	OneOff     bool                `json:"one_off,omitempty"`
+	AutoRemove bool                `json:"auto_remove,omitempty"`
+	Applied    *planner.Applied    `json:"applied"`
+	Image      string              `json:"image"` // reference
+	StopSignal string              `json:"stop_signal,omitempty"`
+	Probe      *probe              `json:"probe,omitempty"`     // the health check in force
+	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
+	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
+	Addresses  []string            `json:"addresses,omitempty"`
+	Netns      string              `json:"netns,omitempty"`
+	Hostname   string              `json:"hostname,omitempty"`
+	Command    []string            `json:"command,omitempty"`
+	Terminal   bool                `json:"terminal,omitempty"`
+	Stdin      bool                `json:"stdin,omitempty"`
+	WorkingDir string              `json:"working_dir,omitempty"` // of the project
+	Files      []string            `json:"files,omitempty"`       // stack files
+	Published  []planner.Binding   `json:"published,omitempty"`
+
+	State     planner.State  `json:"state"`
+	Health    planner.Health `json:"health,omitempty"`
+	Wanted    bool           `json:"wanted"`  // to run, as the user last said
+	Stopped   bool           `json:"stopped"` // on the user's word
+	ExitCode  int            `json:"exit_code"`
+	OOMKilled bool           `json:"oom_killed,omitempty"`
+	Restarts  int            `json:"restarts"`
+	Error     string         `json:"error,omitempty"`
+	CreatedAt time.Time      `json:"created_at"`
+	StartedAt time.Time      `json:"started_at"`
+	ExitedAt  time.Time      `json:"exited_at"`
+}
+
+// Store keeps small documents across engines. Save and Delete take effect at
+// once for Load and reach the disk with the next Flush, or soon by themselves.
+type Store interface {
+	Save(bucket, key string, value []byte)
+	Delete(bucket, key string)
+	Load(bucket string) (map[string][]byte, error)
+	Flush() error
+}
+
+// Buckets of the store that the runner uses.
+const (
+	bucketContainers = "containers"
+	bucketNetworks   = "networks"
+	bucketVolumes    = "volumes"
+)
+
+// writeRecord keeps a container's record beside its log, before containerd
+// knows of the container: what the store loses is read from there.
+func (r *Runner) writeRecord(rec *record) error {
+	b, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dir(rec.ID), "record.json"), b, 0o600)
+}
+
+// readRecord reads what writeRecord wrote.
+func (r *Runner) readRecord(id string) (*record, error) {
+	b, err := os.ReadFile(filepath.Join(r.dir(id), "record.json"))
+	if err != nil {
+		return nil, err
+	}
+	rec := &record{}
+	return rec, json.Unmarshal(b, rec)
+}
+
+func (r *Runner) save(rec *record) {
+	b, err := json.Marshal(rec)
+	if err != nil {
+		r.log.Error("cannot encode a container's record", "container", rec.ID, "error", err)
+		return
+	}
+	r.store.Save(bucketContainers, rec.ID, b)
+}
+
+// Labels on containerd's containers. The com.docker.compose ones are those
+// that other tools look for.
+const (
+	labelProject     = "com.docker.compose.project"
+	labelService     = "com.docker.compose.service"
+	labelNumber      = "com.docker.compose.container-number"
+	labelOneOff      = "com.docker.compose.oneoff"
+	labelWorkingDir  = "com.docker.compose.project.working_dir"
+	labelConfigFiles = "com.docker.compose.project.config_files"
+	labelName        = "io.orlop.name"
+)

@@ -1,0 +1,137 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	tasktypes "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/ttrpc"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// Rescued is a process that ran when the engine before was lost. Containerd
+// forgets one that has ended meanwhile when it starts, with its exit code; so
+// the shims are asked before that, and until every container was adopted.
+type Rescued struct {
+	ended  chan struct{} // closed when code and at are known
+	code   int
+	at     time.Time
+	client *ttrpc.Client
+	cancel context.CancelFunc
+}
+
+// Rescue asks the shims of an earlier engine for processes that have ended.
+// bundles is containerd's directory of tasks in our namespace. ctx carries the
+// namespace.
+func Rescue(ctx context.Context, store Store, bundles string) map[string]*Rescued {
+	docs, err := store.Load(bucketContainers)
+	if err != nil {
+		return nil
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	found := map[string]*Rescued{}
+	for id, doc := range docs {
+		var rec record
+		if json.Unmarshal(doc, &rec) != nil || rec.State != planner.Running && rec.State != planner.Stopping {
+			continue
+		}
+		wg.Go(func() {
+			if r := rescue(ctx, id, filepath.Join(bundles, id)); r != nil {
+				mu.Lock()
+				found[id] = r
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return found
+}
+
+// rescue asks one shim; it is nil where none answers.
+func rescue(ctx context.Context, id, bundle string) *Rescued {
+	var params struct {
+		Address string `json:"address"`
+	}
+	text, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json"))
+	if err != nil || json.Unmarshal(text, &params) != nil {
+		return nil
+	}
+	short, done := context.WithTimeout(ctx, 2*time.Second)
+	defer done()
+	var d net.Dialer
+	conn, err := d.DialContext(short, "unix", strings.TrimPrefix(params.Address, "unix://"))
+	if err != nil {
+		return nil
+	}
+	r := &Rescued{ended: make(chan struct{}), client: ttrpc.NewClient(conn)}
+	tasks := taskapi.NewTTRPCTaskClient(r.client)
+	st, err := tasks.State(short, &taskapi.StateRequest{ID: id})
+	if err != nil {
+		r.client.Close()
+		return nil
+	}
+	if st.Status == tasktypes.Status_STOPPED {
+		r.code, r.at = int(st.ExitStatus), st.ExitedAt.AsTime()
+		close(r.ended)
+		return r
+	}
+	ctx, r.cancel = context.WithCancel(ctx)
+	go func() {
+		if res, err := tasks.Wait(ctx, &taskapi.WaitRequest{ID: id}); err == nil {
+			r.code, r.at = int(res.ExitStatus), res.ExitedAt.AsTime()
+			close(r.ended)
+		}
+	}()
+	return r
+}
+
+// exit is how the process ended, where that is known by now or in a moment.
+func (r *Rescued) exit() (code int, at time.Time, known bool) {
+	if r == nil {
+		return 0, time.Time{}, false
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-r.ended:
+		return r.code, r.at, true
+	case <-timer.C:
+		return 0, time.Time{}, false
+	}
+}
+
+// close ends the connection to the shim.
+func (r *Rescued) close() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.client.Close()
+}
+
+// drainPipes puts into the log what is left in the pipes of a process that
+// has ended: the keeper holds them open, and with them what is inside.
+func (c *container) drainPipes() {
+	var wg sync.WaitGroup
+	for i, name := range []string{"stdout", "stderr"} {
+		f, err := os.OpenFile(filepath.Join(c.r.fifoDir(c.id), name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		wg.Go(func() {
+			c.copyStream(f, i == 1)
+			f.Close()
+		})
+	}
+	wg.Wait()
+	c.dropPipes(c.r.ctx)
+}

@@ -1,0 +1,367 @@
+// Package runner makes containers of images and keeps them as they are
+// wanted: volumes, names, addresses, published ports, logs, health, restarts.
+// It runs on containerd's client and on the network package; it decides
+// nothing about what should exist, which is the planner's part.
+package runner
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	containerd "github.com/containerd/containerd/v2/client"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+)
+
+// Config is what a Runner works with.
+type Config struct {
+	Client   *containerd.Client
+	Networks *network.Manager
+	Ports    Ports
+	Keeping  Keeping
+	Store    Store
+	Root     string // what outlives a reboot: volumes, logs
+	State    string // what does not: sockets, namespaces, secrets
+	ID       string // short name of this engine, unique on the machine
+	Shim     string // path of containerd-shim-runc-v2
+	Runc     string // path of runc
+	Init     string // path of the static program that "init: true" runs first
+	Hosts    HostsFunc
+	Rescued  map[string]*Rescued // what Rescue found, by container ID
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Keeping holds descriptors while no engine is there.
+type Keeping interface {
+	Keep(ctx context.Context, key string, files ...*os.File) error
+	Drop(ctx context.Context, key string) error
+}
+
+// Ports lists the published ports that the keeper holds.
+type Ports interface {
+	Ports(ctx context.Context) ([]keeper.PortState, error)
+}
+
+// Runner is the one owner of this engine's containers and volumes.
+type Runner struct {
+	Config
+	client  *containerd.Client
+	nets    *network.Manager
+	store   Store
+	log     *slog.Logger
+	cgroups string // parent of the containers' cgroups
+
+	ctx    context.Context // ends with the engine, containers live on
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu         sync.Mutex
+	containers map[string]*container // guarded by mu
+	watchers   map[*watcher]struct{} // guarded by mu
+	users      map[string]identity   // guarded by mu: image and user -> who that is
+	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
+
+	volumes volumes
+	secrets secretFS
+	shims   shimGate
+}
+
+// Open adopts what an earlier engine left: containers that run go on, exits
+// that were missed are dealt with, halves of things are removed.
+func Open(ctx context.Context, cfg Config) (*Runner, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Runner{
+		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
+		cgroups:    "/orlop-" + cfg.ID,
+		containers: map[string]*container{}, watchers: map[*watcher]struct{}{},
+		users: map[string]identity{}, payloads: map[string][]byte{},
+	}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
+	r.volumes.store = cfg.Store
+	r.secrets.dir = filepath.Join(cfg.State, "secrets")
+	for _, dir := range []string{r.volumes.dir, filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.volumes.load(); err != nil {
+		return nil, err
+	}
+	if err := r.adopt(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close ends the supervision; the containers live on.
+func (r *Runner) Close() {
+	r.cancel()
+	r.mu.Lock()
+	list := make([]*container, 0, len(r.containers))
+	for _, c := range r.containers {
+		list = append(list, c)
+	}
+	r.mu.Unlock()
+	for _, c := range list {
+		c.detach()
+	}
+	done := make(chan struct{})
+	go func() { r.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(closeTimeout):
+		r.log.Warn("something of the containers' supervision does not end")
+	}
+}
+
+// closeTimeout bounds the end of the supervision.
+const closeTimeout = 5 * time.Second
+
+// adopt takes over the containers of the store. What containerd has and the
+// store has not was never finished, and is removed; so is the reverse.
+func (r *Runner) adopt(ctx context.Context) error {
+	docs, err := r.store.Load(bucketContainers)
+	if err != nil {
+		return err
+	}
+	if err := r.restoreNetworks(ctx); err != nil {
+		return err
+	}
+	existing, err := r.client.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot list containerd's containers: %w", err)
+	}
+	byID := map[string]containerd.Container{}
+	for _, c := range existing {
+		byID[c.ID()] = c
+	}
+	var wg sync.WaitGroup
+	if docs == nil {
+		docs = map[string][]byte{}
+	}
+	for id := range byID {
+		if docs[id] != nil {
+			continue
+		}
+		// The store was lost, or this one's part of it.
+		if rec, err := r.readRecord(id); err == nil {
+			rec.State, rec.Wanted = planner.Running, true
+			docs[id], _ = json.Marshal(rec)
+			r.log.Warn("a container is adopted by its own record", "container", rec.Name)
+		}
+	}
+	for id, doc := range docs {
+		rec := &record{}
+		if err := json.Unmarshal(doc, rec); err != nil || byID[id] == nil {
+			r.log.Warn("a container is gone; its record is removed", "container", id)
+			r.removeLeftovers(ctx, id)
+			r.store.Delete(bucketContainers, id)
+			continue
+		}
+		c := r.newContainer(rec, byID[id])
+		delete(byID, id)
+		wg.Go(func() { c.adopt(ctx) })
+	}
+	wg.Wait()
+	for id, c := range byID {
+		r.log.Warn("a container was never finished; it is removed", "container", id)
+		r.destroy(ctx, c)
+		r.removeLeftovers(ctx, id)
+	}
+	for _, rescued := range r.Rescued {
+		rescued.close()
+	}
+	r.removeStrayFiles()
+	for _, id := range r.nets.Sandboxes() {
+		if r.lookup(id) == nil {
+			r.removeLeftovers(ctx, id)
+		}
+	}
+	return nil
+}
+
+// destroy removes a container and its task from containerd, whatever its state.
+func (r *Runner) destroy(ctx context.Context, c containerd.Container) {
+	if task, err := c.Task(ctx, nil); err == nil {
+		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
+			r.log.Warn("cannot delete a task", "container", c.ID(), "error", err)
+		}
+	}
+	if err := c.Delete(ctx, containerd.WithSnapshotCleanup); err != nil {
+		r.log.Warn("cannot delete a container", "container", c.ID(), "error", err)
+	}
+}
+
+// removeLeftovers removes what belongs to a container outside of containerd.
+func (r *Runner) removeLeftovers(ctx context.Context, id string) {
+	if err := r.nets.RemoveSandbox(ctx, id); err != nil {
+		r.log.Warn("cannot remove a network namespace", "container", id, "error", err)
+	}
+	r.secrets.remove(id)
+	os.RemoveAll(r.dir(id))
+	os.RemoveAll(r.fifoDir(id))
+}
+
+// removeStrayFiles removes the directories of containers that are no more.
+func (r *Runner) removeStrayFiles() {
+	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.dir} {
+		entries, err := os.ReadDir(parent)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.log.Warn("cannot read a directory", "path", parent, "error", err)
+		}
+		for _, e := range entries {
+			if r.lookup(e.Name()) == nil {
+				r.removeLeftovers(r.ctx, e.Name())
+			}
+		}
+	}
+}
+
+// dir is where a container's log and files are; fifoDir where its pipes are.
+func (r *Runner) dir(id string) string     { return filepath.Join(r.Root, "containers", id) }
+func (r *Runner) fifoDir(id string) string { return filepath.Join(r.State, "fifo", id) }
+
+// newID is a container ID as Docker makes them: 64 hexadecimal digits.
+func newID() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func (r *Runner) lookup(id string) *container {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.containers[id]
+}
+
+// runtime gives the shim and runc to containerd.
+func (r *Runner) runtime() containerd.NewContainerOpts {
+	return containerd.WithRuntime(r.Shim, &options.Options{BinaryName: r.Runc})
+}
+
+// watcher is told of every change of a container of its project.
+type watcher struct {
+	project string
+	changes chan struct{}
+	mu      sync.Mutex
+	dirty   map[string]bool // guarded by mu: IDs whose state changed
+}
+
+// Watch calls changed with the present state of each container of the project
+// and then with each new state, until ctx ends. A removed container comes
+// with removed set; synced is called once the present states were given.
+func (r *Runner) Watch(ctx context.Context, project string, changed func(c planner.Container, removed bool), synced func()) {
+	w := &watcher{project: project, changes: make(chan struct{}, 1), dirty: map[string]bool{}}
+	r.mu.Lock()
+	r.watchers[w] = struct{}{}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.watchers, w)
+		r.mu.Unlock()
+	}()
+	seen := map[string]planner.Container{}
+	for _, c := range r.Containers(project) {
+		seen[c.ID] = c
+		changed(c, false)
+	}
+	synced()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.ctx.Done():
+			return
+		case <-w.changes:
+		}
+		w.mu.Lock()
+		dirty := w.dirty
+		w.dirty = map[string]bool{}
+		w.mu.Unlock()
+		for id := range dirty {
+			if c := r.lookup(id); c != nil {
+				seen[id] = c.observe()
+				changed(seen[id], false)
+			} else if was, ok := seen[id]; ok {
+				delete(seen, id)
+				changed(was, true)
+			}
+		}
+	}
+}
+
+// changed tells the watchers that something about a container is new.
+func (r *Runner) changed(project, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for w := range r.watchers {
+		if w.project != "" && w.project != project {
+			continue
+		}
+		w.mu.Lock()
+		w.dirty[id] = true
+		w.mu.Unlock()
+		select {
+		case w.changes <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Containers lists the containers of a project, or of all where it is "". One
+// that is about to take another's place is not among them yet.
+func (r *Runner) Containers(project string) []planner.Container {
+	r.mu.Lock()
+	list := make([]*container, 0, len(r.containers))
+	for _, c := range r.containers {
+		if project == "" || c.project == project {
+			list = append(list, c)
+		}
+	}
+	r.mu.Unlock()
+	out := make([]planner.Container, 0, len(list))
+	for _, c := range list {
+		if !c.isPending() {
+			out = append(out, c.observe())
+		}
+	}
+	sortContainers(out)
+	return out
+}
+
+// ProjectInfo sums up a project that something exists of.
+type ProjectInfo struct {
+	Name       string
+	WorkingDir string
+	Files      []string
+	Running    int
+	Exited     int
+}
+
+// Projects lists the projects that have containers, by name.
+func (r *Runner) Projects() []ProjectInfo {
+	r.mu.Lock()
+	list := make([]*container, 0, len(r.containers))
+	for _, c := range r.containers {
+		list = append(list, c)
+	}
+	r.mu.Unlock()
+	return summarise(list)
+}

@@ -1,0 +1,239 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"golang.org/x/sys/unix"
+)
+
+// streams are the pipes of a container's process. The shim keeps both ends of
+// each pipe open, so what is printed while no engine reads waits in the pipe.
+type streams struct {
+	config cio.Config
+	wg     sync.WaitGroup
+	files  []*os.File // reading ends
+	keep   []*os.File // writing ends of our own, until the shim has opened its
+	stdin  *os.File
+}
+
+func (s *streams) Config() cio.Config { return s.config }
+func (s *streams) Wait()              { s.wg.Wait() }
+func (s *streams) Cancel()            { s.close() }
+func (s *streams) Close() error       { s.close(); return nil }
+
+func (s *streams) close() {
+	s.settle()
+	for _, f := range s.files {
+		f.Close()
+	}
+	if s.stdin != nil {
+		s.stdin.Close()
+	}
+}
+
+// settle lets the pipes end with the shim's writing ends.
+func (s *streams) settle() {
+	for _, f := range s.keep {
+		f.Close()
+	}
+	s.keep = nil
+}
+
+// pipeSize is how much a container may print while no engine reads.
+const pipeSize = 1 << 20
+
+// openStreams makes the pipes for a new process (a cio.Creator).
+func (c *container) openStreams(string) (cio.IO, error) {
+	dir := c.r.fifoDir(c.id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := cio.Config{Terminal: c.rec.Terminal, Stdout: filepath.Join(dir, "stdout")}
+	if !c.rec.Terminal {
+		config.Stderr = filepath.Join(dir, "stderr")
+	}
+	if c.rec.Stdin {
+		config.Stdin = filepath.Join(dir, "stdin")
+	}
+	for _, path := range []string{config.Stdin, config.Stdout, config.Stderr} {
+		if path == "" {
+			continue
+		}
+		os.Remove(path)
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			return nil, fmt.Errorf("cannot make the pipe %s: %w", path, err)
+		}
+	}
+	return c.connectStreams(config, true)
+}
+
+// attachStreams opens the pipes of a process that runs already (a cio.Attach).
+func (c *container) attachStreams(set *cio.FIFOSet) (cio.IO, error) {
+	return c.connectStreams(set.Config, false)
+}
+
+// connectStreams reads the pipes into the log and to whoever is attached. A
+// pipe that the shim has yet to open is held open until streams.settle, for a
+// read before that would see its end.
+func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error) {
+	s := &streams{config: config}
+	open := func(path string, flags int) (*os.File, error) {
+		f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("cannot open the pipe %s: %w", path, err)
+		}
+		return f, nil
+	}
+	for i, path := range []string{config.Stdout, config.Stderr} {
+		if path == "" {
+			continue
+		}
+		f, err := open(path, os.O_RDONLY)
+		if err != nil {
+			return nil, err
+		}
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, pipeSize)
+		_ = unix.SetNonblock(int(f.Fd()), true)
+		s.files = append(s.files, f)
+		if fresh {
+			k, err := open(path, os.O_WRONLY)
+			if err != nil {
+				return nil, err
+			}
+			s.keep = append(s.keep, k)
+		}
+		s.wg.Go(func() { c.copyStream(f, i == 1) })
+	}
+	if config.Stdin != "" {
+		f, err := open(config.Stdin, os.O_RDWR)
+		if err != nil {
+			return nil, err
+		}
+		s.stdin = f
+		c.tap.setStdin(f)
+	}
+	// The shim lets go of the pipes when the process has ended. What no engine
+	// has read by then would go with them, but for the keeper's descriptors.
+	if err := c.r.Keeping.Keep(c.r.ctx, c.pipesKey(), s.files...); err != nil {
+		c.r.log.Warn("cannot keep the pipes of a container", "container", c.name, "error", err)
+	}
+	c.mu.Lock()
+	c.streams = s
+	c.mu.Unlock()
+	return s, nil
+}
+
+// pipesKey names the container's pipes to the keeper.
+func (c *container) pipesKey() string { return "pipes/" + c.id }
+
+// dropPipes lets go of pipes that were read to their end.
+func (c *container) dropPipes(ctx context.Context) {
+	if err := c.r.Keeping.Drop(ctx, c.pipesKey()); err != nil && c.r.ctx.Err() == nil {
+		c.r.log.Warn("cannot let go of the pipes of a container", "container", c.name, "error", err)
+	}
+}
+
+// copyStream reads a pipe to its end.
+func (c *container) copyStream(f *os.File, stderr bool) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := f.Read(buf)
+		if n > 0 {
+			c.log.Write(stderr, buf[:n])
+			c.tap.write(stderr, buf[:n])
+		}
+		if err != nil {
+			if !c.isDetached() {
+				c.log.EndLine(stderr)
+			}
+			return
+		}
+	}
+}
+
+// tap hands the streams of a container to those attached to it.
+type tap struct {
+	mu    sync.Mutex
+	subs  map[*tapReader]struct{} // guarded by mu
+	stdin *os.File                // guarded by mu
+}
+
+// tapReader is one that is attached. The process waits for it, as it would
+// for a pipe; it is let go when the reader is.
+type tapReader struct {
+	ch   chan tapChunk
+	gone chan struct{}
+}
+
+type tapChunk struct {
+	stderr bool
+	data   []byte
+}
+
+func newTap() *tap { return &tap{subs: map[*tapReader]struct{}{}} }
+
+func (t *tap) subscribe() *tapReader {
+	r := &tapReader{ch: make(chan tapChunk, 256), gone: make(chan struct{})}
+	t.mu.Lock()
+	t.subs[r] = struct{}{}
+	t.mu.Unlock()
+	return r
+}
+
+func (t *tap) unsubscribe(r *tapReader) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.subs[r]; ok {
+		delete(t.subs, r)
+		close(r.gone)
+	}
+}
+
+func (t *tap) write(stderr bool, p []byte) {
+	t.mu.Lock()
+	subs := slices.Collect(maps.Keys(t.subs))
+	t.mu.Unlock()
+	for _, r := range subs {
+		select {
+		case r.ch <- tapChunk{stderr, append([]byte(nil), p...)}:
+		case <-r.gone:
+		}
+	}
+}
+
+func (t *tap) setStdin(f *os.File) {
+	t.mu.Lock()
+	t.stdin = f
+	t.mu.Unlock()
+}
+
+// writeStdin gives bytes to the process; without a standard input they are dropped.
+func (t *tap) writeStdin(p []byte) error {
+	t.mu.Lock()
+	f := t.stdin
+	t.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	_, err := f.Write(p)
+	return err
+}
+
+// closeStdin ends the standard input of the process.
+func (t *tap) closeStdin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stdin != nil {
+		t.stdin.Close()
+		t.stdin = nil
+	}
+}

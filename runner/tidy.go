@@ -1,0 +1,58 @@
+package runner
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// tidy removes what belongs to no single container once none is left: the
+// cgroups above theirs, and sockets that shims forgot.
+func (r *Runner) tidy() {
+	r.mu.Lock()
+	left := len(r.containers)
+	r.mu.Unlock()
+	if left == 0 {
+		r.tidyCgroups()
+		r.tidySockets()
+	}
+}
+
+// tidySockets removes the sockets of shims that are gone: a shim of several
+// containers leaves its own behind. Nobody listens on such a socket.
+func (r *Runner) tidySockets() {
+	paths, _ := filepath.Glob(filepath.Join(r.State, "s", "*"))
+	for _, path := range paths {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// tidyCgroups removes the cgroups above those of the containers: one in each
+// hierarchy of cgroup v1, one in v2. A cgroup that is in use can't be
+// removed, so there is nothing to ask first.
+func (r *Runner) tidyCgroups() {
+	tops, _ := filepath.Glob("/sys/fs/cgroup" + r.cgroups)
+	more, _ := filepath.Glob("/sys/fs/cgroup/*" + r.cgroups)
+	for _, top := range append(tops, more...) {
+		var dirs []string
+		_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return nil
+		})
+		slices.SortFunc(dirs, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
+		for _, dir := range dirs {
+			_ = os.Remove(dir)
+		}
+	}
+}

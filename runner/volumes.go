@@ -1,0 +1,209 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	cfs "github.com/containerd/continuity/fs"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// volumes keeps the named and anonymous volumes: a directory each.
+type volumes struct {
+	dir   string
+	store Store
+	mu    sync.Mutex
+	all   map[string]*volume // guarded by mu
+}
+
+// volume is what is kept of one.
+type volume struct {
+	Name      string       `json:"name"`
+	Project   string       `json:"project,omitempty"`
+	Key       string       `json:"key,omitempty"`
+	Anonymous bool         `json:"anonymous,omitempty"`
+	Filled    bool         `json:"filled,omitempty"` // its first use is behind it
+	Applied   *spec.Volume `json:"applied,omitempty"`
+
+	fill sync.Mutex // held while it is filled from an image
+}
+
+func (v *volumes) load() error {
+	v.all = map[string]*volume{}
+	docs, err := v.store.Load(bucketVolumes)
+	if err != nil {
+		return err
+	}
+	for name, doc := range docs {
+		vol := &volume{}
+		if err := json.Unmarshal(doc, vol); err != nil {
+			return fmt.Errorf("cannot read the record of volume %s: %w", name, err)
+		}
+		v.all[name] = vol
+	}
+	return v.rediscover()
+}
+
+// rediscover takes directories that the store has forgotten for what they
+// are: volumes with a user's data. Nothing of them is ever removed by itself.
+func (v *volumes) rediscover() error {
+	entries, err := os.ReadDir(v.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := v.all[e.Name()]; !ok && e.IsDir() {
+			vol := &volume{Name: e.Name(), Filled: true}
+			if b, err := os.ReadFile(filepath.Join(v.dir, e.Name(), "volume.json")); err == nil {
+				_ = json.Unmarshal(b, vol)
+				vol.Filled = true
+			}
+			v.all[e.Name()] = vol
+			v.save(vol)
+		}
+	}
+	return nil
+}
+
+func (v *volumes) save(vol *volume) {
+	b, err := json.Marshal(vol)
+	if err == nil {
+		v.store.Save(bucketVolumes, vol.Name, b)
+	}
+}
+
+// data is the directory that a container sees.
+func (v *volumes) data(name string) string { return filepath.Join(v.dir, name, "_data") }
+
+// ensure makes a volume that does not exist yet.
+func (v *volumes) ensure(vol *volume) (*volume, error) {
+	if !isName(vol.Name) {
+		return nil, fmt.Errorf("%q is no name for a volume: use letters, digits, and . _ - inside", vol.Name)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if have := v.all[vol.Name]; have != nil {
+		return have, nil
+	}
+	if err := os.MkdirAll(v.data(vol.Name), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
+	}
+	b, err := json.Marshal(vol)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600); err != nil {
+		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
+	}
+	v.all[vol.Name] = vol
+	v.save(vol)
+	return vol, nil
+}
+
+// remove deletes a volume and all that is in it.
+func (v *volumes) remove(name string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.all[name] == nil {
+		return nil
+	}
+	if err := os.RemoveAll(filepath.Join(v.dir, name)); err != nil {
+		return fmt.Errorf("cannot remove volume %s: %w", name, err)
+	}
+	delete(v.all, name)
+	v.store.Delete(bucketVolumes, name)
+	return nil
+}
+
+// observed lists the volumes of a project, and those named in want.
+func (v *volumes) observed(project string, want map[string]bool) map[string]planner.Volume {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := map[string]planner.Volume{}
+	for name, vol := range v.all {
+		if vol.Anonymous || vol.Project != project && !want[name] {
+			continue
+		}
+		out[name] = planner.Volume{Name: name, Project: vol.Project, Key: vol.Key, Applied: vol.Applied}
+	}
+	return out
+}
+
+// isName says whether a name is sound as a name of a file and an object.
+func isName(s string) bool {
+	if s == "" || len(s) > 200 || s[0] == '.' || s[0] == '-' || s[0] == '_' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+}
+
+// fill copies what the image has at target into an empty volume at its first
+// use, with owners and modes; the volume's own directory takes those of the
+// target. rootfs are the mounts of a snapshot of the image.
+func (v *volumes) fill(ctx context.Context, vol *volume, rootfs []mount.Mount, target string) error {
+	vol.fill.Lock()
+	defer vol.fill.Unlock()
+	if vol.Filled {
+		return nil
+	}
+	data := v.data(vol.Name)
+	entries, err := os.ReadDir(data)
+	if err != nil {
+		return fmt.Errorf("cannot read volume %s: %w", vol.Name, err)
+	}
+	if len(entries) == 0 {
+		err = mount.WithReadonlyTempMount(ctx, rootfs, func(root string) error { return fillWhole(root, target, data) })
+		if err != nil {
+			return fmt.Errorf("cannot fill volume %s from the image: %w", vol.Name, err)
+		}
+	}
+	v.mu.Lock()
+	vol.Filled = true
+	v.save(vol)
+	v.mu.Unlock()
+	return nil
+}
+
+// fillWhole copies the directory target of the root file system beside data
+// and then puts it in data's place: a copy that was cut short is never taken
+// for a volume.
+func fillWhole(root, target, data string) error {
+	part := filepath.Join(filepath.Dir(data), "_fill")
+	if err := errors.Join(os.RemoveAll(part), os.Mkdir(part, 0o755)); err != nil {
+		return err
+	}
+	if err := errors.Join(copyTree(root, target, part), os.Remove(data)); err != nil {
+		return err
+	}
+	return os.Rename(part, data)
+}
+
+// copyTree copies the directory target of the root file system into data.
+// Links are followed inside the root only: what the image says is untrusted.
+func copyTree(root, target, data string) error {
+	src, err := cfs.RootPath(root, target)
+	if err != nil {
+		return err
+	}
+	st, err := os.Lstat(src)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !st.IsDir() {
+		return nil
+	}
+	return cfs.CopyDir(data, src)
+}
