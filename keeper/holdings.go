@@ -1,0 +1,193 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+// Holdings is what a keeper holds: published ports that listen, park and
+// splice, and descriptors by name. It needs no process of its own: [Run]
+// serves one to the engine, and [InProcess] gives one to a caller that has no
+// keeper. Its methods are those of [Conn].
+type Holdings struct {
+	mu    sync.Mutex
+	ports map[string]*port
+	kept  map[string][]*os.File
+	done  chan struct{}
+}
+
+// InProcess returns empty holdings inside the calling process. They end with
+// it; nothing outlives a crash.
+func InProcess() *Holdings {
+	return &Holdings{
+		ports: map[string]*port{},
+		kept:  map[string][]*os.File{},
+		done:  make(chan struct{}),
+	}
+}
+
+// Listen publishes a port, parked until it is routed, and returns what it is
+// bound to. Listening again to the same port under the same key is a no-op.
+// What stands in the way is told by a [PortError].
+func (h *Holdings) Listen(_ context.Context, p Port) (netip.AddrPort, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old, ok := h.ports[p.Key]; ok {
+		if old.spec == p {
+			return old.bound, nil
+		}
+		return netip.AddrPort{}, &PortError{Port: p, Reason: fmt.Sprintf("its key %s already publishes %s", p.Key, old.spec)}
+	}
+	opened, err := openPort(p)
+	if err != nil {
+		return netip.AddrPort{}, h.explain(p, err)
+	}
+	h.ports[p.Key] = opened
+	return opened.bound, nil
+}
+
+// explain finds out who is in the way of a port. The caller holds h.mu.
+func (h *Holdings) explain(p Port, err error) error {
+	pe := &PortError{Port: p, Reason: reason(err)}
+	errno, ok := asErrno(err)
+	if !ok {
+		return pe
+	}
+	pe.Errno = int(errno)
+	if errno != syscall.EADDRINUSE {
+		return pe
+	}
+	for key, other := range h.ports {
+		if other.spec.Proto == p.Proto && other.bound.Port() == p.Port && overlaps(other.bound.Addr(), p.Addr) {
+			pe.Holder = key
+			return pe
+		}
+	}
+	pe.PID, pe.Process = findHolder(p)
+	return pe
+}
+
+// Route sends a port's traffic elsewhere from now on. TCP connections that are
+// established stay where they are; UDP sessions stay while their backend does.
+func (h *Holdings) Route(_ context.Context, key string, r Route) error {
+	h.mu.Lock()
+	p, ok := h.ports[key]
+	h.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("cannot route port %s: it is not published", key)
+	}
+	p.setRoute(r)
+	return nil
+}
+
+// Close stops publishing a port; parked connections are reset, established
+// ones live on as long as both ends do. An unknown key is no error.
+func (h *Holdings) Close(_ context.Context, key string) error {
+	h.mu.Lock()
+	p, ok := h.ports[key]
+	delete(h.ports, key)
+	h.mu.Unlock()
+	if ok {
+		p.close()
+	}
+	return nil
+}
+
+// Ports lists the published ports in the order of their keys.
+func (h *Holdings) Ports(context.Context) ([]PortState, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	states := make([]PortState, 0, len(h.ports))
+	for _, key := range slices.Sorted(maps.Keys(h.ports)) {
+		states = append(states, h.ports[key].state())
+	}
+	return states, nil
+}
+
+// Keep holds copies of files under a key, in place of what that key held. The
+// caller's files stay the caller's.
+func (h *Holdings) Keep(_ context.Context, key string, files ...*os.File) error {
+	copies, err := dupFiles(files)
+	if err != nil {
+		return fmt.Errorf("cannot keep %s: %w", key, err)
+	}
+	h.mu.Lock()
+	old := h.kept[key]
+	h.kept[key] = copies
+	h.mu.Unlock()
+	closeFiles(old)
+	return nil
+}
+
+// Take returns copies of the files kept under a key, none if there are none.
+// They stay kept until they are dropped, so that the next crash finds them.
+func (h *Holdings) Take(_ context.Context, key string) ([]*os.File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	files, err := dupFiles(h.kept[key])
+	if err != nil {
+		return nil, fmt.Errorf("cannot take %s: %w", key, err)
+	}
+	return files, nil
+}
+
+// Drop closes what is kept under a key. An unknown key is no error.
+func (h *Holdings) Drop(_ context.Context, key string) error {
+	h.mu.Lock()
+	old := h.kept[key]
+	delete(h.kept, key)
+	h.mu.Unlock()
+	closeFiles(old)
+	return nil
+}
+
+// Kept lists the keys of what is kept.
+func (h *Holdings) Kept(context.Context) ([]string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.kept)), nil
+}
+
+// Done is closed by Release. It is the counterpart of [Conn.Done].
+func (h *Holdings) Done() <-chan struct{} { return h.done }
+
+// Release closes every port, connection and kept file. It is called once, last.
+func (h *Holdings) Release() {
+	h.mu.Lock()
+	ports, kept := h.ports, h.kept
+	h.ports, h.kept = map[string]*port{}, map[string][]*os.File{}
+	h.mu.Unlock()
+	for _, p := range ports {
+		p.close()
+		p.closeConns()
+	}
+	for _, files := range kept {
+		closeFiles(files)
+	}
+	close(h.done)
+}
+
+func (h *Holdings) counts() (ports, kept int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.ports), len(h.kept)
+}
+
+func dupFiles(files []*os.File) ([]*os.File, error) {
+	copies := make([]*os.File, 0, len(files))
+	for _, f := range files {
+		fd, err := dupFD(f)
+		if err != nil {
+			closeFiles(copies)
+			return nil, err
+		}
+		copies = append(copies, os.NewFile(uintptr(fd), f.Name()))
+	}
+	return copies, nil
+}
