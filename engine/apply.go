@@ -1,0 +1,449 @@
+package engine
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Buckets of the store that the engine uses itself.
+const (
+	bucketBuilds = "builds" // reference -> what its image was built from
+	bucketEngine = "engine"
+)
+
+// job is one change of a project: what was asked for, decoded.
+type job struct {
+	project  *spec.Project
+	options  planner.Options
+	build    builder.Options
+	sessions map[string]string
+	order    *runner.Order
+	observed *planner.Observed
+}
+
+// decode reads an apply request.
+func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
+	p, err := spec.ParseProject(req.Project)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{project: p, sessions: req.Sessions}
+	if err := json.Unmarshal(req.Options, &j.options); err != nil && len(req.Options) > 0 {
+		return nil, fmt.Errorf("cannot read the options: %w", err)
+	}
+	if len(req.BuildOptions) > 0 {
+		if err := json.Unmarshal(req.BuildOptions, &j.build); err != nil {
+			return nil, fmt.Errorf("cannot read the build options: %w", err)
+		}
+	}
+	if len(req.Places) > 0 {
+		if err := json.Unmarshal(req.Places, &p.Places); err != nil {
+			return nil, fmt.Errorf("cannot read the places: %w", err)
+		}
+	}
+	p.WorkingDir, p.Files = req.WorkingDir, req.Files
+	p.Disabled = map[string]*spec.Service{}
+	for _, name := range req.Disabled {
+		p.Disabled[name] = &spec.Service{Name: name}
+	}
+	j.options.Files = e.prints(p.Name, req.Payloads)
+	j.order = &runner.Order{
+		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
+		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+	}
+	for name := range p.Services {
+		j.order.Images[name] = p.ImageName(name)
+	}
+	return j, nil
+}
+
+// prints are keyed digests of the contents of secrets and configs: they tell
+// a change and nothing else.
+func (e *Engine) prints(project string, payloads map[string]*api.Payload) map[string]string {
+	key := e.printKey()
+	out := map[string]string{}
+	for name, payload := range payloads {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(project + "/" + name + "/"))
+		mac.Write(payload.Content)
+		out[name] = hex.EncodeToString(mac.Sum(nil)[:12])
+	}
+	return out
+}
+
+// printKey is a random key that only this engine has.
+func (e *Engine) printKey() []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := e.store.get(bucketEngine, "print-key")
+	if key == nil {
+		key = make([]byte, 32)
+		rand.Read(key)
+		e.store.Save(bucketEngine, "print-key", key)
+	}
+	return key
+}
+
+// plan observes the project and plans.
+func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
+	var err error
+	j.observed, err = e.runner.Observe(ctx, j.project.Name, j.project, e.inputsOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return planner.Converge(j.project, j.observed, j.options)
+}
+
+// Plan says what Apply would do.
+func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanReply, error) {
+	j, err := s.decode(req)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := s.plan(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(plan)
+	return &api.PlanReply{Plan: b}, err
+}
+
+// Apply converges the project.
+func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) error {
+	ctx := stream.Context()
+	j, err := s.decode(req)
+	if err != nil {
+		return err
+	}
+	lock := j.project.Name
+	if j.options.BuildOnly {
+		// A build changes no container: it keeps nobody from changing them.
+		lock += " builds " + strings.Join(j.options.Services, " ")
+	}
+	unlock, err := s.lockProject(ctx, lock)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer s.doing("apply " + j.project.Name)()
+	for name, payload := range req.Payloads {
+		s.runner.SetPayload(j.project.Name, name, payload.Content)
+	}
+	plan, err := s.plan(ctx, j)
+	if err != nil {
+		return err
+	}
+	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: j}, stream.Send)
+}
+
+// Down removes what exists of a project.
+func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error {
+	ctx := stream.Context()
+	p, err := optionalProject(req.Document)
+	if err != nil {
+		return err
+	}
+	var opts planner.DownOptions
+	if len(req.Options) > 0 {
+		if err := json.Unmarshal(req.Options, &opts); err != nil {
+			return fmt.Errorf("cannot read the options: %w", err)
+		}
+	}
+	if p != nil {
+		p.Disabled = map[string]*spec.Service{}
+		for _, name := range req.Disabled {
+			p.Disabled[name] = &spec.Service{Name: name}
+		}
+	}
+	unlock, err := s.lockProject(ctx, req.Project)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer s.doing("down " + req.Project)()
+	observed, err := s.runner.Observe(ctx, req.Project, p, s.inputsOf(ctx))
+	if err != nil {
+		return err
+	}
+	plan := planner.Down(req.Project, p, observed, opts)
+	order := &runner.Order{
+		Project: req.Project, Anonymous: true,
+		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+	}
+	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed}}, stream.Send)
+}
+
+// Lifecycle starts, stops, restarts, kills or removes containers.
+func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_LifecycleServer) error {
+	ctx := stream.Context()
+	unlock, err := s.lockProject(ctx, req.Project)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer s.doing(req.Action + " " + req.Project)()
+	observed, err := s.runner.Observe(ctx, req.Project, nil, s.inputsOf(ctx))
+	if err != nil {
+		return err
+	}
+	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
+	order := &runner.Order{
+		Project: req.Project, Anonymous: req.RemoveVolumes,
+		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+	}
+	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed}}, stream.Send)
+}
+
+// narrow leaves out the containers that a lifecycle request is not about.
+func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
+	kept := *o
+	kept.Containers = nil
+	for _, c := range o.Containers {
+		if c.OneOff && !req.IncludeOneOff || req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created {
+			continue
+		}
+		kept.Containers = append(kept.Containers, c)
+	}
+	return &kept
+}
+
+// walk sends the plan, carries it out and sends each event and the verdict.
+// When the command goes away nothing new is begun, and what runs is finished.
+func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c planner.Carrier, send func(*api.Progress) error) error {
+	doc, err := json.Marshal(plan)
+	if err != nil {
+		return err
+	}
+	if err := send(&api.Progress{Of: &api.Progress_Plan{Plan: doc}}); err != nil {
+		return err
+	}
+	e.background.Add(1) // the engine's end waits for what was begun
+	defer e.background.Done()
+	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
+	if !plan.IsEmpty() {
+		emit := eventSender(send)
+		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
+		if err == nil {
+			err = e.verify(plan, emit)
+		}
+		if err != nil {
+			verdict.Ok, verdict.Error = false, err.Error()
+			verdict.Interrupted = ctx.Err() != nil
+		}
+		if err := e.store.Flush(); err != nil && verdict.Ok {
+			verdict.Ok, verdict.Error = false, fmt.Sprintf("cannot keep what was applied: %v", err)
+		}
+	}
+	return send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+}
+
+// walkLimit is how many steps are carried out at once: they wait for the
+// kernel and for runc as much as they compute.
+func walkLimit() int { return 2*runtime.NumCPU() + 2 }
+
+// verify tells of containers that the plan started and that have failed since.
+func (e *Engine) verify(plan *planner.Plan, emit func(planner.Event)) error {
+	failed := e.runner.Verify(plan.Project, plan.Steps)
+	var errs []error
+	for _, s := range plan.Steps {
+		err := failed[s.ID]
+		if err == nil {
+			continue
+		}
+		ev := planner.Event{
+			Time: time.Now(), Step: s.ID, Action: s.Action, Resource: s.Resource, Service: s.Service, Kind: planner.Failed, Text: err.Error(),
+		}
+		if with, ok := err.(interface{ Lines() []string }); ok {
+			ev.Lines = with.Lines()
+		}
+		emit(ev)
+		errs = append(errs, &planner.StepError{Step: s, Err: err})
+	}
+	return errors.Join(errs...)
+}
+
+// eventSender sends events one at a time. After the command has gone away
+// they are dropped.
+func eventSender(send func(*api.Progress) error) func(planner.Event) {
+	var mu sync.Mutex
+	gone := false
+	return func(ev planner.Event) {
+		b, err := json.Marshal(ev)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !gone {
+			gone = send(&api.Progress{Of: &api.Progress_Event{Event: b}}) != nil
+		}
+	}
+}
+
+// carrier carries out steps with the builder and the runner.
+type carrier struct {
+	engine *Engine
+	job    *job
+}
+
+// Carry carries out one step. What was begun with a container is finished
+// even if the command goes away; builds, pulls and waits are given up.
+func (c *carrier) Carry(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	switch s.Action {
+	case planner.Build:
+		return c.build(ctx, s, note)
+	case planner.Pull:
+		return c.pull(ctx, s, note)
+	case planner.Await:
+		return c.engine.runner.Carry(ctx, c.job.order, s, note)
+	}
+	return c.engine.runner.Carry(context.WithoutCancel(ctx), c.job.order, s, note)
+}
+
+func (c *carrier) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	changed, err := c.engine.runner.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
+		note(planner.Event{Current: current, Total: total})
+	})
+	if err != nil {
+		return planner.Result{}, err
+	}
+	if !changed {
+		return planner.Result{Outcome: planner.Unchanged}, nil
+	}
+	return planner.Result{}, nil
+}
+
+func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	e := c.engine
+	if err := e.needKit(ctx); err != nil {
+		return planner.Result{}, err
+	}
+	p := c.job.project
+	tag, err := runner.Normalize(s.Name)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	images := map[string]string{}
+	for name := range p.Services {
+		if ref, err := runner.Normalize(p.ImageName(name)); err == nil {
+			images[name] = ref
+		}
+	}
+	before, err := e.runner.ImageDigest(ctx, s.Name)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	digest, err := e.builder.Build(ctx, builder.Request{
+		Project: p.Name, Service: s.Service, Build: p.Services[s.Service].Build, Tag: tag, Images: images,
+		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before,
+	}, note)
+	if err != nil {
+		return planner.Result{}, err
+	}
+	e.recordBuild(ctx, tag, digest, c.job.options.Inputs[s.Service])
+	if digest == before {
+		return planner.Result{Outcome: planner.Unchanged, Text: "the image is the same"}, nil
+	}
+	return planner.Result{}, nil
+}
+
+// buildRecord is what is kept of a build: its inputs and its result.
+type buildRecord struct {
+	Digest string          `json:"digest"`
+	Inputs *planner.Inputs `json:"inputs"`
+}
+
+// recordBuild notes what an image was built from, with the base images that
+// were here.
+func (e *Engine) recordBuild(ctx context.Context, tag, digest string, in *planner.Inputs) {
+	if in == nil {
+		e.store.Delete(bucketBuilds, tag)
+		return
+	}
+	kept := *in
+	kept.Bases = map[string]string{}
+	for ref := range in.Bases {
+		if d, err := e.runner.ImageDigest(ctx, ref); err == nil {
+			kept.Bases[ref] = d
+		}
+	}
+	if b, err := json.Marshal(buildRecord{Digest: digest, Inputs: &kept}); err == nil {
+		e.store.Save(bucketBuilds, tag, b)
+	}
+}
+
+// inputsOf tells what an image was built from, while the record still speaks
+// of the image that is here and of the base images that are here.
+func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs {
+	return func(ref string) *planner.Inputs {
+		tag, err := runner.Normalize(ref)
+		if err != nil {
+			return nil
+		}
+		var rec buildRecord
+		doc := e.store.get(bucketBuilds, tag)
+		if doc == nil || json.Unmarshal(doc, &rec) != nil {
+			return nil
+		}
+		if now, err := e.runner.ImageDigest(ctx, ref); err != nil || now != rec.Digest {
+			return nil
+		}
+		for base, was := range rec.Inputs.Bases {
+			if now, err := e.runner.ImageDigest(ctx, base); err != nil || was != "" && now != "" && now != was {
+				return nil
+			}
+		}
+		return rec.Inputs
+	}
+}
+
+// credentials asks the caller's session, then the engine's settings, for the
+// login of a registry.
+func (e *Engine) credentials(ctx context.Context, sessionID string) func(host string) (string, string, error) {
+	return func(host string) (string, string, error) {
+		if sessionID != "" && e.needKit(ctx) == nil {
+			ask := auth.CredentialsFunc(ctx, e.kit.sessions, session.NewGroup(sessionID))
+			if _, user, secret, err := ask(host); err == nil && secret != "" {
+				return user, secret, nil
+			}
+		}
+		s, err := loadSettings(e.cfg.Root)
+		if err != nil {
+			return "", "", err
+		}
+		return s.credentials(host)
+	}
+}
+
+// hosts gives the registries with their logins to the runner.
+func (e *Engine) hosts(credentials func(host string) (string, string, error)) docker.RegistryHosts {
+	base := registryHosts(e.cfg.Root)
+	return func(host string) ([]docker.RegistryHost, error) {
+		list, err := base(host)
+		for i := range list {
+			list[i].Authorizer = docker.NewDockerAuthorizer(
+				docker.WithAuthClient(list[i].Client), docker.WithAuthCreds(credentials))
+		}
+		return list, err
+	}
+}

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"sync"
+
+	resourcestypes "github.com/moby/buildkit/executor/resources/types"
+	bknetwork "github.com/moby/buildkit/util/network"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/runner/network"
+)
+
+// buildNetwork gives each RUN step a network namespace on a bridge that is
+// made for the first one and goes with the last.
+type buildNetwork struct {
+	networks *network.Manager
+	name     string
+
+	mu    sync.Mutex
+	steps int // guarded by mu: namespaces in use
+}
+
+var _ bknetwork.Provider = (*buildNetwork)(nil)
+
+// New makes a namespace for one step.
+func (b *buildNetwork) New(ctx context.Context, _ string, _ bknetwork.NamespaceOptions) (bknetwork.Namespace, error) {
+	if err := b.enter(ctx); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 16)
+	rand.Read(raw)
+	id := "build-" + hex.EncodeToString(raw)
+	state, err := b.networks.CreateSandbox(ctx, id, network.Sandbox{
+		Endpoints: []network.Endpoint{{Network: b.name}}, DNS: true,
+	})
+	if err != nil {
+		b.leave()
+		return nil, err
+	}
+	return &buildSandbox{network: b, id: id, path: state.NetnsPath}, nil
+}
+
+// enter makes the bridge for the first step.
+func (b *buildNetwork) enter(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.steps == 0 {
+		if _, err := b.networks.EnsureNetwork(ctx, network.Spec{Name: b.name}); err != nil {
+			return err
+		}
+	}
+	b.steps++
+	return nil
+}
+
+// leave removes the bridge after the last step.
+func (b *buildNetwork) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.steps--; b.steps == 0 {
+		_ = b.networks.RemoveNetwork(context.Background(), b.name)
+	}
+}
+
+// Close is called with BuildKit.
+func (b *buildNetwork) Close() error { return nil }
+
+type buildSandbox struct {
+	network *buildNetwork
+	id      string
+	path    string
+}
+
+// Set puts the namespace into a step's document.
+func (s *buildSandbox) Set(doc *specs.Spec) error {
+	for i := range doc.Linux.Namespaces {
+		if doc.Linux.Namespaces[i].Type == specs.NetworkNamespace {
+			doc.Linux.Namespaces[i].Path = s.path
+			return nil
+		}
+	}
+	doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: s.path})
+	return nil
+}
+
+// Close removes the namespace.
+func (s *buildSandbox) Close() error {
+	defer s.network.leave()
+	return s.network.networks.RemoveSandbox(context.Background(), s.id)
+}
+
+// Sample has nothing to tell.
+func (s *buildSandbox) Sample() (*resourcestypes.NetworkSample, error) { return nil, nil }

@@ -1,0 +1,325 @@
+// Package engine runs containerd and BuildKit in this process, wires planner,
+// builder and runner to them, keeps what was applied, and serves the API. It
+// is the only package that links the servers of containerd and BuildKit.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/network"
+)
+
+// Config is what an engine is started with.
+type Config struct {
+	Root     string // what outlives a reboot
+	State    string // what does not
+	Libexec  string // directory of runc, the shim and orlopd
+	Version  string
+	Listener net.Listener // of the API
+	Keeper   *keeper.Conn // nil: ports are held by the engine itself
+	Log      *slog.Logger
+}
+
+// Engine is one running engine.
+type Engine struct {
+	cfg      Config
+	id       string
+	started  time.Time
+	log      *slog.Logger
+	lock     *os.File
+	daemon   *daemon
+	networks *network.Manager
+	runner   *runner.Runner
+	store    *store
+	programs programs
+	warnings []string
+
+	kitOnce  sync.Once
+	kitErr   error
+	kit      *kit // set by kitOnce
+	kitReady chan struct{}
+	builder  *builder.Builder
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu         sync.Mutex
+	projects   map[string]*sync.Mutex // guarded by mu: one change of a project at a time
+	activities map[*string]struct{}   // guarded by mu
+	held       map[string]bool        // guarded by mu: projects that a command holds
+	orphaned   map[string]*time.Timer // guarded by mu: projects whose holder may come back
+	holdings   portKeeper
+	background sync.WaitGroup
+}
+
+// portKeeper is the part of the keeper that the engine uses.
+type portKeeper interface {
+	network.Ports
+	network.Sockets
+	runner.Ports
+}
+
+// errShutdown is the cause of an orderly end.
+var errShutdown = errors.New("the engine was asked to stop")
+
+// Open starts an engine: it adopts what an earlier one left, and is ready to
+// serve when Open returns.
+func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
+	e := &Engine{
+		cfg: cfg, id: shortID(cfg.State), started: time.Now(), log: cfg.Log, kitReady: make(chan struct{}),
+		projects: map[string]*sync.Mutex{}, activities: map[*string]struct{}{},
+		held: map[string]bool{}, orphaned: map[string]*time.Timer{},
+	}
+	ctx = namespaces.WithNamespace(ctx, Namespace)
+	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	defer func() {
+		if err != nil {
+			e.close()
+		}
+	}()
+	if err := makeDirs(cfg.Root, cfg.State); err != nil {
+		return nil, err
+	}
+	if e.lock, err = lockRoot(cfg.Root); err != nil {
+		return nil, err
+	}
+	if e.programs, err = install(cfg.Libexec, cfg.Root); err != nil {
+		return nil, err
+	}
+	warning := ""
+	if e.store, warning, err = openStore(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		e.warn(warning)
+	}
+	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
+	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
+		return nil, err
+	}
+	if err := e.openNetworks(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.openRunner(ctx, rescued); err != nil {
+		return nil, err
+	}
+	if err := e.resumeHolds(); err != nil {
+		return nil, err
+	}
+	go e.startKit()
+	return e, nil
+}
+
+func (e *Engine) warn(text string) {
+	e.log.Warn(text)
+	e.warnings = append(e.warnings, text)
+}
+
+func makeDirs(root, state string) error {
+	for _, dir := range []string{root, state} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return fmt.Errorf("cannot make the engine's directory: %w", err)
+		}
+	}
+	return os.MkdirAll(filepath.Join(state, "s"), 0o711)
+}
+
+// lockRoot makes sure that one engine at a time owns the root.
+func lockRoot(root string) (*os.File, error) {
+	path := filepath.Join(root, "engine.lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(f)
+		f.Close()
+		return nil, fmt.Errorf("another engine (process %s) owns %s: stop it, or set ORLOP_ROOT", strings.TrimSpace(string(holder)), root)
+	}
+	f.Truncate(0)
+	fmt.Fprintf(f, "%d\n", os.Getpid())
+	return f, nil
+}
+
+func (e *Engine) openNetworks(ctx context.Context) error {
+	set, err := loadSettings(e.cfg.Root)
+	if err != nil {
+		return err
+	}
+	pools, err := set.pools()
+	if err != nil {
+		return err
+	}
+	if e.cfg.Keeper != nil {
+		e.holdings = e.cfg.Keeper
+	} else {
+		e.holdings = keeper.InProcess()
+	}
+	e.networks, err = network.Open(ctx, network.Config{
+		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools,
+		Ports: e.holdings, Sockets: e.holdings, Log: e.log,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot open the networks: %w", err)
+	}
+	return nil
+}
+
+func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Rescued) error {
+	var err error
+	e.runner, err = runner.Open(ctx, runner.Config{
+		Client: e.daemon.client, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
+		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
+		Hosts: e.hosts, Rescued: rescued, Log: e.log,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot adopt the containers: %w", err)
+	}
+	return nil
+}
+
+// startKit starts BuildKit; a call that needs it waits.
+func (e *Engine) startKit() {
+	e.kitOnce.Do(func() {
+		defer close(e.kitReady)
+		e.kit, e.kitErr = startBuildKit(e.ctx, kitConfig{
+			root: e.cfg.Root, id: e.id, runc: e.programs.runc, services: e.daemon.services,
+			networks: &buildNetwork{networks: e.networks, name: "orlop-build"},
+		})
+		if e.kitErr == nil {
+			e.builder = builder.New(e.kit.control())
+		}
+	})
+}
+
+// needKit waits until BuildKit is there.
+func (e *Engine) needKit(ctx context.Context) error {
+	select {
+	case <-e.kitReady:
+		return e.kitErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Serve serves the API until ctx ends or a shutdown is asked for. A shutdown
+// gives nil; the containers live on in any case.
+func (e *Engine) Serve(ctx context.Context) error {
+	srv := newServer(e)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(e.cfg.Listener) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-e.ctx.Done():
+		if cause := context.Cause(e.ctx); !errors.Is(cause, errShutdown) {
+			err = cause
+		}
+	case err = <-served:
+	}
+	done := make(chan struct{})
+	go func() { srv.GracefulStop(); close(done) }()
+	e.cancel(errShutdown)
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+		srv.Stop()
+	}
+	e.close()
+	return err
+}
+
+// close ends the parts in the reverse order of their start.
+func (e *Engine) close() {
+	e.cancel(errShutdown)
+	e.stopHolds()
+	if e.runner != nil {
+		e.runner.Close()
+	}
+	if e.daemon != nil {
+		e.kitOnce.Do(func() { close(e.kitReady) })
+		<-e.kitReady
+	}
+	if e.kit != nil {
+		e.kit.close()
+	}
+	if e.networks != nil {
+		if err := e.networks.Close(); err != nil {
+			e.log.Warn("cannot close the networks", "error", err)
+		}
+	}
+	if e.store != nil {
+		if err := e.store.close(); err != nil {
+			e.log.Error("cannot close the engine's state", "error", err)
+		}
+	}
+	if e.daemon != nil {
+		e.daemon.close()
+	}
+	if e.lock != nil {
+		e.lock.Close()
+	}
+}
+
+// lockProject takes the one place of whoever changes a project; another
+// change of it waits.
+func (e *Engine) lockProject(ctx context.Context, name string) (unlock func(), err error) {
+	e.mu.Lock()
+	m := e.projects[name]
+	if m == nil {
+		m = &sync.Mutex{}
+		e.projects[name] = m
+	}
+	e.mu.Unlock()
+	got := make(chan struct{})
+	go func() { m.Lock(); close(got) }()
+	select {
+	case <-got:
+		return m.Unlock, nil
+	case <-ctx.Done():
+		go func() { <-got; m.Unlock() }()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// doing notes what is being done, for "engine status".
+func (e *Engine) doing(what string) (done func()) {
+	key := &what
+	e.mu.Lock()
+	e.activities[key] = struct{}{}
+	e.mu.Unlock()
+	return func() {
+		e.mu.Lock()
+		delete(e.activities, key)
+		e.mu.Unlock()
+	}
+}
+
+func (e *Engine) now() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []string
+	for what := range maps.Keys(e.activities) {
+		out = append(out, *what)
+	}
+	slices.Sort(out)
+	return out
+}

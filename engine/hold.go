@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner"
+)
+
+// bucketHolds keeps which projects are held, so that the hold of a caller that
+// died with an engine is not forgotten.
+const bucketHolds = "holds"
+
+// regrace is how long a caller has to come back to a new engine before what it
+// held is removed.
+const regrace = 20 * time.Second
+
+// errHeld is the error of a second hold of a project.
+var errHeld = errors.New("the project is held by another command already: choose another name with -p")
+
+// Hold keeps a project for as long as its caller lives.
+func (s *server) Hold(stream api.Engine_HoldServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	project := first.Project
+	if err := s.hold(project); err != nil {
+		return err
+	}
+	if err := s.store.Flush(); err != nil {
+		s.letGo(project)
+		return err
+	}
+	if err := stream.Send(&api.HoldReply{}); err != nil {
+		s.lost(project)
+		return err
+	}
+	released := make(chan bool, 1)
+	go func() {
+		for {
+			msg, err := stream.Recv()
+			if err != nil || msg.Release {
+				released <- err == nil
+				return
+			}
+		}
+	}()
+	select {
+	case done := <-released:
+		if done {
+			s.letGo(project)
+			return s.store.Flush()
+		}
+	case <-stream.Context().Done():
+	}
+	if s.ctx.Err() != nil {
+		s.pause(project) // the engine ends, not the caller
+		return nil
+	}
+	s.lost(project)
+	return nil
+}
+
+// hold notes that a project is held, unless another command holds it.
+func (e *Engine) hold(project string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.held[project] {
+		return errHeld
+	}
+	if timer := e.orphaned[project]; timer != nil {
+		timer.Stop()
+		delete(e.orphaned, project)
+	}
+	e.held[project] = true
+	e.store.Save(bucketHolds, project, []byte("held"))
+	return nil
+}
+
+// pause forgets the caller and keeps the note for the next engine.
+func (e *Engine) pause(project string) {
+	e.mu.Lock()
+	delete(e.held, project)
+	e.mu.Unlock()
+}
+
+// letGo ends a hold.
+func (e *Engine) letGo(project string) {
+	e.mu.Lock()
+	delete(e.held, project)
+	e.mu.Unlock()
+	e.store.Delete(bucketHolds, project)
+}
+
+// lost removes a project whose caller went away without a word.
+func (e *Engine) lost(project string) {
+	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
+	e.background.Go(func() {
+		if err := e.removeProject(context.WithoutCancel(e.ctx), project); err != nil {
+			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
+			return
+		}
+		e.letGo(project)
+	})
+}
+
+// removeProject removes all that exists of a project.
+func (e *Engine) removeProject(ctx context.Context, project string) error {
+	unlock, err := e.lockProject(ctx, project)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer e.doing("remove " + project)()
+	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
+	if err != nil {
+		return err
+	}
+	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true})
+	order := &runner.Order{Project: project, Anonymous: true}
+	return plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+}
+
+// resumeHolds gives the callers of an engine that is gone their time to come
+// back.
+func (e *Engine) resumeHolds() error {
+	docs, err := e.store.Load(bucketHolds)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for project := range docs {
+		e.orphaned[project] = time.AfterFunc(regrace, func() {
+			e.mu.Lock()
+			still := e.orphaned[project] != nil && e.ctx.Err() == nil
+			delete(e.orphaned, project)
+			e.mu.Unlock()
+			if still {
+				e.lost(project)
+			}
+		})
+	}
+	return nil
+}
+
+// stopHolds ends what waits, and waits for what runs.
+func (e *Engine) stopHolds() {
+	e.mu.Lock()
+	for _, timer := range e.orphaned {
+		timer.Stop()
+	}
+	e.mu.Unlock()
+	done := make(chan struct{})
+	go func() { e.background.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(endTimeout):
+		e.log.Warn("what was begun does not end; the next engine goes on with it")
+	}
+}
+
+// endTimeout bounds how long the engine's end waits for steps that were begun.
+const endTimeout = 15 * time.Second

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// BuildKit calls containerd's services with contexts of its own. Over gRPC
+// the client's interceptor would name the namespace; in memory these do.
+
+func named(ctx context.Context) context.Context { return namespaces.WithNamespace(ctx, Namespace) }
+
+type namedApplier struct{ diff.Applier }
+
+func (a namedApplier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
+	return a.Applier.Apply(named(ctx), desc, mounts, opts...)
+}
+
+type namedDiffer struct{ diff.Comparer }
+
+func (d namedDiffer) Compare(ctx context.Context, lower, upper []mount.Mount, opts ...diff.Opt) (ocispec.Descriptor, error) {
+	return d.Comparer.Compare(named(ctx), lower, upper, opts...)
+}
+
+type namedImages struct{ images.Store }
+
+func (s namedImages) Get(ctx context.Context, name string) (images.Image, error) {
+	return s.Store.Get(named(ctx), name)
+}
+
+func (s namedImages) List(ctx context.Context, filters ...string) ([]images.Image, error) {
+	return s.Store.List(named(ctx), filters...)
+}
+
+func (s namedImages) Create(ctx context.Context, image images.Image) (images.Image, error) {
+	return s.Store.Create(named(ctx), image)
+}
+
+func (s namedImages) Update(ctx context.Context, image images.Image, fieldpaths ...string) (images.Image, error) {
+	return s.Store.Update(named(ctx), image, fieldpaths...)
+}
+
+func (s namedImages) Delete(ctx context.Context, name string, opts ...images.DeleteOpt) error {
+	return s.Store.Delete(named(ctx), name, opts...)
+}

@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// programs are the files that the engine executes or lends to containers.
+type programs struct {
+	runc        string
+	shim        string
+	init        string
+	runcVersion string
+}
+
+// runcFloor is the oldest runc that is safe to use (CVE-2025-31133 and others).
+var runcFloor = [3]int{1, 5, 1}
+
+// install puts runc, the shim and the init program under a path of their own
+// version below root: a shim that runs executes its own file again, so an
+// upgrade must not take it away. Versions that no shim runs any more go.
+func install(libexec, root string) (programs, error) {
+	files := []string{"runc", "containerd-shim-runc-v2", "orlopd"}
+	h := sha256.New()
+	for _, name := range files {
+		st, err := os.Stat(filepath.Join(libexec, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return programs{}, fmt.Errorf("%s is missing beside the engine in %s: install Orlop again, or run \"make build\"", name, libexec)
+		}
+		if err != nil {
+			return programs{}, err
+		}
+		fmt.Fprintf(h, "%s %d %d\n", name, st.Size(), st.ModTime().UnixNano())
+	}
+	dir := filepath.Join(root, "libexec", hex.EncodeToString(h.Sum(nil)[:6]))
+	p := programs{runc: filepath.Join(dir, "runc"), shim: filepath.Join(dir, "containerd-shim-runc-v2"), init: filepath.Join(dir, "orlopd")}
+	version := filepath.Join(dir, "runc.version")
+	if b, err := os.ReadFile(version); err == nil {
+		p.runcVersion = string(b)
+		return p, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return p, err
+	}
+	for _, name := range files {
+		if err := place(filepath.Join(libexec, name), filepath.Join(dir, name)); err != nil {
+			return p, fmt.Errorf("cannot install %s: %w", name, err)
+		}
+	}
+	found, err := checkRunc(p.runc)
+	if err != nil {
+		return p, err
+	}
+	p.runcVersion = found
+	removeOld(filepath.Dir(dir), filepath.Base(dir))
+	return p, os.WriteFile(version, []byte(found), 0o644)
+}
+
+// place copies a program, so that a later change of the original is none of it.
+func place(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(to), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
+		return err
+	}
+	return os.Rename(out.Name(), to)
+}
+
+// checkRunc refuses a runc that is too old to be safe.
+func checkRunc(path string) (string, error) {
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot run %s: %w", path, err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	found := strings.TrimPrefix(line, "runc version ")
+	if olderThan(found, runcFloor) {
+		return "", fmt.Errorf("runc %s is too old to be safe: version %d.%d.%d or later is needed", found, runcFloor[0], runcFloor[1], runcFloor[2])
+	}
+	return found, nil
+}
+
+// olderThan compares a version with the floor; a candidate of the floor itself
+// (1.5.1-rc.1) is older than it.
+func olderThan(version string, floor [3]int) bool {
+	version, _, _ = strings.Cut(version, "+")
+	version, candidate, _ := strings.Cut(version, "-")
+	parts := strings.Split(version, ".")
+	for i, want := range floor {
+		have := 0
+		if i < len(parts) {
+			have, _ = strconv.Atoi(parts[i])
+		}
+		if have != want {
+			return have < want
+		}
+	}
+	return strings.HasPrefix(candidate, "rc")
+}
+
+// removeOld removes the versions that no process executes.
+func removeOld(parent, keep string) {
+	used := map[string]bool{keep: true}
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range exes {
+		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, parent+"/") {
+			version, _, _ := strings.Cut(strings.TrimPrefix(to, parent+"/"), "/")
+			used[version] = true
+		}
+	}
+	entries, _ := os.ReadDir(parent)
+	for _, e := range entries {
+		if !used[e.Name()] {
+			os.RemoveAll(filepath.Join(parent, e.Name()))
+		}
+	}
+}
+
+// shortID names an engine among those of a machine by its state directory.
+func shortID(state string) string {
+	if abs, err := filepath.Abs(state); err == nil {
+		state = abs
+	}
+	sum := sha256.Sum256([]byte(state))
+	return hex.EncodeToString(sum[:2])
+}

@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+func TestOlderThan(t *testing.T) {
+	floor := [3]int{1, 5, 1}
+	for version, want := range map[string]bool{
+		"1.5.1": false, "1.5.2": false, "1.6.0": false, "2.0.0": false, "1.10.0": false, "1.5.10": false,
+		"1.5.2-rc.1": false, "1.5.1+dev": false, "1.5.1-dirty": false, "1.5.1-0ubuntu1": false,
+		"1.5.0": true, "1.4.9": true, "0.9.9": true, "1.5": true, "1.5.1-rc.2": true, "1.5.0+dev": true,
+		"": true, "unknown": true,
+	} {
+		if got := olderThan(version, floor); got != want {
+			t.Errorf("olderThan(%q) is %v", version, got)
+		}
+	}
+}
+
+// libexec makes a directory with programs of which runc says its version.
+func libexec(t *testing.T, version string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"runc", "containerd-shim-runc-v2", "orlopd"} {
+		text := fmt.Sprintf("#!/bin/sh\necho runc version %s\necho spec: 1.3\n", version)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestInstallCopiesPrograms(t *testing.T) {
+	from, root := libexec(t, "1.5.2"), t.TempDir()
+	p, err := install(from, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.runcVersion != "1.5.2" {
+		t.Errorf("runc is %q", p.runcVersion)
+	}
+	for _, path := range []string{p.runc, p.shim, p.init} {
+		st, err := os.Lstat(path)
+		if err != nil || !st.Mode().IsRegular() || st.Mode().Perm() != 0o755 || !strings.HasPrefix(path, root) {
+			t.Errorf("%s: %v, %v", path, st, err)
+		}
+	}
+	again, err := install(from, root)
+	if err != nil || again != p {
+		t.Errorf("a second install gives %+v, %v", again, err)
+	}
+	if err := os.WriteFile(filepath.Join(from, "runc"), []byte("#!/bin/sh\necho runc version 1.6.0\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	newer, err := install(from, root)
+	if err != nil || newer.runc == p.runc || newer.runcVersion != "1.6.0" {
+		t.Errorf("an upgrade gives %+v, %v", newer, err)
+	}
+	if _, err := os.Stat(p.runc); err == nil {
+		t.Error("the old version, which no process runs, is still there")
+	}
+}
+
+func TestInstallRefusesOldOrMissingPrograms(t *testing.T) {
+	if _, err := install(libexec(t, "1.4.0"), t.TempDir()); err == nil || !strings.Contains(err.Error(), "runc 1.4.0 is too old") {
+		t.Errorf("an old runc: %v", err)
+	}
+	from := libexec(t, "1.5.2")
+	if err := os.Remove(filepath.Join(from, "orlopd")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := install(from, t.TempDir()); err == nil || !strings.Contains(err.Error(), "orlopd is missing") {
+		t.Errorf("a missing program: %v", err)
+	}
+}
+
+func TestEventSenderSendsOneAtATime(t *testing.T) {
+	var inside, sent int // guarded by the sender itself: the race detector tells
+	send := func(p *api.Progress) error {
+		inside++
+		if inside != 1 {
+			t.Error("two sends at once")
+		}
+		var ev planner.Event
+		if err := json.Unmarshal(p.GetEvent(), &ev); err != nil || ev.Step == "" {
+			t.Errorf("sent %s: %v", p.GetEvent(), err)
+		}
+		sent++
+		inside--
+		return nil
+	}
+	emit := eventSender(send)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 20 {
+				emit(planner.Event{Step: fmt.Sprint(i)})
+			}
+		})
+	}
+	wg.Wait()
+	if sent != 160 {
+		t.Errorf("%d events were sent, want 160", sent)
+	}
+}
+
+func TestEventSenderDropsAfterTheCommandIsGone(t *testing.T) {
+	calls := 0
+	emit := eventSender(func(*api.Progress) error { calls++; return errors.New("gone") })
+	emit(planner.Event{Step: "a"})
+	emit(planner.Event{Step: "b"})
+	if calls != 1 {
+		t.Errorf("%d sends to one that is gone", calls)
+	}
+}
+
+func TestPrintsTellAChangeAndNothingElse(t *testing.T) {
+	s, _ := open(t, filepath.Join(t.TempDir(), "engine.db"))
+	defer s.close()
+	e := &Engine{store: s}
+	payload := func(text string) map[string]*api.Payload {
+		return map[string]*api.Payload{"secrets.key": {Content: []byte(text), Secret: true}}
+	}
+	a, b, c := e.prints("p", payload("hunter2")), e.prints("p", payload("hunter2")), e.prints("p", payload("hunter3"))
+	if a["secrets.key"] != b["secrets.key"] || a["secrets.key"] == c["secrets.key"] {
+		t.Errorf("%v, %v, %v", a, b, c)
+	}
+	if other := e.prints("q", payload("hunter2")); other["secrets.key"] == a["secrets.key"] {
+		t.Error("two projects with one secret have one print")
+	}
+	if strings.Contains(a["secrets.key"], "hunter2") || len(a["secrets.key"]) != 24 {
+		t.Errorf("the print is %q", a["secrets.key"])
+	}
+}

@@ -1,0 +1,368 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/spec"
+)
+
+// maxMessage bounds a message of the API: a project with the names of all
+// files of its build contexts has to fit.
+const maxMessage = 128 << 20
+
+// server is the API on top of an engine.
+type server struct {
+	api.UnimplementedEngineServer
+	*Engine
+}
+
+// newServer makes the gRPC server: the API, and BuildKit's control service,
+// which callers' build sessions connect to.
+func newServer(e *Engine) *grpc.Server {
+	srv := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
+			return res, asStatus(err)
+		}),
+		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			return e.serveStream(s, stream, h)
+		}),
+	)
+	api.RegisterEngineServer(srv, &server{Engine: e})
+	controlapi.RegisterControlServer(srv, &lateControl{engine: e})
+	return srv
+}
+
+// serveStream ends a stream with the engine, in words that tell its caller to
+// go on with the next one.
+func (e *Engine) serveStream(s any, stream grpc.ServerStream, h grpc.StreamHandler) error {
+	ctx, cancel := context.WithCancelCause(namespaces.WithNamespace(stream.Context(), Namespace))
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(errShutdown) })()
+	err := h(s, &namedStream{stream, ctx})
+	if e.ctx.Err() != nil && stream.Context().Err() == nil {
+		return status.Error(codes.Unavailable, "the engine stops")
+	}
+	return asStatus(err)
+}
+
+// namedStream is a stream whose context names containerd's namespace.
+type namedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *namedStream) Context() context.Context { return s.ctx }
+
+// asStatus keeps an error's own words on their way to the command.
+func asStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	code := codes.Unknown
+	if errors.Is(err, runner.ErrNotRunning) {
+		code = codes.FailedPrecondition
+	}
+	if errors.Is(err, context.Canceled) {
+		code = codes.Canceled
+	}
+	return status.Error(code, err.Error())
+}
+
+// lateControl is BuildKit's control service, which waits for BuildKit.
+type lateControl struct {
+	controlapi.UnimplementedControlServer
+	engine *Engine
+}
+
+func (l *lateControl) Session(stream controlapi.Control_SessionServer) error {
+	if err := l.engine.needKit(stream.Context()); err != nil {
+		return err
+	}
+	return l.engine.kit.controller.Session(stream)
+}
+
+func (l *lateControl) Solve(ctx context.Context, req *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
+	if err := l.engine.needKit(ctx); err != nil {
+		return nil, err
+	}
+	return l.engine.kit.controller.Solve(ctx, req)
+}
+
+func (l *lateControl) Status(req *controlapi.StatusRequest, stream controlapi.Control_StatusServer) error {
+	if err := l.engine.needKit(stream.Context()); err != nil {
+		return err
+	}
+	return l.engine.kit.controller.Status(req, stream)
+}
+
+func (l *lateControl) Info(ctx context.Context, req *controlapi.InfoRequest) (*controlapi.InfoResponse, error) {
+	if err := l.engine.needKit(ctx); err != nil {
+		return nil, err
+	}
+	return l.engine.kit.controller.Info(ctx, req)
+}
+
+func (l *lateControl) ListWorkers(ctx context.Context, req *controlapi.ListWorkersRequest) (*controlapi.ListWorkersResponse, error) {
+	if err := l.engine.needKit(ctx); err != nil {
+		return nil, err
+	}
+	return l.engine.kit.controller.ListWorkers(ctx, req)
+}
+
+func (l *lateControl) DiskUsage(ctx context.Context, req *controlapi.DiskUsageRequest) (*controlapi.DiskUsageResponse, error) {
+	if err := l.engine.needKit(ctx); err != nil {
+		return nil, err
+	}
+	return l.engine.kit.controller.DiskUsage(ctx, req)
+}
+
+func (l *lateControl) Prune(req *controlapi.PruneRequest, stream controlapi.Control_PruneServer) error {
+	if err := l.engine.needKit(stream.Context()); err != nil {
+		return err
+	}
+	return l.engine.kit.controller.Prune(req, stream)
+}
+
+// Status tells what the engine is and does.
+func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusReply, error) {
+	reply := &api.StatusReply{
+		Version: s.cfg.Version, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
+		MemoryBytes: residentSize(os.Getpid()), Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
+		Components: map[string]string{
+			"containerd": moduleVersion("github.com/containerd/containerd/v2"),
+			"buildkit":   moduleVersion("github.com/moby/buildkit"),
+			"runc":       s.programs.runcVersion,
+		},
+		Warnings: s.warnings,
+	}
+	shims := map[int]bool{}
+	for _, c := range s.runner.Containers("") {
+		if c.State == planner.Running {
+			reply.Containers++
+			shims[parentOf(c.PID)] = true
+		}
+	}
+	for pid := range shims {
+		reply.ShimMemoryBytes += residentSize(pid)
+	}
+	if s.cfg.Keeper == nil {
+		return reply, nil
+	}
+	k, err := s.cfg.Keeper.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reply.KeeperPid, reply.KeeperVersion, reply.KeeperMemoryBytes = int64(k.PID), k.Version, k.Memory
+	reply.KeeperStartedUnixMs, reply.Restarts = k.Since.UnixMilli(), int32(k.Restarts)
+	return reply, nil
+}
+
+// moduleVersion is the version of a module that is linked into this program.
+func moduleVersion(path string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, m := range info.Deps {
+		if m.Path == path {
+			return strings.TrimPrefix(m.Version, "v")
+		}
+	}
+	return "unknown"
+}
+
+// residentSize is a process's resident set in bytes, 0 if it is gone.
+func residentSize(pid int) int64 {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// parentOf is the parent of a process, 0 if it is gone.
+func parentOf(pid int) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	i := strings.LastIndexByte(string(b), ')')
+	fields := strings.Fields(string(b[i+1:]))
+	if i < 0 || len(fields) < 2 {
+		return 0
+	}
+	ppid, _ := strconv.Atoi(fields[1])
+	return ppid
+}
+
+// Shutdown ends the engine after this reply, and the keeper with it unless a
+// restart is asked for.
+func (s *server) Shutdown(ctx context.Context, req *api.ShutdownRequest) (*api.ShutdownReply, error) {
+	if s.cfg.Keeper != nil {
+		tell := s.cfg.Keeper.Quit
+		if req.Restart {
+			tell = s.cfg.Keeper.Reexec
+		}
+		if err := tell(ctx); err != nil {
+			return nil, err
+		}
+	}
+	go s.cancel(errShutdown)
+	return &api.ShutdownReply{}, nil
+}
+
+// Observe takes a snapshot of a project.
+func (s *server) Observe(ctx context.Context, req *api.ObserveRequest) (*api.ObserveReply, error) {
+	p, err := optionalProject(req.Document)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.runner.Observe(ctx, req.Project, p, s.inputsOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(o)
+	return &api.ObserveReply{Observed: b}, err
+}
+
+func optionalProject(doc []byte) (*spec.Project, error) {
+	if len(doc) == 0 {
+		return nil, nil
+	}
+	return spec.ParseProject(doc)
+}
+
+// Projects lists the projects that something exists of.
+func (s *server) Projects(context.Context, *api.ProjectsRequest) (*api.ProjectsReply, error) {
+	reply := &api.ProjectsReply{}
+	for _, p := range s.runner.Projects() {
+		reply.Projects = append(reply.Projects, &api.ProjectInfo{
+			Name: p.Name, Running: int32(p.Running), Exited: int32(p.Exited), Files: p.Files, WorkingDir: p.WorkingDir,
+		})
+	}
+	return reply, nil
+}
+
+// Watch sends the states of a project's containers and their changes.
+func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) error {
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	initial := true
+	send := func(m *api.ContainerChange) {
+		if err := stream.Send(m); err != nil {
+			cancel(err)
+		}
+	}
+	s.runner.Watch(ctx, req.Project, func(c planner.Container, removed bool) {
+		b, err := json.Marshal(c)
+		if err != nil {
+			cancel(err)
+			return
+		}
+		send(&api.ContainerChange{Container: b, Removed: removed, Initial: initial})
+	}, func() {
+		initial = false
+		send(&api.ContainerChange{Synced: true})
+	})
+	return context.Cause(ctx)
+}
+
+// LoadImages reads an OCI archive from the stream.
+func (s *server) LoadImages(stream api.Engine_LoadImagesServer) error {
+	names, err := s.runner.LoadImages(stream.Context(), &chunkReader{recv: stream.Recv})
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&api.LoadReply{Images: names})
+}
+
+// chunkReader reads the chunks of a stream as one.
+type chunkReader struct {
+	recv func() (*api.Chunk, error)
+	rest []byte
+}
+
+func (c *chunkReader) Read(p []byte) (int, error) {
+	for len(c.rest) == 0 {
+		chunk, err := c.recv()
+		if err != nil {
+			return 0, err
+		}
+		c.rest = chunk.Data
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// Images lists the images that are here.
+func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesReply, error) {
+	list, err := s.runner.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reply := &api.ImagesReply{}
+	for _, i := range list {
+		reply.Images = append(reply.Images, &api.ImageInfo{
+			Name: i.Name, Digest: i.Digest, Id: i.ID, SizeBytes: i.Size, CreatedUnixMs: i.Created.UnixMilli(), Platforms: i.Platforms,
+		})
+	}
+	return reply, nil
+}
+
+// TagImage gives an image a further name.
+func (s *server) TagImage(ctx context.Context, req *api.TagRequest) (*api.TagReply, error) {
+	return &api.TagReply{}, s.runner.TagImage(ctx, req.Source, req.Target)
+}
+
+// RemoveImage removes an image's name.
+func (s *server) RemoveImage(ctx context.Context, req *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
+	return &api.RemoveImageReply{}, s.runner.RemoveImage(ctx, req.Name, req.Force)
+}
+
+// Main runs an engine as the process's own task: flags are parsed, the
+// keeper's descriptors taken, signals obeyed. It returns the exit code.
+func Main(ctx context.Context, cfg Config) error {
+	e, err := Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if cfg.Keeper != nil {
+		go func() {
+			select {
+			case <-cfg.Keeper.Done():
+				e.cancel(fmt.Errorf("the keeper is gone"))
+			case <-e.ctx.Done():
+			}
+		}()
+	}
+	e.log.Info("ready", "version", cfg.Version, "took", time.Since(e.started).Round(time.Millisecond), "id", e.id)
+	return e.Serve(ctx)
+}

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/buildkit/util/resolver"
+	resolverconfig "github.com/moby/buildkit/util/resolver/config"
+	"gopkg.in/yaml.v3"
+)
+
+// settings are what a user may set of the engine, in ROOT/engine.yaml. They
+// are read when they are needed, so that a change takes effect at once.
+type settings struct {
+	// Registries says how to reach a registry, by its host: "docker.io".
+	Registries map[string]registrySettings `yaml:"registries"`
+	// Pools are the ranges that networks get their subnets from.
+	Pools []string `yaml:"address_pools"`
+}
+
+// registrySettings are those of one registry.
+type registrySettings struct {
+	Mirrors  []string `yaml:"mirrors"`  // hosts or URLs that are asked first
+	HTTP     bool     `yaml:"http"`     // without TLS
+	Insecure bool     `yaml:"insecure"` // any certificate will do
+	CA       []string `yaml:"ca"`       // files of further authorities
+	Username string   `yaml:"username"`
+	Password string   `yaml:"password_file"` // a file that holds it
+}
+
+func settingsPath(root string) string { return filepath.Join(root, "engine.yaml") }
+
+// loadSettings reads the file; without one all is as by default.
+func loadSettings(root string) (*settings, error) {
+	path := settingsPath(root)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &settings{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the engine's settings: %w", err)
+	}
+	s := &settings{}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(s); err != nil && !errors.Is(err, io.EOF) { // an empty file sets nothing
+		return nil, fmt.Errorf("cannot read the engine's settings %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *settings) pools() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range s.Pools {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("address_pools: %q is no range of addresses", text)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// registryHosts says where each registry is reached, by the settings as they
+// are at the time of the call.
+func registryHosts(root string) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) {
+		s, err := loadSettings(root)
+		if err != nil {
+			return nil, err
+		}
+		return resolver.NewRegistryConfig(s.registryConfigs())(host)
+	}
+}
+
+// registryConfigs puts the registries into BuildKit's words. A mirror given as
+// an http URL is noted as one to be reached without TLS.
+func (s *settings) registryConfigs() map[string]resolverconfig.RegistryConfig {
+	config := map[string]resolverconfig.RegistryConfig{}
+	yes := true
+	for name, reg := range s.Registries {
+		c := config[name]
+		c.RootCAs = reg.CA
+		if reg.HTTP {
+			c.PlainHTTP = &yes
+		}
+		if reg.Insecure {
+			c.Insecure = &yes
+		}
+		for _, m := range reg.Mirrors {
+			host, isHTTP := strings.CutPrefix(m, "http://")
+			host = strings.TrimPrefix(host, "https://")
+			c.Mirrors = append(c.Mirrors, host)
+			if isHTTP {
+				mirror, _, _ := strings.Cut(host, "/")
+				plain := config[mirror]
+				plain.PlainHTTP = &yes
+				config[mirror] = plain
+			}
+		}
+		config[name] = c
+	}
+	return config
+}
+
+// credentials are those that the settings have for a host.
+func (s *settings) credentials(host string) (user, secret string, err error) {
+	if host == "registry-1.docker.io" {
+		host = "docker.io"
+	}
+	reg, ok := s.Registries[host]
+	if !ok || reg.Password == "" {
+		return "", "", nil
+	}
+	b, err := os.ReadFile(reg.Password)
+	if err != nil {
+		return "", "", fmt.Errorf("cannot read the password for %s: %w", host, err)
+	}
+	return reg.Username, strings.TrimSpace(string(b)), nil
+}

@@ -1,0 +1,263 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner"
+)
+
+// Logs sends what containers printed.
+func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error {
+	opts := runner.LogOptions{
+		Services: req.Services, Containers: req.Containers, Follow: req.Follow, Tail: int(req.Tail),
+	}
+	if req.SinceUnixNs != 0 {
+		opts.Since = time.Unix(0, req.SinceUnixNs)
+	}
+	if req.UntilUnixNs != 0 {
+		opts.Until = time.Unix(0, req.UntilUnixNs)
+	}
+	return s.runner.Logs(stream.Context(), req.Project, opts, func(l runner.Line) error {
+		return stream.Send(&api.LogLine{
+			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
+			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
+		})
+	})
+}
+
+// Create makes a container for "run".
+func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.CreateReply, error) {
+	j, err := s.decode(req.Apply)
+	if err != nil {
+		return nil, err
+	}
+	if j.project.Services[req.Service] == nil {
+		return nil, fmt.Errorf("no service named %q in the stack file", req.Service)
+	}
+	unlock, err := s.lockProject(ctx, j.project.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for name, payload := range req.Apply.Payloads {
+		s.runner.SetPayload(j.project.Name, name, payload.Content)
+	}
+	id, name, err := s.runner.CreateOneOff(ctx, runner.Request{
+		Project: j.project.Name, Service: req.Service, Name: req.Name, OneOff: true, AutoRemove: req.Remove,
+		Image: j.project.ImageName(req.Service), Applied: planner.Wanted(j.project, req.Service, j.options.Files),
+		WorkingDir: j.project.WorkingDir, Files: j.project.Files,
+	}, req.Detach)
+	if err != nil {
+		return nil, err
+	}
+	return &api.CreateReply{Id: id, Name: name}, s.store.Flush()
+}
+
+// processStream is a stream that a process is driven over.
+type processStream interface {
+	Context() context.Context
+	Send(*api.ProcessOutput) error
+	Recv() (*api.ProcessInput, error)
+}
+
+// Exec runs a process in a container.
+func (s *server) Exec(stream api.Engine_ExecServer) error {
+	start, err := receiveStart(stream)
+	if err != nil {
+		return err
+	}
+	id, err := s.target(start)
+	if err != nil {
+		return err
+	}
+	opts := runner.ProcessOptions{
+		Command: start.Command, Terminal: start.Terminal, User: start.User, WorkingDir: start.WorkingDir,
+		Environment: start.Environment, Privileged: start.Privileged,
+		Columns: start.Size.GetColumns(), Rows: start.Size.GetRows(),
+	}
+	if start.Detach {
+		clean := context.WithoutCancel(stream.Context())
+		p, err := s.runner.Exec(clean, id, opts, nil, io.Discard, io.Discard)
+		if err != nil {
+			return err
+		}
+		go func() {
+			if _, err := p.Wait(clean); err != nil {
+				s.log.Debug("a detached process ended badly", "error", err)
+			}
+		}()
+		return stream.Send(&api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}})
+	}
+	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error) {
+		return s.runner.Exec(ctx, id, opts, in, out, errOut)
+	})
+}
+
+// Attach starts a container made by Create and connects to its process.
+func (s *server) Attach(stream api.Engine_AttachServer) error {
+	start, err := receiveStart(stream)
+	if err != nil {
+		return err
+	}
+	id, err := s.target(start)
+	if err != nil {
+		return err
+	}
+	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error) {
+		p, err := s.runner.Attach(ctx, id, true, in, out, errOut)
+		if err == nil && start.Terminal && start.Size != nil {
+			_ = p.Resize(ctx, start.Size.Columns, start.Size.Rows)
+		}
+		return p, err
+	})
+}
+
+func receiveStart(stream processStream) (*api.ProcessStart, error) {
+	msg, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	start := msg.GetStart()
+	if start == nil {
+		return nil, errors.New("internal error: the first message of a process is not its start")
+	}
+	return start, nil
+}
+
+// target is the container that a process is for.
+func (s *server) target(start *api.ProcessStart) (string, error) {
+	if start.Container != "" {
+		return start.Container, nil
+	}
+	index := int(max(start.Index, 1))
+	for _, c := range s.runner.Containers(start.Project) {
+		if c.Service == start.Service && c.Number == index && !c.OneOff {
+			return c.ID, nil
+		}
+	}
+	return "", fmt.Errorf("service %s has no container %d: start it with \"orlop up\"", start.Service, index)
+}
+
+// drive connects a stream with a process until the process has ended.
+func (s *server) drive(stream processStream, start *api.ProcessStart, run func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error)) error {
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	out := newOutput(stream)
+	var stdin *io.PipeReader
+	var feed *io.PipeWriter
+	var in io.Reader
+	if start.Stdin {
+		stdin, feed = io.Pipe()
+		in = stdin
+		defer stdin.Close()
+	}
+	p, err := run(ctx, in, out.writer(false), out.writer(true))
+	if code := notRun(err); code != 0 {
+		if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_Stderr{Stderr: []byte(err.Error() + "\n")}}); err != nil {
+			return err
+		}
+		return out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: code}})
+	}
+	if err != nil {
+		return err
+	}
+	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}}); err != nil {
+		return err
+	}
+	go func() { cancel(receive(ctx, stream, p, feed)) }()
+	code, err := p.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	return out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}})
+}
+
+// notRun is the exit code, as shells have it, of a program that is not there
+// (127) or can't be executed (126); 0 for any other error.
+func notRun(err error) int32 {
+	switch {
+	case err == nil:
+		return 0
+	case strings.Contains(err.Error(), "executable file not found"), strings.Contains(err.Error(), "no such file or directory"):
+		return 127
+	case strings.Contains(err.Error(), "permission denied"), strings.Contains(err.Error(), "exec format error"):
+		return 126
+	}
+	return 0
+}
+
+// receive hands on what the caller sends. It returns when the caller is gone;
+// a caller that only has nothing more to say is not.
+func receive(ctx context.Context, stream processStream, p *runner.Process, feed *io.PipeWriter) error {
+	for {
+		msg, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			if feed != nil {
+				feed.Close()
+			}
+			<-ctx.Done()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch in := msg.Of.(type) {
+		case *api.ProcessInput_Stdin:
+			if feed != nil {
+				if _, err := feed.Write(in.Stdin); err != nil {
+					feed = nil
+				}
+			}
+		case *api.ProcessInput_CloseStdin:
+			if feed != nil {
+				feed.Close()
+			}
+		case *api.ProcessInput_Resize:
+			_ = p.Resize(ctx, in.Resize.Columns, in.Resize.Rows)
+		case *api.ProcessInput_Signal:
+			_ = p.Signal(ctx, in.Signal)
+		}
+	}
+}
+
+// output sends the two streams of a process over one.
+type output struct {
+	lock   chan struct{}
+	stream processStream
+}
+
+func newOutput(stream processStream) *output {
+	return &output{lock: make(chan struct{}, 1), stream: stream}
+}
+
+func (o *output) send(m *api.ProcessOutput) error {
+	o.lock <- struct{}{}
+	defer func() { <-o.lock }()
+	return o.stream.Send(m)
+}
+
+func (o *output) writer(stderr bool) io.Writer { return &outputWriter{o: o, stderr: stderr} }
+
+type outputWriter struct {
+	o      *output
+	stderr bool
+}
+
+func (w *outputWriter) Write(p []byte) (int, error) {
+	data := append([]byte(nil), p...)
+	m := &api.ProcessOutput{Of: &api.ProcessOutput_Stdout{Stdout: data}}
+	if w.stderr {
+		m = &api.ProcessOutput{Of: &api.ProcessOutput_Stderr{Stderr: data}}
+	}
+	if err := w.o.send(m); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
