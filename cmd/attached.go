@@ -1,0 +1,209 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/planner"
+)
+
+// lifecycleCalls are the stop and the kill that interrupts begin; they run
+// beside the logs.
+type lifecycleCalls struct {
+	wg  sync.WaitGroup
+	ctx context.Context // of the attached mode, set before the first call
+	err func(error)
+}
+
+// start asks the engine to stop or kill the services of u.
+func (l *lifecycleCalls) start(u *upRun, action planner.Action) {
+	l.wg.Go(func() {
+		stream, err := u.client.Lifecycle(l.ctx, &api.LifecycleRequest{
+			Project: u.project.Name, Action: string(action), Services: u.services,
+		})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if !errors.Is(err, io.EOF) && l.ctx.Err() == nil {
+			l.err(err)
+		} else if u.watching != nil {
+			l.err(errInterrupted) // nothing else ends a watch
+		}
+	})
+}
+
+// attached shows logs and exits until every container has ended or the user
+// has let go.
+func (u *upRun) attached(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u.stops.ctx, u.stops.err = ctx, func(err error) { cancel(cause(ctx, err)) }
+	defer u.stops.wg.Wait()
+	defer cancel(nil)
+
+	known, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := u.readLogs(ctx, logs, true, nil); err != nil && ctx.Err() == nil {
+			cancel(cause(ctx, err))
+		}
+	})
+	if u.watching != nil {
+		wg.Go(func() {
+			if err := u.keepWatching(ctx, logs); err != nil && ctx.Err() == nil {
+				cancel(cause(ctx, err))
+			}
+		})
+	}
+	err = u.watchExits(ctx, logs)
+	switch {
+	case u.interrupts.interrupted():
+		return errInterrupted
+	case err == nil || ctx.Err() == nil:
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// keepWatching keeps the stack in step beside its logs.
+func (u *upRun) keepWatching(ctx context.Context, logs *logMerge) error {
+	report := u.newWatchDisplay()
+	u.watching.report = func(e watch.Event) {
+		logs.mu.Lock()
+		defer logs.mu.Unlock()
+		report(e)
+	}
+	return u.keepInStep(ctx, u.watching)
+}
+
+// readLogs passes what the services print since the up began.
+func (u *upRun) readLogs(ctx context.Context, logs *logMerge, follow bool, containers []string) error {
+	req := &api.LogsRequest{
+		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
+		SinceUnixNs: u.since.UnixNano(), Containers: containers,
+	}
+	reader := logs.reader()
+	return readLines(ctx, u.client, req, func(line *api.LogLine) {
+		if !line.OneOff { // a run beside us shows its own
+			reader.line(line)
+		}
+	})
+}
+
+// watchExits says when a container ends, after its last line, and returns
+// when none is left that runs.
+func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
+	doc, err := marshal(u.project)
+	if err != nil {
+		return err
+	}
+	states := watched{services: u.activeServices(), since: u.since}
+	for {
+		states.begin()
+		err := u.watchOnce(ctx, doc, logs, &states)
+		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// watchOnce is watchExits under one engine.
+func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, states *watched) error {
+	stream, err := u.client.Watch(ctx, &api.ObserveRequest{Project: u.project.Name, Document: doc})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	for {
+		change, err := stream.Recv()
+		if err != nil {
+			return cause(ctx, err)
+		}
+		c, news, err := states.apply(change)
+		if err != nil {
+			return err
+		}
+		if news != "" {
+			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
+				return cause(ctx, err)
+			}
+			logs.say(news)
+		}
+		if states.isOver() && u.watching == nil { // what has ended may be mended
+			return nil
+		}
+	}
+}
+
+// watched is what an attached up knows of its containers.
+type watched struct {
+	services []string
+	since    time.Time // exits before it are old news
+	states   map[string]planner.State
+	before   map[string]planner.State // under an engine that went away
+	synced   bool
+}
+
+// begin makes ready for the states as an engine first tells them.
+func (w *watched) begin() {
+	w.before, w.states, w.synced = w.states, map[string]planner.State{}, false
+}
+
+// apply takes in a change and gives what is to be said of it, or "".
+func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news string, err error) {
+	if m.Synced {
+		w.synced = true
+		return nil, "", nil
+	}
+	c = &planner.Container{}
+	if err := unmarshal(m.Container, c); err != nil {
+		return nil, "", err
+	}
+	if c.OneOff || !slices.Contains(w.services, c.Service) {
+		return c, "", nil
+	}
+	if m.Removed {
+		delete(w.states, c.ID)
+		return c, "", nil
+	}
+	before, known := w.states[c.ID]
+	if !known {
+		before, known = w.before[c.ID]
+	}
+	w.states[c.ID] = c.State
+	if before == c.State || !known && !c.ExitedAt.After(w.since) {
+		return c, "", nil
+	}
+	switch c.State {
+	case planner.Exited:
+		return c, fmt.Sprintf("%s exited with code %d", replica(c), c.ExitCode), nil
+	case planner.Restarting:
+		return c, fmt.Sprintf("%s exited with code %d and is started again", replica(c), c.ExitCode), nil
+	}
+	return c, "", nil
+}
+
+// isOver says that nothing is left to wait for.
+func (w *watched) isOver() bool {
+	if !w.synced {
+		return false
+	}
+	for _, state := range w.states {
+		if state != planner.Exited && state != planner.Created {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,129 @@
+package cmd_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+func changed(c planner.Container) *api.ContainerChange {
+	return &api.ContainerChange{Container: must(json.Marshal(c))}
+}
+
+func webContainer(state planner.State, code int) planner.Container {
+	c := planner.Container{ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: state, ExitCode: code}
+	if state == planner.Exited {
+		c.ExitedAt = then.Add(time.Second)
+	}
+	return c
+}
+
+// attachedDesk is a desk whose web runs and has printed two lines.
+func attachedDesk(t *testing.T) *desk {
+	d := newDesk(t, shop)
+	d.engine.plan = &planner.Plan{Project: "shop", Leave: 1}
+	d.engine.reached = make(chan string, 16)
+	d.engine.observed.Containers = []planner.Container{webContainer(planner.Running, 0)}
+	for _, text := range []string{"one", "two"} {
+		d.engine.lines = append(d.engine.lines, &api.LogLine{Container: "shop-web-1", Service: "web", Number: 1, Text: []byte(text)})
+	}
+	return d.serve()
+}
+
+// await waits for a call to the fake engine.
+func (d *desk) await(call string) {
+	for got := range d.engine.reached {
+		if got == call {
+			return
+		}
+	}
+}
+
+func TestAttachedUpEndsWithItsContainers(t *testing.T) {
+	d := attachedDesk(t)
+	go func() {
+		d.await("watch")
+		d.engine.changes <- changed(webContainer(planner.Exited, 1))
+	}()
+	stdout, stderr, code := d.run("up")
+	equal(t, "logs", stdout, "web-1 | one\nweb-1 | two\n")
+	equal(t, "progress", stderr, " shop is up to date: 2 services, 1 container (0.00 s)\nweb/1 exited with code 1\n")
+	if code != 0 {
+		t.Errorf("exit code is %d", code)
+	}
+}
+
+func TestAttachedUpSaysRestarts(t *testing.T) {
+	d := attachedDesk(t)
+	go func() {
+		d.await("watch")
+		for _, c := range []planner.Container{webContainer(planner.Restarting, 2), webContainer(planner.Running, 2), webContainer(planner.Exited, 0)} {
+			d.engine.changes <- changed(c)
+		}
+	}()
+	_, stderr, _ := d.run("up --progress quiet")
+	equal(t, "messages", stderr, "web/1 exited with code 2 and is started again\nweb/1 exited with code 0\n")
+}
+
+func TestInterruptsStopThenKillThenLeave(t *testing.T) {
+	d := attachedDesk(t)
+	go func() {
+		d.await("watch")
+		d.signals <- os.Interrupt
+		d.await("stop")
+		d.signals <- os.Interrupt
+		d.await("kill")
+		d.signals <- os.Interrupt
+	}()
+	_, stderr, code := d.run("up web")
+	if code != 130 || !strings.Contains(stderr, " stopping; press Ctrl-C again to kill\n") {
+		t.Errorf("exit code is %d: %s", code, stderr)
+	}
+	var actions []string
+	for _, r := range d.engine.lifecycle {
+		actions = append(actions, r.Action+" "+strings.Join(r.Services, ","))
+	}
+	equal(t, "requests", strings.Join(actions, "; "), "stop web; kill web")
+}
+
+func TestInterruptOnceEndsWhenAllHaveStopped(t *testing.T) {
+	d := attachedDesk(t)
+	go func() {
+		d.await("watch")
+		d.signals <- os.Interrupt
+		d.await("stop")
+		d.engine.changes <- changed(webContainer(planner.Exited, 0))
+	}()
+	if _, stderr, code := d.run("up"); code != 130 || len(d.engine.lifecycle) != 1 {
+		t.Errorf("exit code is %d after %d requests: %s", code, len(d.engine.lifecycle), stderr)
+	}
+}
+
+func TestInterruptDuringApplySaysWhatRuns(t *testing.T) {
+	d := attachedDesk(t)
+	d.engine.hold = make(chan struct{})
+	go func() {
+		d.await("apply")
+		d.signals <- os.Interrupt
+	}()
+	_, stderr, code := d.run("up -d")
+	equal(t, "messages", stderr, " interrupted; running: web/1. Go on with: orlop up; undo with: orlop down\n")
+	if code != 130 {
+		t.Errorf("exit code is %d, want 130", code)
+	}
+}
+
+func TestWaitTimeoutSaysThatWhatRunsGoesOn(t *testing.T) {
+	d := attachedDesk(t)
+	d.engine.hold = make(chan struct{})
+	_, stderr, code := d.run("up --wait --wait-timeout 1")
+	equal(t, "error", stderr, "shop is not ready after 1s: what runs goes on; see \"orlop ps\"\n")
+	if code != 1 {
+		t.Errorf("exit code is %d, want 1", code)
+	}
+}

@@ -1,0 +1,286 @@
+// Package cmd is the orlop command: its verbs, one file each, and the displays
+// that show what the engine does. It decides nothing about containers: it
+// loads the stack file, asks the engine, and shows events. It must start in
+// some ten milliseconds, so it links neither containerd nor BuildKit's servers
+// and initialises nothing that a verb does not use.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+// Exit codes of the command. A verb that runs a process passes its code on.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1
+	ExitChanges     = 2 // plan --detailed-exitcode: there is something to do
+	ExitInterrupted = 130
+)
+
+// World is all that the command touches outside of itself.
+type World struct {
+	Version string
+	Dir     string   // working directory
+	Environ []string // "NAME=value"
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Signals <-chan os.Signal // interrupts
+	Resized <-chan os.Signal // changes of the terminal's size
+	Root    bool             // the caller may start an engine
+	Now     func() time.Time
+	Builder Builder // lends build sessions; nil: the engine builds nothing for us
+	// StartEngine starts the keeper for the two directories and returns when
+	// its socket accepts connections.
+	StartEngine func(ctx context.Context, root, state string) error
+}
+
+// Run carries out a command line, without the program's name, and gives the
+// exit code.
+func Run(ctx context.Context, args []string, w World) int {
+	a := newApp(w)
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(w.Stdout)
+	root.SetErr(w.Stderr)
+	root.SetIn(w.Stdin)
+	return a.exitCode(root.ExecuteContext(ctx))
+}
+
+// errInterrupted is the cause of what the user's interrupt ended.
+var errInterrupted = errors.New("interrupted")
+
+// exit is an error that was reported already, or needs no words.
+type exit struct{ code int }
+
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+func (a *app) exitCode(err error) int {
+	var quiet exit
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &quiet):
+		return quiet.code
+	case errors.Is(err, errInterrupted):
+		return ExitInterrupted
+	}
+	fmt.Fprintln(a.world.Stderr, a.errStyle().red(err.Error()))
+	return ExitFailure
+}
+
+// app is one run of the command.
+type app struct {
+	world World
+	env   map[string]string
+	began time.Time // of the command: what a user waits for counts from here
+
+	files      []string
+	name       string
+	directory  string
+	profiles   []string
+	envFiles   []string
+	progress   string
+	ansi       string
+	strict     bool
+	allowUnset bool
+
+	lend func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
+}
+
+func newApp(w World) *app {
+	a := &app{world: w, env: map[string]string{}, began: w.Now()}
+	for _, kv := range w.Environ {
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			a.env[name] = value
+		}
+	}
+	return a
+}
+
+// socket is where the engine listens.
+func (a *app) socket() string { return a.stateDir() + "/orlop.sock" }
+
+func (a *app) stateDir() string { return or(a.env["ORLOP_STATE"], "/run/orlop") }
+func (a *app) rootDir() string  { return or(a.env["ORLOP_ROOT"], "/var/lib/orlop") }
+
+func or(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}
+
+// Groups of verbs in the help.
+const (
+	groupMain   = "main"
+	groupInside = "inside"
+	groupEngine = "engine"
+)
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "orlop",
+		Short: "Build and run a stack of services from one file",
+		Example: "  orlop up -d        bring the stack of stack.yaml up\n" +
+			"  orlop plan         show what up would change, and why\n" +
+			"  orlop logs -f api  follow what a service prints",
+		SilenceErrors: true, SilenceUsage: true, TraverseChildren: true,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return unknownVerb(c, args[0])
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return errors.Join(choice("progress", a.progress, "auto", "tty", "plain", "json", "quiet"),
+				choice("ansi", a.ansi, "auto", "always", "never"))
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.AddGroup(&cobra.Group{ID: groupMain, Title: "The stack:"},
+		&cobra.Group{ID: groupInside, Title: "Its services:"},
+		&cobra.Group{ID: groupEngine, Title: "Orlop itself:"})
+	root.SetHelpCommandGroupID(groupEngine)
+	root.SetFlagErrorFunc(flagError)
+	a.globalFlags(root.Flags())
+	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
+		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
+	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
+		a.killCommand(), a.rmCommand(), a.portCommand())
+	add(root, groupEngine, a.engineCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
+	inherit(root, root.Flags())
+	return root
+}
+
+func add(root *cobra.Command, group string, verbs ...*cobra.Command) {
+	for _, v := range verbs {
+		v.GroupID = group
+		root.AddCommand(v)
+	}
+}
+
+func (a *app) globalFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringArrayVarP(&a.files, "file", "f", nil, "stack `file`; may be given many times, later ones override")
+	f.StringVarP(&a.name, "project-name", "p", "", "`name` of the project")
+	f.StringVar(&a.directory, "project-directory", "", "`directory` that the paths in the stack file start from")
+	f.StringArrayVar(&a.profiles, "profile", nil, "activate a `profile`")
+	f.StringArrayVar(&a.envFiles, "env-file", nil, "environment `file` in place of .env")
+	f.StringVar(&a.progress, "progress", or(a.env["COMPOSE_PROGRESS"], "auto"), "`how` to show progress: auto, tty, plain, json or quiet")
+	f.StringVar(&a.ansi, "ansi", or(a.env["COMPOSE_ANSI"], "auto"), "`when` to colour: auto, always or never")
+	f.BoolVar(&a.strict, "strict", false, "a key that is not carried out yet is an error")
+	f.BoolVar(&a.allowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
+}
+
+// inherit lets the global flags stand after the verb too. As in Compose, a
+// verb's own flag of the same name or letter comes first ("logs -f").
+func inherit(c *cobra.Command, globals *pflag.FlagSet) {
+	for _, sub := range c.Commands() {
+		globals.VisitAll(func(g *pflag.Flag) {
+			if sub.Flags().Lookup(g.Name) != nil {
+				return
+			}
+			flag := *g
+			flag.Hidden = true
+			if flag.Shorthand != "" && sub.Flags().ShorthandLookup(flag.Shorthand) != nil {
+				flag.Shorthand = ""
+			}
+			sub.Flags().AddFlag(&flag)
+		})
+		inherit(sub, globals)
+	}
+}
+
+// unknownVerb is the error for a verb that does not exist.
+func unknownVerb(c *cobra.Command, word string) error {
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(word); len(near) > 0 {
+		// Slips of a finger seldom hit the beginning of a word.
+		slices.SortStableFunc(near, func(x, y string) int { return commonPrefix(word, y) - commonPrefix(word, x) })
+		return fmt.Errorf("unknown command %q: did you mean %q?", word, near[0])
+	}
+	return fmt.Errorf("unknown command %q: see %s --help", word, c.CommandPath())
+}
+
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+func flagError(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
+}
+
+// verbGroup is a command that only holds others.
+func verbGroup(use, short, example string, subs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return unknownVerb(c, args[0])
+		},
+	}
+	c.AddCommand(subs...)
+	return c
+}
+
+// interruptible ends the context when the user interrupts.
+func (a *app) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-a.world.Signals:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); <-done }
+}
+
+// cause is the error of a call to the engine, in words, with the reason why
+// its context ended in place of "context canceled".
+func cause(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = api.Cause(err)
+	if _, limited := ctx.Deadline(); limited && errors.Is(err, context.DeadlineExceeded) {
+		<-ctx.Done() // the transport's clock may be a moment ahead of ours
+	}
+	if reason := context.Cause(ctx); reason != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return reason
+	}
+	return err
+}
+
+// choice checks the value of a flag that has few.
+func choice(flag, value string, choices ...string) error {
+	for _, c := range choices {
+		if value == c {
+			return nil
+		}
+	}
+	return fmt.Errorf("--%s is %q: it must be one of %s", flag, value, strings.Join(choices, ", "))
+}

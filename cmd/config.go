@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/spec"
+)
+
+type configFlags struct {
+	format                                        string
+	services, volumes, networks, images, profiles bool
+	quiet                                         bool
+	hash                                          string
+}
+
+func (a *app) configCommand() *cobra.Command {
+	var f configFlags
+	c := &cobra.Command{
+		Use:     "config [SERVICE...]",
+		Aliases: []string{"convert"},
+		Short:   "Print the stack file as Orlop understands it",
+		Example: "  orlop config             whole, variables filled in\n" +
+			"  orlop config --services  names only\n" +
+			"  orlop config -q          check it, print nothing",
+		ValidArgsFunction: a.completeServices,
+		RunE:              func(c *cobra.Command, args []string) error { return a.config(c.Context(), args, f) },
+	}
+	c.Flags().StringVar(&f.format, "format", "yaml", "yaml or json")
+	c.Flags().BoolVar(&f.services, "services", false, "names of the services")
+	c.Flags().BoolVar(&f.volumes, "volumes", false, "names of the volumes")
+	c.Flags().BoolVar(&f.networks, "networks", false, "names of the networks")
+	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
+	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
+	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
+	return c
+}
+
+func (a *app) config(ctx context.Context, services []string, f configFlags) error {
+	if err := choice("format", f.format, "yaml", "json"); err != nil {
+		return err
+	}
+	opts := a.options(services)
+	opts.SkipPayloads = false
+	if f.profiles {
+		opts.Profiles = []string{"*"}
+	}
+	project, err := a.loadWith(ctx, opts, true)
+	if err != nil {
+		return err
+	}
+	if project, err = project.Select(services, false); err != nil {
+		return err
+	}
+	if f.quiet {
+		return nil
+	}
+	text, err := f.text(project)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.world.Stdout, text)
+	return err
+}
+
+func (f configFlags) text(p *spec.Project) (string, error) {
+	names := slices.Sorted(maps.Keys(p.Services))
+	switch {
+	case f.services:
+		return lines(names), nil
+	case f.volumes:
+		return lines(slices.Sorted(maps.Keys(p.Volumes))), nil
+	case f.networks:
+		return lines(slices.Sorted(maps.Keys(p.Networks))), nil
+	case f.images:
+		var refs []string
+		for _, name := range names {
+			refs = append(refs, p.ImageName(name))
+		}
+		return lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
+	case f.profiles:
+		var all []string
+		for _, s := range p.Services {
+			all = append(all, s.Profiles...)
+		}
+		slices.Sort(all)
+		return lines(slices.Compact(all)), nil
+	case f.hash != "":
+		return hashes(p, f.hash)
+	case f.format == "json":
+		data, err := p.JSON()
+		return strings.TrimRight(string(data), "\n") + "\n", err
+	}
+	data, err := p.YAML()
+	return string(data), err
+}
+
+// hashes are lines of "service hash" for the named services, or all for "*".
+func hashes(p *spec.Project, which string) (string, error) {
+	names := slices.Sorted(maps.Keys(p.Services))
+	if which != "*" {
+		names = strings.Split(which, ",")
+		if _, err := p.Select(names, true); err != nil {
+			return "", err
+		}
+	}
+	var out []string
+	for _, name := range names {
+		out = append(out, name+" "+p.Hash(name))
+	}
+	return lines(out), nil
+}
+
+func lines(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return strings.Join(words, "\n") + "\n"
+}

@@ -1,0 +1,224 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// psLine is a container as "ps --format json" prints it: the fields and words
+// of Compose, that scripts rely on.
+type psLine struct {
+	Command      string
+	CreatedAt    string
+	ExitCode     int
+	Health       string
+	ID           string
+	Image        string
+	Labels       string
+	LocalVolumes string
+	Mounts       string
+	Name         string
+	Names        string
+	Networks     string
+	Ports        string
+	Project      string
+	Publishers   []publisher
+	RunningFor   string
+	Service      string
+	Size         string
+	State        string
+	Status       string
+	Created      int64
+}
+
+type publisher struct {
+	URL           string
+	TargetPort    int
+	PublishedPort int
+	Protocol      string
+}
+
+func containerJSON(c *planner.Container, s stack, now time.Time) psLine {
+	line := psLine{
+		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
+		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: imageText(c, s), Labels: labelsText(c, s),
+		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: s.name, Publishers: publishers(c),
+		RunningFor: ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: stateWord(c.State), Status: statusText(c, now),
+	}
+	if c.Applied == nil || c.Applied.Service == nil {
+		return line
+	}
+	var mounts []string
+	volumes := 0
+	for _, m := range c.Applied.Service.Volumes {
+		if m.Type == spec.MountVolume {
+			volumes++
+		}
+		if source := or(c.Applied.Volumes[m.Source], m.Source); source != "" {
+			mounts = append(mounts, source)
+		}
+	}
+	line.LocalVolumes, line.Mounts = strconv.Itoa(volumes), strings.Join(mounts, ",")
+	line.Networks = strings.Join(slices.Sorted(maps.Values(c.Applied.Networks)), ",")
+	return line
+}
+
+func publishers(c *planner.Container) []publisher {
+	out := []publisher{}
+	for _, b := range sortedBindings(c) {
+		out = append(out, publisher{URL: b.HostIP, TargetPort: b.Target, PublishedPort: b.HostPort, Protocol: b.Protocol})
+	}
+	return out
+}
+
+func sortedBindings(c *planner.Container) []planner.Binding {
+	return slices.SortedFunc(slices.Values(c.Published), func(x, y planner.Binding) int {
+		return cmp.Or(x.Target-y.Target, strings.Compare(x.Protocol, y.Protocol), strings.Compare(x.HostIP, y.HostIP), x.HostPort-y.HostPort)
+	})
+}
+
+// portsText is "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", with the exposed
+// ports that nobody published behind.
+func portsText(c *planner.Container) string {
+	var parts []string
+	published := map[string]bool{}
+	for _, b := range sortedBindings(c) {
+		host := b.HostIP
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		target := fmt.Sprintf("%d/%s", b.Target, b.Protocol)
+		published[target] = true
+		parts = append(parts, fmt.Sprintf("%s:%d->%s", host, b.HostPort, target))
+	}
+	if c.Applied == nil || c.Applied.Service == nil || c.State == planner.Exited {
+		return strings.Join(parts, ", ")
+	}
+	for _, port := range c.Applied.Service.Expose {
+		if !strings.Contains(port, "/") {
+			port += "/tcp"
+		}
+		if !published[port] {
+			parts = append(parts, port)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func imageText(c *planner.Container, s stack) string {
+	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
+		return c.Applied.Service.Image
+	}
+	return s.name + "-" + c.Service
+}
+
+// commandText is the container's command in quotes; that of the image is not
+// known here and left out.
+func commandText(c *planner.Container) string {
+	if c.Applied == nil || c.Applied.Service == nil {
+		return `""`
+	}
+	words := c.Command
+	if words == nil {
+		words = slices.Concat([]string(c.Applied.Service.Entrypoint), []string(c.Applied.Service.Command))
+	}
+	return strconv.Quote(strings.Join(words, " "))
+}
+
+// labelsText lists the container's labels as Compose's tools expect them.
+func labelsText(c *planner.Container, s stack) string {
+	labels := map[string]string{
+		"com.docker.compose.project":          s.name,
+		"com.docker.compose.service":          c.Service,
+		"com.docker.compose.container-number": strconv.Itoa(c.Number),
+		"com.docker.compose.oneoff":           map[bool]string{true: "True", false: "False"}[c.OneOff],
+	}
+	if c.Applied != nil && c.Applied.Service != nil {
+		maps.Copy(labels, c.Applied.Service.Labels)
+	}
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, k+"="+labels[k])
+	}
+	return strings.Join(parts, ",")
+}
+
+// stateWord is the state in Compose's words, which know no stopping.
+func stateWord(s planner.State) string {
+	if s == planner.Stopping {
+		return string(planner.Running)
+	}
+	return string(s)
+}
+
+// statusText is the state in a few words: "Up 3 minutes (healthy)".
+func statusText(c *planner.Container, now time.Time) string {
+	switch c.State {
+	case planner.Created:
+		return "Created"
+	case planner.Restarting:
+		text := fmt.Sprintf("Restarting (%d) %s", c.ExitCode, ago(now, c.ExitedAt))
+		if wait := c.NextTry.Sub(now); wait > 0 {
+			text += ", next try in " + span(wait)
+		}
+		return text
+	case planner.Exited:
+		text := fmt.Sprintf("Exited (%d) %s", c.ExitCode, ago(now, c.ExitedAt))
+		if c.OOMKilled {
+			text += ", out of memory"
+		}
+		return text
+	}
+	text := "Up " + span(now.Sub(c.StartedAt))
+	switch {
+	case c.State == planner.Stopping:
+		text += " (stopping)"
+	case c.Health == planner.Starting:
+		text += " (health: starting)"
+	case c.Health != planner.NoHealth:
+		text += " (" + string(c.Health) + ")"
+	}
+	return text
+}
+
+func ago(now, then time.Time) string {
+	if then.IsZero() {
+		return "never"
+	}
+	return span(now.Sub(then)) + " ago"
+}
+
+// span is a time span as people say it, in Docker's words.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "Less than a second"
+	case d < 2*time.Second:
+		return "1 second"
+	case d < time.Minute:
+		return fmt.Sprintf("%d seconds", int(d.Seconds()))
+	case d < 2*time.Minute:
+		return "About a minute"
+	case d < time.Hour:
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	case d < 2*time.Hour:
+		return "About an hour"
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	case d < 14*24*time.Hour:
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	case d < 60*24*time.Hour:
+		return fmt.Sprintf("%d weeks", int(d.Hours()/24/7))
+	case d < 2*365*24*time.Hour:
+		return fmt.Sprintf("%d months", int(d.Hours()/24/30))
+	}
+	return fmt.Sprintf("%d years", int(d.Hours()/24/365))
+}

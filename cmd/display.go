@@ -1,0 +1,142 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// display shows one progress. It reads the plan and events, nothing else.
+type display interface {
+	plan(*planner.Plan)
+	event(planner.Event)
+	// finish ends the display with the verdict.
+	finish(summary)
+	// abort ends it without one: the stream broke or the user interrupted.
+	abort()
+}
+
+// newDisplay is the display that --progress asks for.
+func (a *app) newDisplay(w words, services int) display {
+	began := a.world.Now()
+	mode := a.progress
+	if mode == "auto" {
+		mode = "plain"
+		if isTerminal(a.world.Stderr) && a.env["TERM"] != "dumb" && a.ansi != "never" {
+			mode = "tty"
+		}
+	}
+	st := a.errStyle()
+	switch mode {
+	case "json":
+		return &jsonDisplay{enc: json.NewEncoder(a.world.Stderr)}
+	case "quiet":
+		return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, quiet: true, now: a.world.Now}
+	case "tty":
+		return newTTYDisplay(a.world.Stderr, newBoard(began), st, w, services, a.world.Now, func() (int, int) { return size(a.world.Stderr) })
+	}
+	return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, words: w, services: services, now: a.world.Now}
+}
+
+// plainDisplay prints a line when something ends, and for builds each step:
+// lines are never taken back, so it suits files and pipes.
+type plainDisplay struct {
+	board    *board
+	w        io.Writer
+	st       style
+	quiet    bool
+	words    words
+	services int
+	now      func() time.Time
+	last     map[string]string // row -> last text
+}
+
+func (d *plainDisplay) plan(p *planner.Plan) {
+	d.board.setPlan(p)
+	d.last = map[string]string{}
+	if d.quiet || p.IsEmpty() {
+		return
+	}
+	if d.words.header {
+		fmt.Fprintln(d.w, header(d.board, d.services, d.st))
+	}
+}
+
+func (d *plainDisplay) event(e planner.Event) {
+	for _, r := range d.board.apply(e) {
+		d.show(r, e)
+	}
+}
+
+func (d *plainDisplay) show(r *row, e planner.Event) {
+	switch {
+	case r.mark == failed && e.Kind == planner.Failed, r.mark == skipped:
+		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
+		for _, l := range r.output(d.st) {
+			fmt.Fprintln(d.w, l)
+		}
+		return
+	case d.quiet:
+		return
+	case r.mark == done || r.mark == cancelled:
+		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
+		return
+	}
+	// Long work says what it is at; amounts would only flood.
+	if text := or(r.text, "begins"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
+		d.last[r.id] = text
+		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.dim("·"), r.verb, d.board.nameWidth(), r.name, text)
+	}
+}
+
+func (d *plainDisplay) finish(s summary) {
+	if d.quiet && s.verdict.Ok {
+		return
+	}
+	fmt.Fprintln(d.w, s.line(d.board, d.st))
+}
+
+func (d *plainDisplay) abort() {}
+
+// header is the first line: what the stack is and what will be done.
+func header(b *board, services int, st style) string {
+	plan := *b.plan
+	plan.Leave = 0
+	return fmt.Sprintf(" %s  %s  ·  plan: %s", st.bold(plan.Project), plural(services, "service"), plan.Summary())
+}
+
+// jsonDisplay prints each message as a line of JSON. Its version changes when
+// a reader of the old one would go wrong.
+type jsonDisplay struct{ enc *json.Encoder }
+
+const jsonVersion = 1
+
+type jsonLine struct {
+	Version  int            `json:"version"`
+	Type     string         `json:"type"` // plan, event or verdict
+	Plan     *planner.Plan  `json:"plan,omitempty"`
+	Event    *planner.Event `json:"event,omitempty"`
+	OK       *bool          `json:"ok,omitempty"`
+	UpToDate bool           `json:"up_to_date,omitempty"`
+	Error    string         `json:"error,omitempty"`
+	Took     time.Duration  `json:"took,omitempty"` // nanoseconds
+}
+
+func (d *jsonDisplay) plan(p *planner.Plan) {
+	_ = d.enc.Encode(jsonLine{Version: jsonVersion, Type: "plan", Plan: p})
+}
+
+func (d *jsonDisplay) event(e planner.Event) {
+	_ = d.enc.Encode(jsonLine{Version: jsonVersion, Type: "event", Event: &e})
+}
+
+func (d *jsonDisplay) finish(s summary) {
+	_ = d.enc.Encode(jsonLine{
+		Version: jsonVersion, Type: "verdict", OK: &s.verdict.Ok, UpToDate: s.verdict.UpToDate, Error: s.verdict.Error, Took: s.took,
+	})
+}
+
+func (d *jsonDisplay) abort() {}

@@ -1,0 +1,225 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// frameTime is the time between two frames. Events in between are seen in the
+// next one.
+const frameTime = 80 * time.Millisecond
+
+// ttyDisplay redraws a tree in place: each frame is computed whole and written
+// at once, over the one before.
+type ttyDisplay struct {
+	w        io.Writer
+	st       style
+	words    words
+	services int
+	now      func() time.Time
+	size     func() (columns, rows int)
+	stop     chan struct{}
+	stopped  chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	board *board
+	drawn []int // widths of the lines on the screen
+	tick  int
+}
+
+func newTTYDisplay(w io.Writer, b *board, st style, words words, services int, now func() time.Time, size func() (int, int)) *ttyDisplay {
+	d := &ttyDisplay{
+		w: w, board: b, st: st, words: words, services: services, now: now, size: size,
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go d.animate()
+	return d
+}
+
+func (d *ttyDisplay) plan(p *planner.Plan) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.board.setPlan(p)
+}
+
+func (d *ttyDisplay) event(e planner.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.board.apply(e)
+}
+
+func (d *ttyDisplay) animate() {
+	defer close(d.stopped)
+	ticker := time.NewTicker(frameTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-d.stop:
+			return
+		case <-ticker.C:
+			d.mu.Lock()
+			d.tick++
+			if !d.board.plan.IsEmpty() {
+				columns, rows := d.size()
+				d.draw(d.frame(columns, rows), columns)
+			}
+			d.mu.Unlock()
+		}
+	}
+}
+
+func (d *ttyDisplay) frame(columns, rows int) []string {
+	var lines []string
+	if d.words.header {
+		lines = append(lines, clip(header(d.board, d.services, style{}), columns-1))
+	}
+	return append(lines, d.board.tree(d.now(), d.tick, columns, rows-2, d.st)...)
+}
+
+// draw replaces what is on the screen, in one write.
+func (d *ttyDisplay) draw(lines []string, columns int) {
+	var b strings.Builder
+	b.WriteString("\x1b[?2026h\x1b[?25l")
+	if up := d.rowsDrawn(columns); up > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA\r", up)
+	}
+	d.drawn = d.drawn[:0]
+	for _, l := range lines {
+		b.WriteString(l + "\x1b[K\n")
+		d.drawn = append(d.drawn, visible(l))
+	}
+	b.WriteString("\x1b[J\x1b[?25h\x1b[?2026l")
+	_, _ = io.WriteString(d.w, b.String())
+}
+
+// rowsDrawn is how many rows the last frame takes: lines that were as wide as
+// the terminal fold when it is made narrower.
+func (d *ttyDisplay) rowsDrawn(columns int) int {
+	rows := 0
+	for _, width := range d.drawn {
+		rows += max(1, (width+columns-1)/columns)
+	}
+	return rows
+}
+
+func (d *ttyDisplay) finish(s summary) {
+	close(d.stop)
+	<-d.stopped
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	columns, rows := d.size()
+	var lines []string
+	switch {
+	case !s.verdict.Ok:
+		lines = d.board.report(d.now(), columns, d.st)
+	case !s.verdict.UpToDate && !d.board.plan.IsEmpty():
+		lines = d.frame(columns, rows)
+	}
+	d.draw(append(lines, s.line(d.board, d.st)), columns)
+}
+
+func (d *ttyDisplay) abort() {
+	close(d.stop)
+	<-d.stopped
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	columns, _ := d.size()
+	d.draw(d.board.report(d.now(), columns, d.st), columns)
+}
+
+// tree is the board as lines, at most height of them: finished rows fold away
+// first, then those that wait.
+func (b *board) tree(now time.Time, tick, width, height int, st style) []string {
+	height = max(height, 3)
+	hideDone, hidePending := 0, 0
+	if extra := len(b.rows) - height; extra > 0 {
+		hideDone = min(b.count(done), extra+1)
+		if extra -= max(0, hideDone-1); extra > 0 {
+			hidePending = min(b.count(pending), extra+1)
+		}
+	}
+	var lines []string
+	if hideDone > 0 {
+		lines = append(lines, fmt.Sprintf(" %s %d done", st.green("✓"), hideDone))
+	}
+	shown := b.count(pending) - hidePending
+	for _, r := range b.rows {
+		switch {
+		case r.mark == done && hideDone > 0:
+			hideDone--
+			continue
+		case r.mark == pending && shown == 0:
+			continue
+		case r.mark == pending:
+			shown--
+		}
+		lines = append(lines, clip(b.line(r, now, tick, width-1, st), width-1))
+	}
+	if hidePending > 0 {
+		lines = append(lines, st.dim(fmt.Sprintf(" · %d more wait", hidePending)))
+	}
+	if len(lines) > height {
+		lines = lines[len(lines)-height:]
+	}
+	return lines
+}
+
+// report is what is left to read of a progress that went wrong: the culprits
+// first, with what they printed, then what they stopped.
+func (b *board) report(now time.Time, width int, st style) []string {
+	var lines []string
+	for _, r := range b.failures() {
+		lines = append(lines, b.line(r, now, 0, width-1, st))
+		lines = append(lines, r.output(st)...)
+	}
+	for _, r := range b.rows {
+		if r.mark == skipped || r.mark == cancelled {
+			lines = append(lines, b.line(r, now, 0, width-1, st))
+		}
+	}
+	return lines
+}
+
+// visible is the width of a painted line.
+func visible(line string) int {
+	n, escape := 0, false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			escape = true
+		case escape:
+			escape = r != 'm'
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// clip cuts a painted line to a width.
+func clip(line string, width int) string {
+	if visible(line) <= width {
+		return line
+	}
+	var b strings.Builder
+	n, escape := 0, false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			escape = true
+		case escape:
+			escape = r != 'm'
+		case n >= width:
+			continue
+		default:
+			n++
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

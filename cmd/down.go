@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+func (a *app) downCommand() *cobra.Command {
+	var opts planner.DownOptions
+	var seconds int
+	c := &cobra.Command{
+		Use:   "down [SERVICE...]",
+		Short: "Remove the stack's containers and networks",
+		Example: "  orlop down     stop and remove; volumes stay\n" +
+			"  orlop down -v  remove the data too",
+		ValidArgsFunction: a.completeServices,
+		RunE: func(c *cobra.Command, args []string) error {
+			opts.Services = args
+			if opts.RemoveImages != "" {
+				if err := choice("rmi", opts.RemoveImages, "local", "all"); err != nil {
+					return err
+				}
+			}
+			return a.down(c.Context(), opts, seconds)
+		},
+	}
+	c.Flags().BoolVarP(&opts.Volumes, "volumes", "v", false, "remove named and anonymous volumes with their data")
+	c.Flags().StringVar(&opts.RemoveImages, "rmi", "", "remove images: local (built without an image key) or all")
+	c.Flags().BoolVar(&opts.RemoveOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
+	c.Flags().IntVarP(&seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
+	return c
+}
+
+func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	s, err := a.identify(ctx, opts.Services)
+	if err != nil {
+		return err
+	}
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	req := &api.DownRequest{Project: s.name, Disabled: s.disabled()}
+	req.StopTimeoutMs, req.HasStopTimeout = timeout(seconds)
+	if req.Document, err = s.document(); err != nil {
+		return err
+	}
+	if req.Options, err = marshal(opts); err != nil {
+		return err
+	}
+	stream, err := client.Down(ctx, req)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	_, err = a.show(ctx, stream, words{done: "is down", nothing: "is down already", failed: "is not down"}, 0, nil)
+	return err
+}

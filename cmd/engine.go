@@ -1,0 +1,269 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/orlop/orlop/api"
+)
+
+func (a *app) engineCommand() *cobra.Command {
+	return verbGroup("engine", "Start, stop and look at the engine", "  orlop engine status\n  orlop engine logs -f",
+		&cobra.Command{
+			Use: "start", Short: "Start the engine; other commands do so by themselves", Example: "  orlop engine start", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+					status, err := client.Status(ctx, &api.StatusRequest{})
+					if err == nil {
+						fmt.Fprintf(a.world.Stdout, "the engine runs (process %d)\n", status.Pid)
+					}
+					return err
+				})
+			},
+		},
+		&cobra.Command{
+			Use: "stop", Short: "Stop the engine; containers keep running", Example: "  orlop engine stop", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return a.engineStop(c.Context()) },
+		},
+		&cobra.Command{
+			Use: "restart", Short: "Restart the engine, to upgrade it; containers keep running", Example: "  orlop engine restart", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return a.engineRestart(c.Context()) },
+		},
+		a.engineStatusCommand(), a.engineLogsCommand())
+}
+
+func (a *app) engineStop(ctx context.Context) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	client, err := api.Dial(ctx, a.socket())
+	if errors.Is(err, api.ErrAbsent) {
+		fmt.Fprintln(a.world.Stdout, "no engine runs")
+		return nil
+	}
+	if err != nil {
+		return a.dialError(err)
+	}
+	defer client.Close()
+	keeper := -1
+	if st, err := client.Status(ctx, &api.StatusRequest{}); err == nil && st.KeeperPid > 0 {
+		if keeper, err = unix.PidfdOpen(int(st.KeeperPid), 0); err != nil {
+			keeper = -1
+		}
+	}
+	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{}); err != nil {
+		return cause(ctx, err)
+	}
+	if err := gone(ctx, client, a.socket()); err != nil {
+		return err
+	}
+	awaitEnd(keeper)
+	fmt.Fprintln(a.world.Stdout, "the engine is stopped; containers keep running")
+	return nil
+}
+
+// awaitEnd waits for the end of a process that a descriptor stands for: a
+// keeper that has closed its socket is about to end.
+func awaitEnd(pidfd int) {
+	if pidfd < 0 {
+		return
+	}
+	defer unix.Close(pidfd)
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 5000)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// gone waits until the engine has closed its connection, and then until its
+// keeper has closed the socket: a connection that nobody accepts any more ends
+// with the listener.
+func gone(ctx context.Context, client *api.Client, socket string) error {
+	leftReady(ctx, client)
+	for ctx.Err() == nil {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", socket)
+		if err != nil {
+			return context.Cause(ctx)
+		}
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		_, err = conn.Read(make([]byte, 1))
+		stop()
+		conn.Close()
+		if err == nil {
+			return errors.New("the engine was started again meanwhile")
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// leftReady waits until the connection to the engine has ended.
+func leftReady(ctx context.Context, client *api.Client) {
+	for client.Conn().GetState() == connectivity.Ready {
+		if !client.Conn().WaitForStateChange(ctx, connectivity.Ready) {
+			return
+		}
+	}
+}
+
+func (a *app) engineRestart(ctx context.Context) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	client, err := api.Dial(ctx, a.socket())
+	if errors.Is(err, api.ErrAbsent) {
+		if err := a.startEngine(ctx); err != nil {
+			return err
+		}
+		client, err = api.Dial(ctx, a.socket())
+	}
+	if err != nil {
+		return a.dialError(err)
+	}
+	defer client.Close()
+	before, err := a.greet(ctx, client)
+	if err != nil {
+		return err
+	}
+	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{Restart: true}); err != nil {
+		return cause(ctx, err)
+	}
+	leftReady(ctx, client)
+	after, err := a.greet(ctx, client)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
+	return nil
+}
+
+func (a *app) engineStatusCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use: "status", Short: "Show the engine's processes, versions, memory and work", Example: "  orlop engine status --format json",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := choice("format", format, "text", "json"); err != nil {
+				return err
+			}
+			return a.engineStatus(c.Context(), format)
+		},
+	}
+	c.Flags().StringVar(&format, "format", "text", "text or json")
+	return c
+}
+
+// engineLine is the state of the engine as "engine status --format json"
+// prints it. Times are RFC 3339, sizes bytes.
+type engineLine struct {
+	Running    bool              `json:"running"`
+	Version    string            `json:"version,omitempty"`
+	PID        int64             `json:"pid,omitempty"`
+	Started    *time.Time        `json:"started,omitempty"`
+	Memory     int64             `json:"memory,omitempty"`
+	Restarts   int32             `json:"restarts"`
+	Keeper     *keeperLine       `json:"keeper,omitempty"`
+	ShimMemory int64             `json:"shim_memory,omitempty"`
+	Containers int32             `json:"containers"`
+	Activities []string          `json:"activities"`
+	Components map[string]string `json:"components,omitempty"`
+	Warnings   []string          `json:"warnings,omitempty"`
+	Root       string            `json:"root"`
+	State      string            `json:"state"`
+}
+
+type keeperLine struct {
+	Version string    `json:"version"`
+	PID     int64     `json:"pid"`
+	Started time.Time `json:"started"`
+	Memory  int64     `json:"memory"`
+}
+
+func (a *app) engineStatus(ctx context.Context, format string) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	line := engineLine{Root: a.rootDir(), State: a.stateDir(), Activities: []string{}}
+	client, err := api.Dial(ctx, a.socket())
+	if err != nil && !errors.Is(err, api.ErrAbsent) {
+		return a.dialError(err)
+	}
+	if err == nil {
+		defer client.Close()
+		status, err := a.greet(ctx, client)
+		if err != nil {
+			return err
+		}
+		line.fill(status)
+	}
+	if format == "json" {
+		enc := json.NewEncoder(a.world.Stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(line); err != nil {
+			return err
+		}
+	} else {
+		line.print(a.world.Stdout, a.world.Now(), a.world.Version)
+	}
+	if !line.Running {
+		return exit{ExitFailure}
+	}
+	return nil
+}
+
+func (l *engineLine) fill(s *api.StatusReply) {
+	started := time.UnixMilli(s.StartedUnixMs)
+	l.Running, l.Version, l.PID, l.Started, l.Memory, l.Restarts = true, s.Version, s.Pid, &started, s.MemoryBytes, s.Restarts
+	l.ShimMemory, l.Containers, l.Components, l.Warnings = s.ShimMemoryBytes, s.Containers, s.Components, s.Warnings
+	l.Activities = slices.Concat(l.Activities, s.Activities)
+	l.Root, l.State = or(s.Root, l.Root), or(s.State, l.State)
+	if s.KeeperPid != 0 {
+		l.Keeper = &keeperLine{Version: s.KeeperVersion, PID: s.KeeperPid, Started: time.UnixMilli(s.KeeperStartedUnixMs), Memory: s.KeeperMemoryBytes}
+	}
+}
+
+func (l *engineLine) print(w io.Writer, now time.Time, command string) {
+	if !l.Running {
+		fmt.Fprintf(w, "engine      not running\nroot        %s\nstate       %s\n", l.Root, l.State)
+		return
+	}
+	fmt.Fprintf(w, "engine      process %d, %s, up %s, %s\n", l.PID, l.Version, strings.ToLower(span(now.Sub(*l.Started))), bytesText(l.Memory))
+	if l.Keeper != nil {
+		fmt.Fprintf(w, "keeper      process %d, %s, up %s, %s\n", l.Keeper.PID, l.Keeper.Version,
+			strings.ToLower(span(now.Sub(l.Keeper.Started))), bytesText(l.Keeper.Memory))
+	}
+	fmt.Fprintf(w, "containers  %d running, their shims %s\n", l.Containers, bytesText(l.ShimMemory))
+	if l.Restarts > 0 {
+		fmt.Fprintf(w, "restarts    %d of the engine under this keeper\n", l.Restarts)
+	}
+	doing := "nothing"
+	if len(l.Activities) > 0 {
+		doing = strings.Join(l.Activities, "\n            ")
+	}
+	fmt.Fprintf(w, "doing       %s\n", doing)
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(l.Components)) {
+		parts = append(parts, name+" "+l.Components[name])
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(w, "made of     %s\n", strings.Join(parts, ", "))
+	}
+	fmt.Fprintf(w, "root        %s\nstate       %s\n", l.Root, l.State)
+	for _, warning := range l.Warnings {
+		fmt.Fprintf(w, "warning     %s\n", warning)
+	}
+	if l.Version != command {
+		fmt.Fprintf(w, "warning     the command is %s: run \"orlop engine restart\"; containers keep running\n", command)
+	}
+}

@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) engineLogsCommand() *cobra.Command {
+	var follow, ofKeeper bool
+	var tail string
+	c := &cobra.Command{
+		Use: "logs", Short: "Show the engine's own log", Example: "  orlop engine logs -f\n  orlop engine logs --keeper", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			n := -1
+			if tail != "all" {
+				var err error
+				if n, err = strconv.Atoi(tail); err != nil || n < 0 {
+					return fmt.Errorf("--tail is %q: it must be a number of lines or all", tail)
+				}
+			}
+			name := "engine.log"
+			if ofKeeper {
+				name = "keeper.log"
+			}
+			return a.engineLogs(c.Context(), filepath.Join(a.rootDir(), "log", name), n, follow)
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
+	c.Flags().StringVarP(&tail, "tail", "n", "200", "`lines` to show, or all")
+	c.Flags().BoolVar(&ofKeeper, "keeper", false, "the keeper's log")
+	return c
+}
+
+func (a *app) engineLogs(ctx context.Context, path string, tail int, follow bool) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no log at %s: the engine has never run with ORLOP_ROOT=%s", path, a.rootDir())
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("only root may read %s: run the command with sudo", path)
+	case err != nil:
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if _, err := a.world.Stdout.Write(lastLines(text, tail)); err != nil || !follow {
+		return err
+	}
+	return a.followFile(ctx, f, path)
+}
+
+// lastLines is the end of a text; negative is all of it.
+func lastLines(text []byte, n int) []byte {
+	if n < 0 {
+		return text
+	}
+	at := len(text)
+	for ; n > 0 && at > 0; n-- {
+		at = bytes.LastIndexByte(text[:at-1], '\n') + 1
+	}
+	return text[at:]
+}
+
+// followFile passes on what is appended to a file, and goes on with its
+// successor when it is rotated.
+func (a *app) followFile(ctx context.Context, f *os.File, path string) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("cannot follow %s: %w", path, err)
+	}
+	defer watcher.Close()
+	if err := watcher.Add(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("cannot follow %s: %w", path, err)
+	}
+	current := f
+	for {
+		if _, err := io.Copy(a.world.Stdout, current); err != nil {
+			return err
+		}
+		select {
+		case e := <-watcher.Events:
+			if e.Name != path || !e.Has(fsnotify.Create) {
+				continue
+			}
+			next, err := os.Open(path)
+			if err != nil {
+				continue // it was moved on already; its successor is announced too
+			}
+			defer next.Close()
+			current = next
+		case err := <-watcher.Errors:
+			return fmt.Errorf("cannot follow %s: %w", path, err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

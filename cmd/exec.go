@@ -1,0 +1,96 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+func (a *app) execCommand() *cobra.Command {
+	var start api.ProcessStart
+	var noTerminal, interactive bool
+	var index int32
+	c := &cobra.Command{
+		Use:   "exec SERVICE COMMAND [ARG...]",
+		Short: "Run a command in a running container",
+		Example: "  orlop exec db psql -U shop\n" +
+			"  orlop exec -T api sh -c 'cat > /tmp/in' < file",
+		Args:              atLeast(2, "a service and a command"),
+		ValidArgsFunction: a.completeOneService,
+		RunE: func(c *cobra.Command, args []string) error {
+			start.Service, start.Command, start.Index = args[0], args[1:], index
+			start.Stdin = !start.Detach && interactive
+			start.Terminal = !noTerminal && !start.Detach && a.onTerminal()
+			start.Environment = a.fillEnvironment(start.Environment)
+			return a.exec(c.Context(), &start)
+		},
+	}
+	c.Flags().SetInterspersed(false)
+	c.Flags().BoolVarP(&noTerminal, "no-tty", "T", false, "no terminal for the command; \"-T\" for pipes")
+	c.Flags().BoolVarP(&interactive, "interactive", "i", true, "connect standard input")
+	c.Flags().BoolP("tty", "t", true, "a terminal where ours is one")
+	hide(c, "interactive", "tty")
+	c.Flags().BoolVarP(&start.Detach, "detach", "d", false, "leave the command to itself")
+	c.Flags().StringVarP(&start.User, "user", "u", "", "`user` to run as")
+	c.Flags().StringVarP(&start.WorkingDir, "workdir", "w", "", "`directory` to run in")
+	c.Flags().StringArrayVarP(&start.Environment, "env", "e", nil, "`NAME=value` to set")
+	c.Flags().Int32Var(&index, "index", 0, "`number` of the container; 1 without it")
+	c.Flags().BoolVar(&start.Privileged, "privileged", false, "give the command every capability")
+	return c
+}
+
+func (a *app) exec(ctx context.Context, start *api.ProcessStart) error {
+	s, err := a.identify(ctx, []string{start.Service})
+	if err != nil {
+		return err
+	}
+	start.Project = s.name
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.Exec(ctx)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	return a.process(ctx, stream, start)
+}
+
+// fillEnvironment gives NAME without a value the caller's value, as Compose
+// does, and drops it where the caller has none.
+func (a *app) fillEnvironment(vars []string) []string {
+	var out []string
+	for _, v := range vars {
+		if name, _, set := cutAssignment(v); !set {
+			value, known := a.env[name]
+			if !known {
+				continue
+			}
+			v = name + "=" + value
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func hide(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		c.Flags().Lookup(name).Hidden = true
+	}
+}
+
+// atLeast is the check of a verb that needs arguments.
+func atLeast(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < n {
+			return fmt.Errorf("%s needs %s: see %s --help", c.CommandPath(), what, c.CommandPath())
+		}
+		return nil
+	}
+}

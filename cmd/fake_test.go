@@ -1,0 +1,332 @@
+package cmd_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/planner"
+)
+
+// fakeEngine answers as a test has laid down, and remembers what it was asked.
+type fakeEngine struct {
+	api.UnimplementedEngineServer
+	version  string
+	observed planner.Observed
+	plan     *planner.Plan
+	events   []planner.Event
+	verdict  *api.Verdict
+	projects []*api.ProjectInfo
+	lines    []*api.LogLine
+	exitCode int32
+	changes  chan *api.ContainerChange // of Watch, after the first snapshot
+	hold     chan struct{}             // Apply waits for it, or for its caller to leave
+	reached  chan string               // is told the name of each call that streams
+
+	mu        sync.Mutex // guards what follows
+	apply     *api.ApplyRequest
+	down      *api.DownRequest
+	lifecycle []*api.LifecycleRequest
+	logs      []*api.LogsRequest
+	create    *api.CreateRequest
+	start     *api.ProcessStart
+	stdin     bytes.Buffer
+	loaded    bytes.Buffer
+}
+
+func (f *fakeEngine) note(call string) {
+	if f.reached != nil {
+		f.reached <- call
+	}
+}
+
+func (f *fakeEngine) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
+	return &api.StatusReply{
+		Version: f.version, Pid: 42, KeeperPid: 41, KeeperVersion: "v1", StartedUnixMs: then.Add(-time.Hour * 3).UnixMilli(),
+		KeeperStartedUnixMs: then.Add(-72 * time.Hour).UnixMilli(), MemoryBytes: 61_400_000, KeeperMemoryBytes: 9_800_000,
+		ShimMemoryBytes: 24_000_000, Containers: 3, Activities: []string{"building api for shop"}, Root: "/r", State: "/s",
+		Components: map[string]string{"runc": "1.5.2", "containerd": "v2.3.7"},
+	}, nil
+}
+
+func (f *fakeEngine) Plan(_ context.Context, r *api.ApplyRequest) (*api.PlanReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.apply = r
+	return &api.PlanReply{Plan: must(json.Marshal(f.plan))}, nil
+}
+
+func (f *fakeEngine) Apply(r *api.ApplyRequest, s grpc.ServerStreamingServer[api.Progress]) error {
+	f.mu.Lock()
+	f.apply = r
+	f.mu.Unlock()
+	f.note("apply")
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
+	return f.progress(s)
+}
+
+func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error {
+	if f.plan != nil {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Plan{Plan: must(json.Marshal(f.plan))}}); err != nil {
+			return err
+		}
+	}
+	for _, e := range f.events {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: must(json.Marshal(e))}}); err != nil {
+			return err
+		}
+	}
+	verdict := f.verdict
+	if verdict == nil {
+		verdict = &api.Verdict{Ok: true, UpToDate: f.plan == nil || f.plan.IsEmpty()}
+	}
+	return s.Send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+}
+
+func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.Progress]) error {
+	f.mu.Lock()
+	f.down = r
+	f.mu.Unlock()
+	return f.progress(s)
+}
+
+func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingServer[api.Progress]) error {
+	f.mu.Lock()
+	f.lifecycle = append(f.lifecycle, r)
+	f.mu.Unlock()
+	f.note(r.Action)
+	return f.progress(s)
+}
+
+func (f *fakeEngine) Observe(context.Context, *api.ObserveRequest) (*api.ObserveReply, error) {
+	return &api.ObserveReply{Observed: must(json.Marshal(f.observed))}, nil
+}
+
+func (f *fakeEngine) Projects(context.Context, *api.ProjectsRequest) (*api.ProjectsReply, error) {
+	return &api.ProjectsReply{Projects: f.projects}, nil
+}
+
+func (f *fakeEngine) Watch(_ *api.ObserveRequest, s grpc.ServerStreamingServer[api.ContainerChange]) error {
+	for _, c := range f.observed.Containers {
+		if err := s.Send(&api.ContainerChange{Container: must(json.Marshal(c)), Initial: true}); err != nil {
+			return err
+		}
+	}
+	if err := s.Send(&api.ContainerChange{Synced: true}); err != nil {
+		return err
+	}
+	f.note("watch")
+	for {
+		select {
+		case c := <-f.changes:
+			if err := s.Send(c); err != nil {
+				return err
+			}
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
+}
+
+func (f *fakeEngine) Logs(r *api.LogsRequest, s grpc.ServerStreamingServer[api.LogLine]) error {
+	f.mu.Lock()
+	f.logs = append(f.logs, r)
+	f.mu.Unlock()
+	for _, l := range f.lines {
+		if err := s.Send(l); err != nil {
+			return err
+		}
+	}
+	if r.Follow {
+		<-s.Context().Done()
+	}
+	return nil
+}
+
+func (f *fakeEngine) Create(_ context.Context, r *api.CreateRequest) (*api.CreateReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.create = r
+	return &api.CreateReply{Id: "c1", Name: "shop-web-run-1"}, nil
+}
+
+func (f *fakeEngine) Exec(s grpc.BidiStreamingServer[api.ProcessInput, api.ProcessOutput]) error {
+	return f.process(s)
+}
+
+func (f *fakeEngine) Attach(s grpc.BidiStreamingServer[api.ProcessInput, api.ProcessOutput]) error {
+	return f.process(s)
+}
+
+// process is cat: it prints what it reads, a word to stderr, and ends with
+// exitCode at the end of its input, or when a signal comes.
+func (f *fakeEngine) process(s grpc.BidiStreamingServer[api.ProcessInput, api.ProcessOutput]) error {
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		var out *api.ProcessOutput
+		end := false
+		switch of := m.Of.(type) {
+		case *api.ProcessInput_Start:
+			f.start = of.Start
+			out = &api.ProcessOutput{Of: &api.ProcessOutput_Stderr{Stderr: []byte("started\n")}}
+			end = !of.Start.Stdin && f.reached == nil
+		case *api.ProcessInput_Stdin:
+			f.stdin.Write(of.Stdin)
+			out = &api.ProcessOutput{Of: &api.ProcessOutput_Stdout{Stdout: of.Stdin}}
+		case *api.ProcessInput_CloseStdin:
+			end = f.reached == nil
+		case *api.ProcessInput_Signal:
+			f.stdin.WriteString(of.Signal)
+			end = true
+		}
+		f.mu.Unlock()
+		if out != nil {
+			if err := s.Send(out); err != nil {
+				return err
+			}
+		}
+		if _, started := m.Of.(*api.ProcessInput_Start); started {
+			f.note("process")
+		}
+		if end {
+			return s.Send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: f.exitCode}})
+		}
+	}
+}
+
+func (f *fakeEngine) LoadImages(s grpc.ClientStreamingServer[api.Chunk, api.LoadReply]) error {
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return s.SendAndClose(&api.LoadReply{Images: []string{"docker.io/library/busybox:latest"}})
+		}
+		f.loaded.Write(m.Data)
+	}
+}
+
+func must(data []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// then is the present of all tests.
+var then = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// desk is where a test runs the command: a directory with a stack file, and a
+// fake engine.
+type desk struct {
+	t       *testing.T
+	engine  *fakeEngine
+	dir     string
+	state   string
+	stdin   string
+	env     []string
+	signals chan os.Signal
+	root    bool
+	started []string // engines that the command has started
+}
+
+const shop = `name: shop
+services:
+  db:
+    image: postgres
+  web:
+    image: nginx
+    command: ["nginx", "-g", "daemon off;"]
+    environment: {LOG: info}
+    ports: ["8080:80"]
+    depends_on: [db]
+`
+
+func newDesk(t *testing.T, stackFile string) *desk {
+	t.Helper()
+	d := &desk{t: t, dir: t.TempDir(), state: t.TempDir(), signals: make(chan os.Signal, 4)}
+	d.engine = &fakeEngine{version: "v1", changes: make(chan *api.ContainerChange)}
+	if stackFile != "" {
+		if err := os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(stackFile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// serve puts the fake engine on its socket.
+func (d *desk) serve() *desk {
+	d.t.Helper()
+	l, err := net.Listen("unix", filepath.Join(d.state, "orlop.sock"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	api.RegisterEngineServer(server, d.engine)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	d.t.Cleanup(func() { server.Stop(); <-done })
+	return d
+}
+
+// run carries a command line out, words separated by spaces.
+func (d *desk) run(line string) (stdout, stderr string, code int) {
+	return d.runArgs(strings.Fields(line)...)
+}
+
+func (d *desk) runArgs(args ...string) (stdout, stderr string, code int) {
+	d.t.Helper()
+	var out, errs bytes.Buffer
+	code = cmd.Run(context.Background(), args, cmd.World{
+		Version: "v1", Dir: d.dir, Environ: append([]string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir}, d.env...),
+		Stdin: strings.NewReader(d.stdin), Stdout: &out, Stderr: &errs, Signals: d.signals, Root: d.root,
+		Now: func() time.Time { return then },
+		StartEngine: func(_ context.Context, root, state string) error {
+			d.started = append(d.started, root+" "+state)
+			d.serve()
+			return nil
+		},
+	})
+	return out.String(), errs.String(), code
+}
+
+func equal(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s is\n%s\nwant\n%s", what, got, want)
+	}
+}
+
+// applied reads the planner's options of the last Apply or Plan.
+func (d *desk) applied() (o planner.Options) {
+	d.t.Helper()
+	if d.engine.apply == nil {
+		d.t.Fatal("the engine was asked to apply nothing")
+	}
+	if err := json.Unmarshal(d.engine.apply.Options, &o); err != nil {
+		d.t.Fatal(err)
+	}
+	return o
+}

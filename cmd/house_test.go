@@ -1,0 +1,158 @@
+package cmd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/orlop/orlop/"
+
+// house says which of our packages each may import, itself left out.
+func house() map[string][]string {
+	return map[string][]string{
+		"spec": {}, "api": {}, "keeper": {},
+		"runner/network":   {"keeper"}, // published ports are held there
+		"planner":          {"spec"},
+		"builder":          {"spec", "planner"},
+		"runner":           {"spec", "planner", "runner/network", "keeper"},
+		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"cmd/watch":        {"spec"},
+		"cmd":              {"cmd/watch", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/watch", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/orlopd":       {"keeper"},
+		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+	}
+}
+
+// heavy are packages that only the engine links.
+var heavy = []string{
+	"github.com/containerd/containerd/v2/cmd", "github.com/containerd/containerd/v2/client", "github.com/containerd/containerd/v2/core/metadata",
+	"github.com/moby/buildkit/control", "github.com/moby/buildkit/worker", "github.com/moby/buildkit/solver/llbsolver",
+	"github.com/vishvananda/netlink", "github.com/google/nftables", "go.etcd.io/bbolt",
+}
+
+type listed struct {
+	ImportPath string
+	Dir        string
+	Deps       []string
+	GoFiles    []string
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("needs the go command to look at imports")
+	}
+	c := exec.Command(goTool, "list", "-e", "-json=ImportPath,Dir,Deps,GoFiles", module+"...")
+	c.Dir = ".."
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, errs.String())
+	}
+	var all []listed
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p listed
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	rules := house()
+	seen := 0
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, ruled := rules[name]
+		if !ruled {
+			continue
+		}
+		seen++
+		for _, dep := range p.Deps {
+			ours, isOurs := strings.CutPrefix(dep, module)
+			if isOurs && !slices.Contains(allowed, ours) {
+				t.Errorf("%s depends on %s, which the design forbids", name, ours)
+			}
+		}
+	}
+	if seen < 8 {
+		t.Errorf("only %d packages of the design were found", seen)
+	}
+}
+
+func TestOnlyTheEngineLinksTheServers(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if name != "cmd/orlop" && name != "cmd/orlopd" {
+			continue
+		}
+		for _, dep := range p.Deps {
+			for _, h := range heavy {
+				if dep == h || strings.HasPrefix(dep, h+"/") {
+					t.Errorf("%s links %s", name, dep)
+				}
+			}
+		}
+	}
+}
+
+func TestKeeperLinksNothingHeavy(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if name := strings.TrimPrefix(p.ImportPath, module); name != "keeper" {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if strings.Contains(strings.SplitN(dep, "/", 2)[0], ".") && !strings.HasPrefix(dep, "golang.org/x/sys/") && !strings.HasPrefix(dep, "vendor/") {
+				t.Errorf("keeper depends on %s", dep)
+			}
+		}
+	}
+}
+
+func TestPackagesSayWhatTheyAreFor(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if n := docComments(t, p); len(p.GoFiles) > 0 && n != 1 {
+			t.Errorf("%s has %d doc comments, want one", p.ImportPath, n)
+		}
+		base := p.ImportPath[strings.LastIndexByte(p.ImportPath, '/')+1:]
+		if slices.Contains([]string{"pkg", "internal", "util", "common", "types", "helpers", "manager"}, base) {
+			t.Errorf("%s is a name that says nothing", p.ImportPath)
+		}
+	}
+}
+
+// docComments counts the files that say what their package is for; generated
+// ones don't count.
+func docComments(t *testing.T, p listed) int {
+	t.Helper()
+	n := 0
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Doc != nil && !ast.IsGenerated(f) {
+			n++
+		}
+	}
+	return n
+}

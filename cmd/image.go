@@ -1,0 +1,223 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+func (a *app) imageCommand() *cobra.Command {
+	return verbGroup("image", "Images that the engine has", "  orlop image load busybox.tar",
+		a.imageLoadCommand(), a.imageLsCommand(), a.imageRmCommand(), a.imageTagCommand())
+}
+
+// withEngine connects, runs f, and disconnects.
+func (a *app) withEngine(ctx context.Context, f func(context.Context, *api.Client) error) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return cause(ctx, f(ctx, client))
+}
+
+func (a *app) imageLoadCommand() *cobra.Command {
+	var input string
+	var quiet bool
+	c := &cobra.Command{
+		Use:     "load [FILE...]",
+		Short:   "Load images from OCI archives; - is standard input",
+		Example: "  orlop image load base.tar\n  zcat base.tar.gz | orlop image load -",
+		RunE: func(c *cobra.Command, files []string) error {
+			if input != "" {
+				files = append(files, input)
+			}
+			if len(files) == 0 {
+				if isTerminal(a.world.Stdin) {
+					return errors.New("orlop image load needs a file: see orlop image load --help")
+				}
+				files = []string{"-"}
+			}
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				for _, path := range files {
+					if err := a.loadImages(ctx, client, path, quiet); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVarP(&input, "input", "i", "", "`file` to load")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "don't list what was loaded")
+	return c
+}
+
+func (a *app) loadImages(ctx context.Context, client *api.Client, path string, quiet bool) error {
+	in := a.world.Stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("cannot load %s: %w", path, errors.Unwrap(err))
+		}
+		defer f.Close()
+		in = f
+	}
+	stream, err := client.LoadImages(ctx)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	reply, err := upload(stream, in)
+	if err != nil {
+		return fmt.Errorf("cannot load %s: %w", path, cause(ctx, err))
+	}
+	if !quiet {
+		for _, name := range reply.Images {
+			fmt.Fprintln(a.world.Stdout, "loaded "+name)
+		}
+	}
+	return nil
+}
+
+// uploadStream is the stream of LoadImages.
+type uploadStream interface {
+	Send(*api.Chunk) error
+	CloseAndRecv() (*api.LoadReply, error)
+}
+
+func upload(stream uploadStream, in io.Reader) (*api.LoadReply, error) {
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := in.Read(buf)
+		if n > 0 {
+			if sent := stream.Send(&api.Chunk{Data: buf[:n]}); sent != nil {
+				break // the engine has refused: CloseAndRecv says why
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return stream.CloseAndRecv()
+}
+
+// imageLine is an image as "image ls --format json" prints it.
+type imageLine struct {
+	Name      string
+	Digest    string
+	ID        string
+	Size      int64
+	CreatedAt string
+	Platforms []string
+}
+
+func (a *app) imageLsCommand() *cobra.Command {
+	var quiet bool
+	var format string
+	c := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List images", Example: "  orlop image ls --format json", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := choice("format", format, "table", "json"); err != nil {
+				return err
+			}
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				reply, err := client.Images(ctx, &api.ImagesRequest{})
+				if err != nil {
+					return err
+				}
+				slices.SortFunc(reply.Images, func(x, y *api.ImageInfo) int { return cmp.Compare(x.Name, y.Name) })
+				return a.printImages(reply.Images, quiet, format)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "IDs only")
+	c.Flags().StringVar(&format, "format", "table", "table or json")
+	return c
+}
+
+func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) error {
+	w := a.world.Stdout
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	if !quiet && format == "table" {
+		fmt.Fprintln(t, "NAME\tID\tCREATED\tSIZE")
+	}
+	for _, i := range images {
+		created := time.UnixMilli(i.CreatedUnixMs)
+		if i.CreatedUnixMs == 0 {
+			created = time.Time{}
+		}
+		switch {
+		case quiet:
+			fmt.Fprintln(t, or(i.Id, i.Digest))
+		case format == "json":
+			err := json.NewEncoder(t).Encode(imageLine{
+				Name: i.Name, Digest: i.Digest, ID: i.Id, Size: i.SizeBytes, CreatedAt: created.UTC().Format(time.RFC3339), Platforms: i.Platforms,
+			})
+			if err != nil {
+				return err
+			}
+		default:
+			when := "-"
+			if !created.IsZero() {
+				when = ago(a.world.Now(), created)
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, shortDigest(or(i.Id, i.Digest)), when, bytesText(i.SizeBytes))
+		}
+	}
+	return t.Flush()
+}
+
+func shortDigest(d string) string {
+	d = strings.TrimPrefix(d, "sha256:")
+	return d[:min(12, len(d))]
+}
+
+func (a *app) imageRmCommand() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images", Example: "  orlop image rm shop-api",
+		Args: atLeast(1, "an image"),
+		RunE: func(c *cobra.Command, names []string) error {
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				var errs []error
+				for _, name := range names {
+					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
+					errs = append(errs, cause(ctx, err))
+				}
+				return errors.Join(errs...)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "though containers use it")
+	return c
+}
+
+func (a *app) imageTagCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "tag SOURCE TARGET", Short: "Give an image a further name", Example: "  orlop image tag shop-api registry.example/api:2",
+		Args: cobra.MatchAll(atLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				_, err := client.TagImage(ctx, &api.TagRequest{Source: args[0], Target: args[1]})
+				return err
+			})
+		},
+	}
+}

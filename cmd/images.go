@@ -1,0 +1,77 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+// imagesLine is a row of "images --format json".
+type imagesLine struct {
+	ContainerName string
+	Service       string
+	Image         string
+	ID            string
+}
+
+func (a *app) imagesCommand() *cobra.Command {
+	var quiet bool
+	var format string
+	c := &cobra.Command{
+		Use: "images [SERVICE...]", Short: "List the images that the containers are made from", Example: "  orlop images",
+		ValidArgsFunction: a.completeServices,
+		RunE: func(c *cobra.Command, services []string) error {
+			if err := choice("format", format, "table", "json"); err != nil {
+				return err
+			}
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				return a.images(ctx, client, services, quiet, format)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "digests only")
+	c.Flags().StringVar(&format, "format", "table", "table or json")
+	return c
+}
+
+func (a *app) images(ctx context.Context, client *api.Client, services []string, quiet bool, format string) error {
+	s, err := a.identify(ctx, services)
+	if err != nil {
+		return err
+	}
+	containers, err := observe(ctx, client, s)
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
+	if !quiet && format == "table" {
+		fmt.Fprintln(t, "CONTAINER\tSERVICE\tIMAGE\tDIGEST")
+	}
+	all := psFlags{all: true}
+	for i := range containers {
+		c := &containers[i]
+		if !all.wants(c, services) {
+			continue
+		}
+		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: imageText(c, s)}
+		if c.Applied != nil {
+			line.ID = c.Applied.Image
+		}
+		switch {
+		case quiet:
+			fmt.Fprintln(t, line.ID)
+		case format == "json":
+			if err := json.NewEncoder(t).Encode(line); err != nil {
+				return err
+			}
+		default:
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", line.ContainerName, line.Service, line.Image, shortDigest(line.ID))
+		}
+	}
+	return t.Flush()
+}

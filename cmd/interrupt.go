@@ -1,0 +1,102 @@
+package cmd
+
+import (
+	"context"
+	"sync"
+)
+
+// stage is how often the user has interrupted an up.
+type stage uint8
+
+const (
+	applying stage = iota // the engine carries out the plan
+	attached              // logs are shown
+	stopping              // interrupted once: services stop gently
+	killing               // interrupted twice: they are killed
+	leaving               // we let go
+)
+
+// response is what an interrupt asks for.
+type response uint8
+
+const (
+	cancelApply response = iota
+	stopServices
+	killServices
+	leave
+)
+
+// interrupt is the whole rule: during the apply the first lets go of it; in
+// attached mode the first stops gently, the second kills, the third leaves.
+func (s stage) interrupt() (stage, response) {
+	switch s {
+	case applying:
+		return leaving, cancelApply
+	case attached:
+		return stopping, stopServices
+	case stopping:
+		return killing, killServices
+	case killing, leaving:
+		return leaving, leave
+	}
+	return leaving, leave
+}
+
+// interrupts turns signals into responses. All responses come from one
+// goroutine, one at a time.
+type interrupts struct {
+	mu      sync.Mutex // guards stage
+	stage   stage
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+func (a *app) onInterrupt(respond func(response)) *interrupts {
+	i := &interrupts{stop: make(chan struct{}), stopped: make(chan struct{})}
+	go func() {
+		defer close(i.stopped)
+		for {
+			select {
+			case <-i.stop:
+				return
+			case <-a.world.Signals:
+				respond(i.next())
+			}
+		}
+	}()
+	return i
+}
+
+func (i *interrupts) next() (r response) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.stage, r = i.stage.interrupt()
+	return r
+}
+
+// attach enters attached mode, unless the user has let go already.
+func (i *interrupts) attach() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.stage != applying {
+		return false
+	}
+	i.stage = attached
+	return true
+}
+
+func (i *interrupts) interrupted() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.stage != applying && i.stage != attached
+}
+
+func (i *interrupts) close() {
+	close(i.stop)
+	<-i.stopped
+}
+
+// detached is a context for what must still be said after ctx has ended.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+}

@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+// logFormat says how log lines look.
+type logFormat struct {
+	noPrefix bool
+	noColor  bool
+	times    bool
+}
+
+// logPrinter prints the lines of many containers, each behind the name of its
+// container, in a colour of its service.
+type logPrinter struct {
+	w      io.Writer
+	errw   io.Writer
+	format logFormat
+	st     style
+	width  int
+	colors map[string]string
+	open   string // container whose line has not ended yet
+}
+
+// serviceColors are told apart on dark and on light screens.
+func serviceColors() []string {
+	return []string{"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"}
+}
+
+func (a *app) newLogPrinter(f logFormat, known []planner.Container) *logPrinter {
+	p := &logPrinter{w: a.world.Stdout, errw: a.world.Stderr, format: f, st: a.styleOf(a.world.Stdout), colors: map[string]string{}}
+	if f.noColor {
+		p.st = style{}
+	}
+	for i := range known {
+		name := logName(known[i].Service, int32(known[i].Number))
+		if known[i].OneOff {
+			name = known[i].Name
+		}
+		p.width = max(p.width, len(name))
+	}
+	return p
+}
+
+func logName(service string, number int32) string { return fmt.Sprintf("%s-%d", service, number) }
+
+func (p *logPrinter) prefix(l *api.LogLine) string {
+	if p.format.noPrefix {
+		return ""
+	}
+	name := logName(l.Service, l.Number)
+	if l.OneOff {
+		name = l.Container
+	}
+	p.width = max(p.width, len(name))
+	color, ok := p.colors[l.Service]
+	if !ok {
+		all := serviceColors()
+		color = all[len(p.colors)%len(all)]
+		p.colors[l.Service] = color
+	}
+	return p.st.paint(color, fmt.Sprintf("%-*s | ", p.width, name))
+}
+
+// print writes one line, or a part of one; the parts of a long line stay
+// together unless another container cuts in.
+func (p *logPrinter) print(l *api.LogLine) {
+	var b strings.Builder
+	if p.open != "" && p.open != l.Container {
+		b.WriteByte('\n')
+		p.open = ""
+	}
+	if p.open == "" {
+		b.WriteString(p.prefix(l))
+		if p.format.times {
+			b.WriteString(time.Unix(0, l.TimeUnixNs).UTC().Format("2006-01-02T15:04:05.000000000Z") + " ")
+		}
+	}
+	b.Write(l.Text)
+	if l.Partial {
+		p.open = l.Container
+	} else {
+		b.WriteByte('\n')
+		p.open = ""
+	}
+	_, _ = io.WriteString(p.w, b.String())
+}
+
+// logMerge merges readers of the same logs: a line that one of them has
+// printed is not printed by another. All readers start at the same time, so
+// the lines of a container come to each in the same order.
+type logMerge struct {
+	mu      sync.Mutex // guards what follows
+	printer *logPrinter
+	printed map[string]int // container -> lines
+}
+
+// logReader is one of the readers.
+type logReader struct {
+	merge *logMerge
+	read  map[string]int
+}
+
+func (m *logMerge) reader() *logReader { return &logReader{merge: m, read: map[string]int{}} }
+
+func (r *logReader) line(l *api.LogLine) {
+	m := r.merge
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.printed == nil {
+		m.printed = map[string]int{}
+	}
+	key := l.Container + " " + l.ContainerId
+	r.read[key]++
+	if r.read[key] <= m.printed[key] {
+		return
+	}
+	m.printed[key] = r.read[key]
+	m.printer.print(l)
+}
+
+// say prints a line of our own between those of the services.
+func (m *logMerge) say(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fmt.Fprintln(m.printer.errw, text)
+}

@@ -1,0 +1,104 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+type logsFlags struct {
+	follow       bool
+	tail         string
+	since, until string
+	print        logFormat
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var f logsFlags
+	c := &cobra.Command{
+		Use:   "logs [SERVICE...]",
+		Short: "Show what the services print",
+		Example: "  orlop logs -f api         follow api\n" +
+			"  orlop logs --since 10m    of the last ten minutes\n" +
+			"  orlop logs -n 20 web api  the last 20 lines of each container",
+		ValidArgsFunction: a.completeServices,
+		RunE:              func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args, f) },
+	}
+	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on")
+	c.Flags().StringVarP(&f.tail, "tail", "n", "all", "`lines` to show of each container")
+	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
+	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
+	c.Flags().BoolVarP(&f.print.times, "timestamps", "t", false, "show the time of each line")
+	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show lines without the container's name")
+	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show lines without colours")
+	return c
+}
+
+func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1}
+	now := a.world.Now()
+	var err error
+	if f.tail != "all" {
+		if req.Tail, err = strconv.ParseInt(f.tail, 10, 64); err != nil {
+			return fmt.Errorf("--tail is %q: it must be a number of lines or all", f.tail)
+		}
+	}
+	if req.SinceUnixNs, err = moment("since", f.since, now); err != nil {
+		return err
+	}
+	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
+		return err
+	}
+	s, err := a.identify(ctx, services)
+	if err != nil {
+		return err
+	}
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	known, err := observe(ctx, client, s)
+	if err != nil {
+		return err
+	}
+	req.Project = s.name
+	printer := a.newLogPrinter(f.print, known)
+	return cause(ctx, readLines(ctx, client, req, printer.print))
+}
+
+// moment reads a time as logs takes it: a span before now, a date, or Unix
+// seconds. Empty is 0.
+func moment(flag, text string, now time.Time) (unixNs int64, err error) {
+	if text == "" {
+		return 0, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d).UnixNano(), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t.UnixNano(), nil
+		}
+	}
+	whole, fraction, _ := strings.Cut(text, ".")
+	s, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || len(fraction) > 9 {
+		return 0, fmt.Errorf("--%s is %q: it must be a span (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time", flag, text)
+	}
+	var ns int64
+	if fraction != "" {
+		if ns, err = strconv.ParseInt(fraction+strings.Repeat("0", 9-len(fraction)), 10, 64); err != nil {
+			return 0, fmt.Errorf("--%s is %q: it is no time", flag, text)
+		}
+	}
+	return s*int64(time.Second) + ns, nil
+}

@@ -1,0 +1,90 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+func (a *app) lsCommand() *cobra.Command {
+	var all, quiet bool
+	var format string
+	c := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the stacks on this machine",
+		Example: "  orlop ls -a  stopped ones too",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := choice("format", format, "table", "json"); err != nil {
+				return err
+			}
+			return a.ls(c.Context(), all, quiet, format)
+		},
+	}
+	c.Flags().BoolVarP(&all, "all", "a", false, "stopped stacks too")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
+	c.Flags().StringVar(&format, "format", "table", "table or json")
+	return c
+}
+
+// lsLine is a stack as Compose's "ls --format json" prints it.
+type lsLine struct {
+	Name        string
+	Status      string
+	ConfigFiles string
+}
+
+func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	reply, err := client.Projects(ctx, &api.ProjectsRequest{})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	lines := []lsLine{}
+	for _, p := range reply.Projects {
+		if all || p.Running > 0 {
+			lines = append(lines, lsLine{Name: p.Name, Status: projectStatus(p), ConfigFiles: strings.Join(p.Files, ",")})
+		}
+	}
+	slices.SortFunc(lines, func(x, y lsLine) int { return cmp.Compare(x.Name, y.Name) })
+	switch {
+	case quiet:
+		for _, l := range lines {
+			fmt.Fprintln(a.world.Stdout, l.Name)
+		}
+		return nil
+	case format == "json":
+		return json.NewEncoder(a.world.Stdout).Encode(lines)
+	}
+	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "NAME\tSTATUS\tCONFIG FILES")
+	for _, l := range lines {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", l.Name, l.Status, l.ConfigFiles)
+	}
+	return t.Flush()
+}
+
+func projectStatus(p *api.ProjectInfo) string {
+	var parts []string
+	if p.Exited > 0 {
+		parts = append(parts, fmt.Sprintf("exited(%d)", p.Exited))
+	}
+	if p.Running > 0 {
+		parts = append(parts, fmt.Sprintf("running(%d)", p.Running))
+	}
+	return or(strings.Join(parts, ", "), "created")
+}

@@ -1,0 +1,36 @@
+// Command orlop builds and runs a multi-service stack from one file. See
+// package cmd.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/orlop/orlop/cmd"
+)
+
+// version is set when a release is linked.
+var version = "dev"
+
+func main() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	os.Exit(cmd.Run(context.Background(), os.Args[1:], cmd.World{
+		Version:     version,
+		Environ:     os.Environ(),
+		Stdin:       os.Stdin,
+		Stdout:      os.Stdout,
+		Stderr:      os.Stderr,
+		Signals:     signals,
+		Resized:     resized,
+		Root:        os.Geteuid() == 0,
+		Now:         time.Now,
+		Builder:     cmd.Sessions{},
+		StartEngine: cmd.StartKeeper,
+	}))
+}

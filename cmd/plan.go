@@ -1,0 +1,109 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/planner"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var sel selection
+	var format string
+	var detailed, wait bool
+	c := &cobra.Command{
+		Use:   "plan [SERVICE...]",
+		Short: "Show what up would change, and why",
+		Example: "  orlop plan                      for people\n" +
+			"  orlop plan --detailed-exitcode  for scripts: 0 nothing to do, 2 changes, 1 error",
+		ValidArgsFunction: a.completeServices,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := choice("format", format, "text", "json"); err != nil {
+				return err
+			}
+			plan, err := a.plan(c.Context(), args, sel, wait)
+			if err != nil {
+				return err
+			}
+			if err := writePlan(a.world.Stdout, plan, format, a.styleOf(a.world.Stdout)); err != nil {
+				return err
+			}
+			if detailed && !plan.IsEmpty() {
+				return exit{ExitChanges}
+			}
+			return nil
+		},
+	}
+	sel.flags(c)
+	c.Flags().BoolVar(&wait, "wait", false, "plan for up --wait")
+	c.Flags().StringVar(&format, "format", "text", "text or json")
+	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 0 for no changes, 2 for changes, 1 for an error")
+	return c
+}
+
+func (a *app) plan(ctx context.Context, services []string, sel selection, wait bool) (*planner.Plan, error) {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	if err := sel.check(); err != nil {
+		return nil, err
+	}
+	project, err := a.load(ctx, services)
+	if err != nil {
+		return nil, err
+	}
+	if err := rescale(project, sel.scale); err != nil {
+		return nil, err
+	}
+	client, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	req, done, err := a.request(ctx, client, application{
+		project: project, options: sel.options(services, wait), timeout: sel.timeout, planOnly: true,
+	})
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	defer done()
+	reply, err := client.Plan(ctx, req)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	plan := &planner.Plan{}
+	return plan, unmarshal(reply.Plan, plan)
+}
+
+func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {
+	if format == "json" {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(plan)
+	}
+	_, err := fmt.Fprint(w, paintPlan(plan.Text(), st))
+	return err
+}
+
+// paintPlan colours the symbol of each line.
+func paintPlan(text string, st style) string {
+	if !st.color {
+		return text
+	}
+	codes := map[rune]string{'+': "32", '~': "33", '±': "33", '-': "31", '!': "33"}
+	out, atStart := "", true
+	for i, r := range text {
+		code, known := codes[r]
+		if atStart && known && i+1 < len(text) {
+			out += st.paint(code, string(r))
+		} else {
+			out += string(r)
+		}
+		atStart = r == '\n' || atStart && r == ' '
+	}
+	return out
+}

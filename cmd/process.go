@@ -1,0 +1,155 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/orlop/orlop/api"
+)
+
+// processStream is the stream of Exec and Attach.
+type processStream interface {
+	Send(*api.ProcessInput) error
+	Recv() (*api.ProcessOutput, error)
+	CloseSend() error
+}
+
+// process connects the caller's streams to a process inside a container until
+// that ends; its exit code becomes ours.
+func (a *app) process(ctx context.Context, stream processStream, start *api.ProcessStart) error {
+	p := &processPipe{app: a, stream: stream}
+	restore := func() {}
+	if start.Terminal {
+		columns, rows := size(a.world.Stdout)
+		start.Size = &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)}
+		restore = a.rawTerminal()
+	}
+	defer restore()
+	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
+		return cause(ctx, err)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { p.forwardSignals(done, start.Terminal) })
+	defer wg.Wait()
+	defer close(done)
+	if start.Stdin {
+		// Nobody waits for this one: a read of a terminal can't be called off.
+		// It ends with the command.
+		go p.forwardInput()
+	}
+	return p.receive(ctx, start.Detach)
+}
+
+// processPipe is one running process; messages to it are sent one at a time.
+type processPipe struct {
+	*app
+	mu     sync.Mutex // serialises sending
+	stream processStream
+}
+
+func (p *processPipe) send(m *api.ProcessInput) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stream.Send(m)
+}
+
+// receive passes output on until the exit code comes, or, for a process that
+// is left to itself, the word that it has begun.
+func (p *processPipe) receive(ctx context.Context, detach bool) error {
+	for {
+		m, err := p.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return api.ErrLost
+		}
+		if err != nil {
+			return cause(ctx, err)
+		}
+		switch of := m.Of.(type) {
+		case *api.ProcessOutput_Stdout:
+			_, err = p.world.Stdout.Write(of.Stdout)
+		case *api.ProcessOutput_Stderr:
+			_, err = p.world.Stderr.Write(of.Stderr)
+		case *api.ProcessOutput_Started:
+			if detach {
+				return nil
+			}
+		case *api.ProcessOutput_ExitCode:
+			if of.ExitCode == 0 {
+				return nil
+			}
+			return exit{int(of.ExitCode)}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (p *processPipe) forwardInput() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := p.world.Stdin.Read(buf)
+		if n > 0 {
+			// gRPC is done with the message when Send returns.
+			if p.send(&api.ProcessInput{Of: &api.ProcessInput_Stdin{Stdin: buf[:n]}}) != nil {
+				return
+			}
+		}
+		if err != nil {
+			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_CloseStdin{CloseStdin: true}})
+			return
+		}
+	}
+}
+
+// forwardSignals passes interrupts and changes of the terminal's size on.
+func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
+	for {
+		select {
+		case <-done:
+			return
+		case s := <-p.world.Signals:
+			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: signalName(s)}})
+		case <-p.world.Resized:
+			if terminal {
+				columns, rows := size(p.world.Stdout)
+				_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Resize{
+					Resize: &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)},
+				}})
+			}
+		}
+	}
+}
+
+func signalName(s os.Signal) string {
+	if number, ok := s.(unix.Signal); ok {
+		if name := unix.SignalName(number); name != "" {
+			return name
+		}
+	}
+	return "SIGTERM"
+}
+
+// rawTerminal hands every key to the process; the returned function takes
+// that back.
+func (a *app) rawTerminal() func() {
+	f, ok := a.world.Stdin.(*os.File)
+	if !ok {
+		return func() {}
+	}
+	state, err := term.MakeRaw(int(f.Fd()))
+	if err != nil {
+		return func() {}
+	}
+	return func() { _ = term.Restore(int(f.Fd()), state) }
+}
+
+// onTerminal says that a process may have a terminal: both its ends are one.
+func (a *app) onTerminal() bool { return isTerminal(a.world.Stdin) && isTerminal(a.world.Stdout) }

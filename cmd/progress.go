@@ -1,0 +1,95 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+// progressStream is the stream of Apply, Down and Lifecycle.
+type progressStream interface {
+	Recv() (*api.Progress, error)
+}
+
+// outcome is how a progress ended.
+type outcome struct {
+	plan    *planner.Plan
+	verdict *api.Verdict
+}
+
+// show feeds a display from a stream until the verdict. A verdict against us
+// is an exit whose reason stands on the screen already. addresses is asked
+// once something was changed; it may be nil.
+func (a *app) show(ctx context.Context, stream progressStream, w words, services int, addresses func() []string) (outcome, error) {
+	d := a.newDisplay(w, services)
+	var o outcome
+	for o.verdict == nil {
+		m, err := stream.Recv()
+		if err == nil {
+			err = o.take(m, d)
+		}
+		if err == nil && m.GetPlan() != nil && a.lend != nil {
+			err = a.lend(o.plan)
+		}
+		if err != nil {
+			d.abort()
+			if errors.Is(err, io.EOF) {
+				err = api.ErrLost
+			}
+			return o, cause(ctx, err)
+		}
+	}
+	if o.plan == nil {
+		// Nothing could be planned: there is one reason and no tree.
+		d.abort()
+		if o.verdict.Ok {
+			return o, nil
+		}
+		return o, errors.New(or(o.verdict.Error, "the engine refused without a reason"))
+	}
+	s := summary{words: w, verdict: o.verdict, took: a.world.Now().Sub(a.began), services: services}
+	if addresses != nil && o.verdict.Ok && !o.verdict.UpToDate && !o.plan.IsEmpty() {
+		s.addresses = addresses()
+	}
+	if w.silent && o.verdict.Ok && o.plan.IsEmpty() {
+		d.abort()
+		return o, nil
+	}
+	d.finish(s)
+	if !o.verdict.Ok {
+		return o, exit{ExitFailure}
+	}
+	return o, nil
+}
+
+func (o *outcome) take(m *api.Progress, d display) error {
+	switch of := m.Of.(type) {
+	case *api.Progress_Plan:
+		o.plan = &planner.Plan{}
+		if err := unmarshal(of.Plan, o.plan); err != nil {
+			return err
+		}
+		d.plan(o.plan)
+	case *api.Progress_Event:
+		var e planner.Event
+		if err := unmarshal(of.Event, &e); err != nil {
+			return err
+		}
+		d.event(e)
+	case *api.Progress_Verdict:
+		o.verdict = of.Verdict
+	}
+	return nil
+}
+
+// timeout is a stop timeout as the protocol carries it: negative is unset.
+func timeout(secondsFlag int) (ms int64, has bool) {
+	if secondsFlag < 0 {
+		return 0, false
+	}
+	return int64(secondsFlag) * int64(time.Second/time.Millisecond), true
+}

@@ -1,0 +1,162 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+type psFlags struct {
+	all, quiet, services, noTrunc bool
+	format                        string
+	status                        []string
+}
+
+func (a *app) psCommand() *cobra.Command {
+	var f psFlags
+	c := &cobra.Command{
+		Use:   "ps [SERVICE...]",
+		Short: "List the stack's containers",
+		Example: "  orlop ps                what runs\n" +
+			"  orlop ps -a             what exists\n" +
+			"  orlop ps --format json  a line of JSON for each container",
+		ValidArgsFunction: a.completeServices,
+		RunE:              func(c *cobra.Command, args []string) error { return a.ps(c.Context(), args, f) },
+	}
+	c.Flags().BoolVarP(&f.all, "all", "a", false, "stopped containers and those of run too")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "IDs only")
+	c.Flags().BoolVar(&f.services, "services", false, "names of services only")
+	c.Flags().BoolVar(&f.noTrunc, "no-trunc", false, "show commands whole")
+	c.Flags().StringVar(&f.format, "format", "table", "table or json")
+	c.Flags().StringArrayVar(&f.status, "status", nil, "only containers in this `state`: running, exited, created, restarting")
+	return c
+}
+
+func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	if err := choice("format", f.format, "table", "json"); err != nil {
+		return err
+	}
+	for _, s := range f.status {
+		if err := choice("status", s, "running", "exited", "created", "restarting"); err != nil {
+			return err
+		}
+	}
+	s, err := a.identify(ctx, services)
+	if err != nil {
+		return err
+	}
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	containers, err := observe(ctx, client, s)
+	if err != nil {
+		return err
+	}
+	containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
+	return a.printContainers(containers, s, f)
+}
+
+func (f psFlags) wants(c *planner.Container, services []string) bool {
+	if len(services) > 0 && !slices.Contains(services, c.Service) {
+		return false
+	}
+	if len(f.status) > 0 {
+		return slices.Contains(f.status, stateWord(c.State))
+	}
+	return f.all || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
+}
+
+func (a *app) printContainers(containers []planner.Container, s stack, f psFlags) error {
+	w := a.world.Stdout
+	now := a.world.Now()
+	switch {
+	case f.quiet:
+		for _, c := range containers {
+			fmt.Fprintln(w, c.ID)
+		}
+	case f.services:
+		var names []string
+		for _, c := range containers {
+			if !slices.Contains(names, c.Service) {
+				names = append(names, c.Service)
+				fmt.Fprintln(w, c.Service)
+			}
+		}
+	case f.format == "json":
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		for i := range containers {
+			if err := enc.Encode(containerJSON(&containers[i], s, now)); err != nil {
+				return err
+			}
+		}
+	default:
+		return containerTable(w, containers, s, now, f.noTrunc)
+	}
+	return nil
+}
+
+func containerTable(w io.Writer, containers []planner.Container, s stack, now time.Time, whole bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
+	for i := range containers {
+		c := &containers[i]
+		command := commandText(c)
+		if r := []rune(command); len(r) > 22 && !whole {
+			command = string(r[:20]) + `…"`
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, imageText(c, s), command, c.Service,
+			ago(now, c.CreatedAt), statusText(c, now), portsText(c))
+	}
+	return t.Flush()
+}
+
+// observe gives the project's containers by service and number.
+func observe(ctx context.Context, client *api.Client, s stack) ([]planner.Container, error) {
+	doc, err := s.document()
+	if err != nil {
+		return nil, err
+	}
+	reply, err := client.Observe(ctx, &api.ObserveRequest{Project: s.name, Document: doc})
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	var observed planner.Observed
+	if err := unmarshal(reply.Observed, &observed); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(observed.Containers, func(x, y planner.Container) int {
+		return cmp.Or(strings.Compare(x.Service, y.Service), boolean(x.OneOff)-boolean(y.OneOff), x.Number-y.Number, strings.Compare(x.Name, y.Name))
+	})
+	return observed.Containers, nil
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// replica names a container as the displays do: "web/1".
+func replica(c *planner.Container) string {
+	if c.OneOff {
+		return c.Name
+	}
+	return fmt.Sprintf("%s/%d", c.Service, c.Number)
+}

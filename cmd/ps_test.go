@@ -1,0 +1,96 @@
+package cmd_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// fleet is a container in every state.
+func fleet() []planner.Container {
+	ago := func(d time.Duration) time.Time { return then.Add(-d) }
+	web := &planner.Applied{
+		Service: &spec.Service{
+			Name: "web", Image: "nginx", Command: spec.Command{"nginx", "-g", "daemon off;"}, Expose: []string{"80", "9000"},
+			Labels: map[string]string{"tier": "front"}, Volumes: []spec.Mount{{Type: spec.MountVolume, Source: "data", Target: "/d"}},
+		},
+		Networks: map[string]string{"default": "shop_default"}, Volumes: map[string]string{"data": "shop_data"}, Image: "sha256:0123456789abcdef",
+	}
+	return []planner.Container{
+		{
+			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web,
+			CreatedAt: ago(4 * time.Minute), StartedAt: ago(3 * time.Minute), Published: []planner.Binding{
+				{HostIP: "::", HostPort: 8080, Target: 80, Protocol: "tcp"}, {HostIP: "0.0.0.0", HostPort: 8080, Target: 80, Protocol: "tcp"},
+			},
+		},
+		{ID: "d1", Name: "shop-db-1", Service: "db", Number: 1, State: planner.Exited, ExitCode: 1, CreatedAt: ago(2 * time.Hour), ExitedAt: ago(90 * time.Second)},
+		{ID: "d2", Name: "shop-db-2", Service: "db", Number: 2, State: planner.Restarting, ExitCode: 3, CreatedAt: ago(time.Hour), ExitedAt: ago(5 * time.Second), NextTry: then.Add(12 * time.Second)},
+		{ID: "r1", Name: "shop-web-run-1", Service: "web", OneOff: true, State: planner.Created, CreatedAt: ago(time.Second)},
+	}
+}
+
+func TestPs(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.observed.Containers = fleet()
+	for line, want := range map[string]string{
+		"ps": `NAME         IMAGE     COMMAND                  SERVICE   CREATED             STATUS                                                 PORTS
+shop-db-2    shop-db   ""                       db        About an hour ago   Restarting (3) 5 seconds ago, next try in 12 seconds   
+shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up 3 minutes (healthy)                                 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
+`,
+		"ps -q":                           "d2\nw1\n",
+		"ps -aq":                          "d1\nd2\nw1\nr1\n",
+		"ps -q web":                       "w1\n",
+		"ps -a --services":                "db\nweb\n",
+		"ps -q --status exited":           "d1\n",
+		"ps -a -q --status created web":   "r1\n",
+		"port web 80":                     "0.0.0.0:8080\n",
+		"-p shop images -q --format json": "\n\nsha256:0123456789abcdef\n\n",
+		"ps --format json web": `{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2026-11-21 11:56:00 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"w1",` +
+			`"Image":"nginx","Labels":"com.docker.compose.container-number=1,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
+			`com.docker.compose.service=web,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
+			`"Networks":"shop_default","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp","Project":"shop","Publishers":[` +
+			`{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"}],` +
+			`"RunningFor":"4 minutes ago","Service":"web","Size":"0B","State":"running","Status":"Up 3 minutes (healthy)","Created":1795262160}` + "\n",
+	} {
+		stdout, stderr, code := d.run(line)
+		if code != 0 {
+			t.Errorf("%s: %s", line, stderr)
+		}
+		equal(t, "output of "+line, stdout, want)
+	}
+}
+
+func TestLs(t *testing.T) {
+	d := newDesk(t, "").serve()
+	d.engine.projects = []*api.ProjectInfo{
+		{Name: "shop", Running: 3, Exited: 1, Files: []string{"/s/stack.yaml", "/s/stack.override.yaml"}}, {Name: "old", Exited: 2},
+	}
+	for line, want := range map[string]string{
+		"ls --format json": `[{"Name":"shop","Status":"exited(1), running(3)","ConfigFiles":"/s/stack.yaml,/s/stack.override.yaml"}]` + "\n",
+		"ls -aq":           "old\nshop\n",
+		"ls":               "NAME   STATUS                  CONFIG FILES\nshop   exited(1), running(3)   /s/stack.yaml,/s/stack.override.yaml\n",
+	} {
+		stdout, _, _ := d.run(line)
+		equal(t, "output of "+line, stdout, want)
+	}
+}
+
+func TestPlanPrintsWhatUpWouldWalk(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.plan = &planner.Plan{Project: "shop", Leave: 4, Steps: []*planner.Step{
+		{ID: "replace web/1", Action: planner.Replace, Resource: "web/1", Service: "web", Reasons: []planner.Reason{
+			{Path: "services.web.environment.LOG", From: `"info"`, To: `"debug"`, Place: spec.Place{File: "/s/stack.yaml", Line: 14}},
+		}},
+	}}
+	stdout, _, _ := d.run("plan")
+	equal(t, "plan", stdout, " ± web/1        services.web.environment.LOG: \"info\" -> \"debug\"   (stack.yaml:14)\n replace 1, leave 4 as they are\n")
+	stdout, _, _ = d.run("--ansi always plan")
+	equal(t, "coloured plan", stdout, " \x1b[33m±\x1b[0m web/1        services.web.environment.LOG: \"info\" -> \"debug\"   (stack.yaml:14)\n replace 1, leave 4 as they are\n")
+	stdout, _, _ = d.run("plan --format json")
+	if want := "{\n  \"project\": \"shop\",\n  \"steps\": [\n"; len(stdout) < len(want) || stdout[:len(want)] != want {
+		t.Errorf("json is %s", stdout)
+	}
+}

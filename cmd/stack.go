@@ -1,0 +1,115 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// options are those of a load, from the global flags and the environment.
+func (a *app) options(services []string) spec.Options {
+	return spec.Options{
+		Files: a.files, Dir: a.world.Dir, ProjectDirectory: a.directory, Name: a.name, Profiles: a.profiles,
+		EnvFiles: a.envFiles, Environ: a.env, Services: services, AllowUnset: a.allowUnset, Strict: a.strict,
+		Stdin: a.world.Stdin,
+	}
+}
+
+// load reads the stack file whole, with the contents of secrets, and shows
+// every complaint. The named services must exist.
+func (a *app) load(ctx context.Context, services []string) (*spec.Project, error) {
+	project, err := a.loadWith(ctx, a.options(services), true)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := project.Select(services, true); err != nil {
+		return nil, err
+	}
+	return project, nil
+}
+
+func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec.Project, error) {
+	project, diagnostics, err := spec.Load(ctx, opts)
+	var mistakes *spec.Mistakes
+	switch {
+	case errors.As(err, &mistakes):
+		_ = mistakes.Diagnostics.Render(a.world.Stderr, a.errStyle().color)
+		return nil, exit{ExitFailure}
+	case err != nil:
+		return nil, err
+	case warn && a.progress != "quiet" && a.progress != "json":
+		_ = diagnostics.Warnings().Render(a.world.Stderr, a.errStyle().color)
+	}
+	return project, nil
+}
+
+// stack is what a verb knows that needs no more than the project's name: the
+// project is nil where only -p names it.
+type stack struct {
+	name    string
+	project *spec.Project
+}
+
+// identify finds the project's name; with -p no stack file is needed.
+func (a *app) identify(ctx context.Context, services []string) (stack, error) {
+	opts := a.options(services)
+	opts.SkipPayloads = true
+	project, err := a.loadWith(ctx, opts, false)
+	var none *spec.NotFound
+	if errors.As(err, &none) && a.name != "" {
+		return stack{name: a.name}, nil
+	}
+	if err != nil {
+		return stack{}, err
+	}
+	if _, err := project.Select(services, true); err != nil {
+		return stack{}, err
+	}
+	return stack{name: project.Name, project: project}, nil
+}
+
+// document is the project as the engine reads it; empty where there is none.
+func (s stack) document() ([]byte, error) {
+	if s.project == nil {
+		return nil, nil
+	}
+	return marshal(s.project)
+}
+
+func (s stack) disabled() []string {
+	if s.project == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.project.Disabled))
+}
+
+// completeServices completes the names of services.
+func (a *app) completeServices(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	opts := a.options(nil)
+	opts.SkipPayloads, opts.Profiles = true, []string{"*"}
+	project, _, err := spec.Load(c.Context(), opts)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
+		if strings.HasPrefix(name, prefix) && !slices.Contains(args, name) {
+			names = append(names, name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeOneService completes the first argument only.
+func (a *app) completeOneService(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return a.completeServices(c, args, prefix)
+}

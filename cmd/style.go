@@ -1,0 +1,99 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// style paints text, or leaves it as it is.
+type style struct{ color bool }
+
+func (s style) paint(code, text string) string {
+	if !s.color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s style) red(t string) string    { return s.paint("31", t) }
+func (s style) green(t string) string  { return s.paint("32", t) }
+func (s style) yellow(t string) string { return s.paint("33", t) }
+func (s style) cyan(t string) string   { return s.paint("36", t) }
+func (s style) dim(t string) string    { return s.paint("2", t) }
+func (s style) bold(t string) string   { return s.paint("1", t) }
+
+// isTerminal says whether a stream of the caller is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// size is the size of a terminal in characters.
+func size(w io.Writer) (columns, rows int) {
+	if f, ok := w.(*os.File); ok {
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+			return columns, rows
+		}
+	}
+	return 80, 24
+}
+
+// styleOf is the style for a stream: --ansi, NO_COLOR, TERM, and what it is.
+func (a *app) styleOf(stream any) style {
+	switch a.ansi {
+	case "always":
+		return style{color: true}
+	case "never":
+		return style{}
+	}
+	return style{color: isTerminal(stream) && a.env["NO_COLOR"] == "" && a.env["TERM"] != "dumb"}
+}
+
+func (a *app) errStyle() style { return a.styleOf(a.world.Stderr) }
+
+// seconds is a time span in a sentence, in the unit that reads best.
+func seconds(d time.Duration) string {
+	switch {
+	case d < 95*time.Millisecond:
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	case d < 100*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	d = d.Round(time.Second)
+	return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
+}
+
+// clock is a time span in a column.
+func clock(d time.Duration) string {
+	if d < 100*time.Second {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	d = d.Round(time.Second)
+	return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+}
+
+// bytesText is a number of bytes in decimal units.
+func bytesText(n int64) string {
+	value, unit := float64(n), 0
+	units := []string{"B", "kB", "MB", "GB", "TB"}
+	for value >= 1000 && unit < len(units)-1 {
+		value /= 1000
+		unit++
+	}
+	if unit == 0 || value >= 100 {
+		return fmt.Sprintf("%.0f %s", value, units[unit])
+	}
+	return fmt.Sprintf("%.1f %s", value, units[unit])
+}
+
+// plural is a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

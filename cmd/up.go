@@ -1,0 +1,248 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// upFlags are the flags of up beside the selection.
+type upFlags struct {
+	selection
+	detach      bool
+	wait        bool
+	waitTimeout int
+	print       logFormat
+	watch       bool
+	watchFlags  watchFlags
+}
+
+func (a *app) upCommand() *cobra.Command {
+	var f upFlags
+	c := &cobra.Command{
+		Use:   "up [SERVICE...]",
+		Short: "Build what changed and bring the stack up",
+		Example: "  orlop up            bring everything up and show its logs\n" +
+			"  orlop up -d --wait  in the background, ready when it returns",
+		ValidArgsFunction: a.completeServices,
+		RunE:              func(c *cobra.Command, args []string) error { return a.up(c.Context(), args, f) },
+	}
+	f.selection.flags(c)
+	c.Flags().BoolVarP(&f.detach, "detach", "d", false, "return when the stack is up, without its logs")
+	c.Flags().BoolVar(&f.wait, "wait", false, "return when every service is healthy or running; implies -d")
+	c.Flags().IntVar(&f.waitTimeout, "wait-timeout", 0, "`seconds` to wait at most")
+	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "keep the stack in step with the working tree")
+	f.watchFlags.flags(c)
+	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show log lines without the container's name")
+	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show log lines without colours")
+	c.Flags().BoolVar(&f.print.times, "timestamps", false, "show the time of each log line")
+	return c
+}
+
+func (a *app) up(ctx context.Context, services []string, f upFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	source := &stackSource{app: a, services: services, scale: f.scale}
+	project, err := source.load(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u := &upRun{app: a, project: project, services: services, since: a.world.Now(), format: f.print}
+	u.interrupts = a.onInterrupt(func(r response) { u.respond(r, cancel) })
+	defer u.interrupts.close()
+	if u.client, err = a.connect(ctx); err != nil {
+		return err
+	}
+	defer u.client.Close()
+	if err := u.apply(ctx, f); err != nil {
+		return err
+	}
+	if f.detach || f.wait || f.noStart || f.waitTimeout > 0 {
+		return nil
+	}
+	if !u.interrupts.attach() {
+		return errInterrupted
+	}
+	if f.watch {
+		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags}
+	}
+	return u.attached(ctx)
+}
+
+// check refuses flags that exclude each other.
+func (f *upFlags) check() error {
+	if f.watch && (f.detach || f.wait || f.noStart || f.waitTimeout > 0) {
+		return fmt.Errorf("--watch stays with the stack: it excludes --detach, --wait and --no-start; \"orlop watch\" watches without logs")
+	}
+	return f.selection.check()
+}
+
+// upRun is one up, from its request to the end of its logs.
+type upRun struct {
+	*app
+	client     *api.Client
+	project    *spec.Project
+	services   []string
+	since      time.Time
+	format     logFormat
+	interrupts *interrupts
+	stops      lifecycleCalls
+	watching   *step // nil without --watch
+}
+
+func (u *upRun) apply(ctx context.Context, f upFlags) error {
+	applying, cancel := ctx, context.CancelFunc(func() {})
+	if f.waitTimeout > 0 {
+		limit := time.Duration(f.waitTimeout) * time.Second
+		applying, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf(
+			"%s is not ready after %s: what runs goes on; see \"orlop ps\"", u.project.Name, limit))
+	}
+	defer cancel()
+	wait := f.wait || f.waitTimeout > 0
+	req, done, err := u.request(applying, u.client, application{
+		project: u.project, options: f.options(u.services, wait), timeout: f.timeout,
+	})
+	if err != nil {
+		return cause(applying, err)
+	}
+	defer done()
+	stream, err := u.client.Apply(applying, req)
+	if err != nil {
+		return cause(applying, err)
+	}
+	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true}
+	if f.noStart {
+		w.done, w.failed = "is created", "is not created"
+	}
+	chosen := chosenServices(u.project, u.services, f.noDeps)
+	o, err := u.show(applying, stream, w, len(chosen), func() []string { return u.addresses(applying, chosen) })
+	if errors.Is(err, errInterrupted) {
+		u.sayWhatRuns(ctx)
+	}
+	if err == nil {
+		u.hints(o.plan)
+	}
+	return err
+}
+
+// hints are said after a success: what the plan left aside.
+func (u *upRun) hints(p *planner.Plan) {
+	if p == nil || u.progress == "quiet" || u.progress == "json" {
+		return
+	}
+	st := u.errStyle()
+	for _, w := range p.Warnings {
+		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
+	}
+	if len(p.Orphans) > 0 {
+		fmt.Fprintf(u.world.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
+			st.yellow("!"), strings.Join(p.Orphans, ", "))
+	}
+}
+
+// sayWhatRuns tells, after an interrupt, what the engine has got to.
+func (u *upRun) sayWhatRuns(ctx context.Context) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	containers, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
+	if err != nil {
+		return
+	}
+	var running []string
+	for _, c := range containers {
+		if c.State == planner.Running && !c.OneOff {
+			running = append(running, replica(&c))
+		}
+	}
+	text := "nothing of " + u.project.Name + " runs"
+	if len(running) > 0 {
+		text = "running: " + strings.Join(running, ", ")
+	}
+	fmt.Fprintf(u.world.Stderr, " interrupted; %s. Go on with: orlop up; undo with: orlop down\n", text)
+}
+
+// respond carries out what an interrupt asks for.
+func (u *upRun) respond(r response, cancel context.CancelCauseFunc) {
+	switch r {
+	case cancelApply, leave:
+		cancel(errInterrupted)
+	case stopServices:
+		fmt.Fprintln(u.world.Stderr, " stopping; press Ctrl-C again to kill")
+		u.stops.start(u, planner.Stop)
+	case killServices:
+		u.stops.start(u, planner.Kill)
+	}
+}
+
+// addresses are where the published services answer: those that look like
+// web pages as a URL to click, up to three.
+func (u *upRun) addresses(ctx context.Context, services []string) []string {
+	containers, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, c := range containers {
+		if c.OneOff || !slices.Contains(services, c.Service) {
+			continue
+		}
+		for _, b := range c.Published {
+			if b.Protocol == "udp" || !isWebPort(b.Target) {
+				continue
+			}
+			if url := webAddress(b); !slices.Contains(out, url) {
+				out = append(out, url)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out[:min(3, len(out))]
+}
+
+func webAddress(b planner.Binding) string {
+	host := b.HostIP
+	switch host {
+	case "", "0.0.0.0", "::", "127.0.0.1", "::1":
+		host = "localhost"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	scheme := "http"
+	if b.Target == 443 || b.Target == 8443 {
+		scheme = "https"
+	}
+	return scheme + "://" + host + ":" + strconv.Itoa(b.HostPort)
+}
+
+// isWebPort says whether a port is one where web pages are usually served;
+// databases and the like are not worth a click.
+func isWebPort(port int) bool {
+	switch port {
+	case 80, 443, 1313, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090:
+		return true
+	}
+	return false
+}
+
+// activeServices are the services whose containers an attached up looks after.
+func (u *upRun) activeServices() []string {
+	if len(u.services) > 0 {
+		return u.services
+	}
+	return slices.Sorted(maps.Keys(u.project.Services))
+}

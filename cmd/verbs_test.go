@@ -1,0 +1,389 @@
+package cmd_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+func TestUpFlagsBecomeOptions(t *testing.T) {
+	for line, want := range map[string]planner.Options{
+		"up -d":                           {},
+		"up -d web":                       {Services: []string{"web"}},
+		"up -d --build --no-deps web":     {Services: []string{"web"}, Build: true, NoDeps: true},
+		"up -d --no-build":                {NoBuild: true},
+		"up --wait":                       {Wait: true},
+		"up --wait-timeout 5":             {Wait: true},
+		"up -d --force-recreate":          {ForceRecreate: true},
+		"up -d --no-recreate":             {NoRecreate: true},
+		"up --no-start":                   {NoStart: true},
+		"up -d --remove-orphans":          {RemoveOrphans: true},
+		"up -d --pull always":             {Pull: "always"},
+		"plan --pull missing web":         {Services: []string{"web"}, Pull: "missing"},
+		"build":                           {BuildOnly: true, Build: true, NoDeps: true},
+		"build --with-dependencies web":   {Services: []string{"db", "web"}, BuildOnly: true, Build: true},
+		"pull web":                        {Services: []string{"web"}, PullOnly: true, NoDeps: true},
+		"pull --policy missing":           {PullOnly: true, NoDeps: true, Pull: "missing"},
+		"--progress quiet up -d -f x.yml": {},
+	} {
+		t.Run(line, func(t *testing.T) {
+			d := newDesk(t, shop).serve()
+			d.engine.plan = &planner.Plan{Project: "shop"}
+			if strings.Contains(line, "x.yml") {
+				if err := os.WriteFile(filepath.Join(d.dir, "x.yml"), []byte(shop), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, stderr, code := d.run(line); code != 0 {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			if got := d.applied(); !reflect.DeepEqual(got, want) {
+				t.Errorf("options are %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestUpSendsTheProject(t *testing.T) {
+	d := newDesk(t, shop+"  off: {image: x, profiles: [debug]}\n  it: {image: y, secrets: [key]}\nsecrets: {key: {environment: KEY}}\n").serve()
+	d.env = []string{"KEY=canary"}
+	if _, stderr, code := d.run("up -d --scale web=3 -t 7"); code != 0 {
+		t.Fatal(stderr)
+	}
+	req := d.engine.apply
+	p, err := spec.ParseProject(req.Project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Services["web"].Replicas() != 3 || p.Services["db"].Replicas() != 1 {
+		t.Errorf("replicas are %d and %d, want 3 and 1", p.Services["web"].Replicas(), p.Services["db"].Replicas())
+	}
+	if req.StopTimeoutMs != 7000 || !req.HasStopTimeout {
+		t.Errorf("stop timeout is %d ms, %t", req.StopTimeoutMs, req.HasStopTimeout)
+	}
+	if len(req.Disabled) != 1 || req.Disabled[0] != "off" {
+		t.Errorf("disabled services are %q", req.Disabled)
+	}
+	if s := req.Payloads["secrets.key"]; s == nil || string(s.Content) != "canary" || !s.Secret {
+		t.Errorf("payload of the secret is %v", s)
+	}
+	if strings.Contains(string(req.Project)+string(req.Options)+string(req.Places), "canary") {
+		t.Error("the secret is in a document")
+	}
+	if !strings.Contains(string(req.Places), `"services.web.image"`) || req.WorkingDir != d.dir || len(req.Files) != 1 {
+		t.Errorf("places, directory or files are missing: %s %q %q", req.Places, req.WorkingDir, req.Files)
+	}
+}
+
+func TestDownAndLifecycleRequests(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.plan = &planner.Plan{Project: "shop"}
+	if _, stderr, code := d.run("down -v --rmi local --remove-orphans -t 3"); code != 0 {
+		t.Fatal(stderr)
+	}
+	var opts planner.DownOptions
+	if err := json.Unmarshal(d.engine.down.Options, &opts); err != nil {
+		t.Fatal(err)
+	}
+	want := planner.DownOptions{Services: []string{}, Volumes: true, RemoveImages: "local", RemoveOrphans: true}
+	opts.Services = append([]string{}, opts.Services...)
+	if !reflect.DeepEqual(opts, want) || d.engine.down.StopTimeoutMs != 3000 || d.engine.down.Project != "shop" || len(d.engine.down.Document) == 0 {
+		t.Errorf("request is %+v", d.engine.down)
+	}
+	for line, want := range map[string]*api.LifecycleRequest{
+		"start db":         {Action: "start", Services: []string{"db"}},
+		"stop -t 0":        {Action: "stop", HasStopTimeout: true},
+		"restart -t 2 web": {Action: "restart", Services: []string{"web"}, StopTimeoutMs: 2000, HasStopTimeout: true},
+		"kill":             {Action: "kill", Signal: "SIGKILL"},
+		"kill -s HUP web":  {Action: "kill", Services: []string{"web"}, Signal: "HUP"},
+		"rm -v":            {Action: "remove", RemoveVolumes: true, OnlyStopped: true},
+		"rm -sf db":        {Action: "remove", Services: []string{"db"}},
+	} {
+		d.engine.lifecycle = nil
+		if _, stderr, code := d.run(line); code != 0 {
+			t.Fatalf("%s: %s", line, stderr)
+		}
+		want.Project = "shop"
+		if got := d.engine.lifecycle[0]; got.String() != want.String() {
+			t.Errorf("%s asks for %s, want %s", line, got, want)
+		}
+	}
+}
+
+func TestDownNeedsNoStackFileWithAName(t *testing.T) {
+	d := newDesk(t, "").serve()
+	if _, stderr, code := d.run("-p other down"); code != 0 || d.engine.down.Project != "other" || len(d.engine.down.Document) != 0 {
+		t.Errorf("exit code %d: %s: %v", code, stderr, d.engine.down)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	change := &planner.Plan{Project: "shop", Steps: []*planner.Step{{ID: "create web/1", Action: planner.Create, Resource: "web/1"}}}
+	for _, c := range []struct {
+		line string
+		plan *planner.Plan
+		fail bool
+		code int
+	}{
+		{"plan", change, false, 0},
+		{"plan --detailed-exitcode", change, false, 2},
+		{"plan --detailed-exitcode", &planner.Plan{Project: "shop"}, false, 0},
+		{"plan --detailed-exitcode nope", change, false, 1},
+		{"up -d", change, true, 1},
+		{"up -d", change, false, 0},
+		{"up --nope", change, false, 1},
+		{"up -d --progress fancy", change, false, 1},
+		{"version", nil, false, 0},
+		{"nope", nil, false, 1},
+	} {
+		d := newDesk(t, shop).serve()
+		d.engine.plan = c.plan
+		if c.fail {
+			d.engine.verdict = &api.Verdict{Error: "no"}
+		}
+		if _, stderr, code := d.run(c.line); code != c.code {
+			t.Errorf("%s ends with %d, want %d: %s", c.line, code, c.code, stderr)
+		}
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	for _, c := range []struct{ line, stack, want string }{
+		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
+		{"pss", shop, "unknown command \"pss\": did you mean \"ps\"?\n"},
+		{"engine stat", shop, "unknown command \"stat\": did you mean \"status\"?\n"},
+		{"xyzzy", shop, "unknown command \"xyzzy\": see orlop --help\n"},
+		{"up --detatch", shop, "unknown flag: --detatch: see orlop up --help\n"},
+		{"up --build --no-build", shop, "--build and --no-build exclude each other\n"},
+		{"up -d --scale web", shop, "--scale is \"web\": it must be SERVICE=N\n"},
+		{"up -d --scale wbe=2", shop, "--scale wbe=2: no service named \"wbe\" (did you mean \"web\"?)\n"},
+		{"up --pull sometimes", shop, "--pull is \"sometimes\": it must be one of always, missing, never\n"},
+		{"ps --format xml", shop, "--format is \"xml\": it must be one of table, json\n"},
+		{"logs --since yesterday", shop, "--since is \"yesterday\": it must be a span (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time\n"},
+		{"exec web", shop, "orlop exec needs a service and a command: see orlop exec --help\n"},
+		{"port web 99", shop, "web publishes no 99/tcp: see \"orlop ps\"\n"},
+		{"run -p 8o:80 web", shop, "bad port \"8o:80\": \"8o\" is not a port (write it as [ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL])\n"},
+	} {
+		d := newDesk(t, c.stack).serve()
+		_, stderr, code := d.run(c.line)
+		if code != 1 {
+			t.Errorf("%s ends with %d, want 1", c.line, code)
+		}
+		equal(t, "error of "+c.line, stderr, c.want)
+	}
+}
+
+func TestMistakesAreShownWithTheirLines(t *testing.T) {
+	d := newDesk(t, "services:\n  web:\n    image: x\n    prots: [80]\n").serve()
+	_, stderr, code := d.run("up -d")
+	want := `stack.yaml:4:5: services.web: unknown key "prots"
+    4 |     prots: [80]
+      |     ^^^^^ did you mean "ports"?
+1 mistake in stack.yaml; nothing was changed
+`
+	if code != 1 || d.engine.apply != nil {
+		t.Errorf("exit code is %d, and the engine was asked for %v", code, d.engine.apply)
+	}
+	equal(t, "complaint", stderr, want)
+}
+
+func TestEngineIsStartedByRootOnly(t *testing.T) {
+	d := newDesk(t, shop)
+	_, stderr, code := d.run("ps")
+	equal(t, "error", stderr, "no engine runs at "+d.state+"/orlop.sock, and only root may start one: run \"sudo orlop engine start\"\n")
+	if code != 1 {
+		t.Errorf("exit code is %d", code)
+	}
+	d.root = true
+	if _, stderr, code := d.run("ps"); code != 0 || len(d.started) != 1 || d.started[0] != d.dir+" "+d.state {
+		t.Errorf("exit code %d: %s: started %q", code, stderr, d.started)
+	}
+}
+
+func TestVersionsThatDifferAreSaid(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.version = "v0"
+	_, stderr, code := d.run("ps")
+	equal(t, "warning", stderr, "engine is v0, command is v1: run \"orlop engine restart\"; containers keep running\n")
+	if code != 0 {
+		t.Errorf("exit code is %d", code)
+	}
+}
+
+func TestExecPassesStreamsAndCodeOn(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.exitCode = 7
+	d.stdin = "hello"
+	d.env = []string{"HOME=/me"}
+	stdout, stderr, code := d.runArgs("exec", "-T", "-u", "bob", "-w", "/tmp", "-e", "A=1", "-e", "HOME", "-e", "UNSET", "--index", "2", "web", "cat", "-n")
+	if stdout != "hello" || stderr != "started\n" || code != 7 {
+		t.Errorf("got %q, %q, %d", stdout, stderr, code)
+	}
+	want := &api.ProcessStart{
+		Project: "shop", Service: "web", Index: 2, Command: []string{"cat", "-n"}, Stdin: true, User: "bob", WorkingDir: "/tmp",
+		Environment: []string{"A=1", "HOME=/me"},
+	}
+	equal(t, "request", d.engine.start.String(), want.String())
+}
+
+func TestExecPassesSignalsOn(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.exitCode = 130
+	d.engine.reached = make(chan string, 1)
+	go func() {
+		<-d.engine.reached
+		d.signals <- os.Interrupt
+	}()
+	if _, _, code := d.run("exec -T web sleep 100"); code != 130 {
+		t.Errorf("exit code is %d, want 130", code)
+	}
+	equal(t, "signal", d.engine.stdin.String(), "SIGINT")
+}
+
+func TestRunAltersTheService(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.exitCode = 3
+	_, stderr, code := d.runArgs("run", "--rm", "-T", "-e", "LOG=debug", "-p", "9000:80", "-v", "./x:/x:ro", "--entrypoint", "sh -e", "-u", "1", "--name", "me", "web", "-c", "true")
+	if code != 3 {
+		t.Fatalf("exit code is %d: %s", code, stderr)
+	}
+	req := d.engine.create
+	p, err := spec.ParseProject(req.Apply.Project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.Services["web"]
+	if got := strings.Join(append(append([]string{}, s.Entrypoint...), s.Command...), " "); got != "sh -e -c true" {
+		t.Errorf("command is %q", got)
+	}
+	if *s.Environment["LOG"] != "debug" || s.User != "1" || s.Tty || !s.StdinOpen {
+		t.Errorf("service is %+v", s)
+	}
+	if len(s.Ports) != 1 || s.Ports[0].Target != 80 || s.Ports[0].Published != "9000" {
+		t.Errorf("ports are %v", s.Ports)
+	}
+	if len(s.Volumes) != 1 || s.Volumes[0].Source != filepath.Join(d.dir, "x") || !s.Volumes[0].ReadOnly {
+		t.Errorf("volumes are %v", s.Volumes)
+	}
+	if !req.Remove || req.Detach || req.Name != "me" || req.Service != "web" || d.engine.start.Container != "c1" {
+		t.Errorf("request is %v", req)
+	}
+	if got := d.applied(); got.Prepare != "web" || got.NoDeps || len(got.Services) != 1 {
+		t.Errorf("what is prepared is %+v", got)
+	}
+}
+
+func TestRunDetached(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	stdout, stderr, code := d.run("run -d --no-deps web")
+	if stdout != "shop-web-run-1\n" || code != 0 || !d.engine.create.Detach || !d.applied().NoDeps {
+		t.Errorf("got %q, %q, %d", stdout, stderr, code)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	at := then.UnixNano()
+	d.engine.lines = []*api.LogLine{
+		{Container: "shop-web-1", Service: "web", Number: 1, Text: []byte("a"), TimeUnixNs: at},
+		{Container: "shop-db-1", Service: "db", Number: 1, Text: []byte("long "), Partial: true, TimeUnixNs: at},
+		{Container: "shop-db-1", Service: "db", Number: 1, Text: []byte("line"), TimeUnixNs: at},
+		{Container: "shop-web-run-1", Service: "web", OneOff: true, Text: []byte("b"), Stderr: true, TimeUnixNs: at},
+	}
+	d.engine.observed.Containers = []planner.Container{{Service: "web", Number: 12}}
+	stdout, stderr, code := d.run("logs -n 5 --since 10m --until 1790000000.5 web")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	equal(t, "output", stdout, "web-1  | a\ndb-1   | long line\nshop-web-run-1 | b\n")
+	want := &api.LogsRequest{
+		Project: "shop", Services: []string{"web"}, Tail: 5, SinceUnixNs: then.Add(-10 * time.Minute).UnixNano(), UntilUnixNs: 1790000000500000000,
+	}
+	equal(t, "request", d.engine.logs[0].String(), want.String())
+	stdout, _, _ = d.run("--ansi always logs -t --no-log-prefix")
+	equal(t, "output", strings.SplitAfter(stdout, "\n")[0], "2026-11-21T12:00:00.000000000Z a\n")
+	stdout, _, _ = d.run("--ansi always logs")
+	equal(t, "coloured output", strings.SplitAfter(stdout, "\n")[0], "\x1b[36mweb-1  | \x1b[0ma\n")
+}
+
+func TestConfig(t *testing.T) {
+	d := newDesk(t, shop)
+	for line, want := range map[string]string{
+		"config --services":    "db\nweb\n",
+		"config --images":      "nginx\npostgres\n",
+		"config -q":            "",
+		"config --services db": "db\n",
+	} {
+		stdout, stderr, code := d.run(line)
+		if code != 0 {
+			t.Errorf("%s: %s", line, stderr)
+		}
+		equal(t, "output of "+line, stdout, want)
+	}
+	var doc struct{ Name string }
+	stdout, _, _ := d.run("config --format json")
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || doc.Name != "shop" {
+		t.Errorf("json is %s: %v", stdout, err)
+	}
+	if stdout, _, _ := d.run("config"); !strings.HasPrefix(stdout, "name: shop\n") {
+		t.Errorf("yaml is %s", stdout)
+	}
+	if stdout, _, _ := d.run("config --hash *"); !strings.HasPrefix(stdout, "db ") || strings.Count(stdout, "\n") != 2 {
+		t.Errorf("hashes are %q", stdout)
+	}
+}
+
+func TestImageLoad(t *testing.T) {
+	d := newDesk(t, "").serve()
+	d.stdin = strings.Repeat("x", 3<<20)
+	stdout, stderr, code := d.run("image load")
+	if code != 0 || stdout != "loaded docker.io/library/busybox:latest\n" || d.engine.loaded.String() != d.stdin {
+		t.Errorf("got %q, %q, %d, and %d bytes arrived", stdout, stderr, code, d.engine.loaded.Len())
+	}
+	_, stderr, _ = d.run("image load nope.tar")
+	equal(t, "error", stderr, "cannot load nope.tar: no such file or directory\n")
+}
+
+func TestEngineStatus(t *testing.T) {
+	d := newDesk(t, "")
+	if stdout, _, code := d.run("engine status"); code != 1 || !strings.HasPrefix(stdout, "engine      not running\n") {
+		t.Errorf("got %q, %d", stdout, code)
+	}
+	d.serve()
+	stdout, stderr, code := d.run("engine status")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	equal(t, "status", stdout, `engine      process 42, v1, up 3 hours, 61.4 MB
+keeper      process 41, v1, up 3 days, 9.8 MB
+containers  3 running, their shims 24.0 MB
+doing       building api for shop
+made of     containerd v2.3.7, runc 1.5.2
+root        /r
+state       /s
+`)
+	var line map[string]any
+	stdout, _, _ = d.run("engine status --format json")
+	if err := json.Unmarshal([]byte(stdout), &line); err != nil || line["pid"] != 42.0 || line["running"] != true {
+		t.Errorf("json is %s: %v", stdout, err)
+	}
+}
+
+func TestCompletionOffersServices(t *testing.T) {
+	d := newDesk(t, shop)
+	stdout, _, _ := d.runArgs("__complete", "logs", "w")
+	if !strings.HasPrefix(stdout, "web\n") {
+		t.Errorf("completion is %q", stdout)
+	}
+	if stdout, _, code := d.run("completion bash"); code != 0 || !strings.Contains(stdout, "__start_orlop") {
+		t.Errorf("script is %.80q", stdout)
+	}
+}

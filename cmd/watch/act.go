@@ -1,0 +1,298 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// errSuperseded is why a build is given up: there is a newer tree.
+var errSuperseded = errors.New("superseded by a newer change")
+
+// culprit is what compilers print of a mistake: its place and what it is.
+var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
+
+// dispatch begins all that can be begun now.
+func (w *watcher) dispatch(ctx context.Context) {
+	if w.paused {
+		return
+	}
+	held := w.stale || w.applying
+	for _, name := range sortedPaths(w.queues) {
+		for {
+			o := w.queues[name].next(w.Now(), held)
+			if o.isEmpty() {
+				break
+			}
+			w.begin(ctx, w.queues[name], o)
+		}
+	}
+	if w.stale && !w.applying && w.isCalm() {
+		w.stale, w.applying = false, true
+		w.running.Go(func() { w.reload(ctx) })
+	}
+}
+
+// isCalm says that no container is being changed.
+func (w *watcher) isCalm() bool {
+	for _, q := range w.queues {
+		if q.stage != resting {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *watcher) begin(ctx context.Context, q *queue, o order) {
+	switch {
+	case o.cancelBuild:
+		w.cancels[q.service](errSuperseded)
+	case o.build:
+		ctx, cancel := context.WithCancelCause(ctx)
+		w.cancels[q.service] = cancel
+		began := w.Now()
+		w.running.Go(func() { w.build(ctx, q, began) })
+	default:
+		began := w.Now()
+		w.running.Go(func() { w.sync(ctx, q, o, began) })
+	}
+}
+
+// tell hands a function to the loop, which carries it out between two events.
+func (w *watcher) tell(f func()) { w.done <- f }
+
+// build builds a service's image and, if it is another one, replaces its
+// containers.
+func (w *watcher) build(ctx context.Context, q *queue, began time.Time) {
+	built, err := w.Carrier.Build(ctx, q.service, func() {
+		w.tell(func() { w.report(Event{Service: q.service, Kind: Building}) })
+	})
+	imaged := w.Now()
+	replace := make(chan bool, 1)
+	w.tell(func() {
+		given := q.stage == cancelling || ctx.Err() != nil
+		goes := q.built(err == nil, built.Changed)
+		replace <- goes
+		switch {
+		case goes || given:
+		case err != nil:
+			w.fail(q.service, "build failed", err, "the running container stays")
+		case built.Ran && !q.rebuild:
+			w.report(Event{Service: q.service, Kind: Unchanged, Took: imaged.Sub(began)})
+		}
+	})
+	select {
+	case goes := <-replace:
+		if !goes {
+			return
+		}
+	case <-ctx.Done():
+		select {
+		case goes := <-replace:
+			if !goes {
+				return
+			}
+		default:
+			return // the watch ends
+		}
+	}
+	err = w.Carrier.Replace(context.WithoutCancel(ctx), q.service)
+	ended := w.Now()
+	w.tell(func() {
+		q.replaced(err == nil)
+		if err != nil {
+			w.fail(q.service, "not replaced", err, "")
+			return
+		}
+		w.report(Event{
+			Service: q.service, Kind: Rebuilt, Took: ended.Sub(began), Settled: ended.Sub(imaged), Step: built.Step, StepFor: built.StepFor,
+		})
+	})
+}
+
+func (w *watcher) fail(service, what string, err error, after string) {
+	e := Event{Service: service, Kind: Failed, Text: what + ": " + err.Error()}
+	var output *OutputError
+	if errors.As(err, &output) {
+		e.Lines = output.Lines
+		for _, line := range output.Lines {
+			if culprit.MatchString(line) {
+				e.Text = what + ": " + strings.TrimPrefix(line, "./")
+				break
+			}
+		}
+	}
+	if after != "" {
+		e.Text += "; " + after
+	}
+	w.report(e)
+}
+
+// sync writes files and does what follows them.
+func (w *watcher) sync(ctx context.Context, q *queue, o order, began time.Time) {
+	var done Synced
+	var err error
+	unread := map[string]error{}
+	if len(o.sync) > 0 {
+		done, err = w.Carrier.Sync(ctx, q.service, func(put func(Entry) error) (err error) {
+			unread, err = send(o.sync, put)
+			return err
+		})
+	}
+	failed := failures(o, done, unread, err)
+	absent := errors.Is(err, ErrAbsent)
+	written := w.Now()
+	after := w.follow(ctx, q.service, o, done, len(failed) > 0, absent)
+	ended := w.Now()
+	w.tell(func() {
+		again := q.synced(o, failed, absent, ended)
+		w.saySynced(q, o, done, unread, err, written.Sub(began), again)
+		for _, e := range after {
+			w.report(e)
+		}
+	})
+}
+
+// failures are the paths of a sync that did not reach every container.
+func failures(o order, done Synced, unread map[string]error, err error) []string {
+	if err != nil {
+		return sortedPaths(o.sync)
+	}
+	failed := map[string]bool{}
+	for _, f := range done.Failures {
+		failed[f.Path] = true
+	}
+	for target := range unread {
+		failed[target] = true
+	}
+	return sortedPaths(failed)
+}
+
+// follow restarts and runs commands after a sync, as the rules of its files
+// say, if it changed anything.
+func (w *watcher) follow(ctx context.Context, service string, o order, done Synced, failed, absent bool) []Event {
+	restart := o.restart
+	var hooks []*spec.Hook
+	ran := map[*Rule]bool{}
+	if done.Files+done.Removed > 0 || o.force || absent {
+		for _, target := range sortedPaths(o.sync) {
+			rule := o.sync[target].rule
+			restart = restart || rule.Action == spec.WatchSyncRestart
+			if rule.Action == spec.WatchSyncExec && !ran[rule] {
+				ran[rule] = true
+				hooks = append(hooks, rule.Exec)
+			}
+		}
+	}
+	var events []Event
+	if failed && !absent {
+		return nil // the retry does it
+	}
+	for _, hook := range hooks {
+		if absent {
+			break
+		}
+		began := w.Now()
+		err := w.Carrier.Exec(ctx, service, hook)
+		events = append(events, w.outcome(service, Executed, hook.Command[0], began, err))
+	}
+	if restart {
+		began := w.Now()
+		err := w.Carrier.Restart(ctx, service)
+		events = append(events, w.outcome(service, Restarted, "", began, err))
+	}
+	return events
+}
+
+func (w *watcher) outcome(service string, kind Kind, text string, began time.Time, err error) Event {
+	e := Event{Service: service, Kind: kind, Text: text, Took: w.Now().Sub(began)}
+	if err != nil {
+		e.Kind, e.Text = Failed, fmt.Sprintf("not %s: %v", kind, err)
+		if text != "" {
+			e.Text = fmt.Sprintf("%s: %v", text, err)
+		}
+	}
+	return e
+}
+
+// saySynced tells of a sync. A first failure is tried again before it is said.
+func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]error, err error, took, again time.Duration) {
+	if done.Files+done.Removed > 0 {
+		w.report(Event{Service: q.service, Kind: SyncDone, Files: done.Files, Removed: done.Removed, Took: took})
+	}
+	text := ""
+	switch {
+	case q.absent:
+		text = fmt.Sprintf("is not running: %d files wait for it", len(q.files))
+	case again <= firstRetry:
+		return
+	case err != nil:
+		text = fmt.Sprintf("%d files could not be synced: %v", len(o.sync), err)
+	case len(done.Failures) > 0:
+		f := done.Failures[0]
+		text = fmt.Sprintf("cannot write %s in %s: %s", f.Path, f.Container, f.Message)
+		if n := len(done.Failures); n > 1 {
+			text += fmt.Sprintf(", and %d more", n-1)
+		}
+	default:
+		for _, target := range sortedPaths(unread) {
+			text = unread[target].Error()
+			break
+		}
+	}
+	if again > 0 {
+		text += fmt.Sprintf("; tried again in %s", again)
+	}
+	w.report(Event{Service: q.service, Kind: Failed, Text: text})
+}
+
+// reload reads the stack again and applies it.
+func (w *watcher) reload(ctx context.Context) {
+	began := w.Now()
+	project, files, err := w.Carrier.Reload(ctx)
+	if err != nil {
+		w.tell(func() {
+			w.applying = false
+			w.watchFiles(w.Project, files)
+			w.report(Event{Kind: Failed, Text: "the stack stays as it is until its files are right"})
+		})
+		return
+	}
+	err = w.Carrier.Apply(ctx, project)
+	w.tell(func() {
+		w.applying = false
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, ErrDeclined):
+			w.watchFiles(w.Project, files)
+			w.report(Event{Kind: Note, Text: "the stack stays as it is"})
+			return
+		case err != nil:
+			w.Behind = true
+			w.fail("", "the stack is not as its files say", err, "")
+		default:
+			w.Behind = false
+			w.report(Event{Kind: Applied, Took: w.Now().Sub(began)})
+		}
+		w.Project = project
+		w.watchFiles(project, files)
+	})
+}
+
+// watchFiles takes the rules of a project, and the files of its stack.
+func (w *watcher) watchFiles(p *spec.Project, files []string) {
+	rules, err := w.rules(p, files)
+	if err != nil {
+		w.report(Event{Kind: Failed, Text: err.Error()})
+		return
+	}
+	changes := w.tree.rescope(scope{rules})
+	w.setRules(rules, false)
+	w.changed(changes)
+}

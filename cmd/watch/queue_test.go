@@ -1,0 +1,207 @@
+package watch
+
+import (
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+func rule(action, path, target string) *Rule {
+	return &Rule{WatchRule: spec.WatchRule{Path: path, Action: action, Target: target}, Service: "web", root: path}
+}
+
+func noFiles(*Rule) []string { return nil }
+
+// drive gives the next order of a queue at a second of the test's clock.
+func drive(q *queue, second float64) order {
+	return q.next(time.Unix(0, int64(second*1e9)), false)
+}
+
+func TestASyncDoesNotWaitForARebuild(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app"), rule(spec.WatchRebuild, "/src/go.mod", "")})
+	q.known("1")
+	q.change("/src/go.mod")
+	if o := drive(q, 0); !o.build {
+		t.Fatalf("first %+v", o)
+	}
+	o := drive(q, 0)
+	if len(o.sync) != 1 || o.sync["/app/go.mod"].source != "/src/go.mod" {
+		t.Fatalf("then %+v", o)
+	}
+	q.change("/src/a")
+	if o := drive(q, 0); !o.isEmpty() {
+		t.Fatalf("two syncs at once: %+v", o)
+	}
+	q.synced(o, nil, false, time.Unix(0, 0))
+	if o := drive(q, 0); len(o.sync) != 1 || o.build {
+		t.Fatalf("during the build %+v", o)
+	}
+}
+
+func TestANewerTreeSupersedesABuildAndNoStateIsBuiltTwice(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchRebuild, "/src", "")})
+	q.change("/src/a")
+	if o := drive(q, 0); !o.build {
+		t.Fatalf("%+v", o)
+	}
+	q.change("/src/b")
+	q.change("/src/c")
+	if o := drive(q, 1); !o.cancelBuild {
+		t.Fatalf("a newer tree: %+v", o)
+	}
+	q.change("/src/d")
+	if o := drive(q, 1); !o.isEmpty() {
+		t.Fatalf("while it is given up: %+v", o)
+	}
+	if q.built(false, false) {
+		t.Fatal("a build that was given up replaces")
+	}
+	if o := drive(q, 2); !o.build {
+		t.Fatalf("again: %+v", o)
+	}
+	if !q.built(true, true) {
+		t.Fatal("a built image replaces nothing")
+	}
+	q.change("/src/e")
+	if o := drive(q, 3); !o.isEmpty() {
+		t.Fatalf("a replacement is brought to its end: %+v", o)
+	}
+	q.replaced(true)
+	if o := drive(q, 4); !o.build {
+		t.Fatalf("%+v", o)
+	}
+	if q.built(true, false) {
+		t.Fatal("the same image replaces")
+	}
+	if o := drive(q, 5); !o.isEmpty() {
+		t.Fatalf("nothing changed: %+v", o)
+	}
+}
+
+func TestAnImageThatCouldNotBePlacedIsPlacedByTheNextBuild(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchRebuild, "/src", "")})
+	q.change("/src/a")
+	drive(q, 0)
+	if !q.built(true, true) {
+		t.Fatal("not replaced")
+	}
+	q.replaced(false)
+	q.change("/src/a")
+	drive(q, 1)
+	if !q.built(true, false) {
+		t.Fatal("the container runs neither image")
+	}
+}
+
+func TestWhatASyncCouldNotDeliverIsTriedAgainEverLater(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
+	q.known("1")
+	q.change("/src/a")
+	q.change("/src/b")
+	now, second := time.Unix(0, 0), 0.0
+	var waits []time.Duration
+	for range 10 {
+		o := drive(q, second)
+		if len(o.sync) == 0 {
+			t.Fatalf("after %v s nothing is tried: waits %v", second, waits)
+		}
+		again := q.synced(o, []string{"/app/b"}, false, now)
+		waits = append(waits, again)
+		if o := drive(q, second+again.Seconds()/2); !o.isEmpty() {
+			t.Fatalf("too early: %+v", o)
+		}
+		second += again.Seconds()
+		now = time.Unix(0, int64(second*1e9))
+	}
+	if waits[0] != firstRetry || waits[1] != 2*firstRetry || waits[9] != lastRetry {
+		t.Errorf("waits are %v", waits)
+	}
+	q.change("/src/b")
+	if o := drive(q, second); len(o.sync) != 1 || !o.force {
+		t.Errorf("a change is not tried at once, or forgets that an earlier try may have changed something: %+v", o)
+	}
+}
+
+func TestANewContainerGetsWhatWasSyncedBefore(t *testing.T) {
+	initial := rule(spec.WatchSync, "/conf", "/etc/app")
+	initial.InitialSync = true
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app"), initial})
+	q.known("1")
+	q.change("/src/a")
+	q.synced(drive(q, 0), nil, false, time.Unix(0, 0))
+	q.started("1", noFiles)
+	if o := drive(q, 1); !o.isEmpty() {
+		t.Fatalf("a container that has it gets it again: %+v", o)
+	}
+	q.ended("1")
+	q.started("2", func(r *Rule) []string { return []string{"/conf/x"} })
+	o := drive(q, 2)
+	if len(o.sync) != 2 || o.sync["/app/a"].source != "/src/a" || o.sync["/etc/app/x"].source != "/conf/x" {
+		t.Fatalf("the new container gets %+v", o)
+	}
+}
+
+func TestFilesWaitForAContainerThatDoesNotRun(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
+	q.change("/src/a")
+	o := drive(q, 0)
+	if again := q.synced(o, []string{"/app/a"}, true, time.Unix(0, 0)); again != 0 || !q.absent {
+		t.Fatalf("again in %v, absent %v", again, q.absent)
+	}
+	if o := drive(q, 1000); !o.isEmpty() || !q.wake().IsZero() {
+		t.Fatalf("%+v is tried without a container", o)
+	}
+	q.started("1", noFiles)
+	if o := drive(q, 1000); len(o.sync) != 1 {
+		t.Fatalf("the container runs and gets %+v", o)
+	}
+}
+
+func TestNoContainerIsTouchedBesideAChangeOfTheStack(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchRestart, "/conf", ""), rule(spec.WatchRebuild, "/src", "")})
+	q.change("/conf")
+	q.change("/src/a")
+	if o := q.next(time.Unix(0, 0), true); !o.isEmpty() {
+		t.Fatalf("%+v", o)
+	}
+	if o := drive(q, 0); !o.build {
+		t.Fatalf("%+v", o)
+	}
+	if o := drive(q, 0); !o.restart {
+		t.Fatalf("%+v", o)
+	}
+	if o := q.next(time.Unix(0, 0), true); !o.cancelBuild {
+		t.Fatalf("a build goes on beside a change of the stack: %+v", o)
+	}
+}
+
+func TestABatchEndsAfterAQuietMomentAndNeverWaitsForever(t *testing.T) {
+	start := time.Unix(100, 0)
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	var save batch
+	save.add("/a", at(0))
+	save.add("/a", at(3*time.Millisecond))
+	if got := save.due().Sub(start); got != 3*time.Millisecond+shortQuiet {
+		t.Errorf("a save is due after %v", got)
+	}
+	for i := range 1000 {
+		save.add("/a", at(time.Duration(i)*time.Millisecond))
+	}
+	if got := save.due().Sub(start); got != fewWait {
+		t.Errorf("a file that never rests is due after %v", got)
+	}
+	var branch batch
+	for i := range 20_000 {
+		branch.add("/"+time.Duration(i).String(), at(time.Duration(i)*50*time.Microsecond))
+	}
+	if got := branch.due().Sub(start); got < time.Second {
+		t.Errorf("a branch switch is cut after %v", got)
+	}
+	var lost batch
+	lost.add("", at(0))
+	lost.overflow = true
+	if lost.isEmpty() {
+		t.Error("a lost event is no batch")
+	}
+}

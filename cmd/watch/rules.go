@@ -1,0 +1,265 @@
+package watch
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Rule is one rule of a service, ready to match paths.
+type Rule struct {
+	spec.WatchRule
+	Service string // "" is the stack itself: its files make a new plan
+	Implied bool   // from the service's build section, not from develop.watch
+
+	root    string // Path with its symbolic links resolved
+	include *patterns
+	ignore  *patterns
+	git     *patterns // of .gitignore, if it is asked for
+	build   *patterns // of .dockerignore
+	context string    // directory that build's patterns start from
+}
+
+// Options of a watch.
+type Options struct {
+	GitIgnore bool // leave out what .gitignore names
+}
+
+// Compile makes the rules of a project's services ready: those of
+// develop.watch, and for a service that has a build section and no rules,
+// what its build reads. No names stands for all services.
+func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(p.Services))
+	}
+	var rules []*Rule
+	for _, name := range names {
+		s := p.Services[name]
+		if s == nil {
+			continue
+		}
+		list, implied := implicitRules(p, s), true
+		if s.Develop != nil && len(s.Develop.Watch) > 0 {
+			list, implied = s.Develop.Watch, false
+		}
+		for i, r := range list {
+			rule, err := compile(name, s, r, opts)
+			if err != nil {
+				return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", name, i, err)
+			}
+			rule.Implied = implied
+			rules = append(rules, rule)
+		}
+	}
+	return rules, nil
+}
+
+// implicitRules are those of a service that says only how it is built: what
+// its build reads makes it anew.
+func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
+	b := s.Build
+	if b == nil || !filepath.IsAbs(b.Context) {
+		return nil
+	}
+	rules := []spec.WatchRule{{Path: b.Context, Action: spec.WatchRebuild}}
+	if b.DockerfileInline == "" {
+		rules = append(rules, spec.WatchRule{Path: dockerfile(b), Action: spec.WatchRebuild})
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
+		from := b.AdditionalContexts[name]
+		if base, ok := strings.CutPrefix(from, "service:"); ok && p.Services[base] != nil {
+			rules = append(rules, implicitRules(p, p.Services[base])...) // spec refuses circles
+		}
+		if filepath.IsAbs(from) {
+			rules = append(rules, spec.WatchRule{Path: from, Action: spec.WatchRebuild})
+		}
+	}
+	return rules
+}
+
+func dockerfile(b *spec.Build) string {
+	name := b.Dockerfile
+	if name == "" {
+		name = "Dockerfile"
+	}
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(b.Context, name)
+}
+
+// IgnoreFiles are the .dockerignore files that the rules of the services come
+// from, whether they are there or not.
+func IgnoreFiles(p *spec.Project) []string {
+	var files []string
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		if b := p.Services[name].Build; b != nil && filepath.IsAbs(b.Context) {
+			files = append(files, ignoreFiles(b)...)
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+func ignoreFiles(b *spec.Build) []string {
+	return []string{dockerfile(b) + ".dockerignore", filepath.Join(b.Context, ".dockerignore")}
+}
+
+func compile(service string, s *spec.Service, w spec.WatchRule, opts Options) (*Rule, error) {
+	r := &Rule{WatchRule: w, Service: service, root: resolve(w.Path)}
+	var err error
+	if r.include, err = newPatterns(w.Include); err != nil {
+		return nil, err
+	}
+	if r.ignore, err = newPatterns(w.Ignore); err != nil {
+		return nil, err
+	}
+	if b := s.Build; b != nil && filepath.IsAbs(b.Context) && r.root != resolve(dockerfile(b)) {
+		r.context = resolve(b.Context)
+		if r.build, err = readPatterns(ignoreFiles(b)...); err != nil {
+			return nil, err
+		}
+	}
+	if opts.GitIgnore {
+		r.git, err = readGitIgnore(r.root)
+	}
+	return r, err
+}
+
+// fileRule watches one file of the stack.
+func fileRule(file string) *Rule {
+	return &Rule{WatchRule: spec.WatchRule{Path: file}, root: resolve(file)}
+}
+
+// resolve follows the symbolic links of a path as far as it exists.
+func resolve(file string) string {
+	file = filepath.Clean(file)
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		return real
+	}
+	parent := filepath.Dir(file)
+	if parent == file {
+		return file
+	}
+	return filepath.Join(resolve(parent), filepath.Base(file))
+}
+
+// readGitIgnore reads the .gitignore of a directory or of the nearest one
+// above it, as patterns from the directory itself.
+func readGitIgnore(dir string) (*patterns, error) {
+	for at := dir; ; at = filepath.Dir(at) {
+		text, err := os.ReadFile(filepath.Join(at, ".gitignore"))
+		if err == nil {
+			rel, err := filepath.Rel(at, dir)
+			if err != nil {
+				return nil, err
+			}
+			return newPatterns(gitPatterns(string(text), filepath.ToSlash(rel)))
+		}
+		if _, err := os.Stat(filepath.Join(at, ".git")); err == nil || at == filepath.Dir(at) {
+			return nil, nil
+		}
+	}
+}
+
+// gitPatterns are the lines of a .gitignore as .dockerignore would write
+// them, from a directory below that of the file.
+func gitPatterns(text, below string) []string {
+	var list []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \t\r\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		line, negated := strings.CutPrefix(line, "!")
+		pattern := strings.TrimSuffix(line, "/")
+		if !strings.Contains(pattern, "/") {
+			pattern = "**/" + pattern
+		} else if below != "." {
+			rest, ok := strings.CutPrefix(strings.TrimPrefix(pattern, "/"), below+"/")
+			if !ok && !strings.HasPrefix(pattern, "**/") {
+				continue
+			}
+			pattern = rest
+		}
+		if negated {
+			pattern = "!" + pattern
+		}
+		list = append(list, pattern)
+	}
+	return list
+}
+
+// within gives a path from a directory; ok is false for what is not in it.
+func within(dir, file string) (rel string, ok bool) {
+	switch {
+	case file == dir:
+		return ".", true
+	case dir == "/":
+		return file[1:], true
+	case len(file) > len(dir) && file[len(dir)] == '/' && strings.HasPrefix(file, dir):
+		return file[len(dir)+1:], true
+	}
+	return "", false
+}
+
+// Holds says that a change of a path is one that the rule is about.
+func (r *Rule) Holds(file string) bool {
+	rel, ok := within(r.root, file)
+	if !ok {
+		return false
+	}
+	if rel == "." {
+		return true
+	}
+	if isPrivate(rel) || r.ignore.match(rel) || r.git.match(rel) || r.include != nil && !r.include.match(rel) {
+		return false
+	}
+	inContext, ok := within(r.context, file)
+	return r.context == "" || !ok || !r.build.match(inContext)
+}
+
+// isPrivate says that a path is, or lies in, what version control or an
+// editor keeps for itself.
+func isPrivate(rel string) bool {
+	for part := range strings.SplitSeq(rel, "/") {
+		if part == ".git" || isTemporary(part) {
+			return true
+		}
+	}
+	return false
+}
+
+// Enters says that a directory may hold something that the rule is about.
+func (r *Rule) Enters(dir string) bool {
+	rel, ok := within(r.root, dir)
+	if !ok {
+		return false
+	}
+	if isPrivate(rel) || r.ignore.skips(rel) || r.git.skips(rel) || r.include != nil && !r.include.reaches(rel) {
+		return false
+	}
+	inContext, ok := within(r.context, dir)
+	return r.context == "" || !ok || !r.build.skips(inContext)
+}
+
+// TargetOf is where a path goes in the container.
+func (r *Rule) TargetOf(file string) string {
+	rel, _ := within(r.root, file)
+	return path.Join(r.Target, filepath.ToSlash(rel))
+}
+
+// Syncs says that the rule's action writes files into containers.
+func (r *Rule) Syncs() bool {
+	switch r.Action {
+	case spec.WatchSync, spec.WatchSyncRestart, spec.WatchSyncExec:
+		return true
+	}
+	return false
+}

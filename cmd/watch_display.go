@@ -1,0 +1,109 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/cmd/watch"
+)
+
+// newWatchDisplay shows a watch: one line an event.
+func (a *app) newWatchDisplay() func(watch.Event) {
+	if a.progress == "json" {
+		enc := json.NewEncoder(a.world.Stderr)
+		return func(e watch.Event) { _ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: e}) }
+	}
+	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5}
+	return func(e watch.Event) {
+		for _, line := range d.lines(e) {
+			fmt.Fprintln(a.world.Stderr, line)
+		}
+	}
+}
+
+// watchLine is an event of a watch as a line of JSON.
+type watchLine struct {
+	Version int         `json:"version"`
+	Type    string      `json:"type"` // watch
+	Watch   watch.Event `json:"watch"`
+}
+
+// watchDisplay keeps the columns of the lines.
+type watchDisplay struct {
+	st    style
+	quiet bool
+	width int
+}
+
+// timeColumn is where the times end.
+const timeColumn = 44
+
+// lines are an event in words.
+func (d *watchDisplay) lines(e watch.Event) []string {
+	if d.quiet && e.Kind != watch.Failed {
+		return nil
+	}
+	d.width = max(d.width, len(e.Service))
+	name := fmt.Sprintf("%-*s", d.width, e.Service)
+	text, mark := d.text(e)
+	head := fmt.Sprintf(" %s %s ", mark, d.st.bold(name))
+	if e.Service == "" {
+		head = fmt.Sprintf(" %s ", mark)
+	}
+	line := head + text
+	if e.Took > 0 {
+		clock := took(e.Took)
+		line += strings.Repeat(" ", max(2, timeColumn-len([]rune(text))-len(clock))) + d.st.dim(clock)
+	}
+	if e.Kind == watch.Rebuilt && e.Settled > 0 {
+		line += "   " + fmt.Sprintf("replaced and ready after %s", took(e.Settled))
+	}
+	lines := []string{line}
+	for _, l := range e.Lines {
+		lines = append(lines, d.st.dim("     | ")+l)
+	}
+	return lines
+}
+
+func (d *watchDisplay) text(e watch.Event) (text, mark string) {
+	good, bad, dim := d.st.green("✓"), d.st.red("✗"), d.st.dim("·")
+	switch e.Kind {
+	case watch.Ready:
+		return e.Text + "; Ctrl-C ends it", dim
+	case watch.SyncDone:
+		return syncText(e.Files, e.Removed), good
+	case watch.Restarted:
+		return "restarted", good
+	case watch.Executed:
+		return "ran " + e.Text, good
+	case watch.Building:
+		return "rebuilds", dim
+	case watch.Rebuilt:
+		text := "rebuilt"
+		if e.StepFor > 50*time.Millisecond {
+			text += fmt.Sprintf(" (%s %s)", e.Step, took(e.StepFor))
+		}
+		return text, good
+	case watch.Unchanged:
+		return "built, and the image is the same", dim
+	case watch.Applied:
+		return "the stack is as its files say", good
+	case watch.Failed:
+		return d.st.red(e.Text), bad
+	case watch.Note:
+		return e.Text, dim
+	}
+	return e.Text, dim
+}
+
+func syncText(files, removed int) string {
+	switch {
+	case removed == 0:
+		return "synced " + plural(files, "file")
+	case files == 0:
+		return "removed " + plural(removed, "file")
+	}
+	return fmt.Sprintf("synced %s, removed %d", plural(files, "file"), removed)
+}
