@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/orlop/orlop/e2e/lab"
+)
+
+// TestScripts runs the scripts in testdata/script; see README.md there for the
+// commands that they have.
+func TestScripts(t *testing.T) {
+	if missing != nil {
+		t.Skip("SKIPPED: " + missing.Error())
+	}
+	if err := stage.open(); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		// What hangs is to fail with its output while there is time to clean up.
+		Deadline:           deadline(t),
+		Dir:                filepath.Join("testdata", "script"),
+		Setup:              setUp,
+		Cmds:               commands(),
+		RequireUniqueNames: true,
+		// For whoever writes a script: see all that differs at once.
+		ContinueOnError: os.Getenv("ORLOP_E2E_CONTINUE") != "",
+	})
+}
+
+// deadline is when the scripts must have ended.
+func deadline(t *testing.T) time.Time {
+	limit := time.Now().Add(8 * time.Minute)
+	if end, ok := t.Deadline(); ok && end.Add(-time.Minute).Before(limit) {
+		return end.Add(-time.Minute)
+	}
+	return limit
+}
+
+// scene is what one script has for itself.
+type scene struct {
+	engine    *lab.Engine
+	project   string
+	host      *lab.Host
+	downloads map[string]*download
+	askers    map[string]*asker
+	snapshots map[string][]string
+}
+
+type sceneKey struct{}
+
+func sceneOf(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
+
+func setUp(env *testscript.Env) error {
+	number := stage.number()
+	s := &scene{
+		engine: stage.engine, project: fmt.Sprintf("e%dx", number),
+		downloads: map[string]*download{}, askers: map[string]*asker{}, snapshots: map[string][]string{},
+	}
+	env.Values[sceneKey{}] = s
+	env.Vars = append(env.Vars, stage.engine.Env()...)
+	env.Setenv("PATH", programs()+":"+os.Getenv("PATH"))
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("REPOSITORY", repository())
+	env.Setenv("COMPOSE_PROJECT_NAME", s.project)
+	env.Setenv("P", s.project)
+	env.Setenv("DOLLAR", "$")
+	env.Setenv("REGISTRY", stage.registry.Address())
+	env.Setenv("GOPROXY", goEnv("GOPROXY"))
+	for i, port := range stage.ports(4) {
+		env.Setenv(fmt.Sprintf("PORT%d", i+1), fmt.Sprint(port))
+	}
+	env.Defer(func() { s.close(env) })
+	return nil
+}
+
+func goEnv(name string) string {
+	out, _ := exec.Command("go", "env", name).Output()
+	return strings.TrimSpace(string(out))
+}
+
+// close takes down what the script has left up, by the names of its projects.
+func (s *scene) close(env *testscript.Env) {
+	for _, a := range s.askers {
+		a.stop()
+	}
+	for _, d := range s.downloads {
+		d.close()
+	}
+	failed := false
+	if t, ok := env.T().(interface{ Failed() bool }); ok && t.Failed() {
+		failed = true
+		out, _ := s.engine.Run(background(), "/", "-p", s.project, "ps", "-a")
+		env.T().Log("containers:\n" + out + "the engine's log:\n" + s.engine.Logs(25))
+	}
+	if s.engine != stage.engine {
+		if err := s.engine.Close(background()); err != nil && !failed {
+			env.T().Fatal(err)
+		}
+		return
+	}
+	names, err := s.engine.Projects(background())
+	if err != nil {
+		env.T().Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, s.project) {
+			if _, err := s.engine.Run(background(), "/", "-p", name, "down", "-v", "--remove-orphans", "-t", "0"); err != nil {
+				env.T().Fatal(err)
+			}
+		}
+	}
+}
+
+// ownEngine gives the script an engine that no other script uses.
+func (s *scene) ownEngine(ts *testscript.TestScript, images []string) {
+	e, err := stage.newEngine()
+	ts.Check(err)
+	if s.engine != stage.engine {
+		old := s.engine
+		ts.Defer(func() { ts.Check(old.Close(background())) })
+	}
+	if s.host != nil {
+		e.Netns = s.host.Path()
+	}
+	s.engine = e
+	ts.Setenv("ORLOP_ROOT", e.Root)
+	ts.Setenv("ORLOP_STATE", e.State)
+	for _, name := range images {
+		_, err := e.Run(background(), "/", "image", "load", archive(name))
+		ts.Check(err)
+	}
+}
+
+func isFree(port int) bool {
+	for _, network := range []string{"tcp4", "tcp6"} {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), network, fmt.Sprintf(":%d", port))
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
+}

@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/orlop/orlop/e2e/lab"
+)
+
+// theatre is what the scripts of one run share: an engine with base images, a
+// registry that it takes for docker.io, and the reaper.
+type theatre struct {
+	mu       sync.Mutex // guards what follows
+	opened   bool
+	err      error
+	reaper   *lab.Reaper
+	registry *lab.Registry
+	engine   *lab.Engine
+	port     int
+	count    int
+}
+
+// stage is the one theatre: the scripts run in one process for its sake.
+var stage theatre
+
+// open sets the stage when the first script asks for it.
+func (s *theatre) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opened {
+		s.opened = true
+		s.err = s.build()
+	}
+	return s.err
+}
+
+func (s *theatre) build() (err error) {
+	if s.reaper, err = lab.StartReaper(); err != nil {
+		return err
+	}
+	if s.registry, err = lab.NewRegistry(); err != nil {
+		return err
+	}
+	if err := s.fill(); err != nil {
+		return err
+	}
+	if s.engine, err = s.newEngine(); err != nil {
+		return err
+	}
+	for _, name := range archives() {
+		if _, err := s.engine.Run(background(), "/", "image", "load", archive(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill puts images into the registry. What they hold does not matter to a
+// pull; the names are those of unmodified stack files, and of the faults.
+func (s *theatre) fill() error {
+	return s.registry.Push(archive("busybox"),
+		"library/redis:7", "library/hello:1", "library/hello:2", "flaky/app:1", "corrupt/app:1", "broken/app:1", "private/app:1", "slow/app:1")
+}
+
+// newEngine is an engine of its own that pulls from the registry.
+func (s *theatre) newEngine() (*lab.Engine, error) {
+	e, err := lab.NewEngine(programs(), s.reaper)
+	if err != nil {
+		return nil, err
+	}
+	settings := fmt.Sprintf("registries:\n  docker.io:\n    mirrors: [\"http://%s\"]\n", s.registry.Address())
+	return e, os.WriteFile(filepath.Join(e.Root, "engine.yaml"), []byte(settings), 0o600)
+}
+
+// ports gives n ports that nobody listens on, each to one script only. They
+// are below those that the kernel hands out.
+func (s *theatre) ports(n int) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []int
+	for len(out) < n {
+		s.port++
+		if port := 21000 + s.port; isFree(port) {
+			out = append(out, port)
+		}
+	}
+	return out
+}
+
+// number is different for each caller.
+func (s *theatre) number() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count++
+	return s.count
+}
+
+// close takes everything down and says what was left that should not have been.
+func (s *theatre) close() error {
+	if !s.opened {
+		return nil
+	}
+	var errs []error
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close(background()))
+	}
+	if s.registry != nil {
+		s.registry.Close()
+	}
+	if s.reaper != nil {
+		errs = append(errs, s.reaper.Close())
+	}
+	return errors.Join(errs...)
+}
