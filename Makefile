@@ -1,0 +1,97 @@
+# The two commands: `make demo` and `make test`. `make help` names the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Where base images come from: registry, local (made by `make images`), or auto, which takes local ones only when no
+# registry answers.
+BASE_IMAGES ?= auto
+SHOP_PORT ?= 8080
+TESTFLAGS ?= -count=1 -timeout 25m
+
+export SHOP_PORT
+
+GOBUILD := go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev nftables pkg-config procps shellcheck util-linux \
+	busybox-static debian-archive-keyring mmdebstrap
+BASE := $(addprefix .cache/images/,busybox.tar debian.tar golang.tar)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: deps
+deps: ## install the Debian packages that building and testing need
+	@.ci/deps $(PACKAGES)
+
+.PHONY: build
+build: ## build the command, keeper, engine, shim and runc into bin/
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GOBUILD) -o bin/ ./cmd/orlop ./cmd/orlopd ./cmd/orlop-engine
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+	CGO_ENABLED=1 go build -trimpath -ldflags "-s -w" -tags seccomp -o bin/ github.com/opencontainers/runc
+
+.PHONY: install
+install: build ## install below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
+	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
+	install -m 0755 bin/orlopd bin/orlop-engine bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` installed; data stays
+	rm -f $(DESTDIR)$(PREFIX)/bin/orlop
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/orlop
+
+.PHONY: images
+images: $(BASE) ## make base images for machines without a registry
+
+# Everything that decides what is in the images. The program decides for each of them whether it is made again.
+$(BASE) &: $(wildcard images/*.go) $(wildcard /bin/busybox /etc/apt/apt.conf /etc/apt/apt.conf.d/* \
+		/etc/ssl/certs/ca-certificates.crt /usr/local/share/ca-certificates/*) $(shell go env GOROOT)/VERSION
+	@go run ./images -dir .cache/images
+	@touch $(BASE)
+
+.PHONY: demo
+demo: deps build ## build everything, start the engine, bring the shop up, and show where it is
+	@BASE_IMAGES=$(BASE_IMAGES) .ci/demo
+
+.PHONY: demo-clean
+demo-clean: ## take the shop down, with its data
+	bin/orlop down -v --remove-orphans
+
+.PHONY: test
+test: deps build images ## run every test against the real engine; nothing is skipped
+	@.ci/leaks snapshot .cache/before-tests
+	@status=0; \
+	ORLOP_E2E=1 go test $(TESTFLAGS) ./... || status=$$?; \
+	go -C spec/reference test -count=1 ./... || status=$$?; \
+	(cd examples/shop && go vet ./... && go test ./...) || status=$$?; \
+	.ci/leaks compare .cache/before-tests || status=$$?; \
+	if [ $$status -eq 0 ]; then echo "make test: all tests pass, nothing is left behind"; \
+	else echo "make test: failed" >&2; fi; \
+	exit $$status
+
+.PHONY: bench
+bench: build images ## measure what the README's table says
+	go run ./e2e/bench
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities
+	@.ci/lint "$(STATICCHECK)" "$(GOVULNCHECK)"
+
+.PHONY: clean
+clean: ## remove what was built; base images stay in .cache
+	rm -rf bin
+
+.PHONY: distclean
+distclean: clean ## remove base images as well
+	rm -rf .cache
