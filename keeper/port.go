@@ -141,6 +141,13 @@ func (p *port) backends() ([]netip.AddrPort, <-chan struct{}, error) {
 	return order, p.changed, nil
 }
 
+// leadsTo says whether the route of this moment leads to a backend.
+func (p *port) leadsTo(backend netip.AddrPort) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.closed && !p.route.Parked && slices.Contains(p.route.Backends, backend)
+}
+
 // isFresh says that the route is so new that its backends may not listen yet.
 func (p *port) isFresh() bool {
 	p.mu.Lock()

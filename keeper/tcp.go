@@ -76,9 +76,15 @@ func (f *tcpFace) connect() (*net.TCPConn, error) {
 		if err != nil {
 			return nil, err
 		}
-		backend, err := dialAny(ctx, order)
+		backend, at, err := dialAny(ctx, order)
 		if err == nil {
-			return backend, nil
+			if f.port.leadsTo(at) {
+				return backend, nil
+			}
+			// The route has changed while we dialled: whoever changed it counts
+			// on nothing new coming by the old one.
+			reset(backend)
+			continue
 		}
 		// While we dialled, the port may have been parked or rerouted: the
 		// failure then tells nothing about the route that counts now.
@@ -96,17 +102,17 @@ func (f *tcpFace) connect() (*net.TCPConn, error) {
 	}
 }
 
-func dialAny(ctx context.Context, order []netip.AddrPort) (*net.TCPConn, error) {
+func dialAny(ctx context.Context, order []netip.AddrPort) (*net.TCPConn, netip.AddrPort, error) {
 	var last error
 	dialer := net.Dialer{Timeout: dialTimeout}
 	for _, addr := range order {
 		c, err := dialer.DialContext(ctx, "tcp", addr.String())
 		if err == nil {
-			return c.(*net.TCPConn), nil
+			return c.(*net.TCPConn), addr, nil
 		}
 		last = err
 	}
-	return nil, last
+	return nil, netip.AddrPort{}, last
 }
 
 func sameSet(a, b []netip.AddrPort) bool {

@@ -200,6 +200,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	if fixed {
 		old.setYields(true)
 		old.lead(nil, true)
+		old.settle(ctx)
 		if err := r.vacate(ctx, old, o.Grace); err != nil {
 			return planner.Result{}, r.revive(ctx, old, wasUp, err)
 		}
@@ -220,6 +221,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	}
 	old.setYields(true)
 	c.lead(nil, true)
+	old.settle(ctx)
 	if err := old.stop(ctx, o.Grace, false); err != nil {
 		r.unmake(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
@@ -448,6 +450,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	case planner.Restart:
 		c.setYields(true) // to itself: its ports wait
 		c.lead(nil, true)
+		c.settle(ctx)
 		err := c.stop(ctx, o.Grace, false)
 		c.setYields(false)
 		if err != nil {

@@ -36,6 +36,7 @@ type logWriter struct {
 	file    *os.File      // guarded by mu; opened by the first line
 	size    int64         // guarded by mu
 	partial [2][]byte     // guarded by mu; an unfinished line of each stream
+	spools  [2]*spool     // guarded by mu; where each stream comes from, or nil
 	grown   chan struct{} // guarded by mu; closed when something was written
 	closed  bool          // guarded by mu
 	failed  bool          // guarded by mu; the last write failed, and that was said
@@ -73,7 +74,7 @@ func (w *logWriter) Write(stderr bool, p []byte) {
 		*part = (*part)[:0]
 		p = p[i+1:]
 	}
-	w.append(out.Bytes())
+	w.append(stderr, out.Bytes())
 }
 
 // EndLine writes what a stream left unfinished at its end.
@@ -87,7 +88,24 @@ func (w *logWriter) EndLine(stderr bool) {
 	var out bytes.Buffer
 	line(&out, w.stamp(), stderr, 'F', *part)
 	*part = nil
-	w.append(out.Bytes())
+	w.append(stderr, out.Bytes())
+}
+
+// SetSpool says that what is written of a stream lies in a spool as well,
+// which is to be told what the log has.
+func (w *logWriter) SetSpool(stderr bool, s *spool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spools[index(stderr)] = s
+}
+
+// Size is how long the file is.
+func (w *logWriter) Size() int64 {
+	st, err := os.Stat(w.path)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
 }
 
 // stamp is the time of the next line. No two lines have the same, so that a
@@ -121,8 +139,9 @@ func line(out *bytes.Buffer, at time.Time, stderr bool, mark byte, text []byte) 
 	out.WriteByte('\n')
 }
 
-// append writes whole lines to the file, rotating it when it is full.
-func (w *logWriter) append(p []byte) {
+// append writes whole lines of one stream to the file, rotating it when it is
+// full. The caller has put what is left of the stream into partial.
+func (w *logWriter) append(stderr bool, p []byte) {
 	if len(p) == 0 || w.closed {
 		return
 	}
@@ -144,9 +163,16 @@ func (w *logWriter) append(p []byte) {
 		}
 		w.file, w.size = f, st.Size()
 	}
+	from := w.spools[index(stderr)]
+	if from != nil {
+		from.begin(w.size, len(w.partial[index(stderr)]))
+	}
 	n, err := w.file.Write(p)
 	w.size += int64(n)
 	w.failed = err != nil
+	if from != nil {
+		from.done()
+	}
 	close(w.grown)
 	w.grown = make(chan struct{})
 }
@@ -170,17 +196,18 @@ func numbered(path string, i int) string {
 }
 
 // Suspend closes the log so that the next engine can go on with it: of lines
-// that are not finished, what came so far is written as their first part.
+// that are not finished and that no spool has, what came so far is written as
+// their first part.
 func (w *logWriter) Suspend() {
 	w.mu.Lock()
-	var out bytes.Buffer
 	for i := range w.partial {
-		if len(w.partial[i]) > 0 {
+		if len(w.partial[i]) > 0 && w.spools[i] == nil {
+			var out bytes.Buffer
 			line(&out, w.stamp(), i == 1, 'P', w.partial[i])
 			w.partial[i] = nil
+			w.append(i == 1, out.Bytes())
 		}
 	}
-	w.append(out.Bytes())
 	w.mu.Unlock()
 	w.Close()
 }

@@ -43,7 +43,7 @@ func logged(t testing.TB) (*container, *manual) {
 	t.Helper()
 	clock := newManual()
 	rec := &record{ID: "id", Name: "shop-web-1", Service: "web", Number: 1, Applied: &planner.Applied{Service: &spec.Service{}}}
-	c := &container{id: "id", name: rec.Name, rec: rec, log: newLogWriter(filepath.Join(t.TempDir(), "c", "log"), clock.now)}
+	c := &container{id: "id", name: rec.Name, rec: rec, tap: newTap(), log: newLogWriter(filepath.Join(t.TempDir(), "c", "log"), clock.now)}
 	t.Cleanup(c.log.Close)
 	return c, clock
 }

@@ -121,15 +121,23 @@ func (r *Rescued) close() {
 // drainPipes puts into the log what is left in the pipes of a process that
 // has ended: the keeper holds them open, and with them what is inside.
 func (c *container) drainPipes() {
+	dir := c.r.fifoDir(c.id)
+	if _, err := os.Stat(dir); err != nil {
+		return
+	}
+	paths := []string{filepath.Join(dir, "stdout"), filepath.Join(dir, "stderr")}
+	spools := c.openSpools(paths)
 	var wg sync.WaitGroup
-	for i, name := range []string{"stdout", "stderr"} {
-		f, err := os.OpenFile(filepath.Join(c.r.fifoDir(c.id), name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	for i, path := range paths {
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
-			continue
+			f = nil
 		}
 		wg.Go(func() {
-			c.copyStream(f, i == 1)
-			f.Close()
+			c.copyStream(f, spools[i], i == 1)
+			if f != nil {
+				f.Close()
+			}
 		})
 	}
 	wg.Wait()

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -68,6 +69,7 @@ func (c *container) openStreams(string) (cio.IO, error) {
 			continue
 		}
 		os.Remove(path)
+		os.Remove(path + spoolSuffix)
 		if err := unix.Mkfifo(path, 0o600); err != nil {
 			return nil, fmt.Errorf("cannot make the pipe %s: %w", path, err)
 		}
@@ -93,7 +95,9 @@ func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error
 		}
 		return f, nil
 	}
-	for i, path := range []string{config.Stdout, config.Stderr} {
+	outputs := []string{config.Stdout, config.Stderr}
+	spools := c.openSpools(outputs)
+	for i, path := range outputs {
 		if path == "" {
 			continue
 		}
@@ -111,7 +115,7 @@ func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error
 			}
 			s.keep = append(s.keep, k)
 		}
-		s.wg.Go(func() { c.copyStream(f, i == 1) })
+		s.wg.Go(func() { c.copyStream(f, spools[i], i == 1) })
 	}
 	if config.Stdin != "" {
 		f, err := open(config.Stdin, os.O_RDWR)
@@ -142,22 +146,76 @@ func (c *container) dropPipes(ctx context.Context) {
 	}
 }
 
-// copyStream reads a pipe to its end.
-func (c *container) copyStream(f *os.File, stderr bool) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := f.Read(buf)
-		if n > 0 {
-			c.log.Write(stderr, buf[:n])
-			c.tap.write(stderr, buf[:n])
+// spoolSuffix names the spool beside its pipe.
+const spoolSuffix = ".spool"
+
+// openSpools opens the spools of the pipes at paths; one that can't be opened
+// is nil. Both are opened before anything is written to the log, whose size
+// tells what they have to give.
+func (c *container) openSpools(paths []string) (spools [2]*spool) {
+	size := c.log.Size()
+	for i, path := range paths {
+		if path == "" {
+			continue
 		}
+		s, err := openSpool(path+spoolSuffix, size)
 		if err != nil {
-			if !c.isDetached() {
-				c.log.EndLine(stderr)
-			}
-			return
+			c.r.log.Warn("cannot keep what a container prints", "container", c.name, "error", err)
+			continue
+		}
+		spools[i] = s
+	}
+	return spools
+}
+
+// copyStream reads a pipe to its end, by way of a spool where there is one;
+// without a pipe it reads what the spool has left.
+func (c *container) copyStream(f *os.File, s *spool, stderr bool) {
+	buf := make([]byte, spoolChunk)
+	if s != nil {
+		c.log.SetSpool(stderr, s)
+		if rest, err := s.pending(); err == nil && len(rest) > 0 {
+			c.log.Write(stderr, rest)
 		}
 	}
+	for f != nil {
+		chunk, err := c.nextChunk(f, s, buf)
+		if bad, ok := errors.AsType[*spoolError](err); ok {
+			// What the log does not have yet is in its memory from here on.
+			c.r.log.Warn("an engine that is killed loses output", "container", c.name, "error", bad)
+			c.log.SetSpool(stderr, nil)
+			_ = s.remove()
+			s = nil
+			continue
+		}
+		if len(chunk) > 0 {
+			c.log.Write(stderr, chunk)
+			c.tap.write(stderr, chunk)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if c.isDetached() {
+		if s != nil {
+			s.close()
+		}
+		return
+	}
+	c.log.EndLine(stderr)
+	c.log.SetSpool(stderr, nil)
+	if s != nil {
+		_ = s.remove() // nothing is in it, and the directory goes with the container
+	}
+}
+
+// nextChunk waits for something to come out of a pipe.
+func (c *container) nextChunk(f *os.File, s *spool, buf []byte) ([]byte, error) {
+	if s != nil {
+		return s.fill(f, buf)
+	}
+	n, err := f.Read(buf)
+	return buf[:n], err
 }
 
 // tap hands the streams of a container to those attached to it.

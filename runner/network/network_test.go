@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -175,6 +176,47 @@ func TestPublishedPortsReachSandboxes(t *testing.T) {
 		if err != nil || !strings.HasPrefix(got, "hello ") {
 			t.Errorf("from %s: %q, %v", from, got, err)
 		}
+	}
+}
+
+func TestSettleWaitsForConnectionsToBeAccepted(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("default"))
+	var l net.Listener
+	if err := inNetns(a.NetnsPath, func() (err error) {
+		l, err = net.Listen("tcp", ":80")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := m.Settle(t.Context(), "a", []uint16{80}); err != nil {
+		t.Fatalf("without a connection: %v", err)
+	}
+	client, err := net.Dial("tcp", hostPort(a.Addresses["default"].Addr(), 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	short, cancel := context.WithTimeout(t.Context(), never/4)
+	defer cancel()
+	if err := m.Settle(short, "a", []uint16{81}); err != nil {
+		t.Errorf("another port's connections were waited for: %v", err)
+	}
+	if err := m.Settle(short, "a", []uint16{80}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a connection that nobody accepted: %v", err)
+	}
+	settled := make(chan error, 1)
+	go func() { settled <- m.Settle(t.Context(), "a", []uint16{80}) }()
+	if _, err := l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-settled; err != nil {
+		t.Errorf("after it was accepted: %v", err)
 	}
 }
 
