@@ -167,7 +167,8 @@ func (a *app) root() *cobra.Command {
 	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
-		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand())
+		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
+		a.statsCommand(), a.topCommand())
 	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
 	inherit(root, root.Flags())
 	return root

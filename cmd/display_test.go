@@ -308,7 +308,7 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
 
 func TestFramesReplaceEachOtherInOneWrite(t *testing.T) {
 	w := &writes{}
-	d := &ttyDisplay{w: w}
+	d := &canvas{w: w}
 	d.draw([]string{"one", "two"}, 80)
 	d.draw([]string{strings.Repeat("x", 70)}, 80)
 	d.draw([]string{"three"}, 40) // the line of 70 has become two rows
