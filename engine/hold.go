@@ -100,7 +100,7 @@ func (e *Engine) letGo(project string) {
 func (e *Engine) lost(project string) {
 	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
 	e.background.Go(func() {
-		if err := e.removeProject(context.WithoutCancel(e.ctx), project); err != nil {
+		if _, err := e.removeProject(context.WithoutCancel(e.ctx), project, nil); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
 			return
 		}
@@ -109,23 +109,27 @@ func (e *Engine) lost(project string) {
 }
 
 // removeProject removes all that exists of a project; of an instance the images
-// that it built too.
-func (e *Engine) removeProject(ctx context.Context, project string) error {
+// that it built too. Nothing is removed if unless, asked once nobody else can
+// change the project, says that it is to stay; unless may be nil.
+func (e *Engine) removeProject(ctx context.Context, project string, unless func() bool) (removed bool, err error) {
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
+	if unless != nil && unless() {
+		return false, nil
+	}
 	defer e.doing("remove " + project)()
 	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
 	if err != nil {
-		return err
+		return false, err
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
 	order := &runner.Order{Project: project, Anonymous: true}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
 	e.settleInstance(ctx, project)
-	return err
+	return err == nil, err
 }
 
 // resumeHolds gives the callers of an engine that is gone their time to come
