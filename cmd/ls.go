@@ -76,7 +76,7 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 		return json.NewEncoder(a.world.Stdout).Encode(lines)
 	}
 	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NAME\tINSTANCE\tSTATUS\tCREATED\tUSED\tDISK\tCONFIG FILES")
+	fmt.Fprintln(t, "NAME\tSTATUS\tINSTANCE\tCREATED\tUSED\tDISK\tCONFIG FILES")
 	now := a.world.Now()
 	for _, l := range lines {
 		used := "-"
@@ -84,7 +84,7 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 			used = ago(now, *l.UsedAt)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			l.Name, or(l.Instance, "-"), l.Status, ago(now, l.CreatedAt), used, bytesText(l.DiskUse), l.ConfigFiles)
+			l.Name, l.Status, or(l.Instance, "-"), ago(now, l.CreatedAt), used, bytesText(l.DiskUse), l.ConfigFiles)
 	}
 	return t.Flush()
 }

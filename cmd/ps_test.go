@@ -76,9 +76,9 @@ func TestLs(t *testing.T) {
 			`{"Name":"shop-a","Status":"running(1)","ConfigFiles":"/s/stack.yaml,/s/stack.override.yaml","Instance":"a",` +
 			`"CreatedAt":"2026-11-18T12:00:00Z","UsedAt":"2026-11-21T11:55:00Z","DiskUse":2000000}]` + "\n",
 		"ls -aq": "old\nshop\nshop-a\nshop-z\n",
-		"ls": "NAME     INSTANCE   STATUS                  CREATED       USED            DISK     CONFIG FILES\n" +
-			"shop     -          exited(1), running(3)   3 hours ago   -               1.5 kB   /s/stack.yaml\n" +
-			"shop-a   a          running(1)              3 days ago    5 minutes ago   2.0 MB   /s/stack.yaml,/s/stack.override.yaml\n",
+		"ls": "NAME     STATUS                  INSTANCE   CREATED       USED            DISK     CONFIG FILES\n" +
+			"shop     exited(1), running(3)   -          3 hours ago   -               1.5 kB   /s/stack.yaml\n" +
+			"shop-a   running(1)              a          3 days ago    5 minutes ago   2.0 MB   /s/stack.yaml,/s/stack.override.yaml\n",
 	} {
 		stdout, _, _ := d.run(line)
 		equal(t, "output of "+line, stdout, want)

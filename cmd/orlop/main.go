@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,6 +18,9 @@ import (
 var version = "dev"
 
 func main() {
+	// The build session's HTTP/2 server logs a connection that ends while it
+	// writes; what a user needs to know comes from the verbs alone.
+	log.SetOutput(io.Discard)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	resized := make(chan os.Signal, 1)
