@@ -187,7 +187,8 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Resc
 	var err error
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
-		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
+		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Bundles: taskBundles(e.cfg.State),
+		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
 		Hosts: e.hosts, Rescued: rescued, Log: e.log,
 	})
 	if err != nil {

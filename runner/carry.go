@@ -226,11 +226,15 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 		r.unmake(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
-	if !s.NoStart {
-		if err := c.start(ctx); err != nil {
-			r.unmake(ctx, c)
-			return planner.Result{}, r.revive(ctx, old, wasUp, err)
+	err = r.exchange(ctx, old, c)
+	if err == nil && !s.NoStart {
+		if err = c.start(ctx); err != nil {
+			err = errors.Join(err, r.exchange(context.WithoutCancel(ctx), c, old))
 		}
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
 	c.setPending(false)
 	if err := old.removeLocked(context.WithoutCancel(ctx), o.Grace, true); err != nil {
@@ -239,6 +243,39 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	r.changed(c.project, c.id)
 	c.route()
 	return planner.Result{}, nil
+}
+
+// exchange gives a container the addresses of the one that it replaces, and
+// that one its own; the programs of both must not run. Who has resolved the
+// name once, as nginx does with its upstreams, goes on finding it.
+func (r *Runner) exchange(ctx context.Context, from, to *container) error {
+	if !from.ownsNetwork() || !to.ownsNetwork() {
+		return nil
+	}
+	if err := r.nets.Exchange(ctx, from.id, to.id); err != nil {
+		return err
+	}
+	for _, c := range []*container{from, to} {
+		state, ok := r.nets.Sandbox(c.id)
+		if !ok {
+			return fmt.Errorf("internal error: the network of %s is gone", c.name)
+		}
+		c.mu.Lock()
+		fresh := *c.rec
+		c.mu.Unlock()
+		names := addressesOf(&fresh, state)
+		if _, err := r.etcMounts(&fresh, names); err != nil {
+			return err
+		}
+		c.set(func(rec *record) { rec.Addresses = fresh.Addresses })
+	}
+	return nil
+}
+
+// ownsNetwork says whether a container has a network namespace of its own.
+func (c *container) ownsNetwork() bool {
+	_, ok := c.r.nets.Sandbox(c.id)
+	return ok
 }
 
 func hasFixedAddress(a *planner.Applied) bool {

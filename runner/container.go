@@ -44,6 +44,7 @@ type container struct {
 	tries    int                  // guarded by mu; restarts since it last ran for a while
 	oom      bool                 // guarded by mu; the kernel killed something of it
 	gone     bool                 // guarded by mu; removed
+	shim     *shim                // guarded by mu; the task's parent
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on

@@ -122,10 +122,22 @@ func isBeforeExec(pid int) bool {
 	return strings.HasPrefix(exe, "/memfd:runc_cloned") || filepath.Base(exe) == "runc"
 }
 
-// hasChildren says whether a process has any: their work may be worth the
-// grace period even where the process itself can't be told.
+// hasChildren says whether a process has any that live: their work may be
+// worth the grace period even where the process itself can't be told.
 func hasChildren(pid int) bool {
 	id := strconv.Itoa(pid)
 	b, err := os.ReadFile("/proc/" + id + "/task/" + id + "/children")
-	return err != nil || len(strings.TrimSpace(string(b))) > 0
+	if err != nil {
+		return true
+	}
+	for _, child := range strings.Fields(string(b)) {
+		n, err := strconv.Atoi(child)
+		if err != nil {
+			return true
+		}
+		if state, err := status(n, "State"); err == nil && !strings.HasPrefix(state, "Z") {
+			return true
+		}
+	}
+	return false
 }

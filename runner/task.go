@@ -35,7 +35,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.r.renew(ctx, ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
-	task, err := c.r.shims.newTask(ctx, c, ctr)
+	task, err := c.r.newTask(ctx, c, ctr)
 	if err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, cleanRuncError(err))
 	}
@@ -168,19 +168,31 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 
 // dropTask deletes what is left of a process, once its streams are drained.
 func (c *container) dropTask(ctx context.Context, task containerd.Task) {
-	if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil && !errdefs.IsNotFound(err) {
+	_, err := task.Delete(ctx, containerd.WithProcessKill)
+	switch {
+	case err == nil || errdefs.IsNotFound(err):
+	case isShimGone(err):
+		c.clearLost(ctx)
+	default:
 		c.r.log.Warn("cannot delete a task", "container", c.name, "error", err)
 	}
 	c.dropPipes(ctx)
 	c.mu.Lock()
+	var in *shim
 	if c.task == task {
-		c.task = nil
+		in, c.task, c.shim = c.shim, nil, nil
 		if c.pidfd != nil {
 			_ = c.pidfd.Release()
 			c.pidfd = nil
 		}
 	}
 	c.mu.Unlock()
+	if in != nil {
+		if err != nil && isShimGone(err) {
+			c.r.loseShim(in)
+		}
+		c.r.releaseShim(ctx, in)
+	}
 }
 
 // killGroup ends a process that lost its parent, so that nothing runs on
@@ -380,6 +392,7 @@ func (c *container) adopt(ctx context.Context) {
 	ended := c.ended
 	stopping := c.rec.State == planner.Stopping
 	c.mu.Unlock()
+	c.rejoin()
 	exits, err := task.Wait(context.WithoutCancel(ctx))
 	if err != nil {
 		c.r.log.Warn("cannot wait for a task", "container", c.name, "error", err)

@@ -164,6 +164,16 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 			return err
 		}
 	}
+	if !s.Alive {
+		// An exchange of addresses may have been cut off.
+		nets, all := map[string]Network{}, map[int]bool{}
+		for i, e := range s.Endpoints {
+			nets[e.Network], all[i] = m.networks[e.Network].Network, true
+		}
+		if err := m.readdress(s, nets, all); err != nil {
+			return err
+		}
+	}
 	m.resolver.add(s)
 	if !s.Spec.DNS {
 		return nil

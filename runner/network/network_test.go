@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -217,6 +218,61 @@ func TestSettleWaitsForConnectionsToBeAccepted(t *testing.T) {
 	}
 	if err := <-settled; err != nil {
 		t.Errorf("after it was accepted: %v", err)
+	}
+}
+
+func TestExchangedAddressesLeadToTheOther(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	cfg := testConfig(t, keeper.InProcess())
+	m := openManager(t, cfg)
+	ensure(t, m, Spec{Name: "default"})
+	ensure(t, m, Spec{Name: "inside", Internal: true})
+	client := create(t, m, "client", on("inside", "default"))
+	a := create(t, m, "a", on("inside", "default"))
+	spec := on("default")
+	spec.Names = []string{"web"}
+	b := create(t, m, "b", spec)
+	serveHello(t, a.NetnsPath, ":80")
+	serveHello(t, b.NetnsPath, ":81")
+	addrA, addrB := a.Addresses["default"].Addr(), b.Addresses["default"].Addr()
+	for _, at := range []string{hostPort(addrA, 80), hostPort(addrB, 81)} { // the neighbours know who has which
+		if _, err := dialFrom(client.NetnsPath, at, soon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.SetNames("b", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Exchange(t.Context(), "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string) {
+		t.Helper()
+		for _, from := range []string{client.NetnsPath, "/proc/self/ns/net"} {
+			for _, at := range []string{hostPort(addrB, 80), hostPort(addrA, 81)} {
+				if _, err := dialFrom(from, at, soon/4); err != nil {
+					t.Errorf("%s, from %s: %s: %v", when, from, at, err)
+				}
+			}
+		}
+		if ips, err := lookup(client, "web"); err != nil || !slices.Equal(ips, []string{addrA.String()}) {
+			t.Errorf("%s: web resolves to %v, %v; want %s", when, ips, err, addrA)
+		}
+	}
+	check("exchanged")
+	if st, _ := m.Sandbox("a"); st.Addresses["default"].Addr() != addrB || st.Addresses["inside"] != a.Addresses["inside"] {
+		t.Errorf("it has %v now", st.Addresses)
+	}
+	m.Close()
+	m = openManager(t, cfg)
+	check("after a restart")
+	if err := m.Exchange(t.Context(), "b", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := m.Sandbox("a"); !maps.Equal(st.Addresses, a.Addresses) {
+		t.Errorf("back again it has %v, want %v", st.Addresses, a.Addresses)
 	}
 }
 
