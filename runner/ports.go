@@ -220,7 +220,7 @@ func (c *container) route() {
 	rec, health := c.rec, c.rec.Health
 	running := c.task != nil && rec.State == planner.Running
 	addresses := slices.Clone(rec.Addresses)
-	published := len(rec.Published) > 0
+	published := len(rec.Published) > 0 && !c.pending // while it is, they are another's
 	c.mu.Unlock()
 	if !published || !running {
 		return
@@ -232,7 +232,7 @@ func (c *container) route() {
 // connections fail where nothing is to come.
 func (c *container) unroute(again bool) {
 	c.mu.Lock()
-	published := len(c.rec.Published) > 0 && !c.gone && !c.yields
+	published := len(c.rec.Published) > 0 && !c.gone && !c.yields && !c.pending
 	c.mu.Unlock()
 	if published {
 		c.lead(nil, again)
