@@ -345,6 +345,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err := r.publish(ctx, c); err != nil {
 			return planner.Result{}, o.placed(err, c)
 		}
+		c.forgive()
 		return planner.Result{}, c.start(ctx)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
@@ -357,11 +358,20 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err != nil {
 			return planner.Result{}, err
 		}
+		c.forgive()
 		return planner.Result{}, c.start(ctx)
 	case planner.Remove:
 		return planner.Result{}, c.removeLocked(ctx, o.Grace, o.Anonymous)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// forgive counts restarts anew: someone starts the container by hand.
+func (c *container) forgive() {
+	c.mu.Lock()
+	c.delay = 0
+	c.mu.Unlock()
+	c.set(func(rec *record) { rec.Restarts = 0 })
 }
 
 // kill sends a signal to the container's process; it is stopped on the user's

@@ -58,6 +58,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
+	defer r.volumes.release(rec.ID)
 	rootfs, err := r.snapshot(ctx, rec.ID, img)
 	if err != nil {
 		return nil, err

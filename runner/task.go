@@ -12,7 +12,6 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/signal"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
 )
@@ -138,7 +137,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 			return
 		}
 		code, at = shimLost, c.r.Now()
-		killGroup(int(task.Pid()))
+		c.killLost()
 	}
 	ctx := context.WithoutCancel(c.r.ctx)
 	if !lost && outOfMemory(c.r.cgroups+"/"+c.id) {
@@ -195,11 +194,14 @@ func (c *container) dropTask(ctx context.Context, task containerd.Task) {
 	}
 }
 
-// killGroup ends a process that lost its parent, so that nothing runs on
-// unmanaged.
-func killGroup(pid int) {
-	if pid > 1 {
-		_ = unix.Kill(pid, unix.SIGKILL)
+// killLost ends a process that lost its parent, so that nothing runs on
+// unmanaged. Its number could be another's by now; the descriptor is its own.
+func (c *container) killLost() {
+	c.mu.Lock()
+	p := c.pidfd
+	c.mu.Unlock()
+	if p != nil {
+		_ = p.Kill() // it may have ended
 	}
 }
 
