@@ -124,8 +124,21 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
+	e.background.Go(e.guardNetworks)
 	go e.startKit()
 	return e, nil
+}
+
+// guardNetworks repairs what others remove of the networks.
+func (e *Engine) guardNetworks() {
+	err := e.networks.Guard(e.ctx, func(err error) {
+		if err != nil && e.ctx.Err() == nil {
+			e.log.Warn("cannot repair the networks", "error", err)
+		}
+	})
+	if err != nil {
+		e.log.Warn("what others remove of the networks comes back with the next command only", "error", err)
+	}
 }
 
 func (e *Engine) warn(text string) {

@@ -258,18 +258,24 @@ func (c *container) stop(ctx context.Context, grace Grace, user bool) error {
 
 // end signals a process and waits until it was dealt with.
 func (c *container) end(ctx context.Context, task containerd.Task, ended <-chan struct{}, sig syscall.Signal, wait time.Duration) error {
-	if pid := int(task.Pid()); wait > 0 && !isBeforeExec(pid) && (!ignoresSignal(pid, sig) || hasChildren(pid)) {
+	if pid := int(task.Pid()); wait > 0 && !isBeforeExec(pid) {
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
+		grace, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		var alone <-chan struct{}
+		if ignoresSignal(pid, sig) {
+			alone = childless(grace, pid)
+		}
 		select {
 		case <-ended:
 			return nil
-		case <-timer.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-alone:
+		case <-grace.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 		}
 	}
 	if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {

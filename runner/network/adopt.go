@@ -203,7 +203,7 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 }
 
 func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]netlink.Link) error {
-	n, ok := m.networks[e.Network]
+	n, ok := m.Network(e.Network)
 	if !ok {
 		return fmt.Errorf("its network %s is gone", e.Network)
 	}
@@ -222,7 +222,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
 	route := !n.Internal
 	for _, earlier := range s.Endpoints[:i] {
-		if en, ok := m.networks[earlier.Network]; ok && !en.Internal {
+		if en, ok := m.Network(earlier.Network); ok && !en.Internal {
 			route = false
 		}
 	}
@@ -238,7 +238,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 			return err
 		}
 		defer ns.Close()
-		return m.attach(inside, int(ns.Fd()), e, i, n.Network, route)
+		return m.attach(inside, int(ns.Fd()), e, i, n, route)
 	})
 }
 

@@ -407,6 +407,60 @@ func TestReopeningAdoptsAndRepairs(t *testing.T) {
 	}
 }
 
+func TestWhatOthersRemoveComesBack(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	lan := neighbour(t)
+	serveHello(t, lan, ":80")
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("default"))
+	b := create(t, m, "b", on("default"))
+	serveHello(t, b.NetnsPath, ":80")
+	ctx, cancel := context.WithCancel(t.Context())
+	repaired, ended := make(chan error, 10), make(chan error, 1)
+	go func() { ended <- m.Guard(ctx, func(err error) { repaired <- err }) }()
+	for _, damage := range [][]string{
+		{"nft", "delete table inet orlop_t1"},
+		{"nft", "flush ruleset"},
+		{"ip", "link", "del", m.sandboxes["a"].Endpoints[0].Link},
+		{"ip", "link", "del", m.networks["default"].Bridge},
+	} {
+		run(t, damage[0], damage[1:]...)
+		for mended := false; !mended; {
+			select {
+			case err := <-repaired:
+				if err != nil {
+					t.Fatalf("%s: %v", damage, err)
+				}
+				_, err = dialFrom(a.NetnsPath, "198.51.100.2:80", soon/10)
+				mended = err == nil
+			case <-time.After(soon):
+				t.Fatalf("%s: nobody repairs it", damage)
+			}
+		}
+		if _, err := dialFrom(a.NetnsPath, hostPort(b.Addresses["default"].Addr(), 80), soon); err != nil {
+			t.Errorf("%s: the other sandbox is out of reach: %v", damage, err)
+		}
+	}
+	// What we remove ourselves stays removed.
+	if err := m.RemoveSandbox(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "nft", "delete table inet orlop_t1")
+	if err := <-repaired; err != nil {
+		t.Error(err)
+	}
+	if links := run(t, "ip", "-o", "link", "show", "type", "veth"); strings.Count(links, "ort1v") != 1 {
+		t.Errorf("links are\n%s", links)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestQueriesWaitWhileTheManagerIsAway(t *testing.T) {
 	if !onFreshHost(t) {
 		return
