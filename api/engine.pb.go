@@ -1255,6 +1255,7 @@ func (x *ObserveReply) GetObserved() []byte {
 
 type ProjectsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	DiskUse       bool                   `protobuf:"varint,100,opt,name=disk_use,json=diskUse,proto3" json:"disk_use,omitempty"` // measure it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1289,6 +1290,13 @@ func (*ProjectsRequest) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
+func (x *ProjectsRequest) GetDiskUse() bool {
+	if x != nil {
+		return x.DiskUse
+	}
+	return false
+}
+
 type ProjectInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1296,6 +1304,11 @@ type ProjectInfo struct {
 	Exited        int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
 	Files         []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	WorkingDir    string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	Instance      string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
+	CreatedUnixMs int64                  `protobuf:"varint,101,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	UsedUnixMs    int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"` // by a command, last; of instances
+	InUse         bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                  // a command holds it or looks at it
+	DiskBytes     int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`      // writable layers and volumes, if asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1363,6 +1376,41 @@ func (x *ProjectInfo) GetWorkingDir() string {
 		return x.WorkingDir
 	}
 	return ""
+}
+
+func (x *ProjectInfo) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ProjectInfo) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetUsedUnixMs() int64 {
+	if x != nil {
+		return x.UsedUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetInUse() bool {
+	if x != nil {
+		return x.InUse
+	}
+	return false
+}
+
+func (x *ProjectInfo) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
 }
 
 type ProjectsReply struct {
@@ -2823,6 +2871,455 @@ func (*RemoveImageReply) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
+type CollectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OlderThanMs   int64                  `protobuf:"varint,1,opt,name=older_than_ms,json=olderThanMs,proto3" json:"older_than_ms,omitempty"` // last used longer ago than this
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Projects      []string               `protobuf:"bytes,3,rep,name=projects,proto3" json:"projects,omitempty"` // only these; empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectRequest) Reset() {
+	*x = CollectRequest{}
+	mi := &file_engine_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectRequest) ProtoMessage() {}
+
+func (x *CollectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
+func (*CollectRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CollectRequest) GetOlderThanMs() int64 {
+	if x != nil {
+		return x.OlderThanMs
+	}
+	return 0
+}
+
+func (x *CollectRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *CollectRequest) GetProjects() []string {
+	if x != nil {
+		return x.Projects
+	}
+	return nil
+}
+
+// CollectReply lists what was removed, or would be.
+type CollectReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Projects      []*ProjectInfo         `protobuf:"bytes,1,rep,name=projects,proto3" json:"projects,omitempty"`
+	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectReply) Reset() {
+	*x = CollectReply{}
+	mi := &file_engine_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectReply) ProtoMessage() {}
+
+func (x *CollectReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
+func (*CollectReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CollectReply) GetProjects() []*ProjectInfo {
+	if x != nil {
+		return x.Projects
+	}
+	return nil
+}
+
+func (x *CollectReply) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+type StatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Services      []string               `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	Processes     bool                   `protobuf:"varint,3,opt,name=processes,proto3" json:"processes,omitempty"` // list them too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsRequest) Reset() {
+	*x = StatsRequest{}
+	mi := &file_engine_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsRequest) ProtoMessage() {}
+
+func (x *StatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
+func (*StatsRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *StatsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *StatsRequest) GetProcesses() bool {
+	if x != nil {
+		return x.Processes
+	}
+	return false
+}
+
+type StatsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Containers    []*ContainerStats      `protobuf:"bytes,1,rep,name=containers,proto3" json:"containers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsReply) Reset() {
+	*x = StatsReply{}
+	mi := &file_engine_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsReply) ProtoMessage() {}
+
+func (x *StatsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
+func (*StatsReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *StatsReply) GetContainers() []*ContainerStats {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
+}
+
+type ContainerStats struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name             string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Service          string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Number           int32                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	CpuPercent       float64                `protobuf:"fixed64,5,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"` // of one core, since the message before; in the first one since the start
+	MemoryBytes      int64                  `protobuf:"varint,6,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryLimitBytes int64                  `protobuf:"varint,7,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	NetReceivedBytes int64                  `protobuf:"varint,8,opt,name=net_received_bytes,json=netReceivedBytes,proto3" json:"net_received_bytes,omitempty"`
+	NetSentBytes     int64                  `protobuf:"varint,9,opt,name=net_sent_bytes,json=netSentBytes,proto3" json:"net_sent_bytes,omitempty"`
+	ReadBytes        int64                  `protobuf:"varint,10,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // block devices
+	WrittenBytes     int64                  `protobuf:"varint,11,opt,name=written_bytes,json=writtenBytes,proto3" json:"written_bytes,omitempty"`
+	ProcessCount     int32                  `protobuf:"varint,12,opt,name=process_count,json=processCount,proto3" json:"process_count,omitempty"`
+	Processes        []*ProcessStats        `protobuf:"bytes,13,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ContainerStats) Reset() {
+	*x = ContainerStats{}
+	mi := &file_engine_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContainerStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContainerStats) ProtoMessage() {}
+
+func (x *ContainerStats) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
+func (*ContainerStats) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ContainerStats) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetCpuPercent() float64 {
+	if x != nil {
+		return x.CpuPercent
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemoryLimitBytes() int64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetNetReceivedBytes() int64 {
+	if x != nil {
+		return x.NetReceivedBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetNetSentBytes() int64 {
+	if x != nil {
+		return x.NetSentBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetReadBytes() int64 {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetWrittenBytes() int64 {
+	if x != nil {
+		return x.WrittenBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetProcessCount() int32 {
+	if x != nil {
+		return x.ProcessCount
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetProcesses() []*ProcessStats {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+type ProcessStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"` // on the host
+	Ppid          int32                  `protobuf:"varint,2,opt,name=ppid,proto3" json:"ppid,omitempty"`
+	Uid           int32                  `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	CpuPercent    float64                `protobuf:"fixed64,4,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"`
+	MemoryBytes   int64                  `protobuf:"varint,5,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	CpuMs         int64                  `protobuf:"varint,6,opt,name=cpu_ms,json=cpuMs,proto3" json:"cpu_ms,omitempty"` // used in all
+	Command       string                 `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessStats) Reset() {
+	*x = ProcessStats{}
+	mi := &file_engine_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessStats) ProtoMessage() {}
+
+func (x *ProcessStats) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
+func (*ProcessStats) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ProcessStats) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetPpid() int32 {
+	if x != nil {
+		return x.Ppid
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetUid() int32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetCpuPercent() float64 {
+	if x != nil {
+		return x.CpuPercent
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetCpuMs() int64 {
+	if x != nil {
+		return x.CpuMs
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
@@ -2930,15 +3427,23 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\"*\n" +
 	"\fObserveReply\x12\x1a\n" +
-	"\bobserved\x18\x01 \x01(\fR\bobserved\"\x11\n" +
-	"\x0fProjectsRequest\"\x8a\x01\n" +
+	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
+	"\x0fProjectsRequest\x12\x19\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xa6\x02\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
 	"\x06exited\x18\x03 \x01(\x05R\x06exited\x12\x14\n" +
 	"\x05files\x18\x04 \x03(\tR\x05files\x12\x1f\n" +
 	"\vworking_dir\x18\x05 \x01(\tR\n" +
-	"workingDir\"B\n" +
+	"workingDir\x12\x1a\n" +
+	"\binstance\x18d \x01(\tR\binstance\x12&\n" +
+	"\x0fcreated_unix_ms\x18e \x01(\x03R\rcreatedUnixMs\x12 \n" +
+	"\fused_unix_ms\x18f \x01(\x03R\n" +
+	"usedUnixMs\x12\x15\n" +
+	"\x06in_use\x18g \x01(\bR\x05inUse\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18h \x01(\x03R\tdiskBytes\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"{\n" +
 	"\x0fContainerChange\x12\x1c\n" +
@@ -3058,7 +3563,50 @@ const file_engine_proto_rawDesc = "" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x12\n" +
-	"\x10RemoveImageReply2\xe2\b\n" +
+	"\x10RemoveImageReply\"i\n" +
+	"\x0eCollectRequest\x12\"\n" +
+	"\rolder_than_ms\x18\x01 \x01(\x03R\volderThanMs\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1a\n" +
+	"\bprojects\x18\x03 \x03(\tR\bprojects\"`\n" +
+	"\fCollectReply\x121\n" +
+	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"b\n" +
+	"\fStatsRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
+	"\bservices\x18\x02 \x03(\tR\bservices\x12\x1c\n" +
+	"\tprocesses\x18\x03 \x01(\bR\tprocesses\"F\n" +
+	"\n" +
+	"StatsReply\x128\n" +
+	"\n" +
+	"containers\x18\x01 \x03(\v2\x18.orlop.v1.ContainerStatsR\n" +
+	"containers\"\xcb\x03\n" +
+	"\x0eContainerStats\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x05R\x06number\x12\x1f\n" +
+	"\vcpu_percent\x18\x05 \x01(\x01R\n" +
+	"cpuPercent\x12!\n" +
+	"\fmemory_bytes\x18\x06 \x01(\x03R\vmemoryBytes\x12,\n" +
+	"\x12memory_limit_bytes\x18\a \x01(\x03R\x10memoryLimitBytes\x12,\n" +
+	"\x12net_received_bytes\x18\b \x01(\x03R\x10netReceivedBytes\x12$\n" +
+	"\x0enet_sent_bytes\x18\t \x01(\x03R\fnetSentBytes\x12\x1d\n" +
+	"\n" +
+	"read_bytes\x18\n" +
+	" \x01(\x03R\treadBytes\x12#\n" +
+	"\rwritten_bytes\x18\v \x01(\x03R\fwrittenBytes\x12#\n" +
+	"\rprocess_count\x18\f \x01(\x05R\fprocessCount\x124\n" +
+	"\tprocesses\x18\r \x03(\v2\x16.orlop.v1.ProcessStatsR\tprocesses\"\xbb\x01\n" +
+	"\fProcessStats\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n" +
+	"\x04ppid\x18\x02 \x01(\x05R\x04ppid\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\x05R\x03uid\x12\x1f\n" +
+	"\vcpu_percent\x18\x04 \x01(\x01R\n" +
+	"cpuPercent\x12!\n" +
+	"\fmemory_bytes\x18\x05 \x01(\x03R\vmemoryBytes\x12\x15\n" +
+	"\x06cpu_ms\x18\x06 \x01(\x03R\x05cpuMs\x12\x18\n" +
+	"\acommand\x18\a \x01(\tR\acommand2\xd8\t\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -3079,7 +3627,9 @@ const file_engine_proto_rawDesc = "" +
 	"LoadImages\x12\x0f.orlop.v1.Chunk\x1a\x13.orlop.v1.LoadReply(\x01\x128\n" +
 	"\x06Images\x12\x17.orlop.v1.ImagesRequest\x1a\x15.orlop.v1.ImagesReply\x124\n" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
-	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12;\n" +
+	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x127\n" +
+	"\x05Stats\x12\x16.orlop.v1.StatsRequest\x1a\x14.orlop.v1.StatsReply0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -3094,7 +3644,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),        // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),      // 1: orlop.v1.StatusRequest
@@ -3137,14 +3687,20 @@ var file_engine_proto_goTypes = []any{
 	(*TagReply)(nil),           // 38: orlop.v1.TagReply
 	(*RemoveImageRequest)(nil), // 39: orlop.v1.RemoveImageRequest
 	(*RemoveImageReply)(nil),   // 40: orlop.v1.RemoveImageReply
-	nil,                        // 41: orlop.v1.StatusReply.ComponentsEntry
-	nil,                        // 42: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                        // 43: orlop.v1.ApplyRequest.SessionsEntry
+	(*CollectRequest)(nil),     // 41: orlop.v1.CollectRequest
+	(*CollectReply)(nil),       // 42: orlop.v1.CollectReply
+	(*StatsRequest)(nil),       // 43: orlop.v1.StatsRequest
+	(*StatsReply)(nil),         // 44: orlop.v1.StatsReply
+	(*ContainerStats)(nil),     // 45: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),       // 46: orlop.v1.ProcessStats
+	nil,                        // 47: orlop.v1.StatusReply.ComponentsEntry
+	nil,                        // 48: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                        // 49: orlop.v1.ApplyRequest.SessionsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	41, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	42, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	43, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	47, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	48, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	49, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
@@ -3155,50 +3711,57 @@ var file_engine_proto_depIdxs = []int32{
 	0,  // 10: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
 	31, // 11: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
 	35, // 12: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	5,  // 13: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 14: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 15: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 16: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 17: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	10, // 18: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	11, // 19: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	13, // 20: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	14, // 21: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	16, // 22: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	18, // 23: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	16, // 24: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	22, // 25: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	24, // 26: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	24, // 27: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	28, // 28: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	32, // 29: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	34, // 30: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	37, // 31: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	39, // 32: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	2,  // 33: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 34: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 35: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 36: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 37: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 38: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 39: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 40: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 41: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 42: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 43: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 44: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 45: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 46: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 47: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 48: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 49: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 50: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 51: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	33, // [33:52] is the sub-list for method output_type
-	14, // [14:33] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 13: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	45, // 14: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	46, // 15: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 16: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 17: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 18: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 19: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 20: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	10, // 21: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	11, // 22: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	13, // 23: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	14, // 24: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	16, // 25: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	18, // 26: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	16, // 27: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	22, // 28: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	24, // 29: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	24, // 30: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	28, // 31: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	32, // 32: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	34, // 33: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	37, // 34: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	39, // 35: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	41, // 36: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	43, // 37: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	2,  // 38: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 39: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 40: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 41: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 42: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 43: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 44: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 45: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 46: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 47: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 48: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 49: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 50: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 51: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 52: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 53: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 54: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 55: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 56: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 57: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	44, // 58: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	38, // [38:59] is the sub-list for method output_type
+	17, // [17:38] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -3230,7 +3793,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   43,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

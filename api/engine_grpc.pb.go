@@ -42,6 +42,8 @@ const (
 	Engine_Images_FullMethodName      = "/orlop.v1.Engine/Images"
 	Engine_TagImage_FullMethodName    = "/orlop.v1.Engine/TagImage"
 	Engine_RemoveImage_FullMethodName = "/orlop.v1.Engine/RemoveImage"
+	Engine_Collect_FullMethodName     = "/orlop.v1.Engine/Collect"
+	Engine_Stats_FullMethodName       = "/orlop.v1.Engine/Stats"
 )
 
 // EngineClient is the client API for Engine service.
@@ -86,6 +88,11 @@ type EngineClient interface {
 	Images(ctx context.Context, in *ImagesRequest, opts ...grpc.CallOption) (*ImagesReply, error)
 	TagImage(ctx context.Context, in *TagRequest, opts ...grpc.CallOption) (*TagReply, error)
 	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
+	// Collect removes the instances that nobody has used for a while.
+	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error)
+	// Stats measures the running containers of a project: at once, and then each
+	// second for as long as the caller listens.
+	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatsReply], error)
 }
 
 type engineClient struct {
@@ -346,6 +353,35 @@ func (c *engineClient) RemoveImage(ctx context.Context, in *RemoveImageRequest, 
 	return out, nil
 }
 
+func (c *engineClient) Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CollectReply)
+	err := c.cc.Invoke(ctx, Engine_Collect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatsReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_Stats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StatsRequest, StatsReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_StatsClient = grpc.ServerStreamingClient[StatsReply]
+
 // EngineServer is the server API for Engine service.
 // All implementations must embed UnimplementedEngineServer
 // for forward compatibility.
@@ -388,6 +424,11 @@ type EngineServer interface {
 	Images(context.Context, *ImagesRequest) (*ImagesReply, error)
 	TagImage(context.Context, *TagRequest) (*TagReply, error)
 	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
+	// Collect removes the instances that nobody has used for a while.
+	Collect(context.Context, *CollectRequest) (*CollectReply, error)
+	// Stats measures the running containers of a project: at once, and then each
+	// second for as long as the caller listens.
+	Stats(*StatsRequest, grpc.ServerStreamingServer[StatsReply]) error
 	mustEmbedUnimplementedEngineServer()
 }
 
@@ -454,6 +495,12 @@ func (UnimplementedEngineServer) TagImage(context.Context, *TagRequest) (*TagRep
 }
 func (UnimplementedEngineServer) RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveImage not implemented")
+}
+func (UnimplementedEngineServer) Collect(context.Context, *CollectRequest) (*CollectReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Collect not implemented")
+}
+func (UnimplementedEngineServer) Stats(*StatsRequest, grpc.ServerStreamingServer[StatsReply]) error {
+	return status.Error(codes.Unimplemented, "method Stats not implemented")
 }
 func (UnimplementedEngineServer) mustEmbedUnimplementedEngineServer() {}
 func (UnimplementedEngineServer) testEmbeddedByValue()                {}
@@ -728,6 +775,35 @@ func _Engine_RemoveImage_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Collect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CollectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Collect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Collect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Collect(ctx, req.(*CollectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Stats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EngineServer).Stats(m, &grpc.GenericServerStream[StatsRequest, StatsReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_StatsServer = grpc.ServerStreamingServer[StatsReply]
+
 // Engine_ServiceDesc is the grpc.ServiceDesc for Engine service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -770,6 +846,10 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveImage",
 			Handler:    _Engine_RemoveImage_Handler,
+		},
+		{
+			MethodName: "Collect",
+			Handler:    _Engine_Collect_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -825,6 +905,11 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "LoadImages",
 			Handler:       _Engine_LoadImages_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Stats",
+			Handler:       _Engine_Stats_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "engine.proto",

@@ -90,13 +90,18 @@ type app struct {
 
 	files      []string
 	name       string
+	instance   string
 	directory  string
 	profiles   []string
 	envFiles   []string
 	progress   string
 	ansi       string
+	trace      string // file that a timeline is written to
 	strict     bool
 	allowUnset bool
+
+	verb   string  // the one that runs
+	tracer *tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 
 	lend func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 }
@@ -146,7 +151,8 @@ func (a *app) root() *cobra.Command {
 			}
 			return unknownVerb(c, args[0])
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			a.verb = c.Name()
 			return errors.Join(choice("progress", a.progress, "auto", "tty", "plain", "json", "quiet"),
 				choice("ansi", a.ansi, "auto", "always", "never"))
 		},
@@ -161,8 +167,9 @@ func (a *app) root() *cobra.Command {
 	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
-		a.killCommand(), a.rmCommand(), a.portCommand())
-	add(root, groupEngine, a.engineCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
+		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
+		a.statsCommand(), a.topCommand())
+	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
 	inherit(root, root.Flags())
 	return root
 }
@@ -178,11 +185,13 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&a.files, "file", "f", nil, "stack `file`; may be given many times, later ones override")
 	f.StringVarP(&a.name, "project-name", "p", "", "`name` of the project")
+	f.StringVar(&a.instance, "instance", "", "`name` of a copy of the stack beside others; auto derives it from git work tree and branch")
 	f.StringVar(&a.directory, "project-directory", "", "`directory` that the paths in the stack file start from")
 	f.StringArrayVar(&a.profiles, "profile", nil, "activate a `profile`")
 	f.StringArrayVar(&a.envFiles, "env-file", nil, "environment `file` in place of .env")
 	f.StringVar(&a.progress, "progress", or(a.env["COMPOSE_PROGRESS"], "auto"), "`how` to show progress: auto, tty, plain, json or quiet")
 	f.StringVar(&a.ansi, "ansi", or(a.env["COMPOSE_ANSI"], "auto"), "`when` to colour: auto, always or never")
+	f.StringVar(&a.trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
 	f.BoolVar(&a.strict, "strict", false, "a key that is not carried out yet is an error")
 	f.BoolVar(&a.allowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
 }

@@ -108,7 +108,8 @@ func (e *Engine) lost(project string) {
 	})
 }
 
-// removeProject removes all that exists of a project.
+// removeProject removes all that exists of a project; of an instance the images
+// that it built too.
 func (e *Engine) removeProject(ctx context.Context, project string) error {
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
@@ -120,9 +121,11 @@ func (e *Engine) removeProject(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
-	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true})
+	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
 	order := &runner.Order{Project: project, Anonymous: true}
-	return plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+	e.settleInstance(ctx, project)
+	return err
 }
 
 // resumeHolds gives the callers of an engine that is gone their time to come

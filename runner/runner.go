@@ -80,9 +80,10 @@ type Runner struct {
 	users      map[string]identity   // guarded by mu: image and user -> who that is
 	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
 
-	volumes volumes
-	secrets secretFS
-	shims   shims
+	volumes   volumes
+	instances instances
+	secrets   secretFS
+	shims     shims
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
@@ -107,7 +108,8 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 			return nil, err
 		}
 	}
-	if err := r.volumes.load(); err != nil {
+	r.instances.store = cfg.Store
+	if err := errors.Join(r.volumes.load(), r.instances.load()); err != nil {
 		return nil, err
 	}
 	if err := r.ensureSandbox(ctx); err != nil {
@@ -367,6 +369,7 @@ type ProjectInfo struct {
 	Files      []string
 	Running    int
 	Exited     int
+	Created    time.Time // of its oldest container
 }
 
 // Projects lists the projects that have containers, by name.
