@@ -301,6 +301,7 @@ func (d *difference) directory(dir string, info fs.FileInfo) {
 			if f.folders[e.Name()] {
 				d.goneBelow(file)
 			}
+			d.seen[file] = true
 			d.file(file, info)
 		}
 	}

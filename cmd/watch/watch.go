@@ -181,6 +181,7 @@ type watcher struct {
 	cancels map[string]context.CancelCauseFunc // of builds
 	running sync.WaitGroup
 	done    chan func()
+	burst   burst // not handed on yet
 
 	noNotify error // why there are no events at all
 	limited  bool  // that the kernel's limit is reached was said
@@ -290,6 +291,7 @@ func (w *watcher) loop(ctx context.Context, batches <-chan batch, complaints <-c
 				looked = w.Now()
 			}
 		}
+		w.handOn()
 	}
 }
 
@@ -322,6 +324,9 @@ func (w *watcher) untilWake(looked time.Time) time.Duration {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
+	if at := w.burst.due(); !at.IsZero() {
+		wait = min(wait, max(at.Sub(now), 0))
+	}
 	if len(w.tree.blind) > 0 {
 		w.rescan = rescanTime
 		wait = min(wait, max(looked.Add(w.rescan).Sub(now), 0))
@@ -333,10 +338,17 @@ func (w *watcher) take(b batch) {
 	if b.overflow {
 		w.report(Event{Kind: Note, Text: "more changed at once than the kernel keeps, so everything is compared; " +
 			"for larger bursts run \"sysctl fs.inotify.max_queued_events=131072\""})
-		w.changed(w.tree.survey())
+		w.burst.add(b, w.tree.survey())
 		return
 	}
-	w.changed(w.tree.settle(b.paths))
+	w.burst.add(b, w.tree.settle(b.paths))
+}
+
+// handOn hands a burst to the services once it is whole.
+func (w *watcher) handOn() {
+	if at := w.burst.due(); !at.IsZero() && !w.Now().Before(at) {
+		w.changed(w.burst.take())
+	}
 }
 
 // changed hands changes to the services that they are about.

@@ -243,7 +243,7 @@ func (w *watching) batch(files int) (float64, error) {
 				return 0, err
 			}
 		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), fmt.Appendf(nil, "file %d of %d\n", i, files), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%d", i)), fmt.Appendf(nil, "file %d of %d\n", i, files), 0o644); err != nil {
 			return 0, err
 		}
 	}
