@@ -17,6 +17,7 @@ type Rule struct {
 	spec.WatchRule
 	Service string // "" is the stack itself: its files make a new plan
 	Implied bool   // from the service's build section, not from develop.watch
+	defines bool   // its file says what the other rules of the service are
 
 	root    string // Path with its symbolic links resolved
 	include *patterns
@@ -54,6 +55,7 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 				return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", name, i, err)
 			}
 			rule.Implied = implied
+			rule.defines = implied && s.Build.DockerfileInline == "" && rule.root == resolve(dockerfile(s.Build))
 			rules = append(rules, rule)
 		}
 	}
@@ -67,7 +69,13 @@ func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
 	if b == nil || !filepath.IsAbs(b.Context) {
 		return nil
 	}
-	rules := []spec.WatchRule{{Path: b.Context, Action: spec.WatchRebuild}}
+	var rules []spec.WatchRule
+	switch include, ok := copied(b); {
+	case !ok:
+		rules = append(rules, spec.WatchRule{Path: b.Context, Action: spec.WatchRebuild})
+	case len(include) > 0:
+		rules = append(rules, spec.WatchRule{Path: b.Context, Action: spec.WatchRebuild, Include: include})
+	}
 	if b.DockerfileInline == "" {
 		rules = append(rules, spec.WatchRule{Path: dockerfile(b), Action: spec.WatchRebuild})
 	}
