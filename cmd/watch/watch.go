@@ -213,6 +213,7 @@ func (w *watcher) rules(p *spec.Project, files []string) ([]*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules = append(rules, gitRules(rules)...)
 	for _, f := range append(slices.Clone(files), IgnoreFiles(p)...) {
 		rules = append(rules, fileRule(f))
 	}
@@ -371,7 +372,7 @@ func (w *watcher) changed(paths []string) {
 		}
 		redefined = redefined || slices.ContainsFunc(w.tree.scope.rules, func(r *Rule) bool { return r.defines && r.Holds(path) })
 		if !w.stale {
-			w.stale = slices.ContainsFunc(w.tree.scope.rules, func(r *Rule) bool { return r.Service == "" && r.Holds(path) })
+			w.stale = slices.ContainsFunc(w.tree.scope.rules, func(r *Rule) bool { return r.Service == "" && !r.defines && r.Holds(path) })
 		}
 	}
 	if redefined {
