@@ -63,7 +63,7 @@ func (u *upRun) attached(ctx context.Context) error {
 	})
 	if u.watching != nil {
 		wg.Go(func() {
-			if err := u.keepWatching(ctx, logs); err != nil && ctx.Err() == nil {
+			if err := u.keepWatching(ctx, logs, cancel); err != nil && ctx.Err() == nil {
 				cancel(cause(ctx, err))
 			}
 		})
@@ -72,6 +72,9 @@ func (u *upRun) attached(ctx context.Context) error {
 	switch {
 	case u.interrupts.interrupted():
 		return errInterrupted
+	case errors.Is(context.Cause(ctx), errLeft):
+		fmt.Fprintf(u.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", u.project.Name)
+		return nil
 	case err == nil || ctx.Err() == nil:
 		return err
 	}
@@ -79,12 +82,17 @@ func (u *upRun) attached(ctx context.Context) error {
 }
 
 // keepWatching keeps the stack in step beside its logs.
-func (u *upRun) keepWatching(ctx context.Context, logs *logMerge) error {
+func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
 	report := u.newWatchDisplay()
 	u.watching.report = func(e watch.Event) {
 		logs.mu.Lock()
 		defer logs.mu.Unlock()
 		report(e)
+	}
+	if m := u.watching.menu; m != nil {
+		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.only(service) }, "all"
+		m.quit, m.quitDoes = u.interrupts.press, "stop and quit"
+		m.detach = func() { leave(errLeft) }
 	}
 	return u.keepInStep(ctx, u.watching)
 }

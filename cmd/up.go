@@ -74,11 +74,12 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if f.detach || f.wait || f.noStart || f.waitTimeout > 0 {
 		return nil
 	}
+	if f.watch {
+		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags, menu: a.openMenu()}
+		defer u.watching.menu.close()
+	}
 	if !u.interrupts.attach() {
 		return errInterrupted
-	}
-	if f.watch {
-		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags}
 	}
 	return u.attached(ctx)
 }

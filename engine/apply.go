@@ -188,6 +188,7 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 	if err != nil {
 		return err
 	}
+	s.buildNetwork.settle() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{

@@ -40,17 +40,18 @@ type Config struct {
 
 // Engine is one running engine.
 type Engine struct {
-	cfg      Config
-	id       string
-	started  time.Time
-	log      *slog.Logger
-	lock     *os.File
-	daemon   *daemon
-	networks *network.Manager
-	runner   *runner.Runner
-	store    *store
-	programs programs
-	warnings []string
+	cfg          Config
+	id           string
+	started      time.Time
+	log          *slog.Logger
+	lock         *os.File
+	daemon       *daemon
+	networks     *network.Manager
+	buildNetwork *buildNetwork
+	runner       *runner.Runner
+	store        *store
+	programs     programs
+	warnings     []string
 
 	kitOnce  sync.Once
 	kitErr   error
@@ -194,6 +195,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the networks: %w", err)
 	}
+	e.buildNetwork = newBuildNetwork(e.networks, e.log)
 	return nil
 }
 
@@ -217,7 +219,7 @@ func (e *Engine) startKit() {
 		defer close(e.kitReady)
 		e.kit, e.kitErr = startBuildKit(e.ctx, kitConfig{
 			root: e.cfg.Root, id: e.id, runc: e.programs.runc, services: e.daemon.services,
-			networks: &buildNetwork{networks: e.networks, name: "orlop-build"},
+			networks: e.buildNetwork,
 		})
 		if e.kitErr == nil {
 			e.builder = builder.New(e.kit.control())
@@ -277,6 +279,7 @@ func (e *Engine) close() {
 		e.kit.close()
 	}
 	if e.networks != nil {
+		e.buildNetwork.settle()
 		if err := e.networks.Close(); err != nil {
 			e.log.Warn("cannot close the networks", "error", err)
 		}

@@ -292,6 +292,7 @@ func (w *watcher) watchFiles(p *spec.Project, files []string) {
 		w.report(Event{Kind: Failed, Text: err.Error()})
 		return
 	}
+	w.Files = files
 	changes := w.tree.rescope(scope{rules})
 	w.setRules(rules, false)
 	w.changed(changes)
