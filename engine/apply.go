@@ -235,7 +235,8 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 
 // walk sends the plan, carries it out and sends each event and the verdict.
 // When the command goes away nothing new is begun, and what runs is finished.
-func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c planner.Carrier, send func(*api.Progress) error) error {
+func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, send func(*api.Progress) error) error {
+	c.job.order.Plan = plan
 	doc, err := json.Marshal(plan)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ type Order struct {
 	Grace      Grace
 	Places     spec.Places
 	Anonymous  bool // remove anonymous volumes with their containers
+	Plan       *planner.Plan
 }
 
 // Carry carries out the steps that concern networks, volumes and containers.
@@ -150,7 +151,7 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step) (planner.Res
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	if err := r.publish(ctx, c); err != nil {
+	if err := r.publish(ctx, o, c); err != nil {
 		r.unmake(ctx, c)
 		return planner.Result{}, o.placed(err, c)
 	}
@@ -197,13 +198,13 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	before := c.rec.Applied
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
-		err = r.publish(ctx, c)
+		err = r.publish(ctx, o, c)
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.
 		err = o.placed(err, c)
 		clean := context.WithoutCancel(ctx)
-		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, c)); back != nil {
+		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, o, c)); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 	}
@@ -342,7 +343,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 				return planner.Result{}, err
 			}
 		}
-		if err := r.publish(ctx, c); err != nil {
+		if err := r.publish(ctx, o, c); err != nil {
 			return planner.Result{}, o.placed(err, c)
 		}
 		c.forgive()
@@ -426,7 +427,7 @@ func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id,
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	err = r.publish(ctx, c)
+	err = r.publish(ctx, nil, c)
 	if err == nil && start {
 		err = c.start(ctx)
 	}

@@ -38,7 +38,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	err = r.publish(ctx, c)
+	err = r.publish(ctx, o, c)
 	if err == nil && !s.NoStart {
 		err = c.prepare(ctx)
 	}
@@ -83,7 +83,7 @@ func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *co
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	err = r.publish(ctx, c)
+	err = r.publish(ctx, o, c)
 	if err == nil {
 		err = c.start(ctx)
 	}
@@ -93,7 +93,7 @@ func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *co
 	if err != nil {
 		r.unmake(ctx, c)
 		// The ports that only the old one has are published again.
-		return planner.Result{}, errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), old))
+		return planner.Result{}, errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), nil, old))
 	}
 	old.setYields(true)
 	c.setPending(false)
@@ -206,7 +206,7 @@ func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err err
 	clean := context.WithoutCancel(ctx)
 	old.setYields(false)
 	if !wasUp {
-		if perr := r.publish(clean, old); perr != nil {
+		if perr := r.publish(clean, nil, old); perr != nil {
 			err = errors.Join(err, perr)
 		}
 		old.route()
@@ -217,7 +217,7 @@ func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err err
 			return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, cerr))
 		}
 	}
-	if perr := r.publish(clean, old); perr != nil {
+	if perr := r.publish(clean, nil, old); perr != nil {
 		err = errors.Join(err, perr)
 	}
 	if serr := old.start(clean); serr != nil {

@@ -416,7 +416,7 @@ func (c *container) adopt(ctx context.Context) {
 			}
 		})
 		c.names(true)
-		if err := c.r.publish(ctx, c); err != nil {
+		if err := c.r.publish(ctx, nil, c); err != nil {
 			c.r.log.Warn("cannot publish a port again", "container", c.name, "error", err)
 		}
 		c.route()
