@@ -52,6 +52,11 @@ func (u *upRun) attached(ctx context.Context) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
+	for _, c := range known {
+		if u.project.Services[c.Service] == nil {
+			u.orphans = append(u.orphans, c.Service)
+		}
+	}
 	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -105,7 +110,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *logMerge, follow bool, conta
 	}
 	reader := logs.reader()
 	return readLines(ctx, u.client, req, func(line *api.LogLine) {
-		if !line.OneOff { // a run beside us shows its own
+		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.line(line)
 		}
 	})
@@ -118,7 +123,7 @@ func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
 	if err != nil {
 		return err
 	}
-	states := watched{services: u.activeServices(), since: u.since}
+	states := watched{services: u.activeServices(), orphans: u.orphans, since: u.since}
 	for {
 		states.begin()
 		err := u.watchOnce(ctx, doc, logs, &states)
@@ -157,7 +162,8 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, state
 
 // watched is what an attached up knows of its containers.
 type watched struct {
-	services []string
+	services []string // none: all but orphans
+	orphans  []string
 	since    time.Time // exits before it are old news
 	states   map[string]planner.State
 	before   map[string]planner.State // under an engine that went away
@@ -179,7 +185,7 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 	if err := unmarshal(m.Container, c); err != nil {
 		return nil, "", err
 	}
-	if c.OneOff || !slices.Contains(w.services, c.Service) {
+	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {
 		return c, "", nil
 	}
 	if m.Removed {

@@ -104,7 +104,8 @@ type upRun struct {
 	format     logFormat
 	interrupts *interrupts
 	stops      lifecycleCalls
-	watching   *step // nil without --watch
+	watching   *step    // nil without --watch
+	orphans    []string // services that run and are not in the stack file
 }
 
 func (u *upRun) apply(ctx context.Context, f upFlags) error {
@@ -249,9 +250,10 @@ func isWebPort(port int) bool {
 	return false
 }
 
-// activeServices are the services whose containers an attached up looks after.
+// activeServices are the services whose containers an attached up looks after;
+// none are all, those to come included.
 func (u *upRun) activeServices() []string {
-	if len(u.services) > 0 {
+	if len(u.services) > 0 || u.watching != nil {
 		return u.services
 	}
 	return slices.Sorted(maps.Keys(u.project.Services))

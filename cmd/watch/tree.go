@@ -161,11 +161,14 @@ func (t *tree) lookAgain() []string {
 	return d.end()
 }
 
-// rescope takes new rules. What they are newly about is taken as it is.
-func (t *tree) rescope(s scope) []string {
+// rescope takes new rules. What they are newly about is taken as it is, or
+// counts as changed where they are the old ones that a file reads otherwise now.
+func (t *tree) rescope(s scope, newIsChanged bool) []string {
 	old := t.scope
 	t.scope = s
-	t.fresh = old.holds
+	if !newIsChanged {
+		t.fresh = old.holds
+	}
 	defer func() { t.fresh = nil }()
 	roots := s.roots()
 	isAbove := func(dir string) bool {

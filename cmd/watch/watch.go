@@ -376,7 +376,7 @@ func (w *watcher) changed(paths []string) {
 		}
 	}
 	if redefined {
-		w.watchFiles(w.Project, w.Files)
+		w.watchFiles(w.Project, w.Files, true)
 	}
 }
 
