@@ -836,6 +836,7 @@ type HoldInput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Release       bool                   `protobuf:"varint,2,opt,name=release,proto3" json:"release,omitempty"`
+	Images        []string               `protobuf:"bytes,200,rep,name=images,proto3" json:"images,omitempty"` // references that are the project's alone: they are removed with it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -882,6 +883,13 @@ func (x *HoldInput) GetRelease() bool {
 		return x.Release
 	}
 	return false
+}
+
+func (x *HoldInput) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
 }
 
 // HoldReply says that the project is held.
@@ -2823,6 +2831,122 @@ func (*RemoveImageReply) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
+// ReadFilesRequest names files by patterns: "*" and "?" stand for characters
+// of one name, "**" for any directories. A pattern that does not begin with a
+// slash begins at the container's working directory.
+type ReadFilesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,200,opt,name=project,proto3" json:"project,omitempty"`
+	Container     string                 `protobuf:"bytes,201,opt,name=container,proto3" json:"container,omitempty"` // ID
+	Patterns      []string               `protobuf:"bytes,202,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFilesRequest) Reset() {
+	*x = ReadFilesRequest{}
+	mi := &file_engine_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFilesRequest) ProtoMessage() {}
+
+func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
+func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ReadFilesRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ReadFilesRequest) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *ReadFilesRequest) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+// FilePart is a file or a part of one; parts of a file follow each other.
+type FilePart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,200,opt,name=path,proto3" json:"path,omitempty"`
+	Content       []byte                 `protobuf:"bytes,201,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilePart) Reset() {
+	*x = FilePart{}
+	mi := &file_engine_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilePart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilePart) ProtoMessage() {}
+
+func (x *FilePart) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
+func (*FilePart) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *FilePart) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FilePart) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
@@ -2902,10 +3026,11 @@ const file_engine_proto_rawDesc = "" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"?\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"X\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
-	"\arelease\x18\x02 \x01(\bR\arelease\"\v\n" +
+	"\arelease\x18\x02 \x01(\bR\arelease\x12\x17\n" +
+	"\x06images\x18\xc8\x01 \x03(\tR\x06images\"\v\n" +
 	"\tHoldReply\"\xbc\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
@@ -3058,7 +3183,14 @@ const file_engine_proto_rawDesc = "" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x12\n" +
-	"\x10RemoveImageReply2\xe2\b\n" +
+	"\x10RemoveImageReply\"i\n" +
+	"\x10ReadFilesRequest\x12\x19\n" +
+	"\aproject\x18\xc8\x01 \x01(\tR\aproject\x12\x1d\n" +
+	"\tcontainer\x18\xc9\x01 \x01(\tR\tcontainer\x12\x1b\n" +
+	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
+	"\bFilePart\x12\x13\n" +
+	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xa1\t\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -3079,7 +3211,8 @@ const file_engine_proto_rawDesc = "" +
 	"LoadImages\x12\x0f.orlop.v1.Chunk\x1a\x13.orlop.v1.LoadReply(\x01\x128\n" +
 	"\x06Images\x12\x17.orlop.v1.ImagesRequest\x1a\x15.orlop.v1.ImagesReply\x124\n" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
-	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12=\n" +
+	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -3094,7 +3227,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),        // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),      // 1: orlop.v1.StatusRequest
@@ -3137,14 +3270,16 @@ var file_engine_proto_goTypes = []any{
 	(*TagReply)(nil),           // 38: orlop.v1.TagReply
 	(*RemoveImageRequest)(nil), // 39: orlop.v1.RemoveImageRequest
 	(*RemoveImageReply)(nil),   // 40: orlop.v1.RemoveImageReply
-	nil,                        // 41: orlop.v1.StatusReply.ComponentsEntry
-	nil,                        // 42: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                        // 43: orlop.v1.ApplyRequest.SessionsEntry
+	(*ReadFilesRequest)(nil),   // 41: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),           // 42: orlop.v1.FilePart
+	nil,                        // 43: orlop.v1.StatusReply.ComponentsEntry
+	nil,                        // 44: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                        // 45: orlop.v1.ApplyRequest.SessionsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	41, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	42, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	43, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	43, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	44, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	45, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
@@ -3175,27 +3310,29 @@ var file_engine_proto_depIdxs = []int32{
 	34, // 30: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
 	37, // 31: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
 	39, // 32: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	2,  // 33: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 34: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 35: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 36: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 37: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 38: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 39: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 40: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 41: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 42: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 43: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 44: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 45: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 46: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 47: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 48: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 49: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 50: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 51: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	33, // [33:52] is the sub-list for method output_type
-	14, // [14:33] is the sub-list for method input_type
+	41, // 33: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 34: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 35: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 36: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 37: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 38: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 39: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 40: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 41: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 42: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 43: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 44: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 45: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 46: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 47: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 48: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 49: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 50: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 51: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 52: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 53: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	34, // [34:54] is the sub-list for method output_type
+	14, // [14:34] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
 	14, // [14:14] is the sub-list for extension extendee
 	0,  // [0:14] is the sub-list for field type_name
@@ -3230,7 +3367,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,6 +42,7 @@ const (
 	Engine_Images_FullMethodName      = "/orlop.v1.Engine/Images"
 	Engine_TagImage_FullMethodName    = "/orlop.v1.Engine/TagImage"
 	Engine_RemoveImage_FullMethodName = "/orlop.v1.Engine/RemoveImage"
+	Engine_ReadFiles_FullMethodName   = "/orlop.v1.Engine/ReadFiles"
 )
 
 // EngineClient is the client API for Engine service.
@@ -86,6 +87,8 @@ type EngineClient interface {
 	Images(ctx context.Context, in *ImagesRequest, opts ...grpc.CallOption) (*ImagesReply, error)
 	TagImage(ctx context.Context, in *TagRequest, opts ...grpc.CallOption) (*TagReply, error)
 	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
+	// ReadFiles sends files of a container, whether it runs or has ended.
+	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error)
 }
 
 type engineClient struct {
@@ -346,6 +349,25 @@ func (c *engineClient) RemoveImage(ctx context.Context, in *RemoveImageRequest, 
 	return out, nil
 }
 
+func (c *engineClient) ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_ReadFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadFilesRequest, FilePart]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_ReadFilesClient = grpc.ServerStreamingClient[FilePart]
+
 // EngineServer is the server API for Engine service.
 // All implementations must embed UnimplementedEngineServer
 // for forward compatibility.
@@ -388,6 +410,8 @@ type EngineServer interface {
 	Images(context.Context, *ImagesRequest) (*ImagesReply, error)
 	TagImage(context.Context, *TagRequest) (*TagReply, error)
 	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
+	// ReadFiles sends files of a container, whether it runs or has ended.
+	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error
 	mustEmbedUnimplementedEngineServer()
 }
 
@@ -454,6 +478,9 @@ func (UnimplementedEngineServer) TagImage(context.Context, *TagRequest) (*TagRep
 }
 func (UnimplementedEngineServer) RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveImage not implemented")
+}
+func (UnimplementedEngineServer) ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error {
+	return status.Error(codes.Unimplemented, "method ReadFiles not implemented")
 }
 func (UnimplementedEngineServer) mustEmbedUnimplementedEngineServer() {}
 func (UnimplementedEngineServer) testEmbeddedByValue()                {}
@@ -728,6 +755,17 @@ func _Engine_RemoveImage_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_ReadFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadFilesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EngineServer).ReadFiles(m, &grpc.GenericServerStream[ReadFilesRequest, FilePart]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_ReadFilesServer = grpc.ServerStreamingServer[FilePart]
+
 // Engine_ServiceDesc is the grpc.ServiceDesc for Engine service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -825,6 +863,11 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "LoadImages",
 			Handler:       _Engine_LoadImages_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "ReadFiles",
+			Handler:       _Engine_ReadFiles_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "engine.proto",

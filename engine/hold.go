@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -21,6 +22,11 @@ const regrace = 20 * time.Second
 // errHeld is the error of a second hold of a project.
 var errHeld = errors.New("the project is held by another command already: choose another name with -p")
 
+// held is what is kept of a hold.
+type held struct {
+	Images []string `json:"images,omitempty"` // references that go with the project
+}
+
 // Hold keeps a project for as long as its caller lives.
 func (s *server) Hold(stream api.Engine_HoldServer) error {
 	first, err := stream.Recv()
@@ -28,7 +34,7 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 		return err
 	}
 	project := first.Project
-	if err := s.hold(project); err != nil {
+	if err := s.hold(project, held{Images: first.Images}); err != nil {
 		return err
 	}
 	if err := s.store.Flush(); err != nil {
@@ -66,7 +72,11 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 }
 
 // hold notes that a project is held, unless another command holds it.
-func (e *Engine) hold(project string) error {
+func (e *Engine) hold(project string, what held) error {
+	doc, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.held[project] {
@@ -77,7 +87,7 @@ func (e *Engine) hold(project string) error {
 		delete(e.orphaned, project)
 	}
 	e.held[project] = true
-	e.store.Save(bucketHolds, project, []byte("held"))
+	e.store.Save(bucketHolds, project, doc)
 	return nil
 }
 
@@ -108,8 +118,11 @@ func (e *Engine) lost(project string) {
 	})
 }
 
-// removeProject removes all that exists of a project.
+// removeProject removes all that exists of a project that was held. Nobody
+// waits for its containers to end in good order: they are killed at once, also
+// those that another change is stopping gently.
 func (e *Engine) removeProject(ctx context.Context, project string) error {
+	e.runner.KillAll(ctx, project)
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
 		return err
@@ -121,8 +134,26 @@ func (e *Engine) removeProject(ctx context.Context, project string) error {
 		return err
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true})
-	order := &runner.Order{Project: project, Anonymous: true}
-	return plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+	order := &runner.Order{Project: project, Anonymous: true, Grace: runner.Grace{Set: true}}
+	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+	return errors.Join(err, e.removeHeldImages(ctx, project))
+}
+
+// removeHeldImages removes the images that were named with the hold.
+func (e *Engine) removeHeldImages(ctx context.Context, project string) error {
+	var what held
+	if err := json.Unmarshal(e.store.get(bucketHolds, project), &what); err != nil {
+		return nil // nothing is known of any
+	}
+	var errs []error
+	for _, ref := range what.Images {
+		digest, err := e.runner.ImageDigest(ctx, ref)
+		if err == nil && digest != "" {
+			err = e.runner.RemoveImage(ctx, ref, false)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // resumeHolds gives the callers of an engine that is gone their time to come
