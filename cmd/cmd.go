@@ -90,6 +90,7 @@ type app struct {
 
 	files      []string
 	name       string
+	instance   string
 	directory  string
 	profiles   []string
 	envFiles   []string
@@ -178,6 +179,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&a.files, "file", "f", nil, "stack `file`; may be given many times, later ones override")
 	f.StringVarP(&a.name, "project-name", "p", "", "`name` of the project")
+	f.StringVar(&a.instance, "instance", "", "`name` of a copy of the stack beside others; auto derives it from git work tree and branch")
 	f.StringVar(&a.directory, "project-directory", "", "`directory` that the paths in the stack file start from")
 	f.StringArrayVar(&a.profiles, "profile", nil, "activate a `profile`")
 	f.StringArrayVar(&a.envFiles, "env-file", nil, "environment `file` in place of .env")

@@ -35,6 +35,10 @@ func (a *app) load(ctx context.Context, services []string) (*spec.Project, error
 }
 
 func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec.Project, error) {
+	var err error
+	if opts.Instance, err = a.instanceOf(); err != nil {
+		return nil, err
+	}
 	project, diagnostics, err := spec.Load(ctx, opts)
 	var mistakes *spec.Mistakes
 	switch {
@@ -63,7 +67,7 @@ func (a *app) identify(ctx context.Context, services []string) (stack, error) {
 	project, err := a.loadWith(ctx, opts, false)
 	var none *spec.NotFound
 	if errors.As(err, &none) && a.name != "" {
-		return stack{name: a.name}, nil
+		return a.named()
 	}
 	if err != nil {
 		return stack{}, err
@@ -72,6 +76,16 @@ func (a *app) identify(ctx context.Context, services []string) (stack, error) {
 		return stack{}, err
 	}
 	return stack{name: project.Name, project: project}, nil
+}
+
+// named is a stack that only -p names.
+func (a *app) named() (stack, error) {
+	instance, err := a.instanceOf()
+	if err != nil {
+		return stack{}, err
+	}
+	name, err := spec.InstanceProject(a.name, instance)
+	return stack{name: name}, err
 }
 
 // document is the project as the engine reads it; empty where there is none.

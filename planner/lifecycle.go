@@ -65,8 +65,8 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, whi
 	}
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
 		local := false
-		for name, s := range project.Services {
-			local = local || s.Build != nil && s.Image == "" && project.ImageName(name) == ref
+		for name := range project.Services {
+			local = local || project.OwnsImage(name) && project.ImageName(name) == ref
 		}
 		if which == "all" || local {
 			plan.add(&Step{Action: RemoveImage, Resource: ref, Name: ref, After: slices.Clone(after)})

@@ -9,7 +9,7 @@ import (
 
 // finish turns the merged tree into a project: profiles, environments and
 // defaults applied, references checked, values decoded.
-func (l *loader) finish(tree *node, name string, files []string) *Project {
+func (l *loader) finish(tree *node, name, instance string, files []string) *Project {
 	if tree.kind != mapNode || l.broken {
 		return nil
 	}
@@ -33,6 +33,11 @@ func (l *loader) finish(tree *node, name string, files []string) *Project {
 	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
+		if instance != "" {
+			p.isolate(instance, func(path, message string) {
+				l.report(Diagnostic{Severity: Warning, Path: path, Place: p.Places.Nearest(path), Message: message})
+			})
+		}
 		l.payloads(p, tree)
 	}
 	return p

@@ -17,6 +17,7 @@ type Options struct {
 	Dir              string            // directory that the search and relative arguments start from; "" is the working directory
 	ProjectDirectory string            // directory that paths in the files start from; "" is that of the first file
 	Name             string            // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
+	Instance         string            // which copy of the stack to load: its project is NAME-INSTANCE; "" is the stack itself
 	Profiles         []string          // active profiles beside COMPOSE_PROFILES; "*" is all of them
 	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of the project directory
 	Environ          map[string]string // the caller's environment
@@ -75,6 +76,13 @@ func (l *loader) load(ctx context.Context) (*Project, error) {
 		docs = append(docs, read...)
 	}
 	name := l.projectName(docs)
+	instance := ""
+	if l.opts.Instance != "" {
+		if instance, err = instanceName(l.opts.Instance); err != nil {
+			return nil, err
+		}
+		name += "-" + instance
+	}
 	l.env["COMPOSE_PROJECT_NAME"] = name
 	vars := &variables{lookup: l.lookup}
 	tree := &node{kind: mapNode}
@@ -85,7 +93,7 @@ func (l *loader) load(ctx context.Context) (*Project, error) {
 		tree = merge(tree, l.resolve(doc, vars, nil), root())
 	}
 	tidy(tree, root())
-	return l.finish(tree, name, files), nil
+	return l.finish(tree, name, instance, files), nil
 }
 
 // root is the row of the whole file.

@@ -12,6 +12,7 @@ import "time"
 // the keys are those of the Compose Specification.
 type Project struct {
 	Name       string              `json:"name"`
+	Instance   string              `json:"instance,omitempty"` // which copy of the stack it is; "" is the stack itself
 	Services   map[string]*Service `json:"services"`
 	Networks   map[string]*Network `json:"networks,omitempty"`
 	Volumes    map[string]*Volume  `json:"volumes,omitempty"`

@@ -1,0 +1,144 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxInstance bounds the name of an instance: it is part of host names, which
+// end at 63 characters.
+const maxInstance = 40
+
+// InstanceProject is the name of the project that a copy of a stack has.
+func InstanceProject(stack, instance string) (string, error) {
+	if instance == "" {
+		return stack, nil
+	}
+	instance, err := instanceName(instance)
+	return stack + "-" + instance, err
+}
+
+// instanceName is the name of an instance as a part of a project's name may be.
+func instanceName(s string) (string, error) {
+	name := strings.TrimRight(normalName(strings.Map(func(r rune) rune {
+		if r == '/' || r == '.' || r == ' ' {
+			return '-'
+		}
+		return r
+	}, s)), "-_")
+	if name == "" {
+		return "", fmt.Errorf("%q cannot name an instance: it has neither letters nor digits", shorten(s))
+	}
+	if len(name) > maxInstance {
+		return "", fmt.Errorf("%q cannot name an instance: it has more than %d characters", shorten(s), maxInstance)
+	}
+	return name, nil
+}
+
+// isolate makes the project a copy of its stack that shares no name with other
+// copies: what the stack file names itself is named after the instance too.
+// What is external stays, for it belongs to nobody here.
+func (p *Project) isolate(instance string, warn func(path, message string)) {
+	p.Instance = instance
+	for _, key := range sortedKeys(p.Networks) {
+		n := p.Networks[key]
+		n.Name = p.ownName(n.Name, key, n.External)
+		if n.External || n.IPAM == nil || len(n.IPAM.Config) == 0 {
+			continue
+		}
+		warn("networks."+key+".ipam.config", "an instance has addresses of its own: this fixed one is left aside")
+		n.IPAM = nil
+		for _, s := range p.Services {
+			if at := s.Networks[key]; at != nil {
+				at.IPv4Address = ""
+			}
+		}
+	}
+	for key, v := range p.Volumes {
+		v.Name = p.ownName(v.Name, key, v.External)
+	}
+	p.isolateContainers()
+	p.isolateImages()
+}
+
+// ownName puts the instance before a name that the stack file chose.
+func (p *Project) ownName(name, key string, external bool) string {
+	if external || name == p.Name+"_"+key {
+		return name
+	}
+	return p.Instance + "-" + name
+}
+
+// isolateContainers puts the instance before the names of containers. On the
+// networks they still answer to the names that the stack file gives them.
+func (p *Project) isolateContainers() {
+	renamed := map[string]string{}
+	for _, s := range p.Services {
+		if s.ContainerName == "" {
+			continue
+		}
+		renamed[s.ContainerName] = p.Instance + "-" + s.ContainerName
+		for key, n := range s.Networks {
+			joined := ServiceNetwork{}
+			if n != nil {
+				joined = *n
+			}
+			if !slices.Contains(joined.Aliases, s.ContainerName) {
+				joined.Aliases = append(slices.Clone(joined.Aliases), s.ContainerName)
+			}
+			s.Networks[key] = &joined
+		}
+		s.ContainerName = renamed[s.ContainerName]
+	}
+	for _, s := range p.Services {
+		if other, ok := strings.CutPrefix(s.NetworkMode, "container:"); ok && renamed[other] != "" {
+			s.NetworkMode = "container:" + renamed[other]
+		}
+	}
+}
+
+// isolateImages gives the images that the stack builds under names of its own
+// choice a tag of the instance: a build of one copy must not change another.
+func (p *Project) isolateImages() {
+	renamed := map[string]string{}
+	for _, s := range p.Services {
+		if s.Build != nil && s.Image != "" && (s.PullPolicy == "" || s.PullPolicy == "build") {
+			renamed[s.Image] = instanceTag(s.Image, p.Instance)
+		}
+	}
+	for _, s := range p.Services {
+		if to := renamed[s.Image]; to != "" {
+			s.Image = to
+		}
+		if s.Build == nil {
+			continue
+		}
+		for name, from := range s.Build.AdditionalContexts {
+			if ref, ok := strings.CutPrefix(from, "docker-image://"); ok && renamed[ref] != "" {
+				s.Build.AdditionalContexts[name] = "docker-image://" + renamed[ref]
+			}
+		}
+	}
+}
+
+// instanceTag is a reference with the instance in its tag.
+func instanceTag(ref, instance string) string {
+	if strings.Contains(ref, "@") {
+		return ref
+	}
+	if strings.LastIndexByte(ref, ':') > strings.LastIndexByte(ref, '/') {
+		return ref + "-" + instance
+	}
+	return ref + ":" + instance
+}
+
+// OwnsImage says that the image of a service is built under a name that no
+// other project has.
+func (p *Project) OwnsImage(service string) bool {
+	s := p.Services[service]
+	if s == nil || s.Build == nil {
+		return false
+	}
+	return s.Image == "" || p.Instance != "" && (s.PullPolicy == "" || s.PullPolicy == "build") && !strings.Contains(s.Image, "@")
+}
