@@ -15,9 +15,10 @@ type words struct {
 	done    string
 	nothing string
 	failed  string
-	header  bool // the line over the tree
-	counts  bool // "6 services, 7 containers" when there was nothing to do
-	silent  bool // no last line when there was nothing to do
+	header  bool   // the line over the tree
+	counts  bool   // "6 services, 7 containers" when there was nothing to do
+	silent  bool   // no last line when there was nothing to do
+	fold    string // what the tree is called where it folds; empty: it does not
 }
 
 // summary is what the last line is made of.

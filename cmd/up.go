@@ -124,7 +124,7 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return cause(applying, err)
 	}
-	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true}
+	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true, fold: "up " + u.project.Name}
 	if f.noStart {
 		w.done, w.failed = "is created", "is not created"
 	}
