@@ -128,7 +128,7 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 		defer f.Close()
 		masked := &maskedWriter{w: f, mask: c.mask}
 		defer masked.flush()
-		printers[name] = &logPrinter{w: masked, format: logFormat{noColor: true, times: true}, colors: map[string]string{}}
+		printers[name] = &logPrinter{w: masked, format: logFormat{noColor: true, times: true, noPrefix: c.project.Services[name].Replicas() < 2}, colors: map[string]string{}}
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
 	err := readLines(ctx, c.client, req, func(l *api.LogLine) {

@@ -68,11 +68,16 @@ func (u *upRun) attached(ctx context.Context) error {
 			}
 		})
 	}
+	if u.stopAtOnce {
+		u.stopAfterFailure(known)
+	}
 	err = u.watchExits(ctx, logs)
 	switch {
 	case u.interrupts.interrupted():
 		return errInterrupted
-	case err == nil || ctx.Err() == nil:
+	case err == nil:
+		return u.ending.result()
+	case ctx.Err() == nil:
 		return err
 	}
 	return context.Cause(ctx)
@@ -140,6 +145,7 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, state
 				return cause(ctx, err)
 			}
 			logs.say(news)
+			u.followExit(logs, c)
 		}
 		if states.isOver() && u.watching == nil { // what has ended may be mended
 			return nil

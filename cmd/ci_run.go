@@ -161,7 +161,7 @@ func (c *ciRun) apply(ctx context.Context) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	_, err = c.show(ctx, stream, words{done: "is up", nothing: "is up", failed: "is not up", header: true, fold: "environment"},
+	_, err = c.show(ctx, stream, words{done: "is up", nothing: "is up", failed: "is not up", header: true, brief: true, fold: "environment"},
 		len(env.Services)-len(c.tests), nil)
 	return err
 }

@@ -201,8 +201,11 @@ func (d *annotator) event(e planner.Event) {
 		at = dockerfilePlace(d.project, e.Service, e.Lines)
 	}
 	title := e.Resource + " failed"
-	if e.Action == planner.Build {
+	switch e.Action {
+	case planner.Build:
 		title = "build of " + title
+	case planner.Await:
+		title = e.Service + " failed"
 	}
 	d.flow.annotate("error", at, title, strings.Join(append([]string{e.Text}, e.Lines...), "\n"))
 }
