@@ -133,7 +133,9 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 	case r.mark == failed && e.Kind == planner.Failed, r.mark == skipped:
 		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
 		for _, l := range r.output(d.st) {
-			fmt.Fprintln(d.w, l)
+			if !d.words.brief {
+				fmt.Fprintln(d.w, l)
+			}
 		}
 		return
 	case d.quiet:

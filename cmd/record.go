@@ -195,7 +195,8 @@ func dependents(steps []*stepRecord, on *planner.Step) []string {
 				continue
 			}
 			hit[s.step.ID], again = true, true
-			if s.step.Action != planner.Await && s.step.Service != on.Service {
+			made := on.Action == planner.Build || on.Action == planner.Pull
+			if s.step.Action != planner.Await && (made || s.step.Service != on.Service) {
 				names = append(names, s.step.Resource)
 			}
 		}

@@ -18,7 +18,7 @@ type words struct {
 	header  bool   // the line over the tree
 	counts  bool   // "6 services, 7 containers" when there was nothing to do
 	silent  bool   // no last line when there was nothing to do
-	brief   bool   // no hint where to look
+	brief   bool   // what explains a failure is said elsewhere
 	fold    string // what the tree is called where it folds; empty: it does not
 }
 
