@@ -836,7 +836,6 @@ type HoldInput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Release       bool                   `protobuf:"varint,2,opt,name=release,proto3" json:"release,omitempty"`
-	Images        []string               `protobuf:"bytes,200,rep,name=images,proto3" json:"images,omitempty"` // references that are the project's alone: they are removed with it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,13 +882,6 @@ func (x *HoldInput) GetRelease() bool {
 		return x.Release
 	}
 	return false
-}
-
-func (x *HoldInput) GetImages() []string {
-	if x != nil {
-		return x.Images
-	}
-	return nil
 }
 
 // HoldReply says that the project is held.
@@ -1263,6 +1255,7 @@ func (x *ObserveReply) GetObserved() []byte {
 
 type ProjectsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	DiskUse       bool                   `protobuf:"varint,100,opt,name=disk_use,json=diskUse,proto3" json:"disk_use,omitempty"` // measure it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1297,6 +1290,13 @@ func (*ProjectsRequest) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
+func (x *ProjectsRequest) GetDiskUse() bool {
+	if x != nil {
+		return x.DiskUse
+	}
+	return false
+}
+
 type ProjectInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1304,6 +1304,11 @@ type ProjectInfo struct {
 	Exited        int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
 	Files         []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	WorkingDir    string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	Instance      string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
+	CreatedUnixMs int64                  `protobuf:"varint,101,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	UsedUnixMs    int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"` // by a command, last; of instances
+	InUse         bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                  // a command holds it or looks at it
+	DiskBytes     int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`      // writable layers and volumes, if asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1371,6 +1376,41 @@ func (x *ProjectInfo) GetWorkingDir() string {
 		return x.WorkingDir
 	}
 	return ""
+}
+
+func (x *ProjectInfo) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ProjectInfo) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetUsedUnixMs() int64 {
+	if x != nil {
+		return x.UsedUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetInUse() bool {
+	if x != nil {
+		return x.InUse
+	}
+	return false
+}
+
+func (x *ProjectInfo) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
 }
 
 type ProjectsReply struct {
@@ -2831,6 +2871,119 @@ func (*RemoveImageReply) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
+type CollectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OlderThanMs   int64                  `protobuf:"varint,1,opt,name=older_than_ms,json=olderThanMs,proto3" json:"older_than_ms,omitempty"` // last used longer ago than this
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Projects      []string               `protobuf:"bytes,3,rep,name=projects,proto3" json:"projects,omitempty"` // only these; empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectRequest) Reset() {
+	*x = CollectRequest{}
+	mi := &file_engine_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectRequest) ProtoMessage() {}
+
+func (x *CollectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
+func (*CollectRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CollectRequest) GetOlderThanMs() int64 {
+	if x != nil {
+		return x.OlderThanMs
+	}
+	return 0
+}
+
+func (x *CollectRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *CollectRequest) GetProjects() []string {
+	if x != nil {
+		return x.Projects
+	}
+	return nil
+}
+
+// CollectReply lists what was removed, or would be.
+type CollectReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Projects      []*ProjectInfo         `protobuf:"bytes,1,rep,name=projects,proto3" json:"projects,omitempty"`
+	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectReply) Reset() {
+	*x = CollectReply{}
+	mi := &file_engine_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectReply) ProtoMessage() {}
+
+func (x *CollectReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
+func (*CollectReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CollectReply) GetProjects() []*ProjectInfo {
+	if x != nil {
+		return x.Projects
+	}
+	return nil
+}
+
+func (x *CollectReply) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
 // ReadFilesRequest names files by patterns: "*" and "?" stand for characters
 // of one name, "**" for any directories. A pattern that does not begin with a
 // slash begins at the container's working directory.
@@ -2845,7 +2998,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +3010,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +3023,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -2905,7 +3058,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3070,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3083,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FilePart) GetPath() string {
@@ -3026,11 +3179,10 @@ const file_engine_proto_rawDesc = "" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"X\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"?\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
-	"\arelease\x18\x02 \x01(\bR\arelease\x12\x17\n" +
-	"\x06images\x18\xc8\x01 \x03(\tR\x06images\"\v\n" +
+	"\arelease\x18\x02 \x01(\bR\arelease\"\v\n" +
 	"\tHoldReply\"\xbc\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
@@ -3055,15 +3207,23 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\"*\n" +
 	"\fObserveReply\x12\x1a\n" +
-	"\bobserved\x18\x01 \x01(\fR\bobserved\"\x11\n" +
-	"\x0fProjectsRequest\"\x8a\x01\n" +
+	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
+	"\x0fProjectsRequest\x12\x19\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xa6\x02\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
 	"\x06exited\x18\x03 \x01(\x05R\x06exited\x12\x14\n" +
 	"\x05files\x18\x04 \x03(\tR\x05files\x12\x1f\n" +
 	"\vworking_dir\x18\x05 \x01(\tR\n" +
-	"workingDir\"B\n" +
+	"workingDir\x12\x1a\n" +
+	"\binstance\x18d \x01(\tR\binstance\x12&\n" +
+	"\x0fcreated_unix_ms\x18e \x01(\x03R\rcreatedUnixMs\x12 \n" +
+	"\fused_unix_ms\x18f \x01(\x03R\n" +
+	"usedUnixMs\x12\x15\n" +
+	"\x06in_use\x18g \x01(\bR\x05inUse\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18h \x01(\x03R\tdiskBytes\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"{\n" +
 	"\x0fContainerChange\x12\x1c\n" +
@@ -3184,13 +3344,21 @@ const file_engine_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x12\n" +
 	"\x10RemoveImageReply\"i\n" +
+	"\x0eCollectRequest\x12\"\n" +
+	"\rolder_than_ms\x18\x01 \x01(\x03R\volderThanMs\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1a\n" +
+	"\bprojects\x18\x03 \x03(\tR\bprojects\"`\n" +
+	"\fCollectReply\x121\n" +
+	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"i\n" +
 	"\x10ReadFilesRequest\x12\x19\n" +
 	"\aproject\x18\xc8\x01 \x01(\tR\aproject\x12\x1d\n" +
 	"\tcontainer\x18\xc9\x01 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
 	"\bFilePart\x12\x13\n" +
 	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
-	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xa1\t\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xde\t\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -3211,7 +3379,8 @@ const file_engine_proto_rawDesc = "" +
 	"LoadImages\x12\x0f.orlop.v1.Chunk\x1a\x13.orlop.v1.LoadReply(\x01\x128\n" +
 	"\x06Images\x12\x17.orlop.v1.ImagesRequest\x1a\x15.orlop.v1.ImagesReply\x124\n" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
-	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12=\n" +
+	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12;\n" +
+	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x12=\n" +
 	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
@@ -3227,7 +3396,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),        // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),      // 1: orlop.v1.StatusRequest
@@ -3270,16 +3439,18 @@ var file_engine_proto_goTypes = []any{
 	(*TagReply)(nil),           // 38: orlop.v1.TagReply
 	(*RemoveImageRequest)(nil), // 39: orlop.v1.RemoveImageRequest
 	(*RemoveImageReply)(nil),   // 40: orlop.v1.RemoveImageReply
-	(*ReadFilesRequest)(nil),   // 41: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),           // 42: orlop.v1.FilePart
-	nil,                        // 43: orlop.v1.StatusReply.ComponentsEntry
-	nil,                        // 44: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                        // 45: orlop.v1.ApplyRequest.SessionsEntry
+	(*CollectRequest)(nil),     // 41: orlop.v1.CollectRequest
+	(*CollectReply)(nil),       // 42: orlop.v1.CollectReply
+	(*ReadFilesRequest)(nil),   // 43: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),           // 44: orlop.v1.FilePart
+	nil,                        // 45: orlop.v1.StatusReply.ComponentsEntry
+	nil,                        // 46: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                        // 47: orlop.v1.ApplyRequest.SessionsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	43, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	44, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	45, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	45, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	46, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	47, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
@@ -3290,52 +3461,55 @@ var file_engine_proto_depIdxs = []int32{
 	0,  // 10: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
 	31, // 11: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
 	35, // 12: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	5,  // 13: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 14: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 15: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 16: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 17: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	10, // 18: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	11, // 19: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	13, // 20: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	14, // 21: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	16, // 22: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	18, // 23: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	16, // 24: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	22, // 25: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	24, // 26: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	24, // 27: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	28, // 28: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	32, // 29: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	34, // 30: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	37, // 31: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	39, // 32: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	41, // 33: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 34: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 35: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 36: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 37: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 38: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 39: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 40: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 41: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 42: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 43: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 44: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 45: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 46: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 47: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 48: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 49: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 50: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 51: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 52: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	42, // 53: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	34, // [34:54] is the sub-list for method output_type
-	14, // [14:34] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 13: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	5,  // 14: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 15: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 16: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 17: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 18: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	10, // 19: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	11, // 20: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	13, // 21: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	14, // 22: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	16, // 23: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	18, // 24: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	16, // 25: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	22, // 26: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	24, // 27: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	24, // 28: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	28, // 29: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	32, // 30: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	34, // 31: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	37, // 32: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	39, // 33: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	41, // 34: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	43, // 35: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 36: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 37: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 38: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 39: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 40: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 41: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 42: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 43: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 44: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 45: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 46: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 47: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 48: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 49: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 50: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 51: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 52: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 53: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 54: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 55: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	44, // 56: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	36, // [36:57] is the sub-list for method output_type
+	15, // [15:36] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -3367,7 +3541,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

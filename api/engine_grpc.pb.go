@@ -42,6 +42,7 @@ const (
 	Engine_Images_FullMethodName      = "/orlop.v1.Engine/Images"
 	Engine_TagImage_FullMethodName    = "/orlop.v1.Engine/TagImage"
 	Engine_RemoveImage_FullMethodName = "/orlop.v1.Engine/RemoveImage"
+	Engine_Collect_FullMethodName     = "/orlop.v1.Engine/Collect"
 	Engine_ReadFiles_FullMethodName   = "/orlop.v1.Engine/ReadFiles"
 )
 
@@ -87,6 +88,8 @@ type EngineClient interface {
 	Images(ctx context.Context, in *ImagesRequest, opts ...grpc.CallOption) (*ImagesReply, error)
 	TagImage(ctx context.Context, in *TagRequest, opts ...grpc.CallOption) (*TagReply, error)
 	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
+	// Collect removes the instances that nobody has used for a while.
+	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error)
 	// ReadFiles sends files of a container, whether it runs or has ended.
 	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error)
 }
@@ -349,6 +352,16 @@ func (c *engineClient) RemoveImage(ctx context.Context, in *RemoveImageRequest, 
 	return out, nil
 }
 
+func (c *engineClient) Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CollectReply)
+	err := c.cc.Invoke(ctx, Engine_Collect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *engineClient) ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_ReadFiles_FullMethodName, cOpts...)
@@ -410,6 +423,8 @@ type EngineServer interface {
 	Images(context.Context, *ImagesRequest) (*ImagesReply, error)
 	TagImage(context.Context, *TagRequest) (*TagReply, error)
 	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
+	// Collect removes the instances that nobody has used for a while.
+	Collect(context.Context, *CollectRequest) (*CollectReply, error)
 	// ReadFiles sends files of a container, whether it runs or has ended.
 	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error
 	mustEmbedUnimplementedEngineServer()
@@ -478,6 +493,9 @@ func (UnimplementedEngineServer) TagImage(context.Context, *TagRequest) (*TagRep
 }
 func (UnimplementedEngineServer) RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveImage not implemented")
+}
+func (UnimplementedEngineServer) Collect(context.Context, *CollectRequest) (*CollectReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Collect not implemented")
 }
 func (UnimplementedEngineServer) ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error {
 	return status.Error(codes.Unimplemented, "method ReadFiles not implemented")
@@ -755,6 +773,24 @@ func _Engine_RemoveImage_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Collect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CollectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Collect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Collect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Collect(ctx, req.(*CollectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Engine_ReadFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReadFilesRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -808,6 +844,10 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveImage",
 			Handler:    _Engine_RemoveImage_Handler,
+		},
+		{
+			MethodName: "Collect",
+			Handler:    _Engine_Collect_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -76,7 +76,7 @@ func (c *ciRun) start(ctx context.Context) error {
 		client.Close()
 		return err
 	}
-	if c.hold, err = takeHold(ctx, client, c.project.Name, ownImages(c.project)); err != nil {
+	if c.hold, err = takeHold(ctx, client, c.project.Name); err != nil {
 		client.Close()
 	}
 	return err

@@ -155,15 +155,3 @@ func oneRun(p *spec.Project, name string) *spec.Project {
 	out.Services[name] = &s
 	return &out
 }
-
-// ownImages are the references that are this project's alone.
-func ownImages(p *spec.Project) []string {
-	var refs []string
-	for name := range p.Services {
-		if p.OwnsImage(name) {
-			refs = append(refs, p.ImageName(name))
-		}
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
-}

@@ -182,8 +182,8 @@ func (a *app) root() *cobra.Command {
 	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
-		a.killCommand(), a.rmCommand(), a.portCommand())
-	add(root, groupEngine, a.engineCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
+		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand())
+	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
 	inherit(root, root.Flags())
 	return root
 }

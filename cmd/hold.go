@@ -21,10 +21,10 @@ type hold struct {
 }
 
 // takeHold returns once the engine holds the project.
-func takeHold(ctx context.Context, client *api.Client, project string, images []string) (*hold, error) {
+func takeHold(ctx context.Context, client *api.Client, project string) (*hold, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &hold{
-		client: client, cancel: cancel, request: &api.HoldInput{Project: project, Images: images},
+		client: client, cancel: cancel, request: &api.HoldInput{Project: project},
 		orders: make(chan struct{}), lost: make(chan struct{}),
 	}
 	defer context.AfterFunc(ctx, cancel)()

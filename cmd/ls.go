@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,10 @@ type lsLine struct {
 	Name        string
 	Status      string
 	ConfigFiles string
+	Instance    string     `json:",omitempty"` // which copy of a stack it is
+	CreatedAt   time.Time  // Orlop's own, as what follows
+	UsedAt      *time.Time `json:",omitempty"` // by a command, last; of instances
+	DiskUse     int64      // bytes of writable layers and volumes
 }
 
 func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
@@ -50,14 +55,14 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 		return err
 	}
 	defer client.Close()
-	reply, err := client.Projects(ctx, &api.ProjectsRequest{})
+	reply, err := client.Projects(ctx, &api.ProjectsRequest{DiskUse: !quiet})
 	if err != nil {
 		return cause(ctx, err)
 	}
 	lines := []lsLine{}
 	for _, p := range reply.Projects {
 		if all || p.Running > 0 {
-			lines = append(lines, lsLine{Name: p.Name, Status: projectStatus(p), ConfigFiles: strings.Join(p.Files, ",")})
+			lines = append(lines, projectLine(p))
 		}
 	}
 	slices.SortFunc(lines, func(x, y lsLine) int { return cmp.Compare(x.Name, y.Name) })
@@ -71,11 +76,29 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 		return json.NewEncoder(a.world.Stdout).Encode(lines)
 	}
 	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSTATUS\tCONFIG FILES")
+	fmt.Fprintln(t, "NAME\tINSTANCE\tSTATUS\tCREATED\tUSED\tDISK\tCONFIG FILES")
+	now := a.world.Now()
 	for _, l := range lines {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", l.Name, l.Status, l.ConfigFiles)
+		used := "-"
+		if l.UsedAt != nil {
+			used = ago(now, *l.UsedAt)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			l.Name, or(l.Instance, "-"), l.Status, ago(now, l.CreatedAt), used, bytesText(l.DiskUse), l.ConfigFiles)
 	}
 	return t.Flush()
+}
+
+func projectLine(p *api.ProjectInfo) lsLine {
+	l := lsLine{
+		Name: p.Name, Status: projectStatus(p), ConfigFiles: strings.Join(p.Files, ","), Instance: p.Instance,
+		CreatedAt: time.UnixMilli(p.CreatedUnixMs).UTC(), DiskUse: p.DiskBytes,
+	}
+	if p.Instance != "" {
+		used := time.UnixMilli(p.UsedUnixMs).UTC()
+		l.UsedAt = &used
+	}
+	return l
 }
 
 func projectStatus(p *api.ProjectInfo) string {
@@ -85,6 +108,9 @@ func projectStatus(p *api.ProjectInfo) string {
 	}
 	if p.Running > 0 {
 		parts = append(parts, fmt.Sprintf("running(%d)", p.Running))
+	}
+	if p.Instance != "" && len(parts) == 0 {
+		return "down"
 	}
 	return or(strings.Join(parts, ", "), "created")
 }

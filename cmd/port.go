@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,13 +17,20 @@ import (
 func (a *app) portCommand() *cobra.Command {
 	var protocol string
 	var index int
+	var all bool
 	c := &cobra.Command{
-		Use:               "port SERVICE PORT",
-		Short:             "Print where a service's port is published",
-		Example:           "  orlop port web 80",
-		Args:              atLeast(2, "a service and a port"),
+		Use:   "port SERVICE PORT",
+		Short: "Print where a service's port is published",
+		Example: "  orlop port web 80\n" +
+			"  orlop port --json  all published ports of the stack",
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
+			if all {
+				return a.portsJSON(c.Context(), args)
+			}
+			if err := atLeast(2, "a service and a port")(c, args); err != nil {
+				return err
+			}
 			if number, p, ok := strings.Cut(args[1], "/"); ok {
 				args[1], protocol = number, p
 			}
@@ -34,7 +43,85 @@ func (a *app) portCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&protocol, "protocol", "tcp", "tcp or udp")
 	c.Flags().IntVar(&index, "index", 0, "`number` of the container; the first without it")
+	c.Flags().BoolVar(&all, "json", false, "all published ports, or those of the named services, as JSON")
 	return c
+}
+
+// portLine is a published port as "port --json" prints it.
+type portLine struct {
+	Service  string `json:"service"`
+	Index    int    `json:"index"` // number of the replica
+	Target   int    `json:"target"`
+	Protocol string `json:"protocol"`
+	Host     string `json:"host"` // an address of this machine to connect to
+	Port     int    `json:"port"`
+	URL      string `json:"url"`
+}
+
+func (l portLine) address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
+
+// portLines lists the published ports of a project's services, of all where
+// none are named: one line for a port, not one for each address family.
+func portLines(containers []planner.Container, services []string) []portLine {
+	lines := []portLine{}
+	for i := range containers {
+		c := &containers[i]
+		if c.OneOff || len(services) > 0 && !slices.Contains(services, c.Service) {
+			continue
+		}
+		for _, b := range sortedBindings(c) {
+			line := portLine{
+				Service: c.Service, Index: c.Number, Target: b.Target, Protocol: b.Protocol, Host: reachable(b.HostIP), Port: b.HostPort,
+			}
+			line.URL = line.Protocol + "://" + line.address()
+			if b.Protocol == "tcp" && isWebPort(b.Target) {
+				line.URL = webScheme(b.Target) + "://" + line.address()
+			}
+			if !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// reachable is an address to connect to for one that is listened on.
+func reachable(hostIP string) string {
+	switch hostIP {
+	case "", "0.0.0.0", "::":
+		return "127.0.0.1"
+	}
+	return hostIP
+}
+
+// ports asks the engine for the published ports of services.
+func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	s, err := a.identify(ctx, services)
+	if err != nil {
+		return nil, err
+	}
+	client, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	containers, err := observe(ctx, client, s)
+	if err != nil {
+		return nil, err
+	}
+	return portLines(containers, services), nil
+}
+
+func (a *app) portsJSON(ctx context.Context, services []string) error {
+	lines, err := a.ports(ctx, services)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(a.world.Stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(lines)
 }
 
 func (a *app) port(ctx context.Context, service string, port int, protocol string, index int) error {

@@ -66,12 +66,19 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 func TestLs(t *testing.T) {
 	d := newDesk(t, "").serve()
 	d.engine.projects = []*api.ProjectInfo{
-		{Name: "shop", Running: 3, Exited: 1, Files: []string{"/s/stack.yaml", "/s/stack.override.yaml"}}, {Name: "old", Exited: 2},
+		{Name: "shop", Running: 3, Exited: 1, Files: []string{"/s/stack.yaml"}, CreatedUnixMs: then.Add(-3 * time.Hour).UnixMilli(), DiskBytes: 1500}, {Name: "old", Exited: 2},
+		{Name: "shop-a", Instance: "a", Running: 1, Files: []string{"/s/stack.yaml", "/s/stack.override.yaml"}, DiskBytes: 2_000_000,
+			CreatedUnixMs: then.Add(-72 * time.Hour).UnixMilli(), UsedUnixMs: then.Add(-5 * time.Minute).UnixMilli()},
+		{Name: "shop-z", Instance: "z"},
 	}
 	for line, want := range map[string]string{
-		"ls --format json": `[{"Name":"shop","Status":"exited(1), running(3)","ConfigFiles":"/s/stack.yaml,/s/stack.override.yaml"}]` + "\n",
-		"ls -aq":           "old\nshop\n",
-		"ls":               "NAME   STATUS                  CONFIG FILES\nshop   exited(1), running(3)   /s/stack.yaml,/s/stack.override.yaml\n",
+		"ls --format json": `[{"Name":"shop","Status":"exited(1), running(3)","ConfigFiles":"/s/stack.yaml","CreatedAt":"2026-11-21T09:00:00Z","DiskUse":1500},` +
+			`{"Name":"shop-a","Status":"running(1)","ConfigFiles":"/s/stack.yaml,/s/stack.override.yaml","Instance":"a",` +
+			`"CreatedAt":"2026-11-18T12:00:00Z","UsedAt":"2026-11-21T11:55:00Z","DiskUse":2000000}]` + "\n",
+		"ls -aq": "old\nshop\nshop-a\nshop-z\n",
+		"ls": "NAME     INSTANCE   STATUS                  CREATED       USED            DISK     CONFIG FILES\n" +
+			"shop     -          exited(1), running(3)   3 hours ago   -               1.5 kB   /s/stack.yaml\n" +
+			"shop-a   a          running(1)              3 days ago    5 minutes ago   2.0 MB   /s/stack.yaml,/s/stack.override.yaml\n",
 	} {
 		stdout, _, _ := d.run(line)
 		equal(t, "output of "+line, stdout, want)

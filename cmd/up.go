@@ -240,11 +240,14 @@ func webAddress(b planner.Binding) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	scheme := "http"
-	if b.Target == 443 || b.Target == 8443 {
-		scheme = "https"
+	return webScheme(b.Target) + "://" + host + ":" + strconv.Itoa(b.HostPort)
+}
+
+func webScheme(port int) string {
+	if port == 443 || port == 8443 {
+		return "https"
 	}
-	return scheme + "://" + host + ":" + strconv.Itoa(b.HostPort)
+	return "http"
 }
 
 // isWebPort says whether a port is one where web pages are usually served;

@@ -36,6 +36,7 @@ func commands() map[string]command {
 		"kill9":    killEngine,
 		"engine":   ownEngine,
 		"snapshot": snapshot,
+		"moments":  moments,
 		"same":     sameAsSnapshot,
 		"download": downloads,
 		"ask":      ask,

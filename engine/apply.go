@@ -146,6 +146,9 @@ func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) err
 	}
 	defer unlock()
 	defer s.doing("apply " + j.project.Name)()
+	s.noteInstance(j)
+	s.enter(j.project.Name)
+	defer s.leave(j.project.Name)
 	for name, payload := range req.Payloads {
 		s.runner.SetPayload(j.project.Name, name, payload.Content)
 	}
@@ -186,6 +189,7 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 		return err
 	}
 	plan := planner.Down(req.Project, p, observed, opts)
+	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
@@ -207,6 +211,7 @@ func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_Lifecycl
 		return err
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
+	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: req.RemoveVolumes,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},

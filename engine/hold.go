@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -22,11 +21,6 @@ const regrace = 20 * time.Second
 // errHeld is the error of a second hold of a project.
 var errHeld = errors.New("the project is held by another command already: choose another name with -p")
 
-// held is what is kept of a hold.
-type held struct {
-	Images []string `json:"images,omitempty"` // references that go with the project
-}
-
 // Hold keeps a project for as long as its caller lives.
 func (s *server) Hold(stream api.Engine_HoldServer) error {
 	first, err := stream.Recv()
@@ -34,7 +28,7 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 		return err
 	}
 	project := first.Project
-	if err := s.hold(project, held{Images: first.Images}); err != nil {
+	if err := s.hold(project); err != nil {
 		return err
 	}
 	if err := s.store.Flush(); err != nil {
@@ -72,11 +66,7 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 }
 
 // hold notes that a project is held, unless another command holds it.
-func (e *Engine) hold(project string, what held) error {
-	doc, err := json.Marshal(what)
-	if err != nil {
-		return err
-	}
+func (e *Engine) hold(project string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.held[project] {
@@ -87,7 +77,7 @@ func (e *Engine) hold(project string, what held) error {
 		delete(e.orphaned, project)
 	}
 	e.held[project] = true
-	e.store.Save(bucketHolds, project, doc)
+	e.store.Save(bucketHolds, project, []byte("held"))
 	return nil
 }
 
@@ -106,23 +96,26 @@ func (e *Engine) letGo(project string) {
 	e.store.Delete(bucketHolds, project)
 }
 
-// lost removes a project whose caller went away without a word.
+// lost removes a project whose caller went away without a word. Nobody waits
+// for its containers to end in good order: they are killed at once, also those
+// that another change is stopping gently.
 func (e *Engine) lost(project string) {
 	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
 	e.background.Go(func() {
-		if err := e.removeProject(context.WithoutCancel(e.ctx), project); err != nil {
+		ctx := context.WithoutCancel(e.ctx)
+		e.runner.KillAll(ctx, project)
+		if err := e.removeProject(ctx, project, runner.Grace{Set: true}); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
 			return
 		}
 		e.letGo(project)
+		e.log.Info("a project that nobody held is removed", "project", project)
 	})
 }
 
-// removeProject removes all that exists of a project that was held. Nobody
-// waits for its containers to end in good order: they are killed at once, also
-// those that another change is stopping gently.
-func (e *Engine) removeProject(ctx context.Context, project string) error {
-	e.runner.KillAll(ctx, project)
+// removeProject removes all that exists of a project; of an instance the images
+// that it built too. Its containers get what time grace gives them.
+func (e *Engine) removeProject(ctx context.Context, project string, grace runner.Grace) error {
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
 		return err
@@ -133,27 +126,11 @@ func (e *Engine) removeProject(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
-	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true})
-	order := &runner.Order{Project: project, Anonymous: true, Grace: runner.Grace{Set: true}}
+	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
+	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
-	return errors.Join(err, e.removeHeldImages(ctx, project))
-}
-
-// removeHeldImages removes the images that were named with the hold.
-func (e *Engine) removeHeldImages(ctx context.Context, project string) error {
-	var what held
-	if err := json.Unmarshal(e.store.get(bucketHolds, project), &what); err != nil {
-		return nil // nothing is known of any
-	}
-	var errs []error
-	for _, ref := range what.Images {
-		digest, err := e.runner.ImageDigest(ctx, ref)
-		if err == nil && digest != "" {
-			err = e.runner.RemoveImage(ctx, ref, false)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	e.settleInstance(ctx, project)
+	return err
 }
 
 // resumeHolds gives the callers of an engine that is gone their time to come

@@ -39,6 +39,9 @@ func newServer(e *Engine) *grpc.Server {
 	srv := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			if project := projectOf(req); project != "" {
+				e.runner.UseInstance(project)
+			}
 			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
 			return res, asStatus(err)
 		}),
@@ -57,17 +60,38 @@ func (e *Engine) serveStream(s any, stream grpc.ServerStream, h grpc.StreamHandl
 	ctx, cancel := context.WithCancelCause(namespaces.WithNamespace(stream.Context(), Namespace))
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(errShutdown) })()
-	err := h(s, &namedStream{stream, ctx})
+	named := &namedStream{ServerStream: stream, ctx: ctx, engine: e}
+	defer named.close()
+	err := h(s, named)
 	if e.ctx.Err() != nil && stream.Context().Err() == nil {
 		return status.Error(codes.Unavailable, "the engine stops")
 	}
 	return asStatus(err)
 }
 
-// namedStream is a stream whose context names containerd's namespace.
+// namedStream is a stream whose context names containerd's namespace. It notes
+// which instance its caller is about, for as long as it is open.
 type namedStream struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx    context.Context
+	engine *Engine
+	about  string // project of the first message that names one
+}
+
+// RecvMsg receives a message.
+func (s *namedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if project := projectOf(m); err == nil && project != "" && s.about == "" {
+		s.about = project
+		s.engine.enter(project)
+	}
+	return err
+}
+
+func (s *namedStream) close() {
+	if s.about != "" {
+		s.engine.leave(s.about)
+	}
 }
 
 func (s *namedStream) Context() context.Context { return s.ctx }
@@ -257,17 +281,6 @@ func optionalProject(doc []byte) (*spec.Project, error) {
 		return nil, nil
 	}
 	return spec.ParseProject(doc)
-}
-
-// Projects lists the projects that something exists of.
-func (s *server) Projects(context.Context, *api.ProjectsRequest) (*api.ProjectsReply, error) {
-	reply := &api.ProjectsReply{}
-	for _, p := range s.runner.Projects() {
-		reply.Projects = append(reply.Projects, &api.ProjectInfo{
-			Name: p.Name, Running: int32(p.Running), Exited: int32(p.Exited), Files: p.Files, WorkingDir: p.WorkingDir,
-		})
-	}
-	return reply, nil
 }
 
 // Watch sends the states of a project's containers and their changes.

@@ -46,6 +46,7 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 		return nil, err
 	}
 	defer unlock()
+	s.noteInstance(j)
 	for name, payload := range req.Apply.Payloads {
 		s.runner.SetPayload(j.project.Name, name, payload.Content)
 	}

@@ -14,6 +14,7 @@ type DownOptions struct {
 	Volumes       bool     `json:"volumes,omitempty"`
 	RemoveImages  string   `json:"remove_images,omitempty"` // "", local or all
 	RemoveOrphans bool     `json:"remove_orphans,omitempty"`
+	Images        []string `json:"images,omitempty"` // these images go too, whatever RemoveImages says
 }
 
 // Down plans the removal of what exists of a project: containers, dependents
@@ -55,12 +56,18 @@ func Down(name string, project *spec.Project, observed *Observed, opts DownOptio
 			}
 		}
 	}
-	planImageRemoval(plan, project, observed, opts.RemoveImages, after)
+	planImageRemoval(plan, project, observed, opts, after)
 	return plan
 }
 
-func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, which string, after []string) {
-	if which == "" || project == nil {
+func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opts DownOptions, after []string) {
+	remove := func(ref string) {
+		plan.add(&Step{Action: RemoveImage, Resource: ref, Name: ref, After: slices.Clone(after)})
+	}
+	for _, ref := range opts.Images {
+		remove(ref)
+	}
+	if opts.RemoveImages == "" || project == nil {
 		return
 	}
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
@@ -68,8 +75,8 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, whi
 		for name := range project.Services {
 			local = local || project.OwnsImage(name) && project.ImageName(name) == ref
 		}
-		if which == "all" || local {
-			plan.add(&Step{Action: RemoveImage, Resource: ref, Name: ref, After: slices.Clone(after)})
+		if (opts.RemoveImages == "all" || local) && !slices.Contains(opts.Images, ref) {
+			remove(ref)
 		}
 	}
 }

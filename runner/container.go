@@ -289,8 +289,11 @@ func summarise(list []*container) []ProjectInfo {
 		c.mu.Lock()
 		info := by[c.project]
 		if info == nil {
-			info = &ProjectInfo{Name: c.project, WorkingDir: c.rec.WorkingDir, Files: c.rec.Files}
+			info = &ProjectInfo{Name: c.project, WorkingDir: c.rec.WorkingDir, Files: c.rec.Files, Created: c.rec.CreatedAt}
 			by[c.project] = info
+		}
+		if c.rec.CreatedAt.Before(info.Created) {
+			info.Created = c.rec.CreatedAt
 		}
 		if c.rec.State == planner.Running || c.rec.State == planner.Restarting {
 			info.Running++

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/orlop/orlop/keeper"
@@ -122,26 +124,61 @@ func (r *Runner) ports(ctx context.Context, rec *record) (map[string]int, error)
 }
 
 // listen binds one listener: the port, the first free one of a range, or any.
+// That of an instance keeps the port that it was given once, and gives way
+// where another has the one that the stack file wants.
 func (r *Runner) listen(ctx context.Context, rec *record, b binding) (int, error) {
-	from, to, _ := strings.Cut(b.port, "-")
-	low, _ := strconv.Atoi(from)
-	high := low
-	if to != "" {
-		high, _ = strconv.Atoi(to)
-	}
-	if b.port == "" {
-		low = b.before(rec)
-		high = low
+	kept, isInstance := r.instances.port(rec.Project, b.key)
+	if !isInstance && b.port == "" {
+		kept = b.before(rec)
 	}
 	var err error
-	for port := low; port <= high; port++ {
+	for port := range b.candidates(kept, isInstance) {
+		if port == 0 && err != nil && b.port != "" && !isTaken(err) {
+			break // another port would not help
+		}
 		var addr netip.AddrPort
 		addr, err = r.nets.Publish(ctx, keeper.Port{Key: b.key, Proto: b.proto, Addr: b.host, Port: uint16(port)})
-		if err == nil {
-			return int(addr.Port()), nil
+		if err != nil {
+			continue
 		}
+		if isInstance && !rec.OneOff {
+			r.instances.keepPort(rec.Project, b.key, int(addr.Port()))
+		}
+		return int(addr.Port()), nil
 	}
 	return 0, &PortError{Service: rec.Service, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
+}
+
+// candidates are the ports to try, in their order: the one that the listener
+// had, those that the stack file wants, and 0 for any that is free.
+func (b *binding) candidates(kept int, isInstance bool) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if kept != 0 && !yield(kept) {
+			return
+		}
+		from, to, _ := strings.Cut(b.port, "-")
+		low := atoi(from)
+		high := max(low, atoi(to))
+		for port := low; port <= high && b.port != ""; port++ {
+			if port != kept && !yield(port) {
+				return
+			}
+		}
+		if isInstance || b.port == "" && kept == 0 {
+			yield(0)
+		}
+	}
+}
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
+// isTaken says that a port could not be published because another has it.
+func isTaken(err error) bool {
+	held, ok := errors.AsType[*keeper.PortError](err)
+	return ok && syscall.Errno(held.Errno) == syscall.EADDRINUSE
 }
 
 // before is the port that a listener for any free port had, so that it has

@@ -75,9 +75,10 @@ type Runner struct {
 	users      map[string]identity   // guarded by mu: image and user -> who that is
 	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
 
-	volumes volumes
-	secrets secretFS
-	shims   shimGate
+	volumes   volumes
+	instances instances
+	secrets   secretFS
+	shims     shimGate
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
@@ -101,7 +102,8 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 			return nil, err
 		}
 	}
-	if err := r.volumes.load(); err != nil {
+	r.instances.store = cfg.Store
+	if err := errors.Join(r.volumes.load(), r.instances.load()); err != nil {
 		return nil, err
 	}
 	if err := r.adopt(ctx); err != nil {
@@ -353,6 +355,7 @@ type ProjectInfo struct {
 	Files      []string
 	Running    int
 	Exited     int
+	Created    time.Time // of its oldest container
 }
 
 // Projects lists the projects that have containers, by name.

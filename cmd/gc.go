@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+func (a *app) gcCommand() *cobra.Command {
+	var olderThan time.Duration
+	var dryRun, force bool
+	c := &cobra.Command{
+		Use:   "gc --older-than TIME",
+		Short: "Remove instances that nobody uses any more, with their data",
+		Example: "  orlop gc --older-than 24h --dry-run  say which\n" +
+			"  orlop gc --older-than 24h            remove them; asks first",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !c.Flags().Changed("older-than") {
+				return fmt.Errorf("gc needs --older-than: how long an instance must have been left alone, such as 24h")
+			}
+			return a.gc(c.Context(), olderThan, dryRun, force)
+		},
+	}
+	c.Flags().DurationVar(&olderThan, "older-than", 0, "`time` since a command last was about the instance")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be removed")
+	c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
+	return c
+}
+
+func (a *app) gc(ctx context.Context, olderThan time.Duration, dryRun, force bool) error {
+	ctx, cancel := a.interruptible(ctx)
+	defer cancel()
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	req := &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), DryRun: true}
+	found, err := client.Collect(ctx, req)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	if dryRun || len(found.Projects) == 0 {
+		a.sayCollected(found, "would remove")
+		return nil
+	}
+	if !force && isTerminal(a.world.Stdin) {
+		a.sayCollected(found, "is to be removed:")
+		if err := a.confirm(fmt.Sprintf("Remove %s with all data?", plural(len(found.Projects), "instance"))); err != nil {
+			return err
+		}
+	}
+	req.DryRun = false
+	for _, p := range found.Projects {
+		req.Projects = append(req.Projects, p.Name)
+	}
+	removed, err := client.Collect(ctx, req)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	a.sayCollected(removed, "removed")
+	return nil
+}
+
+// sayCollected lists instances, and what they take on the disk.
+func (a *app) sayCollected(r *api.CollectReply, did string) {
+	now := a.world.Now()
+	for _, p := range r.Projects {
+		fmt.Fprintf(a.world.Stdout, "%s %s   last used %s, %s\n", did, p.Name, ago(now, time.UnixMilli(p.UsedUnixMs)), bytesText(p.DiskBytes))
+	}
+	if len(r.Projects) == 0 {
+		fmt.Fprintln(a.world.Stdout, "nothing to remove")
+		return
+	}
+	fmt.Fprintf(a.world.Stdout, "%s, %s\n", plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
+}

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner"
+)
+
+// projectOf is the project that a message of the API is about, or "".
+func projectOf(m any) string {
+	switch of := m.(type) {
+	case *api.ProcessInput:
+		return of.GetStart().GetProject()
+	case interface{ GetProject() string }:
+		return of.GetProject()
+	}
+	return ""
+}
+
+// enter notes that a command is about a project.
+func (e *Engine) enter(project string) {
+	e.mu.Lock()
+	e.callers[project]++
+	e.mu.Unlock()
+	e.runner.UseInstance(project)
+}
+
+// leave ends what enter began: the project was used until now.
+func (e *Engine) leave(project string) {
+	e.mu.Lock()
+	if e.callers[project]--; e.callers[project] == 0 {
+		delete(e.callers, project)
+	}
+	e.mu.Unlock()
+	e.runner.UseInstance(project)
+}
+
+// inUse says that a command is about a project now, or may come back to it.
+func (e *Engine) inUse(project string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.callers[project] > 0 || e.held[project] || e.orphaned[project] != nil
+}
+
+// noteInstance keeps that a project is an instance which is being applied.
+func (e *Engine) noteInstance(j *job) {
+	var images []string
+	for name := range j.project.Services {
+		if j.project.OwnsImage(name) {
+			images = append(images, j.project.ImageName(name))
+		}
+	}
+	e.runner.NoteInstance(j.order, j.project.Instance, images)
+}
+
+// settleInstance forgets an instance that nothing is left of.
+func (e *Engine) settleInstance(ctx context.Context, project string) {
+	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
+	if err != nil {
+		e.log.Warn("cannot tell what is left of a project", "project", project, "error", err)
+		return
+	}
+	e.runner.ForgetInstance(ctx, project, observed)
+}
+
+// Projects lists the projects that something exists of.
+func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.ProjectsReply, error) {
+	reply := &api.ProjectsReply{Projects: s.projectInfos()}
+	for _, p := range reply.Projects {
+		if !req.DiskUse {
+			break
+		}
+		var err error
+		if p.DiskBytes, err = s.runner.DiskUse(ctx, p.Name); err != nil {
+			return nil, err
+		}
+	}
+	return reply, nil
+}
+
+// projectInfos joins the projects that have containers and the instances.
+func (e *Engine) projectInfos() []*api.ProjectInfo {
+	var list []*api.ProjectInfo
+	by := map[string]*api.ProjectInfo{}
+	add := func(info *api.ProjectInfo) {
+		info.InUse = e.inUse(info.Name)
+		list = append(list, info)
+		by[info.Name] = info
+	}
+	for _, p := range e.runner.Projects() {
+		add(&api.ProjectInfo{
+			Name: p.Name, Running: int32(p.Running), Exited: int32(p.Exited), Files: p.Files, WorkingDir: p.WorkingDir,
+			CreatedUnixMs: p.Created.UnixMilli(),
+		})
+	}
+	for _, i := range e.runner.Instances() {
+		if by[i.Project] == nil {
+			add(&api.ProjectInfo{Name: i.Project, Files: i.Files, WorkingDir: i.WorkingDir})
+		}
+		info := by[i.Project]
+		info.Instance, info.CreatedUnixMs, info.UsedUnixMs = i.Name, i.Created.UnixMilli(), i.Used.UnixMilli()
+	}
+	return list
+}
+
+// abandoned are the instances that no command is about and that none was about
+// for a while: only of those wanted, or of all if none are named. A project that
+// is no instance is never among them.
+func abandoned(all []*api.ProjectInfo, wanted []string, now time.Time, olderThan time.Duration) []*api.ProjectInfo {
+	var out []*api.ProjectInfo
+	for _, p := range all {
+		switch {
+		case p.Instance == "" || p.InUse:
+		case len(wanted) > 0 && !slices.Contains(wanted, p.Name):
+		case now.Sub(time.UnixMilli(p.UsedUnixMs)) < olderThan:
+		default:
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Collect removes the instances that nobody has used for a while.
+func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.CollectReply, error) {
+	olderThan := time.Duration(req.OlderThanMs) * time.Millisecond
+	reply := &api.CollectReply{}
+	for _, p := range abandoned(s.projectInfos(), req.Projects, time.Now(), olderThan) {
+		bytes, err := s.runner.DiskUse(ctx, p.Name)
+		if err != nil {
+			return nil, err
+		}
+		if !req.DryRun {
+			// What was used in the meantime is no longer abandoned.
+			if len(abandoned(s.projectInfos(), []string{p.Name}, time.Now(), olderThan)) == 0 {
+				continue
+			}
+			s.log.Info("an abandoned instance is removed", "project", p.Name)
+			if err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}); err != nil {
+				return nil, err
+			}
+		}
+		p.DiskBytes = bytes
+		reply.DiskBytes += bytes
+		reply.Projects = append(reply.Projects, p)
+	}
+	return reply, s.store.Flush()
+}
