@@ -222,8 +222,7 @@ func (c *ciRun) judge(err error) ciEnd {
 // failed says that the run has anything to explain or to keep.
 func (c *ciRun) failed() bool { return c.end.code != 0 }
 
-// removeTimeout bounds the removal, beside the time that containers get to
-// stop.
+// removeTimeout bounds the removal; what takes longer is killed by the engine.
 const removeTimeout = 5 * time.Minute
 
 // tearDown removes the instance, or keeps it where that is asked for. What it

@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,15 +43,13 @@ func moments(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		at := time.Duration(random.Int64N(int64(whole)))
 		out := interruptAt(ts, at, args[1], args[2:])
-		diff := difference(before, lab.Things(engine))
-		// Nothing tells from outside when the engine is done with what a
-		// killed command has left.
-		for end := time.Now().Add(removalLimit); args[1] == "KILL" && len(diff) > 0 && time.Now().Before(end); {
-			time.Sleep(20 * time.Millisecond)
-			diff = difference(before, lab.Things(engine))
+		limit := time.Duration(0)
+		if args[1] == "KILL" {
+			limit = removalLimit
 		}
+		diff := differs(engine, before, limit)
 		if len(diff) > 0 {
-			ts.Fatalf("SIG%s number %d, after %s of %s, leaves\n%v\nof\n%s", args[1], i, at, whole, diff, out)
+			ts.Fatalf("SIG%s number %d, after %s of %s, leaves\n%s\nof\n%s", args[1], i, at, whole, strings.Join(diff, "\n"), out)
 		}
 	}
 }
@@ -75,7 +75,19 @@ func interruptAt(ts *testscript.TestScript, at time.Duration, name string, args 
 	return out.String()
 }
 
-// difference is what one list has and the other has not.
+// differs is what the machine has of an engine beside what it had, or lacks.
+// Within the limit it may come to be the same: nothing tells from outside when
+// the engine is done with what a killed command has left.
+func differs(engine *lab.Engine, before []string, limit time.Duration) []string {
+	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		diff := difference(before, lab.Things(engine))
+		if len(diff) == 0 || time.Now().After(end) {
+			return diff
+		}
+	}
+}
+
+// difference is what one list has more (+) or less (-) of than another.
 func difference(before, now []string) []string {
 	count := map[string]int{}
 	for _, t := range now {
@@ -86,9 +98,13 @@ func difference(before, now []string) []string {
 	}
 	var diff []string
 	for t, n := range count {
-		if n != 0 {
-			diff = append(diff, strconv.Itoa(n)+" "+t)
+		switch {
+		case n > 0:
+			diff = append(diff, "+ "+t)
+		case n < 0:
+			diff = append(diff, "- "+t)
 		}
 	}
+	slices.Sort(diff)
 	return diff
 }
