@@ -2984,6 +2984,342 @@ func (x *CollectReply) GetDiskBytes() int64 {
 	return 0
 }
 
+type StatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Services      []string               `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	Processes     bool                   `protobuf:"varint,3,opt,name=processes,proto3" json:"processes,omitempty"` // list them too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsRequest) Reset() {
+	*x = StatsRequest{}
+	mi := &file_engine_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsRequest) ProtoMessage() {}
+
+func (x *StatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
+func (*StatsRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *StatsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *StatsRequest) GetProcesses() bool {
+	if x != nil {
+		return x.Processes
+	}
+	return false
+}
+
+type StatsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Containers    []*ContainerStats      `protobuf:"bytes,1,rep,name=containers,proto3" json:"containers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsReply) Reset() {
+	*x = StatsReply{}
+	mi := &file_engine_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsReply) ProtoMessage() {}
+
+func (x *StatsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
+func (*StatsReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *StatsReply) GetContainers() []*ContainerStats {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
+}
+
+type ContainerStats struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name             string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Service          string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Number           int32                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	CpuPercent       float64                `protobuf:"fixed64,5,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"` // of one core, since the message before; in the first one since the start
+	MemoryBytes      int64                  `protobuf:"varint,6,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryLimitBytes int64                  `protobuf:"varint,7,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	NetReceivedBytes int64                  `protobuf:"varint,8,opt,name=net_received_bytes,json=netReceivedBytes,proto3" json:"net_received_bytes,omitempty"`
+	NetSentBytes     int64                  `protobuf:"varint,9,opt,name=net_sent_bytes,json=netSentBytes,proto3" json:"net_sent_bytes,omitempty"`
+	ReadBytes        int64                  `protobuf:"varint,10,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // block devices
+	WrittenBytes     int64                  `protobuf:"varint,11,opt,name=written_bytes,json=writtenBytes,proto3" json:"written_bytes,omitempty"`
+	ProcessCount     int32                  `protobuf:"varint,12,opt,name=process_count,json=processCount,proto3" json:"process_count,omitempty"`
+	Processes        []*ProcessStats        `protobuf:"bytes,13,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ContainerStats) Reset() {
+	*x = ContainerStats{}
+	mi := &file_engine_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContainerStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContainerStats) ProtoMessage() {}
+
+func (x *ContainerStats) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
+func (*ContainerStats) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ContainerStats) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetCpuPercent() float64 {
+	if x != nil {
+		return x.CpuPercent
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemoryLimitBytes() int64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetNetReceivedBytes() int64 {
+	if x != nil {
+		return x.NetReceivedBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetNetSentBytes() int64 {
+	if x != nil {
+		return x.NetSentBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetReadBytes() int64 {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetWrittenBytes() int64 {
+	if x != nil {
+		return x.WrittenBytes
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetProcessCount() int32 {
+	if x != nil {
+		return x.ProcessCount
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetProcesses() []*ProcessStats {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+type ProcessStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"` // on the host
+	Ppid          int32                  `protobuf:"varint,2,opt,name=ppid,proto3" json:"ppid,omitempty"`
+	Uid           int32                  `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	CpuPercent    float64                `protobuf:"fixed64,4,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"`
+	MemoryBytes   int64                  `protobuf:"varint,5,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	CpuMs         int64                  `protobuf:"varint,6,opt,name=cpu_ms,json=cpuMs,proto3" json:"cpu_ms,omitempty"` // used in all
+	Command       string                 `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessStats) Reset() {
+	*x = ProcessStats{}
+	mi := &file_engine_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessStats) ProtoMessage() {}
+
+func (x *ProcessStats) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
+func (*ProcessStats) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ProcessStats) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetPpid() int32 {
+	if x != nil {
+		return x.Ppid
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetUid() int32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetCpuPercent() float64 {
+	if x != nil {
+		return x.CpuPercent
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetCpuMs() int64 {
+	if x != nil {
+		return x.CpuMs
+	}
+	return 0
+}
+
+func (x *ProcessStats) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
 // ReadFilesRequest names files by patterns: "*" and "?" stand for characters
 // of one name, "**" for any directories. A pattern that does not begin with a
 // slash begins at the container's working directory.
@@ -2998,7 +3334,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3346,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3359,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -3058,7 +3394,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3406,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3419,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FilePart) GetPath() string {
@@ -3351,14 +3687,50 @@ const file_engine_proto_rawDesc = "" +
 	"\fCollectReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\x12\x1d\n" +
 	"\n" +
-	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"i\n" +
+	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"b\n" +
+	"\fStatsRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
+	"\bservices\x18\x02 \x03(\tR\bservices\x12\x1c\n" +
+	"\tprocesses\x18\x03 \x01(\bR\tprocesses\"F\n" +
+	"\n" +
+	"StatsReply\x128\n" +
+	"\n" +
+	"containers\x18\x01 \x03(\v2\x18.orlop.v1.ContainerStatsR\n" +
+	"containers\"\xcb\x03\n" +
+	"\x0eContainerStats\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x05R\x06number\x12\x1f\n" +
+	"\vcpu_percent\x18\x05 \x01(\x01R\n" +
+	"cpuPercent\x12!\n" +
+	"\fmemory_bytes\x18\x06 \x01(\x03R\vmemoryBytes\x12,\n" +
+	"\x12memory_limit_bytes\x18\a \x01(\x03R\x10memoryLimitBytes\x12,\n" +
+	"\x12net_received_bytes\x18\b \x01(\x03R\x10netReceivedBytes\x12$\n" +
+	"\x0enet_sent_bytes\x18\t \x01(\x03R\fnetSentBytes\x12\x1d\n" +
+	"\n" +
+	"read_bytes\x18\n" +
+	" \x01(\x03R\treadBytes\x12#\n" +
+	"\rwritten_bytes\x18\v \x01(\x03R\fwrittenBytes\x12#\n" +
+	"\rprocess_count\x18\f \x01(\x05R\fprocessCount\x124\n" +
+	"\tprocesses\x18\r \x03(\v2\x16.orlop.v1.ProcessStatsR\tprocesses\"\xbb\x01\n" +
+	"\fProcessStats\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n" +
+	"\x04ppid\x18\x02 \x01(\x05R\x04ppid\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\x05R\x03uid\x12\x1f\n" +
+	"\vcpu_percent\x18\x04 \x01(\x01R\n" +
+	"cpuPercent\x12!\n" +
+	"\fmemory_bytes\x18\x05 \x01(\x03R\vmemoryBytes\x12\x15\n" +
+	"\x06cpu_ms\x18\x06 \x01(\x03R\x05cpuMs\x12\x18\n" +
+	"\acommand\x18\a \x01(\tR\acommand\"i\n" +
 	"\x10ReadFilesRequest\x12\x19\n" +
 	"\aproject\x18\xc8\x01 \x01(\tR\aproject\x12\x1d\n" +
 	"\tcontainer\x18\xc9\x01 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
 	"\bFilePart\x12\x13\n" +
 	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
-	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xde\t\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\x97\n" +
+	"\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -3380,7 +3752,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x06Images\x12\x17.orlop.v1.ImagesRequest\x1a\x15.orlop.v1.ImagesReply\x124\n" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
 	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12;\n" +
-	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x12=\n" +
+	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x127\n" +
+	"\x05Stats\x12\x16.orlop.v1.StatsRequest\x1a\x14.orlop.v1.StatsReply0\x01\x12=\n" +
 	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
@@ -3396,7 +3769,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),        // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),      // 1: orlop.v1.StatusRequest
@@ -3441,16 +3814,20 @@ var file_engine_proto_goTypes = []any{
 	(*RemoveImageReply)(nil),   // 40: orlop.v1.RemoveImageReply
 	(*CollectRequest)(nil),     // 41: orlop.v1.CollectRequest
 	(*CollectReply)(nil),       // 42: orlop.v1.CollectReply
-	(*ReadFilesRequest)(nil),   // 43: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),           // 44: orlop.v1.FilePart
-	nil,                        // 45: orlop.v1.StatusReply.ComponentsEntry
-	nil,                        // 46: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                        // 47: orlop.v1.ApplyRequest.SessionsEntry
+	(*StatsRequest)(nil),       // 43: orlop.v1.StatsRequest
+	(*StatsReply)(nil),         // 44: orlop.v1.StatsReply
+	(*ContainerStats)(nil),     // 45: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),       // 46: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),   // 47: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),           // 48: orlop.v1.FilePart
+	nil,                        // 49: orlop.v1.StatusReply.ComponentsEntry
+	nil,                        // 50: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                        // 51: orlop.v1.ApplyRequest.SessionsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	45, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	46, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	47, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	49, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	50, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	51, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
@@ -3462,54 +3839,58 @@ var file_engine_proto_depIdxs = []int32{
 	31, // 11: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
 	35, // 12: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
 	19, // 13: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	5,  // 14: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 15: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 16: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 17: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 18: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	10, // 19: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	11, // 20: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	13, // 21: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	14, // 22: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	16, // 23: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	18, // 24: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	16, // 25: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	22, // 26: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	24, // 27: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	24, // 28: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	28, // 29: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	32, // 30: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	34, // 31: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	37, // 32: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	39, // 33: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	41, // 34: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	43, // 35: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 36: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 37: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 38: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 39: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 40: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 41: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 42: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 43: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 44: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 45: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 46: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 47: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 48: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 49: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 50: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 51: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 52: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 53: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 54: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	42, // 55: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	44, // 56: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	36, // [36:57] is the sub-list for method output_type
-	15, // [15:36] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	45, // 14: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	46, // 15: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 16: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 17: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 18: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 19: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 20: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	10, // 21: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	11, // 22: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	13, // 23: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	14, // 24: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	16, // 25: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	18, // 26: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	16, // 27: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	22, // 28: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	24, // 29: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	24, // 30: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	28, // 31: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	32, // 32: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	34, // 33: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	37, // 34: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	39, // 35: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	41, // 36: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	43, // 37: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	47, // 38: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 39: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 40: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 41: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 42: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 43: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 44: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 45: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 46: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 47: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 48: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 49: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 50: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 51: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 52: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 53: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 54: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 55: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 56: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 57: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 58: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	44, // 59: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	48, // 60: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	39, // [39:61] is the sub-list for method output_type
+	17, // [17:39] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -3541,7 +3922,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   47,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

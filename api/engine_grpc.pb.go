@@ -43,6 +43,7 @@ const (
 	Engine_TagImage_FullMethodName    = "/orlop.v1.Engine/TagImage"
 	Engine_RemoveImage_FullMethodName = "/orlop.v1.Engine/RemoveImage"
 	Engine_Collect_FullMethodName     = "/orlop.v1.Engine/Collect"
+	Engine_Stats_FullMethodName       = "/orlop.v1.Engine/Stats"
 	Engine_ReadFiles_FullMethodName   = "/orlop.v1.Engine/ReadFiles"
 )
 
@@ -90,6 +91,9 @@ type EngineClient interface {
 	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
 	// Collect removes the instances that nobody has used for a while.
 	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error)
+	// Stats measures the running containers of a project: at once, and then each
+	// second for as long as the caller listens.
+	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatsReply], error)
 	// ReadFiles sends files of a container, whether it runs or has ended.
 	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error)
 }
@@ -362,9 +366,28 @@ func (c *engineClient) Collect(ctx context.Context, in *CollectRequest, opts ...
 	return out, nil
 }
 
+func (c *engineClient) Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatsReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_Stats_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StatsRequest, StatsReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_StatsClient = grpc.ServerStreamingClient[StatsReply]
+
 func (c *engineClient) ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_ReadFiles_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[11], Engine_ReadFiles_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -425,6 +448,9 @@ type EngineServer interface {
 	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
 	// Collect removes the instances that nobody has used for a while.
 	Collect(context.Context, *CollectRequest) (*CollectReply, error)
+	// Stats measures the running containers of a project: at once, and then each
+	// second for as long as the caller listens.
+	Stats(*StatsRequest, grpc.ServerStreamingServer[StatsReply]) error
 	// ReadFiles sends files of a container, whether it runs or has ended.
 	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error
 	mustEmbedUnimplementedEngineServer()
@@ -496,6 +522,9 @@ func (UnimplementedEngineServer) RemoveImage(context.Context, *RemoveImageReques
 }
 func (UnimplementedEngineServer) Collect(context.Context, *CollectRequest) (*CollectReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Collect not implemented")
+}
+func (UnimplementedEngineServer) Stats(*StatsRequest, grpc.ServerStreamingServer[StatsReply]) error {
+	return status.Error(codes.Unimplemented, "method Stats not implemented")
 }
 func (UnimplementedEngineServer) ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error {
 	return status.Error(codes.Unimplemented, "method ReadFiles not implemented")
@@ -791,6 +820,17 @@ func _Engine_Collect_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Stats_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StatsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EngineServer).Stats(m, &grpc.GenericServerStream[StatsRequest, StatsReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_StatsServer = grpc.ServerStreamingServer[StatsReply]
+
 func _Engine_ReadFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReadFilesRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -903,6 +943,11 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "LoadImages",
 			Handler:       _Engine_LoadImages_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Stats",
+			Handler:       _Engine_Stats_Handler,
+			ServerStreams: true,
 		},
 		{
 			StreamName:    "ReadFiles",

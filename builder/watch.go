@@ -68,6 +68,7 @@ func (w *watch) vertex(v *controlapi.Vertex) {
 		w.steps[v.Digest] = s
 		w.order = append(w.order, v.Digest)
 	}
+	before := s.ended
 	fresh := s.started.IsZero() && v.Started != nil
 	if v.Started != nil {
 		s.started = v.Started.AsTime()
@@ -78,6 +79,9 @@ func (w *watch) vertex(v *controlapi.Vertex) {
 	s.cached = s.cached || v.Cached
 	if v.Error != "" {
 		s.err = v.Error
+	}
+	if before.IsZero() && !s.ended.IsZero() && !s.started.IsZero() {
+		w.note(planner.Event{Part: &planner.Part{Name: s.name, Began: s.started, Ended: s.ended, Cached: s.cached, Error: s.err}})
 	}
 	if fresh && !s.cached && !strings.HasPrefix(s.name, "[internal]") {
 		w.note(planner.Event{Text: s.name})

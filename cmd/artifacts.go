@@ -33,6 +33,9 @@ func (c *ciRun) open() error {
 			return fmt.Errorf("cannot write to --artifacts %s: %w", c.flags.artifacts, err)
 		}
 		c.directoryOfArtifacts = dir
+		if c.trace == "" {
+			c.trace = filepath.Join(dir, "trace.json")
+		}
 	}
 	c.record = newRecord(events, c.mask, c.began)
 	c.lookers = append(c.lookers, c.record)
@@ -90,6 +93,20 @@ func (c *ciRun) write(name string, content func(io.Writer) error) {
 	}
 	if err != nil {
 		c.warn(fmt.Sprintf("cannot collect %s: %v", name, err))
+	}
+}
+
+// maskTrace takes secrets out of the timeline, which is written as it grows.
+func (c *ciRun) maskTrace() {
+	if c.directoryOfArtifacts == "" || !strings.HasPrefix(c.trace, c.directoryOfArtifacts) {
+		return
+	}
+	text, err := os.ReadFile(c.trace)
+	if err != nil {
+		return // nothing went on
+	}
+	if masked := c.mask.bytes(text); !bytes.Equal(masked, text) {
+		c.write(filepath.Base(c.trace), func(w io.Writer) error { _, err := w.Write(masked); return err })
 	}
 }
 

@@ -47,23 +47,17 @@ type board struct {
 	rows  []*row
 	byID  map[string]*row
 	ups   map[string][]*row // service -> its containers
-	costs []cost            // what took its time, for the summary
-	began time.Time
-}
-
-// cost is time that was spent on something worth naming.
-type cost struct {
-	took time.Duration
-	what string
+	times *timeline
 }
 
 func newBoard(began time.Time) *board {
-	return &board{plan: &planner.Plan{}, byID: map[string]*row{}, ups: map[string][]*row{}, began: began}
+	return &board{plan: &planner.Plan{}, byID: map[string]*row{}, ups: map[string][]*row{}, times: newTimeline("", began)}
 }
 
 // setPlan makes a row of each step that is no await.
 func (b *board) setPlan(p *planner.Plan) {
 	b.plan = p
+	b.times.setPlan(p)
 	for _, s := range p.Steps {
 		if s.Action == planner.Await {
 			continue
@@ -107,6 +101,7 @@ func describe(action planner.Action, resource string) (verb, name string) {
 
 // apply takes in an event and gives the rows that it changed.
 func (b *board) apply(e planner.Event) []*row {
+	b.times.apply(e)
 	if e.Action == planner.Await {
 		return b.await(e)
 	}
@@ -115,14 +110,6 @@ func (b *board) apply(e planner.Event) []*row {
 		r = b.addRow(&row{id: e.Step, service: e.Service}, e.Action, e.Resource, false)
 	}
 	r.apply(e)
-	if e.Kind == planner.Done {
-		switch e.Action {
-		case planner.Build:
-			b.costs = append(b.costs, cost{e.Took, "building " + e.Resource})
-		case planner.Pull:
-			b.costs = append(b.costs, cost{e.Took, "pulling " + e.Resource})
-		}
-	}
 	return []*row{r}
 }
 
@@ -172,9 +159,6 @@ func (b *board) await(e planner.Event) []*row {
 		return []*row{r}
 	}
 	word := b.awaited(e)
-	if e.Kind == planner.Done && word != "" {
-		b.costs = append(b.costs, cost{e.Took, e.Service + " " + word})
-	}
 	for _, r := range rows {
 		began := r.began
 		text := r.text
@@ -264,17 +248,6 @@ func (b *board) failures() []*row {
 		}
 	}
 	return rows
-}
-
-// spent names the two costs that matter: "6.8 s building api, 1.3 s db healthy".
-func (b *board) spent() string {
-	costs := slices.DeleteFunc(slices.Clone(b.costs), func(c cost) bool { return c.took < 500*time.Millisecond })
-	slices.SortStableFunc(costs, func(x, y cost) int { return int(y.took - x.took) })
-	var parts []string
-	for _, c := range costs[:min(2, len(costs))] {
-		parts = append(parts, seconds(c.took)+" "+c.what)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // line is a row as text, painted, no wider than width; the time stands at the

@@ -62,6 +62,7 @@ func (c *ciRun) carryOut(all, work context.Context) {
 	} else if err != nil {
 		c.say(c.errStyle().red(err.Error()))
 	}
+	c.maskTrace()
 	c.verdict()
 }
 

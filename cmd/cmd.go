@@ -111,8 +111,12 @@ type app struct {
 	envFiles   []string
 	progress   string
 	ansi       string
+	trace      string // file that a timeline is written to
 	strict     bool
 	allowUnset bool
+
+	verb   string  // the one that runs
+	tracer *tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 
 	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 	lookers []display                 // see every progress beside the screen
@@ -168,6 +172,7 @@ func (a *app) root() *cobra.Command {
 			return unknownVerb(c, args[0])
 		},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			a.verb = c.Name()
 			return misuse(c, errors.Join(choice("progress", a.progress, "auto", "tty", "plain", "json", "quiet"),
 				choice("ansi", a.ansi, "auto", "always", "never")))
 		},
@@ -182,8 +187,9 @@ func (a *app) root() *cobra.Command {
 	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
-		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand())
-	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
+		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
+		a.statsCommand(), a.topCommand())
+	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
 	inherit(root, root.Flags())
 	return root
 }
@@ -205,6 +211,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&a.envFiles, "env-file", nil, "environment `file` in place of .env")
 	f.StringVar(&a.progress, "progress", or(a.env["COMPOSE_PROGRESS"], "auto"), "`how` to show progress: auto, tty, plain, json or quiet")
 	f.StringVar(&a.ansi, "ansi", or(a.env["COMPOSE_ANSI"], "auto"), "`when` to colour: auto, always or never")
+	f.StringVar(&a.trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
 	f.BoolVar(&a.strict, "strict", false, "a key that is not carried out yet is an error")
 	f.BoolVar(&a.allowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
 }

@@ -19,8 +19,20 @@ type display interface {
 	abort()
 }
 
-// newDisplay is the display that --progress asks for.
+// newDisplay is the display that --progress asks for, with a timeline beside it
+// if one is wanted.
 func (a *app) newDisplay(w words, services int) display {
+	d := a.screenDisplay(w, services)
+	if a.tracer == nil {
+		a.tracer = a.newTracer()
+	}
+	if a.tracer == nil {
+		return d
+	}
+	return a.tracer.beside(d)
+}
+
+func (a *app) screenDisplay(w words, services int) display {
 	began := a.world.Now()
 	st := a.errStyle()
 	switch a.displayMode() {

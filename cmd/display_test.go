@@ -105,7 +105,7 @@ func TestTreeShowsALineForEachResource(t *testing.T) {
  · up        api/1             waits for image api
 `[1:])
 	s2 := summary{words: words{done: "is up"}, verdict: &api.Verdict{Ok: true}, took: dur(9.2), addresses: []string{"http://localhost:8080"}}
-	want := " ✓ shop is up in 9.2 s (3.1 s pulling redis:7, 1.7 s db healthy)   http://localhost:8080"
+	want := " ✓ shop is up in 9.2 s (3.1 s pulling redis:7)   http://localhost:8080"
 	if got := s2.line(b, style{}); got != want {
 		t.Errorf("summary is %q, want %q", got, want)
 	}
@@ -308,7 +308,7 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
 
 func TestFramesReplaceEachOtherInOneWrite(t *testing.T) {
 	w := &writes{}
-	d := &ttyDisplay{w: w}
+	d := &canvas{w: w}
 	d.draw([]string{"one", "two"}, 80)
 	d.draw([]string{strings.Repeat("x", 70)}, 80)
 	d.draw([]string{"three"}, 40) // the line of 70 has become two rows

@@ -17,7 +17,6 @@ const frameTime = 80 * time.Millisecond
 // ttyDisplay redraws a tree in place: each frame is computed whole and written
 // at once, over the one before.
 type ttyDisplay struct {
-	w        io.Writer
 	st       style
 	words    words
 	services int
@@ -26,15 +25,15 @@ type ttyDisplay struct {
 	stop     chan struct{}
 	stopped  chan struct{}
 
-	mu    sync.Mutex // guards what follows
-	board *board
-	drawn []int // widths of the lines on the screen
-	tick  int
+	mu     sync.Mutex // guards what follows
+	board  *board
+	canvas canvas
+	tick   int
 }
 
 func newTTYDisplay(w io.Writer, b *board, st style, words words, services int, now func() time.Time, size func() (int, int)) *ttyDisplay {
 	d := &ttyDisplay{
-		w: w, board: b, st: st, words: words, services: services, now: now, size: size,
+		canvas: canvas{w: w}, board: b, st: st, words: words, services: services, now: now, size: size,
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go d.animate()
@@ -66,7 +65,7 @@ func (d *ttyDisplay) animate() {
 			d.tick++
 			if !d.board.plan.IsEmpty() {
 				columns, rows := d.size()
-				d.draw(d.frame(columns, rows), columns)
+				d.canvas.draw(d.frame(columns, rows), columns)
 			}
 			d.mu.Unlock()
 		}
@@ -79,32 +78,6 @@ func (d *ttyDisplay) frame(columns, rows int) []string {
 		lines = append(lines, clip(header(d.board, d.services, style{}), columns-1))
 	}
 	return append(lines, d.board.tree(d.now(), d.tick, columns, rows-2, d.st)...)
-}
-
-// draw replaces what is on the screen, in one write.
-func (d *ttyDisplay) draw(lines []string, columns int) {
-	var b strings.Builder
-	b.WriteString("\x1b[?2026h\x1b[?25l")
-	if up := d.rowsDrawn(columns); up > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA\r", up)
-	}
-	d.drawn = d.drawn[:0]
-	for _, l := range lines {
-		b.WriteString(l + "\x1b[K\n")
-		d.drawn = append(d.drawn, visible(l))
-	}
-	b.WriteString("\x1b[J\x1b[?25h\x1b[?2026l")
-	_, _ = io.WriteString(d.w, b.String())
-}
-
-// rowsDrawn is how many rows the last frame takes: lines that were as wide as
-// the terminal fold when it is made narrower.
-func (d *ttyDisplay) rowsDrawn(columns int) int {
-	rows := 0
-	for _, width := range d.drawn {
-		rows += max(1, (width+columns-1)/columns)
-	}
-	return rows
 }
 
 func (d *ttyDisplay) finish(s summary) {
@@ -120,7 +93,7 @@ func (d *ttyDisplay) finish(s summary) {
 	case !s.verdict.UpToDate && !d.board.plan.IsEmpty():
 		lines = d.frame(columns, rows)
 	}
-	d.draw(append(lines, s.line(d.board, d.st)), columns)
+	d.canvas.draw(append(lines, s.line(d.board, d.st)), columns)
 }
 
 func (d *ttyDisplay) abort() {
@@ -129,7 +102,7 @@ func (d *ttyDisplay) abort() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	columns, _ := d.size()
-	d.draw(d.board.report(d.now(), columns, d.st), columns)
+	d.canvas.draw(d.board.report(d.now(), columns, d.st), columns)
 }
 
 // tree is the board as lines, at most height of them: finished rows fold away

@@ -30,6 +30,7 @@ type fakeEngine struct {
 	projects []*api.ProjectInfo
 	lines    []*api.LogLine
 	exitCode int32
+	stats    []*api.StatsReply
 	changes  chan *api.ContainerChange // of Watch, after the first snapshot
 	hold     chan struct{}             // Apply waits for it, or for its caller to leave
 	reached  chan string               // is told the name of each call that streams
@@ -40,6 +41,7 @@ type fakeEngine struct {
 	lifecycle []*api.LifecycleRequest
 	logs      []*api.LogsRequest
 	create    *api.CreateRequest
+	measure   *api.StatsRequest
 	start     *api.ProcessStart
 	stdin     bytes.Buffer
 	loaded    bytes.Buffer
@@ -143,6 +145,19 @@ func (f *fakeEngine) Watch(_ *api.ObserveRequest, s grpc.ServerStreamingServer[a
 			return s.Context().Err()
 		}
 	}
+}
+
+func (f *fakeEngine) Stats(r *api.StatsRequest, s grpc.ServerStreamingServer[api.StatsReply]) error {
+	f.mu.Lock()
+	f.measure = r
+	f.mu.Unlock()
+	for _, m := range f.stats {
+		if err := s.Send(m); err != nil {
+			return err
+		}
+	}
+	<-s.Context().Done()
+	return s.Context().Err()
 }
 
 func (f *fakeEngine) Logs(r *api.LogsRequest, s grpc.ServerStreamingServer[api.LogLine]) error {

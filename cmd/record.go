@@ -25,6 +25,7 @@ type record struct {
 	lines  *jsonDisplay // events.jsonl; nil: not wanted
 	closer io.Closer
 	mask   *masker
+	began  time.Time
 	failed func(planner.Event) // is told of each failure that counts
 
 	mu     sync.Mutex // guards what follows
@@ -38,7 +39,7 @@ type record struct {
 
 // newRecord keeps events in w as lines too, unless it is nil.
 func newRecord(w io.WriteCloser, mask *masker, began time.Time) *record {
-	r := &record{mask: mask, board: newBoard(began), byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
+	r := &record{mask: mask, board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
 	if w != nil {
 		enc := json.NewEncoder(&maskedWriter{w: w, mask: mask})
 		enc.SetEscapeHTML(false)
@@ -62,7 +63,7 @@ func (r *record) plan(p *planner.Plan) {
 	if r.over {
 		return
 	}
-	r.board = newBoard(r.board.began)
+	r.board = newBoard(r.began)
 	r.board.setPlan(p)
 	if r.text == nil {
 		r.text = p
@@ -215,7 +216,7 @@ func (r *record) waits(now time.Time) []string {
 		text, since := row.text, row.began
 		switch row.mark {
 		case pending:
-			text, since = r.board.waits(row), r.board.began
+			text, since = r.board.waits(row), r.began
 		case active:
 		default:
 			continue

@@ -45,8 +45,8 @@ func (s summary) line(b *board, st style) string {
 		return text + st.dim(fmt.Sprintf(" (%s)", seconds(s.took)))
 	}
 	text := fmt.Sprintf(" %s %s in %s", st.green("✓"), st.bold(project+" "+s.words.done), seconds(s.took))
-	if spent := b.spent(); spent != "" {
-		text += st.dim(" (" + spent + ")")
+	if why := spent(b.times.criticalPath(), 2); why != "" {
+		text += st.dim(" (" + why + ")")
 	}
 	if len(s.addresses) > 0 {
 		text += "   " + strings.Join(s.addresses, "  ")

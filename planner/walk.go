@@ -38,6 +38,16 @@ type Event struct {
 	Current  int64         `json:"current,omitempty"` // of Total, in bytes
 	Total    int64         `json:"total,omitempty"`
 	Cause    string        `json:"cause,omitempty"` // of Skipped: the step that failed
+	Part     *Part         `json:"part,omitempty"`  // of Progressed: a piece of the work that has ended
+}
+
+// Part is a piece of a step's work, such as one instruction of a Dockerfile.
+type Part struct {
+	Name   string    `json:"name"`
+	Began  time.Time `json:"began"`
+	Ended  time.Time `json:"ended"`
+	Cached bool      `json:"cached,omitempty"`
+	Error  string    `json:"error,omitempty"`
 }
 
 // Carrier carries out one step. It reports progress through note, which may be

@@ -1,0 +1,89 @@
+package cmd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/planner"
+)
+
+func measured() *api.StatsReply {
+	return &api.StatsReply{Containers: []*api.ContainerStats{
+		{Id: "0123456789abcdef", Name: "shop-web-1", Service: "web", Number: 1, CpuPercent: 12.345, MemoryBytes: 2_500_000, MemoryLimitBytes: 10_000_000,
+			NetReceivedBytes: 1500, NetSentBytes: 20, ReadBytes: 4096, ProcessCount: 2, Processes: []*api.ProcessStats{
+				{Pid: 11, Ppid: 1, Uid: 33, MemoryBytes: 1_000_000, Command: "nginx: worker\x1b[2J"},
+				{Pid: 10, Ppid: 1, CpuPercent: 12.3, MemoryBytes: 1_500_000, CpuMs: 61_000, Command: "nginx -g daemon off;"},
+			}},
+		{Id: "fedcba9876543210", Name: "shop-db-1", Service: "db", Number: 1, MemoryBytes: 1_000_000},
+	}}
+}
+
+func TestStatsShowsTheFirstWholeMeasurement(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.stats = []*api.StatsReply{{Containers: []*api.ContainerStats{{Name: "not-yet"}}}, measured()}
+	stdout, stderr, _ := d.run("stats --no-stream")
+	equal(t, "stats", stdout+stderr, `NAME         CPU %    MEM USAGE / LIMIT   MEM %    NET I/O         BLOCK I/O      PIDS
+shop-db-1    0.00%    1.0 MB / 0 B        0.00%    0 B / 0 B       0 B / 0 B      0
+shop-web-1   12.35%   2.5 MB / 10.0 MB    25.00%   1.5 kB / 20 B   4.1 kB / 0 B   2
+`)
+	stdout, _, _ = d.run("stats --no-stream --format json web")
+	_, line, _ := strings.Cut(stdout, "\n")
+	equal(t, "a line of JSON", line, `{"BlockIO":"4.1 kB / 0 B","CPUPerc":"12.35%","Container":"0123456789ab","ID":"0123456789abcdef","MemPerc":"25.00%",`+
+		`"MemUsage":"2.5 MB / 10.0 MB","Name":"shop-web-1","NetIO":"1.5 kB / 20 B","PIDs":"2","Service":"web","Number":1,"CPUPercent":12.345,`+
+		`"Memory":2500000,"MemoryLimit":10000000,"NetReceived":1500,"NetSent":20,"BlockRead":4096,"BlockWritten":0}`+"\n")
+	if req := d.engine.measure; req.Project != "shop" || strings.Join(req.Services, " ") != "web" || req.Processes {
+		t.Errorf("the engine was asked for %v", req)
+	}
+}
+
+func TestTopShowsProcessesOnceWithoutATerminal(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.stats = []*api.StatsReply{measured()}
+	stdout, stderr, _ := d.run("top")
+	equal(t, "top", stdout+stderr, `CONTAINER    UID   PID   PPID   CPU %    MEM      TIME    COMMAND
+shop-web-1   0     10    1      12.30%   1.5 MB   61.0s   nginx -g daemon off;
+shop-web-1   33    11    1      0.00%    1.0 MB   0.0s    nginx: worker [2J
+`)
+}
+
+// enough is a writer that says when it has a number of lines.
+type enough struct {
+	bytes.Buffer
+	lines int
+	then  func()
+}
+
+func (e *enough) Write(p []byte) (int, error) {
+	e.Buffer.Write(p)
+	if e.lines -= bytes.Count(p, []byte("\n")); e.lines == 0 {
+		e.then()
+	}
+	return len(p), nil
+}
+
+func TestEventsAreLinesOfJSON(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.reached = make(chan string, 1)
+	go func() {
+		<-d.engine.reached
+		c := planner.Container{ID: "c1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, CreatedAt: then, StartedAt: then.Add(time.Second)}
+		d.engine.changes <- &api.ContainerChange{Container: must(json.Marshal(c))}
+	}()
+	out := &enough{lines: 2, then: func() { d.signals <- nil }}
+	code := cmd.Run(t.Context(), []string{"events", "--json"}, cmd.World{
+		Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state}, Stdout: out, Stderr: out, Signals: d.signals,
+		Now: func() time.Time { return then },
+	})
+	equal(t, "events", out.String(), `{"time":"2026-11-21T12:00:00Z","type":"container","action":"create","id":"c1","service":"web",`+
+		`"attributes":{"image":"shop-web","name":"shop-web-1","number":"1","project":"shop"}}`+"\n"+
+		`{"time":"2026-11-21T12:00:01Z","type":"container","action":"start","id":"c1","service":"web",`+
+		`"attributes":{"image":"shop-web","name":"shop-web-1","number":"1","project":"shop"}}`+"\n")
+	if code != 130 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -1,0 +1,38 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) traceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "trace FILE",
+		Short: "Tell what an up or build spent its time on, from its --trace file",
+		Example: "  orlop up -d --trace up.json\n" +
+			"  orlop trace up.json  the steps that decided how long it took; ui.perfetto.dev shows all of them",
+		Args: atLeast(1, "a file that --trace has written"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := args[0]
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(a.world.Dir, path)
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return fmt.Errorf("cannot read the trace: %w", err)
+			}
+			all, err := readTrace(data)
+			if err != nil {
+				return fmt.Errorf("%s is no trace of orlop's: %w", args[0], err)
+			}
+			st := a.styleOf(a.world.Stdout)
+			for _, t := range all {
+				fmt.Fprint(a.world.Stdout, lines(t.told(st)))
+			}
+			return nil
+		},
+	}
+}

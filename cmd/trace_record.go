@@ -1,0 +1,105 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// tracer keeps the timelines of all progresses of one command and gives them
+// away at the end of each: a command may be killed after it.
+type tracer struct {
+	verb   string
+	began  time.Time
+	file   string // "": none
+	otlp   *otlp  // nil: none
+	now    func() time.Time
+	warn   io.Writer
+	all    []*timeline
+	failed bool // writing failed once and was told
+}
+
+// newTracer is what --trace and the environment ask for; nil where they ask
+// for nothing.
+func (a *app) newTracer() *tracer {
+	export := newOTLP(a.env)
+	if a.trace == "" && export == nil {
+		return nil
+	}
+	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr}
+	if t.file != "" && !filepath.IsAbs(t.file) {
+		t.file = filepath.Join(a.world.Dir, t.file)
+	}
+	return t
+}
+
+// beside makes a display that records what it shows.
+func (t *tracer) beside(d display) display {
+	began := t.began
+	if len(t.all) > 0 {
+		began = t.now()
+	}
+	times := newTimeline(t.verb, began)
+	t.all = append(t.all, times)
+	return &tracedDisplay{display: d, tracer: t, times: times}
+}
+
+// tracedDisplay is a display with a timeline beside it.
+type tracedDisplay struct {
+	display
+	tracer *tracer
+	times  *timeline
+}
+
+func (d *tracedDisplay) plan(p *planner.Plan) {
+	d.times.setPlan(p)
+	d.display.plan(p)
+}
+
+func (d *tracedDisplay) event(e planner.Event) {
+	d.times.apply(e)
+	d.display.event(e)
+}
+
+func (d *tracedDisplay) finish(s summary) {
+	d.times.ok = s.verdict.Ok
+	d.display.finish(s)
+	d.tracer.give(d.times)
+}
+
+func (d *tracedDisplay) abort() {
+	d.display.abort()
+	d.tracer.give(d.times)
+}
+
+// exportTimeout bounds how long the end of a command waits for a collector.
+const exportTimeout = 3 * time.Second
+
+// give ends a timeline, writes all of them to the file, and sends this one. That
+// neither works is said once and changes nothing else.
+func (t *tracer) give(times *timeline) {
+	times.ended = t.now()
+	if t.file != "" {
+		text, err := writeTrace(t.all)
+		if err == nil {
+			err = replaceFile(t.file, text)
+		}
+		t.say(err)
+	}
+	if t.otlp != nil && len(times.stretches) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), exportTimeout)
+		defer cancel()
+		t.say(t.otlp.send(ctx, times))
+	}
+}
+
+func (t *tracer) say(err error) {
+	if err != nil && !t.failed {
+		t.failed = true
+		fmt.Fprintf(t.warn, " ! %v\n", err)
+	}
+}
