@@ -252,7 +252,7 @@ func (c *ciRun) verdict() {
 		text += ". "
 	}
 	text += fmt.Sprintf("Exit code %d: %s", c.end.code, c.end.why)
-	line := jsonLine{Version: jsonVersion, Type: "result", Code: &c.end.code, Error: c.end.why, Took: c.world.Now().Sub(c.began)}
+	line := jsonLine{Version: jsonVersion, Type: "result", Code: &c.end.code, Reason: c.end.why, Took: c.world.Now().Sub(c.began)}
 	c.record.note(line)
 	switch {
 	case c.progress == "json":

@@ -197,6 +197,7 @@ type jsonLine struct {
 
 	Service string `json:"service,omitempty"` // of a test
 	Code    *int   `json:"exit_code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 func (d *jsonDisplay) plan(p *planner.Plan) {
