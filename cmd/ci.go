@@ -100,10 +100,11 @@ func (s signalled) code() int {
 
 // ci carries out the verb.
 func (a *app) ci(ctx context.Context, names []string, f ciFlags) error {
-	c := &ciRun{app: a, flags: f, began: a.world.Now(), flow: a.newWorkflow()}
+	c := &ciRun{app: a, flags: f, began: a.world.Now()}
 	if err := c.load(ctx, names); err != nil {
 		return err
 	}
+	c.flow = a.newWorkflow() // what it writes is masked from here on
 	if err := c.open(); err != nil {
 		return coded{err, ExitBadFile}
 	}

@@ -102,6 +102,8 @@ func (c *ciRun) explain(ctx context.Context, err error) {
 		c.explainTimeout(ctx)
 	case len(failures) == 0 && !errors.As(err, new(exit)):
 		c.say(" " + c.errStyle().red("✗ "+err.Error()))
+		path, _, _ := strings.Cut(err.Error(), ": ")
+		c.flow.annotate("error", c.project.Places.Nearest(path), "", err.Error())
 	}
 }
 
