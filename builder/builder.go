@@ -8,6 +8,7 @@ package builder
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,9 +28,11 @@ import (
 
 // Options are what a caller asks of all builds of a command.
 type Options struct {
-	NoCache bool              `json:"no_cache,omitempty"`
-	Pull    bool              `json:"pull,omitempty"` // look for newer base images
-	Args    map[string]string `json:"args,omitempty"` // over those of the stack file
+	NoCache   bool              `json:"no_cache,omitempty"`
+	Pull      bool              `json:"pull,omitempty"`     // look for newer base images
+	Args      map[string]string `json:"args,omitempty"`     // over those of the stack file
+	CacheTo   []Cache           `json:"cache_to,omitempty"` // each build writes its part there
+	CacheFrom []Cache           `json:"cache_from,omitempty"`
 }
 
 // Request is one image to build.
@@ -70,7 +73,7 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
 			"name": req.Tag, "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
 		}}},
-		Cache: &controlapi.CacheOptions{},
+		Cache: cacheOptions(req),
 	})
 	if err != nil {
 		cancel()
@@ -133,6 +136,9 @@ func attributes(req Request) map[string]string {
 	}
 	for k, v := range bld.Labels {
 		a["label:"+k] = v
+	}
+	if imports, err := json.Marshal(cacheOptions(req).Imports); err == nil && len(req.Options.CacheFrom) > 0 {
+		a["cache-imports"] = string(imports) // a frontend solves for itself, and asks the caches that it knows of
 	}
 	for name, from := range bld.AdditionalContexts {
 		a["context:"+name] = additional(req, name, from)

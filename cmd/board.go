@@ -269,7 +269,7 @@ func (b *board) line(r *row, now time.Time, frame int, width int, st style) stri
 	if r.mark == failed {
 		room, clockText = width-4-len([]rune(head)), ""
 	}
-	text := []rune(strings.ReplaceAll(middle, "\n", " "))
+	text := []rune(printable(middle))
 	if r.mark != failed && len(text) > room {
 		text = append(text[:max(0, room-1)], '…')
 	}
@@ -334,7 +334,7 @@ func (r *row) symbol(frame int, st style) string {
 func (r *row) output(st style) []string {
 	var out []string
 	for _, l := range r.lines {
-		out = append(out, "     "+st.dim("|")+" "+l)
+		out = append(out, "     "+st.dim("|")+" "+printable(l))
 	}
 	return out
 }

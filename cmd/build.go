@@ -11,6 +11,7 @@ import (
 func (a *app) buildCommand() *cobra.Command {
 	var noCache, pull, quiet, withDeps bool
 	var args []string
+	var cache cacheFlags
 	c := &cobra.Command{
 		Use:   "build [SERVICE...]",
 		Short: "Build the services' images",
@@ -25,13 +26,18 @@ func (a *app) buildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			builds := BuildOptions{Args: values, NoCache: noCache, Pull: pull}
+			if err := a.caches(cache, &builds); err != nil {
+				return err
+			}
 			return a.applyImages(c.Context(), services, application{
 				options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
-				builds:  BuildOptions{Args: values, NoCache: noCache, Pull: pull},
+				builds:  builds,
 				anew:    noCache || pull,
 			}, words{done: "is built", nothing: "is built already: no input changed", failed: "is not built", header: false})
 		},
 	}
+	cache.flags(c)
 	c.Flags().BoolVar(&noCache, "no-cache", false, "run every step anew")
 	c.Flags().BoolVar(&pull, "pull", false, "look for newer base images")
 	c.Flags().StringArrayVar(&args, "build-arg", nil, "`NAME=value`: set a build argument; may be given many times")

@@ -3,8 +3,10 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/builder"
@@ -78,6 +80,9 @@ type BuildOptions struct {
 	NoCache  bool               `json:"no_cache,omitempty"` // run every step anew
 	Pull     bool               `json:"pull,omitempty"`     // resolve base images anew
 	Environ  map[string]string  `json:"-"`                  // the caller's environment
+
+	CacheTo   []builder.Cache `json:"cache_to,omitempty"` // places outside of the engine
+	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
 }
 
 // buildArgs reads --build-arg NAME=value, or NAME for the environment's value.
@@ -97,4 +102,35 @@ func (a *app) buildArgs(flags []string) (map[string]*string, error) {
 		args[name] = &value
 	}
 	return args, nil
+}
+
+// cacheFlags are --cache-to and --cache-from.
+type cacheFlags struct{ to, from []string }
+
+func (f *cacheFlags) flags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.to, "cache-to", nil, "`PLACE` to write the build cache to, for all services: type=local,dest=DIR, registry, gha, s3, ...")
+	c.Flags().StringArrayVar(&f.from, "cache-from", nil, "`PLACE` to read the build cache from: type=local,src=DIR, ...")
+}
+
+// caches reads the flags into options of builds.
+func (a *app) caches(f cacheFlags, o *BuildOptions) error {
+	dir, err := filepath.Abs(a.world.Dir) // the engine has a directory of its own
+	if err != nil {
+		return err
+	}
+	for _, list := range []struct {
+		flag string
+		to   bool
+		from []string
+		into *[]builder.Cache
+	}{{"cache-to", true, f.to, &o.CacheTo}, {"cache-from", false, f.from, &o.CacheFrom}} {
+		for _, value := range list.from {
+			c, err := builder.ParseCache(value, list.to, dir, a.env)
+			if err != nil {
+				return fmt.Errorf("--%s is %w", list.flag, err)
+			}
+			*list.into = append(*list.into, c)
+		}
+	}
+	return nil
 }

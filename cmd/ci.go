@@ -29,6 +29,7 @@ type ciFlags struct {
 	keep      bool
 	build     bool
 	pull      string
+	cache     cacheFlags
 }
 
 const ciHelp = `Bring the stack up in an instance of its own, run its tests beside it, remove everything, and end with the tests' code.
@@ -69,6 +70,7 @@ func (a *app) ciCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
 	c.Flags().BoolVar(&f.build, "build", false, "build images even where their inputs seem unchanged")
 	c.Flags().StringVar(&f.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
+	f.cache.flags(c)
 	return c
 }
 

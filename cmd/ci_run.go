@@ -17,6 +17,7 @@ import (
 type ciRun struct {
 	*app
 	flags   ciFlags
+	builds  BuildOptions
 	project *spec.Project // the instance
 	tests   []string      // in the order in which they run
 	began   time.Time
@@ -149,7 +150,7 @@ func (c *ciRun) apply(ctx context.Context) error {
 	c.app.began = c.world.Now()
 	env := environment(c.project, c.tests)
 	req, done, err := c.request(ctx, c.client, application{
-		project: env, timeout: -1, options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
+		project: env, builds: c.builds, timeout: -1, options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
 	})
 	if err != nil {
 		if err = cause(ctx, err); ctx.Err() == nil {

@@ -21,6 +21,9 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 	if err := c.flags.check(); err != nil {
 		return coded{err, ExitBadFile}
 	}
+	if err := c.caches(c.flags.cache, &c.builds); err != nil {
+		return coded{err, ExitBadFile}
+	}
 	if !slices.Contains(c.profiles, testProfile) {
 		c.profiles = append(slices.Clone(c.profiles), testProfile)
 	}

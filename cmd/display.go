@@ -159,7 +159,7 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 	// Long work says what it is at; amounts would only flood.
 	if text := or(r.text, "begins"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
 		d.last[r.id] = text
-		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.dim("·"), r.verb, d.board.nameWidth(), r.name, text)
+		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.dim("·"), r.verb, d.board.nameWidth(), r.name, printable(text))
 	}
 }
 

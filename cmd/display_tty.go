@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/width"
 
 	"github.com/orlop/orlop/planner"
 )
@@ -74,10 +77,12 @@ func (d *ttyDisplay) animate() {
 
 func (d *ttyDisplay) frame(columns, rows int) []string {
 	var lines []string
-	if d.words.header {
+	room := max(1, rows-1) // the last row is the cursor's
+	if d.words.header && room > 2 {
 		lines = append(lines, clip(header(d.board, d.services, style{}), columns-1))
+		room--
 	}
-	return append(lines, d.board.tree(d.now(), d.tick, columns, rows-2, d.st)...)
+	return append(lines, d.board.tree(d.now(), d.tick, columns, room, d.st)...)
 }
 
 func (d *ttyDisplay) finish(s summary) {
@@ -108,7 +113,6 @@ func (d *ttyDisplay) abort() {
 // tree is the board as lines, at most height of them: finished rows fold away
 // first, then those that wait.
 func (b *board) tree(now time.Time, tick, width, height int, st style) []string {
-	height = max(height, 3)
 	hideDone, hidePending := 0, 0
 	if extra := len(b.rows) - height; extra > 0 {
 		hideDone = min(b.count(done), extra+1)
@@ -168,15 +172,29 @@ func visible(line string) int {
 		case escape:
 			escape = r != 'm'
 		default:
-			n++
+			n += cells(r)
 		}
 	}
 	return n
 }
 
-// clip cuts a painted line to a width.
-func clip(line string, width int) string {
-	if visible(line) <= width {
+// cells is how many columns of a terminal a character takes.
+func cells(r rune) int {
+	if r < 0x300 { // nothing below is wide or combining
+		return 1
+	}
+	switch {
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	case width.LookupRune(r).Kind() == width.EastAsianWide, width.LookupRune(r).Kind() == width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// clip cuts a painted line to a number of columns.
+func clip(line string, columns int) string {
+	if visible(line) <= columns {
 		return line
 	}
 	var b strings.Builder
@@ -187,10 +205,11 @@ func clip(line string, width int) string {
 			escape = true
 		case escape:
 			escape = r != 'm'
-		case n >= width:
+		case n+cells(r) > columns:
+			n = columns
 			continue
 		default:
-			n++
+			n += cells(r)
 		}
 		b.WriteRune(r)
 	}

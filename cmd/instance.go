@@ -20,11 +20,15 @@ func (a *app) instanceOf() (string, error) {
 	if name != autoInstance {
 		return name, nil
 	}
-	return workTreeInstance(a.stackDir())
+	dir, err := a.stackDir()
+	if err != nil {
+		return "", err
+	}
+	return workTreeInstance(dir)
 }
 
 // stackDir is a directory of the stack's work tree.
-func (a *app) stackDir() string {
+func (a *app) stackDir() (string, error) {
 	dir := a.directory
 	if dir == "" && len(a.files) > 0 && a.files[0] != "-" {
 		dir = filepath.Dir(a.files[0])
@@ -32,7 +36,7 @@ func (a *app) stackDir() string {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(a.world.Dir, dir)
 	}
-	return dir
+	return filepath.Abs(dir)
 }
 
 // workTreeInstance names the work tree that a directory is in: its branch, and

@@ -220,13 +220,3 @@ func processTable(r *api.StatsReply) []string {
 	}
 	return tabled(rows)
 }
-
-// printable is text that a container chose, without what would steer a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}

@@ -47,7 +47,7 @@ func TestTopShowsProcessesOnceWithoutATerminal(t *testing.T) {
 	stdout, stderr, _ := d.run("top")
 	equal(t, "top", stdout+stderr, `CONTAINER    UID   PID   PPID   CPU %    MEM      TIME    COMMAND
 shop-web-1   0     10    1      12.30%   1.5 MB   61.0s   nginx -g daemon off;
-shop-web-1   33    11    1      0.00%    1.0 MB   0.0s    nginx: worker [2J
+shop-web-1   33    11    1      0.00%    1.0 MB   0.0s    nginx: worker
 `)
 }
 

@@ -219,7 +219,7 @@ func (t *timeline) told(st style) []string {
 	for _, l := range path {
 		lines = append(lines, fmt.Sprintf("  %s %8s  %s", st.dim(fmt.Sprintf("%8s", "+"+clock(l.began.Sub(t.began)))), clockFine(l.took), l.what))
 		for _, p := range longest(l.parts, 3) {
-			lines = append(lines, st.dim(fmt.Sprintf("  %8s %8s    %s", "", clockFine(p.Ended.Sub(p.Began)), p.Name)))
+			lines = append(lines, st.dim(fmt.Sprintf("  %8s %8s    %s", "", clockFine(p.Ended.Sub(p.Began)), printable(p.Name))))
 		}
 	}
 	return lines

@@ -27,6 +27,7 @@ type upFlags struct {
 	watch       bool
 	watchFlags  watchFlags
 	ending      ending
+	cache       cacheFlags
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -46,6 +47,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "keep the stack in step with the working tree")
 	f.watchFlags.flags(c)
 	f.ending.flags(c)
+	f.cache.flags(c)
 	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show log lines without the container's name")
 	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show log lines without colours")
 	c.Flags().BoolVar(&f.print.times, "timestamps", false, "show the time of each log line")
@@ -130,9 +132,13 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 			"%s is not ready after %s: what runs goes on; see \"orlop ps\"", u.project.Name, limit))
 	}
 	defer cancel()
+	var builds BuildOptions
+	if err := u.caches(f.cache, &builds); err != nil {
+		return err
+	}
 	wait := f.wait || f.waitTimeout > 0
 	req, done, err := u.request(applying, u.client, application{
-		project: u.project, options: f.options(u.services, wait), timeout: f.timeout,
+		project: u.project, options: f.options(u.services, wait), builds: builds, timeout: f.timeout,
 	})
 	if err != nil {
 		return cause(applying, err)

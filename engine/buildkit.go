@@ -83,6 +83,7 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 		return nil, fmt.Errorf("cannot open the build history: %w", err)
 	}
 	entries := int64(50)
+	hosts, local := registryHosts(cfg.root), &localCache{}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c, err := control.NewController(control.Opt{
 		SessionManager:   sessions,
@@ -96,6 +97,9 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 		HistoryConfig:    &bkconfig.HistoryConfig{MaxEntries: &entries},
 		GarbageCollect:   w.GarbageCollect,
 		GracefulStop:     run.Done(),
+
+		ResolveCacheExporterFuncs: cacheExporters(sessions, hosts, local),
+		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), hosts, local),
 	})
 	if err != nil {
 		stop()

@@ -104,7 +104,7 @@ func (p *Project) isolateImages() {
 	renamed := map[string]string{}
 	for _, s := range p.Services {
 		if s.Build != nil && s.Image != "" && (s.PullPolicy == "" || s.PullPolicy == "build") {
-			renamed[s.Image] = instanceTag(s.Image, p.Instance)
+			renamed[s.Image] = TagWith(s.Image, p.Instance)
 		}
 	}
 	for _, s := range p.Services {
@@ -122,15 +122,16 @@ func (p *Project) isolateImages() {
 	}
 }
 
-// instanceTag is a reference with the instance in its tag.
-func instanceTag(ref, instance string) string {
+// TagWith is a reference with a word at the end of its tag, or as its tag if it
+// has none; one that is fixed by a digest stays as it is.
+func TagWith(ref, word string) string {
 	if strings.Contains(ref, "@") {
 		return ref
 	}
 	if strings.LastIndexByte(ref, ':') > strings.LastIndexByte(ref, '/') {
-		return ref + "-" + instance
+		return ref + "-" + word
 	}
-	return ref + ":" + instance
+	return ref + ":" + word
 }
 
 // OwnsImage says that the image of a service is built under a name that no
