@@ -73,6 +73,9 @@ func (u *upRun) attached(ctx context.Context) error {
 			}
 		})
 	}
+	if u.stopAtOnce {
+		u.stopAfterFailure(known)
+	}
 	err = u.watchExits(ctx, logs)
 	switch {
 	case u.interrupts.interrupted():
@@ -80,7 +83,9 @@ func (u *upRun) attached(ctx context.Context) error {
 	case errors.Is(context.Cause(ctx), errLeft):
 		fmt.Fprintf(u.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", u.project.Name)
 		return nil
-	case err == nil || ctx.Err() == nil:
+	case err == nil:
+		return u.ending.result()
+	case ctx.Err() == nil:
 		return err
 	}
 	return context.Cause(ctx)
@@ -153,6 +158,7 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, state
 				return cause(ctx, err)
 			}
 			logs.say(news)
+			u.followExit(logs, c)
 		}
 		if states.isOver() && u.watching == nil { // what has ended may be mended
 			return nil

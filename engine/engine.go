@@ -311,6 +311,10 @@ func (e *Engine) lockProject(ctx context.Context, name string) (unlock func(), e
 	go func() { m.Lock(); close(got) }()
 	select {
 	case <-got:
+		if ctx.Err() != nil { // whoever asked is gone: nothing may come to be for it
+			m.Unlock()
+			return nil, context.Cause(ctx)
+		}
 		return m.Unlock, nil
 	case <-ctx.Done():
 		go func() { <-got; m.Unlock() }()

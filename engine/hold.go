@@ -96,21 +96,26 @@ func (e *Engine) letGo(project string) {
 	e.store.Delete(bucketHolds, project)
 }
 
-// lost removes a project whose caller went away without a word.
+// lost removes a project whose caller went away without a word. Nobody waits
+// for its containers to end in good order: they are killed at once, also those
+// that another change is stopping gently.
 func (e *Engine) lost(project string) {
 	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
 	e.background.Go(func() {
-		if err := e.removeProject(context.WithoutCancel(e.ctx), project); err != nil {
+		ctx := context.WithoutCancel(e.ctx)
+		e.runner.KillAll(ctx, project)
+		if err := e.removeProject(ctx, project, runner.Grace{Set: true}); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
 			return
 		}
 		e.letGo(project)
+		e.log.Info("a project that nobody held is removed", "project", project)
 	})
 }
 
 // removeProject removes all that exists of a project; of an instance the images
-// that it built too.
-func (e *Engine) removeProject(ctx context.Context, project string) error {
+// that it built too. Its containers get what time grace gives them.
+func (e *Engine) removeProject(ctx context.Context, project string, grace runner.Grace) error {
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
 		return err
@@ -122,7 +127,7 @@ func (e *Engine) removeProject(ctx context.Context, project string) error {
 		return err
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
-	order := &runner.Order{Project: project, Anonymous: true}
+	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
 	e.settleInstance(ctx, project)
 	return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner"
 )
 
 // projectOf is the project that a message of the API is about, or "".
@@ -137,7 +138,7 @@ func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.Col
 				continue
 			}
 			s.log.Info("an abandoned instance is removed", "project", p.Name)
-			if err := s.removeProject(context.WithoutCancel(ctx), p.Name); err != nil {
+			if err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}); err != nil {
 				return nil, err
 			}
 		}

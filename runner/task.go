@@ -293,6 +293,28 @@ func (c *container) end(ctx context.Context, task containerd.Task, ended <-chan 
 	}
 }
 
+// KillAll kills every process of a project's containers at once. Their
+// policies bring none of them back.
+func (r *Runner) KillAll(ctx context.Context, project string) {
+	for _, p := range r.Containers(project) {
+		c := r.lookup(p.ID)
+		if c == nil {
+			continue
+		}
+		c.cancelRetry()
+		c.mu.Lock()
+		task := c.task
+		c.rec.Wanted, c.rec.Stopped = false, true
+		c.mu.Unlock()
+		if task == nil || p.State == planner.Created {
+			continue
+		}
+		if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
+			r.log.Warn("cannot kill", "container", c.name, "error", err)
+		}
+	}
+}
+
 // signal sends to the first process, by a descriptor of it where there is
 // one: a number could be another's by now. The shim, which would start runc
 // for it, is asked where that fails.
