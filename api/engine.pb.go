@@ -3320,6 +3320,122 @@ func (x *ProcessStats) GetCommand() string {
 	return ""
 }
 
+// ReadFilesRequest names files by patterns: "*" and "?" stand for characters
+// of one name, "**" for any directories. A pattern that does not begin with a
+// slash begins at the container's working directory.
+type ReadFilesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,200,opt,name=project,proto3" json:"project,omitempty"`
+	Container     string                 `protobuf:"bytes,201,opt,name=container,proto3" json:"container,omitempty"` // ID
+	Patterns      []string               `protobuf:"bytes,202,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFilesRequest) Reset() {
+	*x = ReadFilesRequest{}
+	mi := &file_engine_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFilesRequest) ProtoMessage() {}
+
+func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
+func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ReadFilesRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ReadFilesRequest) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *ReadFilesRequest) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+// FilePart is a file or a part of one; parts of a file follow each other.
+type FilePart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,200,opt,name=path,proto3" json:"path,omitempty"`
+	Content       []byte                 `protobuf:"bytes,201,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilePart) Reset() {
+	*x = FilePart{}
+	mi := &file_engine_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilePart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilePart) ProtoMessage() {}
+
+func (x *FilePart) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
+func (*FilePart) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *FilePart) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FilePart) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
@@ -3606,7 +3722,15 @@ const file_engine_proto_rawDesc = "" +
 	"cpuPercent\x12!\n" +
 	"\fmemory_bytes\x18\x05 \x01(\x03R\vmemoryBytes\x12\x15\n" +
 	"\x06cpu_ms\x18\x06 \x01(\x03R\x05cpuMs\x12\x18\n" +
-	"\acommand\x18\a \x01(\tR\acommand2\xd8\t\n" +
+	"\acommand\x18\a \x01(\tR\acommand\"i\n" +
+	"\x10ReadFilesRequest\x12\x19\n" +
+	"\aproject\x18\xc8\x01 \x01(\tR\aproject\x12\x1d\n" +
+	"\tcontainer\x18\xc9\x01 \x01(\tR\tcontainer\x12\x1b\n" +
+	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
+	"\bFilePart\x12\x13\n" +
+	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\x97\n" +
+	"\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -3629,7 +3753,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
 	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12;\n" +
 	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x127\n" +
-	"\x05Stats\x12\x16.orlop.v1.StatsRequest\x1a\x14.orlop.v1.StatsReply0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\x05Stats\x12\x16.orlop.v1.StatsRequest\x1a\x14.orlop.v1.StatsReply0\x01\x12=\n" +
+	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -3644,7 +3769,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),        // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),      // 1: orlop.v1.StatusRequest
@@ -3693,14 +3818,16 @@ var file_engine_proto_goTypes = []any{
 	(*StatsReply)(nil),         // 44: orlop.v1.StatsReply
 	(*ContainerStats)(nil),     // 45: orlop.v1.ContainerStats
 	(*ProcessStats)(nil),       // 46: orlop.v1.ProcessStats
-	nil,                        // 47: orlop.v1.StatusReply.ComponentsEntry
-	nil,                        // 48: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                        // 49: orlop.v1.ApplyRequest.SessionsEntry
+	(*ReadFilesRequest)(nil),   // 47: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),           // 48: orlop.v1.FilePart
+	nil,                        // 49: orlop.v1.StatusReply.ComponentsEntry
+	nil,                        // 50: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                        // 51: orlop.v1.ApplyRequest.SessionsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	47, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	48, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	49, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	49, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	50, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	51, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
@@ -3736,29 +3863,31 @@ var file_engine_proto_depIdxs = []int32{
 	39, // 35: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
 	41, // 36: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
 	43, // 37: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	2,  // 38: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 39: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 40: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 41: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 42: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 43: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 44: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 45: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 46: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 47: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 48: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 49: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 50: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 51: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 52: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 53: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 54: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 55: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 56: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	42, // 57: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	44, // 58: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	38, // [38:59] is the sub-list for method output_type
-	17, // [17:38] is the sub-list for method input_type
+	47, // 38: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 39: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 40: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 41: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 42: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 43: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 44: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 45: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 46: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 47: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 48: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 49: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 50: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 51: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 52: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 53: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 54: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 55: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 56: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 57: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 58: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	44, // 59: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	48, // 60: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	39, // [39:61] is the sub-list for method output_type
+	17, // [17:39] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
 	17, // [17:17] is the sub-list for extension extendee
 	0,  // [0:17] is the sub-list for field type_name
@@ -3793,7 +3922,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,7 @@ const (
 	Engine_RemoveImage_FullMethodName = "/orlop.v1.Engine/RemoveImage"
 	Engine_Collect_FullMethodName     = "/orlop.v1.Engine/Collect"
 	Engine_Stats_FullMethodName       = "/orlop.v1.Engine/Stats"
+	Engine_ReadFiles_FullMethodName   = "/orlop.v1.Engine/ReadFiles"
 )
 
 // EngineClient is the client API for Engine service.
@@ -93,6 +94,8 @@ type EngineClient interface {
 	// Stats measures the running containers of a project: at once, and then each
 	// second for as long as the caller listens.
 	Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatsReply], error)
+	// ReadFiles sends files of a container, whether it runs or has ended.
+	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error)
 }
 
 type engineClient struct {
@@ -382,6 +385,25 @@ func (c *engineClient) Stats(ctx context.Context, in *StatsRequest, opts ...grpc
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Engine_StatsClient = grpc.ServerStreamingClient[StatsReply]
 
+func (c *engineClient) ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[11], Engine_ReadFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadFilesRequest, FilePart]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_ReadFilesClient = grpc.ServerStreamingClient[FilePart]
+
 // EngineServer is the server API for Engine service.
 // All implementations must embed UnimplementedEngineServer
 // for forward compatibility.
@@ -429,6 +451,8 @@ type EngineServer interface {
 	// Stats measures the running containers of a project: at once, and then each
 	// second for as long as the caller listens.
 	Stats(*StatsRequest, grpc.ServerStreamingServer[StatsReply]) error
+	// ReadFiles sends files of a container, whether it runs or has ended.
+	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error
 	mustEmbedUnimplementedEngineServer()
 }
 
@@ -501,6 +525,9 @@ func (UnimplementedEngineServer) Collect(context.Context, *CollectRequest) (*Col
 }
 func (UnimplementedEngineServer) Stats(*StatsRequest, grpc.ServerStreamingServer[StatsReply]) error {
 	return status.Error(codes.Unimplemented, "method Stats not implemented")
+}
+func (UnimplementedEngineServer) ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[FilePart]) error {
+	return status.Error(codes.Unimplemented, "method ReadFiles not implemented")
 }
 func (UnimplementedEngineServer) mustEmbedUnimplementedEngineServer() {}
 func (UnimplementedEngineServer) testEmbeddedByValue()                {}
@@ -804,6 +831,17 @@ func _Engine_Stats_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Engine_StatsServer = grpc.ServerStreamingServer[StatsReply]
 
+func _Engine_ReadFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadFilesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EngineServer).ReadFiles(m, &grpc.GenericServerStream[ReadFilesRequest, FilePart]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_ReadFilesServer = grpc.ServerStreamingServer[FilePart]
+
 // Engine_ServiceDesc is the grpc.ServiceDesc for Engine service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -909,6 +947,11 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Stats",
 			Handler:       _Engine_Stats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadFiles",
+			Handler:       _Engine_ReadFiles_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // Exit codes of the command. A verb that runs a process passes its code on.
@@ -39,10 +40,13 @@ type World struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Signals <-chan os.Signal // interrupts
-	Resized <-chan os.Signal // changes of the terminal's size
+	Resized <-chan os.Signal // changes of the terminal's size, and when it is ours again
 	Root    bool             // the caller may start an engine
 	Now     func() time.Time
 	Builder Builder // lends build sessions; nil: the engine builds nothing for us
+	// KeyMode has a terminal give key by key until release is called; nil: no
+	// keys are read.
+	KeyMode func(tty *os.File) (release func(), err error)
 	// StartEngine starts the keeper for the two directories and returns when
 	// its socket accepts connections.
 	StartEngine func(ctx context.Context, root, state string) error
@@ -57,7 +61,9 @@ func Run(ctx context.Context, args []string, w World) int {
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
 	root.SetIn(w.Stdin)
-	return a.exitCode(root.ExecuteContext(ctx))
+	code := a.exitCode(root.ExecuteContext(ctx))
+	a.endOutput()
+	return code
 }
 
 // errInterrupted is the cause of what the user's interrupt ended.
@@ -68,8 +74,17 @@ type exit struct{ code int }
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
+// coded is an error with an exit code of its own.
+type coded struct {
+	error
+	code int
+}
+
+func (e coded) Unwrap() error { return e.error }
+
 func (a *app) exitCode(err error) int {
 	var quiet exit
+	var with coded
 	switch {
 	case err == nil:
 		return ExitOK
@@ -79,6 +94,9 @@ func (a *app) exitCode(err error) int {
 		return ExitInterrupted
 	}
 	fmt.Fprintln(a.world.Stderr, a.errStyle().red(err.Error()))
+	if errors.As(err, &with) {
+		return with.code
+	}
 	return ExitFailure
 }
 
@@ -100,14 +118,20 @@ type app struct {
 	strict     bool
 	allowUnset bool
 
-	verb   string  // the one that runs
-	tracer *tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
+	verb   string                                          // the one that runs
+	tracer *tracer                                         // of --trace and OpenTelemetry; nil: nobody asks for a timeline
+	answer func(ctx context.Context, question string) bool // by a key of the menu; nil: there is none
 
-	lend func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
+	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
+	lookers []display                 // see every progress beside the screen
+	loaded  *spec.Project             // the last one
+	mask    *masker                   // of secrets in what is printed; nil: none
+
+	endOutput func() // prints what was kept back
 }
 
 func newApp(w World) *app {
-	a := &app{world: w, env: map[string]string{}, began: w.Now()}
+	a := &app{world: w, env: map[string]string{}, began: w.Now(), endOutput: func() {}}
 	for _, kv := range w.Environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			a.env[name] = value
@@ -153,8 +177,8 @@ func (a *app) root() *cobra.Command {
 		},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			a.verb = c.Name()
-			return errors.Join(choice("progress", a.progress, "auto", "tty", "plain", "json", "quiet"),
-				choice("ansi", a.ansi, "auto", "always", "never"))
+			return misuse(c, errors.Join(choice("progress", a.progress, "auto", "tty", "plain", "json", "quiet"),
+				choice("ansi", a.ansi, "auto", "always", "never")))
 		},
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
@@ -164,12 +188,13 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommandGroupID(groupEngine)
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
-	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
+	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
 		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
-	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
+	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand(),
+		a.guardCommand())
 	inherit(root, root.Flags())
 	return root
 }
@@ -235,7 +260,16 @@ func commonPrefix(a, b string) int {
 }
 
 func flagError(c *cobra.Command, err error) error {
-	return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
+	return misuse(c, fmt.Errorf("%w: see %s --help", err, c.CommandPath()))
+}
+
+// misuse gives a mistake in the command line the exit code that the verb has
+// for it.
+func misuse(c *cobra.Command, err error) error {
+	if err != nil && c.Name() == "ci" {
+		return coded{err, ExitBadFile}
+	}
+	return err
 }
 
 // verbGroup is a command that only holds others.

@@ -34,15 +34,8 @@ func (a *app) newDisplay(w words, services int) display {
 
 func (a *app) screenDisplay(w words, services int) display {
 	began := a.world.Now()
-	mode := a.progress
-	if mode == "auto" {
-		mode = "plain"
-		if isTerminal(a.world.Stderr) && a.env["TERM"] != "dumb" && a.ansi != "never" {
-			mode = "tty"
-		}
-	}
 	st := a.errStyle()
-	switch mode {
+	switch a.displayMode() {
 	case "json":
 		return &jsonDisplay{enc: json.NewEncoder(a.world.Stderr)}
 	case "quiet":
@@ -51,6 +44,70 @@ func (a *app) screenDisplay(w words, services int) display {
 		return newTTYDisplay(a.world.Stderr, newBoard(began), st, w, services, a.world.Now, func() (int, int) { return size(a.world.Stderr) })
 	}
 	return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, words: w, services: services, now: a.world.Now}
+}
+
+// displayMode is the display in force: auto is a tree on a terminal, and lines
+// elsewhere.
+func (a *app) displayMode() string {
+	switch {
+	case a.progress != "auto":
+		return a.progress
+	case isTerminal(a.world.Stderr) && a.env["TERM"] != "dumb" && a.ansi != "never":
+		return "tty"
+	}
+	return "plain"
+}
+
+// displays show one progress in several ways.
+type displays []display
+
+func (ds displays) plan(p *planner.Plan) {
+	for _, d := range ds {
+		d.plan(p)
+	}
+}
+
+func (ds displays) event(e planner.Event) {
+	for _, d := range ds {
+		d.event(e)
+	}
+}
+
+func (ds displays) finish(s summary) {
+	for _, d := range ds {
+		d.finish(s)
+	}
+}
+
+func (ds displays) abort() {
+	for _, d := range ds {
+		d.abort()
+	}
+}
+
+// folded is a display whose lines fold in a CI system's log; the verdict stays
+// outside.
+type folded struct {
+	display
+	flow  *workflow
+	title string
+}
+
+func (d *folded) plan(p *planner.Plan) {
+	if !p.IsEmpty() {
+		d.flow.begin(d.title)
+	}
+	d.display.plan(p)
+}
+
+func (d *folded) finish(s summary) {
+	d.flow.end()
+	d.display.finish(s)
+}
+
+func (d *folded) abort() {
+	d.flow.end()
+	d.display.abort()
 }
 
 // plainDisplay prints a line when something ends, and for builds each step:
@@ -88,7 +145,9 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 	case r.mark == failed && e.Kind == planner.Failed, r.mark == skipped:
 		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
 		for _, l := range r.output(d.st) {
-			fmt.Fprintln(d.w, l)
+			if !d.words.brief {
+				fmt.Fprintln(d.w, l)
+			}
 		}
 		return
 	case d.quiet:
@@ -128,13 +187,17 @@ const jsonVersion = 1
 
 type jsonLine struct {
 	Version  int            `json:"version"`
-	Type     string         `json:"type"` // plan, event or verdict
+	Type     string         `json:"type"` // plan, event or verdict; of ci also test, warning and result
 	Plan     *planner.Plan  `json:"plan,omitempty"`
 	Event    *planner.Event `json:"event,omitempty"`
 	OK       *bool          `json:"ok,omitempty"`
 	UpToDate bool           `json:"up_to_date,omitempty"`
 	Error    string         `json:"error,omitempty"`
 	Took     time.Duration  `json:"took,omitempty"` // nanoseconds
+
+	Service string `json:"service,omitempty"` // of a test
+	Code    *int   `json:"exit_code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 func (d *jsonDisplay) plan(p *planner.Plan) {

@@ -22,18 +22,19 @@ import (
 // fakeEngine answers as a test has laid down, and remembers what it was asked.
 type fakeEngine struct {
 	api.UnimplementedEngineServer
-	version  string
-	observed planner.Observed
-	plan     *planner.Plan
-	events   []planner.Event
-	verdict  *api.Verdict
-	projects []*api.ProjectInfo
-	lines    []*api.LogLine
-	exitCode int32
-	stats    []*api.StatsReply
-	changes  chan *api.ContainerChange // of Watch, after the first snapshot
-	hold     chan struct{}             // Apply waits for it, or for its caller to leave
-	reached  chan string               // is told the name of each call that streams
+	version   string
+	observed  planner.Observed
+	plan      *planner.Plan
+	events    []planner.Event
+	verdict   *api.Verdict
+	projects  []*api.ProjectInfo
+	lines     []*api.LogLine
+	exitCode  int32
+	stats     []*api.StatsReply
+	changes   chan *api.ContainerChange // of Watch, after the first snapshot
+	hold      chan struct{}             // Apply waits for it, or for its caller to leave
+	downError error
+	reached   chan string // is told the name of each call that streams
 
 	mu        sync.Mutex // guards what follows
 	apply     *api.ApplyRequest
@@ -43,6 +44,7 @@ type fakeEngine struct {
 	create    *api.CreateRequest
 	measure   *api.StatsRequest
 	start     *api.ProcessStart
+	released  bool // the hold, with a word
 	stdin     bytes.Buffer
 	loaded    bytes.Buffer
 }
@@ -106,7 +108,26 @@ func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.P
 	f.mu.Lock()
 	f.down = r
 	f.mu.Unlock()
+	if f.downError != nil {
+		return f.downError
+	}
+	f.verdict = nil // of what came before
 	return f.progress(s)
+}
+
+func (f *fakeEngine) Hold(s grpc.BidiStreamingServer[api.HoldInput, api.HoldReply]) error {
+	if _, err := s.Recv(); err != nil {
+		return err
+	}
+	if err := s.Send(&api.HoldReply{}); err != nil {
+		return err
+	}
+	m, err := s.Recv()
+	f.mu.Lock()
+	f.released = err == nil && m.Release
+	f.mu.Unlock()
+	f.note("hold ended")
+	return nil
 }
 
 func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingServer[api.Progress]) error {

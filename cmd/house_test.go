@@ -27,8 +27,9 @@ func house() map[string][]string {
 		"runner":           {"spec", "planner", "runner/network", "keeper"},
 		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 		"cmd/watch":        {"spec"},
-		"cmd":              {"cmd/watch", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/watch", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/junit":        {},
+		"cmd":              {"cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
 		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 	}

@@ -25,7 +25,7 @@ type outcome struct {
 // is an exit whose reason stands on the screen already. addresses is asked
 // once something was changed; it may be nil.
 func (a *app) show(ctx context.Context, stream progressStream, w words, services int, addresses func() []string) (outcome, error) {
-	d := a.newDisplay(w, services)
+	d := a.watchedDisplay(w, services)
 	var o outcome
 	for o.verdict == nil {
 		m, err := stream.Recv()
@@ -64,6 +64,21 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 		return o, exit{ExitFailure}
 	}
 	return o, nil
+}
+
+// watchedDisplay is the display on the screen, folded and annotated where a CI
+// system reads it, and those that look on.
+func (a *app) watchedDisplay(w words, services int) display {
+	d := a.newDisplay(w, services)
+	flow := a.newWorkflow()
+	if w.fold != "" {
+		d = &folded{d, flow, w.fold}
+	}
+	all := displays{d}
+	if a.loaded != nil && flow.github {
+		all = append(all, &annotator{a.loaded, flow})
+	}
+	return append(all, a.lookers...)
 }
 
 func (o *outcome) take(m *api.Progress, d display) error {

@@ -31,6 +31,9 @@ func (a *app) load(ctx context.Context, services []string) (*spec.Project, error
 	if _, err := project.Select(services, true); err != nil {
 		return nil, err
 	}
+	if a.inWorkflow() {
+		a.hideSecrets(project)
+	}
 	return project, nil
 }
 
@@ -44,12 +47,15 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 	switch {
 	case errors.As(err, &mistakes):
 		_ = mistakes.Diagnostics.Render(a.world.Stderr, a.errStyle().color)
+		a.newWorkflow().diagnostics(mistakes.Diagnostics)
 		return nil, exit{ExitFailure}
 	case err != nil:
 		return nil, err
 	case warn && a.progress != "quiet" && a.progress != "json":
 		_ = diagnostics.Warnings().Render(a.world.Stderr, a.errStyle().color)
+		a.newWorkflow().diagnostics(diagnostics.Warnings())
 	}
+	a.loaded = project
 	return project, nil
 }
 

@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -31,13 +30,27 @@ func (s style) bold(t string) string   { return s.paint("1", t) }
 
 // isTerminal says whether a stream of the caller is a terminal.
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	f := fileOf(stream)
+	return f != nil && term.IsTerminal(int(f.Fd()))
+}
+
+// descriptor is a file, or what stands for one in a test.
+type descriptor interface{ Fd() uintptr }
+
+// fileOf is the file that a stream of the caller is in the end, or nil.
+func fileOf(stream any) descriptor {
+	switch s := stream.(type) {
+	case interface{ file() descriptor }:
+		return s.file()
+	case descriptor:
+		return s
+	}
+	return nil
 }
 
 // size is the size of a terminal in characters.
 func size(w io.Writer) (columns, rows int) {
-	if f, ok := w.(*os.File); ok {
+	if f := fileOf(w); f != nil {
 		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
 			return columns, rows
 		}

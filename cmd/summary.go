@@ -15,9 +15,11 @@ type words struct {
 	done    string
 	nothing string
 	failed  string
-	header  bool // the line over the tree
-	counts  bool // "6 services, 7 containers" when there was nothing to do
-	silent  bool // no last line when there was nothing to do
+	header  bool   // the line over the tree
+	counts  bool   // "6 services, 7 containers" when there was nothing to do
+	silent  bool   // no last line when there was nothing to do
+	brief   bool   // what explains a failure is said elsewhere
+	fold    string // what the tree is called where it folds; empty: it does not
 }
 
 // summary is what the last line is made of.
@@ -82,7 +84,7 @@ func (s summary) why(b *board) string {
 		return ": " + or(s.verdict.Error, "the engine gave no reason")
 	}
 	text := ": " + strings.Join(names, ", ")
-	if len(services) > 0 {
+	if len(services) > 0 && !s.words.brief {
 		text += ". See: orlop logs " + strings.Join(services, " ")
 	}
 	return text

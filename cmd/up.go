@@ -26,6 +26,7 @@ type upFlags struct {
 	print       logFormat
 	watch       bool
 	watchFlags  watchFlags
+	ending      ending
 	cache       cacheFlags
 }
 
@@ -45,6 +46,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().IntVar(&f.waitTimeout, "wait-timeout", 0, "`seconds` to wait at most")
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "keep the stack in step with the working tree")
 	f.watchFlags.flags(c)
+	f.ending.flags(c)
 	f.cache.flags(c)
 	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show log lines without the container's name")
 	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show log lines without colours")
@@ -63,7 +65,10 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	u := &upRun{app: a, project: project, services: services, since: a.world.Now(), format: f.print}
+	if err := f.ending.mustHave(chosenServices(project, services, f.noDeps)); err != nil {
+		return err
+	}
+	u := &upRun{app: a, project: project, services: services, since: a.world.Now(), format: f.print, ending: f.ending}
 	u.interrupts = a.onInterrupt(func(r response) { u.respond(r, cancel) })
 	defer u.interrupts.close()
 	if u.client, err = a.connect(ctx); err != nil {
@@ -71,16 +76,22 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	}
 	defer u.client.Close()
 	if err := u.apply(ctx, f); err != nil {
-		return err
+		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
 	}
 	if f.detach || f.wait || f.noStart || f.waitTimeout > 0 {
 		return nil
 	}
+	if f.watch {
+		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags, menu: a.openMenu()}
+		defer u.watching.menu.close()
+	}
+	return u.attach(ctx)
+}
+
+// attach enters the attached mode, unless the user has let go already.
+func (u *upRun) attach(ctx context.Context) error {
 	if !u.interrupts.attach() {
 		return errInterrupted
-	}
-	if f.watch {
-		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags}
 	}
 	return u.attached(ctx)
 }
@@ -89,6 +100,12 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 func (f *upFlags) check() error {
 	if f.watch && (f.detach || f.wait || f.noStart || f.waitTimeout > 0) {
 		return fmt.Errorf("--watch stays with the stack: it excludes --detach, --wait and --no-start; \"orlop watch\" watches without logs")
+	}
+	if f.ending.wanted() && (f.watch || f.detach || f.wait || f.noStart || f.waitTimeout > 0) {
+		return fmt.Errorf("--exit-code-from and --abort-on-container-exit or -failure stay with the stack: they exclude --detach, --wait, --no-start and --watch")
+	}
+	if err := f.ending.check(); err != nil {
+		return err
 	}
 	return f.selection.check()
 }
@@ -103,7 +120,10 @@ type upRun struct {
 	format     logFormat
 	interrupts *interrupts
 	stops      lifecycleCalls
-	watching   *step // nil without --watch
+	watching   *step    // nil without --watch
+	orphans    []string // services that run and are not in the stack file
+	ending     ending
+	stopAtOnce bool // the up failed: what runs is stopped
 }
 
 func (u *upRun) apply(ctx context.Context, f upFlags) error {
@@ -130,7 +150,7 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return cause(applying, err)
 	}
-	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true}
+	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true, fold: "up " + u.project.Name}
 	if f.noStart {
 		w.done, w.failed = "is created", "is not created"
 	}
@@ -248,9 +268,10 @@ func isWebPort(port int) bool {
 	return false
 }
 
-// activeServices are the services whose containers an attached up looks after.
+// activeServices are the services whose containers an attached up looks after;
+// none are all, those to come included.
 func (u *upRun) activeServices() []string {
-	if len(u.services) > 0 {
+	if len(u.services) > 0 || u.watching != nil {
 		return u.services
 	}
 	return slices.Sorted(maps.Keys(u.project.Services))

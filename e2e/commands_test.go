@@ -36,6 +36,7 @@ func commands() map[string]command {
 		"kill9":    killEngine,
 		"engine":   ownEngine,
 		"snapshot": snapshot,
+		"moments":  moments,
 		"same":     sameAsSnapshot,
 		"download": downloads,
 		"ask":      ask,
@@ -230,24 +231,19 @@ func snapshot(ts *testscript.TestScript, neg bool, args []string) {
 	s.snapshots[args[0]] = lab.Things(s.engine)
 }
 
-// sameAsSnapshot: same NAME fails, and says by what, if the machine has more
-// or less of the engine than it had.
+// sameAsSnapshot: same [-within SECONDS] NAME fails, and says by what, if the
+// machine has more or less of the engine than it had; with -within the engine
+// has so long for what nobody waits for.
 func sameAsSnapshot(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, 1, "same NAME")
+	limit := time.Duration(0)
+	if len(args) == 3 && args[0] == "-within" {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		limit, args = time.Duration(n)*time.Second, args[2:]
+	}
+	use(ts, neg, args, 1, 1, "same [-within SECONDS] NAME")
 	s := sceneOf(ts)
-	before, now := s.snapshots[args[0]], lab.Things(s.engine)
-	var diff []string
-	for _, t := range now {
-		if !slices.Contains(before, t) {
-			diff = append(diff, "+ "+t)
-		}
-	}
-	for _, t := range before {
-		if !slices.Contains(now, t) {
-			diff = append(diff, "- "+t)
-		}
-	}
-	if len(diff) > 0 {
+	if diff := differs(s.engine, s.snapshots[args[0]], limit); len(diff) > 0 {
 		ts.Fatalf("not as at %s:\n%s", args[0], strings.Join(diff, "\n"))
 	}
 }

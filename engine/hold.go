@@ -96,22 +96,28 @@ func (e *Engine) letGo(project string) {
 	e.store.Delete(bucketHolds, project)
 }
 
-// lost removes a project whose caller went away without a word.
+// lost removes a project whose caller went away without a word. Nobody waits
+// for its containers to end in good order: they are killed at once, also those
+// that another change is stopping gently.
 func (e *Engine) lost(project string) {
 	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
 	e.background.Go(func() {
-		if _, err := e.removeProject(context.WithoutCancel(e.ctx), project, nil); err != nil {
+		ctx := context.WithoutCancel(e.ctx)
+		e.runner.KillAll(ctx, project)
+		if _, err := e.removeProject(ctx, project, runner.Grace{Set: true}, nil); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
 			return
 		}
 		e.letGo(project)
+		e.log.Info("a project that nobody held is removed", "project", project)
 	})
 }
 
 // removeProject removes all that exists of a project; of an instance the images
-// that it built too. Nothing is removed if unless, asked once nobody else can
-// change the project, says that it is to stay; unless may be nil.
-func (e *Engine) removeProject(ctx context.Context, project string, unless func() bool) (removed bool, err error) {
+// that it built too. Its containers get what time grace gives them. Nothing is
+// removed if unless, asked once nobody else can change the project, says that it
+// is to stay; unless may be nil.
+func (e *Engine) removeProject(ctx context.Context, project string, grace runner.Grace, unless func() bool) (removed bool, err error) {
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
 		return false, err
@@ -126,7 +132,7 @@ func (e *Engine) removeProject(ctx context.Context, project string, unless func(
 		return false, err
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
-	order := &runner.Order{Project: project, Anonymous: true}
+	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
 	e.settleInstance(ctx, project)
 	return err == nil, err

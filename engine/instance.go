@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner"
 )
 
 // projectOf is the project that a message of the API is about, or "".
@@ -136,7 +137,7 @@ func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.Col
 			usedMeanwhile := func() bool {
 				return len(abandoned(s.projectInfos(), []string{p.Name}, time.Now(), olderThan)) == 0
 			}
-			removed, err := s.removeProject(context.WithoutCancel(ctx), p.Name, usedMeanwhile)
+			removed, err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}, usedMeanwhile)
 			if err != nil {
 				return nil, err
 			}

@@ -137,8 +137,11 @@ func judge(all []planner.Container, service, condition string, now time.Time) (t
 
 func judgeOne(c *planner.Container, condition string, now time.Time) (string, time.Duration, error) {
 	ended := c.State == planner.Exited
-	if ended && !c.IsCompleted() || c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted {
+	switch {
+	case ended && !c.IsCompleted():
 		return "", 0, exited(c)
+	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
+		return "", 0, fmt.Errorf("flaps: %w, started again %d times", exited(c), c.Restarts)
 	}
 	switch {
 	case condition == spec.ServiceStarted || condition == "":

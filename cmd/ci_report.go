@@ -1,0 +1,265 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+// culpritLines is how many of its last lines explain a container's failure.
+const culpritLines = 50
+
+// say prints a line of ci's own, where people read.
+func (c *ciRun) say(line string) {
+	if c.progress != "json" {
+		fmt.Fprintln(c.world.Stderr, line)
+	}
+}
+
+// note says what happens meanwhile.
+func (c *ciRun) note(text string) {
+	if c.progress != "quiet" {
+		c.say(" " + text)
+	}
+}
+
+// warn says what does not look right.
+func (c *ciRun) warn(text string) {
+	c.say(" " + c.errStyle().yellow("! "+text))
+	c.record.note(jsonLine{Type: "warning", Error: text})
+}
+
+// sayTest is the line of a test that has ended, or was skipped.
+func (c *ciRun) sayTest(t *testResult) {
+	st := c.errStyle()
+	switch {
+	case t.skipped != "":
+		c.say(fmt.Sprintf(" %s %-11s %s", st.yellow("-"), t.service, t.skipped))
+		return
+	case t.code == 0 && c.progress == "quiet":
+		return
+	}
+	mark, text := st.green("✓"), "passed after "+seconds(t.took)
+	if t.code != 0 {
+		mark, text = st.red("✗"), fmt.Sprintf("exit code %d%s after %s", t.code, spaced(t.how), seconds(t.took))
+		c.flow.annotate("error", c.project.Places.Nearest("services."+t.service), t.service+" failed",
+			strings.Join(append([]string{text}, t.last.lines[max(0, len(t.last.lines)-20):]...), "\n"))
+	}
+	if n := t.reports.Count(); n.Tests > 0 {
+		text += "      " + casesText(n.Tests, n.Failures+n.Errors, n.Skipped)
+	}
+	if c.flags.artifacts != "" && t.code != 0 {
+		text += "      " + filepath.Join(c.flags.artifacts, "junit.xml")
+	}
+	c.say(fmt.Sprintf(" %s %-11s %s", mark, t.service, text))
+}
+
+func spaced(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " " + text
+}
+
+func casesText(tests, failed, skipped int) string {
+	text := plural(tests, "case")
+	if failed > 0 {
+		text = fmt.Sprintf("%d of %s failed", failed, text)
+	}
+	if skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", skipped)
+	}
+	return text
+}
+
+// explain tells of a failure: the culprit first, then what it stopped.
+func (c *ciRun) explain(ctx context.Context, err error) {
+	for _, s := range c.sick {
+		c.warn(s + " while the tests ran")
+	}
+	if err == nil {
+		return
+	}
+	var by signalled
+	failures := c.record.failures()
+	for _, s := range failures {
+		c.sayCulprit(ctx, s)
+	}
+	switch {
+	case errors.As(err, &by):
+	case errors.Is(err, errTimeout):
+		c.explainTimeout(ctx)
+	case len(failures) == 0 && !errors.As(err, new(exit)):
+		c.say(" " + c.errStyle().red("✗ "+err.Error()))
+		path, _, _ := strings.Cut(err.Error(), ": ")
+		c.flow.annotate("error", c.project.Places.Nearest(path), "", err.Error())
+	}
+}
+
+// explainTimeout names what had not ended when the time was over.
+func (c *ciRun) explainTimeout(ctx context.Context) {
+	if t := c.running; t != nil {
+		c.say(fmt.Sprintf(" %s %-11s hangs: it has not ended after %s", c.errStyle().red("✗"), t.service, seconds(c.world.Now().Sub(t.began))))
+		return
+	}
+	for _, s := range c.record.waiting() {
+		s.last.Text = "hangs: " + or(s.last.Text, "it has not ended") + " after " + seconds(c.world.Now().Sub(s.began))
+		c.sayCulprit(ctx, s)
+	}
+}
+
+// sayCulprit tells all that is known of a step that failed or hangs.
+func (c *ciRun) sayCulprit(ctx context.Context, s *stepRecord) {
+	st := c.errStyle()
+	verb, name := describe(s.step.Action, s.step.Resource)
+	if s.step.Action == planner.Await {
+		verb, name = "up", s.step.Service
+	}
+	c.say(fmt.Sprintf(" %s %-9s %-17s %s", st.red("✗"), verb, name, s.last.Text))
+	lines := s.last.Lines
+	if s.step.Service != "" && s.step.Action != planner.Build && s.step.Action != planner.Pull {
+		notes, printed := c.evidence(ctx, s.step)
+		for _, n := range notes {
+			c.say("     " + n)
+		}
+		if len(printed) > 0 {
+			lines = printed
+		}
+	}
+	for _, l := range lines {
+		c.say("     " + st.dim("|") + " " + l)
+	}
+	if stopped := c.record.stopped(s); len(stopped) > 0 {
+		c.say(fmt.Sprintf(" %s not started because of it: %s", st.yellow("-"), strings.Join(stopped, ", ")))
+	}
+}
+
+// evidence is what the engine knows of the containers that a step is about:
+// how they stand, what their last probe said, and what they printed last.
+func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed []string) {
+	o, err := c.observed(ctx, false)
+	if err != nil {
+		return nil, nil
+	}
+	var ids []string
+	for i := range o.Containers {
+		k := &o.Containers[i]
+		if k.Service != s.Service || k.OneOff || s.Number > 0 && k.Number != s.Number || k.Health == planner.Healthy {
+			continue
+		}
+		ids = append(ids, k.ID)
+		notes = append(notes, replica(k)+" "+stateNote(k))
+		if p := k.LastProbe; p != nil {
+			notes = append(notes, probeNote(p, c.world.Now())...)
+		}
+	}
+	if len(ids) == 0 {
+		return notes, nil
+	}
+	kept := &lineTail{most: culpritLines}
+	_ = readLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, func(l *api.LogLine) {
+		kept.add(string(l.Text))
+	}) // what can't be read is said where logs are collected
+	if len(kept.lines) > 0 {
+		notes = append(notes, fmt.Sprintf("its last %s:", plural(len(kept.lines), "line")))
+	}
+	return notes, kept.lines
+}
+
+// stateNote says how a container stands, and how it came to that.
+func stateNote(k *planner.Container) string {
+	text := string(k.State)
+	switch k.State {
+	case planner.Exited, planner.Restarting:
+		text = fmt.Sprintf("exited with code %d%s", k.ExitCode, spaced(exitNotes(k)))
+	case planner.Running:
+		text = "runs"
+		if k.Health != planner.NoHealth {
+			text += ", " + string(k.Health)
+		}
+	}
+	if k.Restarts > 0 {
+		text += fmt.Sprintf(", flaps: started again %s", times(k.Restarts))
+	}
+	return text
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// exitNotes are the signal and the cause behind an exit code.
+func exitNotes(k *planner.Container) string {
+	var notes []string
+	if name := unix.SignalName(syscall.Signal(k.ExitCode - 128)); k.ExitCode > 128 && name != "" {
+		notes = append(notes, name)
+	}
+	if k.OOMKilled {
+		notes = append(notes, "out of memory")
+	}
+	if k.Error != "" {
+		notes = append(notes, k.Error)
+	}
+	if len(notes) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(notes, ", ") + ")"
+}
+
+// probeNote is the last probe of a health check, with what it printed.
+func probeNote(p *planner.ProbeInfo, now time.Time) []string {
+	text := fmt.Sprintf("last probe, %s ago: exit code %d", seconds(max(0, now.Sub(p.At))), p.ExitCode)
+	if p.Failing > 0 {
+		text += fmt.Sprintf(", failed %s in a row", times(p.Failing))
+	}
+	notes := []string{text}
+	for line := range strings.Lines(strings.TrimSpace(p.Output)) {
+		notes = append(notes, "| "+strings.TrimRight(line, "\r\n"))
+	}
+	return notes
+}
+
+// isWell says that a container of the environment is where it should be, and
+// was not started again since it had restarted so often.
+func isWell(k *planner.Container, restarts int) bool {
+	up := k.State == planner.Running && k.Health != planner.Unhealthy && k.Restarts <= restarts
+	return up || k.IsCompleted() || k.State == planner.Created
+}
+
+// verdict is the last line.
+func (c *ciRun) verdict() {
+	where := []string{}
+	if c.upTook > 0 && slices.ContainsFunc(c.results, func(t *testResult) bool { return t.container != "" }) {
+		where = append(where, "environment up in "+seconds(c.upTook))
+	}
+	if c.flags.artifacts != "" {
+		where = append(where, "artifacts in "+c.flags.artifacts)
+	}
+	text := strings.Join(where, ", ")
+	if text != "" {
+		text += ". "
+	}
+	text += fmt.Sprintf("Exit code %d: %s", c.end.code, c.end.why)
+	line := jsonLine{Version: jsonVersion, Type: "result", Code: &c.end.code, Reason: c.end.why, Took: c.world.Now().Sub(c.began)}
+	c.record.note(line)
+	switch {
+	case c.progress == "json":
+		_ = json.NewEncoder(c.world.Stderr).Encode(line)
+	case c.progress != "quiet" || c.failed():
+		c.say(" " + text)
+	}
+}

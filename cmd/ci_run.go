@@ -1,0 +1,298 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// ciRun is one run of ci: an instance from its stack file to its removal.
+type ciRun struct {
+	*app
+	flags   ciFlags
+	builds  BuildOptions
+	project *spec.Project // the instance
+	tests   []string      // in the order in which they run
+	began   time.Time
+	flow    *workflow
+	record  *record
+	client  *api.Client
+	hold    *hold
+	results []*testResult
+	running *testResult // the test that was under way when the work ended
+	upTook  time.Duration
+	sick    []string // containers of the environment that did not live through the tests
+	end     ciEnd
+
+	directoryOfArtifacts string // absolute; empty: none are wanted
+}
+
+// ciEnd is how a run ended: its exit code, and where that comes from.
+type ciEnd struct {
+	code int
+	why  string
+}
+
+// errStepFailed is the cause of what the first failure ended.
+var errStepFailed = errors.New("a step failed")
+
+// notBuilt is an error of what comes before any build.
+type notBuilt struct{ error }
+
+func (e notBuilt) Unwrap() error { return e.error }
+
+// carryOut is the run: all bounds collecting and removing, work the rest.
+func (c *ciRun) carryOut(all, work context.Context) {
+	err := c.start(work)
+	if err == nil {
+		defer c.client.Close()
+		err = c.work(work)
+	}
+	c.end = c.judge(err)
+	if c.client != nil && c.hold != nil {
+		c.explain(all, err)
+		c.collect(all)
+		c.tearDown(all)
+	} else if err != nil {
+		c.say(c.errStyle().red(err.Error()))
+	}
+	c.maskTrace()
+	c.verdict()
+}
+
+// start connects to the engine and has it hold the instance.
+func (c *ciRun) start(ctx context.Context) error {
+	client, err := c.connect(ctx)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	c.client = client
+	if err := c.mustBeNew(ctx); err != nil {
+		client.Close()
+		return err
+	}
+	if c.hold, err = takeHold(ctx, client, c.project.Name); err != nil {
+		client.Close()
+	}
+	return err
+}
+
+// mustBeNew refuses an instance that exists: it would be removed at the end.
+func (c *ciRun) mustBeNew(ctx context.Context) error {
+	o, err := c.observed(ctx, false)
+	if err != nil {
+		return err
+	}
+	if len(o.Containers)+len(o.Networks)+len(o.Volumes) > 0 {
+		return coded{fmt.Errorf("%s exists already and would be removed: leave --instance out, or run \"orlop down\" for it", c.project.Name), ExitBadFile}
+	}
+	return nil
+}
+
+// observed is what exists of the instance; without its document images and
+// external things are left out.
+func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Observed, error) {
+	req := &api.ObserveRequest{Project: c.project.Name}
+	if withDocument {
+		doc, err := marshal(c.project)
+		if err != nil {
+			return nil, err
+		}
+		req.Document = doc
+	}
+	reply, err := c.client.Observe(ctx, req)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	o := &planner.Observed{}
+	return o, unmarshal(reply.Observed, o)
+}
+
+// work brings the environment up and runs the tests.
+func (c *ciRun) work(ctx context.Context) error {
+	began := c.world.Now()
+	err := c.bringUp(ctx)
+	c.upTook = c.world.Now().Sub(began)
+	c.record.endUp()
+	if err != nil {
+		return err
+	}
+	return c.runTests(ctx)
+}
+
+// enginesToOutlive is how often the engine may go away while the environment
+// comes up.
+const enginesToOutlive = 3
+
+// bringUp applies the environment until all of it is ready.
+func (c *ciRun) bringUp(ctx context.Context) error {
+	defer c.tellWaits(ctx)()
+	for left := enginesToOutlive; ; left-- {
+		err := c.apply(ctx)
+		if !errors.Is(err, api.ErrLost) || left == 0 {
+			return err
+		}
+		c.note("the engine went away in the middle: going on with the next one")
+	}
+}
+
+func (c *ciRun) apply(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.record.failed = func(planner.Event) { cancel(errStepFailed) }
+	c.app.began = c.world.Now()
+	env := environment(c.project, c.tests)
+	req, done, err := c.request(ctx, c.client, application{
+		project: env, builds: c.builds, timeout: -1, options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
+	})
+	if err != nil {
+		if err = cause(ctx, err); ctx.Err() == nil {
+			err = notBuilt{err}
+		}
+		return err
+	}
+	defer done()
+	stream, err := c.client.Apply(ctx, req)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	_, err = c.show(ctx, stream, words{done: "is up", nothing: "is up", failed: "is not up", header: true, brief: true, fold: "environment"},
+		len(env.Services)-len(c.tests), nil)
+	return err
+}
+
+// waitsEvery is how often a log is told what is still waited for.
+const waitsEvery = 10 * time.Second
+
+// tellWaits says now and then, where lines are never taken back, what is
+// waited for. The returned function ends that.
+func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
+	if c.displayMode() != "plain" {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(waitsEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				for _, line := range c.record.waits(c.world.Now()) {
+					c.say(line)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// judge gives the exit code of an error, or of the tests.
+func (c *ciRun) judge(err error) ciEnd {
+	var by signalled
+	var with coded
+	var before notBuilt
+	switch {
+	case err == nil:
+		return judgeTests(c.results)
+	case errors.As(err, &by):
+		return ciEnd{by.code(), by.Error()}
+	case errors.Is(err, errTimeout):
+		return ciEnd{ExitTimeout, fmt.Sprintf("the time of --timeout, %s, is over", c.flags.timeout)}
+	case errors.As(err, &with):
+		return ciEnd{with.code, "nothing was started"}
+	case errors.As(err, &before):
+		return ciEnd{ExitNotBuilt, "an image could not be built"}
+	}
+	for _, s := range c.record.failures() {
+		if s.step.Action == planner.Build || s.step.Action == planner.Pull {
+			return ciEnd{ExitNotBuilt, "an image could not be built or pulled"}
+		}
+	}
+	return ciEnd{ExitNotUp, "the environment did not come up"}
+}
+
+// failed says that the run has anything to explain or to keep.
+func (c *ciRun) failed() bool { return c.end.code != 0 }
+
+// removeTimeout bounds the removal; what takes longer is killed by the engine.
+const removeTimeout = 5 * time.Minute
+
+// tearDown removes the instance, or keeps it where that is asked for. What it
+// can't remove is left to the engine.
+func (c *ciRun) tearDown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	if c.failed() && c.flags.keep && ctx.Err() == nil {
+		if err := c.hold.release(ctx); err == nil {
+			c.sayHowToLookInside()
+			return
+		}
+	}
+	err := c.remove(ctx)
+	if err == nil {
+		err = c.hold.release(ctx)
+	}
+	if err == nil {
+		c.end.why += ", removed"
+		return
+	}
+	c.hold.drop()
+	c.end.why += ", not removed yet: the engine goes on with it"
+	if !c.failed() {
+		c.end.code = ExitNotRemoved
+	}
+	var quiet exit
+	if !errors.As(err, &quiet) {
+		c.say(" " + c.errStyle().red("✗ "+err.Error()))
+	}
+}
+
+func (c *ciRun) remove(ctx context.Context) error {
+	c.app.began = c.world.Now()
+	req := &api.DownRequest{Project: c.project.Name}
+	var err error
+	if req.Document, err = marshal(c.project); err != nil {
+		return err
+	}
+	if req.Options, err = marshal(planner.DownOptions{Volumes: true, RemoveImages: "local", RemoveOrphans: true}); err != nil {
+		return err
+	}
+	stream, err := c.client.Down(ctx, req)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	_, err = c.show(ctx, stream, words{done: "is removed", nothing: "is removed", failed: "is not removed", fold: "remove"}, 0, nil)
+	return err
+}
+
+// sayHowToLookInside ends a run whose instance is kept.
+func (c *ciRun) sayHowToLookInside() {
+	c.end.why += ", kept"
+	orlop := c.commandLine()
+	c.say(" " + c.project.Name + " is kept. Look inside, and remove it:")
+	for _, rest := range []string{"ps -a", "logs SERVICE", "exec SERVICE sh", "down -v --rmi local"} {
+		c.say("     " + orlop + " " + rest)
+	}
+}
+
+// commandLine is how later commands reach the instance.
+func (c *ciRun) commandLine() string {
+	words := []string{"orlop"}
+	for _, f := range c.files {
+		words = append(words, "-f", f)
+	}
+	if c.name != "" {
+		words = append(words, "-p", c.name)
+	}
+	return strings.Join(append(words, "--profile", testProfile, "--instance", c.instance), " ")
+}

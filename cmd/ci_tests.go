@@ -1,0 +1,320 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/junit"
+	"github.com/orlop/orlop/planner"
+)
+
+// testResult is what became of one test.
+type testResult struct {
+	service   string
+	container string // ID
+	began     time.Time
+	took      time.Duration
+	ended     bool
+	code      int
+	how       string // of the end, where the code is not all: a signal, out of memory
+	skipped   string // why it was not run
+	reports   junit.Report
+	last      *lineTail
+}
+
+func (t *testResult) failed() bool { return t.ended && t.code != 0 }
+
+// judgeTests is the end of a run in which every test had its turn.
+func judgeTests(results []*testResult) ciEnd {
+	for _, t := range results {
+		if t.failed() {
+			return ciEnd{t.code, "the code of " + t.service}
+		}
+	}
+	return ciEnd{0, plural(len(results), "test service") + " passed"}
+}
+
+// runTests runs the tests one after the other. One whose dependency failed is
+// skipped; the others have their turn all the same.
+func (c *ciRun) runTests(ctx context.Context) error {
+	before := c.restarts(ctx)
+	for _, name := range c.tests {
+		t := &testResult{service: name, last: &lineTail{most: culpritLines}}
+		c.results = append(c.results, t)
+		if t.skipped = c.skips(name); t.skipped != "" {
+			c.sayTest(t)
+			continue
+		}
+		c.flow.begin("test " + name)
+		c.running = t
+		err := c.runTest(ctx, t)
+		c.flow.end()
+		if err != nil {
+			return err
+		}
+		c.running = nil
+		c.readReports(ctx, t)
+		c.sayTest(t)
+	}
+	c.sick = c.sickContainers(ctx, before)
+	return nil
+}
+
+// skips says why a test can't run: another that it depends on failed.
+func (c *ciRun) skips(name string) string {
+	for _, t := range c.results {
+		if _, on := c.project.Services[name].DependsOn[t.service]; on && (t.failed() || t.skipped != "") {
+			return "skipped: waits for " + t.service
+		}
+	}
+	return ""
+}
+
+// runTest runs one test to its end.
+func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
+	project := oneRun(c.project, t.service)
+	req, done, err := c.request(ctx, c.client, application{project: project, timeout: -1, planOnly: true, options: planner.Options{NoBuild: true}})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	defer done()
+	t.began = c.world.Now()
+	made, err := c.client.Create(ctx, &api.CreateRequest{Apply: req, Service: t.service})
+	if err != nil {
+		return fmt.Errorf("cannot run test %s: %w", t.service, cause(ctx, err))
+	}
+	t.container = made.Id
+	t.code, err = c.attachTest(ctx, t)
+	if errors.Is(err, api.ErrLost) {
+		c.note("the engine went away: what " + t.service + " prints now is in its log")
+		t.code, err = c.awaitExit(ctx, t.container)
+	}
+	t.took = c.world.Now().Sub(t.began)
+	if err != nil {
+		return err
+	}
+	t.ended = true
+	t.how = c.howEnded(ctx, t.container)
+	c.record.note(jsonLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
+	return nil
+}
+
+// attachTest starts the test's program and passes on what it prints.
+func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.client.Attach(ctx)
+	if err != nil {
+		return 0, cause(ctx, err)
+	}
+	start := &api.ProcessStart{Project: c.project.Name, Container: t.container, Service: t.service}
+	if err := stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
+		return 0, cause(ctx, err)
+	}
+	out := &prefixed{w: c.world.Stdout, prefix: c.styleOf(c.world.Stdout).cyan(t.service + " | "), seen: t.last.add}
+	defer out.flush()
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return 0, api.ErrLost
+		}
+		if err != nil {
+			return 0, cause(ctx, err)
+		}
+		switch of := m.Of.(type) {
+		case *api.ProcessOutput_Stdout:
+			_, err = out.Write(of.Stdout)
+		case *api.ProcessOutput_Stderr:
+			_, err = out.Write(of.Stderr)
+		case *api.ProcessOutput_ExitCode:
+			return int(of.ExitCode), nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("cannot print what %s prints: %w", t.service, err)
+		}
+	}
+}
+
+// awaitExit waits for the end of a container under whatever engine.
+func (c *ciRun) awaitExit(ctx context.Context, id string) (code int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		stream, err := c.client.Watch(ctx, &api.ObserveRequest{Project: c.project.Name})
+		for err == nil {
+			var change *api.ContainerChange
+			if change, err = stream.Recv(); err != nil || change.Container == nil {
+				continue
+			}
+			var k planner.Container
+			if err := unmarshal(change.Container, &k); err != nil {
+				return 0, err
+			}
+			if k.ID == id && k.State == planner.Exited {
+				return k.ExitCode, nil
+			}
+		}
+		if err = cause(ctx, err); !errors.Is(err, api.ErrLost) {
+			return 0, err
+		}
+	}
+}
+
+// howEnded says of a container's end what its code does not.
+func (c *ciRun) howEnded(ctx context.Context, id string) string {
+	o, err := c.observed(ctx, false)
+	if err != nil {
+		return "" // the code is known, and counts
+	}
+	for i := range o.Containers {
+		if o.Containers[i].ID == id {
+			return exitNotes(&o.Containers[i])
+		}
+	}
+	return ""
+}
+
+// sickContainers names those of the environment that ended or were started
+// again while the tests ran.
+func (c *ciRun) sickContainers(ctx context.Context, before map[string]int) []string {
+	o, err := c.observed(ctx, false)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for i := range o.Containers {
+		if k := &o.Containers[i]; !k.OneOff && !isWell(k, before[k.ID]) {
+			out = append(out, replica(k)+" "+stateNote(k))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// restarts are how often each container was started again.
+func (c *ciRun) restarts(ctx context.Context) map[string]int {
+	o, err := c.observed(ctx, false)
+	if err != nil {
+		return nil
+	}
+	counts := map[string]int{}
+	for i := range o.Containers {
+		counts[o.Containers[i].ID] = o.Containers[i].Restarts
+	}
+	return counts
+}
+
+// prefixed writes lines behind a prefix.
+type prefixed struct {
+	w      io.Writer
+	prefix string
+	seen   func(line string) // is told of each line
+	rest   []byte
+}
+
+// longestLine is where a line without an end is cut, in bytes.
+const longestLine = 64 << 10
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.rest = append(p.rest, b...)
+	for {
+		i := bytes.IndexByte(p.rest, '\n')
+		if i < 0 && len(p.rest) > longestLine {
+			i = len(p.rest) - 1
+		}
+		if i < 0 {
+			return len(b), nil
+		}
+		line := strings.TrimRight(string(p.rest[:i+1]), "\r\n")
+		p.rest = p.rest[i+1:]
+		p.seen(line)
+		if _, err := io.WriteString(p.w, p.prefix+line+"\n"); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// flush writes a last line that has no end.
+func (p *prefixed) flush() {
+	if len(p.rest) > 0 {
+		_, _ = p.Write([]byte("\n"))
+	}
+}
+
+// lineTail keeps the end of an output.
+type lineTail struct {
+	most  int
+	lines []string
+}
+
+func (l *lineTail) add(line string) {
+	l.lines = append(l.lines, line)
+	if len(l.lines) > l.most {
+		l.lines = l.lines[1:]
+	}
+}
+
+// readReports reads the JUnit files that a test has written.
+func (c *ciRun) readReports(ctx context.Context, t *testResult) {
+	if len(c.flags.junit) == 0 || t.container == "" {
+		return
+	}
+	files, err := c.readFiles(ctx, t.container, c.flags.junit)
+	if err != nil {
+		c.warn("cannot read the reports of " + t.service + ": " + err.Error())
+		return
+	}
+	if len(files) == 0 {
+		c.warn(fmt.Sprintf("%s has no file that matches %s", t.service, strings.Join(c.flags.junit, " or ")))
+	}
+	for _, f := range files {
+		report, err := junit.Read(bytes.NewReader(c.mask.bytes(f.content)))
+		if err != nil {
+			c.warn(fmt.Sprintf("%s of %s is no JUnit report: %v", f.path, t.service, err))
+			t.reports.Suites = append(t.reports.Suites, junit.Suite{Name: t.service, Cases: []junit.Case{
+				{Class: t.service, Name: f.path, Status: junit.Broken, Message: "it is no JUnit report: " + err.Error()},
+			}})
+			continue
+		}
+		t.reports.Merge(t.service, report)
+	}
+	if n := t.reports.Count(); n.Failures+n.Errors > 0 && t.ended && t.code == 0 {
+		c.warn(fmt.Sprintf("%s ended with code 0, but %d of its %s failed", t.service, n.Failures+n.Errors, plural(n.Tests, "case")))
+	}
+}
+
+// readFile is a file of a container.
+type readFile struct {
+	path    string
+	content []byte
+}
+
+func (c *ciRun) readFiles(ctx context.Context, container string, patterns []string) ([]readFile, error) {
+	stream, err := c.client.ReadFiles(ctx, &api.ReadFilesRequest{Project: c.project.Name, Container: container, Patterns: patterns})
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	var files []readFile
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			slices.SortFunc(files, func(x, y readFile) int { return strings.Compare(x.path, y.path) })
+			return files, nil
+		}
+		if err != nil {
+			return nil, cause(ctx, err)
+		}
+		if n := len(files); n == 0 || files[n-1].path != part.Path {
+			files = append(files, readFile{path: part.Path})
+		}
+		last := &files[len(files)-1]
+		last.content = append(last.content, part.Content...)
+	}
+}

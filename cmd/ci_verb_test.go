@@ -1,0 +1,153 @@
+package cmd_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+const tested = `name: shop
+services:
+  web: {image: nginx}
+  tests: {image: checks, profiles: [test]}
+`
+
+// newCI is a desk whose engine brings everything up and runs a test that ends
+// with the code.
+func newCI(t *testing.T, code int32) *desk {
+	t.Helper()
+	d := newDesk(t, tested).serve()
+	d.engine.plan = &planner.Plan{Project: "shop", Steps: []*planner.Step{
+		{ID: "create web/1", Action: planner.Create, Resource: "web/1", Service: "web"},
+	}}
+	d.engine.exitCode = code
+	return d
+}
+
+// removed says whether the instance was removed with all that it had.
+func (d *desk) removed() bool {
+	d.t.Helper()
+	if d.engine.down == nil {
+		return false
+	}
+	var o planner.DownOptions
+	if err := json.Unmarshal(d.engine.down.Options, &o); err != nil {
+		d.t.Fatal(err)
+	}
+	return o.Volumes && o.RemoveImages == "local" && o.RemoveOrphans
+}
+
+func TestCIEndsWithTheCodeOfTheTestAndRemoves(t *testing.T) {
+	for _, code := range []int32{0, 1, 7, 66, 255} {
+		d := newCI(t, code)
+		_, stderr, got := d.run("ci")
+		if got != int(code) || !d.removed() || !d.engine.released {
+			t.Errorf("exit code %d, want %d; removed %t, released %t:\n%s", got, code, d.removed(), d.engine.released, stderr)
+		}
+		p, err := spec.ParseProject(d.engine.apply.Project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(p.Name, "shop-ci-") || !strings.HasPrefix(p.Instance, "ci-") || p.Services["tests"].Replicas() != 0 || !d.applied().Wait {
+			t.Errorf("what is brought up is %s with %d containers of tests", p.Name, p.Services["tests"].Replicas())
+		}
+		if d.engine.create.Service != "tests" || d.engine.start.Stdin || d.engine.start.Terminal {
+			t.Errorf("what is run is %s, %v", d.engine.create.Service, d.engine.start)
+		}
+	}
+}
+
+func TestCIKeepsWhatFailedIfAsked(t *testing.T) {
+	d := newCI(t, 3)
+	_, stderr, code := d.run("ci --keep-on-failure")
+	if code != 3 || d.engine.down != nil || !d.engine.released {
+		t.Errorf("exit code %d, released %t, %v", code, d.engine.released, d.engine.down)
+	}
+	if !strings.Contains(stderr, " down -v --rmi local") {
+		t.Errorf("it does not say how to remove it:\n%s", stderr)
+	}
+	d = newCI(t, 0)
+	if _, _, code := d.run("ci --keep-on-failure"); code != 0 || !d.removed() {
+		t.Errorf("one that passed is kept, exit code %d", code)
+	}
+}
+
+func TestCIEndedBySignals(t *testing.T) {
+	for signal, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
+		d := newCI(t, 0)
+		d.engine.hold, d.engine.reached = make(chan struct{}), make(chan string)
+		go func() {
+			for call := range d.engine.reached {
+				if call == "apply" {
+					d.signals <- signal
+				}
+			}
+		}()
+		out := filepath.Join(d.dir, "out")
+		_, stderr, code := d.run("ci --artifacts " + out)
+		if code != want || !d.removed() || !d.engine.released || d.engine.create != nil {
+			t.Errorf("%s: exit code %d, removed %t:\n%s", signal, code, d.removed(), stderr)
+		}
+		if report, err := os.ReadFile(filepath.Join(out, "junit.xml")); err != nil || !strings.Contains(string(report), `name="tests" classname="orlop.test"`) {
+			t.Errorf("%s: the report is %s, %v", signal, report, err)
+		}
+	}
+}
+
+func TestCIThatCantRemoveLeavesItToTheEngine(t *testing.T) {
+	d := newCI(t, 0)
+	d.engine.downError = errors.New("the volume is stuck")
+	_, stderr, code := d.run("ci")
+	if code != 68 || d.engine.released || !strings.Contains(stderr, "the volume is stuck") {
+		t.Errorf("exit code %d, released %t:\n%s", code, d.engine.released, stderr)
+	}
+}
+
+func TestCIDoesNotTakeWhatExists(t *testing.T) {
+	d := newCI(t, 0)
+	d.engine.observed.Containers = []planner.Container{{ID: "1", Service: "web"}}
+	_, stderr, code := d.run("--instance mine ci")
+	if code != 64 || d.engine.down != nil || d.engine.apply != nil || !strings.Contains(stderr, "shop-mine exists already") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}
+
+func TestCIWhoseEnvironmentFails(t *testing.T) {
+	for action, want := range map[planner.Action]int{planner.Build: 65, planner.Pull: 65, planner.Create: 66} {
+		d := newCI(t, 0)
+		d.engine.plan.Steps[0].Action = action
+		d.engine.events = []planner.Event{{Step: "create web/1", Action: action, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no luck"}}
+		d.engine.verdict = &api.Verdict{Ok: false}
+		_, stderr, code := d.run("ci")
+		if code != want || d.engine.create != nil || !strings.Contains(stderr, "no luck") {
+			t.Errorf("%s: exit code %d, want %d:\n%s", action, code, want, stderr)
+		}
+	}
+}
+
+func TestCIReportsInJSON(t *testing.T) {
+	d := newCI(t, 5)
+	_, stderr, code := d.run("--progress json ci")
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	var last struct {
+		Type   string
+		Code   int `json:"exit_code"`
+		Reason string
+	}
+	for _, l := range lines {
+		if err := json.Unmarshal([]byte(l), &last); err != nil {
+			t.Errorf("%q is no JSON: %v", l, err)
+		}
+	}
+	if code != 5 || last.Type != "result" || last.Code != 5 || last.Reason != "the code of tests, removed" {
+		t.Errorf("exit code %d, the last line is %+v", code, last)
+	}
+}

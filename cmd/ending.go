@@ -1,0 +1,122 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// ending says when an attached up ends because a container has ended, and with
+// which exit code (Compose's up, --abort-on-container-exit,
+// --abort-on-container-failure and --exit-code-from).
+type ending struct {
+	onExit, onFailure bool
+	from              string // service
+
+	begun bool // the rest is being stopped
+	known bool // code is that of the service, or of the container that ended it
+	code  int
+}
+
+func (e *ending) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&e.onExit, "abort-on-container-exit", false, "stop all when a container ends; one-shot services that others wait for may")
+	c.Flags().BoolVar(&e.onFailure, "abort-on-container-failure", false, "stop all when a container ends with a code other than 0")
+	c.Flags().StringVar(&e.from, "exit-code-from", "", "end with the exit code of this `SERVICE`; implies --abort-on-container-exit")
+}
+
+func (e *ending) wanted() bool { return e.onExit || e.onFailure || e.from != "" }
+
+func (e *ending) check() error {
+	if e.onExit && e.onFailure {
+		return errors.New("--abort-on-container-exit and --abort-on-container-failure exclude each other")
+	}
+	e.onExit = e.onExit || e.from != "" && !e.onFailure
+	return nil
+}
+
+// exited takes in that a container has ended for good, and says whether the
+// rest is to be stopped now.
+func (e *ending) exited(p *spec.Project, c *planner.Container) (stop bool) {
+	if e.from == c.Service && (!e.known || e.code == 0 && !e.begun) {
+		e.known, e.code = true, c.ExitCode
+	}
+	ends := e.onFailure && c.ExitCode != 0 || e.onExit && (c.Service == e.from || !isAwaitedOneShot(p, c))
+	if !ends || e.begun {
+		return false
+	}
+	e.begun = true
+	if e.from == "" {
+		e.known, e.code = true, c.ExitCode
+	}
+	return true
+}
+
+// isAwaitedOneShot says that a container has done what others wait for: its
+// end is no end of the stack.
+func isAwaitedOneShot(p *spec.Project, c *planner.Container) bool {
+	if c.ExitCode != 0 {
+		return false
+	}
+	for _, s := range p.Services {
+		if how, ok := s.DependsOn[c.Service]; ok && how.Condition == spec.ServiceCompleted {
+			return true
+		}
+	}
+	return false
+}
+
+// result is the exit code, as an error.
+func (e *ending) result() error {
+	if e.known && e.code != 0 {
+		return exit{e.code}
+	}
+	return nil
+}
+
+// followExit carries out what a container's end asks for.
+func (u *upRun) followExit(logs *logMerge, c *planner.Container) {
+	if c.State == planner.Exited && u.ending.exited(u.project, c) {
+		logs.say(fmt.Sprintf(" stopping all: %s has ended", replica(c)))
+		u.stops.start(u, planner.Stop)
+	}
+}
+
+// stopAfterFailure stops what a failed up has brought up. What has ended by
+// then decides about the exit code.
+func (u *upRun) stopAfterFailure(known []planner.Container) {
+	for i := range known {
+		if k := &known[i]; k.State == planner.Exited && !k.OneOff && k.ExitedAt.After(u.since) {
+			u.ending.exited(u.project, k)
+		}
+	}
+	u.ending.begun = true
+	u.stops.start(u, planner.Stop)
+}
+
+// endAfterFailure shows what the services printed after an up that failed,
+// stops them, and gives the exit code that is asked for.
+func (u *upRun) endAfterFailure(failure error, attach func() error) error {
+	var quiet exit
+	if !u.ending.wanted() || !errors.As(failure, &quiet) {
+		return failure
+	}
+	u.stopAtOnce = true
+	if err := attach(); err != nil {
+		return err
+	}
+	return failure
+}
+
+// mustHave checks that the service of --exit-code-from is one of those that
+// are brought up.
+func (e *ending) mustHave(services []string) error {
+	if e.from != "" && !slices.Contains(services, e.from) {
+		return fmt.Errorf("--exit-code-from is %q: no such service is brought up", e.from)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/orlop/orlop/api"
+)
+
+// hold keeps a project on the engine for as long as this command lives. When
+// it ends without a release, by whatever means, the engine removes the project.
+type hold struct {
+	client  *api.Client
+	request *api.HoldInput
+	cancel  context.CancelFunc
+	stream  api.Engine_HoldClient // of the reader alone until lost is closed
+	orders  chan struct{}         // closed to release
+	lost    chan struct{}         // closed when no engine holds it any more
+	err     error                 // after lost
+}
+
+// takeHold returns once the engine holds the project.
+func takeHold(ctx context.Context, client *api.Client, project string) (*hold, error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	h := &hold{
+		client: client, cancel: cancel, request: &api.HoldInput{Project: project},
+		orders: make(chan struct{}), lost: make(chan struct{}),
+	}
+	defer context.AfterFunc(ctx, cancel)()
+	if err := h.take(own); err != nil {
+		cancel()
+		return nil, cause(ctx, err)
+	}
+	go h.keep(own)
+	return h, nil
+}
+
+func (h *hold) take(ctx context.Context) error {
+	stream, err := h.client.Hold(ctx)
+	if err == nil {
+		err = stream.Send(h.request)
+	}
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	h.stream = stream
+	return err
+}
+
+// keep takes the project again from each engine that follows.
+func (h *hold) keep(ctx context.Context) {
+	defer close(h.lost)
+	for {
+		ended := make(chan error, 1)
+		go func(stream api.Engine_HoldClient) {
+			_, err := stream.Recv()
+			ended <- err
+		}(h.stream)
+		select {
+		case err := <-ended:
+			if h.err = api.Cause(err); !errors.Is(h.err, api.ErrLost) {
+				return
+			}
+		case <-h.orders:
+			h.err = h.letGo(ended)
+			return
+		}
+		if h.err = h.take(ctx); h.err != nil {
+			return
+		}
+	}
+}
+
+// letGo tells the engine that the hold is over and waits for its answer.
+func (h *hold) letGo(ended <-chan error) error {
+	if err := h.stream.Send(&api.HoldInput{Release: true}); err != nil {
+		return err
+	}
+	if err := h.stream.CloseSend(); err != nil {
+		return err
+	}
+	<-ended
+	return nil
+}
+
+// release ends the hold and leaves the project as it is.
+func (h *hold) release(ctx context.Context) error {
+	close(h.orders)
+	select {
+	case <-h.lost:
+	case <-ctx.Done():
+		h.cancel()
+		return context.Cause(ctx)
+	}
+	if h.err != nil {
+		return fmt.Errorf("the engine does not let go of %s: %w", h.request.Project, h.err)
+	}
+	return nil
+}
+
+// drop ends the hold without a word: the engine removes the project.
+func (h *hold) drop() { h.cancel() }

@@ -1,0 +1,133 @@
+package cmd
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// shortestSecret is the length in bytes below which a value is not masked: to
+// replace every "1" of an output hides more than the secret.
+const shortestSecret = 4
+
+// hidden stands for a secret.
+const hidden = "***"
+
+// secretValues are the contents of a project's secrets: whole, and line by
+// line, as a program would print a key of several lines.
+func secretValues(p *spec.Project) []string {
+	var values []string
+	add := func(text string) {
+		if text = strings.TrimSpace(text); len(text) < shortestSecret {
+			return
+		}
+		values = append(values, text)
+		if quoted, err := json.Marshal(text); err == nil { // as documents and structured logs have it
+			values = append(values, strings.Trim(string(quoted), `"`))
+		}
+	}
+	for _, payload := range p.Payloads {
+		if !payload.Secret {
+			continue
+		}
+		add(string(payload.Content))
+		for line := range strings.Lines(string(payload.Content)) {
+			add(line)
+		}
+	}
+	// The longest first, so that no part of it is left beside a shorter one.
+	slices.SortFunc(values, func(x, y string) int { return cmp.Or(len(y)-len(x), strings.Compare(x, y)) })
+	return slices.Compact(values)
+}
+
+// masker hides secrets in text that is whole.
+type masker struct {
+	values   []string
+	replacer *strings.Replacer
+}
+
+func newMasker(values []string) *masker {
+	var pairs []string
+	for _, v := range values {
+		pairs = append(pairs, v, hidden)
+	}
+	return &masker{values: values, replacer: strings.NewReplacer(pairs...)}
+}
+
+func (m *masker) text(s string) string {
+	if m == nil || len(m.values) == 0 {
+		return s
+	}
+	return m.replacer.Replace(s)
+}
+
+func (m *masker) bytes(b []byte) []byte {
+	if m == nil || len(m.values) == 0 {
+		return b
+	}
+	return []byte(m.replacer.Replace(string(b)))
+}
+
+// held is how much of the end of b may be the beginning of a secret.
+func (m *masker) held(b []byte) int {
+	longest := 0
+	for _, v := range m.values {
+		for n := min(len(v)-1, len(b)); n > longest; n-- {
+			if bytes.HasSuffix(b, []byte(v[:n])) {
+				longest = n
+				break
+			}
+		}
+	}
+	return longest
+}
+
+// maskedWriter hides secrets in a stream, also those that come in pieces: it
+// keeps back what may be the beginning of one until the next write or flush.
+type maskedWriter struct {
+	w io.Writer
+
+	mu   sync.Mutex // guards what follows
+	mask *masker
+	rest []byte
+}
+
+func (m *maskedWriter) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.mask.bytes(append(m.rest, p...))
+	keep := m.mask.held(b)
+	m.rest = slices.Clone(b[len(b)-keep:])
+	if _, err := m.w.Write(b[:len(b)-keep]); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// flush writes what was kept back.
+func (m *maskedWriter) flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, _ = m.w.Write(m.rest)
+	m.rest = nil
+}
+
+// file is what the stream is in the end, so that a terminal stays one.
+func (m *maskedWriter) file() descriptor { return fileOf(m.w) }
+
+// hideSecrets keeps the secrets of the project from being printed by this
+// command from here on.
+func (a *app) hideSecrets(p *spec.Project) {
+	a.endOutput()
+	a.mask = newMasker(secretValues(p))
+	out, errs := &maskedWriter{w: a.world.Stdout, mask: a.mask}, &maskedWriter{w: a.world.Stderr, mask: a.mask}
+	a.world.Stdout, a.world.Stderr = out, errs
+	before := a.endOutput
+	a.endOutput = func() { out.flush(); errs.flush(); before() }
+}
