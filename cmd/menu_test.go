@@ -33,19 +33,26 @@ type screen struct {
 
 const screenRows, screenColumns = 24, 110
 
+// pseudoTerminal is a terminal and the end that it is seen and typed at.
+func pseudoTerminal(t *testing.T) (keys, tty *os.File) {
+	t.Helper()
+	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	number, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
+	check(t, err)
+	check(t, unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0))
+	check(t, unix.IoctlSetWinsize(int(keys.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: screenRows, Col: screenColumns}))
+	tty, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	check(t, err)
+	return keys, tty
+}
+
 // onScreen runs a command line of a desk on a terminal.
 func (d *desk) onScreen(line string) *screen {
 	d.t.Helper()
-	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		d.t.Skipf("no pseudo-terminal: %v", err)
-	}
-	number, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
-	check(d.t, err)
-	check(d.t, unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0))
-	check(d.t, unix.IoctlSetWinsize(int(keys.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: screenRows, Col: screenColumns}))
-	tty, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	check(d.t, err)
+	keys, tty := pseudoTerminal(d.t)
 	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: vt100.NewVT100(500, screenColumns), changed: make(chan struct{}, 1)}
 	go s.show()
 	go func() {

@@ -41,7 +41,7 @@ func (a *app) watchCommand() *cobra.Command {
 
 func (f *watchFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.ask, "ask", false, "ask before a change of the stack file is applied")
-	c.Flags().BoolVar(&f.gitIgnore, "gitignore", false, "leave out what .gitignore names")
+	c.Flags().BoolVar(&f.gitIgnore, "gitignore", false, "leave out what git leaves out: .gitignore files, nested ones too")
 }
 
 func (a *app) watch(ctx context.Context, services []string, f watchFlags) error {

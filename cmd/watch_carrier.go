@@ -190,12 +190,12 @@ func (t *tail) lines() []string {
 }
 
 // Build builds the image of a service, and those that it builds on.
-func (c *watchCarrier) Build(ctx context.Context, service string, begun func()) (watch.Built, error) {
+func (c *watchCarrier) Build(ctx context.Context, service string, asked bool, begun func()) (watch.Built, error) {
 	p := c.current()
 	one := *c.app // the sessions that it lends are this build's alone
 	names := buildsOn(p, service, nil)
 	req, done, err := one.request(ctx, c.client, application{
-		project: p, timeout: -1, options: planner.Options{Services: names, NoDeps: true, BuildOnly: true, Build: true},
+		project: p, timeout: -1, anew: asked, options: planner.Options{Services: names, NoDeps: true, BuildOnly: true, Build: true},
 	})
 	if err != nil {
 		return watch.Built{}, cause(ctx, err)

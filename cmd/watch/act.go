@@ -56,7 +56,10 @@ func (w *watcher) begin(ctx context.Context, q *queue, o order) {
 		ctx, cancel := context.WithCancelCause(ctx)
 		w.cancels[q.service] = cancel
 		began := w.Now()
-		w.running.Go(func() { w.build(ctx, q, began) })
+		w.running.Go(func() {
+			defer cancel(nil)
+			w.build(ctx, q, o.asked, began)
+		})
 	default:
 		began := w.Now()
 		w.running.Go(func() { w.sync(ctx, q, o, began) })
@@ -68,8 +71,8 @@ func (w *watcher) tell(f func()) { w.done <- f }
 
 // build builds a service's image and, if it is another one, replaces its
 // containers.
-func (w *watcher) build(ctx context.Context, q *queue, began time.Time) {
-	built, err := w.Carrier.Build(ctx, q.service, func() {
+func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Time) {
+	built, err := w.Carrier.Build(ctx, q.service, asked, func() {
 		w.tell(func() { w.report(Event{Service: q.service, Kind: Building}) })
 	})
 	imaged := w.Now()

@@ -19,6 +19,7 @@ type order struct {
 	restart     bool                // whatever the sync changed
 	force       bool                // an earlier try may have changed something: what follows it is due
 	build       bool
+	asked       bool // for the build, by the user
 	cancelBuild bool
 	replace     bool
 }
@@ -60,6 +61,7 @@ type queue struct {
 	absent   bool // no container runs: the next one wakes us
 
 	rebuild   bool
+	asked     bool // for the rebuild, by the user
 	unplaced  bool // an image was built that no container runs
 	stage     stage
 	container map[string]bool // those that run, by ID
@@ -152,8 +154,9 @@ func (q *queue) nextRebuild(held bool) order {
 		q.rebuild = true
 		return order{cancelBuild: true}
 	case q.stage == resting && q.rebuild && !held:
-		q.stage, q.rebuild = building, false
-		return order{build: true}
+		o := order{build: true, asked: q.asked}
+		q.stage, q.rebuild, q.asked = building, false, false
+		return o
 	}
 	return order{}
 }

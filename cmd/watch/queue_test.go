@@ -175,3 +175,31 @@ func TestNoContainerIsTouchedBesideAChangeOfTheStack(t *testing.T) {
 		t.Fatalf("a build goes on beside a change of the stack: %+v", o)
 	}
 }
+
+func TestARebuildThatTheUserAsksForIsToldApart(t *testing.T) {
+	w := &watcher{Config: Config{
+		Project: &spec.Project{Services: map[string]*spec.Service{"web": {Build: &spec.Build{}}, "db": {}}},
+		Report:  func(Event) {}, Now: time.Now,
+	}, queues: map[string]*queue{"web": newQueue("web", nil), "db": newQueue("db", nil)}}
+	w.command(Rebuild)
+	if o := drive(w.queues["web"], 0); !o.build || !o.asked {
+		t.Errorf("asked for a rebuild: %+v", o)
+	}
+	if o := drive(w.queues["db"], 0); !o.isEmpty() {
+		t.Errorf("a service without a build gets %+v", o)
+	}
+	w.queues["web"].built(true, false)
+	w.queues["web"].rebuild = true
+	if o := drive(w.queues["web"], 1); !o.build || o.asked {
+		t.Errorf("the next change: %+v", o)
+	}
+	w.command(Pause)
+	w.command(RestartAll)
+	if !w.paused || !w.queues["db"].restart {
+		t.Error("a pause or a restart is not noted")
+	}
+	w.command(Pause)
+	if w.paused {
+		t.Error("a pause does not end")
+	}
+}

@@ -193,4 +193,8 @@ func TestNewRulesForgetNothingAndInventNothing(t *testing.T) {
 	}
 	write(t, dir, map[string]string{"stack.yaml": "3"})
 	l.until("stack.yaml")
+	changed := l.rescope(scope{[]*Rule{other, file}}, true)
+	if got := strings.ReplaceAll(strings.Join(changed, " "), dir+"/", ""); !strings.Contains(got, "other/b") {
+		t.Errorf("what a rule lets in again is reported as %q", got)
+	}
 }

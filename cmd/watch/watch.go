@@ -29,9 +29,9 @@ type Carrier interface {
 	Restart(ctx context.Context, service string) error
 	// Exec runs a command in each running container of a service.
 	Exec(ctx context.Context, service string, hook *spec.Hook) error
-	// Build builds the image of a service if what it is built from changed.
-	// It calls begun if there is something to build.
-	Build(ctx context.Context, service string, begun func()) (Built, error)
+	// Build builds the image of a service if what it is built from changed, or
+	// in any case if asked. It calls begun if there is something to build.
+	Build(ctx context.Context, service string, asked bool, begun func()) (Built, error)
 	// Replace brings the containers of a service to its image, and waits
 	// until they are ready.
 	Replace(ctx context.Context, service string) error
@@ -407,7 +407,7 @@ func (w *watcher) command(c Command) {
 			if c == RestartAll {
 				q.restart = true
 			} else if s := w.Project.Services[name]; s != nil && s.Build != nil {
-				q.rebuild = true
+				q.rebuild, q.asked = true, true
 			}
 		}
 	}
