@@ -90,10 +90,10 @@ func (m *menu) run(ctx context.Context) {
 	defer m.line.set("")
 	defer m.logsOf(ctx, "")
 	defer cancel()
-	questions := m.questions
 	for {
 		m.line.set(m.text())
-		if questions = m.questions; m.asked != nil {
+		questions := m.questions
+		if m.asked != nil {
 			questions = nil // one at a time
 		}
 		select {
