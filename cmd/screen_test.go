@@ -22,11 +22,11 @@ type terminal struct {
 	now     time.Time
 }
 
-// screen is the vt100 with what that library leaves to others: a line feed in
+// Screen is the vt100 with what that library leaves to others: a line feed in
 // the last row scrolls at once, and begins a line, as a terminal's driver has it.
-type screen struct{ *vt100.VT100 }
+type Screen struct{ *vt100.VT100 }
 
-func (s screen) Write(p []byte) (int, error) {
+func (s Screen) Write(p []byte) (int, error) {
 	for i, part := range strings.Split(string(p), "\n") {
 		switch {
 		case i == 0:
@@ -52,9 +52,9 @@ func (s screen) Write(p []byte) (int, error) {
 // newTerminal is a terminal on which a prompt stands already.
 func newTerminal(columns, rows int, plan *planner.Plan) *terminal {
 	x := &terminal{vt: vt100.NewVT100(rows, columns), now: began}
-	fmt.Fprint(screen{x.vt}, "$ orlop up\n")
+	fmt.Fprint(Screen{x.vt}, "$ orlop up\n")
 	x.display = &ttyDisplay{
-		canvas: canvas{w: screen{x.vt}}, board: newBoard(began), words: words{header: true, done: "is up", failed: "is not up"}, services: 6,
+		canvas: canvas{w: Screen{x.vt}}, board: newBoard(began), words: words{header: true, done: "is up", failed: "is not up"}, services: 6,
 		st: style{color: true}, now: func() time.Time { return x.now }, size: func() (int, int) { return x.vt.Width, x.vt.Height },
 	}
 	x.display.plan(plan)

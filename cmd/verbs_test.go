@@ -387,3 +387,18 @@ func TestCompletionOffersServices(t *testing.T) {
 		t.Errorf("script is %.80q", stdout)
 	}
 }
+
+func TestCachesGoToTheEngineWithTheirPlaces(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	for _, verb := range []string{"up -d", "build"} {
+		if _, stderr, code := d.run(verb + " --cache-to type=local,dest=out,mode=max --cache-from type=local,src=/in"); code != 0 {
+			t.Fatal(stderr)
+		}
+		want := `{"cache_to":[{"type":"local","attrs":{"dest":"` + d.dir + `/out","mode":"max"}}],"cache_from":[{"type":"local","attrs":{"src":"/in"}}]}`
+		equal(t, "build options of "+verb, string(d.engine.apply.BuildOptions), want)
+	}
+	d.engine.apply = nil
+	if _, stderr, code := d.run("up -d --cache-from type=inline"); code != 1 || !strings.Contains(stderr, "--cache-from is ") || d.engine.apply != nil {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}

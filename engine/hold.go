@@ -104,7 +104,7 @@ func (e *Engine) lost(project string) {
 	e.background.Go(func() {
 		ctx := context.WithoutCancel(e.ctx)
 		e.runner.KillAll(ctx, project)
-		if err := e.removeProject(ctx, project, runner.Grace{Set: true}); err != nil {
+		if _, err := e.removeProject(ctx, project, runner.Grace{Set: true}, nil); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
 			return
 		}
@@ -114,23 +114,28 @@ func (e *Engine) lost(project string) {
 }
 
 // removeProject removes all that exists of a project; of an instance the images
-// that it built too. Its containers get what time grace gives them.
-func (e *Engine) removeProject(ctx context.Context, project string, grace runner.Grace) error {
+// that it built too. Its containers get what time grace gives them. Nothing is
+// removed if unless, asked once nobody else can change the project, says that it
+// is to stay; unless may be nil.
+func (e *Engine) removeProject(ctx context.Context, project string, grace runner.Grace, unless func() bool) (removed bool, err error) {
 	unlock, err := e.lockProject(ctx, project)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
+	if unless != nil && unless() {
+		return false, nil
+	}
 	defer e.doing("remove " + project)()
 	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
 	if err != nil {
-		return err
+		return false, err
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
 	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
 	e.settleInstance(ctx, project)
-	return err
+	return err == nil, err
 }
 
 // resumeHolds gives the callers of an engine that is gone their time to come

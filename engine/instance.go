@@ -133,13 +133,16 @@ func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.Col
 			return nil, err
 		}
 		if !req.DryRun {
-			// What was used in the meantime is no longer abandoned.
-			if len(abandoned(s.projectInfos(), []string{p.Name}, time.Now(), olderThan)) == 0 {
-				continue
-			}
 			s.log.Info("an abandoned instance is removed", "project", p.Name)
-			if err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}); err != nil {
+			usedMeanwhile := func() bool {
+				return len(abandoned(s.projectInfos(), []string{p.Name}, time.Now(), olderThan)) == 0
+			}
+			removed, err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}, usedMeanwhile)
+			if err != nil {
 				return nil, err
+			}
+			if !removed {
+				continue
 			}
 		}
 		p.DiskBytes = bytes
