@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -84,7 +83,9 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 			}
 		}
 	}
-	for _, ref := range bases(dockerfile, in, b, opts) {
+	refs, whole := bases(dockerfile, b, opts)
+	in.Floating = !whole
+	for _, ref := range refs {
 		in.Bases[ref] = ""
 	}
 	in.Sum = sumOf(in)
@@ -203,92 +204,4 @@ func ignoreRules(dir, dockerfile string) (*patternmatcher.PatternMatcher, error)
 		return nil, fmt.Errorf("cannot read .dockerignore: %w", err)
 	}
 	return patternmatcher.New(patterns)
-}
-
-// bases lists the images that a Dockerfile's FROM and COPY --from name, with
-// the arguments before the first FROM filled in. A name that this can't read
-// whole is left out: BuildKit then looks at it whenever it builds.
-func bases(dockerfile []byte, in *planner.Inputs, b *spec.Build, opts Options) []string {
-	args := map[string]string{}
-	stages := map[string]bool{"scratch": true}
-	for name := range b.AdditionalContexts {
-		stages[strings.ToLower(name)] = true
-	}
-	var refs []string
-	seenFrom := false
-	lines := bufio.NewScanner(bytes.NewReader(dockerfile))
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		if len(words) < 2 {
-			continue
-		}
-		switch strings.ToUpper(words[0]) {
-		case "ARG":
-			if k, v, _ := strings.Cut(words[1], "="); !seenFrom {
-				args[k] = strings.Trim(v, `"'`)
-				if given, ok := b.Args[k]; ok && given != nil {
-					args[k] = *given
-				}
-				if given, ok := opts.Args[k]; ok {
-					args[k] = given
-				}
-			}
-		case "FROM":
-			seenFrom = true
-			ref, stage := fromWords(words[1:])
-			ref = os.Expand(strings.Trim(ref, `"'`), func(k string) string { return argument(args, k) })
-			if isPlainRef(ref) && !stages[strings.ToLower(ref)] {
-				refs = append(refs, ref)
-			}
-			if stage != "" {
-				stages[strings.ToLower(stage)] = true
-			}
-		case "COPY", "ADD":
-			for _, w := range words[1:] {
-				if from, ok := strings.CutPrefix(w, "--from="); ok && !stages[strings.ToLower(from)] && isPlainRef(from) {
-					if _, err := strconv.Atoi(from); err != nil {
-						refs = append(refs, from)
-					}
-				}
-			}
-		}
-	}
-	return refs
-}
-
-// argument is the value of NAME, NAME:-default or NAME:+other; "$", which makes
-// a name that can't be read, for what is none of these.
-func argument(args map[string]string, text string) string {
-	name, other, ok := strings.Cut(text, ":")
-	value := args[name]
-	switch {
-	case !ok:
-		return value
-	case strings.HasPrefix(other, "-") && value != "":
-		return value
-	case strings.HasPrefix(other, "-"):
-		return other[1:]
-	case strings.HasPrefix(other, "+") && value == "":
-		return ""
-	case strings.HasPrefix(other, "+"):
-		return other[1:]
-	}
-	return "$"
-}
-
-func fromWords(words []string) (ref, stage string) {
-	for i, w := range words {
-		switch {
-		case strings.HasPrefix(w, "--"):
-		case ref == "":
-			ref = w
-		case strings.EqualFold(w, "as") && i+1 < len(words):
-			stage = words[i+1]
-		}
-	}
-	return ref, stage
-}
-
-func isPlainRef(ref string) bool {
-	return ref != "" && !strings.ContainsAny(ref, "${}?\"'")
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -302,13 +303,27 @@ func TestBases(t *testing.T) {
 		"default":           {file: "ARG V\nFROM go:${V:-7}-slim", want: "go:7-slim"},
 		"alternative":       {file: "ARG V=1\nFROM go:${V:+8}", want: "go:8"},
 		"late argument":     {file: "FROM a\nARG V=1\nFROM b:1", want: "a b:1"},
-		"what is not known": {file: "ARG V\nFROM go:${V:?must be set}", want: ""},
+		"what is not known": {file: "ARG V\nFROM go:${V:?must be set}", want: "not whole"},
 		"named context":     {file: "FROM base\nCOPY --from=assets / /", build: spec.Build{AdditionalContexts: map[string]string{"base": "/x", "assets": "/y"}}, want: ""},
-		"lower case":        {file: "from a as b\ncopy --from=b / /", want: "a"},
+		"continued":         {file: "FROM \\\n  golang:1 \\\n  AS b\nRUN echo \\\n FROM x", want: "golang:1"},
+		"escaped otherwise": {file: "# escape=`\nFROM `\n golang:1", want: "golang:1"},
+		"text in a file":    {file: "FROM a\nCOPY <<EOF /x\nFROM b\nEOF", want: "a"},
+		"of the platform":   {file: "FROM a:$TARGETARCH", want: "a:" + runtime.GOARCH},
+		"mounts":            {file: "FROM a AS one\nFROM a\nRUN --mount=type=bind,from=tools:1,target=/t --mount=type=cache,target=/c --mount=from=one,target=/o true", want: "a a tools:1"},
+		"mount of variable": {file: "FROM a\nARG T=b\nRUN --mount=from=$T,target=/t true", want: "not whole"},
+		"of the network":    {file: "FROM a\nADD https://example.test/x /x", want: "not whole"},
+		"by its sum":        {file: "FROM a\nADD --checksum=sha256:24454f830cdb571e2c4ad15481119c43b3cafd48dd869a9b2945d1036d1dc68d https://example.test/x /x", want: "a"},
+		"git":               {file: "FROM a\nADD git@example.test:x/y.git /x", want: "not whole"},
+		"no Dockerfile":     {file: "FORM a", want: "not whole"},
+		"lower case":        {file: "from a as b\nfrom a\ncopy --from=b / /", want: "a a"},
 	} {
-		refs := bases([]byte(test.file), nil, &test.build, test.opts)
+		refs, whole := bases([]byte(test.file), &test.build, test.opts)
 		slices.Sort(refs)
-		if got := strings.Join(refs, " "); got != test.want {
+		got := strings.Join(refs, " ")
+		if !whole {
+			got = "not whole"
+		}
+		if got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}

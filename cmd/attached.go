@@ -52,6 +52,11 @@ func (u *upRun) attached(ctx context.Context) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
+	for _, c := range known {
+		if u.project.Services[c.Service] == nil {
+			u.orphans = append(u.orphans, c.Service)
+		}
+	}
 	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -63,7 +68,7 @@ func (u *upRun) attached(ctx context.Context) error {
 	})
 	if u.watching != nil {
 		wg.Go(func() {
-			if err := u.keepWatching(ctx, logs); err != nil && ctx.Err() == nil {
+			if err := u.keepWatching(ctx, logs, cancel); err != nil && ctx.Err() == nil {
 				cancel(cause(ctx, err))
 			}
 		})
@@ -75,6 +80,9 @@ func (u *upRun) attached(ctx context.Context) error {
 	switch {
 	case u.interrupts.interrupted():
 		return errInterrupted
+	case errors.Is(context.Cause(ctx), errLeft):
+		fmt.Fprintf(u.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", u.project.Name)
+		return nil
 	case err == nil:
 		return u.ending.result()
 	case ctx.Err() == nil:
@@ -84,12 +92,17 @@ func (u *upRun) attached(ctx context.Context) error {
 }
 
 // keepWatching keeps the stack in step beside its logs.
-func (u *upRun) keepWatching(ctx context.Context, logs *logMerge) error {
+func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
 	report := u.newWatchDisplay()
 	u.watching.report = func(e watch.Event) {
 		logs.mu.Lock()
 		defer logs.mu.Unlock()
 		report(e)
+	}
+	if m := u.watching.menu; m != nil {
+		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.only(service) }, "all"
+		m.quit, m.quitDoes = u.interrupts.press, "stop and quit"
+		m.detach = func() { leave(errLeft) }
 	}
 	return u.keepInStep(ctx, u.watching)
 }
@@ -102,7 +115,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *logMerge, follow bool, conta
 	}
 	reader := logs.reader()
 	return readLines(ctx, u.client, req, func(line *api.LogLine) {
-		if !line.OneOff { // a run beside us shows its own
+		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.line(line)
 		}
 	})
@@ -115,7 +128,7 @@ func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
 	if err != nil {
 		return err
 	}
-	states := watched{services: u.activeServices(), since: u.since}
+	states := watched{services: u.activeServices(), orphans: u.orphans, since: u.since}
 	for {
 		states.begin()
 		err := u.watchOnce(ctx, doc, logs, &states)
@@ -155,7 +168,8 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, state
 
 // watched is what an attached up knows of its containers.
 type watched struct {
-	services []string
+	services []string // none: all but orphans
+	orphans  []string
 	since    time.Time // exits before it are old news
 	states   map[string]planner.State
 	before   map[string]planner.State // under an engine that went away
@@ -177,7 +191,7 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 	if err := unmarshal(m.Container, c); err != nil {
 		return nil, "", err
 	}
-	if c.OneOff || !slices.Contains(w.services, c.Service) {
+	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {
 		return c, "", nil
 	}
 	if m.Removed {

@@ -37,8 +37,15 @@ func attachedDesk(t *testing.T) *desk {
 
 // await waits for a call to the fake engine.
 func (d *desk) await(call string) {
-	for got := range d.engine.reached {
-		if got == call {
+	limit := time.After(10 * time.Second)
+	for {
+		select {
+		case got := <-d.engine.reached:
+			if got == call {
+				return
+			}
+		case <-limit:
+			d.t.Errorf("the engine was never asked for %s", call)
 			return
 		}
 	}

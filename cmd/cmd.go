@@ -40,10 +40,13 @@ type World struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Signals <-chan os.Signal // interrupts
-	Resized <-chan os.Signal // changes of the terminal's size
+	Resized <-chan os.Signal // changes of the terminal's size, and when it is ours again
 	Root    bool             // the caller may start an engine
 	Now     func() time.Time
 	Builder Builder // lends build sessions; nil: the engine builds nothing for us
+	// KeyMode has a terminal give key by key until release is called; nil: no
+	// keys are read.
+	KeyMode func(tty *os.File) (release func(), err error)
 	// StartEngine starts the keeper for the two directories and returns when
 	// its socket accepts connections.
 	StartEngine func(ctx context.Context, root, state string) error
@@ -115,8 +118,9 @@ type app struct {
 	strict     bool
 	allowUnset bool
 
-	verb   string  // the one that runs
-	tracer *tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
+	verb   string                                          // the one that runs
+	tracer *tracer                                         // of --trace and OpenTelemetry; nil: nobody asks for a timeline
+	answer func(ctx context.Context, question string) bool // by a key of the menu; nil: there is none
 
 	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 	lookers []display                 // see every progress beside the screen
@@ -189,7 +193,8 @@ func (a *app) root() *cobra.Command {
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
-	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand())
+	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.versionCommand(), a.completionCommand(),
+		a.guardCommand())
 	inherit(root, root.Flags())
 	return root
 }

@@ -47,12 +47,13 @@ func (s stage) interrupt() (stage, response) {
 type interrupts struct {
 	mu      sync.Mutex // guards stage
 	stage   stage
+	asked   chan struct{} // by a key
 	stop    chan struct{}
 	stopped chan struct{}
 }
 
 func (a *app) onInterrupt(respond func(response)) *interrupts {
-	i := &interrupts{stop: make(chan struct{}), stopped: make(chan struct{})}
+	i := &interrupts{asked: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go func() {
 		defer close(i.stopped)
 		for {
@@ -61,10 +62,20 @@ func (a *app) onInterrupt(respond func(response)) *interrupts {
 				return
 			case <-a.world.Signals:
 				respond(i.next())
+			case <-i.asked:
+				respond(i.next())
 			}
 		}
 	}()
 	return i
+}
+
+// press is an interrupt by a key.
+func (i *interrupts) press() {
+	select {
+	case i.asked <- struct{}{}:
+	case <-i.stop:
+	}
 }
 
 func (i *interrupts) next() (r response) {

@@ -68,6 +68,14 @@ func (a *app) rmCommand() *cobra.Command {
 		})
 }
 
+// agrees asks a question that is no loss to say no to.
+func (a *app) agrees(ctx context.Context, question string) bool {
+	if a.answer != nil {
+		return a.answer(ctx, question)
+	}
+	return a.confirm(question) == nil
+}
+
 // confirm asks on a terminal; anything but yes is an error.
 func (a *app) confirm(question string) error {
 	fmt.Fprint(a.world.Stderr, question+" [y/N] ")

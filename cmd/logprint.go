@@ -101,6 +101,7 @@ type logMerge struct {
 	mu      sync.Mutex // guards what follows
 	printer *logPrinter
 	printed map[string]int // container -> lines
+	service string         // whose lines are shown; "": all
 }
 
 // logReader is one of the readers.
@@ -124,7 +125,16 @@ func (r *logReader) line(l *api.LogLine) {
 		return
 	}
 	m.printed[key] = r.read[key]
-	m.printer.print(l)
+	if m.service == "" || m.service == l.Service {
+		m.printer.print(l)
+	}
+}
+
+// only shows the lines of one service from now on, or with "" of all.
+func (m *logMerge) only(service string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.service = service
 }
 
 // say prints a line of our own between those of the services.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -120,7 +119,7 @@ func (m *maskedWriter) flush() {
 }
 
 // file is what the stream is in the end, so that a terminal stays one.
-func (m *maskedWriter) file() *os.File { return fileOf(m.w) }
+func (m *maskedWriter) file() descriptor { return fileOf(m.w) }
 
 // hideSecrets keeps the secrets of the project from being printed by this
 // command from here on.

@@ -76,7 +76,9 @@ func rescale(p *spec.Project, flags []string) error {
 		scaled := *service
 		scaled.Scale = &n
 		if service.Deploy != nil && service.Deploy.Replicas != nil {
-			scaled.Deploy = &spec.Deploy{Replicas: &n}
+			deploy := *service.Deploy
+			deploy.Replicas = &n
+			scaled.Deploy = &deploy
 		}
 		p.Services[name] = &scaled
 	}

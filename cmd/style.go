@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -35,13 +34,16 @@ func isTerminal(stream any) bool {
 	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
+// descriptor is a file, or what stands for one in a test.
+type descriptor interface{ Fd() uintptr }
+
 // fileOf is the file that a stream of the caller is in the end, or nil.
-func fileOf(stream any) *os.File {
+func fileOf(stream any) descriptor {
 	switch s := stream.(type) {
-	case *os.File:
-		return s
-	case interface{ file() *os.File }:
+	case interface{ file() descriptor }:
 		return s.file()
+	case descriptor:
+		return s
 	}
 	return nil
 }

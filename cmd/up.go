@@ -82,7 +82,8 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 		return nil
 	}
 	if f.watch {
-		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags}
+		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags, menu: a.openMenu()}
+		defer u.watching.menu.close()
 	}
 	return u.attach(ctx)
 }
@@ -119,7 +120,8 @@ type upRun struct {
 	format     logFormat
 	interrupts *interrupts
 	stops      lifecycleCalls
-	watching   *step // nil without --watch
+	watching   *step    // nil without --watch
+	orphans    []string // services that run and are not in the stack file
 	ending     ending
 	stopAtOnce bool // the up failed: what runs is stopped
 }
@@ -266,9 +268,10 @@ func isWebPort(port int) bool {
 	return false
 }
 
-// activeServices are the services whose containers an attached up looks after.
+// activeServices are the services whose containers an attached up looks after;
+// none are all, those to come included.
 func (u *upRun) activeServices() []string {
-	if len(u.services) > 0 {
+	if len(u.services) > 0 || u.watching != nil {
 		return u.services
 	}
 	return slices.Sorted(maps.Keys(u.project.Services))

@@ -66,8 +66,20 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 			return err // it could not even be planned
 		}
 	}
-	s := &step{client: client, source: source, project: project, flags: f, behind: behind, report: a.newWatchDisplay()}
-	return a.keepInStep(ctx, s)
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	s := &step{client: client, source: source, project: project, flags: f, behind: behind, menu: a.openMenu()}
+	s.report = a.newWatchDisplay()
+	if m := s.menu; m != nil {
+		defer m.close()
+		logs := &followedLogs{app: a, client: client, project: project.Name}
+		m.logsOf, m.noLogs = logs.of, "none"
+		m.quit, m.quitDoes = func() { leave(errLeft) }, "quit"
+	}
+	if err := a.keepInStep(ctx, s); !errors.Is(err, errLeft) {
+		return err
+	}
+	return nil
 }
 
 // applyProject applies a project and shows how.
@@ -87,14 +99,17 @@ func (a *app) applyProject(ctx context.Context, client *api.Client, p *spec.Proj
 
 // step is what a stack is kept in step with, and how.
 type step struct {
-	client   *api.Client
-	source   *stackSource
-	project  *spec.Project
-	flags    watchFlags
-	behind   bool // the up before has failed
-	commands <-chan watch.Command
-	report   func(watch.Event)
+	client  *api.Client
+	source  *stackSource
+	project *spec.Project
+	flags   watchFlags
+	behind  bool // the up before has failed
+	report  func(watch.Event)
+	menu    *menu // nil where there is no terminal
 }
+
+// errLeft is the cause of what the user ends by a key and leaves running.
+var errLeft = errors.New("left to itself")
 
 // keepInStep watches until the context ends.
 func (a *app) keepInStep(ctx context.Context, s *step) error {
@@ -110,9 +125,16 @@ func (a *app) keepInStep(ctx context.Context, s *step) error {
 		}
 	})
 	carrier := &watchCarrier{app: a, client: s.client, source: s.source, ask: s.flags.ask, project: p}
+	var commands <-chan watch.Command
+	if m := s.menu; m != nil {
+		commands = m.commands
+		m.services = func() []string { return slices.Sorted(maps.Keys(carrier.current().Services)) }
+		m.showPlan = carrier.showPlanNow
+		wg.Go(func() { m.run(ctx) })
+	}
 	return watch.Run(ctx, watch.Config{
 		Project: p, Files: s.source.files, Services: chosenForWatch(p, s.source.services), Behind: s.behind,
-		Options: watch.Options{GitIgnore: s.flags.gitIgnore}, Carrier: carrier, Containers: containers, Commands: s.commands,
+		Options: watch.Options{GitIgnore: s.flags.gitIgnore}, Carrier: carrier, Containers: containers, Commands: commands,
 		Report: s.report, Now: a.world.Now,
 	})
 }

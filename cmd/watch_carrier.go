@@ -390,8 +390,12 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 	opts := planner.Options{Services: c.source.services}
 	gone := goneServices(c.current(), p)
 	if one.progress == "plain" || c.ask {
-		if err := one.showPlan(ctx, c.client, p, opts, gone, c.ask); err != nil {
+		some, err := one.showPlan(ctx, c.client, p, opts, gone)
+		if err != nil {
 			return err
+		}
+		if some && c.ask && !c.agrees(ctx, "Apply this?") {
+			return watch.ErrDeclined
 		}
 	}
 	c.mu.Lock()
@@ -415,37 +419,51 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 	return err
 }
 
-// showPlan prints what an edit of the stack's files would change.
-func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project, opts planner.Options, gone []string, ask bool) error {
+// showPlan prints what an edit of the stack's files would change, and says
+// whether that is anything.
+func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project, opts planner.Options, gone []string) (some bool, err error) {
 	req, done, err := a.request(ctx, client, application{project: p, options: opts, timeout: -1, planOnly: true})
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
 	defer done()
 	reply, err := client.Plan(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
 	plan := &planner.Plan{}
 	if err := unmarshal(reply.Plan, plan); err != nil {
-		return err
+		return false, err
 	}
 	for _, name := range gone {
 		fmt.Fprintf(a.world.Stderr, " %s %s   no longer in the stack file\n", a.errStyle().red("-"), name)
 	}
-	if plan.IsEmpty() && len(gone) == 0 {
-		return nil
-	}
 	if !plan.IsEmpty() {
 		plan.Orphans = nil // said above, or left alone since the beginning
 		if err := writePlan(a.world.Stderr, plan, "text", a.errStyle()); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if ask && a.confirm("Apply this?") != nil {
-		return watch.ErrDeclined
+	return !plan.IsEmpty() || len(gone) > 0, nil
+}
+
+// showPlanNow shows what the stack's files as they are would change.
+func (c *watchCarrier) showPlanNow(ctx context.Context) error {
+	source := &stackSource{app: c.app, services: c.source.services, scale: c.source.scale}
+	p, err := source.load(ctx)
+	var shown exit
+	if errors.As(err, &shown) {
+		return nil // its mistakes are
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	one := *c.app
+	some, err := one.showPlan(ctx, c.client, p, planner.Options{Services: c.source.services}, goneServices(c.current(), p))
+	if err == nil && !some {
+		fmt.Fprintf(c.world.Stderr, " %s the stack is as its files say\n", c.errStyle().dim("·"))
+	}
+	return err
 }
 
 // goneServices are those that a project had and has no more, not even

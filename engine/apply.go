@@ -188,6 +188,7 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 	if err != nil {
 		return err
 	}
+	s.buildNetwork.settle() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
@@ -234,7 +235,8 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 
 // walk sends the plan, carries it out and sends each event and the verdict.
 // When the command goes away nothing new is begun, and what runs is finished.
-func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c planner.Carrier, send func(*api.Progress) error) error {
+func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, send func(*api.Progress) error) error {
+	c.job.order.Plan = plan
 	doc, err := json.Marshal(plan)
 	if err != nil {
 		return err

@@ -181,6 +181,6 @@ func newWorker(ctx context.Context, root string, cfg kitConfig) (*base.Worker, e
 		return nil, err
 	}
 	opt.NetworkProviders = networks
-	opt.RegistryHosts = registryHosts(cfg.root)
+	opt.RegistryHosts = loggedIn(registryHosts(cfg.root), cfg.root)
 	return base.NewWorker(ctx, opt)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"log/slog"
 	"sync"
 
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
@@ -14,13 +15,24 @@ import (
 )
 
 // buildNetwork gives each RUN step a network namespace on a bridge that is
-// made for the first one and goes with the last.
+// made for the first one and goes with the last. What a step had is removed
+// behind its back: the kernel takes a tenth of a second for it, and the next
+// step need not wait.
 type buildNetwork struct {
 	networks *network.Manager
 	name     string
+	log      *slog.Logger
 
-	mu    sync.Mutex
-	steps int // guarded by mu: namespaces in use
+	mu      sync.Mutex
+	steps   int // guarded by mu: namespaces in use
+	leaving int // guarded by mu: those of ended steps that are not gone yet
+	gone    sync.Cond
+}
+
+func newBuildNetwork(networks *network.Manager, log *slog.Logger) *buildNetwork {
+	b := &buildNetwork{networks: networks, name: "orlop-build", log: log}
+	b.gone.L = &b.mu
+	return b
 }
 
 var _ bknetwork.Provider = (*buildNetwork)(nil)
@@ -65,8 +77,20 @@ func (b *buildNetwork) leave() {
 	}
 }
 
+// settle waits until what ended steps had is gone.
+func (b *buildNetwork) settle() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.leaving > 0 {
+		b.gone.Wait()
+	}
+}
+
 // Close is called with BuildKit.
-func (b *buildNetwork) Close() error { return nil }
+func (b *buildNetwork) Close() error {
+	b.settle()
+	return nil
+}
 
 type buildSandbox struct {
 	network *buildNetwork
@@ -86,10 +110,26 @@ func (s *buildSandbox) Set(doc *specs.Spec) error {
 	return nil
 }
 
-// Close removes the namespace.
+// Close removes the namespace, in its own time.
 func (s *buildSandbox) Close() error {
-	defer s.network.leave()
-	return s.network.networks.RemoveSandbox(context.Background(), s.id)
+	s.network.mu.Lock()
+	s.network.leaving++
+	s.network.mu.Unlock()
+	go s.remove()
+	return nil
+}
+
+func (s *buildSandbox) remove() {
+	b := s.network
+	if err := b.networks.RemoveSandbox(context.Background(), s.id); err != nil {
+		b.log.Warn("cannot remove the network of a build step", "step", s.id, "error", err)
+	}
+	b.leave()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.leaving--; b.leaving == 0 {
+		b.gone.Broadcast()
+	}
 }
 
 // Sample has nothing to tell.

@@ -60,6 +60,12 @@ func taskBundles(state string) string {
 	return filepath.Join(state, "containerd", "io.containerd.runtime.v2.task", Namespace)
 }
 
+// socket is where containerd answers its own clients.
+func socket(state string) string { return filepath.Join(state, "containerd.sock") }
+
+// eventSocket is where containerd takes the events of shims.
+func eventSocket(state string) string { return filepath.Join(state, "ttrpc.sock") }
+
 // daemon is containerd in this process.
 type daemon struct {
 	server   *ctdserver.Server
@@ -85,8 +91,8 @@ func startContainerd(ctx context.Context, root, state string) (*daemon, error) {
 		Root:    filepath.Join(root, "containerd"),
 		State:   filepath.Join(state, "containerd"),
 		Plugins: map[string]any{
-			"io.containerd.server.v1.grpc":  map[string]any{"address": filepath.Join(state, "containerd.sock")},
-			"io.containerd.server.v1.ttrpc": map[string]any{"address": filepath.Join(state, "ttrpc.sock")},
+			"io.containerd.server.v1.grpc":  map[string]any{"address": socket(state)},
+			"io.containerd.server.v1.ttrpc": map[string]any{"address": eventSocket(state)},
 			"io.containerd.shim.v1.manager": map[string]any{"socket_dir": filepath.Join(state, "s")},
 		},
 		RequiredPlugins: []string{"io.containerd.internal.v1.orlop", "io.containerd.snapshotter.v1.overlayfs"},

@@ -40,17 +40,18 @@ type Config struct {
 
 // Engine is one running engine.
 type Engine struct {
-	cfg      Config
-	id       string
-	started  time.Time
-	log      *slog.Logger
-	lock     *os.File
-	daemon   *daemon
-	networks *network.Manager
-	runner   *runner.Runner
-	store    *store
-	programs programs
-	warnings []string
+	cfg          Config
+	id           string
+	started      time.Time
+	log          *slog.Logger
+	lock         *os.File
+	daemon       *daemon
+	networks     *network.Manager
+	buildNetwork *buildNetwork
+	runner       *runner.Runner
+	store        *store
+	programs     programs
+	warnings     []string
 
 	kitOnce  sync.Once
 	kitErr   error
@@ -125,8 +126,21 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
+	e.background.Go(e.guardNetworks)
 	go e.startKit()
 	return e, nil
+}
+
+// guardNetworks repairs what others remove of the networks.
+func (e *Engine) guardNetworks() {
+	err := e.networks.Guard(e.ctx, func(err error) {
+		if err != nil && e.ctx.Err() == nil {
+			e.log.Warn("cannot repair the networks", "error", err)
+		}
+	})
+	if err != nil {
+		e.log.Warn("what others remove of the networks comes back with the next command only", "error", err)
+	}
 }
 
 func (e *Engine) warn(text string) {
@@ -181,6 +195,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the networks: %w", err)
 	}
+	e.buildNetwork = newBuildNetwork(e.networks, e.log)
 	return nil
 }
 
@@ -188,7 +203,8 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Resc
 	var err error
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
-		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
+		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Bundles: taskBundles(e.cfg.State),
+		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
 		Hosts: e.hosts, Rescued: rescued, Log: e.log,
 	})
 	if err != nil {
@@ -203,7 +219,7 @@ func (e *Engine) startKit() {
 		defer close(e.kitReady)
 		e.kit, e.kitErr = startBuildKit(e.ctx, kitConfig{
 			root: e.cfg.Root, id: e.id, runc: e.programs.runc, services: e.daemon.services,
-			networks: &buildNetwork{networks: e.networks, name: "orlop-build"},
+			networks: e.buildNetwork,
 		})
 		if e.kitErr == nil {
 			e.builder = builder.New(e.kit.control())
@@ -263,6 +279,7 @@ func (e *Engine) close() {
 		e.kit.close()
 	}
 	if e.networks != nil {
+		e.buildNetwork.settle()
 		if err := e.networks.Close(); err != nil {
 			e.log.Warn("cannot close the networks", "error", err)
 		}

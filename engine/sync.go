@@ -21,11 +21,13 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 	}
 	defer batch.Close()
 	for {
+		entries := make([]runner.Entry, 0, len(msg.Entries))
 		for _, e := range msg.Entries {
-			batch.Apply(runner.Entry{
+			entries = append(entries, runner.Entry{
 				Kind: entryKind(e.Kind), Path: e.Path, Mode: fs.FileMode(e.Mode), Link: e.Link, Content: e.Content, Unfinished: e.Unfinished,
 			})
 		}
+		batch.Apply(entries)
 		msg, err = stream.Recv()
 		if errors.Is(err, io.EOF) {
 			break

@@ -124,7 +124,7 @@ func (c *converger) planBuild(name, ref string) error {
 		why = []Reason{{Path: path, Text: "the image is not here yet"}}
 	case c.opts.Rebuild:
 		why = []Reason{{Path: path, Text: "a fresh build is asked for"}}
-	case want == nil && c.opts.Build, want != nil && (have.Inputs == nil || want.Sum != have.Inputs.Sum):
+	case c.opts.Build && (want == nil || want.Floating), want != nil && (have.Inputs == nil || want.Sum != have.Inputs.Sum):
 		why = inputReasons(name, have.Inputs, want)
 	case len(needs) > 0:
 		why = []Reason{{Path: path + ".additional_contexts", Text: "an image that it builds on is made anew"}}

@@ -48,7 +48,7 @@ func (c *converger) scaled(name string) Reason {
 
 // planReplica decides about one container that exists and is wanted.
 func (c *converger) planReplica(s *spec.Service, name string, k *Container, want *Applied, needs, after []string) {
-	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart}
+	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart, Overlap: s.StartsFirst()}
 	ch, ifChanged := c.changes(s, name, k, want)
 	isUp := k.IsUp() && (!k.IsCompleted() || isOneShot(s))
 	switch {

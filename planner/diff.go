@@ -193,6 +193,9 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 	if old == nil {
 		return []Reason{{Path: path, Text: "the image was not built from this stack file"}}
 	}
+	if old.Sum == want.Sum {
+		return []Reason{{Path: path, Text: "a build is asked for, and what it takes from elsewhere may have changed"}}
+	}
 	var rs []Reason
 	for _, k := range slices.Sorted(maps.Keys(merged(old.Other, want.Other))) {
 		if old.Other[k] != want.Other[k] {

@@ -259,6 +259,9 @@ func inputs(text string) *Inputs {
 			in.Files[k] = v
 		}
 	}
+	if _, in.Floating = in.Files["floating"]; in.Floating {
+		delete(in.Files, "floating")
+	}
 	in.Sum = strings.Join(strings.Fields(text), " ")
 	return in
 }

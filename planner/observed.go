@@ -27,6 +27,9 @@ type Inputs struct {
 	Files map[string]string `json:"files,omitempty"` // path in the context -> digest; nil where there are too many
 	Other map[string]string `json:"other,omitempty"` // "dockerfile", "args.NAME", "target", ... -> digest or value
 	Bases map[string]string `json:"bases,omitempty"` // base reference -> digest that was used
+	// Floating builds take something from the network, or from an image that
+	// only the build can tell: the same inputs need not give the same image.
+	Floating bool `json:"floating,omitempty"`
 }
 
 // Network is a network that exists.

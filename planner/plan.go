@@ -49,6 +49,7 @@ type Step struct {
 	IfChanged bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
 	Optional  bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
 	NoStart   bool          `json:"no_start,omitempty"`
+	Overlap   bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready
 	Signal    string        `json:"signal,omitempty"`
 	Applied   *Applied      `json:"-"` // what the container shall be made from
 	Network   *spec.Network `json:"-"`

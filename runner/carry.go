@@ -25,6 +25,7 @@ type Order struct {
 	Grace      Grace
 	Places     spec.Places
 	Anonymous  bool // remove anonymous volumes with their containers
+	Plan       *planner.Plan
 }
 
 // Carry carries out the steps that concern networks, volumes and containers.
@@ -150,7 +151,7 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step) (planner.Res
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	if err := r.publish(ctx, c); err != nil {
+	if err := r.publish(ctx, o, c); err != nil {
 		r.unmake(ctx, c)
 		return planner.Result{}, o.placed(err, c)
 	}
@@ -186,105 +187,6 @@ func (o *Order) placed(err error, c *container) error {
 	return pe
 }
 
-// replace puts a new container in an old one's place. The old one runs until
-// the new one can start; if that fails, the old one is what is left.
-func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	old := r.lookup(s.Container)
-	if old == nil {
-		return r.up(ctx, o, s)
-	}
-	old.op.Lock()
-	defer old.op.Unlock()
-	wasUp := old.isRunning()
-	fixed := hasFixedAddress(s.Applied)
-	if fixed {
-		old.setYields(true)
-		old.lead(nil, true)
-		old.settle(ctx)
-		if err := r.vacate(ctx, old, o.Grace); err != nil {
-			return planner.Result{}, r.revive(ctx, old, wasUp, err)
-		}
-	}
-	c, err := r.create(ctx, o.request(s))
-	if err != nil {
-		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, err)
-	}
-	c.op.Lock()
-	defer c.op.Unlock()
-	err = r.publish(ctx, c)
-	if err == nil && !s.NoStart {
-		err = c.prepare(ctx)
-	}
-	if err != nil {
-		r.unmake(ctx, c)
-		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), old)
-	}
-	old.setYields(true)
-	c.lead(nil, true)
-	old.settle(ctx)
-	if err := old.stop(ctx, o.Grace, false); err != nil {
-		r.unmake(ctx, c)
-		return planner.Result{}, r.revive(ctx, old, wasUp, err)
-	}
-	if !s.NoStart {
-		if err := c.start(ctx); err != nil {
-			r.unmake(ctx, c)
-			return planner.Result{}, r.revive(ctx, old, wasUp, err)
-		}
-	}
-	c.setPending(false)
-	if err := old.removeLocked(context.WithoutCancel(ctx), o.Grace, true); err != nil {
-		return planner.Result{}, err
-	}
-	r.changed(c.project, c.id)
-	c.route()
-	return planner.Result{}, nil
-}
-
-func hasFixedAddress(a *planner.Applied) bool {
-	for _, n := range a.Service.Networks {
-		if n != nil && n.IPv4Address != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// vacate stops a container and gives its addresses up, for one that must have
-// the same.
-func (r *Runner) vacate(ctx context.Context, c *container, grace Grace) error {
-	if err := c.stop(ctx, grace, false); err != nil {
-		return err
-	}
-	return r.nets.RemoveSandbox(ctx, c.id)
-}
-
-// revive brings the old container back after its replacement failed with err.
-func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err error) error {
-	clean := context.WithoutCancel(ctx)
-	old.setYields(false)
-	if !wasUp {
-		if perr := r.publish(clean, old); perr != nil {
-			err = errors.Join(err, perr)
-		}
-		old.route()
-		return err
-	}
-	if _, ok := r.nets.Sandbox(old.id); !ok && old.rec.Netns != "" && old.rec.Applied.Service.NetworkMode == "" {
-		if cerr := old.restore(clean); cerr != nil {
-			return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, cerr))
-		}
-	}
-	if perr := r.publish(clean, old); perr != nil {
-		err = errors.Join(err, perr)
-	}
-	if serr := old.start(clean); serr != nil {
-		return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, serr))
-	}
-	old.route()
-	return err
-}
-
 // update changes a container in place: limits, policy, ports, health check.
 func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	c := r.lookup(s.Container)
@@ -296,13 +198,13 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	before := c.rec.Applied
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
-		err = r.publish(ctx, c)
+		err = r.publish(ctx, o, c)
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.
 		err = o.placed(err, c)
 		clean := context.WithoutCancel(ctx)
-		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, c)); back != nil {
+		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, o, c)); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 	}
@@ -441,9 +343,10 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 				return planner.Result{}, err
 			}
 		}
-		if err := r.publish(ctx, c); err != nil {
+		if err := r.publish(ctx, o, c); err != nil {
 			return planner.Result{}, o.placed(err, c)
 		}
+		c.forgive()
 		return planner.Result{}, c.start(ctx)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
@@ -456,11 +359,20 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err != nil {
 			return planner.Result{}, err
 		}
+		c.forgive()
 		return planner.Result{}, c.start(ctx)
 	case planner.Remove:
 		return planner.Result{}, c.removeLocked(ctx, o.Grace, o.Anonymous)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// forgive counts restarts anew: someone starts the container by hand.
+func (c *container) forgive() {
+	c.mu.Lock()
+	c.delay = 0
+	c.mu.Unlock()
+	c.set(func(rec *record) { rec.Restarts = 0 })
 }
 
 // kill sends a signal to the container's process; it is stopped on the user's
@@ -515,7 +427,7 @@ func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id,
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	err = r.publish(ctx, c)
+	err = r.publish(ctx, nil, c)
 	if err == nil && start {
 		err = c.start(ctx)
 	}

@@ -41,9 +41,9 @@ type container struct {
 	retry    *time.Timer          // guarded by mu; runs during a back-off
 	retryAt  time.Time            // guarded by mu
 	delay    time.Duration        // guarded by mu; of the last back-off
-	tries    int                  // guarded by mu; restarts since it last ran for a while
 	oom      bool                 // guarded by mu; the kernel killed something of it
 	gone     bool                 // guarded by mu; removed
+	shim     *shim                // guarded by mu; the task's parent
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on
@@ -124,7 +124,7 @@ func (c *container) onExit(code int, at time.Time, lost bool) {
 	stopped := c.rec.Stopped || c.rec.State == planner.Stopping
 	oom := c.oom
 	if ran >= steadyAfter {
-		c.tries, c.delay = 0, 0
+		c.delay = 0
 	}
 	again := !stopped && !c.detached && !c.gone && c.shouldRestart(code)
 	c.mu.Unlock()
@@ -170,7 +170,7 @@ func (c *container) shouldRestart(code int) bool {
 	case "always", "unless-stopped":
 		return true
 	case "on-failure":
-		return code != 0 && (limit == "" || c.tries < number(limit))
+		return code != 0 && (limit == "" || c.rec.Restarts < number(limit))
 	}
 	return false
 }
@@ -196,7 +196,6 @@ func (c *container) onBackOffOver() {
 	c.mu.Lock()
 	waiting := c.rec.State == planner.Restarting && !c.detached && !c.gone
 	if waiting {
-		c.tries++
 		c.rec.Restarts++
 	}
 	c.mu.Unlock()

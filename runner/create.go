@@ -58,6 +58,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
+	defer r.volumes.release(rec.ID)
 	rootfs, err := r.snapshot(ctx, rec.ID, img)
 	if err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
-		containerd.WithContainerLabels(containerLabels(rec)))
+		containerd.WithSandbox(sandboxID), containerd.WithContainerLabels(containerLabels(rec)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
@@ -161,14 +162,24 @@ func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]str
 		return nil, err
 	}
 	rec.Netns = state.NetnsPath
+	return addressesOf(rec, state), nil
+}
+
+// addressesOf notes the addresses that a container's sandbox has, in the order
+// of its networks, and gives their names for /etc/hosts.
+func addressesOf(rec *record, state network.SandboxState) map[netip.Addr][]string {
 	names := map[netip.Addr][]string{}
-	for _, e := range sandbox.Endpoints {
-		if addr, ok := state.Addresses[e.Network]; ok {
+	rec.Addresses = nil
+	if rec.Applied.Service.NetworkMode != "" {
+		return names
+	}
+	for _, key := range networkOrder(rec.Applied) {
+		if addr, ok := state.Addresses[rec.Applied.Networks[key]]; ok {
 			rec.Addresses = append(rec.Addresses, addr.Addr().String())
 			names[addr.Addr()] = []string{rec.Hostname}
 		}
 	}
-	return names, nil
+	return names
 }
 
 // networkOrder sorts a service's networks by priority, then by key: the
@@ -268,7 +279,7 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 		service: s, args: args, user: id, hostname: rec.Hostname, netns: rec.Netns,
 		env: withHome(imageEnv(img.config.Env, s, rec.Terminal, rec.Hostname), id.Home),
 		cwd: workdir(s.WorkingDir, img.config.WorkingDir), mounts: slices.Concat(mounts, more, files),
-		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal, group: r.Config.ID + "-" + rec.Project,
+		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal,
 	}
 	if s.NetworkMode == "host" {
 		in.hostname = ""

@@ -8,11 +8,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -76,16 +74,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		// From the start: a program asks once, often at once.
 		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
 	}
-	var ended chan struct{} // closed when the caller has nothing more to say
-	if stdin != nil {
-		ended = make(chan struct{})
-		stdin = &endReader{r: stdin, ended: ended}
-	}
-	ioOpts := []cio.Opt{cio.WithStreams(stdin, stdout, stderr), cio.WithFIFODir(r.fifoDir(c.id))}
-	if opts.Terminal {
-		ioOpts = append(ioOpts, cio.WithTerminal)
-	}
-	process, err := task.Exec(ctx, "x"+newID()[:12], doc, cio.NewCreator(ioOpts...))
+	process, err := task.Exec(ctx, "x"+newID()[:12], doc, c.execStreams(opts.Terminal, stdin != nil, stdout, stderr))
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
@@ -94,15 +83,20 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if err == nil {
 		err = process.Start(ctx)
 	}
+	streams := process.IO().(*execIO)
 	if err != nil {
 		process.Delete(clean, containerd.WithProcessKill)
+		streams.Close()
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, cleanRuncError(err))
 	}
-	if ended != nil {
+	streams.settle()
+	if stdin != nil {
+		fed := make(chan struct{})
+		go func() { streams.feed(stdin); close(fed) }() // as long as its caller's input lasts
 		// The shim holds the pipe open until it is told.
 		r.wg.Go(func() {
 			select {
-			case <-ended:
+			case <-fed:
 				_ = process.CloseIO(clean, containerd.WithStdinCloser)
 			case <-ctx.Done():
 			}
@@ -115,25 +109,11 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	}, nil
 }
 
-// endReader tells when a reader has come to its end.
-type endReader struct {
-	r     io.Reader
-	ended chan struct{}
-	once  sync.Once
-}
-
-func (e *endReader) Read(p []byte) (int, error) {
-	n, err := e.r.Read(p)
-	if err != nil {
-		e.once.Do(func() { close(e.ended) })
-	}
-	return n, err
-}
-
 // waitProcess waits for a process that exec began. When its caller goes away
 // it is killed: nobody could end it any more.
 func waitProcess(ctx context.Context, process containerd.Process, exits <-chan containerd.ExitStatus) (int, error) {
 	clean := context.WithoutCancel(ctx)
+	defer process.IO().Close()
 	select {
 	case status := <-exits:
 		_, err := process.Delete(clean)

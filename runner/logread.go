@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -53,7 +54,6 @@ func (r *Runner) Logs(ctx context.Context, project string, opts LogOptions, emit
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	seen := map[string]position{}
-	var lines []Line
 	follow := func(c *container, at position) {
 		wg.Go(func() {
 			if err := c.follow(ctx, opts, at, safe); err != nil {
@@ -61,23 +61,27 @@ func (r *Runner) Logs(ctx context.Context, project string, opts LogOptions, emit
 			}
 		})
 	}
+	var feeds []iter.Seq2[Line, error]
 	for _, p := range r.Containers(project) {
 		c := r.lookup(p.ID)
 		if c == nil || !opts.wants(&p) {
 			continue
 		}
-		past, at, err := c.past(opts)
+		files, at, err := c.log.files()
+		defer closeAll(files)
 		if err != nil {
 			return err
 		}
 		seen[p.ID] = at
-		lines = append(lines, past...)
+		feeds = append(feeds, c.lines(files, at, opts))
 	}
-	slices.SortStableFunc(lines, func(a, b Line) int { return a.Time.Compare(b.Time) })
-	for _, l := range lines {
-		if err := safe(l); err != nil {
-			return err
-		}
+	if err := inOrder(feeds, safe); err != nil {
+		return err
+	}
+	if opts.Follow && !opts.Until.IsZero() {
+		var done context.CancelFunc
+		ctx, done = context.WithDeadlineCause(ctx, opts.Until, context.Canceled)
+		defer done()
 	}
 	if !opts.Follow {
 		return nil
@@ -112,37 +116,111 @@ func (o *LogOptions) wants(c *planner.Container) bool {
 		(len(o.Containers) == 0 || slices.Contains(o.Containers, c.ID))
 }
 
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// lines are those that are there; with a tail, the last of them.
+func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		stopped := errors.New("stopped")
+		var last []Line
+		keep := func(l Line) error {
+			switch {
+			case !opts.in(l.Time):
+			case opts.Tail >= 0:
+				if last = append(last, l); len(last) > 2*opts.Tail+1000 {
+					last = slices.Delete(last, 0, len(last)-opts.Tail)
+				}
+			case !yield(l, nil):
+				return stopped
+			}
+			return nil
+		}
+		for i, f := range files {
+			var in io.Reader = f
+			if i == len(files)-1 && at.offset > 0 {
+				in = io.LimitReader(f, at.offset)
+			}
+			if err := c.scan(in, keep); err != nil {
+				if err != stopped {
+					yield(Line{}, err)
+				}
+				return
+			}
+		}
+		for _, l := range last[max(0, len(last)-max(0, opts.Tail)):] {
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+// inOrder gives the lines of all feeds, each of which is in the order of time,
+// in that order; of each feed it holds one line at a time.
+func inOrder(feeds []iter.Seq2[Line, error], emit func(Line) error) error {
+	type head struct {
+		line Line
+		next func() (Line, error, bool)
+	}
+	var heads []*head
+	for _, f := range feeds {
+		next, stop := iter.Pull2(f)
+		defer stop()
+		heads = append(heads, &head{next: next})
+	}
+	advance := func(h *head) (ok bool, err error) {
+		h.line, err, ok = h.next()
+		return ok, err
+	}
+	for i := 0; i < len(heads); {
+		switch ok, err := advance(heads[i]); {
+		case err != nil:
+			return err
+		case !ok:
+			heads = slices.Delete(heads, i, i+1)
+		default:
+			i++
+		}
+	}
+	for len(heads) > 0 {
+		first := 0
+		for i, h := range heads {
+			if h.line.Time.Before(heads[first].line.Time) {
+				first = i
+			}
+		}
+		if err := emit(heads[first].line); err != nil {
+			return err
+		}
+		switch ok, err := advance(heads[first]); {
+		case err != nil:
+			return err
+		case !ok:
+			heads = slices.Delete(heads, first, first+1)
+		}
+	}
+	return nil
+}
+
 // past reads the lines that are there.
 func (c *container) past(opts LogOptions) ([]Line, position, error) {
 	files, at, err := c.log.files()
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
+	defer closeAll(files)
 	var lines []Line
-	for i, f := range files {
+	if err != nil {
+		return nil, at, err
+	}
+	for l, err := range c.lines(files, at, opts) {
 		if err != nil {
-			break
+			return lines, at, err
 		}
-		var in io.Reader = f
-		if i == len(files)-1 && at.offset > 0 {
-			in = io.LimitReader(f, at.offset)
-		}
-		err = c.scan(in, func(l Line) error {
-			if opts.in(l.Time) {
-				lines = append(lines, l)
-			}
-			if opts.Tail >= 0 && len(lines) > 2*opts.Tail+1000 {
-				lines = slices.Delete(lines, 0, len(lines)-opts.Tail)
-			}
-			return nil
-		})
+		lines = append(lines, l)
 	}
-	if opts.Tail >= 0 && len(lines) > opts.Tail {
-		lines = lines[len(lines)-opts.Tail:]
-	}
-	return lines, at, err
+	return lines, at, nil
 }
 
 func (o *LogOptions) in(t time.Time) bool {

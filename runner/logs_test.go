@@ -3,7 +3,9 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -343,4 +345,30 @@ func FuzzParseLine(f *testing.F) {
 			t.Errorf("%q gives %q", text, l.Text)
 		}
 	})
+}
+
+// TestLogsOfManyInOrder: lines of several containers come in the order of
+// time, and those of one time in the order of the containers.
+func TestLogsOfManyInOrder(t *testing.T) {
+	at := func(feed string, seconds ...int) iter.Seq2[Line, error] {
+		return func(yield func(Line, error) bool) {
+			for _, s := range seconds {
+				if !yield(Line{Time: time.Unix(int64(s), 0), Text: fmt.Append(nil, feed, s)}, nil) {
+					return
+				}
+			}
+		}
+	}
+	var got []Line
+	err := inOrder([]iter.Seq2[Line, error]{at("a", 1, 4, 4, 9), at("b"), at("c", 2, 4), at("d", 0)}, func(l Line) error {
+		got = append(got, l)
+		return nil
+	})
+	if want := "d0|a1|c2|a4|a4|c4|a9"; err != nil || texts(got) != want {
+		t.Errorf("got %s, %v; want %s", texts(got), err, want)
+	}
+	stop := errors.New("enough")
+	if err := inOrder([]iter.Seq2[Line, error]{at("a", 1, 2), at("b", 1)}, func(Line) error { return stop }); err != stop {
+		t.Errorf("the reader's error is lost: %v", err)
+	}
 }

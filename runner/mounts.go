@@ -106,7 +106,7 @@ func (r *Runner) ensureMountVolume(rec *record, m spec.Mount) (*volume, error) {
 		if name == "" {
 			return nil, fmt.Errorf("no volume named %q", m.Source)
 		}
-		return r.volumes.ensure(&volume{Name: name, Project: rec.Project, Key: m.Source})
+		return r.volumes.claim(rec.ID, &volume{Name: name, Project: rec.Project, Key: m.Source})
 	}
 	name := rec.Anonymous[m.Target]
 	if name == "" {
@@ -116,7 +116,7 @@ func (r *Runner) ensureMountVolume(rec *record, m spec.Mount) (*volume, error) {
 		}
 		rec.Anonymous[m.Target] = name
 	}
-	return r.volumes.ensure(&volume{Name: name, Project: rec.Project, Anonymous: true})
+	return r.volumes.claim(rec.ID, &volume{Name: name, Project: rec.Project, Anonymous: true})
 }
 
 // ensureBindSource makes the directory of a bind mount that does not exist,

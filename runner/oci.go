@@ -46,7 +46,6 @@ type ociInput struct {
 	mounts     []specs.Mount
 	cgroupPath string
 	terminal   bool
-	group      string // containers of one group share a shim
 	init       string // path on the host of the init program, or ""
 }
 
@@ -89,9 +88,6 @@ func document(in ociInput) (*specs.Spec, []string, error) {
 		doc.Linux.Sysctl = map[string]string{
 			"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
 		}
-	}
-	if in.group != "" {
-		doc.Annotations = map[string]string{"io.containerd.runc.v2.group": in.group}
 	}
 	if in.user.UID != 0 {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = nil, nil

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -122,10 +123,54 @@ func isBeforeExec(pid int) bool {
 	return strings.HasPrefix(exe, "/memfd:runc_cloned") || filepath.Base(exe) == "runc"
 }
 
-// hasChildren says whether a process has any: their work may be worth the
-// grace period even where the process itself can't be told.
-func hasChildren(pid int) bool {
+// childless is closed once a process has no children that live: their work may
+// be worth the grace period even where the process itself can't be told.
+func childless(ctx context.Context, pid int) <-chan struct{} {
+	alone := make(chan struct{})
+	go func() {
+		for ctx.Err() == nil {
+			child := firstChild(pid)
+			if child == 0 {
+				close(alone)
+				return
+			}
+			awaitProcess(ctx, child)
+		}
+	}()
+	return alone
+}
+
+// firstChild is a child of a process that is not a zombie, or 0.
+func firstChild(pid int) int {
 	id := strconv.Itoa(pid)
 	b, err := os.ReadFile("/proc/" + id + "/task/" + id + "/children")
-	return err != nil || len(strings.TrimSpace(string(b))) > 0
+	if err != nil {
+		return 0
+	}
+	for _, text := range strings.Fields(string(b)) {
+		child, err := strconv.Atoi(text)
+		if err != nil {
+			continue
+		}
+		if state, err := status(child, "State"); err == nil && !strings.HasPrefix(state, "Z") {
+			return child
+		}
+	}
+	return 0
+}
+
+// awaitProcess waits until a process of anybody's has ended.
+func awaitProcess(ctx context.Context, pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	const slice = 100 // milliseconds: how late the end of ctx is noticed
+	for ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, slice)
+		if n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
 }

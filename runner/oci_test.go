@@ -36,7 +36,7 @@ func TestDocuments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in.args, in.env, in.cwd, in.hostname = []string{"/bin/app", "-v"}, []string{"PATH=/bin"}, "/", "c0ffee"
-			in.cgroupPath, in.group = "/orlop/c0ffee", "orlop-shop"
+			in.cgroupPath = "/orlop/c0ffee"
 			switch in.netns {
 			case "":
 				in.netns = "/run/orlop/netns/x"

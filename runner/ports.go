@@ -63,8 +63,10 @@ func bindings(rec *record) ([]binding, error) {
 
 // publish binds the ports of a container and parks their connections until
 // it is ready. Listeners that its predecessor had and that it has not are
-// closed; those that it shares are kept as they are.
-func (r *Runner) publish(ctx context.Context, c *container) error {
+// closed; those that it shares are kept as they are. A port that another
+// replica holds and gives up in the same plan is taken from it; o is nil
+// outside of plans.
+func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 	list, err := bindings(c.rec)
 	if err != nil || len(list) == 0 && len(c.rec.Published) == 0 && c.rec.OneOff {
 		return err
@@ -79,7 +81,11 @@ func (r *Runner) publish(ctx context.Context, c *container) error {
 		wanted[b.key] = true
 		port, ok := states[b.key]
 		if !ok {
-			if port, err = r.listen(ctx, c.rec, b); err != nil {
+			port, err = r.listen(ctx, c.rec, b)
+			if err != nil && isTaken(err) && r.handOver(ctx, o, b) {
+				port, err = r.listen(ctx, c.rec, b)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -102,6 +108,42 @@ func (r *Runner) publish(ctx context.Context, c *container) error {
 		c.set(func(rec *record) { rec.Published = bound })
 	}
 	return nil
+}
+
+// handOver closes the listeners that stand in a binding's way and that their
+// replicas will not have any more when the plan is carried out.
+func (r *Runner) handOver(ctx context.Context, o *Order, b binding) bool {
+	if o == nil || o.Plan == nil {
+		return false
+	}
+	all, err := r.Ports.Ports(ctx)
+	if err != nil {
+		return false
+	}
+	closed := false
+	for _, p := range all {
+		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == b.port && o.gives(p.Key) {
+			closed = r.nets.Unpublish(ctx, p.Key) == nil || closed
+		}
+	}
+	return closed
+}
+
+// gives says whether the plan takes a listener from the replica that has it.
+func (o *Order) gives(key string) bool {
+	for _, s := range o.Plan.Steps {
+		if s.Service == "" || !strings.HasPrefix(key, portPrefix(o.Project, s.Service, s.Number)) {
+			continue
+		}
+		switch s.Action {
+		case planner.Remove:
+			return true
+		case planner.Update, planner.Replace:
+			list, err := bindings(&record{Project: o.Project, Service: s.Service, Number: s.Number, Applied: s.Applied})
+			return err == nil && !slices.ContainsFunc(list, func(b binding) bool { return b.key == key })
+		}
+	}
+	return false
 }
 
 // ports are the listeners that the replica has now: key -> port.
@@ -257,7 +299,7 @@ func (c *container) route() {
 	rec, health := c.rec, c.rec.Health
 	running := c.task != nil && rec.State == planner.Running
 	addresses := slices.Clone(rec.Addresses)
-	published := len(rec.Published) > 0
+	published := len(rec.Published) > 0 && !c.pending // while it is, they are another's
 	c.mu.Unlock()
 	if !published || !running {
 		return
@@ -269,7 +311,7 @@ func (c *container) route() {
 // connections fail where nothing is to come.
 func (c *container) unroute(again bool) {
 	c.mu.Lock()
-	published := len(c.rec.Published) > 0 && !c.gone && !c.yields
+	published := len(c.rec.Published) > 0 && !c.gone && !c.yields && !c.pending
 	c.mu.Unlock()
 	if published {
 		c.lead(nil, again)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/cio"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -243,14 +242,17 @@ func (c *container) probeExec(ctx context.Context, p *probe, task containerd.Tas
 // the time-out (0: none).
 func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *specs.Process, out *boundedBuffer, timeout time.Duration) (int, error) {
 	clean := context.WithoutCancel(ctx)
-	process, err := task.Exec(clean, "p"+newID()[:12], doc, cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(c.r.fifoDir(c.id))))
+	process, err := task.Exec(clean, "p"+newID()[:12], doc, c.execStreams(false, false, out, out))
 	if err != nil {
 		return -1, err
 	}
+	streams := process.IO().(*execIO)
 	defer func() {
 		short, cancel := context.WithTimeout(clean, probeLeave)
 		defer cancel()
+		streams.settle()
 		_, _ = process.Delete(short, containerd.WithProcessKill)
+		streams.Close()
 	}()
 	exits, err := process.Wait(clean)
 	if err != nil {
@@ -259,6 +261,7 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 	if err := process.Start(clean); err != nil {
 		return -1, cleanRuncError(err)
 	}
+	streams.settle()
 	var late <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
@@ -269,12 +272,11 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 	case status := <-exits:
 		// What it leaves behind may hold its output open for ever.
 		read := make(chan struct{})
-		go func() { process.IO().Wait(); close(read) }()
+		go func() { streams.Wait(); close(read) }()
 		select {
 		case <-read:
 		case <-time.After(probeLeave):
-			process.IO().Cancel()
-			process.IO().Close()
+			streams.Close()
 		}
 		return int(status.ExitCode()), status.Error()
 	case <-late:

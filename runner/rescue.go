@@ -3,10 +3,8 @@ package runner
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -59,21 +57,17 @@ func Rescue(ctx context.Context, store Store, bundles string) map[string]*Rescue
 
 // rescue asks one shim; it is nil where none answers.
 func rescue(ctx context.Context, id, bundle string) *Rescued {
-	var params struct {
-		Address string `json:"address"`
-	}
-	text, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json"))
-	if err != nil || json.Unmarshal(text, &params) != nil {
+	address, err := shimAddress(bundle)
+	if err != nil {
 		return nil
 	}
 	short, done := context.WithTimeout(ctx, 2*time.Second)
 	defer done()
-	var d net.Dialer
-	conn, err := d.DialContext(short, "unix", strings.TrimPrefix(params.Address, "unix://"))
+	client, err := dialShim(short, address)
 	if err != nil {
 		return nil
 	}
-	r := &Rescued{ended: make(chan struct{}), client: ttrpc.NewClient(conn)}
+	r := &Rescued{ended: make(chan struct{}), client: client}
 	tasks := taskapi.NewTTRPCTaskClient(r.client)
 	st, err := tasks.State(short, &taskapi.StateRequest{ID: id})
 	if err != nil {

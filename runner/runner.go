@@ -36,13 +36,18 @@ type Config struct {
 	Root     string // what outlives a reboot: volumes, logs
 	State    string // what does not: sockets, namespaces, secrets
 	ID       string // short name of this engine, unique on the machine
-	Shim     string // path of containerd-shim-runc-v2
-	Runc     string // path of runc
-	Init     string // path of the static program that "init: true" runs first
-	Hosts    HostsFunc
-	Rescued  map[string]*Rescued // what Rescue found, by container ID
-	Log      *slog.Logger
-	Now      func() time.Time
+	Bundles  string // containerd's directory of tasks in our namespace
+	Address  string // containerd's gRPC socket
+
+	TTRPCAddress string // containerd's socket for events of shims
+
+	Shim    string // path of containerd-shim-runc-v2
+	Runc    string // path of runc
+	Init    string // path of the static program that "init: true" runs first
+	Hosts   HostsFunc
+	Rescued map[string]*Rescued // what Rescue found, by container ID
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Keeping holds descriptors while no engine is there.
@@ -78,7 +83,7 @@ type Runner struct {
 	volumes   volumes
 	instances instances
 	secrets   secretFS
-	shims     shimGate
+	shims     shims
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
@@ -96,8 +101,9 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
 	r.volumes.store = cfg.Store
+	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
 	r.secrets.dir = filepath.Join(cfg.State, "secrets")
-	for _, dir := range []string{r.volumes.dir, filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
+	for _, dir := range []string{r.volumes.dir, filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -106,9 +112,14 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if err := errors.Join(r.volumes.load(), r.instances.load()); err != nil {
 		return nil, err
 	}
+	if err := r.ensureSandbox(ctx); err != nil {
+		return nil, err
+	}
+	r.findShims()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
+	r.settleShims(ctx)
 	return r, nil
 }
 
@@ -255,8 +266,11 @@ func (r *Runner) lookup(id string) *container {
 
 // runtime gives the shim and runc to containerd.
 func (r *Runner) runtime() containerd.NewContainerOpts {
-	return containerd.WithRuntime(r.Shim, &options.Options{BinaryName: r.Runc})
+	return containerd.WithRuntime(r.Shim, &options.Options{BinaryName: r.Runc, Root: r.runcRoot()})
 }
+
+// runcRoot is where runc keeps its state, in a directory a namespace.
+func (r *Runner) runcRoot() string { return filepath.Join(r.State, "runc") }
 
 // watcher is told of every change of a container of its project.
 type watcher struct {

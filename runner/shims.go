@@ -1,21 +1,51 @@
 package runner
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
+	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/sandbox"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/ttrpc"
+	"google.golang.org/protobuf/proto"
 )
 
-// The containers of a project share one shim: it saves some ten megabytes and
-// the start of a process each. The shim is started by whoever needs it first,
-// and ends with its last container; several that start it at the same time
-// would stumble over its socket, and one that finds it about to end would
-// lose its connection.
+// The containers of a project share one shim. We start it and end it; for
+// containerd it is the task service of a sandbox, lent by its address. So it
+// starts no process of its own for each container that begins, and none that
+// cleans up behind each that has ended. In turn the death of a shim is ours to
+// deal with: the wait for each of its processes fails.
+
+// sandboxID is the sandbox that containerd believes all containers to be in.
+const sandboxID = "orlop"
+
+// shimTimeout bounds a call of a shim.
+const shimTimeout = 10 * time.Second
+
+// ensureSandbox makes the one sandbox known to containerd.
+func (r *Runner) ensureSandbox(ctx context.Context) error {
+	_, err := r.client.SandboxStore().Create(ctx, sandbox.Sandbox{ID: sandboxID, Runtime: sandbox.RuntimeOpts{Name: r.Shim}})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("cannot keep the record of the shims: %w", err)
+	}
+	return nil
+}
 
 // renew points a container at the programs of this engine: those of an
 // earlier version may be gone since it last ran.
@@ -36,78 +66,315 @@ func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
 	return ctr.Update(ctx, containerd.UpdateContainerOpts(r.runtime()), containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
 }
 
-// shimGate lets one at a time begin a task while a project has no shim yet.
-type shimGate struct {
-	mu       sync.Mutex
-	projects map[string]*shimUse // guarded by mu
+// shims are the shims of this engine, by project.
+type shims struct {
+	dir string // a directory for each
+
+	mu   sync.Mutex
+	used map[string]*shim // guarded by mu
+	more []*shim          // guarded by mu; of an earlier engine, beside those in use
 }
 
-// shimUse is the shim of one project.
-type shimUse struct {
-	starting sync.RWMutex // held for writing by whoever may have to start it
-	up       bool         // guarded by starting
+// shim is a process that is the parent of a project's containers.
+type shim struct {
+	project string
+
+	mu      sync.Mutex
+	dir     string // guarded by mu; "" until it was started
+	address string // guarded by mu; of its socket, as a URL
+	tasks   int    // guarded by mu; that live in it, or are being made
+	ended   bool   // guarded by mu
 }
 
-func (g *shimGate) of(project string) *shimUse {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.projects == nil {
-		g.projects = map[string]*shimUse{}
-	}
-	u := g.projects[project]
-	if u == nil {
-		u = &shimUse{}
-		g.projects[project] = u
-	}
-	return u
+// shimFile says in a shim's directory whose it is and where it answers.
+type shimFile struct {
+	Project string `json:"project"`
+	Address string `json:"address"`
 }
 
 // newTask makes the process of a container in its project's shim.
-func (g *shimGate) newTask(ctx context.Context, c *container, ctr containerd.Container) (containerd.Task, error) {
-	u := g.of(c.project)
-	u.starting.RLock()
-	if u.up && c.r.hasTasks(c.project) {
-		task, err := ctr.NewTask(ctx, c.openStreams)
-		u.starting.RUnlock()
-		if err == nil || !isShimGone(err) {
-			return task, err
+func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Container) (containerd.Task, error) {
+	for {
+		s, err := r.acquireShim(ctx, c.project)
+		if err != nil {
+			return nil, err
 		}
-	} else {
-		u.starting.RUnlock()
+		s.mu.Lock()
+		address := s.address
+		s.mu.Unlock()
+		task, err := ctr.NewTask(ctx, c.openStreams, containerd.WithTaskAPIEndpoint("ttrpc+"+address, 3))
+		if err == nil {
+			c.mu.Lock()
+			c.shim = s
+			c.mu.Unlock()
+			return task, nil
+		}
+		gone := isShimGone(err)
+		if gone {
+			r.loseShim(s)
+		}
+		r.releaseShim(ctx, s)
+		if !gone || ctx.Err() != nil {
+			return nil, err
+		}
+		// It died under our hands; the next round starts another.
 	}
-	u.starting.Lock()
-	defer u.starting.Unlock()
-	task, err := ctr.NewTask(ctx, c.openStreams)
-	if err != nil && isShimGone(err) {
-		// The shim that was found was about to end; now it has ended.
-		task, err = ctr.NewTask(ctx, c.openStreams)
-	}
-	u.up = err == nil
-	return task, err
 }
 
-// hasTasks says whether the project has a process that keeps its shim.
-func (r *Runner) hasTasks(project string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.containers {
-		if c.project == project {
-			c.mu.Lock()
-			has := c.task != nil
-			c.mu.Unlock()
-			if has {
-				return true
+// acquireShim gives the shim of a project to one more task, starting it for
+// the first.
+func (r *Runner) acquireShim(ctx context.Context, project string) (*shim, error) {
+	for {
+		r.shims.mu.Lock()
+		s := r.shims.used[project]
+		if s == nil {
+			s = &shim{project: project}
+			r.shims.used[project] = s
+		}
+		r.shims.mu.Unlock()
+		s.mu.Lock()
+		if s.ended {
+			s.mu.Unlock()
+			r.forgetShim(s)
+			continue
+		}
+		if s.dir == "" {
+			if err := r.startShim(ctx, s); err != nil {
+				s.ended = true
+				s.mu.Unlock()
+				r.forgetShim(s)
+				return nil, err
 			}
 		}
+		s.tasks++
+		s.mu.Unlock()
+		return s, nil
 	}
-	return false
 }
 
-// isShimGone says that a call failed because its shim ended meanwhile, or
-// because another one took its socket.
+// releaseShim takes a task's part in a shim back; with the last, it ends.
+func (r *Runner) releaseShim(ctx context.Context, s *shim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tasks--
+	if s.tasks > 0 || s.ended {
+		return
+	}
+	s.ended = true
+	r.forgetShim(s)
+	if err := r.endShim(ctx, s.dir, s.address); err != nil {
+		r.log.Warn("cannot end a shim", "project", s.project, "error", err)
+	}
+}
+
+// loseShim notes that a shim has died.
+func (r *Runner) loseShim(s *shim) {
+	s.mu.Lock()
+	was, dir := s.ended, s.dir
+	s.ended = true
+	s.mu.Unlock()
+	if !was {
+		r.forgetShim(s)
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func (r *Runner) forgetShim(s *shim) {
+	r.shims.mu.Lock()
+	defer r.shims.mu.Unlock()
+	if r.shims.used[s.project] == s {
+		delete(r.shims.used, s.project)
+	}
+}
+
+// startShim starts the process. The caller holds s.mu.
+func (r *Runner) startShim(ctx context.Context, s *shim) error {
+	name := s.project + "-" + newID()[:8] // never that of one which is just ending
+	dir := filepath.Join(r.shims.dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	address, err := r.runShim(ctx, name, dir)
+	if err == nil {
+		var doc []byte
+		if doc, err = json.Marshal(shimFile{Project: s.project, Address: address}); err == nil {
+			err = os.WriteFile(filepath.Join(dir, "shim.json"), doc, 0o600)
+		}
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return fmt.Errorf("cannot start the parent process of %s's containers: %w", s.project, err)
+	}
+	s.dir, s.address = dir, address
+	return nil
+}
+
+// runShim calls the program as containerd does (its runtime v2 README,
+// "start"), which prints the address of the process that it leaves behind.
+func (r *Runner) runShim(ctx context.Context, name, dir string) (address string, err error) {
+	ns, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return "", err
+	}
+	sockets := filepath.Join(r.State, "s")
+	stdin, err := proto.Marshal(&bootapi.BootstrapParams{
+		InstanceID: name, Namespace: ns, SocketDir: &sockets, ContainerdBinary: os.Args[0],
+		ContainerdGrpcAddress: r.Address, ContainerdTtrpcAddress: r.TTRPCAddress,
+	})
+	if err != nil {
+		return "", err
+	}
+	for file, text := range map[string]string{"config.json": "{}", "log": ""} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shimTimeout)
+	defer cancel()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, r.Shim, "-namespace", ns, "-address", r.Address, "-publish-binary", os.Args[0], "-id", name, "start")
+	cmd.Dir, cmd.Stdin, cmd.Stderr = dir, bytes.NewReader(stdin), &stderr
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
+		"TTRPC_ADDRESS="+r.TTRPCAddress, "GRPC_ADDRESS="+r.Address, "NAMESPACE="+ns)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	var result bootapi.BootstrapResult
+	if err := proto.Unmarshal(out, &result); err != nil {
+		return "", fmt.Errorf("what it printed can't be read: %w", err)
+	}
+	return result.Address, nil
+}
+
+// endShim asks a shim to end; one that has tasks goes on.
+func (r *Runner) endShim(ctx context.Context, dir, address string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shimTimeout)
+	defer cancel()
+	client, err := dialShim(ctx, address)
+	if err == nil {
+		defer client.Close()
+		_, err = taskapi.NewTTRPCTaskClient(client).Shutdown(ctx, &taskapi.ShutdownRequest{ID: filepath.Base(dir)})
+		if errors.Is(err, ttrpc.ErrClosed) {
+			err = nil // it was faster to end than to answer
+		}
+	} else if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
+		err = nil // it has ended
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func dialShim(ctx context.Context, address string) (*ttrpc.Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		return nil, err
+	}
+	return ttrpc.NewClient(conn), nil
+}
+
+// findShims knows the shims of an earlier engine again, each with one task
+// more than it has, until settleShims.
+func (r *Runner) findShims() {
+	entries, _ := os.ReadDir(r.shims.dir)
+	for _, e := range entries {
+		dir := filepath.Join(r.shims.dir, e.Name())
+		var file shimFile
+		doc, err := os.ReadFile(filepath.Join(dir, "shim.json"))
+		if err != nil || json.Unmarshal(doc, &file) != nil {
+			// The engine was killed before the shim had anything to do.
+			_ = os.RemoveAll(dir)
+			continue
+		}
+		s := &shim{project: file.Project, dir: dir, address: file.Address, tasks: 1}
+		if _, taken := r.shims.used[file.Project]; taken {
+			r.shims.more = append(r.shims.more, s)
+			continue
+		}
+		r.shims.used[file.Project] = s
+	}
+}
+
+// settleShims ends those of which no task was adopted.
+func (r *Runner) settleShims(ctx context.Context) {
+	r.shims.mu.Lock()
+	var list []*shim
+	for _, s := range r.shims.used {
+		list = append(list, s)
+	}
+	list = append(list, r.shims.more...)
+	r.shims.more = nil
+	r.shims.mu.Unlock()
+	for _, s := range list {
+		r.releaseShim(ctx, s)
+	}
+}
+
+// rejoin counts a task that an earlier engine made to its shim.
+func (c *container) rejoin() {
+	bundle := filepath.Join(c.r.Bundles, c.id)
+	address, err := shimAddress(bundle)
+	if err != nil {
+		return
+	}
+	c.r.shims.mu.Lock()
+	var found *shim
+	for _, s := range append([]*shim{c.r.shims.used[c.project]}, c.r.shims.more...) {
+		if s != nil && s.address == address {
+			found = s
+		}
+	}
+	c.r.shims.mu.Unlock()
+	if found == nil {
+		return
+	}
+	found.mu.Lock()
+	found.tasks++
+	found.mu.Unlock()
+	c.mu.Lock()
+	c.shim = found
+	c.mu.Unlock()
+}
+
+// shimAddress reads where the shim of a task answers.
+func shimAddress(bundle string) (string, error) {
+	var params struct {
+		Address string `json:"address"`
+	}
+	text, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json"))
+	if err != nil {
+		return "", err
+	}
+	return params.Address, json.Unmarshal(text, &params)
+}
+
+// isShimGone says that a call failed because there is no shim to answer it.
 func isShimGone(err error) bool {
 	text := err.Error()
-	return errors.Is(err, syscall.ECONNREFUSED) || errdefs.IsUnavailable(err) ||
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, ttrpc.ErrClosed) || errdefs.IsUnavailable(err) ||
 		strings.Contains(text, "ttrpc: closed") || strings.Contains(text, "connection refused") ||
-		strings.Contains(text, "try create new shim socket") || strings.Contains(text, "connection reset")
+		strings.Contains(text, "connection reset") || strings.Contains(text, "no such file or directory") && strings.Contains(text, "dial unix")
+}
+
+// clearLost removes what a shim that died has left of a task: containerd's
+// directory with its mounts, and runc's state with its cgroup.
+func (c *container) clearLost(ctx context.Context) {
+	_, err := c.r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: c.id})
+	if err != nil && !isShimGone(err) && !errdefs.IsNotFound(err) {
+		c.r.log.Warn("cannot delete a task whose shim is gone", "container", c.name, "error", err)
+	}
+	ns, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, shimTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, c.r.Runc, "--root", filepath.Join(c.r.runcRoot(), ns), "delete", "--force", c.id).CombinedOutput()
+	if err != nil {
+		c.r.log.Warn("cannot remove what runc knows of a container", "container", c.name, "error", err, "output", string(out))
+	}
 }

@@ -132,7 +132,7 @@ func TestRestartPolicies(t *testing.T) {
 		{"", 1, 0, false}, {"no", 1, 0, false}, {"always", 0, 99, true}, {"always", 1, 0, true}, {"unless-stopped", 0, 0, true},
 		{"on-failure", 0, 0, false}, {"on-failure", 1, 99, true}, {"on-failure:3", 1, 2, true}, {"on-failure:3", 1, 3, false}, {"on-failure:3", 0, 0, false},
 	} {
-		c := &container{rec: &record{Applied: &planner.Applied{Service: &spec.Service{Restart: test.policy}}}, tries: test.tries}
+		c := &container{rec: &record{Restarts: test.tries, Applied: &planner.Applied{Service: &spec.Service{Restart: test.policy}}}}
 		if got := c.shouldRestart(test.code); got != test.want {
 			t.Errorf("%q after code %d and %d tries: %v", test.policy, test.code, test.tries, got)
 		}

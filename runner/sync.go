@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -52,12 +54,26 @@ type Sync struct {
 	Files, Removed int
 	Bytes          int64
 	Failures       []SyncFailure
-	roots          []*containerRoot
+	lanes          []*lane // beside the first one only for many files
 }
+
+// lane writes one entry after the other. Lanes share nothing but the disk.
+type lane struct {
+	roots          []*containerRoot
+	files, removed int
+	bytes          int64
+	failures       []SyncFailure
+}
+
+// Files in a row that are worth another lane, and lanes at most.
+const (
+	laneFiles = 32
+	mostLanes = 4
+)
 
 // NewSync opens the containers of a service. It is an error if none runs.
 func (r *Runner) NewSync(project, service string) (*Sync, error) {
-	s := &Sync{}
+	s := &Sync{lanes: []*lane{{}}}
 	for _, p := range r.Containers(project) {
 		if p.Service != service || p.OneOff || p.State != planner.Running {
 			continue
@@ -67,27 +83,91 @@ func (r *Runner) NewSync(project, service string) (*Sync, error) {
 			s.Close()
 			return nil, err
 		}
-		s.roots = append(s.roots, root)
+		s.lanes[0].roots = append(s.lanes[0].roots, root)
 	}
-	if len(s.roots) == 0 {
+	if s.Containers() == 0 {
 		return nil, fmt.Errorf("service %s %w", service, ErrNotRunning)
 	}
 	return s, nil
 }
 
 // Containers is how many containers the files are written to.
-func (s *Sync) Containers() int { return len(s.roots) }
+func (s *Sync) Containers() int { return len(s.lanes[0].roots) }
 
-// Apply carries out one entry in each container. What is there already as the
-// entry would have it is left alone and not counted.
-func (s *Sync) Apply(e Entry) {
+// Apply carries out entries in each container, in their order; whole files
+// that follow each other are written side by side. What is there already as
+// the entry would have it is left alone and not counted.
+func (s *Sync) Apply(entries []Entry) {
+	for len(entries) > 0 {
+		n := wholeFiles(entries)
+		if n < 2*laneFiles || !s.moreLanes() {
+			n = max(n, 1)
+			for _, e := range entries[:n] {
+				s.lanes[0].apply(e)
+			}
+		} else {
+			s.applyBeside(entries[:n])
+		}
+		entries = entries[n:]
+	}
+	for _, l := range s.lanes {
+		s.Files, s.Removed, s.Bytes, s.Failures = s.Files+l.files, s.Removed+l.removed, s.Bytes+l.bytes, append(s.Failures, l.failures...)
+		l.files, l.removed, l.bytes, l.failures = 0, 0, 0, nil
+	}
+}
+
+// wholeFiles is how many files come first that are in one piece.
+func wholeFiles(entries []Entry) int {
+	for i, e := range entries {
+		if e.Kind != EntryFile || e.Unfinished {
+			return i
+		}
+	}
+	return len(entries)
+}
+
+// applyBeside writes files by all lanes. Neighbours stay together: they are
+// mostly in one directory.
+func (s *Sync) applyBeside(files []Entry) {
+	share := (len(files) + len(s.lanes) - 1) / len(s.lanes)
+	var wg sync.WaitGroup
+	for i, l := range s.lanes {
+		from, to := min(i*share, len(files)), min((i+1)*share, len(files))
+		wg.Go(func() {
+			for _, e := range files[from:to] {
+				l.apply(e)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// moreLanes opens the other lanes and says whether there are any.
+func (s *Sync) moreLanes() bool {
+	for len(s.lanes) < min(runtime.NumCPU(), mostLanes) {
+		l := &lane{}
+		for _, root := range s.lanes[0].roots {
+			fd, err := unix.FcntlInt(uintptr(root.fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				l.close()
+				return len(s.lanes) > 1
+			}
+			l.roots = append(l.roots, &containerRoot{name: root.name, fd: fd, dirFD: -1, uid: root.uid, gid: root.gid})
+		}
+		s.lanes = append(s.lanes, l)
+	}
+	return len(s.lanes) > 1
+}
+
+// apply carries out one entry in each container.
+func (l *lane) apply(e Entry) {
 	changed := false
-	for _, root := range s.roots {
+	for _, root := range l.roots {
 		if root.has(e) {
 			continue
 		}
 		if err := root.apply(e); err != nil {
-			s.Failures = append(s.Failures, SyncFailure{Container: root.name, Path: e.Path, Err: err})
+			l.failures = append(l.failures, SyncFailure{Container: root.name, Path: e.Path, Err: err})
 			continue
 		}
 		changed = true
@@ -95,18 +175,24 @@ func (s *Sync) Apply(e Entry) {
 	switch {
 	case !changed:
 	case e.Kind == EntryRemove:
-		s.Removed++
+		l.removed++
 	case e.Kind != EntryMore:
-		s.Files++
+		l.files++
 	}
 	if changed {
-		s.Bytes += int64(len(e.Content))
+		l.bytes += int64(len(e.Content))
 	}
 }
 
 // Close ends the batch; a file that was not finished is dropped.
 func (s *Sync) Close() {
-	for _, root := range s.roots {
+	for _, l := range s.lanes {
+		l.close()
+	}
+}
+
+func (l *lane) close() {
+	for _, root := range l.roots {
 		root.close()
 	}
 }
@@ -213,6 +299,9 @@ func (c *containerRoot) has(e Entry) bool {
 		return false
 	}
 	dir, name := path.Split(path.Clean("/" + e.Path))
+	if name == "" { // the root itself: it is there, and stays
+		return e.Kind == EntryDirectory || e.Kind == EntryRemove
+	}
 	fd, err := c.parent(path.Clean(dir), false)
 	if err != nil {
 		return e.Kind == EntryRemove && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR))

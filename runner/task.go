@@ -12,7 +12,6 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/signal"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
 )
@@ -35,7 +34,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.r.renew(ctx, ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
-	task, err := c.r.shims.newTask(ctx, c, ctr)
+	task, err := c.r.newTask(ctx, c, ctr)
 	if err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, cleanRuncError(err))
 	}
@@ -138,7 +137,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 			return
 		}
 		code, at = shimLost, c.r.Now()
-		killGroup(int(task.Pid()))
+		c.killLost()
 	}
 	ctx := context.WithoutCancel(c.r.ctx)
 	if !lost && outOfMemory(c.r.cgroups+"/"+c.id) {
@@ -168,26 +167,41 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 
 // dropTask deletes what is left of a process, once its streams are drained.
 func (c *container) dropTask(ctx context.Context, task containerd.Task) {
-	if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil && !errdefs.IsNotFound(err) {
+	_, err := task.Delete(ctx, containerd.WithProcessKill)
+	switch {
+	case err == nil || errdefs.IsNotFound(err):
+	case isShimGone(err):
+		c.clearLost(ctx)
+	default:
 		c.r.log.Warn("cannot delete a task", "container", c.name, "error", err)
 	}
 	c.dropPipes(ctx)
 	c.mu.Lock()
+	var in *shim
 	if c.task == task {
-		c.task = nil
+		in, c.task, c.shim = c.shim, nil, nil
 		if c.pidfd != nil {
 			_ = c.pidfd.Release()
 			c.pidfd = nil
 		}
 	}
 	c.mu.Unlock()
+	if in != nil {
+		if err != nil && isShimGone(err) {
+			c.r.loseShim(in)
+		}
+		c.r.releaseShim(ctx, in)
+	}
 }
 
-// killGroup ends a process that lost its parent, so that nothing runs on
-// unmanaged.
-func killGroup(pid int) {
-	if pid > 1 {
-		_ = unix.Kill(pid, unix.SIGKILL)
+// killLost ends a process that lost its parent, so that nothing runs on
+// unmanaged. Its number could be another's by now; the descriptor is its own.
+func (c *container) killLost() {
+	c.mu.Lock()
+	p := c.pidfd
+	c.mu.Unlock()
+	if p != nil {
+		_ = p.Kill() // it may have ended
 	}
 }
 
@@ -244,18 +258,24 @@ func (c *container) stop(ctx context.Context, grace Grace, user bool) error {
 
 // end signals a process and waits until it was dealt with.
 func (c *container) end(ctx context.Context, task containerd.Task, ended <-chan struct{}, sig syscall.Signal, wait time.Duration) error {
-	if pid := int(task.Pid()); wait > 0 && !isBeforeExec(pid) && (!ignoresSignal(pid, sig) || hasChildren(pid)) {
+	if pid := int(task.Pid()); wait > 0 && !isBeforeExec(pid) {
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
+		grace, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		var alone <-chan struct{}
+		if ignoresSignal(pid, sig) {
+			alone = childless(grace, pid)
+		}
 		select {
 		case <-ended:
 			return nil
-		case <-timer.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-alone:
+		case <-grace.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 		}
 	}
 	if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
@@ -402,6 +422,7 @@ func (c *container) adopt(ctx context.Context) {
 	ended := c.ended
 	stopping := c.rec.State == planner.Stopping
 	c.mu.Unlock()
+	c.rejoin()
 	exits, err := task.Wait(context.WithoutCancel(ctx))
 	if err != nil {
 		c.r.log.Warn("cannot wait for a task", "container", c.name, "error", err)
@@ -417,7 +438,7 @@ func (c *container) adopt(ctx context.Context) {
 			}
 		})
 		c.names(true)
-		if err := c.r.publish(ctx, c); err != nil {
+		if err := c.r.publish(ctx, nil, c); err != nil {
 			c.r.log.Warn("cannot publish a port again", "container", c.name, "error", err)
 		}
 		c.route()

@@ -11,7 +11,7 @@ import (
 )
 
 // tidy removes what belongs to no single container once none is left: the
-// cgroups above theirs, and sockets that shims forgot.
+// cgroups above theirs, sockets that shims forgot, and runc's directory.
 func (r *Runner) tidy() {
 	r.mu.Lock()
 	left := len(r.containers)
@@ -19,6 +19,15 @@ func (r *Runner) tidy() {
 	if left == 0 {
 		r.tidyCgroups()
 		r.tidySockets()
+		r.tidyRunc()
+	}
+}
+
+// tidyRunc removes runc's directories, which are empty: one a namespace.
+func (r *Runner) tidyRunc() {
+	dirs, _ := filepath.Glob(filepath.Join(r.runcRoot(), "*"))
+	for _, dir := range append(dirs, r.runcRoot()) {
+		_ = os.Remove(dir)
 	}
 }
 

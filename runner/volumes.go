@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,9 @@ type volumes struct {
 	store Store
 	mu    sync.Mutex
 	all   map[string]*volume // guarded by mu
+	// guarded by mu; the volumes that containers which are just being made
+	// have: container ID -> names
+	claims map[string][]string
 }
 
 // volume is what is kept of one.
@@ -39,7 +43,7 @@ type volume struct {
 }
 
 func (v *volumes) load() error {
-	v.all = map[string]*volume{}
+	v.all, v.claims = map[string]*volume{}, map[string][]string{}
 	docs, err := v.store.Load(bucketVolumes)
 	if err != nil {
 		return err
@@ -85,6 +89,23 @@ func (v *volumes) save(vol *volume) {
 // data is the directory that a container sees.
 func (v *volumes) data(name string) string { return filepath.Join(v.dir, name, "_data") }
 
+// claim makes a volume that does not exist yet, and keeps it from being
+// removed until release.
+func (v *volumes) claim(container string, vol *volume) (*volume, error) {
+	v.mu.Lock()
+	v.claims[container] = append(v.claims[container], vol.Name)
+	v.mu.Unlock()
+	return v.ensure(vol)
+}
+
+// release ends the claims of a container: it is among the others by now, or
+// is not to be.
+func (v *volumes) release(container string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.claims, container)
+}
+
 // ensure makes a volume that does not exist yet.
 func (v *volumes) ensure(vol *volume) (*volume, error) {
 	if !isName(vol.Name) {
@@ -116,6 +137,11 @@ func (v *volumes) remove(name string) error {
 	defer v.mu.Unlock()
 	if v.all[name] == nil {
 		return nil
+	}
+	for _, names := range v.claims {
+		if slices.Contains(names, name) {
+			return fmt.Errorf("cannot remove volume %s: a container that is just being made uses it", name)
+		}
 	}
 	if err := os.RemoveAll(filepath.Join(v.dir, name)); err != nil {
 		return fmt.Errorf("cannot remove volume %s: %w", name, err)

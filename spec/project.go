@@ -131,7 +131,26 @@ type Dependency struct {
 
 // Deploy holds the part of "deploy" that Orlop carries out.
 type Deploy struct {
-	Replicas *int `json:"replicas,omitempty"`
+	Replicas     *int          `json:"replicas,omitempty"`
+	UpdateConfig *UpdateConfig `json:"update_config,omitempty"`
+}
+
+// Orders of an UpdateConfig.
+const (
+	StartFirst = "start-first"
+	StopFirst  = "stop-first"
+)
+
+// UpdateConfig says how a container is replaced ("deploy.update_config"). It
+// makes nothing of a container: a change of it replaces none.
+type UpdateConfig struct {
+	Order string `json:"order,omitempty"` // "" is StopFirst
+}
+
+// StartsFirst says whether a replacement of the service is to be ready before
+// the container that it replaces is stopped.
+func (s *Service) StartsFirst() bool {
+	return s.Deploy != nil && s.Deploy.UpdateConfig != nil && s.Deploy.UpdateConfig.Order == StartFirst
 }
 
 // Develop says how a running service is kept in step with the working tree

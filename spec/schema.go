@@ -251,8 +251,12 @@ func fileMountKeys() []key {
 }
 
 func deployKeys() []key {
-	return append([]key{{name: "replicas", shape: whole}},
-		notYet("endpoint_mode", "labels", "mode", "placement", "resources", "restart_policy", "rollback_config", "update_config")...)
+	return append([]key{
+		{name: "replicas", shape: whole},
+		{name: "update_config", shape: object, keys: append([]key{
+			{name: "order", shape: text, words: []string{StartFirst, StopFirst}},
+		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
+	}, notYet("endpoint_mode", "labels", "mode", "placement", "resources", "restart_policy", "rollback_config")...)
 }
 
 func healthKeys() []key {

@@ -19,7 +19,7 @@ func main() {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, syscall.SIGWINCH)
+	signal.Notify(resized, syscall.SIGWINCH, syscall.SIGCONT)
 	os.Exit(cmd.Run(context.Background(), os.Args[1:], cmd.World{
 		Version:     version,
 		Environ:     os.Environ(),
@@ -31,6 +31,7 @@ func main() {
 		Root:        os.Geteuid() == 0,
 		Now:         time.Now,
 		Builder:     cmd.Sessions{},
+		KeyMode:     cmd.KeyMode,
 		StartEngine: cmd.StartKeeper,
 	}))
 }

@@ -258,7 +258,7 @@ func (w *watcher) reload(ctx context.Context) {
 	if err != nil {
 		w.tell(func() {
 			w.applying = false
-			w.watchFiles(w.Project, files)
+			w.watchFiles(w.Project, files, false)
 			w.report(Event{Kind: Failed, Text: "the stack stays as it is until its files are right"})
 		})
 		return
@@ -270,7 +270,7 @@ func (w *watcher) reload(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrDeclined):
-			w.watchFiles(w.Project, files)
+			w.watchFiles(w.Project, files, false)
 			w.report(Event{Kind: Note, Text: "the stack stays as it is"})
 			return
 		case err != nil:
@@ -281,18 +281,19 @@ func (w *watcher) reload(ctx context.Context) {
 			w.report(Event{Kind: Applied, Took: w.Now().Sub(began)})
 		}
 		w.Project = project
-		w.watchFiles(project, files)
+		w.watchFiles(project, files, false)
 	})
 }
 
 // watchFiles takes the rules of a project, and the files of its stack.
-func (w *watcher) watchFiles(p *spec.Project, files []string) {
+func (w *watcher) watchFiles(p *spec.Project, files []string, newIsChanged bool) {
 	rules, err := w.rules(p, files)
 	if err != nil {
 		w.report(Event{Kind: Failed, Text: err.Error()})
 		return
 	}
-	changes := w.tree.rescope(scope{rules})
+	w.Files = files
+	changes := w.tree.rescope(scope{rules}, newIsChanged)
 	w.setRules(rules, false)
 	w.changed(changes)
 }

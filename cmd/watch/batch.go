@@ -4,25 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
 
-// A batch ends after a quiet moment: a short one for the few files of a save,
-// a longer one while a branch is switched. Files that never rest make a batch
-// all the same.
+// Events are looked at soon after the first of them came, so that new
+// directories are watched early and files are read while others are still
+// written. What has changed is handed on as one burst when it rests: after a
+// moment for the few files of a save, after an ever longer one the more have
+// changed. Files that never rest make a burst all the same.
 const (
-	fewPaths   = 50
-	manyPaths  = 2000
-	shortQuiet = 4 * time.Millisecond
-	longQuiet  = 40 * time.Millisecond
-	fewWait    = 50 * time.Millisecond
-	someWait   = 2 * time.Second
-	manyWait   = 10 * time.Second
+	gatherTime = 2 * time.Millisecond
+	leastQuiet = 4 * time.Millisecond
+	mostQuiet  = 100 * time.Millisecond
+	quietPath  = 60 * time.Microsecond // for each path
+	leastWait  = 50 * time.Millisecond
+	mostWait   = 10 * time.Second
+	waitPath   = 2 * time.Millisecond
 )
 
-// batch is what happened since the last one.
+// batch are the events since the last one was taken.
 type batch struct {
 	paths    map[string]bool
 	overflow bool // events were lost: everything has to be looked at
@@ -45,20 +48,46 @@ func (b *batch) add(path string, now time.Time) {
 
 func (b *batch) isEmpty() bool { return len(b.paths) == 0 && !b.overflow }
 
-// due is when the batch is whole.
-func (b *batch) due() time.Time {
-	quiet, wait := shortQuiet, fewWait
-	switch n := len(b.paths); {
-	case n > manyPaths || b.overflow:
-		quiet, wait = longQuiet, manyWait
-	case n > fewPaths:
-		quiet, wait = longQuiet, someWait
+// due is when the batch is to be looked at.
+func (b *batch) due() time.Time { return b.first.Add(gatherTime) }
+
+// burst is what has changed since the last one was handed on.
+type burst struct {
+	changed []string
+	paths   int // that something happened to
+	first   time.Time
+	last    time.Time
+}
+
+// add takes in a batch and what has changed by it.
+func (b *burst) add(events batch, changed []string) {
+	if len(b.changed) == 0 { // what was only touched counts for nothing
+		*b = burst{first: events.first}
 	}
-	due := b.last.Add(quiet)
-	if limit := b.first.Add(wait); limit.Before(due) {
+	b.paths += max(len(events.paths), len(changed))
+	b.changed = append(b.changed, changed...)
+	b.last = events.last
+}
+
+// due is when the burst is whole, or zero where nothing has changed.
+func (b *burst) due() time.Time {
+	if len(b.changed) == 0 {
+		return time.Time{}
+	}
+	n := time.Duration(b.paths)
+	due := b.last.Add(min(leastQuiet+n*quietPath, mostQuiet))
+	if limit := b.first.Add(min(leastWait+n*waitPath, mostWait)); limit.Before(due) {
 		return limit
 	}
 	return due
+}
+
+// take gives the changes and begins anew.
+func (b *burst) take() []string {
+	slices.Sort(b.changed)
+	changed := slices.Compact(b.changed)
+	*b = burst{}
+	return changed
 }
 
 // collector turns the kernel's events into batches. It always reads, however

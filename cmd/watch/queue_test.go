@@ -175,33 +175,3 @@ func TestNoContainerIsTouchedBesideAChangeOfTheStack(t *testing.T) {
 		t.Fatalf("a build goes on beside a change of the stack: %+v", o)
 	}
 }
-
-func TestABatchEndsAfterAQuietMomentAndNeverWaitsForever(t *testing.T) {
-	start := time.Unix(100, 0)
-	at := func(d time.Duration) time.Time { return start.Add(d) }
-	var save batch
-	save.add("/a", at(0))
-	save.add("/a", at(3*time.Millisecond))
-	if got := save.due().Sub(start); got != 3*time.Millisecond+shortQuiet {
-		t.Errorf("a save is due after %v", got)
-	}
-	for i := range 1000 {
-		save.add("/a", at(time.Duration(i)*time.Millisecond))
-	}
-	if got := save.due().Sub(start); got != fewWait {
-		t.Errorf("a file that never rests is due after %v", got)
-	}
-	var branch batch
-	for i := range 20_000 {
-		branch.add("/"+time.Duration(i).String(), at(time.Duration(i)*50*time.Microsecond))
-	}
-	if got := branch.due().Sub(start); got < time.Second {
-		t.Errorf("a branch switch is cut after %v", got)
-	}
-	var lost batch
-	lost.add("", at(0))
-	lost.overflow = true
-	if lost.isEmpty() {
-		t.Error("a lost event is no batch")
-	}
-}

@@ -3,7 +3,6 @@ package watch
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,13 +16,14 @@ type Rule struct {
 	spec.WatchRule
 	Service string // "" is the stack itself: its files make a new plan
 	Implied bool   // from the service's build section, not from develop.watch
+	defines bool   // its file says what the other rules of the service are
 
 	root    string // Path with its symbolic links resolved
 	include *patterns
 	ignore  *patterns
-	git     *patterns // of .gitignore, if it is asked for
-	build   *patterns // of .dockerignore
-	context string    // directory that build's patterns start from
+	git     *gitIgnore // if it is asked for
+	build   *patterns  // of .dockerignore
+	context string     // directory that build's patterns start from
 }
 
 // Options of a watch.
@@ -54,6 +54,7 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 				return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", name, i, err)
 			}
 			rule.Implied = implied
+			rule.defines = implied && s.Build.DockerfileInline == "" && rule.root == resolve(dockerfile(s.Build))
 			rules = append(rules, rule)
 		}
 	}
@@ -67,7 +68,13 @@ func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
 	if b == nil || !filepath.IsAbs(b.Context) {
 		return nil
 	}
-	rules := []spec.WatchRule{{Path: b.Context, Action: spec.WatchRebuild}}
+	var rules []spec.WatchRule
+	switch include, ok := copied(b); {
+	case !ok:
+		rules = append(rules, spec.WatchRule{Path: b.Context, Action: spec.WatchRebuild})
+	case len(include) > 0:
+		rules = append(rules, spec.WatchRule{Path: b.Context, Action: spec.WatchRebuild, Include: include})
+	}
 	if b.DockerfileInline == "" {
 		rules = append(rules, spec.WatchRule{Path: dockerfile(b), Action: spec.WatchRebuild})
 	}
@@ -127,9 +134,29 @@ func compile(service string, s *spec.Service, w spec.WatchRule, opts Options) (*
 		}
 	}
 	if opts.GitIgnore {
-		r.git, err = readGitIgnore(r.root)
+		r.git = newGitIgnore(r.root)
 	}
-	return r, err
+	return r, nil
+}
+
+// gitRules watch the files that say what git leaves out: each below a rule's
+// path, and those above that decide for it.
+func gitRules(rules []*Rule) (list []*Rule) {
+	for _, r := range rules {
+		if r.git == nil {
+			continue
+		}
+		in := *r
+		in.Service, in.defines = "", true
+		in.include, _ = newPatterns([]string{"**/" + gitIgnoreName})
+		list = append(list, &in)
+		for _, f := range r.git.above(r.root) {
+			up := fileRule(f)
+			up.defines = true
+			list = append(list, up)
+		}
+	}
+	return list
 }
 
 // fileRule watches one file of the stack.
@@ -148,52 +175,6 @@ func resolve(file string) string {
 		return file
 	}
 	return filepath.Join(resolve(parent), filepath.Base(file))
-}
-
-// readGitIgnore reads the .gitignore of a directory or of the nearest one
-// above it, as patterns from the directory itself.
-func readGitIgnore(dir string) (*patterns, error) {
-	for at := dir; ; at = filepath.Dir(at) {
-		text, err := os.ReadFile(filepath.Join(at, ".gitignore"))
-		if err == nil {
-			rel, err := filepath.Rel(at, dir)
-			if err != nil {
-				return nil, err
-			}
-			return newPatterns(gitPatterns(string(text), filepath.ToSlash(rel)))
-		}
-		if _, err := os.Stat(filepath.Join(at, ".git")); err == nil || at == filepath.Dir(at) {
-			return nil, nil
-		}
-	}
-}
-
-// gitPatterns are the lines of a .gitignore as .dockerignore would write
-// them, from a directory below that of the file.
-func gitPatterns(text, below string) []string {
-	var list []string
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, " \t\r\n")
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		line, negated := strings.CutPrefix(line, "!")
-		pattern := strings.TrimSuffix(line, "/")
-		if !strings.Contains(pattern, "/") {
-			pattern = "**/" + pattern
-		} else if below != "." {
-			rest, ok := strings.CutPrefix(strings.TrimPrefix(pattern, "/"), below+"/")
-			if !ok && !strings.HasPrefix(pattern, "**/") {
-				continue
-			}
-			pattern = rest
-		}
-		if negated {
-			pattern = "!" + pattern
-		}
-		list = append(list, pattern)
-	}
-	return list
 }
 
 // within gives a path from a directory; ok is false for what is not in it.
@@ -218,7 +199,7 @@ func (r *Rule) Holds(file string) bool {
 	if rel == "." {
 		return true
 	}
-	if isPrivate(rel) || r.ignore.match(rel) || r.git.match(rel) || r.include != nil && !r.include.match(rel) {
+	if isPrivate(rel) || r.ignore.match(rel) || r.git.match(file) || r.include != nil && !r.include.match(rel) {
 		return false
 	}
 	inContext, ok := within(r.context, file)
@@ -242,7 +223,7 @@ func (r *Rule) Enters(dir string) bool {
 	if !ok {
 		return false
 	}
-	if isPrivate(rel) || r.ignore.skips(rel) || r.git.skips(rel) || r.include != nil && !r.include.reaches(rel) {
+	if isPrivate(rel) || r.ignore.skips(rel) || r.git.skips(dir) || r.include != nil && !r.include.reaches(rel) {
 		return false
 	}
 	inContext, ok := within(r.context, dir)

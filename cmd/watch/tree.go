@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,13 +85,23 @@ func (t *tree) watch(dir string) {
 func limitError(dir string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("the kernel watches no more directories: run \"sysctl fs.inotify.max_user_watches=1048576\"; " +
-			"until then the rest is looked at every few seconds")
+		return fmt.Errorf("the kernel watches no more directories: run %s; until then the rest is looked at every few seconds",
+			sysctl("fs.inotify.max_user_watches", 1_048_576))
 	case errors.Is(err, unix.EMFILE):
-		return fmt.Errorf("the kernel gives no more watchers: run \"sysctl fs.inotify.max_user_instances=1024\"; " +
-			"until then the files are looked at every few seconds")
+		return fmt.Errorf("the kernel gives no more watchers: run %s and begin the watch again; "+
+			"until then the files are looked at every few seconds", sysctl("fs.inotify.max_user_instances", 1024))
 	}
 	return fmt.Errorf("cannot watch %s: %w; it is looked at every few seconds", dir, err)
+}
+
+// sysctl is the command that raises a limit of the kernel: to twice what it
+// is, and at least to what is enough for most.
+func sysctl(name string, least int) string {
+	text, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	if now, nerr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && nerr == nil {
+		least = max(least, 2*now)
+	}
+	return fmt.Sprintf("\"sysctl %s=%d\"", name, least)
 }
 
 // survey looks at everything that the rules are about and gives what differs
@@ -149,11 +161,14 @@ func (t *tree) lookAgain() []string {
 	return d.end()
 }
 
-// rescope takes new rules. What they are newly about is taken as it is.
-func (t *tree) rescope(s scope) []string {
+// rescope takes new rules. What they are newly about is taken as it is, or
+// counts as changed where they are the old ones that a file reads otherwise now.
+func (t *tree) rescope(s scope, newIsChanged bool) []string {
 	old := t.scope
 	t.scope = s
-	t.fresh = old.holds
+	if !newIsChanged {
+		t.fresh = old.holds
+	}
 	defer func() { t.fresh = nil }()
 	roots := s.roots()
 	isAbove := func(dir string) bool {
@@ -301,6 +316,7 @@ func (d *difference) directory(dir string, info fs.FileInfo) {
 			if f.folders[e.Name()] {
 				d.goneBelow(file)
 			}
+			d.seen[file] = true
 			d.file(file, info)
 		}
 	}

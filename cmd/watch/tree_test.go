@@ -181,13 +181,13 @@ func TestNewRulesForgetNothingAndInventNothing(t *testing.T) {
 	src, other, file := rule(spec.WatchSync, dir+"/src", "/app"), rule(spec.WatchSync, dir+"/other", "/o"), fileRule(dir+"/stack.yaml")
 	l := watchTree(t, dir, src, file)
 	write(t, dir, map[string]string{"src/a": "2", "src/n": "1"}) // no event was looked at yet
-	got := strings.ReplaceAll(strings.Join(l.rescope(scope{[]*Rule{src, other, file}}), " "), dir+"/", "")
+	got := strings.ReplaceAll(strings.Join(l.rescope(scope{[]*Rule{src, other, file}}, false), " "), dir+"/", "")
 	if got != "src/a src/n" {
 		t.Errorf("the new rules report %q", got)
 	}
 	write(t, dir, map[string]string{"other/b": "2", "stack.yaml": "2"})
 	l.until("other/b", "stack.yaml")
-	l.rescope(scope{[]*Rule{file}})
+	l.rescope(scope{[]*Rule{file}}, false)
 	if l.watched[filepath.Join(dir, "other")] {
 		t.Error("a folder that no rule is about any more is watched")
 	}

@@ -181,13 +181,15 @@ type watcher struct {
 	cancels map[string]context.CancelCauseFunc // of builds
 	running sync.WaitGroup
 	done    chan func()
+	burst   burst // not handed on yet
 
-	noNotify error // why there are no events at all
-	limited  bool  // that the kernel's limit is reached was said
-	paused   bool
-	stale    bool // the stack's files changed
-	applying bool
-	rescan   time.Duration
+	limited    bool // that the kernel's limit is reached was said
+	overflowed bool // that events were lost was said
+	paused     bool
+	stale      bool // the stack's files changed
+	applying   bool
+	looked     time.Time     // when what is not watched was looked at
+	looking    time.Duration // how long that took
 }
 
 // openNotify opens the kernel's notifications; where it gives none, all is
@@ -195,7 +197,6 @@ type watcher struct {
 func (w *watcher) openNotify() (notifier, <-chan fsnotify.Event, <-chan error, func()) {
 	fs, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.noNotify = err
 		return deaf{err}, make(chan fsnotify.Event), make(chan error), func() {}
 	}
 	return fs, fs.Events, fs.Errors, func() { fs.Close() }
@@ -212,6 +213,7 @@ func (w *watcher) rules(p *spec.Project, files []string) ([]*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules = append(rules, gitRules(rules)...)
 	for _, f := range append(slices.Clone(files), IgnoreFiles(p)...) {
 		rules = append(rules, fileRule(f))
 	}
@@ -262,11 +264,10 @@ func (w *watcher) loop(ctx context.Context, batches <-chan batch, complaints <-c
 	w.cancels = map[string]context.CancelCauseFunc{}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var looked time.Time
 	for {
 		w.sayLimit()
 		w.dispatch(ctx)
-		timer.Reset(w.untilWake(looked))
+		timer.Reset(w.untilWake())
 		select {
 		case <-ctx.Done():
 			return w.drain(ctx)
@@ -285,11 +286,9 @@ func (w *watcher) loop(ctx context.Context, batches <-chan batch, complaints <-c
 		case err := <-complaints:
 			w.report(Event{Kind: Note, Text: err.Error()})
 		case <-timer.C:
-			if len(w.tree.blind) > 0 && w.Now().Sub(looked) >= w.rescan {
-				w.changed(w.tree.lookAgain())
-				looked = w.Now()
-			}
+			w.lookAgain()
 		}
+		w.handOn()
 	}
 }
 
@@ -314,7 +313,7 @@ func (w *watcher) sayLimit() {
 }
 
 // untilWake is how long nothing has to be done of ourselves.
-func (w *watcher) untilWake(looked time.Time) time.Duration {
+func (w *watcher) untilWake() time.Duration {
 	now := w.Now()
 	wait := time.Hour
 	for _, q := range w.queues {
@@ -322,33 +321,62 @@ func (w *watcher) untilWake(looked time.Time) time.Duration {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
+	if at := w.burst.due(); !at.IsZero() {
+		wait = min(wait, max(at.Sub(now), 0))
+	}
 	if len(w.tree.blind) > 0 {
-		w.rescan = rescanTime
-		wait = min(wait, max(looked.Add(w.rescan).Sub(now), 0))
+		wait = min(wait, max(w.lookAt().Sub(now), 0))
 	}
 	return wait
 }
 
+// lookAt is when the directories that the kernel does not watch are looked at
+// next: seldom enough to take a twentieth of a processor at most.
+func (w *watcher) lookAt() time.Time { return w.looked.Add(max(rescanTime, 20*w.looking)) }
+
+func (w *watcher) lookAgain() {
+	if began := w.Now(); len(w.tree.blind) > 0 && !began.Before(w.lookAt()) {
+		w.changed(w.tree.lookAgain())
+		w.looked = w.Now()
+		w.looking = w.looked.Sub(began)
+	}
+}
+
 func (w *watcher) take(b batch) {
 	if b.overflow {
-		w.report(Event{Kind: Note, Text: "more changed at once than the kernel keeps, so everything is compared; " +
-			"for larger bursts run \"sysctl fs.inotify.max_queued_events=131072\""})
-		w.changed(w.tree.survey())
+		if !w.overflowed {
+			w.overflowed = true
+			w.report(Event{Kind: Note, Text: "more changed at once than the kernel keeps, so everything is compared; for larger bursts run " +
+				sysctl("fs.inotify.max_queued_events", 131_072) + " and begin the watch again"})
+		}
+		w.burst.add(b, w.tree.survey())
 		return
 	}
-	w.changed(w.tree.settle(b.paths))
+	w.burst.add(b, w.tree.settle(b.paths))
+}
+
+// handOn hands a burst to the services once it is whole.
+func (w *watcher) handOn() {
+	if at := w.burst.due(); !at.IsZero() && !w.Now().Before(at) {
+		w.changed(w.burst.take())
+	}
 }
 
 // changed hands changes to the services that they are about.
 func (w *watcher) changed(paths []string) {
+	redefined := false // a Dockerfile may copy something else now
 	for _, path := range paths {
 		for _, q := range w.queues {
 			ours := q.change(path)
 			w.stale = w.stale || ours && w.Behind
 		}
+		redefined = redefined || slices.ContainsFunc(w.tree.scope.rules, func(r *Rule) bool { return r.defines && r.Holds(path) })
 		if !w.stale {
-			w.stale = slices.ContainsFunc(w.tree.scope.rules, func(r *Rule) bool { return r.Service == "" && r.Holds(path) })
+			w.stale = slices.ContainsFunc(w.tree.scope.rules, func(r *Rule) bool { return r.Service == "" && !r.defines && r.Holds(path) })
 		}
+	}
+	if redefined {
+		w.watchFiles(w.Project, w.Files, true)
 	}
 }
 

@@ -121,6 +121,7 @@ const applicationStack = `services:
     build: %[1]s/images/nginx
     ports: ["%[2]d:80"]
     configs: [{source: front, target: /etc/nginx/conf.d/default.conf}]
+    networks: [outside]
     depends_on: {web: {condition: service_healthy}}
     healthcheck: {test: [CMD, nginx, -t, -q], interval: 1s}
   web:

@@ -42,12 +42,16 @@ const watchStack = `services:
     ports: ["127.0.0.1:%d:80"]
 `
 
+// watchDockerfile keeps Go's caches, and puts the program into a directory of
+// its own: to copy a file out of a stage, BuildKit reads the directory that it
+// is in, and for the root that is the whole stage, 0.25 s of it.
 const watchDockerfile = `FROM golang:1.26 AS compile
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/root/.cache/go-build CGO_ENABLED=0 go build -o /api .
+RUN --mount=type=cache,target=/root/.cache/go-build --mount=type=cache,target=/go/pkg/mod \
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ .
 FROM scratch
-COPY --from=compile /api /api
+COPY --from=compile /out/api /api
 CMD ["/api"]
 `
 
@@ -201,7 +205,7 @@ func watchRebuilds(ctx context.Context, b *bench) ([]float64, error) {
 		return nil, err
 	}
 	var samples, compiles []float64
-	for i := range saves / 5 {
+	for i := range saves {
 		word := fmt.Sprintf("word %d.", i)
 		took, err := w.save("api/main.go", fmt.Sprintf(watchProgram, fmt.Sprintf("%d.", i)), word, watchGo)
 		if err != nil {
@@ -243,7 +247,7 @@ func (w *watching) batch(files int) (float64, error) {
 				return 0, err
 			}
 		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), fmt.Appendf(nil, "file %d of %d\n", i, files), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%d", i)), fmt.Appendf(nil, "file %d of %d\n", i, files), 0o644); err != nil {
 			return 0, err
 		}
 	}

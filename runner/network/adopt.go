@@ -164,6 +164,16 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 			return err
 		}
 	}
+	if !s.Alive {
+		// An exchange of addresses may have been cut off.
+		nets, all := map[string]Network{}, map[int]bool{}
+		for i, e := range s.Endpoints {
+			nets[e.Network], all[i] = m.networks[e.Network].Network, true
+		}
+		if err := m.readdress(s, nets, all); err != nil {
+			return err
+		}
+	}
 	m.resolver.add(s)
 	if !s.Spec.DNS {
 		return nil
@@ -193,7 +203,7 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 }
 
 func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]netlink.Link) error {
-	n, ok := m.networks[e.Network]
+	n, ok := m.Network(e.Network)
 	if !ok {
 		return fmt.Errorf("its network %s is gone", e.Network)
 	}
@@ -212,7 +222,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
 	route := !n.Internal
 	for _, earlier := range s.Endpoints[:i] {
-		if en, ok := m.networks[earlier.Network]; ok && !en.Internal {
+		if en, ok := m.Network(earlier.Network); ok && !en.Internal {
 			route = false
 		}
 	}
@@ -228,7 +238,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 			return err
 		}
 		defer ns.Close()
-		return m.attach(inside, int(ns.Fd()), e, i, n.Network, route)
+		return m.attach(inside, int(ns.Fd()), e, i, n, route)
 	})
 }
 

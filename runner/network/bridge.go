@@ -67,15 +67,7 @@ func (m *Manager) verify(ctx context.Context, n Network) error {
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	var users []*sandbox
-	for _, s := range m.sandboxes {
-		if s.Ready && !s.busy {
-			users = append(users, s)
-		}
-	}
-	m.mu.Unlock()
-	for _, s := range users {
+	for _, s := range m.settled() {
 		for i, e := range s.Endpoints {
 			if e.Network == n.Name {
 				if err := m.adoptEndpoint(s, i, e, links); err != nil {

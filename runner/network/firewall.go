@@ -146,6 +146,9 @@ func (f *firewall) verify() error {
 			return err
 		}
 	}
+	if err := f.forwarding.verify(); err != nil {
+		return err
+	}
 	f.host.open()
 	return nil
 }

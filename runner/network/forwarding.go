@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -60,11 +61,12 @@ func lockHost(ctx context.Context) (unlock func(), err error) {
 type forwarding struct {
 	table *nftables.Table
 	set   *nftables.Set
+	mine  map[string]bool // bridges that we have put into the set
 }
 
 func newForwarding() *forwarding {
 	t := &nftables.Table{Name: forwardTable, Family: nftables.TableFamilyINet}
-	return &forwarding{t, &nftables.Set{
+	return &forwarding{table: t, mine: map[string]bool{}, set: &nftables.Set{
 		Table: t, ID: 1, Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
 	}}
 }
@@ -83,18 +85,10 @@ func (f *forwarding) on(bridge string) error {
 	if ours == nil && !off {
 		return nil // the host's own decision: none of our business
 	}
-	var c nftables.Conn
-	if ours == nil {
-		if err := f.create(&c); err != nil {
-			return err
-		}
-	}
-	if err := c.SetAddElements(f.set, []nftables.SetElement{{Key: ifname(bridge)}}); err != nil {
+	if err := f.note(ours == nil, bridge); err != nil {
 		return err
 	}
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("cannot remember for whom this machine forwards: %w", err)
-	}
+	f.mine[bridge] = true
 	if !off {
 		return nil
 	}
@@ -104,8 +98,43 @@ func (f *forwarding) on(bridge string) error {
 	return nil
 }
 
+// note puts bridges into the table, which is made for the first.
+func (f *forwarding) note(first bool, bridges ...string) error {
+	var c nftables.Conn
+	if first {
+		if err := f.create(&c); err != nil {
+			return err
+		}
+	}
+	var elements []nftables.SetElement
+	for _, b := range bridges {
+		elements = append(elements, nftables.SetElement{Key: ifname(b)})
+	}
+	if err := c.SetAddElements(f.set, elements); err != nil {
+		return err
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("cannot remember for whom this machine forwards: %w", err)
+	}
+	return nil
+}
+
+// verify makes the table again if somebody flushed it: without it nobody would
+// switch forwarding off again.
+func (f *forwarding) verify() error {
+	if len(f.mine) == 0 {
+		return nil
+	}
+	ours, err := f.bridges()
+	if err != nil || ours != nil {
+		return err
+	}
+	return f.note(true, slices.Sorted(maps.Keys(f.mine))...)
+}
+
 // off tells that a bridge needs no forwarding any more.
 func (f *forwarding) off(bridge string) error {
+	delete(f.mine, bridge)
 	ours, err := f.bridges()
 	if err != nil || ours == nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -220,6 +221,61 @@ func TestSettleWaitsForConnectionsToBeAccepted(t *testing.T) {
 	}
 }
 
+func TestExchangedAddressesLeadToTheOther(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	cfg := testConfig(t, keeper.InProcess())
+	m := openManager(t, cfg)
+	ensure(t, m, Spec{Name: "default"})
+	ensure(t, m, Spec{Name: "inside", Internal: true})
+	client := create(t, m, "client", on("inside", "default"))
+	a := create(t, m, "a", on("inside", "default"))
+	spec := on("default")
+	spec.Names = []string{"web"}
+	b := create(t, m, "b", spec)
+	serveHello(t, a.NetnsPath, ":80")
+	serveHello(t, b.NetnsPath, ":81")
+	addrA, addrB := a.Addresses["default"].Addr(), b.Addresses["default"].Addr()
+	for _, at := range []string{hostPort(addrA, 80), hostPort(addrB, 81)} { // the neighbours know who has which
+		if _, err := dialFrom(client.NetnsPath, at, soon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.SetNames("b", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Exchange(t.Context(), "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string) {
+		t.Helper()
+		for _, from := range []string{client.NetnsPath, "/proc/self/ns/net"} {
+			for _, at := range []string{hostPort(addrB, 80), hostPort(addrA, 81)} {
+				if _, err := dialFrom(from, at, soon/4); err != nil {
+					t.Errorf("%s, from %s: %s: %v", when, from, at, err)
+				}
+			}
+		}
+		if ips, err := lookup(client, "web"); err != nil || !slices.Equal(ips, []string{addrA.String()}) {
+			t.Errorf("%s: web resolves to %v, %v; want %s", when, ips, err, addrA)
+		}
+	}
+	check("exchanged")
+	if st, _ := m.Sandbox("a"); st.Addresses["default"].Addr() != addrB || st.Addresses["inside"] != a.Addresses["inside"] {
+		t.Errorf("it has %v now", st.Addresses)
+	}
+	m.Close()
+	m = openManager(t, cfg)
+	check("after a restart")
+	if err := m.Exchange(t.Context(), "b", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := m.Sandbox("a"); !maps.Equal(st.Addresses, a.Addresses) {
+		t.Errorf("back again it has %v, want %v", st.Addresses, a.Addresses)
+	}
+}
+
 func TestAHostThatDropsForwardedPackets(t *testing.T) {
 	if !onFreshHost(t) {
 		return
@@ -348,6 +404,60 @@ func TestReopeningAdoptsAndRepairs(t *testing.T) {
 		if links := run(t, "ip", "-o", "link"); strings.Contains(links, "ort1v00ff") {
 			t.Errorf("%s: orphans stay:\n%s", name, links)
 		}
+	}
+}
+
+func TestWhatOthersRemoveComesBack(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	lan := neighbour(t)
+	serveHello(t, lan, ":80")
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("default"))
+	b := create(t, m, "b", on("default"))
+	serveHello(t, b.NetnsPath, ":80")
+	ctx, cancel := context.WithCancel(t.Context())
+	repaired, ended := make(chan error, 10), make(chan error, 1)
+	go func() { ended <- m.Guard(ctx, func(err error) { repaired <- err }) }()
+	for _, damage := range [][]string{
+		{"nft", "delete table inet orlop_t1"},
+		{"nft", "flush ruleset"},
+		{"ip", "link", "del", m.sandboxes["a"].Endpoints[0].Link},
+		{"ip", "link", "del", m.networks["default"].Bridge},
+	} {
+		run(t, damage[0], damage[1:]...)
+		for mended := false; !mended; {
+			select {
+			case err := <-repaired:
+				if err != nil {
+					t.Fatalf("%s: %v", damage, err)
+				}
+				_, err = dialFrom(a.NetnsPath, "198.51.100.2:80", soon/10)
+				mended = err == nil
+			case <-time.After(soon):
+				t.Fatalf("%s: nobody repairs it", damage)
+			}
+		}
+		if _, err := dialFrom(a.NetnsPath, hostPort(b.Addresses["default"].Addr(), 80), soon); err != nil {
+			t.Errorf("%s: the other sandbox is out of reach: %v", damage, err)
+		}
+	}
+	// What we remove ourselves stays removed.
+	if err := m.RemoveSandbox(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "nft", "delete table inet orlop_t1")
+	if err := <-repaired; err != nil {
+		t.Error(err)
+	}
+	if links := run(t, "ip", "-o", "link", "show", "type", "veth"); strings.Count(links, "ort1v") != 1 {
+		t.Errorf("links are\n%s", links)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

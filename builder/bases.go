@@ -1,0 +1,129 @@
+package builder
+
+import (
+	"bytes"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// bases lists the images that a Dockerfile takes something from: FROM, COPY
+// --from and RUN --mount=from, with the arguments before the first FROM filled
+// in. It is not whole where a Dockerfile can't be read, names an image that
+// only the build can tell, or adds something of the network that may be another
+// one tomorrow.
+func bases(dockerfile []byte, b *spec.Build, opts Options) (refs []string, whole bool) {
+	file, err := parser.Parse(bytes.NewReader(dockerfile))
+	if err != nil {
+		return nil, false
+	}
+	stages, args, err := instructions.Parse(file.AST, nil)
+	if err != nil {
+		return nil, false
+	}
+	f := &baseFinder{lex: shell.NewLex(file.EscapeToken), known: map[string]bool{"scratch": true}, whole: true}
+	for name := range b.AdditionalContexts {
+		f.known[strings.ToLower(name)] = true
+	}
+	f.env = f.arguments(args, b, opts)
+	for _, s := range stages {
+		name, err := f.lex.ProcessWordWithMatches(s.BaseName, f.env)
+		if err != nil || strings.Contains(name.Result, "$") {
+			f.whole = false
+		} else {
+			f.add(name.Result)
+		}
+		for _, c := range s.Commands {
+			f.command(c)
+		}
+		if s.Name != "" {
+			f.known[strings.ToLower(s.Name)] = true
+		}
+	}
+	return f.refs, f.whole
+}
+
+// baseFinder collects the images of one Dockerfile.
+type baseFinder struct {
+	lex   *shell.Lex
+	env   shell.EnvGetter
+	known map[string]bool // stages and named contexts, in lower case
+	refs  []string
+	whole bool
+}
+
+func (f *baseFinder) add(ref string) {
+	if ref == "" {
+		f.whole = false
+	} else if !f.known[strings.ToLower(ref)] {
+		f.refs = append(f.refs, ref)
+	}
+}
+
+// from adds what COPY or a mount takes files from: another stage, by name or
+// number, or an image.
+func (f *baseFinder) from(ref string) {
+	switch _, err := strconv.Atoi(ref); {
+	case ref == "" || err == nil:
+	case strings.Contains(ref, "$"):
+		f.whole = false
+	default:
+		f.add(ref)
+	}
+}
+
+func (f *baseFinder) command(c instructions.Command) {
+	switch c := c.(type) {
+	case *instructions.CopyCommand:
+		f.from(c.From)
+	case *instructions.AddCommand:
+		for _, source := range c.SourcePaths {
+			if c.Checksum == "" && isElsewhere(source) {
+				f.whole = false
+			}
+		}
+	case *instructions.RunCommand:
+		for _, m := range instructions.GetMounts(c) {
+			f.from(m.From)
+		}
+	}
+}
+
+// isElsewhere says whether ADD gets a source from the network, or may: a
+// variable can hold anything.
+func isElsewhere(source string) bool {
+	return strings.Contains(source, "://") || strings.HasPrefix(source, "git@") || strings.HasPrefix(source, "$")
+}
+
+// arguments are those that FROM may use: the file's own, as the stack file and
+// the command give them, and those of the platform.
+func (f *baseFinder) arguments(args []instructions.ArgCommand, b *spec.Build, opts Options) shell.EnvGetter {
+	env := []string{"TARGETPLATFORM=linux/" + runtime.GOARCH, "TARGETOS=linux", "TARGETARCH=" + runtime.GOARCH, "TARGETVARIANT=",
+		"BUILDPLATFORM=linux/" + runtime.GOARCH, "BUILDOS=linux", "BUILDARCH=" + runtime.GOARCH, "BUILDVARIANT="}
+	for _, command := range args {
+		for _, arg := range command.Args {
+			value, set := "", false
+			if arg.Value != nil {
+				filled, err := f.lex.ProcessWordWithMatches(*arg.Value, shell.EnvsFromSlice(env))
+				f.whole = f.whole && err == nil
+				value, set = filled.Result, true
+			}
+			if given, ok := b.Args[arg.Key]; ok && given != nil {
+				value, set = *given, true
+			}
+			if given, ok := opts.Args[arg.Key]; ok {
+				value, set = given, true
+			}
+			if set {
+				env = append(env, arg.Key+"="+value)
+			}
+		}
+	}
+	return shell.EnvsFromSlice(env)
+}

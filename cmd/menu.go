@@ -1,0 +1,253 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/watch"
+)
+
+// menu is the line of keys below a watch on a terminal, and what they do.
+type menu struct {
+	*app
+	in        *os.File
+	line      *bottomLine
+	release   func()
+	over      chan struct{} // closed when nobody reads keys any more
+	keys      chan byte
+	questions chan question
+	commands  chan watch.Command
+
+	services func() []string
+	showPlan func(context.Context) error
+	logsOf   func(ctx context.Context, service string) // of "" all, or none where no logs are shown
+	noLogs   string                                    // what "" is called
+	quit     func()
+	quitDoes string
+	detach   func() // nil: quitting leaves the services as they are
+
+	paused bool
+	logs   string // whose are shown
+	asked  *question
+}
+
+// question is one that the menu is to ask.
+type question struct {
+	text   string
+	answer chan bool
+}
+
+// openMenu takes the terminal for a menu; without one, it gives nil. From
+// then on what is written to the terminal stands above the menu's line.
+func (a *app) openMenu() *menu {
+	if a.world.KeyMode == nil || a.progress == "json" || a.progress == "quiet" || a.env["TERM"] == "dumb" || a.ansi == "never" {
+		return nil
+	}
+	in, ok := a.world.Stdin.(*os.File)
+	tty, shown := a.world.Stderr.(*os.File)
+	if !ok || !shown || !isTerminal(in) || !isTerminal(tty) {
+		return nil
+	}
+	release, err := a.world.KeyMode(in)
+	if err != nil {
+		return nil
+	}
+	m := &menu{app: a, in: in, release: release, over: make(chan struct{}), keys: make(chan byte), questions: make(chan question), commands: make(chan watch.Command)}
+	m.line = &bottomLine{tty: tty}
+	a.world.Stderr = m.line.writer(tty)
+	if out, ok := a.world.Stdout.(*os.File); ok && isTerminal(out) {
+		a.world.Stdout = m.line.writer(out)
+	}
+	a.answer = m.ask
+	go m.read(in)
+	return m
+}
+
+// read passes keys on. Nobody waits for it: a read of a terminal can't be
+// called off. It ends with the command.
+func (m *menu) read(in *os.File) {
+	defer close(m.keys)
+	var key [1]byte
+	for {
+		if n, err := in.Read(key[:]); n == 0 || err != nil {
+			return
+		}
+		m.keys <- key[0]
+	}
+}
+
+// run shows the line and does what the keys say until the context ends.
+func (m *menu) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer close(m.over)
+	defer m.line.set("")
+	defer m.logsOf(ctx, "")
+	defer cancel()
+	questions := m.questions
+	for {
+		m.line.set(m.text())
+		if questions = m.questions; m.asked != nil {
+			questions = nil // one at a time
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case q := <-questions:
+			m.asked = &q
+		case <-m.world.Resized:
+			renewKeyMode(m.in)
+		case key, ok := <-m.keys:
+			if !ok {
+				return
+			}
+			m.press(ctx, key, &wg)
+		}
+	}
+}
+
+// close gives the terminal back.
+func (m *menu) close() {
+	if m != nil {
+		m.line.set("")
+		m.release()
+	}
+}
+
+// text is the line.
+func (m *menu) text() string {
+	st := m.errStyle()
+	if m.asked != nil {
+		return st.yellow(" ? ") + st.bold(m.asked.text+" [y/N]")
+	}
+	pause := "pause"
+	if m.paused {
+		pause = "go on"
+	}
+	items := []string{"r rebuild", "s restart", "p " + pause, "v plan", "l logs: " + or(m.logs, m.noLogs)}
+	if m.detach != nil {
+		items = append(items, "d detach")
+	}
+	items = append(items, "q "+m.quitDoes)
+	for i, item := range items {
+		key, does, _ := strings.Cut(item, " ")
+		items[i] = st.bold(key) + " " + st.dim(does)
+	}
+	return " " + strings.Join(items, st.dim("  ·  "))
+}
+
+// press does what a key says. What may take long is done beside the menu.
+func (m *menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
+	if m.asked != nil {
+		m.asked.answer <- key == 'y' || key == 'Y'
+		m.asked = nil
+		return
+	}
+	switch key {
+	case 'r':
+		m.command(ctx, watch.Rebuild)
+	case 's':
+		m.command(ctx, watch.RestartAll)
+	case 'p':
+		m.paused = !m.paused
+		m.command(ctx, watch.Pause)
+	case 'v':
+		wg.Go(func() {
+			if err := m.showPlan(ctx); err != nil && ctx.Err() == nil {
+				fmt.Fprintln(m.world.Stderr, m.errStyle().red(err.Error()))
+			}
+		})
+	case 'l':
+		m.logs = nextOf(m.services(), m.logs)
+		m.logsOf(ctx, m.logs)
+	case 'd':
+		if m.detach != nil {
+			m.detach()
+		}
+	case 'q':
+		m.quit()
+	}
+}
+
+func (m *menu) command(ctx context.Context, c watch.Command) {
+	select {
+	case m.commands <- c:
+	case <-ctx.Done():
+	}
+}
+
+// ask has a question answered by a key.
+func (m *menu) ask(ctx context.Context, text string) bool {
+	q := question{text: text, answer: make(chan bool, 1)}
+	select {
+	case m.questions <- q:
+	case <-m.over:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case yes := <-q.answer:
+		word := "no"
+		if yes {
+			word = "yes"
+		}
+		fmt.Fprintf(m.world.Stderr, "%s %s\n", text, word)
+		return yes
+	case <-m.over:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// nextOf is the name after one of names; "" is before the first and after the
+// last.
+func nextOf(names []string, name string) string {
+	if name == "" && len(names) > 0 {
+		return names[0]
+	}
+	if i := slices.Index(names, name); i >= 0 && i+1 < len(names) {
+		return names[i+1]
+	}
+	return ""
+}
+
+// followedLogs shows the logs of one service at a time beside a watch that
+// shows none by itself.
+type followedLogs struct {
+	*app
+	client  *api.Client
+	project string
+	wg      sync.WaitGroup
+	cancel  context.CancelFunc
+}
+
+// pastLines is how much of a service's past is shown with what it prints now.
+const pastLines = 10
+
+func (f *followedLogs) of(ctx context.Context, service string) {
+	if f.cancel != nil {
+		f.cancel()
+		f.wg.Wait()
+		f.cancel = nil
+	}
+	if service == "" {
+		return
+	}
+	ctx, f.cancel = context.WithCancel(ctx)
+	printer := f.newLogPrinter(logFormat{}, nil)
+	req := &api.LogsRequest{Project: f.project, Services: []string{service}, Follow: true, Tail: pastLines}
+	f.wg.Go(func() {
+		err := readLines(ctx, f.client, req, printer.print)
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintln(f.world.Stderr, f.errStyle().red(cause(ctx, err).Error()))
+		}
+	})
+}

@@ -1,0 +1,263 @@
+package cmd_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tonistiigi/vt100"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/planner"
+)
+
+// screen is a terminal that a command runs on: what it shows, and its keys.
+type screen struct {
+	t        *testing.T
+	keys     *os.File // the other end
+	tty      *os.File
+	released bool // the terminal was given back
+	code     chan int
+
+	mu      sync.Mutex // guards what follows
+	vt      *vt100.VT100
+	changed chan struct{}
+}
+
+const screenRows, screenColumns = 24, 110
+
+// onScreen runs a command line of a desk on a terminal.
+func (d *desk) onScreen(line string) *screen {
+	d.t.Helper()
+	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		d.t.Skipf("no pseudo-terminal: %v", err)
+	}
+	number, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
+	check(d.t, err)
+	check(d.t, unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0))
+	check(d.t, unix.IoctlSetWinsize(int(keys.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: screenRows, Col: screenColumns}))
+	tty, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	check(d.t, err)
+	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: vt100.NewVT100(500, screenColumns), changed: make(chan struct{}, 1)}
+	go s.show()
+	go func() {
+		s.code <- cmd.Run(context.Background(), strings.Fields(line), cmd.World{
+			Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir, "TERM=xterm"},
+			Stdin: tty, Stdout: tty, Stderr: tty, Signals: d.signals, Now: time.Now,
+			KeyMode: func(f *os.File) (func(), error) {
+				mode, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+				if err != nil {
+					return nil, err
+				}
+				mode.Lflag &^= unix.ICANON | unix.ECHO
+				return func() { s.released = true }, unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, mode)
+			},
+		})
+	}()
+	d.t.Cleanup(func() { keys.Close(); tty.Close() })
+	return s
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *screen) show() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := s.keys.Read(buf)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		_, _ = s.vt.Write(buf[:n])
+		s.mu.Unlock()
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// lines are those that hold something, the last one last.
+func (s *screen) lines() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, row := range s.vt.Content {
+		if line := strings.TrimRight(string(row), " \x00"); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// until waits until the last line holds one text, and a line above it the
+// other.
+func (s *screen) until(last, above string) {
+	s.t.Helper()
+	limit := time.After(10 * time.Second)
+	for {
+		lines := s.lines()
+		if n := len(lines); n > 0 && strings.Contains(lines[n-1], last) && strings.Contains(strings.Join(lines[:n-1], "\n"), above) {
+			return
+		}
+		select {
+		case <-s.changed:
+		case <-limit:
+			s.t.Fatalf("not %q below %q but:\n%s", last, above, strings.Join(lines, "\n"))
+		}
+	}
+}
+
+func (s *screen) press(keys string) {
+	s.t.Helper()
+	_, err := s.keys.WriteString(keys)
+	check(s.t, err)
+}
+
+// ends waits for the end and gives what stands on the screen then.
+func (s *screen) ends(code int) string {
+	s.t.Helper()
+	select {
+	case got := <-s.code:
+		if got != code {
+			s.t.Errorf("exit code is %d, want %d", got, code)
+		}
+	case <-time.After(10 * time.Second):
+		s.t.Fatalf("it does not end:\n%s", strings.Join(s.lines(), "\n"))
+	}
+	if !s.released {
+		s.t.Error("the terminal was not given back")
+	}
+	_, _ = s.tty.WriteString("END\n") // after all that it printed
+	s.until("END", "")
+	return strings.Join(s.lines(), "\n")
+}
+
+const watchedShop = `name: shop
+services:
+  db:
+    image: postgres
+  web:
+    image: nginx
+    develop: {watch: [{path: src, action: restart}]}
+`
+
+func watchDesk(t *testing.T) *desk {
+	t.Helper()
+	d := newDesk(t, watchedShop)
+	d.engine.plan = &planner.Plan{Project: "shop", Leave: 2}
+	d.engine.reached = make(chan string, 64)
+	d.engine.observed.Containers = []planner.Container{webContainer(planner.Running, 0)}
+	check(t, os.Mkdir(filepath.Join(d.dir, "src"), 0o755))
+	for _, service := range []string{"db", "web"} {
+		d.engine.lines = append(d.engine.lines, &api.LogLine{
+			Container: "shop-" + service + "-1", Service: service, Number: 1, Text: []byte("a line of " + service),
+		})
+	}
+	return d.serve()
+}
+
+func TestTheMenuOfAWatchNamesItsKeysAndDoesWhatTheySay(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("watch")
+	s.until("r rebuild  ·  s restart  ·  p pause  ·  v plan  ·  l logs: none  ·  q quit", "watching 2 folders")
+	s.press("p")
+	s.until("p go on", "watching pauses")
+	s.press("p")
+	s.until("p pause", "watching again")
+	s.press("s")
+	d.await("restart")
+	s.until("q quit", "web   restarted")
+	s.press("v")
+	s.until("q quit", "the stack is as its files say")
+	s.press("x") // no key of ours
+	s.press("l")
+	s.until("l logs: db", "a line of db")
+	s.press("ll")
+	s.until("l logs: none", "a line of web")
+	s.press("q")
+	if end := s.ends(0); strings.Contains(end, "q quit") {
+		t.Errorf("the line stays behind:\n%s", end)
+	}
+	if len(d.engine.lifecycle) != 1 {
+		t.Errorf("to quit a watch did more than end it: %v", d.engine.lifecycle)
+	}
+}
+
+func TestTheMenuOfAnAttachedUp(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("up --watch")
+	s.until("l logs: all  ·  d detach  ·  q stop and quit", "watching 2 folders")
+	s.until("q stop", "db-1  | a line of db")
+	s.press("l")
+	s.until("l logs: db", "")
+	s.press("d")
+	if end := s.ends(0); !strings.Contains(end, "shop runs on") || len(d.engine.lifecycle) > 0 {
+		t.Errorf("detached with %v:\n%s", d.engine.lifecycle, end)
+	}
+}
+
+func TestQuittingAnAttachedUpStopsItsServices(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("up --watch")
+	s.until("q stop and quit", "watching")
+	s.press("q")
+	d.await("stop")
+	s.ends(130)
+}
+
+func TestAnInterruptGivesTheTerminalBack(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("watch")
+	s.until("q quit", "")
+	d.signals <- os.Interrupt
+	s.ends(130)
+}
+
+func TestAChangeOfTheStackIsAppliedAfterAKey(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("watch --ask")
+	s.until("q quit", "watching")
+	d.engine.mu.Lock()
+	d.engine.plan = &planner.Plan{Project: "shop", Steps: []*planner.Step{{ID: "x", Action: planner.Restart, Resource: "web/1", Name: "web/1"}}}
+	d.engine.mu.Unlock()
+	edit := func(label string) {
+		text := strings.ReplaceAll(watchedShop, "image: nginx", "image: nginx\n    labels: {a: "+label+"}")
+		check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(text), 0o600))
+	}
+	edit("one")
+	s.until("? Apply this? [y/N]", "web/1")
+	s.press("n")
+	s.until("q quit", "the stack stays as it is")
+	edit("two")
+	s.until("? Apply this? [y/N]", "stays as it is")
+	s.press("y")
+	s.until("q quit", "Apply this? yes")
+	d.await("apply")
+	s.press("q")
+	s.ends(0)
+}
+
+func TestWithoutATerminalThereIsNoMenu(t *testing.T) {
+	d := watchDesk(t)
+	go func() {
+		d.await("watch")
+		d.signals <- os.Interrupt
+	}()
+	if _, stderr, _ := d.run("watch"); strings.Contains(stderr, "q quit") || strings.Contains(stderr, "\x1b") {
+		t.Errorf("a pipe gets %q", stderr)
+	}
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+)
+
+// loggedIn gives registries to BuildKit with the logins of the settings: its
+// own authorizer knows those of the caller's session only, and replaces ours.
+func loggedIn(hosts docker.RegistryHosts, root string) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) {
+		list, err := hosts(host)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			plain := list[i].Client
+			if plain == nil {
+				plain = http.DefaultClient
+			}
+			client := *plain
+			client.Transport = &loginTransport{
+				host: list[i].Host, base: transportOf(plain),
+				authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(plain), docker.WithAuthCreds(func(host string) (string, string, error) {
+					s, err := loadSettings(root)
+					if err != nil {
+						return "", "", err
+					}
+					return s.credentials(host)
+				})),
+			}
+			list[i].Client = &client
+		}
+		return list, nil
+	}
+}
+
+func transportOf(c *http.Client) http.RoundTripper {
+	if c.Transport == nil {
+		return http.DefaultTransport
+	}
+	return c.Transport
+}
+
+// loginTransport logs in to one registry when it refuses a request that comes
+// without a login.
+type loginTransport struct {
+	host       string
+	base       http.RoundTripper
+	authorizer docker.Authorizer
+}
+
+// RoundTrip sends the request as it is, and once more with a login where the
+// registry asks for one and the settings have it.
+func (t *loginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != t.host || req.Header.Get("Authorization") != "" || req.Body != nil && req.GetBody == nil {
+		return t.base.RoundTrip(req)
+	}
+	first, err := t.with(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.base.RoundTrip(first)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	if t.authorizer.AddResponses(req.Context(), []*http.Response{resp}) != nil {
+		return resp, nil // it speaks for itself
+	}
+	again, err := t.with(req)
+	if err != nil || again.Header.Get("Authorization") == "" {
+		return resp, nil
+	}
+	resp.Body.Close()
+	return t.base.RoundTrip(again)
+}
+
+// with is a copy of the request with the login that is known by now.
+func (t *loginTransport) with(req *http.Request) (*http.Request, error) {
+	out := req.Clone(req.Context())
+	if req.Body != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		out.Body = body
+	}
+	return out, t.authorizer.Authorize(req.Context(), out)
+}

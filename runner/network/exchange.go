@@ -1,0 +1,139 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Exchange gives two sandboxes each other's addresses on the networks that
+// both are on, but for addresses that one of them asked for: so a container
+// that follows another is found where that one was, also by who has asked for
+// its name only once. Their programs must not run.
+func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
+	m.mu.Lock()
+	a, b := m.sandboxes[idA], m.sandboxes[idB]
+	if a == nil || b == nil || a.busy || b.busy || !a.Ready || !b.Ready {
+		m.mu.Unlock()
+		return fmt.Errorf("internal error: sandboxes %s and %s can't exchange addresses", shortID(idA), shortID(idB))
+	}
+	pairs := common(a, b)
+	if len(pairs) == 0 {
+		m.mu.Unlock()
+		return nil
+	}
+	a.busy, b.busy = true, true
+	nets := map[string]Network{}
+	for name, n := range m.networks {
+		nets[name] = n.Network
+	}
+	m.resolver.remove(idA)
+	m.resolver.remove(idB)
+	for _, p := range pairs {
+		ea, eb := &a.Endpoints[p[0]], &b.Endpoints[p[1]]
+		ea.Address, eb.Address = eb.Address, ea.Address
+	}
+	m.resolver.add(a)
+	m.resolver.add(b)
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		a.busy, b.busy = false, false
+		m.mu.Unlock()
+	}()
+	// On record first: what a crash leaves half-way is put right when adopted.
+	err := errors.Join(m.recordSandbox(a), m.recordSandbox(b))
+	for i, s := range []*sandbox{a, b} {
+		changed := map[int]bool{}
+		for _, p := range pairs {
+			changed[p[i]] = true
+		}
+		err = errors.Join(err, m.readdress(s, nets, changed))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot hand over the addresses of %s: %w", a.label(idA), err)
+	}
+	return nil
+}
+
+// common pairs the endpoints of two sandboxes that are on the same network
+// with addresses that nobody chose.
+func common(a, b *sandbox) (pairs [][2]int) {
+	for i, ea := range a.Endpoints {
+		for j, eb := range b.Endpoints {
+			free := !a.Spec.Endpoints[i].IPv4.IsValid() && !b.Spec.Endpoints[j].IPv4.IsValid()
+			if ea.Network == eb.Network && free {
+				pairs = append(pairs, [2]int{i, j})
+			}
+		}
+	}
+	return pairs
+}
+
+// readdress gives the links of a sandbox the addresses that are on record.
+func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int]bool) error {
+	path := m.netnsPath(s.ID)
+	if _, err := os.Stat(path); err != nil {
+		return nil // it went with a reboot, and is made anew as it is on record
+	}
+	return inNetns(path, func() error {
+		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return fmt.Errorf("cannot speak to the kernel about links: %w", err)
+		}
+		defer inside.Close()
+		routed := false
+		for i, e := range s.Endpoints {
+			n := nets[e.Network]
+			wantRoute := !routed && !n.Internal
+			routed = routed || wantRoute
+			if !changed[i] {
+				continue
+			}
+			if err := setAddress(inside, fmt.Sprintf("eth%d", i), e, n, wantRoute); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// setAddress gives a link one address alone, with the hardware address that
+// belongs to it, so that neighbours who know it find it.
+func setAddress(inside *netlink.Handle, name string, e endpoint, n Network, route bool) error {
+	link, err := inside.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("cannot find %s: %w", name, err)
+	}
+	have, err := inside.AddrList(link, unix.AF_INET)
+	if err != nil {
+		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
+	}
+	for i := range have {
+		if err := inside.AddrDel(link, &have[i]); err != nil {
+			return fmt.Errorf("cannot take %s from %s: %w", have[i].IPNet, name, err)
+		}
+	}
+	if err := inside.AddrAdd(link, &netlink.Addr{IPNet: toIPNet(e.Address, n.Subnet.Bits())}); err != nil {
+		return fmt.Errorf("cannot give %s to %s: %w", e.Address, name, err)
+	}
+	// The bridge sends what is for that hardware address to the link that it
+	// was heard from last: with this, the kernel speaks up as it changes.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/arp_notify", []byte("1"), 0); err != nil {
+		return fmt.Errorf("cannot announce %s: %w", e.Address, err)
+	}
+	if err := inside.LinkSetHardwareAddr(link, hardwareAddr(e.Address)); err != nil {
+		return fmt.Errorf("cannot set the hardware address of %s: %w", name, err)
+	}
+	if !route {
+		return nil
+	}
+	if err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
+		return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	nfnetlink "github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// settleDelay is how long the guard lets a disturbance go on before it looks:
+// a reload of a firewall is many changes.
+const settleDelay = 50 * time.Millisecond
+
+// Guard repairs what others remove of the networks (a reload of the host's
+// nftables takes the table along, a network manager may delete links), as soon
+// as the kernel tells of it, until ctx ends. After each attempt repaired is
+// called with what could not be mended.
+func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
+	links := make(chan netlink.LinkUpdate, 64)
+	disturbed := make(chan struct{}, 1)
+	disturb := func() {
+		select {
+		case disturbed <- struct{}{}:
+		default:
+		}
+	}
+	err := netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{
+		// Events that were too many to keep may have been about ours.
+		ErrorCallback: func(error) { disturb() },
+	})
+	if err != nil {
+		return fmt.Errorf("cannot watch the links of this machine: %w", err)
+	}
+	tables, err := nfnetlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err == nil {
+		defer tables.Close()
+		err = tables.JoinGroup(unix.NFNLGRP_NFTABLES)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot watch nftables: %w", err)
+	}
+	go watchTables(tables, disturb) // until it is closed
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case l, ok := <-links:
+			if !ok {
+				links = nil
+			} else if l.Header.Type == unix.RTM_DELLINK && m.isOurs(l.Attrs().Name) {
+				disturb()
+			}
+			continue
+		case <-disturbed:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settleDelay):
+		}
+		repaired(m.repair(ctx))
+	}
+}
+
+// isOurs says whether a link belongs to a network or a sandbox that is there.
+func (m *Manager) isOurs(link string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.linkNames[link]
+}
+
+// deletedTable is the kernel's message that a table of nftables is gone.
+const deletedTable = nfnetlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE)
+
+// watchTables tells when a table of nftables is gone: ours may be it.
+func watchTables(conn *nfnetlink.Conn, disturb func()) {
+	for {
+		messages, err := conn.Receive()
+		switch {
+		case errors.Is(err, unix.ENOBUFS): // too many at once to keep
+			disturb()
+		case err != nil:
+			return
+		}
+		for _, msg := range messages {
+			if msg.Header.Type == deletedTable {
+				disturb()
+			}
+		}
+	}
+}
+
+// repair makes again what is missing of the networks and sandboxes.
+func (m *Manager) repair(ctx context.Context) error {
+	m.netMu.Lock()
+	defer m.netMu.Unlock()
+	var errs []error
+	for _, n := range m.Networks() {
+		errs = append(errs, m.verify(ctx, n))
+	}
+	links, err := m.ourLinks()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, s := range m.settled() {
+		for i, e := range s.Endpoints {
+			if links[e.Link] != nil {
+				continue
+			}
+			err := m.adoptEndpoint(s, i, e, links)
+			if !m.isOurs(e.Link) { // the sandbox was removed meanwhile
+				err = m.reaper.remove(e.Link)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// settled are the sandboxes that nobody is just making or removing.
+func (m *Manager) settled() []*sandbox {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []*sandbox
+	for _, s := range m.sandboxes {
+		if s.Ready && !s.busy {
+			list = append(list, s)
+		}
+	}
+	return list
+}

@@ -1,0 +1,228 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// replace puts a new container in an old one's place. The old one runs until
+// the new one can start; if that fails, the old one is what is left.
+func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	old := r.lookup(s.Container)
+	if old == nil {
+		return r.up(ctx, o, s)
+	}
+	old.op.Lock()
+	defer old.op.Unlock()
+	wasUp := old.isRunning()
+	fixed := hasFixedAddress(s.Applied)
+	if s.Overlap && wasUp && !fixed && !s.NoStart {
+		return r.overlap(ctx, o, s, old, note)
+	}
+	if fixed {
+		old.setYields(true)
+		old.lead(nil, true)
+		old.settle(ctx)
+		if err := r.vacate(ctx, old, o.Grace); err != nil {
+			return planner.Result{}, r.revive(ctx, old, wasUp, err)
+		}
+	}
+	c, err := r.create(ctx, o.request(s))
+	if err != nil {
+		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, err)
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	err = r.publish(ctx, o, c)
+	if err == nil && !s.NoStart {
+		err = c.prepare(ctx)
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), old)
+	}
+	old.setYields(true)
+	c.lead(nil, true)
+	old.settle(ctx)
+	if err := old.stop(ctx, o.Grace, false); err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, r.revive(ctx, old, wasUp, err)
+	}
+	err = r.exchange(ctx, old, c)
+	if err == nil && !s.NoStart {
+		if err = c.start(ctx); err != nil {
+			err = errors.Join(err, r.exchange(context.WithoutCancel(ctx), c, old))
+		}
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		return planner.Result{}, r.revive(ctx, old, wasUp, err)
+	}
+	c.setPending(false)
+	if err := old.removeLocked(context.WithoutCancel(ctx), o.Grace, true); err != nil {
+		return planner.Result{}, err
+	}
+	r.changed(c.project, c.id)
+	c.route()
+	return planner.Result{}, nil
+}
+
+// overlap puts a new container in the place of one that goes on until the new
+// one is ready (Compose Deploy Specification, update_config.order: start-first).
+// Both answer to their names for a while; published ports lead to the old one
+// until then. If the new one fails, the old one has never noticed.
+func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *container, note func(planner.Event)) (planner.Result, error) {
+	c, err := r.create(ctx, o.request(s))
+	if err != nil {
+		return planner.Result{}, err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	err = r.publish(ctx, o, c)
+	if err == nil {
+		err = c.start(ctx)
+	}
+	if err == nil {
+		err = r.awaitOne(ctx, c, note)
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		// The ports that only the old one has are published again.
+		return planner.Result{}, errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), nil, old))
+	}
+	old.setYields(true)
+	c.setPending(false)
+	c.route()
+	old.settle(ctx)
+	clean := context.WithoutCancel(ctx)
+	if err := errors.Join(old.stop(clean, o.Grace, false), old.removeLocked(clean, o.Grace, true)); err != nil {
+		return planner.Result{}, err
+	}
+	r.changed(c.project, c.id)
+	return planner.Result{}, nil
+}
+
+// awaitOne waits until a container is healthy, or has run steadily for a
+// while; the error of one that fails has its last lines.
+func (r *Runner) awaitOne(ctx context.Context, c *container, note func(planner.Event)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	look := make(chan struct{}, 1)
+	look <- struct{}{}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		r.Watch(ctx, c.project, func(changed planner.Container, _ bool) {
+			if changed.ID == c.id {
+				select {
+				case look <- struct{}{}:
+				default:
+				}
+			}
+		}, func() {})
+	})
+	defer watching.Wait()
+	defer cancel(nil)
+	var steady <-chan time.Time
+	for {
+		select {
+		case <-look:
+		case <-steady:
+			steady = nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		state := c.observe()
+		text, wait, err := judgeOne(&state, planner.Ready, r.Now())
+		switch {
+		case err != nil:
+			return &failedError{text: err.Error() + "; the old container stays", lines: r.LastLines(c.id, 20)}
+		case wait == 0:
+			return nil
+		case wait > 0 && steady == nil:
+			steady = time.After(wait)
+		default:
+			note(planner.Event{Text: text})
+		}
+	}
+}
+
+// exchange gives a container the addresses of the one that it replaces, and
+// that one its own; the programs of both must not run. Who has resolved the
+// name once, as nginx does with its upstreams, goes on finding it.
+func (r *Runner) exchange(ctx context.Context, from, to *container) error {
+	if !from.ownsNetwork() || !to.ownsNetwork() {
+		return nil
+	}
+	if err := r.nets.Exchange(ctx, from.id, to.id); err != nil {
+		return err
+	}
+	for _, c := range []*container{from, to} {
+		state, ok := r.nets.Sandbox(c.id)
+		if !ok {
+			return fmt.Errorf("internal error: the network of %s is gone", c.name)
+		}
+		c.mu.Lock()
+		fresh := *c.rec
+		c.mu.Unlock()
+		names := addressesOf(&fresh, state)
+		if _, err := r.etcMounts(&fresh, names); err != nil {
+			return err
+		}
+		c.set(func(rec *record) { rec.Addresses = fresh.Addresses })
+	}
+	return nil
+}
+
+// ownsNetwork says whether a container has a network namespace of its own.
+func (c *container) ownsNetwork() bool {
+	_, ok := c.r.nets.Sandbox(c.id)
+	return ok
+}
+
+func hasFixedAddress(a *planner.Applied) bool {
+	for _, n := range a.Service.Networks {
+		if n != nil && n.IPv4Address != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// vacate stops a container and gives its addresses up, for one that must have
+// the same.
+func (r *Runner) vacate(ctx context.Context, c *container, grace Grace) error {
+	if err := c.stop(ctx, grace, false); err != nil {
+		return err
+	}
+	return r.nets.RemoveSandbox(ctx, c.id)
+}
+
+// revive brings the old container back after its replacement failed with err.
+func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err error) error {
+	clean := context.WithoutCancel(ctx)
+	old.setYields(false)
+	if !wasUp {
+		if perr := r.publish(clean, nil, old); perr != nil {
+			err = errors.Join(err, perr)
+		}
+		old.route()
+		return err
+	}
+	if _, ok := r.nets.Sandbox(old.id); !ok && old.rec.Netns != "" && old.rec.Applied.Service.NetworkMode == "" {
+		if cerr := old.restore(clean); cerr != nil {
+			return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, cerr))
+		}
+	}
+	if perr := r.publish(clean, nil, old); perr != nil {
+		err = errors.Join(err, perr)
+	}
+	if serr := old.start(clean); serr != nil {
+		return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, serr))
+	}
+	old.route()
+	return err
+}
