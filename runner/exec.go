@@ -185,7 +185,9 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	sub := c.tap.subscribe()
 	if start {
 		c.op.Lock()
-		err := c.start(ctx)
+		// What is begun is finished, though the caller goes away: a start that is
+		// given up in the middle leaves a process that nobody knows of.
+		err := c.start(context.WithoutCancel(ctx))
 		c.op.Unlock()
 		if err != nil {
 			c.tap.unsubscribe(sub)
