@@ -118,7 +118,11 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 	if err := stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
 		return 0, cause(ctx, err)
 	}
-	out := &prefixed{w: c.world.Stdout, prefix: c.styleOf(c.world.Stdout).cyan(t.service + " | "), seen: t.last.add}
+	to := c.world.Stdout
+	if c.flow.marks() {
+		to = c.world.Stderr // the marks' stream, so that the log has both in their order
+	}
+	out := &prefixed{w: to, prefix: c.styleOf(to).cyan(t.service + " | "), seen: t.last.add}
 	defer out.flush()
 	for {
 		m, err := stream.Recv()

@@ -87,10 +87,10 @@ func (h *hold) letGo(ended <-chan error) error {
 // release ends the hold and leaves the project as it is.
 func (h *hold) release(ctx context.Context) error {
 	close(h.orders)
+	defer h.cancel()
 	select {
 	case <-h.lost:
 	case <-ctx.Done():
-		h.cancel()
 		return context.Cause(ctx)
 	}
 	if h.err != nil {

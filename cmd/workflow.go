@@ -53,6 +53,9 @@ func (a *app) workingDir() string {
 	return dir
 }
 
+// marks says that lines are marked at all.
+func (w *workflow) marks() bool { return w.github || w.gitlab }
+
 // begin opens a group; the one before is closed.
 func (w *workflow) begin(title string) {
 	w.end()

@@ -50,7 +50,8 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 	for name, payload := range req.Apply.Payloads {
 		s.runner.SetPayload(j.project.Name, name, payload.Content)
 	}
-	id, name, err := s.runner.CreateOneOff(ctx, runner.Request{
+	// What is begun is finished, though the caller goes away, as with any step.
+	id, name, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), runner.Request{
 		Project: j.project.Name, Service: req.Service, Name: req.Name, OneOff: true, AutoRemove: req.Remove,
 		Image: j.project.ImageName(req.Service), Applied: planner.Wanted(j.project, req.Service, j.options.Files),
 		WorkingDir: j.project.WorkingDir, Files: j.project.Files,

@@ -175,6 +175,18 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 	return &p, nil
 }
 
+// startUnlessGone starts a container that may have been removed while its
+// caller waited for it; the caller holds op.
+func (c *container) startUnlessGone(ctx context.Context) error {
+	c.mu.Lock()
+	gone := c.gone
+	c.mu.Unlock()
+	if gone {
+		return fmt.Errorf("%s is gone: it was removed meanwhile", c.name)
+	}
+	return c.start(ctx)
+}
+
 // Attach connects to the streams of a container's own process. With start it
 // is started after that, so that nothing it prints is missed.
 func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
@@ -185,7 +197,12 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	sub := c.tap.subscribe()
 	if start {
 		c.op.Lock()
-		err := c.start(ctx)
+		// What is begun is finished, though the caller goes away: a start that is
+		// given up in the middle leaves a process that nobody knows of.
+		err := context.Cause(ctx)
+		if err == nil {
+			err = c.startUnlessGone(context.WithoutCancel(ctx))
+		}
 		c.op.Unlock()
 		if err != nil {
 			c.tap.unsubscribe(sub)
