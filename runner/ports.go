@@ -319,8 +319,9 @@ func (c *container) unroute(again bool) {
 }
 
 // settleTime bounds how long a program that is to end may take to accept the
-// connections that came before its ports were parked.
-const settleTime = 200 * time.Millisecond
+// connections that came before its ports were parked. It takes that long only
+// on a busy machine, or if it accepts none any more.
+const settleTime = time.Second
 
 // settle lets a program whose ports are parked accept what it has not yet: the
 // kernel would reset those connections with its listener.

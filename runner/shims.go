@@ -102,7 +102,8 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 		s.mu.Lock()
 		address := s.address
 		s.mu.Unlock()
-		task, err := ctr.NewTask(ctx, c.openStreams, containerd.WithTaskAPIEndpoint("ttrpc+"+address, 3))
+		// A call that is given up half-way leaves a process that nobody knows.
+		task, err := ctr.NewTask(context.WithoutCancel(ctx), c.openStreams, containerd.WithTaskAPIEndpoint("ttrpc+"+address, 3))
 		if err == nil {
 			c.mu.Lock()
 			c.shim = s

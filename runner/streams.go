@@ -25,10 +25,18 @@ type streams struct {
 	stdin  *os.File
 }
 
+// Config names the pipes.
 func (s *streams) Config() cio.Config { return s.config }
-func (s *streams) Wait()              { s.wg.Wait() }
-func (s *streams) Cancel()            { s.close() }
-func (s *streams) Close() error       { s.close(); return nil }
+
+// Wait returns when everything that was printed has been read.
+func (s *streams) Wait() { s.wg.Wait() }
+
+// Cancel lets the pipes of a process that was never started end. What another
+// has printed is still to be read: its pipes end on the shim's side.
+func (s *streams) Cancel() { s.settle() }
+
+// Close gives the pipes up.
+func (s *streams) Close() error { s.close(); return nil }
 
 func (s *streams) close() {
 	s.settle()

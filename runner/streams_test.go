@@ -1,0 +1,56 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+)
+
+// forgetful keeps nothing.
+type forgetful struct{}
+
+func (forgetful) Keep(context.Context, string, ...*os.File) error { return nil }
+func (forgetful) Drop(context.Context, string) error              { return nil }
+
+// TestWhatWasPrintedIsReadToItsEnd: a process that has ended leaves output in
+// its pipe; it arrives, however slowly it is read.
+func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
+	c, _ := logged(t)
+	c.r = &Runner{Config: Config{State: t.TempDir(), Keeping: forgetful{}}, ctx: t.Context(), log: slog.New(slog.DiscardHandler)}
+	streams, err := c.openStreams("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer streams.Close()
+	shim, err := os.OpenFile(streams.Config().Stdout, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := c.tap.subscribe()
+	defer c.tap.unsubscribe(reader)
+	want := bytes.Repeat([]byte("0123456789abcde\n"), 40_000) // fits into the pipe
+	if n, err := shim.Write(want); n != len(want) || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	shim.Close()
+	streams.Cancel() // as containerd's client does before it deletes a task
+	read := make(chan struct{})
+	go func() { streams.Wait(); close(read) }()
+	var got []byte
+	for ended := false; !ended; {
+		select {
+		case chunk := <-reader.ch:
+			got = append(got, chunk.data...)
+		case <-read:
+			ended = true
+		}
+	}
+	for len(reader.ch) > 0 {
+		got = append(got, (<-reader.ch).data...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes arrived of %d", len(got), len(want))
+	}
+}
