@@ -113,6 +113,7 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 		gone := isShimGone(err)
 		if gone {
 			r.loseShim(s)
+			c.clearLost(context.WithoutCancel(ctx)) // what it had made by then is in the next one's way
 		}
 		r.releaseShim(ctx, s)
 		if !gone || ctx.Err() != nil {
