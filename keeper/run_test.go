@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,5 +247,12 @@ func TestBackoff(t *testing.T) {
 	}
 	if w := b.next(10 * time.Second); w != 0 {
 		t.Errorf("after a long life: %v", w)
+	}
+}
+
+func TestTheCallersSessionIsLeftBehind(t *testing.T) {
+	got := lasting([]string{"PATH=/bin", "TMPDIR=/tmp/session", "HTTPS_PROXY=http://proxy", "XDG_RUNTIME_DIR=/run/user/1", "TMPDIRS=x"})
+	if want := []string{"PATH=/bin", "HTTPS_PROXY=http://proxy", "TMPDIRS=x"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -132,6 +133,19 @@ func accepts(socket string) bool {
 	return true
 }
 
+// lasting leaves out of an environment what belongs to the caller's session:
+// the keeper and its engine outlive that, and its directories.
+func lasting(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		switch name {
+		case "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "PWD", "OLDPWD", "SHLVL":
+			return true
+		}
+		return false
+	})
+}
+
 func launch(ctx context.Context, o StartOptions, logPath string) error {
 	log, err := openLog(logPath)
 	if err != nil {
@@ -145,7 +159,7 @@ func launch(ctx context.Context, o StartOptions, logPath string) error {
 	}
 	defer ready.Close()
 	cmd := exec.Command(o.Path, "--state", o.State, "--root", o.Root, "--ready-fd", "3")
-	cmd.Dir = "/"
+	cmd.Dir, cmd.Env = "/", lasting(os.Environ())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
