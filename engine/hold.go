@@ -105,7 +105,11 @@ func (e *Engine) lost(project string) {
 		ctx := context.WithoutCancel(e.ctx)
 		e.runner.KillAll(ctx, project)
 		if _, err := e.removeProject(ctx, project, runner.Grace{Set: true}, nil); err != nil {
-			e.log.Warn("cannot remove a project that nobody holds", "project", project, "error", err)
+			e.log.Warn("cannot remove a project that nobody holds; it is tried again", "project", project, "error", err, "after", regrace)
+			e.mu.Lock()
+			delete(e.held, project)
+			e.orphan(project)
+			e.mu.Unlock()
 			return
 		}
 		e.letGo(project)
@@ -148,17 +152,24 @@ func (e *Engine) resumeHolds() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for project := range docs {
-		e.orphaned[project] = time.AfterFunc(regrace, func() {
-			e.mu.Lock()
-			still := e.orphaned[project] != nil && e.ctx.Err() == nil
-			delete(e.orphaned, project)
-			e.mu.Unlock()
-			if still {
-				e.lost(project)
-			}
-		})
+		e.orphan(project)
 	}
 	return nil
+}
+
+// orphan removes a project after a while, unless somebody holds it by then.
+// From there on nobody can: it is held by its removal. The caller holds mu.
+func (e *Engine) orphan(project string) {
+	e.orphaned[project] = time.AfterFunc(regrace, func() {
+		e.mu.Lock()
+		still := e.orphaned[project] != nil && e.ctx.Err() == nil
+		delete(e.orphaned, project)
+		e.held[project] = e.held[project] || still
+		e.mu.Unlock()
+		if still {
+			e.lost(project)
+		}
+	})
 }
 
 // stopHolds ends what waits, and waits for what runs.

@@ -81,6 +81,13 @@ func (c *container) observe() planner.Container {
 	return out
 }
 
+// snapshot is the record as it is now. What it points to is never changed.
+func (c *container) snapshot() record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *c.rec
+}
+
 // set changes the record under the lock, keeps it, and tells the watchers.
 func (c *container) set(change func(rec *record)) {
 	c.mu.Lock()

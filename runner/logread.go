@@ -122,17 +122,21 @@ func closeAll(files []*os.File) {
 	}
 }
 
+// maxTail is more lines than the files of a log hold.
+const maxTail = 1 << 30
+
 // lines are those that are there; with a tail, the last of them.
 func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		stopped := errors.New("stopped")
+		tail := min(opts.Tail, maxTail)
 		var last []Line
 		keep := func(l Line) error {
 			switch {
 			case !opts.in(l.Time):
-			case opts.Tail >= 0:
-				if last = append(last, l); len(last) > 2*opts.Tail+1000 {
-					last = slices.Delete(last, 0, len(last)-opts.Tail)
+			case tail >= 0:
+				if last = append(last, l); len(last) > 2*tail+1000 {
+					last = slices.Delete(last, 0, len(last)-tail)
 				}
 			case !yield(l, nil):
 				return stopped
@@ -151,7 +155,7 @@ func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.S
 				return
 			}
 		}
-		for _, l := range last[max(0, len(last)-max(0, opts.Tail)):] {
+		for _, l := range last[max(0, len(last)-max(0, tail)):] {
 			if !yield(l, nil) {
 				return
 			}

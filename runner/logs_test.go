@@ -372,3 +372,14 @@ func TestLogsOfManyInOrder(t *testing.T) {
 		t.Errorf("the reader's error is lost: %v", err)
 	}
 }
+
+// TestLogsWithAnyTail: a number of lines that nobody has is all of them.
+func TestLogsWithAnyTail(t *testing.T) {
+	c, _ := logged(t)
+	c.log.Write(false, []byte("one\ntwo\n"))
+	for _, tail := range []int{1 << 62, 1<<63 - 1, 2} {
+		if got := texts(past(t, c, LogOptions{Tail: tail})); got != "one|two" {
+			t.Errorf("the last %d lines are %s", tail, got)
+		}
+	}
+}

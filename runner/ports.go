@@ -67,11 +67,12 @@ func bindings(rec *record) ([]binding, error) {
 // replica holds and gives up in the same plan is taken from it; o is nil
 // outside of plans.
 func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
-	list, err := bindings(c.rec)
-	if err != nil || len(list) == 0 && len(c.rec.Published) == 0 && c.rec.OneOff {
+	now := c.snapshot()
+	list, err := bindings(&now)
+	if err != nil || len(list) == 0 && len(now.Published) == 0 && now.OneOff {
 		return err
 	}
-	states, err := r.ports(ctx, c.rec)
+	states, err := r.ports(ctx, &now)
 	if err != nil {
 		return err
 	}
@@ -81,9 +82,9 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 		wanted[b.key] = true
 		port, ok := states[b.key]
 		if !ok {
-			port, err = r.listen(ctx, c.rec, b)
+			port, err = r.listen(ctx, &now, b)
 			if err != nil && isTaken(err) && r.handOver(ctx, o, b) {
-				port, err = r.listen(ctx, c.rec, b)
+				port, err = r.listen(ctx, &now, b)
 			}
 			if err != nil {
 				return err
@@ -104,7 +105,7 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 			}
 		}
 	}
-	if len(bound) > 0 || len(c.rec.Published) > 0 {
+	if len(bound) > 0 || len(now.Published) > 0 {
 		c.set(func(rec *record) { rec.Published = bound })
 	}
 	return nil
@@ -326,8 +327,8 @@ const settleTime = time.Second
 // settle lets a program whose ports are parked accept what it has not yet: the
 // kernel would reset those connections with its listener.
 func (c *container) settle(ctx context.Context) {
+	rec := c.snapshot()
 	c.mu.Lock()
-	rec := c.rec
 	running := c.task != nil && rec.State == planner.Running
 	c.mu.Unlock()
 	var ports []uint16
@@ -348,7 +349,8 @@ func (c *container) settle(ctx context.Context) {
 
 // lead points each port of the container at the addresses.
 func (c *container) lead(addresses []string, parked bool) {
-	list, err := bindings(c.rec)
+	rec := c.snapshot()
+	list, err := bindings(&rec)
 	if err != nil {
 		return
 	}

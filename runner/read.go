@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -135,7 +136,8 @@ func (f *fileReader) isMounted(name string) bool {
 }
 
 func (f *fileReader) give(root *os.Root, name, inside string) error {
-	file, err := root.Open(name)
+	// The program may put a pipe in the place of a file while we look.
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
@@ -143,7 +145,7 @@ func (f *fileReader) give(root *os.Root, name, inside string) error {
 	if st, err := file.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > longestRead {
 		return errors.Join(err, fmt.Errorf("%s is no file of less than %d MB", inside, longestRead>>20))
 	}
-	return f.each(inside, file)
+	return f.each(inside, io.LimitReader(file, longestRead))
 }
 
 // fixedPart is the part of a pattern before its first wildcard: whole names.

@@ -55,21 +55,17 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	}
 	err = r.exchange(ctx, old, c)
 	if err == nil && !s.NoStart {
-		if err = c.start(ctx); err != nil {
-			err = errors.Join(err, r.exchange(context.WithoutCancel(ctx), c, old))
-		}
+		err = c.start(ctx)
 	}
 	if err != nil {
+		err = errors.Join(err, r.exchange(context.WithoutCancel(ctx), c, old))
 		r.unmake(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
 	c.setPending(false)
-	if err := old.removeLocked(context.WithoutCancel(ctx), o.Grace, true); err != nil {
-		return planner.Result{}, err
-	}
-	r.changed(c.project, c.id)
 	c.route()
-	return planner.Result{}, nil
+	r.changed(c.project, c.id)
+	return planner.Result{}, old.removeLocked(context.WithoutCancel(ctx), o.Grace, true)
 }
 
 // overlap puts a new container in the place of one that goes on until the new
@@ -93,7 +89,9 @@ func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *co
 	if err != nil {
 		r.unmake(ctx, c)
 		// The ports that only the old one has are published again.
-		return planner.Result{}, errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), nil, old))
+		err = errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), nil, old))
+		old.route()
+		return planner.Result{}, err
 	}
 	old.setYields(true)
 	c.setPending(false)
@@ -177,6 +175,14 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 	return nil
 }
 
+// readdress notes the addresses that a container has, where something that was
+// not finished may have left others on record.
+func (c *container) readdress() {
+	if state, ok := c.r.nets.Sandbox(c.id); ok {
+		c.set(func(rec *record) { addressesOf(rec, state) })
+	}
+}
+
 // ownsNetwork says whether a container has a network namespace of its own.
 func (c *container) ownsNetwork() bool {
 	_, ok := c.r.nets.Sandbox(c.id)
@@ -205,6 +211,7 @@ func (r *Runner) vacate(ctx context.Context, c *container, grace Grace) error {
 func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err error) error {
 	clean := context.WithoutCancel(ctx)
 	old.setYields(false)
+	old.readdress()
 	if !wasUp {
 		if perr := r.publish(clean, nil, old); perr != nil {
 			err = errors.Join(err, perr)

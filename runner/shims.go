@@ -94,7 +94,7 @@ type shimFile struct {
 
 // newTask makes the process of a container in its project's shim.
 func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Container) (containerd.Task, error) {
-	for {
+	for again := true; ; again = false {
 		s, err := r.acquireShim(ctx, c.project)
 		if err != nil {
 			return nil, err
@@ -116,10 +116,10 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 			c.clearLost(context.WithoutCancel(ctx)) // what it had made by then is in the next one's way
 		}
 		r.releaseShim(ctx, s)
-		if !gone || ctx.Err() != nil {
+		if !gone || !again || ctx.Err() != nil {
 			return nil, err
 		}
-		// It died under our hands; the next round starts another.
+		// It died under our hands; another is tried, once.
 	}
 }
 
@@ -202,6 +202,9 @@ func (r *Runner) startShim(ctx context.Context, s *shim) error {
 		if doc, err = json.Marshal(shimFile{Project: s.project, Address: address}); err == nil {
 			err = os.WriteFile(filepath.Join(dir, "shim.json"), doc, 0o600)
 		}
+		if err != nil {
+			err = errors.Join(err, r.endShim(ctx, dir, address))
+		}
 	}
 	if err != nil {
 		_ = os.RemoveAll(dir)
@@ -260,6 +263,9 @@ func (r *Runner) endShim(ctx context.Context, dir, address string) error {
 		_, err = taskapi.NewTTRPCTaskClient(client).Shutdown(ctx, &taskapi.ShutdownRequest{ID: filepath.Base(dir)})
 		if errors.Is(err, ttrpc.ErrClosed) {
 			err = nil // it was faster to end than to answer
+		} else if err == nil {
+			// It says yes and goes on while it has a task that we don't know of.
+			err = client.UserOnCloseWait(ctx)
 		}
 	} else if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
 		err = nil // it has ended
@@ -326,7 +332,7 @@ func (c *container) rejoin() {
 	c.r.shims.mu.Lock()
 	var found *shim
 	for _, s := range append([]*shim{c.r.shims.used[c.project]}, c.r.shims.more...) {
-		if s != nil && s.address == address {
+		if s != nil && s.isAt(address) {
 			found = s
 		}
 	}
@@ -340,6 +346,12 @@ func (c *container) rejoin() {
 	c.mu.Lock()
 	c.shim = found
 	c.mu.Unlock()
+}
+
+func (s *shim) isAt(address string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.address == address
 }
 
 // shimAddress reads where the shim of a task answers.

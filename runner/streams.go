@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"golang.org/x/sys/unix"
@@ -65,6 +66,14 @@ func (c *container) openStreams(string) (cio.IO, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	before := c.streams
+	c.mu.Unlock()
+	if before != nil { // of a try that failed: they have the same paths
+		before.close()
+		before.Wait()
+	}
+	c.tap.begin()
 	config := cio.Config{Terminal: c.rec.Terminal, Stdout: filepath.Join(dir, "stdout")}
 	if !c.rec.Terminal {
 		config.Stderr = filepath.Join(dir, "stderr")
@@ -231,10 +240,15 @@ type tap struct {
 	mu    sync.Mutex
 	subs  map[*tapReader]struct{} // guarded by mu
 	stdin *os.File                // guarded by mu
+	over  chan struct{}           // guarded by mu; closed when the process has ended
 }
 
+// tapPatience is how long a reader may stand still once the process has ended.
+// The log has what it misses.
+const tapPatience = 5 * time.Second
+
 // tapReader is one that is attached. The process waits for it, as it would
-// for a pipe; it is let go when the reader is.
+// for a pipe; it is let go when the reader is, or stands still at the end.
 type tapReader struct {
 	ch   chan tapChunk
 	gone chan struct{}
@@ -245,7 +259,26 @@ type tapChunk struct {
 	data   []byte
 }
 
-func newTap() *tap { return &tap{subs: map[*tapReader]struct{}{}} }
+func newTap() *tap { return &tap{subs: map[*tapReader]struct{}{}, over: make(chan struct{})} }
+
+// begin is told that a process begins.
+func (t *tap) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = make(chan struct{})
+}
+
+// end is told that the process has ended: its end must not wait for a reader
+// that has fallen asleep.
+func (t *tap) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-t.over:
+	default:
+		close(t.over)
+	}
+}
 
 func (t *tap) subscribe() *tapReader {
 	r := &tapReader{ch: make(chan tapChunk, 256), gone: make(chan struct{})}
@@ -266,13 +299,25 @@ func (t *tap) unsubscribe(r *tapReader) {
 
 func (t *tap) write(stderr bool, p []byte) {
 	t.mu.Lock()
-	subs := slices.Collect(maps.Keys(t.subs))
+	subs, over := slices.Collect(maps.Keys(t.subs)), t.over
 	t.mu.Unlock()
 	for _, r := range subs {
+		chunk := tapChunk{stderr, append([]byte(nil), p...)}
 		select {
-		case r.ch <- tapChunk{stderr, append([]byte(nil), p...)}:
+		case r.ch <- chunk:
+			continue
 		case <-r.gone:
+			continue
+		case <-over:
 		}
+		patience := time.NewTimer(tapPatience)
+		select {
+		case r.ch <- chunk:
+		case <-r.gone:
+		case <-patience.C:
+			t.unsubscribe(r)
+		}
+		patience.Stop()
 	}
 }
 

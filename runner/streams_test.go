@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 )
 
 // forgetful keeps nothing.
@@ -52,5 +53,31 @@ func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes arrived of %d", len(got), len(want))
+	}
+}
+
+// TestASleepingReaderHoldsUpNoEnd: who is attached and reads nothing is let go
+// a while after the process has ended.
+func TestASleepingReaderHoldsUpNoEnd(t *testing.T) {
+	t.Parallel()
+	tap := newTap()
+	reader := tap.subscribe()
+	written := make(chan struct{})
+	go func() {
+		for range cap(reader.ch) + 1 {
+			tap.write(false, []byte("x"))
+		}
+		close(written)
+	}()
+	tap.end()
+	select {
+	case <-written:
+	case <-time.After(10 * tapPatience):
+		t.Fatal("the end waits for it")
+	}
+	select {
+	case <-reader.gone:
+	default:
+		t.Error("it is still attached")
 	}
 }

@@ -139,6 +139,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 		code, at = shimLost, c.r.Now()
 		c.killLost()
 	}
+	c.tap.end()
 	ctx := context.WithoutCancel(c.r.ctx)
 	if !lost && outOfMemory(c.r.cgroups+"/"+c.id) {
 		c.mu.Lock()

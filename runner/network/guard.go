@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	nfnetlink "github.com/mdlayher/netlink"
@@ -15,26 +16,35 @@ import (
 // a reload of a firewall is many changes.
 const settleDelay = 50 * time.Millisecond
 
+// listenAgain is how long the guard waits before it subscribes anew.
+const listenAgain = time.Second
+
 // Guard repairs what others remove of the networks (a reload of the host's
 // nftables takes the table along, a network manager may delete links), as soon
 // as the kernel tells of it, until ctx ends. After each attempt repaired is
 // called with what could not be mended.
 func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
-	links := make(chan netlink.LinkUpdate, 64)
-	disturbed := make(chan struct{}, 1)
-	disturb := func() {
-		select {
-		case disturbed <- struct{}{}:
-		default:
+	for heard := false; ; heard = true {
+		err := m.listen(ctx, repaired)
+		if ctx.Err() != nil {
+			return nil
 		}
+		if err != nil && !heard {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(listenAgain):
+		}
+		// What happened meanwhile was not heard.
+		repaired(m.repair(ctx))
 	}
-	err := netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{
-		// Events that were too many to keep may have been about ours.
-		ErrorCallback: func(error) { disturb() },
-	})
-	if err != nil {
-		return fmt.Errorf("cannot watch the links of this machine: %w", err)
-	}
+}
+
+// listen repairs as long as the kernel's messages come: with too many at once
+// a subscription ends. An error says that there was none.
+func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
 	tables, err := nfnetlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err == nil {
 		defer tables.Close()
@@ -43,19 +53,35 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 	if err != nil {
 		return fmt.Errorf("cannot watch nftables: %w", err)
 	}
-	go watchTables(tables, disturb) // until it is closed
+	links, done := make(chan netlink.LinkUpdate, 64), make(chan struct{})
+	err = netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ReceiveBufferSize: 1 << 20})
+	if err != nil {
+		return fmt.Errorf("cannot watch the links of this machine: %w", err)
+	}
+	var tableWatch sync.WaitGroup
+	lost, deaf := make(chan struct{}, 1), make(chan struct{})
+	tableWatch.Go(func() { defer close(deaf); watchTables(tables, lost) })
+	defer func() {
+		close(done)
+		for range links { // until its goroutine has left
+		}
+		tables.Close()
+		tableWatch.Wait()
+	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-deaf:
+			return nil
 		case l, ok := <-links:
 			if !ok {
-				links = nil
-			} else if l.Header.Type == unix.RTM_DELLINK && m.isOurs(l.Attrs().Name) {
-				disturb()
+				return nil
 			}
-			continue
-		case <-disturbed:
+			if l.Header.Type != unix.RTM_DELLINK || !m.isOurs(l.Attrs().Name) {
+				continue
+			}
+		case <-lost:
 		}
 		select {
 		case <-ctx.Done():
@@ -76,19 +102,20 @@ func (m *Manager) isOurs(link string) bool {
 // deletedTable is the kernel's message that a table of nftables is gone.
 const deletedTable = nfnetlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE)
 
-// watchTables tells when a table of nftables is gone: ours may be it.
-func watchTables(conn *nfnetlink.Conn, disturb func()) {
+// watchTables tells when a table of nftables is gone (ours may be it), until
+// the connection is closed or overrun.
+func watchTables(conn *nfnetlink.Conn, lost chan<- struct{}) {
 	for {
 		messages, err := conn.Receive()
-		switch {
-		case errors.Is(err, unix.ENOBUFS): // too many at once to keep
-			disturb()
-		case err != nil:
+		if err != nil {
 			return
 		}
 		for _, msg := range messages {
 			if msg.Header.Type == deletedTable {
-				disturb()
+				select {
+				case lost <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}
