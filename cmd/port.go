@@ -19,7 +19,7 @@ func (a *app) portCommand() *cobra.Command {
 	var index int
 	var all bool
 	c := &cobra.Command{
-		Use:   "port SERVICE PORT",
+		Use:   "port SERVICE PORT | port --json [SERVICE...]",
 		Short: "Print where a service's port is published",
 		Example: "  orlop port web 80\n" +
 			"  orlop port --json  all published ports of the stack",

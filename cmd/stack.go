@@ -66,13 +66,15 @@ type stack struct {
 	project *spec.Project
 }
 
-// identify finds the project's name; with -p no stack file is needed.
+// identify finds the project's name; with -p no stack file is needed, and one
+// that has mistakes is left aside.
 func (a *app) identify(ctx context.Context, services []string) (stack, error) {
 	opts := a.options(services)
 	opts.SkipPayloads = true
 	project, err := a.loadWith(ctx, opts, false)
 	var none *spec.NotFound
-	if errors.As(err, &none) && a.name != "" {
+	var shown exit
+	if a.name != "" && (errors.As(err, &none) || errors.As(err, &shown) && len(a.files) == 0) {
 		return a.named()
 	}
 	if err != nil {

@@ -107,6 +107,10 @@ func (e *Engine) printKey() []byte {
 // plan observes the project and plans.
 func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
 	var err error
+	if j.options.Wait {
+		// Who has just been started may be about to fail.
+		e.runner.Steady(ctx, j.project.Name)
+	}
 	j.observed, err = e.runner.Observe(ctx, j.project.Name, j.project, e.inputsOf(ctx))
 	if err != nil {
 		return nil, err

@@ -134,6 +134,9 @@ func (p *Plan) Summary() string {
 	say("stop %d", p.Count(Stop, Kill))
 	say("remove %d", p.Count(Remove, RemoveNetwork, RemoveVolume, RemoveImage))
 	if len(parts) == 0 {
+		if p.Leave == 1 {
+			return "nothing to do: 1 container is as the stack file wants it"
+		}
 		return fmt.Sprintf("nothing to do: %d containers are as the stack file wants them", p.Leave)
 	}
 	say("leave %d as they are", p.Leave)

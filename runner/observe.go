@@ -115,6 +115,29 @@ type failedError struct {
 func (e *failedError) Error() string   { return e.text }
 func (e *failedError) Lines() []string { return e.lines }
 
+// Steady waits until each container of a project that has no health check has
+// run for a while, or does not run any more.
+func (r *Runner) Steady(ctx context.Context, project string) {
+	for {
+		var left time.Duration
+		for _, c := range r.Containers(project) {
+			if !c.OneOff && c.State == planner.Running && c.Health == planner.NoHealth {
+				left = max(left, steadyRun-r.Now().Sub(c.StartedAt))
+			}
+		}
+		if left <= 0 {
+			return
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
 // pending is the wait of what only an event can end.
 const pending = time.Duration(-1)
 

@@ -18,6 +18,7 @@ import (
 	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -47,23 +48,37 @@ func (r *Runner) ensureSandbox(ctx context.Context) error {
 	return nil
 }
 
-// renew points a container at the programs of this engine: those of an
-// earlier version may be gone since it last ran.
+// renew points a container at the program of this engine that "init: true"
+// mounts: that of an earlier version may be gone since it last ran.
 func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
-	info, err := ctr.Info(ctx, containerd.WithoutRefreshedMetadata)
-	if err != nil || info.Runtime.Name == r.Shim {
-		return err
-	}
 	doc, err := ctr.Spec(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range doc.Mounts {
-		if doc.Mounts[i].Destination == "/dev/init" {
+		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
 			doc.Mounts[i].Source = r.Init
+			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
 		}
 	}
-	return ctr.Update(ctx, containerd.UpdateContainerOpts(r.runtime()), containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
+	return nil
+}
+
+// withPrograms runs a task by the programs of this engine, whatever the
+// container was made with: containerd lets nobody change that.
+func (r *Runner) withPrograms(_ context.Context, _ *containerd.Client, info *containerd.TaskInfo) error {
+	info.RuntimePath = r.Shim
+	info.Options = &options.Options{BinaryName: r.Runc, Root: r.runcRoot()}
+	return nil
+}
+
+// noteShim leaves word for containerd, which looks for the program of a task
+// when it starts, and drops a task whose program is gone.
+func (c *container) noteShim() {
+	path := filepath.Join(c.r.Bundles, c.id, "shim-binary-path")
+	if err := os.WriteFile(path, []byte(c.r.Shim), 0o600); err != nil {
+		c.r.log.Warn("an engine that is upgraded may lose a container", "container", c.name, "error", err)
+	}
 }
 
 // shims are the shims of this engine, by project.
@@ -103,11 +118,13 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 		address := s.address
 		s.mu.Unlock()
 		// A call that is given up half-way leaves a process that nobody knows.
-		task, err := ctr.NewTask(context.WithoutCancel(ctx), c.openStreams, containerd.WithTaskAPIEndpoint("ttrpc+"+address, 3))
+		task, err := ctr.NewTask(context.WithoutCancel(ctx), c.openStreams,
+			c.r.withPrograms, containerd.WithTaskAPIEndpoint("ttrpc+"+address, 3))
 		if err == nil {
 			c.mu.Lock()
 			c.shim = s
 			c.mu.Unlock()
+			c.noteShim()
 			return task, nil
 		}
 		gone := isShimGone(err)
