@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
@@ -149,5 +150,36 @@ func TestCIReportsInJSON(t *testing.T) {
 	}
 	if code != 5 || last.Type != "result" || last.Code != 5 || last.Reason != "the code of tests, removed" {
 		t.Errorf("exit code %d, the last line is %+v", code, last)
+	}
+}
+
+// TestCIKeepsSecretsOutOfItsArtifacts has a secret that every encoder writes in
+// another way.
+func TestCIKeepsSecretsOutOfItsArtifacts(t *testing.T) {
+	const secret = `p&ss<w"rd`
+	d := newCI(t, 0)
+	stack := strings.Replace(tested, "[test]", "[test], secrets: [word]", 1) + "secrets: {word: {environment: WORD}}\n"
+	if err := os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(stack), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.env = []string{"WORD=" + secret}
+	report := `<testsuite name="s"><testcase name="c"><failure message="got p&amp;ss&lt;w&quot;rd">p&amp;ss&lt;w"rd</failure></testcase></testsuite>`
+	d.engine.files = []*api.FilePart{{Path: "/r.xml", Content: []byte(report)}}
+	d.engine.plan.Steps[0].Optional = true
+	part := planner.Part{Name: "RUN " + secret, Began: then, Ended: then.Add(time.Second), Error: secret}
+	for i, kind := range []planner.Outcome{planner.Progressed, planner.Failed} {
+		d.engine.events = append(d.engine.events, planner.Event{
+			Time: then.Add(time.Duration(i+1) * time.Second), Step: "create web/1", Action: planner.Create, Resource: "web/1", Service: "web", Kind: kind, Text: "says " + secret, Part: &part,
+		})
+	}
+	out := filepath.Join(d.dir, "out")
+	if _, stderr, code := d.run("ci --junit /r.xml --artifacts " + out); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, stderr)
+	}
+	for _, name := range []string{"junit.xml", "events.jsonl", "trace.json"} {
+		text, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil || strings.Contains(string(text), "p&") || strings.Contains(string(text), `p\u0026`) || !strings.Contains(string(text), "***") {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
 	}
 }

@@ -29,6 +29,7 @@ type fakeEngine struct {
 	verdict   *api.Verdict
 	projects  []*api.ProjectInfo
 	lines     []*api.LogLine
+	files     []*api.FilePart
 	exitCode  int32
 	stats     []*api.StatsReply
 	changes   chan *api.ContainerChange // of Watch, after the first snapshot
@@ -192,6 +193,15 @@ func (f *fakeEngine) Logs(r *api.LogsRequest, s grpc.ServerStreamingServer[api.L
 	}
 	if r.Follow {
 		<-s.Context().Done()
+	}
+	return nil
+}
+
+func (f *fakeEngine) ReadFiles(_ *api.ReadFilesRequest, s grpc.ServerStreamingServer[api.FilePart]) error {
+	for _, part := range f.files {
+		if err := s.Send(part); err != nil {
+			return err
+		}
 	}
 	return nil
 }
