@@ -96,20 +96,6 @@ func (c *ciRun) write(name string, content func(io.Writer) error) {
 	}
 }
 
-// maskTrace takes secrets out of the timeline, which is written as it grows.
-func (c *ciRun) maskTrace() {
-	if c.directoryOfArtifacts == "" || !strings.HasPrefix(c.trace, c.directoryOfArtifacts) {
-		return
-	}
-	text, err := os.ReadFile(c.trace)
-	if err != nil {
-		return // nothing went on
-	}
-	if masked := c.mask.bytes(text); !bytes.Equal(masked, text) {
-		c.write(filepath.Base(c.trace), func(w io.Writer) error { _, err := w.Write(masked); return err })
-	}
-}
-
 func (c *ciRun) writePlan(w io.Writer, format string) error {
 	plan := c.record.text
 	if plan == nil {

@@ -63,7 +63,6 @@ func (c *ciRun) carryOut(all, work context.Context) {
 	} else if err != nil {
 		c.say(c.errStyle().red(err.Error()))
 	}
-	c.maskTrace()
 	c.verdict()
 }
 

@@ -173,11 +173,14 @@ func TestCIKeepsSecretsOutOfItsArtifacts(t *testing.T) {
 		})
 	}
 	out := filepath.Join(d.dir, "out")
-	if _, stderr, code := d.run("ci --junit /r.xml --artifacts " + out); code != 0 {
-		t.Fatalf("exit code %d:\n%s", code, stderr)
+	elsewhere := filepath.Join(d.dir, "out-trace.json")
+	for _, flags := range []string{"", "--trace " + elsewhere + " "} {
+		if _, stderr, code := d.run(flags + "ci --junit /r.xml --artifacts " + out); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, stderr)
+		}
 	}
-	for _, name := range []string{"junit.xml", "events.jsonl", "trace.json"} {
-		text, err := os.ReadFile(filepath.Join(out, name))
+	for _, name := range []string{"out/junit.xml", "out/events.jsonl", "out/trace.json", "out-trace.json"} {
+		text, err := os.ReadFile(filepath.Join(d.dir, name))
 		if err != nil || strings.Contains(string(text), "p&") || strings.Contains(string(text), `p\u0026`) || !strings.Contains(string(text), "***") {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}

@@ -76,6 +76,14 @@ func (m *masker) text(s string) string {
 	return m.replacer.Replace(s)
 }
 
+func (m *masker) texts(all []string) []string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = m.text(s)
+	}
+	return out
+}
+
 func (m *masker) bytes(b []byte) []byte {
 	if m == nil || len(m.values) == 0 {
 		return b
