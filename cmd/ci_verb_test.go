@@ -186,3 +186,33 @@ func TestCIKeepsSecretsOutOfItsArtifacts(t *testing.T) {
 		}
 	}
 }
+
+// TestCIWhoseEngineDiesBesideATest has an engine die between the creation of a
+// test and its end.
+func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
+	for state, test := range map[planner.State]struct {
+		removed bool
+		starts  bool // again
+		code    int
+	}{
+		planner.Created: {false, true, 3},
+		planner.Exited:  {false, false, 5},
+		planner.Running: {true, false, 66},
+		"":              {false, false, 66}, // it is not there
+	} {
+		d := newCI(t, 3)
+		d.engine.dies = []planner.Container{}
+		if state != "" {
+			d.engine.dies = []planner.Container{{ID: "c1", Service: "tests", OneOff: true, State: state, ExitCode: 5}}
+		}
+		if test.removed {
+			go func() {
+				d.engine.changes <- &api.ContainerChange{Container: []byte(`{"id":"c1","state":"running"}`), Removed: true}
+			}()
+		}
+		_, stderr, code := d.run("ci --timeout 20s")
+		if code != test.code || (d.engine.start != nil) != test.starts || !d.removed() {
+			t.Errorf("%s: exit code %d, want %d, started %t:\n%s", state, code, test.code, d.engine.start != nil, stderr)
+		}
+	}
+}

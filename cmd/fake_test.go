@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
@@ -35,7 +37,8 @@ type fakeEngine struct {
 	changes   chan *api.ContainerChange // of Watch, after the first snapshot
 	hold      chan struct{}             // Apply waits for it, or for its caller to leave
 	downError error
-	reached   chan string // is told the name of each call that streams
+	dies      []planner.Container // Attach dies once, and leaves these
+	reached   chan string         // is told the name of each call that streams
 
 	mu        sync.Mutex // guards what follows
 	apply     *api.ApplyRequest
@@ -140,6 +143,8 @@ func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingSe
 }
 
 func (f *fakeEngine) Observe(context.Context, *api.ObserveRequest) (*api.ObserveReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return &api.ObserveReply{Observed: must(json.Marshal(f.observed))}, nil
 }
 
@@ -148,7 +153,10 @@ func (f *fakeEngine) Projects(context.Context, *api.ProjectsRequest) (*api.Proje
 }
 
 func (f *fakeEngine) Watch(_ *api.ObserveRequest, s grpc.ServerStreamingServer[api.ContainerChange]) error {
-	for _, c := range f.observed.Containers {
+	f.mu.Lock()
+	containers := f.observed.Containers
+	f.mu.Unlock()
+	for _, c := range containers {
 		if err := s.Send(&api.ContainerChange{Container: must(json.Marshal(c)), Initial: true}); err != nil {
 			return err
 		}
@@ -218,6 +226,15 @@ func (f *fakeEngine) Exec(s grpc.BidiStreamingServer[api.ProcessInput, api.Proce
 }
 
 func (f *fakeEngine) Attach(s grpc.BidiStreamingServer[api.ProcessInput, api.ProcessOutput]) error {
+	f.mu.Lock()
+	left := f.dies
+	if f.dies = nil; left != nil {
+		f.observed.Containers = left
+	}
+	f.mu.Unlock()
+	if left != nil {
+		return status.Error(codes.Unavailable, "the engine died")
+	}
 	return f.process(s)
 }
 
