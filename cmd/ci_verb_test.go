@@ -216,3 +216,28 @@ func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
 		}
 	}
 }
+
+func TestCIHoldsItsInstanceFromEngineToEngine(t *testing.T) {
+	for name, holds := range map[string][]string{
+		"two die in a row":                 {"dies", "dies before its answer", "dies before its answer", "dies", ""},
+		"one dies when it shall let go":    {"dies at the release", ""},
+		"three die when they shall let go": {"dies at the release", "dies before its answer", "dies at the release", ""},
+	} {
+		d := newCI(t, 0)
+		d.engine.holds = holds
+		_, stderr, code := d.run("ci")
+		if code != 0 || !d.engine.released || len(d.engine.holds) != 0 {
+			t.Errorf("%s: exit code %d, released %t, %d engines unasked:\n%s", name, code, d.engine.released, len(d.engine.holds), stderr)
+		}
+	}
+}
+
+func TestCIEndsItsWorkWhenNobodyHoldsTheInstance(t *testing.T) {
+	d := newCI(t, 0)
+	d.engine.hold = make(chan struct{}) // the environment never comes up
+	d.engine.holds = []string{"dies", "refused"}
+	_, stderr, code := d.run("ci --timeout 20s")
+	if code != 66 || !strings.Contains(stderr, "no engine holds the project any more") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}

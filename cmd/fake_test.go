@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ type fakeEngine struct {
 	hold      chan struct{}             // Apply waits for it, or for its caller to leave
 	downError error
 	dies      []planner.Container // Attach dies once, and leaves these
+	holds     []string            // how each Hold ends, one after the other
 	reached   chan string         // is told the name of each call that streams
 
 	mu        sync.Mutex // guards what follows
@@ -123,10 +125,26 @@ func (f *fakeEngine) Hold(s grpc.BidiStreamingServer[api.HoldInput, api.HoldRepl
 	if _, err := s.Recv(); err != nil {
 		return err
 	}
-	if err := s.Send(&api.HoldReply{}); err != nil {
-		return err
+	f.mu.Lock()
+	end := ""
+	if len(f.holds) > 0 {
+		end, f.holds = f.holds[0], f.holds[1:]
+	}
+	f.mu.Unlock()
+	died := status.Error(codes.Unavailable, "the engine died")
+	switch end {
+	case "refused":
+		return errors.New("another command holds it")
+	case "dies before its answer":
+		return died
+	}
+	if err := s.Send(&api.HoldReply{}); err != nil || end == "dies" {
+		return died
 	}
 	m, err := s.Recv()
+	if end == "dies at the release" {
+		return died
+	}
 	f.mu.Lock()
 	f.released = err == nil && m.Release
 	f.mu.Unlock()
