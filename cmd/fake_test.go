@@ -38,6 +38,7 @@ type fakeEngine struct {
 	changes   chan *api.ContainerChange // of Watch, after the first snapshot
 	hold      chan struct{}             // Apply waits for it, or for its caller to leave
 	downError error
+	stopError error               // of the next Lifecycle
 	dies      []planner.Container // Attach dies once, and leaves these
 	holds     []string            // how each Hold ends, one after the other
 	reached   chan string         // is told the name of each call that streams
@@ -155,8 +156,13 @@ func (f *fakeEngine) Hold(s grpc.BidiStreamingServer[api.HoldInput, api.HoldRepl
 func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingServer[api.Progress]) error {
 	f.mu.Lock()
 	f.lifecycle = append(f.lifecycle, r)
+	err := f.stopError
+	f.stopError = nil
 	f.mu.Unlock()
 	f.note(r.Action)
+	if err != nil {
+		return err
+	}
 	return f.progress(s)
 }
 
