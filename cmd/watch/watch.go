@@ -33,7 +33,7 @@ type Carrier interface {
 	// in any case if asked. It calls begun if there is something to build.
 	Build(ctx context.Context, service string, asked bool, begun func()) (Built, error)
 	// Replace brings the containers of a service to its image, and waits
-	// until they are ready.
+	// until they are ready or the context ends: what was begun goes on then.
 	Replace(ctx context.Context, service string) error
 	// Reload reads the stack again. files are those that the outcome
 	// depends on, also where there is an error. An error was shown already.
