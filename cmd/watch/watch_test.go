@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -75,4 +77,49 @@ func TestAWatchEndsBesideAReplacementThatNeverGetsReady(t *testing.T) {
 	if err := awaited(t, "the watch", end); !errors.Is(err, why) {
 		t.Errorf("it ends with %v", err)
 	}
+}
+
+func TestAServiceOfAnEditGetsItsInitialSync(t *testing.T) {
+	dir := t.TempDir()
+	stack, src := filepath.Join(dir, "stack.yaml"), filepath.Join(dir, "src")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(stack, "one")
+	write(filepath.Join(src, "a.txt"), "a")
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: src, Action: spec.WatchSync, Target: "/app", InitialSync: true}}}
+	after := &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}}
+	containers := make(chan Container)
+	carrier := &fakeCarrier{
+		synced: make(chan Entry, 8),
+		reload: func() (*spec.Project, []string) { return after, []string{stack} },
+		apply: func() { // one starts and ends, one stays
+			containers <- Container{Service: "web", ID: "0", Running: true}
+			containers <- Container{Service: "web", ID: "0"}
+			containers <- Container{Service: "web", ID: "1", Running: true}
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ready := make(chan Event, 64)
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{}}, Files: []string{stack},
+			Carrier: carrier, Containers: containers, Now: time.Now, Report: func(e Event) { ready <- e },
+		})
+	}()
+	awaited(t, "the beginning", ready)
+	write(stack, "two")
+	if e := awaited(t, "the sync", carrier.synced); e.Path != "/app/a.txt" {
+		t.Errorf("what is synced first is %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
 }
