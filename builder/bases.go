@@ -49,6 +49,21 @@ func bases(dockerfile []byte, b *spec.Build, opts Options) (refs []string, whole
 	return f.refs, f.whole
 }
 
+// namedContexts lists the images among the additional contexts. They are not
+// fixed where one comes from the network otherwise: what a repository or an
+// address gives may be another thing tomorrow.
+func namedContexts(b *spec.Build) (refs []string, fixed bool) {
+	fixed = true
+	for _, from := range b.AdditionalContexts {
+		if ref, ok := strings.CutPrefix(from, "docker-image://"); ok {
+			refs = append(refs, ref)
+		} else if isRemote(from) {
+			fixed = false
+		}
+	}
+	return refs, fixed
+}
+
 // baseFinder collects the images of one Dockerfile.
 type baseFinder struct {
 	lex   *shell.Lex

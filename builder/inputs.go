@@ -84,7 +84,9 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 		}
 	}
 	refs, whole := bases(dockerfile, b, opts)
-	in.Floating = !whole
+	images, fixed := namedContexts(b)
+	refs = append(refs, images...)
+	in.Floating = !whole || !fixed
 	for _, ref := range refs {
 		in.Bases[ref] = ""
 	}

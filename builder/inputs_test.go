@@ -285,6 +285,28 @@ func TestInputsStopWhenAsked(t *testing.T) {
 	}
 }
 
+// TestContextsThatMayBeOthersTomorrow looks at what a fingerprint says of
+// additional contexts that are no directories.
+func TestContextsThatMayBeOthersTomorrow(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM a\nCOPY --from=extra / /", "x/f": "1"})
+	for from, want := range map[string]struct {
+		floating bool
+		bases    string
+	}{
+		filepath.Join(dir, "x"):                   {false, "a"},
+		"service:base":                            {false, "a"},
+		"docker-image://alpine:3":                 {false, "a alpine:3"},
+		"https://example.test/x/y.git#main":       {true, "a"},
+		"git@example.test:x/y.git":                {true, "a"},
+		"https://example.test/archive/latest.tgz": {true, "a"},
+	} {
+		in := fingerprint(t, &spec.Build{Context: dir, AdditionalContexts: map[string]string{"extra": from}}, Options{})
+		if got := strings.Join(slices.Sorted(maps.Keys(in.Bases)), " "); got != want.bases || in.Floating != want.floating {
+			t.Errorf("%s: bases %q and floating %t, want %q and %t", from, got, in.Floating, want.bases, want.floating)
+		}
+	}
+}
+
 func TestBases(t *testing.T) {
 	text := func(s string) *string { return &s }
 	for name, test := range map[string]struct {

@@ -96,20 +96,6 @@ func (c *ciRun) write(name string, content func(io.Writer) error) {
 	}
 }
 
-// maskTrace takes secrets out of the timeline, which is written as it grows.
-func (c *ciRun) maskTrace() {
-	if c.directoryOfArtifacts == "" || !strings.HasPrefix(c.trace, c.directoryOfArtifacts) {
-		return
-	}
-	text, err := os.ReadFile(c.trace)
-	if err != nil {
-		return // nothing went on
-	}
-	if masked := c.mask.bytes(text); !bytes.Equal(masked, text) {
-		c.write(filepath.Base(c.trace), func(w io.Writer) error { _, err := w.Write(masked); return err })
-	}
-}
-
 func (c *ciRun) writePlan(w io.Writer, format string) error {
 	plan := c.record.text
 	if plan == nil {
@@ -170,15 +156,14 @@ func (c *ciRun) report(observed *planner.Observed) *junit.Report {
 	for _, t := range c.results {
 		r.Suites = append(r.Suites, t.reports.Suites...)
 	}
+	c.mask.report(r)
 	return r
 }
 
 func (c *ciRun) stepCases(now time.Time) []junit.Case {
 	var cases []junit.Case
 	for _, s := range c.record.those(func(*stepRecord) bool { return true }) {
-		k := stepCase(s, now)
-		k.Message, k.Detail = c.mask.text(k.Message), c.mask.text(k.Detail)
-		cases = append(cases, k)
+		cases = append(cases, stepCase(s, now))
 	}
 	return cases
 }
@@ -221,7 +206,7 @@ func (c *ciRun) serviceCases(observed *planner.Observed, now time.Time) []junit.
 				}
 			}
 		}
-		k.Message, k.Detail = c.mask.text(k.Message), c.mask.text(strings.TrimSpace(k.Detail))
+		k.Detail = strings.TrimSpace(k.Detail)
 		cases = append(cases, k)
 	}
 	return cases
@@ -263,7 +248,6 @@ func (c *ciRun) testCases(now time.Time) []junit.Case {
 		if i >= 0 {
 			k = testCase(c.results[i], now)
 		}
-		k.Detail = c.mask.text(k.Detail)
 		cases = append(cases, k)
 	}
 	return cases

@@ -53,7 +53,9 @@ func (c *ciRun) carryOut(all, work context.Context) {
 	err := c.start(work)
 	if err == nil {
 		defer c.client.Close()
-		err = c.work(work)
+		held, stop := c.hold.whileHeld(work)
+		err = c.work(held)
+		stop()
 	}
 	c.end = c.judge(err)
 	if c.client != nil && c.hold != nil {
@@ -63,7 +65,6 @@ func (c *ciRun) carryOut(all, work context.Context) {
 	} else if err != nil {
 		c.say(c.errStyle().red(err.Error()))
 	}
-	c.maskTrace()
 	c.verdict()
 }
 
@@ -208,6 +209,8 @@ func (c *ciRun) judge(err error) ciEnd {
 		return ciEnd{by.code(), by.Error()}
 	case errors.Is(err, errTimeout):
 		return ciEnd{ExitTimeout, fmt.Sprintf("the time of --timeout, %s, is over", c.flags.timeout)}
+	case errors.Is(err, errNotHeld):
+		return ciEnd{ExitNotUp, errNotHeld.Error()}
 	case errors.As(err, &with):
 		return ciEnd{with.code, "nothing was started"}
 	case errors.As(err, &before):

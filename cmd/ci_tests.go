@@ -92,9 +92,11 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	}
 	t.container = made.Id
 	t.code, err = c.attachTest(ctx, t)
-	if errors.Is(err, api.ErrLost) {
+	for errors.Is(err, api.ErrLost) {
 		c.note("the engine went away: what " + t.service + " prints now is in its log")
-		t.code, err = c.awaitExit(ctx, t.container)
+		if t.code, err = c.awaitExit(ctx, t.container); errors.Is(err, errNotStarted) {
+			t.code, err = c.attachTest(ctx, t)
+		}
 	}
 	t.took = c.world.Now().Sub(t.began)
 	if err != nil {
@@ -146,27 +148,57 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 	}
 }
 
+// Why a container that is waited for will not end.
+var (
+	errNotStarted = errors.New("no engine has started it")
+	errTestGone   = errors.New("the container of the test was removed")
+)
+
 // awaitExit waits for the end of a container under whatever engine.
 func (c *ciRun) awaitExit(ctx context.Context, id string) (code int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		stream, err := c.client.Watch(ctx, &api.ObserveRequest{Project: c.project.Name})
-		for err == nil {
-			var change *api.ContainerChange
-			if change, err = stream.Recv(); err != nil || change.Container == nil {
-				continue
-			}
-			var k planner.Container
-			if err := unmarshal(change.Container, &k); err != nil {
-				return 0, err
-			}
-			if k.ID == id && k.State == planner.Exited {
-				return k.ExitCode, nil
-			}
-		}
+		code, err := c.awaitExitHere(ctx, id)
 		if err = cause(ctx, err); !errors.Is(err, api.ErrLost) {
+			return code, err
+		}
+	}
+}
+
+// awaitExitHere waits for the end of a container under one engine.
+func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err error) {
+	stream, err := c.client.Watch(ctx, &api.ObserveRequest{Project: c.project.Name})
+	if err != nil {
+		return 0, err
+	}
+	for there := false; ; {
+		change, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return 0, api.ErrLost
+		case err != nil:
 			return 0, err
+		case change.Synced && !there:
+			return 0, errTestGone
+		case change.Container == nil:
+			continue
+		}
+		var k planner.Container
+		if err := unmarshal(change.Container, &k); err != nil {
+			return 0, err
+		}
+		if k.ID != id {
+			continue
+		}
+		there = true
+		switch {
+		case change.Removed:
+			return 0, errTestGone
+		case k.State == planner.Exited:
+			return k.ExitCode, nil
+		case k.State == planner.Created:
+			return 0, errNotStarted
 		}
 	}
 }
@@ -279,7 +311,7 @@ func (c *ciRun) readReports(ctx context.Context, t *testResult) {
 		c.warn(fmt.Sprintf("%s has no file that matches %s", t.service, strings.Join(c.flags.junit, " or ")))
 	}
 	for _, f := range files {
-		report, err := junit.Read(bytes.NewReader(c.mask.bytes(f.content)))
+		report, err := junit.Read(bytes.NewReader(f.content))
 		if err != nil {
 			c.warn(fmt.Sprintf("%s of %s is no JUnit report: %v", f.path, t.service, err))
 			t.reports.Suites = append(t.reports.Suites, junit.Suite{Name: t.service, Cases: []junit.Case{

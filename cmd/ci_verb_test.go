@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
@@ -149,5 +150,94 @@ func TestCIReportsInJSON(t *testing.T) {
 	}
 	if code != 5 || last.Type != "result" || last.Code != 5 || last.Reason != "the code of tests, removed" {
 		t.Errorf("exit code %d, the last line is %+v", code, last)
+	}
+}
+
+// TestCIKeepsSecretsOutOfItsArtifacts has a secret that every encoder writes in
+// another way.
+func TestCIKeepsSecretsOutOfItsArtifacts(t *testing.T) {
+	const secret = `p&ss<w"rd`
+	d := newCI(t, 0)
+	stack := strings.Replace(tested, "[test]", "[test], secrets: [word]", 1) + "secrets: {word: {environment: WORD}}\n"
+	if err := os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(stack), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.env = []string{"WORD=" + secret}
+	report := `<testsuite name="s"><testcase name="c"><failure message="got p&amp;ss&lt;w&quot;rd">p&amp;ss&lt;w"rd</failure></testcase></testsuite>`
+	d.engine.files = []*api.FilePart{{Path: "/r.xml", Content: []byte(report)}}
+	d.engine.plan.Steps[0].Optional = true
+	part := planner.Part{Name: "RUN " + secret, Began: then, Ended: then.Add(time.Second), Error: secret}
+	for i, kind := range []planner.Outcome{planner.Progressed, planner.Failed} {
+		d.engine.events = append(d.engine.events, planner.Event{
+			Time: then.Add(time.Duration(i+1) * time.Second), Step: "create web/1", Action: planner.Create, Resource: "web/1", Service: "web", Kind: kind, Text: "says " + secret, Part: &part,
+		})
+	}
+	out := filepath.Join(d.dir, "out")
+	elsewhere := filepath.Join(d.dir, "out-trace.json")
+	for _, flags := range []string{"", "--trace " + elsewhere + " "} {
+		if _, stderr, code := d.run(flags + "ci --junit /r.xml --artifacts " + out); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, stderr)
+		}
+	}
+	for _, name := range []string{"out/junit.xml", "out/events.jsonl", "out/trace.json", "out-trace.json"} {
+		text, err := os.ReadFile(filepath.Join(d.dir, name))
+		if err != nil || strings.Contains(string(text), "p&") || strings.Contains(string(text), `p\u0026`) || !strings.Contains(string(text), "***") {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}
+
+// TestCIWhoseEngineDiesBesideATest has an engine die between the creation of a
+// test and its end.
+func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
+	for state, test := range map[planner.State]struct {
+		removed bool
+		starts  bool // again
+		code    int
+	}{
+		planner.Created: {false, true, 3},
+		planner.Exited:  {false, false, 5},
+		planner.Running: {true, false, 66},
+		"":              {false, false, 66}, // it is not there
+	} {
+		d := newCI(t, 3)
+		d.engine.dies = []planner.Container{}
+		if state != "" {
+			d.engine.dies = []planner.Container{{ID: "c1", Service: "tests", OneOff: true, State: state, ExitCode: 5}}
+		}
+		if test.removed {
+			go func() {
+				d.engine.changes <- &api.ContainerChange{Container: []byte(`{"id":"c1","state":"running"}`), Removed: true}
+			}()
+		}
+		_, stderr, code := d.run("ci --timeout 20s")
+		if code != test.code || (d.engine.start != nil) != test.starts || !d.removed() {
+			t.Errorf("%s: exit code %d, want %d, started %t:\n%s", state, code, test.code, d.engine.start != nil, stderr)
+		}
+	}
+}
+
+func TestCIHoldsItsInstanceFromEngineToEngine(t *testing.T) {
+	for name, holds := range map[string][]string{
+		"two die in a row":                 {"dies", "dies before its answer", "dies before its answer", "dies", ""},
+		"one dies when it shall let go":    {"dies at the release", ""},
+		"three die when they shall let go": {"dies at the release", "dies before its answer", "dies at the release", ""},
+	} {
+		d := newCI(t, 0)
+		d.engine.holds = holds
+		_, stderr, code := d.run("ci")
+		if code != 0 || !d.engine.released || len(d.engine.holds) != 0 {
+			t.Errorf("%s: exit code %d, released %t, %d engines unasked:\n%s", name, code, d.engine.released, len(d.engine.holds), stderr)
+		}
+	}
+}
+
+func TestCIEndsItsWorkWhenNobodyHoldsTheInstance(t *testing.T) {
+	d := newCI(t, 0)
+	d.engine.hold = make(chan struct{}) // the environment never comes up
+	d.engine.holds = []string{"dies", "refused"}
+	_, stderr, code := d.run("ci --timeout 20s")
+	if code != 66 || !strings.Contains(stderr, "no engine holds the project any more") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 }

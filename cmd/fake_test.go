@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
@@ -29,12 +32,16 @@ type fakeEngine struct {
 	verdict   *api.Verdict
 	projects  []*api.ProjectInfo
 	lines     []*api.LogLine
+	files     []*api.FilePart
 	exitCode  int32
 	stats     []*api.StatsReply
 	changes   chan *api.ContainerChange // of Watch, after the first snapshot
 	hold      chan struct{}             // Apply waits for it, or for its caller to leave
 	downError error
-	reached   chan string // is told the name of each call that streams
+	stopError error               // of the next Lifecycle
+	dies      []planner.Container // Attach dies once, and leaves these
+	holds     []string            // how each Hold ends, one after the other
+	reached   chan string         // is told the name of each call that streams
 
 	mu        sync.Mutex // guards what follows
 	apply     *api.ApplyRequest
@@ -119,10 +126,26 @@ func (f *fakeEngine) Hold(s grpc.BidiStreamingServer[api.HoldInput, api.HoldRepl
 	if _, err := s.Recv(); err != nil {
 		return err
 	}
-	if err := s.Send(&api.HoldReply{}); err != nil {
-		return err
+	f.mu.Lock()
+	end := ""
+	if len(f.holds) > 0 {
+		end, f.holds = f.holds[0], f.holds[1:]
+	}
+	f.mu.Unlock()
+	died := status.Error(codes.Unavailable, "the engine died")
+	switch end {
+	case "refused":
+		return errors.New("another command holds it")
+	case "dies before its answer":
+		return died
+	}
+	if err := s.Send(&api.HoldReply{}); err != nil || end == "dies" {
+		return died
 	}
 	m, err := s.Recv()
+	if end == "dies at the release" {
+		return died
+	}
 	f.mu.Lock()
 	f.released = err == nil && m.Release
 	f.mu.Unlock()
@@ -133,12 +156,19 @@ func (f *fakeEngine) Hold(s grpc.BidiStreamingServer[api.HoldInput, api.HoldRepl
 func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingServer[api.Progress]) error {
 	f.mu.Lock()
 	f.lifecycle = append(f.lifecycle, r)
+	err := f.stopError
+	f.stopError = nil
 	f.mu.Unlock()
 	f.note(r.Action)
+	if err != nil {
+		return err
+	}
 	return f.progress(s)
 }
 
 func (f *fakeEngine) Observe(context.Context, *api.ObserveRequest) (*api.ObserveReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return &api.ObserveReply{Observed: must(json.Marshal(f.observed))}, nil
 }
 
@@ -147,7 +177,10 @@ func (f *fakeEngine) Projects(context.Context, *api.ProjectsRequest) (*api.Proje
 }
 
 func (f *fakeEngine) Watch(_ *api.ObserveRequest, s grpc.ServerStreamingServer[api.ContainerChange]) error {
-	for _, c := range f.observed.Containers {
+	f.mu.Lock()
+	containers := f.observed.Containers
+	f.mu.Unlock()
+	for _, c := range containers {
 		if err := s.Send(&api.ContainerChange{Container: must(json.Marshal(c)), Initial: true}); err != nil {
 			return err
 		}
@@ -196,6 +229,15 @@ func (f *fakeEngine) Logs(r *api.LogsRequest, s grpc.ServerStreamingServer[api.L
 	return nil
 }
 
+func (f *fakeEngine) ReadFiles(_ *api.ReadFilesRequest, s grpc.ServerStreamingServer[api.FilePart]) error {
+	for _, part := range f.files {
+		if err := s.Send(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *fakeEngine) Create(_ context.Context, r *api.CreateRequest) (*api.CreateReply, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -208,6 +250,15 @@ func (f *fakeEngine) Exec(s grpc.BidiStreamingServer[api.ProcessInput, api.Proce
 }
 
 func (f *fakeEngine) Attach(s grpc.BidiStreamingServer[api.ProcessInput, api.ProcessOutput]) error {
+	f.mu.Lock()
+	left := f.dies
+	if f.dies = nil; left != nil {
+		f.observed.Containers = left
+	}
+	f.mu.Unlock()
+	if left != nil {
+		return status.Error(codes.Unavailable, "the engine died")
+	}
 	return f.process(s)
 }
 

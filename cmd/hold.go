@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/orlop/orlop/api"
 )
@@ -39,13 +40,22 @@ func takeHold(ctx context.Context, client *api.Client, project string) (*hold, e
 func (h *hold) take(ctx context.Context) error {
 	stream, err := h.client.Hold(ctx)
 	if err == nil {
-		err = stream.Send(h.request)
-	}
-	if err == nil {
-		_, err = stream.Recv()
+		if err = stream.Send(h.request); err == nil || errors.Is(err, io.EOF) {
+			_, err = stream.Recv() // says also why nothing could be sent
+		}
 	}
 	h.stream = stream
 	return err
+}
+
+// takeAgain takes the project from the engine that follows, however often one
+// goes away before it has answered.
+func (h *hold) takeAgain(ctx context.Context) error {
+	for {
+		if err := api.Cause(h.take(ctx)); !errors.Is(err, api.ErrLost) {
+			return err
+		}
+	}
 }
 
 // keep takes the project again from each engine that follows.
@@ -57,31 +67,31 @@ func (h *hold) keep(ctx context.Context) {
 			_, err := stream.Recv()
 			ended <- err
 		}(h.stream)
+		var err error
 		select {
-		case err := <-ended:
-			if h.err = api.Cause(err); !errors.Is(h.err, api.ErrLost) {
+		case err = <-ended:
+		case <-h.orders:
+			if err = h.letGo(ended); errors.Is(err, io.EOF) {
+				h.err = nil
 				return
 			}
-		case <-h.orders:
-			h.err = h.letGo(ended)
+		}
+		if h.err = api.Cause(err); !errors.Is(h.err, api.ErrLost) {
 			return
 		}
-		if h.err = h.take(ctx); h.err != nil {
+		if h.err = h.takeAgain(ctx); h.err != nil {
 			return
 		}
 	}
 }
 
-// letGo tells the engine that the hold is over and waits for its answer.
+// letGo tells the engine that the hold is over and gives the end of the stream:
+// an EOF where the engine has let go.
 func (h *hold) letGo(ended <-chan error) error {
-	if err := h.stream.Send(&api.HoldInput{Release: true}); err != nil {
-		return err
+	if h.stream.Send(&api.HoldInput{Release: true}) == nil {
+		_ = h.stream.CloseSend()
 	}
-	if err := h.stream.CloseSend(); err != nil {
-		return err
-	}
-	<-ended
-	return nil
+	return <-ended // says also why nothing could be sent
 }
 
 // release ends the hold and leaves the project as it is.
@@ -97,6 +107,22 @@ func (h *hold) release(ctx context.Context) error {
 		return fmt.Errorf("the engine does not let go of %s: %w", h.request.Project, h.err)
 	}
 	return nil
+}
+
+// errNotHeld is the cause of what ends because no engine holds the project.
+var errNotHeld = errors.New("no engine holds the project any more")
+
+// whileHeld gives a context that ends when no engine holds the project.
+func (h *hold) whileHeld(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-h.lost:
+			cancel(fmt.Errorf("%w: %w", errNotHeld, h.err))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // drop ends the hold without a word: the engine removes the project.

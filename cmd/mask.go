@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -28,9 +29,7 @@ func secretValues(p *spec.Project) []string {
 			return
 		}
 		values = append(values, text)
-		if quoted, err := json.Marshal(text); err == nil { // as documents and structured logs have it
-			values = append(values, strings.Trim(string(quoted), `"`))
-		}
+		values = append(values, quoted(text, true), quoted(text, false))
 	}
 	for _, payload := range p.Payloads {
 		if !payload.Secret {
@@ -44,6 +43,16 @@ func secretValues(p *spec.Project) []string {
 	// The longest first, so that no part of it is left beside a shorter one.
 	slices.SortFunc(values, func(x, y string) int { return cmp.Or(len(y)-len(x), strings.Compare(x, y)) })
 	return slices.Compact(values)
+}
+
+// quoted is a text as documents and structured logs have it between quotes;
+// html says that they may stand in a page.
+func quoted(text string, html bool) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(html)
+	_ = enc.Encode(text) // a string has a form, and a builder takes it
+	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 }
 
 // masker hides secrets in text that is whole.
@@ -67,11 +76,43 @@ func (m *masker) text(s string) string {
 	return m.replacer.Replace(s)
 }
 
+func (m *masker) texts(all []string) []string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = m.text(s)
+	}
+	return out
+}
+
 func (m *masker) bytes(b []byte) []byte {
 	if m == nil || len(m.values) == 0 {
 		return b
 	}
 	return []byte(m.replacer.Replace(string(b)))
+}
+
+// report hides secrets in all texts of a report, before XML escapes them.
+func (m *masker) report(r *junit.Report) {
+	if m == nil {
+		return
+	}
+	each := func(texts ...*string) {
+		for _, t := range texts {
+			*t = m.text(*t)
+		}
+	}
+	each(&r.Name)
+	for i := range r.Suites {
+		s := &r.Suites[i]
+		each(&s.Name, &s.Hostname, &s.Out, &s.Err)
+		for j := range s.Properties {
+			each(&s.Properties[j].Name, &s.Properties[j].Value)
+		}
+		for j := range s.Cases {
+			k := &s.Cases[j]
+			each(&k.Class, &k.Name, &k.Message, &k.Kind, &k.Detail, &k.Out, &k.Err)
+		}
+	}
 }
 
 // held is how much of the end of b may be the beginning of a secret.

@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -29,6 +31,46 @@ func TestSecretsAreHidden(t *testing.T) {
 		if got := m.text(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestSecretsOfDocumentsAreHidden writes secrets as each encoder of the command
+// does.
+func TestSecretsOfDocumentsAreHidden(t *testing.T) {
+	for _, secret := range []string{`a"b<c`, `p&ss<word`, `"quoted"`, `ends with "`, `back\slash>`, "line\u2028break"} {
+		m := newMasker(secretValues(secretsOf(secret)))
+		for _, html := range []bool{true, false} {
+			var b bytes.Buffer
+			enc := json.NewEncoder(&b)
+			enc.SetEscapeHTML(html)
+			if err := enc.Encode(map[string]string{"x": "is " + secret + "!"}); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := m.text(b.String()), `{"x":"is ***!"}`+"\n"; got != want {
+				t.Errorf("%q with HTML escapes %t is %s", secret, html, got)
+			}
+		}
+	}
+}
+
+// TestSecretsOfReportsAreHidden has a secret that XML escapes in each text.
+func TestSecretsOfReportsAreHidden(t *testing.T) {
+	const secret, inXML = `p&ss<word`, `p&amp;ss&lt;word`
+	text := strings.ReplaceAll(`<testsuites name="S"><testsuite name="S" hostname="S"><properties><property name="S" value="S"/></properties>`+
+		`<testcase classname="S" name="S"><failure message="S" type="S">S</failure><system-out>S</system-out><system-err><![CDATA[C]]></system-err></testcase>`+
+		`<system-out>S</system-out><system-err>S</system-err></testsuite></testsuites>`, "S", inXML)
+	text = strings.Replace(text, "[C]", "["+secret+"]", 1)
+	r, err := junit.Read(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	newMasker(secretValues(secretsOf(secret))).report(r)
+	var out strings.Builder
+	if err := r.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, inXML) || strings.Count(got, hidden) < 12 {
+		t.Errorf("the report is %s", got)
 	}
 }
 

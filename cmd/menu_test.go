@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -253,6 +254,26 @@ func TestAChangeOfTheStackIsAppliedAfterAKey(t *testing.T) {
 	s.until("? Apply this? [y/N]", "stays as it is")
 	s.press("y")
 	s.until("q quit", "Apply this? yes")
+	d.await("apply")
+	s.press("q")
+	s.ends(0)
+}
+
+func TestAServiceThatCouldNotBeRemovedIsTriedAgainAtTheNextEdit(t *testing.T) {
+	d := watchDesk(t)
+	d.engine.stopError = errors.New("it is stuck")
+	s := d.onScreen("watch")
+	s.until("q quit", "watching")
+	edit := func(label string) {
+		text := "name: shop\nservices:\n  web: {image: nginx, labels: {a: " + label + "}, develop: {watch: [{path: src, action: restart}]}}\n"
+		check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(text), 0o600))
+	}
+	edit("one")
+	d.await("stop")
+	s.until("q quit", "it is stuck")
+	edit("two")
+	d.await("stop")
+	d.await("remove")
 	d.await("apply")
 	s.press("q")
 	s.ends(0)

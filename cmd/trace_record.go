@@ -19,6 +19,7 @@ type tracer struct {
 	otlp   *otlp  // nil: none
 	now    func() time.Time
 	warn   io.Writer
+	mask   *masker // of all that comes in; nil: none
 	all    []*timeline
 	failed bool // writing failed once and was told
 }
@@ -30,7 +31,7 @@ func (a *app) newTracer() *tracer {
 	if a.trace == "" && export == nil {
 		return nil
 	}
-	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr}
+	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr, mask: a.mask}
 	if t.file != "" && !filepath.IsAbs(t.file) {
 		t.file = filepath.Join(a.world.Dir, t.file)
 	}
@@ -56,13 +57,43 @@ type tracedDisplay struct {
 }
 
 func (d *tracedDisplay) plan(p *planner.Plan) {
-	d.times.setPlan(p)
+	d.times.setPlan(d.tracer.mask.steps(p))
 	d.display.plan(p)
 }
 
 func (d *tracedDisplay) event(e planner.Event) {
-	d.times.apply(e)
+	d.times.apply(d.tracer.mask.event(e))
 	d.display.event(e)
+}
+
+// steps is a plan as a timeline takes it, without secrets.
+func (m *masker) steps(p *planner.Plan) *planner.Plan {
+	if m == nil || len(m.values) == 0 {
+		return p
+	}
+	out := &planner.Plan{Project: p.Project}
+	for _, s := range p.Steps {
+		out.Steps = append(out.Steps, &planner.Step{
+			ID: m.text(s.ID), Action: s.Action, Resource: m.text(s.Resource), Service: m.text(s.Service), Condition: s.Condition,
+			Needs: m.texts(s.Needs), After: m.texts(s.After),
+		})
+	}
+	return out
+}
+
+// event is an event without secrets.
+func (m *masker) event(e planner.Event) planner.Event {
+	if m == nil || len(m.values) == 0 {
+		return e
+	}
+	e.Step, e.Resource, e.Service, e.Cause = m.text(e.Step), m.text(e.Resource), m.text(e.Service), m.text(e.Cause)
+	e.Text, e.Lines = m.text(e.Text), m.texts(e.Lines)
+	if e.Part != nil {
+		part := *e.Part
+		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
+		e.Part = &part
+	}
+	return e
 }
 
 func (d *tracedDisplay) finish(s summary) {

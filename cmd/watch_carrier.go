@@ -398,9 +398,6 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 			return watch.ErrDeclined
 		}
 	}
-	c.mu.Lock()
-	c.project = p
-	c.mu.Unlock()
 	if len(gone) > 0 {
 		if err := c.lifecycle(ctx, planner.Stop, gone...); err != nil {
 			return err
@@ -409,6 +406,9 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 			return err
 		}
 	}
+	c.mu.Lock()
+	c.project = p // what is gone from it is removed: the next edit is not told of it again
+	c.mu.Unlock()
 	w := words{done: "is up", nothing: "is up to date", failed: "is not up", silent: true}
 	one.began = one.world.Now()
 	err := one.applyProject(ctx, c.client, p, opts, w)

@@ -104,7 +104,7 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 			return // the watch ends
 		}
 	}
-	err = w.Carrier.Replace(context.WithoutCancel(ctx), q.service)
+	err = w.Carrier.Replace(ctx, q.service) // no newer change cancels it any more, only the watch's end
 	ended := w.Now()
 	w.tell(func() {
 		q.replaced(err == nil)

@@ -33,7 +33,7 @@ type Carrier interface {
 	// in any case if asked. It calls begun if there is something to build.
 	Build(ctx context.Context, service string, asked bool, begun func()) (Built, error)
 	// Replace brings the containers of a service to its image, and waits
-	// until they are ready.
+	// until they are ready or the context ends: what was begun goes on then.
 	Replace(ctx context.Context, service string) error
 	// Reload reads the stack again. files are those that the outcome
 	// depends on, also where there is an error. An error was shown already.
@@ -145,7 +145,7 @@ const rescanTime = 2 * time.Second
 // Run watches until the context ends. An error says that nothing could be
 // watched at all.
 func Run(ctx context.Context, cfg Config) error {
-	w := &watcher{Config: cfg, queues: map[string]*queue{}, done: make(chan func())}
+	w := &watcher{Config: cfg, queues: map[string]*queue{}, done: make(chan func()), strangers: map[string]map[string]Container{}}
 	notify, events, errs, closeNotify := w.openNotify()
 	defer closeNotify()
 	rules, err := w.rules(cfg.Project, cfg.Files)
@@ -182,6 +182,9 @@ type watcher struct {
 	running sync.WaitGroup
 	done    chan func()
 	burst   burst // not handed on yet
+	// strangers are the containers that run of services that no rule is about,
+	// by service and ID: an edit may bring rules once its containers run.
+	strangers map[string]map[string]Container
 
 	limited    bool // that the kernel's limit is reached was said
 	overflowed bool // that events were lost was said
@@ -232,6 +235,13 @@ func (w *watcher) setRules(rules []*Rule, initially bool) {
 			delete(w.queues, name)
 		} else if initially {
 			q.initial(w.under)
+		}
+	}
+	for name := range w.queues {
+		early := w.strangers[name]
+		delete(w.strangers, name)
+		for _, id := range sortedPaths(early) {
+			w.container(early[id])
 		}
 	}
 }
@@ -383,7 +393,13 @@ func (w *watcher) changed(paths []string) {
 func (w *watcher) container(c Container) {
 	q := w.queues[c.Service]
 	switch {
+	case q == nil && !c.Running:
+		delete(w.strangers[c.Service], c.ID)
 	case q == nil:
+		if w.strangers[c.Service] == nil {
+			w.strangers[c.Service] = map[string]Container{}
+		}
+		w.strangers[c.Service][c.ID] = c
 	case !c.Running:
 		q.ended(c.ID)
 	case c.Known:

@@ -1,0 +1,125 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// fakeCarrier builds another image each time, and replaces until it is told to
+// end.
+type fakeCarrier struct {
+	replacing chan string
+	reload    func() (*spec.Project, []string)
+	apply     func()
+	synced    chan Entry
+}
+
+func (c *fakeCarrier) Sync(_ context.Context, _ string, each func(put func(Entry) error) error) (Synced, error) {
+	return Synced{Files: 1}, each(func(e Entry) error { c.synced <- e; return nil })
+}
+func (c *fakeCarrier) Restart(context.Context, string) error          { return nil }
+func (c *fakeCarrier) Exec(context.Context, string, *spec.Hook) error { return nil }
+func (c *fakeCarrier) Build(context.Context, string, bool, func()) (Built, error) {
+	return Built{Ran: true, Changed: true}, nil
+}
+
+func (c *fakeCarrier) Replace(ctx context.Context, service string) error {
+	c.replacing <- service
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func (c *fakeCarrier) Reload(context.Context) (*spec.Project, []string, error) {
+	p, files := c.reload()
+	return p, files, nil
+}
+func (c *fakeCarrier) Apply(context.Context, *spec.Project) error { c.apply(); return nil }
+
+// awaited gives what comes on a channel, soon.
+func awaited[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(5 * time.Second):
+		t.Fatalf("no end: %s", what)
+		panic("unreachable")
+	}
+}
+
+// watched runs a watch; the error it ends with comes on the channel.
+func watched(ctx context.Context, cfg Config) <-chan error {
+	cfg.Now, cfg.Report = time.Now, func(Event) {}
+	end := make(chan error, 1)
+	go func() { end <- Run(ctx, cfg) }()
+	return end
+}
+
+func TestAWatchEndsBesideAReplacementThatNeverGetsReady(t *testing.T) {
+	dir := t.TempDir()
+	web := &spec.Service{Name: "web", Build: &spec.Build{Context: dir, DockerfileInline: "FROM scratch\nCOPY . /"}}
+	carrier := &fakeCarrier{replacing: make(chan string)}
+	commands := make(chan Command)
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	end := watched(ctx, Config{
+		Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": web}}, Carrier: carrier, Commands: commands,
+	})
+	commands <- Rebuild
+	awaited(t, "the build", carrier.replacing)
+	cancel(why)
+	if err := awaited(t, "the watch", end); !errors.Is(err, why) {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestAServiceOfAnEditGetsItsInitialSync(t *testing.T) {
+	dir := t.TempDir()
+	stack, src := filepath.Join(dir, "stack.yaml"), filepath.Join(dir, "src")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(stack, "one")
+	write(filepath.Join(src, "a.txt"), "a")
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: src, Action: spec.WatchSync, Target: "/app", InitialSync: true}}}
+	after := &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}}
+	containers := make(chan Container)
+	carrier := &fakeCarrier{
+		synced: make(chan Entry, 8),
+		reload: func() (*spec.Project, []string) { return after, []string{stack} },
+		apply: func() { // one starts and ends, one stays
+			containers <- Container{Service: "web", ID: "0", Running: true}
+			containers <- Container{Service: "web", ID: "0"}
+			containers <- Container{Service: "web", ID: "1", Running: true}
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ready := make(chan Event, 64)
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{}}, Files: []string{stack},
+			Carrier: carrier, Containers: containers, Now: time.Now, Report: func(e Event) { ready <- e },
+		})
+	}()
+	awaited(t, "the beginning", ready)
+	write(stack, "two")
+	if e := awaited(t, "the sync", carrier.synced); e.Path != "/app/a.txt" {
+		t.Errorf("what is synced first is %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
