@@ -205,9 +205,10 @@ func watchRebuilds(ctx context.Context, b *bench) ([]float64, error) {
 		return nil, err
 	}
 	var samples, compiles []float64
+	run := time.Now().UnixNano() // no build of an earlier run is this one's
 	for i := range saves {
-		word := fmt.Sprintf("word %d.", i)
-		took, err := w.save("api/main.go", fmt.Sprintf(watchProgram, fmt.Sprintf("%d.", i)), word, watchGo)
+		text := fmt.Sprintf("%d-%d.", run, i)
+		took, err := w.save("api/main.go", fmt.Sprintf(watchProgram, text), "word "+text, watchGo)
 		if err != nil {
 			return nil, errors.Join(err, w.stop())
 		}
