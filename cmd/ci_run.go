@@ -65,6 +65,7 @@ func (c *ciRun) carryOut(all, work context.Context) {
 	} else if err != nil {
 		c.say(c.errStyle().red(err.Error()))
 	}
+	c.tracer.endWhole(!c.failed())
 	c.verdict()
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,17 @@ type testResult struct {
 
 func (t *testResult) failed() bool { return t.ended && t.code != 0 }
 
+// outcome is how a test ended, as a step.
+func (t *testResult) outcome() (planner.Outcome, string) {
+	switch {
+	case !t.ended:
+		return planner.Cancelled, ""
+	case t.code != 0:
+		return planner.Failed, "exit code " + strconv.Itoa(t.code) + spaced(t.how)
+	}
+	return planner.Done, ""
+}
+
 // judgeTests is the end of a run in which every test had its turn.
 func judgeTests(results []*testResult) ciEnd {
 	for _, t := range results {
@@ -54,7 +66,9 @@ func (c *ciRun) runTests(ctx context.Context) error {
 		}
 		c.flow.begin("test " + name)
 		c.running = t
+		traced := c.tracer.own(actionTest, name)
 		err := c.runTest(ctx, t)
+		traced(t.outcome())
 		c.flow.end()
 		if err != nil {
 			return err

@@ -216,7 +216,7 @@ func (r *record) waits(now time.Time) []string {
 		text, since := row.text, row.began
 		switch row.mark {
 		case pending:
-			text, since = r.board.waits(row), r.began
+			text, since = or(r.board.waits(row), "waits for its turn behind "+plural(r.board.count(active), "other")), r.began
 		case active:
 		default:
 			continue

@@ -21,7 +21,8 @@ type tracer struct {
 	warn   io.Writer
 	mask   *masker // of all that comes in; nil: none
 	all    []*timeline
-	failed bool // writing failed once and was told
+	whole  *timeline // of a verb with several progresses; nil: each has its own
+	failed bool      // writing failed once and was told
 }
 
 // newTracer is what --trace and the environment ask for; nil where they ask
@@ -38,8 +39,38 @@ func (a *app) newTracer() *tracer {
 	return t
 }
 
+// join gives all that the verb does one timeline, until it ends with endWhole.
+func (t *tracer) join() {
+	if t != nil {
+		t.whole = newTimeline(t.verb, t.began)
+		t.all = append(t.all, t.whole)
+	}
+}
+
+// own begins a step of the verb's own on the joined timeline; end gives how it
+// ended.
+func (t *tracer) own(action planner.Action, name string) (end func(outcome planner.Outcome, text string)) {
+	if t == nil {
+		return func(planner.Outcome, string) {}
+	}
+	s := t.whole.begin(action, name, t.now())
+	return func(outcome planner.Outcome, text string) { s.ended, s.outcome, s.text = t.now(), outcome, text }
+}
+
+// endWhole ends the joined timeline.
+func (t *tracer) endWhole(ok bool) {
+	if t != nil {
+		t.whole.ok = ok
+		t.write(t.whole)
+		t.send(t.whole)
+	}
+}
+
 // beside makes a display that records what it shows.
 func (t *tracer) beside(d display) display {
+	if t.whole != nil {
+		return &tracedDisplay{display: d, tracer: t, times: t.whole}
+	}
 	began := t.began
 	if len(t.all) > 0 {
 		began = t.now()
@@ -110,22 +141,37 @@ func (d *tracedDisplay) abort() {
 // exportTimeout bounds how long the end of a command waits for a collector.
 const exportTimeout = 3 * time.Second
 
-// give ends a timeline, writes all of them to the file, and sends this one. That
-// neither works is said once and changes nothing else.
+// give ends a progress: its timeline is written, and sent unless more is to
+// come.
 func (t *tracer) give(times *timeline) {
+	t.write(times)
+	if times != t.whole {
+		t.send(times)
+	}
+}
+
+// write ends a timeline and writes all of them to the file. That it does not
+// work is said once and changes nothing else.
+func (t *tracer) write(times *timeline) {
 	times.ended = t.now()
-	if t.file != "" {
-		text, err := writeTrace(t.all)
-		if err == nil {
-			err = replaceFile(t.file, text)
-		}
-		t.say(err)
+	if t.file == "" {
+		return
 	}
-	if t.otlp != nil && len(times.stretches) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), exportTimeout)
-		defer cancel()
-		t.say(t.otlp.send(ctx, times))
+	text, err := writeTrace(t.all)
+	if err == nil {
+		err = replaceFile(t.file, text)
 	}
+	t.say(err)
+}
+
+// send sends a timeline to the collector, if there is one.
+func (t *tracer) send(times *timeline) {
+	if t.otlp == nil || len(times.stretches) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), exportTimeout)
+	defer cancel()
+	t.say(t.otlp.send(ctx, times))
 }
 
 func (t *tracer) say(err error) {
