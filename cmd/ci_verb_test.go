@@ -128,7 +128,7 @@ func TestCIWhoseEnvironmentFails(t *testing.T) {
 		d.engine.events = []planner.Event{{Step: "create web/1", Action: action, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no luck"}}
 		d.engine.verdict = &api.Verdict{Ok: false}
 		_, stderr, code := d.run("ci")
-		if code != want || d.engine.create != nil || !strings.Contains(stderr, "no luck") {
+		if code != want || d.engine.create != nil || strings.Count(stderr, "no luck") != 1 || strings.Contains(stderr, "is not up") {
 			t.Errorf("%s: exit code %d, want %d:\n%s", action, code, want, stderr)
 		}
 	}

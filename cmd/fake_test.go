@@ -118,7 +118,9 @@ func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.P
 	if f.downError != nil {
 		return f.downError
 	}
-	f.verdict = nil // of what came before
+	if f.verdict != nil { // of what came before
+		f.verdict, f.events = nil, nil
+	}
 	return f.progress(s)
 }
 
