@@ -47,7 +47,10 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 	if c.project, err = withoutOtherTests(project, c.tests); err != nil {
 		return coded{err, ExitBadFile}
 	}
-	return nil
+	if err = c.checkBuilds(c.project, builders(c.project, c.project)); errors.As(err, &quiet) {
+		return exit{ExitBadFile}
+	}
+	return err
 }
 
 // testServices are the services that run as tests, in the order in which they

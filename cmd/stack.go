@@ -46,9 +46,7 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 	var mistakes *spec.Mistakes
 	switch {
 	case errors.As(err, &mistakes):
-		_ = mistakes.Diagnostics.Render(a.world.Stderr, a.errStyle().color)
-		a.newWorkflow().diagnostics(mistakes.Diagnostics)
-		return nil, exit{ExitFailure}
+		return nil, a.complain(mistakes.Diagnostics)
 	case err != nil:
 		return nil, err
 	case warn && a.progress != "quiet" && a.progress != "json":
@@ -57,6 +55,13 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 	}
 	a.loaded = project
 	return project, nil
+}
+
+// complain shows the mistakes of a stack file.
+func (a *app) complain(mistakes spec.Diagnostics) error {
+	_ = mistakes.Render(a.world.Stderr, a.errStyle().color)
+	a.newWorkflow().diagnostics(mistakes)
+	return exit{ExitFailure}
 }
 
 // stack is what a verb knows that needs no more than the project's name: the
