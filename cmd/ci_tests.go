@@ -71,7 +71,7 @@ func (c *ciRun) runTests(ctx context.Context) error {
 		traced(t.outcome())
 		c.flow.end()
 		if err != nil {
-			return err
+			return &testNotRun{name, err}
 		}
 		c.running = nil
 		c.readReports(ctx, t)
@@ -80,6 +80,15 @@ func (c *ciRun) runTests(ctx context.Context) error {
 	c.sick = c.sickContainers(ctx, before)
 	return nil
 }
+
+// testNotRun is the error of a test that something else than its own end ended.
+type testNotRun struct {
+	service string
+	err     error
+}
+
+func (e *testNotRun) Error() string { return e.service + " was not run to its end: " + e.err.Error() }
+func (e *testNotRun) Unwrap() error { return e.err }
 
 // skips says why a test can't run: another that it depends on failed.
 func (c *ciRun) skips(name string) string {
@@ -102,7 +111,7 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	t.began = c.world.Now()
 	made, err := c.client.Create(ctx, &api.CreateRequest{Apply: req, Service: t.service})
 	if err != nil {
-		return fmt.Errorf("cannot run test %s: %w", t.service, cause(ctx, err))
+		return cause(ctx, err)
 	}
 	t.container = made.Id
 	t.code, err = c.attachTest(ctx, t)
@@ -116,8 +125,10 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	if err != nil {
 		return err
 	}
+	if t.how, err = c.howEnded(ctx, t.container); err != nil {
+		return err
+	}
 	t.ended = true
-	t.how = c.howEnded(ctx, t.container)
 	c.record.note(jsonLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
 	return nil
 }
@@ -164,8 +175,9 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 
 // Why a container that is waited for will not end.
 var (
-	errNotStarted = errors.New("no engine has started it")
-	errTestGone   = errors.New("the container of the test was removed")
+	errNotStarted  = errors.New("no engine has started it")
+	errTestGone    = errors.New("another command removed its container")
+	errTestStopped = errors.New("another command stopped its container")
 )
 
 // awaitExit waits for the end of a container under whatever engine.
@@ -217,18 +229,23 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 	}
 }
 
-// howEnded says of a container's end what its code does not.
-func (c *ciRun) howEnded(ctx context.Context, id string) string {
+// howEnded says of a container's end what its code does not. One that another
+// command ended has said nothing with its code.
+func (c *ciRun) howEnded(ctx context.Context, id string) (string, error) {
 	o, err := c.observed(ctx, false)
 	if err != nil {
-		return "" // the code is known, and counts
+		return "", nil // the code is known, and counts
 	}
 	for i := range o.Containers {
-		if o.Containers[i].ID == id {
-			return exitNotes(&o.Containers[i])
+		switch k := &o.Containers[i]; {
+		case k.ID != id:
+		case k.Stopped:
+			return "", errTestStopped
+		default:
+			return exitNotes(k), nil
 		}
 	}
-	return ""
+	return "", errTestGone
 }
 
 // sickContainers names those of the environment that ended or were started

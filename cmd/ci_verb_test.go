@@ -197,8 +197,8 @@ func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
 	}{
 		planner.Created: {false, true, 3},
 		planner.Exited:  {false, false, 5},
-		planner.Running: {true, false, 66},
-		"":              {false, false, 66}, // it is not there
+		planner.Running: {true, false, 69},
+		"":              {false, false, 69}, // it is not there
 	} {
 		d := newCI(t, 3)
 		d.engine.dies = []planner.Container{}
@@ -213,6 +213,18 @@ func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
 		_, stderr, code := d.run("ci --timeout 20s")
 		if code != test.code || (d.engine.start != nil) != test.starts || !d.removed() {
 			t.Errorf("%s: exit code %d, want %d, started %t:\n%s", state, code, test.code, d.engine.start != nil, stderr)
+		}
+	}
+}
+
+func TestCIDoesNotTakeTheCodeOfATestThatAnotherCommandStopped(t *testing.T) {
+	for _, ends := range []int32{0, 137} {
+		d := newCI(t, ends)
+		d.engine.stopped = true
+		_, stderr, code := d.run("ci")
+		if code != 69 || !d.removed() || !strings.Contains(stderr, "✗ tests was not run to its end: another command stopped its container") ||
+			!strings.Contains(stderr, "Exit code 69: tests was not run to its end, removed") {
+			t.Errorf("exit code %d:\n%s", code, stderr)
 		}
 	}
 }
