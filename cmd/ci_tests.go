@@ -26,6 +26,7 @@ type testResult struct {
 	code      int
 	how       string // of the end, where the code is not all: a signal, out of memory
 	skipped   string // why it was not run
+	files     int    // that match --junit
 	reports   junit.Report
 	last      *lineTail
 }
@@ -78,7 +79,16 @@ func (c *ciRun) runTests(ctx context.Context) error {
 		c.sayTest(t)
 	}
 	c.sick = c.sickContainers(ctx, before)
+	if patterns := c.flags.junit; len(patterns) > 0 && !anyReports(c.results) {
+		c.warn("no test has a file that matches " + strings.Join(patterns, " or "))
+	}
 	return nil
+}
+
+// anyReports says that there is a report. A test without one is no mistake
+// while others have theirs: the patterns are those of all tests.
+func anyReports(results []*testResult) bool {
+	return slices.ContainsFunc(results, func(t *testResult) bool { return t.files > 0 })
 }
 
 // testNotRun is the error of a test that something else than its own end ended.
@@ -338,9 +348,7 @@ func (c *ciRun) readReports(ctx context.Context, t *testResult) {
 		c.warn("cannot read the reports of " + t.service + ": " + err.Error())
 		return
 	}
-	if len(files) == 0 {
-		c.warn(fmt.Sprintf("%s has no file that matches %s", t.service, strings.Join(c.flags.junit, " or ")))
-	}
+	t.files = len(files)
 	for _, f := range files {
 		report, err := junit.Read(bytes.NewReader(f.content))
 		if err != nil {

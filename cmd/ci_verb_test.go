@@ -229,6 +229,17 @@ func TestCIDoesNotTakeTheCodeOfATestThatAnotherCommandStopped(t *testing.T) {
 	}
 }
 
+func TestCIMissesReportsOnlyWhereThereAreNone(t *testing.T) {
+	for _, files := range [][]*api.FilePart{nil, {{Path: "/r.xml", Content: []byte("<testsuite/>")}}} {
+		d := newCI(t, 0)
+		d.engine.files = files
+		_, stderr, code := d.run("ci --junit /r.xml")
+		if missed := strings.Contains(stderr, "! no test has a file that matches /r.xml"); code != 0 || missed != (files == nil) {
+			t.Errorf("%d files: exit code %d:\n%s", len(files), code, stderr)
+		}
+	}
+}
+
 func TestCIHoldsItsInstanceFromEngineToEngine(t *testing.T) {
 	for name, holds := range map[string][]string{
 		"two die in a row":                 {"dies", "dies before its answer", "dies before its answer", "dies", ""},
