@@ -831,11 +831,13 @@ func (x *DownRequest) GetDisabled() []string {
 }
 
 // HoldInput names the project first; a release ends the hold and leaves the
-// project as it is.
+// project as it is. To end the stream without one gives the project up: it is
+// removed at once. If it only breaks, its caller has a moment to come back.
 type HoldInput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Release       bool                   `protobuf:"varint,2,opt,name=release,proto3" json:"release,omitempty"`
+	Caller        string                 `protobuf:"bytes,100,opt,name=caller,proto3" json:"caller,omitempty"` // a random word that tells a caller who comes back from another
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -882,6 +884,13 @@ func (x *HoldInput) GetRelease() bool {
 		return x.Release
 	}
 	return false
+}
+
+func (x *HoldInput) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
 }
 
 // HoldReply says that the project is held.
@@ -3515,10 +3524,11 @@ const file_engine_proto_rawDesc = "" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"?\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"W\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
-	"\arelease\x18\x02 \x01(\bR\arelease\"\v\n" +
+	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
+	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
 	"\tHoldReply\"\xbc\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
