@@ -37,7 +37,7 @@ func (c *ciRun) open() error {
 			c.trace = filepath.Join(dir, "trace.json")
 		}
 	}
-	c.record = newRecord(events, c.mask, c.began)
+	c.record = newRecord(events, c.began)
 	c.lookers = append(c.lookers, c.record)
 	c.tracer = c.newTracer()
 	c.tracer.join()

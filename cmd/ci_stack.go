@@ -39,7 +39,7 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 		return coded{err, ExitBadFile}
 	}
 	if !c.inWorkflow() {
-		c.hideSecrets(project)
+		c.hideOutput()
 	}
 	if c.tests, err = testServices(project, names); err != nil {
 		return coded{err, ExitBadFile}

@@ -74,7 +74,7 @@ func TestATestRunsOnceAndBesideOthers(t *testing.T) {
 
 // recorded is a record that has seen a plan and events.
 func recorded(began time.Time, steps []*planner.Step, events ...planner.Event) *record {
-	r := newRecord(nil, newMasker(nil), began)
+	r := newRecord(nil, began)
 	r.plan(&planner.Plan{Project: "p", Steps: steps})
 	for _, e := range events {
 		r.event(e)

@@ -125,13 +125,12 @@ type app struct {
 	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 	lookers []display                 // see every progress beside the screen
 	loaded  *spec.Project             // the last one
-	mask    *masker                   // of secrets in what is printed; nil: none
-
-	endOutput func() // prints what was kept back
+	mask    *masker                   // of the secrets of the last one; nil: it has none
+	hiding  []*maskedWriter           // what stdout and stderr go through, where secrets are kept out of them
 }
 
 func newApp(w World) *app {
-	a := &app{world: w, env: map[string]string{}, began: w.Now(), endOutput: func() {}}
+	a := &app{world: w, env: map[string]string{}, began: w.Now()}
 	for _, kv := range w.Environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			a.env[name] = value

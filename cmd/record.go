@@ -24,7 +24,6 @@ type stepRecord struct {
 type record struct {
 	lines  *jsonDisplay // events.jsonl; nil: not wanted
 	closer io.Closer
-	mask   *masker
 	began  time.Time
 	failed func(planner.Event) // is told of each failure that counts
 
@@ -38,10 +37,10 @@ type record struct {
 }
 
 // newRecord keeps events in w as lines too, unless it is nil.
-func newRecord(w io.WriteCloser, mask *masker, began time.Time) *record {
-	r := &record{mask: mask, board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
+func newRecord(w io.WriteCloser, began time.Time) *record {
+	r := &record{board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
 	if w != nil {
-		enc := json.NewEncoder(&maskedWriter{w: w, mask: mask})
+		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		r.lines, r.closer = &jsonDisplay{enc: enc}, w
 	}

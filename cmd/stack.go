@@ -31,9 +31,6 @@ func (a *app) load(ctx context.Context, services []string) (*spec.Project, error
 	if _, err := project.Select(services, true); err != nil {
 		return nil, err
 	}
-	if a.inWorkflow() {
-		a.hideSecrets(project)
-	}
 	return project, nil
 }
 
@@ -54,6 +51,9 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 		a.newWorkflow().diagnostics(diagnostics.Warnings())
 	}
 	a.loaded = project
+	if !opts.SkipPayloads {
+		a.hideSecrets(project)
+	}
 	return project, nil
 }
 

@@ -19,7 +19,6 @@ type tracer struct {
 	otlp   *otlp  // nil: none
 	now    func() time.Time
 	warn   io.Writer
-	mask   *masker // of all that comes in; nil: none
 	all    []*timeline
 	whole  *timeline // of a verb with several progresses; nil: each has its own
 	failed bool      // writing failed once and was told
@@ -32,7 +31,7 @@ func (a *app) newTracer() *tracer {
 	if a.trace == "" && export == nil {
 		return nil
 	}
-	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr, mask: a.mask}
+	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr}
 	if t.file != "" && !filepath.IsAbs(t.file) {
 		t.file = filepath.Join(a.world.Dir, t.file)
 	}
@@ -88,43 +87,13 @@ type tracedDisplay struct {
 }
 
 func (d *tracedDisplay) plan(p *planner.Plan) {
-	d.times.setPlan(d.tracer.mask.steps(p))
+	d.times.setPlan(p)
 	d.display.plan(p)
 }
 
 func (d *tracedDisplay) event(e planner.Event) {
-	d.times.apply(d.tracer.mask.event(e))
+	d.times.apply(e)
 	d.display.event(e)
-}
-
-// steps is a plan as a timeline takes it, without secrets.
-func (m *masker) steps(p *planner.Plan) *planner.Plan {
-	if m == nil || len(m.values) == 0 {
-		return p
-	}
-	out := &planner.Plan{Project: p.Project}
-	for _, s := range p.Steps {
-		out.Steps = append(out.Steps, &planner.Step{
-			ID: m.text(s.ID), Action: s.Action, Resource: m.text(s.Resource), Service: m.text(s.Service), Condition: s.Condition,
-			Needs: m.texts(s.Needs), After: m.texts(s.After),
-		})
-	}
-	return out
-}
-
-// event is an event without secrets.
-func (m *masker) event(e planner.Event) planner.Event {
-	if m == nil || len(m.values) == 0 {
-		return e
-	}
-	e.Step, e.Resource, e.Service, e.Cause = m.text(e.Step), m.text(e.Resource), m.text(e.Service), m.text(e.Cause)
-	e.Text, e.Lines = m.text(e.Text), m.texts(e.Lines)
-	if e.Part != nil {
-		part := *e.Part
-		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
-		e.Part = &part
-	}
-	return e
 }
 
 func (d *tracedDisplay) finish(s summary) {

@@ -402,3 +402,31 @@ func TestCachesGoToTheEngineWithTheirPlaces(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
+
+// TestNoProgressHasASecret has builds and probes print one, and every encoder
+// write it.
+func TestNoProgressHasASecret(t *testing.T) {
+	const secret = `p&ss<w"rd`
+	for _, line := range []string{"up -d", "--progress json up -d", "--progress quiet up -d", "build", "--trace t.json up -d", "plan", "plan --format json"} {
+		d := newDesk(t, strings.Replace(shop, "image: nginx", "image: nginx\n    secrets: [word]", 1)+"secrets: {word: {environment: WORD}}\n").serve()
+		d.env = []string{"WORD=" + secret}
+		d.engine.plan = &planner.Plan{Project: "shop", Warnings: []string{"w " + secret}, Steps: []*planner.Step{
+			{ID: "build web", Action: planner.Build, Resource: "web", Service: "web", Reasons: []planner.Reason{{Path: "services.web", From: secret, To: secret}, {Text: secret}}},
+		}}
+		part := planner.Part{Name: "RUN " + secret, Began: then, Ended: then.Add(time.Second), Error: secret}
+		for _, kind := range []planner.Outcome{planner.Started, planner.Progressed, planner.Failed} {
+			d.engine.events = append(d.engine.events, planner.Event{
+				Time: then, Step: "build web", Action: planner.Build, Resource: "web", Service: "web", Kind: kind, Text: "says " + secret, Lines: []string{secret}, Part: &part,
+			})
+		}
+		d.engine.verdict = &api.Verdict{Error: "failed: " + secret}
+		stdout, stderr, _ := d.run(line)
+		said := stdout + stderr
+		if trace, err := os.ReadFile(filepath.Join(d.dir, "t.json")); err == nil {
+			said += string(trace)
+		}
+		if strings.Contains(said, "p&") || strings.Contains(said, `p\u0026`) || !strings.Contains(said, "***") {
+			t.Errorf("%s says\n%s", line, said)
+		}
+	}
+}
