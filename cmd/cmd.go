@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -259,7 +260,32 @@ func commonPrefix(a, b string) int {
 }
 
 func flagError(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		if text := wrongValue(f.Value.Type(), invalid.GetValue()); text != "" {
+			return misuse(c, fmt.Errorf("--%s: %s", f.Name, text))
+		}
+	}
 	return misuse(c, fmt.Errorf("%w: see %s --help", err, c.CommandPath()))
+}
+
+// wrongValue says what is wrong with a value that a flag can't take; "" where
+// the parser's own words do.
+func wrongValue(kind, value string) string {
+	_, notNumber := strconv.ParseFloat(value, 64)
+	span, notSpan := time.ParseDuration(value)
+	switch {
+	case kind == "duration" && notNumber == nil:
+		return fmt.Sprintf("%q has no unit, write %ss or %sm", value, value, value)
+	case kind == "duration":
+		return fmt.Sprintf("%q is no span of time, write a number with a unit: 90s, 10m, 24h", value)
+	case kind == "int" && notSpan == nil:
+		return fmt.Sprintf("%q has a unit, write the number alone: %d", value, int(span.Seconds()))
+	case kind == "int":
+		return fmt.Sprintf("%q is no whole number", value)
+	}
+	return ""
 }
 
 // misuse gives a mistake in the command line the exit code that the verb has

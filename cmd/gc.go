@@ -27,6 +27,9 @@ func (a *app) gcCommand() *cobra.Command {
 			if !c.Flags().Changed("older-than") && !dryRun {
 				return fmt.Errorf("gc needs --older-than: how long an instance must have been left alone, such as 24h; --dry-run lists all")
 			}
+			if olderThan < 0 {
+				return fmt.Errorf("--older-than is %s: it must not be less than nothing", olderThan)
+			}
 			return a.gc(c.Context(), &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), Running: running}, dryRun, force)
 		},
 	}

@@ -430,3 +430,22 @@ func TestNoProgressHasASecret(t *testing.T) {
 		}
 	}
 }
+
+func TestAWrongValueSaysWhatToWrite(t *testing.T) {
+	d := newDesk(t, tested).serve()
+	for line, want := range map[string]string{
+		"ci --timeout 10":           `--timeout: "10" has no unit, write 10s or 10m`,
+		"ci --timeout soon":         `--timeout: "soon" is no span of time, write a number with a unit: 90s, 10m, 24h`,
+		"ci --timeout 10m5":         `--timeout: "10m5" is no span of time, write a number with a unit: 90s, 10m, 24h`,
+		"gc --older-than 24":        `--older-than: "24" has no unit, write 24s or 24m`,
+		"gc --older-than -1h":       "--older-than is -1h0m0s: it must not be less than nothing",
+		"up -t 10s":                 `--timeout: "10s" has a unit, write the number alone: 10`,
+		"down --timeout 1m":         `--timeout: "1m" has a unit, write the number alone: 60`,
+		"up --wait-timeout forever": `--wait-timeout: "forever" is no whole number`,
+	} {
+		_, stderr, code := d.run(line)
+		if verb, _, _ := strings.Cut(line, " "); stderr != want+"\n" || (code == 64) != (verb == "ci") || code == 0 {
+			t.Errorf("%s: exit code %d: %s", line, code, stderr)
+		}
+	}
+}
