@@ -292,6 +292,9 @@ func (e *Engine) close() {
 	if e.daemon != nil {
 		e.daemon.close()
 	}
+	if e.runner != nil {
+		e.runner.Tidy() // builds have cgroups too
+	}
 	if e.lock != nil {
 		e.lock.Close()
 	}
