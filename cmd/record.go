@@ -205,6 +205,9 @@ func dependents(steps []*stepRecord, on *planner.Step) []string {
 	return names
 }
 
+// waitColumns bounds what is said again and again; it was said whole once.
+const waitColumns = 72
+
 // waits says what has not ended yet: what it is at, what it waits for, and
 // since when.
 func (r *record) waits(now time.Time) []string {
@@ -220,7 +223,8 @@ func (r *record) waits(now time.Time) []string {
 		default:
 			continue
 		}
-		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", row.verb, r.board.nameWidth(), row.name, or(text, "runs"), seconds(now.Sub(since))))
+		text = clip(printable(or(text, "runs")), waitColumns)
+		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", row.verb, r.board.nameWidth(), row.name, text, seconds(now.Sub(since))))
 	}
 	return out
 }
