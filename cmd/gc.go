@@ -79,14 +79,14 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 func (a *app) sayCollected(r *api.CollectReply, did string) {
 	now := a.world.Now()
 	for _, p := range r.Projects {
-		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, ago(now, time.UnixMilli(p.UsedUnixMs)), bytesText(p.DiskBytes))
+		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))), bytesText(p.DiskBytes))
 		if len(p.Images) > 0 {
 			line += ", " + plural(len(p.Images), "image") + ": " + strings.Join(p.Images, ", ")
 		}
 		fmt.Fprintln(a.world.Stdout, line)
 	}
 	for _, p := range r.Left {
-		fmt.Fprintf(a.world.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, ago(now, time.UnixMilli(p.UsedUnixMs)))
+		fmt.Fprintf(a.world.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))))
 	}
 	if len(r.Projects) == 0 {
 		fmt.Fprintln(a.world.Stdout, "nothing to remove")
