@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,8 +58,12 @@ type Keeping interface {
 	Drop(ctx context.Context, key string) error
 }
 
-// Ports lists the published ports that the keeper holds.
+// Ports are the published ports, which the keeper holds; *keeper.Conn and
+// *keeper.Holdings are some.
 type Ports interface {
+	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
+	Route(ctx context.Context, key string, r keeper.Route) error
+	Close(ctx context.Context, key string) error
 	Ports(ctx context.Context) ([]keeper.PortState, error)
 }
 
