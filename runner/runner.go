@@ -230,12 +230,17 @@ func (r *Runner) destroy(ctx context.Context, c containerd.Container) {
 
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
-	if err := r.nets.RemoveSandbox(ctx, id); err != nil {
-		r.log.Warn("cannot remove a network namespace", "container", id, "error", err)
-	}
+	r.disconnect(ctx, id)
 	r.secrets.remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
+}
+
+// disconnect removes the network namespace of a container, if it has one.
+func (r *Runner) disconnect(ctx context.Context, id string) {
+	if err := r.nets.RemoveSandbox(ctx, id); err != nil {
+		r.log.Warn("cannot remove a network namespace", "container", id, "error", err)
+	}
 }
 
 // removeStrayFiles removes the directories of containers that are no more.
