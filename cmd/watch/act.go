@@ -297,6 +297,6 @@ func (w *watcher) watchFiles(p *spec.Project, files []string, newIsChanged bool)
 	}
 	w.Files = files
 	changes := w.tree.rescope(scope{rules}, newIsChanged)
-	w.setRules(rules, false)
+	w.setRules(rules)
 	w.changed(changes)
 }

@@ -50,6 +50,7 @@ const (
 type queue struct {
 	service string
 	rules   []*Rule
+	begun   []*Rule // whose initial sync is under way or done
 
 	files    map[string]delivery // to be written
 	sent     map[string]delivery // written once: a new container gets them too
@@ -223,11 +224,20 @@ func (q *queue) wake() time.Time {
 
 // initial asks for what the rules sync at the beginning.
 func (q *queue) initial(under func(*Rule) []string) {
+	q.begun = nil
+	q.begin(under)
+}
+
+// begin asks for it of the rules that are new, as an edit brings them to a
+// service that runs.
+func (q *queue) begin(under func(*Rule) []string) {
 	for _, r := range q.rules {
-		if r.Syncs() && r.InitialSync {
-			for _, path := range under(r) {
-				q.deliver(path, r)
-			}
+		if !r.Syncs() || !r.InitialSync || slices.ContainsFunc(q.begun, r.syncsLike) {
+			continue
+		}
+		for _, path := range under(r) {
+			q.deliver(path, r)
 		}
 	}
+	q.begun = q.rules
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -139,6 +140,41 @@ func TestANewContainerGetsWhatWasSyncedBefore(t *testing.T) {
 	o := drive(q, 2)
 	if len(o.sync) != 2 || o.sync["/app/a"].source != "/src/a" || o.sync["/etc/app/x"].source != "/conf/x" {
 		t.Fatalf("the new container gets %+v", o)
+	}
+}
+
+func TestARuleThatAnEditBringsSyncsInitially(t *testing.T) {
+	under := func(r *Rule) []string { return []string{r.root + "/x"} }
+	initial := func(path, target string) *Rule {
+		r := rule(spec.WatchSync, path, target)
+		r.InitialSync = true
+		return r
+	}
+	q := newQueue("web", []*Rule{initial("/conf", "/etc/app"), rule(spec.WatchSync, "/src", "/app")})
+	q.known("1")
+	steps := []struct {
+		edit string
+		list []*Rule
+		want []string
+	}{
+		{"the beginning", q.rules, []string{"/etc/app/x"}},
+		{"nothing", []*Rule{initial("/conf", "/etc/app"), rule(spec.WatchSync, "/src", "/app")}, nil},
+		{"another rule", []*Rule{initial("/conf", "/etc/app"), initial("/lib", "/lib"), rule(spec.WatchSync, "/src", "/app")}, []string{"/lib/x"}},
+		{"initial_sync", []*Rule{initial("/conf", "/etc/app"), initial("/lib", "/lib"), initial("/src", "/app")}, []string{"/app/x"}},
+		{"a target", []*Rule{initial("/conf", "/etc/new"), initial("/lib", "/lib"), initial("/src", "/app")}, []string{"/etc/new/x"}},
+		{"a rule less", []*Rule{initial("/lib", "/lib")}, nil},
+		{"and back", []*Rule{initial("/lib", "/lib"), initial("/src", "/app")}, []string{"/app/x"}},
+	}
+	for i, s := range steps {
+		q.setRules(s.list)
+		q.begin(under)
+		o := drive(q, float64(i))
+		if got := sortedPaths(o.sync); !slices.Equal(got, s.want) {
+			t.Errorf("%s: synced are %v, want %v", s.edit, got, s.want)
+		}
+		if !o.isEmpty() {
+			q.synced(o, nil, false, time.Unix(int64(i), 0))
+		}
 	}
 }
 

@@ -244,3 +244,10 @@ func (r *Rule) Syncs() bool {
 	}
 	return false
 }
+
+// syncsLike says that another rule syncs the same files to the same place from
+// the beginning on.
+func (r *Rule) syncsLike(other *Rule) bool {
+	return other.Syncs() && other.InitialSync == r.InitialSync && other.root == r.root && other.Target == r.Target &&
+		slices.Equal(other.Include, r.Include) && slices.Equal(other.Ignore, r.Ignore)
+}

@@ -154,7 +154,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	w.tree = newTree(scope{rules}, notify)
 	w.tree.survey()
-	w.setRules(rules, true)
+	w.setRules(rules)
 	c := &collector{events: events, errors: errs, batches: make(chan batch), now: cfg.Now}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer w.running.Wait()
@@ -223,7 +223,7 @@ func (w *watcher) rules(p *spec.Project, files []string) ([]*Rule, error) {
 	return rules, nil
 }
 
-func (w *watcher) setRules(rules []*Rule, initially bool) {
+func (w *watcher) setRules(rules []*Rule) {
 	for _, r := range rules {
 		if q := w.queues[r.Service]; r.Service != "" && q == nil {
 			w.queues[r.Service] = newQueue(r.Service, rules)
@@ -233,9 +233,9 @@ func (w *watcher) setRules(rules []*Rule, initially bool) {
 		q.setRules(rules)
 		if w.Project.Services[name] == nil {
 			delete(w.queues, name)
-		} else if initially {
-			q.initial(w.under)
+			continue
 		}
+		q.begin(w.under)
 	}
 	for name := range w.queues {
 		early := w.strangers[name]
