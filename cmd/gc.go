@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) gcCommand() *cobra.Command {
@@ -51,7 +52,7 @@ func (a *app) gc(ctx context.Context, olderThan time.Duration, dryRun, force boo
 	}
 	if !force && isTerminal(a.world.Stdin) {
 		a.sayCollected(found, "is to be removed:")
-		if err := a.confirm(fmt.Sprintf("Remove %s with all data?", plural(len(found.Projects), "instance"))); err != nil {
+		if err := a.confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))); err != nil {
 			return err
 		}
 	}
@@ -77,5 +78,5 @@ func (a *app) sayCollected(r *api.CollectReply, did string) {
 		fmt.Fprintln(a.world.Stdout, "nothing to remove")
 		return
 	}
-	fmt.Fprintf(a.world.Stdout, "%s, %s\n", plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
+	fmt.Fprintf(a.world.Stdout, "%s, %s\n", spec.Plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
 }

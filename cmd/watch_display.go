@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/spec"
 )
 
 // newWatchDisplay shows a watch: one line an event.
@@ -101,9 +102,9 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 func syncText(files, removed int) string {
 	switch {
 	case removed == 0:
-		return "synced " + plural(files, "file")
+		return "synced " + spec.Plural(files, "file")
 	case files == 0:
-		return "removed " + plural(removed, "file")
+		return "removed " + spec.Plural(removed, "file")
 	}
-	return fmt.Sprintf("synced %s, removed %d", plural(files, "file"), removed)
+	return fmt.Sprintf("synced %s, removed %d", spec.Plural(files, "file"), removed)
 }

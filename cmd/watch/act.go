@@ -231,11 +231,11 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 	text := ""
 	switch {
 	case q.absent:
-		text = fmt.Sprintf("is not running: %d files wait for it", len(q.files))
+		text = "is not running: kept for it: " + spec.Plural(len(q.files), "file")
 	case again <= firstRetry:
 		return
 	case err != nil:
-		text = fmt.Sprintf("%d files could not be synced: %v", len(o.sync), err)
+		text = fmt.Sprintf("%s could not be synced: %v", spec.Plural(len(o.sync), "file"), err)
 	case len(done.Failures) > 0:
 		f := done.Failures[0]
 		text = fmt.Sprintf("cannot write %s in %s: %s", f.Path, f.Container, f.Message)

@@ -8,7 +8,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -259,7 +258,7 @@ func (w *watcher) under(r *Rule) []string {
 
 func (w *watcher) ready() {
 	services := slices.Sorted(maps.Keys(w.queues))
-	w.report(Event{Kind: Ready, Files: len(services), Text: fmt.Sprintf("watching %d folders", len(w.tree.watched)+len(w.tree.blind))})
+	w.report(Event{Kind: Ready, Files: len(services), Text: "watching " + spec.Plural(len(w.tree.watched)+len(w.tree.blind), "folder")})
 	if len(services) == 0 {
 		w.report(Event{Kind: Note, Text: "no service has develop.watch or build: only the stack file is watched"})
 	}
