@@ -74,7 +74,7 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 	}
 	reply, err := stream.CloseAndRecv()
 	if status.Code(err) == codes.FailedPrecondition {
-		return watch.Synced{}, watch.ErrAbsent
+		return watch.Synced{}, c.absence(ctx, service)
 	}
 	if err != nil {
 		return watch.Synced{}, cause(ctx, err)

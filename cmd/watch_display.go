@@ -63,7 +63,7 @@ func (d *watchDisplay) lines(e watch.Event) []string {
 	}
 	lines := []string{line}
 	for _, l := range e.Lines {
-		lines = append(lines, d.st.dim("     | ")+l)
+		lines = append(lines, d.st.dim("     | ")+printable(l))
 	}
 	return lines
 }

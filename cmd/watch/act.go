@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,21 +120,26 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 }
 
 func (w *watcher) fail(service, what string, err error, after string) {
-	e := Event{Service: service, Kind: Failed, Text: what + ": " + err.Error()}
-	var output *OutputError
-	if errors.As(err, &output) {
-		e.Lines = output.Lines
-		for _, line := range output.Lines {
-			if culprit.MatchString(line) {
-				e.Text = what + ": " + strings.TrimPrefix(line, "./")
-				break
-			}
-		}
-	}
+	e := failure(service, what, err)
 	if after != "" {
 		e.Text += "; " + after
 	}
 	w.report(e)
+}
+
+// failure is the event of an error, with the output that explains it.
+func failure(service, what string, err error) Event {
+	e := Event{Service: service, Kind: Failed, Text: what + ": " + err.Error()}
+	var output *OutputError
+	if !errors.As(err, &output) {
+		return e
+	}
+	e.Lines = output.Lines
+	at := slices.IndexFunc(output.Lines, culprit.MatchString)
+	if at >= 0 && output.Of == nil {
+		e.Text = what + ": " + strings.TrimPrefix(output.Lines[at], "./")
+	}
+	return e
 }
 
 // sync writes files and does what follows them.
@@ -213,13 +219,15 @@ func (w *watcher) follow(ctx context.Context, service string, o order, done Sync
 }
 
 func (w *watcher) outcome(service string, kind Kind, text string, began time.Time, err error) Event {
-	e := Event{Service: service, Kind: kind, Text: text, Took: w.Now().Sub(began)}
-	if err != nil {
-		e.Kind, e.Text = Failed, fmt.Sprintf("not %s: %v", kind, err)
-		if text != "" {
-			e.Text = fmt.Sprintf("%s: %v", text, err)
-		}
+	took := w.Now().Sub(began)
+	if err == nil {
+		return Event{Service: service, Kind: kind, Text: text, Took: took}
 	}
+	if text == "" {
+		text = "not " + string(kind)
+	}
+	e := failure(service, text, err)
+	e.Took = took
 	return e
 }
 
@@ -231,7 +239,8 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 	text := ""
 	switch {
 	case q.absent:
-		text = "is not running: kept for it: " + spec.Plural(len(q.files), "file")
+		w.fail(q.service, spec.Plural(len(q.files), "file")+" not synced yet", err, "")
+		return
 	case again <= firstRetry:
 		return
 	case err != nil:

@@ -41,7 +41,8 @@ type Carrier interface {
 	Apply(ctx context.Context, p *spec.Project) error
 }
 
-// ErrAbsent is the error of Sync where no container of the service runs.
+// ErrAbsent is in the error of Sync where no container of the service runs;
+// the whole error says why.
 var ErrAbsent = errors.New("it is not running")
 
 // ErrDeclined is the error of Apply where the user said no.
@@ -70,9 +71,13 @@ type Built struct {
 type OutputError struct {
 	Message string
 	Lines   []string
+	Of      error // what it is one of, or nil
 }
 
 func (e *OutputError) Error() string { return e.Message }
+
+// Unwrap is what the error is one of.
+func (e *OutputError) Unwrap() error { return e.Of }
 
 // Kind says what an Event tells.
 type Kind string
