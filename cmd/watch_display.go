@@ -47,6 +47,9 @@ func (d *watchDisplay) lines(e watch.Event) []string {
 		return nil
 	}
 	d.width = max(d.width, len(e.Service))
+	if e.Kind == watch.Warning {
+		return []string{d.st.bold(e.Text)} // as other complaints about the stack file
+	}
 	name := fmt.Sprintf("%-*s", d.width, e.Service)
 	text, mark := d.text(e)
 	head := fmt.Sprintf(" %s %s ", mark, d.st.bold(name))

@@ -305,7 +305,12 @@ func (w *watcher) watchFiles(p *spec.Project, files []string, newIsChanged bool)
 		return
 	}
 	w.Files = files
+	moved, gone := w.moved(rules)
 	changes := w.tree.rescope(scope{rules}, newIsChanged)
 	w.setRules(rules)
-	w.changed(changes)
+	w.warn()
+	for _, r := range moved {
+		changes = append(changes, w.under(r)...)
+	}
+	w.changed(append(changes, gone...))
 }

@@ -17,6 +17,8 @@ type Rule struct {
 	Service string // "" is the stack itself: its files make a new plan
 	Implied bool   // from the service's build section, not from develop.watch
 	defines bool   // its file says what the other rules of the service are
+	alone   bool   // about its path and nothing below
+	at      string // path of the rule in the project, or "" where none is written
 
 	root    string // Path with its symbolic links resolved
 	include *patterns
@@ -49,11 +51,14 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 			list, implied = s.Develop.Watch, false
 		}
 		for i, r := range list {
+			at := fmt.Sprintf("services.%s.develop.watch[%d]", name, i)
 			rule, err := compile(name, s, r, opts)
 			if err != nil {
-				return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", name, i, err)
+				return nil, fmt.Errorf("%s: %w", at, err)
 			}
-			rule.Implied = implied
+			if rule.Implied = implied; !implied {
+				rule.at = at
+			}
 			rule.defines = implied && s.Build.DockerfileInline == "" && rule.root == resolve(dockerfile(s.Build))
 			rules = append(rules, rule)
 		}
@@ -196,8 +201,8 @@ func (r *Rule) Holds(file string) bool {
 	if !ok {
 		return false
 	}
-	if rel == "." {
-		return true
+	if rel == "." || r.alone {
+		return rel == "."
 	}
 	if isPrivate(rel) || r.ignore.match(rel) || r.git.match(file) || r.include != nil && !r.include.match(rel) {
 		return false
@@ -220,7 +225,7 @@ func isPrivate(rel string) bool {
 // Enters says that a directory may hold something that the rule is about.
 func (r *Rule) Enters(dir string) bool {
 	rel, ok := within(r.root, dir)
-	if !ok {
+	if !ok || r.alone {
 		return false
 	}
 	if isPrivate(rel) || r.ignore.skips(rel) || r.git.skips(dir) || r.include != nil && !r.include.reaches(rel) {

@@ -94,6 +94,7 @@ const (
 	Applied   Kind = "applied"
 	Failed    Kind = "failed"
 	Note      Kind = "note"
+	Warning   Kind = "warning" // of the stack file: its place is in the text
 )
 
 // Event is one thing that happened. Times are in nanoseconds.
@@ -172,6 +173,7 @@ func Run(ctx context.Context, cfg Config) error {
 			}
 		})
 	})
+	w.warn()
 	w.ready()
 	return w.loop(ctx, c.batches, complaints)
 }
@@ -195,6 +197,7 @@ type watcher struct {
 	paused     bool
 	stale      bool // the stack's files changed
 	applying   bool
+	warned     []string      // what of the stack was warned about
 	looked     time.Time     // when what is not watched was looked at
 	looking    time.Duration // how long that took
 }
@@ -224,7 +227,7 @@ func (w *watcher) rules(p *spec.Project, files []string) ([]*Rule, error) {
 	for _, f := range append(slices.Clone(files), IgnoreFiles(p)...) {
 		rules = append(rules, fileRule(f))
 	}
-	return rules, nil
+	return append(rules, linkRules(p.WorkingDir, rules)...), nil
 }
 
 func (w *watcher) setRules(rules []*Rule) {
@@ -267,6 +270,18 @@ func (w *watcher) ready() {
 	if len(services) == 0 {
 		w.report(Event{Kind: Note, Text: "no service has develop.watch or build: only the stack file is watched"})
 	}
+}
+
+// warn says once what of the rules can't be as meant.
+func (w *watcher) warn() {
+	var said []string
+	for _, d := range missing(w.Project, w.tree.scope.rules) {
+		said = append(said, d.String())
+		if !slices.Contains(w.warned, d.String()) {
+			w.report(Event{Kind: Warning, Text: d.String()})
+		}
+	}
+	w.warned = said
 }
 
 func (w *watcher) report(e Event) {
