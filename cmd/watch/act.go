@@ -20,10 +20,7 @@ var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
 
 // dispatch begins all that can be begun now.
 func (w *watcher) dispatch(ctx context.Context) {
-	if w.paused {
-		return
-	}
-	held := w.stale || w.applying
+	held := w.stale && !w.paused || w.applying
 	for _, name := range sortedPaths(w.queues) {
 		for {
 			o := w.queues[name].next(w.Now(), held)
@@ -33,7 +30,7 @@ func (w *watcher) dispatch(ctx context.Context) {
 			w.begin(ctx, w.queues[name], o)
 		}
 	}
-	if w.stale && !w.applying && w.isCalm() {
+	if w.stale && !w.paused && !w.applying && w.isCalm() {
 		w.stale, w.applying = false, true
 		w.running.Go(func() { w.reload(ctx) })
 	}

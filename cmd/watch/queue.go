@@ -55,6 +55,7 @@ type queue struct {
 	files    map[string]delivery // to be written
 	sent     map[string]delivery // written once: a new container gets them too
 	restart  bool
+	restarts bool // for the restart, by the user
 	force    bool
 	acting   bool // a sync, or what follows one, is going on
 	failures int
@@ -63,6 +64,7 @@ type queue struct {
 
 	rebuild   bool
 	asked     bool // for the rebuild, by the user
+	paused    bool // nothing is begun but what the user asks for
 	unplaced  bool // an image was built that no container runs
 	stage     stage
 	container map[string]bool // those that run, by ID
@@ -134,15 +136,24 @@ func (q *queue) ended(id string) { delete(q.container, id) }
 // next is what shall be begun now. held says that the stack itself is being
 // changed, and no container may be touched beside that.
 func (q *queue) next(now time.Time, held bool) order {
-	if o := q.nextRebuild(held); !o.isEmpty() {
-		return o
+	if !q.paused || q.asked {
+		if o := q.nextRebuild(held); !o.isEmpty() {
+			return o
+		}
 	}
-	if q.acting || q.absent || now.Before(q.retryAt) || len(q.files) == 0 && (!q.restart || held) {
+	waits := q.paused || q.absent || now.Before(q.retryAt)
+	switch {
+	case q.acting:
+		return order{}
+	case waits && q.restarts && !held: // the user's word waits for nothing
+		q.restart, q.restarts, q.acting = false, false, true
+		return order{restart: true}
+	case waits || len(q.files) == 0 && (!q.restart || held):
 		return order{}
 	}
 	o := order{sync: q.files, force: q.force}
 	if !held {
-		o.restart, q.restart = q.restart, false
+		o.restart, q.restart, q.restarts = q.restart, false, false
 	}
 	q.files, q.acting, q.force = map[string]delivery{}, true, false
 	return o
@@ -199,7 +210,8 @@ func (q *queue) built(ok, changed bool) (replace bool) {
 	if ok && changed {
 		q.unplaced = true
 	}
-	if given || !ok || q.rebuild || !q.unplaced {
+	newer := q.rebuild && (!q.paused || q.asked)
+	if given || !ok || newer || !q.unplaced {
 		return false
 	}
 	q.stage = replacing
@@ -216,7 +228,7 @@ func (q *queue) replaced(ok bool) {
 
 // wake is when something waits to be tried again, or zero.
 func (q *queue) wake() time.Time {
-	if q.acting || q.absent || len(q.files) == 0 && !q.restart {
+	if q.paused || q.acting || q.absent || len(q.files) == 0 && !q.restart {
 		return time.Time{}
 	}
 	return q.retryAt

@@ -239,3 +239,55 @@ func TestARebuildThatTheUserAsksForIsToldApart(t *testing.T) {
 		t.Error("a pause does not end")
 	}
 }
+
+func TestWhatTheUserAsksForDoesNotWaitForAPauseToEnd(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app"), rule(spec.WatchRebuild, "/build", "")})
+	q.known("1")
+	q.paused = true
+	q.change("/src/a")
+	q.change("/build/x")
+	q.restart = true
+	if o := drive(q, 0); !o.isEmpty() || !q.wake().IsZero() {
+		t.Fatalf("in a pause: %+v", o)
+	}
+	q.rebuild, q.asked = true, true
+	if o := drive(q, 1); !o.build || !o.asked {
+		t.Fatalf("asked for a rebuild: %+v", o)
+	}
+	q.change("/build/y")
+	if o := drive(q, 2); !o.isEmpty() {
+		t.Fatalf("a change in a pause: %+v", o)
+	}
+	if !q.built(true, true) {
+		t.Fatal("the image waits for the end of the pause")
+	}
+	q.replaced(true)
+	q.restart, q.restarts = true, true
+	o := drive(q, 3)
+	if !o.restart || len(o.sync) > 0 {
+		t.Fatalf("asked for a restart: %+v", o)
+	}
+	if q.synced(o, nil, false, time.Unix(3, 0)); !drive(q, 4).isEmpty() {
+		t.Fatal("more than what was asked for")
+	}
+	q.paused = false
+	if o := drive(q, 5); !o.build || o.asked {
+		t.Fatalf("after the pause: %+v", o)
+	}
+	if o := drive(q, 5); len(o.sync) != 1 || o.restart {
+		t.Fatalf("after the pause: %+v", o)
+	}
+}
+
+func TestARestartThatTheUserAsksForStartsWhatDoesNotRun(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
+	q.change("/src/a")
+	q.synced(drive(q, 0), []string{"/app/a"}, true, time.Unix(0, 0))
+	if o := drive(q, 1); !o.isEmpty() {
+		t.Fatalf("%+v", o)
+	}
+	q.restart, q.restarts = true, true
+	if o := drive(q, 2); !o.restart || len(o.sync) > 0 {
+		t.Fatalf("%+v", o)
+	}
+}

@@ -234,6 +234,7 @@ func (w *watcher) setRules(rules []*Rule) {
 	for _, r := range rules {
 		if q := w.queues[r.Service]; r.Service != "" && q == nil {
 			w.queues[r.Service] = newQueue(r.Service, rules)
+			w.queues[r.Service].paused = w.paused
 		}
 	}
 	for name, q := range w.queues {
@@ -346,7 +347,7 @@ func (w *watcher) untilWake() time.Duration {
 	now := w.Now()
 	wait := time.Hour
 	for _, q := range w.queues {
-		if at := q.wake(); !at.IsZero() && !w.paused {
+		if at := q.wake(); !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
@@ -432,15 +433,18 @@ func (w *watcher) command(c Command) {
 	switch c {
 	case Pause:
 		w.paused = !w.paused
+		for _, q := range w.queues {
+			q.paused = w.paused
+		}
 		text := "watching again"
 		if w.paused {
-			text = "watching pauses: changes are kept until it goes on"
+			text = "watching pauses: changes are kept until it goes on, what you ask for is done"
 		}
 		w.report(Event{Kind: Note, Text: text})
 	case Rebuild, RestartAll:
 		for name, q := range w.queues {
 			if c == RestartAll {
-				q.restart = true
+				q.restart, q.restarts = true, true
 			} else if s := w.Project.Services[name]; s != nil && s.Build != nil {
 				q.rebuild, q.asked = true, true
 			}
