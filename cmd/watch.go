@@ -41,7 +41,7 @@ func (a *app) watchCommand() *cobra.Command {
 
 func (f *watchFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.ask, "ask", false, "ask before a change of the stack file is applied")
-	c.Flags().BoolVar(&f.gitIgnore, "gitignore", false, "leave out what git leaves out: .gitignore files, nested ones too")
+	c.Flags().BoolVar(&f.gitIgnore, "gitignore", false, "leave out what git leaves out: .gitignore files, nested ones too, and git's own excludes")
 }
 
 func (a *app) watch(ctx context.Context, services []string, f watchFlags) error {
@@ -134,7 +134,7 @@ func (a *app) keepInStep(ctx context.Context, s *step) error {
 	}
 	return watch.Run(ctx, watch.Config{
 		Project: p, Files: s.source.files, Services: chosenForWatch(p, s.source.services), Behind: s.behind,
-		Options: watch.Options{GitIgnore: s.flags.gitIgnore}, Carrier: carrier, Containers: containers, Commands: commands,
+		Options: watch.Options{GitIgnore: s.flags.gitIgnore, GitExcludes: a.gitExcludes(ctx)}, Carrier: carrier, Containers: containers, Commands: commands,
 		Report: s.report, Now: a.world.Now,
 	})
 }

@@ -31,6 +31,9 @@ type Rule struct {
 // Options of a watch.
 type Options struct {
 	GitIgnore bool // leave out what .gitignore names
+	// GitExcludes are the files that git reads beside the .gitignore files of a
+	// working tree, the weaker first; may be nil.
+	GitExcludes func(top string) []string
 }
 
 // Compile makes the rules of a project's services ready: those of
@@ -139,7 +142,7 @@ func compile(service string, s *spec.Service, w spec.WatchRule, opts Options) (*
 		}
 	}
 	if opts.GitIgnore {
-		r.git = newGitIgnore(r.root)
+		r.git = newGitIgnore(r.root, opts.GitExcludes)
 	}
 	return r, nil
 }
