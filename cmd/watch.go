@@ -134,7 +134,8 @@ func (a *app) keepInStep(ctx context.Context, s *step) error {
 	}
 	return watch.Run(ctx, watch.Config{
 		Project: p, Files: s.source.files, Services: chosenForWatch(p, s.source.services), Behind: s.behind,
-		Options: watch.Options{GitIgnore: s.flags.gitIgnore, GitExcludes: a.gitExcludes(ctx)}, Carrier: carrier, Containers: containers, Commands: commands,
+		Options: watch.Options{GitIgnore: s.flags.gitIgnore, GitExcludes: a.gitExcludes(ctx), Triggers: triggers(ctx, s.client)},
+		Carrier: carrier, Containers: containers, Commands: commands,
 		Report: s.report, Now: a.world.Now,
 	})
 }

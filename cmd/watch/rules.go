@@ -31,6 +31,9 @@ type Rule struct {
 // Options of a watch.
 type Options struct {
 	GitIgnore bool // leave out what .gitignore names
+	// Triggers are the ONBUILD instructions that the base images of a service's
+	// build bring, by service; may be nil.
+	Triggers func(p *spec.Project) map[string][]string
 	// GitExcludes are the files that git reads beside the .gitignore files of a
 	// working tree, the weaker first; may be nil.
 	GitExcludes func(top string) []string
@@ -44,12 +47,16 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 		names = slices.Sorted(maps.Keys(p.Services))
 	}
 	var rules []*Rule
+	var triggers map[string][]string
+	if opts.Triggers != nil {
+		triggers = opts.Triggers(p)
+	}
 	for _, name := range names {
 		s := p.Services[name]
 		if s == nil {
 			continue
 		}
-		list, implied := implicitRules(p, s), true
+		list, implied := implicitRules(p, name, triggers), true
 		if s.Develop != nil && len(s.Develop.Watch) > 0 {
 			list, implied = s.Develop.Watch, false
 		}
@@ -71,13 +78,13 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 
 // implicitRules are those of a service that says only how it is built: what
 // its build reads makes it anew.
-func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
-	b := s.Build
+func implicitRules(p *spec.Project, service string, triggers map[string][]string) []spec.WatchRule {
+	b := p.Services[service].Build
 	if b == nil || !filepath.IsAbs(b.Context) {
 		return nil
 	}
 	var rules []spec.WatchRule
-	switch include, ok := copied(b); {
+	switch include, ok := copied(b, triggers[service]); {
 	case !ok:
 		rules = append(rules, spec.WatchRule{Path: b.Context, Action: spec.WatchRebuild})
 	case len(include) > 0:
@@ -89,7 +96,7 @@ func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		from := b.AdditionalContexts[name]
 		if base, ok := strings.CutPrefix(from, "service:"); ok && p.Services[base] != nil {
-			rules = append(rules, implicitRules(p, p.Services[base])...) // spec refuses circles
+			rules = append(rules, implicitRules(p, base, triggers)...) // spec refuses circles
 		}
 		if filepath.IsAbs(from) {
 			rules = append(rules, spec.WatchRule{Path: from, Action: spec.WatchRebuild})
