@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -220,7 +221,7 @@ func (s *stackSource) load(ctx context.Context) (*spec.Project, error) {
 // took is a time span in the unit that reads best.
 func took(d time.Duration) string {
 	if d < time.Second {
-		return d.Round(time.Millisecond).String()
+		return fmt.Sprintf("%d ms", max(1, d.Round(time.Millisecond).Milliseconds()))
 	}
 	return seconds(d)
 }

@@ -349,6 +349,8 @@ func (s *stepTimes) event(e planner.Event) {
 
 var runStep = regexp.MustCompile(`^\[[^\]]*\] RUN (?:--\S+ )*(.*)$`)
 
+var isAssignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+
 // longest is the command that took longest, and how long.
 func (s *stepTimes) longest() (command string, took time.Duration) {
 	for step, d := range s.spent {
@@ -357,6 +359,9 @@ func (s *stepTimes) longest() (command string, took time.Duration) {
 			continue
 		}
 		words := strings.Fields(m[1])
+		for len(words) > 1 && isAssignment.MatchString(words[0]) { // CGO_ENABLED=0 go build: the program is meant
+			words = words[1:]
+		}
 		command, took = strings.Join(words[:min(2, len(words))], " "), d
 	}
 	return command, took

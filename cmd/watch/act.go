@@ -82,7 +82,11 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 		switch {
 		case goes || given:
 		case err != nil:
-			w.fail(q.service, "build failed", err, "the running container stays")
+			stays := ""
+			if len(q.container) > 0 {
+				stays = "the running container stays"
+			}
+			w.fail(q.service, "build failed", err, stays)
 		case built.Ran && !q.rebuild:
 			w.report(Event{Service: q.service, Kind: Unchanged, Took: imaged.Sub(began)})
 		}
