@@ -236,7 +236,7 @@ func buildsOn(p *spec.Project, service string, names []string) []string {
 }
 
 // Replace brings the containers of a service to its image.
-func (c *watchCarrier) Replace(ctx context.Context, service string) error {
+func (c *watchCarrier) Replace(ctx context.Context, service string) (changed bool, err error) {
 	p := c.current()
 	one := *c.app
 	req, done, err := one.request(ctx, c.client, application{
@@ -244,15 +244,14 @@ func (c *watchCarrier) Replace(ctx context.Context, service string) error {
 		options: planner.Options{Services: restartedWith(p, service), NoDeps: true, NoBuild: true, Wait: true},
 	})
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
 	defer done()
 	stream, err := c.client.Apply(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
-	_, err = follow(ctx, stream, one.lend, nil)
-	return err
+	return follow(ctx, stream, one.lend, nil)
 }
 
 // restartedWith are a service and those that are restarted when it is

@@ -77,7 +77,7 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 	replace := make(chan bool, 1)
 	w.tell(func() {
 		given := q.stage == cancelling || ctx.Err() != nil
-		goes := q.built(err == nil, built.Changed)
+		goes := q.built(err == nil, built.Changed, w.Now())
 		replace <- goes
 		switch {
 		case goes || given:
@@ -106,17 +106,27 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 			return // the watch ends
 		}
 	}
-	err = w.Carrier.Replace(ctx, q.service) // no newer change cancels it any more, only the watch's end
+	w.replace(ctx, q, built, began, imaged)
+}
+
+// replace brings the containers of a service to what was built.
+func (w *watcher) replace(ctx context.Context, q *queue, built Built, began, imaged time.Time) {
+	changed, err := w.Carrier.Replace(ctx, q.service)
 	ended := w.Now()
 	w.tell(func() {
 		q.replaced(err == nil)
-		if err != nil {
+		switch {
+		case errors.Is(context.Cause(ctx), errSuperseded) && err != nil:
+			w.report(Event{Service: q.service, Kind: Note, Text: "not ready yet, and there is a newer change"})
+		case err != nil:
 			w.fail(q.service, "not replaced", err, "")
-			return
+		case !changed:
+			w.report(Event{Service: q.service, Kind: Unchanged, Took: ended.Sub(began)})
+		default:
+			w.report(Event{
+				Service: q.service, Kind: Rebuilt, Took: ended.Sub(began), Settled: ended.Sub(imaged), Step: built.Step, StepFor: built.StepFor,
+			})
 		}
-		w.report(Event{
-			Service: q.service, Kind: Rebuilt, Took: ended.Sub(began), Settled: ended.Sub(imaged), Step: built.Step, StepFor: built.StepFor,
-		})
 	})
 }
 

@@ -20,7 +20,7 @@ type order struct {
 	force       bool                // an earlier try may have changed something: what follows it is due
 	build       bool
 	asked       bool // for the build, by the user
-	cancelBuild bool
+	cancelBuild bool // or the wait for what was built to be ready
 	replace     bool
 }
 
@@ -35,8 +35,12 @@ const (
 	resting    stage = iota
 	building         // may be given up for a newer tree
 	cancelling       // given up, not ended yet
-	replacing        // is brought to its end
+	replacing        // is brought to its end, or given up for a newer tree after a while
 )
+
+// patience is how long a replacement may take to get ready when there is a
+// newer tree: one that never gets ready must not keep the one that mends it.
+const patience = 10 * time.Second
 
 // Retries of a sync that failed: soon, then ever later.
 const (
@@ -67,6 +71,7 @@ type queue struct {
 	paused    bool // nothing is begun but what the user asks for
 	unplaced  bool // an image was built that no container runs
 	stage     stage
+	replaces  time.Time       // when the replacement began
 	container map[string]bool // those that run, by ID
 }
 
@@ -137,7 +142,7 @@ func (q *queue) ended(id string) { delete(q.container, id) }
 // changed, and no container may be touched beside that.
 func (q *queue) next(now time.Time, held bool) order {
 	if !q.paused || q.asked {
-		if o := q.nextRebuild(held); !o.isEmpty() {
+		if o := q.nextRebuild(now, held); !o.isEmpty() {
 			return o
 		}
 	}
@@ -159,9 +164,10 @@ func (q *queue) next(now time.Time, held bool) order {
 	return o
 }
 
-func (q *queue) nextRebuild(held bool) order {
+func (q *queue) nextRebuild(now time.Time, held bool) order {
+	endless := q.stage == replacing && !now.Before(q.replaces.Add(patience))
 	switch {
-	case q.stage == building && (q.rebuild || held):
+	case (q.stage == building || endless) && (q.rebuild || held):
 		q.stage = cancelling
 		q.rebuild = true
 		return order{cancelBuild: true}
@@ -204,7 +210,7 @@ func (q *queue) synced(o order, failed []string, absent bool, now time.Time) (ag
 
 // built takes in how a build ended, and says whether the containers are to be
 // replaced now.
-func (q *queue) built(ok, changed bool) (replace bool) {
+func (q *queue) built(ok, changed bool, now time.Time) (replace bool) {
 	given := q.stage == cancelling
 	q.stage = resting
 	if ok && changed {
@@ -214,7 +220,7 @@ func (q *queue) built(ok, changed bool) (replace bool) {
 	if given || !ok || newer || !q.unplaced {
 		return false
 	}
-	q.stage = replacing
+	q.stage, q.replaces = replacing, now
 	return true
 }
 
@@ -226,8 +232,12 @@ func (q *queue) replaced(ok bool) {
 	}
 }
 
-// wake is when something waits to be tried again, or zero.
-func (q *queue) wake() time.Time {
+// wake is when something waits to be tried again, or has been waited for
+// enough; or zero.
+func (q *queue) wake(now time.Time) time.Time {
+	if enough := q.replaces.Add(patience); q.stage == replacing && now.Before(enough) {
+		return enough
+	}
 	if q.paused || q.acting || q.absent || len(q.files) == 0 && !q.restart {
 		return time.Time{}
 	}

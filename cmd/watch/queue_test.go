@@ -55,13 +55,13 @@ func TestANewerTreeSupersedesABuildAndNoStateIsBuiltTwice(t *testing.T) {
 	if o := drive(q, 1); !o.isEmpty() {
 		t.Fatalf("while it is given up: %+v", o)
 	}
-	if q.built(false, false) {
+	if q.built(false, false, time.Unix(0, 0)) {
 		t.Fatal("a build that was given up replaces")
 	}
 	if o := drive(q, 2); !o.build {
 		t.Fatalf("again: %+v", o)
 	}
-	if !q.built(true, true) {
+	if !q.built(true, true, time.Unix(0, 0)) {
 		t.Fatal("a built image replaces nothing")
 	}
 	q.change("/src/e")
@@ -72,7 +72,7 @@ func TestANewerTreeSupersedesABuildAndNoStateIsBuiltTwice(t *testing.T) {
 	if o := drive(q, 4); !o.build {
 		t.Fatalf("%+v", o)
 	}
-	if q.built(true, false) {
+	if q.built(true, false, time.Unix(0, 0)) {
 		t.Fatal("the same image replaces")
 	}
 	if o := drive(q, 5); !o.isEmpty() {
@@ -84,13 +84,13 @@ func TestAnImageThatCouldNotBePlacedIsPlacedByTheNextBuild(t *testing.T) {
 	q := newQueue("web", []*Rule{rule(spec.WatchRebuild, "/src", "")})
 	q.change("/src/a")
 	drive(q, 0)
-	if !q.built(true, true) {
+	if !q.built(true, true, time.Unix(0, 0)) {
 		t.Fatal("not replaced")
 	}
 	q.replaced(false)
 	q.change("/src/a")
 	drive(q, 1)
-	if !q.built(true, false) {
+	if !q.built(true, false, time.Unix(0, 0)) {
 		t.Fatal("the container runs neither image")
 	}
 }
@@ -185,7 +185,7 @@ func TestFilesWaitForAContainerThatDoesNotRun(t *testing.T) {
 	if again := q.synced(o, []string{"/app/a"}, true, time.Unix(0, 0)); again != 0 || !q.absent {
 		t.Fatalf("again in %v, absent %v", again, q.absent)
 	}
-	if o := drive(q, 1000); !o.isEmpty() || !q.wake().IsZero() {
+	if o := drive(q, 1000); !o.isEmpty() || !q.wake(time.Unix(0, 0)).IsZero() {
 		t.Fatalf("%+v is tried without a container", o)
 	}
 	q.started("1", noFiles)
@@ -224,7 +224,7 @@ func TestARebuildThatTheUserAsksForIsToldApart(t *testing.T) {
 	if o := drive(w.queues["db"], 0); !o.isEmpty() {
 		t.Errorf("a service without a build gets %+v", o)
 	}
-	w.queues["web"].built(true, false)
+	w.queues["web"].built(true, false, time.Unix(0, 0))
 	w.queues["web"].rebuild = true
 	if o := drive(w.queues["web"], 1); !o.build || o.asked {
 		t.Errorf("the next change: %+v", o)
@@ -247,7 +247,7 @@ func TestWhatTheUserAsksForDoesNotWaitForAPauseToEnd(t *testing.T) {
 	q.change("/src/a")
 	q.change("/build/x")
 	q.restart = true
-	if o := drive(q, 0); !o.isEmpty() || !q.wake().IsZero() {
+	if o := drive(q, 0); !o.isEmpty() || !q.wake(time.Unix(0, 0)).IsZero() {
 		t.Fatalf("in a pause: %+v", o)
 	}
 	q.rebuild, q.asked = true, true
@@ -258,7 +258,7 @@ func TestWhatTheUserAsksForDoesNotWaitForAPauseToEnd(t *testing.T) {
 	if o := drive(q, 2); !o.isEmpty() {
 		t.Fatalf("a change in a pause: %+v", o)
 	}
-	if !q.built(true, true) {
+	if !q.built(true, true, time.Unix(0, 0)) {
 		t.Fatal("the image waits for the end of the pause")
 	}
 	q.replaced(true)
@@ -289,5 +289,36 @@ func TestARestartThatTheUserAsksForStartsWhatDoesNotRun(t *testing.T) {
 	q.restart, q.restarts = true, true
 	if o := drive(q, 2); !o.restart || len(o.sync) > 0 {
 		t.Fatalf("%+v", o)
+	}
+}
+
+func TestAReplacementThatNeverGetsReadyGivesWayToANewerTree(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchRebuild, "/src", "")})
+	q.change("/src/a")
+	drive(q, 0)
+	began := time.Unix(100, 0)
+	q.built(true, true, began)
+	if at := q.wake(began); !at.Equal(began.Add(patience)) {
+		t.Fatalf("it is looked at again at %v", at)
+	}
+	if o := q.next(began.Add(2*patience), false); !o.isEmpty() || !q.wake(began.Add(2*patience)).IsZero() {
+		t.Fatalf("without a newer tree: %+v", o)
+	}
+	q.change("/src/a")
+	if o := q.next(began.Add(patience-1), false); !o.isEmpty() {
+		t.Fatalf("too early: %+v", o)
+	}
+	if o := q.next(began.Add(patience), false); !o.cancelBuild {
+		t.Fatalf("it is waited for: %+v", o)
+	}
+	if o := q.next(began.Add(2*patience), false); !o.isEmpty() {
+		t.Fatalf("before it has ended: %+v", o)
+	}
+	q.replaced(false)
+	if o := q.next(began.Add(2*patience), false); !o.build {
+		t.Fatalf("the newer tree: %+v", o)
+	}
+	if !q.built(true, false, began) {
+		t.Error("what no container runs is not placed")
 	}
 }

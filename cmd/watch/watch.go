@@ -32,8 +32,8 @@ type Carrier interface {
 	// in any case if asked. It calls begun if there is something to build.
 	Build(ctx context.Context, service string, asked bool, begun func()) (Built, error)
 	// Replace brings the containers of a service to its image, and waits
-	// until they are ready or the context ends: what was begun goes on then.
-	Replace(ctx context.Context, service string) error
+	// until they are ready or the context ends. It says whether any was another.
+	Replace(ctx context.Context, service string) (changed bool, err error)
 	// Reload reads the stack again. files are those that the outcome
 	// depends on, also where there is an error. An error was shown already.
 	Reload(ctx context.Context) (p *spec.Project, files []string, err error)
@@ -347,7 +347,7 @@ func (w *watcher) untilWake() time.Duration {
 	now := w.Now()
 	wait := time.Hour
 	for _, q := range w.queues {
-		if at := q.wake(); !at.IsZero() {
+		if at := q.wake(now); !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
