@@ -210,7 +210,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 		}
 	}
 	c.mu.Lock()
-	task, ended := c.task, c.ended
+	task, end := c.task, c.ending
 	c.mu.Unlock()
 	if stdin != nil {
 		r.wg.Go(func() {
@@ -242,13 +242,13 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 		},
 		wait: func(ctx context.Context) (int, error) {
 			defer c.tap.unsubscribe(sub)
-			return c.pump(ctx, sub, ended, stdout, stderr)
+			return c.pump(ctx, sub, end, stdout, stderr)
 		},
 	}, nil
 }
 
 // pump hands on what the process prints until it has ended.
-func (c *container) pump(ctx context.Context, sub *tapReader, ended <-chan struct{}, stdout, stderr io.Writer) (int, error) {
+func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdout, stderr io.Writer) (int, error) {
 	give := func(chunk tapChunk) error {
 		w := stdout
 		if chunk.stderr {
@@ -263,7 +263,7 @@ func (c *container) pump(ctx context.Context, sub *tapReader, ended <-chan struc
 			if err := give(chunk); err != nil {
 				return -1, err
 			}
-		case <-ended:
+		case <-end.settled:
 			for {
 				select {
 				case chunk := <-sub.ch:
