@@ -2591,7 +2591,8 @@ type ImageInfo struct {
 	SizeBytes     int64                  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	CreatedUnixMs int64                  `protobuf:"varint,4,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	Platforms     []string               `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
-	Id            string                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"` // digest of its configuration
+	Id            string                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`                           // digest of its configuration
+	OnBuild       []string               `protobuf:"bytes,50,rep,name=on_build,json=onBuild,proto3" json:"on_build,omitempty"` // instructions that a build on it carries out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2666,6 +2667,13 @@ func (x *ImageInfo) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *ImageInfo) GetOnBuild() []string {
+	if x != nil {
+		return x.OnBuild
+	}
+	return nil
 }
 
 type ImagesReply struct {
@@ -3694,7 +3702,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"#\n" +
 	"\tLoadReply\x12\x16\n" +
 	"\x06images\x18\x01 \x03(\tR\x06images\"\x0f\n" +
-	"\rImagesRequest\"\xac\x01\n" +
+	"\rImagesRequest\"\xc7\x01\n" +
 	"\tImageInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +
@@ -3702,7 +3710,8 @@ const file_engine_proto_rawDesc = "" +
 	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x04 \x01(\x03R\rcreatedUnixMs\x12\x1c\n" +
 	"\tplatforms\x18\x05 \x03(\tR\tplatforms\x12\x0e\n" +
-	"\x02id\x18\x06 \x01(\tR\x02id\":\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\x12\x19\n" +
+	"\bon_build\x182 \x03(\tR\aonBuild\":\n" +
 	"\vImagesReply\x12+\n" +
 	"\x06images\x18\x01 \x03(\v2\x13.orlop.v1.ImageInfoR\x06images\"<\n" +
 	"\n" +

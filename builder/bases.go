@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
@@ -62,6 +63,46 @@ func namedContexts(b *spec.Build) (refs []string, fixed bool) {
 		}
 	}
 	return refs, fixed
+}
+
+// Parents are the images that the stages of a build start from, by their full
+// names; none where its Dockerfile can't be read.
+func Parents(p *spec.Project, service string) (names []string) {
+	b := p.Services[service].Build
+	text, missing := rawDockerfile(b)
+	if missing != nil {
+		return nil
+	}
+	file, err := parser.Parse(bytes.NewReader(text))
+	if err != nil {
+		return nil
+	}
+	stages, args, err := instructions.Parse(file.AST, nil)
+	if err != nil {
+		return nil
+	}
+	f := &baseFinder{lex: shell.NewLex(file.EscapeToken), known: map[string]bool{"scratch": true}}
+	f.env = f.arguments(args, b, Options{})
+	for _, s := range stages {
+		name, err := f.lex.ProcessWordWithMatches(s.BaseName, f.env)
+		ref := name.Result
+		if err != nil || f.known[strings.ToLower(ref)] {
+			continue
+		}
+		f.known[strings.ToLower(s.Name)] = true
+		switch context := b.AdditionalContexts[ref]; {
+		case strings.HasPrefix(context, "service:"):
+			if base := strings.TrimPrefix(context, "service:"); p.Services[base] != nil {
+				ref = p.ImageName(base)
+			}
+		case strings.HasPrefix(context, "docker-image://"):
+			ref = strings.TrimPrefix(context, "docker-image://")
+		}
+		if full, err := reference.ParseDockerRef(ref); err == nil {
+			names = append(names, full.String())
+		}
+	}
+	return names
 }
 
 // baseFinder collects the images of one Dockerfile.

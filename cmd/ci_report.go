@@ -15,6 +15,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // culpritLines is how many of its last lines explain a container's failure.
@@ -74,7 +75,7 @@ func spaced(text string) string {
 }
 
 func casesText(tests, failed, skipped int) string {
-	text := plural(tests, "case")
+	text := spec.Plural(tests, "case")
 	if failed > 0 {
 		text = fmt.Sprintf("%d of %s failed", failed, text)
 	}
@@ -173,7 +174,7 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 		kept.add(string(l.Text))
 	}) // what can't be read is said where logs are collected
 	if len(kept.lines) > 0 {
-		notes = append(notes, fmt.Sprintf("its last %s:", plural(len(kept.lines), "line")))
+		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.lines), "line")))
 	}
 	return notes, kept.lines
 }
@@ -191,16 +192,9 @@ func stateNote(k *planner.Container) string {
 		}
 	}
 	if k.Restarts > 0 {
-		text += fmt.Sprintf(", flaps: started again %s", times(k.Restarts))
+		text += fmt.Sprintf(", flaps: started again %s", spec.Times(k.Restarts))
 	}
 	return text
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
 }
 
 // exitNotes are the signal and the cause behind an exit code.
@@ -225,7 +219,7 @@ func exitNotes(k *planner.Container) string {
 func probeNote(p *planner.ProbeInfo, now time.Time) []string {
 	text := fmt.Sprintf("last probe, %s ago: exit code %d", seconds(max(0, now.Sub(p.At))), p.ExitCode)
 	if p.Failing > 0 {
-		text += fmt.Sprintf(", failed %s in a row", times(p.Failing))
+		text += fmt.Sprintf(", failed %s in a row", spec.Times(p.Failing))
 	}
 	notes := []string{text}
 	for line := range strings.Lines(strings.TrimSpace(p.Output)) {

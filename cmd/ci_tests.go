@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // testResult is what became of one test.
@@ -51,7 +52,7 @@ func judgeTests(results []*testResult) ciEnd {
 			return ciEnd{t.code, "the code of " + t.service}
 		}
 	}
-	return ciEnd{0, plural(len(results), "test service") + " passed"}
+	return ciEnd{0, spec.Plural(len(results), "test service") + " passed"}
 }
 
 // runTests runs the tests one after the other. One whose dependency failed is
@@ -362,7 +363,7 @@ func (c *ciRun) readReports(ctx context.Context, t *testResult) {
 		t.reports.Merge(t.service, report)
 	}
 	if n := t.reports.Count(); n.Failures+n.Errors > 0 && t.ended && t.code == 0 {
-		c.warn(fmt.Sprintf("%s ended with code 0, but %d of its %s failed", t.service, n.Failures+n.Errors, plural(n.Tests, "case")))
+		c.warn(fmt.Sprintf("%s ended with code 0, but %d of its %s failed", t.service, n.Failures+n.Errors, spec.Plural(n.Tests, "case")))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // display shows one progress. It reads the plan and events, nothing else.
@@ -177,7 +178,7 @@ func (d *plainDisplay) abort() {}
 func header(b *board, services int, st style) string {
 	plan := *b.plan
 	plan.Leave = 0
-	return fmt.Sprintf(" %s  %s  ·  plan: %s", st.bold(plan.Project), plural(services, "service"), plan.Summary())
+	return fmt.Sprintf(" %s  %s  ·  plan: %s", st.bold(plan.Project), spec.Plural(services, "service"), plan.Summary())
 }
 
 // jsonDisplay prints each message as a line of JSON. Its version changes when

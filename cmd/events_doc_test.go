@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -55,7 +56,7 @@ func TestTheEventsDocumentNamesEveryField(t *testing.T) {
 	for section, of := range map[string]reflect.Type{
 		"line": reflect.TypeFor[jsonLine](), "plan": reflect.TypeFor[planner.Plan](), "step": reflect.TypeFor[planner.Step](),
 		"reason": reflect.TypeFor[planner.Reason](), "place": reflect.TypeFor[spec.Place](), "event": reflect.TypeFor[planner.Event](),
-		"part": reflect.TypeFor[planner.Part](),
+		"part": reflect.TypeFor[planner.Part](), "watch event": reflect.TypeFor[watch.Event](),
 	} {
 		fields := printed(of)
 		if got, want := slices.Sorted(maps.Keys(doc[section])), slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
@@ -92,6 +93,8 @@ func TestTheEventsDocumentNamesTheVersionAndWords(t *testing.T) {
 		string(planner.RemoveNetwork), string(planner.CreateVolume), string(planner.RemoveVolume), string(planner.RemoveImage),
 		string(planner.Create), string(planner.Replace), string(planner.Update), string(planner.Start), string(planner.Restart),
 		string(planner.Stop), string(planner.Kill), string(planner.Remove), string(planner.Await), planner.Ready,
+		string(watch.Ready), string(watch.SyncDone), string(watch.Restarted), string(watch.Executed), string(watch.Building),
+		string(watch.Rebuilt), string(watch.Applied), string(watch.Note), string(watch.Warning),
 		spec.ServiceStarted, spec.ServiceHealthy, spec.ServiceCompleted,
 	}
 	for line := range strings.Lines(out.String()) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) gcCommand() *cobra.Command {
@@ -59,7 +60,7 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	}
 	if !force && isTerminal(a.world.Stdin) {
 		a.sayCollected(found, "is to be removed:")
-		if err := a.confirm(fmt.Sprintf("Remove %s with all data?", plural(len(found.Projects), "instance"))); err != nil {
+		if err := a.confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))); err != nil {
 			return err
 		}
 	}
@@ -81,7 +82,7 @@ func (a *app) sayCollected(r *api.CollectReply, did string) {
 	for _, p := range r.Projects {
 		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))), bytesText(p.DiskBytes))
 		if len(p.Images) > 0 {
-			line += ", " + plural(len(p.Images), "image") + ": " + strings.Join(p.Images, ", ")
+			line += ", " + spec.Plural(len(p.Images), "image") + ": " + strings.Join(p.Images, ", ")
 		}
 		fmt.Fprintln(a.world.Stdout, line)
 	}
@@ -92,5 +93,5 @@ func (a *app) sayCollected(r *api.CollectReply, did string) {
 		fmt.Fprintln(a.world.Stdout, "nothing to remove")
 		return
 	}
-	fmt.Fprintf(a.world.Stdout, "%s, %s\n", plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
+	fmt.Fprintf(a.world.Stdout, "%s, %s\n", spec.Plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
 }

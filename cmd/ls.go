@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) lsCommand() *cobra.Command {
@@ -113,7 +114,7 @@ func projectStatus(p *api.ProjectInfo) string {
 	switch {
 	case p.Instance == "" || len(parts) > 0:
 	case len(p.Images) > 0:
-		return "down, " + plural(len(p.Images), "image")
+		return "down, " + spec.Plural(len(p.Images), "image")
 	default:
 		return "down"
 	}

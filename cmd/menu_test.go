@@ -184,6 +184,9 @@ func TestTheMenuOfAWatchNamesItsKeysAndDoesWhatTheySay(t *testing.T) {
 	s.until("r rebuild  ·  s restart  ·  p pause  ·  v plan  ·  l logs: none  ·  q quit", "watching 2 folders")
 	s.press("p")
 	s.until("p go on", "watching pauses")
+	s.press("s") // what is asked for doesn't wait
+	d.await("restart")
+	s.until("p go on", "web   restarted")
 	s.press("p")
 	s.until("p pause", "watching again")
 	s.press("s")
@@ -200,7 +203,7 @@ func TestTheMenuOfAWatchNamesItsKeysAndDoesWhatTheySay(t *testing.T) {
 	if end := s.ends(0); strings.Contains(end, "q quit") {
 		t.Errorf("the line stays behind:\n%s", end)
 	}
-	if len(d.engine.lifecycle) != 1 {
+	if len(d.engine.lifecycle) != 2 {
 		t.Errorf("to quit a watch did more than end it: %v", d.engine.lifecycle)
 	}
 }

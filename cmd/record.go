@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // stepRecord is what became of one step.
@@ -218,7 +219,7 @@ func (r *record) waits(now time.Time) []string {
 		text, since := row.text, row.began
 		switch row.mark {
 		case pending:
-			text, since = or(r.board.waits(row), "waits for its turn behind "+plural(r.board.count(active), "other")), r.began
+			text, since = or(r.board.waits(row), "waits for its turn behind "+spec.Plural(r.board.count(active), "other")), r.began
 		case active:
 		default:
 			continue

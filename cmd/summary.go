@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
 )
 
 // words are what a verb calls its ends: "shop is up", "shop is up to date".
@@ -40,7 +41,7 @@ func (s summary) line(b *board, st style) string {
 	case s.verdict.UpToDate || b.plan.IsEmpty():
 		text := fmt.Sprintf(" %s %s", project, s.words.nothing)
 		if s.words.counts {
-			text += fmt.Sprintf(": %s, %s", plural(s.services, "service"), plural(b.plan.Leave+b.containers(), "container"))
+			text += fmt.Sprintf(": %s, %s", spec.Plural(s.services, "service"), spec.Plural(b.plan.Leave+b.containers(), "container"))
 		}
 		return text + st.dim(fmt.Sprintf(" (%s)", seconds(s.took)))
 	}

@@ -170,7 +170,7 @@ func (t *timeline) idle(s *stretch, since time.Time) string {
 	if others == 0 {
 		return "waiting to begin"
 	}
-	return "waiting for its turn behind " + plural(others, "other step")
+	return "waiting for its turn behind " + spec.Plural(others, "other step")
 }
 
 // last is the step that ended last.

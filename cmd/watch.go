@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -41,7 +42,7 @@ func (a *app) watchCommand() *cobra.Command {
 
 func (f *watchFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.ask, "ask", false, "ask before a change of the stack file is applied")
-	c.Flags().BoolVar(&f.gitIgnore, "gitignore", false, "leave out what git leaves out: .gitignore files, nested ones too")
+	c.Flags().BoolVar(&f.gitIgnore, "gitignore", false, "leave out what git leaves out: .gitignore files, nested ones too, and git's own excludes")
 }
 
 func (a *app) watch(ctx context.Context, services []string, f watchFlags) error {
@@ -134,7 +135,8 @@ func (a *app) keepInStep(ctx context.Context, s *step) error {
 	}
 	return watch.Run(ctx, watch.Config{
 		Project: p, Files: s.source.files, Services: chosenForWatch(p, s.source.services), Behind: s.behind,
-		Options: watch.Options{GitIgnore: s.flags.gitIgnore}, Carrier: carrier, Containers: containers, Commands: commands,
+		Options: watch.Options{GitIgnore: s.flags.gitIgnore, GitExcludes: a.gitExcludes(ctx), Triggers: triggers(ctx, s.client)},
+		Carrier: carrier, Containers: containers, Commands: commands,
 		Report: s.report, Now: a.world.Now,
 	})
 }
@@ -219,7 +221,7 @@ func (s *stackSource) load(ctx context.Context) (*spec.Project, error) {
 // took is a time span in the unit that reads best.
 func took(d time.Duration) string {
 	if d < time.Second {
-		return d.Round(time.Millisecond).String()
+		return fmt.Sprintf("%d ms", max(1, d.Round(time.Millisecond).Milliseconds()))
 	}
 	return seconds(d)
 }

@@ -74,7 +74,7 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 	}
 	reply, err := stream.CloseAndRecv()
 	if status.Code(err) == codes.FailedPrecondition {
-		return watch.Synced{}, watch.ErrAbsent
+		return watch.Synced{}, c.absence(ctx, service)
 	}
 	if err != nil {
 		return watch.Synced{}, cause(ctx, err)
@@ -236,7 +236,7 @@ func buildsOn(p *spec.Project, service string, names []string) []string {
 }
 
 // Replace brings the containers of a service to its image.
-func (c *watchCarrier) Replace(ctx context.Context, service string) error {
+func (c *watchCarrier) Replace(ctx context.Context, service string) (changed bool, err error) {
 	p := c.current()
 	one := *c.app
 	req, done, err := one.request(ctx, c.client, application{
@@ -244,15 +244,14 @@ func (c *watchCarrier) Replace(ctx context.Context, service string) error {
 		options: planner.Options{Services: restartedWith(p, service), NoDeps: true, NoBuild: true, Wait: true},
 	})
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
 	defer done()
 	stream, err := c.client.Apply(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return false, cause(ctx, err)
 	}
-	_, err = follow(ctx, stream, one.lend, nil)
-	return err
+	return follow(ctx, stream, one.lend, nil)
 }
 
 // restartedWith are a service and those that are restarted when it is
@@ -349,6 +348,8 @@ func (s *stepTimes) event(e planner.Event) {
 
 var runStep = regexp.MustCompile(`^\[[^\]]*\] RUN (?:--\S+ )*(.*)$`)
 
+var isAssignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+
 // longest is the command that took longest, and how long.
 func (s *stepTimes) longest() (command string, took time.Duration) {
 	for step, d := range s.spent {
@@ -357,6 +358,9 @@ func (s *stepTimes) longest() (command string, took time.Duration) {
 			continue
 		}
 		words := strings.Fields(m[1])
+		for len(words) > 1 && isAssignment.MatchString(words[0]) { // CGO_ENABLED=0 go build: the program is meant
+			words = words[1:]
+		}
 		command, took = strings.Join(words[:min(2, len(words))], " "), d
 	}
 	return command, took

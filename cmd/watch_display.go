@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/spec"
 )
 
 // newWatchDisplay shows a watch: one line an event.
@@ -46,6 +47,9 @@ func (d *watchDisplay) lines(e watch.Event) []string {
 		return nil
 	}
 	d.width = max(d.width, len(e.Service))
+	if e.Kind == watch.Warning {
+		return []string{d.st.bold(e.Text)} // as other complaints about the stack file
+	}
 	name := fmt.Sprintf("%-*s", d.width, e.Service)
 	text, mark := d.text(e)
 	head := fmt.Sprintf(" %s %s ", mark, d.st.bold(name))
@@ -62,7 +66,7 @@ func (d *watchDisplay) lines(e watch.Event) []string {
 	}
 	lines := []string{line}
 	for _, l := range e.Lines {
-		lines = append(lines, d.st.dim("     | ")+l)
+		lines = append(lines, d.st.dim("     | ")+printable(l))
 	}
 	return lines
 }
@@ -101,9 +105,9 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 func syncText(files, removed int) string {
 	switch {
 	case removed == 0:
-		return "synced " + plural(files, "file")
+		return "synced " + spec.Plural(files, "file")
 	case files == 0:
-		return "removed " + plural(removed, "file")
+		return "removed " + spec.Plural(removed, "file")
 	}
-	return fmt.Sprintf("synced %s, removed %d", plural(files, "file"), removed)
+	return fmt.Sprintf("synced %s, removed %d", spec.Plural(files, "file"), removed)
 }

@@ -326,7 +326,7 @@ func (c *carrier) Carry(ctx context.Context, s *planner.Step, note func(planner.
 		return c.build(ctx, s, note)
 	case planner.Pull:
 		return c.pull(ctx, s, note)
-	case planner.Await:
+	case planner.Await, planner.Replace: // the runner finishes what of a replacement is no wait
 		return c.engine.runner.Carry(ctx, c.job.order, s, note)
 	}
 	return c.engine.runner.Carry(context.WithoutCancel(ctx), c.job.order, s, note)

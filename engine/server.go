@@ -344,7 +344,7 @@ func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesR
 	reply := &api.ImagesReply{}
 	for _, i := range list {
 		reply.Images = append(reply.Images, &api.ImageInfo{
-			Name: i.Name, Digest: i.Digest, Id: i.ID, SizeBytes: i.Size, CreatedUnixMs: i.Created.UnixMilli(), Platforms: i.Platforms,
+			Name: i.Name, Digest: i.Digest, Id: i.ID, SizeBytes: i.Size, CreatedUnixMs: i.Created.UnixMilli(), Platforms: i.Platforms, OnBuild: i.OnBuild,
 		})
 	}
 	return reply, nil

@@ -236,13 +236,9 @@ func changedFiles(old, want map[string]string) []string {
 // listed shows a number of files and the first three of them.
 func listed(files []string) string {
 	n := len(files)
-	word := "files"
-	if n == 1 {
-		word = "file"
-	}
 	shown := strings.Join(files[:min(n, 3)], ", ")
 	if n > 3 {
 		shown += ", ..."
 	}
-	return fmt.Sprintf("%d %s: %s", n, word, shown)
+	return spec.Plural(n, "file") + ": " + shown
 }

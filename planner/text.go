@@ -139,6 +139,10 @@ func (p *Plan) Summary() string {
 		}
 		return fmt.Sprintf("nothing to do: %d containers are as the stack file wants them", p.Leave)
 	}
-	say("leave %d as they are", p.Leave)
+	if p.Leave == 1 {
+		say("leave %d as it is", 1)
+	} else {
+		say("leave %d as they are", p.Leave)
+	}
 	return strings.Join(parts, ", ")
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
@@ -225,6 +226,7 @@ type ImageInfo struct {
 	Size      int64  // bytes of its blobs
 	Created   time.Time
 	Platforms []string
+	OnBuild   []string // instructions that a build on it carries out
 }
 
 // Images lists the images that have a name, by name.
@@ -241,17 +243,25 @@ func (r *Runner) Images(ctx context.Context) ([]ImageInfo, error) {
 		}
 		if desc, err := img.Config(ctx); err == nil {
 			info.ID = desc.Digest.String()
-		}
-		if doc, err := img.Spec(ctx); err == nil {
-			info.Platforms = []string{doc.OS + "/" + doc.Architecture}
-			if doc.Created != nil {
-				info.Created = *doc.Created
-			}
+			r.describe(ctx, desc, &info)
 		}
 		out = append(out, info)
 	}
 	slices.SortFunc(out, func(a, b ImageInfo) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// describe adds what an image's configuration says, where it can be read.
+func (r *Runner) describe(ctx context.Context, config ocispec.Descriptor, info *ImageInfo) {
+	var doc dockerspec.DockerOCIImage
+	blob, err := content.ReadBlob(ctx, r.client.ContentStore(), config)
+	if err != nil || json.Unmarshal(blob, &doc) != nil {
+		return
+	}
+	info.Platforms, info.OnBuild = []string{doc.OS + "/" + doc.Architecture}, doc.Config.OnBuild
+	if doc.Created != nil {
+		info.Created = *doc.Created
+	}
 }
 
 // TagImage gives an image a further name.

@@ -164,7 +164,7 @@ func judgeOne(c *planner.Container, condition string, now time.Time) (string, ti
 	case ended && !c.IsCompleted():
 		return "", 0, exited(c)
 	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
-		return "", 0, fmt.Errorf("flaps: %w, started again %d times", exited(c), c.Restarts)
+		return "", 0, fmt.Errorf("flaps: %w, started again %s", exited(c), spec.Times(c.Restarts))
 	}
 	switch {
 	case condition == spec.ServiceStarted || condition == "":
@@ -227,10 +227,7 @@ func exited(c *planner.Container) error {
 func unhealthy(c *planner.Container) error {
 	text := "unhealthy"
 	if p := c.LastProbe; p != nil {
-		text += fmt.Sprintf(" after %d failed probe", p.Failing)
-		if p.Failing > 1 {
-			text += "s"
-		}
+		text += " after " + spec.Plural(p.Failing, "failed probe")
 		if out := firstLine(p.Output); out != "" {
 			text += ": " + out
 		} else {

@@ -11,8 +11,11 @@ import (
 )
 
 // replace puts a new container in an old one's place. The old one runs until
-// the new one can start; if that fails, the old one is what is left.
-func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+// the new one can start; if that fails, the old one is what is left. What is
+// begun is finished; only the wait for one that is to be ready first ends with
+// the context, and the old one is what is left then, too.
+func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	ctx := context.WithoutCancel(waits)
 	old := r.lookup(s.Container)
 	if old == nil {
 		return r.up(ctx, o, s)
@@ -22,7 +25,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	wasUp := old.isRunning()
 	fixed := hasFixedAddress(s.Applied)
 	if s.Overlap && wasUp && !fixed && !s.NoStart {
-		return r.overlap(ctx, o, s, old, note)
+		return r.overlap(waits, o, s, old, note)
 	}
 	if fixed {
 		old.setYields(true)
@@ -60,22 +63,22 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 		err = c.start(ctx)
 	}
 	if err != nil {
-		clean := context.WithoutCancel(ctx)
-		err = errors.Join(err, old.stop(clean, o.Grace, false), r.exchange(clean, c, old))
+		err = errors.Join(err, old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
 		r.unmake(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
 	c.setPending(false)
 	c.route()
 	r.changed(c.project, c.id)
-	return planner.Result{}, old.removeLocked(context.WithoutCancel(ctx), o.Grace, true)
+	return planner.Result{}, old.removeLocked(ctx, o.Grace, true)
 }
 
 // overlap puts a new container in the place of one that goes on until the new
 // one is ready (Compose Deploy Specification, update_config.order: start-first).
 // Both answer to their names for a while; published ports lead to the old one
 // until then. If the new one fails, the old one has never noticed.
-func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *container, note func(planner.Event)) (planner.Result, error) {
+func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *container, note func(planner.Event)) (planner.Result, error) {
+	ctx := context.WithoutCancel(waits)
 	c, err := r.create(ctx, o.request(s))
 	if err != nil {
 		return planner.Result{}, err
@@ -87,12 +90,12 @@ func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *co
 		err = c.start(ctx)
 	}
 	if err == nil {
-		err = r.awaitOne(ctx, c, note)
+		err = r.awaitOne(waits, c, note)
 	}
 	if err != nil {
 		r.unmake(ctx, c)
 		// The ports that only the old one has are published again.
-		err = errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), nil, old))
+		err = errors.Join(o.placed(err, old), r.publish(ctx, nil, old))
 		old.route()
 		return planner.Result{}, err
 	}
@@ -100,8 +103,7 @@ func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *co
 	c.setPending(false)
 	c.route()
 	old.settle(ctx)
-	clean := context.WithoutCancel(ctx)
-	if err := errors.Join(old.stop(clean, o.Grace, false), old.removeLocked(clean, o.Grace, true)); err != nil {
+	if err := errors.Join(old.stop(ctx, o.Grace, false), old.removeLocked(ctx, o.Grace, true)); err != nil {
 		return planner.Result{}, err
 	}
 	r.changed(c.project, c.id)

@@ -204,10 +204,7 @@ func (ds Diagnostics) summary() string {
 			files = append(files, f)
 		}
 	}
-	text := "1 mistake"
-	if len(errors) > 1 {
-		text = fmt.Sprintf("%d mistakes", len(errors))
-	}
+	text := Plural(len(errors), "mistake")
 	if len(files) > 0 {
 		text += " in " + strings.Join(files, ", ")
 	}

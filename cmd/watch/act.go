@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +20,7 @@ var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
 
 // dispatch begins all that can be begun now.
 func (w *watcher) dispatch(ctx context.Context) {
-	if w.paused {
-		return
-	}
-	held := w.stale || w.applying
+	held := w.stale && !w.paused || w.applying
 	for _, name := range sortedPaths(w.queues) {
 		for {
 			o := w.queues[name].next(w.Now(), held)
@@ -32,7 +30,7 @@ func (w *watcher) dispatch(ctx context.Context) {
 			w.begin(ctx, w.queues[name], o)
 		}
 	}
-	if w.stale && !w.applying && w.isCalm() {
+	if w.stale && !w.paused && !w.applying && w.isCalm() {
 		w.stale, w.applying = false, true
 		w.running.Go(func() { w.reload(ctx) })
 	}
@@ -79,12 +77,16 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 	replace := make(chan bool, 1)
 	w.tell(func() {
 		given := q.stage == cancelling || ctx.Err() != nil
-		goes := q.built(err == nil, built.Changed)
+		goes := q.built(err == nil, built.Changed, w.Now())
 		replace <- goes
 		switch {
 		case goes || given:
 		case err != nil:
-			w.fail(q.service, "build failed", err, "the running container stays")
+			stays := ""
+			if len(q.container) > 0 {
+				stays = "the running container stays"
+			}
+			w.fail(q.service, "build failed", err, stays)
 		case built.Ran && !q.rebuild:
 			w.report(Event{Service: q.service, Kind: Unchanged, Took: imaged.Sub(began)})
 		}
@@ -104,36 +106,51 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 			return // the watch ends
 		}
 	}
-	err = w.Carrier.Replace(ctx, q.service) // no newer change cancels it any more, only the watch's end
+	w.replace(ctx, q, built, began, imaged)
+}
+
+// replace brings the containers of a service to what was built.
+func (w *watcher) replace(ctx context.Context, q *queue, built Built, began, imaged time.Time) {
+	changed, err := w.Carrier.Replace(ctx, q.service)
 	ended := w.Now()
 	w.tell(func() {
 		q.replaced(err == nil)
-		if err != nil {
+		switch {
+		case errors.Is(context.Cause(ctx), errSuperseded) && err != nil:
+			w.report(Event{Service: q.service, Kind: Note, Text: "not ready yet, and there is a newer change"})
+		case err != nil:
 			w.fail(q.service, "not replaced", err, "")
-			return
+		case !changed:
+			w.report(Event{Service: q.service, Kind: Unchanged, Took: ended.Sub(began)})
+		default:
+			w.report(Event{
+				Service: q.service, Kind: Rebuilt, Took: ended.Sub(began), Settled: ended.Sub(imaged), Step: built.Step, StepFor: built.StepFor,
+			})
 		}
-		w.report(Event{
-			Service: q.service, Kind: Rebuilt, Took: ended.Sub(began), Settled: ended.Sub(imaged), Step: built.Step, StepFor: built.StepFor,
-		})
 	})
 }
 
 func (w *watcher) fail(service, what string, err error, after string) {
-	e := Event{Service: service, Kind: Failed, Text: what + ": " + err.Error()}
-	var output *OutputError
-	if errors.As(err, &output) {
-		e.Lines = output.Lines
-		for _, line := range output.Lines {
-			if culprit.MatchString(line) {
-				e.Text = what + ": " + strings.TrimPrefix(line, "./")
-				break
-			}
-		}
-	}
+	e := failure(service, what, err)
 	if after != "" {
 		e.Text += "; " + after
 	}
 	w.report(e)
+}
+
+// failure is the event of an error, with the output that explains it.
+func failure(service, what string, err error) Event {
+	e := Event{Service: service, Kind: Failed, Text: what + ": " + err.Error()}
+	var output *OutputError
+	if !errors.As(err, &output) {
+		return e
+	}
+	e.Lines = output.Lines
+	at := slices.IndexFunc(output.Lines, culprit.MatchString)
+	if at >= 0 && output.Of == nil {
+		e.Text = what + ": " + strings.TrimPrefix(output.Lines[at], "./")
+	}
+	return e
 }
 
 // sync writes files and does what follows them.
@@ -213,13 +230,15 @@ func (w *watcher) follow(ctx context.Context, service string, o order, done Sync
 }
 
 func (w *watcher) outcome(service string, kind Kind, text string, began time.Time, err error) Event {
-	e := Event{Service: service, Kind: kind, Text: text, Took: w.Now().Sub(began)}
-	if err != nil {
-		e.Kind, e.Text = Failed, fmt.Sprintf("not %s: %v", kind, err)
-		if text != "" {
-			e.Text = fmt.Sprintf("%s: %v", text, err)
-		}
+	took := w.Now().Sub(began)
+	if err == nil {
+		return Event{Service: service, Kind: kind, Text: text, Took: took}
 	}
+	if text == "" {
+		text = "not " + string(kind)
+	}
+	e := failure(service, text, err)
+	e.Took = took
 	return e
 }
 
@@ -231,11 +250,12 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 	text := ""
 	switch {
 	case q.absent:
-		text = fmt.Sprintf("is not running: %d files wait for it", len(q.files))
+		w.fail(q.service, spec.Plural(len(q.files), "file")+" not synced yet", err, "")
+		return
 	case again <= firstRetry:
 		return
 	case err != nil:
-		text = fmt.Sprintf("%d files could not be synced: %v", len(o.sync), err)
+		text = fmt.Sprintf("%s could not be synced: %v", spec.Plural(len(o.sync), "file"), err)
 	case len(done.Failures) > 0:
 		f := done.Failures[0]
 		text = fmt.Sprintf("cannot write %s in %s: %s", f.Path, f.Container, f.Message)
@@ -296,7 +316,12 @@ func (w *watcher) watchFiles(p *spec.Project, files []string, newIsChanged bool)
 		return
 	}
 	w.Files = files
+	moved, gone := w.moved(rules)
 	changes := w.tree.rescope(scope{rules}, newIsChanged)
-	w.setRules(rules, false)
-	w.changed(changes)
+	w.setRules(rules)
+	w.warn()
+	for _, r := range moved {
+		changes = append(changes, w.under(r)...)
+	}
+	w.changed(append(changes, gone...))
 }

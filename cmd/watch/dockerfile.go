@@ -12,10 +12,10 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// copied are the patterns of what a build takes from its context. Where that
-// cannot be told from the Dockerfile alone, all of the context is: ok is
-// false. What a base image copies by ONBUILD is not known here.
-func copied(b *spec.Build) (list []string, ok bool) {
+// copied are the patterns of what a build takes from its context, the
+// instructions included that its base images bring. Where that cannot be told,
+// all of the context is: ok is false.
+func copied(b *spec.Build, triggers []string) (list []string, ok bool) {
 	text := []byte(b.DockerfileInline)
 	if len(text) == 0 {
 		var err error
@@ -23,11 +23,12 @@ func copied(b *spec.Build) (list []string, ok bool) {
 			return nil, false
 		}
 	}
-	file, err := parser.Parse(strings.NewReader(string(text)))
-	if err != nil {
+	lines, ok := instructionsOf(string(text))
+	brought, also := instructionsOf(strings.Join(triggers, "\n"))
+	if !ok || !also || len(lines) == 0 {
 		return nil, false
 	}
-	for _, line := range file.AST.Children {
+	for _, line := range append(lines, brought...) {
 		sources, ok := sourcesOf(line)
 		if !ok {
 			return nil, false
@@ -44,11 +45,25 @@ func copied(b *spec.Build) (list []string, ok bool) {
 	return slices.Compact(list), true
 }
 
+func instructionsOf(text string) (list []*parser.Node, ok bool) {
+	if strings.TrimSpace(text) == "" {
+		return nil, true
+	}
+	file, err := parser.Parse(strings.NewReader(text))
+	if err != nil {
+		return nil, false
+	}
+	return file.AST.Children, true
+}
+
 // sourcesOf are the paths of the context that an instruction reads.
 func sourcesOf(line *parser.Node) (sources []string, ok bool) {
 	switch strings.ToLower(line.Value) {
-	case "onbuild":
-		return nil, false
+	case "onbuild": // for those who build on this, another stage of it included
+		if line.Next == nil || len(line.Next.Children) == 0 {
+			return nil, false
+		}
+		return sourcesOf(line.Next.Children[0])
 	case "run":
 		return mounted(line.Flags)
 	case "copy", "add":

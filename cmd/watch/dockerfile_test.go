@@ -21,7 +21,8 @@ func TestABuildIsAboutWhatItsDockerfileCopies(t *testing.T) {
 		{"a mount of a file", "FROM a\nRUN --mount=type=bind,source=package.json,target=/p --mount=type=cache,target=/c npm ci", "package.json"},
 		{"a mount of the context", "FROM a\nRUN --mount=target=. make", "all"},
 		{"a mount from another stage", "FROM a\nRUN --mount=from=b,source=/x,target=/x true", ""},
-		{"a trigger", "FROM a\nONBUILD COPY x /x", "all"},
+		{"a trigger", "FROM a AS b\nONBUILD COPY x /x\nFROM b", "x"},
+		{"a trigger with all", "FROM a AS b\nONBUILD COPY . /x\nFROM b", "all"},
 		{"over the root", "FROM a\nCOPY ../x /x", "x"},
 		{"a link", "FROM a\nCOPY link /x", "link real/dir"},
 		{"nothing", "", "all"},
@@ -31,7 +32,7 @@ func TestABuildIsAboutWhatItsDockerfileCopies(t *testing.T) {
 			dir := realTemp(t)
 			write(t, dir, map[string]string{"Dockerfile": tt.dockerfile, "real/dir/x": "1"})
 			must(t, os.Symlink("real/dir", dir+"/link"))
-			list, ok := copied(&spec.Build{Context: dir})
+			list, ok := copied(&spec.Build{Context: dir}, nil)
 			got := strings.Join(list, " ")
 			if !ok {
 				got = "all"
@@ -40,6 +41,33 @@ func TestABuildIsAboutWhatItsDockerfileCopies(t *testing.T) {
 				t.Errorf("it is about %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestABuildIsAboutWhatItsBaseImagesCopy(t *testing.T) {
+	dir := realTemp(t)
+	write(t, dir, map[string]string{"Dockerfile": "FROM a\nCOPY main.go /\n"})
+	for triggers, want := range map[string]string{
+		"":                         "main.go",
+		"RUN make\nWORKDIR /app":   "main.go",
+		"COPY package.json /app/":  "main.go package.json",
+		"RUN true\nCOPY . /app":    "all",
+		"ADD src /src\nCOPY x y z": "main.go src x y",
+	} {
+		list, ok := copied(&spec.Build{Context: dir}, strings.Split(triggers, "\n"))
+		got := strings.Join(list, " ")
+		if !ok {
+			got = "all"
+		}
+		if got != want {
+			t.Errorf("with %q it is about %q, want %q", triggers, got, want)
+		}
+	}
+	p := &spec.Project{Services: map[string]*spec.Service{"web": {Build: &spec.Build{Context: dir}}}}
+	rules, err := Compile(p, nil, Options{Triggers: func(*spec.Project) map[string][]string { return map[string][]string{"web": {"COPY src /src"}} }})
+	must(t, err)
+	if s := (scope{rules}); !s.holds(dir+"/src/a") || s.holds(dir+"/notes.md") {
+		t.Error("what the base image copies is not watched, or all is")
 	}
 }
 

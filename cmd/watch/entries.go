@@ -42,7 +42,7 @@ func send(files map[string]delivery, put func(Entry) error) (unread map[string]e
 	targets := sortedPaths(files)
 	slices.SortStableFunc(targets, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
 	for _, target := range targets {
-		read, err := sendOne(target, files[target].source, put)
+		read, err := sendOne(target, files[target], put)
 		if err != nil {
 			return unread, err
 		}
@@ -54,8 +54,12 @@ func send(files map[string]delivery, put func(Entry) error) (unread map[string]e
 }
 
 // sendOne gives an error of reading the file apart from one of sending it.
-func sendOne(target, source string, put func(Entry) error) (read, sent error) {
-	info, err := os.Lstat(source)
+func sendOne(target string, d delivery, put func(Entry) error) (read, sent error) {
+	source, look := d.source, os.Lstat
+	if source == d.rule.root {
+		look = os.Stat // where a rule's own path leads is what the rule is about
+	}
+	info, err := look(source)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), isNotDirectory(err):
 		return nil, put(Entry{Kind: Removal, Path: target})

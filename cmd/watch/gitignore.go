@@ -14,6 +14,7 @@ import (
 // taken back.
 type gitIgnore struct {
 	top  string
+	more []string                // files that count for all of the tree, the weaker first
 	read map[string][]gitPattern // by directory, as they are needed
 	left map[string]bool         // directories: decided already
 }
@@ -28,8 +29,9 @@ type gitPattern struct {
 const gitIgnoreName = ".gitignore"
 
 // newGitIgnore is that of the working tree that a directory lies in. Where
-// there is none, the nearest .gitignore above stands for its top.
-func newGitIgnore(dir string) *gitIgnore {
+// there is none, the nearest .gitignore above stands for its top. Excludes
+// gives the files that git reads beside those of the tree.
+func newGitIgnore(dir string, excludes func(top string) []string) *gitIgnore {
 	nearest := dir
 	found := false
 	for at := dir; ; at = filepath.Dir(at) {
@@ -44,7 +46,11 @@ func newGitIgnore(dir string) *gitIgnore {
 			break
 		}
 	}
-	return &gitIgnore{top: nearest, read: map[string][]gitPattern{}, left: map[string]bool{}}
+	g := &gitIgnore{top: nearest, read: map[string][]gitPattern{}, left: map[string]bool{}}
+	if excludes != nil {
+		g.more = excludes(nearest)
+	}
+	return g
 }
 
 // above are the files that decide for a directory from above it.
@@ -54,7 +60,7 @@ func (g *gitIgnore) above(dir string) []string {
 		at = filepath.Dir(at)
 		files = append(files, filepath.Join(at, gitIgnoreName))
 	}
-	return append(files, filepath.Join(g.top, ".git", "info", "exclude"))
+	return append(files, g.more...)
 }
 
 // skips says that a directory is left out, with all that is below it.
@@ -106,9 +112,11 @@ func (g *gitIgnore) decide(file string, isDirectory func() bool) bool {
 func (g *gitIgnore) patterns(dir string) []gitPattern {
 	list, known := g.read[dir]
 	if !known {
-		if dir == g.top { // comes last
-			text, _ := os.ReadFile(filepath.Join(dir, ".git", "info", "exclude"))
-			list = gitPatterns(string(text))
+		if dir == g.top { // the tree's own come after them
+			for _, file := range g.more {
+				text, _ := os.ReadFile(file)
+				list = append(list, gitPatterns(string(text))...)
+			}
 		}
 		file := filepath.Join(dir, gitIgnoreName)
 		if info, err := os.Lstat(file); err == nil && info.Mode()&fs.ModeSymlink == 0 { // git follows no link there

@@ -21,8 +21,13 @@ func TestFilesAreLeftOutAsGitDoes(t *testing.T) {
 	if out, err := exec.Command(git, "init", "-q", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	own := filepath.Join(realTemp(t), "ignore")
+	write(t, filepath.Dir(own), map[string]string{"ignore": "mine\n!private\n*.me\n"})
+	if out, err := exec.Command(git, "-C", dir, "config", "core.excludesFile", own).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	write(t, dir, map[string]string{
-		".git/info/exclude": "private\n",
+		".git/info/exclude": "private\n!kept.me\n",
 		".gitignore": "# words\n*.o\n!keep.o\nbuild/\n/only\nsub/deep/x\n**/any/y\nz/**\na/**/b\nfile/\n\\#hash\n\\!bang\ntrail \nesc\\ \n" +
 			"[ab].c\n[!a].d\nq?.t\n*.log\n!/logs/\nnode_modules\n*~\n",
 		"sub/.gitignore":       "!*.o\n/here\n!node_modules\nmore/*\n!more/back\n",
@@ -35,7 +40,7 @@ func TestFilesAreLeftOutAsGitDoes(t *testing.T) {
 		"x.o", "keep.o", "d/x.o", "sub/x.o", "sub/deep/x.o", "build/x", "d/build/x", "only", "d/only", "sub/deep/x", "d/sub/deep/x", "any/y", "p/q/any/y",
 		"z/1", "z/2/3", "a/b", "a/1/b", "a/2/3/b", "file/x", "#hash", "!bang", "trail", "esc ", "a.c", "c.c", "a.d", "b.d", "q1.t", "q12.t",
 		"x.log", "logs/x.log", "node_modules/x", "sub/node_modules/x", "sub/here", "sub/d/here", "sub/more/x", "sub/more/back", "sub/deep/y", "sub/deep/y.txt",
-		"sub/deep/er/y.txt", "private", "d/private/x", "vendor/x/gen/deep/.k", "vendor/gen/k", "plain", "d/plain", "d/back~", ".gitignore", "sub/deep/.gitignore",
+		"sub/deep/er/y.txt", "private", "d/private/x", "mine", "d/mine/x", "a.me", "d/kept.me", "vendor/x/gen/deep/.k", "vendor/gen/k", "plain", "d/plain", "d/back~", ".gitignore", "sub/deep/.gitignore",
 	}
 	files := map[string]string{}
 	for _, p := range paths {
@@ -54,8 +59,9 @@ func TestFilesAreLeftOutAsGitDoes(t *testing.T) {
 	if len(left) < 20 {
 		t.Fatalf("git leaves out only %v", left)
 	}
+	excludes := func(top string) []string { return []string{own, filepath.Join(top, ".git", "info", "exclude")} }
 	for _, from := range []string{".", "sub"} {
-		g := newGitIgnore(filepath.Join(dir, from))
+		g := newGitIgnore(filepath.Join(dir, from), excludes)
 		for _, p := range paths {
 			if got, want := g.match(filepath.Join(dir, p)), slices.Contains(left, p); got != want {
 				t.Errorf("seen from %s: %q is left out: %v, git says %v", from, p, got, want)

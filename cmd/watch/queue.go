@@ -20,7 +20,7 @@ type order struct {
 	force       bool                // an earlier try may have changed something: what follows it is due
 	build       bool
 	asked       bool // for the build, by the user
-	cancelBuild bool
+	cancelBuild bool // or the wait for what was built to be ready
 	replace     bool
 }
 
@@ -35,8 +35,12 @@ const (
 	resting    stage = iota
 	building         // may be given up for a newer tree
 	cancelling       // given up, not ended yet
-	replacing        // is brought to its end
+	replacing        // is brought to its end, or given up for a newer tree after a while
 )
+
+// patience is how long a replacement may take to get ready when there is a
+// newer tree: one that never gets ready must not keep the one that mends it.
+const patience = 10 * time.Second
 
 // Retries of a sync that failed: soon, then ever later.
 const (
@@ -50,10 +54,12 @@ const (
 type queue struct {
 	service string
 	rules   []*Rule
+	begun   []*Rule // whose initial sync is under way or done
 
 	files    map[string]delivery // to be written
 	sent     map[string]delivery // written once: a new container gets them too
 	restart  bool
+	restarts bool // for the restart, by the user
 	force    bool
 	acting   bool // a sync, or what follows one, is going on
 	failures int
@@ -62,8 +68,10 @@ type queue struct {
 
 	rebuild   bool
 	asked     bool // for the rebuild, by the user
+	paused    bool // nothing is begun but what the user asks for
 	unplaced  bool // an image was built that no container runs
 	stage     stage
+	replaces  time.Time       // when the replacement began
 	container map[string]bool // those that run, by ID
 }
 
@@ -133,23 +141,33 @@ func (q *queue) ended(id string) { delete(q.container, id) }
 // next is what shall be begun now. held says that the stack itself is being
 // changed, and no container may be touched beside that.
 func (q *queue) next(now time.Time, held bool) order {
-	if o := q.nextRebuild(held); !o.isEmpty() {
-		return o
+	if !q.paused || q.asked {
+		if o := q.nextRebuild(now, held); !o.isEmpty() {
+			return o
+		}
 	}
-	if q.acting || q.absent || now.Before(q.retryAt) || len(q.files) == 0 && (!q.restart || held) {
+	waits := q.paused || q.absent || now.Before(q.retryAt)
+	switch {
+	case q.acting:
+		return order{}
+	case waits && q.restarts && !held: // the user's word waits for nothing
+		q.restart, q.restarts, q.acting = false, false, true
+		return order{restart: true}
+	case waits || len(q.files) == 0 && (!q.restart || held):
 		return order{}
 	}
 	o := order{sync: q.files, force: q.force}
 	if !held {
-		o.restart, q.restart = q.restart, false
+		o.restart, q.restart, q.restarts = q.restart, false, false
 	}
 	q.files, q.acting, q.force = map[string]delivery{}, true, false
 	return o
 }
 
-func (q *queue) nextRebuild(held bool) order {
+func (q *queue) nextRebuild(now time.Time, held bool) order {
+	endless := q.stage == replacing && !now.Before(q.replaces.Add(patience))
 	switch {
-	case q.stage == building && (q.rebuild || held):
+	case (q.stage == building || endless) && (q.rebuild || held):
 		q.stage = cancelling
 		q.rebuild = true
 		return order{cancelBuild: true}
@@ -192,16 +210,17 @@ func (q *queue) synced(o order, failed []string, absent bool, now time.Time) (ag
 
 // built takes in how a build ended, and says whether the containers are to be
 // replaced now.
-func (q *queue) built(ok, changed bool) (replace bool) {
+func (q *queue) built(ok, changed bool, now time.Time) (replace bool) {
 	given := q.stage == cancelling
 	q.stage = resting
 	if ok && changed {
 		q.unplaced = true
 	}
-	if given || !ok || q.rebuild || !q.unplaced {
+	newer := q.rebuild && (!q.paused || q.asked)
+	if given || !ok || newer || !q.unplaced {
 		return false
 	}
-	q.stage = replacing
+	q.stage, q.replaces = replacing, now
 	return true
 }
 
@@ -213,9 +232,13 @@ func (q *queue) replaced(ok bool) {
 	}
 }
 
-// wake is when something waits to be tried again, or zero.
-func (q *queue) wake() time.Time {
-	if q.acting || q.absent || len(q.files) == 0 && !q.restart {
+// wake is when something waits to be tried again, or has been waited for
+// enough; or zero.
+func (q *queue) wake(now time.Time) time.Time {
+	if enough := q.replaces.Add(patience); q.stage == replacing && now.Before(enough) {
+		return enough
+	}
+	if q.paused || q.acting || q.absent || len(q.files) == 0 && !q.restart {
 		return time.Time{}
 	}
 	return q.retryAt
@@ -223,11 +246,20 @@ func (q *queue) wake() time.Time {
 
 // initial asks for what the rules sync at the beginning.
 func (q *queue) initial(under func(*Rule) []string) {
+	q.begun = nil
+	q.begin(under)
+}
+
+// begin asks for it of the rules that are new, as an edit brings them to a
+// service that runs.
+func (q *queue) begin(under func(*Rule) []string) {
 	for _, r := range q.rules {
-		if r.Syncs() && r.InitialSync {
-			for _, path := range under(r) {
-				q.deliver(path, r)
-			}
+		if !r.Syncs() || !r.InitialSync || slices.ContainsFunc(q.begun, r.syncsLike) {
+			continue
+		}
+		for _, path := range under(r) {
+			q.deliver(path, r)
 		}
 	}
+	q.begun = q.rules
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -54,13 +55,13 @@ func TestANewerTreeSupersedesABuildAndNoStateIsBuiltTwice(t *testing.T) {
 	if o := drive(q, 1); !o.isEmpty() {
 		t.Fatalf("while it is given up: %+v", o)
 	}
-	if q.built(false, false) {
+	if q.built(false, false, time.Unix(0, 0)) {
 		t.Fatal("a build that was given up replaces")
 	}
 	if o := drive(q, 2); !o.build {
 		t.Fatalf("again: %+v", o)
 	}
-	if !q.built(true, true) {
+	if !q.built(true, true, time.Unix(0, 0)) {
 		t.Fatal("a built image replaces nothing")
 	}
 	q.change("/src/e")
@@ -71,7 +72,7 @@ func TestANewerTreeSupersedesABuildAndNoStateIsBuiltTwice(t *testing.T) {
 	if o := drive(q, 4); !o.build {
 		t.Fatalf("%+v", o)
 	}
-	if q.built(true, false) {
+	if q.built(true, false, time.Unix(0, 0)) {
 		t.Fatal("the same image replaces")
 	}
 	if o := drive(q, 5); !o.isEmpty() {
@@ -83,13 +84,13 @@ func TestAnImageThatCouldNotBePlacedIsPlacedByTheNextBuild(t *testing.T) {
 	q := newQueue("web", []*Rule{rule(spec.WatchRebuild, "/src", "")})
 	q.change("/src/a")
 	drive(q, 0)
-	if !q.built(true, true) {
+	if !q.built(true, true, time.Unix(0, 0)) {
 		t.Fatal("not replaced")
 	}
 	q.replaced(false)
 	q.change("/src/a")
 	drive(q, 1)
-	if !q.built(true, false) {
+	if !q.built(true, false, time.Unix(0, 0)) {
 		t.Fatal("the container runs neither image")
 	}
 }
@@ -142,6 +143,41 @@ func TestANewContainerGetsWhatWasSyncedBefore(t *testing.T) {
 	}
 }
 
+func TestARuleThatAnEditBringsSyncsInitially(t *testing.T) {
+	under := func(r *Rule) []string { return []string{r.root + "/x"} }
+	initial := func(path, target string) *Rule {
+		r := rule(spec.WatchSync, path, target)
+		r.InitialSync = true
+		return r
+	}
+	q := newQueue("web", []*Rule{initial("/conf", "/etc/app"), rule(spec.WatchSync, "/src", "/app")})
+	q.known("1")
+	steps := []struct {
+		edit string
+		list []*Rule
+		want []string
+	}{
+		{"the beginning", q.rules, []string{"/etc/app/x"}},
+		{"nothing", []*Rule{initial("/conf", "/etc/app"), rule(spec.WatchSync, "/src", "/app")}, nil},
+		{"another rule", []*Rule{initial("/conf", "/etc/app"), initial("/lib", "/lib"), rule(spec.WatchSync, "/src", "/app")}, []string{"/lib/x"}},
+		{"initial_sync", []*Rule{initial("/conf", "/etc/app"), initial("/lib", "/lib"), initial("/src", "/app")}, []string{"/app/x"}},
+		{"a target", []*Rule{initial("/conf", "/etc/new"), initial("/lib", "/lib"), initial("/src", "/app")}, []string{"/etc/new/x"}},
+		{"a rule less", []*Rule{initial("/lib", "/lib")}, nil},
+		{"and back", []*Rule{initial("/lib", "/lib"), initial("/src", "/app")}, []string{"/app/x"}},
+	}
+	for i, s := range steps {
+		q.setRules(s.list)
+		q.begin(under)
+		o := drive(q, float64(i))
+		if got := sortedPaths(o.sync); !slices.Equal(got, s.want) {
+			t.Errorf("%s: synced are %v, want %v", s.edit, got, s.want)
+		}
+		if !o.isEmpty() {
+			q.synced(o, nil, false, time.Unix(int64(i), 0))
+		}
+	}
+}
+
 func TestFilesWaitForAContainerThatDoesNotRun(t *testing.T) {
 	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
 	q.change("/src/a")
@@ -149,7 +185,7 @@ func TestFilesWaitForAContainerThatDoesNotRun(t *testing.T) {
 	if again := q.synced(o, []string{"/app/a"}, true, time.Unix(0, 0)); again != 0 || !q.absent {
 		t.Fatalf("again in %v, absent %v", again, q.absent)
 	}
-	if o := drive(q, 1000); !o.isEmpty() || !q.wake().IsZero() {
+	if o := drive(q, 1000); !o.isEmpty() || !q.wake(time.Unix(0, 0)).IsZero() {
 		t.Fatalf("%+v is tried without a container", o)
 	}
 	q.started("1", noFiles)
@@ -188,7 +224,7 @@ func TestARebuildThatTheUserAsksForIsToldApart(t *testing.T) {
 	if o := drive(w.queues["db"], 0); !o.isEmpty() {
 		t.Errorf("a service without a build gets %+v", o)
 	}
-	w.queues["web"].built(true, false)
+	w.queues["web"].built(true, false, time.Unix(0, 0))
 	w.queues["web"].rebuild = true
 	if o := drive(w.queues["web"], 1); !o.build || o.asked {
 		t.Errorf("the next change: %+v", o)
@@ -201,5 +237,88 @@ func TestARebuildThatTheUserAsksForIsToldApart(t *testing.T) {
 	w.command(Pause)
 	if w.paused {
 		t.Error("a pause does not end")
+	}
+}
+
+func TestWhatTheUserAsksForDoesNotWaitForAPauseToEnd(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app"), rule(spec.WatchRebuild, "/build", "")})
+	q.known("1")
+	q.paused = true
+	q.change("/src/a")
+	q.change("/build/x")
+	q.restart = true
+	if o := drive(q, 0); !o.isEmpty() || !q.wake(time.Unix(0, 0)).IsZero() {
+		t.Fatalf("in a pause: %+v", o)
+	}
+	q.rebuild, q.asked = true, true
+	if o := drive(q, 1); !o.build || !o.asked {
+		t.Fatalf("asked for a rebuild: %+v", o)
+	}
+	q.change("/build/y")
+	if o := drive(q, 2); !o.isEmpty() {
+		t.Fatalf("a change in a pause: %+v", o)
+	}
+	if !q.built(true, true, time.Unix(0, 0)) {
+		t.Fatal("the image waits for the end of the pause")
+	}
+	q.replaced(true)
+	q.restart, q.restarts = true, true
+	o := drive(q, 3)
+	if !o.restart || len(o.sync) > 0 {
+		t.Fatalf("asked for a restart: %+v", o)
+	}
+	if q.synced(o, nil, false, time.Unix(3, 0)); !drive(q, 4).isEmpty() {
+		t.Fatal("more than what was asked for")
+	}
+	q.paused = false
+	if o := drive(q, 5); !o.build || o.asked {
+		t.Fatalf("after the pause: %+v", o)
+	}
+	if o := drive(q, 5); len(o.sync) != 1 || o.restart {
+		t.Fatalf("after the pause: %+v", o)
+	}
+}
+
+func TestARestartThatTheUserAsksForStartsWhatDoesNotRun(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
+	q.change("/src/a")
+	q.synced(drive(q, 0), []string{"/app/a"}, true, time.Unix(0, 0))
+	if o := drive(q, 1); !o.isEmpty() {
+		t.Fatalf("%+v", o)
+	}
+	q.restart, q.restarts = true, true
+	if o := drive(q, 2); !o.restart || len(o.sync) > 0 {
+		t.Fatalf("%+v", o)
+	}
+}
+
+func TestAReplacementThatNeverGetsReadyGivesWayToANewerTree(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchRebuild, "/src", "")})
+	q.change("/src/a")
+	drive(q, 0)
+	began := time.Unix(100, 0)
+	q.built(true, true, began)
+	if at := q.wake(began); !at.Equal(began.Add(patience)) {
+		t.Fatalf("it is looked at again at %v", at)
+	}
+	if o := q.next(began.Add(2*patience), false); !o.isEmpty() || !q.wake(began.Add(2*patience)).IsZero() {
+		t.Fatalf("without a newer tree: %+v", o)
+	}
+	q.change("/src/a")
+	if o := q.next(began.Add(patience-1), false); !o.isEmpty() {
+		t.Fatalf("too early: %+v", o)
+	}
+	if o := q.next(began.Add(patience), false); !o.cancelBuild {
+		t.Fatalf("it is waited for: %+v", o)
+	}
+	if o := q.next(began.Add(2*patience), false); !o.isEmpty() {
+		t.Fatalf("before it has ended: %+v", o)
+	}
+	q.replaced(false)
+	if o := q.next(began.Add(2*patience), false); !o.build {
+		t.Fatalf("the newer tree: %+v", o)
+	}
+	if !q.built(true, false, began) {
+		t.Error("what no container runs is not placed")
 	}
 }

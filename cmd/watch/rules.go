@@ -17,6 +17,8 @@ type Rule struct {
 	Service string // "" is the stack itself: its files make a new plan
 	Implied bool   // from the service's build section, not from develop.watch
 	defines bool   // its file says what the other rules of the service are
+	alone   bool   // about its path and nothing below
+	at      string // path of the rule in the project, or "" where none is written
 
 	root    string // Path with its symbolic links resolved
 	include *patterns
@@ -29,6 +31,12 @@ type Rule struct {
 // Options of a watch.
 type Options struct {
 	GitIgnore bool // leave out what .gitignore names
+	// Triggers are the ONBUILD instructions that the base images of a service's
+	// build bring, by service; may be nil.
+	Triggers func(p *spec.Project) map[string][]string
+	// GitExcludes are the files that git reads beside the .gitignore files of a
+	// working tree, the weaker first; may be nil.
+	GitExcludes func(top string) []string
 }
 
 // Compile makes the rules of a project's services ready: those of
@@ -39,21 +47,28 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 		names = slices.Sorted(maps.Keys(p.Services))
 	}
 	var rules []*Rule
+	var triggers map[string][]string
+	if opts.Triggers != nil {
+		triggers = opts.Triggers(p)
+	}
 	for _, name := range names {
 		s := p.Services[name]
 		if s == nil {
 			continue
 		}
-		list, implied := implicitRules(p, s), true
+		list, implied := implicitRules(p, name, triggers), true
 		if s.Develop != nil && len(s.Develop.Watch) > 0 {
 			list, implied = s.Develop.Watch, false
 		}
 		for i, r := range list {
+			at := fmt.Sprintf("services.%s.develop.watch[%d]", name, i)
 			rule, err := compile(name, s, r, opts)
 			if err != nil {
-				return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", name, i, err)
+				return nil, fmt.Errorf("%s: %w", at, err)
 			}
-			rule.Implied = implied
+			if rule.Implied = implied; !implied {
+				rule.at = at
+			}
 			rule.defines = implied && s.Build.DockerfileInline == "" && rule.root == resolve(dockerfile(s.Build))
 			rules = append(rules, rule)
 		}
@@ -63,13 +78,13 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 
 // implicitRules are those of a service that says only how it is built: what
 // its build reads makes it anew.
-func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
-	b := s.Build
+func implicitRules(p *spec.Project, service string, triggers map[string][]string) []spec.WatchRule {
+	b := p.Services[service].Build
 	if b == nil || !filepath.IsAbs(b.Context) {
 		return nil
 	}
 	var rules []spec.WatchRule
-	switch include, ok := copied(b); {
+	switch include, ok := copied(b, triggers[service]); {
 	case !ok:
 		rules = append(rules, spec.WatchRule{Path: b.Context, Action: spec.WatchRebuild})
 	case len(include) > 0:
@@ -81,7 +96,7 @@ func implicitRules(p *spec.Project, s *spec.Service) []spec.WatchRule {
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		from := b.AdditionalContexts[name]
 		if base, ok := strings.CutPrefix(from, "service:"); ok && p.Services[base] != nil {
-			rules = append(rules, implicitRules(p, p.Services[base])...) // spec refuses circles
+			rules = append(rules, implicitRules(p, base, triggers)...) // spec refuses circles
 		}
 		if filepath.IsAbs(from) {
 			rules = append(rules, spec.WatchRule{Path: from, Action: spec.WatchRebuild})
@@ -134,7 +149,7 @@ func compile(service string, s *spec.Service, w spec.WatchRule, opts Options) (*
 		}
 	}
 	if opts.GitIgnore {
-		r.git = newGitIgnore(r.root)
+		r.git = newGitIgnore(r.root, opts.GitExcludes)
 	}
 	return r, nil
 }
@@ -196,8 +211,8 @@ func (r *Rule) Holds(file string) bool {
 	if !ok {
 		return false
 	}
-	if rel == "." {
-		return true
+	if rel == "." || r.alone {
+		return rel == "."
 	}
 	if isPrivate(rel) || r.ignore.match(rel) || r.git.match(file) || r.include != nil && !r.include.match(rel) {
 		return false
@@ -220,7 +235,7 @@ func isPrivate(rel string) bool {
 // Enters says that a directory may hold something that the rule is about.
 func (r *Rule) Enters(dir string) bool {
 	rel, ok := within(r.root, dir)
-	if !ok {
+	if !ok || r.alone {
 		return false
 	}
 	if isPrivate(rel) || r.ignore.skips(rel) || r.git.skips(dir) || r.include != nil && !r.include.reaches(rel) {
@@ -243,4 +258,11 @@ func (r *Rule) Syncs() bool {
 		return true
 	}
 	return false
+}
+
+// syncsLike says that another rule syncs the same files to the same place from
+// the beginning on.
+func (r *Rule) syncsLike(other *Rule) bool {
+	return other.Syncs() && other.InitialSync == r.InitialSync && other.root == r.root && other.Target == r.Target &&
+		slices.Equal(other.Include, r.Include) && slices.Equal(other.Ignore, r.Ignore)
 }

@@ -275,6 +275,7 @@ func (d *difference) notFile(file string) {
 	if up := d.tree.folders[filepath.Dir(file)]; up != nil {
 		if was, ok := up.files[filepath.Base(file)]; ok && !was.directory {
 			delete(up.files, filepath.Base(file))
+			d.changed = append(d.changed, file)
 		}
 	}
 }

@@ -8,7 +8,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -33,8 +32,8 @@ type Carrier interface {
 	// in any case if asked. It calls begun if there is something to build.
 	Build(ctx context.Context, service string, asked bool, begun func()) (Built, error)
 	// Replace brings the containers of a service to its image, and waits
-	// until they are ready or the context ends: what was begun goes on then.
-	Replace(ctx context.Context, service string) error
+	// until they are ready or the context ends. It says whether any was another.
+	Replace(ctx context.Context, service string) (changed bool, err error)
 	// Reload reads the stack again. files are those that the outcome
 	// depends on, also where there is an error. An error was shown already.
 	Reload(ctx context.Context) (p *spec.Project, files []string, err error)
@@ -42,7 +41,8 @@ type Carrier interface {
 	Apply(ctx context.Context, p *spec.Project) error
 }
 
-// ErrAbsent is the error of Sync where no container of the service runs.
+// ErrAbsent is in the error of Sync where no container of the service runs;
+// the whole error says why.
 var ErrAbsent = errors.New("it is not running")
 
 // ErrDeclined is the error of Apply where the user said no.
@@ -71,9 +71,13 @@ type Built struct {
 type OutputError struct {
 	Message string
 	Lines   []string
+	Of      error // what it is one of, or nil
 }
 
 func (e *OutputError) Error() string { return e.Message }
+
+// Unwrap is what the error is one of.
+func (e *OutputError) Unwrap() error { return e.Of }
 
 // Kind says what an Event tells.
 type Kind string
@@ -90,6 +94,7 @@ const (
 	Applied   Kind = "applied"
 	Failed    Kind = "failed"
 	Note      Kind = "note"
+	Warning   Kind = "warning" // of the stack file: its place is in the text
 )
 
 // Event is one thing that happened. Times are in nanoseconds.
@@ -154,7 +159,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	w.tree = newTree(scope{rules}, notify)
 	w.tree.survey()
-	w.setRules(rules, true)
+	w.setRules(rules)
 	c := &collector{events: events, errors: errs, batches: make(chan batch), now: cfg.Now}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer w.running.Wait()
@@ -168,6 +173,7 @@ func Run(ctx context.Context, cfg Config) error {
 			}
 		})
 	})
+	w.warn()
 	w.ready()
 	return w.loop(ctx, c.batches, complaints)
 }
@@ -191,6 +197,7 @@ type watcher struct {
 	paused     bool
 	stale      bool // the stack's files changed
 	applying   bool
+	warned     []string      // what of the stack was warned about
 	looked     time.Time     // when what is not watched was looked at
 	looking    time.Duration // how long that took
 }
@@ -220,22 +227,23 @@ func (w *watcher) rules(p *spec.Project, files []string) ([]*Rule, error) {
 	for _, f := range append(slices.Clone(files), IgnoreFiles(p)...) {
 		rules = append(rules, fileRule(f))
 	}
-	return rules, nil
+	return append(rules, linkRules(p.WorkingDir, rules)...), nil
 }
 
-func (w *watcher) setRules(rules []*Rule, initially bool) {
+func (w *watcher) setRules(rules []*Rule) {
 	for _, r := range rules {
 		if q := w.queues[r.Service]; r.Service != "" && q == nil {
 			w.queues[r.Service] = newQueue(r.Service, rules)
+			w.queues[r.Service].paused = w.paused
 		}
 	}
 	for name, q := range w.queues {
 		q.setRules(rules)
 		if w.Project.Services[name] == nil {
 			delete(w.queues, name)
-		} else if initially {
-			q.initial(w.under)
+			continue
 		}
+		q.begin(w.under)
 	}
 	for name := range w.queues {
 		early := w.strangers[name]
@@ -259,10 +267,22 @@ func (w *watcher) under(r *Rule) []string {
 
 func (w *watcher) ready() {
 	services := slices.Sorted(maps.Keys(w.queues))
-	w.report(Event{Kind: Ready, Files: len(services), Text: fmt.Sprintf("watching %d folders", len(w.tree.watched)+len(w.tree.blind))})
+	w.report(Event{Kind: Ready, Files: len(services), Text: "watching " + spec.Plural(len(w.tree.watched)+len(w.tree.blind), "folder")})
 	if len(services) == 0 {
 		w.report(Event{Kind: Note, Text: "no service has develop.watch or build: only the stack file is watched"})
 	}
+}
+
+// warn says once what of the rules can't be as meant.
+func (w *watcher) warn() {
+	var said []string
+	for _, d := range missing(w.Project, w.tree.scope.rules) {
+		said = append(said, d.String())
+		if !slices.Contains(w.warned, d.String()) {
+			w.report(Event{Kind: Warning, Text: d.String()})
+		}
+	}
+	w.warned = said
 }
 
 func (w *watcher) report(e Event) {
@@ -327,7 +347,7 @@ func (w *watcher) untilWake() time.Duration {
 	now := w.Now()
 	wait := time.Hour
 	for _, q := range w.queues {
-		if at := q.wake(); !at.IsZero() && !w.paused {
+		if at := q.wake(now); !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
@@ -413,15 +433,18 @@ func (w *watcher) command(c Command) {
 	switch c {
 	case Pause:
 		w.paused = !w.paused
+		for _, q := range w.queues {
+			q.paused = w.paused
+		}
 		text := "watching again"
 		if w.paused {
-			text = "watching pauses: changes are kept until it goes on"
+			text = "watching pauses: changes are kept until it goes on, what you ask for is done"
 		}
 		w.report(Event{Kind: Note, Text: text})
 	case Rebuild, RestartAll:
 		for name, q := range w.queues {
 			if c == RestartAll {
-				q.restart = true
+				q.restart, q.restarts = true, true
 			} else if s := w.Project.Services[name]; s != nil && s.Build != nil {
 				q.rebuild, q.asked = true, true
 			}

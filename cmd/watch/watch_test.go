@@ -29,10 +29,10 @@ func (c *fakeCarrier) Build(context.Context, string, bool, func()) (Built, error
 	return Built{Ran: true, Changed: true}, nil
 }
 
-func (c *fakeCarrier) Replace(ctx context.Context, service string) error {
+func (c *fakeCarrier) Replace(ctx context.Context, service string) (bool, error) {
 	c.replacing <- service
 	<-ctx.Done()
-	return context.Cause(ctx)
+	return false, context.Cause(ctx)
 }
 
 func (c *fakeCarrier) Reload(context.Context) (*spec.Project, []string, error) {

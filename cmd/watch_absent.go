@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/planner"
+)
+
+// absence says why no container of a service runs, with the last lines of the
+// one that ran last.
+func (c *watchCarrier) absence(ctx context.Context, service string) error {
+	containers, err := observe(ctx, c.client, stack{name: c.current().Name})
+	if err != nil {
+		return err
+	}
+	last := lastOf(containers, service)
+	absent := &watch.OutputError{Message: absenceText(service, last), Of: watch.ErrAbsent}
+	if last == nil || last.State == planner.Created {
+		return absent
+	}
+	req := &api.LogsRequest{Project: c.current().Name, Services: []string{service}, Containers: []string{last.ID}, Tail: pastLines}
+	if !last.StartedAt.IsZero() {
+		req.SinceUnixNs = last.StartedAt.UnixNano()
+	}
+	kept := &lineTail{most: pastLines}
+	err = readLines(ctx, c.client, req, func(l *api.LogLine) { kept.add(string(l.Text)) })
+	if ctx.Err() != nil {
+		return cause(ctx, err)
+	}
+	absent.Lines = kept.lines // none where they can't be read: the logs are named
+	return absent
+}
+
+// lastOf is the container of a service that ran last, or nil.
+func lastOf(containers []planner.Container, service string) (last *planner.Container) {
+	for i := range containers {
+		k := &containers[i]
+		if k.Service == service && !k.OneOff && (last == nil || k.ExitedAt.After(last.ExitedAt)) {
+			last = k
+		}
+	}
+	return last
+}
+
+// absenceText is in words why the last container of a service does not run,
+// and what to do.
+func absenceText(service string, last *planner.Container) string {
+	switch {
+	case last == nil:
+		return "has no container. Bring it up with: orlop up -d " + service
+	case last.State == planner.Created:
+		return fmt.Sprintf("%s was never started. Start it with: orlop start %s", replica(last), service)
+	case last.Stopped:
+		return fmt.Sprintf("%s was stopped. Start it with: orlop start %s", replica(last), service)
+	}
+	text := fmt.Sprintf("%s %s", replica(last), stateNote(last))
+	if last.State == planner.Exited && !last.StartedAt.IsZero() {
+		text += " after " + seconds(max(0, last.ExitedAt.Sub(last.StartedAt)))
+	}
+	return text + ". See: orlop logs " + service
+}

@@ -1,0 +1,43 @@
+package cmd
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// gitExcludes are the files beside .gitignore that say what git leaves out of
+// the working tree that holds a directory, the weaker ones first: the user's
+// own, and the repository's. git is asked, which knows how its settings
+// include each other; without it they are where they are by default.
+func (a *app) gitExcludes(ctx context.Context) func(dir string) []string {
+	return func(dir string) []string {
+		own := a.askGit(ctx, dir, "config", "--path", "--get", "core.excludesFile")
+		if own == "" {
+			own = filepath.Join(or(a.env["XDG_CONFIG_HOME"], filepath.Join(a.env["HOME"], ".config")), "git", "ignore")
+		}
+		repository := a.askGit(ctx, dir, "rev-parse", "--git-path", "info/exclude")
+		if repository == "" {
+			repository = filepath.Join(".git", "info", "exclude")
+		}
+		list := []string{own, repository}
+		for i, file := range list {
+			if !filepath.IsAbs(file) {
+				list[i] = filepath.Join(dir, file)
+			}
+		}
+		return list
+	}
+}
+
+// askGit gives git's answer, or "" where there is none.
+func (a *app) askGit(ctx context.Context, dir string, words ...string) string {
+	c := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, words...)...)
+	c.Env = a.world.Environ
+	out, err := c.Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(out), "\n")
+}
