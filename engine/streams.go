@@ -59,6 +59,9 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 	if err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil && !req.Detach {
+		s.runner.Abandon(context.WithoutCancel(ctx), id)
+	}
 	return &api.CreateReply{Id: id, Name: name}, s.store.Flush()
 }
 
@@ -178,7 +181,11 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	if err != nil {
 		return err
 	}
-	return out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}})
+	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}}); err != nil {
+		return err
+	}
+	p.Settle(ctx) // the end of the stream says that it is
+	return nil
 }
 
 // notRun is the exit code, as shells have it, of a program that is not there

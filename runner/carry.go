@@ -414,26 +414,3 @@ func (c *container) kill(ctx context.Context, name string) error {
 		return context.Cause(ctx)
 	}
 }
-
-// CreateOneOff makes a container outside of a service's replicas, and starts
-// it if asked to. It gives its ID and name.
-func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id, name string, err error) {
-	if req.Name == "" {
-		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
-	}
-	c, err := r.create(ctx, req)
-	if err != nil {
-		return "", "", err
-	}
-	c.op.Lock()
-	defer c.op.Unlock()
-	err = r.publish(ctx, nil, c)
-	if err == nil && start {
-		err = c.start(ctx)
-	}
-	if err != nil {
-		r.unmake(ctx, c)
-		return "", "", err
-	}
-	return c.id, c.name, nil
-}

@@ -121,6 +121,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		return nil, err
 	}
 	r.settleShims(ctx)
+	r.removeOver(ctx)
 	return r, nil
 }
 

@@ -154,16 +154,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 	c.dropTask(ctx, task)
 	c.onExit(int(code), at, lost)
 	close(ended)
-	c.mu.Lock()
-	remove := c.rec.AutoRemove && c.rec.State == planner.Exited && !c.detached
-	c.mu.Unlock()
-	if remove {
-		c.r.wg.Go(func() {
-			if err := c.remove(ctx, 0); err != nil {
-				c.r.log.Warn("cannot remove a container that has ended", "container", c.name, "error", err)
-			}
-		})
-	}
+	c.removeEnded(ctx)
 }
 
 // dropTask deletes what is left of a process, once its streams are drained.
