@@ -63,7 +63,7 @@ func (s summary) why(b *board) string {
 		name := r.name
 		if r.service != "" && (r.verb == "build" || b.isContainer(r)) {
 			name = r.service
-			if b.isContainer(r) && !slices.Contains(services, name) {
+			if b.isContainer(r) && r.ran && !slices.Contains(services, name) {
 				services = append(services, name)
 			}
 		}
