@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -280,14 +279,6 @@ func TestIgnoredSignals(t *testing.T) {
 	defer sleep.Process.Kill()
 	if !ignoresSignal(sleep.Process.Pid, unix.SIGTERM) {
 		t.Error("a signal that nobody handles counts as handled")
-	}
-}
-
-func TestRuncErrorsAreShort(t *testing.T) {
-	long := errors.New(`failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: "/nope": stat /nope: no such file or directory`)
-	err := cleanRuncError(long)
-	if err.Error() != `exec: "/nope": stat /nope: no such file or directory` || !errors.Is(err, long) {
-		t.Errorf("%v", err)
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *container) prepare(ctx context.Context) error {
 	}
 	task, err := c.r.newTask(ctx, c, ctr)
 	if err != nil {
-		return fmt.Errorf("cannot prepare %s: %w", c.name, cleanRuncError(err))
+		return fmt.Errorf("cannot start %s: %w", c.name, cleanRuncError(err))
 	}
 	c.mu.Lock()
 	c.task = task
@@ -483,25 +483,3 @@ func (c *container) adoptWithoutTask(err error) {
 		}
 	}
 }
-
-// cleanRuncError gives the last sentence of what runc said, which is its cause.
-func cleanRuncError(err error) error {
-	text := err.Error()
-	for _, mark := range []string{"OCI runtime create failed: ", "OCI runtime start failed: "} {
-		if _, after, ok := strings.Cut(text, mark); ok {
-			text = after
-		}
-	}
-	text = strings.TrimPrefix(text, "runc create failed: ")
-	text = strings.TrimPrefix(text, "unable to start container process: ")
-	text = strings.TrimPrefix(text, "error during container init: ")
-	return &runcError{text: strings.TrimSpace(text), err: err}
-}
-
-type runcError struct {
-	text string
-	err  error
-}
-
-func (e *runcError) Error() string { return e.text }
-func (e *runcError) Unwrap() error { return e.err }
