@@ -28,7 +28,7 @@ func (r *Runner) volumeMounts(ctx context.Context, rec *record, imageVolumes []s
 		taken[filepath.Clean(m.Target)] = true
 		om, err := r.volumeMount(ctx, rec, m, rootfs)
 		if err != nil {
-			return nil, err
+			return nil, &MountError{Service: rec.Service, Source: m.Source, Target: m.Target, Err: err}
 		}
 		mounts = append(mounts, om)
 	}
@@ -91,12 +91,34 @@ func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, roo
 		if m.Volume != nil && m.Volume.Subpath != "" {
 			// A path inside a volume is its containers' to change: one could lead
 			// the next start of another out of the volume.
-			return out, fmt.Errorf("cannot mount %s: volume.subpath is not carried out yet", m.Target)
+			return out, errors.New("volume.subpath is not carried out yet")
 		}
 		return out, nil
 	}
-	return out, fmt.Errorf("cannot mount %s: type %q is not carried out", m.Target, m.Type)
+	return out, fmt.Errorf("type %q is not carried out", m.Type)
 }
+
+// MountError is an entry of a service's volumes that can't be mounted.
+type MountError struct {
+	Service string
+	Source  string // "" where nobody named one
+	Target  string
+	Place   spec.Place
+	Err     error
+}
+
+func (e *MountError) Error() string {
+	what, at := e.Target, ""
+	if e.Source != "" {
+		what = e.Source + " at " + e.Target
+	}
+	if e.Place.Line > 0 {
+		at = " (" + e.Place.String() + ")"
+	}
+	return fmt.Sprintf("cannot mount %s for %s%s: %v", what, e.Service, at, e.Err)
+}
+
+func (e *MountError) Unwrap() error { return e.Err }
 
 // ensureMountVolume is the volume behind a mount: the declared one, or one of
 // the container's own that nobody named.
@@ -127,7 +149,7 @@ func ensureBindSource(m spec.Mount) error {
 		return err
 	}
 	if m.Bind == nil || !m.Bind.CreateHostPath {
-		return fmt.Errorf("cannot mount %s at %s: it does not exist (make it, or set bind.create_host_path: true)", m.Source, m.Target)
+		return errors.New("it does not exist: make it, or set bind.create_host_path: true")
 	}
 	return os.MkdirAll(m.Source, 0o755)
 }

@@ -34,7 +34,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	}
 	c, err := r.create(ctx, o.request(s))
 	if err != nil {
-		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, err)
+		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, o.placed(err, s.Applied))
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
@@ -44,7 +44,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	}
 	if err != nil {
 		r.unmake(ctx, c)
-		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), old)
+		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
 	}
 	old.setYields(true)
 	c.lead(nil, true)
@@ -75,7 +75,7 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *container, note func(planner.Event)) (planner.Result, error) {
 	c, err := r.create(ctx, o.request(s))
 	if err != nil {
-		return planner.Result{}, err
+		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
@@ -89,7 +89,7 @@ func (r *Runner) overlap(ctx context.Context, o *Order, s *planner.Step, old *co
 	if err != nil {
 		r.unmake(ctx, c)
 		// The ports that only the old one has are published again.
-		err = errors.Join(o.placed(err, old), r.publish(context.WithoutCancel(ctx), nil, old))
+		err = errors.Join(o.placed(err, s.Applied), r.publish(context.WithoutCancel(ctx), nil, old))
 		old.route()
 		return planner.Result{}, err
 	}
