@@ -160,7 +160,7 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step) (planner.Res
 	}
 	if err := c.start(ctx); err != nil {
 		r.unmake(ctx, c)
-		return planner.Result{}, err
+		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	return planner.Result{}, nil
 }
@@ -354,7 +354,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
 		c.forgive()
-		return planner.Result{}, c.start(ctx)
+		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:

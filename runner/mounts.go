@@ -24,9 +24,12 @@ func (r *Runner) volumeMounts(ctx context.Context, rec *record, imageVolumes []s
 	s := rec.Applied.Service
 	var mounts []specs.Mount
 	taken := map[string]bool{}
-	for _, m := range s.Volumes {
+	for i, m := range s.Volumes {
 		taken[filepath.Clean(m.Target)] = true
 		om, err := r.volumeMount(ctx, rec, m, rootfs)
+		if isSubpath(m) {
+			om.Source = r.subpathPlace(rec.ID, i)
+		}
 		if err != nil {
 			return nil, &MountError{Service: rec.Service, Source: m.Source, Target: m.Target, Err: err}
 		}
@@ -82,17 +85,12 @@ func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, roo
 		if err != nil {
 			return out, err
 		}
-		if m.Volume == nil || !m.Volume.NoCopy {
+		if !isSubpath(m) && (m.Volume == nil || !m.Volume.NoCopy) {
 			if err := r.volumes.fill(ctx, vol, rootfs, m.Target); err != nil {
 				return out, err
 			}
 		}
 		out.Source, out.Options = r.volumes.data(vol.Name), []string{"rbind", access, "rprivate"}
-		if m.Volume != nil && m.Volume.Subpath != "" {
-			// A path inside a volume is its containers' to change: one could lead
-			// the next start of another out of the volume.
-			return out, errors.New("volume.subpath is not carried out yet")
-		}
 		return out, nil
 	}
 	return out, fmt.Errorf("type %q is not carried out", m.Type)

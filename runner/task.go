@@ -34,7 +34,12 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.r.renew(ctx, ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
+	release, err := c.mountSubpaths()
+	if err != nil {
+		return err
+	}
 	task, err := c.r.newTask(ctx, c, ctr)
+	release()
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, cleanRuncError(err))
 	}
