@@ -74,7 +74,6 @@ type Engine struct {
 
 // portKeeper is the part of the keeper that the engine uses.
 type portKeeper interface {
-	network.Ports
 	network.Sockets
 	runner.Ports
 }
@@ -190,7 +189,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	}
 	e.networks, err = network.Open(ctx, network.Config{
 		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools,
-		Ports: e.holdings, Sockets: e.holdings, Log: e.log,
+		Sockets: e.holdings, Log: e.log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot open the networks: %w", err)

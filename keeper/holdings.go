@@ -87,13 +87,13 @@ func (h *Holdings) Route(_ context.Context, key string, r Route) error {
 }
 
 // Close stops publishing a port; parked connections are reset, established
-// ones live on as long as both ends do. An unknown key is no error.
+// ones live on as long as both ends do. An unknown key is no error. What Ports
+// doesn't list is free, so nobody sees the port between.
 func (h *Holdings) Close(_ context.Context, key string) error {
 	h.mu.Lock()
-	p, ok := h.ports[key]
-	delete(h.ports, key)
-	h.mu.Unlock()
-	if ok {
+	defer h.mu.Unlock()
+	if p, ok := h.ports[key]; ok {
+		delete(h.ports, key)
 		p.close()
 	}
 	return nil

@@ -460,3 +460,31 @@ func TestTheEndOfTheKeeperIsSeen(t *testing.T) {
 		t.Errorf("a later call: %v", err)
 	}
 }
+
+// What isn't in the list is free: whoever takes a port over relies on it.
+func TestAPortThatIsNotListedIsFree(t *testing.T) {
+	onBoth(t, func(t *testing.T, s service) {
+		bound := publish(t, s, Port{Key: "old", Proto: TCP, Addr: netip.MustParseAddr("127.0.0.1")})
+		for i := range 500 {
+			old, next := "old", "new"
+			if i%2 == 1 {
+				old, next = next, old
+			}
+			closed := make(chan error, 1)
+			go func() { closed <- s.Close(t.Context(), old) }()
+			for {
+				ports, err := s.Ports(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(ports) == 0 {
+					break
+				}
+			}
+			publish(t, s, Port{Key: next, Proto: TCP, Addr: bound.Addr(), Port: bound.Port()})
+			if err := <-closed; err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -386,7 +386,7 @@ func (c *container) forgive() {
 // word if that ends it.
 func (c *container) kill(ctx context.Context, name string) error {
 	c.mu.Lock()
-	task, ended := c.task, c.ended
+	task, end := c.task, c.ending
 	state := c.rec.State
 	c.mu.Unlock()
 	if state == planner.Restarting {
@@ -413,7 +413,7 @@ func (c *container) kill(ctx context.Context, name string) error {
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
-	case <-ended:
+	case <-end.settled:
 		return nil
 	case <-timer.C:
 		return fmt.Errorf("%s did not end within %s of SIGKILL", c.name, stopTimeout)

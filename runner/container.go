@@ -38,7 +38,7 @@ type container struct {
 	pidfd    *os.Process          // guarded by mu; the first process, by its descriptor
 	streams  *streams             // guarded by mu; of the present task
 	last     *planner.ProbeInfo   // guarded by mu
-	ended    chan struct{}        // guarded by mu; closed when the present process has ended and was dealt with
+	ending   *ending              // guarded by mu; of the present process, or the last
 	prober   context.CancelFunc   // guarded by mu; ends the present prober
 	retry    *time.Timer          // guarded by mu; runs during a back-off
 	retryAt  time.Time            // guarded by mu
@@ -52,6 +52,16 @@ type container struct {
 
 	log *logWriter
 	tap *tap // who is attached to its streams
+}
+
+// ending is the end of a process, in two steps.
+type ending struct {
+	gone    chan struct{} // closed when nothing of the process runs any more
+	settled chan struct{} // closed when containerd has forgotten it, too, and its end is on record
+}
+
+func newEnding() *ending {
+	return &ending{gone: make(chan struct{}), settled: make(chan struct{})}
 }
 
 func (r *Runner) newContainer(rec *record, ctr containerd.Container) *container {

@@ -217,7 +217,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 		}
 	}
 	c.mu.Lock()
-	task, ended := c.task, c.ended
+	task, end := c.task, c.ending
 	c.mu.Unlock()
 	if stdin != nil {
 		r.wg.Go(func() {
@@ -249,7 +249,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 		},
 		wait: func(ctx context.Context) (int, error) {
 			defer c.tap.unsubscribe(sub)
-			return c.pump(ctx, sub, ended, stdout, stderr)
+			return c.pump(ctx, sub, end, stdout, stderr)
 		},
 		settle: func(ctx context.Context) {
 			select {
@@ -262,7 +262,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 }
 
 // pump hands on what the process prints until it has ended.
-func (c *container) pump(ctx context.Context, sub *tapReader, ended <-chan struct{}, stdout, stderr io.Writer) (int, error) {
+func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdout, stderr io.Writer) (int, error) {
 	give := func(chunk tapChunk) error {
 		w := stdout
 		if chunk.stderr {
@@ -277,7 +277,7 @@ func (c *container) pump(ctx context.Context, sub *tapReader, ended <-chan struc
 			if err := give(chunk); err != nil {
 				return -1, err
 			}
-		case <-ended:
+		case <-end.settled:
 			for {
 				select {
 				case chunk := <-sub.ch:

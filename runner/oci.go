@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/containerd/cgroups/v3"
-	"github.com/moby/profiles/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -102,22 +101,6 @@ func document(in ociInput) (*specs.Spec, []string, error) {
 	doc.Linux.ReadonlyPaths = readonlyPaths
 	doc.Linux.Seccomp, err = profile(doc, caps)
 	return doc, warnings, err
-}
-
-// profiles caches seccomp profiles: they differ only by the capabilities.
-var profiles sync.Map // joined capabilities -> *specs.LinuxSeccomp
-
-func profile(doc *specs.Spec, caps []string) (*specs.LinuxSeccomp, error) {
-	key := strings.Join(caps, ",")
-	if p, ok := profiles.Load(key); ok {
-		return p.(*specs.LinuxSeccomp), nil
-	}
-	p, err := seccomp.GetDefaultProfile(doc)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the seccomp profile: %w", err)
-	}
-	profiles.Store(key, p)
-	return p, nil
 }
 
 // thermalPaths are the per-processor files that tell of the neighbours' load.

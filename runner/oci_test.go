@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,9 @@ func compareDocument(t *testing.T, path string, doc *specs.Spec, privileged bool
 	} else {
 		if doc.Linux.Seccomp == nil || doc.Linux.Seccomp.DefaultAction != specs.ActErrno {
 			t.Error("there is no seccomp profile that denies by default")
+		}
+		if slices.Contains(doc.Linux.Seccomp.Architectures, specs.ArchX32) || runtime.GOARCH == "amd64" && len(doc.Linux.Seccomp.Architectures) != 2 {
+			t.Errorf("the seccomp profile is for %v", doc.Linux.Seccomp.Architectures)
 		}
 		doc.Linux.Seccomp = nil
 		doc.Linux.MaskedPaths = slices.DeleteFunc(doc.Linux.MaskedPaths, func(p string) bool { return strings.Contains(p, "thermal_throttle") })

@@ -82,11 +82,7 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 		wanted[b.key] = true
 		port, ok := states[b.key]
 		if !ok {
-			port, err = r.listen(ctx, &now, b)
-			if err != nil && isTaken(err) && r.handOver(ctx, o, b) {
-				port, err = r.listen(ctx, &now, b)
-			}
-			if err != nil {
+			if port, err = r.bind(ctx, o, &now, b); err != nil {
 				return err
 			}
 		}
@@ -100,7 +96,7 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 	}
 	for key := range states {
 		if !wanted[key] {
-			if err := r.nets.Unpublish(ctx, key); err != nil {
+			if err := r.Ports.Close(ctx, key); err != nil {
 				return err
 			}
 		}
@@ -111,23 +107,24 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 	return nil
 }
 
-// handOver closes the listeners that stand in a binding's way and that their
-// replicas will not have any more when the plan is carried out.
-func (r *Runner) handOver(ctx context.Context, o *Order, b binding) bool {
-	if o == nil || o.Plan == nil {
-		return false
+// bind binds one listener, and takes the port from replicas of the plan that
+// will not have it any more when it is carried out. They may give it up by
+// themselves in the same moment, so it is tried again whoever closed it.
+func (r *Runner) bind(ctx context.Context, o *Order, rec *record, b binding) (int, error) {
+	port, err := r.listen(ctx, rec, b)
+	if err == nil || !isTaken(err) || o == nil || o.Plan == nil {
+		return port, err
 	}
-	all, err := r.Ports.Ports(ctx)
-	if err != nil {
-		return false
+	all, lost := r.Ports.Ports(ctx)
+	if lost != nil {
+		return 0, err
 	}
-	closed := false
 	for _, p := range all {
 		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == b.port && o.gives(p.Key) {
-			closed = r.nets.Unpublish(ctx, p.Key) == nil || closed
+			_ = r.Ports.Close(ctx, p.Key) // its replica may have been faster
 		}
 	}
-	return closed
+	return r.listen(ctx, rec, b)
 }
 
 // gives says whether the plan takes a listener from the replica that has it.
@@ -180,7 +177,7 @@ func (r *Runner) listen(ctx context.Context, rec *record, b binding) (int, error
 			break // another port would not help
 		}
 		var addr netip.AddrPort
-		addr, err = r.nets.Publish(ctx, keeper.Port{Key: b.key, Proto: b.proto, Addr: b.host, Port: uint16(port)})
+		addr, err = r.Ports.Listen(ctx, keeper.Port{Key: b.key, Proto: b.proto, Addr: b.host, Port: uint16(port)})
 		if err != nil {
 			continue
 		}
@@ -287,7 +284,7 @@ func (r *Runner) unpublish(ctx context.Context, c *container) {
 		return
 	}
 	for key := range states {
-		if err := r.nets.Unpublish(ctx, key); err != nil {
+		if err := r.Ports.Close(ctx, key); err != nil {
 			r.log.Warn("cannot close a published port", "container", c.name, "port", key, "error", err)
 		}
 	}
@@ -362,7 +359,7 @@ func (c *container) lead(addresses []string, parked bool) {
 				break
 			}
 		}
-		if err := c.r.nets.Route(c.r.ctx, b.key, backends, parked); err != nil && c.r.ctx.Err() == nil {
+		if err := c.r.Ports.Route(c.r.ctx, b.key, keeper.Route{Backends: backends, Parked: parked}); err != nil && c.r.ctx.Err() == nil {
 			c.r.log.Warn("cannot route a published port", "container", c.name, "port", b.key, "error", err)
 		}
 	}

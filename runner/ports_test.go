@@ -1,13 +1,18 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 func TestPortsAreTriedInTheirOrder(t *testing.T) {
@@ -43,6 +48,83 @@ func TestOnlyAPortThatAnotherHasIsTaken(t *testing.T) {
 	} {
 		if isTaken(err) != want {
 			t.Errorf("isTaken(%v) is %t", err, !want)
+		}
+	}
+}
+
+// somePorts are published ports by key. A listener that is given up is closed
+// by its own replica as soon as another has found it in its way.
+type somePorts struct {
+	held  map[string]uint16
+	quick bool // the replica is always faster
+}
+
+func (p *somePorts) Listen(_ context.Context, at keeper.Port) (netip.AddrPort, error) {
+	for key, port := range p.held {
+		if port == at.Port {
+			if p.quick {
+				delete(p.held, key)
+			}
+			return netip.AddrPort{}, &keeper.PortError{Port: at, Errno: int(syscall.EADDRINUSE), Holder: key}
+		}
+	}
+	p.held[at.Key] = at.Port
+	return netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port), nil
+}
+
+func (p *somePorts) Close(_ context.Context, key string) error {
+	delete(p.held, key)
+	return nil
+}
+
+func (p *somePorts) Ports(context.Context) ([]keeper.PortState, error) {
+	var list []keeper.PortState
+	for key, port := range p.held {
+		bound := netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+		list = append(list, keeper.PortState{Port: keeper.Port{Key: key, Proto: keeper.TCP, Port: port}, Bound: bound})
+	}
+	return list, nil
+}
+
+func (*somePorts) Route(context.Context, string, keeper.Route) error { return nil }
+
+func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
+	publishing := func(ports ...string) *spec.Service {
+		s := &spec.Service{}
+		for _, p := range ports {
+			s.Ports = append(s.Ports, spec.Port{Target: 80, Published: p, Protocol: "tcp"})
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		other *planner.Step // what the plan does to the one that has the port
+		quick bool
+		taken bool
+	}{
+		"removed":                    {&planner.Step{Action: planner.Remove}, false, true},
+		"moves to another port":      {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: publishing("81")}}, false, true},
+		"and is faster":              {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: publishing("81")}}, true, true},
+		"keeps it":                   {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: publishing("80")}}, false, false},
+		"is not touched by the plan": {nil, false, false},
+	} {
+		plan := &planner.Plan{}
+		if c.other != nil {
+			c.other.Service, c.other.Number = "old", 1
+			plan.Steps = append(plan.Steps, c.other)
+		}
+		ports := &somePorts{held: map[string]uint16{"p/old/1/tcp//80/80": 80}, quick: c.quick}
+		r := &Runner{Config: Config{Ports: ports}}
+		rec := &record{Project: "p", Service: "new", Number: 1, Applied: &planner.Applied{Service: publishing("80")}}
+		list, err := bindings(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.bind(t.Context(), &Order{Project: "p", Plan: plan}, rec, list[0])
+		if c.taken != (err == nil) {
+			t.Errorf("the other %s: %v", name, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "cannot publish 80/tcp for new") {
+			t.Errorf("the other %s: %v", name, err)
 		}
 	}
 }

@@ -49,16 +49,19 @@ func (r *Runner) replace(ctx context.Context, o *Order, s *planner.Step, note fu
 	old.setYields(true)
 	c.lead(nil, true)
 	old.settle(ctx)
-	if err := old.stop(ctx, o.Grace, false); err != nil {
+	// What is left of the old process is dealt with while the new one starts.
+	if _, err := old.halt(ctx, o.Grace, false); err != nil {
 		r.unmake(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
+	old.names(false)
 	err = r.exchange(ctx, old, c)
 	if err == nil && !s.NoStart {
 		err = c.start(ctx)
 	}
 	if err != nil {
-		err = errors.Join(err, r.exchange(context.WithoutCancel(ctx), c, old))
+		clean := context.WithoutCancel(ctx)
+		err = errors.Join(err, old.stop(clean, o.Grace, false), r.exchange(clean, c, old))
 		r.unmake(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,8 +58,12 @@ type Keeping interface {
 	Drop(ctx context.Context, key string) error
 }
 
-// Ports lists the published ports that the keeper holds.
+// Ports are the published ports, which the keeper holds; *keeper.Conn and
+// *keeper.Holdings are some.
 type Ports interface {
+	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
+	Route(ctx context.Context, key string, r keeper.Route) error
+	Close(ctx context.Context, key string) error
 	Ports(ctx context.Context) ([]keeper.PortState, error)
 }
 
@@ -227,12 +232,17 @@ func (r *Runner) destroy(ctx context.Context, c containerd.Container) {
 
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
-	if err := r.nets.RemoveSandbox(ctx, id); err != nil {
-		r.log.Warn("cannot remove a network namespace", "container", id, "error", err)
-	}
+	r.disconnect(ctx, id)
 	r.secrets.remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
+}
+
+// disconnect removes the network namespace of a container, if it has one.
+func (r *Runner) disconnect(ctx context.Context, id string) {
+	if err := r.nets.RemoveSandbox(ctx, id); err != nil {
+		r.log.Warn("cannot remove a network namespace", "container", id, "error", err)
+	}
 }
 
 // removeStrayFiles removes the directories of containers that are no more.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -94,8 +95,8 @@ func (c *container) start(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	task := c.task
-	c.ended = make(chan struct{})
-	ended := c.ended
+	c.ending = newEnding()
+	end := c.ending
 	c.mu.Unlock()
 	// The exit is awaited first, so that one that comes at once isn't missed.
 	exits, err := task.Wait(context.WithoutCancel(ctx))
@@ -106,12 +107,13 @@ func (c *container) start(ctx context.Context) error {
 	}
 	if err != nil {
 		c.dropTask(context.WithoutCancel(ctx), task)
-		close(ended)
+		close(end.gone)
+		close(end.settled)
 		return fmt.Errorf("cannot start %s: %w", c.name, cleanRuncError(err))
 	}
 	c.hold(task)
 	c.onStarted(task, began)
-	c.r.wg.Go(func() { c.await(task, exits, ended) })
+	c.r.wg.Go(func() { c.await(task, exits, end) })
 	return nil
 }
 
@@ -128,7 +130,7 @@ func (c *container) hold(task containerd.Task) {
 }
 
 // await waits for the end of a process and deals with it.
-func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStatus, ended chan struct{}) {
+func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStatus, end *ending) {
 	var status containerd.ExitStatus
 	select {
 	case status = <-exits:
@@ -144,6 +146,9 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 		code, at = shimLost, c.r.Now()
 		c.killLost()
 	}
+	if !lost {
+		close(end.gone)
+	}
 	c.tap.end()
 	ctx := context.WithoutCancel(c.r.ctx)
 	if !lost && outOfMemory(c.r.cgroups+"/"+c.id) {
@@ -158,7 +163,10 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 	}
 	c.dropTask(ctx, task)
 	c.onExit(int(code), at, lost)
-	close(ended)
+	if lost {
+		close(end.gone)
+	}
+	close(end.settled)
 	c.removeEnded(ctx)
 }
 
@@ -215,9 +223,24 @@ const stopTimeout = 10 * time.Second
 // period SIGKILL. A process that can't be reached by the signal is killed at
 // once, for waiting would change nothing. The caller holds op.
 func (c *container) stop(ctx context.Context, grace Grace, user bool) error {
+	end, err := c.halt(ctx, grace, user)
+	if err != nil || end == nil {
+		return err
+	}
+	select {
+	case <-end.settled:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// halt is stop that doesn't wait until the end of the process was dealt with;
+// that is so when what it returns is settled, or nil.
+func (c *container) halt(ctx context.Context, grace Grace, user bool) (*ending, error) {
 	c.cancelRetry()
 	c.mu.Lock()
-	task, ended, sig := c.task, c.ended, c.rec.StopSignal
+	task, end, sig := c.task, c.ending, c.rec.StopSignal
 	wait := stopTimeout
 	if p := c.rec.Applied.Service.StopGrace; p != nil {
 		wait = time.Duration(*p)
@@ -238,23 +261,28 @@ func (c *container) stop(ctx context.Context, grace Grace, user bool) error {
 	}
 	switch {
 	case running && task != nil:
-		return c.end(ctx, task, ended, stopSignal(sig), wait)
+		return end, c.end(ctx, task, end, stopSignal(sig), wait)
 	case running:
 		select { // it has just ended by itself, and is being dealt with
-		case <-ended:
+		case <-end.settled:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		c.cancelRetry()
 		c.set(func(rec *record) { rec.State = planner.Exited })
 	case created && task != nil:
 		c.dropTask(ctx, task)
 	}
-	return nil
+	return nil, nil
 }
 
-// end signals a process and waits until it was dealt with.
-func (c *container) end(ctx context.Context, task containerd.Task, ended <-chan struct{}, sig syscall.Signal, wait time.Duration) error {
+// end signals a process and waits until it is gone.
+func (c *container) end(ctx context.Context, task containerd.Task, end *ending, sig syscall.Signal, wait time.Duration) error {
+	select {
+	case <-end.gone:
+		return nil
+	default:
+	}
 	if pid := int(task.Pid()); wait > 0 && !isBeforeExec(pid) {
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
@@ -266,7 +294,7 @@ func (c *container) end(ctx context.Context, task containerd.Task, ended <-chan 
 			alone = childless(grace, pid)
 		}
 		select {
-		case <-ended:
+		case <-end.gone:
 			return nil
 		case <-alone:
 		case <-grace.Done():
@@ -281,7 +309,7 @@ func (c *container) end(ctx context.Context, task containerd.Task, ended <-chan 
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
-	case <-ended:
+	case <-end.gone:
 		return nil
 	case <-timer.C:
 		return fmt.Errorf("cannot stop %s: process %d did not end within %s of SIGKILL (state %s)", c.name, task.Pid(), stopTimeout, processState(int(task.Pid())))
@@ -373,6 +401,9 @@ func (c *container) removeLocked(ctx context.Context, grace Grace, anonymous boo
 	c.mu.Unlock()
 	r := c.r
 	r.unpublish(ctx, c)
+	var leaving sync.WaitGroup
+	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
+	defer leaving.Wait()
 	if err := ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
 		c.mu.Lock()
 		c.gone = false
@@ -380,6 +411,7 @@ func (c *container) removeLocked(ctx context.Context, grace Grace, anonymous boo
 		return fmt.Errorf("cannot remove %s: %w", c.name, err)
 	}
 	c.log.Close()
+	leaving.Wait()
 	r.removeLeftovers(ctx, c.id)
 	r.store.Delete(bucketContainers, c.id)
 	r.mu.Lock()
@@ -415,8 +447,8 @@ func (c *container) adopt(ctx context.Context) {
 	}
 	c.mu.Lock()
 	c.task = task
-	c.ended = make(chan struct{})
-	ended := c.ended
+	c.ending = newEnding()
+	end := c.ending
 	stopping := c.rec.State == planner.Stopping
 	c.mu.Unlock()
 	c.rejoin()
@@ -441,12 +473,12 @@ func (c *container) adopt(ctx context.Context) {
 		c.route()
 		c.probe()
 	}
-	c.r.wg.Go(func() { c.await(task, exits, ended) })
+	c.r.wg.Go(func() { c.await(task, exits, end) })
 	if stopping {
 		c.r.wg.Go(func() {
 			c.op.Lock()
 			defer c.op.Unlock()
-			_ = c.end(c.r.ctx, task, ended, syscall.SIGKILL, 0)
+			_ = c.end(c.r.ctx, task, end, syscall.SIGKILL, 0)
 		})
 	}
 }

@@ -80,7 +80,7 @@ func testConfig(t testing.TB, held *keeper.Holdings) Config {
 			unpin(path)
 		}
 	})
-	return Config{ID: "t1", StateDir: dir, Ports: held, Sockets: held, Log: log}
+	return Config{ID: "t1", StateDir: dir, Sockets: held, Log: log}
 }
 
 func openManager(t testing.TB, cfg Config) *Manager {

@@ -1,6 +1,6 @@
 // Package network gives containers their place on the network: bridges with
-// addresses, network namespaces with names that resolve, a firewall that keeps
-// networks apart, and published ports.
+// addresses, network namespaces with names that resolve, and a firewall that keeps
+// networks apart. (Published ports are listeners of the keeper, not of a network.)
 //
 // It knows nothing of containerd. All of it is done by netlink, nftables and
 // sockets; no program is run. It works relative to the network namespace of
@@ -23,16 +23,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/keeper"
 )
-
-// Ports publishes ports; *keeper.Conn and *keeper.Holdings do it.
-type Ports interface {
-	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
-	Route(ctx context.Context, key string, r keeper.Route) error
-	Close(ctx context.Context, key string) error
-}
 
 // Sockets keeps descriptors while the engine is away; *keeper.Conn and
 // *keeper.Holdings do it.
@@ -53,7 +44,6 @@ type Config struct {
 	// Pools are the ranges from which networks get their subnets, tried in
 	// order; nil means DefaultPools.
 	Pools []netip.Prefix
-	Ports Ports
 	// Sockets holds the DNS sockets while the engine is away; nil: nobody does.
 	Sockets Sockets
 	// Upstreams returns the resolvers to which other names are forwarded; nil
@@ -185,21 +175,4 @@ func (m *Manager) Networks() []Network {
 		list = append(list, n.Network)
 	}
 	return list
-}
-
-// Publish opens a port on the host, parked until it is routed, and returns
-// where it is bound; see keeper.Port. The error may be a *keeper.PortError.
-func (m *Manager) Publish(ctx context.Context, p keeper.Port) (netip.AddrPort, error) {
-	return m.cfg.Ports.Listen(ctx, p)
-}
-
-// Route sends the traffic of a published port to the backends, which are
-// addresses of sandboxes, or parks it.
-func (m *Manager) Route(ctx context.Context, key string, backends []netip.AddrPort, parked bool) error {
-	return m.cfg.Ports.Route(ctx, key, keeper.Route{Backends: backends, Parked: parked})
-}
-
-// Unpublish closes a published port.
-func (m *Manager) Unpublish(ctx context.Context, key string) error {
-	return m.cfg.Ports.Close(ctx, key)
 }

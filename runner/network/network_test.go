@@ -164,12 +164,12 @@ func TestPublishedPortsReachSandboxes(t *testing.T) {
 	ensure(t, m, Spec{Name: "default"})
 	a := create(t, m, "a", on("default"))
 	serveHello(t, a.NetnsPath, ":80")
-	bound, err := m.Publish(t.Context(), keeper.Port{Key: "web", Proto: keeper.TCP})
+	bound, err := held.Listen(t.Context(), keeper.Port{Key: "web", Proto: keeper.TCP})
 	if err != nil {
 		t.Fatal(err)
 	}
 	backend := netip.AddrPortFrom(a.Addresses["default"].Addr(), 80)
-	if err := m.Route(t.Context(), "web", []netip.AddrPort{backend}, false); err != nil {
+	if err := held.Route(t.Context(), "web", keeper.Route{Backends: []netip.AddrPort{backend}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, from := range []string{lan, a.NetnsPath, "/proc/self/ns/net"} {
