@@ -14,6 +14,7 @@ import (
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
@@ -29,6 +30,10 @@ func (f *fakeShim) Shutdown(_ context.Context, req *taskapi.ShutdownRequest) (*e
 	f.asked <- req.ID
 	go f.server.Close()
 	return &emptypb.Empty{}, nil
+}
+
+func (f *fakeShim) Connect(context.Context, *taskapi.ConnectRequest) (*taskapi.ConnectResponse, error) {
+	return nil, errdefs.ErrNotFound
 }
 
 // serveShim lets a shim answer at an address until it is shut down.

@@ -312,6 +312,9 @@ func (c *container) end(ctx context.Context, task containerd.Task, end *ending, 
 	case <-end.gone:
 		return nil
 	case <-timer.C:
+		if state := processState(int(task.Pid())); strings.HasPrefix(state, "Z") {
+			return fmt.Errorf("cannot stop %s: its process has ended, and its parent, the shim, does not say so: run \"orlop engine restart\"", c.name)
+		}
 		return fmt.Errorf("cannot stop %s: process %d did not end within %s of SIGKILL (state %s)", c.name, task.Pid(), stopTimeout, processState(int(task.Pid())))
 	case <-ctx.Done():
 		return context.Cause(ctx)
