@@ -190,12 +190,14 @@ func TestFailureShowsTheCulpritFirst(t *testing.T) {
 func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 	plan, events := failing(t)
 	s := script{t, plan}
+	sick := func(e *planner.Event) { e.Text = "unhealthy after 2 failed probes (exit code 1)" }
 	refused := func(e *planner.Event) { e.Text = "cannot publish 5432/tcp for db: held by process 812 (postgres)" }
 	for name, test := range map[string]struct {
 		events []planner.Event
 		want   string
 	}{
 		"ran":        {events, " shop is not up: db failed (exit code 1). See: orlop logs db"},
+		"a probe":    {[]planner.Event{events[3], events[4], events[5], s.event(0.4, "await db healthy", planner.Failed, sick)}, " shop is not up: db failed. See: orlop logs db"},
 		"never made": {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
 	} {
 		b := newBoard(began)

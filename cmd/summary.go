@@ -54,7 +54,8 @@ func (s summary) line(b *board, st style) string {
 	return text
 }
 
-var exitCode = regexp.MustCompile(`exit(?:ed with)? code (\d+)`)
+// exitCode is that of the program, not of a probe of its health.
+var exitCode = regexp.MustCompile(`exited with code (\d+)`)
 
 // why names what failed, and where to look.
 func (s summary) why(b *board) string {
