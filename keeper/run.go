@@ -69,7 +69,13 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	// What runs outlives us, and its state with it.
+	defer func() {
+		lock.Close()
+		if gone, err := unmountState(o.State); err != nil || !gone {
+			o.Log.Info("the state directory stays mounted", "path", o.State, "error", err)
+		}
+	}()
 	api, err := listenAPI(filepath.Join(o.State, socketName))
 	if err != nil {
 		return err

@@ -47,11 +47,14 @@ func Start(ctx context.Context, o StartOptions) error {
 	}
 	// Two commands may find nothing running at the same time: the second waits
 	// until the first has started it, and then finds it.
-	unlock, err := lockStart(ctx, filepath.Join(o.State, startLockName))
+	unlock, err := lockStart(ctx, filepath.Join(o.Root, startLockName))
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := mountState(o.State); err != nil {
+		return fmt.Errorf("cannot look at the state directory of the engine: %w", err)
+	}
 	for {
 		if accepts(filepath.Join(o.State, socketName)) {
 			return nil

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -45,11 +47,6 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		return nil, err
 	}
 	rec := r.recordFor(req, img)
-	ctx, done, err := r.client.WithLease(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
 			clean := context.WithoutCancel(ctx)
@@ -59,6 +56,10 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		}
 	}()
 	defer r.volumes.release(rec.ID)
+	// It comes first, so that an engine which is killed half-way leaves a trace.
+	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
+	}
 	rootfs, err := r.snapshot(ctx, rec.ID, img)
 	if err != nil {
 		return nil, err
@@ -125,7 +126,10 @@ func (r *Runner) snapshot(ctx context.Context, id string, img *image) ([]mount.M
 	if err := img.unpack(ctx); err != nil {
 		return nil, err
 	}
-	mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, id, img.chain())
+	// Until its container is there, nothing else keeps it from being collected;
+	// a lease would do, too, at the price of two more writes of the database.
+	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": r.Now().Format(time.RFC3339)})
+	mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, id, img.chain(), root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", img.name, err)
 	}

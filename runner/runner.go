@@ -22,6 +22,7 @@ import (
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
@@ -245,7 +246,8 @@ func (r *Runner) disconnect(ctx context.Context, id string) {
 	}
 }
 
-// removeStrayFiles removes the directories of containers that are no more.
+// removeStrayFiles removes the directories of containers that are no more, and
+// the writable layers of those that were never finished.
 func (r *Runner) removeStrayFiles() {
 	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.dir} {
 		entries, err := os.ReadDir(parent)
@@ -254,6 +256,9 @@ func (r *Runner) removeStrayFiles() {
 		}
 		for _, e := range entries {
 			if r.lookup(e.Name()) == nil {
+				if err := r.client.SnapshotService(snapshotter).Remove(r.ctx, e.Name()); err != nil && !errdefs.IsNotFound(err) {
+					r.log.Warn("cannot remove a writable layer", "container", e.Name(), "error", err)
+				}
 				r.removeLeftovers(r.ctx, e.Name())
 			}
 		}
