@@ -17,7 +17,6 @@ TESTFLAGS ?= -count=1 -timeout 25m
 
 export SHOP_PORT
 
-GOBUILD := go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables pkg-config procps shellcheck util-linux \
 	busybox-static debian-archive-keyring mmdebstrap
 BASE := $(addprefix .cache/images/,busybox.tar debian.tar golang.tar)
@@ -35,10 +34,7 @@ deps: ## install the Debian packages that building and testing need
 
 .PHONY: build
 build: ## build the command, keeper, engine, shim and runc into bin/
-	@mkdir -p bin
-	CGO_ENABLED=0 $(GOBUILD) -o bin/ ./cmd/orlop ./cmd/orlopd ./cmd/orlop-engine
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
-	CGO_ENABLED=1 go build -trimpath -ldflags "-s -w" -tags seccomp -o bin/ github.com/opencontainers/runc
+	@.ci/build "$(VERSION)"
 
 .PHONY: install
 install: build ## install below $(DESTDIR)$(PREFIX)

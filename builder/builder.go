@@ -15,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/identity"
@@ -66,8 +67,11 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	defer cancel()
 	ref := identity.NewID()
 	watch := newWatch(note)
-	watched := make(chan error, 1)
-	go func() { watched <- b.watch(ctx, ref, watch) }()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		_ = b.watch(ctx, ref, watch) // what it misses is only told less well
+	}()
 	res, err := b.control.Solve(ctx, &controlapi.SolveRequest{
 		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req),
 		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
@@ -76,13 +80,19 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 		Cache: cacheOptions(req),
 	})
 	if err != nil {
-		cancel()
+		// The status ends by itself, with what explains the failure; not that of a
+		// build which never began.
+		patience := time.AfterFunc(statusPatience, cancel)
 		<-watched
+		patience.Stop()
 		return "", b.failure(ctx, req, err, watch)
 	}
 	<-watched
 	return res.ExporterResponse["containerimage.digest"], nil
 }
+
+// statusPatience is how long the status of a build that has failed may go on.
+const statusPatience = time.Second
 
 // watch reads the status of a build to its end.
 func (b *Builder) watch(ctx context.Context, ref string, w *watch) error {
@@ -198,8 +208,12 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 			f.Cause = lastPart(v.err)
 		}
 	}
-	for _, src := range errdefs.Sources(err) {
+	sources := errdefs.Sources(err)
+	for _, src := range sources {
 		f.Source = append(f.Source, sourceLines(src)...)
+	}
+	if text := missing(f.Cause, instructionOf(sources), req, w.ignoredCopies()); text != "" {
+		f.Step, f.Cause = "", text // the lines of the Dockerfile show the step
 	}
 	if strings.Contains(f.Cause, "failed to resolve source metadata") || strings.Contains(err.Error(), "no such host") {
 		f.Cause += " (the base image is not here and its registry can't be reached: load it with \"orlop image load\", or set a mirror)"

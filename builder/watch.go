@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type watch struct {
 	mu    sync.Mutex
 	steps map[string]*step // guarded by mu
 	order []string         // guarded by mu
+	warns []string         // guarded by mu
 }
 
 // step is one vertex of a build.
@@ -46,6 +48,9 @@ func (w *watch) update(msg *controlapi.StatusResponse) {
 	defer w.mu.Unlock()
 	for _, v := range msg.Vertexes {
 		w.vertex(v)
+	}
+	for _, warning := range msg.Warnings {
+		w.warns = append(w.warns, string(warning.Short))
 	}
 	for _, st := range msg.Statuses {
 		if s := w.steps[st.Vertex]; s != nil && st.Total > 0 && st.Completed == nil {
@@ -113,6 +118,20 @@ func (s *step) print(text string, each func(string)) {
 		}
 		s.partial = s.partial[max(0, len(s.partial)-longestLine):]
 	}
+}
+
+// ignoredCopies are the paths that instructions name and .dockerignore leaves
+// out.
+func (w *watch) ignoredCopies() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, text := range w.warns {
+		if m := regexp.MustCompile(ignoredCopy).FindStringSubmatch(text); m != nil {
+			out = append(out, m[1])
+		}
+	}
+	return out
 }
 
 // failedStep is the first step that failed by itself, not by being cancelled.

@@ -38,6 +38,7 @@ type row struct {
 	cause   string // of skipped: the ID of the step that failed
 	image   string // of a build or pull: its reference
 	service string
+	ran     bool // of a container: its program was started, so that there are logs
 }
 
 // board is the state of one progress, fed by events. It neither prints nor
@@ -73,6 +74,7 @@ func (b *board) addRow(r *row, action planner.Action, resource string, noStart b
 	}
 	b.rows = append(b.rows, r)
 	b.byID[r.id] = r
+	r.ran = action != planner.Create
 	switch action {
 	case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update:
 		b.ups[r.service] = append(b.ups[r.service], r)
@@ -125,7 +127,7 @@ func (r *row) apply(e planner.Event) {
 			r.current, r.total = e.Current, e.Total
 		}
 	case planner.Done, planner.Unchanged:
-		r.mark, r.took = done, e.Took
+		r.mark, r.took, r.ran = done, e.Took, true
 		if r.text == "" && e.Kind == planner.Unchanged {
 			r.text = "unchanged"
 		}

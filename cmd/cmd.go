@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -62,7 +63,11 @@ func Run(ctx context.Context, args []string, w World) int {
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
 	root.SetIn(w.Stdin)
-	code := a.exitCode(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if _, before := err.(*pflag.NotExistError); before { // it stands before the verb, where cobra asks nobody
+		err = flagError(root, err)
+	}
+	code := a.exitCode(err)
 	a.endOutput()
 	return code
 }
@@ -162,8 +167,9 @@ const (
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "orlop",
-		Short: "Build and run a stack of services from one file",
+		Use:     "orlop",
+		Short:   "Build and run a stack of services from one file",
+		Version: a.world.Version,
 		Example: "  orlop up -d        bring the stack of stack.yaml up\n" +
 			"  orlop plan         show what up would change, and why\n" +
 			"  orlop logs -f api  follow what a service prints",
@@ -260,11 +266,16 @@ func commonPrefix(a, b string) int {
 }
 
 func flagError(c *cobra.Command, err error) error {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		f := invalid.GetFlag()
 		if text := wrongValue(f.Value.Type(), invalid.GetValue()); text != "" {
 			return misuse(c, fmt.Errorf("--%s: %s", f.Name, text))
+		}
+	}
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+		names := flagNames(c)
+		if near := spec.Nearest(strings.ToLower(unknown.GetSpecifiedName()), slices.Sorted(maps.Keys(names))); near != "" {
+			return misuse(c, fmt.Errorf("%w: did you mean --%s?", err, names[near]))
 		}
 	}
 	return misuse(c, fmt.Errorf("%w: see %s --help", err, c.CommandPath()))
@@ -286,6 +297,18 @@ func wrongValue(kind, value string) string {
 		return fmt.Sprintf("%q is no whole number", value)
 	}
 	return ""
+}
+
+// flagNames are the flags that a verb takes and tells of, the global ones too,
+// by their names in small letters.
+func flagNames(c *cobra.Command) map[string]string {
+	names := map[string]string{}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden || c.Root().Flags().Lookup(f.Name) != nil {
+			names[strings.ToLower(f.Name)] = f.Name
+		}
+	})
+	return names
 }
 
 // misuse gives a mistake in the command line the exit code that the verb has

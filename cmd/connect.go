@@ -18,6 +18,9 @@ import (
 // was killed is back within a second; what takes longer hangs.
 const answerTimeout = 30 * time.Second
 
+// errHangs is the cause of what is given up because the engine does not answer.
+var errHangs = errors.New("the engine does not answer")
+
 // connect gives a client of the engine, which it starts when none answers.
 func (a *app) connect(ctx context.Context) (*api.Client, error) {
 	client, err := api.Dial(ctx, a.socket())
@@ -44,7 +47,7 @@ func (a *app) connect(ctx context.Context) (*api.Client, error) {
 
 // greet waits for the engine's first answer.
 func (a *app) greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
-	late := fmt.Errorf("the engine at %s does not answer: see \"orlop engine logs\", or run \"orlop engine restart\"", a.socket())
+	late := fmt.Errorf("%w at %s: see \"orlop engine logs\", or run \"orlop engine restart\"", errHangs, a.socket())
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, late)
 	defer cancel()
 	status, err := client.Status(ctx, &api.StatusRequest{})

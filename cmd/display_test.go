@@ -187,6 +187,30 @@ func TestFailureShowsTheCulpritFirst(t *testing.T) {
 	}
 }
 
+func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
+	plan, events := failing(t)
+	s := script{t, plan}
+	sick := func(e *planner.Event) { e.Text = "unhealthy after 2 failed probes (exit code 1)" }
+	refused := func(e *planner.Event) { e.Text = "cannot publish 5432/tcp for db: held by process 812 (postgres)" }
+	for name, test := range map[string]struct {
+		events []planner.Event
+		want   string
+	}{
+		"ran":        {events, " shop is not up: db failed (exit code 1). See: orlop logs db"},
+		"a probe":    {[]planner.Event{events[3], events[4], events[5], s.event(0.4, "await db healthy", planner.Failed, sick)}, " shop is not up: db failed. See: orlop logs db"},
+		"never made": {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
+	} {
+		b := newBoard(began)
+		b.setPlan(plan)
+		for _, e := range test.events {
+			b.apply(e)
+		}
+		if got := (summary{words: words{failed: "is not up"}, verdict: &api.Verdict{}}).line(b, style{}); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/keeper"
 )
 
 func (a *app) engineCommand() *cobra.Command {
@@ -56,10 +57,14 @@ func (a *app) engineStop(ctx context.Context) error {
 		return a.dialError(err)
 	}
 	defer client.Close()
-	keeper := -1
-	if st, err := client.Status(ctx, &api.StatusRequest{}); err == nil && st.KeeperPid > 0 {
-		if keeper, err = unix.PidfdOpen(int(st.KeeperPid), 0); err != nil {
-			keeper = -1
+	st, err := a.greet(ctx, client)
+	if errors.Is(err, errHangs) {
+		return err
+	}
+	owner := -1
+	if err == nil && st.KeeperPid > 0 {
+		if owner, err = unix.PidfdOpen(int(st.KeeperPid), 0); err != nil {
+			owner = -1
 		}
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{}); err != nil {
@@ -68,7 +73,7 @@ func (a *app) engineStop(ctx context.Context) error {
 	if err := gone(ctx, client, a.socket()); err != nil {
 		return err
 	}
-	awaitEnd(keeper)
+	awaitEnd(owner)
 	fmt.Fprintln(a.world.Stdout, "the engine is stopped; containers keep running")
 	return nil
 }
@@ -134,6 +139,9 @@ func (a *app) engineRestart(ctx context.Context) error {
 	}
 	defer client.Close()
 	before, err := a.greet(ctx, client)
+	if errors.Is(err, errHangs) {
+		return a.engineReplace(ctx, client)
+	}
 	if err != nil {
 		return err
 	}
@@ -146,6 +154,20 @@ func (a *app) engineRestart(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
+	return nil
+}
+
+// engineReplace ends an engine that does not answer; its keeper starts the next.
+func (a *app) engineReplace(ctx context.Context, client *api.Client) error {
+	pid, err := keeper.KillEngine(a.stateDir())
+	if err != nil {
+		return err
+	}
+	after, err := a.greet(ctx, client)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
 	return nil
 }
 

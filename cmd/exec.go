@@ -29,7 +29,7 @@ func (a *app) execCommand() *cobra.Command {
 		},
 	}
 	c.Flags().SetInterspersed(false)
-	c.Flags().BoolVarP(&noTerminal, "no-tty", "T", false, "no terminal for the command; \"-T\" for pipes")
+	noTerminalFlag(c, &noTerminal)
 	c.Flags().BoolVarP(&interactive, "interactive", "i", true, "connect standard input")
 	c.Flags().BoolP("tty", "t", true, "a terminal where ours is one")
 	hide(c, "interactive", "tty")
@@ -77,6 +77,13 @@ func (a *app) fillEnvironment(vars []string) []string {
 		out = append(out, v)
 	}
 	return out
+}
+
+// noTerminalFlag is -T of exec and run, by Compose's name and an older one.
+func noTerminalFlag(c *cobra.Command, off *bool) {
+	c.Flags().BoolVarP(off, "no-TTY", "T", false, "no terminal for the command; \"-T\" for pipes")
+	c.Flags().BoolVar(off, "no-tty", false, "no terminal for the command")
+	hide(c, "no-tty")
 }
 
 func hide(c *cobra.Command, names ...string) {

@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/watch"
@@ -18,6 +21,9 @@ type menu struct {
 	in        *os.File
 	line      *bottomLine
 	release   func()
+	reading   sync.WaitGroup
+	closed    chan struct{} // closed when no more keys are wanted
+	wake      *os.File      // whose end, too, wakes the reader of keys
 	over      chan struct{} // closed when nobody reads keys any more
 	keys      chan byte
 	questions chan question
@@ -53,31 +59,58 @@ func (a *app) openMenu() *menu {
 	if !ok || !shown || !isTerminal(in) || !isTerminal(tty) {
 		return nil
 	}
-	release, err := a.world.KeyMode(in)
+	woken, wake, err := os.Pipe()
 	if err != nil {
 		return nil
 	}
-	m := &menu{app: a, in: in, release: release, over: make(chan struct{}), keys: make(chan byte), questions: make(chan question), commands: make(chan watch.Command)}
+	release, err := a.world.KeyMode(in)
+	if err != nil {
+		woken.Close()
+		wake.Close()
+		return nil
+	}
+	m := &menu{app: a, in: in, release: release, wake: wake, closed: make(chan struct{}), over: make(chan struct{}), keys: make(chan byte), questions: make(chan question), commands: make(chan watch.Command)}
 	m.line = &bottomLine{tty: tty}
 	a.world.Stderr = m.line.writer(tty)
 	if out, ok := a.world.Stdout.(*os.File); ok && isTerminal(out) {
 		a.world.Stdout = m.line.writer(out)
 	}
 	a.answer = m.ask
-	go m.read(in)
+	m.reading.Go(func() { m.read(in, woken) })
 	return m
 }
 
-// read passes keys on. Nobody waits for it: a read of a terminal can't be
-// called off. It ends with the command.
-func (m *menu) read(in *os.File) {
+// read passes keys on until the menu is closed. A read of a terminal can't be
+// called off, so it begins only when there is something to read.
+func (m *menu) read(in, woken *os.File) {
 	defer close(m.keys)
+	defer woken.Close()
 	var key [1]byte
 	for {
+		if !readable(in, woken) {
+			return
+		}
 		if n, err := in.Read(key[:]); n == 0 || err != nil {
 			return
 		}
-		m.keys <- key[0]
+		select {
+		case m.keys <- key[0]:
+		case <-m.closed:
+			return
+		}
+	}
+}
+
+// readable waits for a file to have something to read, or to have ended. It
+// is false when the other one comes first.
+func readable(f, other *os.File) bool {
+	fds := []unix.PollFd{{Fd: int32(other.Fd()), Events: unix.POLLIN}, {Fd: int32(f.Fd()), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, -1)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		return err == nil && fds[0].Revents == 0
 	}
 }
 
@@ -116,6 +149,9 @@ func (m *menu) run(ctx context.Context) {
 func (m *menu) close() {
 	if m != nil {
 		m.line.set("")
+		close(m.closed)
+		m.wake.Close()
+		m.reading.Wait()
 		m.release()
 	}
 }

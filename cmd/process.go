@@ -60,11 +60,17 @@ func (p *processPipe) send(m *api.ProcessInput) error {
 	return p.stream.Send(m)
 }
 
-// receive passes output on until the exit code comes, or, for a process that
-// is left to itself, the word that it has begun.
+// receive passes output on until the exit code has come and what follows from
+// it is done, which the end of the stream says; for a process that is left to
+// itself, until the word comes that it has begun.
 func (p *processPipe) receive(ctx context.Context, detach bool) error {
+	var code error
+	over := false
 	for {
 		m, err := p.stream.Recv()
+		if err != nil && over {
+			return code
+		}
 		if errors.Is(err, io.EOF) {
 			return api.ErrLost
 		}
@@ -81,10 +87,10 @@ func (p *processPipe) receive(ctx context.Context, detach bool) error {
 				return nil
 			}
 		case *api.ProcessOutput_ExitCode:
-			if of.ExitCode == 0 {
-				return nil
+			over = true
+			if of.ExitCode != 0 {
+				code = exit{int(of.ExitCode)}
 			}
-			return exit{int(of.ExitCode)}
 		}
 		if err != nil {
 			return err

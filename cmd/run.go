@@ -57,7 +57,7 @@ func (a *app) runCommand() *cobra.Command {
 	fl.StringArrayVarP(&f.labels, "label", "l", nil, "`NAME=value` to label it with")
 	fl.StringArrayVar(&f.capAdd, "cap-add", nil, "`capability` to add")
 	fl.StringArrayVar(&f.capDrop, "cap-drop", nil, "`capability` to drop")
-	fl.BoolVarP(&f.noTerminal, "no-TTY", "T", false, "no terminal for the command")
+	noTerminalFlag(c, &f.noTerminal)
 	fl.BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input")
 	fl.BoolVar(&f.build, "build", false, "build the image first")
 	fl.StringVar(&f.pull, "pull", "", "pull the image: always, missing or never")

@@ -61,7 +61,8 @@ func (s summary) isToldElsewhere(b *board) bool {
 	return s.words.brief && !s.verdict.Ok && len(b.failures()) > 0
 }
 
-var exitCode = regexp.MustCompile(`exit(?:ed with)? code (\d+)`)
+// exitCode is that of the program, not of a probe of its health.
+var exitCode = regexp.MustCompile(`exited with code (\d+)`)
 
 // why names what failed, and where to look.
 func (s summary) why(b *board) string {
@@ -70,7 +71,7 @@ func (s summary) why(b *board) string {
 		name := r.name
 		if r.service != "" && (r.verb == "build" || b.isContainer(r)) {
 			name = r.service
-			if b.isContainer(r) && !slices.Contains(services, name) {
+			if b.isContainer(r) && r.ran && !slices.Contains(services, name) {
 				services = append(services, name)
 			}
 		}

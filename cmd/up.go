@@ -159,14 +159,13 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 	if errors.Is(err, errInterrupted) {
 		u.sayWhatRuns(ctx)
 	}
-	if err == nil {
-		u.hints(o.plan)
-	}
+	u.hints(o.plan, err == nil)
 	return err
 }
 
-// hints are said after a success: what the plan left aside.
-func (u *upRun) hints(p *planner.Plan) {
+// hints are said at the end: what the plan warns of, which may explain a
+// failure, and what it left aside.
+func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 	if p == nil || u.progress == "quiet" || u.progress == "json" {
 		return
 	}
@@ -174,7 +173,7 @@ func (u *upRun) hints(p *planner.Plan) {
 	for _, w := range p.Warnings {
 		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
 	}
-	if len(p.Orphans) > 0 {
+	if len(p.Orphans) > 0 && succeeded {
 		fmt.Fprintf(u.world.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
 			st.yellow("!"), strings.Join(p.Orphans, ", "))
 	}

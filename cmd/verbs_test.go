@@ -155,13 +155,27 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestVersionIsAFlagToo(t *testing.T) {
+	for _, line := range []string{"version", "--version", "-v"} {
+		d := newDesk(t, "")
+		if stdout, stderr, code := d.run(line); code != 0 || stdout != "orlop version v1\n" {
+			t.Errorf("%s: %q, %q, %d", line, stdout, stderr, code)
+		}
+	}
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
 		{"pss", shop, "unknown command \"pss\": did you mean \"ps\"?\n"},
 		{"engine stat", shop, "unknown command \"stat\": did you mean \"status\"?\n"},
 		{"xyzzy", shop, "unknown command \"xyzzy\": see orlop --help\n"},
-		{"up --detatch", shop, "unknown flag: --detatch: see orlop up --help\n"},
+		{"up --detatch", shop, "unknown flag: --detatch: did you mean --detach?\n"},
+		{"up --flie x", shop, "unknown flag: --flie: did you mean --file?\n"},
+		{"--porfile x up", shop, "unknown flag: --porfile: did you mean --profile?\n"},
+		{"exec --no-tyt web true", shop, "unknown flag: --no-tyt: did you mean --no-TTY?\n"},
+		{"up --xyzzy", shop, "unknown flag: --xyzzy: see orlop up --help\n"},
+		{"up -Z", shop, "unknown shorthand flag: 'Z' in -Z: see orlop up --help\n"},
 		{"up --build --no-build", shop, "--build and --no-build exclude each other\n"},
 		{"up -d --scale web", shop, "--scale is \"web\": it must be SERVICE=N\n"},
 		{"up -d --scale wbe=2", shop, "--scale wbe=2: no service named \"wbe\" (did you mean \"web\"?)\n"},

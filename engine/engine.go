@@ -112,6 +112,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if warning != "" {
 		e.warn(warning)
 	}
+	runner.EndHungShims(ctx, cfg.State, e.log)
 	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
 		return nil, err

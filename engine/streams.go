@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -58,6 +57,9 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 	}, req.Detach)
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil && !req.Detach {
+		s.runner.Abandon(context.WithoutCancel(ctx), id)
 	}
 	return &api.CreateReply{Id: id, Name: name}, s.store.Flush()
 }
@@ -178,19 +180,18 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	if err != nil {
 		return err
 	}
-	return out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}})
+	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}}); err != nil {
+		return err
+	}
+	p.Settle(ctx) // the end of the stream says that it is
+	return nil
 }
 
-// notRun is the exit code, as shells have it, of a program that is not there
-// (127) or can't be executed (126); 0 for any other error.
+// notRun is the exit code of a process that could not be begun for its
+// program's sake; 0 for any other error.
 func notRun(err error) int32 {
-	switch {
-	case err == nil:
-		return 0
-	case strings.Contains(err.Error(), "executable file not found"), strings.Contains(err.Error(), "no such file or directory"):
-		return 127
-	case strings.Contains(err.Error(), "permission denied"), strings.Contains(err.Error(), "exec format error"):
-		return 126
+	if bad, ok := errors.AsType[*runner.RuncError](err); ok {
+		return int32(bad.Code)
 	}
 	return 0
 }

@@ -30,6 +30,7 @@ var update = flag.Bool("update", false, "write the wanted plans anew")
 //	health db/1 unhealthy
 //	digest redis:7       another image is under this name now
 //	forget image redis:7 | network shop_default | volume shop_data | record web/1
+//	absent PATH          nothing is at this path of the host
 //	add NAME/N           a container of a service that is in neither file
 //	add-network NAME, add-volume NAME
 //	built web FILE=SUM...   what its image was built from
@@ -203,6 +204,8 @@ func (s *scenario) line(line string) {
 		image := o.Images[words[1]]
 		image.Digest = "sha256:other"
 		o.Images[words[1]] = image
+	case "absent":
+		s.w.observed.Absent = append(s.w.observed.Absent, rest)
 	case "forget":
 		switch words[1] {
 		case "image":

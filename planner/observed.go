@@ -13,6 +13,7 @@ type Observed struct {
 	Networks   map[string]Network `json:"networks,omitempty"` // by full name
 	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
 	Containers []Container        `json:"containers,omitempty"`
+	Absent     []string           `json:"absent,omitempty"` // paths of the host that services mount and that don't exist
 }
 
 // Image is an image that is present.

@@ -147,20 +147,20 @@ func (o *Order) request(s *planner.Step) Request {
 func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
 	c, err := r.create(ctx, o.request(s))
 	if err != nil {
-		return planner.Result{}, err
+		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
 	if err := r.publish(ctx, o, c); err != nil {
 		r.unmake(ctx, c)
-		return planner.Result{}, o.placed(err, c)
+		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	if s.NoStart {
 		return planner.Result{Text: "created"}, nil
 	}
 	if err := c.start(ctx); err != nil {
 		r.unmake(ctx, c)
-		return planner.Result{}, err
+		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	return planner.Result{}, nil
 }
@@ -172,19 +172,26 @@ func (r *Runner) unmake(ctx context.Context, c *container) {
 	}
 }
 
-// placed adds to a port's error where the stack file asks for it.
-func (o *Order) placed(err error, c *container) error {
-	var pe *PortError
-	if !errors.As(err, &pe) {
-		return err
-	}
-	for i, p := range c.rec.Applied.Service.Ports {
-		if p.Published == pe.Port && p.Target == pe.Target {
-			pe.Place = o.Places.Nearest(fmt.Sprintf("services.%s.ports[%d]", pe.Service, i))
-			break
+// placed adds to the error of a port or a mount where the stack file asks for
+// it, in what was wanted.
+func (o *Order) placed(err error, want *planner.Applied) error {
+	if pe, ok := errors.AsType[*PortError](err); ok {
+		for i, p := range want.Service.Ports {
+			if p.Published == pe.Port && p.Target == pe.Target {
+				pe.Place = o.Places.Nearest(fmt.Sprintf("services.%s.ports[%d]", pe.Service, i))
+				break
+			}
 		}
 	}
-	return pe
+	if me, ok := errors.AsType[*MountError](err); ok {
+		for i, m := range want.Service.Volumes {
+			if m.Target == me.Target {
+				me.Place = o.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", me.Service, i))
+				break
+			}
+		}
+	}
+	return err
 }
 
 // update changes a container in place: limits, policy, ports, health check.
@@ -202,7 +209,7 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.
-		err = o.placed(err, c)
+		err = o.placed(err, s.Applied)
 		clean := context.WithoutCancel(ctx)
 		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, o, c)); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
@@ -344,10 +351,10 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 			}
 		}
 		if err := r.publish(ctx, o, c); err != nil {
-			return planner.Result{}, o.placed(err, c)
+			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
 		c.forgive()
-		return planner.Result{}, c.start(ctx)
+		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
@@ -413,27 +420,4 @@ func (c *container) kill(ctx context.Context, name string) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// CreateOneOff makes a container outside of a service's replicas, and starts
-// it if asked to. It gives its ID and name.
-func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id, name string, err error) {
-	if req.Name == "" {
-		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
-	}
-	c, err := r.create(ctx, req)
-	if err != nil {
-		return "", "", err
-	}
-	c.op.Lock()
-	defer c.op.Unlock()
-	err = r.publish(ctx, nil, c)
-	if err == nil && start {
-		err = c.start(ctx)
-	}
-	if err != nil {
-		r.unmake(ctx, c)
-		return "", "", err
-	}
-	return c.id, c.name, nil
 }

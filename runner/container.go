@@ -27,6 +27,8 @@ type container struct {
 	project string
 	name    string
 
+	over chan struct{} // closed when nothing more follows from the end of its process
+
 	op sync.Mutex // held by whoever starts, stops or removes the container
 
 	mu       sync.Mutex
@@ -65,7 +67,7 @@ func newEnding() *ending {
 func (r *Runner) newContainer(rec *record, ctr containerd.Container) *container {
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, rec: rec, ctr: ctr,
-		log: newLogWriter(r.logPath(rec.ID), r.Now), tap: newTap(),
+		log: newLogWriter(r.logPath(rec.ID), r.Now), tap: newTap(), over: make(chan struct{}),
 	}
 	r.mu.Lock()
 	r.containers[rec.ID] = c

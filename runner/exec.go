@@ -32,6 +32,7 @@ type Process struct {
 	resize func(ctx context.Context, columns, rows uint32) error
 	signal func(ctx context.Context, sig syscall.Signal) error
 	wait   func(ctx context.Context) (int, error)
+	settle func(ctx context.Context)
 }
 
 // Resize sets the size of the process's terminal, in characters.
@@ -50,6 +51,10 @@ func (p *Process) Signal(ctx context.Context, name string) error {
 
 // Wait gives the exit code once the process has ended and its output is read.
 func (p *Process) Wait(ctx context.Context) (int, error) { return p.wait(ctx) }
+
+// Settle returns when what follows from the end of the process is done: the
+// removal of a container that goes with it.
+func (p *Process) Settle(ctx context.Context) { p.settle(ctx) }
 
 // ErrNotRunning is the error of a call that needs a running container.
 var ErrNotRunning = errors.New("is not running")
@@ -106,6 +111,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		resize: func(ctx context.Context, columns, rows uint32) error { return process.Resize(ctx, columns, rows) },
 		signal: func(ctx context.Context, sig syscall.Signal) error { return process.Kill(ctx, sig) },
 		wait:   func(ctx context.Context) (int, error) { return waitProcess(ctx, process, exits) },
+		settle: func(context.Context) {},
 	}, nil
 }
 
@@ -206,6 +212,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 		c.op.Unlock()
 		if err != nil {
 			c.tap.unsubscribe(sub)
+			c.removeEnded(context.WithoutCancel(ctx))
 			return nil, err
 		}
 	}
@@ -243,6 +250,13 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 		wait: func(ctx context.Context) (int, error) {
 			defer c.tap.unsubscribe(sub)
 			return c.pump(ctx, sub, end, stdout, stderr)
+		},
+		settle: func(ctx context.Context) {
+			select {
+			case <-c.over:
+			case <-r.ctx.Done():
+			case <-ctx.Done():
+			}
 		},
 	}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
 )
 
 // identity is who a process runs as.
@@ -24,14 +24,14 @@ type identity struct {
 
 // identify finds the user, groups and home that "user: NAME[:GROUP]" means in
 // a root file system. What /etc/passwd says there is untrusted: it is opened
-// inside that root only, and numbers out of range are refused
-// (CVE-2024-40635).
+// inside that root only, as a process there would, and numbers out of range
+// are refused (CVE-2024-40635).
 func identify(root, who string) (identity, error) {
-	dir, err := os.OpenRoot(root)
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return identity{}, err
 	}
-	defer dir.Close()
+	defer unix.Close(dir)
 	passwd, err := openText(dir, "etc/passwd")
 	if err != nil {
 		return identity{}, err
@@ -46,7 +46,12 @@ func identify(root, who string) (identity, error) {
 		return identity{}, err
 	}
 	found, err := user.GetExecUser(who, &user.ExecUser{Home: "/"}, passwd, group)
-	if err != nil {
+	switch {
+	case errors.Is(err, user.ErrNoPasswdEntries):
+		return identity{}, fmt.Errorf("cannot find user %q: /etc/passwd of the image has no such name", who)
+	case errors.Is(err, user.ErrNoGroupEntries):
+		return identity{}, fmt.Errorf("cannot find user %q: /etc/group of the image has no such name", who)
+	case err != nil:
 		return identity{}, fmt.Errorf("cannot find user %q in the image: %w", who, err)
 	}
 	for _, n := range append([]int{found.Uid, found.Gid}, found.Sgids...) {
@@ -74,19 +79,25 @@ func checkNumbers(who string) error {
 	return nil
 }
 
-// openText opens a regular file of at most 4 MB inside root; a missing one is empty.
-func openText(root *os.Root, name string) (io.ReadCloser, error) {
-	st, err := root.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
+// openText opens a regular file of at most 4 MB inside root; a missing one is
+// empty. Links are followed as in that root, absolute ones too.
+func openText(root int, name string) (io.ReadCloser, error) {
+	fd, err := unix.Openat2(root, name, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, // it may be a pipe
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOENT) {
 		return io.NopCloser(strings.NewReader("")), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read /%s of the image: %w", name, err)
 	}
-	if !st.Mode().IsRegular() || st.Size() > 4<<20 {
+	f := os.NewFile(uintptr(fd), name)
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > 4<<20 {
+		f.Close()
 		return nil, fmt.Errorf("cannot read /%s of the image: it is no file of a sound size", name)
 	}
-	return root.Open(name)
+	return f, nil
 }
 
 // whoIs is identify for an image, whose answers are kept: they can't change.

@@ -24,11 +24,14 @@ func (r *Runner) volumeMounts(ctx context.Context, rec *record, imageVolumes []s
 	s := rec.Applied.Service
 	var mounts []specs.Mount
 	taken := map[string]bool{}
-	for _, m := range s.Volumes {
+	for i, m := range s.Volumes {
 		taken[filepath.Clean(m.Target)] = true
 		om, err := r.volumeMount(ctx, rec, m, rootfs)
+		if isSubpath(m) {
+			om.Source = r.subpathPlace(rec.ID, i)
+		}
 		if err != nil {
-			return nil, err
+			return nil, &MountError{Service: rec.Service, Source: m.Source, Target: m.Target, Err: err}
 		}
 		mounts = append(mounts, om)
 	}
@@ -82,21 +85,38 @@ func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, roo
 		if err != nil {
 			return out, err
 		}
-		if m.Volume == nil || !m.Volume.NoCopy {
+		if !isSubpath(m) && (m.Volume == nil || !m.Volume.NoCopy) {
 			if err := r.volumes.fill(ctx, vol, rootfs, m.Target); err != nil {
 				return out, err
 			}
 		}
 		out.Source, out.Options = r.volumes.data(vol.Name), []string{"rbind", access, "rprivate"}
-		if m.Volume != nil && m.Volume.Subpath != "" {
-			// A path inside a volume is its containers' to change: one could lead
-			// the next start of another out of the volume.
-			return out, fmt.Errorf("cannot mount %s: volume.subpath is not carried out yet", m.Target)
-		}
 		return out, nil
 	}
-	return out, fmt.Errorf("cannot mount %s: type %q is not carried out", m.Target, m.Type)
+	return out, fmt.Errorf("type %q is not carried out", m.Type)
 }
+
+// MountError is an entry of a service's volumes that can't be mounted.
+type MountError struct {
+	Service string
+	Source  string // "" where nobody named one
+	Target  string
+	Place   spec.Place
+	Err     error
+}
+
+func (e *MountError) Error() string {
+	what, at := e.Target, ""
+	if e.Source != "" {
+		what = e.Source + " at " + e.Target
+	}
+	if e.Place.Line > 0 {
+		at = " (" + e.Place.String() + ")"
+	}
+	return fmt.Sprintf("cannot mount %s for %s%s: %v", what, e.Service, at, e.Err)
+}
+
+func (e *MountError) Unwrap() error { return e.Err }
 
 // ensureMountVolume is the volume behind a mount: the declared one, or one of
 // the container's own that nobody named.
@@ -127,7 +147,7 @@ func ensureBindSource(m spec.Mount) error {
 		return err
 	}
 	if m.Bind == nil || !m.Bind.CreateHostPath {
-		return fmt.Errorf("cannot mount %s at %s: it does not exist (make it, or set bind.create_host_path: true)", m.Source, m.Target)
+		return errors.New("it does not exist: make it, or set bind.create_host_path: true")
 	}
 	return os.MkdirAll(m.Source, 0o755)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,9 +102,30 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		}
 	}
 	o.Volumes = r.volumes.observed(name, wantVolumes)
+	o.Absent = absentSources(p)
 	slices.Sort(refs)
 	o.Images, err = r.observeImages(ctx, slices.Compact(refs), inputs)
 	return o, err
+}
+
+// absentSources are the host paths that a project mounts and that don't exist.
+func absentSources(p *spec.Project) []string {
+	if p == nil {
+		return nil
+	}
+	var out []string
+	for _, s := range p.Services {
+		for _, m := range s.Volumes {
+			if m.Type != spec.MountBind {
+				continue
+			}
+			if _, err := os.Stat(m.Source); errors.Is(err, fs.ErrNotExist) {
+				out = append(out, m.Source)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // failedError is a container that did not become what was awaited; its last

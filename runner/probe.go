@@ -3,7 +3,9 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -280,12 +282,21 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 		}
 		return int(status.ExitCode()), status.Error()
 	case <-late:
-		err = fmt.Errorf("timed out after %s: %s", timeout, out.String())
+		err = timedOut(timeout, out.String())
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
 	_ = process.Kill(clean, unix.SIGKILL)
 	return -1, err
+}
+
+// timedOut is the error of a probe that was ended, with what it had printed.
+func timedOut(after time.Duration, output string) error {
+	text := fmt.Sprintf("timed out after %s", after)
+	if output = strings.TrimSpace(output); output != "" {
+		text += ": " + output
+	}
+	return errors.New(text)
 }
 
 // boundedBuffer keeps the first bytes of an output.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,8 +16,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// longestRead bounds a file that ReadFiles gives, in bytes.
-const longestRead = 64 << 20
+// Bounds of what ReadFiles gives: a file, all of them together, in bytes, and
+// how many they are.
+const (
+	longestRead = 64 << 20
+	largestRead = 256 << 20
+	mostRead    = 10_000
+)
 
 // ReadFiles gives the regular files of a container that match one of the
 // patterns, each with its path in the container. The container may run or have
@@ -38,7 +44,7 @@ func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, ea
 		return fmt.Errorf("cannot read the files of %s: %w", c.name, err)
 	}
 	return mount.WithReadonlyTempMount(ctx, rootfs, func(root string) error {
-		f := &fileReader{trees: trees(root, doc.Mounts), seen: map[string]bool{}, each: each}
+		f := newFileReader(slices.Concat(trees(root, doc.Mounts), r.subpathTrees(c)), each)
 		for _, p := range patterns {
 			if !path.IsAbs(p) {
 				p = path.Join("/", doc.Process.Cwd, p)
@@ -52,14 +58,40 @@ func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, ea
 }
 
 // tree is a directory of the host that a container has at a path of its own.
-type tree struct{ target, source string }
+type tree struct {
+	target, source string
+	inside         string // path below source that it is, no link of which is to be trusted; "" is source itself
+}
+
+// open opens the directory.
+func (t tree) open() (*os.Root, error) {
+	root, err := os.OpenRoot(t.source)
+	if err != nil || t.inside == "" {
+		return root, err
+	}
+	defer root.Close()
+	return root.OpenRoot(t.inside)
+}
+
+// subpathTrees are the directories inside of volumes that a container has:
+// what its document names for them is there only while a process is made.
+func (r *Runner) subpathTrees(c *container) []tree {
+	var all []tree
+	applied := c.snapshot().Applied
+	for _, m := range applied.Service.Volumes {
+		if isSubpath(m) {
+			all = append(all, tree{target: path.Clean(m.Target), source: r.volumes.data(applied.Volumes[m.Source]), inside: m.Volume.Subpath})
+		}
+	}
+	return all
+}
 
 // trees are the root file system and the directories that are mounted in it.
 func trees(root string, mounts []specs.Mount) []tree {
-	all := []tree{{"/", root}}
+	all := []tree{{target: "/", source: root}}
 	for _, m := range mounts {
 		if st, err := os.Stat(m.Source); m.Type == "bind" && err == nil && st.IsDir() {
-			all = append(all, tree{path.Clean(m.Destination), m.Source})
+			all = append(all, tree{target: path.Clean(m.Destination), source: m.Source})
 		}
 	}
 	return all
@@ -69,7 +101,12 @@ func trees(root string, mounts []specs.Mount) []tree {
 type fileReader struct {
 	trees []tree
 	seen  map[string]bool
+	left  int64 // bytes that may be given yet
 	each  func(name string, content io.Reader) error
+}
+
+func newFileReader(trees []tree, each func(name string, content io.Reader) error) *fileReader {
+	return &fileReader{trees: trees, seen: map[string]bool{}, left: largestRead, each: each}
 }
 
 func (f *fileReader) read(ctx context.Context, pattern string) error {
@@ -101,7 +138,10 @@ func isBelow(name, dir string) bool {
 }
 
 func (f *fileReader) readTree(ctx context.Context, t tree, from, pattern string) error {
-	root, err := os.OpenRoot(t.source)
+	root, err := t.open()
+	if t.inside != "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) {
+		return nil // its container has made something else of it
+	}
 	if err != nil {
 		return err
 	}
@@ -142,10 +182,15 @@ func (f *fileReader) give(root *os.Root, name, inside string) error {
 		return err
 	}
 	defer file.Close()
-	if st, err := file.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > longestRead {
+	st, err := file.Stat()
+	if err != nil || !st.Mode().IsRegular() || st.Size() > longestRead {
 		return errors.Join(err, fmt.Errorf("%s is no file of less than %d MB", inside, longestRead>>20))
 	}
-	return f.each(inside, io.LimitReader(file, longestRead))
+	// One that grows while it is read gives no more than it had.
+	if f.left -= st.Size(); f.left < 0 || len(f.seen) > mostRead {
+		return fmt.Errorf("more than %d MB or %d files match: name fewer", largestRead>>20, mostRead)
+	}
+	return f.each(inside, io.LimitReader(file, st.Size()))
 }
 
 // fixedPart is the part of a pattern before its first wildcard: whole names.

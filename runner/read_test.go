@@ -50,6 +50,7 @@ func TestFilesAreReadWhereTheContainerHasThem(t *testing.T) {
 	write(root, "out/deep/b.xml", "b")
 	write(root, "out/vol/hidden.xml", "hidden")
 	write(volume, "c.xml", "c")
+	write(volume, "in/d.xml", "d")
 	write(outside, "secret.xml", "secret")
 	if err := os.Symlink(outside, filepath.Join(root, "out", "escape")); err != nil {
 		t.Fatal(err)
@@ -59,18 +60,20 @@ func TestFilesAreReadWhereTheContainerHasThem(t *testing.T) {
 	}
 	for pattern, want := range map[string]string{
 		"/out/*.xml":        "/out/a.xml=a",
-		"/out/**/*.xml":     "/out/a.xml=a /out/deep/b.xml=b /out/vol/c.xml=c",
+		"/out/**/*.xml":     "/out/a.xml=a /out/deep/b.xml=b /out/vol/c.xml=c /out/vol/in/d.xml=d",
 		"/out/vol/c.xml":    "/out/vol/c.xml=c",
 		"/nothing/*":        "",
+		"/sub/*.xml":        "/sub/d.xml=d",
 		"/out/escape/*.xml": "",
 	} {
 		var got []string
-		f := &fileReader{trees: trees(root, []specs.Mount{{Type: "bind", Destination: "/out/vol", Source: volume}}), seen: map[string]bool{},
-			each: func(name string, content io.Reader) error {
-				text, err := io.ReadAll(content)
-				got = append(got, name+"="+string(text))
-				return err
-			}}
+		all := append(trees(root, []specs.Mount{{Type: "bind", Destination: "/out/vol", Source: volume}}),
+			tree{target: "/sub", source: volume, inside: "in"})
+		f := newFileReader(all, func(name string, content io.Reader) error {
+			text, err := io.ReadAll(content)
+			got = append(got, name+"="+string(text))
+			return err
+		})
 		if err := f.read(context.Background(), pattern); err != nil {
 			t.Errorf("%s: %v", pattern, err)
 		}
@@ -78,5 +81,35 @@ func TestFilesAreReadWhereTheContainerHasThem(t *testing.T) {
 		if text := strings.Join(got, " "); text != want {
 			t.Errorf("%s gives %q, want %q", pattern, text, want)
 		}
+	}
+}
+
+func TestWhatIsReadIsBoundedInAll(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte("1234"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given := 0
+	f := newFileReader(trees(root, nil), func(string, io.Reader) error { given++; return nil })
+	f.left = 8
+	err := f.read(context.Background(), "/*")
+	if given != 2 || err == nil || !strings.Contains(err.Error(), "name fewer") {
+		t.Errorf("%d files are given, and then %v", given, err)
+	}
+}
+
+func TestAPathOutOfAVolumeIsNotRead(t *testing.T) {
+	volume, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(volume, "out")); err != nil {
+		t.Fatal(err)
+	}
+	f := newFileReader([]tree{{target: "/x", source: volume, inside: "out"}}, func(name string, _ io.Reader) error {
+		t.Errorf("%s is given", name)
+		return nil
+	})
+	if err := f.read(context.Background(), "/x/*"); err == nil {
+		t.Error("a path that leads out of a volume is read")
 	}
 }

@@ -37,7 +37,7 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	}
 	c, err := r.create(ctx, o.request(s))
 	if err != nil {
-		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, err)
+		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, o.placed(err, s.Applied))
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
@@ -47,7 +47,7 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	}
 	if err != nil {
 		r.unmake(ctx, c)
-		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), old)
+		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
 	}
 	old.setYields(true)
 	c.lead(nil, true)
@@ -81,7 +81,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	ctx := context.WithoutCancel(waits)
 	c, err := r.create(ctx, o.request(s))
 	if err != nil {
-		return planner.Result{}, err
+		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
@@ -95,7 +95,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	if err != nil {
 		r.unmake(ctx, c)
 		// The ports that only the old one has are published again.
-		err = errors.Join(o.placed(err, old), r.publish(ctx, nil, old))
+		err = errors.Join(o.placed(err, s.Applied), r.publish(ctx, nil, old))
 		old.route()
 		return planner.Result{}, err
 	}

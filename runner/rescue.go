@@ -25,6 +25,7 @@ type Rescued struct {
 	at     time.Time
 	client *ttrpc.Client
 	cancel context.CancelFunc
+	wait   sync.WaitGroup
 }
 
 // Rescue asks the shims of an earlier engine for processes that have ended.
@@ -80,12 +81,12 @@ func rescue(ctx context.Context, id, bundle string) *Rescued {
 		return r
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
-	go func() {
+	r.wait.Go(func() {
 		if res, err := tasks.Wait(ctx, &taskapi.WaitRequest{ID: id}); err == nil {
 			r.code, r.at = int(res.ExitStatus), res.ExitedAt.AsTime()
 			close(r.ended)
 		}
-	}()
+	})
 	return r
 }
 
@@ -110,6 +111,7 @@ func (r *Rescued) close() {
 		r.cancel()
 	}
 	r.client.Close()
+	r.wait.Wait()
 }
 
 // drainPipes puts into the log what is left in the pipes of a process that

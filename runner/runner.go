@@ -122,11 +122,13 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if err := r.ensureSandbox(ctx); err != nil {
 		return nil, err
 	}
+	r.dropAllSubpaths()
 	r.findShims()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
 	r.settleShims(ctx)
+	r.removeOver(ctx)
 	return r, nil
 }
 

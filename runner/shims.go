@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +25,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	shimapi "github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
@@ -81,7 +85,8 @@ func (c *container) noteShim() {
 	}
 }
 
-// shims are the shims of this engine, by project.
+// shims are the shims of this engine, by project. Its lock guards what is in
+// them too, and is never held while one is started or asked.
 type shims struct {
 	dir string // a directory for each
 
@@ -93,12 +98,13 @@ type shims struct {
 // shim is a process that is the parent of a project's containers.
 type shim struct {
 	project string
+	dir     string        // whose name is the shim's ID
+	address string        // of its socket, as a URL
+	started chan struct{} // closed when it answers, or never will
 
-	mu      sync.Mutex
-	dir     string // guarded by mu; "" until it was started
-	address string // guarded by mu; of its socket, as a URL
-	tasks   int    // guarded by mu; that live in it, or are being made
-	ended   bool   // guarded by mu
+	err   error // why it can't be used; set before started is closed
+	tasks int   // guarded by shims.mu; that live in it, or are being made
+	ended bool  // guarded by shims.mu
 }
 
 // shimFile says in a shim's directory whose it is and where it answers.
@@ -114,12 +120,9 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 		if err != nil {
 			return nil, err
 		}
-		s.mu.Lock()
-		address := s.address
-		s.mu.Unlock()
 		// A call that is given up half-way leaves a process that nobody knows.
 		task, err := ctr.NewTask(context.WithoutCancel(ctx), c.openStreams,
-			c.r.withPrograms, containerd.WithTaskAPIEndpoint("ttrpc+"+address, 3))
+			c.r.withPrograms, containerd.WithTaskAPIEndpoint("ttrpc+"+s.address, 3))
 		if err == nil {
 			c.mu.Lock()
 			c.shim = s
@@ -146,128 +149,144 @@ func (r *Runner) acquireShim(ctx context.Context, project string) (*shim, error)
 	for {
 		r.shims.mu.Lock()
 		s := r.shims.used[project]
-		if s == nil {
-			s = &shim{project: project}
+		first := s == nil
+		if first {
+			name := project + "-" + newID()[:8] // never that of one which is just ending
+			s = &shim{project: project, dir: filepath.Join(r.shims.dir, name), started: make(chan struct{})}
 			r.shims.used[project] = s
 		}
-		r.shims.mu.Unlock()
-		s.mu.Lock()
-		if s.ended {
-			s.mu.Unlock()
-			r.forgetShim(s)
-			continue
-		}
-		if s.dir == "" {
-			if err := r.startShim(ctx, s); err != nil {
-				s.ended = true
-				s.mu.Unlock()
-				r.forgetShim(s)
-				return nil, err
-			}
-		}
 		s.tasks++
-		s.mu.Unlock()
-		return s, nil
+		r.shims.mu.Unlock()
+		if first {
+			if s.err = r.startShim(ctx, s); s.err != nil {
+				r.loseShim(s)
+			}
+			close(s.started)
+			return s, s.err
+		}
+		<-s.started // within shimTimeout
+		if s.err == nil {
+			return s, nil
+		}
 	}
 }
 
 // releaseShim takes a task's part in a shim back; with the last, it ends.
 func (r *Runner) releaseShim(ctx context.Context, s *shim) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	r.shims.mu.Lock()
 	s.tasks--
-	if s.tasks > 0 || s.ended {
+	last := s.tasks <= 0 && !s.ended
+	r.shims.mu.Unlock()
+	if !last || !r.retireShim(s) {
 		return
 	}
-	s.ended = true
-	r.forgetShim(s)
 	if err := r.endShim(ctx, s.dir, s.address); err != nil {
 		r.log.Warn("cannot end a shim", "project", s.project, "error", err)
 	}
 }
 
-// loseShim notes that a shim has died.
+// loseShim notes that a shim has died, or was never there.
 func (r *Runner) loseShim(s *shim) {
-	s.mu.Lock()
-	was, dir := s.ended, s.dir
-	s.ended = true
-	s.mu.Unlock()
-	if !was {
-		r.forgetShim(s)
-		_ = os.RemoveAll(dir)
+	if r.retireShim(s) {
+		_ = os.RemoveAll(s.dir)
 	}
 }
 
-func (r *Runner) forgetShim(s *shim) {
+// retireShim takes a shim out of use, once.
+func (r *Runner) retireShim(s *shim) bool {
 	r.shims.mu.Lock()
 	defer r.shims.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.ended = true
 	if r.shims.used[s.project] == s {
 		delete(r.shims.used, s.project)
 	}
+	return true
 }
 
-// startShim starts the process. The caller holds s.mu.
+// startShim starts the process. Its address is known before, and noted: an
+// engine that is killed in the middle leaves word of it to the next one.
 func (r *Runner) startShim(ctx context.Context, s *shim) error {
-	name := s.project + "-" + newID()[:8] // never that of one which is just ending
-	dir := filepath.Join(r.shims.dir, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	address, err := r.runShim(ctx, name, dir)
+	name := filepath.Base(s.dir)
+	err := os.MkdirAll(s.dir, 0o700)
 	if err == nil {
-		var doc []byte
-		if doc, err = json.Marshal(shimFile{Project: s.project, Address: address}); err == nil {
-			err = os.WriteFile(filepath.Join(dir, "shim.json"), doc, 0o600)
-		}
+		s.address, err = shimapi.CreateSocketAddress(ctx, r.shimSockets(), r.Address, name, false)
+	}
+	if err == nil {
+		err = s.note()
+	}
+	if err == nil {
+		err = r.runShim(ctx, name, s)
 		if err != nil {
-			err = errors.Join(err, r.endShim(ctx, dir, address))
+			err = errors.Join(err, r.endShim(ctx, s.dir, s.address))
 		}
 	}
 	if err != nil {
-		_ = os.RemoveAll(dir)
 		return fmt.Errorf("cannot start the parent process of %s's containers: %w", s.project, err)
 	}
-	s.dir, s.address = dir, address
 	return nil
 }
 
+// note leaves word of a shim in its directory.
+func (s *shim) note() error {
+	doc, err := json.Marshal(shimFile{Project: s.project, Address: s.address})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.dir, "shim.json"), doc, 0o600)
+}
+
+// shimSockets is the directory of the shims' sockets.
+func (r *Runner) shimSockets() string { return filepath.Join(r.State, "s") }
+
 // runShim calls the program as containerd does (its runtime v2 README,
 // "start"), which prints the address of the process that it leaves behind.
-func (r *Runner) runShim(ctx context.Context, name, dir string) (address string, err error) {
+func (r *Runner) runShim(ctx context.Context, name string, s *shim) error {
 	ns, err := namespaces.NamespaceRequired(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	sockets := filepath.Join(r.State, "s")
+	sockets := r.shimSockets()
 	stdin, err := proto.Marshal(&bootapi.BootstrapParams{
 		InstanceID: name, Namespace: ns, SocketDir: &sockets, ContainerdBinary: os.Args[0],
 		ContainerdGrpcAddress: r.Address, ContainerdTtrpcAddress: r.TTRPCAddress,
 	})
 	if err != nil {
-		return "", err
+		return err
 	}
 	for file, text := range map[string]string{"config.json": "{}", "log": ""} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
-			return "", err
+		if err := os.WriteFile(filepath.Join(s.dir, file), []byte(text), 0o600); err != nil {
+			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shimTimeout)
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, r.Shim, "-namespace", ns, "-address", r.Address, "-publish-binary", os.Args[0], "-id", name, "start")
-	cmd.Dir, cmd.Stdin, cmd.Stderr = dir, bytes.NewReader(stdin), &stderr
+	cmd.Dir, cmd.Stdin, cmd.Stderr = s.dir, bytes.NewReader(stdin), &stderr
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
 		"TTRPC_ADDRESS="+r.TTRPCAddress, "GRPC_ADDRESS="+r.Address, "NAMESPACE="+ns)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// What starts the process ends with the engine, so that the next one finds
+	// either a process that answers or none. The signal comes with the end of
+	// the thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	var result bootapi.BootstrapResult
 	if err := proto.Unmarshal(out, &result); err != nil {
-		return "", fmt.Errorf("what it printed can't be read: %w", err)
+		return fmt.Errorf("what it printed can't be read: %w", err)
 	}
-	return result.Address, nil
+	if result.Address != s.address {
+		s.address = result.Address
+		return s.note()
+	}
+	return nil
 }
 
 // endShim asks a shim to end; one that has tasks goes on.
@@ -305,17 +324,19 @@ func dialShim(ctx context.Context, address string) (*ttrpc.Client, error) {
 // findShims knows the shims of an earlier engine again, each with one task
 // more than it has, until settleShims.
 func (r *Runner) findShims() {
+	r.shims.mu.Lock()
+	defer r.shims.mu.Unlock()
 	entries, _ := os.ReadDir(r.shims.dir)
 	for _, e := range entries {
 		dir := filepath.Join(r.shims.dir, e.Name())
 		var file shimFile
 		doc, err := os.ReadFile(filepath.Join(dir, "shim.json"))
 		if err != nil || json.Unmarshal(doc, &file) != nil {
-			// The engine was killed before the shim had anything to do.
-			_ = os.RemoveAll(dir)
+			_ = os.RemoveAll(dir) // the note comes first: there is no shim
 			continue
 		}
-		s := &shim{project: file.Project, dir: dir, address: file.Address, tasks: 1}
+		s := &shim{project: file.Project, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
+		close(s.started)
 		if _, taken := r.shims.used[file.Project]; taken {
 			r.shims.more = append(r.shims.more, s)
 			continue
@@ -327,11 +348,7 @@ func (r *Runner) findShims() {
 // settleShims ends those of which no task was adopted.
 func (r *Runner) settleShims(ctx context.Context) {
 	r.shims.mu.Lock()
-	var list []*shim
-	for _, s := range r.shims.used {
-		list = append(list, s)
-	}
-	list = append(list, r.shims.more...)
+	list := slices.Concat(slices.Collect(maps.Values(r.shims.used)), r.shims.more)
 	r.shims.more = nil
 	r.shims.mu.Unlock()
 	for _, s := range list {
@@ -341,34 +358,28 @@ func (r *Runner) settleShims(ctx context.Context) {
 
 // rejoin counts a task that an earlier engine made to its shim.
 func (c *container) rejoin() {
-	bundle := filepath.Join(c.r.Bundles, c.id)
-	address, err := shimAddress(bundle)
+	address, err := shimAddress(filepath.Join(c.r.Bundles, c.id))
 	if err != nil {
 		return
 	}
-	c.r.shims.mu.Lock()
-	var found *shim
-	for _, s := range append([]*shim{c.r.shims.used[c.project]}, c.r.shims.more...) {
-		if s != nil && s.isAt(address) {
-			found = s
-		}
-	}
-	c.r.shims.mu.Unlock()
-	if found == nil {
-		return
-	}
-	found.mu.Lock()
-	found.tasks++
-	found.mu.Unlock()
+	found := c.r.shims.join(c.project, address)
 	c.mu.Lock()
 	c.shim = found
 	c.mu.Unlock()
 }
 
-func (s *shim) isAt(address string) bool {
+// join counts one more task to a project's shim at an address; nil if there is
+// none.
+func (s *shims) join(project, address string) *shim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.address == address
+	for _, known := range append([]*shim{s.used[project]}, s.more...) {
+		if known != nil && known.address == address {
+			known.tasks++
+			return known
+		}
+	}
+	return nil
 }
 
 // shimAddress reads where the shim of a task answers.

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -283,11 +282,11 @@ func TestIgnoredSignals(t *testing.T) {
 	}
 }
 
-func TestRuncErrorsAreShort(t *testing.T) {
-	long := errors.New(`failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: "/nope": stat /nope: no such file or directory`)
-	err := cleanRuncError(long)
-	if err.Error() != `exec: "/nope": stat /nope: no such file or directory` || !errors.Is(err, long) {
-		t.Errorf("%v", err)
+func TestAProbeThatTookTooLongSaysWhatItPrinted(t *testing.T) {
+	for output, want := range map[string]string{"": "timed out after 3s", "waiting\n": "timed out after 3s: waiting"} {
+		if err := timedOut(3*time.Second, output); err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
 	}
 }
 

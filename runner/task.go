@@ -35,9 +35,14 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.r.renew(ctx, ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
-	task, err := c.r.newTask(ctx, c, ctr)
+	release, err := c.mountSubpaths()
 	if err != nil {
-		return fmt.Errorf("cannot prepare %s: %w", c.name, cleanRuncError(err))
+		return err
+	}
+	task, err := c.r.newTask(ctx, c, ctr)
+	release()
+	if err != nil {
+		return fmt.Errorf("cannot start %s: %w", c.name, cleanRuncError(err))
 	}
 	c.mu.Lock()
 	c.task = task
@@ -162,16 +167,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 		close(end.gone)
 	}
 	close(end.settled)
-	c.mu.Lock()
-	remove := c.rec.AutoRemove && c.rec.State == planner.Exited && !c.detached
-	c.mu.Unlock()
-	if remove {
-		c.r.wg.Go(func() {
-			if err := c.remove(ctx, 0); err != nil {
-				c.r.log.Warn("cannot remove a container that has ended", "container", c.name, "error", err)
-			}
-		})
-	}
+	c.removeEnded(ctx)
 }
 
 // dropTask deletes what is left of a process, once its streams are drained.
@@ -316,6 +312,9 @@ func (c *container) end(ctx context.Context, task containerd.Task, end *ending, 
 	case <-end.gone:
 		return nil
 	case <-timer.C:
+		if state := processState(int(task.Pid())); strings.HasPrefix(state, "Z") {
+			return fmt.Errorf("cannot stop %s: its process has ended, and its parent, the shim, does not say so: run \"orlop engine restart\"", c.name)
+		}
 		return fmt.Errorf("cannot stop %s: process %d did not end within %s of SIGKILL (state %s)", c.name, task.Pid(), stopTimeout, processState(int(task.Pid())))
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -524,25 +523,3 @@ func (c *container) adoptWithoutTask(err error) {
 		}
 	}
 }
-
-// cleanRuncError gives the last sentence of what runc said, which is its cause.
-func cleanRuncError(err error) error {
-	text := err.Error()
-	for _, mark := range []string{"OCI runtime create failed: ", "OCI runtime start failed: "} {
-		if _, after, ok := strings.Cut(text, mark); ok {
-			text = after
-		}
-	}
-	text = strings.TrimPrefix(text, "runc create failed: ")
-	text = strings.TrimPrefix(text, "unable to start container process: ")
-	text = strings.TrimPrefix(text, "error during container init: ")
-	return &runcError{text: strings.TrimSpace(text), err: err}
-}
-
-type runcError struct {
-	text string
-	err  error
-}
-
-func (e *runcError) Error() string { return e.text }
-func (e *runcError) Unwrap() error { return e.err }

@@ -52,7 +52,7 @@ func (c *conformer) standIn(n, out *node, keys []key) {
 		if strings.HasPrefix(f.key, "x-") || find(keys, f.key) != nil {
 			continue
 		}
-		if meant := nearest(f.key, names(keys)); meant != "" && n.field(meant) == nil && find(keys, meant).level != ignored {
+		if meant := Nearest(f.key, names(keys)); meant != "" && n.field(meant) == nil && find(keys, meant).level != ignored {
 			out.set(field{meant, f.at, f.width, &node{kind: badNode, at: f.at, width: f.width}})
 		}
 	}

@@ -259,8 +259,8 @@ func (ds Diagnostics) sorted(order []string) Diagnostics {
 	return out
 }
 
-// nearest is the candidate that a misspelt word most likely means, or "".
-func nearest(word string, candidates []string) string {
+// Nearest is the candidate that a misspelt word most likely means, or "".
+func Nearest(word string, candidates []string) string {
 	best, least := "", min(len(word), 1+max(1, min(3, len(word)/3)))
 	for _, c := range candidates {
 		if d := distance(word, c); d < least {
@@ -272,7 +272,7 @@ func nearest(word string, candidates []string) string {
 
 // didYouMean is the hint for a misspelt word, or "".
 func didYouMean(word string, candidates []string) string {
-	if best := nearest(word, candidates); best != "" {
+	if best := Nearest(word, candidates); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	return ""

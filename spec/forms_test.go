@@ -70,7 +70,7 @@ func TestNearestSuggestsOnlyWhatMayBeMeant(t *testing.T) {
 		"prots": "ports", "port": "ports", "imgae": "image", "enviroment": "environment", "dependson": "depends_on", "dbb": "db",
 		"x": "", "volumes": "", "zzzzz": "", "": "",
 	} {
-		if got := nearest(word, words); got != want {
+		if got := Nearest(word, words); got != want {
 			t.Errorf("%q suggests %q, want %q", word, got, want)
 		}
 	}

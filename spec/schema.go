@@ -303,7 +303,7 @@ func mountKeys() []key {
 		{name: "type", shape: text, words: []string{MountBind, MountVolume, MountTmpfs}},
 		{name: "volume", shape: object, keys: append([]key{
 			{name: "nocopy", shape: truth},
-			{name: "subpath", shape: text, note: "read, but refused when a container is to be made with it"},
+			{name: "subpath", shape: text, note: "it must be there when a container starts"},
 		}, notYet("labels")...)},
 	}, notYet("consistency", "image")...)
 }

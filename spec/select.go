@@ -55,7 +55,7 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 	}
 	s := p.Services[name]
 	if s == nil {
-		err := &UnknownService{Name: name, Suggestion: nearest(name, sortedKeys(p.Services))}
+		err := &UnknownService{Name: name, Suggestion: Nearest(name, sortedKeys(p.Services))}
 		if off := p.Disabled[name]; off != nil {
 			err.Profiles = off.Profiles
 		}

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,7 @@ func (v *validator) service(f field) {
 	v.network(s, path)
 	v.replicas(s, path)
 	v.targets(s, path)
+	v.subpaths(s, path)
 	v.restart(s, path)
 	v.numbers(s, path)
 }
@@ -245,6 +247,27 @@ func (v *validator) targets(s *node, path string) {
 			if target := item.value("target"); target != nil && target.kind == scalarNode {
 				take(target, target.text, indexed(path+".volumes", i))
 			}
+		}
+	}
+}
+
+// subpaths checks the paths inside volumes.
+func (v *validator) subpaths(s *node, at string) {
+	volumes := s.value("volumes")
+	if volumes == nil {
+		return
+	}
+	for i, item := range volumes.items {
+		sub, where := item.value("volume").value("subpath"), indexed(at+".volumes", i)+".volume.subpath"
+		if sub == nil || sub.kind != scalarNode || sub.text == "" {
+			continue
+		}
+		clean := path.Clean(sub.text)
+		switch {
+		case path.IsAbs(clean), clean == "..", strings.HasPrefix(clean, "../"):
+			v.l.fail(sub, where, fmt.Sprintf("the path %q is not inside the volume", shorten(sub.text)), "write a path that begins in the volume, such as app/data")
+		case item.value("source") == nil:
+			v.l.fail(sub, where, "a volume without a name is empty", "name the volume: source: data")
 		}
 	}
 }

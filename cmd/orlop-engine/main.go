@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"syscall"
 
 	"github.com/containerd/log"
@@ -68,19 +67,6 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return engine.Main(ctx, cfg)
-}
-
-// calm leaves out what containerd and BuildKit say each time that all is well.
-type calm struct{ logrus.Formatter }
-
-var said = []string{"copy shim log", "no trace recorder found, skipping", "failed check for fsverity support"}
-
-// Format gives nothing for a message that tells nobody anything.
-func (c calm) Format(e *logrus.Entry) ([]byte, error) {
-	if slices.Contains(said, e.Message) {
-		return nil, nil
-	}
-	return c.Formatter.Format(e)
 }
 
 // takeLent takes the API's listener and the keeper's connection.

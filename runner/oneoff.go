@@ -1,0 +1,85 @@
+package runner
+
+import (
+	"context"
+	"sync"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// CreateOneOff makes a container outside of a service's replicas, and starts
+// it if asked to. It gives its ID and name.
+func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id, name string, err error) {
+	if req.Name == "" {
+		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
+	}
+	c, err := r.create(ctx, req)
+	if err != nil {
+		return "", "", err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	err = r.publish(ctx, nil, c)
+	if err == nil && start {
+		err = c.start(ctx)
+	}
+	if err != nil {
+		r.unmake(ctx, c)
+		return "", "", err
+	}
+	return c.id, c.name, nil
+}
+
+// isOver says that a container which is removed with its end has come to it:
+// its process has ended, or the engine that was to start it is gone.
+func (rec *record) isOver() bool {
+	return rec.AutoRemove && (rec.State == planner.Exited || rec.State == planner.Created)
+}
+
+// removeEnded removes the container if that is what its end leads to. It
+// holds no lock when it is called.
+func (c *container) removeEnded(ctx context.Context) {
+	defer c.settled()
+	if rec := c.snapshot(); !rec.isOver() || c.isDetached() {
+		return
+	}
+	if err := c.remove(ctx, 0); err != nil {
+		c.r.log.Warn("cannot remove a container that has ended", "container", c.name, "error", err)
+	}
+}
+
+// Abandon is told that the caller who was to start a container is gone.
+func (r *Runner) Abandon(ctx context.Context, id string) {
+	if c := r.lookup(id); c != nil {
+		c.removeEnded(ctx)
+	}
+}
+
+// settled tells those who wait that nothing more follows from the end of the
+// container's process.
+func (c *container) settled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.over:
+	default:
+		close(c.over)
+	}
+}
+
+// removeOver removes what an engine before this one was to remove.
+func (r *Runner) removeOver(ctx context.Context) {
+	r.mu.Lock()
+	var list []*container
+	for _, c := range r.containers {
+		if rec := c.snapshot(); rec.isOver() {
+			list = append(list, c)
+		}
+	}
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, c := range list {
+		wg.Go(func() { c.removeEnded(ctx) })
+	}
+	wg.Wait()
+}

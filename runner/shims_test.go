@@ -1,0 +1,139 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/ttrpc"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// fakeShim is the task service of a shim that has no tasks.
+type fakeShim struct {
+	taskapi.TTRPCTaskService
+	server *ttrpc.Server
+	asked  chan string
+}
+
+func (f *fakeShim) Shutdown(_ context.Context, req *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+	f.asked <- req.ID
+	go f.server.Close()
+	return &emptypb.Empty{}, nil
+}
+
+func (f *fakeShim) Connect(context.Context, *taskapi.ConnectRequest) (*taskapi.ConnectResponse, error) {
+	return nil, errdefs.ErrNotFound
+}
+
+// serveShim lets a shim answer at an address until it is shut down.
+func serveShim(t *testing.T, address string) *fakeShim {
+	t.Helper()
+	server, err := ttrpc.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeShim{server: server, asked: make(chan string, 1)}
+	taskapi.RegisterTTRPCTaskService(server, f)
+	l, err := net.Listen("unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(t.Context(), l) }()
+	t.Cleanup(func() { server.Close(); <-served })
+	return f
+}
+
+// runnerOfShims is a runner that can do nothing but have shims; program is
+// what it starts as one.
+func runnerOfShims(t *testing.T, program string) (*Runner, context.Context) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "shim")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := &Runner{Config: Config{State: dir, Address: "/run/x.sock", Shim: path}, log: slog.New(slog.DiscardHandler)}
+	r.shims.dir, r.shims.used = filepath.Join(dir, "shims"), map[string]*shim{}
+	if err := os.Mkdir(filepath.Join(dir, "s"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return r, namespaces.WithNamespace(context.Background(), "orlop")
+}
+
+// An engine may be killed between the start of a shim and the moment when it
+// is told of its address. What it noted before must be enough for the next
+// engine to end the shim.
+func TestAShimThatNobodyHeardOf(t *testing.T) {
+	r, ctx := runnerOfShims(t, "cp -r . ../../kept; exit 1")
+	if _, err := r.acquireShim(ctx, "shop"); err == nil {
+		t.Fatal("a shim that can't be started is used")
+	}
+	if left, _ := os.ReadDir(r.shims.dir); len(left) > 0 {
+		t.Errorf("of a failed start %s is left", left[0].Name())
+	}
+	// The directory as it was while the shim was being started.
+	dir := filepath.Join(r.shims.dir, "shop-1")
+	if err := os.Rename(filepath.Join(r.State, "kept"), dir); err != nil {
+		t.Fatal(err)
+	}
+	next := &Runner{Config: r.Config, log: r.log}
+	next.shims.dir, next.shims.used = r.shims.dir, map[string]*shim{}
+	next.findShims()
+	s := next.shims.used["shop"]
+	if s == nil {
+		t.Fatal("nothing was noted before the start")
+	}
+	f := serveShim(t, s.address)
+	next.settleShims(ctx)
+	if got := <-f.asked; got != "shop-1" {
+		t.Errorf("%s was ended", got)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory: %v", err)
+	}
+}
+
+func TestAShimThatStartsSlowlyHoldsUpNoOther(t *testing.T) {
+	r, ctx := runnerOfShims(t, "case $PWD in */slow-*) read line < ../../fifo;; esac")
+	fifo := filepath.Join(r.State, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var slow [2]*shim
+	var wg sync.WaitGroup
+	for i := range slow {
+		wg.Go(func() {
+			s, err := r.acquireShim(ctx, "slow")
+			if err != nil {
+				t.Error(err)
+			}
+			slow[i] = s
+		})
+	}
+	if _, err := r.acquireShim(ctx, "fast"); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(fifo, []byte("go\n"), 0o600); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if slow[0] != slow[1] {
+		t.Error("two tasks of a project are in different shims")
+	}
+}
