@@ -831,11 +831,13 @@ func (x *DownRequest) GetDisabled() []string {
 }
 
 // HoldInput names the project first; a release ends the hold and leaves the
-// project as it is.
+// project as it is. To end the stream without one gives the project up: it is
+// removed at once. If it only breaks, its caller has a moment to come back.
 type HoldInput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Release       bool                   `protobuf:"varint,2,opt,name=release,proto3" json:"release,omitempty"`
+	Caller        string                 `protobuf:"bytes,100,opt,name=caller,proto3" json:"caller,omitempty"` // a random word that tells a caller who comes back from another
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -882,6 +884,13 @@ func (x *HoldInput) GetRelease() bool {
 		return x.Release
 	}
 	return false
+}
+
+func (x *HoldInput) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
 }
 
 // HoldReply says that the project is held.
@@ -1309,6 +1318,7 @@ type ProjectInfo struct {
 	UsedUnixMs    int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"` // by a command, last; of instances
 	InUse         bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                  // a command holds it or looks at it
 	DiskBytes     int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`      // writable layers and volumes, if asked for
+	Images        []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                              // of an instance: built under names of its own, and here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1411,6 +1421,13 @@ func (x *ProjectInfo) GetDiskBytes() int64 {
 		return x.DiskBytes
 	}
 	return 0
+}
+
+func (x *ProjectInfo) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
 }
 
 type ProjectsReply struct {
@@ -2875,7 +2892,8 @@ type CollectRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OlderThanMs   int64                  `protobuf:"varint,1,opt,name=older_than_ms,json=olderThanMs,proto3" json:"older_than_ms,omitempty"` // last used longer ago than this
 	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	Projects      []string               `protobuf:"bytes,3,rep,name=projects,proto3" json:"projects,omitempty"` // only these; empty: all
+	Projects      []string               `protobuf:"bytes,3,rep,name=projects,proto3" json:"projects,omitempty"`  // only these; empty: all
+	Running       bool                   `protobuf:"varint,100,opt,name=running,proto3" json:"running,omitempty"` // those with containers that run too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2931,11 +2949,19 @@ func (x *CollectRequest) GetProjects() []string {
 	return nil
 }
 
+func (x *CollectRequest) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
 // CollectReply lists what was removed, or would be.
 type CollectReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Projects      []*ProjectInfo         `protobuf:"bytes,1,rep,name=projects,proto3" json:"projects,omitempty"`
 	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	Left          []*ProjectInfo         `protobuf:"bytes,100,rep,name=left,proto3" json:"left,omitempty"` // as old, but they run
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2982,6 +3008,13 @@ func (x *CollectReply) GetDiskBytes() int64 {
 		return x.DiskBytes
 	}
 	return 0
+}
+
+func (x *CollectReply) GetLeft() []*ProjectInfo {
+	if x != nil {
+		return x.Left
+	}
+	return nil
 }
 
 type StatsRequest struct {
@@ -3515,10 +3548,11 @@ const file_engine_proto_rawDesc = "" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"?\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"W\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
-	"\arelease\x18\x02 \x01(\bR\arelease\"\v\n" +
+	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
+	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
 	"\tHoldReply\"\xbc\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
@@ -3545,7 +3579,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xa6\x02\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xbe\x02\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -3559,7 +3593,8 @@ const file_engine_proto_rawDesc = "" +
 	"usedUnixMs\x12\x15\n" +
 	"\x06in_use\x18g \x01(\bR\x05inUse\x12\x1d\n" +
 	"\n" +
-	"disk_bytes\x18h \x01(\x03R\tdiskBytes\"B\n" +
+	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
+	"\x06images\x18i \x03(\tR\x06images\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"{\n" +
 	"\x0fContainerChange\x12\x1c\n" +
@@ -3679,15 +3714,17 @@ const file_engine_proto_rawDesc = "" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x12\n" +
-	"\x10RemoveImageReply\"i\n" +
+	"\x10RemoveImageReply\"\x83\x01\n" +
 	"\x0eCollectRequest\x12\"\n" +
 	"\rolder_than_ms\x18\x01 \x01(\x03R\volderThanMs\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1a\n" +
-	"\bprojects\x18\x03 \x03(\tR\bprojects\"`\n" +
+	"\bprojects\x18\x03 \x03(\tR\bprojects\x12\x18\n" +
+	"\arunning\x18d \x01(\bR\arunning\"\x8b\x01\n" +
 	"\fCollectReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\x12\x1d\n" +
 	"\n" +
-	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"b\n" +
+	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\x12)\n" +
+	"\x04left\x18d \x03(\v2\x15.orlop.v1.ProjectInfoR\x04left\"b\n" +
 	"\fStatsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x1c\n" +
@@ -3839,58 +3876,59 @@ var file_engine_proto_depIdxs = []int32{
 	31, // 11: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
 	35, // 12: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
 	19, // 13: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	45, // 14: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	46, // 15: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 16: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 17: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 18: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 19: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 20: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	10, // 21: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	11, // 22: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	13, // 23: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	14, // 24: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	16, // 25: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	18, // 26: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	16, // 27: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	22, // 28: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	24, // 29: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	24, // 30: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	28, // 31: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	32, // 32: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	34, // 33: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	37, // 34: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	39, // 35: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	41, // 36: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	43, // 37: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	47, // 38: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 39: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 40: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 41: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 42: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 43: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 44: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 45: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 46: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 47: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 48: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 49: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 50: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 51: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 52: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 53: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 54: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 55: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 56: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 57: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	42, // 58: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	44, // 59: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	48, // 60: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	39, // [39:61] is the sub-list for method output_type
-	17, // [17:39] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	19, // 14: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	45, // 15: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	46, // 16: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 17: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 18: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 19: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 20: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 21: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	10, // 22: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	11, // 23: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	13, // 24: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	14, // 25: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	16, // 26: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	18, // 27: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	16, // 28: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	22, // 29: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	24, // 30: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	24, // 31: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	28, // 32: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	32, // 33: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	34, // 34: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	37, // 35: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	39, // 36: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	41, // 37: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	43, // 38: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	47, // 39: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 40: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 41: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 42: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 43: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 44: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 45: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 46: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 47: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 48: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 49: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 50: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 51: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 52: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 53: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 54: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 55: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 56: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 57: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 58: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 59: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	44, // 60: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	48, // 61: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	40, // [40:62] is the sub-list for method output_type
+	18, // [18:40] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }

@@ -12,9 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 
@@ -51,9 +49,9 @@ func Inputs(ctx context.Context, p *spec.Project, services []string, opts Option
 
 func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, sums *sums) (*planner.Inputs, error) {
 	b := p.Services[name].Build
-	dockerfile, err := dockerfileText(name, b)
-	if err != nil {
-		return nil, err
+	dockerfile, missing := dockerfileText(b)
+	if missing != nil {
+		return nil, fmt.Errorf("services.%s.build%s: %w", name, missing.key, missing)
 	}
 	in := &planner.Inputs{Files: map[string]string{}, Other: map[string]string{}, Bases: map[string]string{}}
 	in.Other["dockerfile"] = digest(dockerfile)
@@ -112,29 +110,6 @@ func sumOf(in *planner.Inputs) string {
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])
-}
-
-func dockerfileText(service string, b *spec.Build) ([]byte, error) {
-	text, err := rawDockerfile(service, b)
-	if err != nil {
-		return nil, err
-	}
-	ref, _, _, ok := parser.DetectSyntax(text)
-	if name := strings.TrimPrefix(ref, "docker.io/"); ok && name != "docker/dockerfile" && !strings.HasPrefix(name, "docker/dockerfile:") {
-		return nil, fmt.Errorf("services.%s.build: its Dockerfile asks for the frontend %s, which Orlop does not run: take the \"# syntax\" line away, or use docker/dockerfile", service, ref)
-	}
-	return text, nil
-}
-
-func rawDockerfile(service string, b *spec.Build) ([]byte, error) {
-	if b.DockerfileInline != "" {
-		return []byte(b.DockerfileInline), nil
-	}
-	text, err := os.ReadFile(dockerfilePath(b))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("services.%s.build: no file %s: write one, or set dockerfile", service, dockerfilePath(b))
-	}
-	return text, err
 }
 
 // hashContext adds each file of a context that .dockerignore leaves.

@@ -236,7 +236,7 @@ func TestInputsSayWhatCanNotBeRead(t *testing.T) {
 		want  string
 	}{
 		"no context":    {spec.Build{Context: dir + "/none", DockerfileInline: "FROM a"}, "services.web.build.context: cannot read"},
-		"no Dockerfile": {spec.Build{Context: dir, Dockerfile: "Other"}, "Other: write one, or set dockerfile"},
+		"no Dockerfile": {spec.Build{Context: dir, Dockerfile: "Other"}, "Other: there is Dockerfile: name it with dockerfile, or rename it"},
 		"bad pattern":   {spec.Build{Context: dir}, "services.web.build.context: "},
 		"named context": {spec.Build{Context: "https://example.com/a.git", AdditionalContexts: map[string]string{"more": dir + "/none"}}, ""},
 	} {

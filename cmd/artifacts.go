@@ -37,8 +37,10 @@ func (c *ciRun) open() error {
 			c.trace = filepath.Join(dir, "trace.json")
 		}
 	}
-	c.record = newRecord(events, c.mask, c.began)
+	c.record = newRecord(events, c.began)
 	c.lookers = append(c.lookers, c.record)
+	c.tracer = c.newTracer()
+	c.tracer.join()
 	return nil
 }
 
@@ -56,6 +58,8 @@ func (c *ciRun) collect(ctx context.Context) {
 	if c.directoryOfArtifacts == "" || ctx.Err() != nil {
 		return
 	}
+	collected := c.tracer.own(actionCollect, "artifacts")
+	defer func() { collected(planner.Done, "") }()
 	observed, err := c.observed(ctx, true)
 	for name, write := range map[string]func(io.Writer) error{
 		"plan.json":   func(w io.Writer) error { return c.writePlan(w, "json") },

@@ -16,6 +16,9 @@ import (
 
 // Builder is what the command needs of package builder.
 type Builder interface {
+	// Check says what the builds of the named services lack on this machine;
+	// mistakes of the stack file are a *spec.Mistakes.
+	Check(project *spec.Project, services []string) error
 	// Inputs are the fingerprints of the builds of the named services.
 	Inputs(ctx context.Context, project *spec.Project, opts BuildOptions) (map[string]*planner.Inputs, error)
 	// Open prepares to lend the engine what builds and pulls take from the
@@ -52,6 +55,9 @@ func lend(session BuildSession, conn *grpc.ClientConn) func(*planner.Plan) error
 
 // Sessions is the Builder of package builder.
 type Sessions struct{}
+
+// Check looks for contexts and Dockerfiles.
+func (Sessions) Check(p *spec.Project, services []string) error { return builder.Check(p, services) }
 
 // Inputs computes fingerprints.
 func (Sessions) Inputs(ctx context.Context, p *spec.Project, opts BuildOptions) (map[string]*planner.Inputs, error) {

@@ -65,6 +65,7 @@ func (c *ciRun) carryOut(all, work context.Context) {
 	} else if err != nil {
 		c.say(c.errStyle().red(err.Error()))
 	}
+	c.tracer.endWhole(!c.failed())
 	c.verdict()
 }
 
@@ -202,6 +203,7 @@ func (c *ciRun) judge(err error) ciEnd {
 	var by signalled
 	var with coded
 	var before notBuilt
+	var test *testNotRun
 	switch {
 	case err == nil:
 		return judgeTests(c.results)
@@ -209,6 +211,8 @@ func (c *ciRun) judge(err error) ciEnd {
 		return ciEnd{by.code(), by.Error()}
 	case errors.Is(err, errTimeout):
 		return ciEnd{ExitTimeout, fmt.Sprintf("the time of --timeout, %s, is over", c.flags.timeout)}
+	case errors.As(err, &test):
+		return ciEnd{ExitNotRun, test.service + " was not run to its end"}
 	case errors.Is(err, errNotHeld):
 		return ciEnd{ExitNotUp, errNotHeld.Error()}
 	case errors.As(err, &with):

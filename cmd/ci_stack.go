@@ -39,7 +39,7 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 		return coded{err, ExitBadFile}
 	}
 	if !c.inWorkflow() {
-		c.hideSecrets(project)
+		c.hideOutput()
 	}
 	if c.tests, err = testServices(project, names); err != nil {
 		return coded{err, ExitBadFile}
@@ -47,7 +47,10 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 	if c.project, err = withoutOtherTests(project, c.tests); err != nil {
 		return coded{err, ExitBadFile}
 	}
-	return nil
+	if err = c.checkBuilds(c.project, builders(c.project, c.project)); errors.As(err, &quiet) {
+		return exit{ExitBadFile}
+	}
+	return err
 }
 
 // testServices are the services that run as tests, in the order in which they

@@ -74,7 +74,7 @@ func TestATestRunsOnceAndBesideOthers(t *testing.T) {
 
 // recorded is a record that has seen a plan and events.
 func recorded(began time.Time, steps []*planner.Step, events ...planner.Event) *record {
-	r := newRecord(nil, newMasker(nil), began)
+	r := newRecord(nil, began)
 	r.plan(&planner.Plan{Project: "p", Steps: steps})
 	for _, e := range events {
 		r.event(e)
@@ -178,6 +178,8 @@ func TestWhereTheExitCodeComesFrom(t *testing.T) {
 		"before any build": {notBuilt{errors.New("no Dockerfile")}, nil, "", 65, "an image could not be built"},
 		"a container":      {exit{1}, nil, planner.Create, 66, "the environment did not come up"},
 		"no engine":        {errors.New("no engine"), nil, "", 66, "the environment did not come up"},
+		"a lost test":      {&testNotRun{"a", errTestGone}, nil, "", 69, "a was not run to its end"},
+		"a late test":      {&testNotRun{"a", errTimeout}, nil, "", 67, "the time of --timeout, 5s, is over"},
 		"it exists":        {coded{errors.New("exists"), 64}, nil, "", 64, "nothing was started"},
 	} {
 		steps := []*planner.Step{{ID: "x", Action: test.failed, Service: "s"}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,11 +26,23 @@ type testResult struct {
 	code      int
 	how       string // of the end, where the code is not all: a signal, out of memory
 	skipped   string // why it was not run
+	files     int    // that match --junit
 	reports   junit.Report
 	last      *lineTail
 }
 
 func (t *testResult) failed() bool { return t.ended && t.code != 0 }
+
+// outcome is how a test ended, as a step.
+func (t *testResult) outcome() (planner.Outcome, string) {
+	switch {
+	case !t.ended:
+		return planner.Cancelled, ""
+	case t.code != 0:
+		return planner.Failed, "exit code " + strconv.Itoa(t.code) + spaced(t.how)
+	}
+	return planner.Done, ""
+}
 
 // judgeTests is the end of a run in which every test had its turn.
 func judgeTests(results []*testResult) ciEnd {
@@ -54,18 +67,38 @@ func (c *ciRun) runTests(ctx context.Context) error {
 		}
 		c.flow.begin("test " + name)
 		c.running = t
+		traced := c.tracer.own(actionTest, name)
 		err := c.runTest(ctx, t)
+		traced(t.outcome())
 		c.flow.end()
 		if err != nil {
-			return err
+			return &testNotRun{name, err}
 		}
 		c.running = nil
 		c.readReports(ctx, t)
 		c.sayTest(t)
 	}
 	c.sick = c.sickContainers(ctx, before)
+	if patterns := c.flags.junit; len(patterns) > 0 && !anyReports(c.results) {
+		c.warn("no test has a file that matches " + strings.Join(patterns, " or "))
+	}
 	return nil
 }
+
+// anyReports says that there is a report. A test without one is no mistake
+// while others have theirs: the patterns are those of all tests.
+func anyReports(results []*testResult) bool {
+	return slices.ContainsFunc(results, func(t *testResult) bool { return t.files > 0 })
+}
+
+// testNotRun is the error of a test that something else than its own end ended.
+type testNotRun struct {
+	service string
+	err     error
+}
+
+func (e *testNotRun) Error() string { return e.service + " was not run to its end: " + e.err.Error() }
+func (e *testNotRun) Unwrap() error { return e.err }
 
 // skips says why a test can't run: another that it depends on failed.
 func (c *ciRun) skips(name string) string {
@@ -88,7 +121,7 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	t.began = c.world.Now()
 	made, err := c.client.Create(ctx, &api.CreateRequest{Apply: req, Service: t.service})
 	if err != nil {
-		return fmt.Errorf("cannot run test %s: %w", t.service, cause(ctx, err))
+		return cause(ctx, err)
 	}
 	t.container = made.Id
 	t.code, err = c.attachTest(ctx, t)
@@ -102,8 +135,11 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	if err != nil {
 		return err
 	}
+	if t.how, err = c.howEnded(ctx, t.container); err != nil {
+		return err
+	}
+	t.how = c.mask.text(t.how)
 	t.ended = true
-	t.how = c.howEnded(ctx, t.container)
 	c.record.note(jsonLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
 	return nil
 }
@@ -150,8 +186,9 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 
 // Why a container that is waited for will not end.
 var (
-	errNotStarted = errors.New("no engine has started it")
-	errTestGone   = errors.New("the container of the test was removed")
+	errNotStarted  = errors.New("no engine has started it")
+	errTestGone    = errors.New("another command removed its container")
+	errTestStopped = errors.New("another command stopped its container")
 )
 
 // awaitExit waits for the end of a container under whatever engine.
@@ -203,18 +240,23 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 	}
 }
 
-// howEnded says of a container's end what its code does not.
-func (c *ciRun) howEnded(ctx context.Context, id string) string {
+// howEnded says of a container's end what its code does not. One that another
+// command ended has said nothing with its code.
+func (c *ciRun) howEnded(ctx context.Context, id string) (string, error) {
 	o, err := c.observed(ctx, false)
 	if err != nil {
-		return "" // the code is known, and counts
+		return "", nil // the code is known, and counts
 	}
 	for i := range o.Containers {
-		if o.Containers[i].ID == id {
-			return exitNotes(&o.Containers[i])
+		switch k := &o.Containers[i]; {
+		case k.ID != id:
+		case k.Stopped:
+			return "", errTestStopped
+		default:
+			return exitNotes(k), nil
 		}
 	}
-	return ""
+	return "", errTestGone
 }
 
 // sickContainers names those of the environment that ended or were started
@@ -307,9 +349,7 @@ func (c *ciRun) readReports(ctx context.Context, t *testResult) {
 		c.warn("cannot read the reports of " + t.service + ": " + err.Error())
 		return
 	}
-	if len(files) == 0 {
-		c.warn(fmt.Sprintf("%s has no file that matches %s", t.service, strings.Join(c.flags.junit, " or ")))
-	}
+	t.files = len(files)
 	for _, f := range files {
 		report, err := junit.Read(bytes.NewReader(f.content))
 		if err != nil {

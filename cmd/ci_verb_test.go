@@ -128,7 +128,7 @@ func TestCIWhoseEnvironmentFails(t *testing.T) {
 		d.engine.events = []planner.Event{{Step: "create web/1", Action: action, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no luck"}}
 		d.engine.verdict = &api.Verdict{Ok: false}
 		_, stderr, code := d.run("ci")
-		if code != want || d.engine.create != nil || !strings.Contains(stderr, "no luck") {
+		if code != want || d.engine.create != nil || strings.Count(stderr, "no luck") != 1 || strings.Contains(stderr, "is not up") {
 			t.Errorf("%s: exit code %d, want %d:\n%s", action, code, want, stderr)
 		}
 	}
@@ -197,8 +197,8 @@ func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
 	}{
 		planner.Created: {false, true, 3},
 		planner.Exited:  {false, false, 5},
-		planner.Running: {true, false, 66},
-		"":              {false, false, 66}, // it is not there
+		planner.Running: {true, false, 69},
+		"":              {false, false, 69}, // it is not there
 	} {
 		d := newCI(t, 3)
 		d.engine.dies = []planner.Container{}
@@ -213,6 +213,29 @@ func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
 		_, stderr, code := d.run("ci --timeout 20s")
 		if code != test.code || (d.engine.start != nil) != test.starts || !d.removed() {
 			t.Errorf("%s: exit code %d, want %d, started %t:\n%s", state, code, test.code, d.engine.start != nil, stderr)
+		}
+	}
+}
+
+func TestCIDoesNotTakeTheCodeOfATestThatAnotherCommandStopped(t *testing.T) {
+	for _, ends := range []int32{0, 137} {
+		d := newCI(t, ends)
+		d.engine.stopped = true
+		_, stderr, code := d.run("ci")
+		if code != 69 || !d.removed() || !strings.Contains(stderr, "✗ tests was not run to its end: another command stopped its container") ||
+			!strings.Contains(stderr, "Exit code 69: tests was not run to its end, removed") {
+			t.Errorf("exit code %d:\n%s", code, stderr)
+		}
+	}
+}
+
+func TestCIMissesReportsOnlyWhereThereAreNone(t *testing.T) {
+	for _, files := range [][]*api.FilePart{nil, {{Path: "/r.xml", Content: []byte("<testsuite/>")}}} {
+		d := newCI(t, 0)
+		d.engine.files = files
+		_, stderr, code := d.run("ci --junit /r.xml")
+		if missed := strings.Contains(stderr, "! no test has a file that matches /r.xml"); code != 0 || missed != (files == nil) {
+			t.Errorf("%d files: exit code %d:\n%s", len(files), code, stderr)
 		}
 	}
 }

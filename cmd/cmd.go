@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,13 +131,12 @@ type app struct {
 	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 	lookers []display                 // see every progress beside the screen
 	loaded  *spec.Project             // the last one
-	mask    *masker                   // of secrets in what is printed; nil: none
-
-	endOutput func() // prints what was kept back
+	mask    *masker                   // of the secrets of the last one; nil: it has none
+	hiding  []*maskedWriter           // what stdout and stderr go through, where secrets are kept out of them
 }
 
 func newApp(w World) *app {
-	a := &app{world: w, env: map[string]string{}, began: w.Now(), endOutput: func() {}}
+	a := &app{world: w, env: map[string]string{}, began: w.Now()}
 	for _, kv := range w.Environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			a.env[name] = value
@@ -272,6 +272,13 @@ func flagError(c *cobra.Command, err error) error {
 			return misuse(c, fmt.Errorf("%w: did you mean --%s?", err, names[near]))
 		}
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		if text := wrongValue(f.Value.Type(), invalid.GetValue()); text != "" {
+			return misuse(c, fmt.Errorf("--%s: %s", f.Name, text))
+		}
+	}
 	return misuse(c, fmt.Errorf("%w: see %s --help", err, c.CommandPath()))
 }
 
@@ -285,6 +292,24 @@ func flagNames(c *cobra.Command) map[string]string {
 		}
 	})
 	return names
+}
+
+// wrongValue says what is wrong with a value that a flag can't take; "" where
+// the parser's own words do.
+func wrongValue(kind, value string) string {
+	_, notNumber := strconv.ParseFloat(value, 64)
+	span, notSpan := time.ParseDuration(value)
+	switch {
+	case kind == "duration" && notNumber == nil:
+		return fmt.Sprintf("%q has no unit, write %ss or %sm", value, value, value)
+	case kind == "duration":
+		return fmt.Sprintf("%q is no span of time, write a number with a unit: 90s, 10m, 24h", value)
+	case kind == "int" && notSpan == nil:
+		return fmt.Sprintf("%q has a unit, write the number alone: %d", value, int(span.Seconds()))
+	case kind == "int":
+		return fmt.Sprintf("%q is no whole number", value)
+	}
+	return ""
 }
 
 // misuse gives a mistake in the command line the exit code that the verb has

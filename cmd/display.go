@@ -39,7 +39,7 @@ func (a *app) screenDisplay(w words, services int) display {
 	case "json":
 		return &jsonDisplay{enc: json.NewEncoder(a.world.Stderr)}
 	case "quiet":
-		return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, quiet: true, now: a.world.Now}
+		return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, words: w, quiet: true, now: a.world.Now}
 	case "tty":
 		return newTTYDisplay(a.world.Stderr, newBoard(began), st, w, services, a.world.Now, func() (int, int) { return size(a.world.Stderr) })
 	}
@@ -143,11 +143,12 @@ func (d *plainDisplay) event(e planner.Event) {
 func (d *plainDisplay) show(r *row, e planner.Event) {
 	switch {
 	case r.mark == failed && e.Kind == planner.Failed, r.mark == skipped:
+		if d.words.brief {
+			return
+		}
 		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
 		for _, l := range r.output(d.st) {
-			if !d.words.brief {
-				fmt.Fprintln(d.w, l)
-			}
+			fmt.Fprintln(d.w, l)
 		}
 		return
 	case d.quiet:
@@ -164,7 +165,7 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 }
 
 func (d *plainDisplay) finish(s summary) {
-	if d.quiet && s.verdict.Ok {
+	if d.quiet && s.verdict.Ok || s.isToldElsewhere(d.board) {
 		return
 	}
 	fmt.Fprintln(d.w, s.line(d.board, d.st))

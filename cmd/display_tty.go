@@ -93,6 +93,9 @@ func (d *ttyDisplay) finish(s summary) {
 	columns, rows := d.size()
 	var lines []string
 	switch {
+	case s.isToldElsewhere(d.board):
+		d.canvas.draw(nil, columns)
+		return
 	case !s.verdict.Ok:
 		lines = d.board.report(d.now(), columns, d.st)
 	case !s.verdict.UpToDate && !d.board.plan.IsEmpty():
@@ -107,7 +110,11 @@ func (d *ttyDisplay) abort() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	columns, _ := d.size()
-	d.canvas.draw(d.board.report(d.now(), columns, d.st), columns)
+	var lines []string
+	if !d.words.brief {
+		lines = d.board.report(d.now(), columns, d.st)
+	}
+	d.canvas.draw(lines, columns)
 }
 
 // tree is the board as lines, at most height of them: finished rows fold away

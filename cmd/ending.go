@@ -80,7 +80,10 @@ func (e *ending) result() error {
 
 // followExit carries out what a container's end asks for.
 func (u *upRun) followExit(logs *logMerge, c *planner.Container) {
-	if c.State == planner.Exited && u.ending.exited(u.project, c) {
+	if c.State != planner.Exited || u.interrupts.interrupted() { // what the user ends ends nothing else
+		return
+	}
+	if u.ending.exited(u.project, c) {
 		logs.say(fmt.Sprintf(" stopping all: %s has ended", replica(c)))
 		u.stops.start(u, planner.Stop)
 	}

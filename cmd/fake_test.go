@@ -34,6 +34,7 @@ type fakeEngine struct {
 	lines     []*api.LogLine
 	files     []*api.FilePart
 	exitCode  int32
+	stopped   bool // what Create makes is stopped by another command
 	stats     []*api.StatsReply
 	changes   chan *api.ContainerChange // of Watch, after the first snapshot
 	hold      chan struct{}             // Apply waits for it, or for its caller to leave
@@ -114,11 +115,14 @@ func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error 
 func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.Progress]) error {
 	f.mu.Lock()
 	f.down = r
+	f.observed.Containers = nil
 	f.mu.Unlock()
 	if f.downError != nil {
 		return f.downError
 	}
-	f.verdict = nil // of what came before
+	if f.verdict != nil { // of what came before
+		f.verdict, f.events = nil, nil
+	}
 	return f.progress(s)
 }
 
@@ -242,6 +246,7 @@ func (f *fakeEngine) Create(_ context.Context, r *api.CreateRequest) (*api.Creat
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.create = r
+	f.observed.Containers = append(f.observed.Containers, planner.Container{ID: "c1", Service: r.Service, OneOff: true, State: planner.Exited, ExitCode: int(f.exitCode), Stopped: f.stopped})
 	return &api.CreateReply{Id: "c1", Name: "shop-web-run-1"}, nil
 }
 

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,27 +13,34 @@ import (
 
 func (a *app) gcCommand() *cobra.Command {
 	var olderThan time.Duration
-	var dryRun, force bool
+	var dryRun, running, force bool
 	c := &cobra.Command{
 		Use:   "gc --older-than TIME",
-		Short: "Remove instances that nobody uses any more, with their data",
-		Example: "  orlop gc --older-than 24h --dry-run  say which\n" +
+		Short: "Remove instances that nobody uses any more, with their data and images",
+		Long: "Remove instances that nobody uses any more, with their volumes and the images that they built.\n\n" +
+			"Instances that run are left alone without --running. A project that is no instance is never removed.",
+		Example: "  orlop gc --dry-run                   list them all, with when a command last was about them\n" +
+			"  orlop gc --older-than 24h --dry-run  say which would go\n" +
 			"  orlop gc --older-than 24h            remove them; asks first",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !c.Flags().Changed("older-than") {
-				return fmt.Errorf("gc needs --older-than: how long an instance must have been left alone, such as 24h")
+			if !c.Flags().Changed("older-than") && !dryRun {
+				return fmt.Errorf("gc needs --older-than: how long an instance must have been left alone, such as 24h; --dry-run lists all")
 			}
-			return a.gc(c.Context(), olderThan, dryRun, force)
+			if olderThan < 0 {
+				return fmt.Errorf("--older-than is %s: it must not be less than nothing", olderThan)
+			}
+			return a.gc(c.Context(), &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), Running: running}, dryRun, force)
 		},
 	}
 	c.Flags().DurationVar(&olderThan, "older-than", 0, "`time` since a command last was about the instance")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be removed")
+	c.Flags().BoolVar(&running, "running", false, "those that run too")
 	c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
 	return c
 }
 
-func (a *app) gc(ctx context.Context, olderThan time.Duration, dryRun, force bool) error {
+func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force bool) error {
 	ctx, cancel := a.interruptible(ctx)
 	defer cancel()
 	client, err := a.connect(ctx)
@@ -40,7 +48,7 @@ func (a *app) gc(ctx context.Context, olderThan time.Duration, dryRun, force boo
 		return err
 	}
 	defer client.Close()
-	req := &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), DryRun: true}
+	req.DryRun = true
 	found, err := client.Collect(ctx, req)
 	if err != nil {
 		return cause(ctx, err)
@@ -71,7 +79,14 @@ func (a *app) gc(ctx context.Context, olderThan time.Duration, dryRun, force boo
 func (a *app) sayCollected(r *api.CollectReply, did string) {
 	now := a.world.Now()
 	for _, p := range r.Projects {
-		fmt.Fprintf(a.world.Stdout, "%s %s   last used %s, %s\n", did, p.Name, ago(now, time.UnixMilli(p.UsedUnixMs)), bytesText(p.DiskBytes))
+		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))), bytesText(p.DiskBytes))
+		if len(p.Images) > 0 {
+			line += ", " + plural(len(p.Images), "image") + ": " + strings.Join(p.Images, ", ")
+		}
+		fmt.Fprintln(a.world.Stdout, line)
+	}
+	for _, p := range r.Left {
+		fmt.Fprintf(a.world.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))))
 	}
 	if len(r.Projects) == 0 {
 		fmt.Fprintln(a.world.Stdout, "nothing to remove")

@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/orlop/orlop/api"
 )
@@ -16,7 +18,7 @@ type hold struct {
 	request *api.HoldInput
 	cancel  context.CancelFunc
 	stream  api.Engine_HoldClient // of the reader alone until lost is closed
-	orders  chan struct{}         // closed to release
+	orders  chan bool             // at most one: to release it, or to give it up
 	lost    chan struct{}         // closed when no engine holds it any more
 	err     error                 // after lost
 }
@@ -25,8 +27,8 @@ type hold struct {
 func takeHold(ctx context.Context, client *api.Client, project string) (*hold, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &hold{
-		client: client, cancel: cancel, request: &api.HoldInput{Project: project},
-		orders: make(chan struct{}), lost: make(chan struct{}),
+		client: client, cancel: cancel, request: &api.HoldInput{Project: project, Caller: rand.Text()},
+		orders: make(chan bool, 1), lost: make(chan struct{}),
 	}
 	defer context.AfterFunc(ctx, cancel)()
 	if err := h.take(own); err != nil {
@@ -70,11 +72,12 @@ func (h *hold) keep(ctx context.Context) {
 		var err error
 		select {
 		case err = <-ended:
-		case <-h.orders:
-			if err = h.letGo(ended); errors.Is(err, io.EOF) {
+		case release := <-h.orders:
+			if err = h.letGo(release, ended); errors.Is(err, io.EOF) {
 				h.err = nil
 				return
 			}
+			h.orders <- release // to the next engine
 		}
 		if h.err = api.Cause(err); !errors.Is(h.err, api.ErrLost) {
 			return
@@ -87,8 +90,8 @@ func (h *hold) keep(ctx context.Context) {
 
 // letGo tells the engine that the hold is over and gives the end of the stream:
 // an EOF where the engine has let go.
-func (h *hold) letGo(ended <-chan error) error {
-	if h.stream.Send(&api.HoldInput{Release: true}) == nil {
+func (h *hold) letGo(release bool, ended <-chan error) error {
+	if !release || h.stream.Send(&api.HoldInput{Release: true}) == nil {
 		_ = h.stream.CloseSend()
 	}
 	return <-ended // says also why nothing could be sent
@@ -96,7 +99,7 @@ func (h *hold) letGo(ended <-chan error) error {
 
 // release ends the hold and leaves the project as it is.
 func (h *hold) release(ctx context.Context) error {
-	close(h.orders)
+	h.orders <- true
 	defer h.cancel()
 	select {
 	case <-h.lost:
@@ -125,5 +128,20 @@ func (h *hold) whileHeld(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { cancel(nil) }
 }
 
-// drop ends the hold without a word: the engine removes the project.
-func (h *hold) drop() { h.cancel() }
+// dropTimeout bounds how long giving a project up takes; the engine removes it
+// without a word too, only later.
+const dropTimeout = time.Second
+
+// drop gives the project up: the engine removes it.
+func (h *hold) drop() {
+	defer h.cancel()
+	select {
+	case h.orders <- false:
+	default: // it was released, in vain
+		return
+	}
+	select {
+	case <-h.lost:
+	case <-time.After(dropTimeout):
+	}
+}

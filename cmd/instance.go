@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // autoInstance asks for an instance that is named after the git work tree and
@@ -51,7 +53,7 @@ func workTreeInstance(dir string) (string, error) {
 		return "", fmt.Errorf("cannot tell the branch of the work tree %s: name the instance with --instance: %w", tree, err)
 	}
 	sum := sha256.Sum256([]byte(tree))
-	return headName(string(head), filepath.Base(tree)) + "-" + hex.EncodeToString(sum[:3]), nil
+	return spec.NormalInstance(headName(string(head), filepath.Base(tree)) + "-" + hex.EncodeToString(sum[:3])), nil
 }
 
 // findWorkTree is the work tree around a directory, and where git keeps what

@@ -26,7 +26,7 @@ func (d *desk) sent(line string) *spec.Project {
 
 func TestAnInstanceIsAProjectOfItsOwn(t *testing.T) {
 	d := newDesk(t, shop).serve()
-	if p := d.sent("up -d --instance Feature/Cart"); p.Name != "shop-feature-cart" || p.Instance != "feature-cart" {
+	if p := d.sent("up -d --instance feature-cart"); p.Name != "shop-feature-cart" || p.Instance != "feature-cart" {
 		t.Errorf("--instance gives project %q, instance %q", p.Name, p.Instance)
 	}
 	if p := d.sent("--instance b -p mine up -d"); p.Name != "mine-b" {
@@ -42,8 +42,13 @@ func TestAnInstanceIsAProjectOfItsOwn(t *testing.T) {
 	if _, _, code := d.run("stop"); code != 0 || d.engine.lifecycle[0].Project != "shop-ci7" {
 		t.Errorf("stop is about %q", d.engine.lifecycle[0].Project)
 	}
-	if _, stderr, code := d.run("up -d --instance ///"); code != 1 || !strings.Contains(stderr, "cannot name an instance") {
-		t.Errorf("an instance without a name: exit code %d, %s", code, stderr)
+	for bad, hint := range map[string]string{
+		"///": "one of the latter\n", "Feature/Cart": `: write "feature-cart"`, "Bad Name!": `: write "bad-name"`, "-a-": `: write "a"`,
+		strings.Repeat("x", 50): `: write "` + strings.Repeat("x", 40) + `"`,
+	} {
+		if _, stderr, code := d.runArgs("up", "-d", "--instance", bad); code != 1 || !strings.Contains(stderr, "cannot name an instance: a name is up to 40 lower-case letters") || !strings.Contains(stderr, hint) {
+			t.Errorf("an instance %q: exit code %d, %s", bad, code, stderr)
+		}
 	}
 }
 

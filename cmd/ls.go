@@ -45,6 +45,7 @@ type lsLine struct {
 	CreatedAt   time.Time  // Orlop's own, as what follows
 	UsedAt      *time.Time `json:",omitempty"` // by a command, last; of instances
 	DiskUse     int64      // bytes of writable layers and volumes
+	Images      []string   `json:",omitempty"` // that the instance built under names of its own
 }
 
 func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
@@ -92,7 +93,7 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 func projectLine(p *api.ProjectInfo) lsLine {
 	l := lsLine{
 		Name: p.Name, Status: projectStatus(p), ConfigFiles: strings.Join(p.Files, ","), Instance: p.Instance,
-		CreatedAt: time.UnixMilli(p.CreatedUnixMs).UTC(), DiskUse: p.DiskBytes,
+		CreatedAt: time.UnixMilli(p.CreatedUnixMs).UTC(), DiskUse: p.DiskBytes, Images: p.Images,
 	}
 	if p.Instance != "" {
 		used := time.UnixMilli(p.UsedUnixMs).UTC()
@@ -109,7 +110,11 @@ func projectStatus(p *api.ProjectInfo) string {
 	if p.Running > 0 {
 		parts = append(parts, fmt.Sprintf("running(%d)", p.Running))
 	}
-	if p.Instance != "" && len(parts) == 0 {
+	switch {
+	case p.Instance == "" || len(parts) > 0:
+	case len(p.Images) > 0:
+		return "down, " + plural(len(p.Images), "image")
+	default:
 		return "down"
 	}
 	return or(strings.Join(parts, ", "), "created")

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/cmd/junit"
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -77,6 +78,9 @@ func (m *masker) text(s string) string {
 }
 
 func (m *masker) texts(all []string) []string {
+	if all == nil {
+		return nil
+	}
 	out := make([]string, len(all))
 	for i, s := range all {
 		out[i] = m.text(s)
@@ -89,6 +93,39 @@ func (m *masker) bytes(b []byte) []byte {
 		return b
 	}
 	return []byte(m.replacer.Replace(string(b)))
+}
+
+// plan is a plan without secrets. Names stay: they are the stack file's.
+func (m *masker) plan(p *planner.Plan) *planner.Plan {
+	if m == nil || len(m.values) == 0 {
+		return p
+	}
+	out := *p
+	out.Warnings, out.Steps = m.texts(p.Warnings), slices.Clone(p.Steps)
+	for i, s := range p.Steps {
+		step := *s
+		step.Reasons = slices.Clone(s.Reasons)
+		for j := range step.Reasons {
+			r := &step.Reasons[j]
+			r.From, r.To, r.Text = m.text(r.From), m.text(r.To), m.text(r.Text)
+		}
+		out.Steps[i] = &step
+	}
+	return &out
+}
+
+// event is an event without secrets.
+func (m *masker) event(e planner.Event) planner.Event {
+	if m == nil || len(m.values) == 0 {
+		return e
+	}
+	e.Text, e.Lines = m.text(e.Text), m.texts(e.Lines)
+	if e.Part != nil {
+		part := *e.Part
+		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
+		e.Part = &part
+	}
+	return e
 }
 
 // report hides secrets in all texts of a report, before XML escapes them.
@@ -151,6 +188,13 @@ func (m *maskedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// setMask changes what is hidden from here on.
+func (m *maskedWriter) setMask(mask *masker) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mask = mask
+}
+
 // flush writes what was kept back.
 func (m *maskedWriter) flush() {
 	m.mu.Lock()
@@ -162,13 +206,31 @@ func (m *maskedWriter) flush() {
 // file is what the stream is in the end, so that a terminal stays one.
 func (m *maskedWriter) file() descriptor { return fileOf(m.w) }
 
-// hideSecrets keeps the secrets of the project from being printed by this
-// command from here on.
+// hideSecrets keeps the secrets of a project out of progress from here on, and
+// in the log of a CI system out of all that is printed.
 func (a *app) hideSecrets(p *spec.Project) {
-	a.endOutput()
 	a.mask = newMasker(secretValues(p))
+	if a.inWorkflow() || len(a.hiding) > 0 {
+		a.hideOutput()
+	}
+}
+
+// hideOutput keeps the secrets out of all that this command prints, what the
+// stack's programs print included.
+func (a *app) hideOutput() {
+	for _, w := range a.hiding {
+		w.setMask(a.mask)
+	}
+	if len(a.hiding) > 0 {
+		return
+	}
 	out, errs := &maskedWriter{w: a.world.Stdout, mask: a.mask}, &maskedWriter{w: a.world.Stderr, mask: a.mask}
-	a.world.Stdout, a.world.Stderr = out, errs
-	before := a.endOutput
-	a.endOutput = func() { out.flush(); errs.flush(); before() }
+	a.world.Stdout, a.world.Stderr, a.hiding = out, errs, []*maskedWriter{out, errs}
+}
+
+// endOutput prints what was kept back.
+func (a *app) endOutput() {
+	for _, w := range a.hiding {
+		w.flush()
+	}
 }

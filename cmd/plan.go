@@ -75,7 +75,8 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 		return nil, cause(ctx, err)
 	}
 	plan := &planner.Plan{}
-	return plan, unmarshal(reply.Plan, plan)
+	err = unmarshal(reply.Plan, plan)
+	return a.mask.plan(plan), err
 }
 
 func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {

@@ -111,7 +111,29 @@ func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := mustBeUp(s, containers, services); err != nil {
+		return nil, err
+	}
 	return portLines(containers, services), nil
+}
+
+// mustBeUp refuses to speak of ports where nothing is up: an empty answer would
+// be taken for one.
+func mustBeUp(s stack, containers []planner.Container, services []string) error {
+	isUp := func(service string) bool {
+		return slices.ContainsFunc(containers, func(c planner.Container) bool {
+			return !c.OneOff && (service == "" || c.Service == service) && c.State != planner.Exited && c.State != planner.Created
+		})
+	}
+	if !isUp("") {
+		return fmt.Errorf("%s is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is", s.name)
+	}
+	for _, name := range services {
+		if !isUp(name) {
+			return fmt.Errorf("%s of %s is not up: bring it up with \"orlop up\"", name, s.name)
+		}
+	}
+	return nil
 }
 
 func (a *app) portsJSON(ctx context.Context, services []string) error {

@@ -30,7 +30,7 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 	for o.verdict == nil {
 		m, err := stream.Recv()
 		if err == nil {
-			err = o.take(m, d)
+			err = o.take(m, d, a.mask)
 		}
 		if err == nil && m.GetPlan() != nil && a.lend != nil {
 			err = a.lend(o.plan)
@@ -81,22 +81,25 @@ func (a *app) watchedDisplay(w words, services int) display {
 	return append(all, a.lookers...)
 }
 
-func (o *outcome) take(m *api.Progress, d display) error {
+// take takes a message in. What it shows is masked here, before any display or
+// record has seen it.
+func (o *outcome) take(m *api.Progress, d display, mask *masker) error {
 	switch of := m.Of.(type) {
 	case *api.Progress_Plan:
 		o.plan = &planner.Plan{}
 		if err := unmarshal(of.Plan, o.plan); err != nil {
 			return err
 		}
-		d.plan(o.plan)
+		d.plan(mask.plan(o.plan))
 	case *api.Progress_Event:
 		var e planner.Event
 		if err := unmarshal(of.Event, &e); err != nil {
 			return err
 		}
-		d.event(e)
+		d.event(mask.event(e))
 	case *api.Progress_Verdict:
 		o.verdict = of.Verdict
+		o.verdict.Error = mask.text(o.verdict.Error)
 	}
 	return nil
 }

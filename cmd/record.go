@@ -24,7 +24,6 @@ type stepRecord struct {
 type record struct {
 	lines  *jsonDisplay // events.jsonl; nil: not wanted
 	closer io.Closer
-	mask   *masker
 	began  time.Time
 	failed func(planner.Event) // is told of each failure that counts
 
@@ -38,10 +37,10 @@ type record struct {
 }
 
 // newRecord keeps events in w as lines too, unless it is nil.
-func newRecord(w io.WriteCloser, mask *masker, began time.Time) *record {
-	r := &record{mask: mask, board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
+func newRecord(w io.WriteCloser, began time.Time) *record {
+	r := &record{board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
 	if w != nil {
-		enc := json.NewEncoder(&maskedWriter{w: w, mask: mask})
+		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		r.lines, r.closer = &jsonDisplay{enc: enc}, w
 	}
@@ -206,6 +205,9 @@ func dependents(steps []*stepRecord, on *planner.Step) []string {
 	return names
 }
 
+// waitColumns bounds what is said again and again; it was said whole once.
+const waitColumns = 72
+
 // waits says what has not ended yet: what it is at, what it waits for, and
 // since when.
 func (r *record) waits(now time.Time) []string {
@@ -216,12 +218,13 @@ func (r *record) waits(now time.Time) []string {
 		text, since := row.text, row.began
 		switch row.mark {
 		case pending:
-			text, since = r.board.waits(row), r.began
+			text, since = or(r.board.waits(row), "waits for its turn behind "+plural(r.board.count(active), "other")), r.began
 		case active:
 		default:
 			continue
 		}
-		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", row.verb, r.board.nameWidth(), row.name, or(text, "runs"), seconds(now.Sub(since))))
+		text = clip(printable(or(text, "runs")), waitColumns)
+		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", row.verb, r.board.nameWidth(), row.name, text, seconds(now.Sub(since))))
 	}
 	return out
 }

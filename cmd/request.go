@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -138,6 +139,9 @@ func (a *app) lendBuilds(ctx context.Context, client *api.Client, p *application
 	}
 	p.builds.Environ = a.env
 	p.options.Rebuild = p.anew
+	if err := a.checkBuilds(p.project, p.builds.Services); err != nil {
+		return err
+	}
 	if len(p.builds.Services) > 0 {
 		if p.options.Inputs, err = a.world.Builder.Inputs(ctx, p.project, p.builds); err != nil {
 			return err
@@ -154,6 +158,20 @@ func (a *app) lendBuilds(ctx context.Context, client *api.Client, p *application
 	a.lend = lend(session, client.Conn())
 	*done = session.Close
 	return nil
+}
+
+// checkBuilds shows what the builds of services lack, as mistakes of the stack
+// file.
+func (a *app) checkBuilds(p *spec.Project, services []string) error {
+	if a.world.Builder == nil || len(services) == 0 {
+		return nil
+	}
+	err := a.world.Builder.Check(p, services)
+	var mistakes *spec.Mistakes
+	if errors.As(err, &mistakes) {
+		return a.complain(mistakes.Diagnostics.Sourced(a.world.Dir))
+	}
+	return err
 }
 
 // builders are the services whose builds the chosen ones need: their own, those

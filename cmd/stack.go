@@ -31,9 +31,6 @@ func (a *app) load(ctx context.Context, services []string) (*spec.Project, error
 	if _, err := project.Select(services, true); err != nil {
 		return nil, err
 	}
-	if a.inWorkflow() {
-		a.hideSecrets(project)
-	}
 	return project, nil
 }
 
@@ -46,9 +43,7 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 	var mistakes *spec.Mistakes
 	switch {
 	case errors.As(err, &mistakes):
-		_ = mistakes.Diagnostics.Render(a.world.Stderr, a.errStyle().color)
-		a.newWorkflow().diagnostics(mistakes.Diagnostics)
-		return nil, exit{ExitFailure}
+		return nil, a.complain(mistakes.Diagnostics)
 	case err != nil:
 		return nil, err
 	case warn && a.progress != "quiet" && a.progress != "json":
@@ -56,7 +51,17 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 		a.newWorkflow().diagnostics(diagnostics.Warnings())
 	}
 	a.loaded = project
+	if !opts.SkipPayloads {
+		a.hideSecrets(project)
+	}
 	return project, nil
+}
+
+// complain shows the mistakes of a stack file.
+func (a *app) complain(mistakes spec.Diagnostics) error {
+	_ = mistakes.Render(a.world.Stderr, a.errStyle().color)
+	a.newWorkflow().diagnostics(mistakes)
+	return exit{ExitFailure}
 }
 
 // stack is what a verb knows that needs no more than the project's name: the

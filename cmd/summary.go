@@ -18,7 +18,7 @@ type words struct {
 	header  bool   // the line over the tree
 	counts  bool   // "6 services, 7 containers" when there was nothing to do
 	silent  bool   // no last line when there was nothing to do
-	brief   bool   // what explains a failure is said elsewhere
+	brief   bool   // what failed is told elsewhere, and what was skipped because of it
 	fold    string // what the tree is called where it folds; empty: it does not
 }
 
@@ -54,6 +54,12 @@ func (s summary) line(b *board, st style) string {
 	return text
 }
 
+// isToldElsewhere says that the verdict would repeat what the verb tells of
+// the steps that failed.
+func (s summary) isToldElsewhere(b *board) bool {
+	return s.words.brief && !s.verdict.Ok && len(b.failures()) > 0
+}
+
 // exitCode is that of the program, not of a probe of its health.
 var exitCode = regexp.MustCompile(`exited with code (\d+)`)
 
@@ -85,7 +91,7 @@ func (s summary) why(b *board) string {
 		return ": " + or(s.verdict.Error, "the engine gave no reason")
 	}
 	text := ": " + strings.Join(names, ", ")
-	if len(services) > 0 && !s.words.brief {
+	if len(services) > 0 {
 		text += ". See: orlop logs " + strings.Join(services, " ")
 	}
 	return text

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,8 +11,8 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// timeline is when each step of one progress began and ended. It is fed by
-// events and looks at no clock.
+// timeline is when each step began and ended, of one progress or of several
+// that follow each other. It is fed by events and looks at no clock.
 type timeline struct {
 	verb      string
 	project   string
@@ -21,16 +22,18 @@ type timeline struct {
 	ok        bool
 	stretches []*stretch
 	byID      map[string]*stretch
+	newest    map[string]*stretch // by the ID in the newest plan that has it
 }
 
 // stretch is the time of one step.
 type stretch struct {
-	id        string
+	id        string // unique: a step that a later plan has again gets a number
 	action    planner.Action
 	resource  string
 	service   string
-	condition string   // of Await
-	needs     []string // IDs of what it waited for
+	condition string    // of Await
+	needs     []string  // IDs of what it waited for
+	known     time.Time // when it was planned; zero: at the beginning
 	began     time.Time
 	ended     time.Time
 	outcome   planner.Outcome
@@ -39,27 +42,62 @@ type stretch struct {
 }
 
 func newTimeline(verb string, began time.Time) *timeline {
-	return &timeline{verb: verb, began: began, byID: map[string]*stretch{}}
+	return &timeline{verb: verb, began: began, byID: map[string]*stretch{}, newest: map[string]*stretch{}}
 }
 
 func (t *timeline) add(s *stretch) *stretch {
+	t.newest[s.id] = s
+	for id, n := s.id, 2; t.byID[s.id] != nil; n++ {
+		s.id = fmt.Sprintf("%s (%d)", id, n)
+	}
 	t.stretches = append(t.stretches, s)
 	t.byID[s.id] = s
 	return s
 }
 
+// setPlan takes in the steps of a plan. One that follows another waits for it.
 func (t *timeline) setPlan(p *planner.Plan) {
 	t.project = p.Project
+	before := t.last()
 	for _, s := range p.Steps {
-		t.add(&stretch{
-			id: s.ID, action: s.Action, resource: s.Resource, service: s.Service, condition: s.Condition,
-			needs: slices.Concat(s.Needs, s.After),
-		})
+		t.add(&stretch{id: s.ID, action: s.Action, resource: s.Resource, service: s.Service, condition: s.Condition})
+	}
+	for _, s := range p.Steps {
+		kept := t.newest[s.ID]
+		for _, id := range slices.Concat(s.Needs, s.After) {
+			if on := t.newest[id]; on != nil {
+				id = on.id
+			}
+			kept.needs = append(kept.needs, id)
+		}
+		kept.follow(before)
 	}
 }
 
+// follow makes a step wait for what was done before its plan.
+func (s *stretch) follow(before *stretch) {
+	if before == nil {
+		return
+	}
+	s.known = before.ended
+	if len(s.needs) == 0 {
+		s.needs = []string{before.id}
+	}
+}
+
+// begin adds a step of the verb's own, outside of any plan.
+func (t *timeline) begin(action planner.Action, name string, at time.Time) *stretch {
+	if t.planned.IsZero() {
+		t.planned = at
+	}
+	before := t.last()
+	s := t.add(&stretch{id: string(action) + " " + name, action: action, resource: name, began: at})
+	s.follow(before)
+	return s
+}
+
 func (t *timeline) apply(e planner.Event) {
-	s := t.byID[e.Step]
+	s := t.newest[e.Step]
 	if s == nil {
 		s = t.add(&stretch{id: e.Step, action: e.Action, resource: e.Resource, service: e.Service})
 	}
@@ -95,7 +133,7 @@ type leg struct {
 }
 
 // shortest is what counts as time at all on a critical path.
-const shortest = time.Millisecond
+const shortest = 5 * time.Millisecond
 
 // criticalPath is the chain of steps that decided how long it took: from the
 // step that ended last, back over what each waited for longest.
@@ -109,7 +147,7 @@ func (t *timeline) criticalPath() []leg {
 			since = before.ended
 		}
 		if gap := at.began.Sub(since); gap >= shortest {
-			path = append(path, leg{what: "waiting for a free place", began: since, took: gap})
+			path = append(path, leg{what: t.idle(at, since), began: since, took: gap})
 		}
 		at = before
 	}
@@ -118,6 +156,21 @@ func (t *timeline) criticalPath() []leg {
 	}
 	slices.Reverse(path)
 	return slices.DeleteFunc(path, func(l leg) bool { return l.took < shortest })
+}
+
+// idle says what a step waited for that nothing kept from beginning since a
+// time: only so many steps are carried out at once.
+func (t *timeline) idle(s *stretch, since time.Time) string {
+	others := 0
+	for _, o := range t.stretches {
+		if o != s && o.action != planner.Await && !o.began.IsZero() && !o.began.After(since) && !o.ended.Before(s.began) {
+			others++
+		}
+	}
+	if others == 0 {
+		return "waiting to begin"
+	}
+	return "waiting for its turn behind " + plural(others, "other step")
 }
 
 // last is the step that ended last.
@@ -141,6 +194,12 @@ func (t *timeline) latest(ids []string) *stretch {
 	return latest
 }
 
+// What a verb does outside of plans.
+const (
+	actionTest    planner.Action = "test"
+	actionCollect planner.Action = "collect"
+)
+
 // words are what a step did, in a sentence that begins with a time.
 func (s *stretch) words() string {
 	doing := map[planner.Action]string{
@@ -149,6 +208,7 @@ func (s *stretch) words() string {
 		planner.Kill: "killing", planner.Remove: "removing", planner.CreateNetwork: "making network",
 		planner.CreateVolume: "making volume", planner.RemoveNetwork: "removing network",
 		planner.RemoveVolume: "removing volume", planner.RemoveImage: "removing image",
+		actionTest: "running", actionCollect: "collecting",
 	}
 	if s.action != planner.Await {
 		return cmp.Or(doing[s.action], string(s.action)) + " " + s.resource

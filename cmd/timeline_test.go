@@ -104,6 +104,59 @@ func TestWhatRunsBesideDoesNotCount(t *testing.T) {
 	}
 }
 
+func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
+	plan := &planner.Plan{Steps: []*planner.Step{
+		{ID: "build a", Action: planner.Build, Resource: "a"}, {ID: "build b", Action: planner.Build, Resource: "b"},
+		{ID: "build c", Action: planner.Build, Resource: "c"},
+	}}
+	s := script{t, plan}
+	times := newTimeline("up", at(0))
+	times.setPlan(plan)
+	for _, e := range []planner.Event{
+		s.event(0, "build a", planner.Started, nil), s.event(0, "build b", planner.Started, nil),
+		s.event(2, "build a", planner.Done, nil), s.event(2, "build c", planner.Started, nil),
+		s.event(2.5, "build b", planner.Done, nil), s.event(3, "build c", planner.Done, nil),
+	} {
+		times.apply(e)
+	}
+	if got, want := spent(times.criticalPath(), 2), "2.0 s waiting for its turn behind 2 other steps, 1.0 s building c"; got != want {
+		t.Errorf("spent is %q, want %q", got, want)
+	}
+}
+
+func TestSeveralProgressesAreOneTimeline(t *testing.T) {
+	clock := at(0)
+	tr := &tracer{verb: "ci", began: clock, now: func() time.Time { return clock }}
+	tr.join()
+	progress := func(id string, action planner.Action, resource string, from, to float64) {
+		plan := &planner.Plan{Project: "shop", Steps: []*planner.Step{{ID: id, Action: action, Resource: resource}}}
+		s := script{t, plan}
+		d := tr.beside(displays{})
+		d.plan(plan)
+		d.event(s.event(from, id, planner.Started, nil))
+		d.event(s.event(to, id, planner.Done, nil))
+		clock = at(to)
+		d.abort()
+	}
+	progress("create web/1", planner.Create, "web/1", 0, 2)
+	clock = at(2.1)
+	ended := tr.own(actionTest, "checks")
+	clock = at(6)
+	ended(planner.Failed, "exit code 1")
+	progress("create web/1", planner.Create, "web/1", 6, 6.5) // of an engine that came after
+	progress("remove web/1", planner.Remove, "web/1", 7, 8)
+	tr.endWhole(false)
+	text, err := writeTrace(tr.all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := readTrace([]byte(text))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d timelines, %v", len(all), err)
+	}
+	golden(t, "trace/ci.told", lines(all[0].told(style{})))
+}
+
 func TestATraceIsAChromeTrace(t *testing.T) {
 	text, err := writeTrace([]*timeline{wholeUp(t)})
 	if err != nil {

@@ -95,8 +95,12 @@ func (t *timeline) trace(pid int) []traceEvent {
 			continue
 		}
 		tid := w.row(s.id)
-		if on := t.latest(s.needs); on != nil && s.began.Sub(t.planned) >= shortest {
-			w.add(tid, "waits for "+on.id, catWait, t.planned, s.began, nil)
+		known := t.planned
+		if s.known.After(known) {
+			known = s.known
+		}
+		if on := t.latest(s.needs); on != nil && s.began.Sub(known) >= shortest {
+			w.add(tid, "waits for "+on.id, catWait, known, s.began, nil)
 		}
 		ended := s.ended
 		if ended.IsZero() {

@@ -19,9 +19,9 @@ type tracer struct {
 	otlp   *otlp  // nil: none
 	now    func() time.Time
 	warn   io.Writer
-	mask   *masker // of all that comes in; nil: none
 	all    []*timeline
-	failed bool // writing failed once and was told
+	whole  *timeline // of a verb with several progresses; nil: each has its own
+	failed bool      // writing failed once and was told
 }
 
 // newTracer is what --trace and the environment ask for; nil where they ask
@@ -31,15 +31,45 @@ func (a *app) newTracer() *tracer {
 	if a.trace == "" && export == nil {
 		return nil
 	}
-	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr, mask: a.mask}
+	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr}
 	if t.file != "" && !filepath.IsAbs(t.file) {
 		t.file = filepath.Join(a.world.Dir, t.file)
 	}
 	return t
 }
 
+// join gives all that the verb does one timeline, until it ends with endWhole.
+func (t *tracer) join() {
+	if t != nil {
+		t.whole = newTimeline(t.verb, t.began)
+		t.all = append(t.all, t.whole)
+	}
+}
+
+// own begins a step of the verb's own on the joined timeline; end gives how it
+// ended.
+func (t *tracer) own(action planner.Action, name string) (end func(outcome planner.Outcome, text string)) {
+	if t == nil {
+		return func(planner.Outcome, string) {}
+	}
+	s := t.whole.begin(action, name, t.now())
+	return func(outcome planner.Outcome, text string) { s.ended, s.outcome, s.text = t.now(), outcome, text }
+}
+
+// endWhole ends the joined timeline.
+func (t *tracer) endWhole(ok bool) {
+	if t != nil {
+		t.whole.ok = ok
+		t.write(t.whole)
+		t.send(t.whole)
+	}
+}
+
 // beside makes a display that records what it shows.
 func (t *tracer) beside(d display) display {
+	if t.whole != nil {
+		return &tracedDisplay{display: d, tracer: t, times: t.whole}
+	}
 	began := t.began
 	if len(t.all) > 0 {
 		began = t.now()
@@ -57,43 +87,13 @@ type tracedDisplay struct {
 }
 
 func (d *tracedDisplay) plan(p *planner.Plan) {
-	d.times.setPlan(d.tracer.mask.steps(p))
+	d.times.setPlan(p)
 	d.display.plan(p)
 }
 
 func (d *tracedDisplay) event(e planner.Event) {
-	d.times.apply(d.tracer.mask.event(e))
+	d.times.apply(e)
 	d.display.event(e)
-}
-
-// steps is a plan as a timeline takes it, without secrets.
-func (m *masker) steps(p *planner.Plan) *planner.Plan {
-	if m == nil || len(m.values) == 0 {
-		return p
-	}
-	out := &planner.Plan{Project: p.Project}
-	for _, s := range p.Steps {
-		out.Steps = append(out.Steps, &planner.Step{
-			ID: m.text(s.ID), Action: s.Action, Resource: m.text(s.Resource), Service: m.text(s.Service), Condition: s.Condition,
-			Needs: m.texts(s.Needs), After: m.texts(s.After),
-		})
-	}
-	return out
-}
-
-// event is an event without secrets.
-func (m *masker) event(e planner.Event) planner.Event {
-	if m == nil || len(m.values) == 0 {
-		return e
-	}
-	e.Step, e.Resource, e.Service, e.Cause = m.text(e.Step), m.text(e.Resource), m.text(e.Service), m.text(e.Cause)
-	e.Text, e.Lines = m.text(e.Text), m.texts(e.Lines)
-	if e.Part != nil {
-		part := *e.Part
-		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
-		e.Part = &part
-	}
-	return e
 }
 
 func (d *tracedDisplay) finish(s summary) {
@@ -110,22 +110,37 @@ func (d *tracedDisplay) abort() {
 // exportTimeout bounds how long the end of a command waits for a collector.
 const exportTimeout = 3 * time.Second
 
-// give ends a timeline, writes all of them to the file, and sends this one. That
-// neither works is said once and changes nothing else.
+// give ends a progress: its timeline is written, and sent unless more is to
+// come.
 func (t *tracer) give(times *timeline) {
+	t.write(times)
+	if times != t.whole {
+		t.send(times)
+	}
+}
+
+// write ends a timeline and writes all of them to the file. That it does not
+// work is said once and changes nothing else.
+func (t *tracer) write(times *timeline) {
 	times.ended = t.now()
-	if t.file != "" {
-		text, err := writeTrace(t.all)
-		if err == nil {
-			err = replaceFile(t.file, text)
-		}
-		t.say(err)
+	if t.file == "" {
+		return
 	}
-	if t.otlp != nil && len(times.stretches) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), exportTimeout)
-		defer cancel()
-		t.say(t.otlp.send(ctx, times))
+	text, err := writeTrace(t.all)
+	if err == nil {
+		err = replaceFile(t.file, text)
 	}
+	t.say(err)
+}
+
+// send sends a timeline to the collector, if there is one.
+func (t *tracer) send(times *timeline) {
+	if t.otlp == nil || len(times.stretches) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), exportTimeout)
+	defer cancel()
+	t.say(t.otlp.send(ctx, times))
 }
 
 func (t *tracer) say(err error) {

@@ -159,7 +159,7 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 	if errors.Is(err, errInterrupted) {
 		u.sayWhatRuns(ctx)
 	}
-	u.hints(o.plan, err == nil)
+	u.hints(u.mask.plan(o.plan), err == nil)
 	return err
 }
 

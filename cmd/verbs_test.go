@@ -416,3 +416,50 @@ func TestCachesGoToTheEngineWithTheirPlaces(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
+
+// TestNoProgressHasASecret has builds and probes print one, and every encoder
+// write it.
+func TestNoProgressHasASecret(t *testing.T) {
+	const secret = `p&ss<w"rd`
+	for _, line := range []string{"up -d", "--progress json up -d", "--progress quiet up -d", "build", "--trace t.json up -d", "plan", "plan --format json"} {
+		d := newDesk(t, strings.Replace(shop, "image: nginx", "image: nginx\n    secrets: [word]", 1)+"secrets: {word: {environment: WORD}}\n").serve()
+		d.env = []string{"WORD=" + secret}
+		d.engine.plan = &planner.Plan{Project: "shop", Warnings: []string{"w " + secret}, Steps: []*planner.Step{
+			{ID: "build web", Action: planner.Build, Resource: "web", Service: "web", Reasons: []planner.Reason{{Path: "services.web", From: secret, To: secret}, {Text: secret}}},
+		}}
+		part := planner.Part{Name: "RUN " + secret, Began: then, Ended: then.Add(time.Second), Error: secret}
+		for _, kind := range []planner.Outcome{planner.Started, planner.Progressed, planner.Failed} {
+			d.engine.events = append(d.engine.events, planner.Event{
+				Time: then, Step: "build web", Action: planner.Build, Resource: "web", Service: "web", Kind: kind, Text: "says " + secret, Lines: []string{secret}, Part: &part,
+			})
+		}
+		d.engine.verdict = &api.Verdict{Error: "failed: " + secret}
+		stdout, stderr, _ := d.run(line)
+		said := stdout + stderr
+		if trace, err := os.ReadFile(filepath.Join(d.dir, "t.json")); err == nil {
+			said += string(trace)
+		}
+		if strings.Contains(said, "p&") || strings.Contains(said, `p\u0026`) || !strings.Contains(said, "***") {
+			t.Errorf("%s says\n%s", line, said)
+		}
+	}
+}
+
+func TestAWrongValueSaysWhatToWrite(t *testing.T) {
+	d := newDesk(t, tested).serve()
+	for line, want := range map[string]string{
+		"ci --timeout 10":           `--timeout: "10" has no unit, write 10s or 10m`,
+		"ci --timeout soon":         `--timeout: "soon" is no span of time, write a number with a unit: 90s, 10m, 24h`,
+		"ci --timeout 10m5":         `--timeout: "10m5" is no span of time, write a number with a unit: 90s, 10m, 24h`,
+		"gc --older-than 24":        `--older-than: "24" has no unit, write 24s or 24m`,
+		"gc --older-than -1h":       "--older-than is -1h0m0s: it must not be less than nothing",
+		"up -t 10s":                 `--timeout: "10s" has a unit, write the number alone: 10`,
+		"down --timeout 1m":         `--timeout: "1m" has a unit, write the number alone: 60`,
+		"up --wait-timeout forever": `--wait-timeout: "forever" is no whole number`,
+	} {
+		_, stderr, code := d.run(line)
+		if verb, _, _ := strings.Cut(line, " "); stderr != want+"\n" || (code == 64) != (verb == "ci") || code == 0 {
+			t.Errorf("%s: exit code %d: %s", line, code, stderr)
+		}
+	}
+}

@@ -65,7 +65,7 @@ type Engine struct {
 	mu         sync.Mutex
 	projects   map[string]*sync.Mutex // guarded by mu: one change of a project at a time
 	activities map[*string]struct{}   // guarded by mu
-	held       map[string]bool        // guarded by mu: projects that a command holds
+	held       map[string]*holding    // guarded by mu: projects that a command holds
 	orphaned   map[string]*time.Timer // guarded by mu: projects whose holder may come back
 	callers    map[string]int         // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
@@ -87,7 +87,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e := &Engine{
 		cfg: cfg, id: shortID(cfg.State), started: time.Now(), log: cfg.Log, kitReady: make(chan struct{}),
 		projects: map[string]*sync.Mutex{}, activities: map[*string]struct{}{},
-		held: map[string]bool{}, orphaned: map[string]*time.Timer{}, callers: map[string]int{},
+		held: map[string]*holding{}, orphaned: map[string]*time.Timer{}, callers: map[string]int{},
 	}
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
@@ -291,6 +291,9 @@ func (e *Engine) close() {
 	}
 	if e.daemon != nil {
 		e.daemon.close()
+	}
+	if e.runner != nil {
+		e.runner.Tidy() // builds have cgroups too
 	}
 	if e.lock != nil {
 		e.lock.Close()

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -18,8 +19,21 @@ const bucketHolds = "holds"
 // held is removed.
 const regrace = 20 * time.Second
 
-// errHeld is the error of a second hold of a project.
-var errHeld = errors.New("the project is held by another command already: choose another name with -p")
+// lease is how long a caller whose stream broke has to come back to the same
+// engine.
+const lease = 2 * time.Second
+
+// Errors of a hold of a project that is held.
+var (
+	errHeld    = errors.New("the project is held by another command already: choose another name with -p")
+	errRemoved = errors.New("the project is being removed, for nobody held it: try again when it is gone")
+)
+
+// holding is one hold of a project.
+type holding struct {
+	caller   string // "": it can't come back
+	removing bool   // nobody holds it but its removal
+}
 
 // Hold keeps a project for as long as its caller lives.
 func (s *server) Hold(stream api.Engine_HoldServer) error {
@@ -28,75 +42,119 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 		return err
 	}
 	project := first.Project
-	if err := s.hold(project); err != nil {
+	h, err := s.hold(project, first.Caller)
+	if err != nil {
 		return err
 	}
 	if err := s.store.Flush(); err != nil {
-		s.letGo(project)
+		s.letGo(project, h)
 		return err
 	}
 	if err := stream.Send(&api.HoldReply{}); err != nil {
-		s.lost(project)
+		s.lapse(project, h)
 		return err
 	}
-	released := make(chan bool, 1)
+	ended := make(chan error, 1)
 	go func() {
 		for {
 			msg, err := stream.Recv()
 			if err != nil || msg.Release {
-				released <- err == nil
+				ended <- err
 				return
 			}
 		}
 	}()
 	select {
-	case done := <-released:
-		if done {
-			s.letGo(project)
-			return s.store.Flush()
-		}
+	case err = <-ended:
 	case <-stream.Context().Done():
+		err = stream.Context().Err()
 	}
-	if s.ctx.Err() != nil {
-		s.pause(project) // the engine ends, not the caller
-		return nil
+	switch {
+	case err == nil:
+		s.letGo(project, h)
+		return s.store.Flush()
+	case s.ctx.Err() != nil:
+		s.pause(project, h) // the engine ends, not the caller
+	case errors.Is(err, io.EOF):
+		s.giveUp(project, h)
+	default:
+		s.lapse(project, h)
 	}
-	s.lost(project)
 	return nil
 }
 
-// hold notes that a project is held, unless another command holds it.
-func (e *Engine) hold(project string) error {
+// hold notes that a project is held, unless another command holds it. A caller
+// that comes back has its own hold again, also before its old stream is seen to
+// be broken.
+func (e *Engine) hold(project, caller string) (*holding, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.held[project] {
-		return errHeld
+	switch before := e.held[project]; {
+	case before == nil:
+	case before.removing:
+		return nil, errRemoved
+	case caller == "" || before.caller != caller:
+		return nil, errHeld
 	}
 	if timer := e.orphaned[project]; timer != nil {
 		timer.Stop()
 		delete(e.orphaned, project)
 	}
-	e.held[project] = true
+	h := &holding{caller: caller}
+	e.held[project] = h
 	e.store.Save(bucketHolds, project, []byte("held"))
-	return nil
+	return h, nil
+}
+
+// forget takes a hold away, unless its caller has a newer one. The caller holds
+// mu.
+func (e *Engine) forget(project string, h *holding) bool {
+	if e.held[project] != h {
+		return false
+	}
+	delete(e.held, project)
+	return true
+}
+
+// lapse begins the lease of a caller whose stream broke.
+func (e *Engine) lapse(project string, h *holding) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.forget(project, h) {
+		e.orphan(project, lease)
+	}
+}
+
+// giveUp removes what a caller wants no more.
+func (e *Engine) giveUp(project string, h *holding) {
+	e.mu.Lock()
+	mine := e.held[project] == h
+	if mine {
+		e.held[project] = &holding{removing: true}
+	}
+	e.mu.Unlock()
+	if mine {
+		e.lost(project)
+	}
 }
 
 // pause forgets the caller and keeps the note for the next engine.
-func (e *Engine) pause(project string) {
+func (e *Engine) pause(project string, h *holding) {
 	e.mu.Lock()
-	delete(e.held, project)
+	e.forget(project, h)
 	e.mu.Unlock()
 }
 
 // letGo ends a hold.
-func (e *Engine) letGo(project string) {
+func (e *Engine) letGo(project string, h *holding) {
 	e.mu.Lock()
-	delete(e.held, project)
-	e.mu.Unlock()
-	e.store.Delete(bucketHolds, project)
+	defer e.mu.Unlock()
+	if e.forget(project, h) {
+		e.store.Delete(bucketHolds, project)
+	}
 }
 
-// lost removes a project whose caller went away without a word. Nobody waits
+// lost removes a project that is held by its removal alone. Nobody waits
 // for its containers to end in good order: they are killed at once, also those
 // that another change is stopping gently.
 func (e *Engine) lost(project string) {
@@ -108,11 +166,14 @@ func (e *Engine) lost(project string) {
 			e.log.Warn("cannot remove a project that nobody holds; it is tried again", "project", project, "error", err, "after", regrace)
 			e.mu.Lock()
 			delete(e.held, project)
-			e.orphan(project)
+			e.orphan(project, regrace)
 			e.mu.Unlock()
 			return
 		}
-		e.letGo(project)
+		e.mu.Lock()
+		delete(e.held, project)
+		e.store.Delete(bucketHolds, project)
+		e.mu.Unlock()
 		e.log.Info("a project that nobody held is removed", "project", project)
 	})
 }
@@ -152,24 +213,28 @@ func (e *Engine) resumeHolds() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for project := range docs {
-		e.orphan(project)
+		e.orphan(project, regrace)
 	}
 	return nil
 }
 
 // orphan removes a project after a while, unless somebody holds it by then.
 // From there on nobody can: it is held by its removal. The caller holds mu.
-func (e *Engine) orphan(project string) {
-	e.orphaned[project] = time.AfterFunc(regrace, func() {
+func (e *Engine) orphan(project string, after time.Duration) {
+	var timer *time.Timer
+	timer = time.AfterFunc(after, func() {
 		e.mu.Lock()
-		still := e.orphaned[project] != nil && e.ctx.Err() == nil
-		delete(e.orphaned, project)
-		e.held[project] = e.held[project] || still
+		still := e.orphaned[project] == timer && e.ctx.Err() == nil
+		if still {
+			delete(e.orphaned, project)
+			e.held[project] = &holding{removing: true}
+		}
 		e.mu.Unlock()
 		if still {
 			e.lost(project)
 		}
 	})
+	e.orphaned[project] = timer
 }
 
 // stopHolds ends what waits, and waits for what runs.

@@ -42,7 +42,7 @@ func (e *Engine) leave(project string) {
 func (e *Engine) inUse(project string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.callers[project] > 0 || e.held[project] || e.orphaned[project] != nil
+	return e.callers[project] > 0 || e.held[project] != nil || e.orphaned[project] != nil
 }
 
 // noteInstance keeps that a project is an instance which is being applied.
@@ -70,6 +70,7 @@ func (e *Engine) settleInstance(ctx context.Context, project string) {
 func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.ProjectsReply, error) {
 	reply := &api.ProjectsReply{Projects: s.projectInfos()}
 	for _, p := range reply.Projects {
+		p.Images = s.runner.InstanceImages(ctx, p.Name)
 		if !req.DiskUse {
 			break
 		}
@@ -107,35 +108,41 @@ func (e *Engine) projectInfos() []*api.ProjectInfo {
 }
 
 // abandoned are the instances that no command is about and that none was about
-// for a while: only of those wanted, or of all if none are named. A project that
-// is no instance is never among them.
-func abandoned(all []*api.ProjectInfo, wanted []string, now time.Time, olderThan time.Duration) []*api.ProjectInfo {
-	var out []*api.ProjectInfo
+// for a while: only of those wanted, or of all if none are named. Those that run
+// are left, unless they are wanted too. A project that is no instance is never
+// among them.
+func abandoned(all []*api.ProjectInfo, req *api.CollectRequest, now time.Time) (out, left []*api.ProjectInfo) {
+	olderThan := time.Duration(req.OlderThanMs) * time.Millisecond
 	for _, p := range all {
 		switch {
 		case p.Instance == "" || p.InUse:
-		case len(wanted) > 0 && !slices.Contains(wanted, p.Name):
+		case len(req.Projects) > 0 && !slices.Contains(req.Projects, p.Name):
 		case now.Sub(time.UnixMilli(p.UsedUnixMs)) < olderThan:
+		case p.Running > 0 && !req.Running:
+			left = append(left, p)
 		default:
 			out = append(out, p)
 		}
 	}
-	return out
+	return out, left
 }
 
 // Collect removes the instances that nobody has used for a while.
 func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.CollectReply, error) {
-	olderThan := time.Duration(req.OlderThanMs) * time.Millisecond
 	reply := &api.CollectReply{}
-	for _, p := range abandoned(s.projectInfos(), req.Projects, time.Now(), olderThan) {
+	var found []*api.ProjectInfo
+	found, reply.Left = abandoned(s.projectInfos(), req, time.Now())
+	for _, p := range found {
 		bytes, err := s.runner.DiskUse(ctx, p.Name)
 		if err != nil {
 			return nil, err
 		}
+		p.Images = s.runner.InstanceImages(ctx, p.Name)
 		if !req.DryRun {
 			s.log.Info("an abandoned instance is removed", "project", p.Name)
 			usedMeanwhile := func() bool {
-				return len(abandoned(s.projectInfos(), []string{p.Name}, time.Now(), olderThan)) == 0
+				still, _ := abandoned(s.projectInfos(), &api.CollectRequest{OlderThanMs: req.OlderThanMs, Projects: []string{p.Name}, Running: req.Running}, time.Now())
+				return len(still) == 0
 			}
 			removed, err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}, usedMeanwhile)
 			if err != nil {

@@ -21,19 +21,26 @@ func TestOnlyInstancesThatNobodyUsesAreAbandoned(t *testing.T) {
 	for _, c := range []struct {
 		wanted    []string
 		olderThan time.Duration
+		running   bool
 		want      string
+		left      string
 	}{
-		{nil, 24 * time.Hour, "shop-old shop-down"},
-		{nil, 0, "shop-old shop-new shop-down"},
-		{nil, 100 * time.Hour, ""},
-		{[]string{"shop", "shop-held", "shop-down"}, time.Hour, "shop-down"},
+		{nil, 24 * time.Hour, true, "shop-old shop-down", ""},
+		{nil, 24 * time.Hour, false, "shop-down", "shop-old"},
+		{nil, 0, true, "shop-old shop-new shop-down", ""},
+		{nil, 100 * time.Hour, false, "", ""},
+		{[]string{"shop", "shop-held", "shop-down"}, time.Hour, false, "shop-down", ""},
 	} {
-		var got []string
-		for _, p := range abandoned(all, c.wanted, now, c.olderThan) {
-			got = append(got, p.Name)
+		names := func(list []*api.ProjectInfo) string {
+			var got []string
+			for _, p := range list {
+				got = append(got, p.Name)
+			}
+			return strings.Join(got, " ")
 		}
-		if strings.Join(got, " ") != c.want {
-			t.Errorf("of %q, older than %s, %q are abandoned, want %s", c.wanted, c.olderThan, got, c.want)
+		req := &api.CollectRequest{OlderThanMs: c.olderThan.Milliseconds(), Projects: c.wanted, Running: c.running}
+		if got, left := abandoned(all, req, now); names(got) != c.want || names(left) != c.left {
+			t.Errorf("of %q, older than %s, %q are abandoned, %q are left, want %s and %s", c.wanted, c.olderThan, names(got), names(left), c.want, c.left)
 		}
 	}
 }

@@ -250,7 +250,10 @@ func exited(c *planner.Container) error {
 func unhealthy(c *planner.Container) error {
 	text := "unhealthy"
 	if p := c.LastProbe; p != nil {
-		text += fmt.Sprintf(" after %d failed probes", p.Failing)
+		text += fmt.Sprintf(" after %d failed probe", p.Failing)
+		if p.Failing > 1 {
+			text += "s"
+		}
 		if out := firstLine(p.Output); out != "" {
 			text += ": " + out
 		} else {

@@ -423,7 +423,7 @@ func (c *container) removeLocked(ctx context.Context, grace Grace, anonymous boo
 	if anonymous {
 		r.removeAnonymous(rec, "")
 	}
-	r.tidy()
+	r.Tidy()
 	r.changed(c.project, c.id)
 	return nil
 }

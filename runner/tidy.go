@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// tidy removes what belongs to no single container once none is left: the
+// Tidy removes what belongs to no single container once none is left: the
 // cgroups above theirs, sockets that shims forgot, and runc's directory.
-func (r *Runner) tidy() {
+func (r *Runner) Tidy() {
 	r.mu.Lock()
 	left := len(r.containers)
 	r.mu.Unlock()

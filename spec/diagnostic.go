@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -87,6 +89,46 @@ func (ds Diagnostics) only(s Severity) Diagnostics {
 		}
 	}
 	return out
+}
+
+// Sourced fills in the lines that diagnostics speak of which were found after
+// the load. dir is the directory that the load started from.
+func (ds Diagnostics) Sourced(dir string) Diagnostics {
+	out := slices.Clone(ds)
+	for i := range out {
+		d := &out[i]
+		path := d.Place.File
+		if d.Source != "" || path == "" {
+			continue
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // standard input, or gone since: the place says enough
+		}
+		src := &source{data: data}
+		d.Source = src.line(d.Place.Line)
+		d.Width = max(1, widthOf(d.Source, d.Place.Column))
+	}
+	return out
+}
+
+// widthOf is how many columns the value that begins at a column takes, as far
+// as one line tells.
+func widthOf(line string, column int) int {
+	runes := []rune(line)
+	if column < 1 || column > len(runes) {
+		return 1
+	}
+	value, _, _ := strings.Cut(string(runes[column-1:]), " #")
+	if strings.Contains(string(runes[:column-1]), "{") {
+		if end := strings.IndexAny(value, ",} "); end >= 0 {
+			value = value[:end]
+		}
+	}
+	return utf8.RuneCountInString(strings.TrimSpace(value))
 }
 
 // Render writes each diagnostic with its line of the file and a caret, and at

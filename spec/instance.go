@@ -19,21 +19,30 @@ func InstanceProject(stack, instance string) (string, error) {
 	return stack + "-" + instance, err
 }
 
-// instanceName is the name of an instance as a part of a project's name may be.
-func instanceName(s string) (string, error) {
-	name := strings.TrimRight(normalName(strings.Map(func(r rune) rune {
+// NormalInstance is a text, such as a branch's name, as an instance may be
+// called; "" if nothing of it may stand in a name.
+func NormalInstance(s string) string {
+	name := normalName(strings.Map(func(r rune) rune {
 		if r == '/' || r == '.' || r == ' ' {
 			return '-'
 		}
 		return r
-	}, s)), "-_")
-	if name == "" {
-		return "", fmt.Errorf("%q cannot name an instance: it has neither letters nor digits", shorten(s))
+	}, s))
+	return strings.TrimRight(name[:min(len(name), maxInstance)], "-_")
+}
+
+// instanceName checks the name of an instance: it is a part of a project's.
+func instanceName(s string) (string, error) {
+	normal := NormalInstance(s)
+	if s == normal {
+		return s, nil
 	}
-	if len(name) > maxInstance {
-		return "", fmt.Errorf("%q cannot name an instance: it has more than %d characters", shorten(s), maxInstance)
+	hint := ""
+	if normal != "" {
+		hint = fmt.Sprintf(": write %q", normal)
 	}
-	return name, nil
+	return "", fmt.Errorf("%q cannot name an instance: a name is up to %d lower-case letters, digits, dashes and underscores, "+
+		"and neither begins nor ends with one of the latter%s", shorten(s), maxInstance, hint)
 }
 
 // isolate makes the project a copy of its stack that shares no name with other

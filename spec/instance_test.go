@@ -35,7 +35,7 @@ volumes:
 `
 
 func TestAnInstanceSharesNoNameWithItsStack(t *testing.T) {
-	p := load(t, copied, Options{Instance: "feat/x"})
+	p := load(t, copied, Options{Instance: "feat-x"})
 	if p.Name != "shop-feat-x" || p.Instance != "feat-x" {
 		t.Fatalf("project is %q, instance %q", p.Name, p.Instance)
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -275,5 +277,36 @@ func TestEveryComplaintOfALineFormReadsAsTheIssueSays(t *testing.T) {
 	}
 	if !strings.Contains(shown.String(), "\x1b[31m^^^^^\x1b[0m did you mean") {
 		t.Errorf("no colour in %q", shown.String())
+	}
+}
+
+func TestALineIsFoundForWhatIsFoundLater(t *testing.T) {
+	dir := t.TempDir()
+	text := "services:\n  a:\n    build: ./nowhere # gone\n  b:\n    build: {context: ctx, dockerfile: Other}\n"
+	if err := os.WriteFile(filepath.Join(dir, "stack.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := func(line, column int) Diagnostic {
+		return Diagnostic{Severity: Error, Place: Place{"stack.yaml", line, column}, Message: "no", Hint: "do"}
+	}
+	var b strings.Builder
+	ds := Diagnostics{at(3, 12), at(5, 39), at(5, 22), {Severity: Error, Place: Place{"<stdin>", 1, 1}, Message: "no"}}
+	if err := ds.Sourced(dir).Render(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `stack.yaml:3:12: no
+    3 |     build: ./nowhere # gone
+      |            ^^^^^^^^^ do
+stack.yaml:5:39: no
+    5 |     build: {context: ctx, dockerfile: Other}
+      |                                       ^^^^^ do
+stack.yaml:5:22: no
+    5 |     build: {context: ctx, dockerfile: Other}
+      |                      ^^^ do
+<stdin>:1:1: no
+4 mistakes in stack.yaml, <stdin>; nothing was changed
+`
+	if b.String() != want {
+		t.Errorf("it says\n%s\nwant\n%s", b.String(), want)
 	}
 }

@@ -1,0 +1,54 @@
+package builder
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+)
+
+func TestWhatABuildLacksIsSaidWithItsPlace(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"whole/Dockerfile": "FROM busybox", "other/web.dockerfile": "FROM busybox", "none/main.go": "", "file": "",
+		"odd/Dockerfile": "# syntax=example.com/frontend\nFROM busybox",
+	})
+	for _, c := range []struct {
+		build *spec.Build
+		want  string // "" is nothing
+	}{
+		{&spec.Build{Context: dir + "/whole"}, ""},
+		{&spec.Build{Context: "https://example.com/repository.git", Dockerfile: "no/such"}, ""},
+		{&spec.Build{Context: dir + "/none", DockerfileInline: "FROM busybox"}, ""},
+		{&spec.Build{Context: dir + "/missing"},
+			"stack.yaml:3:5: services.web.build.context: no directory missing (create it, or name the one that holds what the Dockerfile copies)"},
+		{&spec.Build{Context: dir + "/file"},
+			"stack.yaml:3:5: services.web.build.context: file is not a directory (name the directory, and the file with dockerfile)"},
+		{&spec.Build{Context: dir + "/none"},
+			"stack.yaml:4:9: services.web.build.dockerfile: no file none/Dockerfile (write it, or name another with dockerfile)"},
+		{&spec.Build{Context: dir + "/other", Dockerfile: "Dockerfile"},
+			"stack.yaml:4:9: services.web.build.dockerfile: no file other/Dockerfile (there is web.dockerfile: name it with dockerfile, or rename it)"},
+		{&spec.Build{Context: dir + "/odd"},
+			"stack.yaml:4:9: services.web.build.dockerfile: its Dockerfile asks for the frontend example.com/frontend, which Orlop does not run (take the \"# syntax\" line away, or use docker/dockerfile)"},
+		{&spec.Build{Context: dir + "/whole", AdditionalContexts: map[string]string{"a": dir + "/b", "c": "docker-image://busybox"}},
+			"stack.yaml:3:5: services.web.build.additional_contexts.a: no directory b (create it, or name the one that holds what the Dockerfile copies)"},
+	} {
+		p := project(c.build)
+		p.WorkingDir = dir
+		p.Places = spec.Places{
+			"services.web.build":            {File: "stack.yaml", Line: 3, Column: 5},
+			"services.web.build.dockerfile": {File: "stack.yaml", Line: 4, Column: 9},
+		}
+		got := ""
+		var mistakes *spec.Mistakes
+		if err := Check(p, []string{"web", "db"}); errors.As(err, &mistakes) {
+			got = mistakes.Error()
+		} else if err != nil {
+			t.Error(err)
+		}
+		if got != c.want {
+			t.Errorf("%s: %s\nwant %s", strings.TrimPrefix(c.build.Context, filepath.Dir(dir)), got, c.want)
+		}
+	}
+}
