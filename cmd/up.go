@@ -170,7 +170,7 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 		return
 	}
 	st := u.errStyle()
-	for _, w := range p.Warnings {
+	for _, w := range u.mask.plan(p).Warnings {
 		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
 	}
 	if len(p.Orphans) > 0 && succeeded {
