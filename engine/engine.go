@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = lockRoot(cfg.Root); err != nil {
 		return nil, err
 	}
-	if e.programs, err = install(cfg.Libexec, cfg.Root); err != nil {
+	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
 	warning := ""
@@ -114,6 +114,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	runner.EndHungShims(ctx, cfg.State, e.log)
 	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
+	if err := runner.NoteShims(taskBundles(cfg.State), e.programs.shim); err != nil {
+		return nil, fmt.Errorf("cannot take over the containers that run: %w", err)
+	}
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ var runcFloor = [3]int{1, 5, 1}
 // install puts runc, the shim and the init program under a path of their own
 // version below root: a shim that runs executes its own file again, so an
 // upgrade must not take it away. Versions that no shim runs any more go.
-func install(libexec, root string) (programs, error) {
+func install(libexec, root, bundles string) (programs, error) {
 	files := []string{"runc", "containerd-shim-runc-v2", "orlopd"}
 	h := sha256.New()
 	for _, name := range files {
@@ -61,7 +61,7 @@ func install(libexec, root string) (programs, error) {
 		return p, err
 	}
 	p.runcVersion = found
-	removeOld(filepath.Dir(dir), filepath.Base(dir))
+	removeOld(filepath.Dir(dir), filepath.Base(dir), bundles)
 	return p, os.WriteFile(version, []byte(found), 0o644)
 }
 
@@ -116,9 +116,21 @@ func olderThan(version string, floor [3]int) bool {
 	return strings.HasPrefix(candidate, "rc")
 }
 
-// removeOld removes the versions that no process executes.
-func removeOld(parent, keep string) {
+// removeOld removes the versions that no process executes and that no task of
+// containerd, in its directory bundles, was made with: a shim goes on to call
+// the runc with which it made a process.
+func removeOld(parent, keep, bundles string) {
 	used := map[string]bool{keep: true}
+	for _, file := range []string{"options.json", "config.json"} {
+		notes, _ := filepath.Glob(filepath.Join(bundles, "*", file))
+		for _, note := range notes {
+			text, _ := os.ReadFile(note) // a task that has gone needs nothing
+			for _, rest := range strings.Split(string(text), parent+"/")[1:] {
+				version, _, _ := strings.Cut(rest, "/")
+				used[version] = true
+			}
+		}
+	}
 	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range exes {
 		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, parent+"/") {

@@ -42,8 +42,8 @@ func libexec(t *testing.T, version string) string {
 }
 
 func TestInstallCopiesPrograms(t *testing.T) {
-	from, root := libexec(t, "1.5.2"), t.TempDir()
-	p, err := install(from, root)
+	from, root, bundles := libexec(t, "1.5.2"), t.TempDir(), t.TempDir()
+	p, err := install(from, root, bundles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,31 +56,46 @@ func TestInstallCopiesPrograms(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, st, err)
 		}
 	}
-	again, err := install(from, root)
+	again, err := install(from, root, bundles)
 	if err != nil || again != p {
 		t.Errorf("a second install gives %+v, %v", again, err)
 	}
 	if err := os.WriteFile(filepath.Join(from, "runc"), []byte("#!/bin/sh\necho runc version 1.6.0\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	newer, err := install(from, root)
+	task := filepath.Join(bundles, "0a", "options.json")
+	if err := errors.Join(os.Mkdir(filepath.Dir(task), 0o700), os.WriteFile(task, []byte(`{"binary_name":"`+p.runc+`"}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	newer, err := install(from, root, bundles)
 	if err != nil || newer.runc == p.runc || newer.runcVersion != "1.6.0" {
 		t.Errorf("an upgrade gives %+v, %v", newer, err)
 	}
-	if _, err := os.Stat(p.runc); err == nil {
-		t.Error("the old version, which no process runs, is still there")
+	if _, err := os.Stat(p.runc); err != nil {
+		t.Errorf("the old version, with which a task was made, is gone: %v", err)
+	}
+	if err := errors.Join(os.Remove(task), os.WriteFile(filepath.Join(from, "runc"), []byte("#!/bin/sh\necho runc version 1.6.1\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := install(from, root, bundles); err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range []string{p.runc, newer.runc} {
+		if _, err := os.Stat(old); err == nil {
+			t.Errorf("%s, which no process runs, is still there", old)
+		}
 	}
 }
 
 func TestInstallRefusesOldOrMissingPrograms(t *testing.T) {
-	if _, err := install(libexec(t, "1.4.0"), t.TempDir()); err == nil || !strings.Contains(err.Error(), "runc 1.4.0 is too old") {
+	if _, err := install(libexec(t, "1.4.0"), t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "runc 1.4.0 is too old") {
 		t.Errorf("an old runc: %v", err)
 	}
 	from := libexec(t, "1.5.2")
 	if err := os.Remove(filepath.Join(from, "orlopd")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install(from, t.TempDir()); err == nil || !strings.Contains(err.Error(), "orlopd is missing") {
+	if _, err := install(from, t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "orlopd is missing") {
 		t.Errorf("a missing program: %v", err)
 	}
 }

@@ -114,6 +114,10 @@ func (r *Rescued) close() {
 	r.wait.Wait()
 }
 
+// drainTime bounds how long the pipes of a process that has ended are read: a
+// process that got away from its container may hold them open.
+const drainTime = 2 * time.Second
+
 // drainPipes puts into the log what is left in the pipes of a process that
 // has ended: the keeper holds them open, and with them what is inside.
 func (c *container) drainPipes() {
@@ -128,6 +132,8 @@ func (c *container) drainPipes() {
 		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			f = nil
+		} else if err := f.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
+			c.r.log.Warn("the pipes of a lost process are read without a limit", "container", c.name, "error", err)
 		}
 		wg.Go(func() {
 			c.copyStream(f, spools[i], i == 1)

@@ -76,13 +76,17 @@ func (r *Runner) withPrograms(_ context.Context, _ *containerd.Client, info *con
 	return nil
 }
 
-// noteShim leaves word for containerd, which looks for the program of a task
-// when it starts, and drops a task whose program is gone.
-func (c *container) noteShim() {
-	path := filepath.Join(c.r.Bundles, c.id, "shim-binary-path")
-	if err := os.WriteFile(path, []byte(c.r.Shim), 0o600); err != nil {
-		c.r.log.Warn("an engine that is upgraded may lose a container", "container", c.name, "error", err)
+// NoteShims leaves word for containerd, before it starts, by which program the
+// tasks of an earlier engine are reached: it would look for the one that made
+// them, which an upgrade may have removed, and forget those that run. bundles
+// is its directory of tasks in our namespace.
+func NoteShims(bundles, shim string) error {
+	notes, _ := filepath.Glob(filepath.Join(bundles, "*", "bootstrap.json"))
+	var errs []error
+	for _, note := range notes {
+		errs = append(errs, os.WriteFile(filepath.Join(filepath.Dir(note), "shim-binary-path"), []byte(shim), 0o600))
 	}
+	return errors.Join(errs...)
 }
 
 // shims are the shims of this engine, by project. Its lock guards what is in
@@ -127,7 +131,6 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 			c.mu.Lock()
 			c.shim = s
 			c.mu.Unlock()
-			c.noteShim()
 			return task, nil
 		}
 		gone := isShimGone(err)
@@ -400,6 +403,12 @@ func isShimGone(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, ttrpc.ErrClosed) || errdefs.IsUnavailable(err) ||
 		strings.Contains(text, "ttrpc: closed") || strings.Contains(text, "connection refused") ||
 		strings.Contains(text, "connection reset") || strings.Contains(text, "no such file or directory") && strings.Contains(text, "dial unix")
+}
+
+// isKnownToRunc says that runc has a state of the container's process.
+func (c *container) isKnownToRunc() bool {
+	found, _ := filepath.Glob(filepath.Join(c.r.runcRoot(), "*", c.id))
+	return len(found) > 0
 }
 
 // clearLost removes what a shim that died has left of a task: containerd's

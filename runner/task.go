@@ -496,6 +496,9 @@ func (c *container) adoptWithoutTask(err error) {
 	was, wanted, code, at := c.rec.State, c.rec.Wanted, c.rec.ExitCode, c.rec.ExitedAt
 	known := at.After(c.rec.StartedAt)
 	c.mu.Unlock()
+	if (was == planner.Running || was == planner.Stopping) && c.isKnownToRunc() {
+		c.clearLost(c.r.ctx) // it must not run on unmanaged
+	}
 	switch was {
 	case planner.Running:
 		c.drainPipes()
