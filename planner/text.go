@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -70,11 +71,12 @@ func at(p spec.Place) string {
 // than one reason.
 func (p *Plan) Text() string {
 	var b strings.Builder
+	width := p.labelWidth()
 	for _, s := range p.Steps {
 		if s.Action == Await {
 			continue
 		}
-		head := fmt.Sprintf(" %s %-12s", s.Action.Symbol(), s.label())
+		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, s.label())
 		if len(s.Reasons) == 0 {
 			fmt.Fprintln(&b, strings.TrimRight(head, " "))
 		}
@@ -90,13 +92,28 @@ func (p *Plan) Text() string {
 		}
 	}
 	for _, o := range p.Orphans {
-		fmt.Fprintf(&b, " - %-12s no longer in the stack file (only with --remove-orphans)\n", o)
+		fmt.Fprintf(&b, " - %-*s no longer in the stack file (only with --remove-orphans)\n", width, o)
 	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, " ! %s\n", w)
 	}
 	fmt.Fprintf(&b, " %s\n", p.Summary())
 	return b.String()
+}
+
+// labelWidth is that of the column of names: the longest one's, within reason.
+func (p *Plan) labelWidth() int {
+	const least, most = 12, 32
+	width := least
+	for _, s := range p.Steps {
+		if s.Action != Await {
+			width = max(width, utf8.RuneCountInString(s.label()))
+		}
+	}
+	for _, o := range p.Orphans {
+		width = max(width, utf8.RuneCountInString(o))
+	}
+	return min(width, most)
 }
 
 // label names the resource and, where it is no container, its kind.

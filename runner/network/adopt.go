@@ -78,7 +78,7 @@ func (m *Manager) readState() error {
 
 // ourLinks returns the links on the host whose names this engine gives.
 func (m *Manager) ourLinks() (map[string]netlink.Link, error) {
-	all, err := m.links.LinkList()
+	all, err := dump(m.links.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the links of this machine: %w", err)
 	}
@@ -127,7 +127,7 @@ func (m *Manager) adoptNetworks(links map[string]netlink.Link) error {
 	if err := m.firewall.reset(m.Networks()); err != nil {
 		return err
 	}
-	addrs, err := m.links.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := addresses(m.links, nil)
 	if err != nil {
 		return fmt.Errorf("cannot list the addresses of this machine: %w", err)
 	}

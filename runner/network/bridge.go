@@ -178,7 +178,9 @@ func (m *Manager) plan(spec Spec, avoid []netip.Prefix) (Network, error) {
 // networks use. The default route takes nothing.
 func (m *Manager) takenRanges() ([]netip.Prefix, error) {
 	var taken []netip.Prefix
-	routes, err := m.links.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	routes, err := dump(func() ([]netlink.Route, error) {
+		return m.links.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the routes of this machine: %w", err)
 	}
@@ -187,7 +189,7 @@ func (m *Manager) takenRanges() ([]netip.Prefix, error) {
 			taken = append(taken, p)
 		}
 	}
-	addrs, err := m.links.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := addresses(m.links, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the addresses of this machine: %w", err)
 	}
@@ -290,7 +292,7 @@ func (m *Manager) clash(n Network) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("bridge %s is gone: %w", n.Bridge, err)
 	}
-	addrs, err := m.links.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := addresses(m.links, nil)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("cannot list the addresses of this machine: %w", err)
 	}

@@ -109,7 +109,7 @@ func setAddress(inside *netlink.Handle, name string, e endpoint, n Network, rout
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)
 	}
-	have, err := inside.AddrList(link, unix.AF_INET)
+	have, err := addresses(inside, link)
 	if err != nil {
 		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
 	}
