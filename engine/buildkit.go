@@ -49,7 +49,7 @@ type kit struct {
 type kitConfig struct {
 	root     string
 	id       string
-	runc     string
+	steps    *steps
 	services containerd.Opt
 	networks bknetwork.Provider
 }
@@ -62,7 +62,11 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	w, err := newWorker(ctx, root, cfg)
+	runc := filepath.Join(root, "runc")
+	if err := cfg.steps.program(runc); err != nil {
+		return nil, fmt.Errorf("cannot make the program that runs build steps: %w", err)
+	}
+	w, err := newWorker(ctx, root, runc, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start BuildKit's worker: %w", err)
 	}
@@ -154,7 +158,7 @@ func openCache(path string) (store *bboltcachestorage.Store, err error) {
 }
 
 // newWorker is BuildKit's containerd worker with our executor and networks.
-func newWorker(ctx context.Context, root string, cfg kitConfig) (*base.Worker, error) {
+func newWorker(ctx context.Context, root, runc string, cfg kitConfig) (*base.Worker, error) {
 	opt, err := bkcontainerd.NewWorkerOpt(bkcontainerd.WorkerOptions{
 		Root: root, SnapshotterName: "overlayfs", Namespace: Namespace,
 		NetworkOpt: netproviders.Opt{Mode: "host"},
@@ -172,7 +176,7 @@ func newWorker(ctx context.Context, root string, cfg kitConfig) (*base.Worker, e
 	}
 	opt.ResourceMonitor = monitor
 	opt.Executor, err = runcexecutor.New(runcexecutor.Opt{
-		Root: filepath.Join(root, "executor"), CommandCandidates: []string{cfg.runc},
+		Root: cfg.steps.bundles, CommandCandidates: []string{runc},
 		DefaultCgroupParent: "/orlop-" + cfg.id + "/build",
 		ResourceMonitor:     monitor,
 		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},

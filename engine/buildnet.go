@@ -87,6 +87,14 @@ func (b *buildNetwork) settle() {
 	}
 }
 
+// sweep removes the bridge of an engine that was killed under a step. There is
+// none of ours yet, and its namespaces are gone.
+func (b *buildNetwork) sweep() {
+	if err := b.networks.RemoveNetwork(context.Background(), b.name); err != nil {
+		b.log.Warn("cannot remove the network of an earlier engine's builds", "error", err)
+	}
+}
+
 // Close is called with BuildKit.
 func (b *buildNetwork) Close() error {
 	b.settle()

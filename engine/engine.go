@@ -126,6 +126,10 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.openRunner(ctx, rescued); err != nil {
 		return nil, err
 	}
+	if e.steps().sweep(ctx) {
+		e.runner.Tidy()
+	}
+	e.buildNetwork.sweep()
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
@@ -216,12 +220,19 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Resc
 	return nil
 }
 
+func (e *Engine) steps() *steps {
+	return &steps{
+		bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), runc: e.programs.runc,
+		notes: filepath.Join(e.cfg.State, "runc", "steps"), log: e.log,
+	}
+}
+
 // startKit starts BuildKit; a call that needs it waits.
 func (e *Engine) startKit() {
 	e.kitOnce.Do(func() {
 		defer close(e.kitReady)
 		e.kit, e.kitErr = startBuildKit(e.ctx, kitConfig{
-			root: e.cfg.Root, id: e.id, runc: e.programs.runc, services: e.daemon.services,
+			root: e.cfg.Root, id: e.id, steps: e.steps(), services: e.daemon.services,
 			networks: e.buildNetwork,
 		})
 		if e.kitErr == nil {

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// steps are the RUN steps of builds as processes of the machine. BuildKit has
+// runc make them; one that it can't end, as the engine was killed, is ended by
+// the next engine.
+type steps struct {
+	bundles string // BuildKit's directory of those that run
+	runc    string
+	notes   string // runc's directory of what runs
+	log     *slog.Logger
+}
+
+// program makes the program that BuildKit takes for runc, at path: BuildKit
+// can't tell runc to keep its notes elsewhere than in the machine's /run/runc.
+func (s *steps) program(path string) error {
+	text := fmt.Sprintf("#!/bin/sh\nexec %s --root %s \"$@\"\n", shellWord(s.runc), shellWord(s.notes))
+	if err := os.WriteFile(path+".new", []byte(text), 0o700); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// sweep ends what an earlier engine left, and says whether there was anything.
+func (s *steps) sweep(ctx context.Context) bool {
+	entries, err := os.ReadDir(s.bundles)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("cannot look for what is left of builds", "error", err)
+	}
+	found := false
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		found = true
+		if err := s.remove(ctx, e.Name()); err != nil {
+			s.log.Warn("cannot remove what is left of a build", "step", e.Name(), "error", err)
+		}
+	}
+	return found
+}
+
+// remove ends one step. Its files are the root of its process until that is
+// unmounted, so nothing is removed that is not.
+func (s *steps) remove(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, s.runc, "--root", s.notes, "delete", "--force", id).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	bundle := filepath.Join(s.bundles, id)
+	root := filepath.Join(bundle, "rootfs")
+	if err := unix.Unmount(root, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("cannot unmount %s: %w", root, err)
+	}
+	if err := os.Remove(root); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(bundle)
+}
