@@ -77,7 +77,7 @@ test: deps build images ## run every test against the real engine; nothing is sk
 	exit $$status
 
 .PHONY: bench
-bench: build images ## measure what the README's table says
+bench: build images ## measure how long the common things take, beside the numbers to reach
 	go run ./e2e/bench
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-// Command bench measures what the README's table says, on an engine of its own
+// Command bench measures how long the common things take, on an engine of its own
 // that is gone afterwards: medians of several runs beside the numbers to reach.
 //
 //	go run ./e2e/bench -runs 5 -rows sleep10,engine
