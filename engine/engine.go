@@ -115,7 +115,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	runner.EndHungShims(ctx, cfg.State, e.log)
 	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
 	if err := runner.NoteShims(taskBundles(cfg.State), e.programs.shim); err != nil {
-		return nil, fmt.Errorf("cannot take over the containers that run: %w", err)
+		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
 		return nil, err

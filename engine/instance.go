@@ -72,7 +72,7 @@ func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.P
 	for _, p := range reply.Projects {
 		p.Images = s.runner.InstanceImages(ctx, p.Name)
 		if !req.DiskUse {
-			break
+			continue
 		}
 		var err error
 		if p.DiskBytes, err = s.runner.DiskUse(ctx, p.Name); err != nil {

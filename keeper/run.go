@@ -69,11 +69,9 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	// What runs outlives us, and its state with it.
 	defer func() {
-		lock.Close()
-		if gone, err := unmountState(o.State); err != nil || !gone {
-			o.Log.Info("the state directory stays mounted", "path", o.State, "error", err)
+		if err := leaveState(o.Root, o.State, lock); err != nil {
+			o.Log.Warn("the state directory stays mounted", "path", o.State, "error", err)
 		}
 	}()
 	api, err := listenAPI(filepath.Join(o.State, socketName))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -37,6 +38,27 @@ func mountState(dir string) error {
 	return nil
 }
 
+// leaveState lets go of the keeper's lock, and takes our tmpfs away if nothing
+// needs it: what runs outlives the keeper, and its state with it, and whoever
+// is just starting the next one has looked at it already.
+func leaveState(root, state string, lock *os.File) error {
+	start, err := os.OpenFile(filepath.Join(root, startLockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		lock.Close()
+		return err
+	}
+	defer start.Close()
+	err = unix.Flock(int(start.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	lock.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
+	}
+	if err == nil {
+		_, err = unmountState(state)
+	}
+	return err
+}
+
 // unmountState takes our tmpfs away if nothing uses it: no container, no
 // namespace, no other keeper. It says whether there is none left.
 func unmountState(dir string) (bool, error) {
@@ -58,6 +80,10 @@ func isState(dir string) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return false, err
+	}
+	dir = strings.NewReplacer("\\", `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(dir) // as the kernel writes it
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())

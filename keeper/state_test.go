@@ -40,6 +40,16 @@ func TestStateIsOnATmpfsWhileItIsUsed(t *testing.T) {
 		t.Errorf("with an open file: gone %t, %v", gone, err)
 	}
 	f.Close()
+	// Somebody starts the next keeper: it must find what it has looked at.
+	root, lock := t.TempDir(), openFile(t, filepath.Join(dir, lockName))
+	starting, err := lockStart(t.Context(), filepath.Join(root, startLockName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leaveState(root, dir, lock); err != nil || !isTmpfs(t, dir) {
+		t.Errorf("while the next one is started: %v", err)
+	}
+	starting()
 	if gone, err := unmountState(dir); !gone || err != nil {
 		t.Errorf("with nobody there: gone %t, %v", gone, err)
 	}
@@ -63,6 +73,15 @@ func TestStateThatIsInUseOrOthersIsLeftAlone(t *testing.T) {
 	if _, err := os.Stat("/proc/self"); err != nil {
 		t.Error("a mount of others was taken away")
 	}
+}
+
+func openFile(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 func isTmpfs(t *testing.T, dir string) bool {

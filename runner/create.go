@@ -50,8 +50,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	defer func() {
 		if err != nil {
 			clean := context.WithoutCancel(ctx)
-			r.client.SnapshotService(snapshotter).Remove(clean, rec.ID)
-			r.removeLeftovers(clean, rec.ID)
+			r.removeUnfinished(clean, rec.ID)
 			r.removeAnonymous(rec, req.From)
 		}
 	}()

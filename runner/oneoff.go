@@ -40,10 +40,12 @@ func (rec *record) isOver() bool {
 // holds no lock when it is called.
 func (c *container) removeEnded(ctx context.Context) {
 	defer c.settled()
+	c.op.Lock() // somebody may be starting it again
+	defer c.op.Unlock()
 	if rec := c.snapshot(); !rec.isOver() || c.isDetached() {
 		return
 	}
-	if err := c.remove(ctx, 0); err != nil {
+	if err := c.removeLocked(ctx, Grace{Set: true}, true); err != nil {
 		c.r.log.Warn("cannot remove a container that has ended", "container", c.name, "error", err)
 	}
 }

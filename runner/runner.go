@@ -246,6 +246,17 @@ func (r *Runner) disconnect(ctx context.Context, id string) {
 	}
 }
 
+// removeUnfinished removes what there is of a container that was not finished.
+// Its directory is the only trace of its layer, and stays with it.
+func (r *Runner) removeUnfinished(ctx context.Context, id string) {
+	if err := r.client.SnapshotService(snapshotter).Remove(ctx, id); err != nil && !errdefs.IsNotFound(err) {
+		r.log.Warn("cannot remove a writable layer: it is tried again when the engine starts", "container", id, "error", err)
+		r.disconnect(ctx, id)
+		return
+	}
+	r.removeLeftovers(ctx, id)
+}
+
 // removeStrayFiles removes the directories of containers that are no more, and
 // the writable layers of those that were never finished.
 func (r *Runner) removeStrayFiles() {
@@ -256,10 +267,7 @@ func (r *Runner) removeStrayFiles() {
 		}
 		for _, e := range entries {
 			if r.lookup(e.Name()) == nil {
-				if err := r.client.SnapshotService(snapshotter).Remove(r.ctx, e.Name()); err != nil && !errdefs.IsNotFound(err) {
-					r.log.Warn("cannot remove a writable layer", "container", e.Name(), "error", err)
-				}
-				r.removeLeftovers(r.ctx, e.Name())
+				r.removeUnfinished(r.ctx, e.Name())
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -84,7 +85,13 @@ func NoteShims(bundles, shim string) error {
 	notes, _ := filepath.Glob(filepath.Join(bundles, "*", "bootstrap.json"))
 	var errs []error
 	for _, note := range notes {
-		errs = append(errs, os.WriteFile(filepath.Join(filepath.Dir(note), "shim-binary-path"), []byte(shim), 0o600))
+		path := filepath.Join(filepath.Dir(note), "shim-binary-path")
+		if said, err := os.ReadFile(path); err == nil && string(said) == shim {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(shim), 0o600); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -178,9 +185,9 @@ func (r *Runner) acquireShim(ctx context.Context, project string) (*shim, error)
 func (r *Runner) releaseShim(ctx context.Context, s *shim) {
 	r.shims.mu.Lock()
 	s.tasks--
-	last := s.tasks <= 0 && !s.ended
+	last := s.tasks <= 0 && r.shims.retire(s)
 	r.shims.mu.Unlock()
-	if !last || !r.retireShim(s) {
+	if !last {
 		return
 	}
 	if err := r.endShim(ctx, s.dir, s.address); err != nil {
@@ -190,21 +197,23 @@ func (r *Runner) releaseShim(ctx context.Context, s *shim) {
 
 // loseShim notes that a shim has died, or was never there.
 func (r *Runner) loseShim(s *shim) {
-	if r.retireShim(s) {
+	r.shims.mu.Lock()
+	lost := r.shims.retire(s)
+	r.shims.mu.Unlock()
+	if lost {
 		_ = os.RemoveAll(s.dir)
 	}
 }
 
-// retireShim takes a shim out of use, once.
-func (r *Runner) retireShim(s *shim) bool {
-	r.shims.mu.Lock()
-	defer r.shims.mu.Unlock()
-	if s.ended {
+// retire takes a shim out of use, once. The caller holds mu, under which it has
+// seen that nobody uses the shim any more.
+func (s *shims) retire(old *shim) bool {
+	if old.ended {
 		return false
 	}
-	s.ended = true
-	if r.shims.used[s.project] == s {
-		delete(r.shims.used, s.project)
+	old.ended = true
+	if s.used[old.project] == old {
+		delete(s.used, old.project)
 	}
 	return true
 }

@@ -227,13 +227,26 @@ func (c *container) stop(ctx context.Context, grace Grace, user bool) error {
 	if err != nil || end == nil {
 		return err
 	}
+	return c.awaitSettled(ctx, end)
+}
+
+// awaitSettled waits until the end of a process was dealt with.
+func (c *container) awaitSettled(ctx context.Context, end *ending) error {
+	timer := time.NewTimer(settledTimeout)
+	defer timer.Stop()
 	select {
 	case <-end.settled:
 		return nil
+	case <-timer.C:
+		return fmt.Errorf("cannot stop %s: its process has ended, and containerd does not clear it away: run \"orlop engine restart\"", c.name)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
+
+// settledTimeout bounds how long it may take to clear away what is left of a
+// process that has ended: its output is read to the end, and runc is called.
+const settledTimeout = 30 * time.Second
 
 // halt is stop that doesn't wait until the end of the process was dealt with;
 // that is so when what it returns is settled, or nil.
@@ -263,10 +276,8 @@ func (c *container) halt(ctx context.Context, grace Grace, user bool) (*ending, 
 	case running && task != nil:
 		return end, c.end(ctx, task, end, stopSignal(sig), wait)
 	case running:
-		select { // it has just ended by itself, and is being dealt with
-		case <-end.settled:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := c.awaitSettled(ctx, end); err != nil { // it has just ended by itself
+			return nil, err
 		}
 		c.cancelRetry()
 		c.set(func(rec *record) { rec.State = planner.Exited })
