@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,12 +27,26 @@ func KillEngine(state string) (pid int, err error) {
 	}
 	for _, path := range stats {
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err != nil || parentOf(pid) != keeper {
-			continue
+		if err != nil || parentOf(pid) != keeper || !isEngine(pid, state) {
+			continue // where the keeper is the first process, shims are its children, too
 		}
 		return pid, killChild(pid, keeper)
 	}
 	return 0, fmt.Errorf("the keeper, process %d, has no engine now", keeper)
+}
+
+// isEngine says that a process was started as the engine of a state directory.
+func isEngine(pid int, state string) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if err != nil {
+		return false
+	}
+	args := strings.Split(string(text), "\x00")
+	if abs, err := filepath.Abs(state); err == nil {
+		state = abs // as the keeper has made it
+	}
+	at := slices.Index(args, "--state")
+	return at > 0 && at+1 < len(args) && args[at+1] == state
 }
 
 // killChild kills a process if it is still its parent's.
