@@ -66,7 +66,6 @@ type Engine struct {
 	projects   map[string]*sync.Mutex // guarded by mu: one change of a project at a time
 	activities map[*string]struct{}   // guarded by mu
 	held       map[string]*holding    // guarded by mu: projects that a command holds
-	orphaned   map[string]*time.Timer // guarded by mu: projects whose holder may come back
 	callers    map[string]int         // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
 	background sync.WaitGroup
@@ -87,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e := &Engine{
 		cfg: cfg, id: shortID(cfg.State), started: time.Now(), log: cfg.Log, kitReady: make(chan struct{}),
 		projects: map[string]*sync.Mutex{}, activities: map[*string]struct{}{},
-		held: map[string]*holding{}, orphaned: map[string]*time.Timer{}, callers: map[string]int{},
+		held: map[string]*holding{}, callers: map[string]int{},
 	}
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	e.ctx, e.cancel = context.WithCancelCause(ctx)

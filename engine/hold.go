@@ -29,10 +29,11 @@ var (
 	errRemoved = errors.New("the project is being removed, for nobody held it: try again when it is gone")
 )
 
-// holding is one hold of a project.
+// holding is one hold of a project; engine.mu guards what is in it.
 type holding struct {
-	caller   string // "": it can't come back
-	removing bool   // nobody holds it but its removal
+	caller   string      // who may come back to it; "": nobody
+	away     *time.Timer // runs while its caller is away, and removes the project
+	removing bool        // nobody holds it but its removal
 }
 
 // Hold keeps a project for as long as its caller lives.
@@ -67,14 +68,17 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 	select {
 	case err = <-ended:
 	case <-stream.Context().Done():
-		err = stream.Context().Err()
+		select {
+		case err = <-ended: // its last word came with the end of the stream
+		default:
+			err = stream.Context().Err()
+		}
 	}
 	switch {
 	case err == nil:
 		s.letGo(project, h)
 		return s.store.Flush()
-	case s.ctx.Err() != nil:
-		s.pause(project, h) // the engine ends, not the caller
+	case s.ctx.Err() != nil: // the engine ends, not the caller: the note is for the next one
 	case errors.Is(err, io.EOF):
 		s.giveUp(project, h)
 	default:
@@ -91,37 +95,25 @@ func (e *Engine) hold(project, caller string) (*holding, error) {
 	defer e.mu.Unlock()
 	switch before := e.held[project]; {
 	case before == nil:
-	case before.removing:
+	case before.removing, before.caller == "" && before.away != nil:
 		return nil, errRemoved
 	case caller == "" || before.caller != caller:
 		return nil, errHeld
-	}
-	if timer := e.orphaned[project]; timer != nil {
-		timer.Stop()
-		delete(e.orphaned, project)
+	case before.away != nil:
+		before.away.Stop()
 	}
 	h := &holding{caller: caller}
 	e.held[project] = h
-	e.store.Save(bucketHolds, project, []byte("held"))
+	e.store.Save(bucketHolds, project, []byte(caller))
 	return h, nil
-}
-
-// forget takes a hold away, unless its caller has a newer one. The caller holds
-// mu.
-func (e *Engine) forget(project string, h *holding) bool {
-	if e.held[project] != h {
-		return false
-	}
-	delete(e.held, project)
-	return true
 }
 
 // lapse begins the lease of a caller whose stream broke.
 func (e *Engine) lapse(project string, h *holding) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.forget(project, h) {
-		e.orphan(project, lease)
+	if e.held[project] == h {
+		e.orphan(project, h, lease)
 	}
 }
 
@@ -129,27 +121,19 @@ func (e *Engine) lapse(project string, h *holding) {
 func (e *Engine) giveUp(project string, h *holding) {
 	e.mu.Lock()
 	mine := e.held[project] == h
-	if mine {
-		e.held[project] = &holding{removing: true}
-	}
+	h.removing = mine
 	e.mu.Unlock()
 	if mine {
 		e.lost(project)
 	}
 }
 
-// pause forgets the caller and keeps the note for the next engine.
-func (e *Engine) pause(project string, h *holding) {
-	e.mu.Lock()
-	e.forget(project, h)
-	e.mu.Unlock()
-}
-
 // letGo ends a hold.
 func (e *Engine) letGo(project string, h *holding) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.forget(project, h) {
+	if e.held[project] == h {
+		delete(e.held, project)
 		e.store.Delete(bucketHolds, project)
 	}
 }
@@ -165,8 +149,7 @@ func (e *Engine) lost(project string) {
 		if _, err := e.removeProject(ctx, project, runner.Grace{Set: true}, nil); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds; it is tried again", "project", project, "error", err, "after", regrace)
 			e.mu.Lock()
-			delete(e.held, project)
-			e.orphan(project, regrace)
+			e.orphan(project, &holding{}, regrace)
 			e.mu.Unlock()
 			return
 		}
@@ -212,36 +195,34 @@ func (e *Engine) resumeHolds() error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for project := range docs {
-		e.orphan(project, regrace)
+	for project, caller := range docs {
+		e.orphan(project, &holding{caller: string(caller)}, regrace)
 	}
 	return nil
 }
 
-// orphan removes a project after a while, unless somebody holds it by then.
+// orphan removes a project after a while, unless its caller comes back by then.
 // From there on nobody can: it is held by its removal. The caller holds mu.
-func (e *Engine) orphan(project string, after time.Duration) {
-	var timer *time.Timer
-	timer = time.AfterFunc(after, func() {
+func (e *Engine) orphan(project string, h *holding, after time.Duration) {
+	e.held[project] = h
+	h.away = time.AfterFunc(after, func() {
 		e.mu.Lock()
-		still := e.orphaned[project] == timer && e.ctx.Err() == nil
-		if still {
-			delete(e.orphaned, project)
-			e.held[project] = &holding{removing: true}
-		}
+		still := e.held[project] == h && e.ctx.Err() == nil
+		h.removing = still
 		e.mu.Unlock()
 		if still {
 			e.lost(project)
 		}
 	})
-	e.orphaned[project] = timer
 }
 
 // stopHolds ends what waits, and waits for what runs.
 func (e *Engine) stopHolds() {
 	e.mu.Lock()
-	for _, timer := range e.orphaned {
-		timer.Stop()
+	for _, h := range e.held {
+		if h.away != nil {
+			h.away.Stop()
+		}
 	}
 	e.mu.Unlock()
 	done := make(chan struct{})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 func holder(t *testing.T) *Engine {
@@ -15,7 +14,7 @@ func holder(t *testing.T) *Engine {
 			t.Error(err)
 		}
 	})
-	e := &Engine{held: map[string]*holding{}, orphaned: map[string]*time.Timer{}, store: s, ctx: t.Context()}
+	e := &Engine{held: map[string]*holding{}, store: s, ctx: t.Context()}
 	t.Cleanup(e.stopHolds)
 	return e
 }
@@ -45,20 +44,38 @@ func TestACallerThatComesBackHasItsHoldAgain(t *testing.T) {
 	e := holder(t)
 	first := mustHold(t, e, "a")
 	second := mustHold(t, e, "a") // its old stream is not seen to be broken yet
-	for _, end := range []func(string, *holding){e.lapse, e.giveUp, e.pause, e.letGo} {
+	for _, end := range []func(string, *holding){e.lapse, e.giveUp, e.letGo} {
 		end("shop", first)
-		if e.held["shop"] != second || e.orphaned["shop"] != nil || e.store.get(bucketHolds, "shop") == nil {
+		if e.held["shop"] != second || second.away != nil || e.store.get(bucketHolds, "shop") == nil {
 			t.Fatal("the end of the old stream ends the new hold")
 		}
 	}
 	e.lapse("shop", second)
-	if e.held["shop"] != nil || e.orphaned["shop"] == nil || !e.inUse("shop") {
+	if second.away == nil || !e.inUse("shop") {
 		t.Error("a stream that breaks leaves no time to come back")
 	}
-	mustHold(t, e, "a")
-	if e.orphaned["shop"] != nil {
+	for _, other := range []string{"b", ""} {
+		if _, err := e.hold("shop", other); !errors.Is(err, errHeld) {
+			t.Errorf("%q has it while its caller may come back: %v", other, err)
+		}
+	}
+	third := mustHold(t, e, "a")
+	if third.away != nil || second.away.Stop() {
 		t.Error("a caller that came back is still given up")
 	}
+}
+
+func TestTheCallerOfAnEngineThatIsGoneHasItsHoldAgain(t *testing.T) {
+	e := holder(t)
+	mustHold(t, e, "a")
+	e.held = map[string]*holding{} // the next engine
+	if err := e.resumeHolds(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.hold("shop", "b"); !errors.Is(err, errHeld) {
+		t.Errorf("another has it: %v", err)
+	}
+	mustHold(t, e, "a")
 }
 
 func TestWhatIsBeingRemovedCantBeHeld(t *testing.T) {

@@ -42,7 +42,7 @@ func (e *Engine) leave(project string) {
 func (e *Engine) inUse(project string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.callers[project] > 0 || e.held[project] != nil || e.orphaned[project] != nil
+	return e.callers[project] > 0 || e.held[project] != nil
 }
 
 // noteInstance keeps that a project is an instance which is being applied.
