@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ func (u *upRun) attached(ctx context.Context) error {
 			u.orphans = append(u.orphans, c.Service)
 		}
 	}
+	u.sayFollows(known)
 	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -89,6 +91,18 @@ func (u *upRun) attached(ctx context.Context) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// sayFollows says what an up goes on with that had nothing to do: logs may
+// be long in coming. Under a menu its line says so.
+func (u *upRun) sayFollows(known []planner.Container) {
+	active := u.activeServices()
+	runs := slices.ContainsFunc(known, func(c planner.Container) bool {
+		return c.State == planner.Running && !c.OneOff && slices.Contains(active, c.Service)
+	})
+	if u.unchanged && runs && u.watching == nil && u.progress != "quiet" && u.progress != "json" {
+		fmt.Fprintf(u.world.Stderr, " following its logs; Ctrl-C stops %s\n", or(strings.Join(u.services, ", "), "the stack"))
+	}
 }
 
 // keepWatching keeps the stack in step beside its logs.
