@@ -83,7 +83,7 @@ func (u *upRun) attached(ctx context.Context) error {
 	case u.interrupts.interrupted():
 		return errInterrupted
 	case errors.Is(context.Cause(ctx), errLeft):
-		fmt.Fprintf(u.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", u.project.Name)
+		u.sayRunsOn(u.project.Name)
 		return nil
 	case err == nil:
 		return u.ending.result()
@@ -107,7 +107,7 @@ func (u *upRun) sayFollows(known []planner.Container) {
 
 // keepWatching keeps the stack in step beside its logs.
 func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
-	report := u.newWatchDisplay()
+	report := u.newWatchDisplay("stops the stack")
 	u.watching.report = func(e watch.Event) {
 		logs.mu.Lock()
 		defer logs.mu.Unlock()
@@ -115,7 +115,7 @@ func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.
 	}
 	if m := u.watching.menu; m != nil {
 		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.only(service) }, "all"
-		m.quit, m.quitDoes = u.interrupts.press, "stop and quit"
+		m.quit, m.quitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
 		m.detach = func() { leave(errLeft) }
 	}
 	return u.keepInStep(ctx, u.watching)
