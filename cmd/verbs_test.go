@@ -167,6 +167,11 @@ func TestVersionIsAFlagToo(t *testing.T) {
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
+		{"up nosuch", shop, "no service named \"nosuch\": there are db, web\n"},
+		{"push", shop, "orlop has no push yet\n"},
+		{"cp web:/a b", shop, "orlop has no cp yet\n"},
+		{"create", shop, "orlop has no create yet: \"orlop up --no-start\" makes the containers\n"},
+		{"engine create", shop, "unknown command \"create\": see orlop engine --help\n"},
 		{"pss", shop, "unknown command \"pss\": did you mean \"ps\"?\n"},
 		{"engine stat", shop, "unknown command \"stat\": did you mean \"status\"?\n"},
 		{"xyzzy", shop, "unknown command \"xyzzy\": see orlop --help\n"},
