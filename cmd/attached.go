@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ func (u *upRun) attached(ctx context.Context) error {
 			u.orphans = append(u.orphans, c.Service)
 		}
 	}
+	u.sayFollows(known)
 	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -81,7 +83,7 @@ func (u *upRun) attached(ctx context.Context) error {
 	case u.interrupts.interrupted():
 		return errInterrupted
 	case errors.Is(context.Cause(ctx), errLeft):
-		fmt.Fprintf(u.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", u.project.Name)
+		u.sayRunsOn(u.project.Name)
 		return nil
 	case err == nil:
 		return u.ending.result()
@@ -91,9 +93,21 @@ func (u *upRun) attached(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// sayFollows says what an up goes on with that had nothing to do: logs may
+// be long in coming. Under a menu its line says so.
+func (u *upRun) sayFollows(known []planner.Container) {
+	active := u.activeServices()
+	runs := slices.ContainsFunc(known, func(c planner.Container) bool {
+		return c.State == planner.Running && !c.OneOff && slices.Contains(active, c.Service)
+	})
+	if u.unchanged && runs && u.watching == nil && u.progress != "quiet" && u.progress != "json" {
+		fmt.Fprintf(u.world.Stderr, " following its logs; Ctrl-C stops %s\n", or(strings.Join(u.services, ", "), "the stack"))
+	}
+}
+
 // keepWatching keeps the stack in step beside its logs.
 func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
-	report := u.newWatchDisplay()
+	report := u.newWatchDisplay("stops the stack")
 	u.watching.report = func(e watch.Event) {
 		logs.mu.Lock()
 		defer logs.mu.Unlock()
@@ -101,7 +115,7 @@ func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.
 	}
 	if m := u.watching.menu; m != nil {
 		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.only(service) }, "all"
-		m.quit, m.quitDoes = u.interrupts.press, "stop and quit"
+		m.quit, m.quitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
 		m.detach = func() { leave(errLeft) }
 	}
 	return u.keepInStep(ctx, u.watching)

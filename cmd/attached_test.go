@@ -59,7 +59,7 @@ func TestAttachedUpEndsWithItsContainers(t *testing.T) {
 	}()
 	stdout, stderr, code := d.run("up")
 	equal(t, "logs", stdout, "web-1 | one\nweb-1 | two\n")
-	equal(t, "progress", stderr, " shop is up to date: 2 services, 1 container (0.00 s)\nweb/1 exited with code 1\n")
+	equal(t, "progress", stderr, " shop is up to date: 2 services, 1 container (0.00 s)\n following its logs; Ctrl-C stops the stack\nweb/1 exited with code 1\n")
 	if code != 0 {
 		t.Errorf("exit code is %d", code)
 	}

@@ -74,7 +74,7 @@ func (b *board) addRow(r *row, action planner.Action, resource string, noStart b
 	}
 	b.rows = append(b.rows, r)
 	b.byID[r.id] = r
-	r.ran = action != planner.Create
+	r.ran = action != planner.Create && action != planner.Replace // until it has: the old one's logs tell nothing
 	switch action {
 	case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update:
 		b.ups[r.service] = append(b.ups[r.service], r)

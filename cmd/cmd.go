@@ -248,6 +248,9 @@ func inherit(c *cobra.Command, globals *pflag.FlagSet) {
 
 // unknownVerb is the error for a verb that does not exist.
 func unknownVerb(c *cobra.Command, word string) error {
+	if text := missingVerb(word); text != "" && !c.HasParent() {
+		return errors.New(text)
+	}
 	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(word); len(near) > 0 {
 		// Slips of a finger seldom hit the beginning of a word.
@@ -255,6 +258,22 @@ func unknownVerb(c *cobra.Command, word string) error {
 		return fmt.Errorf("unknown command %q: did you mean %q?", word, near[0])
 	}
 	return fmt.Errorf("unknown command %q: see %s --help", word, c.CommandPath())
+}
+
+// missingVerb says what to do without a verb of Compose that Orlop does not
+// have; "" of any other word.
+func missingVerb(word string) string {
+	switch word {
+	case "attach", "bridge", "commit", "cp", "export", "pause", "publish", "push", "unpause", "volumes", "wait":
+		return "orlop has no " + word + " yet"
+	case "create":
+		return "orlop has no create yet: \"orlop up --no-start\" makes the containers"
+	case "scale":
+		return "orlop has no scale yet: use \"orlop up --scale SERVICE=N\""
+	case "convert":
+		return "orlop has no convert: \"orlop config\" prints the stack file"
+	}
+	return ""
 }
 
 func commonPrefix(a, b string) int {

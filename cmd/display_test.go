@@ -196,9 +196,10 @@ func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 		events []planner.Event
 		want   string
 	}{
-		"ran":        {events, " shop is not up: db failed (exit code 1). See: orlop logs db"},
-		"a probe":    {[]planner.Event{events[3], events[4], events[5], s.event(0.4, "await db healthy", planner.Failed, sick)}, " shop is not up: db failed. See: orlop logs db"},
-		"never made": {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
+		"ran":          {events, " shop is not up: db failed (exit code 1). See: orlop logs db"},
+		"a probe":      {[]planner.Event{events[3], events[4], events[5], s.event(0.4, "await db healthy", planner.Failed, sick)}, " shop is not up: db failed. See: orlop logs db"},
+		"not replaced": {[]planner.Event{{Step: "replace web/1", Action: planner.Replace, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no such program; the old container stays"}}, " shop is not up: web failed"},
+		"never made":   {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
 	} {
 		b := newBoard(began)
 		b.setPlan(plan)

@@ -34,7 +34,7 @@ type menu struct {
 	logsOf   func(ctx context.Context, service string) // of "" all, or none where no logs are shown
 	noLogs   string                                    // what "" is called
 	quit     func()
-	quitDoes string
+	quitItem string
 	detach   func() // nil: quitting leaves the services as they are
 
 	paused bool
@@ -170,7 +170,7 @@ func (m *menu) text() string {
 	if m.detach != nil {
 		items = append(items, "d detach")
 	}
-	items = append(items, "q "+m.quitDoes)
+	items = append(items, m.quitItem)
 	for i, item := range items {
 		key, does, _ := strings.Cut(item, " ")
 		items[i] = st.bold(key) + " " + st.dim(does)

@@ -171,6 +171,9 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 			return nil
 		}
 	}
+	if err := mustBeUp(s, containers, []string{service}); err != nil {
+		return err
+	}
 	return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
 }
 

@@ -63,6 +63,14 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 	}
 }
 
+func TestAPortThatIsNotPublishedIsRefused(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.observed.Containers = fleet()
+	if _, stderr, code := d.run("port web 99"); code != 1 || stderr != "web publishes no 99/tcp: see \"orlop ps\"\n" {
+		t.Errorf("exit code is %d: %s", code, stderr)
+	}
+}
+
 func TestLs(t *testing.T) {
 	d := newDesk(t, "").serve()
 	d.engine.projects = []*api.ProjectInfo{

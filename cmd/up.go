@@ -124,6 +124,7 @@ type upRun struct {
 	orphans    []string // services that run and are not in the stack file
 	ending     ending
 	stopAtOnce bool // the up failed: what runs is stopped
+	unchanged  bool // the stack was up to date
 }
 
 func (u *upRun) apply(ctx context.Context, f upFlags) error {
@@ -160,6 +161,7 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 		u.sayWhatRuns(ctx)
 	}
 	u.hints(o.plan, err == nil)
+	u.unchanged = err == nil && o.plan != nil && (o.verdict.UpToDate || o.plan.IsEmpty())
 	return err
 }
 

@@ -167,6 +167,11 @@ func TestVersionIsAFlagToo(t *testing.T) {
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
+		{"up nosuch", shop, "no service named \"nosuch\": there are db, web\n"},
+		{"push", shop, "orlop has no push yet\n"},
+		{"cp web:/a b", shop, "orlop has no cp yet\n"},
+		{"create", shop, "orlop has no create yet: \"orlop up --no-start\" makes the containers\n"},
+		{"engine create", shop, "unknown command \"create\": see orlop engine --help\n"},
 		{"pss", shop, "unknown command \"pss\": did you mean \"ps\"?\n"},
 		{"engine stat", shop, "unknown command \"stat\": did you mean \"status\"?\n"},
 		{"xyzzy", shop, "unknown command \"xyzzy\": see orlop --help\n"},
@@ -183,7 +188,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"ps --format xml", shop, "--format is \"xml\": it must be one of table, json\n"},
 		{"logs --since yesterday", shop, "--since is \"yesterday\": it must be a span (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time\n"},
 		{"exec web", shop, "orlop exec needs a service and a command: see orlop exec --help\n"},
-		{"port web 99", shop, "web publishes no 99/tcp: see \"orlop ps\"\n"},
+		{"port web 99", shop, "shop is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is\n"},
 		{"run -p 8o:80 web", shop, "bad port \"8o:80\": \"8o\" is not a port (write it as [ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL])\n"},
 	} {
 		d := newDesk(t, c.stack).serve()

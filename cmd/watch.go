@@ -70,17 +70,28 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	s := &step{client: client, source: source, project: project, flags: f, behind: behind, menu: a.openMenu()}
-	s.report = a.newWatchDisplay()
+	s.report = a.newWatchDisplay("ends it")
 	if m := s.menu; m != nil {
 		defer m.close()
 		logs := &followedLogs{app: a, client: client, project: project.Name}
 		m.logsOf, m.noLogs = logs.of, "none"
-		m.quit, m.quitDoes = func() { leave(errLeft) }, "quit"
+		m.quit, m.quitItem = func() { leave(errLeft) }, "q quit"
 	}
-	if err := a.keepInStep(ctx, s); !errors.Is(err, errLeft) {
-		return err
+	err = a.keepInStep(ctx, s)
+	if errors.Is(err, errLeft) || errors.Is(err, errInterrupted) {
+		a.sayRunsOn(project.Name)
 	}
-	return nil
+	if errors.Is(err, errLeft) {
+		return nil
+	}
+	return err
+}
+
+// sayRunsOn says what goes on when its user lets go.
+func (a *app) sayRunsOn(project string) {
+	if a.progress != "quiet" && a.progress != "json" {
+		fmt.Fprintf(a.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", project)
+	}
 }
 
 // applyProject applies a project and shows how.

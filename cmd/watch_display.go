@@ -10,13 +10,13 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// newWatchDisplay shows a watch: one line an event.
-func (a *app) newWatchDisplay() func(watch.Event) {
+// newWatchDisplay shows a watch: one line an event. interrupt is what Ctrl-C does.
+func (a *app) newWatchDisplay(interrupt string) func(watch.Event) {
 	if a.progress == "json" {
 		enc := json.NewEncoder(a.world.Stderr)
 		return func(e watch.Event) { _ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: e}) }
 	}
-	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5}
+	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5, interrupt: interrupt}
 	return func(e watch.Event) {
 		for _, line := range d.lines(e) {
 			fmt.Fprintln(a.world.Stderr, line)
@@ -33,9 +33,10 @@ type watchLine struct {
 
 // watchDisplay keeps the columns of the lines.
 type watchDisplay struct {
-	st    style
-	quiet bool
-	width int
+	st        style
+	quiet     bool
+	width     int
+	interrupt string
 }
 
 // timeColumn is where the times end.
@@ -75,7 +76,7 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 	good, bad, dim := d.st.green("✓"), d.st.red("✗"), d.st.dim("·")
 	switch e.Kind {
 	case watch.Ready:
-		return e.Text + "; Ctrl-C ends it", dim
+		return e.Text + "; Ctrl-C " + d.interrupt, dim
 	case watch.SyncDone:
 		return syncText(e.Files, e.Removed), good
 	case watch.Restarted:
@@ -91,7 +92,7 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 		}
 		return text, good
 	case watch.Unchanged:
-		return "built, and the image is the same", dim
+		return or(e.Text, "built, and the image is the same"), dim
 	case watch.Applied:
 		return "the stack is as its files say", good
 	case watch.Failed:

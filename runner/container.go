@@ -87,6 +87,9 @@ func (c *container) observe() planner.Container {
 		NextTry: c.retryAt, Error: rec.Error, Applied: rec.Applied, Addresses: rec.Addresses,
 		Published: rec.Published, Command: rec.Command, LastProbe: c.last,
 	}
+	if rec.State == planner.Exited && !c.yields {
+		out.Published = nil // nobody answers there; who is being replaced is as good as back
+	}
 	if c.task != nil && rec.State != planner.Exited {
 		out.PID = int(c.task.Pid())
 	}

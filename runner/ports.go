@@ -254,11 +254,26 @@ func (e *PortError) Error() string {
 	cause := e.Err.Error()
 	if held, ok := errors.AsType[*keeper.PortError](e.Err); ok {
 		cause = held.Reason
-		if held.PID != 0 {
+		switch {
+		case held.Holder != "":
+			cause = "held by " + holder(held.Holder)
+		case held.PID != 0:
 			cause = fmt.Sprintf("held by %s (process %d)", held.Process, held.PID)
 		}
 	}
 	return fmt.Sprintf("cannot publish %s/%s for %s%s: %s", port, e.Proto, e.Service, at, cause)
+}
+
+// holder names the replica that a listener's key speaks of; see portPrefix.
+func holder(key string) string {
+	parts := strings.SplitN(key, "/", 4)
+	switch {
+	case len(parts) < 4:
+		return key
+	case parts[2] == "0": // one-off
+		return "run " + parts[1] + " of " + parts[0]
+	}
+	return parts[1] + "/" + parts[2] + " of " + parts[0]
 }
 
 func (e *PortError) Unwrap() error { return e.Err }

@@ -52,6 +52,19 @@ func TestOnlyAPortThatAnotherHasIsTaken(t *testing.T) {
 	}
 }
 
+func TestAPortErrorNamesWhoHoldsThePort(t *testing.T) {
+	for want, err := range map[string]error{
+		"cannot publish 80/tcp for web: held by api/2 of shop":            &keeper.PortError{Reason: "in use", Holder: "shop/api/2/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by run 0123456789ab of shop": &keeper.PortError{Reason: "in use", Holder: "shop/0123456789ab/0/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by nginx (process 812)":      &keeper.PortError{Reason: "in use", Process: "nginx", PID: 812},
+		"cannot publish 80/tcp for web: in use":                           &keeper.PortError{Reason: "in use"},
+	} {
+		if got := (&PortError{Service: "web", Port: "80", Proto: "tcp", Err: err}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // somePorts are published ports by key. A listener that is given up is closed
 // by its own replica as soon as another has found it in its way.
 type somePorts struct {
@@ -125,6 +138,25 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "cannot publish 80/tcp for new") {
 			t.Errorf("the other %s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatHasEndedIsPublishedNoMore(t *testing.T) {
+	published := []planner.Binding{{HostIP: "0.0.0.0", HostPort: 80, Target: 80, Protocol: "tcp"}}
+	for _, c := range []struct {
+		state  planner.State
+		yields bool
+		want   int
+	}{
+		{planner.Running, false, 1},
+		{planner.Restarting, false, 1},
+		{planner.Exited, false, 0},
+		{planner.Exited, true, 1}, // another is about to take its place
+	} {
+		got := (&container{rec: &record{State: c.state, Published: published}, yields: c.yields}).observe()
+		if len(got.Published) != c.want {
+			t.Errorf("%s, yields %t: published as %v", c.state, c.yields, got.Published)
 		}
 	}
 }

@@ -23,10 +23,26 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	old.op.Lock()
 	defer old.op.Unlock()
 	wasUp := old.isRunning()
-	fixed := hasFixedAddress(s.Applied)
-	if s.Overlap && wasUp && !fixed && !s.NoStart {
+	if s.Overlap && wasUp && !hasFixedAddress(s.Applied) && !s.NoStart {
 		return r.overlap(waits, o, s, old, note)
 	}
+	result, err := r.follow(ctx, o, s, old, wasUp)
+	if err != nil && wasUp && old.isRunning() {
+		err = &staysError{err}
+	}
+	return result, err
+}
+
+// staysError is why a container was not replaced, where the one that was to be
+// goes on as before.
+type staysError struct{ error }
+
+func (e *staysError) Error() string { return e.error.Error() + "; the old container stays" }
+func (e *staysError) Unwrap() error { return e.error }
+
+// follow puts a new container in the place of one that stops first.
+func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *container, wasUp bool) (planner.Result, error) {
+	fixed := hasFixedAddress(s.Applied)
 	if fixed {
 		old.setYields(true)
 		old.lead(nil, true)

@@ -10,7 +10,12 @@ type UnknownService struct {
 	Name       string
 	Suggestion string // a service that may have been meant, or ""
 	Profiles   []string
+	Known      []string // the services that there are
 }
+
+// maxNamed is how many services an error lists at most.
+const maxNamed = 12
+
 
 // Error names the service and what to do.
 func (e *UnknownService) Error() string {
@@ -20,6 +25,10 @@ func (e *UnknownService) Error() string {
 		return fmt.Sprintf("service %q is not active: activate it with --profile %s", e.Name, strings.Join(e.Profiles, " or "))
 	case e.Suggestion != "":
 		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
+	case len(e.Known) > maxNamed:
+		text += fmt.Sprintf(": there are %s and %d more", strings.Join(e.Known[:maxNamed], ", "), len(e.Known)-maxNamed)
+	case len(e.Known) > 0:
+		text += ": there are " + strings.Join(e.Known, ", ")
 	}
 	return text
 }
@@ -55,7 +64,8 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 	}
 	s := p.Services[name]
 	if s == nil {
-		err := &UnknownService{Name: name, Suggestion: Nearest(name, sortedKeys(p.Services))}
+		known := sortedKeys(p.Services)
+		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known}
 		if off := p.Disabled[name]; off != nil {
 			err.Profiles = off.Profiles
 		}

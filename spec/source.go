@@ -146,7 +146,17 @@ func (l *loader) yamlError(src *source, err error) {
 	if strings.Contains(line[:blank], "\t") {
 		hint = "indent with spaces, not tabs"
 	}
+	width := utf8.RuneCountInString(strings.TrimSpace(line))
+	if isAboutBrackets(text) {
+		if f, found := findFlowFault(string(src.data)); found {
+			at.Line, at.Column, width, hint = f.line, f.column, f.width, f.hint
+		}
+	}
 	l.broken = true
-	l.report(Diagnostic{Severity: Error, Place: at, Message: "not valid YAML: " + text, Hint: hint,
-		Width: max(1, utf8.RuneCountInString(strings.TrimSpace(line)))})
+	l.report(Diagnostic{Severity: Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
+}
+
+// isAboutBrackets says that the YAML parser has lost its way in brackets.
+func isAboutBrackets(text string) bool {
+	return strings.HasSuffix(text, "',' or ']'") || strings.HasSuffix(text, "',' or '}'")
 }

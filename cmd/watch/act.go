@@ -77,6 +77,7 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 	replace := make(chan bool, 1)
 	w.tell(func() {
 		given := q.stage == cancelling || ctx.Err() != nil
+		wasBroken := q.broken
 		goes := q.built(err == nil, built.Changed, w.Now())
 		replace <- goes
 		switch {
@@ -89,6 +90,8 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 			w.fail(q.service, "build failed", err, stays)
 		case built.Ran && !q.rebuild:
 			w.report(Event{Service: q.service, Kind: Unchanged, Took: imaged.Sub(began)})
+		case wasBroken && !q.rebuild:
+			w.report(Event{Service: q.service, Kind: Unchanged, Text: "builds again: as it was"})
 		}
 	})
 	select {

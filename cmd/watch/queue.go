@@ -70,6 +70,7 @@ type queue struct {
 	asked     bool // for the rebuild, by the user
 	paused    bool // nothing is begun but what the user asks for
 	unplaced  bool // an image was built that no container runs
+	broken    bool // the last build failed
 	stage     stage
 	replaces  time.Time       // when the replacement began
 	container map[string]bool // those that run, by ID
@@ -213,6 +214,9 @@ func (q *queue) synced(o order, failed []string, absent bool, now time.Time) (ag
 func (q *queue) built(ok, changed bool, now time.Time) (replace bool) {
 	given := q.stage == cancelling
 	q.stage = resting
+	if !given {
+		q.broken = !ok
+	}
 	if ok && changed {
 		q.unplaced = true
 	}

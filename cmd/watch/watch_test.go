@@ -41,6 +41,49 @@ func (c *fakeCarrier) Reload(context.Context) (*spec.Project, []string, error) {
 }
 func (c *fakeCarrier) Apply(context.Context, *spec.Project) error { c.apply(); return nil }
 
+// mendedCarrier builds what can't be built at first, and then what was there before.
+type mendedCarrier struct {
+	fakeCarrier
+	builds int
+}
+
+func (c *mendedCarrier) Build(context.Context, string, bool, func()) (Built, error) {
+	if c.builds++; c.builds == 1 {
+		return Built{Ran: true}, errors.New("no such file")
+	}
+	return Built{}, nil
+}
+
+func TestAMendThatLeadsToTheSameImageIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	web := &spec.Service{Name: "web", Build: &spec.Build{Context: dir, DockerfileInline: "FROM scratch\nCOPY . /"}}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	commands, events, end := make(chan Command), make(chan Event, 16), make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": web}}, Carrier: &mendedCarrier{}, Commands: commands,
+			Now: time.Now, Report: func(e Event) { events <- e },
+		})
+	}()
+	want := []Event{{Kind: Ready}, {Kind: Failed, Text: "build failed: no such file"}, {Kind: Unchanged, Text: "builds again: as it was"}}
+	for i, w := range want {
+		if i > 0 {
+			commands <- Rebuild
+		}
+		if e := awaited(t, string(w.Kind), events); e.Kind != w.Kind || i > 0 && e.Text != w.Text {
+			t.Fatalf("it says %+v, want %+v", e, w)
+		}
+	}
+	commands <- Rebuild // has nothing to say
+	commands <- Pause
+	if e := awaited(t, "the pause", events); e.Kind != Note {
+		t.Errorf("what goes well twice is said twice: %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
+
 // awaited gives what comes on a channel, soon.
 func awaited[T any](t *testing.T, what string, from <-chan T) T {
 	t.Helper()
