@@ -249,7 +249,7 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 	}
 	text := ""
 	switch {
-	case q.absent:
+	case q.absent && err != nil:
 		w.fail(q.service, spec.Plural(len(q.files), "file")+" not synced yet", err, "")
 		return
 	case again <= firstRetry:
