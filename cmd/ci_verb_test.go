@@ -256,11 +256,13 @@ func TestCIHoldsItsInstanceFromEngineToEngine(t *testing.T) {
 }
 
 func TestCIEndsItsWorkWhenNobodyHoldsTheInstance(t *testing.T) {
-	d := newCI(t, 0)
-	d.engine.hold = make(chan struct{}) // the environment never comes up
-	d.engine.holds = []string{"dies", "refused"}
-	_, stderr, code := d.run("ci --timeout 20s")
-	if code != 66 || !strings.Contains(stderr, "no engine holds the project any more") {
-		t.Errorf("exit code %d:\n%s", code, stderr)
+	for _, line := range []string{"ci --timeout 20s", "ci --timeout 20s --keep-on-failure"} {
+		d := newCI(t, 0)
+		d.engine.hold = make(chan struct{}) // the environment never comes up
+		d.engine.holds = []string{"dies", "refused"}
+		_, stderr, code := d.run(line)
+		if code != 66 || !d.removed() || !strings.Contains(stderr, "no engine holds the project any more") {
+			t.Errorf("%s: exit code %d, removed %t:\n%s", line, code, d.removed(), stderr)
+		}
 	}
 }
