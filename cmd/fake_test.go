@@ -172,6 +172,17 @@ func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingSe
 	return f.progress(s)
 }
 
+func (f *fakeEngine) Sync(s grpc.ClientStreamingServer[api.SyncInput, api.SyncReply]) error {
+	files := 0
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return s.SendAndClose(&api.SyncReply{Files: int32(files)})
+		}
+		files += len(m.Entries)
+	}
+}
+
 func (f *fakeEngine) Observe(context.Context, *api.ObserveRequest) (*api.ObserveReply, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/cmd/junit"
+	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -125,6 +126,12 @@ func (m *masker) event(e planner.Event) planner.Event {
 		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
 		e.Part = &part
 	}
+	return e
+}
+
+// watchEvent is an event of a watch without secrets.
+func (m *masker) watchEvent(e watch.Event) watch.Event {
+	e.Text, e.Lines, e.Step = m.text(e.Text), m.texts(e.Lines), m.text(e.Step)
 	return e
 }
 

@@ -10,15 +10,17 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// newWatchDisplay shows a watch: one line an event.
+// newWatchDisplay shows a watch: one line an event, without secrets.
 func (a *app) newWatchDisplay() func(watch.Event) {
 	if a.progress == "json" {
 		enc := json.NewEncoder(a.world.Stderr)
-		return func(e watch.Event) { _ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: e}) }
+		return func(e watch.Event) {
+			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: a.mask.watchEvent(e)})
+		}
 	}
 	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5}
 	return func(e watch.Event) {
-		for _, line := range d.lines(e) {
+		for _, line := range d.lines(a.mask.watchEvent(e)) {
 			fmt.Fprintln(a.world.Stderr, line)
 		}
 	}
