@@ -33,20 +33,12 @@ func bases(dockerfile []byte, b *spec.Build, opts Options) (refs []string, whole
 		f.known[strings.ToLower(name)] = true
 	}
 	f.env = f.arguments(args, b, opts)
-	for _, s := range stages {
-		name, err := f.lex.ProcessWordWithMatches(s.BaseName, f.env)
-		if err != nil || strings.Contains(name.Result, "$") {
-			f.whole = false
-		} else {
-			f.add(name.Result)
-		}
+	f.walk(stages, func(s instructions.Stage, base string) {
+		f.add(base)
 		for _, c := range s.Commands {
 			f.command(c)
 		}
-		if s.Name != "" {
-			f.known[strings.ToLower(s.Name)] = true
-		}
-	}
+	})
 	return f.refs, f.whole
 }
 
@@ -83,13 +75,10 @@ func Parents(p *spec.Project, service string) (names []string) {
 	}
 	f := &baseFinder{lex: shell.NewLex(file.EscapeToken), known: map[string]bool{"scratch": true}}
 	f.env = f.arguments(args, b, Options{})
-	for _, s := range stages {
-		name, err := f.lex.ProcessWordWithMatches(s.BaseName, f.env)
-		ref := name.Result
-		if err != nil || f.known[strings.ToLower(ref)] {
-			continue
+	f.walk(stages, func(_ instructions.Stage, ref string) {
+		if f.known[strings.ToLower(ref)] {
+			return
 		}
-		f.known[strings.ToLower(s.Name)] = true
 		switch context := b.AdditionalContexts[ref]; {
 		case strings.HasPrefix(context, "service:"):
 			if base := strings.TrimPrefix(context, "service:"); p.Services[base] != nil {
@@ -101,7 +90,7 @@ func Parents(p *spec.Project, service string) (names []string) {
 		if full, err := reference.ParseDockerRef(ref); err == nil {
 			names = append(names, full.String())
 		}
-	}
+	})
 	return names
 }
 
@@ -112,6 +101,21 @@ type baseFinder struct {
 	known map[string]bool // stages and named contexts, in lower case
 	refs  []string
 	whole bool
+}
+
+// walk gives each stage and what it starts from, nothing where only the build
+// can tell. The name of a stage is known to those behind it.
+func (f *baseFinder) walk(stages []instructions.Stage, each func(s instructions.Stage, base string)) {
+	for _, s := range stages {
+		base, err := f.lex.ProcessWordWithMatches(s.BaseName, f.env)
+		if err != nil || strings.Contains(base.Result, "$") {
+			base.Result = ""
+		}
+		each(s, base.Result)
+		if s.Name != "" {
+			f.known[strings.ToLower(s.Name)] = true
+		}
+	}
 }
 
 func (f *baseFinder) add(ref string) {

@@ -14,7 +14,7 @@ func TestTheImagesThatStagesStartFrom(t *testing.T) {
 		"web": {Name: "web", Build: &spec.Build{
 			Args:               map[string]*string{"V": &version},
 			AdditionalContexts: map[string]string{"common": "service:base", "pinned": "docker-image://debian:12"},
-			DockerfileInline: "ARG V=2\nFROM node:$V AS deps\nFROM deps AS more\nFROM scratch\nFROM common\nFROM pinned\n" +
+			DockerfileInline: "ARG V=2\nFROM node:$V AS deps\nFROM deps AS more\nFROM more AS most\nFROM Most\nFROM scratch\nFROM common\nFROM pinned\n" +
 				"FROM ghcr.io/a/b@sha256:" + zeros + "\nCOPY --from=golang /x /x\n",
 		}},
 		"broken": {Name: "broken", Build: &spec.Build{DockerfileInline: "FROM"}},

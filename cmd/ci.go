@@ -19,7 +19,7 @@ const (
 	ExitNotUp      = 66 // the environment did not come up
 	ExitTimeout    = 67
 	ExitNotRemoved = 68 // the tests passed, but something is left behind
-	ExitNotRun     = 69 // a test was not run to its end: something else ended it
+	ExitNotRun     = 69 // a test was not run to its end: it was not made, or something else ended it
 )
 
 // ciFlags are the flags of ci.
@@ -50,7 +50,8 @@ Exit codes:
   66   the environment did not come up
   67   the time of --timeout is over
   68   the tests passed, but the instance could not be removed
-  69   a test was not run to its end: another command stopped or removed it, or no engine could go on
+  69   a test was not run to its end: its container could not be made, another command stopped or removed
+       it, or no engine could go on
   129  SIGHUP, 130 SIGINT, 143 SIGTERM ended the command
 The last line says where the code comes from, for a test may end with any of these.`
 

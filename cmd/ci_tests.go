@@ -28,6 +28,7 @@ type testResult struct {
 	how       string // of the end, where the code is not all: a signal, out of memory
 	skipped   string // why it was not run
 	files     int    // that match --junit
+	unread    bool   // there may be more of them: they could not be read
 	reports   junit.Report
 	last      *lineTail
 }
@@ -86,13 +87,14 @@ func (c *ciRun) runTests(ctx context.Context) error {
 	return nil
 }
 
-// anyReports says that there is a report. A test without one is no mistake
+// anyReports says that there is a report, or may be. A test without one is no mistake
 // while others have theirs: the patterns are those of all tests.
 func anyReports(results []*testResult) bool {
-	return slices.ContainsFunc(results, func(t *testResult) bool { return t.files > 0 })
+	return slices.ContainsFunc(results, func(t *testResult) bool { return t.files > 0 || t.unread })
 }
 
-// testNotRun is the error of a test that something else than its own end ended.
+// testNotRun is the error of a test that could not be made, or that something
+// else than its own end ended.
 type testNotRun struct {
 	service string
 	err     error
@@ -347,10 +349,10 @@ func (c *ciRun) readReports(ctx context.Context, t *testResult) {
 	}
 	files, err := c.readFiles(ctx, t.container, c.flags.junit)
 	if err != nil {
-		c.warn("cannot read the reports of " + t.service + ": " + err.Error())
-		return
+		c.warn("cannot read all reports of " + t.service + ": " + err.Error())
 	}
-	t.files = len(files)
+	t.files, t.unread = len(files), err != nil
+	slices.SortFunc(files, func(x, y readFile) int { return strings.Compare(x.path, y.path) })
 	for _, f := range files {
 		report, err := junit.Read(bytes.NewReader(f.content))
 		if err != nil {
@@ -373,6 +375,7 @@ type readFile struct {
 	content []byte
 }
 
+// readFiles gives the whole files that it has read, also beside an error.
 func (c *ciRun) readFiles(ctx context.Context, container string, patterns []string) ([]readFile, error) {
 	stream, err := c.client.ReadFiles(ctx, &api.ReadFilesRequest{Project: c.project.Name, Container: container, Patterns: patterns})
 	if err != nil {
@@ -382,11 +385,13 @@ func (c *ciRun) readFiles(ctx context.Context, container string, patterns []stri
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			slices.SortFunc(files, func(x, y readFile) int { return strings.Compare(x.path, y.path) })
 			return files, nil
 		}
 		if err != nil {
-			return nil, cause(ctx, err)
+			if err = cause(ctx, err); ctx.Err() != nil || errors.Is(err, api.ErrLost) { // maybe within the last one
+				files = files[:max(0, len(files)-1)]
+			}
+			return files, err
 		}
 		if n := len(files); n == 0 || files[n-1].path != part.Path {
 			files = append(files, readFile{path: part.Path})

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -240,6 +243,42 @@ func TestCIMissesReportsOnlyWhereThereAreNone(t *testing.T) {
 	}
 }
 
+// TestCIKeepsTheReportsThatItHasRead has a report past the bounds of what is
+// read, and an engine that goes away within one.
+func TestCIKeepsTheReportsThatItHasRead(t *testing.T) {
+	report := []*api.FilePart{{Path: "/a.xml", Content: []byte(`<testsuite name="s"><testcase name="add"/></testsuite>`)}}
+	tooLarge := errors.New("/r.xml is no file of less than 64 MB")
+	for name, test := range map[string]struct {
+		files []*api.FilePart
+		err   error
+		kept  bool
+	}{
+		"beside one that is too large": {report, tooLarge, true},
+		"none but one too large":       {nil, tooLarge, false},
+		"a part of one":                {append(report, &api.FilePart{Path: "/b.xml", Content: []byte("<tests")}), status.Error(codes.Unavailable, "the engine died"), true},
+	} {
+		d := newCI(t, 0)
+		d.engine.files, d.engine.readError = test.files, test.err
+		_, stderr, code := d.run("ci --junit /*.xml --artifacts out")
+		written, err := os.ReadFile(filepath.Join(d.dir, "out", "junit.xml"))
+		if code != 0 || err != nil || strings.Contains(string(written), `name="add"`) != test.kept {
+			t.Errorf("%s: exit code %d, %v:\n%s", name, code, err, written)
+		}
+		if !strings.Contains(stderr, "cannot read all reports of tests") || strings.Contains(stderr, "no test has a file") || strings.Contains(stderr, "no JUnit report") {
+			t.Errorf("%s:\n%s", name, stderr)
+		}
+	}
+}
+
+func TestCIWhoseTestHasNoContainer(t *testing.T) {
+	d := newCI(t, 0)
+	d.engine.makeError = errors.New("the mount is refused")
+	_, stderr, code := d.run("ci")
+	if code != 69 || !d.removed() || !strings.Contains(stderr, "tests was not run to its end: the mount is refused") {
+		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+}
+
 func TestCIHoldsItsInstanceFromEngineToEngine(t *testing.T) {
 	for name, holds := range map[string][]string{
 		"two die in a row":                 {"dies", "dies before its answer", "dies before its answer", "dies", ""},
@@ -256,11 +295,13 @@ func TestCIHoldsItsInstanceFromEngineToEngine(t *testing.T) {
 }
 
 func TestCIEndsItsWorkWhenNobodyHoldsTheInstance(t *testing.T) {
-	d := newCI(t, 0)
-	d.engine.hold = make(chan struct{}) // the environment never comes up
-	d.engine.holds = []string{"dies", "refused"}
-	_, stderr, code := d.run("ci --timeout 20s")
-	if code != 66 || !strings.Contains(stderr, "no engine holds the project any more") {
-		t.Errorf("exit code %d:\n%s", code, stderr)
+	for _, line := range []string{"ci --timeout 20s", "ci --timeout 20s --keep-on-failure"} {
+		d := newCI(t, 0)
+		d.engine.hold = make(chan struct{}) // the environment never comes up
+		d.engine.holds = []string{"dies", "refused"}
+		_, stderr, code := d.run(line)
+		if code != 66 || !d.removed() || !strings.Contains(stderr, "no engine holds the project any more") {
+			t.Errorf("%s: exit code %d, removed %t:\n%s", line, code, d.removed(), stderr)
+		}
 	}
 }

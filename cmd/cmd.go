@@ -131,7 +131,7 @@ type app struct {
 	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 	lookers []display                 // see every progress beside the screen
 	loaded  *spec.Project             // the last one
-	mask    *masker                   // of the secrets of the last one; nil: it has none
+	mask    *masker                   // of the secrets of all that were loaded; nil: none was
 	hiding  []*maskedWriter           // what stdout and stderr go through, where secrets are kept out of them
 }
 

@@ -33,6 +33,7 @@ type fakeEngine struct {
 	projects  []*api.ProjectInfo
 	lines     []*api.LogLine
 	files     []*api.FilePart
+	readError error // of ReadFiles, after the files
 	exitCode  int32
 	stopped   bool // what Create makes is stopped by another command
 	stats     []*api.StatsReply
@@ -40,6 +41,7 @@ type fakeEngine struct {
 	hold      chan struct{}             // Apply waits for it, or for its caller to leave
 	downError error
 	stopError error               // of the next Lifecycle
+	makeError error               // of Create
 	dies      []planner.Container // Attach dies once, and leaves these
 	holds     []string            // how each Hold ends, one after the other
 	reached   chan string         // is told the name of each call that streams
@@ -170,6 +172,17 @@ func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingSe
 	return f.progress(s)
 }
 
+func (f *fakeEngine) Sync(s grpc.ClientStreamingServer[api.SyncInput, api.SyncReply]) error {
+	files := 0
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return s.SendAndClose(&api.SyncReply{Files: int32(files)})
+		}
+		files += len(m.Entries)
+	}
+}
+
 func (f *fakeEngine) Observe(context.Context, *api.ObserveRequest) (*api.ObserveReply, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -239,12 +252,15 @@ func (f *fakeEngine) ReadFiles(_ *api.ReadFilesRequest, s grpc.ServerStreamingSe
 			return err
 		}
 	}
-	return nil
+	return f.readError
 }
 
 func (f *fakeEngine) Create(_ context.Context, r *api.CreateRequest) (*api.CreateReply, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.makeError != nil {
+		return nil, f.makeError
+	}
 	f.create = r
 	f.observed.Containers = append(f.observed.Containers, planner.Container{ID: "c1", Service: r.Service, OneOff: true, State: planner.Exited, ExitCode: int(f.exitCode), Stopped: f.stopped})
 	return &api.CreateReply{Id: "c1", Name: "shop-web-run-1"}, nil

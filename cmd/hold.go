@@ -63,6 +63,7 @@ func (h *hold) takeAgain(ctx context.Context) error {
 // keep takes the project again from each engine that follows.
 func (h *hold) keep(ctx context.Context) {
 	defer close(h.lost)
+	ordered, release := false, false
 	for {
 		ended := make(chan error, 1)
 		go func(stream api.Engine_HoldClient) {
@@ -70,14 +71,18 @@ func (h *hold) keep(ctx context.Context) {
 			ended <- err
 		}(h.stream)
 		var err error
-		select {
-		case err = <-ended:
-		case release := <-h.orders:
+		if !ordered {
+			select {
+			case err = <-ended:
+			case release = <-h.orders:
+				ordered = true // of the next engine too, should this one go away
+			}
+		}
+		if ordered {
 			if err = h.letGo(release, ended); errors.Is(err, io.EOF) {
 				h.err = nil
 				return
 			}
-			h.orders <- release // to the next engine
 		}
 		if h.err = api.Cause(err); !errors.Is(h.err, api.ErrLost) {
 			return
@@ -99,8 +104,12 @@ func (h *hold) letGo(release bool, ended <-chan error) error {
 
 // release ends the hold and leaves the project as it is.
 func (h *hold) release(ctx context.Context) error {
-	h.orders <- true
 	defer h.cancel()
+	select {
+	case h.orders <- true:
+	case <-h.lost:
+	case <-ctx.Done():
+	}
 	select {
 	case <-h.lost:
 	case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/cmd/junit"
+	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -41,9 +42,7 @@ func secretValues(p *spec.Project) []string {
 			add(line)
 		}
 	}
-	// The longest first, so that no part of it is left beside a shorter one.
-	slices.SortFunc(values, func(x, y string) int { return cmp.Or(len(y)-len(x), strings.Compare(x, y)) })
-	return slices.Compact(values)
+	return values
 }
 
 // quoted is a text as documents and structured logs have it between quotes;
@@ -56,25 +55,60 @@ func quoted(text string, html bool) string {
 	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 }
 
-// masker hides secrets in text that is whole.
+// masker hides secrets in text that is whole. It forgets none: where one has
+// changed, what runs still has the old one.
 type masker struct {
+	mu       sync.Mutex // guards what follows
 	values   []string
-	replacer *strings.Replacer
+	replacer *strings.Replacer // nil: there are no values
 }
 
 func newMasker(values []string) *masker {
+	m := &masker{}
+	m.add(values)
+	return m
+}
+
+// add hides more values from here on.
+func (m *masker) add(values []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := slices.Concat(m.values, values)
+	if len(all) == 0 {
+		return
+	}
+	// The longest first, so that no part of it is left beside a shorter one.
+	slices.SortFunc(all, func(x, y string) int { return cmp.Or(len(y)-len(x), strings.Compare(x, y)) })
+	m.values = slices.Compact(all)
 	var pairs []string
-	for _, v := range values {
+	for _, v := range m.values {
 		pairs = append(pairs, v, hidden)
 	}
-	return &masker{values: values, replacer: strings.NewReplacer(pairs...)}
+	m.replacer = strings.NewReplacer(pairs...)
+}
+
+// known are the values that are hidden, and what hides them; nil where there
+// are none.
+func (m *masker) known() ([]string, *strings.Replacer) {
+	if m == nil {
+		return nil, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.values, m.replacer
+}
+
+func (m *masker) hidesNothing() bool {
+	values, _ := m.known()
+	return len(values) == 0
 }
 
 func (m *masker) text(s string) string {
-	if m == nil || len(m.values) == 0 {
+	_, replacer := m.known()
+	if replacer == nil {
 		return s
 	}
-	return m.replacer.Replace(s)
+	return replacer.Replace(s)
 }
 
 func (m *masker) texts(all []string) []string {
@@ -89,15 +123,15 @@ func (m *masker) texts(all []string) []string {
 }
 
 func (m *masker) bytes(b []byte) []byte {
-	if m == nil || len(m.values) == 0 {
+	if m.hidesNothing() {
 		return b
 	}
-	return []byte(m.replacer.Replace(string(b)))
+	return []byte(m.text(string(b)))
 }
 
 // plan is a plan without secrets. Names stay: they are the stack file's.
 func (m *masker) plan(p *planner.Plan) *planner.Plan {
-	if m == nil || len(m.values) == 0 {
+	if m.hidesNothing() {
 		return p
 	}
 	out := *p
@@ -116,7 +150,7 @@ func (m *masker) plan(p *planner.Plan) *planner.Plan {
 
 // event is an event without secrets.
 func (m *masker) event(e planner.Event) planner.Event {
-	if m == nil || len(m.values) == 0 {
+	if m.hidesNothing() {
 		return e
 	}
 	e.Text, e.Lines = m.text(e.Text), m.texts(e.Lines)
@@ -125,6 +159,12 @@ func (m *masker) event(e planner.Event) planner.Event {
 		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
 		e.Part = &part
 	}
+	return e
+}
+
+// watchEvent is an event of a watch without secrets.
+func (m *masker) watchEvent(e watch.Event) watch.Event {
+	e.Text, e.Lines, e.Step = m.text(e.Text), m.texts(e.Lines), m.text(e.Step)
 	return e
 }
 
@@ -155,7 +195,8 @@ func (m *masker) report(r *junit.Report) {
 // held is how much of the end of b may be the beginning of a secret.
 func (m *masker) held(b []byte) int {
 	longest := 0
-	for _, v := range m.values {
+	values, _ := m.known()
+	for _, v := range values {
 		for n := min(len(v)-1, len(b)); n > longest; n-- {
 			if bytes.HasSuffix(b, []byte(v[:n])) {
 				longest = n
@@ -169,10 +210,10 @@ func (m *masker) held(b []byte) int {
 // maskedWriter hides secrets in a stream, also those that come in pieces: it
 // keeps back what may be the beginning of one until the next write or flush.
 type maskedWriter struct {
-	w io.Writer
-
-	mu   sync.Mutex // guards what follows
+	w    io.Writer
 	mask *masker
+
+	mu   sync.Mutex // guards rest
 	rest []byte
 }
 
@@ -186,13 +227,6 @@ func (m *maskedWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
-}
-
-// setMask changes what is hidden from here on.
-func (m *maskedWriter) setMask(mask *masker) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.mask = mask
 }
 
 // flush writes what was kept back.
@@ -209,8 +243,11 @@ func (m *maskedWriter) file() descriptor { return fileOf(m.w) }
 // hideSecrets keeps the secrets of a project out of progress from here on, and
 // in the log of a CI system out of all that is printed.
 func (a *app) hideSecrets(p *spec.Project) {
-	a.mask = newMasker(secretValues(p))
-	if a.inWorkflow() || len(a.hiding) > 0 {
+	if a.mask == nil {
+		a.mask = newMasker(nil)
+	}
+	a.mask.add(secretValues(p))
+	if a.inWorkflow() {
 		a.hideOutput()
 	}
 }
@@ -218,9 +255,6 @@ func (a *app) hideSecrets(p *spec.Project) {
 // hideOutput keeps the secrets out of all that this command prints, what the
 // stack's programs print included.
 func (a *app) hideOutput() {
-	for _, w := range a.hiding {
-		w.setMask(a.mask)
-	}
 	if len(a.hiding) > 0 {
 		return
 	}

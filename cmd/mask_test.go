@@ -107,3 +107,24 @@ func TestAByteAtATimeIsHidden(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 }
+
+// TestAReloadForgetsNoSecret has a secret change beside what goes on: what
+// runs still has the old one.
+func TestAReloadForgetsNoSecret(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{world: World{Stdout: &out, Stderr: &out}}
+	a.hideSecrets(secretsOf("the-old-one"))
+	a.hideOutput()
+	copied := *a
+	a.hideSecrets(secretsOf("the-old-one-and-more"))
+	for name, mask := range map[string]*masker{"the command's": a.mask, "a call's that goes on": copied.mask} {
+		if got := mask.text("the-old-one, the-old-one-and-more"); got != "***, ***" {
+			t.Errorf("%s mask gives %q", name, got)
+		}
+	}
+	_, _ = a.world.Stdout.Write([]byte("the-old-one, the-old-one-and-more!"))
+	a.endOutput()
+	if out.String() != "***, ***!" {
+		t.Errorf("what is printed is %q", out.String())
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -426,8 +427,17 @@ func TestCachesGoToTheEngineWithTheirPlaces(t *testing.T) {
 // write it.
 func TestNoProgressHasASecret(t *testing.T) {
 	const secret = `p&ss<w"rd`
-	for _, line := range []string{"up -d", "--progress json up -d", "--progress quiet up -d", "build", "--trace t.json up -d", "plan", "plan --format json"} {
-		d := newDesk(t, strings.Replace(shop, "image: nginx", "image: nginx\n    secrets: [word]", 1)+"secrets: {word: {environment: WORD}}\n").serve()
+	for _, line := range []string{
+		"up -d", "--progress json up -d", "--progress quiet up -d", "build", "--trace t.json up -d", "plan", "plan --format json",
+		"watch --no-up", "--progress json watch --no-up", "--progress quiet watch --no-up",
+	} {
+		stack := strings.Replace(shop, "image: nginx", "image: nginx\n    secrets: [word]\n"+
+			"    develop: {watch: [{path: stack.yaml, action: sync+restart, target: /stack.yaml, initial_sync: true}]}", 1)
+		d := newDesk(t, stack+"secrets: {word: {environment: WORD}}\n").serve()
+		if strings.Contains(line, "watch") {
+			d.engine.reached = make(chan string, 64)
+			go d.restartTwice()
+		}
 		d.env = []string{"WORD=" + secret}
 		d.engine.plan = &planner.Plan{Project: "shop", Warnings: []string{"w " + secret}, Steps: []*planner.Step{
 			{ID: "build web", Action: planner.Build, Resource: "web", Service: "web", Reasons: []planner.Reason{{Path: "services.web", From: secret, To: secret}, {Text: secret}}},
@@ -448,6 +458,18 @@ func TestNoProgressHasASecret(t *testing.T) {
 			t.Errorf("%s says\n%s", line, said)
 		}
 	}
+}
+
+// restartTwice has a watch restart web for one container and for the next, and
+// ends it. What came of the first restart is said by then.
+func (d *desk) restartTwice() {
+	for i := range 2 {
+		web := webContainer(planner.Running, 0)
+		web.ID = strconv.Itoa(i)
+		d.engine.changes <- changed(web)
+		d.await("restart")
+	}
+	d.signals <- os.Interrupt
 }
 
 func TestAWrongValueSaysWhatToWrite(t *testing.T) {

@@ -10,15 +10,18 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// newWatchDisplay shows a watch: one line an event. interrupt is what Ctrl-C does.
+// newWatchDisplay shows a watch: one line an event, without secrets. interrupt
+// is what Ctrl-C does.
 func (a *app) newWatchDisplay(interrupt string) func(watch.Event) {
 	if a.progress == "json" {
 		enc := json.NewEncoder(a.world.Stderr)
-		return func(e watch.Event) { _ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: e}) }
+		return func(e watch.Event) {
+			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: a.mask.watchEvent(e)})
+		}
 	}
 	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5, interrupt: interrupt}
 	return func(e watch.Event) {
-		for _, line := range d.lines(e) {
+		for _, line := range d.lines(a.mask.watchEvent(e)) {
 			fmt.Fprintln(a.world.Stderr, line)
 		}
 	}

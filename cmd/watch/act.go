@@ -20,7 +20,7 @@ var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
 
 // dispatch begins all that can be begun now.
 func (w *watcher) dispatch(ctx context.Context) {
-	held := w.stale && !w.paused || w.applying
+	held := w.isHeld()
 	for _, name := range sortedPaths(w.queues) {
 		for {
 			o := w.queues[name].next(w.Now(), held)
@@ -35,6 +35,9 @@ func (w *watcher) dispatch(ctx context.Context) {
 		w.running.Go(func() { w.reload(ctx) })
 	}
 }
+
+// isHeld says that the stack itself is changed, or is about to be.
+func (w *watcher) isHeld() bool { return w.stale && !w.paused || w.applying }
 
 // isCalm says that no container is being changed.
 func (w *watcher) isCalm() bool {
@@ -252,7 +255,7 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 	}
 	text := ""
 	switch {
-	case q.absent:
+	case q.absent && err != nil:
 		w.fail(q.service, spec.Plural(len(q.files), "file")+" not synced yet", err, "")
 		return
 	case again <= firstRetry:

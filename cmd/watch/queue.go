@@ -236,16 +236,19 @@ func (q *queue) replaced(ok bool) {
 	}
 }
 
-// wake is when something waits to be tried again, or has been waited for
-// enough; or zero.
-func (q *queue) wake(now time.Time) time.Time {
+// wake is when next may have something to begin of itself: a sync that is to
+// be tried again, or a replacement that has been waited for enough; or zero.
+func (q *queue) wake(now time.Time, held bool) (at time.Time) {
 	if enough := q.replaces.Add(patience); q.stage == replacing && now.Before(enough) {
-		return enough
+		at = enough
 	}
-	if q.paused || q.acting || q.absent || len(q.files) == 0 && !q.restart {
-		return time.Time{}
+	if q.paused || q.acting || q.absent || len(q.files) == 0 && (!q.restart || held) {
+		return at
 	}
-	return q.retryAt
+	if at.IsZero() || q.retryAt.Before(at) {
+		return q.retryAt
+	}
+	return at
 }
 
 // initial asks for what the rules sync at the beginning.

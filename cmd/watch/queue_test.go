@@ -185,7 +185,7 @@ func TestFilesWaitForAContainerThatDoesNotRun(t *testing.T) {
 	if again := q.synced(o, []string{"/app/a"}, true, time.Unix(0, 0)); again != 0 || !q.absent {
 		t.Fatalf("again in %v, absent %v", again, q.absent)
 	}
-	if o := drive(q, 1000); !o.isEmpty() || !q.wake(time.Unix(0, 0)).IsZero() {
+	if o := drive(q, 1000); !o.isEmpty() || !q.wake(time.Unix(0, 0), false).IsZero() {
 		t.Fatalf("%+v is tried without a container", o)
 	}
 	q.started("1", noFiles)
@@ -247,7 +247,7 @@ func TestWhatTheUserAsksForDoesNotWaitForAPauseToEnd(t *testing.T) {
 	q.change("/src/a")
 	q.change("/build/x")
 	q.restart = true
-	if o := drive(q, 0); !o.isEmpty() || !q.wake(time.Unix(0, 0)).IsZero() {
+	if o := drive(q, 0); !o.isEmpty() || !q.wake(time.Unix(0, 0), false).IsZero() {
 		t.Fatalf("in a pause: %+v", o)
 	}
 	q.rebuild, q.asked = true, true
@@ -298,10 +298,10 @@ func TestAReplacementThatNeverGetsReadyGivesWayToANewerTree(t *testing.T) {
 	drive(q, 0)
 	began := time.Unix(100, 0)
 	q.built(true, true, began)
-	if at := q.wake(began); !at.Equal(began.Add(patience)) {
+	if at := q.wake(began, false); !at.Equal(began.Add(patience)) {
 		t.Fatalf("it is looked at again at %v", at)
 	}
-	if o := q.next(began.Add(2*patience), false); !o.isEmpty() || !q.wake(began.Add(2*patience)).IsZero() {
+	if o := q.next(began.Add(2*patience), false); !o.isEmpty() || !q.wake(began.Add(2*patience), false).IsZero() {
 		t.Fatalf("without a newer tree: %+v", o)
 	}
 	q.change("/src/a")
@@ -320,5 +320,47 @@ func TestAReplacementThatNeverGetsReadyGivesWayToANewerTree(t *testing.T) {
 	}
 	if !q.built(true, false, began) {
 		t.Error("what no container runs is not placed")
+	}
+}
+
+func TestARetryIsNotForgottenBesideAReplacement(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app"), rule(spec.WatchRebuild, "/src/go.mod", "")})
+	q.known("1")
+	q.change("/src/go.mod")
+	drive(q, 0)
+	began := time.Unix(0, 0)
+	if !q.built(true, true, began) {
+		t.Fatal("not replaced")
+	}
+	for second, want := range map[float64]time.Time{0: began.Add(firstRetry), 9.9: began.Add(patience)} { // the earlier one
+		now := time.Unix(0, int64(second*1e9))
+		q.failures, q.retryAt = 0, time.Time{}
+		q.synced(drive(q, second), []string{"/app/go.mod"}, false, now)
+		if at := q.wake(now, false); !at.Equal(want) {
+			t.Errorf("after %v s: woken at %v, want %v", second, at, want)
+		}
+	}
+}
+
+// TestNothingWakesBesideAChangeOfTheStack has what may not be begun yet: to be
+// woken for it is to be woken again at once.
+func TestNothingWakesBesideAChangeOfTheStack(t *testing.T) {
+	q := newQueue("web", []*Rule{rule(spec.WatchSyncRestart, "/src", "/app"), rule(spec.WatchRestart, "/conf", "")})
+	q.known("1")
+	q.change("/src/a")
+	began := time.Unix(0, 0)
+	q.synced(drive(q, 0), []string{"/app/a"}, false, began)
+	q.change("/conf")
+	later := began.Add(2 * firstRetry)
+	o := q.next(later, true)
+	if len(o.sync) != 1 || o.restart {
+		t.Fatalf("%+v", o)
+	}
+	q.synced(o, nil, false, later)
+	if o, at := q.next(later, true), q.wake(later, true); !o.isEmpty() || !at.IsZero() {
+		t.Errorf("woken at %v for %+v", at, o)
+	}
+	if o := q.next(later, false); !o.restart {
+		t.Errorf("then %+v", o)
 	}
 }

@@ -344,10 +344,10 @@ func (w *watcher) sayLimit() {
 
 // untilWake is how long nothing has to be done of ourselves.
 func (w *watcher) untilWake() time.Duration {
-	now := w.Now()
+	now, held := w.Now(), w.isHeld()
 	wait := time.Hour
 	for _, q := range w.queues {
-		if at := q.wake(now); !at.IsZero() {
+		if at := q.wake(now, held); !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}

@@ -18,9 +18,13 @@ type fakeCarrier struct {
 	reload    func() (*spec.Project, []string)
 	apply     func()
 	synced    chan Entry
+	unsynced  error // of Sync
 }
 
 func (c *fakeCarrier) Sync(_ context.Context, _ string, each func(put func(Entry) error) error) (Synced, error) {
+	if c.unsynced != nil {
+		return Synced{}, c.unsynced
+	}
 	return Synced{Files: 1}, each(func(e Entry) error { c.synced <- e; return nil })
 }
 func (c *fakeCarrier) Restart(context.Context, string) error          { return nil }
@@ -162,6 +166,34 @@ func TestAServiceOfAnEditGetsItsInitialSync(t *testing.T) {
 	write(stack, "two")
 	if e := awaited(t, "the sync", carrier.synced); e.Path != "/app/a.txt" {
 		t.Errorf("what is synced first is %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
+
+func TestAServiceThatIsDownIsRestartedBesideFilesThatWait(t *testing.T) {
+	dir := t.TempDir()
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: dir, Action: spec.WatchSync, Target: "/app"}}}
+	commands, events := make(chan Command), make(chan Event, 64)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}},
+			Carrier: &fakeCarrier{unsynced: ErrAbsent}, Commands: commands, Now: time.Now, Report: func(e Event) { events <- e },
+		})
+	}()
+	awaited(t, "the beginning", events)
+	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := awaited(t, "the sync", events); e.Kind != Failed || e.Text != "1 file not synced yet: it is not running" {
+		t.Errorf("of the sync is told %+v", e)
+	}
+	commands <- RestartAll
+	if e := awaited(t, "the restart", events); e.Kind != Restarted {
+		t.Errorf("of the restart is told %+v", e)
 	}
 	cancel()
 	awaited(t, "the watch", end)
