@@ -337,10 +337,18 @@ func (c *converger) awaitStep(name, condition string, needs []string) *Step {
 	if step := c.await[key]; step != nil {
 		return step
 	}
-	word := map[string]string{spec.ServiceHealthy: " healthy", spec.ServiceCompleted: " completed", Ready: " ready"}[condition]
-	step := &Step{ID: string(Await) + " " + name + word, Action: Await, Resource: name + word, Service: name, Condition: condition, Needs: compact(needs)}
+	step := newAwait(name, condition, needs)
 	c.await[key] = step
 	return step
+}
+
+// newAwait waits for a condition of a service.
+func newAwait(name, condition string, needs []string) *Step {
+	word := map[string]string{spec.ServiceHealthy: " healthy", spec.ServiceCompleted: " completed", Ready: " ready"}[condition]
+	return &Step{
+		ID: string(Await) + " " + name + word, Action: Await, Resource: name + word, Service: name, Condition: condition,
+		Needs: compact(slices.Clone(needs)),
+	}
 }
 
 // placeAwaits puts each await that some step refers to before the first such
