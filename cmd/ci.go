@@ -71,7 +71,7 @@ func (a *app) ciCommand() *cobra.Command {
 	c.Flags().StringVar(&f.artifacts, "artifacts", "", "`directory` for logs, events, plan, configuration and reports")
 	c.Flags().StringArrayVar(&f.junit, "junit", nil, "`files` of the tests' containers to take into the report: /reports/**/*.xml")
 	c.Flags().BoolVar(&f.keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
-	c.Flags().BoolVar(&f.build, "build", false, "build images even where their inputs seem unchanged")
+	c.Flags().BoolVar(&f.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	c.Flags().StringVar(&f.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
 	f.cache.flags(c)
 	return c

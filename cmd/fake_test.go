@@ -169,6 +169,12 @@ func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingSe
 	if err != nil {
 		return err
 	}
+	for _, service := range r.Services {
+		done := planner.Event{Action: planner.Action(r.Action), Service: service, Resource: service + "/1", Kind: planner.Done}
+		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: must(json.Marshal(done))}}); err != nil {
+			return err
+		}
+	}
 	return f.progress(s)
 }
 

@@ -30,7 +30,7 @@ type selection struct {
 
 func (s *selection) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&s.build, "build", false, "build images first, even where their inputs seem unchanged")
+	f.BoolVar(&s.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	f.BoolVar(&s.noBuild, "no-build", false, "take images as they are")
 	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that need no change too")
 	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave containers that exist as they are")
@@ -138,7 +138,7 @@ func (a *app) lendBuilds(ctx context.Context, client *api.Client, p *application
 		p.builds.Services = builders(p.project, chosen)
 	}
 	p.builds.Environ = a.env
-	p.options.Rebuild = p.anew
+	p.options.Rebuild, p.options.CacheTo = p.anew, len(p.builds.CacheTo) > 0
 	if err := a.checkBuilds(p.project, p.builds.Services); err != nil {
 		return err
 	}

@@ -105,15 +105,63 @@ func syncEntry(e watch.Entry) *api.SyncEntry {
 
 // Restart restarts the containers of a service.
 func (c *watchCarrier) Restart(ctx context.Context, service string) error {
-	return c.lifecycle(ctx, planner.Restart, service)
+	return c.lifecycle(ctx, planner.Restart, nil, service)
 }
 
-func (c *watchCarrier) lifecycle(ctx context.Context, action planner.Action, services ...string) error {
+// RestartAll restarts services as one restart of them all.
+func (c *watchCarrier) RestartAll(ctx context.Context, services []string, ended func(service string, err error)) error {
+	containers, err := observe(ctx, c.client, stack{name: c.current().Name})
+	if err != nil {
+		return err
+	}
+	services = slices.DeleteFunc(slices.Clone(services), func(name string) bool {
+		return !slices.ContainsFunc(containers, func(k planner.Container) bool {
+			return k.Service == name && !k.OneOff && !k.IsCompleted()
+		})
+	})
+	if len(services) == 0 {
+		return nil // none would stand for all
+	}
+	outcomes := restarts{}
+	err = c.lifecycle(ctx, planner.Restart, outcomes.event, services...)
+	for _, name := range slices.Sorted(maps.Keys(outcomes)) {
+		ended(name, outcomes[name])
+	}
+	if outcomes.failed() && ctx.Err() == nil {
+		return nil // told
+	}
+	return err
+}
+
+// restarts is how the restart of each service ended.
+type restarts map[string]error
+
+func (r restarts) event(e planner.Event) {
+	switch {
+	case e.Kind == planner.Failed && r[e.Service] == nil:
+		r[e.Service] = &watch.OutputError{Message: e.Text, Lines: e.Lines}
+	case e.Kind == planner.Skipped && r[e.Service] == nil:
+		r[e.Service] = errors.New(e.Text)
+	case e.Kind == planner.Done && e.Action == planner.Restart && r[e.Service] == nil:
+		r[e.Service] = nil
+	}
+}
+
+func (r restarts) failed() bool {
+	for _, err := range r {
+		if err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *watchCarrier) lifecycle(ctx context.Context, action planner.Action, event func(planner.Event), services ...string) error {
 	stream, err := c.client.Lifecycle(ctx, &api.LifecycleRequest{Project: c.current().Name, Action: string(action), Services: services})
 	if err != nil {
 		return cause(ctx, err)
 	}
-	_, err = follow(ctx, stream, nil, nil)
+	_, err = follow(ctx, stream, nil, event)
 	return err
 }
 
@@ -403,10 +451,10 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 		}
 	}
 	if len(gone) > 0 {
-		if err := c.lifecycle(ctx, planner.Stop, gone...); err != nil {
+		if err := c.lifecycle(ctx, planner.Stop, nil, gone...); err != nil {
 			return err
 		}
-		if err := c.lifecycle(ctx, planner.Remove, gone...); err != nil {
+		if err := c.lifecycle(ctx, planner.Remove, nil, gone...); err != nil {
 			return err
 		}
 	}

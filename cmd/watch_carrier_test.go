@@ -27,6 +27,22 @@ func TestTheCommandThatABuildSpendsItsTimeOn(t *testing.T) {
 	}
 }
 
+func TestARestartOfAServiceEndsAsItsFirstFailureSays(t *testing.T) {
+	r := restarts{}
+	for _, e := range []planner.Event{
+		{Service: "db", Action: planner.Restart, Kind: planner.Done},
+		{Service: "migrate", Action: planner.Restart, Kind: planner.Done},
+		{Service: "migrate", Action: planner.Await, Kind: planner.Failed, Text: "exited with code 1"},
+		{Service: "web", Action: planner.Restart, Kind: planner.Skipped, Text: "waits for migrate"},
+		{Service: "cache", Action: planner.Await, Kind: planner.Done},
+	} {
+		r.event(e)
+	}
+	if !r.failed() || len(r) != 3 || r["db"] != nil || r["migrate"].Error() != "exited with code 1" || r["web"].Error() != "waits for migrate" {
+		t.Errorf("%v", r)
+	}
+}
+
 func TestATimeSpanIsInTheUnitThatReadsBest(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		10 * time.Microsecond: "1 ms", 9400 * time.Microsecond: "9 ms", 999 * time.Millisecond: "999 ms", 1200 * time.Millisecond: "1.2 s",

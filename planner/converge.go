@@ -20,6 +20,7 @@ type Options struct {
 	NoBuild       bool               `json:"no_build,omitempty"`
 	Build         bool               `json:"build,omitempty"`      // ask BuildKit unless the inputs are known to be unchanged
 	Rebuild       bool               `json:"rebuild,omitempty"`    // ask BuildKit in any case
+	CacheTo       bool               `json:"cache_to,omitempty"`   // ask BuildKit in any case: it writes a cache, whatever it finds to do
 	BuildOnly     bool               `json:"build_only,omitempty"` // images, nothing else
 	PullOnly      bool               `json:"pull_only,omitempty"`
 	Pull          string             `json:"pull,omitempty"` // always, missing, never; "" is each service's pull_policy

@@ -126,6 +126,8 @@ func (c *converger) planBuild(name, ref string) error {
 		why = []Reason{{Path: path, Text: "a fresh build is asked for"}}
 	case c.opts.Build && (want == nil || want.Floating), want != nil && (have.Inputs == nil || want.Sum != have.Inputs.Sum):
 		why = inputReasons(name, have.Inputs, want)
+	case c.opts.CacheTo:
+		why = []Reason{{Path: path, Text: "its cache is to be written"}}
 	case len(needs) > 0:
 		why = []Reason{{Path: path + ".additional_contexts", Text: "an image that it builds on is made anew"}}
 	default:

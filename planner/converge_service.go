@@ -56,8 +56,11 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		step.Action, step.Reasons = Replace, []Reason{{Text: "recreation is asked for"}}
 	case len(ch.replace) > 0 && !c.opts.NoRecreate:
 		step.Action, step.Reasons, step.IfChanged = Replace, append(ch.replace, ch.update...), ifChanged
-		if ifChanged && !isUp {
+		switch {
+		case ifChanged && !isUp:
 			step.IfChanged = false
+		case ifChanged && len(ch.update) > 0:
+			step.Otherwise = Update
 		}
 	case len(ch.update) > 0 && !c.opts.NoRecreate && (isUp || c.opts.NoStart):
 		step.Action, step.Reasons = Update, ch.update
@@ -79,8 +82,8 @@ func (c *converger) forced(name string) bool {
 	return c.opts.ForceRecreate && (len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name))
 }
 
-// changes is the difference between a container and what is wanted. The
-// second result says that only an image still to be made speaks for it.
+// changes is the difference between a container and what is wanted. The second
+// result says that only an image still to be made speaks for a replacement.
 func (c *converger) changes(s *spec.Service, name string, k *Container, want *Applied) (change, bool) {
 	if k.Applied == nil {
 		return change{replace: []Reason{{Text: "nothing is known of what it was made from"}}}, false
@@ -96,15 +99,16 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 		ch.replace = append(ch.replace, reason(path, named(was), named(s.Image), c.project.Places))
 		return ch, false
 	}
-	if step := c.image[name]; step != nil {
-		void := len(ch.replace)+len(ch.update) == 0
-		ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
-		return ch, void
-	}
 	if img, ok := c.observed.Images[ref]; ok && k.Applied.Image != "" && img.Digest != k.Applied.Image {
 		ch.replace = append(ch.replace, Reason{Path: path, Text: ref + " is another image now", Place: c.project.Places.Nearest(path)})
 	}
-	return ch, false
+	step := c.image[name]
+	if step == nil {
+		return ch, false
+	}
+	void := len(ch.replace) == 0
+	ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
+	return ch, void
 }
 
 // named is an image key that may be left out.
@@ -337,10 +341,18 @@ func (c *converger) awaitStep(name, condition string, needs []string) *Step {
 	if step := c.await[key]; step != nil {
 		return step
 	}
-	word := map[string]string{spec.ServiceHealthy: " healthy", spec.ServiceCompleted: " completed", Ready: " ready"}[condition]
-	step := &Step{ID: string(Await) + " " + name + word, Action: Await, Resource: name + word, Service: name, Condition: condition, Needs: compact(needs)}
+	step := newAwait(name, condition, needs)
 	c.await[key] = step
 	return step
+}
+
+// newAwait waits for a condition of a service.
+func newAwait(name, condition string, needs []string) *Step {
+	word := map[string]string{spec.ServiceHealthy: " healthy", spec.ServiceCompleted: " completed", Ready: " ready"}[condition]
+	return &Step{
+		ID: string(Await) + " " + name + word, Action: Await, Resource: name + word, Service: name, Condition: condition,
+		Needs: compact(slices.Clone(needs)),
+	}
 }
 
 // placeAwaits puts each await that some step refers to before the first such

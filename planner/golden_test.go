@@ -131,10 +131,14 @@ func graph(p *Plan) string {
 		if len(s.After) > 0 {
 			b.WriteString(" <~ " + strings.Join(s.After, ", "))
 		}
-		for word, on := range map[string]bool{" (if changed)": s.IfChanged, " (optional)": s.Optional} {
-			if on {
-				b.WriteString(word)
-			}
+		if s.IfChanged {
+			b.WriteString(" (if changed)")
+		}
+		if s.Otherwise != "" {
+			b.WriteString(" (else " + string(s.Otherwise) + ")")
+		}
+		if s.Optional {
+			b.WriteString(" (optional)")
 		}
 		b.WriteString("\n")
 	}

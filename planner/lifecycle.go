@@ -85,6 +85,7 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 // the given services, or of all: dependencies before dependents to start,
 // dependents first to stop. A restart takes those along that depend on a
 // restarted service with restart: true (Compose Specification, depends_on).
+// A one-shot that has completed is started again only if it is named.
 func Lifecycle(name string, observed *Observed, action Action, services []string, signal string) *Plan {
 	plan := &Plan{Project: name, Steps: []*Step{}}
 	steps := map[string][]string{}
@@ -96,25 +97,76 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 	if action == Restart && len(services) > 0 {
 		services = withRestarted(order, services)
 	}
+	follows := map[string][]link{} // of services that are left as they are
 	for _, k := range order {
-		if len(services) > 0 && !slices.Contains(services, k.Service) || !applies(action, k) {
+		left := len(services) > 0 && !slices.Contains(services, k.Service) || !applies(action, k) ||
+			starting && len(services) == 0 && k.IsCompleted()
+		var links []link
+		if starting {
+			links = linksOf(k, steps, follows)
+		}
+		if left {
+			follows[k.Service] = append(follows[k.Service], links...)
 			continue
 		}
 		step := &Step{
 			Action: action, Resource: containerResource(k), Service: k.Service, Number: k.Number,
 			Container: k.ID, Signal: signal,
 		}
-		if starting && k.Applied != nil {
-			for dep := range k.Applied.Service.DependsOn {
-				step.After = append(step.After, steps[dep]...)
-			}
-		} else if !starting {
+		for _, l := range links {
+			plan.follow(step, l, steps[l.service])
+		}
+		if !starting {
 			step.After = afterDependents(observed, k, steps)
 		}
 		plan.add(step)
 		steps[k.Service] = append(steps[k.Service], step.ID)
 	}
 	return plan
+}
+
+// link is what the start of a container follows: that of a service, or a
+// condition that it is to meet.
+type link struct {
+	service, condition string
+	required           bool
+}
+
+// linksOf are those among the services that have steps that a container
+// depends on, itself or by one that is left as it is.
+func linksOf(k *Container, steps map[string][]string, follows map[string][]link) []link {
+	var links []link
+	for _, dep := range dependsOn(k) {
+		if len(steps[dep]) == 0 {
+			links = append(links, follows[dep]...)
+			continue
+		}
+		how := k.Applied.Service.DependsOn[dep]
+		links = append(links, link{service: dep, condition: how.Condition, required: how.Required})
+	}
+	return links
+}
+
+// follow puts a step after those of a service, and after the wait for the
+// condition of depends_on if that waits for more than the start.
+func (p *Plan) follow(step *Step, l link, ids []string) {
+	if l.condition != spec.ServiceHealthy && l.condition != spec.ServiceCompleted {
+		step.After = append(step.After, ids...)
+		return
+	}
+	await := newAwait(l.service, l.condition, ids)
+	if known := p.Step(await.ID); known != nil {
+		await = known
+	} else {
+		await.Optional = true
+		p.Steps = append(p.Steps, await)
+	}
+	if l.required {
+		await.Optional = false
+		step.Needs = append(step.Needs, await.ID)
+	} else {
+		step.After = append(step.After, await.ID)
+	}
 }
 
 // withRestarted adds the services that run and restart with the given ones;

@@ -47,6 +47,7 @@ type Step struct {
 	Needs     []string      `json:"needs,omitempty"`      // IDs of steps that must have succeeded
 	After     []string      `json:"after,omitempty"`      // IDs of steps that must have ended, well or not
 	IfChanged bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
+	Otherwise Action        `json:"otherwise,omitempty"`  // with IfChanged: what is done instead then
 	Optional  bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
 	NoStart   bool          `json:"no_start,omitempty"`
 	Overlap   bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready

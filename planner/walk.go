@@ -89,6 +89,7 @@ type node struct {
 	index   int     // position in the plan
 	begun   time.Time
 	failed  *node // the root cause that this one is skipped for
+	eased   bool  // what it follows turned out unchanged: another action does
 	outcome Outcome
 	result  Result
 	err     error
@@ -206,7 +207,14 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 		w.emit(w.event(n, Cancelled))
 		return true
 	}
-	if n.step.IfChanged && w.unchanged(n) {
+	if n.step.IfChanged && !n.eased && w.unchanged(n) {
+		if n.step.Otherwise != "" {
+			n.eased = true
+			step := *n.step
+			step.Action = step.Otherwise
+			n.step = &step
+			return false
+		}
 		n.outcome = Unchanged
 		w.emit(w.event(n, Unchanged))
 		return true
@@ -224,10 +232,10 @@ func (w *walk) unchanged(n *node) bool {
 	seen := 0
 	for _, id := range slices.Concat(n.step.Needs, n.step.After) {
 		on := w.byID[id]
-		if on == nil || !slices.Contains(followed, on.step.Action) {
+		if on == nil || !on.eased && !slices.Contains(followed, on.step.Action) {
 			continue
 		}
-		if on.outcome != Unchanged {
+		if on.outcome != Unchanged && !on.eased {
 			return false
 		}
 		seen++

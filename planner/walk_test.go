@@ -318,6 +318,39 @@ func TestAwaitsTakeNoPlace(t *testing.T) {
 	}
 }
 
+func TestUnchangedImageLeavesWhatCanBeDoneInPlace(t *testing.T) {
+	p := &Plan{}
+	build := p.add(&Step{Action: Build, Resource: "web"})
+	replace := p.add(&Step{Action: Replace, Resource: "web/1", Needs: []string{build.ID}, IfChanged: true, Otherwise: Update})
+	p.add(&Step{Action: Restart, Resource: "app/1", Needs: []string{replace.ID}, IfChanged: true})
+	for _, same := range []bool{true, false} {
+		rec, ev := newRecorder(t), &events{}
+		done := start(context.Background(), p, rec, 2, ev)
+		built, want, after := Result{}, Replace, Done
+		if same {
+			built.Outcome, want, after = Unchanged, Update, Unchanged
+		}
+		rec.finish("build web", built, nil)
+		rec.finish("replace web/1", Result{}, nil)
+		if !same {
+			rec.finish("restart app/1", Result{}, nil)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		out := ev.outcomes(t)
+		if got := out["replace web/1"]; got.Action != want || got.Kind != Done {
+			t.Errorf("build unchanged %v: %s of web/1 is %s, want %s", same, got.Action, got.Kind, want)
+		}
+		if got := out["restart app/1"].Kind; got != after {
+			t.Errorf("build unchanged %v: the restart of app/1 is %s, want %s", same, got, after)
+		}
+	}
+	if replace.Action != Replace {
+		t.Error("the walk changed the plan")
+	}
+}
+
 func TestUnchangedImageReplacesNothing(t *testing.T) {
 	p := &Plan{}
 	build := p.add(&Step{Action: Build, Resource: "web"})

@@ -21,8 +21,9 @@ var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
 // dispatch begins all that can be begun now.
 func (w *watcher) dispatch(ctx context.Context) {
 	held := w.isHeld()
+	w.restartAll(ctx)
 	for _, name := range sortedPaths(w.queues) {
-		for {
+		for !w.restarts { // else what is going on ends first
 			o := w.queues[name].next(w.Now(), held)
 			if o.isEmpty() {
 				break
@@ -38,6 +39,44 @@ func (w *watcher) dispatch(ctx context.Context) {
 
 // isHeld says that the stack itself is changed, or is about to be.
 func (w *watcher) isHeld() bool { return w.stale && !w.paused || w.applying }
+
+// restartAll restarts the services if the user asks for it, once nothing is
+// going on in their containers; it waits for no pause and no retry.
+func (w *watcher) restartAll(ctx context.Context) {
+	if !w.restarts || w.applying {
+		return
+	}
+	services := sortedPaths(w.queues)
+	queues := make([]*queue, 0, len(services))
+	for _, name := range services {
+		if w.queues[name].acting {
+			return
+		}
+		queues = append(queues, w.queues[name])
+	}
+	w.restarts = false
+	for _, q := range queues {
+		q.restart, q.acting = false, true
+	}
+	w.running.Go(func() {
+		began := w.Now()
+		var events []Event
+		err := w.Carrier.RestartAll(ctx, services, func(service string, err error) {
+			events = append(events, w.outcome(service, Restarted, "", began, err))
+		})
+		w.tell(func() {
+			for _, q := range queues {
+				q.acting = false
+			}
+			for _, e := range events {
+				w.report(e)
+			}
+			if err != nil {
+				w.fail("", "not restarted", err, "")
+			}
+		})
+	})
+}
 
 // isCalm says that no container is being changed.
 func (w *watcher) isCalm() bool {

@@ -59,7 +59,6 @@ type queue struct {
 	files    map[string]delivery // to be written
 	sent     map[string]delivery // written once: a new container gets them too
 	restart  bool
-	restarts bool // for the restart, by the user
 	force    bool
 	acting   bool // a sync, or what follows one, is going on
 	failures int
@@ -151,15 +150,12 @@ func (q *queue) next(now time.Time, held bool) order {
 	switch {
 	case q.acting:
 		return order{}
-	case waits && q.restarts && !held: // the user's word waits for nothing
-		q.restart, q.restarts, q.acting = false, false, true
-		return order{restart: true}
 	case waits || len(q.files) == 0 && (!q.restart || held):
 		return order{}
 	}
 	o := order{sync: q.files, force: q.force}
 	if !held {
-		o.restart, q.restart, q.restarts = q.restart, false, false
+		o.restart, q.restart = q.restart, false
 	}
 	q.files, q.acting, q.force = map[string]delivery{}, true, false
 	return o

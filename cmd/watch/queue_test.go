@@ -230,9 +230,8 @@ func TestARebuildThatTheUserAsksForIsToldApart(t *testing.T) {
 		t.Errorf("the next change: %+v", o)
 	}
 	w.command(Pause)
-	w.command(RestartAll)
-	if !w.paused || !w.queues["db"].restart {
-		t.Error("a pause or a restart is not noted")
+	if !w.paused {
+		t.Error("a pause is not noted")
 	}
 	w.command(Pause)
 	if w.paused {
@@ -262,33 +261,15 @@ func TestWhatTheUserAsksForDoesNotWaitForAPauseToEnd(t *testing.T) {
 		t.Fatal("the image waits for the end of the pause")
 	}
 	q.replaced(true)
-	q.restart, q.restarts = true, true
-	o := drive(q, 3)
-	if !o.restart || len(o.sync) > 0 {
-		t.Fatalf("asked for a restart: %+v", o)
-	}
-	if q.synced(o, nil, false, time.Unix(3, 0)); !drive(q, 4).isEmpty() {
-		t.Fatal("more than what was asked for")
+	if o := drive(q, 4); !o.isEmpty() {
+		t.Fatalf("more than what was asked for: %+v", o)
 	}
 	q.paused = false
 	if o := drive(q, 5); !o.build || o.asked {
 		t.Fatalf("after the pause: %+v", o)
 	}
-	if o := drive(q, 5); len(o.sync) != 1 || o.restart {
+	if o := drive(q, 5); len(o.sync) != 1 || !o.restart {
 		t.Fatalf("after the pause: %+v", o)
-	}
-}
-
-func TestARestartThatTheUserAsksForStartsWhatDoesNotRun(t *testing.T) {
-	q := newQueue("web", []*Rule{rule(spec.WatchSync, "/src", "/app")})
-	q.change("/src/a")
-	q.synced(drive(q, 0), []string{"/app/a"}, true, time.Unix(0, 0))
-	if o := drive(q, 1); !o.isEmpty() {
-		t.Fatalf("%+v", o)
-	}
-	q.restart, q.restarts = true, true
-	if o := drive(q, 2); !o.restart || len(o.sync) > 0 {
-		t.Fatalf("%+v", o)
 	}
 }
 

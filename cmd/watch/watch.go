@@ -26,6 +26,10 @@ type Carrier interface {
 	Sync(ctx context.Context, service string, each func(put func(Entry) error) error) (Synced, error)
 	// Restart restarts the containers of a service, or starts those that ended.
 	Restart(ctx context.Context, service string) error
+	// RestartAll restarts the containers of services in the order of their
+	// dependencies, but no one-shot that has completed. It tells of each
+	// service that it tried to restart how that ended.
+	RestartAll(ctx context.Context, services []string, ended func(service string, err error)) error
 	// Exec runs a command in each running container of a service.
 	Exec(ctx context.Context, service string, hook *spec.Hook) error
 	// Build builds the image of a service if what it is built from changed, or
@@ -197,6 +201,7 @@ type watcher struct {
 	paused     bool
 	stale      bool // the stack's files changed
 	applying   bool
+	restarts   bool          // all services, by the user
 	warned     []string      // what of the stack was warned about
 	looked     time.Time     // when what is not watched was looked at
 	looking    time.Duration // how long that took
@@ -347,7 +352,7 @@ func (w *watcher) untilWake() time.Duration {
 	now, held := w.Now(), w.isHeld()
 	wait := time.Hour
 	for _, q := range w.queues {
-		if at := q.wake(now, held); !at.IsZero() {
+		if at := q.wake(now, held); !at.IsZero() && !w.restarts { // a restart waits for what goes on, which tells of its end
 			wait = min(wait, max(at.Sub(now), 0))
 		}
 	}
@@ -441,11 +446,11 @@ func (w *watcher) command(c Command) {
 			text = "watching pauses: changes are kept until it goes on, what you ask for is done"
 		}
 		w.report(Event{Kind: Note, Text: text})
-	case Rebuild, RestartAll:
+	case RestartAll:
+		w.restarts = true
+	case Rebuild:
 		for name, q := range w.queues {
-			if c == RestartAll {
-				q.restart, q.restarts = true, true
-			} else if s := w.Project.Services[name]; s != nil && s.Build != nil {
+			if s := w.Project.Services[name]; s != nil && s.Build != nil {
 				q.rebuild, q.asked = true, true
 			}
 		}

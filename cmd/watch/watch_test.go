@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type fakeCarrier struct {
 	apply     func()
 	synced    chan Entry
 	unsynced  error // of Sync
+	restarted chan []string
 }
 
 func (c *fakeCarrier) Sync(_ context.Context, _ string, each func(put func(Entry) error) error) (Synced, error) {
@@ -27,7 +29,13 @@ func (c *fakeCarrier) Sync(_ context.Context, _ string, each func(put func(Entry
 	}
 	return Synced{Files: 1}, each(func(e Entry) error { c.synced <- e; return nil })
 }
-func (c *fakeCarrier) Restart(context.Context, string) error          { return nil }
+func (c *fakeCarrier) Restart(context.Context, string) error { return nil }
+func (c *fakeCarrier) RestartAll(_ context.Context, services []string, ended func(string, error)) error {
+	c.restarted <- services
+	ended("db", nil)
+	ended("web", errors.New("exited with code 1"))
+	return nil
+}
 func (c *fakeCarrier) Exec(context.Context, string, *spec.Hook) error { return nil }
 func (c *fakeCarrier) Build(context.Context, string, bool, func()) (Built, error) {
 	return Built{Ran: true, Changed: true}, nil
@@ -126,6 +134,39 @@ func TestAWatchEndsBesideAReplacementThatNeverGetsReady(t *testing.T) {
 	}
 }
 
+func TestAllIsRestartedAtOnceAlsoInAPause(t *testing.T) {
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: t.TempDir(), Action: spec.WatchRestart}}}
+	services := map[string]*spec.Service{"web": {Name: "web", Develop: rules}, "db": {Name: "db", Develop: rules}}
+	carrier := &fakeCarrier{restarted: make(chan []string)}
+	commands, events := make(chan Command), make(chan Event, 64)
+	ctx, cancel := context.WithCancel(context.Background())
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: services}, Carrier: carrier, Commands: commands,
+			Now: time.Now, Report: func(e Event) { events <- e },
+		})
+	}()
+	commands <- Pause
+	commands <- RestartAll
+	if got := awaited(t, "the restart", carrier.restarted); !slices.Equal(got, []string{"db", "web"}) {
+		t.Errorf("restarted at once: %v", got)
+	}
+	commands <- RestartAll
+	awaited(t, "the second restart", carrier.restarted)
+	var told []string
+	for len(told) < 2 {
+		if e := awaited(t, "the outcome", events); e.Kind == Restarted || e.Kind == Failed {
+			told = append(told, e.Service+" "+string(e.Kind)+" "+e.Text)
+		}
+	}
+	if want := []string{"db restarted ", "web failed not restarted: exited with code 1"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
+
 func TestAServiceOfAnEditGetsItsInitialSync(t *testing.T) {
 	dir := t.TempDir()
 	stack, src := filepath.Join(dir, "stack.yaml"), filepath.Join(dir, "src")
@@ -181,7 +222,7 @@ func TestAServiceThatIsDownIsRestartedBesideFilesThatWait(t *testing.T) {
 	go func() {
 		end <- Run(ctx, Config{
 			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}},
-			Carrier: &fakeCarrier{unsynced: ErrAbsent}, Commands: commands, Now: time.Now, Report: func(e Event) { events <- e },
+			Carrier: &fakeCarrier{unsynced: ErrAbsent, restarted: make(chan []string, 1)}, Commands: commands, Now: time.Now, Report: func(e Event) { events <- e },
 		})
 	}()
 	awaited(t, "the beginning", events)
