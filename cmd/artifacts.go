@@ -152,7 +152,7 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 // services, one of the tests as a whole, and those that the tests wrote.
 func (c *ciRun) report(observed *planner.Observed) *junit.Report {
 	now := c.world.Now()
-	r := &junit.Report{Name: c.project.Name, Suites: []junit.Suite{
+	r := &junit.Report{Name: c.project.Name, Time: now.Sub(c.began), Suites: []junit.Suite{
 		{Name: "orlop: steps", Timestamp: c.began, Cases: c.stepCases(now)},
 		{Name: "orlop: services", Timestamp: c.began, Cases: c.serviceCases(observed, now)},
 		{Name: "orlop: tests", Timestamp: c.began, Cases: c.testCases(now)},

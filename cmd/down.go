@@ -31,7 +31,7 @@ func (a *app) downCommand() *cobra.Command {
 	c.Flags().BoolVarP(&opts.Volumes, "volumes", "v", false, "remove named and anonymous volumes with their data")
 	c.Flags().StringVar(&opts.RemoveImages, "rmi", "", "remove images: local (built without an image key) or all")
 	c.Flags().BoolVar(&opts.RemoveOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
-	c.Flags().IntVarP(&seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
+	timeoutFlag(c.Flags(), &seconds)
 	return c
 }
 

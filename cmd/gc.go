@@ -16,7 +16,7 @@ func (a *app) gcCommand() *cobra.Command {
 	var olderThan time.Duration
 	var dryRun, running, force bool
 	c := &cobra.Command{
-		Use:   "gc --older-than TIME",
+		Use:   "gc --older-than TIME | gc --dry-run",
 		Short: "Remove instances that nobody uses any more, with their data and images",
 		Long: "Remove instances that nobody uses any more, with their volumes and the images that they built.\n\n" +
 			"Instances that run are left alone without --running. A project that is no instance is never removed.",

@@ -29,7 +29,7 @@ func (a *app) restartCommand() *cobra.Command {
 // stopTimeout adds --timeout; the returned function puts it into the request.
 func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 	var seconds int
-	c.Flags().IntVarP(&seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
+	timeoutFlag(c.Flags(), &seconds)
 	return func(r *api.LifecycleRequest) error {
 		r.StopTimeoutMs, r.HasStopTimeout = timeout(seconds)
 		return nil

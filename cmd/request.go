@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
@@ -39,7 +40,13 @@ func (s *selection) flags(c *cobra.Command) {
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
-	f.IntVarP(&s.timeout, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
+	timeoutFlag(f, &s.timeout)
+}
+
+// timeoutFlag adds --timeout; less than 0, each container has its own.
+func timeoutFlag(f *pflag.FlagSet, seconds *int) {
+	f.IntVarP(seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
+	f.Lookup("timeout").DefValue = "0" // of the help, which says in words what holds
 }
 
 func (s *selection) check() error {

@@ -70,7 +70,7 @@ func (c *conformer) field(f *field, keys []key, path string) bool {
 		c.l.fail(at, path, fmt.Sprintf("unknown key %q", f.key), didYouMean(f.key, names(keys)))
 		return false
 	case k.level == ignored:
-		c.l.notYet(at, path, fmt.Sprintf("%q is not carried out yet", f.key))
+		c.l.notYet(at, path, fmt.Sprintf("%q is not carried out yet", f.key), k.note)
 		return false
 	case k.level == obsolete:
 		c.l.warn(at, path, fmt.Sprintf("%q is obsolete and without meaning", f.key), "remove it")

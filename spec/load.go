@@ -241,10 +241,10 @@ func (l *loader) warn(n *node, path, message, hint string) {
 }
 
 // notYet reports what the specification knows and Orlop does not carry out.
-func (l *loader) notYet(n *node, path, message string) {
+func (l *loader) notYet(n *node, path, message, hint string) {
 	if l.opts.Strict {
-		l.fail(n, path, message, "")
+		l.fail(n, path, message, hint)
 		return
 	}
-	l.warn(n, path, message, "")
+	l.warn(n, path, message, hint)
 }

@@ -20,7 +20,7 @@ type key struct {
 	level level
 	keys  []key    // of an object, a named map of objects or a list of objects
 	words []string // the only values that are allowed, if any
-	note  string   // for the documentation
+	note  string   // for the documentation; of an ignored key also the hint
 }
 
 // shape is the form of a key's value: what is accepted, its canonical form,
@@ -256,7 +256,8 @@ func deployKeys() []key {
 		{name: "update_config", shape: object, keys: append([]key{
 			{name: "order", shape: text, words: []string{StartFirst, StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
-	}, notYet("endpoint_mode", "labels", "mode", "placement", "resources", "restart_policy", "rollback_config")...)
+		{name: "resources", level: ignored, note: "use mem_limit, cpus and pids_limit of the service"},
+	}, notYet("endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config")...)
 }
 
 func healthKeys() []key {

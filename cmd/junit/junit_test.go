@@ -163,3 +163,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestTheTimeOfAReportIsThatOfItsRun(t *testing.T) {
+	r := &junit.Report{Suites: []junit.Suite{{Name: "a", Time: 3 * time.Second}, {Name: "b", Time: 4 * time.Second}}}
+	for run, want := range map[time.Duration]string{0: `time="7.000"`, 5 * time.Second: `time="5.000"`} {
+		r.Time = run
+		var b bytes.Buffer
+		if err := r.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if whole, _, _ := strings.Cut(b.String(), "<testsuite "); !strings.Contains(whole, want) {
+			t.Errorf("a run of %v: %s", run, whole)
+		}
+	}
+}
