@@ -22,7 +22,9 @@ func (a *app) stopCommand() *cobra.Command {
 }
 
 func (a *app) restartCommand() *cobra.Command {
-	return a.lifecycleCommand(planner.Restart, "restart [SERVICE...]", "Stop and start containers", "  orlop restart api",
+	return a.lifecycleCommand(planner.Restart, "restart [SERVICE...]", "Stop and start containers",
+		"  orlop restart            all, in the order of depends_on; no one-shot that has completed\n"+
+			"  orlop restart migrate    a one-shot again",
 		words{done: "is restarted", nothing: "has nothing to restart", failed: "is not restarted"}, stopTimeout)
 }
 
