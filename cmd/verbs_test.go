@@ -167,7 +167,7 @@ func TestVersionIsAFlagToo(t *testing.T) {
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
-		{"up nosuch", shop, "no service named \"nosuch\": there are db, web\n"},
+		{"up nosuch", shop, "no service named \"nosuch\": the stack has db, web\n"},
 		{"push", shop, "orlop has no push yet\n"},
 		{"cp web:/a b", shop, "orlop has no cp yet\n"},
 		{"create", shop, "orlop has no create yet: \"orlop up --no-start\" makes the containers\n"},

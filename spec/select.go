@@ -16,7 +16,6 @@ type UnknownService struct {
 // maxNamed is how many services an error lists at most.
 const maxNamed = 12
 
-
 // Error names the service and what to do.
 func (e *UnknownService) Error() string {
 	text := fmt.Sprintf("no service named %q", e.Name)
@@ -26,9 +25,9 @@ func (e *UnknownService) Error() string {
 	case e.Suggestion != "":
 		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
 	case len(e.Known) > maxNamed:
-		text += fmt.Sprintf(": there are %s and %d more", strings.Join(e.Known[:maxNamed], ", "), len(e.Known)-maxNamed)
+		text += fmt.Sprintf(": the stack has %s and %d more", strings.Join(e.Known[:maxNamed], ", "), len(e.Known)-maxNamed)
 	case len(e.Known) > 0:
-		text += ": there are " + strings.Join(e.Known, ", ")
+		text += ": the stack has " + strings.Join(e.Known, ", ")
 	}
 	return text
 }
