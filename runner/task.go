@@ -391,14 +391,8 @@ func processState(pid int) string {
 	return "unknown"
 }
 
-// remove ends the container and removes all that belongs to it but named volumes.
-func (c *container) remove(ctx context.Context, grace time.Duration) error {
-	c.op.Lock()
-	defer c.op.Unlock()
-	return c.removeLocked(ctx, Grace{Set: true, Time: grace}, true)
-}
-
-// removeLocked is remove for a caller that holds op.
+// removeLocked ends the container and removes all that belongs to it but named
+// volumes. The caller holds op.
 func (c *container) removeLocked(ctx context.Context, grace Grace, anonymous bool) error {
 	c.mu.Lock()
 	if c.gone {
