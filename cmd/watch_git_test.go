@@ -12,7 +12,7 @@ import (
 
 func TestGitIsAskedWhereItsExcludesAre(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("needs git")
+		t.Skip("SKIPPED: needs git")
 	}
 	home, dir := t.TempDir(), t.TempDir()
 	environ := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}

@@ -60,7 +60,7 @@ func TestPathsStayInsideAVolume(t *testing.T) {
 
 func TestPathsInsideAVolumeAreMounted(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("a mount needs root")
+		t.Skip("SKIPPED: a mount needs root")
 	}
 	dir := volumeWith(t)
 	for subpath, holds := range map[string]string{"app": "file", "current": "", "app/file": "", "./app/../app": "data"} {

@@ -15,7 +15,7 @@ import (
 func TestFilesAreLeftOutAsGitDoes(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {
-		t.Skip("needs git")
+		t.Skip("SKIPPED: needs git")
 	}
 	dir := realTemp(t)
 	if out, err := exec.Command(git, "init", "-q", dir).CombinedOutput(); err != nil {
