@@ -76,14 +76,15 @@ func (s *theatre) newEngine() (*lab.Engine, error) {
 }
 
 // ports gives n ports that nobody listens on, each to one script only. They
-// are below those that the kernel hands out.
+// are below those that the kernel hands out. Where they begin depends on this
+// process, so that two runs beside each other don't choose the same.
 func (s *theatre) ports(n int) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []int
 	for len(out) < n {
 		s.port++
-		if port := 21000 + s.port; isFree(port) {
+		if port := 11000 + (os.Getpid()%64*320+s.port)%20480; isFree(port) {
 			out = append(out, port)
 		}
 	}
