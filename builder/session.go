@@ -2,10 +2,9 @@ package builder
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -69,6 +68,7 @@ func dockerfilePath(b *spec.Build) string {
 type Session struct {
 	sessions map[string]*session.Session // by service; "" lends credentials alone
 	project  *spec.Project
+	ledgers  []*ledger // of the connected ones
 	temp     string
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -86,9 +86,7 @@ func NewSession(ctx context.Context, p *spec.Project, services []string) (*Sessi
 		if name != "" && p.Services[name].Build == nil {
 			continue
 		}
-		// The shared key lets BuildKit send only what changed since the last time.
-		sum := sha256.Sum256([]byte(p.WorkingDir + "\x00" + name))
-		inner, err := session.NewSession(ctx, hex.EncodeToString(sum[:]))
+		inner, err := session.NewSession(ctx, "") // its shared key is told when it is connected
 		if err != nil {
 			return nil, fmt.Errorf("cannot prepare a build session: %w", err)
 		}
@@ -116,8 +114,11 @@ func (s *Session) Connect(conn *grpc.ClientConn, services ...string) error {
 		if inner == nil || s.connected[name] {
 			continue
 		}
+		key := ""
 		if name != "" {
-			dirs, secrets, err := s.lend(name)
+			l := openLedger(conn.Target(), s.project.WorkingDir, name)
+			s.ledgers, key = append(s.ledgers, l), l.key
+			dirs, secrets, err := s.lend(name, l)
 			if err != nil {
 				return err
 			}
@@ -131,9 +132,23 @@ func (s *Session) Connect(conn *grpc.ClientConn, services ...string) error {
 		}
 		inner.Allow(credentials())
 		s.connected[name] = true
-		s.running.Go(func() { _ = inner.Run(s.ctx, grpchijack.Dialer(controlapi.NewControlClient(conn))) })
+		s.running.Go(func() { _ = inner.Run(s.ctx, dialer(conn, key)) })
 	}
 	return nil
+}
+
+// sharedKeyHeader is the header in which a session tells its shared key: BuildKit
+// keeps what it was lent under it and asks a session of the same key only for
+// what has changed since.
+const sharedKeyHeader = "X-Docker-Expose-Session-Sharedkey"
+
+// dialer connects a session under a shared key.
+func dialer(conn *grpc.ClientConn, key string) session.Dialer {
+	dial := grpchijack.Dialer(controlapi.NewControlClient(conn))
+	return func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
+		meta[sharedKeyHeader] = []string{key}
+		return dial(ctx, proto, meta)
+	}
 }
 
 // Close ends the sessions.
@@ -147,6 +162,9 @@ func (s *Session) Close() {
 	s.mu.Unlock()
 	s.cancel()
 	s.running.Wait()
+	for _, l := range s.ledgers {
+		l.save()
+	}
 	s.removeTemp()
 }
 
@@ -157,7 +175,7 @@ func (s *Session) removeTemp() {
 }
 
 // lend collects the directories and secrets of a service's build.
-func (s *Session) lend(service string) (filesync.StaticDirSource, map[string][]byte, error) {
+func (s *Session) lend(service string, l *ledger) (filesync.StaticDirSource, map[string][]byte, error) {
 	dirs := filesync.StaticDirSource{}
 	b := s.project.Services[service].Build
 	paths, err := s.paths(service, b)
@@ -171,6 +189,9 @@ func (s *Session) lend(service string) (filesync.StaticDirSource, map[string][]b
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("services.%s.build: cannot read %s: %w", service, dir, err)
+		}
+		if s.temp == "" || filepath.Dir(dir) != s.temp { // what is written anew each time has a new time each time
+			fs = lent{fs, l, dir}
 		}
 		dirs[name] = fs
 	}
