@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/moby/patternmatcher"
@@ -26,7 +27,7 @@ const namedFiles = 20_000
 
 // Inputs computes the fingerprints of the builds of the services: the
 // Dockerfile, the contexts as .dockerignore leaves them, arguments, target,
-// labels and the base images' names. A build whose fingerprint is that of the
+// labels and the base images' names; beside them, the arguments of the command. A build whose fingerprint is that of the
 // image which is there need not run. Services whose context is remote have
 // none: BuildKit decides.
 func Inputs(ctx context.Context, p *spec.Project, services []string, opts Options) (map[string]*planner.Inputs, error) {
@@ -61,9 +62,6 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 			in.Other["args."+k] = digest([]byte(*v))
 		}
 	}
-	for k, v := range opts.Args {
-		in.Other["args."+k] = digest([]byte(v))
-	}
 	for k, v := range b.Labels {
 		in.Other["labels."+k] = v
 	}
@@ -81,18 +79,32 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 			}
 		}
 	}
-	refs, whole := bases(dockerfile, b, opts)
-	images, fixed := namedContexts(b)
-	refs = append(refs, images...)
-	in.Floating = !whole || !fixed
-	for _, ref := range refs {
-		in.Bases[ref] = ""
-	}
+	takeBases(in, dockerfile, b, Options{})
 	in.Sum = sumOf(in)
+	if len(opts.Args) > 0 {
+		in.Given = map[string]string{}
+		for k, v := range opts.Args {
+			if said := b.Args[k]; said == nil || *said != v {
+				in.Given[k] = digest([]byte(v))
+			}
+		}
+		takeBases(in, dockerfile, b, opts)
+	}
 	if len(in.Files) > namedFiles {
 		in.Files = nil
 	}
 	return in, nil
+}
+
+// takeBases notes the images that a build starts from.
+func takeBases(in *planner.Inputs, dockerfile []byte, b *spec.Build, opts Options) {
+	refs, whole := bases(dockerfile, b, opts)
+	images, fixed := namedContexts(b)
+	in.Floating = !whole || !fixed
+	clear(in.Bases)
+	for _, ref := range slices.Concat(refs, images) {
+		in.Bases[ref] = ""
+	}
 }
 
 // sumOf is the digest over a whole fingerprint.

@@ -154,9 +154,6 @@ func TestWhatChangesAFingerprint(t *testing.T) {
 		"argument gone": {func(_ *testing.T, _ string, b *spec.Build, _ *Options) { b.Args = nil }, "args.V"},
 		"argument of the command": {func(_ *testing.T, _ string, _ *spec.Build, o *Options) {
 			o.Args = map[string]string{"V": "3"}
-		}, "args.V"},
-		"same argument of the command": {func(_ *testing.T, _ string, _ *spec.Build, o *Options) {
-			o.Args = map[string]string{"V": "1"}
 		}, ""},
 		"label": {func(_ *testing.T, _ string, b *spec.Build, _ *Options) { b.Labels = map[string]string{"a": "b"} }, "labels.a"},
 		"secret": {func(_ *testing.T, _ string, b *spec.Build, _ *Options) {
@@ -189,6 +186,25 @@ func TestWhatChangesAFingerprint(t *testing.T) {
 				t.Errorf("the sums are %s and %s", before.Sum, after.Sum)
 			}
 		})
+	}
+}
+
+// TestArgumentsOfTheCommandAreApart: they are no part of the sum, so that what
+// was built with them stands; those that the stack file says too are none.
+func TestArgumentsOfTheCommandAreApart(t *testing.T) {
+	text := "1"
+	dir := tree(t, map[string]string{"Dockerfile": "ARG V\nARG BASE=a\nFROM $BASE"})
+	b := &spec.Build{Context: dir, Args: map[string]*string{"V": &text}}
+	plain := fingerprint(t, b, Options{})
+	given := fingerprint(t, b, Options{Args: map[string]string{"V": "1", "BASE": "b", "W": "x"}})
+	if plain.Sum != given.Sum || len(plain.Given) != 0 {
+		t.Errorf("sums %s and %s, given %v", plain.Sum, given.Sum, plain.Given)
+	}
+	if got := sortedKeys(given.Given); !slices.Equal(got, []string{"BASE", "W"}) {
+		t.Errorf("given are %q", got)
+	}
+	if got := sortedKeys(given.Bases); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("it starts from %q", got)
 	}
 }
 

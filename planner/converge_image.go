@@ -124,7 +124,7 @@ func (c *converger) planBuild(name, ref string) error {
 		why = []Reason{{Path: path, Text: "the image is not here yet"}}
 	case c.opts.Rebuild:
 		why = []Reason{{Path: path, Text: "a fresh build is asked for"}}
-	case c.opts.Build && (want == nil || want.Floating), want != nil && (have.Inputs == nil || want.Sum != have.Inputs.Sum):
+	case c.opts.Build && (want == nil || want.Floating), want != nil && !want.isBuiltFrom(have.Inputs, c.opts.Build):
 		why = inputReasons(name, have.Inputs, want)
 	case c.opts.CacheTo:
 		why = []Reason{{Path: path, Text: "its cache is to be written"}}

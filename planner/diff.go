@@ -193,7 +193,7 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 	if old == nil {
 		return []Reason{{Path: path, Text: "the image was not built from this stack file"}}
 	}
-	if old.Sum == want.Sum {
+	if want.isBuiltFrom(old, true) {
 		return []Reason{{Path: path, Text: "a build is asked for, and what it takes from elsewhere may have changed"}}
 	}
 	var rs []Reason
@@ -204,6 +204,15 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 	}
 	if files := changedFiles(old.Files, want.Files); len(files) > 0 {
 		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed (" + listed(files) + ")"})
+	}
+	for _, k := range slices.Sorted(maps.Keys(merged(old.Given, want.Given))) {
+		switch {
+		case old.Given[k] == want.Given[k]:
+		case want.Given[k] == "":
+			rs = append(rs, Reason{Path: path + ".args", Text: "it was built with --build-arg " + k})
+		default:
+			rs = append(rs, Reason{Path: path + ".args", Text: "--build-arg " + k + " is another"})
+		}
 	}
 	if len(rs) == 0 {
 		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed"})

@@ -256,10 +256,21 @@ func pairs(text string) map[string]string {
 	return m
 }
 
-// inputs makes a fingerprint: names with a colon are no files ("args:X=1").
+// inputs makes a fingerprint: names with a colon are no files ("args:X=1"); those
+// that begin with "given:" are arguments of the command, and not in the sum.
 func inputs(text string) *Inputs {
-	in := &Inputs{Sum: text, Files: map[string]string{}, Other: map[string]string{}}
-	for k, v := range pairs(text) {
+	in := &Inputs{Files: map[string]string{}, Other: map[string]string{}, Given: map[string]string{}}
+	var sum []string
+	for _, word := range strings.Fields(text) {
+		if given, ok := strings.CutPrefix(word, "given:"); ok {
+			k, v, _ := strings.Cut(given, "=")
+			in.Given[k] = v
+		} else {
+			sum = append(sum, word)
+		}
+	}
+	in.Sum = strings.Join(sum, " ")
+	for k, v := range pairs(in.Sum) {
 		if kind, name, ok := strings.Cut(k, ":"); ok {
 			in.Other[kind+"."+name] = v
 		} else {
@@ -269,6 +280,5 @@ func inputs(text string) *Inputs {
 	if _, in.Floating = in.Files["floating"]; in.Floating {
 		delete(in.Files, "floating")
 	}
-	in.Sum = strings.Join(strings.Fields(text), " ")
 	return in
 }

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"maps"
 	"strings"
 	"time"
 
@@ -31,6 +32,16 @@ type Inputs struct {
 	// Floating builds take something from the network, or from an image that
 	// only the build can tell: the same inputs need not give the same image.
 	Floating bool `json:"floating,omitempty"`
+	// Given are the arguments of the command line (--build-arg) -> digest. They
+	// are not in Sum: they hold for the build that they were given for, whose
+	// image stands until what the stack file says changes.
+	Given map[string]string `json:"given,omitempty"`
+}
+
+// isBuiltFrom says that an image which was built from have is what a command
+// wants; asked, that the command asks for builds and means its own arguments.
+func (want *Inputs) isBuiltFrom(have *Inputs, asked bool) bool {
+	return have != nil && want.Sum == have.Sum && (!asked && len(want.Given) == 0 || maps.Equal(want.Given, have.Given))
 }
 
 // Network is a network that exists.
