@@ -56,6 +56,10 @@ $(BASE) &: $(wildcard images/*.go) $(wildcard /bin/busybox /etc/apt/apt.conf /et
 	@go run ./images -dir .cache/images
 	@touch $(BASE)
 
+.PHONY: foreign
+foreign: ## build the clients of others that tests need: buildx, buildctl
+	@.ci/foreign
+
 .PHONY: demo
 demo: deps build ## build everything, start the engine, bring the shop up, and show where it is
 	@BASE_IMAGES=$(BASE_IMAGES) .ci/demo
@@ -65,7 +69,7 @@ demo-clean: ## take the shop down, with its data
 	bin/orlop down -v --remove-orphans
 
 .PHONY: test
-test: deps build images ## run every test against the real engine; nothing is skipped
+test: deps build images foreign ## run every test against the real engine; nothing is skipped
 	@.ci/leaks snapshot .cache/before-tests
 	@status=0; \
 	ORLOP_E2E=1 go test $(TESTFLAGS) ./... || status=$$?; \

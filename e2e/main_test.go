@@ -32,6 +32,10 @@ func start(m *testing.M) int {
 		missing = reason
 		return m.Run()
 	}
+	if os.Getenv(must) != "" && !hasForeign() {
+		fmt.Fprintln(os.Stderr, "e2e: buildx is missing: run \"make foreign\"")
+		return 1
+	}
 	code := m.Run()
 	if err := stage.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -67,6 +71,13 @@ func repository() string {
 	return dir
 }
 
+// hasForeign says whether the clients of others are here.
+func hasForeign() bool {
+	_, err := os.Stat(filepath.Join(foreign(), "buildx"))
+	return err == nil
+}
+
+func foreign() string            { return filepath.Join(repository(), ".cache", "foreign") }
 func programs() string           { return filepath.Join(repository(), "bin") }
 func archives() []string         { return []string{"busybox", "debian", "golang"} }
 func archive(name string) string { return filepath.Join(repository(), ".cache", "images", name+".tar") }

@@ -32,9 +32,18 @@ func TestScripts(t *testing.T) {
 		Setup:              setUp,
 		Cmds:               commands(),
 		RequireUniqueNames: true,
+		Condition:          condition,
 		// For whoever writes a script: see all that differs at once.
 		ContinueOnError: os.Getenv("ORLOP_E2E_CONTINUE") != "",
 	})
+}
+
+// condition is what a script may ask for in brackets.
+func condition(name string) (bool, error) {
+	if name == "foreign" {
+		return hasForeign(), nil
+	}
+	return false, fmt.Errorf("no condition is called %q", name)
 }
 
 // deadline is when the scripts must have ended.
@@ -68,7 +77,7 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Values[sceneKey{}] = s
 	env.Vars = append(env.Vars, stage.engine.Env()...)
-	env.Setenv("PATH", programs()+":"+os.Getenv("PATH"))
+	env.Setenv("PATH", programs()+":"+foreign()+":"+os.Getenv("PATH"))
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("REPOSITORY", repository())
 	env.Setenv("COMPOSE_PROJECT_NAME", s.project)

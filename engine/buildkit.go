@@ -42,6 +42,7 @@ type kit struct {
 	sessions   *session.Manager
 	server     *grpc.Server
 	conn       *grpc.ClientConn // to the server, in memory
+	frames     *grpc.ClientConn // to the server, for messages as they came
 	stop       context.CancelFunc
 }
 
@@ -58,6 +59,9 @@ type kitConfig struct {
 // executed by our runc on a bridge of ours. Frontends that an image brings
 // are off: a Dockerfile's "# syntax" line can't run code of others here.
 func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
+	if err := nameBuildKit(); err != nil {
+		return nil, err
+	}
 	root := filepath.Join(cfg.root, "buildkit")
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
@@ -120,11 +124,18 @@ func serveKit(c *control.Controller, sessions *session.Manager, stop context.Can
 	c.Register(k.server)
 	pipe := bufconn.Listen(1 << 20)
 	go k.server.Serve(pipe)
+	dial := func(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+		return grpc.NewClient("passthrough:///buildkit", append(opts,
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	}
 	var err error
-	k.conn, err = grpc.NewClient("passthrough:///buildkit",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }),
-		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor), grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if k.frames, err = dial(grpc.WithDefaultCallOptions(grpc.ForceCodecV2(frameCodec{}),
+		grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))); err != nil {
+		return nil, err
+	}
+	k.conn, err = dial(
+		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor), grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor))
 	return k, err
 }
 
@@ -133,6 +144,7 @@ func (k *kit) control() controlapi.ControlClient { return controlapi.NewControlC
 func (k *kit) close() {
 	k.stop()
 	k.conn.Close()
+	k.frames.Close()
 	k.server.Stop()
 	k.controller.Close()
 }

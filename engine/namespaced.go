@@ -8,6 +8,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/orlop/orlop/runner"
 )
 
 // BuildKit calls containerd's services with contexts of its own. Over gRPC
@@ -27,10 +29,19 @@ func (d namedDiffer) Compare(ctx context.Context, lower, upper []mount.Mount, op
 	return d.Comparer.Compare(named(ctx), lower, upper, opts...)
 }
 
+// namedImages has images under their full names, as users find them: another
+// client of BuildKit may ask for a short one.
 type namedImages struct{ images.Store }
 
+func fullName(name string) string {
+	if full, err := runner.Normalize(name); err == nil {
+		return full
+	}
+	return name
+}
+
 func (s namedImages) Get(ctx context.Context, name string) (images.Image, error) {
-	return s.Store.Get(named(ctx), name)
+	return s.Store.Get(named(ctx), fullName(name))
 }
 
 func (s namedImages) List(ctx context.Context, filters ...string) ([]images.Image, error) {
@@ -38,13 +49,15 @@ func (s namedImages) List(ctx context.Context, filters ...string) ([]images.Imag
 }
 
 func (s namedImages) Create(ctx context.Context, image images.Image) (images.Image, error) {
+	image.Name = fullName(image.Name)
 	return s.Store.Create(named(ctx), image)
 }
 
 func (s namedImages) Update(ctx context.Context, image images.Image, fieldpaths ...string) (images.Image, error) {
+	image.Name = fullName(image.Name)
 	return s.Store.Update(named(ctx), image, fieldpaths...)
 }
 
 func (s namedImages) Delete(ctx context.Context, name string, opts ...images.DeleteOpt) error {
-	return s.Store.Delete(named(ctx), name, opts...)
+	return s.Store.Delete(named(ctx), fullName(name), opts...)
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	controlapi "github.com/moby/buildkit/api/services/control"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -33,8 +32,7 @@ type server struct {
 	*Engine
 }
 
-// newServer makes the gRPC server: the API, and BuildKit's control service,
-// which callers' build sessions connect to.
+// newServer makes the gRPC server: the API, and BuildKit's services.
 func newServer(e *Engine) *grpc.Server {
 	srv := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
@@ -48,9 +46,11 @@ func newServer(e *Engine) *grpc.Server {
 		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 			return e.serveStream(s, stream, h)
 		}),
+		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.passToKit(stream) }),
+		grpc.ForceServerCodecV2(frameCodec{}),
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
-	controlapi.RegisterControlServer(srv, &lateControl{engine: e})
+	srv.RegisterService(&sessionService, &kitSessions{engine: e})
 	return srv
 }
 
@@ -112,61 +112,6 @@ func asStatus(err error) error {
 		code = codes.Canceled
 	}
 	return status.Error(code, err.Error())
-}
-
-// lateControl is BuildKit's control service, which waits for BuildKit.
-type lateControl struct {
-	controlapi.UnimplementedControlServer
-	engine *Engine
-}
-
-func (l *lateControl) Session(stream controlapi.Control_SessionServer) error {
-	if err := l.engine.needKit(stream.Context()); err != nil {
-		return err
-	}
-	return l.engine.kit.controller.Session(stream)
-}
-
-func (l *lateControl) Solve(ctx context.Context, req *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
-	if err := l.engine.needKit(ctx); err != nil {
-		return nil, err
-	}
-	return l.engine.kit.controller.Solve(ctx, req)
-}
-
-func (l *lateControl) Status(req *controlapi.StatusRequest, stream controlapi.Control_StatusServer) error {
-	if err := l.engine.needKit(stream.Context()); err != nil {
-		return err
-	}
-	return l.engine.kit.controller.Status(req, stream)
-}
-
-func (l *lateControl) Info(ctx context.Context, req *controlapi.InfoRequest) (*controlapi.InfoResponse, error) {
-	if err := l.engine.needKit(ctx); err != nil {
-		return nil, err
-	}
-	return l.engine.kit.controller.Info(ctx, req)
-}
-
-func (l *lateControl) ListWorkers(ctx context.Context, req *controlapi.ListWorkersRequest) (*controlapi.ListWorkersResponse, error) {
-	if err := l.engine.needKit(ctx); err != nil {
-		return nil, err
-	}
-	return l.engine.kit.controller.ListWorkers(ctx, req)
-}
-
-func (l *lateControl) DiskUsage(ctx context.Context, req *controlapi.DiskUsageRequest) (*controlapi.DiskUsageResponse, error) {
-	if err := l.engine.needKit(ctx); err != nil {
-		return nil, err
-	}
-	return l.engine.kit.controller.DiskUsage(ctx, req)
-}
-
-func (l *lateControl) Prune(req *controlapi.PruneRequest, stream controlapi.Control_PruneServer) error {
-	if err := l.engine.needKit(stream.Context()); err != nil {
-		return err
-	}
-	return l.engine.kit.controller.Prune(req, stream)
 }
 
 // Status tells what the engine is and does.
