@@ -129,15 +129,12 @@ const maxTail = 1 << 30
 func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		stopped := errors.New("stopped")
-		tail := min(opts.Tail, maxTail)
-		var last []Line
+		last := tail{lines: min(opts.Tail, maxTail)}
 		keep := func(l Line) error {
 			switch {
 			case !opts.in(l.Time):
-			case tail >= 0:
-				if last = append(last, l); len(last) > 2*tail+1000 {
-					last = slices.Delete(last, 0, len(last)-tail)
-				}
+			case opts.Tail >= 0:
+				last.add(l)
 			case !yield(l, nil):
 				return stopped
 			}
@@ -155,12 +152,50 @@ func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.S
 				return
 			}
 		}
-		for _, l := range last[max(0, len(last)-max(0, tail)):] {
+		for _, l := range last.take() {
 			if !yield(l, nil) {
 				return
 			}
 		}
 	}
+}
+
+// tail keeps the last lines of a log, each with all its pieces.
+type tail struct {
+	lines  int // to keep
+	pieces []Line
+	ends   int // of lines among the pieces
+}
+
+func (t *tail) add(l Line) {
+	t.pieces = append(t.pieces, l)
+	if !l.Partial {
+		t.ends++
+	}
+	if t.ends > 2*t.lines+1000 {
+		t.pieces, t.ends = t.take(), t.lines
+	}
+}
+
+// take gives the pieces of the last lines. Those of the two streams may lie
+// between each other.
+func (t *tail) take() []Line {
+	var taken []Line
+	var known, ours [2]bool // of each stream: that a piece of it came later, and that the line of that piece is taken
+	for n, i := 0, len(t.pieces)-1; i >= 0 && (n < t.lines || ours[0] || ours[1]); i-- {
+		l := t.pieces[i]
+		s := index(l.Stderr)
+		if !l.Partial || !known[s] { // the end of a line, as seen from here
+			ours[s] = n < t.lines
+			n++
+		}
+		known[s] = true
+		if ours[s] {
+			taken = append(taken, l)
+		}
+	}
+	slices.Reverse(taken)
+	return taken
 }
 
 // inOrder gives the lines of all feeds, each of which is in the order of time,
@@ -355,9 +390,24 @@ func (r *Runner) LastLines(id string, n int) []string {
 	if err != nil {
 		return nil
 	}
-	out := make([]string, 0, len(lines))
-	for _, l := range lines {
-		out = append(out, string(l.Text))
+	return joined(lines)
+}
+
+// joined are the texts of whole lines.
+func joined(pieces []Line) []string {
+	out := []string{}
+	var begun [2][]byte
+	for _, l := range pieces {
+		part := &begun[index(l.Stderr)]
+		if *part = append(*part, l.Text...); !l.Partial {
+			out = append(out, string(*part))
+			*part = nil
+		}
+	}
+	for _, part := range begun { // not finished yet
+		if len(part) > 0 {
+			out = append(out, string(part))
+		}
 	}
 	return out
 }

@@ -383,3 +383,42 @@ func TestLogsWithAnyTail(t *testing.T) {
 		}
 	}
 }
+
+// TestTailCountsLines: a line that was kept in pieces counts once and comes
+// whole, also where the other stream printed between its pieces, and where it
+// is not finished yet.
+func TestTailCountsLines(t *testing.T) {
+	out := func(text string) Line { return Line{Text: []byte(text)} }
+	part := func(text string) Line { return Line{Text: []byte(text), Partial: true} }
+	err := func(l Line) Line { l.Stderr = true; return l }
+	for _, test := range []struct {
+		pieces []Line
+		lines  int
+		want   string
+	}{
+		{[]Line{out("a"), part("b1"), part("b2"), out("b3"), out("c")}, 2, "b1+|b2+|b3|c"},
+		{[]Line{out("a"), part("b1"), part("b2"), out("b3"), out("c")}, 1, "c"},
+		{[]Line{out("a"), part("b1"), out("b2")}, 1, "b1+|b2"},
+		{[]Line{part("a1"), err(out("x")), err(part("y1")), out("a2"), err(out("y2"))}, 2, "a1+|!y1+|a2|!y2"},
+		{[]Line{part("a1"), err(out("x")), err(part("y1")), out("a2"), err(out("y2"))}, 1, "!y1+|!y2"},
+		{[]Line{out("a"), part("b1"), part("b2")}, 1, "b1+|b2+"},
+		{[]Line{out("a"), part("b1"), err(out("x"))}, 2, "b1+|!x"},
+		{[]Line{part("b1"), part("b2"), out("b3")}, 0, ""},
+	} {
+		kept := tail{lines: test.lines}
+		for _, l := range test.pieces {
+			kept.add(l)
+		}
+		if got := texts(kept.take()); got != test.want {
+			t.Errorf("the last %d of %s are %s, want %s", test.lines, texts(test.pieces), got, test.want)
+		}
+	}
+	many := tail{lines: 2}
+	for i := range 5000 {
+		many.add(part(fmt.Sprintf("%d", i)))
+		many.add(out("."))
+	}
+	if got := texts(many.take()); got != "4998+|.|4999+|." || len(many.pieces) > 4000 {
+		t.Errorf("of many the last are %s; %d pieces are held", got, len(many.pieces))
+	}
+}
