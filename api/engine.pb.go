@@ -2247,7 +2247,9 @@ type SyncEntry struct {
 	Mode          uint32                 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"` // permissions
 	Link          string                 `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"`  // of SYMLINK
 	Content       []byte                 `protobuf:"bytes,5,opt,name=content,proto3" json:"content,omitempty"`
-	Unfinished    bool                   `protobuf:"varint,6,opt,name=unfinished,proto3" json:"unfinished,omitempty"` // of FILE and MORE: more content follows
+	Unfinished    bool                   `protobuf:"varint,6,opt,name=unfinished,proto3" json:"unfinished,omitempty"`          // of FILE and MORE: more content follows
+	InPlace       bool                   `protobuf:"varint,7,opt,name=in_place,json=inPlace,proto3" json:"in_place,omitempty"` // of FILE: the file that is there is written
+	Anew          bool                   `protobuf:"varint,8,opt,name=anew,proto3" json:"anew,omitempty"`                      // of DIRECTORY and FILE: nothing of what is there stays
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2324,6 +2326,20 @@ func (x *SyncEntry) GetUnfinished() bool {
 	return false
 }
 
+func (x *SyncEntry) GetInPlace() bool {
+	if x != nil {
+		return x.InPlace
+	}
+	return false
+}
+
+func (x *SyncEntry) GetAnew() bool {
+	if x != nil {
+		return x.Anew
+	}
+	return false
+}
+
 type SyncReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Files         int32                  `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
@@ -2331,6 +2347,7 @@ type SyncReply struct {
 	Bytes         int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Containers    int32                  `protobuf:"varint,4,opt,name=containers,proto3" json:"containers,omitempty"`
 	Failures      []*SyncFailure         `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
+	Still         int32                  `protobuf:"varint,6,opt,name=still,proto3" json:"still,omitempty"` // containers among them that don't run
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2398,6 +2415,13 @@ func (x *SyncReply) GetFailures() []*SyncFailure {
 		return x.Failures
 	}
 	return nil
+}
+
+func (x *SyncReply) GetStill() int32 {
+	if x != nil {
+		return x.Still
+	}
+	return 0
 }
 
 type SyncFailure struct {
@@ -3669,7 +3693,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tSyncInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12-\n" +
-	"\aentries\x18\x03 \x03(\v2\x13.orlop.v1.SyncEntryR\aentries\"\xf3\x01\n" +
+	"\aentries\x18\x03 \x03(\v2\x13.orlop.v1.SyncEntryR\aentries\"\xa2\x02\n" +
 	"\tSyncEntry\x12,\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x18.orlop.v1.SyncEntry.KindR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
@@ -3678,14 +3702,16 @@ const file_engine_proto_rawDesc = "" +
 	"\acontent\x18\x05 \x01(\fR\acontent\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x06 \x01(\bR\n" +
-	"unfinished\"B\n" +
+	"unfinished\x12\x19\n" +
+	"\bin_place\x18\a \x01(\bR\ainPlace\x12\x12\n" +
+	"\x04anew\x18\b \x01(\bR\x04anew\"B\n" +
 	"\x04Kind\x12\b\n" +
 	"\x04FILE\x10\x00\x12\r\n" +
 	"\tDIRECTORY\x10\x01\x12\v\n" +
 	"\aSYMLINK\x10\x02\x12\n" +
 	"\n" +
 	"\x06REMOVE\x10\x03\x12\b\n" +
-	"\x04MORE\x10\x04\"\xa4\x01\n" +
+	"\x04MORE\x10\x04\"\xba\x01\n" +
 	"\tSyncReply\x12\x14\n" +
 	"\x05files\x18\x01 \x01(\x05R\x05files\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\x05R\aremoved\x12\x14\n" +
@@ -3693,7 +3719,8 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"containers\x18\x04 \x01(\x05R\n" +
 	"containers\x121\n" +
-	"\bfailures\x18\x05 \x03(\v2\x15.orlop.v1.SyncFailureR\bfailures\"U\n" +
+	"\bfailures\x18\x05 \x03(\v2\x15.orlop.v1.SyncFailureR\bfailures\x12\x14\n" +
+	"\x05still\x18\x06 \x01(\x05R\x05still\"U\n" +
 	"\vSyncFailure\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ const (
 	syncBytes   = 1 << 20
 )
 
-// Sync writes entries into all running containers of a service.
+// Sync writes entries into all containers of a service.
 func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put func(watch.Entry) error) error) (watch.Synced, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,6 +81,9 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 		return watch.Synced{}, cause(ctx, err)
 	}
 	done := watch.Synced{Files: int(reply.Files), Removed: int(reply.Removed)}
+	if reply.Still == reply.Containers {
+		done.Still = c.absence(ctx, service)
+	}
 	for _, f := range reply.Failures {
 		done.Failures = append(done.Failures, watch.Failure{Container: f.Container, Path: f.Path, Message: f.Error})
 	}
@@ -87,7 +91,8 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 }
 
 func syncEntry(e watch.Entry) *api.SyncEntry {
-	out := &api.SyncEntry{Path: e.Path, Mode: uint32(e.Mode), Link: e.Link, Content: e.Content, Unfinished: e.Unfinished}
+	out := &api.SyncEntry{Path: e.Path, Mode: uint32(e.Mode), Link: e.Link, Content: e.Content, Unfinished: e.Unfinished,
+		InPlace: e.InPlace, Anew: e.Anew}
 	switch e.Kind {
 	case watch.File:
 		out.Kind = api.SyncEntry_FILE
@@ -166,10 +171,10 @@ func (c *watchCarrier) lifecycle(ctx context.Context, action planner.Action, eve
 }
 
 // Exec runs a command in each running container of a service.
-func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook) error {
+func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook) (output []string, err error) {
 	containers, err := observe(ctx, c.client, stack{name: c.current().Name})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(hook.Environment)) {
@@ -185,14 +190,17 @@ func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook
 			Project: c.current().Name, Container: k.ID, Command: hook.Command, User: hook.User,
 			WorkingDir: hook.WorkingDir, Privileged: hook.Privileged, Environment: c.fillEnvironment(env),
 		}
-		if err := c.execOne(ctx, start); err != nil {
-			return err
+		printed, err := c.execOne(ctx, start)
+		if err != nil {
+			return output, err
 		}
+		output = append(output, printed...)
 	}
-	return nil
+	return output, nil
 }
 
-func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) error {
+// execOne gives the end of what the command printed.
+func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) ([]string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.client.Exec(ctx)
@@ -200,13 +208,13 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) err
 		err = stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}})
 	}
 	if err != nil {
-		return cause(ctx, err)
+		return nil, cause(ctx, err)
 	}
 	var output tail
 	for {
 		m, err := stream.Recv()
 		if err != nil {
-			return cause(ctx, err)
+			return nil, cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
@@ -215,26 +223,49 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) err
 			output.add(of.Stderr)
 		case *api.ProcessOutput_ExitCode:
 			if of.ExitCode == 0 {
-				return nil
+				return output.lines(), nil
 			}
-			return &watch.OutputError{Message: fmt.Sprintf("exit code %d", of.ExitCode), Lines: output.lines()}
+			return nil, &watch.OutputError{Message: fmt.Sprintf("exit code %d", of.ExitCode), Lines: output.lines()}
 		}
 	}
 }
 
-// tail keeps the end of an output.
-type tail struct{ text []byte }
+// tail keeps the last whole lines of an output.
+type tail struct {
+	text []byte
+	cut  bool // there was more
+}
 
-const tailSize = 4 << 10
+// How much of an output a tail keeps.
+const (
+	tailSize  = 64 << 10
+	tailLines = 100
+)
 
 func (t *tail) add(b []byte) {
 	t.text = append(t.text, b...)
-	t.text = t.text[max(0, len(t.text)-tailSize):]
+	if over := len(t.text) - tailSize; over > 0 { // half a line could be the rest of a secret
+		end := bytes.IndexByte(t.text[over:], '\n') + 1
+		if end == 0 {
+			end = tailSize
+		}
+		t.text, t.cut = t.text[over+end:], true
+	}
 }
 
 func (t *tail) lines() []string {
-	lines := strings.Split(strings.TrimRight(string(t.text), "\n"), "\n")
-	return lines[max(0, len(lines)-10):]
+	text := strings.TrimRight(string(t.text), "\n")
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	if n := len(lines) - tailLines; n > 0 {
+		lines, t.cut = lines[n:], true
+	}
+	if t.cut {
+		lines = append([]string{"..."}, lines...)
+	}
+	return lines
 }
 
 // Build builds the image of a service, and those that it builds on.

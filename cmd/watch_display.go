@@ -81,6 +81,9 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 	case watch.Ready:
 		return e.Text + "; Ctrl-C " + d.interrupt, dim
 	case watch.SyncDone:
+		if e.Text != "" {
+			return syncText(e.Files, e.Removed) + "; " + e.Text, good
+		}
 		return syncText(e.Files, e.Removed), good
 	case watch.Restarted:
 		return "restarted", good

@@ -2,20 +2,26 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/runner"
 )
 
-// Sync writes a batch of files into the running containers of a service.
+// idleSync is how long a caller may send nothing: containers that don't run
+// can't be started while it lasts.
+const idleSync = 10 * time.Second
+
+// Sync writes a batch of files into the containers of a service.
 func (s *server) Sync(stream api.Engine_SyncServer) error {
 	msg, err := stream.Recv()
 	if err != nil {
 		return err
 	}
-	batch, err := s.runner.NewSync(msg.Project, msg.Service)
+	batch, err := s.runner.NewSync(stream.Context(), msg.Project, msg.Service)
 	if err != nil {
 		return err
 	}
@@ -25,10 +31,11 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 		for _, e := range msg.Entries {
 			entries = append(entries, runner.Entry{
 				Kind: entryKind(e.Kind), Path: e.Path, Mode: fs.FileMode(e.Mode), Link: e.Link, Content: e.Content, Unfinished: e.Unfinished,
+				InPlace: e.InPlace, Anew: e.Anew,
 			})
 		}
 		batch.Apply(entries)
-		msg, err = stream.Recv()
+		msg, err = next(stream)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -38,11 +45,33 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 	}
 	reply := &api.SyncReply{
 		Files: int32(batch.Files), Removed: int32(batch.Removed), Bytes: batch.Bytes, Containers: int32(batch.Containers()),
+		Still: int32(batch.Still),
 	}
 	for _, f := range batch.Failures {
 		reply.Failures = append(reply.Failures, &api.SyncFailure{Container: f.Container, Path: f.Path, Error: f.Err.Error()})
 	}
 	return stream.SendAndClose(reply)
+}
+
+// next is the next message, unless it is too long in coming.
+func next(stream api.Engine_SyncServer) (*api.SyncInput, error) {
+	type message struct {
+		in  *api.SyncInput
+		err error
+	}
+	came := make(chan message, 1)
+	go func() { // ends with the stream, if not before
+		in, err := stream.Recv()
+		came <- message{in, err}
+	}()
+	timer := time.NewTimer(idleSync)
+	defer timer.Stop()
+	select {
+	case m := <-came:
+		return m.in, m.err
+	case <-timer.C:
+		return nil, fmt.Errorf("the caller has sent nothing for %s", idleSync)
+	}
 }
 
 func entryKind(k api.SyncEntry_Kind) runner.EntryKind {

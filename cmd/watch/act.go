@@ -216,7 +216,7 @@ func (w *watcher) sync(ctx context.Context, q *queue, o order, began time.Time) 
 	ended := w.Now()
 	w.tell(func() {
 		again := q.synced(o, failed, absent, ended)
-		w.saySynced(q, o, done, unread, err, written.Sub(began), again)
+		w.saySynced(q, o, done, unread, err, written.Sub(began), again, len(after) > 0)
 		for _, e := range after {
 			w.report(e)
 		}
@@ -259,12 +259,16 @@ func (w *watcher) follow(ctx context.Context, service string, o order, done Sync
 		return nil // the retry does it
 	}
 	for _, hook := range hooks {
-		if absent {
+		if absent || done.Still != nil {
 			break
 		}
 		began := w.Now()
-		err := w.Carrier.Exec(ctx, service, hook)
-		events = append(events, w.outcome(service, Executed, hook.Command[0], began, err))
+		output, err := w.Carrier.Exec(ctx, service, hook)
+		e := w.outcome(service, Executed, hook.Command[0], began, err)
+		if err == nil {
+			e.Lines = output
+		}
+		events = append(events, e)
 	}
 	if restart {
 		began := w.Now()
@@ -288,9 +292,16 @@ func (w *watcher) outcome(service string, kind Kind, text string, began time.Tim
 }
 
 // saySynced tells of a sync. A first failure is tried again before it is said.
-func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]error, err error, took, again time.Duration) {
+func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]error, err error, took, again time.Duration, restarts bool) {
 	if done.Files+done.Removed > 0 {
-		w.report(Event{Service: q.service, Kind: SyncDone, Files: done.Files, Removed: done.Removed, Took: took})
+		e := Event{Service: q.service, Kind: SyncDone, Files: done.Files, Removed: done.Removed, Took: took}
+		if done.Still != nil && !restarts {
+			e.Text = done.Still.Error()
+			if output, ok := errors.AsType[*OutputError](done.Still); ok {
+				e.Lines = output.Lines
+			}
+		}
+		w.report(e)
 	}
 	text := ""
 	switch {

@@ -27,13 +27,13 @@ const (
 
 // batch are the events since the last one was taken.
 type batch struct {
-	paths    map[string]bool
+	paths    map[string]bool // whether more than its mode or times were set
 	overflow bool // events were lost: everything has to be looked at
 	first    time.Time
 	last     time.Time
 }
 
-func (b *batch) add(path string, now time.Time) {
+func (b *batch) add(path string, written bool, now time.Time) {
 	if b.isEmpty() {
 		b.first = now
 	}
@@ -41,7 +41,7 @@ func (b *batch) add(path string, now time.Time) {
 		b.paths = map[string]bool{}
 	}
 	if path != "" {
-		b.paths[path] = true
+		b.paths[path] = b.paths[path] || written
 	}
 	b.last = now
 }
@@ -120,13 +120,13 @@ func (c *collector) run(ctx context.Context, complain func(error)) {
 			if !ok {
 				return
 			}
-			b.add(ev.Name, c.now())
+			b.add(ev.Name, ev.Op != fsnotify.Chmod, c.now())
 		case err, ok := <-c.errors:
 			if !ok {
 				return
 			}
 			if errors.Is(err, fsnotify.ErrEventOverflow) {
-				b.add("", c.now())
+				b.add("", false, c.now())
 				b.overflow = true
 				continue
 			}

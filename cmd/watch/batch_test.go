@@ -133,7 +133,7 @@ func TestWhatIsOnlyTouchedIsNoBurst(t *testing.T) {
 
 func TestALostEventIsABatch(t *testing.T) {
 	var lost batch
-	lost.add("", time.Unix(100, 0))
+	lost.add("", false, time.Unix(100, 0))
 	lost.overflow = true
 	if lost.isEmpty() {
 		t.Error("a lost event is no batch")

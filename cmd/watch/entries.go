@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // EntryKind says what an Entry does at its path.
@@ -30,19 +31,24 @@ type Entry struct {
 	Link       string
 	Content    []byte
 	Unfinished bool // more content follows
+	InPlace    bool // of a File: the same file was written here, too
+	Anew       bool // something of another kind was there before
 }
 
 // pieceSize is how much of a file travels at once.
 const pieceSize = 1 << 20
 
 // send passes the files of a sync on as they are now, directories before what
-// they hold, and gives those that could not be read.
+// they hold. It notes in files what was sent, and gives those that could not be
+// read.
 func send(files map[string]delivery, put func(Entry) error) (unread map[string]error, err error) {
 	unread = map[string]error{}
 	targets := sortedPaths(files)
 	slices.SortStableFunc(targets, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
 	for _, target := range targets {
-		read, err := sendOne(target, files[target], put)
+		d := files[target]
+		read, err := sendOne(target, &d, put)
+		files[target] = d
 		if err != nil {
 			return unread, err
 		}
@@ -54,32 +60,43 @@ func send(files map[string]delivery, put func(Entry) error) (unread map[string]e
 }
 
 // sendOne gives an error of reading the file apart from one of sending it.
-func sendOne(target string, d delivery, put func(Entry) error) (read, sent error) {
+func sendOne(target string, d *delivery, put func(Entry) error) (read, sent error) {
 	source, look := d.source, os.Lstat
+	d.sent = origin{}
+	now := time.Now()
 	if source == d.rule.root {
 		look = os.Stat // where a rule's own path leads is what the rule is about
 	}
 	info, err := look(source)
+	e := Entry{Path: target}
+	if err == nil {
+		d.sent = originOf(info, now)
+		e.Mode, e.Anew = info.Mode().Perm(), !d.base.isNothing() && d.base.kind != d.sent.kind
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), isNotDirectory(err):
 		return nil, put(Entry{Kind: Removal, Path: target})
 	case err != nil:
 		return err, nil
 	case info.IsDir():
-		return nil, put(Entry{Kind: Directory, Path: target, Mode: info.Mode().Perm()})
+		e.Kind = Directory
+		return nil, put(e)
 	case info.Mode()&fs.ModeSymlink != 0:
 		to, err := os.Readlink(source)
 		if err != nil {
 			return err, nil
 		}
-		return nil, put(Entry{Kind: Symlink, Path: target, Link: to})
+		e.Kind, e.Link, e.Mode = Symlink, to, 0
+		return nil, put(e)
 	case !info.Mode().IsRegular():
 		return nil, nil
 	}
-	return sendFile(target, source, info, put)
+	e.Kind, e.InPlace = File, d.base.wrote(source, d.sent)
+	return sendFile(e, source, info, put)
 }
 
-func sendFile(target, source string, info fs.FileInfo, put func(Entry) error) (read, sent error) {
+func sendFile(e Entry, source string, info fs.FileInfo, put func(Entry) error) (read, sent error) {
+	target := e.Path
 	f, err := os.Open(source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, put(Entry{Kind: Removal, Path: target})
@@ -88,7 +105,6 @@ func sendFile(target, source string, info fs.FileInfo, put func(Entry) error) (r
 		return err, nil
 	}
 	defer f.Close()
-	e := Entry{Kind: File, Path: target, Mode: info.Mode().Perm()}
 	for {
 		// One byte more than the file has tells that it ends there.
 		content := make([]byte, min(info.Size()+1, pieceSize))

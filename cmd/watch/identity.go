@@ -21,6 +21,42 @@ type identity struct {
 	directory bool
 	missing   bool
 	seen      stamp
+	from      *origin // where it is another than was met first
+}
+
+// origin is what was at a path when the containers last had what is there; the
+// zero value is nothing. By it, a file that was written in place is told from
+// one that took another's place.
+type origin struct {
+	kind  fs.FileMode // the type bits
+	inode uint64
+	at    time.Time // when it was so
+}
+
+// isNothing says that there was nothing, or that it is not known what.
+func (o origin) isNothing() bool { return o.at.IsZero() }
+
+// originOf is what is at a path now.
+func originOf(info fs.FileInfo, now time.Time) origin {
+	o := origin{kind: info.Mode().Type(), at: now}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		o.inode = st.Ino
+	}
+	return o
+}
+
+// wrote says that the file which is at a path now is the one that was there,
+// with other content. An inode's number may be another file's by now, which is
+// younger then.
+func (o origin) wrote(path string, now origin) bool {
+	if o.isNothing() || !o.kind.IsRegular() || !now.kind.IsRegular() || o.inode != now.inode {
+		return false
+	}
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &st); err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return true
+	}
+	return !time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).After(o.at)
 }
 
 // stamp is what a file looked like when it was read.
@@ -28,6 +64,25 @@ type stamp struct {
 	size, mtime, ctime int64
 	inode              uint64
 	settled            bool // the last change was old enough for the clock to tell the next one
+}
+
+// differs says that a file was written or replaced between two looks at it.
+func (a stamp) differs(b stamp) bool {
+	a.settled, b.settled = false, false
+	return a != b
+}
+
+// origin is a file as something to compare a later one with; that of none is
+// nothing.
+func (a identity) origin(at time.Time) origin {
+	if a == (identity{}) {
+		return origin{}
+	}
+	kind := a.mode.Type()
+	if a.directory {
+		kind = fs.ModeDir
+	}
+	return origin{kind: kind, inode: a.seen.inode, at: at}
 }
 
 // settledAfter is the age of a change from which its time can be trusted: a

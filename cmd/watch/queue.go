@@ -11,6 +11,8 @@ import (
 type delivery struct {
 	source string // on our side; one that is gone is removed over there
 	rule   *Rule
+	base   origin // what was there when the containers last had it
+	sent   origin // what was sent, once it is
 }
 
 // order is what a queue wants to be done next. One of its parts is set.
@@ -54,7 +56,8 @@ const (
 type queue struct {
 	service string
 	rules   []*Rule
-	begun   []*Rule // whose initial sync is under way or done
+	begun   []*Rule                  // whose initial sync is under way or done
+	origin  func(path string) origin // what was at a path before its change
 
 	files    map[string]delivery // to be written
 	sent     map[string]delivery // written once: a new container gets them too
@@ -76,7 +79,8 @@ type queue struct {
 }
 
 func newQueue(service string, rules []*Rule) *queue {
-	q := &queue{service: service, files: map[string]delivery{}, sent: map[string]delivery{}, container: map[string]bool{}}
+	q := &queue{service: service, files: map[string]delivery{}, sent: map[string]delivery{}, container: map[string]bool{},
+		origin: func(string) origin { return origin{} }}
 	q.setRules(rules)
 	return q
 }
@@ -100,7 +104,7 @@ func (q *queue) change(path string) (ours bool) {
 		ours = true
 		switch {
 		case r.Syncs():
-			q.deliver(path, r)
+			q.deliver(path, r, q.base(path, r))
 		case r.Action == spec.WatchRestart:
 			q.restart = true
 		case r.Action == spec.WatchRebuild:
@@ -110,9 +114,35 @@ func (q *queue) change(path string) (ours bool) {
 	return ours
 }
 
-func (q *queue) deliver(path string, r *Rule) {
-	q.files[r.TargetOf(path)] = delivery{source: path, rule: r}
+func (q *queue) deliver(path string, r *Rule, base origin) {
+	q.files[r.TargetOf(path)] = delivery{source: path, rule: r, base: base}
 	q.failures, q.retryAt = 0, time.Time{}
+}
+
+// base is what was at a path when the containers last had it.
+func (q *queue) base(path string, r *Rule) origin {
+	if due, ok := q.files[r.TargetOf(path)]; ok {
+		return due.base
+	}
+	if had, ok := q.sent[r.TargetOf(path)]; ok {
+		return had.sent
+	}
+	return q.origin(path)
+}
+
+// rewritten takes in a path that was written with the content that it had when
+// the watch began: a container that is older than that may not have it.
+func (q *queue) rewritten(path string) {
+	for _, r := range q.rules {
+		if !r.Syncs() || !r.Holds(path) {
+			continue
+		}
+		target := r.TargetOf(path)
+		_, due := q.files[target]
+		if _, sent := q.sent[target]; !due && !sent {
+			q.deliver(path, r, q.base(path, r))
+		}
+	}
 }
 
 // started takes in that a container runs. One that is new to us has only what
@@ -126,6 +156,7 @@ func (q *queue) started(id string, under func(*Rule) []string) {
 	q.initial(under)
 	for target, d := range q.sent {
 		if _, newer := q.files[target]; !newer {
+			d.base = origin{} // what it has is not known
 			q.files[target] = d
 		}
 	}
@@ -261,7 +292,7 @@ func (q *queue) begin(under func(*Rule) []string) {
 			continue
 		}
 		for _, path := range under(r) {
-			q.deliver(path, r)
+			q.deliver(path, r, origin{})
 		}
 	}
 	q.begun = q.rules

@@ -57,10 +57,33 @@ type tree struct {
 	blind   map[string]bool // directories that could not be watched
 	limit   error           // why; said once
 	fresh   func(file string) bool
+	began   time.Time
+	// surveyed says that what is there is known: what comes now is new.
+	surveyed bool
+	// rewritten are the files that were written with the content that they had
+	// from the beginning on, since this was looked at.
+	rewritten []string
 }
 
 func newTree(s scope, n notifier) *tree {
-	return &tree{scope: s, notify: n, folders: map[string]*folder{}, watched: map[string]bool{}, blind: map[string]bool{}}
+	return &tree{scope: s, notify: n, folders: map[string]*folder{}, watched: map[string]bool{}, blind: map[string]bool{}, began: time.Now()}
+}
+
+// origin is what was at a path before what is there now, or what is there if it
+// is that still.
+func (t *tree) origin(file string) origin {
+	f := t.folders[filepath.Dir(file)]
+	if f == nil {
+		return origin{}
+	}
+	is, ok := f.files[filepath.Base(file)]
+	switch {
+	case !ok:
+		return origin{}
+	case is.from != nil:
+		return *is.from
+	}
+	return is.origin(t.began)
 }
 
 // watch asks for the events of a directory. Where the kernel gives no more,
@@ -112,6 +135,7 @@ func (t *tree) survey() []string {
 		t.watchAbove(root)
 		d.look(root)
 	}
+	defer func() { t.surveyed = true }()
 	return d.end()
 }
 
@@ -133,10 +157,10 @@ func (t *tree) watchAbove(root string) {
 	}
 }
 
-// settle looks at the paths that something happened to and gives those whose
-// content, mode or presence has changed.
+// settle looks at the paths that something happened to, whether they were
+// written or not, and gives those whose content, mode or presence has changed.
 func (t *tree) settle(paths map[string]bool) []string {
-	d := &difference{tree: t}
+	d := &difference{tree: t, written: paths}
 	for _, file := range sortedPaths(paths) {
 		if t.scope.enters(file) || t.scope.holds(file) {
 			d.look(file)
@@ -220,6 +244,8 @@ type difference struct {
 	changed []string
 	pending []pendingFile
 	seen    map[string]bool
+	was     map[string]identity // files where directories are now
+	written map[string]bool
 	entered []string // directories whose events were asked for
 	left    bool     // directories whose events were asked for are gone
 }
@@ -276,6 +302,10 @@ func (d *difference) notFile(file string) {
 		if was, ok := up.files[filepath.Base(file)]; ok && !was.directory {
 			delete(up.files, filepath.Base(file))
 			d.changed = append(d.changed, file)
+			if d.was == nil {
+				d.was = map[string]identity{}
+			}
+			d.was[file] = was
 		}
 	}
 }
@@ -394,8 +424,22 @@ func (d *difference) end() []string {
 			f = &folder{files: map[string]identity{}, folders: map[string]bool{}}
 			t.folders[dir] = f
 		}
-		if was, had := f.files[name]; (!had || !was.equal(now[i])) && (had || t.fresh == nil || t.fresh(p.path)) {
+		was, had := f.files[name]
+		if !had {
+			was = d.was[p.path]
+		}
+		now[i].from = was.from
+		switch {
+		case had && was.equal(now[i]):
+			if d.written[p.path] && !was.directory && was.seen.differs(now[i].seen) {
+				t.rewritten = append(t.rewritten, p.path)
+			}
+		case had || t.fresh == nil || t.fresh(p.path):
 			d.changed = append(d.changed, p.path)
+			if was.from == nil && t.surveyed {
+				from := was.origin(t.began)
+				now[i].from = &from
+			}
 		}
 		f.files[name] = now[i]
 	}

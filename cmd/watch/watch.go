@@ -21,8 +21,8 @@ import (
 // Carrier carries out what a watch decides. Its methods are called from
 // several goroutines, for one service those of one kind one after another.
 type Carrier interface {
-	// Sync writes entries into all running containers of a service; each
-	// hands them to put, in their order.
+	// Sync writes entries into all containers of a service; each hands them to
+	// put, in their order.
 	Sync(ctx context.Context, service string, each func(put func(Entry) error) error) (Synced, error)
 	// Restart restarts the containers of a service, or starts those that ended.
 	Restart(ctx context.Context, service string) error
@@ -30,8 +30,9 @@ type Carrier interface {
 	// dependencies, but no one-shot that has completed. It tells of each
 	// service that it tried to restart how that ended.
 	RestartAll(ctx context.Context, services []string, ended func(service string, err error)) error
-	// Exec runs a command in each running container of a service.
-	Exec(ctx context.Context, service string, hook *spec.Hook) error
+	// Exec runs a command in each running container of a service, and gives the
+	// end of what it printed.
+	Exec(ctx context.Context, service string, hook *spec.Hook) (output []string, err error)
 	// Build builds the image of a service if what it is built from changed, or
 	// in any case if asked. It calls begun if there is something to build.
 	Build(ctx context.Context, service string, asked bool, begun func()) (Built, error)
@@ -45,9 +46,9 @@ type Carrier interface {
 	Apply(ctx context.Context, p *spec.Project) error
 }
 
-// ErrAbsent is in the error of Sync where no container of the service runs;
-// the whole error says why.
-var ErrAbsent = errors.New("it is not running")
+// ErrAbsent is in the error of Sync where the service has no container; the
+// whole error says why.
+var ErrAbsent = errors.New("it has no container")
 
 // ErrDeclined is the error of Apply where the user said no.
 var ErrDeclined = errors.New("left as it is")
@@ -56,6 +57,9 @@ var ErrDeclined = errors.New("left as it is")
 type Synced struct {
 	Files, Removed int
 	Failures       []Failure
+	// Still is why no container of the service runs, where none does: they have
+	// the files when they are started. It may be an *OutputError.
+	Still error
 }
 
 // Failure is a path that could not be written in a container.
@@ -239,6 +243,7 @@ func (w *watcher) setRules(rules []*Rule) {
 	for _, r := range rules {
 		if q := w.queues[r.Service]; r.Service != "" && q == nil {
 			w.queues[r.Service] = newQueue(r.Service, rules)
+			w.queues[r.Service].origin = w.tree.origin
 			w.queues[r.Service].paused = w.paused
 		}
 	}
@@ -385,9 +390,15 @@ func (w *watcher) take(b batch) {
 				sysctl("fs.inotify.max_queued_events", 131_072) + " and begin the watch again"})
 		}
 		w.burst.add(b, w.tree.survey())
-		return
+	} else {
+		w.burst.add(b, w.tree.settle(b.paths))
 	}
-	w.burst.add(b, w.tree.settle(b.paths))
+	for _, path := range w.tree.rewritten {
+		for _, q := range w.queues {
+			q.rewritten(path)
+		}
+	}
+	w.tree.rewritten = nil
 }
 
 // handOn hands a burst to the services once it is whole.

@@ -36,7 +36,7 @@ func (c *fakeCarrier) RestartAll(_ context.Context, services []string, ended fun
 	ended("web", errors.New("exited with code 1"))
 	return nil
 }
-func (c *fakeCarrier) Exec(context.Context, string, *spec.Hook) error { return nil }
+func (c *fakeCarrier) Exec(context.Context, string, *spec.Hook) ([]string, error) { return nil, nil }
 func (c *fakeCarrier) Build(context.Context, string, bool, func()) (Built, error) {
 	return Built{Ran: true, Changed: true}, nil
 }
@@ -229,7 +229,7 @@ func TestAServiceThatIsDownIsRestartedBesideFilesThatWait(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if e := awaited(t, "the sync", events); e.Kind != Failed || e.Text != "1 file not synced yet: it is not running" {
+	if e := awaited(t, "the sync", events); e.Kind != Failed || e.Text != "1 file not synced yet: it has no container" {
 		t.Errorf("of the sync is told %+v", e)
 	}
 	commands <- RestartAll

@@ -1,0 +1,157 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// The files of a container that doesn't run are its layers, mounted at a place
+// of ours, with the mounts that its process would have: what is written below
+// a volume is to be in the volume. Meanwhile the container is not started.
+
+func (r *Runner) stillRootDir(id string) string { return filepath.Join(r.State, "roots", id) }
+
+// stillRoot mounts the root of a container that doesn't run, until release is
+// called. It has none once it is removed; it is that of its process if it has
+// been started meanwhile.
+func (c *container) stillRoot(ctx context.Context) (_ *containerRoot, release func(), err error) {
+	c.op.Lock()
+	defer func() {
+		if release == nil {
+			c.op.Unlock()
+		}
+	}()
+	if root, err := c.liveRoot(ctx); !errors.Is(err, ErrNotRunning) {
+		return root, nil, err
+	}
+	c.mu.Lock()
+	gone, end := c.gone, c.ending
+	c.mu.Unlock()
+	if gone {
+		return nil, nil, nil
+	}
+	if end != nil { // its process has ended, and may hold its layers still
+		if err := c.awaitSettled(ctx, end); err != nil {
+			return nil, nil, err
+		}
+	}
+	dir := c.r.stillRootDir(c.id)
+	if err := c.mountStill(ctx, dir); err != nil {
+		c.r.dropStillRoot(c.id)
+		return nil, nil, fmt.Errorf("cannot open the files of %s: %w", c.name, err)
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		c.r.dropStillRoot(c.id)
+		return nil, nil, err
+	}
+	root, err := c.rootAt(ctx, fd)
+	if err != nil {
+		c.r.dropStillRoot(c.id)
+		return nil, nil, err
+	}
+	return root, func() {
+		c.r.dropStillRoot(c.id)
+		c.op.Unlock()
+	}, nil
+}
+
+// mountStill mounts a container's layers and what is mounted in them.
+func (c *container) mountStill(ctx context.Context, dir string) error {
+	layers, err := c.r.client.SnapshotService(snapshotter).Mounts(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := mount.All(layers, dir); err != nil {
+		return err
+	}
+	release, err := c.mountSubpaths()
+	if err != nil {
+		return err
+	}
+	defer release()
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	for _, m := range doc.Mounts {
+		if err := mountInside(root, m); err != nil {
+			return fmt.Errorf("%s: %w", m.Destination, err)
+		}
+	}
+	return nil
+}
+
+// mountInside binds what a container has at a place in its root there. What
+// its process would make anew, such as a tmpfs, is left out; so is a place that
+// its layers don't have yet: nothing was written there.
+func mountInside(root int, m specs.Mount) error {
+	if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
+		return nil
+	}
+	place, err := unix.Openat2(root, strings.TrimPrefix(m.Destination, "/"), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(place)
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if slices.Contains(m.Options, "rbind") {
+		flags |= unix.AT_RECURSIVE
+	}
+	tree, err := unix.OpenTree(unix.AT_FDCWD, m.Source, flags)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // a start would say so
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if slices.Contains(m.Options, "ro") {
+		attr.Attr_set = unix.MOUNT_ATTR_RDONLY
+	}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return err
+	}
+	return unix.MoveMount(tree, "", place, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// dropStillRoot takes away what stillRoot has mounted.
+func (r *Runner) dropStillRoot(id string) {
+	dir := r.stillRootDir(id)
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		r.log.Warn("cannot unmount", "path", dir, "error", err)
+		return // what is mounted there are a user's files
+	}
+	_ = os.Remove(dir)
+}
+
+// dropStillRoots takes away what an engine before this one has left.
+func (r *Runner) dropStillRoots() {
+	entries, _ := os.ReadDir(r.stillRootDir(""))
+	for _, e := range entries {
+		r.dropStillRoot(e.Name())
+	}
+}
