@@ -194,6 +194,7 @@ func (c *conformer) named(n *node, k *key, path string) *node {
 		}
 		f.value = c.object(f.value, k.keys, join(path, f.key))
 		f.value.merge = mode
+		c.adoptExternalName(f.value, join(path, f.key))
 		out.fields = append(out.fields, f)
 	}
 	return out
@@ -363,9 +364,29 @@ func (c *conformer) external(n *node, path string) *node {
 	if n.kind != mapNode {
 		return c.scalar(n, &key{shape: truth}, path)
 	}
-	n = c.object(n, []key{{name: "name", shape: text}}, path)
 	c.l.warn(n, path, "a mapping is the old form", "write external: true, and name: beside it")
-	return n
+	return c.object(n, []key{{name: "name", shape: text}}, path)
+}
+
+// adoptExternalName brings the old form external: {name: NAME} of a resource
+// into external: true, with the name beside it.
+func (c *conformer) adoptExternalName(resource *node, path string) {
+	old := resource.field("external")
+	if old == nil || old.value.kind != mapNode {
+		return
+	}
+	given, name := old.value.field("name"), resource.value("name")
+	switch {
+	case given == nil || given.value.kind != scalarNode:
+	case name == nil:
+		resource.set(*given)
+	case name.kind == scalarNode && name.text != given.value.text:
+		c.fail(given.value, path, fmt.Sprintf("name is %q, but external.name is %q", shorten(name.text), shorten(given.value.text)),
+			"keep name, and write external: true")
+	}
+	mode := old.value.merge
+	resource.field("external").value = old.value.scalar("!!bool", "true")
+	resource.field("external").value.merge = mode
 }
 
 // absolute resolves a path of the file.
