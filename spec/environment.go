@@ -99,8 +99,10 @@ func (l *loader) projectName(docs []document) string {
 	if name != "" {
 		return name
 	}
-	if name = normalName(filepath.Base(l.projectDir)); name == "" {
-		name = "stack"
+	if name = normalName(filepath.Base(l.projectDir)); name == "" && !l.broken {
+		l.fail(&node{at: Place{l.order[0], 1, 1}, width: 1}, "",
+			fmt.Sprintf("the directory %q gives the project no name: no character of it may stand in one", shorten(filepath.Base(l.projectDir))),
+			"write name: at the top of the file, or name it with -p")
 	}
 	return name
 }

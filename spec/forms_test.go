@@ -119,7 +119,8 @@ func TestTheProjectIsNamed(t *testing.T) {
 		{"by file and variable", "x", "name: ${P:-dev}-shop", Options{}, "dev-shop"},
 		{"by directory", "My Shop (2)", "services: {}", Options{}, "myshop2"},
 		{"by directory that starts badly", "_-x", "services: {}", Options{}, "x"},
-		{"by nothing", "....", "services: {}", Options{}, "stack"},
+		{"by file where the directory cannot", "Альфа", "name: alpha", Options{}, "alpha"},
+		{"by the letters that there are", "Café-β", "services: {}", Options{}, "caf-"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -133,6 +134,19 @@ func TestTheProjectIsNamed(t *testing.T) {
 				t.Errorf("the name is %q, want %q", p.Name, test.want)
 			}
 		})
+	}
+}
+
+// TestADirectoryThatNamesNothingIsRefused holds that no two such directories
+// are taken for one project.
+func TestADirectoryThatNamesNothingIsRefused(t *testing.T) {
+	for _, name := range []string{"Альфа", "ベータ", "مشروع", "....", "-_-", "(!)"} {
+		dir := filepath.Join(t.TempDir(), name)
+		write(t, filepath.Join(dir, "stack.yaml"), "services: {a: {image: a}}")
+		_, _, err := Load(context.Background(), Options{Dir: dir})
+		if err == nil || !strings.HasPrefix(err.Error(), "stack.yaml:1:1: the directory ") || !strings.Contains(err.Error(), "write name:") {
+			t.Errorf("%s: the error is %v", name, err)
+		}
 	}
 }
 
