@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -270,12 +269,11 @@ func (l *loader) includeVariables(src *source, item *node, dir, path string) *va
 		files = []string{filepath.Join(dir, ".env")}
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
-	values, err := l.envFileValues(files, optional)
+	values, _, err := l.envFileValues(files, optional)
 	if err != nil {
 		l.fail(item, path, err.Error(), "")
 		return nil
 	}
-	values = maps.Clone(values)
 	return &variables{lookup: func(name string) (string, bool) {
 		if v, ok := l.env[name]; ok {
 			return v, true

@@ -30,7 +30,7 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 	v.check()
 	l.reportUnset(tree, v)
 	v.prune()
-	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}}
+	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}, Variables: l.env}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
 		if instance != "" {
@@ -211,7 +211,7 @@ func (l *loader) reportUnset(tree *node, v *validator) {
 		}
 		for _, u := range n.unset {
 			d := Diagnostic{Severity: Warning, Path: path, Place: u.at, Width: len(u.expr),
-				Message: fmt.Sprintf("variable %s is not set and taken as empty", u.name)}
+				Message: unsetMessage(u.name)}
 			if critical(n, path) && !l.opts.AllowUnset {
 				d.Severity = Error
 				d.Message = fmt.Sprintf("variable %s is not set", u.name)
@@ -220,6 +220,10 @@ func (l *loader) reportUnset(tree *node, v *validator) {
 			l.report(d)
 		}
 	})
+}
+
+func unsetMessage(name string) string {
+	return fmt.Sprintf("variable %s is not set and taken as empty", name)
 }
 
 // critical says whether an empty variable at a path is dangerous: it would

@@ -51,6 +51,8 @@ func readScript(t *testing.T, path, dir string) *script {
 		case "env":
 			name, value, _ := strings.Cut(rest, "=")
 			s.opts.Environ[name] = value
+		case "project-directory":
+			s.opts.ProjectDirectory = rest
 		case "differs":
 			s.differs = rest
 		case "strict":
@@ -205,8 +207,8 @@ func dump(t *testing.T, opts Options, differs string) {
 		t.Fatal(err)
 	}
 	base := filepath.Dir(opts.Dir)
-	for filepath.Base(opts.Dir) != "demo" {
-		opts.Dir, base = filepath.Dir(opts.Dir), filepath.Dir(base)
+	for filepath.Base(base) == "demo" || strings.Contains(base, "/demo/") {
+		base = filepath.Dir(base)
 	}
 	write(t, filepath.Join(base, "ours.json"), string(canonical))
 	var environ, files strings.Builder
@@ -221,6 +223,11 @@ func dump(t *testing.T, opts Options, differs string) {
 	write(t, filepath.Join(base, "profiles"), strings.Join(opts.Profiles, "\n"))
 	write(t, filepath.Join(base, "services"), strings.Join(opts.Services, "\n"))
 	write(t, filepath.Join(base, "env-files"), strings.Join(opts.EnvFiles, "\n"))
+	start := opts.Dir
+	if len(opts.Files) > 0 {
+		start = filepath.Dir(filepath.Join(start, opts.Files[0]))
+	}
+	write(t, filepath.Join(base, "start"), start)
 	write(t, filepath.Join(base, "name"), opts.Name)
 	write(t, filepath.Join(base, "differs"), differs)
 }

@@ -67,6 +67,15 @@ func (n *node) value(key string) *node {
 	return nil
 }
 
+// index are the keys of a mapping.
+func (n *node) index() map[string]bool {
+	keys := make(map[string]bool, len(n.fields))
+	for _, f := range n.fields {
+		keys[f.key] = true
+	}
+	return keys
+}
+
 func (n *node) set(f field) {
 	if old := n.field(f.key); old != nil {
 		*old = f

@@ -22,6 +22,7 @@ type Project struct {
 	WorkingDir string              `json:"-"` // absolute directory of the project
 	Files      []string            `json:"-"` // absolute paths of the stack files, in merge order
 	Disabled   map[string]*Service `json:"-"` // services whose profiles are not active
+	Variables  map[string]string   `json:"-"` // the caller's environment over the environment files
 	Places     Places              `json:"-"` // where each value stands in the files
 	Payloads   map[string]Payload  `json:"-"` // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }

@@ -55,7 +55,13 @@ Merging says what happens when a later file gives the key again; ` + "`!override
 ` + "`$X`, `${X}`, `${X:-default}`, `${X-default}`, `${X:?error}`, `${X?error}`, `${X:+other}`, `${X+other}`" + `, nested up to ` +
 		fmt.Sprint(maxNesting) + ` deep, and ` + "`$$`" + ` for a dollar
 sign, in values (not in keys). A variable without a value is empty, with a warning; in an image or in the source of a mount
-it is an error unless ` + "`--allow-unset`" + ` is given.
+it is an error unless ` + "`--allow-unset`" + ` is given. In environment files too: for a dollar sign there, write ` + "`$$`" + ` or put the
+value into single quotes.
+
+A variable has the value of the caller's environment, else of ` + "`--env-file`" + ` (or ` + "`COMPOSE_ENV_FILES`" + `, or the .env of the directory
+that the search for a stack file starts from), else of the .env beside the stack file. ` + "`COMPOSE_FILE`" + `, ` + "`COMPOSE_PATH_SEPARATOR`" + `,
+` + "`COMPOSE_PROFILES`" + ` and ` + "`COMPOSE_PROJECT_NAME`" + ` are taken from all of these; names in ` + "`COMPOSE_FILE`" + ` of an environment file start from
+that file. ` + "`COMPOSE_DISABLE_ENV_FILE=1`" + ` leaves every .env unread.
 
 ## Limits
 
