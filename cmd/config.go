@@ -90,6 +90,7 @@ func (f configFlags) text(p *spec.Project) (string, error) {
 			all = append(all, s.Profiles...)
 		}
 		slices.Sort(all)
+		all = slices.DeleteFunc(all, func(p string) bool { return p == "" })
 		return lines(slices.Compact(all)), nil
 	case f.hash != "":
 		return hashes(p, f.hash)

@@ -37,12 +37,44 @@ func (c *conformer) object(n *node, keys []key, path string) *node {
 	}
 	out := n.mapping()
 	for _, f := range n.fields {
+		now := presentName(f.key, keys)
+		isFormer := now != f.key
+		f.key = now
 		if c.field(&f, keys, path) {
-			out.fields = append(out.fields, f)
+			out.take(f, isFormer, find(keys, f.key))
 		}
 	}
 	c.standIn(n, out, keys)
 	return out
+}
+
+// presentName is the name that a key has now: what was an extension ("x-...")
+// before the specification adopted it is still read.
+func presentName(name string, keys []key) string {
+	if !strings.HasPrefix(name, "x-") {
+		return name
+	}
+	for i := range keys {
+		if keys[i].former == name {
+			return keys[i].name
+		}
+	}
+	return name
+}
+
+// take adds a field. One that stands there by its former and its present name
+// is merged, and what the present one says wins.
+func (n *node) take(f field, isFormer bool, k *key) {
+	old := n.field(f.key)
+	switch {
+	case old == nil:
+		n.fields = append(n.fields, f)
+	case isFormer:
+		old.value = merge(f.value, old.value, k)
+	default:
+		f.value = merge(old.value, f.value, k)
+		*old = f
+	}
 }
 
 // standIn puts a bad value in the place of each key that was misspelt, so
@@ -309,8 +341,8 @@ func pair(item *node) field {
 	return item.with(name, made)
 }
 
-// set brings a list of names into a mapping; missing says what a name alone means.
-func (c *conformer) set(n *node, k *key, path string, missing func(*node) *node) *node {
+// set brings a list of names into a mapping; alone says what a name of a list means.
+func (c *conformer) set(n *node, k *key, path string, alone func(*node) *node) *node {
 	out := n.mapping()
 	switch n.kind {
 	case listNode:
@@ -322,7 +354,11 @@ func (c *conformer) set(n *node, k *key, path string, missing func(*node) *node)
 				c.expected(item, indexed(path, i), "a name")
 				continue
 			}
-			out.set(item.with(item.text, &node{at: item.at, width: item.width, unset: item.unset}))
+			made := &node{at: item.at, width: item.width, unset: item.unset}
+			if alone != nil {
+				made = alone(made)
+			}
+			out.set(item.with(item.text, made))
 		}
 	case mapNode:
 		for _, f := range n.fields {
@@ -336,15 +372,12 @@ func (c *conformer) set(n *node, k *key, path string, missing func(*node) *node)
 	default:
 		return c.expected(n, path, "a list of names or a mapping")
 	}
-	for i := range out.fields {
-		if f := &out.fields[i]; missing != nil && f.value.merge != mergeReset && f.value.kind != badNode {
-			f.value = missing(f.value)
-		}
-	}
 	return out
 }
 
-// startedDependency fills the defaults of a depends_on entry in.
+// startedDependency is an entry of depends_on with the defaults filled in. An
+// entry of a list says them, so that it overrides an earlier file's; what a
+// mapping leaves out is filled in after merging.
 func startedDependency(n *node) *node {
 	if n.kind == nullNode {
 		made := n.mapping()

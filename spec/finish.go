@@ -20,6 +20,9 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 	}
 	v := &validator{l: l, tree: tree, name: name, disabled: map[string]*node{}}
 	v.splitServices()
+	for _, s := range v.disabled {
+		dependencyDefaults(s)
+	}
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode {
 			l.serviceEnvironment(f.value, "services."+f.key)
@@ -65,15 +68,16 @@ func (v *validator) splitServices() {
 	v.services.fields = kept
 }
 
+// activeProfiles are those asked for. While none is, the one without a name
+// is active, as in Compose: what has it is not left out.
 func (v *validator) activeProfiles() map[string]bool {
 	active := map[string]bool{}
-	for _, p := range v.l.opts.Profiles {
-		active[p] = true
+	profiles := v.l.opts.Profiles
+	if len(profiles) == 0 {
+		profiles = strings.Split(v.l.env["COMPOSE_PROFILES"], ",")
 	}
-	if len(v.l.opts.Profiles) == 0 {
-		for _, p := range fieldsOf(v.l.env["COMPOSE_PROFILES"], ",") {
-			active[strings.TrimSpace(p)] = true
-		}
+	for _, p := range profiles {
+		active[strings.TrimSpace(p)] = true
 	}
 	for _, name := range v.l.opts.Services {
 		for _, p := range textsOf(v.services.value(name).value("profiles")) {
@@ -97,6 +101,11 @@ func textsOf(n *node) []string {
 	return out
 }
 
+// profilesOf are the profiles of a service that can be asked for.
+func profilesOf(service *node) []string {
+	return slices.DeleteFunc(textsOf(service.value("profiles")), func(p string) bool { return p == "" })
+}
+
 // textAt is the text of a scalar below n, or "".
 func textAt(n *node, key string) string {
 	if v := n.value(key); v != nil && v.kind == scalarNode {
@@ -105,8 +114,22 @@ func textAt(n *node, key string) string {
 	return ""
 }
 
+// dependencyDefaults fills in what entries of depends_on leave out.
+func dependencyDefaults(s *node) {
+	deps := s.value("depends_on")
+	if deps == nil || deps.kind != mapNode {
+		return
+	}
+	for i := range deps.fields {
+		if f := &deps.fields[i]; f.value.kind != badNode {
+			f.value = startedDependency(f.value.clone())
+		}
+	}
+}
+
 // serviceDefaults fills in what Compose implies.
 func (v *validator) serviceDefaults(s *node) {
+	dependencyDefaults(s)
 	if policy := s.value("pull_policy"); policy != nil && policy.text == "if_not_present" {
 		policy.text = "missing"
 	}
@@ -179,14 +202,18 @@ func (v *validator) resourceNames() {
 		}
 		for i := range s.fields {
 			f := &s.fields[i]
-			if f.value.kind != mapNode || f.value.value("name") != nil {
+			if given := f.value.value("name"); f.value.kind != mapNode || given != nil && (given.kind != scalarNode || given.text != "") {
 				continue
 			}
 			name := v.name + "_" + f.key
 			if textAt(f.value, "external") == "true" {
 				name = f.key
 			}
-			f.value.set(f.value.with("name", f.value.scalar("!!str", name)))
+			made := f.value.scalar("!!str", name)
+			if given := f.value.value("name"); given != nil {
+				made.unset = given.unset
+			}
+			f.value.set(f.value.with("name", made))
 		}
 	}
 }

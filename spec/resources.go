@@ -32,7 +32,11 @@ func (v *validator) dependency(d field, path string) bool {
 		if textAt(d.value, "required") == "false" {
 			return false
 		}
-		profiles := textsOf(off.value("profiles"))
+		profiles := profilesOf(off)
+		if len(profiles) == 0 {
+			v.l.fail(at, path, fmt.Sprintf("service %q is active only without --profile", d.key), "write required: false")
+			return false
+		}
 		v.l.fail(at, path, fmt.Sprintf("service %q is not active: it has the profile %s", d.key, strings.Join(profiles, " or ")),
 			fmt.Sprintf("activate it with --profile %s, or write required: false", profiles[0]))
 		return false

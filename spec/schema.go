@@ -15,12 +15,13 @@ const (
 // key is one row of the table of keys: it drives validation, canonical forms,
 // merging, suggestions and docs/compose-support.md.
 type key struct {
-	name  string
-	shape shape
-	level level
-	keys  []key    // of an object, a named map of objects or a list of objects
-	words []string // the only values that are allowed, if any
-	note  string   // for the documentation; of an ignored key also the hint
+	name   string
+	shape  shape
+	level  level
+	keys   []key    // of an object, a named map of objects or a list of objects
+	words  []string // the only values that are allowed, if any
+	note   string   // for the documentation; of an ignored key also the hint
+	former string   // the extension ("x-...") that it was before, which is still read
 }
 
 // shape is the form of a key's value: what is accepted, its canonical form,
@@ -144,7 +145,7 @@ func serviceKeys() []key {
 			{name: "restart", shape: truth},
 		}},
 		{name: "deploy", shape: object, keys: deployKeys()},
-		{name: "develop", shape: object, keys: []key{
+		{name: "develop", shape: object, former: "x-develop", keys: []key{
 			{name: "watch", shape: watchList, keys: watchKeys()},
 		}},
 		{name: "entrypoint", shape: commandLine},
@@ -209,7 +210,7 @@ func watchKeys() []key {
 		}},
 		{name: "ignore", shape: someTexts},
 		{name: "include", shape: someTexts},
-		{name: "initial_sync", shape: truth},
+		{name: "initial_sync", shape: truth, former: "x-initialSync"},
 		{name: "path", shape: filePath},
 		{name: "target", shape: text},
 	}

@@ -92,6 +92,9 @@ func describeKey(b *strings.Builder, k key, prefix string) {
 	if k.level == ignored || k.level == obsolete {
 		form, merging = "", ""
 	}
+	if k.former != "" {
+		form += "; also by its former name `" + k.former + "`"
+	}
 	if k.note != "" {
 		form = strings.TrimPrefix(form+"; "+k.note, "; ")
 	}
