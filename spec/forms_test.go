@@ -51,13 +51,13 @@ func TestParseDuration(t *testing.T) {
 
 func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]int64{
-		"0": 0, "1024": 1024, "64k": 64 << 10, "64KB": 64 << 10, "1.5g": 3 << 29, "2GiB": 2 << 30, "1t": 1 << 40, "5b": 5, "10 MB": 10 << 20, "-1": -1,
+		"0": 0, "1024": 1024, "64k": 64 << 10, "64KB": 64 << 10, "1.5g": 3 << 29, "2GiB": 2 << 30, "1t": 1 << 40, "5b": 5, "10 MB": 10 << 20, "0.001k": 1, "0.0": 0,
 	} {
 		if got, ok := parseBytes(text); !ok || got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, ok, want)
 		}
 	}
-	for _, text := range []string{"", "m", "-1m", "-2", "1q", "1mx", "99999999999t", "1.2.3k", "."} {
+	for _, text := range []string{"", "m", "-1", "-1m", "-2", "0.0001", "0.9b", "0.0000001m", "1q", "1mx", "99999999999t", "1.2.3k", "."} {
 		if got, ok := parseBytes(text); ok {
 			t.Errorf("%q is %d, want none", text, got)
 		}

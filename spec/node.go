@@ -145,6 +145,8 @@ func (n *node) describe() string {
 		return "the truth value " + n.text
 	case n.tag == "!!int" || n.tag == "!!float":
 		return "the number " + n.text
+	case n.tag == "!!timestamp":
+		return "the date " + n.text
 	}
 	return fmt.Sprintf("the text %q", shorten(n.text))
 }

@@ -55,6 +55,7 @@ func (v *validator) service(f field) {
 	v.replicas(s, path)
 	v.targets(s, path)
 	v.subpaths(s, path)
+	v.health(s, path+".healthcheck")
 	v.restart(s, path)
 	v.numbers(s, path)
 }
@@ -233,12 +234,13 @@ func (v *validator) targets(s *node, path string) {
 	}
 	if tmpfs := s.value("tmpfs"); tmpfs != nil {
 		for i, item := range tmpfs.items {
-			target, _, _ := strings.Cut(item.text, ":")
+			target, options, _ := strings.Cut(item.text, ":")
 			at := indexed(path+".tmpfs", i)
 			if item.kind == scalarNode && !strings.HasPrefix(target, "/") {
 				v.l.fail(item, at, fmt.Sprintf("the target %q is not an absolute path", shorten(target)), "a target is a path in the container, such as /run")
 			} else if item.kind == scalarNode {
 				take(item, target, at)
+				v.tmpfsOptions(item, options, at)
 			}
 		}
 	}
@@ -300,7 +302,6 @@ func (v *validator) numbers(s *node, path string) {
 		}
 	}
 	negative(s.value("pids_limit"), path+".pids_limit", -1)
-	negative(s.value("mem_limit"), path+".mem_limit", 0)
 	negative(s.value("healthcheck").value("retries"), path+".healthcheck.retries", 0)
 	limits := s.value("ulimits")
 	if limits == nil {
