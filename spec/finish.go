@@ -278,15 +278,20 @@ func (n *node) walk(path string, visit func(n *node, path string)) {
 
 // prune drops the networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
-	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
-	for _, f := range v.services.fields {
-		v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
-	}
-	for section, names := range used {
+	for section, names := range v.used() {
 		if s := v.tree.value(section); s != nil {
 			s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f field) bool { return !names[f.key] })
 		}
 	}
+}
+
+// used are the names that services use of each section.
+func (v *validator) used() map[string]map[string]bool {
+	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
+	for _, f := range v.services.fields {
+		v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+	}
+	return used
 }
 
 // sortedKeys are the keys of a map in order.

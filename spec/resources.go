@@ -102,6 +102,7 @@ func (v *validator) cycles() {
 
 // resources checks the networks, volumes, secrets and configs themselves.
 func (v *validator) resources() {
+	used := v.used()
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
 		s := v.tree.value(section)
 		if s == nil || s.kind != mapNode {
@@ -113,6 +114,9 @@ func (v *validator) resources() {
 			}
 			path := section + "." + f.key
 			v.externalAlone(f, path)
+			if used[section][f.key] {
+				v.refusedKeys(f, find(schema(), section).keys, path)
+			}
 			switch section {
 			case "networks":
 				v.pools(f.value, path)

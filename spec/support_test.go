@@ -38,6 +38,7 @@ itself works by (spec/schema.go), so that it cannot be wrong: ` + "`go test ./sp
 
 - **yes**: carried out.
 - **not yet**: a warning with its place, ` + "`is not carried out yet`" + `, and an error with ` + "`--strict`" + `.
+- **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
 - **obsolete**: a warning; the key has no meaning any more.
 
 Any other key is an error with its place and the nearest key that exists; keys that start with ` + "`x-`" + ` are yours.
@@ -76,20 +77,22 @@ with its aliases filled in. A stack: ` +
 func sortedRows(keys []key) []key {
 	out := slices.Clone(keys)
 	slices.SortStableFunc(out, func(a, b key) int {
-		if (a.level == ignored) != (b.level == ignored) {
-			return map[bool]int{true: 1, false: -1}[a.level == ignored]
+		if a.isMissing() != b.isMissing() {
+			return map[bool]int{true: 1, false: -1}[a.isMissing()]
 		}
 		return strings.Compare(a.name, b.name)
 	})
 	return out
 }
 
+func (k key) isMissing() bool { return k.level == ignored || k.level == refused }
+
 func describeKey(b *strings.Builder, k key, prefix string) {
 	path := prefix + k.name
-	carriedOut := map[level]string{carried: "yes", resolved: "yes", ignored: "not yet", obsolete: "obsolete"}[k.level]
+	carriedOut := map[level]string{carried: "yes", resolved: "yes", ignored: "not yet", refused: "refused", obsolete: "obsolete"}[k.level]
 	form, merging := formOf(k), map[mergeRule]string{mergeReplace: "replaced", mergeMap: "key by key",
 		mergeAppend: "appended, equal entries once", mergeUnique: "entries with the same identity replaced"}[k.shape.mergeRule()]
-	if k.level == ignored || k.level == obsolete {
+	if k.level == ignored || k.level == refused || k.level == obsolete {
 		form, merging = "", ""
 	}
 	if k.former != "" {

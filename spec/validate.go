@@ -30,6 +30,7 @@ func (v *validator) check() {
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode {
 			v.service(f)
+			v.refusedKeys(f, serviceRow().keys, "services."+f.key)
 			v.containerName(f, containers)
 		}
 	}
