@@ -44,7 +44,7 @@ type converger struct {
 	await    map[string]*Step   // service and condition -> step
 	imaged   map[string]bool    // services whose image was planned
 	pulls    map[string]*Step   // reference -> its pull
-	always   map[string]bool    // references that some service wants pulled each time
+	anew     map[string]string  // references that some service wants pulled though they are here -> why
 	makers   map[string]string  // reference -> the first service that builds it
 	removals []*Step            // of containers that go, for what takes over their ports and names
 	going    []*Container       // the containers of removals
@@ -57,7 +57,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}},
 		image: map[string]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
 		ups: map[string][]*Step{}, await: map[string]*Step{},
-		imaged: map[string]bool{}, pulls: map[string]*Step{}, always: map[string]bool{}, makers: map[string]string{},
+		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
 	}
 	order, err := c.order()
 	if err != nil {

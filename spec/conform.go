@@ -290,6 +290,15 @@ func (c *conformer) texts(n *node, alone bool, path string) *node {
 	})
 }
 
+// withoutEmpty is a mapping without those of the keys whose values are empty.
+func withoutEmpty(n *node, keys ...string) *node {
+	out := *n
+	out.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool {
+		return slices.Contains(keys, f.key) && f.value.kind == scalarNode && f.value.text == "" && f.value.merge == mergeNormally
+	})
+	return &out
+}
+
 func (c *conformer) quoteIt(n *node, path string) *node {
 	return c.fail(n, path, "expected text, not "+n.describe(), fmt.Sprintf("quote it: %q", n.text))
 }

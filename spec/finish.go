@@ -239,7 +239,7 @@ func (l *loader) reportUnset(tree *node, v *validator) {
 		for _, u := range n.unset {
 			d := Diagnostic{Severity: Warning, Path: path, Place: u.at, Width: len(u.expr),
 				Message: unsetMessage(u.name)}
-			if critical(n, path) && !l.opts.AllowUnset {
+			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
 				d.Severity = Error
 				d.Message = fmt.Sprintf("variable %s is not set", u.name)
 				d.Hint = fmt.Sprintf("set it, give a default as in ${%s:-value}, or allow it with --allow-unset", u.name)
@@ -276,8 +276,21 @@ func (n *node) walk(path string, visit func(n *node, path string)) {
 	}
 }
 
-// prune drops the networks, volumes, secrets and configs that no service uses.
+// prune drops what says nothing (empty entries of tmpfs and expose), and the
+// networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
+	for _, f := range v.services.fields {
+		for _, key := range []string{"tmpfs", "expose"} {
+			if list := f.value.value(key); list != nil {
+				list.items = slices.DeleteFunc(slices.Clone(list.items), func(n *node) bool { return n.kind == scalarNode && n.text == "" })
+			}
+		}
+		if tmpfs := f.value.value("tmpfs"); tmpfs != nil {
+			for _, item := range tmpfs.items {
+				item.text = givenOptions(item.text)
+			}
+		}
+	}
 	for section, names := range v.used() {
 		if s := v.tree.value(section); s != nil {
 			s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f field) bool { return !names[f.key] })

@@ -17,10 +17,11 @@ type variables struct {
 
 // unsetVariable is a variable without a value that a text asks for.
 type unsetVariable struct {
-	name   string
-	expr   string // as it is written
-	offset int    // in the text
-	at     Place
+	name    string
+	expr    string // as it is written
+	offset  int    // in the text
+	leading bool   // nothing of the outcome stands before it
+	at      Place
 }
 
 // badExpression is an expression that cannot be filled in.
@@ -61,7 +62,7 @@ func (e *expansion) expand(s string, offset, depth int) string {
 		}
 		b.WriteString(s[:i])
 		s, offset = s[i:], offset+i
-		size := 2
+		size, unset := 2, len(e.unset)
 		switch next := s[1]; {
 		case next == '$':
 			b.WriteByte('$')
@@ -78,6 +79,9 @@ func (e *expansion) expand(s string, offset, depth int) string {
 		default:
 			b.WriteByte('$')
 			size = 1
+		}
+		for ; unset < len(e.unset) && b.Len() == 0 && depth == 0; unset++ {
+			e.unset[unset].leading = true
 		}
 		s, offset = s[size:], offset+size
 	}

@@ -1,6 +1,9 @@
 package spec
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // level says how far Orlop carries a key out.
 type level uint8
@@ -180,8 +183,7 @@ func serviceKeys() []key {
 		{name: "ports", shape: portList, keys: portKeys()},
 		{name: "privileged", shape: truth},
 		{name: "profiles", shape: texts},
-		{name: "pull_policy", shape: text, note: "always, missing, if_not_present, never, build",
-			words: []string{"always", "missing", "if_not_present", "never", "build"}},
+		{name: "pull_policy", shape: text, note: strings.Join(pullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{name: "read_only", shape: truth},
 		{name: "restart", shape: text, note: "no, always, on-failure[:N], unless-stopped"},
 		{name: "scale", shape: whole},
@@ -292,7 +294,7 @@ func portKeys() []key {
 		{name: "host_ip", shape: text},
 		{name: "mode", shape: text, words: []string{"ingress", "host"}},
 		{name: "name", shape: text},
-		{name: "protocol", shape: text, words: []string{"tcp", "udp"}},
+		{name: "protocol", shape: text, words: protocols(), note: "sctp ports are not published yet"},
 		{name: "published", shape: numberText},
 		{name: "target", shape: whole},
 	}, notYet("app_protocol")...)

@@ -31,8 +31,24 @@ func (v *validator) tmpfsOptions(item *node, options, at string) {
 		default:
 			continue
 		}
-		if !form.MatchString(value) {
+		if value != "" && !form.MatchString(value) {
 			v.l.fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, shorten(value)), "write it as "+name+"="+example)
 		}
 	}
+}
+
+// givenOptions is a short form without the options that have an empty value:
+// the kernel does not take them for "not given".
+func givenOptions(short string) string {
+	target, options, ok := strings.Cut(short, ":")
+	if !ok {
+		return short
+	}
+	var given []string
+	for option := range strings.SplitSeq(options, ",") {
+		if option != "" && !strings.HasSuffix(option, "=") {
+			given = append(given, option)
+		}
+	}
+	return strings.TrimSuffix(target+":"+strings.Join(given, ","), ":")
 }

@@ -58,6 +58,7 @@ func (v *validator) service(f field) {
 	v.subpaths(s, path)
 	v.health(s, path+".healthcheck")
 	v.restart(s, path)
+	v.pullPolicy(s, path)
 	v.numbers(s, path)
 }
 
@@ -154,7 +155,7 @@ func (v *validator) network(s *node, path string) {
 	}
 	for _, f := range networks.fields {
 		address := f.value.value("ipv4_address")
-		if address == nil || address.kind != scalarNode {
+		if address == nil || address.kind != scalarNode || address.text == "" {
 			continue
 		}
 		if ip, err := netip.ParseAddr(address.text); err != nil || !ip.Is4() {
@@ -237,9 +238,9 @@ func (v *validator) targets(s *node, path string) {
 		for i, item := range tmpfs.items {
 			target, options, _ := strings.Cut(item.text, ":")
 			at := indexed(path+".tmpfs", i)
-			if item.kind == scalarNode && !strings.HasPrefix(target, "/") {
+			if item.kind == scalarNode && item.text != "" && !strings.HasPrefix(target, "/") {
 				v.l.fail(item, at, fmt.Sprintf("the target %q is not an absolute path", shorten(target)), "a target is a path in the container, such as /run")
-			} else if item.kind == scalarNode {
+			} else if item.kind == scalarNode && item.text != "" {
 				take(item, target, at)
 				v.tmpfsOptions(item, options, at)
 			}
