@@ -47,7 +47,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		return err
 	}
 	opts := a.options(services)
-	opts.SkipPayloads = false
+	opts.Only, opts.SpareContents = true, true
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}

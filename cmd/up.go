@@ -58,7 +58,7 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	source := &stackSource{app: a, services: services, scale: f.scale}
+	source := &stackSource{app: a, services: services, noDeps: f.noDeps, scale: f.scale}
 	project, err := source.load(ctx)
 	if err != nil {
 		return err

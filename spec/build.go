@@ -257,8 +257,14 @@ func (b *builder) interpolate(n *yaml.Node, out *node) {
 		return
 	}
 	at := b.locate(n, out.raw, bad.offset, bad.expr)
-	b.l.report(Diagnostic{Severity: Error, Path: b.where(), Place: at, Message: bad.message, Hint: bad.hint, Width: len(bad.expr)})
+	d := Diagnostic{Severity: Error, Path: b.where(), Place: at, Message: bad.message, Hint: bad.hint, Width: len(bad.expr)}
 	out.kind = badNode
+	if !bad.required {
+		b.l.report(d)
+		return
+	}
+	out.fault = &fault{diagnostic: d}
+	b.l.faults = append(b.l.faults, out.fault)
 }
 
 // locate finds the place of an expression of a scalar in its file, whatever

@@ -326,6 +326,8 @@ func (c *conformer) pairs(n *node, noNulls bool, path string) *node {
 	case listNode:
 		for i, item := range n.items {
 			if item.kind == badNode {
+				name, _, _ := strings.Cut(item.raw, "=")
+				out.set(item.with(name, item))
 				continue
 			}
 			if item.kind != scalarNode {
@@ -357,6 +359,7 @@ func (c *conformer) set(n *node, k *key, path string, alone func(*node) *node) *
 	case listNode:
 		for i, item := range n.items {
 			if item.kind == badNode {
+				out.set(item.with(item.raw, item))
 				continue
 			}
 			if item.kind != scalarNode {

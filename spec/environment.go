@@ -10,7 +10,7 @@ import (
 
 // envFileValues reads environment files, later ones over earlier ones. It
 // tells which of them each variable is from.
-func (l *loader) envFileValues(files []string, optional bool) (values, from map[string]string, err error) {
+func (l *loader) envFileValues(files []string, optional bool, lookup func(string) (string, bool)) (values, from map[string]string, err error) {
 	values, from = map[string]string{}, map[string]string{}
 	for _, f := range files {
 		if f == os.DevNull {
@@ -24,7 +24,7 @@ func (l *loader) envFileValues(files []string, optional bool) (values, from map[
 		if err != nil {
 			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), cause(err))
 		}
-		read := l.readEnv(path, data, false, values, l.lookup)
+		read := l.readEnv(path, data, false, values, lookup)
 		if read.problem != nil {
 			l.envFileMistake(path, read.problem)
 		}
@@ -138,9 +138,9 @@ func (l *loader) serviceEnvironment(service *node, path string) {
 		return
 	}
 	if environment != nil {
-		l.fillEnvironment(environment)
+		fillEnvironment(environment, l.lookup)
 	}
-	if files == nil || l.opts.SkipPayloads {
+	if files == nil || l.opts.SkipPayloads || l.opts.ImagesOnly {
 		return
 	}
 	e := envFileReader{l: l, environment: environment, values: map[string]string{}, entries: map[string]*node{}}
@@ -164,12 +164,12 @@ func (l *loader) serviceEnvironment(service *node, path string) {
 	}
 }
 
-// fillEnvironment gives variables without a value that of the load.
-func (l *loader) fillEnvironment(environment *node) {
+// fillEnvironment gives variables without a value that of lookup.
+func fillEnvironment(environment *node, lookup func(string) (string, bool)) {
 	for i := range environment.fields {
 		f := &environment.fields[i]
-		if f.value.kind == nullNode {
-			if v, ok := l.env[f.key]; ok {
+		if f.value.kind == nullNode && f.value.merge == mergeNormally {
+			if v, ok := lookup(f.key); ok {
 				f.value = f.value.scalar("!!str", v)
 			}
 		}

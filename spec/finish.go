@@ -25,13 +25,18 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 	}
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode {
-			l.serviceEnvironment(f.value, "services."+f.key)
 			v.serviceDefaults(f.value)
+		}
+	}
+	v.choose()
+	for _, f := range v.services.fields {
+		if f.value.kind == mapNode && v.asked[f.key] {
+			l.serviceEnvironment(f.value, "services."+f.key)
 		}
 	}
 	v.resourceNames()
 	v.check()
-	l.reportUnset(tree, v)
+	v.reportUnset()
 	v.prune()
 	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}, Variables: l.env}
 	if len(l.diagnostics.Errors()) == 0 {
@@ -41,7 +46,7 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 				l.report(Diagnostic{Severity: Warning, Path: path, Place: p.Places.Nearest(path), Message: message})
 			})
 		}
-		l.payloads(p, tree)
+		l.payloads(p, tree, v.contents())
 	}
 	return p
 }
@@ -202,7 +207,7 @@ func (v *validator) resourceNames() {
 		}
 		for i := range s.fields {
 			f := &s.fields[i]
-			if given := f.value.value("name"); f.value.kind != mapNode || given != nil && (given.kind != scalarNode || given.text != "") {
+			if given := f.value.value("name"); f.value.kind != mapNode || given != nil && given.kind == scalarNode && given.text != "" {
 				continue
 			}
 			name := v.name + "_" + f.key
@@ -211,7 +216,7 @@ func (v *validator) resourceNames() {
 			}
 			made := f.value.scalar("!!str", name)
 			if given := f.value.value("name"); given != nil {
-				made.unset = given.unset
+				made.unset, made.fault = given.unset, given.fault
 			}
 			f.value.set(f.value.with("name", made))
 		}
@@ -230,9 +235,10 @@ func (v *validator) implicitNetwork() {
 }
 
 // reportUnset reports the variables without a value that are left in what is
-// used: errors in images and mount sources, warnings elsewhere.
-func (l *loader) reportUnset(tree *node, v *validator) {
-	tree.walk("", func(n *node, path string) {
+// needed: errors in images and mount sources, warnings elsewhere.
+func (v *validator) reportUnset() {
+	l := v.l
+	v.eachNeeded(func(n *node, path string) {
 		if len(n.unset) == 0 {
 			return
 		}
@@ -300,9 +306,15 @@ func (v *validator) prune() {
 
 // used are the names that services use of each section.
 func (v *validator) used() map[string]map[string]bool {
+	return v.usedBy(func(string) bool { return true })
+}
+
+func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
 	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
 	for _, f := range v.services.fields {
-		v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+		if isMeant(f.key) {
+			v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+		}
 	}
 	return used
 }

@@ -161,6 +161,10 @@ func (c *conformer) hosts(n *node, path string) *node {
 		}
 	case listNode:
 		for i, item := range n.items {
+			if item.kind == badNode {
+				out.items = append(out.items, item)
+				continue
+			}
 			if item.kind != scalarNode {
 				c.expected(item, indexed(path, i), "NAME=ADDRESS")
 				continue

@@ -26,10 +26,11 @@ type unsetVariable struct {
 
 // badExpression is an expression that cannot be filled in.
 type badExpression struct {
-	expr    string
-	offset  int
-	message string
-	hint    string
+	expr     string
+	offset   int
+	message  string
+	hint     string
+	required bool // a variable is missing that must be there; nothing is wrong with the expression
 }
 
 // expand fills the variables of s in. It tells which had no value, and the
@@ -48,7 +49,7 @@ type expansion struct {
 
 func (e *expansion) fail(expr string, offset int, message, hint string) {
 	if e.bad == nil {
-		e.bad = &badExpression{expr, offset, message, hint}
+		e.bad = &badExpression{expr: expr, offset: offset, message: message, hint: hint}
 	}
 }
 
@@ -172,7 +173,9 @@ func (e *expansion) required(name, expr string, offset int, reason string) {
 	if reason != "" {
 		message += ": " + reason
 	}
-	e.fail(expr, offset, message, "set it in the environment or in .env")
+	if e.fail(expr, offset, message, "set it in the environment or in .env"); e.bad.offset == offset {
+		e.bad.required = true
+	}
 }
 
 // operatorOf is the operator that s starts with, or "".

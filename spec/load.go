@@ -20,11 +20,15 @@ type Options struct {
 	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
 	Environ          map[string]string // the caller's environment
 	Services         []string          // services asked for by name: their profiles become active
+	Only             bool              // what Services and what they depend on do not need may be missing
+	NoDeps           bool              // with Only: what they depend on too
 	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
 	Strict           bool              // a key that is not carried out yet is an error, not a warning
 	Stdin            io.Reader         // what "-" reads
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+	SpareContents    bool              // the contents of secrets and configs may be missing
+	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
 
 // Load reads the stack files and resolves them into a Project. All complaints
@@ -57,6 +61,7 @@ type loader struct {
 	extended    map[string]*node // trees of files that services extend from
 	reads       int              // files read so far
 	broken      bool             // part of the stack could not be read: what is missing may be there
+	faults      []*fault         // mistakes that count only where they are used
 }
 
 func (l *loader) load(ctx context.Context) (*Project, error) {
@@ -124,7 +129,7 @@ func (l *loader) resolve(doc document, vars *variables, including []string) *nod
 	if tree.kind != mapNode {
 		return tree
 	}
-	l.include(tree, doc.src, including)
+	l.include(tree, doc.src, vars, including)
 	l.extendAll(tree, doc.src, vars)
 	return tree
 }

@@ -57,6 +57,14 @@ func readScript(t *testing.T, path, dir string) *script {
 			s.differs = rest
 		case "strict":
 			s.opts.Strict = true
+		case "only":
+			s.opts.Only = true
+		case "no-deps":
+			s.opts.NoDeps = true
+		case "images-only":
+			s.opts.ImagesOnly = true
+		case "spare-contents":
+			s.opts.SpareContents = true
 		case "allow-unset":
 			s.opts.AllowUnset = true
 		case "":

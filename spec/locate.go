@@ -137,7 +137,7 @@ func (l *loader) environment(dir string) error {
 		}
 		files = []string{filepath.Join(dir, ".env")}
 	}
-	values, from, err := l.envFileValues(files, optional)
+	values, from, err := l.envFileValues(files, optional, l.lookup)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type node struct {
 	width  int
 	merge  mergeTag
 	unset  []unsetVariable
+	fault  *fault     // why a bad node is bad, if that counts only where it is used
+	vars   *variables // of the included file that it stands in, where it names one
 }
 
 // field is one entry of a mapping.
@@ -114,7 +116,7 @@ func (n *node) with(key string, value *node) field {
 }
 
 func (n *node) bad() *node {
-	return &node{kind: badNode, at: n.at, width: n.width, unset: n.unset}
+	return &node{kind: badNode, at: n.at, width: n.width, unset: n.unset, fault: n.fault}
 }
 
 // clone is a deep copy, so that two services may grow from one base.

@@ -22,7 +22,8 @@ type validator struct {
 	name       string
 	services   *node // the active ones
 	disabled   map[string]*node
-	incomplete bool // services were in part not readable
+	asked      map[string]bool // services that are asked for, by name or by what they are for others
+	incomplete bool            // services were in part not readable
 }
 
 func (v *validator) check() {
@@ -90,6 +91,10 @@ func (v *validator) build(s *node, path string) {
 	}
 }
 
+func withoutBad(fields []field) []field {
+	return slices.DeleteFunc(slices.Clone(fields), func(f field) bool { return f.value.kind == badNode })
+}
+
 // find is a service, active or not.
 func (v *validator) find(name string) *node {
 	if s := v.services.value(name); s != nil {
@@ -102,7 +107,7 @@ func (v *validator) find(name string) *node {
 // service names.
 func (v *validator) references(s *node, use func(section string, at *node, name, key string)) {
 	if networks := s.value("networks"); networks != nil {
-		for _, f := range networks.fields {
+		for _, f := range withoutBad(networks.fields) {
 			use("networks", &node{at: f.at, width: f.width}, f.key, "networks")
 		}
 	}
