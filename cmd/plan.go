@@ -76,6 +76,7 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	}
 	plan := &planner.Plan{}
 	err = unmarshal(reply.Plan, plan)
+	a.leaveOrphans(plan)
 	return a.mask.plan(plan), err
 }
 

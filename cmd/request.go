@@ -118,6 +118,7 @@ func (a *app) request(ctx context.Context, client *api.Client, p application) (*
 	if err := a.lendBuilds(ctx, client, &p, req, &done); err != nil {
 		return nil, nil, err
 	}
+	p.options.Limit = a.parallel
 	var err error
 	for _, doc := range []struct {
 		into *[]byte

@@ -27,6 +27,7 @@ type Options struct {
 	NoStart       bool               `json:"no_start,omitempty"`
 	Prepare       string             `json:"prepare,omitempty"` // for a "run" of this service: all that a container of it needs, but no container
 	Wait          bool               `json:"wait,omitempty"`    // await every service running or healthy
+	Limit         int                `json:"limit,omitempty"`   // steps at once; 0: any number
 	Inputs        map[string]*Inputs `json:"inputs,omitempty"`
 	Files         map[string]string  `json:"files,omitempty"` // prints of secrets and configs
 }
@@ -54,7 +55,7 @@ type converger struct {
 // input gives the same plan, to the byte.
 func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, error) {
 	c := &converger{
-		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}},
+		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}, Limit: opts.Limit},
 		image: map[string]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
 		ups: map[string][]*Step{}, await: map[string]*Step{},
 		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
