@@ -334,6 +334,21 @@ func (s *Service) Replicas() int {
 	return 1
 }
 
+// OnlyOne names the key for which a service can have one container at most,
+// such as "services.web.container_name"; "" if it can have more.
+func (p *Project) OnlyOne(service string) string {
+	s := p.Services[service]
+	if s.ContainerName != "" {
+		return "services." + service + ".container_name"
+	}
+	for _, key := range sortedKeys(s.Networks) {
+		if at := s.Networks[key]; at != nil && at.IPv4Address != "" {
+			return "services." + service + ".networks." + key + ".ipv4_address"
+		}
+	}
+	return ""
+}
+
 // ImageName is the reference that the service's containers run: its image
 // key, else PROJECT-SERVICE for one that is only built.
 func (p *Project) ImageName(service string) string {

@@ -165,6 +165,9 @@ func (v *validator) network(s *node, path string) {
 		}
 		if ip, err := netip.ParseAddr(address.text); err != nil || !ip.Is4() {
 			v.l.fail(address, path+".networks."+f.key+".ipv4_address", fmt.Sprintf("%q is not an IPv4 address", address.text), "")
+		} else if count := replicasOf(s); count > 1 {
+			v.l.fail(address, path+".networks."+f.key+".ipv4_address", fmt.Sprintf("%d replicas cannot share one address", count),
+				"remove ipv4_address, or run one replica")
 		}
 	}
 }
@@ -209,15 +212,20 @@ func (v *validator) replicas(s *node, path string) {
 	}
 }
 
+// replicasOf is how many containers of a service are wanted, as far as it says.
+func replicasOf(s *node) int {
+	count, _ := strconv.Atoi(cmpOr(textAt(s, "scale"), textAt(s.value("deploy"), "replicas")))
+	return count
+}
+
 func (v *validator) containerName(f field, taken map[string]string) {
 	name := f.value.value("container_name")
 	if name == nil || name.kind != scalarNode {
 		return
 	}
 	path := "services." + f.key + ".container_name"
-	count := cmpOr(textAt(f.value, "scale"), textAt(f.value.value("deploy"), "replicas"))
-	if n, _ := strconv.Atoi(count); n > 1 {
-		v.l.fail(name, path, fmt.Sprintf("%s replicas cannot share one container name", count), "remove container_name, or run one replica")
+	if count := replicasOf(f.value); count > 1 {
+		v.l.fail(name, path, fmt.Sprintf("%d replicas cannot share one container name", count), "remove container_name, or run one replica")
 	}
 	if bad := badName(name.text); bad != "" || strings.ContainsAny(name.text[:1], "._-") {
 		v.l.fail(name, path, fmt.Sprintf("%q is not a container name", shorten(name.text)),
