@@ -50,8 +50,10 @@ func (a *app) buildCommand() *cobra.Command {
 func (a *app) applyImages(ctx context.Context, services []string, p application, w words) error {
 	ctx, cancel := a.interruptible(ctx)
 	defer cancel()
+	opts := a.options(services)
+	opts.Only, opts.NoDeps, opts.ImagesOnly = true, p.options.NoDeps, true
 	var err error
-	if p.project, err = a.load(ctx, services); err != nil {
+	if p.project, err = a.loadNamed(ctx, opts); err != nil {
 		return err
 	}
 	if p.options.BuildOnly && len(services) > 0 {

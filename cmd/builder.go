@@ -91,7 +91,7 @@ type BuildOptions struct {
 	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
 }
 
-// buildArgs reads --build-arg NAME=value, or NAME for the environment's value.
+// buildArgs reads --build-arg NAME=value, or NAME for the value that the stack file sees.
 func (a *app) buildArgs(flags []string) (map[string]*string, error) {
 	args := map[string]*string{}
 	for _, f := range flags {
@@ -101,7 +101,7 @@ func (a *app) buildArgs(flags []string) (map[string]*string, error) {
 		}
 		if !set {
 			var known bool
-			if value, known = a.env[name]; !known {
+			if value, known = a.variables()[name]; !known {
 				continue
 			}
 		}

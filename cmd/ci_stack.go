@@ -30,7 +30,7 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 	if c.instance == "" {
 		c.instance = "ci-" + strings.ToLower(rand.Text()[:6])
 	}
-	project, err := c.app.load(ctx, names)
+	project, err := c.app.loadNamed(ctx, c.app.options(names))
 	var quiet exit
 	switch {
 	case errors.As(err, &quiet):

@@ -124,6 +124,9 @@ type app struct {
 	strict     bool
 	allowUnset bool
 
+	ignoreOrphans bool // nothing is said of them
+	parallel      int  // steps at once; 0: as many as the engine likes
+
 	verb   string                                          // the one that runs
 	tracer *tracer                                         // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 	answer func(ctx context.Context, question string) bool // by a key of the menu; nil: there is none
@@ -183,8 +186,7 @@ func (a *app) root() *cobra.Command {
 		},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			a.verb = c.Name()
-			return misuse(c, errors.Join(choice("progress", a.progress, "auto", "tty", "plain", "json", "quiet"),
-				choice("ansi", a.ansi, "auto", "always", "never")))
+			return misuse(c, a.takeDefaults(c))
 		},
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
@@ -220,8 +222,8 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.directory, "project-directory", "", "`directory` that the paths in the stack file start from")
 	f.StringArrayVar(&a.profiles, "profile", nil, "activate a `profile`")
 	f.StringArrayVar(&a.envFiles, "env-file", nil, "environment `file` in place of .env")
-	f.StringVar(&a.progress, "progress", or(a.env["COMPOSE_PROGRESS"], "auto"), "`how` to show progress: auto, tty, plain, json or quiet")
-	f.StringVar(&a.ansi, "ansi", or(a.env["COMPOSE_ANSI"], "auto"), "`when` to colour: auto, always or never")
+	f.StringVar(&a.progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
+	f.StringVar(&a.ansi, "ansi", "auto", "`when` to colour: auto, always or never")
 	f.StringVar(&a.trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
 	f.BoolVar(&a.strict, "strict", false, "a key that is not carried out yet is an error")
 	f.BoolVar(&a.allowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
@@ -387,10 +389,13 @@ func cause(ctx context.Context, err error) error {
 
 // choice checks the value of a flag that has few.
 func choice(flag, value string, choices ...string) error {
-	for _, c := range choices {
-		if value == c {
-			return nil
-		}
+	return oneOf("--"+flag, value, choices)
+}
+
+// oneOf checks a value that a flag or variable gives.
+func oneOf(name, value string, choices []string) error {
+	if slices.Contains(choices, value) {
+		return nil
 	}
-	return fmt.Errorf("--%s is %q: it must be one of %s", flag, value, strings.Join(choices, ", "))
+	return fmt.Errorf("%s is %q: it must be one of %s", name, value, strings.Join(choices, ", "))
 }

@@ -47,7 +47,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		return err
 	}
 	opts := a.options(services)
-	opts.SkipPayloads = false
+	opts.Only, opts.SpareContents = true, true
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}
@@ -90,6 +90,7 @@ func (f configFlags) text(p *spec.Project) (string, error) {
 			all = append(all, s.Profiles...)
 		}
 		slices.Sort(all)
+		all = slices.DeleteFunc(all, func(p string) bool { return p == "" })
 		return lines(slices.Compact(all)), nil
 	case f.hash != "":
 		return hashes(p, f.hash)

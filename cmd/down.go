@@ -52,6 +52,7 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 	if req.Document, err = s.document(); err != nil {
 		return err
 	}
+	opts.Limit = a.parallel
 	if req.Options, err = marshal(opts); err != nil {
 		return err
 	}

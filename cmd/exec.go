@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) execCommand() *cobra.Command {
@@ -62,13 +63,14 @@ func (a *app) exec(ctx context.Context, start *api.ProcessStart) error {
 	return a.process(ctx, stream, start)
 }
 
-// fillEnvironment gives NAME without a value the caller's value, as Compose
-// does, and drops it where the caller has none.
+// fillEnvironment gives NAME without a value that of the caller or of the
+// environment files, as Compose does, and drops it where there is none.
 func (a *app) fillEnvironment(vars []string) []string {
 	var out []string
+	variables := a.variables()
 	for _, v := range vars {
 		if name, _, set := cutAssignment(v); !set {
-			value, known := a.env[name]
+			value, known := variables[name]
 			if !known {
 				continue
 			}
@@ -77,6 +79,15 @@ func (a *app) fillEnvironment(vars []string) []string {
 		out = append(out, v)
 	}
 	return out
+}
+
+// variables are those that the stack file sees: the caller's environment over
+// the environment files.
+func (a *app) variables() map[string]string {
+	if a.loaded != nil {
+		return a.loaded.Variables
+	}
+	return spec.Variables(a.options(nil))
 }
 
 // noTerminalFlag is -T of exec and run, by Compose's name and an older one.

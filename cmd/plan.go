@@ -51,7 +51,7 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	if err := sel.check(); err != nil {
 		return nil, err
 	}
-	project, err := a.load(ctx, services)
+	project, err := a.load(ctx, services, sel.noDeps)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,7 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	}
 	plan := &planner.Plan{}
 	err = unmarshal(reply.Plan, plan)
+	a.leaveOrphans(plan)
 	return a.mask.plan(plan), err
 }
 

@@ -81,6 +81,9 @@ func rescale(p *spec.Project, flags []string) error {
 			_, err := p.Select([]string{name}, true)
 			return fmt.Errorf("--scale %s: %w", f, err)
 		}
+		if key := p.OnlyOne(name); key != "" && n > 1 {
+			return fmt.Errorf("--scale %s: replicas cannot share one %s (%s)", f, key[strings.LastIndexByte(key, '.')+1:], p.Places.Nearest(key))
+		}
 		scaled := *service
 		scaled.Scale = &n
 		if service.Deploy != nil && service.Deploy.Replicas != nil {
@@ -118,6 +121,7 @@ func (a *app) request(ctx context.Context, client *api.Client, p application) (*
 	if err := a.lendBuilds(ctx, client, &p, req, &done); err != nil {
 		return nil, nil, err
 	}
+	p.options.Limit = a.parallel
 	var err error
 	for _, doc := range []struct {
 		into *[]byte

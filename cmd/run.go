@@ -66,7 +66,7 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) run(ctx context.Context, service string, command []string, f runFlags) error {
-	project, err := a.load(ctx, []string{service})
+	project, err := a.load(ctx, []string{service}, f.noDeps)
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,21 @@ func (a *app) options(services []string) spec.Options {
 	}
 }
 
-// load reads the stack file whole, with the contents of secrets, and shows
-// every complaint. The named services must exist.
-func (a *app) load(ctx context.Context, services []string) (*spec.Project, error) {
-	project, err := a.loadWith(ctx, a.options(services), true)
+// load reads the stack file with the contents of secrets, as far as the named
+// services need them, and shows every complaint. They must exist.
+func (a *app) load(ctx context.Context, services []string, noDeps bool) (*spec.Project, error) {
+	opts := a.options(services)
+	opts.Only, opts.NoDeps = true, noDeps
+	return a.loadNamed(ctx, opts)
+}
+
+// loadNamed loads a stack file that must have the services asked for.
+func (a *app) loadNamed(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+	project, err := a.loadWith(ctx, opts, true)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := project.Select(services, true); err != nil {
+	if _, err := project.Select(opts.Services, true); err != nil {
 		return nil, err
 	}
 	return project, nil

@@ -58,7 +58,7 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	source := &stackSource{app: a, services: services, scale: f.scale}
+	source := &stackSource{app: a, services: services, noDeps: f.noDeps, scale: f.scale}
 	project, err := source.load(ctx)
 	if err != nil {
 		return err
@@ -175,6 +175,7 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 	for _, w := range u.mask.plan(p).Warnings {
 		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
 	}
+	u.leaveOrphans(p)
 	if len(p.Orphans) > 0 && succeeded {
 		fmt.Fprintf(u.world.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
 			st.yellow("!"), strings.Join(p.Orphans, ", "))

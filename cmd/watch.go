@@ -210,6 +210,7 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 type stackSource struct {
 	*app
 	services []string
+	noDeps   bool
 	scale    []string
 	files    []string
 }
@@ -217,6 +218,7 @@ type stackSource struct {
 func (s *stackSource) load(ctx context.Context) (*spec.Project, error) {
 	read := map[string]bool{}
 	opts := s.options(s.services)
+	opts.Only, opts.NoDeps = true, s.noDeps
 	opts.Reading = func(path string) { read[path] = true }
 	project, err := s.loadWith(ctx, opts, true)
 	s.files = slices.Sorted(maps.Keys(read))

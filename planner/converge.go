@@ -27,6 +27,7 @@ type Options struct {
 	NoStart       bool               `json:"no_start,omitempty"`
 	Prepare       string             `json:"prepare,omitempty"` // for a "run" of this service: all that a container of it needs, but no container
 	Wait          bool               `json:"wait,omitempty"`    // await every service running or healthy
+	Limit         int                `json:"limit,omitempty"`   // steps at once; 0: any number
 	Inputs        map[string]*Inputs `json:"inputs,omitempty"`
 	Files         map[string]string  `json:"files,omitempty"` // prints of secrets and configs
 }
@@ -44,7 +45,7 @@ type converger struct {
 	await    map[string]*Step   // service and condition -> step
 	imaged   map[string]bool    // services whose image was planned
 	pulls    map[string]*Step   // reference -> its pull
-	always   map[string]bool    // references that some service wants pulled each time
+	anew     map[string]string  // references that some service wants pulled though they are here -> why
 	makers   map[string]string  // reference -> the first service that builds it
 	removals []*Step            // of containers that go, for what takes over their ports and names
 	going    []*Container       // the containers of removals
@@ -54,10 +55,10 @@ type converger struct {
 // input gives the same plan, to the byte.
 func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, error) {
 	c := &converger{
-		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}},
+		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}, Limit: opts.Limit},
 		image: map[string]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
 		ups: map[string][]*Step{}, await: map[string]*Step{},
-		imaged: map[string]bool{}, pulls: map[string]*Step{}, always: map[string]bool{}, makers: map[string]string{},
+		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
 	}
 	order, err := c.order()
 	if err != nil {

@@ -32,10 +32,25 @@ func (c *converger) readImages(order []string) {
 		}
 	}
 	for _, name := range order {
-		if s := c.project.Services[name]; !c.isBuilt(s) && c.policy(s) == "always" {
-			c.always[c.project.ImageName(name)] = true
+		if s := c.project.Services[name]; !c.isBuilt(s) {
+			if why := c.pullAnew(c.policy(s), c.project.ImageName(name)); why != "" {
+				c.anew[c.project.ImageName(name)] = why
+			}
 		}
 	}
+}
+
+// pullAnew says why a policy wants an image pulled that is here; "" if it does not.
+func (c *converger) pullAnew(policy, ref string) string {
+	if policy == "always" {
+		return "pull is asked for each time"
+	}
+	have, present := c.observed.Images[ref]
+	age, isTimed := spec.RefreshAfter(policy)
+	if !isTimed || !present || c.observed.At.Sub(have.Named) < age {
+		return ""
+	}
+	return "it was pulled last " + have.Named.UTC().Format("2006-01-02 15:04") + " and pull_policy is " + policy
 }
 
 // planImage adds the build or pull that a service needs.
@@ -84,7 +99,9 @@ func (c *converger) planPull(name, ref string) error {
 	switch {
 	case !present && (policy == "never" || policy == "build"):
 		return fmt.Errorf("image %s for %s is not here and pull_policy is %s: load it with \"orlop image load\" or allow the pull", ref, name, policy)
-	case c.always[ref] || c.opts.PullOnly && policy != "never":
+	case c.anew[ref] != "":
+		why.Text = c.anew[ref]
+	case c.opts.PullOnly && policy != "never":
 		why.Text = "pull is asked for each time"
 	case !present:
 		why.Text = "the image is not here yet"

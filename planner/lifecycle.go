@@ -15,13 +15,14 @@ type DownOptions struct {
 	RemoveImages  string   `json:"remove_images,omitempty"` // "", local or all
 	RemoveOrphans bool     `json:"remove_orphans,omitempty"`
 	Images        []string `json:"images,omitempty"` // these images go too, whatever RemoveImages says
+	Limit         int      `json:"limit,omitempty"`  // steps at once; 0: any number
 }
 
 // Down plans the removal of what exists of a project: containers, dependents
 // first, then networks, and volumes and images if asked. The project may be
 // nil; everything observed goes then.
 func Down(name string, project *spec.Project, observed *Observed, opts DownOptions) *Plan {
-	plan := &Plan{Project: name, Steps: []*Step{}}
+	plan := &Plan{Project: name, Steps: []*Step{}, Limit: opts.Limit}
 	steps := map[string][]string{}
 	all := len(opts.Services) == 0
 	for _, k := range dependentsFirst(observed) {

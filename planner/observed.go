@@ -15,12 +15,16 @@ type Observed struct {
 	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
 	Containers []Container        `json:"containers,omitempty"`
 	Absent     []string           `json:"absent,omitempty"` // paths of the host that services mount and that don't exist
+	At         time.Time          `json:"at,omitzero"`      // when the images were looked at
 }
 
 // Image is an image that is present.
 type Image struct {
 	Digest string  `json:"digest"`
 	Inputs *Inputs `json:"inputs,omitempty"` // what it was built from; nil if it was pulled or loaded
+	// Named is when the image got its name: when it was pulled last, also if
+	// nothing new came.
+	Named time.Time `json:"named,omitzero"`
 }
 
 // Inputs is the fingerprint of a build: everything that decides its result.

@@ -73,6 +73,7 @@ type Plan struct {
 	Leave    int      `json:"leave"`              // containers left as they are
 	Orphans  []string `json:"orphans,omitempty"`  // containers of services that the file no longer has, left alone
 	Warnings []string `json:"warnings,omitempty"` // what the plan can't bring about
+	Limit    int      `json:"-"`                  // steps at once that the caller allows; 0: any number
 
 	taken map[string]bool // IDs
 }

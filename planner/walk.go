@@ -73,11 +73,15 @@ func (e *StepError) Error() string { return e.Step.Resource + ": " + e.Err.Error
 func (e *StepError) Unwrap() error { return e.Err }
 
 // Walk carries out the plan: each step as soon as what it needs has succeeded,
-// at most limit of them at once (waiting ones are not counted). What a failed
-// step stopped is skipped, the rest goes on. The error joins a *StepError for
-// each root cause. now is the clock of the events.
+// at most limit of them at once (waiting ones are not counted), or as many as
+// the plan's caller allows. What a failed step stopped is skipped, the rest
+// goes on. The error joins a *StepError for each root cause. now is the clock
+// of the events.
 func (p *Plan) Walk(ctx context.Context, carrier Carrier, limit int, now func() time.Time, emit func(Event)) error {
 	w := newWalk(p, carrier, now, emit)
+	if p.Limit > 0 {
+		limit = min(limit, p.Limit)
+	}
 	return w.run(ctx, max(limit, 1))
 }
 

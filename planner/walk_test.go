@@ -156,7 +156,11 @@ func TestWalk(t *testing.T) {
 		defer cancel(nil)
 		cause := errors.New("stopped by the user")
 		rec, ev := newRecorder(t), &events{}
-		done := start(ctx, p, rec, limit, ev)
+		engines := limit
+		if r.IntN(2) == 0 { // the caller allows less than the engine
+			p.Limit, engines = limit, limit+3
+		}
+		done := start(ctx, p, rec, engines, ev)
 		failed := map[string]bool{}
 		var open []*call
 		carried := 0

@@ -89,18 +89,24 @@ func (i *image) unpack(ctx context.Context) error {
 
 // ImageDigest is what a reference points to, or "" if it is not here.
 func (r *Runner) ImageDigest(ctx context.Context, ref string) (string, error) {
+	img, err := r.observeImage(ctx, ref)
+	return img.Digest, err
+}
+
+// observeImage is the image that a reference names; the zero one if it is not here.
+func (r *Runner) observeImage(ctx context.Context, ref string) (planner.Image, error) {
 	name, err := Normalize(ref)
 	if err != nil {
-		return "", err
+		return planner.Image{}, err
 	}
 	img, err := r.client.ImageService().Get(ctx, name)
 	if errdefs.IsNotFound(err) {
-		return "", nil
+		return planner.Image{}, nil
 	}
 	if err != nil {
-		return "", err
+		return planner.Image{}, err
 	}
-	return img.Target.Digest.String(), nil
+	return planner.Image{Digest: img.Target.Digest.String(), Named: img.UpdatedAt}, nil
 }
 
 // HostsFunc says where the registry of a host is reached: mirrors and
@@ -318,12 +324,13 @@ func (r *Runner) RemoveImage(ctx context.Context, ref string, force bool) error 
 func (r *Runner) observeImages(ctx context.Context, refs []string, inputs func(digest string) *planner.Inputs) (map[string]planner.Image, error) {
 	out := map[string]planner.Image{}
 	for _, ref := range refs {
-		d, err := r.ImageDigest(ctx, ref)
+		img, err := r.observeImage(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		if d != "" {
-			out[ref] = planner.Image{Digest: d, Inputs: inputs(ref)}
+		if img.Digest != "" {
+			img.Inputs = inputs(ref)
+			out[ref] = img
 		}
 	}
 	return out, nil

@@ -104,6 +104,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	o.Volumes = r.volumes.observed(name, wantVolumes)
 	o.Absent = absentSources(p)
 	slices.Sort(refs)
+	o.At = r.Now()
 	o.Images, err = r.observeImages(ctx, slices.Compact(refs), inputs)
 	return o, err
 }

@@ -55,6 +55,9 @@ func bindings(rec *record) ([]binding, error) {
 		if proto == "" {
 			proto = "tcp"
 		}
+		if proto == spec.ProtocolSCTP {
+			continue // nothing forwards it yet, which the load has said
+		}
 		key := prefix + proto + "/" + p.HostIP + "/" + p.Published + "/" + itoa(p.Target)
 		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
 	}

@@ -71,7 +71,7 @@ func probeFor(h *spec.HealthCheck, image *dockerspec.HealthcheckConfig) *probe {
 	case len(test) == 0 || test[0] == "NONE":
 		return nil
 	case test[0] == "CMD-SHELL" && len(test) > 1:
-		p.Args = []string{"/bin/sh", "-c", test[1]}
+		p.Args = append([]string{"/bin/sh", "-c"}, test[1:]...)
 	case test[0] == "CMD" && len(test) > 1:
 		p.Args = test[1:]
 	default:

@@ -30,6 +30,7 @@ func TestProbeFor(t *testing.T) {
 		"none":     {nil, nil, nil},
 		"image":    {nil, image, &probe{Args: []string{"curl"}, Interval: time.Minute, Timeout: probeTimeout, Retries: 7, StartPeriod: time.Second}},
 		"service":  {&spec.HealthCheck{Test: []string{"CMD-SHELL", "a && b"}}, nil, &probe{Args: []string{"/bin/sh", "-c", "a && b"}, Interval: probeInterval, Timeout: probeTimeout, Retries: probeRetries}},
+		"words":    {&spec.HealthCheck{Test: []string{"CMD-SHELL", "echo $0", "b"}}, nil, &probe{Args: []string{"/bin/sh", "-c", "echo $0", "b"}, Interval: probeInterval, Timeout: probeTimeout, Retries: probeRetries}},
 		"both":     {&spec.HealthCheck{Test: []string{"CMD", "x", "y"}, Interval: dur(time.Second), Retries: &five}, image, &probe{Args: []string{"x", "y"}, Interval: time.Second, Timeout: probeTimeout, Retries: 5, StartPeriod: time.Second}},
 		"times":    {&spec.HealthCheck{Timeout: dur(2 * time.Second), StartInterval: dur(time.Second)}, image, &probe{Args: []string{"curl"}, Interval: time.Minute, Timeout: 2 * time.Second, Retries: 7, StartPeriod: time.Second, StartInterval: time.Second}},
 		"disabled": {&spec.HealthCheck{Disable: true}, image, nil},

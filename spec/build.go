@@ -143,11 +143,9 @@ func (b *builder) mapping(n *yaml.Node, out *node, depth int) {
 			bases = append(bases, v)
 			continue
 		}
-		f := field{key: k.Value, at: Place{b.src.name, k.Line, k.Column}, width: keyWidth(k)}
-		if k.Kind == yaml.AliasNode && k.Alias != nil && k.Alias.Kind == yaml.ScalarNode {
-			f.key = k.Alias.Value
-		} else if k.Kind != yaml.ScalarNode {
-			b.l.fail(&node{at: f.at, width: 1}, b.where(), "a key must be text", "")
+		f := field{at: Place{b.src.name, k.Line, k.Column}, width: keyWidth(k)}
+		var ok bool
+		if f.key, ok = b.key(k, f); !ok {
 			continue
 		}
 		if first, ok := index[f.key]; ok {
@@ -165,6 +163,27 @@ func (b *builder) mapping(n *yaml.Node, out *node, depth int) {
 	for _, base := range bases {
 		b.inherit(base, out, index, depth)
 	}
+}
+
+// key is the text of a key; a key of another type is reported.
+func (b *builder) key(k *yaml.Node, f field) (string, bool) {
+	if k.Kind == yaml.AliasNode && k.Alias != nil {
+		k = k.Alias
+	}
+	at := &node{at: f.at, width: f.width}
+	if k.Kind != yaml.ScalarNode {
+		b.l.fail(at, b.where(), "a key must be text", "")
+		return "", false
+	}
+	if k.ShortTag() != "!!str" {
+		written := &node{kind: scalarNode, tag: k.ShortTag(), text: k.Value}
+		if written.tag == "!!null" {
+			written.kind = nullNode
+		}
+		b.l.fail(at, b.where(), "a key must be text, not "+written.describe(), fmt.Sprintf("quote it: %q", k.Value))
+		return "", false
+	}
+	return k.Value, true
 }
 
 func keyWidth(k *yaml.Node) int {
@@ -238,8 +257,14 @@ func (b *builder) interpolate(n *yaml.Node, out *node) {
 		return
 	}
 	at := b.locate(n, out.raw, bad.offset, bad.expr)
-	b.l.report(Diagnostic{Severity: Error, Path: b.where(), Place: at, Message: bad.message, Hint: bad.hint, Width: len(bad.expr)})
+	d := Diagnostic{Severity: Error, Path: b.where(), Place: at, Message: bad.message, Hint: bad.hint, Width: len(bad.expr)}
 	out.kind = badNode
+	if !bad.required {
+		b.l.report(d)
+		return
+	}
+	out.fault = &fault{diagnostic: d}
+	b.l.faults = append(b.l.faults, out.fault)
 }
 
 // locate finds the place of an expression of a scalar in its file, whatever

@@ -37,12 +37,44 @@ func (c *conformer) object(n *node, keys []key, path string) *node {
 	}
 	out := n.mapping()
 	for _, f := range n.fields {
+		now := presentName(f.key, keys)
+		isFormer := now != f.key
+		f.key = now
 		if c.field(&f, keys, path) {
-			out.fields = append(out.fields, f)
+			out.take(f, isFormer, find(keys, f.key))
 		}
 	}
 	c.standIn(n, out, keys)
 	return out
+}
+
+// presentName is the name that a key has now: what was an extension ("x-...")
+// before the specification adopted it is still read.
+func presentName(name string, keys []key) string {
+	if !strings.HasPrefix(name, "x-") {
+		return name
+	}
+	for i := range keys {
+		if keys[i].former == name {
+			return keys[i].name
+		}
+	}
+	return name
+}
+
+// take adds a field. One that stands there by its former and its present name
+// is merged, and what the present one says wins.
+func (n *node) take(f field, isFormer bool, k *key) {
+	old := n.field(f.key)
+	switch {
+	case old == nil:
+		n.fields = append(n.fields, f)
+	case isFormer:
+		old.value = merge(f.value, old.value, k)
+	default:
+		f.value = merge(old.value, f.value, k)
+		*old = f
+	}
 }
 
 // standIn puts a bad value in the place of each key that was misspelt, so
@@ -194,6 +226,7 @@ func (c *conformer) named(n *node, k *key, path string) *node {
 		}
 		f.value = c.object(f.value, k.keys, join(path, f.key))
 		f.value.merge = mode
+		c.adoptExternalName(f.value, join(path, f.key))
 		out.fields = append(out.fields, f)
 	}
 	return out
@@ -257,6 +290,15 @@ func (c *conformer) texts(n *node, alone bool, path string) *node {
 	})
 }
 
+// withoutEmpty is a mapping without those of the keys whose values are empty.
+func withoutEmpty(n *node, keys ...string) *node {
+	out := *n
+	out.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool {
+		return slices.Contains(keys, f.key) && f.value.kind == scalarNode && f.value.text == "" && f.value.merge == mergeNormally
+	})
+	return &out
+}
+
 func (c *conformer) quoteIt(n *node, path string) *node {
 	return c.fail(n, path, "expected text, not "+n.describe(), fmt.Sprintf("quote it: %q", n.text))
 }
@@ -284,6 +326,8 @@ func (c *conformer) pairs(n *node, noNulls bool, path string) *node {
 	case listNode:
 		for i, item := range n.items {
 			if item.kind == badNode {
+				name, _, _ := strings.Cut(item.raw, "=")
+				out.set(item.with(name, item))
 				continue
 			}
 			if item.kind != scalarNode {
@@ -308,20 +352,25 @@ func pair(item *node) field {
 	return item.with(name, made)
 }
 
-// set brings a list of names into a mapping; missing says what a name alone means.
-func (c *conformer) set(n *node, k *key, path string, missing func(*node) *node) *node {
+// set brings a list of names into a mapping; alone says what a name of a list means.
+func (c *conformer) set(n *node, k *key, path string, alone func(*node) *node) *node {
 	out := n.mapping()
 	switch n.kind {
 	case listNode:
 		for i, item := range n.items {
 			if item.kind == badNode {
+				out.set(item.with(item.raw, item))
 				continue
 			}
 			if item.kind != scalarNode {
 				c.expected(item, indexed(path, i), "a name")
 				continue
 			}
-			out.set(item.with(item.text, &node{at: item.at, width: item.width, unset: item.unset}))
+			made := &node{at: item.at, width: item.width, unset: item.unset}
+			if alone != nil {
+				made = alone(made)
+			}
+			out.set(item.with(item.text, made))
 		}
 	case mapNode:
 		for _, f := range n.fields {
@@ -335,15 +384,12 @@ func (c *conformer) set(n *node, k *key, path string, missing func(*node) *node)
 	default:
 		return c.expected(n, path, "a list of names or a mapping")
 	}
-	for i := range out.fields {
-		if f := &out.fields[i]; missing != nil && f.value.merge != mergeReset && f.value.kind != badNode {
-			f.value = missing(f.value)
-		}
-	}
 	return out
 }
 
-// startedDependency fills the defaults of a depends_on entry in.
+// startedDependency is an entry of depends_on with the defaults filled in. An
+// entry of a list says them, so that it overrides an earlier file's; what a
+// mapping leaves out is filled in after merging.
 func startedDependency(n *node) *node {
 	if n.kind == nullNode {
 		made := n.mapping()
@@ -363,9 +409,29 @@ func (c *conformer) external(n *node, path string) *node {
 	if n.kind != mapNode {
 		return c.scalar(n, &key{shape: truth}, path)
 	}
-	n = c.object(n, []key{{name: "name", shape: text}}, path)
 	c.l.warn(n, path, "a mapping is the old form", "write external: true, and name: beside it")
-	return n
+	return c.object(n, []key{{name: "name", shape: text}}, path)
+}
+
+// adoptExternalName brings the old form external: {name: NAME} of a resource
+// into external: true, with the name beside it.
+func (c *conformer) adoptExternalName(resource *node, path string) {
+	old := resource.field("external")
+	if old == nil || old.value.kind != mapNode {
+		return
+	}
+	given, name := old.value.field("name"), resource.value("name")
+	switch {
+	case given == nil || given.value.kind != scalarNode:
+	case name == nil:
+		resource.set(*given)
+	case name.kind == scalarNode && name.text != given.value.text:
+		c.fail(given.value, path, fmt.Sprintf("name is %q, but external.name is %q", shorten(name.text), shorten(given.value.text)),
+			"keep name, and write external: true")
+	}
+	mode := old.value.merge
+	resource.field("external").value = old.value.scalar("!!bool", "true")
+	resource.field("external").value.merge = mode
 }
 
 // absolute resolves a path of the file.

@@ -59,9 +59,14 @@ func (d *decoder) decode(n *node, out reflect.Value, path string) {
 	case reflect.Map:
 		d.mapping(n, out, path)
 	case reflect.Slice:
-		list := reflect.MakeSlice(out.Type(), len(n.items), len(n.items))
+		list := reflect.MakeSlice(out.Type(), 0, len(n.items))
 		for i, item := range n.items {
-			d.decode(item, list.Index(i), indexed(path, i))
+			if item.kind == badNode {
+				continue // of a service that is not asked for
+			}
+			made := reflect.New(out.Type().Elem()).Elem()
+			d.decode(item, made, indexed(path, i))
+			list = reflect.Append(list, made)
 		}
 		out.Set(list)
 	case reflect.String:
@@ -124,6 +129,9 @@ func (d *decoder) mapping(n *node, out reflect.Value, path string) {
 	out.Set(reflect.MakeMapWithSize(out.Type(), len(n.fields)))
 	element := out.Type().Elem()
 	for _, f := range n.fields {
+		if f.value.kind == badNode {
+			continue
+		}
 		at := join(path, f.key)
 		if f.value.kind != scalarNode && f.at.Line > 0 {
 			d.places[at] = f.at

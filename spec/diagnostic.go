@@ -235,6 +235,7 @@ func (ds Diagnostics) sorted(order []string) Diagnostics {
 	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
 		return cmp.Or(
 			cmp.Compare(rank[a.Place.File], rank[b.Place.File]),
+			cmp.Compare(a.Place.File, b.Place.File),
 			cmp.Compare(a.Place.Line, b.Place.Line),
 			cmp.Compare(a.Place.Column, b.Place.Column),
 			cmp.Compare(a.Path, b.Path),

@@ -13,15 +13,22 @@ type envFileError struct {
 	message string
 }
 
-// parseEnvFile reads the lines of an environment file: NAME=value with
+// envReading is how the reading of an environment file went.
+type envReading struct {
+	names   []string        // that it gives a value
+	unset   []unsetVariable // that its values ask for
+	problem *envFileError
+}
+
+// readEnv reads the lines of an environment file into values: NAME=value with
 // optional quotes (double ones with escapes and variables, single ones
 // literal, both over several lines), "export", comments, and NAME alone, which
-// takes the value of lookup. They are put into values. Variables come from
-// lookup first, then from values. A raw file is taken line by line as it stands.
-func parseEnvFile(data string, raw bool, values map[string]string, lookup func(string) (string, bool)) *envFileError {
+// takes the value of lookup. Variables come from lookup first, then from
+// values. A raw file is taken line by line as it stands.
+func readEnv(data string, raw bool, values map[string]string, lookup func(string) (string, bool)) envReading {
 	data = strings.TrimPrefix(data, "\uFEFF")
 	data = strings.ReplaceAll(data, "\r\n", "\n")
-	p := &envParser{rest: data, line: 1, out: values, lookup: lookup}
+	p := &envParser{data: data, rest: data, line: 1, out: values, lookup: lookup}
 	for p.err == nil && p.rest != "" {
 		if raw {
 			p.rawLine()
@@ -29,15 +36,23 @@ func parseEnvFile(data string, raw bool, values map[string]string, lookup func(s
 			p.statement()
 		}
 	}
-	return p.err
+	return envReading{p.names, p.unset, p.err}
 }
 
 type envParser struct {
+	data   string
 	rest   string
 	line   int
 	out    map[string]string
 	lookup func(string) (string, bool)
+	names  []string
+	unset  []unsetVariable
 	err    *envFileError
+}
+
+func (p *envParser) set(name, value string) {
+	p.out[name] = value
+	p.names = append(p.names, name)
 }
 
 func (p *envParser) fail(format string, args ...any) {
@@ -74,7 +89,7 @@ func (p *envParser) assign(name, value string, given bool) {
 			return
 		}
 	}
-	p.out[name] = value
+	p.set(name, value)
 }
 
 func (p *envParser) statement() {
@@ -134,16 +149,16 @@ func (p *envParser) checkName(name string) bool {
 }
 
 func (p *envParser) unquoted(name string) {
-	number := p.line
+	number, start := p.line, len(p.data)-len(p.rest)
 	value := p.cutLine()
 	if i := strings.Index(value, " #"); i >= 0 {
 		value = value[:i]
 	}
-	p.out[name] = p.expand(strings.TrimRightFunc(value, unicode.IsSpace), number)
+	p.set(name, p.expand(strings.TrimRightFunc(value, unicode.IsSpace), number, start))
 }
 
 func (p *envParser) quoted(name string) {
-	number, quote := p.line, p.rest[0]
+	number, start, quote := p.line, len(p.data)-len(p.rest), p.rest[0]
 	var b strings.Builder
 	for i := 1; i < len(p.rest); i++ {
 		c := p.rest[i]
@@ -152,9 +167,9 @@ func (p *envParser) quoted(name string) {
 			p.rest = p.rest[i+1:]
 			value := b.String()
 			if quote == '"' {
-				value = p.expand(unescape(value), number)
+				value = p.expand(unescape(value), number, start)
 			}
-			p.out[name] = value
+			p.set(name, value)
 			p.afterQuote()
 			return
 		case c == '\\' && i+1 < len(p.rest) && p.rest[i+1] == quote:
@@ -188,7 +203,8 @@ func (p *envParser) afterQuote() {
 	p.fail("unexpected text behind the closing quote: %q", shorten(strings.SplitN(trimmed, "\n", 2)[0]))
 }
 
-func (p *envParser) expand(value string, line int) string {
+// expand fills the variables of a value in that begins on a line, at an offset.
+func (p *envParser) expand(value string, line, start int) string {
 	vars := variables{lookup: func(name string) (string, bool) {
 		if v, ok := p.lookup(name); ok {
 			return v, true
@@ -196,9 +212,19 @@ func (p *envParser) expand(value string, line int) string {
 		v, ok := p.out[name]
 		return v, ok
 	}}
-	text, _, bad := vars.expand(value)
+	text, unset, bad := vars.expand(value)
 	if bad != nil {
 		p.err = &envFileError{line, bad.message}
+	}
+	for _, u := range unset {
+		u.at = Place{Line: line, Column: 1}
+		if i := strings.Index(p.data[start:], u.expr); i >= 0 {
+			begin := start + i
+			u.at.Line = 1 + strings.Count(p.data[:begin], "\n")
+			u.at.Column = 1 + utf8.RuneCountInString(p.data[strings.LastIndexByte(p.data[:begin], '\n')+1:begin])
+			start = begin + len(u.expr)
+		}
+		p.unset = append(p.unset, u)
 	}
 	return text
 }

@@ -2,43 +2,16 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
 
-// environment settles the variables of the load: the caller's environment
-// over the environment files.
-func (l *loader) environment() error {
-	l.env = maps.Clone(l.opts.Environ)
-	if l.env == nil {
-		l.env = map[string]string{}
-	}
-	files := l.opts.EnvFiles
-	if len(files) == 0 {
-		files = fieldsOf(l.opts.Environ["COMPOSE_ENV_FILES"], ",")
-	}
-	optional := len(files) == 0
-	if optional {
-		files = []string{filepath.Join(l.projectDir, ".env")}
-	}
-	values, err := l.envFileValues(files, optional)
-	if err != nil {
-		return err
-	}
-	for name, value := range values {
-		if _, ok := l.env[name]; !ok {
-			l.env[name] = value
-		}
-	}
-	return nil
-}
-
-// envFileValues reads environment files, later ones over earlier ones.
-func (l *loader) envFileValues(files []string, optional bool) (map[string]string, error) {
-	values := map[string]string{}
+// envFileValues reads environment files, later ones over earlier ones. It
+// tells which of them each variable is from.
+func (l *loader) envFileValues(files []string, optional bool, lookup func(string) (string, bool)) (values, from map[string]string, err error) {
+	values, from = map[string]string{}, map[string]string{}
 	for _, f := range files {
 		if f == os.DevNull {
 			continue
@@ -49,17 +22,29 @@ func (l *loader) envFileValues(files []string, optional bool) (map[string]string
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), cause(err))
+			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), cause(err))
 		}
-		problem := parseEnvFile(string(data), false, values, func(name string) (string, bool) {
-			v, ok := l.opts.Environ[name]
-			return v, ok
-		})
-		if problem != nil {
-			l.envFileMistake(path, problem)
+		read := l.readEnv(path, data, false, values, lookup)
+		if read.problem != nil {
+			l.envFileMistake(path, read.problem)
+		}
+		for _, name := range read.names {
+			from[name] = path
 		}
 	}
-	return values, nil
+	return values, from, nil
+}
+
+// readEnv reads the text of an environment file into values and warns of
+// variables in it that have no value: a dollar sign of a password looks like one.
+func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]string, lookup func(string) (string, bool)) envReading {
+	read := readEnv(string(data), raw, values, lookup)
+	for _, u := range read.unset {
+		u.at.File = l.display(path)
+		l.report(Diagnostic{Severity: Warning, Place: u.at, Width: len(u.expr), Message: unsetMessage(u.name),
+			Hint: "for a dollar sign write $$, or put the value into single quotes"})
+	}
+	return read
 }
 
 func isDir(path string) bool {
@@ -99,8 +84,10 @@ func (l *loader) projectName(docs []document) string {
 	if name != "" {
 		return name
 	}
-	if name = normalName(filepath.Base(l.projectDir)); name == "" {
-		name = "stack"
+	if name = normalName(filepath.Base(l.projectDir)); name == "" && !l.broken {
+		l.fail(&node{at: Place{l.order[0], 1, 1}, width: 1}, "",
+			fmt.Sprintf("the directory %q gives the project no name: no character of it may stand in one", shorten(filepath.Base(l.projectDir))),
+			"write name: at the top of the file, or name it with -p")
 	}
 	return name
 }
@@ -145,74 +132,94 @@ func normalName(s string) string {
 // serviceEnvironment merges the env_file entries of a service below its
 // environment and fills values in that the caller's environment has.
 func (l *loader) serviceEnvironment(service *node, path string) {
-	values := map[string]field{}
-	var order []string
-	if files := service.value("env_file"); files != nil && !l.opts.SkipPayloads {
-		for i, f := range files.items {
-			if f.kind == mapNode {
-				order = append(order, l.envFile(f, values, indexed(path+".env_file", i))...)
-			}
+	files, environment := service.value("env_file"), service.value("environment")
+	service.remove("env_file")
+	if environment != nil && environment.kind != mapNode {
+		return
+	}
+	if environment != nil {
+		fillEnvironment(environment, l.lookup)
+	}
+	if files == nil || l.opts.SkipPayloads || l.opts.ImagesOnly {
+		return
+	}
+	e := envFileReader{l: l, environment: environment, values: map[string]string{}, entries: map[string]*node{}}
+	for i, f := range files.items {
+		if f.kind == mapNode {
+			e.read(f, indexed(path+".env_file", i))
 		}
 	}
-	service.remove("env_file")
-	environment := service.value("environment")
-	if len(order) > 0 && environment == nil {
+	if len(e.names) == 0 {
+		return
+	}
+	if environment == nil {
 		environment = service.mapping()
 		service.set(service.with("environment", environment))
 	}
-	if environment == nil || environment.kind != mapNode {
-		return
-	}
-	own := make(map[string]bool, len(environment.fields)+len(order))
-	for _, f := range environment.fields {
-		own[f.key] = true
-	}
-	for _, name := range order {
-		if !own[name] {
-			own[name] = true
-			environment.fields = append(environment.fields, values[name])
+	own := environment.index()
+	for _, name := range e.names {
+		if at := e.entries[name]; !own[name] {
+			environment.fields = append(environment.fields, at.with(name, at.scalar("!!str", e.values[name])))
 		}
 	}
+}
+
+// fillEnvironment gives variables without a value that of lookup.
+func fillEnvironment(environment *node, lookup func(string) (string, bool)) {
 	for i := range environment.fields {
 		f := &environment.fields[i]
-		if f.value.kind == nullNode {
-			if v, ok := l.env[f.key]; ok {
+		if f.value.kind == nullNode && f.value.merge == mergeNormally {
+			if v, ok := lookup(f.key); ok {
 				f.value = f.value.scalar("!!str", v)
 			}
 		}
 	}
 }
 
-// envFile reads one env_file entry into values and names what it read.
-func (l *loader) envFile(entry *node, values map[string]field, path string) []string {
-	at := entry.value("path")
+// envFileReader reads the env_file entries of one service.
+type envFileReader struct {
+	l           *loader
+	environment *node             // what the service says itself; may be nil
+	values      map[string]string // of all entries
+	names       []string          // in the order that they were read
+	entries     map[string]*node  // the path that each is from
+}
+
+func (e *envFileReader) read(entry *node, path string) {
+	l, at := e.l, entry.value("path")
 	if at == nil || at.kind != scalarNode {
-		return nil
+		return
 	}
 	data, err := l.readFile(at.text)
 	if err != nil {
 		if required := entry.value("required"); os.IsNotExist(err) && required != nil && required.text == "false" {
-			return nil
+			return
 		}
 		l.fail(at, path, fmt.Sprintf("cannot read %s: %s", cmpOr(at.raw, at.text), cause(err)), "create it, or write required: false")
-		return nil
+		return
 	}
-	format := entry.value("format")
-	parsed := map[string]string{}
-	problem := parseEnvFile(string(data), format != nil && format.text == "raw", parsed, func(name string) (string, bool) {
-		if f, ok := values[name]; ok {
-			return f.value.text, true
-		}
-		return l.lookup(name)
-	})
-	if problem != nil {
+	read := l.readEnv(at.text, data, textAt(entry, "format") == "raw", e.values, e.lookup)
+	if problem := read.problem; problem != nil {
 		l.fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.text), problem.line, problem.message), "")
-		return nil
+		return
 	}
-	var names []string
-	for name, value := range parsed {
-		values[name] = at.with(name, at.scalar("!!str", value))
-		names = append(names, name)
+	for _, name := range read.names {
+		if e.entries[name] == nil {
+			e.names = append(e.names, name)
+		}
+		e.entries[name] = at
 	}
-	return names
+}
+
+// lookup is the value of a variable in an env_file: of the load, else of the
+// service's own environment.
+func (e *envFileReader) lookup(name string) (string, bool) {
+	if v, ok := e.l.lookup(name); ok || e.environment == nil {
+		return v, ok
+	}
+	own := e.environment.value(name)
+	if own == nil || own.kind != scalarNode {
+		return "", false
+	}
+	return own.text, true
 }

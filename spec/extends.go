@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,7 +130,7 @@ func (l *loader) extendFile(src *source, file *node, path string, vars *variable
 
 // include adds what the files of the include key declare. What the including
 // file says of the same name wins.
-func (l *loader) include(tree *node, src *source, including []string) {
+func (l *loader) include(tree *node, src *source, outer *variables, including []string) {
 	list := tree.value("include")
 	tree.remove("include")
 	if list == nil || list.kind != listNode {
@@ -139,14 +138,14 @@ func (l *loader) include(tree *node, src *source, including []string) {
 	}
 	for i, item := range list.items {
 		if item.kind == mapNode {
-			l.includeOne(tree, src, item, append(slices.Clone(including), src.path), indexed("include", i))
+			l.includeOne(tree, src, item, outer, append(slices.Clone(including), src.path), indexed("include", i))
 		}
 	}
 }
 
-func (l *loader) includeOne(tree *node, src *source, item *node, including []string, path string) {
+func (l *loader) includeOne(tree *node, src *source, item *node, outer *variables, including []string, path string) {
 	mistakes := len(l.diagnostics.Errors())
-	included := l.included(src, item, including, path)
+	included := l.included(src, item, outer, including, path)
 	if included == nil || included.kind != mapNode {
 		l.broken = l.broken || len(l.diagnostics.Errors()) > mistakes
 		return
@@ -156,7 +155,7 @@ func (l *loader) includeOne(tree *node, src *source, item *node, including []str
 
 // included is the tree of what one entry of include names; nil if it cannot
 // be read.
-func (l *loader) included(src *source, item *node, including []string, path string) *node {
+func (l *loader) included(src *source, item *node, outer *variables, including []string, path string) *node {
 	paths := item.value("path")
 	if paths == nil || paths.kind != listNode || len(paths.items) == 0 {
 		if paths == nil {
@@ -180,7 +179,7 @@ func (l *loader) included(src *source, item *node, including []string, path stri
 		}
 		dir = cmpOr(dir, filepath.Dir(at))
 		if vars == nil {
-			if vars = l.includeVariables(src, item, dir, path); vars == nil {
+			if vars = l.includeVariables(src, item, outer, dir, path); vars == nil {
 				return nil
 			}
 		}
@@ -194,7 +193,35 @@ func (l *loader) included(src *source, item *node, including []string, path stri
 		}
 	}
 	buildsIn(included, dir)
+	settle(included, vars)
 	return included
+}
+
+// settle gives what an included tree takes from the environment by name alone
+// the variables of the include: secrets and configs, and the environment of
+// services.
+func settle(tree *node, vars *variables) {
+	if tree == nil {
+		return
+	}
+	for _, section := range []string{"secrets", "configs"} {
+		if s := tree.value(section); s != nil {
+			for _, f := range s.fields {
+				if name := f.value.value("environment"); name != nil && name.vars == nil {
+					name.vars = vars
+				}
+			}
+		}
+	}
+	services := tree.value("services")
+	if services == nil {
+		return
+	}
+	for _, f := range services.fields {
+		if environment := f.value.value("environment"); environment != nil {
+			fillEnvironment(environment, vars.lookup)
+		}
+	}
 }
 
 // includePath is the file that one path of an include names.
@@ -256,9 +283,10 @@ func (l *loader) addIncluded(tree, included *node) {
 	}
 }
 
-// includeVariables are the variables of an included file: the project's over
-// those of the include's environment files; nil if one cannot be read.
-func (l *loader) includeVariables(src *source, item *node, dir, path string) *variables {
+// includeVariables are the variables of an included file: those of the file
+// that includes it over those of the include's environment files; nil if one
+// cannot be read.
+func (l *loader) includeVariables(src *source, item *node, outer *variables, dir, path string) *variables {
 	var files []string
 	optional := true
 	if list := item.value("env_file"); list != nil {
@@ -270,14 +298,13 @@ func (l *loader) includeVariables(src *source, item *node, dir, path string) *va
 		files = []string{filepath.Join(dir, ".env")}
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
-	values, err := l.envFileValues(files, optional)
+	values, _, err := l.envFileValues(files, optional, outer.lookup)
 	if err != nil {
 		l.fail(item, path, err.Error(), "")
 		return nil
 	}
-	values = maps.Clone(values)
 	return &variables{lookup: func(name string) (string, bool) {
-		if v, ok := l.env[name]; ok {
+		if v, ok := outer.lookup(name); ok {
 			return v, true
 		}
 		v, ok := values[name]

@@ -20,17 +20,25 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 	}
 	v := &validator{l: l, tree: tree, name: name, disabled: map[string]*node{}}
 	v.splitServices()
+	for _, s := range v.disabled {
+		dependencyDefaults(s)
+	}
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode {
-			l.serviceEnvironment(f.value, "services."+f.key)
 			v.serviceDefaults(f.value)
+		}
+	}
+	v.choose()
+	for _, f := range v.services.fields {
+		if f.value.kind == mapNode && v.asked[f.key] {
+			l.serviceEnvironment(f.value, "services."+f.key)
 		}
 	}
 	v.resourceNames()
 	v.check()
-	l.reportUnset(tree, v)
+	v.reportUnset()
 	v.prune()
-	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}}
+	p := &Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: Places{}, Variables: l.env}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
 		if instance != "" {
@@ -38,7 +46,7 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 				l.report(Diagnostic{Severity: Warning, Path: path, Place: p.Places.Nearest(path), Message: message})
 			})
 		}
-		l.payloads(p, tree)
+		l.payloads(p, tree, v.contents())
 	}
 	return p
 }
@@ -65,15 +73,16 @@ func (v *validator) splitServices() {
 	v.services.fields = kept
 }
 
+// activeProfiles are those asked for. While none is, the one without a name
+// is active, as in Compose: what has it is not left out.
 func (v *validator) activeProfiles() map[string]bool {
 	active := map[string]bool{}
-	for _, p := range v.l.opts.Profiles {
-		active[p] = true
+	profiles := v.l.opts.Profiles
+	if len(profiles) == 0 {
+		profiles = strings.Split(v.l.env["COMPOSE_PROFILES"], ",")
 	}
-	if len(v.l.opts.Profiles) == 0 {
-		for _, p := range fieldsOf(v.l.env["COMPOSE_PROFILES"], ",") {
-			active[strings.TrimSpace(p)] = true
-		}
+	for _, p := range profiles {
+		active[strings.TrimSpace(p)] = true
 	}
 	for _, name := range v.l.opts.Services {
 		for _, p := range textsOf(v.services.value(name).value("profiles")) {
@@ -97,6 +106,11 @@ func textsOf(n *node) []string {
 	return out
 }
 
+// profilesOf are the profiles of a service that can be asked for.
+func profilesOf(service *node) []string {
+	return slices.DeleteFunc(textsOf(service.value("profiles")), func(p string) bool { return p == "" })
+}
+
 // textAt is the text of a scalar below n, or "".
 func textAt(n *node, key string) string {
 	if v := n.value(key); v != nil && v.kind == scalarNode {
@@ -105,8 +119,22 @@ func textAt(n *node, key string) string {
 	return ""
 }
 
+// dependencyDefaults fills in what entries of depends_on leave out.
+func dependencyDefaults(s *node) {
+	deps := s.value("depends_on")
+	if deps == nil || deps.kind != mapNode {
+		return
+	}
+	for i := range deps.fields {
+		if f := &deps.fields[i]; f.value.kind != badNode {
+			f.value = startedDependency(f.value.clone())
+		}
+	}
+}
+
 // serviceDefaults fills in what Compose implies.
 func (v *validator) serviceDefaults(s *node) {
+	dependencyDefaults(s)
 	if policy := s.value("pull_policy"); policy != nil && policy.text == "if_not_present" {
 		policy.text = "missing"
 	}
@@ -179,14 +207,18 @@ func (v *validator) resourceNames() {
 		}
 		for i := range s.fields {
 			f := &s.fields[i]
-			if f.value.kind != mapNode || f.value.value("name") != nil {
+			if given := f.value.value("name"); f.value.kind != mapNode || given != nil && given.kind == scalarNode && given.text != "" {
 				continue
 			}
 			name := v.name + "_" + f.key
 			if textAt(f.value, "external") == "true" {
 				name = f.key
 			}
-			f.value.set(f.value.with("name", f.value.scalar("!!str", name)))
+			made := f.value.scalar("!!str", name)
+			if given := f.value.value("name"); given != nil {
+				made.unset, made.fault = given.unset, given.fault
+			}
+			f.value.set(f.value.with("name", made))
 		}
 	}
 }
@@ -203,16 +235,17 @@ func (v *validator) implicitNetwork() {
 }
 
 // reportUnset reports the variables without a value that are left in what is
-// used: errors in images and mount sources, warnings elsewhere.
-func (l *loader) reportUnset(tree *node, v *validator) {
-	tree.walk("", func(n *node, path string) {
+// needed: errors in images and mount sources, warnings elsewhere.
+func (v *validator) reportUnset() {
+	l := v.l
+	v.eachNeeded(func(n *node, path string) {
 		if len(n.unset) == 0 {
 			return
 		}
 		for _, u := range n.unset {
 			d := Diagnostic{Severity: Warning, Path: path, Place: u.at, Width: len(u.expr),
-				Message: fmt.Sprintf("variable %s is not set and taken as empty", u.name)}
-			if critical(n, path) && !l.opts.AllowUnset {
+				Message: unsetMessage(u.name)}
+			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
 				d.Severity = Error
 				d.Message = fmt.Sprintf("variable %s is not set", u.name)
 				d.Hint = fmt.Sprintf("set it, give a default as in ${%s:-value}, or allow it with --allow-unset", u.name)
@@ -220,6 +253,10 @@ func (l *loader) reportUnset(tree *node, v *validator) {
 			l.report(d)
 		}
 	})
+}
+
+func unsetMessage(name string) string {
+	return fmt.Sprintf("variable %s is not set and taken as empty", name)
 }
 
 // critical says whether an empty variable at a path is dangerous: it would
@@ -245,17 +282,41 @@ func (n *node) walk(path string, visit func(n *node, path string)) {
 	}
 }
 
-// prune drops the networks, volumes, secrets and configs that no service uses.
+// prune drops what says nothing (empty entries of tmpfs and expose), and the
+// networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
-	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
 	for _, f := range v.services.fields {
-		v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+		for _, key := range []string{"tmpfs", "expose"} {
+			if list := f.value.value(key); list != nil {
+				list.items = slices.DeleteFunc(slices.Clone(list.items), func(n *node) bool { return n.kind == scalarNode && n.text == "" })
+			}
+		}
+		if tmpfs := f.value.value("tmpfs"); tmpfs != nil {
+			for _, item := range tmpfs.items {
+				item.text = givenOptions(item.text)
+			}
+		}
 	}
-	for section, names := range used {
+	for section, names := range v.used() {
 		if s := v.tree.value(section); s != nil {
 			s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f field) bool { return !names[f.key] })
 		}
 	}
+}
+
+// used are the names that services use of each section.
+func (v *validator) used() map[string]map[string]bool {
+	return v.usedBy(func(string) bool { return true })
+}
+
+func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
+	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
+	for _, f := range v.services.fields {
+		if isMeant(f.key) {
+			v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+		}
+	}
+	return used
 }
 
 // sortedKeys are the keys of a map in order.

@@ -100,8 +100,8 @@ func (c *conformer) probe(n *node, path string) *node {
 	switch {
 	case form != "CMD" && form != "CMD-SHELL" && form != "NONE":
 		return c.fail(out.items[0], path, fmt.Sprintf("a test starts with CMD, CMD-SHELL or NONE, not %q", shorten(form)), hint)
-	case form == "CMD-SHELL" && len(out.items) != 2:
-		return c.fail(out.items[0], path, "CMD-SHELL takes one shell line", hint)
+	case form == "CMD-SHELL" && len(out.items) < 2:
+		return c.fail(out.items[0], path, "CMD-SHELL needs a shell line", hint)
 	case form == "CMD" && len(out.items) < 2:
 		return c.fail(out.items[0], path, "CMD needs a command", hint)
 	}
@@ -139,19 +139,10 @@ func (c *conformer) envFiles(n *node, k *key, path string) *node {
 // hosts brings extra_hosts into a list of NAME=ADDRESS.
 func (c *conformer) hosts(n *node, path string) *node {
 	out := &node{kind: listNode, at: n.at, width: n.width}
-	add := func(item *node, name, address, path string) {
-		address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
-		if name == "" || address == "" {
-			c.fail(item, path, fmt.Sprintf("bad host %q", shorten(item.text)), "write it as NAME=ADDRESS")
-			return
+	add := func(item *node, name, addresses, path string) {
+		for address := range strings.SplitSeq(addresses, ",") {
+			c.host(out, item, name, strings.TrimSpace(address), path)
 		}
-		if _, err := netip.ParseAddr(address); err != nil && address != "host-gateway" {
-			c.fail(item, path, fmt.Sprintf("%q is not an IP address", shorten(address)), "write an address, or host-gateway")
-			return
-		}
-		made := item.scalar("!!str", name+"="+address)
-		made.unset = item.unset
-		out.items = append(out.items, made)
 	}
 	switch n.kind {
 	case mapNode:
@@ -170,6 +161,10 @@ func (c *conformer) hosts(n *node, path string) *node {
 		}
 	case listNode:
 		for i, item := range n.items {
+			if item.kind == badNode {
+				out.items = append(out.items, item)
+				continue
+			}
 			if item.kind != scalarNode {
 				c.expected(item, indexed(path, i), "NAME=ADDRESS")
 				continue
@@ -184,6 +179,22 @@ func (c *conformer) hosts(n *node, path string) *node {
 		return c.expected(n, path, "a list of NAME=ADDRESS or a mapping")
 	}
 	return out
+}
+
+// host adds a NAME=ADDRESS to a list.
+func (c *conformer) host(to, item *node, name, address, path string) {
+	address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+	if name == "" || address == "" {
+		c.fail(item, path, fmt.Sprintf("bad host %q", shorten(item.text)), "write it as NAME=ADDRESS")
+		return
+	}
+	if _, err := netip.ParseAddr(address); err != nil && address != "host-gateway" {
+		c.fail(item, path, fmt.Sprintf("%q is not an IP address", shorten(address)), "write an address, or host-gateway")
+		return
+	}
+	made := item.scalar("!!str", name+"="+address)
+	made.unset = item.unset
+	to.items = append(to.items, made)
 }
 
 // limits checks ulimits: a number, or soft and hard.

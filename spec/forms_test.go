@@ -51,13 +51,13 @@ func TestParseDuration(t *testing.T) {
 
 func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]int64{
-		"0": 0, "1024": 1024, "64k": 64 << 10, "64KB": 64 << 10, "1.5g": 3 << 29, "2GiB": 2 << 30, "1t": 1 << 40, "5b": 5, "10 MB": 10 << 20, "-1": -1,
+		"0": 0, "1024": 1024, "64k": 64 << 10, "64KB": 64 << 10, "1.5g": 3 << 29, "2GiB": 2 << 30, "1t": 1 << 40, "5b": 5, "10 MB": 10 << 20, "0.001k": 1, "0.0": 0,
 	} {
 		if got, ok := parseBytes(text); !ok || got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, ok, want)
 		}
 	}
-	for _, text := range []string{"", "m", "-1m", "-2", "1q", "1mx", "99999999999t", "1.2.3k", "."} {
+	for _, text := range []string{"", "m", "-1", "-1m", "-2", "0.0001", "0.9b", "0.0000001m", "1q", "1mx", "99999999999t", "1.2.3k", "."} {
 		if got, ok := parseBytes(text); ok {
 			t.Errorf("%q is %d, want none", text, got)
 		}
@@ -119,7 +119,8 @@ func TestTheProjectIsNamed(t *testing.T) {
 		{"by file and variable", "x", "name: ${P:-dev}-shop", Options{}, "dev-shop"},
 		{"by directory", "My Shop (2)", "services: {}", Options{}, "myshop2"},
 		{"by directory that starts badly", "_-x", "services: {}", Options{}, "x"},
-		{"by nothing", "....", "services: {}", Options{}, "stack"},
+		{"by file where the directory cannot", "Альфа", "name: alpha", Options{}, "alpha"},
+		{"by the letters that there are", "Café-β", "services: {}", Options{}, "caf-"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -133,6 +134,19 @@ func TestTheProjectIsNamed(t *testing.T) {
 				t.Errorf("the name is %q, want %q", p.Name, test.want)
 			}
 		})
+	}
+}
+
+// TestADirectoryThatNamesNothingIsRefused holds that no two such directories
+// are taken for one project.
+func TestADirectoryThatNamesNothingIsRefused(t *testing.T) {
+	for _, name := range []string{"Альфа", "ベータ", "مشروع", "....", "-_-", "(!)"} {
+		dir := filepath.Join(t.TempDir(), name)
+		write(t, filepath.Join(dir, "stack.yaml"), "services: {a: {image: a}}")
+		_, _, err := Load(context.Background(), Options{Dir: dir})
+		if err == nil || !strings.HasPrefix(err.Error(), "stack.yaml:1:1: the directory ") || !strings.Contains(err.Error(), "write name:") {
+			t.Errorf("%s: the error is %v", name, err)
+		}
 	}
 }
 

@@ -17,18 +17,20 @@ type variables struct {
 
 // unsetVariable is a variable without a value that a text asks for.
 type unsetVariable struct {
-	name   string
-	expr   string // as it is written
-	offset int    // in the text
-	at     Place
+	name    string
+	expr    string // as it is written
+	offset  int    // in the text
+	leading bool   // nothing of the outcome stands before it
+	at      Place
 }
 
 // badExpression is an expression that cannot be filled in.
 type badExpression struct {
-	expr    string
-	offset  int
-	message string
-	hint    string
+	expr     string
+	offset   int
+	message  string
+	hint     string
+	required bool // a variable is missing that must be there; nothing is wrong with the expression
 }
 
 // expand fills the variables of s in. It tells which had no value, and the
@@ -47,7 +49,7 @@ type expansion struct {
 
 func (e *expansion) fail(expr string, offset int, message, hint string) {
 	if e.bad == nil {
-		e.bad = &badExpression{expr, offset, message, hint}
+		e.bad = &badExpression{expr: expr, offset: offset, message: message, hint: hint}
 	}
 }
 
@@ -61,7 +63,7 @@ func (e *expansion) expand(s string, offset, depth int) string {
 		}
 		b.WriteString(s[:i])
 		s, offset = s[i:], offset+i
-		size := 2
+		size, unset := 2, len(e.unset)
 		switch next := s[1]; {
 		case next == '$':
 			b.WriteByte('$')
@@ -78,6 +80,9 @@ func (e *expansion) expand(s string, offset, depth int) string {
 		default:
 			b.WriteByte('$')
 			size = 1
+		}
+		for ; unset < len(e.unset) && b.Len() == 0 && depth == 0; unset++ {
+			e.unset[unset].leading = true
 		}
 		s, offset = s[size:], offset+size
 	}
@@ -168,7 +173,9 @@ func (e *expansion) required(name, expr string, offset int, reason string) {
 	if reason != "" {
 		message += ": " + reason
 	}
-	e.fail(expr, offset, message, "set it in the environment or in .env")
+	if e.fail(expr, offset, message, "set it in the environment or in .env"); e.bad.offset == offset {
+		e.bad.required = true
+	}
 }
 
 // operatorOf is the operator that s starts with, or "".

@@ -150,9 +150,15 @@ func FuzzEnvFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string, raw bool) {
 		values := map[string]string{}
-		problem := parseEnvFile(s, raw, values, func(string) (string, bool) { return "", false })
-		if lines := strings.Count(s, "\n") + 1; problem != nil && (problem.line < 1 || problem.line > lines) {
-			t.Errorf("line %d of %d", problem.line, lines)
+		read := readEnv(s, raw, values, func(string) (string, bool) { return "", false })
+		lines := strings.Count(s, "\n") + 1
+		if read.problem != nil && (read.problem.line < 1 || read.problem.line > lines) {
+			t.Errorf("line %d of %d", read.problem.line, lines)
+		}
+		for _, u := range read.unset {
+			if u.at.Line < 1 || u.at.Line > lines || u.at.Column < 1 {
+				t.Errorf("%s is placed at %d:%d of %d lines", u.expr, u.at.Line, u.at.Column, lines)
+			}
 		}
 		for name := range values {
 			if strings.TrimSpace(name) != name || name == "" {

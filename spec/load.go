@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // Options say what to load and from where. The zero value loads the stack
@@ -19,14 +17,18 @@ type Options struct {
 	Name             string            // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
 	Instance         string            // which copy of the stack to load: its project is NAME-INSTANCE; "" is the stack itself
 	Profiles         []string          // active profiles beside COMPOSE_PROFILES; "*" is all of them
-	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of the project directory
+	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
 	Environ          map[string]string // the caller's environment
 	Services         []string          // services asked for by name: their profiles become active
+	Only             bool              // what Services and what they depend on do not need may be missing
+	NoDeps           bool              // with Only: what they depend on too
 	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
 	Strict           bool              // a key that is not carried out yet is an error, not a warning
 	Stdin            io.Reader         // what "-" reads
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+	SpareContents    bool              // the contents of secrets and configs may be missing
+	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
 
 // Load reads the stack files and resolves them into a Project. All complaints
@@ -50,13 +52,16 @@ type loader struct {
 	opts        Options
 	dir         string // absolute directory that the load starts from
 	projectDir  string
-	env         map[string]string // the caller's environment over that of the .env files
+	env         map[string]string // the caller's environment over that of the environment files
+	origins     map[string]string // which environment file a variable of env is from; none: the caller
+	chosenBy    string            // who chose the files by COMPOSE_FILE; "" if nobody did
 	sources     map[string]*source
 	order       []string // names of the sources as they were read
 	diagnostics Diagnostics
 	extended    map[string]*node // trees of files that services extend from
 	reads       int              // files read so far
 	broken      bool             // part of the stack could not be read: what is missing may be there
+	faults      []*fault         // mistakes that count only where they are used
 }
 
 func (l *loader) load(ctx context.Context) (*Project, error) {
@@ -64,14 +69,11 @@ func (l *loader) load(ctx context.Context) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.environment(); err != nil {
-		return nil, err
-	}
 	var docs []document
 	for _, path := range files {
 		read, err := l.read(path, l.projectDir)
 		if err != nil {
-			return nil, err
+			return nil, l.named(err)
 		}
 		docs = append(docs, read...)
 	}
@@ -105,39 +107,6 @@ func (l *loader) lookup(name string) (string, bool) {
 	return v, ok
 }
 
-// locate settles which files are read and where the project's directory is.
-func (l *loader) locate() ([]string, error) {
-	dir, err := filepath.Abs(l.opts.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot tell the working directory: %w", err)
-	}
-	l.dir = dir
-	files := l.opts.Files
-	if len(files) == 0 {
-		files = l.composeFile()
-	}
-	if len(files) == 0 {
-		if files, err = Find(cmpOr(l.within(l.opts.ProjectDirectory), dir)); err != nil {
-			return nil, err
-		}
-	}
-	paths := make([]string, len(files))
-	for i, f := range files {
-		paths[i] = f
-		if f != "-" {
-			paths[i] = l.within(f)
-		}
-	}
-	l.projectDir = l.within(l.opts.ProjectDirectory)
-	if l.projectDir == "" {
-		l.projectDir = dir
-		if paths[0] != "-" {
-			l.projectDir = filepath.Dir(paths[0])
-		}
-	}
-	return paths, nil
-}
-
 func cmpOr(a, b string) string {
 	if a != "" {
 		return a
@@ -153,32 +122,6 @@ func (l *loader) within(path string) string {
 	return filepath.Join(l.dir, path)
 }
 
-// composeFile are the files that COMPOSE_FILE names, in the environment or in .env.
-func (l *loader) composeFile() []string {
-	lookup := func(name string) string { return l.opts.Environ[name] }
-	if lookup("COMPOSE_FILE") == "" {
-		data, err := l.readFile(filepath.Join(cmpOr(l.within(l.opts.ProjectDirectory), l.dir), ".env"))
-		if err != nil {
-			return nil
-		}
-		values := map[string]string{}
-		if parseEnvFile(string(data), false, values, func(name string) (string, bool) {
-			v, ok := l.opts.Environ[name]
-			return v, ok
-		}) != nil {
-			return nil // reported when the file is read for good
-		}
-		lookup = func(name string) string { return values[name] }
-	}
-	separator := cmpOr(lookup("COMPOSE_PATH_SEPARATOR"), string(os.PathListSeparator))
-	return fieldsOf(lookup("COMPOSE_FILE"), separator)
-}
-
-// fieldsOf splits a list; empty entries are dropped.
-func fieldsOf(list, separator string) []string {
-	return slices.DeleteFunc(strings.Split(list, separator), func(s string) bool { return strings.TrimSpace(s) == "" })
-}
-
 // resolve turns one document into a canonical tree: variables filled in,
 // checked, included files and extended services resolved.
 func (l *loader) resolve(doc document, vars *variables, including []string) *node {
@@ -186,7 +129,7 @@ func (l *loader) resolve(doc document, vars *variables, including []string) *nod
 	if tree.kind != mapNode {
 		return tree
 	}
-	l.include(tree, doc.src, including)
+	l.include(tree, doc.src, vars, including)
 	l.extendAll(tree, doc.src, vars)
 	return tree
 }

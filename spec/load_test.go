@@ -51,10 +51,20 @@ func readScript(t *testing.T, path, dir string) *script {
 		case "env":
 			name, value, _ := strings.Cut(rest, "=")
 			s.opts.Environ[name] = value
+		case "project-directory":
+			s.opts.ProjectDirectory = rest
 		case "differs":
 			s.differs = rest
 		case "strict":
 			s.opts.Strict = true
+		case "only":
+			s.opts.Only = true
+		case "no-deps":
+			s.opts.NoDeps = true
+		case "images-only":
+			s.opts.ImagesOnly = true
+		case "spare-contents":
+			s.opts.SpareContents = true
 		case "allow-unset":
 			s.opts.AllowUnset = true
 		case "":
@@ -205,8 +215,8 @@ func dump(t *testing.T, opts Options, differs string) {
 		t.Fatal(err)
 	}
 	base := filepath.Dir(opts.Dir)
-	for filepath.Base(opts.Dir) != "demo" {
-		opts.Dir, base = filepath.Dir(opts.Dir), filepath.Dir(base)
+	for filepath.Base(base) == "demo" || strings.Contains(base, "/demo/") {
+		base = filepath.Dir(base)
 	}
 	write(t, filepath.Join(base, "ours.json"), string(canonical))
 	var environ, files strings.Builder
@@ -221,6 +231,11 @@ func dump(t *testing.T, opts Options, differs string) {
 	write(t, filepath.Join(base, "profiles"), strings.Join(opts.Profiles, "\n"))
 	write(t, filepath.Join(base, "services"), strings.Join(opts.Services, "\n"))
 	write(t, filepath.Join(base, "env-files"), strings.Join(opts.EnvFiles, "\n"))
+	start := opts.Dir
+	if len(opts.Files) > 0 {
+		start = filepath.Dir(filepath.Join(start, opts.Files[0]))
+	}
+	write(t, filepath.Join(base, "start"), start)
 	write(t, filepath.Join(base, "name"), opts.Name)
 	write(t, filepath.Join(base, "differs"), differs)
 }

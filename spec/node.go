@@ -37,6 +37,8 @@ type node struct {
 	width  int
 	merge  mergeTag
 	unset  []unsetVariable
+	fault  *fault     // why a bad node is bad, if that counts only where it is used
+	vars   *variables // of the included file that it stands in, where it names one
 }
 
 // field is one entry of a mapping.
@@ -65,6 +67,15 @@ func (n *node) value(key string) *node {
 		return f.value
 	}
 	return nil
+}
+
+// index are the keys of a mapping.
+func (n *node) index() map[string]bool {
+	keys := make(map[string]bool, len(n.fields))
+	for _, f := range n.fields {
+		keys[f.key] = true
+	}
+	return keys
 }
 
 func (n *node) set(f field) {
@@ -105,7 +116,7 @@ func (n *node) with(key string, value *node) field {
 }
 
 func (n *node) bad() *node {
-	return &node{kind: badNode, at: n.at, width: n.width, unset: n.unset}
+	return &node{kind: badNode, at: n.at, width: n.width, unset: n.unset, fault: n.fault}
 }
 
 // clone is a deep copy, so that two services may grow from one base.
@@ -136,6 +147,8 @@ func (n *node) describe() string {
 		return "the truth value " + n.text
 	case n.tag == "!!int" || n.tag == "!!float":
 		return "the number " + n.text
+	case n.tag == "!!timestamp":
+		return "the date " + n.text
 	}
 	return fmt.Sprintf("the text %q", shorten(n.text))
 }

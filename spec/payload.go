@@ -8,7 +8,8 @@ import (
 )
 
 // payloads reads the contents of the secrets and configs that services use.
-func (l *loader) payloads(p *Project, tree *node) {
+// Those that are needed must be there.
+func (l *loader) payloads(p *Project, tree *node, needed map[string]map[string]bool) {
 	if l.opts.SkipPayloads {
 		return
 	}
@@ -20,40 +21,50 @@ func (l *loader) payloads(p *Project, tree *node) {
 		}
 		for _, f := range declared.fields {
 			path := section + "." + f.key
-			if content, ok := l.payload(f, path); ok {
+			content, problem := l.payload(f, path)
+			switch {
+			case content != nil:
 				p.Payloads[path] = Payload{Content: content, Secret: section == "secrets"}
+			case problem.Message != "" && needed[section][f.key]:
+				l.report(problem)
 			}
 		}
 	}
 }
 
-func (l *loader) payload(f field, path string) ([]byte, bool) {
+// payload is the content of a secret or config, or nil and what is wrong with it.
+func (l *loader) payload(f field, path string) ([]byte, Diagnostic) {
 	kind := strings.TrimSuffix(path[:strings.IndexByte(path, '.')], "s")
+	wrong := func(n *node, message, hint string) ([]byte, Diagnostic) {
+		return nil, Diagnostic{Severity: Error, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width}
+	}
 	if textAt(f.value, "external") == "true" {
-		l.fail(f.value.value("external"), path, "an external "+kind+" is not possible: there is no store to take it from",
+		return wrong(f.value.value("external"), "an external "+kind+" is not possible: there is no store to take it from",
 			"write file:, environment: or content:")
-		return nil, false
 	}
 	if file := f.value.value("file"); file != nil {
 		l.reading(file.text)
 		content, err := readPayload(file.text)
 		if err != nil {
-			l.fail(file, path, "cannot read "+cmpOr(file.raw, file.text)+": "+cause(err), "create it, or use environment: or content:")
+			return wrong(file, "cannot read "+cmpOr(file.raw, file.text)+": "+cause(err), "create it, or use environment: or content:")
 		}
-		return content, err == nil
+		return content, Diagnostic{}
 	}
 	if name := f.value.value("environment"); name != nil {
-		value, ok := l.env[name.text]
-		if !ok {
-			l.fail(name, path, "variable "+name.text+" is not set", "set it in the environment or in .env")
+		lookup := l.lookup
+		if name.vars != nil {
+			lookup = name.vars.lookup
 		}
-		return []byte(value), ok
+		value, ok := lookup(name.text)
+		if !ok {
+			return wrong(name, "variable "+name.text+" is not set", "set it in the environment or in .env")
+		}
+		return []byte(value), Diagnostic{}
 	}
-	content := f.value.value("content")
-	if content == nil {
-		return nil, false
+	if content := f.value.value("content"); content != nil {
+		return []byte(content.text), Diagnostic{}
 	}
-	return []byte(content.text), true
+	return nil, Diagnostic{}
 }
 
 // readPayload reads the file of a secret or config, within reason.

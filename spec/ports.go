@@ -3,9 +3,19 @@ package spec
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
+
+// Protocols of a port.
+const (
+	ProtocolTCP  = "tcp"
+	ProtocolUDP  = "udp"
+	ProtocolSCTP = "sctp" // not published yet
+)
+
+func protocols() []string { return []string{ProtocolTCP, ProtocolUDP, ProtocolSCTP} }
 
 // maxPorts is how many ports one service may publish.
 const maxPorts = 4096
@@ -40,16 +50,15 @@ type shortPort struct {
 	protocol  string
 }
 
-// parsePort reads a port's short form; what is wrong with it comes back as text.
+// parsePort reads a port's short form; what is wrong with it comes back as
+// text. Parts that are empty, as by a variable without a value, are not given.
 func parsePort(s string) (p shortPort, problem string) {
-	rest, protocol, ok := strings.Cut(s, "/")
-	p.protocol = strings.ToLower(protocol)
-	if !ok {
-		p.protocol = "tcp"
+	rest, protocol, _ := strings.Cut(s, "/")
+	p.protocol = cmpOr(strings.ToLower(protocol), ProtocolTCP)
+	if !slices.Contains(protocols(), p.protocol) {
+		return p, fmt.Sprintf("protocol %q is not one of %s", protocol, strings.Join(protocols(), ", "))
 	}
-	if p.protocol != "tcp" && p.protocol != "udp" {
-		return p, fmt.Sprintf("protocol %q is not one of tcp, udp", protocol)
-	}
+	ok := false
 	target := rest
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
 		host := rest[:i]
@@ -75,12 +84,12 @@ func (p *shortPort) host(s string) string {
 		if strings.HasPrefix(p.ip, "[") && strings.HasSuffix(p.ip, "]") {
 			p.ip = p.ip[1 : len(p.ip)-1]
 		}
-		if _, err := netip.ParseAddr(p.ip); err != nil {
+		if _, err := netip.ParseAddr(p.ip); err != nil && p.ip != "" {
 			return fmt.Sprintf("%q is not an IP address", p.ip)
 		}
-		if published == "" {
-			return ""
-		}
+	}
+	if published == "" {
+		return ""
 	}
 	r, ok := parseRange(published)
 	if !ok {
@@ -114,7 +123,9 @@ func (c *conformer) port(item *node, keys []key, path string, room int) []*node 
 		if room < 1 {
 			return nil
 		}
-		return []*node{c.longPort(item, keys, path)}
+		made := c.longPort(item, keys, path)
+		c.forwarded(item, textAt(made, "protocol"), path)
+		return []*node{made}
 	}
 	if item.kind != scalarNode || item.tag == "!!bool" {
 		return []*node{c.expected(item, path, "a port such as \"8080:80\" or a mapping")}
@@ -139,7 +150,15 @@ func (c *conformer) port(item *node, keys []key, path string, room int) []*node 
 		out = append(out, portNode(item, p.ip, published, target, p.protocol))
 	}
 	out[0].unset = item.unset
+	c.forwarded(item, p.protocol, path)
 	return out
+}
+
+// forwarded tells of a port that nothing forwards.
+func (c *conformer) forwarded(item *node, protocol, path string) {
+	if protocol == ProtocolSCTP {
+		c.l.notYet(item, path, "ports of sctp are not published yet", "the containers of a network reach it")
+	}
 }
 
 func portNode(at *node, ip, published string, target int, protocol string) *node {
@@ -158,7 +177,7 @@ func portNode(at *node, ip, published string, target int, protocol string) *node
 
 // longPort checks the long form and fills its defaults in.
 func (c *conformer) longPort(n *node, keys []key, path string) *node {
-	out := c.object(n, keys, path)
+	out := c.object(withoutEmpty(n, "host_ip", "published", "protocol", "mode"), keys, path)
 	if out.kind == badNode {
 		return out
 	}
@@ -195,12 +214,15 @@ func (c *conformer) expose(item *node, path string) []*node {
 	if item.kind != scalarNode || item.tag == "!!bool" {
 		return []*node{c.expected(item, path, "a port such as \"3000\" or \"5000-5010/tcp\"")}
 	}
-	port, protocol, hasProtocol := strings.Cut(item.text, "/")
+	if item.text == "" {
+		return []*node{item} // not given; it goes when its variables were told
+	}
+	port, protocol, _ := strings.Cut(item.text, "/")
 	r, ok := parseRange(port)
-	if !ok || r.from == 0 || hasProtocol && protocol != "tcp" && protocol != "udp" {
+	if !ok || r.from == 0 || protocol != "" && !slices.Contains(protocols(), protocol) {
 		return []*node{c.fail(item, path, fmt.Sprintf("bad port %q", shorten(item.text)), "write it as PORT[/PROTOCOL]")}
 	}
-	made := item.scalar("!!str", item.text)
+	made := item.scalar("!!str", strings.TrimSuffix(item.text, "/"))
 	made.unset = item.unset
 	return []*node{made}
 }

@@ -22,6 +22,7 @@ type Project struct {
 	WorkingDir string              `json:"-"` // absolute directory of the project
 	Files      []string            `json:"-"` // absolute paths of the stack files, in merge order
 	Disabled   map[string]*Service `json:"-"` // services whose profiles are not active
+	Variables  map[string]string   `json:"-"` // the caller's environment over the environment files
 	Places     Places              `json:"-"` // where each value stands in the files
 	Payloads   map[string]Payload  `json:"-"` // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }
@@ -331,6 +332,21 @@ func (s *Service) Replicas() int {
 		return *s.Deploy.Replicas
 	}
 	return 1
+}
+
+// OnlyOne names the key for which a service can have one container at most,
+// such as "services.web.container_name"; "" if it can have more.
+func (p *Project) OnlyOne(service string) string {
+	s := p.Services[service]
+	if s.ContainerName != "" {
+		return "services." + service + ".container_name"
+	}
+	for _, key := range sortedKeys(s.Networks) {
+		if at := s.Networks[key]; at != nil && at.IPv4Address != "" {
+			return "services." + service + ".networks." + key + ".ipv4_address"
+		}
+	}
+	return ""
 }
 
 // ImageName is the reference that the service's containers run: its image

@@ -24,7 +24,7 @@ func (v *validator) dependencies() {
 
 // dependency checks one entry of depends_on and says whether it stays.
 func (v *validator) dependency(d field, path string) bool {
-	if v.services.value(d.key) != nil {
+	if v.services.value(d.key) != nil || d.value.kind == badNode {
 		return true
 	}
 	at := &node{at: d.at, width: d.width}
@@ -32,7 +32,11 @@ func (v *validator) dependency(d field, path string) bool {
 		if textAt(d.value, "required") == "false" {
 			return false
 		}
-		profiles := textsOf(off.value("profiles"))
+		profiles := profilesOf(off)
+		if len(profiles) == 0 {
+			v.l.fail(at, path, fmt.Sprintf("service %q is active only without --profile", d.key), "write required: false")
+			return false
+		}
 		v.l.fail(at, path, fmt.Sprintf("service %q is not active: it has the profile %s", d.key, strings.Join(profiles, " or ")),
 			fmt.Sprintf("activate it with --profile %s, or write required: false", profiles[0]))
 		return false
@@ -45,22 +49,23 @@ func (v *validator) dependency(d field, path string) bool {
 
 // edge is one service waiting for another, and where the file says so.
 type edge struct {
-	to string
-	at *node
+	to        string
+	at        *node
+	isContext bool // it is built from the other's image
 }
 
 // waits are the services that one waits for: to start, or to be built.
 func (v *validator) waits(s *node) []edge {
 	var out []edge
 	if deps := s.value("depends_on"); deps != nil {
-		for _, d := range deps.fields {
-			out = append(out, edge{d.key, &node{at: d.at, width: d.width}})
+		for _, d := range withoutBad(deps.fields) {
+			out = append(out, edge{to: d.key, at: &node{at: d.at, width: d.width}})
 		}
 	}
 	if contexts := s.value("build").value("additional_contexts"); contexts != nil {
 		for _, c := range contexts.fields {
 			if name, ok := strings.CutPrefix(c.value.text, "service:"); ok {
-				out = append(out, edge{name, c.value})
+				out = append(out, edge{name, c.value, true})
 			}
 		}
 	}
@@ -98,6 +103,7 @@ func (v *validator) cycles() {
 
 // resources checks the networks, volumes, secrets and configs themselves.
 func (v *validator) resources() {
+	used := v.used()
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
 		s := v.tree.value(section)
 		if s == nil || s.kind != mapNode {
@@ -109,6 +115,9 @@ func (v *validator) resources() {
 			}
 			path := section + "." + f.key
 			v.externalAlone(f, path)
+			if used[section][f.key] {
+				v.refusedKeys(f, find(schema(), section).keys, path)
+			}
 			switch section {
 			case "networks":
 				v.pools(f.value, path)

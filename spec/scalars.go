@@ -151,20 +151,18 @@ func parseDuration(s string) (time.Duration, bool) {
 }
 
 // parseBytes reads a size: a number and b, k, m, g, t or p, each also with b
-// or ib; all count by 1024.
+// or ib; all count by 1024. Less than a byte is no size: it would become zero,
+// which means no limit.
 func parseBytes(s string) (int64, bool) {
-	end := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' && r != '-' })
+	end := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if end < 0 {
 		end = len(s)
 	}
 	value, err := strconv.ParseFloat(s[:end], 64)
-	if err != nil || math.IsNaN(value) {
+	if err != nil {
 		return 0, false
 	}
 	unit := strings.ToLower(strings.TrimSpace(s[end:]))
-	if value < 0 && (value != -1 || unit != "") {
-		return 0, false
-	}
 	if unit != "" && unit != "b" {
 		power := strings.IndexByte("kmgtp", unit[0]) + 1
 		if rest := unit[1:]; power == 0 || (rest != "" && rest != "b" && rest != "ib" && rest != "i") {
@@ -172,10 +170,7 @@ func parseBytes(s string) (int64, bool) {
 		}
 		value *= math.Pow(1024, float64(power))
 	}
-	if value >= math.MaxInt64 {
-		return 0, false
-	}
-	return int64(value), true
+	return int64(value), value < math.MaxInt64 && (value == 0 || value >= 1)
 }
 
 // fileMode reads permission bits: a YAML number by its own base (0440 is

@@ -1,6 +1,9 @@
 package spec
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // level says how far Orlop carries a key out.
 type level uint8
@@ -10,17 +13,19 @@ const (
 	ignored               // a key of the specification that is not carried out yet: a warning
 	obsolete              // a key that the specification dropped: a warning, never an error
 	resolved              // used while loading and gone from the project
+	refused               // not carried out yet, and the outcome would be wrong without it: an error where it is used
 )
 
 // key is one row of the table of keys: it drives validation, canonical forms,
 // merging, suggestions and docs/compose-support.md.
 type key struct {
-	name  string
-	shape shape
-	level level
-	keys  []key    // of an object, a named map of objects or a list of objects
-	words []string // the only values that are allowed, if any
-	note  string   // for the documentation; of an ignored key also the hint
+	name   string
+	shape  shape
+	level  level
+	keys   []key    // of an object, a named map of objects or a list of objects
+	words  []string // the only values that are allowed, if any
+	note   string   // for the documentation; of an ignored or refused key also the hint
+	former string   // the extension ("x-...") that it was before, which is still read
 }
 
 // shape is the form of a key's value: what is accepted, its canonical form,
@@ -130,7 +135,13 @@ func includeKeys() []key {
 }
 
 func serviceKeys() []key {
+	const inCommand = "make it a part of the service's command"
 	keys := []key{
+		{name: "links", level: refused, shape: texts, note: "services reach each other by name: remove it, and write aliases: of a network for other names"},
+		{name: "post_start", level: refused, note: inCommand},
+		{name: "pre_start", level: refused, note: "make it a service, and depend on it with condition: " + ServiceCompleted},
+		{name: "pre_stop", level: refused, note: inCommand},
+		{name: "volumes_from", level: refused, shape: texts, note: "write the volumes of the other service here"},
 		{name: "build", shape: buildForm, keys: buildKeys()},
 		{name: "cap_add", shape: texts},
 		{name: "cap_drop", shape: texts},
@@ -144,7 +155,7 @@ func serviceKeys() []key {
 			{name: "restart", shape: truth},
 		}},
 		{name: "deploy", shape: object, keys: deployKeys()},
-		{name: "develop", shape: object, keys: []key{
+		{name: "develop", shape: object, former: "x-develop", keys: []key{
 			{name: "watch", shape: watchList, keys: watchKeys()},
 		}},
 		{name: "entrypoint", shape: commandLine},
@@ -172,8 +183,7 @@ func serviceKeys() []key {
 		{name: "ports", shape: portList, keys: portKeys()},
 		{name: "privileged", shape: truth},
 		{name: "profiles", shape: texts},
-		{name: "pull_policy", shape: text, note: "always, missing, if_not_present, never, build",
-			words: []string{"always", "missing", "if_not_present", "never", "build"}},
+		{name: "pull_policy", shape: text, note: strings.Join(pullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{name: "read_only", shape: truth},
 		{name: "restart", shape: text, note: "no, always, on-failure[:N], unless-stopped"},
 		{name: "scale", shape: whole},
@@ -191,10 +201,9 @@ func serviceKeys() []key {
 	return append(keys, notYet("annotations", "attach", "blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent",
 		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
 		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "external_links", "gpus",
-		"group_add", "ipc", "isolation", "label_file", "links", "logging", "mac_address", "mem_reservation",
-		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "pid", "platform", "post_start",
-		"pre_start", "pre_stop", "provider", "pull_refresh_after", "runtime", "security_opt", "shm_size", "storage_opt",
-		"sysctls", "umask", "use_api_socket", "userns_mode", "uts", "volumes_from")...)
+		"group_add", "ipc", "isolation", "label_file", "logging", "mac_address", "mem_reservation",
+		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "pid", "platform", "provider", "pull_refresh_after", "runtime", "security_opt", "shm_size", "storage_opt",
+		"sysctls", "umask", "use_api_socket", "userns_mode", "uts")...)
 }
 
 func watchKeys() []key {
@@ -209,7 +218,7 @@ func watchKeys() []key {
 		}},
 		{name: "ignore", shape: someTexts},
 		{name: "include", shape: someTexts},
-		{name: "initial_sync", shape: truth},
+		{name: "initial_sync", shape: truth, former: "x-initialSync"},
 		{name: "path", shape: filePath},
 		{name: "target", shape: text},
 	}
@@ -285,7 +294,7 @@ func portKeys() []key {
 		{name: "host_ip", shape: text},
 		{name: "mode", shape: text, words: []string{"ingress", "host"}},
 		{name: "name", shape: text},
-		{name: "protocol", shape: text, words: []string{"tcp", "udp"}},
+		{name: "protocol", shape: text, words: protocols(), note: "sctp ports are not published yet"},
 		{name: "published", shape: numberText},
 		{name: "target", shape: whole},
 	}, notYet("app_protocol")...)
@@ -328,21 +337,26 @@ func networkKeys() []key {
 }
 
 func volumeKeys() []key {
-	return append([]key{
+	return []key{
 		{name: "driver", shape: text, words: []string{"local"}},
+		{name: "driver_opts", level: refused, shape: pairs, note: "for a directory of the host, write it as the source of the service's volume"},
 		{name: "external", shape: external},
 		{name: "labels", shape: labels},
 		{name: "name", shape: text},
-	}, notYet("driver_opts")...)
+	}
 }
 
 func secretKeys() []key {
-	return append([]key{
+	const inFile = "write the content itself: file:, environment: or content:"
+	return []key{
 		{name: "content", shape: text},
 		{name: "environment", shape: text},
 		{name: "external", shape: external, note: "refused where a service uses it: there is no store"},
+		{name: "driver", level: refused, shape: text, note: inFile},
+		{name: "driver_opts", level: refused, shape: pairs, note: inFile},
 		{name: "file", shape: filePath},
 		{name: "labels", shape: labels},
 		{name: "name", shape: text},
-	}, notYet("driver", "driver_opts", "template_driver")...)
+		{name: "template_driver", level: refused, shape: text, note: inFile + " as it is to be"},
+	}
 }

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -66,7 +67,7 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 		known := sortedKeys(p.Services)
 		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known}
 		if off := p.Disabled[name]; off != nil {
-			err.Profiles = off.Profiles
+			err.Profiles = slices.DeleteFunc(slices.Clone(off.Profiles), func(p string) bool { return p == "" })
 		}
 		return err
 	}

@@ -38,6 +38,7 @@ itself works by (spec/schema.go), so that it cannot be wrong: ` + "`go test ./sp
 
 - **yes**: carried out.
 - **not yet**: a warning with its place, ` + "`is not carried out yet`" + `, and an error with ` + "`--strict`" + `.
+- **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
 - **obsolete**: a warning; the key has no meaning any more.
 
 Any other key is an error with its place and the nearest key that exists; keys that start with ` + "`x-`" + ` are yours.
@@ -55,7 +56,13 @@ Merging says what happens when a later file gives the key again; ` + "`!override
 ` + "`$X`, `${X}`, `${X:-default}`, `${X-default}`, `${X:?error}`, `${X?error}`, `${X:+other}`, `${X+other}`" + `, nested up to ` +
 		fmt.Sprint(maxNesting) + ` deep, and ` + "`$$`" + ` for a dollar
 sign, in values (not in keys). A variable without a value is empty, with a warning; in an image or in the source of a mount
-it is an error unless ` + "`--allow-unset`" + ` is given.
+it is an error unless ` + "`--allow-unset`" + ` is given. In environment files too: for a dollar sign there, write ` + "`$$`" + ` or put the
+value into single quotes.
+
+A variable has the value of the caller's environment, else of ` + "`--env-file`" + ` (or ` + "`COMPOSE_ENV_FILES`" + `, or the .env of the directory
+that the search for a stack file starts from), else of the .env beside the stack file. ` + "`COMPOSE_FILE`" + `, ` + "`COMPOSE_PATH_SEPARATOR`" + `,
+` + "`COMPOSE_PROFILES`" + ` and ` + "`COMPOSE_PROJECT_NAME`" + ` are taken from all of these; names in ` + "`COMPOSE_FILE`" + ` of an environment file start from
+that file. ` + "`COMPOSE_DISABLE_ENV_FILE=1`" + ` leaves every .env unread.
 
 ## Limits
 
@@ -70,21 +77,26 @@ with its aliases filled in. A stack: ` +
 func sortedRows(keys []key) []key {
 	out := slices.Clone(keys)
 	slices.SortStableFunc(out, func(a, b key) int {
-		if (a.level == ignored) != (b.level == ignored) {
-			return map[bool]int{true: 1, false: -1}[a.level == ignored]
+		if a.isMissing() != b.isMissing() {
+			return map[bool]int{true: 1, false: -1}[a.isMissing()]
 		}
 		return strings.Compare(a.name, b.name)
 	})
 	return out
 }
 
+func (k key) isMissing() bool { return k.level == ignored || k.level == refused }
+
 func describeKey(b *strings.Builder, k key, prefix string) {
 	path := prefix + k.name
-	carriedOut := map[level]string{carried: "yes", resolved: "yes", ignored: "not yet", obsolete: "obsolete"}[k.level]
+	carriedOut := map[level]string{carried: "yes", resolved: "yes", ignored: "not yet", refused: "refused", obsolete: "obsolete"}[k.level]
 	form, merging := formOf(k), map[mergeRule]string{mergeReplace: "replaced", mergeMap: "key by key",
 		mergeAppend: "appended, equal entries once", mergeUnique: "entries with the same identity replaced"}[k.shape.mergeRule()]
-	if k.level == ignored || k.level == obsolete {
+	if k.level == ignored || k.level == refused || k.level == obsolete {
 		form, merging = "", ""
+	}
+	if k.former != "" {
+		form += "; also by its former name `" + k.former + "`"
 	}
 	if k.note != "" {
 		form = strings.TrimPrefix(form+"; "+k.note, "; ")

@@ -22,7 +22,8 @@ type validator struct {
 	name       string
 	services   *node // the active ones
 	disabled   map[string]*node
-	incomplete bool // services were in part not readable
+	asked      map[string]bool // services that are asked for, by name or by what they are for others
+	incomplete bool            // services were in part not readable
 }
 
 func (v *validator) check() {
@@ -30,6 +31,7 @@ func (v *validator) check() {
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode {
 			v.service(f)
+			v.refusedKeys(f, serviceRow().keys, "services."+f.key)
 			v.containerName(f, containers)
 		}
 	}
@@ -55,7 +57,9 @@ func (v *validator) service(f field) {
 	v.replicas(s, path)
 	v.targets(s, path)
 	v.subpaths(s, path)
+	v.health(s, path+".healthcheck")
 	v.restart(s, path)
+	v.pullPolicy(s, path)
 	v.numbers(s, path)
 }
 
@@ -87,6 +91,10 @@ func (v *validator) build(s *node, path string) {
 	}
 }
 
+func withoutBad(fields []field) []field {
+	return slices.DeleteFunc(slices.Clone(fields), func(f field) bool { return f.value.kind == badNode })
+}
+
 // find is a service, active or not.
 func (v *validator) find(name string) *node {
 	if s := v.services.value(name); s != nil {
@@ -99,7 +107,7 @@ func (v *validator) find(name string) *node {
 // service names.
 func (v *validator) references(s *node, use func(section string, at *node, name, key string)) {
 	if networks := s.value("networks"); networks != nil {
-		for _, f := range networks.fields {
+		for _, f := range withoutBad(networks.fields) {
 			use("networks", &node{at: f.at, width: f.width}, f.key, "networks")
 		}
 	}
@@ -152,11 +160,14 @@ func (v *validator) network(s *node, path string) {
 	}
 	for _, f := range networks.fields {
 		address := f.value.value("ipv4_address")
-		if address == nil || address.kind != scalarNode {
+		if address == nil || address.kind != scalarNode || address.text == "" {
 			continue
 		}
 		if ip, err := netip.ParseAddr(address.text); err != nil || !ip.Is4() {
 			v.l.fail(address, path+".networks."+f.key+".ipv4_address", fmt.Sprintf("%q is not an IPv4 address", address.text), "")
+		} else if count := replicasOf(s); count > 1 {
+			v.l.fail(address, path+".networks."+f.key+".ipv4_address", fmt.Sprintf("%d replicas cannot share one address", count),
+				"remove ipv4_address, or run one replica")
 		}
 	}
 }
@@ -201,15 +212,20 @@ func (v *validator) replicas(s *node, path string) {
 	}
 }
 
+// replicasOf is how many containers of a service are wanted, as far as it says.
+func replicasOf(s *node) int {
+	count, _ := strconv.Atoi(cmpOr(textAt(s, "scale"), textAt(s.value("deploy"), "replicas")))
+	return count
+}
+
 func (v *validator) containerName(f field, taken map[string]string) {
 	name := f.value.value("container_name")
 	if name == nil || name.kind != scalarNode {
 		return
 	}
 	path := "services." + f.key + ".container_name"
-	count := cmpOr(textAt(f.value, "scale"), textAt(f.value.value("deploy"), "replicas"))
-	if n, _ := strconv.Atoi(count); n > 1 {
-		v.l.fail(name, path, fmt.Sprintf("%s replicas cannot share one container name", count), "remove container_name, or run one replica")
+	if count := replicasOf(f.value); count > 1 {
+		v.l.fail(name, path, fmt.Sprintf("%d replicas cannot share one container name", count), "remove container_name, or run one replica")
 	}
 	if bad := badName(name.text); bad != "" || strings.ContainsAny(name.text[:1], "._-") {
 		v.l.fail(name, path, fmt.Sprintf("%q is not a container name", shorten(name.text)),
@@ -233,12 +249,13 @@ func (v *validator) targets(s *node, path string) {
 	}
 	if tmpfs := s.value("tmpfs"); tmpfs != nil {
 		for i, item := range tmpfs.items {
-			target, _, _ := strings.Cut(item.text, ":")
+			target, options, _ := strings.Cut(item.text, ":")
 			at := indexed(path+".tmpfs", i)
-			if item.kind == scalarNode && !strings.HasPrefix(target, "/") {
+			if item.kind == scalarNode && item.text != "" && !strings.HasPrefix(target, "/") {
 				v.l.fail(item, at, fmt.Sprintf("the target %q is not an absolute path", shorten(target)), "a target is a path in the container, such as /run")
-			} else if item.kind == scalarNode {
+			} else if item.kind == scalarNode && item.text != "" {
 				take(item, target, at)
+				v.tmpfsOptions(item, options, at)
 			}
 		}
 	}
@@ -300,7 +317,6 @@ func (v *validator) numbers(s *node, path string) {
 		}
 	}
 	negative(s.value("pids_limit"), path+".pids_limit", -1)
-	negative(s.value("mem_limit"), path+".mem_limit", 0)
 	negative(s.value("healthcheck").value("retries"), path+".healthcheck.retries", 0)
 	limits := s.value("ulimits")
 	if limits == nil {

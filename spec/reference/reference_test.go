@@ -68,10 +68,14 @@ func reference(t *testing.T, base string) map[string]any {
 	t.Helper()
 	dir := filepath.Join(base, "demo")
 	files := strings.Fields(read(t, base, "files"))
+	envFiles := within(dir, strings.Fields(read(t, base, "env-files")))
 	set := []cli.ProjectOptionsFn{
-		cli.WithWorkingDirectory(filepath.Dir(files[0])),
 		cli.WithEnv(strings.Split(strings.TrimSuffix(read(t, base, "environ"), "\n"), "\n")),
-		cli.WithEnvFiles(within(dir, strings.Fields(read(t, base, "env-files")))...),
+		cli.WithWorkingDirectory(read(t, base, "start")),
+		cli.WithEnvFiles(envFiles...),
+		cli.WithDotEnv,
+		cli.WithWorkingDirectory(filepath.Dir(files[0])),
+		cli.WithEnvFiles(envFiles...),
 		cli.WithDotEnv,
 		cli.WithDefaultProfiles(strings.Fields(read(t, base, "profiles"))...),
 	}

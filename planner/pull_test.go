@@ -1,0 +1,46 @@
+package planner
+
+import (
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// TestAnImageIsPulledAnewWhenItsPolicySaysSo holds that the time of the last
+// pull decides, for an image that is here.
+func TestAnImageIsPulledAnewWhenItsPolicySaysSo(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		policy, option string
+		age            time.Duration
+		want           bool
+	}{
+		{"daily", "", 23 * time.Hour, false},
+		{"daily", "", 24 * time.Hour, true},
+		{"weekly", "", 6 * 24 * time.Hour, false},
+		{"weekly", "", 8 * 24 * time.Hour, true},
+		{"every_2d", "", 47 * time.Hour, false},
+		{"every_2d", "", 49 * time.Hour, true},
+		{"every_30m", "", time.Hour, true},
+		{"refresh", "", time.Second, true},
+		{"daily", "missing", 48 * time.Hour, false},
+		{"missing", "", 1000 * time.Hour, false},
+	} {
+		project := &spec.Project{Name: "p", Services: map[string]*spec.Service{"a": {Name: "a", Image: "redis:7", PullPolicy: test.policy}}}
+		observed := &Observed{At: now, Images: map[string]Image{"redis:7": {Digest: "sha256:1", Named: now.Add(-test.age)}}}
+		plan, err := Converge(project, observed, Options{Pull: test.option})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pulls := 0
+		for _, s := range plan.Steps {
+			if s.Action == Pull {
+				pulls++
+			}
+		}
+		if (pulls == 1) != test.want || pulls > 1 {
+			t.Errorf("%s (option %q) after %s: %d pulls, want one: %v", test.policy, test.option, test.age, pulls, test.want)
+		}
+	}
+}
