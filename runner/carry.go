@@ -360,7 +360,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	case planner.Restart:
 		c.setYields(true) // to itself: its ports wait
 		c.lead(nil, true)
-		c.settle(ctx)
+		c.drainTraffic(ctx, o.Grace)
 		err := c.stop(ctx, o.Grace, false)
 		c.setYields(false)
 		if err != nil {

@@ -46,7 +46,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	if fixed {
 		old.setYields(true)
 		old.lead(nil, true)
-		old.settle(ctx)
+		old.drainTraffic(ctx, o.Grace)
 		if err := r.vacate(ctx, old, o.Grace); err != nil {
 			return planner.Result{}, r.revive(ctx, old, wasUp, err)
 		}
@@ -67,7 +67,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	}
 	old.setYields(true)
 	c.lead(nil, true)
-	old.settle(ctx)
+	old.drainTraffic(ctx, o.Grace)
 	// What is left of the old process is dealt with while the new one starts.
 	if _, err := old.halt(ctx, o.Grace, false); err != nil {
 		r.unmake(ctx, c)
@@ -118,7 +118,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	old.setYields(true)
 	c.setPending(false)
 	c.route()
-	old.settle(ctx)
+	old.drainTraffic(ctx, o.Grace)
 	if err := errors.Join(old.stop(ctx, o.Grace, false), old.removeLocked(ctx, o.Grace, true)); err != nil {
 		return planner.Result{}, err
 	}
