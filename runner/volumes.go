@@ -1,19 +1,13 @@
 package runner
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/containerd/containerd/v2/core/mount"
-	cfs "github.com/containerd/continuity/fs"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -36,7 +30,7 @@ type volume struct {
 	Project   string       `json:"project,omitempty"`
 	Key       string       `json:"key,omitempty"`
 	Anonymous bool         `json:"anonymous,omitempty"`
-	Filled    bool         `json:"filled,omitempty"` // its first use is behind it
+	Owned     bool         `json:"filled,omitempty"` // its directory has its owner and mode from an image
 	Applied   *spec.Volume `json:"applied,omitempty"`
 
 	fill sync.Mutex // held while it is filled from an image
@@ -67,10 +61,10 @@ func (v *volumes) rediscover() error {
 	}
 	for _, e := range entries {
 		if _, ok := v.all[e.Name()]; !ok && e.IsDir() {
-			vol := &volume{Name: e.Name(), Filled: true}
+			vol := &volume{Name: e.Name(), Owned: true}
 			if b, err := os.ReadFile(filepath.Join(v.dir, e.Name(), "volume.json")); err == nil {
 				_ = json.Unmarshal(b, vol)
-				vol.Filled = true
+				vol.Owned = true
 			}
 			v.all[e.Name()] = vol
 			v.save(vol)
@@ -171,65 +165,4 @@ func isName(s string) bool {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
-}
-
-// fill copies what the image has at target into an empty volume at its first
-// use, with owners and modes; the volume's own directory takes those of the
-// target. rootfs are the mounts of a snapshot of the image.
-func (v *volumes) fill(ctx context.Context, vol *volume, rootfs []mount.Mount, target string) error {
-	vol.fill.Lock()
-	defer vol.fill.Unlock()
-	if vol.Filled {
-		return nil
-	}
-	data := v.data(vol.Name)
-	entries, err := os.ReadDir(data)
-	if err != nil {
-		return fmt.Errorf("cannot read volume %s: %w", vol.Name, err)
-	}
-	if len(entries) == 0 {
-		err = mount.WithReadonlyTempMount(ctx, rootfs, func(root string) error { return fillWhole(root, target, data) })
-		if err != nil {
-			return fmt.Errorf("cannot fill volume %s from the image: %w", vol.Name, err)
-		}
-	}
-	v.mu.Lock()
-	vol.Filled = true
-	v.save(vol)
-	v.mu.Unlock()
-	return nil
-}
-
-// fillWhole copies the directory target of the root file system beside data
-// and then puts it in data's place: a copy that was cut short is never taken
-// for a volume.
-func fillWhole(root, target, data string) error {
-	part := filepath.Join(filepath.Dir(data), "_fill")
-	if err := errors.Join(os.RemoveAll(part), os.Mkdir(part, 0o755)); err != nil {
-		return err
-	}
-	if err := errors.Join(copyTree(root, target, part), os.Remove(data)); err != nil {
-		return err
-	}
-	return os.Rename(part, data)
-}
-
-// copyTree copies the directory target of the root file system into data.
-// Links are followed inside the root only: what the image says is untrusted.
-func copyTree(root, target, data string) error {
-	src, err := cfs.RootPath(root, target)
-	if err != nil {
-		return err
-	}
-	st, err := os.Lstat(src)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !st.IsDir() {
-		return nil
-	}
-	return cfs.CopyDir(data, src)
 }
