@@ -72,6 +72,14 @@ func (w *world) step(project string, s *Step) error {
 			return fmt.Errorf("it is external")
 		}
 		o.Networks[s.Name] = Network{Name: s.Name, Project: project, Key: s.Resource, Applied: s.Network}
+	case UpdateNetwork:
+		n := o.Networks[s.Name]
+		n.Applied = s.Network
+		o.Networks[s.Name] = n
+	case UpdateVolume:
+		v := o.Volumes[s.Name]
+		v.Applied = s.Volume
+		o.Volumes[s.Name] = v
 	case RemoveNetwork:
 		delete(o.Networks, s.Name)
 	case CreateVolume:

@@ -150,7 +150,8 @@ func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]str
 	default:
 		for _, key := range networkOrder(rec.Applied) {
 			e := network.Endpoint{Network: rec.Applied.Networks[key], Aliases: r.aliases(rec, key)}
-			if n := s.Networks[key]; n != nil && n.IPv4Address != "" {
+			// A fixed address is the service's; a one-off beside it gets a free one.
+			if n := s.Networks[key]; n != nil && n.IPv4Address != "" && !rec.OneOff {
 				addr, err := netip.ParseAddr(n.IPv4Address)
 				if err != nil {
 					return nil, fmt.Errorf("services.%s.networks.%s: %q is no address", rec.Service, key, n.IPv4Address)

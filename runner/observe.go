@@ -51,6 +51,9 @@ func (r *Runner) restoreNetworks(ctx context.Context) error {
 			continue
 		}
 		if _, ok := r.nets.Network(name); ok {
+			if err := r.nets.SetRange(name, rangeOf(rec.Applied)); err != nil {
+				r.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
+			}
 			continue
 		}
 		if _, err := r.ensureNetwork(ctx, name, rec); err != nil {

@@ -164,7 +164,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.restoreNetworks(ctx); err != nil {
+	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
 		return err
 	}
 	existing, err := r.client.Containers(ctx)

@@ -113,16 +113,37 @@ func (v *volumes) ensure(vol *volume) (*volume, error) {
 	if err := os.MkdirAll(v.data(vol.Name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
 	}
-	b, err := json.Marshal(vol)
-	if err != nil {
+	if err := v.describe(vol); err != nil {
 		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600); err != nil {
-		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
 	}
 	v.all[vol.Name] = vol
 	v.save(vol)
 	return vol, nil
+}
+
+// relabel notes the labels that a volume has now.
+func (v *volumes) relabel(name string, want *spec.Volume) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	vol := v.all[name]
+	if vol == nil {
+		return fmt.Errorf("volume %s is gone: run the command again", name)
+	}
+	vol.Applied = want
+	v.save(vol)
+	return v.describe(vol)
+}
+
+// describe keeps the record beside the data, for an engine that has lost its store.
+func (v *volumes) describe(vol *volume) error {
+	b, err := json.Marshal(vol)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the record of volume %s: %w", vol.Name, err)
+	}
+	return nil
 }
 
 // remove deletes a volume and all that is in it.
