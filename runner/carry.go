@@ -48,7 +48,7 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.Create:
 		return r.up(ctx, o, s)
 	case planner.Replace:
-		return r.replace(ctx, o, s, note)
+		return r.supersede(ctx, o, s, note)
 	case planner.Update:
 		return planner.Result{}, r.update(ctx, o, s)
 	case planner.Await:

@@ -58,8 +58,7 @@ func (c *container) restore(ctx context.Context) error {
 	c.mu.Lock()
 	rec := c.rec
 	c.mu.Unlock()
-	mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
-	shared := mode == "service" || mode == "container"
+	shared := isSharer(rec)
 	if _, ok := r.nets.Sandbox(rec.ID); !ok && rec.Netns != "" && !shared {
 		fresh := *rec
 		fresh.Addresses = nil
@@ -72,9 +71,9 @@ func (c *container) restore(ctx context.Context) error {
 		}
 		c.set(func(rec *record) { rec.Netns, rec.Addresses = fresh.Netns, fresh.Addresses })
 	}
-	if shared && rec.Netns != "" {
-		if _, err := os.Stat(rec.Netns); err != nil {
-			return fmt.Errorf("cannot start %s: the container of %s whose network it shares is gone: run \"orlop up\"", c.name, other)
+	if shared {
+		if err := c.rejoinNetwork(ctx); err != nil {
+			return err
 		}
 	}
 	if n := len(rec.Applied.Service.Secrets) + len(rec.Applied.Service.Configs); n > 0 && !r.secrets.has(rec.ID, n) {
