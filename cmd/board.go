@@ -89,6 +89,10 @@ func describe(action planner.Action, resource string) (verb, name string) {
 		return "network", resource
 	case planner.CreateVolume:
 		return "volume", resource
+	case planner.UpdateNetwork:
+		return "update", "network " + resource
+	case planner.UpdateVolume:
+		return "update", "volume " + resource
 	case planner.RemoveNetwork:
 		return "remove", "network " + resource
 	case planner.RemoveVolume:

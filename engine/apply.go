@@ -156,6 +156,7 @@ func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) err
 	for name, payload := range req.Payloads {
 		s.runner.SetPayload(j.project.Name, name, payload.Content)
 	}
+	s.runner.Reserve(j.project)
 	plan, err := s.plan(ctx, j)
 	if err != nil {
 		return err
@@ -195,6 +196,7 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 	s.buildNetwork.settle() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
+	s.runner.Unreserve(req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
@@ -217,6 +219,7 @@ func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_Lifecycl
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
+	s.runner.Unreserve(req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: req.RemoveVolumes,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 )
 
 // Conn is the engine's side of the control connection. Its methods may be
@@ -161,6 +162,12 @@ func (c *Conn) Listen(ctx context.Context, p Port) (netip.AddrPort, error) {
 func (c *Conn) Route(ctx context.Context, key string, r Route) error {
 	_, err := c.call(ctx, request{Op: opRoute, Key: key, Route: &r})
 	return err
+}
+
+// Drain is [Holdings.Drain] in the keeper.
+func (c *Conn) Drain(ctx context.Context, key string, within time.Duration) (int, error) {
+	a, err := c.call(ctx, request{Op: opDrain, Key: key, Within: within})
+	return a.reply.Busy, err
 }
 
 // Close is [Holdings.Close] in the keeper: it closes a port, not the connection.

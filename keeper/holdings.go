@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Holdings is what a keeper holds: published ports that listen, park and
@@ -73,8 +74,9 @@ func (h *Holdings) explain(p Port, err error) error {
 	return pe
 }
 
-// Route sends a port's traffic elsewhere from now on. TCP connections that are
-// established stay where they are; UDP sessions stay while their backend does.
+// Route sends a port's traffic elsewhere from now on. TCP connections stay
+// where they are while a request is under way on them, and for ever where that
+// can't be known; see [Holdings.Drain]. UDP sessions stay while their backend does.
 func (h *Holdings) Route(_ context.Context, key string, r Route) error {
 	h.mu.Lock()
 	p, ok := h.ports[key]
@@ -84,6 +86,23 @@ func (h *Holdings) Route(_ context.Context, key string, r Route) error {
 	}
 	p.setRoute(r)
 	return nil
+}
+
+// Drain waits until no request is under way by the routes that a port had
+// before its present one, at most for the time within. Connections on which
+// none is are taken off the old backends; each finds its way by the present
+// route when its client asks again. It says how many had a request under way
+// when the time was over. An unknown key has none.
+func (h *Holdings) Drain(ctx context.Context, key string, within time.Duration) (int, error) {
+	h.mu.Lock()
+	p, ok := h.ports[key]
+	h.mu.Unlock()
+	if !ok {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return p.face.drain(ctx), nil
 }
 
 // Close stops publishing a port; parked connections are reset, established

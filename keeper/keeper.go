@@ -2,7 +2,7 @@
 // the API socket, the published ports and any descriptor that the engine asks
 // it to keep. It starts the engine, and starts it again when it dies.
 //
-// It must stay small (about 10 MB resident, a few hundred lines) and correct:
+// It must stay small (about 10 MB resident, two thousand lines) and correct:
 // a fault here is felt by every published port. So it links the standard
 // library and golang.org/x/sys only, decides nothing about containers, and
 // keeps nothing on disk but its lock, its socket and its log.

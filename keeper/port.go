@@ -33,7 +33,8 @@ type port struct {
 
 	mu      sync.Mutex
 	route   Route
-	since   time.Time // when the route was last changed
+	version uint64    // counts the changes of the route
+	since   time.Time // when the route was last set
 	turn    int
 	changed chan struct{} // closed and replaced when the route changes
 	closed  bool
@@ -48,6 +49,9 @@ type face interface {
 	closeConns()
 	// rerouted is called after the route changed.
 	rerouted(Route)
+	// drain waits until nothing is under way by earlier routes, or ctx ends; it
+	// says how much still is.
+	drain(ctx context.Context) int
 	conns() int
 }
 
@@ -83,6 +87,9 @@ func (p Port) network() (network, address string) {
 func (p *port) setRoute(r Route) {
 	r.Backends = slices.Clone(r.Backends)
 	p.mu.Lock()
+	if r.Parked != p.route.Parked || !slices.Equal(r.Backends, p.route.Backends) {
+		p.version++
+	}
 	p.route, p.since = r, time.Now()
 	p.wake()
 	p.mu.Unlock()
@@ -147,6 +154,17 @@ func (p *port) leadsTo(backend netip.AddrPort) bool {
 	defer p.mu.Unlock()
 	return !p.closed && !p.route.Parked && slices.Contains(p.route.Backends, backend)
 }
+
+// routed is the version of the route of this moment.
+func (p *port) routed() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.version
+}
+
+// isAt says whether the route is still the one of a version. Another one leads
+// elsewhere even where the address is the same: it may be a successor's.
+func (p *port) isAt(version uint64) bool { return p.routed() == version }
 
 // isFresh says that the route is so new that its backends may not listen yet.
 func (p *port) isFresh() bool {

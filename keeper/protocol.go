@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,13 +19,14 @@ import (
 // They share one stream socket, which the engine inherits as descriptor
 // [ControlFD]. Both send frames: four bytes of length, big-endian, then that
 // many bytes of JSON. The engine sends requests; each has an id and gets
-// exactly one reply with that id. Requests may be pipelined and are carried
-// out in the order in which they were sent. Descriptors travel as SCM_RIGHTS
+// exactly one reply with that id. Requests may be pipelined and are begun in
+// the order in which they were sent; all but drain are carried out at once. Descriptors travel as SCM_RIGHTS
 // beside the four bytes of length of the frame that they belong to.
 //
 //	op      carries            reply
 //	listen  port               bound: what is listened on; or portError
 //	route   key, route
+//	drain   key, within        busy: when nothing is under way any more, or the time is over
 //	close   key
 //	ports                      ports
 //	keep    key, descriptors
@@ -40,6 +42,7 @@ import (
 const (
 	opListen = "listen"
 	opRoute  = "route"
+	opDrain  = "drain"
 	opClose  = "close"
 	opPorts  = "ports"
 	opKeep   = "keep"
@@ -71,6 +74,8 @@ type request struct {
 	Key   string `json:"key,omitempty"`
 	Port  *Port  `json:"port,omitempty"`
 	Route *Route `json:"route,omitempty"`
+	// Within bounds a drain.
+	Within time.Duration `json:"within,omitempty"`
 }
 
 type reply struct {
@@ -81,6 +86,7 @@ type reply struct {
 	Ports     []PortState `json:"ports,omitempty"`
 	Keys      []string    `json:"keys,omitempty"`
 	Status    *Status     `json:"status,omitempty"`
+	Busy      int         `json:"busy,omitempty"`
 }
 
 func (r *reply) err() error {

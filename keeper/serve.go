@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 )
 
 // Wishes are what an engine asked of its keeper's future, and what the keeper
@@ -19,31 +20,64 @@ type Wishes struct {
 // Serve carries out the requests of one engine on the holdings until the
 // connection ends, and closes it. What the engine published and had kept stays.
 func Serve(c *net.UnixConn, h *Holdings, w Wishes) error {
-	defer c.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	out := &outbox{conn: c}
+	var drains sync.WaitGroup
+	defer func() {
+		cancel()
+		drains.Wait()
+		c.Close()
+	}()
 	for {
 		var req request
 		files, err := readFrame(c, &req)
 		if err != nil {
-			if isEnd(err) {
-				return nil
-			}
-			return fmt.Errorf("control connection: %w", err)
+			return controlError(err)
 		}
-		rep, out := handle(h, w, req, files)
+		if req.Op == opDrain { // the only one that waits for something
+			drains.Go(func() { _ = out.send(drain(ctx, h, req), nil) }) // a lost connection ends the loop
+			continue
+		}
+		rep, lent := handle(ctx, h, w, req, files)
 		closeFiles(files)
-		err = writeFrame(c, rep, out)
-		closeFiles(out)
+		err = out.send(rep, lent)
+		closeFiles(lent)
 		if err != nil {
-			if isEnd(err) {
-				return nil
-			}
-			return fmt.Errorf("control connection: %w", err)
+			return controlError(err)
 		}
 	}
 }
 
-func handle(h *Holdings, w Wishes, req request, files []*os.File) (rep reply, out []*os.File) {
-	ctx := context.Background() // no request waits for anything
+// controlError is why the connection ended, nil if the engine has ended it.
+func controlError(err error) error {
+	if isEnd(err) {
+		return nil
+	}
+	return fmt.Errorf("control connection: %w", err)
+}
+
+// outbox sends one reply at a time.
+type outbox struct {
+	mu   sync.Mutex
+	conn *net.UnixConn
+}
+
+func (o *outbox) send(rep reply, files []*os.File) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return writeFrame(o.conn, rep, files)
+}
+
+func drain(ctx context.Context, h *Holdings, req request) reply {
+	busy, err := h.Drain(ctx, req.Key, req.Within)
+	rep := reply{ID: req.ID, Busy: busy}
+	if err != nil {
+		rep.fail(err)
+	}
+	return rep
+}
+
+func handle(ctx context.Context, h *Holdings, w Wishes, req request, files []*os.File) (rep reply, out []*os.File) {
 	rep.ID = req.ID
 	var err error
 	switch req.Op {

@@ -3,20 +3,24 @@ package keeper
 import (
 	"context"
 	"errors"
-	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// tcpFace accepts, finds a backend, and splices until both ends are done.
+// tcpFace accepts connections, and finds backends for them.
 type tcpFace struct {
 	port     *port
 	listener *net.TCPListener
+	drains   atomic.Int32 // how many wait for requests to be answered
 
 	mu   sync.Mutex
-	open map[*net.TCPConn]bool // clients with a backend
+	open map[*link]bool // guarded by mu
+	wake chan struct{}  // guarded by mu; closed and replaced when one of the links has moved on
 }
 
 func openTCP(p *port) error {
@@ -29,7 +33,7 @@ func openTCP(p *port) error {
 	if err != nil {
 		return err
 	}
-	f := &tcpFace{port: p, listener: l.(*net.TCPListener), open: map[*net.TCPConn]bool{}}
+	f := &tcpFace{port: p, listener: l.(*net.TCPListener), open: map[*link]bool{}, wake: make(chan struct{})}
 	p.bound = localAddr(l.Addr())
 	p.face = f
 	go f.accept()
@@ -53,33 +57,30 @@ func (f *tcpFace) accept() {
 }
 
 func (f *tcpFace) serve(client *net.TCPConn) {
-	backend, err := f.connect()
-	if err != nil {
-		reset(client)
-		return
-	}
-	f.track(client, true)
-	defer f.track(client, false)
-	splice(client, backend)
+	l := &link{face: f, client: client}
+	f.track(l, true)
+	l.run()
+	f.track(l, false)
 }
 
 // connect finds a backend that answers, waiting for one while the port is
 // parked. When every backend of the moment refuses, so do we, unless they are
 // so new that they may not listen yet: then they are asked again, less and
-// less often.
-func (f *tcpFace) connect() (*net.TCPConn, error) {
+// less often. With the backend comes the version of the route that led to it.
+func (f *tcpFace) connect() (*net.TCPConn, uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), parkTimeout)
 	defer cancel()
 	pause := 2 * time.Millisecond
 	for {
 		order, err := f.port.park(ctx)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
+		version := f.port.routed()
 		backend, at, err := dialAny(ctx, order)
 		if err == nil {
-			if f.port.leadsTo(at) {
-				return backend, nil
+			if f.port.leadsTo(at) && f.port.isAt(version) {
+				return backend, version, nil
 			}
 			// The route has changed while we dialled: whoever changed it counts
 			// on nothing new coming by the old one.
@@ -90,7 +91,7 @@ func (f *tcpFace) connect() (*net.TCPConn, error) {
 		// failure then tells nothing about the route that counts now.
 		now, changed, gone := f.port.backends()
 		if gone != nil || sameSet(order, now) && !f.port.isFresh() {
-			return nil, err
+			return nil, 0, err
 		}
 		if sameSet(order, now) {
 			select {
@@ -131,57 +132,106 @@ func sameSet(a, b []netip.AddrPort) bool {
 	return true
 }
 
-// splice moves bytes both ways (in the kernel: io.Copy between two TCPConns is
-// splice(2)). The end of one direction is passed on as a half-close; a failure
-// of either ends both with a reset, as the failing side did.
-func splice(a, b *net.TCPConn) {
-	var wg sync.WaitGroup
-	pump := func(dst, src *net.TCPConn) {
-		if _, err := io.Copy(dst, src); err != nil {
-			reset(a)
-			reset(b)
-			return
-		}
-		// A peer that is gone already needs no half-close.
-		_ = dst.CloseWrite()
-	}
-	wg.Go(func() { pump(a, b) })
-	pump(b, a)
-	wg.Wait()
-	a.Close()
-	b.Close()
-}
-
 func reset(c *net.TCPConn) {
 	// On a closed connection both fail, and nothing is left to do.
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }
 
-func (f *tcpFace) track(c *net.TCPConn, open bool) {
+func (f *tcpFace) track(l *link, open bool) {
+	f.mu.Lock()
+	if open {
+		f.open[l] = true
+	} else {
+		delete(f.open, l)
+	}
+	f.mu.Unlock()
+	f.moved()
+}
+
+// links are the open connections of this moment.
+func (f *tcpFace) links() []*link {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if open {
-		f.open[c] = true
-	} else {
-		delete(f.open, c)
+	return slices.Collect(maps.Keys(f.open))
+}
+
+// moved wakes who waits for requests to be answered.
+func (f *tcpFace) moved() {
+	if f.drains.Load() == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
+// drain takes the connections off the backends that the port led to before,
+// each as soon as no request is under way on it. It says how many had one when
+// ctx ended.
+func (f *tcpFace) drain(ctx context.Context) int {
+	f.drains.Add(1)
+	defer f.drains.Add(-1)
+	for {
+		f.mu.Lock()
+		wake := f.wake
+		f.mu.Unlock()
+		busy := 0
+		next := time.Hour
+		for _, l := range f.links() {
+			isBusy, again := l.yield()
+			if isBusy {
+				busy++
+			}
+			if again > 0 {
+				next = min(next, again)
+			}
+		}
+		if busy == 0 {
+			return 0
+		}
+		select {
+		case <-wake:
+		case <-time.After(next):
+		case <-ctx.Done():
+			return busy
+		}
 	}
 }
 
-func (f *tcpFace) close() { f.listener.Close() }
+func (f *tcpFace) close() {
+	f.listener.Close()
+	f.dismiss()
+}
 
 func (f *tcpFace) closeConns() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for c := range f.open {
-		reset(c)
+	for _, l := range f.links() {
+		l.reset()
 	}
 }
 
-func (f *tcpFace) rerouted(Route) {}
+// rerouted lets the connections end that wait for a backend when there is to
+// be none.
+func (f *tcpFace) rerouted(r Route) {
+	if !r.Parked && len(r.Backends) == 0 {
+		f.dismiss()
+	}
+}
 
+func (f *tcpFace) dismiss() {
+	for _, l := range f.links() {
+		l.dismiss()
+	}
+}
+
+// conns counts the connections that have a backend.
 func (f *tcpFace) conns() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.open)
+	n := 0
+	for _, l := range f.links() {
+		if l.isConnected() {
+			n++
+		}
+	}
+	return n
 }

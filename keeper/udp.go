@@ -335,6 +335,9 @@ func (f *udpFace) closeConns() {
 	}
 }
 
+// drain has nothing to wait for: no datagram is known to want an answer.
+func (f *udpFace) drain(context.Context) int { return 0 }
+
 func (f *udpFace) conns() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

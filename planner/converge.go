@@ -87,6 +87,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 			return nil, err
 		}
 	}
+	c.planSharers(order)
 	c.planRestarts(order)
 	c.placeAwaits()
 	c.appendAwaits(prepared)

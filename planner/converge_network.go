@@ -29,6 +29,9 @@ func (c *converger) planNetworks(order []string) {
 			step.Reasons = []Reason{{Path: path, Text: "it does not exist yet", Place: at}}
 		default:
 			step.Reasons = compareNetworks(path, have.Applied, want, c.project.Places)
+			if len(step.Reasons) == 0 && have.Applied != nil && have.Project == c.project.Name {
+				c.relabel(UpdateNetwork, step, compareLabels(path, have.Applied.Labels, want.Labels, c.project.Places))
+			}
 			if len(step.Reasons) == 0 || !c.mayRenew(key, want.Name, order) {
 				continue
 			}
@@ -69,6 +72,26 @@ func (k *Container) isAttached(network string) bool {
 	return false
 }
 
+// relabel adds a step for labels that changed; it needs nothing anew.
+func (c *converger) relabel(action Action, step *Step, why []Reason) {
+	if len(why) > 0 {
+		relabelled := *step
+		relabelled.Action, relabelled.Reasons = action, why
+		c.plan.add(&relabelled)
+	}
+}
+
+func compareLabels(path string, old, want map[string]string, places spec.Places) []Reason {
+	a, b := map[string]any{}, map[string]any{}
+	for k, v := range old {
+		a[k] = v
+	}
+	for k, v := range want {
+		b[k] = v
+	}
+	return compare(path+".labels", any(a), any(b), places)
+}
+
 // compareNetworks reports the settings that need a network anew; labels don't.
 func compareNetworks(path string, old, want *spec.Network, places spec.Places) []Reason {
 	if old == nil {
@@ -95,10 +118,15 @@ func (c *converger) planVolumes(order []string) {
 		if want == nil {
 			continue
 		}
-		if _, present := c.observed.Volumes[want.Name]; present {
+		path := "volumes." + key
+		if have, present := c.observed.Volumes[want.Name]; present {
+			if have.Applied != nil && have.Project == c.project.Name && !want.External {
+				step := &Step{Resource: key, Name: want.Name, Volume: want}
+				c.relabel(UpdateVolume, step, compareLabels(path, have.Applied.Labels, want.Labels, c.project.Places))
+				c.keepVolume(key, have.Applied, want)
+			}
 			continue
 		}
-		path := "volumes." + key
 		text := "it does not exist yet"
 		if want.External {
 			text = "external, but it does not exist"
@@ -107,5 +135,16 @@ func (c *converger) planVolumes(order []string) {
 			Action: CreateVolume, Resource: key, Name: want.Name, Volume: want,
 			Reasons: []Reason{{Path: path, Text: text, Place: c.project.Places.Nearest(path)}},
 		})
+	}
+}
+
+// keepVolume tells of settings that a volume had when it was made: it holds a
+// user's data, and is never made anew.
+func (c *converger) keepVolume(key string, old, want *spec.Volume) {
+	a, b := tree(old), tree(want)
+	delete(a, "labels")
+	delete(b, "labels")
+	for _, r := range compare("volumes."+key, any(a), any(b), c.project.Places) {
+		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("volume %s stays as it is (%s): it holds data; remove it first if it may go", key, r))
 	}
 }

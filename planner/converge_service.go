@@ -90,9 +90,6 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	}
 	ch := diff(name, k.Applied, want, c.project.Places)
 	ch.replace = append(ch.replace, c.networkReasons(k)...)
-	if other := sharedWith(s); other != "" && c.renewed(other) {
-		ch.replace = append(ch.replace, Reason{Path: "services." + name + ".network_mode", Text: other + " is replaced"})
-	}
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {

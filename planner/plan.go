@@ -18,8 +18,10 @@ const (
 	Pull          Action = "pull"
 	Build         Action = "build"
 	CreateNetwork Action = "create-network"
+	UpdateNetwork Action = "update-network" // its labels, in place
 	RemoveNetwork Action = "remove-network"
 	CreateVolume  Action = "create-volume"
+	UpdateVolume  Action = "update-volume" // its labels, in place
 	RemoveVolume  Action = "remove-volume"
 	RemoveImage   Action = "remove-image"
 	Create        Action = "create"  // a container that does not exist yet; started too unless Step.NoStart

@@ -17,7 +17,7 @@ func (a Action) Symbol() string {
 		return "+"
 	case Replace:
 		return "±"
-	case Update, Start, Restart:
+	case Update, UpdateNetwork, UpdateVolume, Start, Restart:
 		return "~"
 	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
 		return "-"
@@ -121,9 +121,9 @@ func (s *Step) label() string {
 	switch s.Action {
 	case Pull, Build:
 		return string(s.Action) + " " + s.Resource
-	case CreateNetwork, RemoveNetwork:
+	case CreateNetwork, UpdateNetwork, RemoveNetwork:
 		return "network " + s.Resource
-	case CreateVolume, RemoveVolume:
+	case CreateVolume, UpdateVolume, RemoveVolume:
 		return "volume " + s.Resource
 	case RemoveImage:
 		return "image " + s.Resource
@@ -145,7 +145,7 @@ func (p *Plan) Summary() string {
 	say("pull %d", p.Count(Pull))
 	say("create %d", p.Count(Create, CreateNetwork, CreateVolume))
 	say("replace %d", p.Count(Replace))
-	say("change %d in place", p.Count(Update))
+	say("change %d in place", p.Count(Update, UpdateNetwork, UpdateVolume))
 	say("start %d", p.Count(Start))
 	say("restart %d", p.Count(Restart))
 	say("stop %d", p.Count(Stop, Kill))

@@ -72,6 +72,14 @@ func (w *world) step(project string, s *Step) error {
 			return fmt.Errorf("it is external")
 		}
 		o.Networks[s.Name] = Network{Name: s.Name, Project: project, Key: s.Resource, Applied: s.Network}
+	case UpdateNetwork:
+		n := o.Networks[s.Name]
+		n.Applied = s.Network
+		o.Networks[s.Name] = n
+	case UpdateVolume:
+		v := o.Volumes[s.Name]
+		v.Applied = s.Volume
+		o.Volumes[s.Name] = v
 	case RemoveNetwork:
 		delete(o.Networks, s.Name)
 	case CreateVolume:
@@ -101,6 +109,9 @@ func (w *world) step(project string, s *Step) error {
 func (w *world) container(project string, s *Step) error {
 	o := &w.observed
 	i := slices.IndexFunc(o.Containers, func(k Container) bool { return k.ID == s.Container })
+	if s.Action == Restart && i < 0 {
+		return nil // it has been replaced
+	}
 	if (s.Action != Create) != (i >= 0) {
 		return fmt.Errorf("container %q: index %d", s.Container, i)
 	}
@@ -119,11 +130,18 @@ func (w *world) container(project string, s *Step) error {
 			o.Containers[i].Applied = &a
 		}
 		if s.Action != Update {
+			o.Containers[i].Adrift = false
 			w.run(&o.Containers[i], s)
 		}
 		return nil
 	case Replace:
 		o.Containers = slices.Delete(o.Containers, i, i+1)
+	}
+	// Who shared the namespace of the old one is left behind until it is restarted.
+	for j := range o.Containers {
+		if k := &o.Containers[j]; k.Applied != nil && sharedWith(k.Applied.Service) == s.Service {
+			k.Adrift = true
+		}
 	}
 	applied := *s.Applied
 	ref := applied.Service.Image

@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net/netip"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -33,6 +29,10 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
+	case planner.UpdateNetwork:
+		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
+	case planner.UpdateVolume:
+		return planner.Result{}, r.volumes.relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.removeNetwork(ctx, s.Name)
 	case planner.CreateVolume:
@@ -48,77 +48,13 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.Create:
 		return r.up(ctx, o, s)
 	case planner.Replace:
-		return r.replace(ctx, o, s, note)
+		return r.supersede(ctx, o, s, note)
 	case planner.Update:
 		return planner.Result{}, r.update(ctx, o, s)
 	case planner.Await:
 		return r.await(ctx, o, s, note)
 	}
 	return r.lifecycle(ctx, o, s)
-}
-
-// createNetwork makes a network, or makes one anew whose settings changed:
-// its containers are replaced by later steps of the plan.
-func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
-	if s.Network.External {
-		return planner.Result{}, fmt.Errorf("external network %s does not exist: make it, or take external away", s.Name)
-	}
-	if _, ok := r.nets.Network(s.Name); ok {
-		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
-			return planner.Result{}, err
-		}
-	}
-	n, err := r.ensureNetwork(ctx, s.Name, networkRecord{Project: o.Project, Key: s.Resource, Applied: s.Network})
-	if err != nil {
-		return planner.Result{}, err
-	}
-	return planner.Result{Text: n.Subnet.String()}, nil
-}
-
-// dropNetwork removes a network that is to be made anew. Its containers are
-// stopped: nothing could reach them, and the plan replaces them.
-func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
-	for _, p := range r.Containers("") {
-		c := r.lookup(p.ID)
-		if c == nil || p.Applied == nil || !slices.Contains(slices.Collect(maps.Values(p.Applied.Networks)), name) {
-			continue
-		}
-		c.op.Lock()
-		err := r.vacate(ctx, c, o.Grace)
-		c.op.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return r.removeNetwork(ctx, name)
-}
-
-// ensureNetwork makes a network as it was applied and keeps its record.
-func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkRecord) (network.Network, error) {
-	want := rec.Applied
-	ns := network.Spec{Name: name, Internal: want.Internal, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
-	subnet, gateway := rec.Subnet, ""
-	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
-		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
-	}
-	var err error
-	if subnet != "" {
-		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
-		}
-	}
-	if gateway != "" {
-		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no address", rec.Key, gateway)
-		}
-	}
-	n, err := r.nets.EnsureNetwork(ctx, ns)
-	if err != nil {
-		return n, err
-	}
-	rec.Subnet = n.Subnet.String()
-	r.saveNetwork(name, rec)
-	return n, nil
 }
 
 func (r *Runner) removeVolume(name string) error {
@@ -360,7 +296,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	case planner.Restart:
 		c.setYields(true) // to itself: its ports wait
 		c.lead(nil, true)
-		c.settle(ctx)
+		c.drainTraffic(ctx, o.Grace)
 		err := c.stop(ctx, o.Grace, false)
 		c.setYields(false)
 		if err != nil {

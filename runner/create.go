@@ -140,17 +140,18 @@ func (r *Runner) snapshot(ctx context.Context, id string, img *image) ([]mount.M
 func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]string, error) {
 	s := rec.Applied.Service
 	sandbox := network.Sandbox{Names: ownNames(rec), DNS: true}
-	switch mode, other, _ := strings.Cut(s.NetworkMode, ":"); mode {
+	switch mode, _, _ := strings.Cut(s.NetworkMode, ":"); mode {
 	case "host":
 		return nil, nil
 	case "service", "container":
-		return nil, r.share(rec, mode, other)
+		return nil, r.share(rec)
 	case "none":
 		sandbox.DNS = false
 	default:
 		for _, key := range networkOrder(rec.Applied) {
 			e := network.Endpoint{Network: rec.Applied.Networks[key], Aliases: r.aliases(rec, key)}
-			if n := s.Networks[key]; n != nil && n.IPv4Address != "" {
+			// A fixed address is the service's; a one-off beside it gets a free one.
+			if n := s.Networks[key]; n != nil && n.IPv4Address != "" && !rec.OneOff {
 				addr, err := netip.ParseAddr(n.IPv4Address)
 				if err != nil {
 					return nil, fmt.Errorf("services.%s.networks.%s: %q is no address", rec.Service, key, n.IPv4Address)
@@ -223,30 +224,6 @@ func (r *Runner) aliases(rec *record, key string) []string {
 		return n.Aliases
 	}
 	return nil
-}
-
-// share lets the container use another's network namespace.
-func (r *Runner) share(rec *record, mode, other string) error {
-	for _, c := range r.Containers("") {
-		if mode == "service" && (c.Service != other || c.OneOff || !r.isOf(c.ID, rec.Project)) ||
-			mode == "container" && c.Name != other && c.ID != other {
-			continue
-		}
-		of := r.lookup(c.ID)
-		if of == nil {
-			continue
-		}
-		of.mu.Lock()
-		rec.Netns, rec.Addresses = of.rec.Netns, slices.Clone(of.rec.Addresses)
-		of.mu.Unlock()
-		return nil
-	}
-	return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of", rec.Service, mode, other)
-}
-
-func (r *Runner) isOf(id, project string) bool {
-	c := r.lookup(id)
-	return c != nil && c.project == project
 }
 
 // documentFor resolves user, mounts, environment and command into the OCI

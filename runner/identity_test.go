@@ -102,44 +102,6 @@ func TestIdentifyInUnsoundImages(t *testing.T) {
 	}
 }
 
-func TestVolumesAreFilledFromInsideTheImage(t *testing.T) {
-	outside := rootfs(t, map[string]string{"secret": "host"})
-	root := rootfs(t, map[string]string{
-		"data/a/file": "1", "data/link": "->" + outside + "/secret", "out": "->" + outside, "in": "->/data", "up": "->../../../../../../" + outside, "file": "x",
-	})
-	if err := os.Chmod(filepath.Join(root, "data"), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	for target, want := range map[string]string{
-		"/data": "a/file", "/in": "a/file", "/data/../data/": "a/file", "/out": "", "/up": "", "/none": "", "/file": "", "/../../../data": "a/file",
-	} {
-		data := t.TempDir()
-		if err := copyTree(root, target, data); err != nil {
-			t.Errorf("%s: %v", target, err)
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(data, "secret")); err == nil {
-			t.Errorf("%s: the volume holds a file of the host", target)
-		}
-		if want == "" {
-			if entries, _ := os.ReadDir(data); len(entries) > 0 {
-				t.Errorf("%s: the volume holds %v", target, entries)
-			}
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(data, want)); err != nil {
-			t.Errorf("%s: %v", target, err)
-		}
-		st, err := os.Stat(data)
-		if err != nil || st.Mode().Perm() != 0o750 {
-			t.Errorf("%s: the volume's mode is %v", target, st.Mode())
-		}
-		if to, err := os.Readlink(filepath.Join(data, "link")); err != nil || to != outside+"/secret" {
-			t.Errorf("%s: a link was followed: %q, %v", target, to, err)
-		}
-	}
-}
-
 // TestIDsAreHostNames: of random digits, one of some 280 begins with twelve
 // decimal ones.
 func TestIDsAreHostNames(t *testing.T) {

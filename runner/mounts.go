@@ -65,14 +65,7 @@ func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, roo
 	out := specs.Mount{Destination: m.Target, Type: "bind"}
 	switch m.Type {
 	case spec.MountTmpfs:
-		options := ""
-		if m.Tmpfs != nil && m.Tmpfs.Size > 0 {
-			options = "size=" + strconv.FormatInt(int64(m.Tmpfs.Size), 10)
-		}
-		if m.Tmpfs != nil && m.Tmpfs.Mode != 0 {
-			options = strings.TrimPrefix(options+",mode="+strconv.FormatUint(uint64(m.Tmpfs.Mode), 8), ",")
-		}
-		return tmpfsMount(m.Target, options), nil
+		return tmpfsMount(m.Target, tmpfsOptions(m)), nil
 	case spec.MountBind:
 		propagation := "rprivate"
 		if m.Bind != nil && m.Bind.Propagation != "" {
@@ -150,6 +143,21 @@ func ensureBindSource(m spec.Mount) error {
 		return errors.New("it does not exist: make it, or set bind.create_host_path: true")
 	}
 	return os.MkdirAll(m.Source, 0o755)
+}
+
+// tmpfsOptions are those of a mount of the long form.
+func tmpfsOptions(m spec.Mount) string {
+	var options []string
+	if m.ReadOnly {
+		options = append(options, "ro")
+	}
+	if m.Tmpfs != nil && m.Tmpfs.Size > 0 {
+		options = append(options, "size="+strconv.FormatInt(int64(m.Tmpfs.Size), 10))
+	}
+	if m.Tmpfs != nil && m.Tmpfs.Mode != 0 {
+		options = append(options, "mode="+strconv.FormatUint(uint64(m.Tmpfs.Mode), 8))
+	}
+	return strings.Join(options, ",")
 }
 
 func tmpfsMount(target, options string) specs.Mount {

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/typeurl/v2"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -51,6 +49,9 @@ func (r *Runner) restoreNetworks(ctx context.Context) error {
 			continue
 		}
 		if _, ok := r.nets.Network(name); ok {
+			if err := r.nets.SetRange(name, rangeOf(rec.Applied)); err != nil {
+				r.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
+			}
 			continue
 		}
 		if _, err := r.ensureNetwork(ctx, name, rec); err != nil {
@@ -99,6 +100,12 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		}
 		if rec.Project == name || wantNetworks[n.Name] {
 			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String()}
+		}
+	}
+	for i, c := range o.Containers {
+		if k := r.lookup(c.ID); k != nil {
+			rec := k.snapshot()
+			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
 	}
 	o.Volumes = r.volumes.observed(name, wantVolumes)
@@ -289,20 +296,10 @@ func (c *container) updateTask(ctx context.Context, task containerd.Task) error 
 
 // rewrite puts the present limits into the container's document, for its next start.
 func (c *container) rewrite(ctx context.Context) error {
-	doc, err := c.ctr.Spec(ctx)
-	if err != nil {
-		return err
-	}
-	devices := doc.Linux.Resources.Devices
-	doc.Linux.Resources = resources(c.rec.Applied.Service)
-	doc.Linux.Resources.Devices = devices
-	encoded, err := typeurl.MarshalAny(doc)
-	if err != nil {
-		return err
-	}
-	return c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
-		k.Spec = encoded
-		return nil
+	return c.redocument(ctx, func(doc *specs.Spec) {
+		devices := doc.Linux.Resources.Devices
+		doc.Linux.Resources = resources(c.rec.Applied.Service)
+		doc.Linux.Resources.Devices = devices
 	})
 }
 

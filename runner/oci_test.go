@@ -242,3 +242,16 @@ func TestLabels(t *testing.T) {
 		}
 	}
 }
+
+func TestATmpfsOfTheLongFormHasItsOptions(t *testing.T) {
+	for want, m := range map[string]spec.Mount{
+		"":                    {},
+		"ro":                  {ReadOnly: true},
+		"ro,size=1024":        {ReadOnly: true, Tmpfs: &spec.TmpfsOpts{Size: 1024}},
+		"size=1024,mode=1777": {Tmpfs: &spec.TmpfsOpts{Size: 1024, Mode: 0o1777}},
+	} {
+		if got := tmpfsOptions(m); got != want {
+			t.Errorf("%+v: %q, want %q", m, got, want)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
@@ -331,34 +330,6 @@ func (c *container) unroute(again bool) {
 	c.mu.Unlock()
 	if published {
 		c.lead(nil, again)
-	}
-}
-
-// settleTime bounds how long a program that is to end may take to accept the
-// connections that came before its ports were parked. It takes that long only
-// on a busy machine, or if it accepts none any more.
-const settleTime = time.Second
-
-// settle lets a program whose ports are parked accept what it has not yet: the
-// kernel would reset those connections with its listener.
-func (c *container) settle(ctx context.Context) {
-	rec := c.snapshot()
-	c.mu.Lock()
-	running := c.task != nil && rec.State == planner.Running
-	c.mu.Unlock()
-	var ports []uint16
-	for _, p := range rec.Published {
-		if p.Protocol != "udp" {
-			ports = append(ports, uint16(p.Target))
-		}
-	}
-	if !running || len(ports) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	if err := c.r.nets.Settle(ctx, c.id, ports); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		c.r.log.Warn("connections may be lost", "container", c.name, "error", err)
 	}
 }
 

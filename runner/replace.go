@@ -10,6 +10,15 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
+// supersede replaces a container, and has those follow who share its network.
+func (r *Runner) supersede(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	result, err := r.replace(ctx, o, s, note)
+	if err == nil {
+		r.leadSharers(context.WithoutCancel(ctx), o, s.Service)
+	}
+	return result, err
+}
+
 // replace puts a new container in an old one's place. The old one runs until
 // the new one can start; if that fails, the old one is what is left. What is
 // begun is finished; only the wait for one that is to be ready first ends with
@@ -46,7 +55,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	if fixed {
 		old.setYields(true)
 		old.lead(nil, true)
-		old.settle(ctx)
+		old.drainTraffic(ctx, o.Grace)
 		if err := r.vacate(ctx, old, o.Grace); err != nil {
 			return planner.Result{}, r.revive(ctx, old, wasUp, err)
 		}
@@ -67,7 +76,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	}
 	old.setYields(true)
 	c.lead(nil, true)
-	old.settle(ctx)
+	old.drainTraffic(ctx, o.Grace)
 	// What is left of the old process is dealt with while the new one starts.
 	if _, err := old.halt(ctx, o.Grace, false); err != nil {
 		r.unmake(ctx, c)
@@ -118,7 +127,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	old.setYields(true)
 	c.setPending(false)
 	c.route()
-	old.settle(ctx)
+	old.drainTraffic(ctx, o.Grace)
 	if err := errors.Join(old.stop(ctx, o.Grace, false), old.removeLocked(ctx, o.Grace, true)); err != nil {
 		return planner.Result{}, err
 	}

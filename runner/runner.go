@@ -64,6 +64,7 @@ type Keeping interface {
 type Ports interface {
 	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
 	Route(ctx context.Context, key string, r keeper.Route) error
+	Drain(ctx context.Context, key string, within time.Duration) (busy int, err error)
 	Close(ctx context.Context, key string) error
 	Ports(ctx context.Context) ([]keeper.PortState, error)
 }
@@ -164,7 +165,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.restoreNetworks(ctx); err != nil {
+	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
 		return err
 	}
 	existing, err := r.client.Containers(ctx)

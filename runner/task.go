@@ -58,8 +58,7 @@ func (c *container) restore(ctx context.Context) error {
 	c.mu.Lock()
 	rec := c.rec
 	c.mu.Unlock()
-	mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
-	shared := mode == "service" || mode == "container"
+	shared := isSharer(rec)
 	if _, ok := r.nets.Sandbox(rec.ID); !ok && rec.Netns != "" && !shared {
 		fresh := *rec
 		fresh.Addresses = nil
@@ -72,9 +71,9 @@ func (c *container) restore(ctx context.Context) error {
 		}
 		c.set(func(rec *record) { rec.Netns, rec.Addresses = fresh.Netns, fresh.Addresses })
 	}
-	if shared && rec.Netns != "" {
-		if _, err := os.Stat(rec.Netns); err != nil {
-			return fmt.Errorf("cannot start %s: the container of %s whose network it shares is gone: run \"orlop up\"", c.name, other)
+	if shared {
+		if err := c.rejoinNetwork(ctx); err != nil {
+			return err
 		}
 	}
 	if n := len(rec.Applied.Service.Secrets) + len(rec.Applied.Service.Configs); n > 0 && !r.secrets.has(rec.ID, n) {
@@ -219,9 +218,23 @@ type Grace struct {
 // stopTimeout is the grace period when neither the user nor the service says.
 const stopTimeout = 10 * time.Second
 
+// graceOf is how long the container may take to stop, and whether the user or
+// the stack file has chosen it.
+func (c *container) graceOf(grace Grace) (wait time.Duration, isChosen bool) {
+	if grace.Set {
+		return grace.Time, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.rec.Applied.Service.StopGrace; p != nil {
+		return time.Duration(*p), true
+	}
+	return stopTimeout, false
+}
+
 // stop ends the container's process: its stop signal, and after the grace
 // period SIGKILL. A process that can't be reached by the signal is killed at
-// once, for waiting would change nothing. The caller holds op.
+// once where nobody has chosen the period. The caller holds op.
 func (c *container) stop(ctx context.Context, grace Grace, user bool) error {
 	end, err := c.halt(ctx, grace, user)
 	if err != nil || end == nil {
@@ -254,10 +267,6 @@ func (c *container) halt(ctx context.Context, grace Grace, user bool) (*ending, 
 	c.cancelRetry()
 	c.mu.Lock()
 	task, end, sig := c.task, c.ending, c.rec.StopSignal
-	wait := stopTimeout
-	if p := c.rec.Applied.Service.StopGrace; p != nil {
-		wait = time.Duration(*p)
-	}
 	running := c.rec.State == planner.Running || c.rec.State == planner.Stopping
 	switch {
 	case running && task != nil:
@@ -269,12 +278,10 @@ func (c *container) halt(ctx context.Context, grace Grace, user bool) (*ending, 
 	c.rec.Wanted, c.rec.Stopped = false, c.rec.Stopped || user
 	c.mu.Unlock()
 	c.set(func(*record) {})
-	if grace.Set {
-		wait = grace.Time
-	}
+	wait, isChosen := c.graceOf(grace)
 	switch {
 	case running && task != nil:
-		return end, c.end(ctx, task, end, stopSignal(sig), wait)
+		return end, c.end(ctx, task, end, stopSignal(sig), wait, isChosen)
 	case running:
 		if err := c.awaitSettled(ctx, end); err != nil { // it has just ended by itself
 			return nil, err
@@ -287,8 +294,9 @@ func (c *container) halt(ctx context.Context, grace Grace, user bool) (*ending, 
 	return nil, nil
 }
 
-// end signals a process and waits until it is gone.
-func (c *container) end(ctx context.Context, task containerd.Task, end *ending, sig syscall.Signal, wait time.Duration) error {
+// end signals a process and waits until it is gone. A wait that nobody has
+// chosen ends where the process can't be reached by the signal.
+func (c *container) end(ctx context.Context, task containerd.Task, end *ending, sig syscall.Signal, wait time.Duration, isChosen bool) error {
 	select {
 	case <-end.gone:
 		return nil
@@ -301,7 +309,7 @@ func (c *container) end(ctx context.Context, task containerd.Task, end *ending, 
 		grace, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		var alone <-chan struct{}
-		if ignoresSignal(pid, sig) {
+		if !isChosen && ignoresSignal(pid, sig) {
 			alone = childless(grace, pid)
 		}
 		select {
@@ -486,7 +494,7 @@ func (c *container) adopt(ctx context.Context) {
 		c.r.wg.Go(func() {
 			c.op.Lock()
 			defer c.op.Unlock()
-			_ = c.end(c.r.ctx, task, end, syscall.SIGKILL, 0)
+			_ = c.end(c.r.ctx, task, end, syscall.SIGKILL, 0, false)
 		})
 	}
 }

@@ -1,19 +1,13 @@
 package runner
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/containerd/containerd/v2/core/mount"
-	cfs "github.com/containerd/continuity/fs"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -36,7 +30,7 @@ type volume struct {
 	Project   string       `json:"project,omitempty"`
 	Key       string       `json:"key,omitempty"`
 	Anonymous bool         `json:"anonymous,omitempty"`
-	Filled    bool         `json:"filled,omitempty"` // its first use is behind it
+	Owned     bool         `json:"filled,omitempty"` // its directory has its owner and mode from an image
 	Applied   *spec.Volume `json:"applied,omitempty"`
 
 	fill sync.Mutex // held while it is filled from an image
@@ -67,10 +61,10 @@ func (v *volumes) rediscover() error {
 	}
 	for _, e := range entries {
 		if _, ok := v.all[e.Name()]; !ok && e.IsDir() {
-			vol := &volume{Name: e.Name(), Filled: true}
+			vol := &volume{Name: e.Name(), Owned: true}
 			if b, err := os.ReadFile(filepath.Join(v.dir, e.Name(), "volume.json")); err == nil {
 				_ = json.Unmarshal(b, vol)
-				vol.Filled = true
+				vol.Owned = true
 			}
 			v.all[e.Name()] = vol
 			v.save(vol)
@@ -119,16 +113,37 @@ func (v *volumes) ensure(vol *volume) (*volume, error) {
 	if err := os.MkdirAll(v.data(vol.Name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
 	}
-	b, err := json.Marshal(vol)
-	if err != nil {
+	if err := v.describe(vol); err != nil {
 		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600); err != nil {
-		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
 	}
 	v.all[vol.Name] = vol
 	v.save(vol)
 	return vol, nil
+}
+
+// relabel notes the labels that a volume has now.
+func (v *volumes) relabel(name string, want *spec.Volume) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	vol := v.all[name]
+	if vol == nil {
+		return fmt.Errorf("volume %s is gone: run the command again", name)
+	}
+	vol.Applied = want
+	v.save(vol)
+	return v.describe(vol)
+}
+
+// describe keeps the record beside the data, for an engine that has lost its store.
+func (v *volumes) describe(vol *volume) error {
+	b, err := json.Marshal(vol)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the record of volume %s: %w", vol.Name, err)
+	}
+	return nil
 }
 
 // remove deletes a volume and all that is in it.
@@ -171,65 +186,4 @@ func isName(s string) bool {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
-}
-
-// fill copies what the image has at target into an empty volume at its first
-// use, with owners and modes; the volume's own directory takes those of the
-// target. rootfs are the mounts of a snapshot of the image.
-func (v *volumes) fill(ctx context.Context, vol *volume, rootfs []mount.Mount, target string) error {
-	vol.fill.Lock()
-	defer vol.fill.Unlock()
-	if vol.Filled {
-		return nil
-	}
-	data := v.data(vol.Name)
-	entries, err := os.ReadDir(data)
-	if err != nil {
-		return fmt.Errorf("cannot read volume %s: %w", vol.Name, err)
-	}
-	if len(entries) == 0 {
-		err = mount.WithReadonlyTempMount(ctx, rootfs, func(root string) error { return fillWhole(root, target, data) })
-		if err != nil {
-			return fmt.Errorf("cannot fill volume %s from the image: %w", vol.Name, err)
-		}
-	}
-	v.mu.Lock()
-	vol.Filled = true
-	v.save(vol)
-	v.mu.Unlock()
-	return nil
-}
-
-// fillWhole copies the directory target of the root file system beside data
-// and then puts it in data's place: a copy that was cut short is never taken
-// for a volume.
-func fillWhole(root, target, data string) error {
-	part := filepath.Join(filepath.Dir(data), "_fill")
-	if err := errors.Join(os.RemoveAll(part), os.Mkdir(part, 0o755)); err != nil {
-		return err
-	}
-	if err := errors.Join(copyTree(root, target, part), os.Remove(data)); err != nil {
-		return err
-	}
-	return os.Rename(part, data)
-}
-
-// copyTree copies the directory target of the root file system into data.
-// Links are followed inside the root only: what the image says is untrusted.
-func copyTree(root, target, data string) error {
-	src, err := cfs.RootPath(root, target)
-	if err != nil {
-		return err
-	}
-	st, err := os.Lstat(src)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !st.IsDir() {
-		return nil
-	}
-	return cfs.CopyDir(data, src)
 }

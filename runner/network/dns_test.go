@@ -203,7 +203,7 @@ func TestAddressesComeBackLate(t *testing.T) {
 	p := newAddrPool(netip.MustParsePrefix("192.0.2.0/29"), netip.MustParseAddr("192.0.2.1"))
 	var got []string
 	for range 5 {
-		a, err := p.take(netip.Addr{})
+		a, err := p.take(netip.Addr{}, nobody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,14 +215,14 @@ func TestAddressesComeBackLate(t *testing.T) {
 	if want := "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
-	if a, err := p.take(netip.Addr{}); err != nil || a.String() != "192.0.2.2" {
+	if a, err := p.take(netip.Addr{}, nobody); err != nil || a.String() != "192.0.2.2" {
 		t.Errorf("the only one left: %v, %v", a, err)
 	}
-	if a, err := p.take(netip.Addr{}); err == nil {
+	if a, err := p.take(netip.Addr{}, nobody); err == nil {
 		t.Errorf("a full subnet gives %s", a)
 	}
 	for _, bad := range []string{"192.0.2.0", "192.0.2.7", "192.0.2.1", "198.51.100.1"} {
-		if _, err := p.take(netip.MustParseAddr(bad)); err == nil {
+		if _, err := p.take(netip.MustParseAddr(bad), nobody); err == nil {
 			t.Errorf("%s is given", bad)
 		}
 	}

@@ -93,6 +93,7 @@ type Manager struct {
 	networks  map[string]*network
 	sandboxes map[string]*sandbox
 	linkNames map[string]bool
+	reserved  map[string]map[string][]netip.Addr // owner -> network -> addresses
 }
 
 // network is a Network with the addresses in use on it.
@@ -139,6 +140,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		networks:  map[string]*network{},
 		sandboxes: map[string]*sandbox{},
 		linkNames: map[string]bool{},
+		reserved:  map[string]map[string][]netip.Addr{},
 	}
 	m.resolver = newResolver(m, cfg.Upstreams)
 	if err := m.adopt(ctx); err != nil {

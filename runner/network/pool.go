@@ -2,6 +2,7 @@ package network
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -52,48 +53,64 @@ func firstOverlap(p netip.Prefix, taken []netip.Prefix) (netip.Prefix, bool) {
 // remembers it.
 type addrPool struct {
 	subnet netip.Prefix
+	within netip.Prefix // those that are handed out to who asks for none
 	used   map[netip.Addr]bool
 	last   uint32
 }
 
 func newAddrPool(subnet netip.Prefix, gateway netip.Addr) *addrPool {
-	return &addrPool{
-		subnet: subnet,
-		used:   map[netip.Addr]bool{gateway: true},
-		last:   toUint(subnet.Masked().Addr()),
+	p := &addrPool{subnet: subnet, used: map[netip.Addr]bool{gateway: true}}
+	p.bound(netip.Prefix{})
+	return p
+}
+
+// bound sets what is handed out to who asks for none; the zero Prefix is all.
+func (p *addrPool) bound(within netip.Prefix) {
+	if !within.IsValid() {
+		within = p.subnet
+	}
+	if within = within.Masked(); within != p.within {
+		p.within, p.last = within, toUint(within.Addr())-1
 	}
 }
 
-// take reserves want, or the next free address if want is not valid.
-func (p *addrPool) take(want netip.Addr) (netip.Addr, error) {
-	network := toUint(p.subnet.Masked().Addr())
-	size := uint32(1) << (32 - p.subnet.Bits())
+// errTaken is an address that somebody has.
+var errTaken = errors.New("in use")
+
+// take reserves want, or if want is not valid the next free address that is
+// not reserved.
+func (p *addrPool) take(want netip.Addr, isReserved func(netip.Addr) bool) (netip.Addr, error) {
 	if want.IsValid() {
 		want = want.Unmap()
-		host := toUint(want) - network
 		switch {
-		case !p.subnet.Contains(want) || host == 0 || host == size-1:
+		case !p.isHost(want):
 			return netip.Addr{}, fmt.Errorf("address %s is no host's address in %s", want, p.subnet)
 		case p.used[want]:
-			return netip.Addr{}, fmt.Errorf("address %s is in use", want)
+			return netip.Addr{}, fmt.Errorf("address %s is %w", want, errTaken)
 		}
 		p.used[want] = true
 		return want, nil
 	}
+	first, size := toUint(p.within.Addr()), uint32(1)<<(32-p.within.Bits())
 	for range size {
 		p.last++
-		host := p.last - network
-		if host == 0 || host >= size-1 {
-			p.last = network
-			continue
+		if p.last < first || p.last-first >= size {
+			p.last = first
 		}
 		addr := toAddr(p.last)
-		if !p.used[addr] {
+		if p.isHost(addr) && !p.used[addr] && !isReserved(addr) {
 			p.used[addr] = true
 			return addr, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("all addresses of %s are in use", p.subnet)
+	return netip.Addr{}, fmt.Errorf("all addresses of %s are in use, or fixed by a stack file", p.within)
+}
+
+// isHost says whether a host of the subnet may have an address: neither the
+// network's own nor that for all of it.
+func (p *addrPool) isHost(addr netip.Addr) bool {
+	host, size := toUint(addr)-toUint(p.subnet.Masked().Addr()), uint32(1)<<(32-p.subnet.Bits())
+	return p.subnet.Contains(addr) && host != 0 && host != size-1
 }
 
 func (p *addrPool) give(addr netip.Addr) { delete(p.used, addr) }

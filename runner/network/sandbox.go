@@ -150,8 +150,11 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 			m.release(s)
 			return nil, nil, false, fmt.Errorf("there is no network %s", e.Network)
 		}
-		addr, err := n.addrs.take(e.IPv4)
+		addr, err := n.addrs.take(e.IPv4, func(a netip.Addr) bool { return m.isReserved(e.Network, a) })
 		if err != nil {
+			if who := m.holder(e.Network, e.IPv4); who != "" {
+				err = fmt.Errorf("%w by %s", err, who)
+			}
 			m.release(s)
 			return nil, nil, false, fmt.Errorf("network %s: %w", e.Network, err)
 		}

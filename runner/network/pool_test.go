@@ -1,0 +1,45 @@
+package network
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func nobody(netip.Addr) bool { return false }
+
+func TestAddressesAreOfTheRangeAndNobodysElse(t *testing.T) {
+	for _, c := range []struct{ within, reserved, want string }{
+		{"", "", "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 192.0.2.9 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14"},
+		{"192.0.2.8/30", "", "192.0.2.8 192.0.2.9 192.0.2.10 192.0.2.11"},
+		{"192.0.2.0/30", "", "192.0.2.2 192.0.2.3"},
+		{"192.0.2.12/30", "192.0.2.13", "192.0.2.12 192.0.2.14"},
+	} {
+		p := newAddrPool(netip.MustParsePrefix("192.0.2.0/28"), netip.MustParseAddr("192.0.2.1"))
+		if c.within != "" {
+			p.bound(netip.MustParsePrefix(c.within))
+		}
+		var got []string
+		for {
+			a, err := p.take(netip.Addr{}, func(a netip.Addr) bool { return a.String() == c.reserved })
+			if err != nil {
+				break
+			}
+			got = append(got, a.String())
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("range %q, reserved %q: %v", c.within, c.reserved, got)
+		}
+		// Who asks for an address is bound by neither.
+		if c.reserved != "" {
+			if a, err := p.take(netip.MustParseAddr(c.reserved), nobody); err != nil {
+				t.Errorf("%s: %v", a, err)
+			}
+		}
+	}
+	for within, isGood := range map[string]bool{"192.0.2.0/28": true, "192.0.2.8/30": true, "192.0.2.0/27": false, "198.51.100.0/30": false} {
+		if err := checkRange(netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix(within)); (err == nil) != isGood {
+			t.Errorf("%s: %v", within, err)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/spec"
+)
+
+// createNetwork makes a network, or makes one anew whose settings changed:
+// its containers are replaced by later steps of the plan.
+func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+	if s.Network.External {
+		return planner.Result{}, fmt.Errorf("external network %s does not exist: make it, or take external away", s.Name)
+	}
+	if _, ok := r.nets.Network(s.Name); ok {
+		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
+			return planner.Result{}, err
+		}
+	}
+	n, err := r.ensureNetwork(ctx, s.Name, networkRecord{Project: o.Project, Key: s.Resource, Applied: s.Network})
+	if err != nil {
+		return planner.Result{}, err
+	}
+	return planner.Result{Text: n.Subnet.String()}, nil
+}
+
+// dropNetwork removes a network that is to be made anew. Its containers are
+// stopped: nothing could reach them, and the plan replaces them.
+func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
+	for _, p := range r.Containers("") {
+		c := r.lookup(p.ID)
+		if c == nil || p.Applied == nil || !slices.Contains(slices.Collect(maps.Values(p.Applied.Networks)), name) {
+			continue
+		}
+		c.op.Lock()
+		err := r.vacate(ctx, c, o.Grace)
+		c.op.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return r.removeNetwork(ctx, name)
+}
+
+// ensureNetwork makes a network as it was applied and keeps its record.
+func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkRecord) (network.Network, error) {
+	want := rec.Applied
+	ns := network.Spec{Name: name, Internal: want.Internal, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	subnet, gateway := rec.Subnet, ""
+	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
+		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
+	}
+	var err error
+	if subnet != "" {
+		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
+		}
+	}
+	if gateway != "" {
+		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no address", rec.Key, gateway)
+		}
+	}
+	n, err := r.nets.EnsureNetwork(ctx, ns)
+	if err == nil {
+		err = r.nets.SetRange(name, rangeOf(want))
+	}
+	if err != nil {
+		return n, err
+	}
+	rec.Subnet = n.Subnet.String()
+	r.saveNetwork(name, rec)
+	return n, nil
+}
+
+// rangeOf is the part of its subnet that a network hands addresses out of; the
+// zero Prefix is all.
+func rangeOf(n *spec.Network) netip.Prefix {
+	if n.IPAM == nil || len(n.IPAM.Config) == 0 {
+		return netip.Prefix{}
+	}
+	within, _ := netip.ParsePrefix(n.IPAM.Config[0].IPRange) // the loader has checked it
+	return within
+}
+
+// relabelNetwork notes the labels that a network has now.
+func (r *Runner) relabelNetwork(name string, want *spec.Network) error {
+	docs, err := r.store.Load(bucketNetworks)
+	if err != nil {
+		return err
+	}
+	var rec networkRecord
+	if err := json.Unmarshal(docs[name], &rec); err != nil {
+		return fmt.Errorf("cannot read the record of network %s: %w", name, err)
+	}
+	rec.Applied = want
+	r.saveNetwork(name, rec)
+	return nil
+}

@@ -1,0 +1,142 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// A container may share the network namespace of another (Compose
+// Specification, network_mode: "service:..." and "container:..."). It has that
+// of its owner at the moment when it is started: a process can't change it, so
+// whoever shares is restarted when its owner is made anew.
+
+// share notes whose network namespace a container uses.
+func (r *Runner) share(rec *record) error {
+	of := r.ownerOf(rec)
+	if of == nil {
+		mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
+		return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of", rec.Service, mode, other)
+	}
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	rec.Netns, rec.Addresses = of.rec.Netns, slices.Clone(of.rec.Addresses)
+	return nil
+}
+
+// isSharer says whether a container has no network of its own.
+func isSharer(rec *record) bool {
+	mode, _, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
+	return mode == "service" || mode == "container"
+}
+
+// ownerOf is the container whose network namespace another is to share, or nil.
+func (r *Runner) ownerOf(rec *record) *container {
+	mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
+	for _, c := range r.Containers("") {
+		of := r.lookup(c.ID)
+		if of == nil || c.ID == rec.ID {
+			continue
+		}
+		switch {
+		case mode == "service" && c.Service == other && !c.OneOff && of.project == rec.Project,
+			mode == "container" && (c.Name == other || c.ID == other):
+			return of
+		}
+	}
+	return nil
+}
+
+// isAdrift says whether a container shares a network namespace that is not its
+// owner's any more.
+func (r *Runner) isAdrift(rec *record) bool {
+	if !isSharer(rec) {
+		return false
+	}
+	of := r.ownerOf(rec)
+	return of != nil && of.snapshot().Netns != rec.Netns
+}
+
+// rejoinNetwork gives a sharer that is about to start the namespace that its owner
+// has now.
+func (c *container) rejoinNetwork(ctx context.Context) error {
+	rec := c.snapshot()
+	fresh := rec
+	if err := c.r.share(&fresh); err != nil {
+		return fmt.Errorf("cannot start %s: %w", c.name, err)
+	}
+	if fresh.Netns == rec.Netns {
+		return nil
+	}
+	err := c.redocument(ctx, func(doc *specs.Spec) {
+		doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+		if fresh.Netns != "" {
+			doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: fresh.Netns})
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot start %s: %w", c.name, err)
+	}
+	c.set(func(rec *record) { rec.Netns, rec.Addresses = fresh.Netns, fresh.Addresses })
+	return nil
+}
+
+// redocument changes the document that a container's next process is made from.
+func (c *container) redocument(ctx context.Context, change func(doc *specs.Spec)) error {
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	change(doc)
+	encoded, err := typeurl.MarshalAny(doc)
+	if err != nil {
+		return err
+	}
+	return c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
+		k.Spec = encoded
+		return nil
+	})
+}
+
+// leadSharers restarts who shares the network of a service that was made anew
+// and has no step of its own in the plan: a one-off, a container of
+// another project. One that is removed with its end is left to whoever runs it.
+func (r *Runner) leadSharers(ctx context.Context, o *Order, service string) {
+	r.mu.Lock()
+	list := make([]*container, 0, len(r.containers))
+	for _, c := range r.containers {
+		list = append(list, c)
+	}
+	r.mu.Unlock()
+	for _, c := range list {
+		rec := c.snapshot()
+		if rec.AutoRemove || rec.State != planner.Running || o.concerns(c.id) || !r.isAdrift(&rec) {
+			continue
+		}
+		if of := r.ownerOf(&rec); of == nil || of.project != o.Project || of.snapshot().Service != service {
+			continue
+		}
+		c.op.Lock()
+		err := c.stop(ctx, Grace{}, false)
+		if err == nil {
+			err = c.start(ctx)
+		}
+		c.op.Unlock()
+		if err != nil {
+			r.log.Warn("cannot restart a container whose network was made anew", "container", c.name, "error", err)
+		}
+	}
+}
+
+// concerns says whether the plan has a step for a container.
+func (o *Order) concerns(id string) bool {
+	return o.Plan != nil && slices.ContainsFunc(o.Plan.Steps, func(s *planner.Step) bool { return s.Container == id && s.Action != planner.Update })
+}
