@@ -587,6 +587,7 @@ type Progress struct {
 	//	*Progress_Plan
 	//	*Progress_Event
 	//	*Progress_Verdict
+	//	*Progress_Notice
 	Of            isProgress_Of `protobuf_oneof:"of"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -656,6 +657,15 @@ func (x *Progress) GetVerdict() *Verdict {
 	return nil
 }
 
+func (x *Progress) GetNotice() string {
+	if x != nil {
+		if x, ok := x.Of.(*Progress_Notice); ok {
+			return x.Notice
+		}
+	}
+	return ""
+}
+
 type isProgress_Of interface {
 	isProgress_Of()
 }
@@ -672,11 +682,17 @@ type Progress_Verdict struct {
 	Verdict *Verdict `protobuf:"bytes,3,opt,name=verdict,proto3,oneof"`
 }
 
+type Progress_Notice struct {
+	Notice string `protobuf:"bytes,4,opt,name=notice,proto3,oneof"` // before the plan: whom the caller waits for, or whose work it ends
+}
+
 func (*Progress_Plan) isProgress_Of() {}
 
 func (*Progress_Event) isProgress_Of() {}
 
 func (*Progress_Verdict) isProgress_Of() {}
+
+func (*Progress_Notice) isProgress_Of() {}
 
 type Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -941,6 +957,7 @@ type LifecycleRequest struct {
 	IncludeOneOff  bool                   `protobuf:"varint,7,opt,name=include_one_off,json=includeOneOff,proto3" json:"include_one_off,omitempty"`
 	RemoveVolumes  bool                   `protobuf:"varint,8,opt,name=remove_volumes,json=removeVolumes,proto3" json:"remove_volumes,omitempty"` // with remove: anonymous volumes too
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
+	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1036,6 +1053,13 @@ func (x *LifecycleRequest) GetOnlyStopped() bool {
 		return x.OnlyStopped
 	}
 	return false
+}
+
+func (x *LifecycleRequest) GetWithin() []string {
+	if x != nil {
+		return x.Within
+	}
+	return nil
 }
 
 type CreateRequest struct {
@@ -3562,11 +3586,12 @@ const file_engine_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1f\n" +
 	"\tPlanReply\x12\x12\n" +
-	"\x04plan\x18\x01 \x01(\fR\x04plan\"m\n" +
+	"\x04plan\x18\x01 \x01(\fR\x04plan\"\x87\x01\n" +
 	"\bProgress\x12\x14\n" +
 	"\x04plan\x18\x01 \x01(\fH\x00R\x04plan\x12\x16\n" +
 	"\x05event\x18\x02 \x01(\fH\x00R\x05event\x12-\n" +
-	"\averdict\x18\x03 \x01(\v2\x11.orlop.v1.VerdictH\x00R\averdictB\x04\n" +
+	"\averdict\x18\x03 \x01(\v2\x11.orlop.v1.VerdictH\x00R\averdict\x12\x18\n" +
+	"\x06notice\x18\x04 \x01(\tH\x00R\x06noticeB\x04\n" +
 	"\x02of\"o\n" +
 	"\aVerdict\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x14\n" +
@@ -3585,7 +3610,7 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\xbc\x02\n" +
+	"\tHoldReply\"\xd4\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -3595,7 +3620,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x10has_stop_timeout\x18\x06 \x01(\bR\x0ehasStopTimeout\x12&\n" +
 	"\x0finclude_one_off\x18\a \x01(\bR\rincludeOneOff\x12%\n" +
 	"\x0eremove_volumes\x18\b \x01(\bR\rremoveVolumes\x12!\n" +
-	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\"\x9b\x01\n" +
+	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
+	"\x06within\x18\n" +
+	" \x03(\tR\x06within\"\x9b\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
@@ -3976,6 +4003,7 @@ func file_engine_proto_init() {
 		(*Progress_Plan)(nil),
 		(*Progress_Event)(nil),
 		(*Progress_Verdict)(nil),
+		(*Progress_Notice)(nil),
 	}
 	file_engine_proto_msgTypes[23].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),

@@ -25,9 +25,10 @@ type Options struct {
 	PullOnly      bool               `json:"pull_only,omitempty"`
 	Pull          string             `json:"pull,omitempty"` // always, missing, never; "" is each service's pull_policy
 	NoStart       bool               `json:"no_start,omitempty"`
-	Prepare       string             `json:"prepare,omitempty"` // for a "run" of this service: all that a container of it needs, but no container
-	Wait          bool               `json:"wait,omitempty"`    // await every service running or healthy
-	Limit         int                `json:"limit,omitempty"`   // steps at once; 0: any number
+	Prepare       string             `json:"prepare,omitempty"`  // for a "run" of this service: all that a container of it needs, but no container
+	Wait          bool               `json:"wait,omitempty"`     // await every service running or healthy
+	Attached      bool               `json:"attached,omitempty"` // the caller stays with the containers: their ends are no failure of the plan
+	Limit         int                `json:"limit,omitempty"`    // steps at once; 0: any number
 	Inputs        map[string]*Inputs `json:"inputs,omitempty"`
 	Files         map[string]string  `json:"files,omitempty"` // prints of secrets and configs
 }
@@ -75,12 +76,11 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.planVolumes(order)
-	var prepared []string
+	var needs, after []string // of the run that is prepared for
 	c.planRemovals(order)
 	for _, name := range order {
 		if name == opts.Prepare {
-			needs, after := c.needs(name, c.project.Services[name])
-			prepared = slices.Concat(needs, after)
+			needs, after = c.needs(name, c.project.Services[name])
 			continue
 		}
 		if err := c.planService(name); err != nil {
@@ -90,7 +90,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c.planSharers(order)
 	c.planRestarts(order)
 	c.placeAwaits()
-	c.appendAwaits(prepared)
+	c.appendAwaits(needs, after)
 	if opts.Wait && !opts.NoStart {
 		c.planWait(order)
 	}

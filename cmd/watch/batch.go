@@ -28,7 +28,7 @@ const (
 // batch are the events since the last one was taken.
 type batch struct {
 	paths    map[string]bool // whether more than its mode or times were set
-	overflow bool // events were lost: everything has to be looked at
+	overflow bool            // events were lost: everything has to be looked at
 	first    time.Time
 	last     time.Time
 }
