@@ -244,7 +244,7 @@ func (v *validator) reportUnset() {
 		}
 		for _, u := range n.unset {
 			d := Diagnostic{Severity: Warning, Path: path, Place: u.at, Width: len(u.expr),
-				Message: unsetMessage(u.name)}
+				about: unsetTopic(u.name), Message: unsetMessage(u.name)}
 			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
 				d.Severity = Error
 				d.Message = fmt.Sprintf("variable %s is not set", u.name)
