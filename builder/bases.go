@@ -60,7 +60,7 @@ func namedContexts(b *spec.Build) (refs []string, fixed bool) {
 // Parents are the images that the stages of a build start from, by their full
 // names; none where its Dockerfile can't be read.
 func Parents(p *spec.Project, service string) (names []string) {
-	b := p.Services[service].Build
+	b := p.Buildable(service).Build
 	text, missing := rawDockerfile(b)
 	if missing != nil {
 		return nil
@@ -81,7 +81,7 @@ func Parents(p *spec.Project, service string) (names []string) {
 		}
 		switch context := b.AdditionalContexts[ref]; {
 		case strings.HasPrefix(context, "service:"):
-			if base := strings.TrimPrefix(context, "service:"); p.Services[base] != nil {
+			if base := strings.TrimPrefix(context, "service:"); p.Buildable(base) != nil {
 				ref = p.ImageName(base)
 			}
 		case strings.HasPrefix(context, "docker-image://"):

@@ -21,7 +21,7 @@ import (
 func Check(p *spec.Project, services []string) error {
 	var found spec.Diagnostics
 	for _, name := range slices.Sorted(slices.Values(services)) {
-		s := p.Services[name]
+		s := p.Buildable(name)
 		if s == nil || s.Build == nil {
 			continue
 		}

@@ -34,7 +34,7 @@ func Inputs(ctx context.Context, p *spec.Project, services []string, opts Option
 	sums := newSums()
 	out := map[string]*planner.Inputs{}
 	for _, name := range services {
-		s := p.Services[name]
+		s := p.Buildable(name)
 		if s == nil || s.Build == nil || isRemote(s.Build.Context) {
 			continue
 		}
@@ -49,7 +49,7 @@ func Inputs(ctx context.Context, p *spec.Project, services []string, opts Option
 }
 
 func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, sums *sums) (*planner.Inputs, error) {
-	b := p.Services[name].Build
+	b := p.Buildable(name).Build
 	dockerfile, missing := dockerfileText(b)
 	if missing != nil {
 		return nil, fmt.Errorf("services.%s.build%s: %w", name, missing.key, missing)

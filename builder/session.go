@@ -83,7 +83,7 @@ func NewSession(ctx context.Context, p *spec.Project, services []string) (*Sessi
 	s := &Session{sessions: map[string]*session.Session{}, connected: map[string]bool{}, project: p}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, name := range append([]string{""}, services...) {
-		if name != "" && p.Services[name].Build == nil {
+		if name != "" && p.Buildable(name).Build == nil {
 			continue
 		}
 		inner, err := session.NewSession(ctx, "") // its shared key is told when it is connected
@@ -177,7 +177,7 @@ func (s *Session) removeTemp() {
 // lend collects the directories and secrets of a service's build.
 func (s *Session) lend(service string, l *ledger) (filesync.StaticDirSource, map[string][]byte, error) {
 	dirs := filesync.StaticDirSource{}
-	b := s.project.Services[service].Build
+	b := s.project.Buildable(service).Build
 	paths, err := s.paths(service, b)
 	if err != nil {
 		return nil, nil, err

@@ -123,6 +123,7 @@ type app struct {
 	trace      string // file that a timeline is written to
 	strict     bool
 	allowUnset bool
+	verbose    bool // config: every warning with its line
 
 	ignoreOrphans bool // nothing is said of them
 	parallel      int  // steps at once; 0: as many as the engine likes

@@ -27,7 +27,8 @@ func (a *app) configCommand() *cobra.Command {
 		Short:   "Print the stack file as Orlop understands it",
 		Example: "  orlop config             whole, variables filled in\n" +
 			"  orlop config --services  names only\n" +
-			"  orlop config -q          check it, print nothing",
+			"  orlop config -q          check it, print nothing\n" +
+			"  orlop config -q --verbose  every warning with its place",
 		ValidArgsFunction: a.completeServices,
 		RunE:              func(c *cobra.Command, args []string) error { return a.config(c.Context(), args, f) },
 	}
@@ -38,6 +39,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
+	c.Flags().BoolVar(&a.verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	return c
 }

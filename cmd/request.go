@@ -191,7 +191,7 @@ func builders(whole, chosen *spec.Project) []string {
 	need := map[string]bool{}
 	var add func(name string)
 	add = func(name string) {
-		s := whole.Services[name]
+		s := whole.Buildable(name)
 		if s == nil || s.Build == nil || need[name] {
 			return
 		}

@@ -53,9 +53,8 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 		return nil, a.complain(mistakes.Diagnostics)
 	case err != nil:
 		return nil, err
-	case warn && a.progress != "quiet" && a.progress != "json":
-		_ = diagnostics.Warnings().Render(a.world.Stderr, a.errStyle().color)
-		a.newWorkflow().diagnostics(diagnostics.Warnings())
+	case warn:
+		a.warn(diagnostics.Warnings())
 	}
 	a.loaded = project
 	if !opts.SkipPayloads {
@@ -66,8 +65,9 @@ func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec
 
 // complain shows the mistakes of a stack file.
 func (a *app) complain(mistakes spec.Diagnostics) error {
-	_ = mistakes.Render(a.world.Stderr, a.errStyle().color)
-	a.newWorkflow().diagnostics(mistakes)
+	a.warn(mistakes.Warnings())
+	_ = mistakes.Errors().Render(a.world.Stderr, a.errStyle().color)
+	a.newWorkflow().diagnostics(mistakes.Errors())
 	return exit{ExitFailure}
 }
 

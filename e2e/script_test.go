@@ -79,6 +79,7 @@ func setUp(env *testscript.Env) error {
 	env.Vars = append(env.Vars, stage.engine.Env()...)
 	env.Setenv("PATH", programs()+":"+foreign()+":"+os.Getenv("PATH"))
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("XDG_CACHE_HOME", env.WorkDir+"-cache") // beside what is built and watched
 	env.Setenv("REPOSITORY", repository())
 	env.Setenv("COMPOSE_PROJECT_NAME", s.project)
 	env.Setenv("P", s.project)

@@ -345,9 +345,11 @@ func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.
 		return planner.Result{}, err
 	}
 	images := map[string]string{}
-	for name := range p.Services {
-		if ref, err := runner.Normalize(p.ImageName(name)); err == nil {
-			images[name] = ref
+	for _, services := range []map[string]*spec.Service{p.Services, p.Bases} {
+		for name := range services {
+			if ref, err := runner.Normalize(p.ImageName(name)); err == nil {
+				images[name] = ref
+			}
 		}
 	}
 	before, err := e.runner.ImageDigest(ctx, s.Name)
@@ -355,7 +357,7 @@ func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.
 		return planner.Result{}, err
 	}
 	digest, err := e.builder.Build(ctx, builder.Request{
-		Project: p.Name, Service: s.Service, Build: p.Services[s.Service].Build, Tag: tag, Images: images,
+		Project: p.Name, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
 		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before,
 	}, note)
 	if err != nil {

@@ -25,9 +25,10 @@ func (c *converger) policy(s *spec.Service) string {
 // built by a service serves all that name it, and one that is pulled each time
 // for a service is new for all.
 func (c *converger) readImages(order []string) {
-	for _, name := range slices.Sorted(maps.Keys(c.project.Services)) {
+	makers := slices.Concat(slices.Sorted(maps.Keys(c.project.Services)), slices.Sorted(maps.Keys(c.project.Bases)))
+	for _, name := range makers {
 		ref := c.project.ImageName(name)
-		if _, ok := c.makers[ref]; !ok && c.isBuilt(c.project.Services[name]) {
+		if _, ok := c.makers[ref]; !ok && c.isBuilt(c.project.Buildable(name)) {
 			c.makers[ref] = name
 		}
 	}
@@ -59,11 +60,11 @@ func (c *converger) planImage(name string) error {
 		return nil
 	}
 	c.imaged[name] = true
-	s := c.project.Services[name]
+	s := c.project.Buildable(name)
 	ref := c.project.ImageName(name)
 	maker := c.makers[ref]
 	switch {
-	case c.isBuilt(s) && maker != name && sameBuild(c.project.Services[maker], s):
+	case c.isBuilt(s) && maker != name && sameBuild(c.project.Buildable(maker), s):
 		return c.shareImage(name, maker)
 	case c.isBuilt(s):
 		if maker != name {
@@ -93,7 +94,7 @@ func (c *converger) shareImage(name, maker string) error {
 
 func (c *converger) planPull(name, ref string) error {
 	_, present := c.observed.Images[ref]
-	policy := c.policy(c.project.Services[name])
+	policy := c.policy(c.project.Buildable(name))
 	path := "services." + name + ".image"
 	why := Reason{Path: path, Place: c.project.Places.Nearest(path)}
 	switch {
@@ -118,8 +119,8 @@ func (c *converger) planPull(name, ref string) error {
 func (c *converger) planBuild(name, ref string) error {
 	have, present := c.observed.Images[ref]
 	var needs []string
-	for _, base := range baseServices(c.project.Services[name]) {
-		if c.project.Services[base] == nil {
+	for _, base := range baseServices(c.project.Buildable(name)) {
+		if c.project.Buildable(base) == nil {
 			continue
 		}
 		if err := c.planImage(base); err != nil {

@@ -89,8 +89,10 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		for _, n := range p.Networks {
 			wantNetworks[n.Name] = true
 		}
-		for service := range p.Services {
-			refs = append(refs, p.ImageName(service))
+		for _, services := range []map[string]*spec.Service{p.Services, p.Bases} {
+			for service := range services {
+				refs = append(refs, p.ImageName(service))
+			}
 		}
 	}
 	for _, n := range r.nets.Networks() {

@@ -102,10 +102,13 @@ func (c *conformer) field(f *field, keys []key, path string) bool {
 		c.l.fail(at, path, fmt.Sprintf("unknown key %q", f.key), didYouMean(f.key, names(keys)))
 		return false
 	case k.level == ignored:
-		c.l.notYet(at, path, fmt.Sprintf("%q is not carried out yet", f.key), k.note)
+		c.l.notYet(at, path, topic{subject: join(path, f.key), text: "not carried out yet"},
+			fmt.Sprintf("%q is not carried out yet", f.key), k.note)
 		return false
 	case k.level == obsolete:
-		c.l.warn(at, path, fmt.Sprintf("%q is obsolete and without meaning", f.key), "remove it")
+		about := topic{subject: join(path, f.key), text: "obsolete and without meaning"}
+		c.l.report(Diagnostic{Severity: Warning, Path: path, about: about, Place: f.at, Width: f.width,
+			Message: fmt.Sprintf("%q is obsolete and without meaning", f.key), Hint: "remove it"})
 		return false
 	case f.value.merge == mergeReset || f.value.kind == badNode:
 		return true

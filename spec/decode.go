@@ -28,6 +28,12 @@ func (v *validator) decode(p *Project) {
 			p.Disabled = map[string]*Service{}
 		}
 		p.Disabled[name] = s
+		if v.bases[name] {
+			if p.Bases == nil {
+				p.Bases = map[string]*Service{}
+			}
+			p.Bases[name] = s.imageOnly()
+		}
 	}
 	for name, secret := range p.Secrets {
 		secret.Content = textAt(v.tree.value("secrets").value(name), "content")

@@ -38,6 +38,8 @@ type Diagnostic struct {
 	Hint     string // what to do, or ""
 	Source   string // the line of the file that Place names
 	Width    int    // columns to underline, at least 1
+
+	about topic
 }
 
 // String is the diagnostic on one line: place, path, message, hint in parentheses.

@@ -41,7 +41,7 @@ func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]s
 	read := readEnv(string(data), raw, values, lookup)
 	for _, u := range read.unset {
 		u.at.File = l.display(path)
-		l.report(Diagnostic{Severity: Warning, Place: u.at, Width: len(u.expr), Message: unsetMessage(u.name),
+		l.report(Diagnostic{Severity: Warning, Place: u.at, Width: len(u.expr), about: unsetTopic(u.name), Message: unsetMessage(u.name),
 			Hint: "for a dollar sign write $$, or put the value into single quotes"})
 	}
 	return read

@@ -28,6 +28,7 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 			v.serviceDefaults(f.value)
 		}
 	}
+	v.findBases()
 	v.choose()
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode && v.asked[f.key] {
@@ -135,18 +136,7 @@ func dependencyDefaults(s *node) {
 // serviceDefaults fills in what Compose implies.
 func (v *validator) serviceDefaults(s *node) {
 	dependencyDefaults(s)
-	if policy := s.value("pull_policy"); policy != nil && policy.text == "if_not_present" {
-		policy.text = "missing"
-	}
-	if build := s.value("build"); build != nil && build.kind == mapNode {
-		if build.value("context") == nil {
-			build.set(build.with("context", build.scalar("!!str", v.l.projectDir)))
-		}
-		if build.value("dockerfile") == nil && build.value("dockerfile_inline") == nil {
-			build.set(build.with("dockerfile", build.scalar("!!str", "Dockerfile")))
-		}
-		v.buildArgs(build)
-	}
+	v.buildDefaults(s)
 	networks := s.value("networks")
 	if s.value("network_mode") == nil && (networks == nil || networks.kind == mapNode && len(networks.fields) == 0) {
 		s.set(s.with("networks", s.mapping(s.with("default", &node{}))))
@@ -154,6 +144,24 @@ func (v *validator) serviceDefaults(s *node) {
 	if shared, ok := strings.CutPrefix(textAt(s, "network_mode"), "service:"); ok && v.find(shared) != nil {
 		v.impliedDependency(s, shared)
 	}
+}
+
+// buildDefaults fills in what Compose implies of an image.
+func (v *validator) buildDefaults(s *node) {
+	if policy := s.value("pull_policy"); policy != nil && policy.text == "if_not_present" {
+		policy.text = "missing"
+	}
+	build := s.value("build")
+	if build == nil || build.kind != mapNode {
+		return
+	}
+	if build.value("context") == nil {
+		build.set(build.with("context", build.scalar("!!str", v.l.projectDir)))
+	}
+	if build.value("dockerfile") == nil && build.value("dockerfile_inline") == nil {
+		build.set(build.with("dockerfile", build.scalar("!!str", "Dockerfile")))
+	}
+	v.buildArgs(build)
 }
 
 // buildArgs gives arguments without a value that of the environment; those
@@ -244,7 +252,7 @@ func (v *validator) reportUnset() {
 		}
 		for _, u := range n.unset {
 			d := Diagnostic{Severity: Warning, Path: path, Place: u.at, Width: len(u.expr),
-				Message: unsetMessage(u.name)}
+				about: unsetTopic(u.name), Message: unsetMessage(u.name)}
 			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
 				d.Severity = Error
 				d.Message = fmt.Sprintf("variable %s is not set", u.name)
@@ -286,6 +294,9 @@ func (n *node) walk(path string, visit func(n *node, path string)) {
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.services.fields {
+		if image := f.value.field("image"); image != nil && !v.asked[f.key] && len(image.value.unset) > 0 && !wholeReference.MatchString(image.value.text) {
+			image.value = image.value.bad() // half a reference, of which nobody was told
+		}
 		for _, key := range []string{"tmpfs", "expose"} {
 			if list := f.value.value(key); list != nil {
 				list.items = slices.DeleteFunc(slices.Clone(list.items), func(n *node) bool { return n.kind == scalarNode && n.text == "" })
@@ -314,6 +325,11 @@ func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[str
 	for _, f := range v.services.fields {
 		if isMeant(f.key) {
 			v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+		}
+	}
+	for base := range v.bases {
+		if isMeant(base) {
+			v.references(imagePart(v.disabled[base]), func(section string, at *node, name, _ string) { used[section][name] = true })
 		}
 	}
 	return used

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -111,12 +112,13 @@ func (p *Project) isolateContainers() {
 // choice a tag of the instance: a build of one copy must not change another.
 func (p *Project) isolateImages() {
 	renamed := map[string]string{}
-	for _, s := range p.Services {
+	all := slices.Concat(slices.Collect(maps.Values(p.Services)), slices.Collect(maps.Values(p.Bases)))
+	for _, s := range all {
 		if s.Build != nil && s.Image != "" && (s.PullPolicy == "" || s.PullPolicy == "build") {
 			renamed[s.Image] = TagWith(s.Image, p.Instance)
 		}
 	}
-	for _, s := range p.Services {
+	for _, s := range all {
 		if to := renamed[s.Image]; to != "" {
 			s.Image = to
 		}

@@ -184,10 +184,10 @@ func (l *loader) warn(n *node, path, message, hint string) {
 }
 
 // notYet reports what the specification knows and Orlop does not carry out.
-func (l *loader) notYet(n *node, path, message, hint string) {
+func (l *loader) notYet(n *node, path string, about topic, message, hint string) {
+	d := Diagnostic{Severity: Warning, Path: path, about: about, Place: n.at, Message: message, Hint: hint, Width: n.width}
 	if l.opts.Strict {
-		l.fail(n, path, message, hint)
-		return
+		d.Severity = Error
 	}
-	l.warn(n, path, message, hint)
+	l.report(d)
 }

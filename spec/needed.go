@@ -98,6 +98,11 @@ func (v *validator) eachNeeded(visit func(n *node, path string)) {
 			}
 		}
 	}
+	for base := range v.bases {
+		if v.asked[base] {
+			imagePart(v.disabled[base]).walk("services."+base, tell)
+		}
+	}
 	v.otherFaults(pass)
 }
 

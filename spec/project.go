@@ -14,6 +14,7 @@ type Project struct {
 	Name       string              `json:"name"`
 	Instance   string              `json:"instance,omitempty"` // which copy of the stack it is; "" is the stack itself
 	Services   map[string]*Service `json:"services"`
+	Bases      map[string]*Service `json:"bases,omitempty"` // services that are not active and whose images others are built from
 	Networks   map[string]*Network `json:"networks,omitempty"`
 	Volumes    map[string]*Volume  `json:"volumes,omitempty"`
 	Secrets    map[string]*Secret  `json:"secrets,omitempty"`
@@ -349,10 +350,19 @@ func (p *Project) OnlyOne(service string) string {
 	return ""
 }
 
+// Buildable is a service whose image can be asked for: an active one, or one
+// that others are built from; nil if there is none.
+func (p *Project) Buildable(name string) *Service {
+	if s := p.Services[name]; s != nil {
+		return s
+	}
+	return p.Bases[name]
+}
+
 // ImageName is the reference that the service's containers run: its image
 // key, else PROJECT-SERVICE for one that is only built.
 func (p *Project) ImageName(service string) string {
-	s := p.Services[service]
+	s := p.Buildable(service)
 	if s.Image != "" {
 		return s.Image
 	}

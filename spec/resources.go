@@ -81,13 +81,13 @@ func (v *validator) cycles() {
 	visit = func(name string) {
 		state[name] = visiting
 		path = append(path, name)
-		for _, e := range v.waits(v.services.value(name)) {
+		for _, e := range v.waits(v.find(name)) {
 			switch {
 			case state[e.to] == visiting:
 				circle := append(slices.Clone(path[slices.Index(path, e.to):]), e.to)
 				v.l.fail(e.at, "services."+name+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
 					"remove one of these dependencies")
-			case state[e.to] == 0 && v.services.value(e.to) != nil:
+			case state[e.to] == 0 && (v.services.value(e.to) != nil || e.isContext && v.bases[e.to]):
 				visit(e.to)
 			}
 		}

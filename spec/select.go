@@ -136,6 +136,13 @@ func (out *Project) keepUsed(p *Project) {
 			}
 		}
 	}
+	for _, base := range p.Bases {
+		if base.Build != nil {
+			for _, m := range base.Build.Secrets {
+				secrets[m.Source] = true
+			}
+		}
+	}
 	out.Networks = kept(p.Networks, networks)
 	out.Volumes = kept(p.Volumes, volumes)
 	out.Secrets = kept(p.Secrets, secrets)

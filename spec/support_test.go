@@ -37,9 +37,12 @@ Every key of the Compose Specification, and what Orlop makes of it. This page is
 itself works by (spec/schema.go), so that it cannot be wrong: ` + "`go test ./spec -run Support -update`" + ` writes it.
 
 - **yes**: carried out.
-- **not yet**: a warning with its place, ` + "`is not carried out yet`" + `, and an error with ` + "`--strict`" + `.
+- **not yet**: a warning, ` + "`not carried out yet`" + `, and an error with ` + "`--strict`" + `.
 - **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
 - **obsolete**: a warning; the key has no meaning any more.
+
+Warnings are one line a key or variable, with how often and where first; what was said once of the same content is not said again.
+` + "`orlop config --verbose`" + ` shows every place.
 
 Any other key is an error with its place and the nearest key that exists; keys that start with ` + "`x-`" + ` are yours.
 Merging says what happens when a later file gives the key again; ` + "`!override`" + ` replaces anything, ` + "`!reset`" + ` removes it.

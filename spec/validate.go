@@ -22,6 +22,7 @@ type validator struct {
 	name       string
 	services   *node // the active ones
 	disabled   map[string]*node
+	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
 	incomplete bool            // services were in part not readable
 }
@@ -34,6 +35,10 @@ func (v *validator) check() {
 			v.refusedKeys(f, serviceRow().keys, "services."+f.key)
 			v.containerName(f, containers)
 		}
+	}
+	for name := range v.bases {
+		v.build(v.disabled[name], "services."+name)
+		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()
 	v.resources()
@@ -52,7 +57,7 @@ func (v *validator) service(f field) {
 	}
 	v.build(s, path)
 	v.watch(s, path)
-	v.references(s, func(section string, at *node, name, key string) { v.declared(section, at, name, path+"."+key) })
+	v.declaredAll(s, path)
 	v.network(s, path)
 	v.replicas(s, path)
 	v.targets(s, path)
@@ -127,6 +132,11 @@ func (v *validator) references(s *node, use func(section string, at *node, name,
 	list(s.value("secrets"), "secrets", "secrets")
 	list(s.value("configs"), "configs", "configs")
 	list(s.value("build").value("secrets"), "secrets", "build.secrets")
+}
+
+// declaredAll complains of what a service names and nobody declares.
+func (v *validator) declaredAll(s *node, path string) {
+	v.references(s, func(section string, at *node, name, key string) { v.declared(section, at, name, path+"."+key) })
 }
 
 // declared complains if a resource is not declared at the top level.

@@ -14,11 +14,13 @@ func ParseProject(data []byte) (*Project, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return nil, fmt.Errorf("cannot read the project document: %w", err)
 	}
-	for name, s := range p.Services {
-		if s == nil {
-			return nil, fmt.Errorf("cannot read the project document: service %q is empty", name)
+	for _, services := range []map[string]*Service{p.Services, p.Bases} {
+		for name, s := range services {
+			if s == nil {
+				return nil, fmt.Errorf("cannot read the project document: service %q is empty", name)
+			}
+			s.Name = name
 		}
-		s.Name = name
 	}
 	return &p, nil
 }

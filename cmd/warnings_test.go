@@ -1,0 +1,63 @@
+package cmd_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestWarningsAreSaidOnceForTheSameContent holds that who works with a stack
+// is told what is left aside, and not again until something changes.
+func TestWarningsAreSaidOnceForTheSameContent(t *testing.T) {
+	const file = "name: shop\nservices:\n  db: {image: a, logging: {driver: gelf}}\n  web: {image: a, logging: {driver: gelf}, user: '${WHO}'}\n"
+	const brief = " ! services.*.logging: not carried out yet, 2 services (first stack.yaml:3)\n" +
+		" ! WHO is not set: empty (stack.yaml:4)\n" +
+		"   all places: orlop config --verbose\n"
+	d := newDesk(t, file).serve()
+	cache := t.TempDir()
+	d.env = []string{"XDG_CACHE_HOME=" + cache}
+	said := func(line string) string {
+		_, stderr, code := d.run(line)
+		if code != 0 {
+			t.Fatalf("%s: exit code %d: %s", line, code, stderr)
+		}
+		before, _, _ := strings.Cut(stderr, " shop ")
+		return before
+	}
+	equal(t, "first", said("config"), brief)
+	for _, line := range []string{"config", "config -q", "plan", "up -d"} {
+		if got := said(line); strings.Contains(got, "!") {
+			t.Errorf("%s says it again: %s", line, got)
+		}
+	}
+	if got := said("config -q --verbose"); !strings.Contains(got, "stack.yaml:3:18: warning: services.db: \"logging\"") ||
+		!strings.Contains(got, "stack.yaml:4:19: warning: services.web: \"logging\"") {
+		t.Errorf("--verbose does not show all places: %s", got)
+	}
+	d.write("stack.yaml", file+"networks: {n: {}}\n# changed\n")
+	if got := said("plan"); got != "" {
+		t.Errorf("the same warnings are said again: %s", got)
+	}
+	d.write("stack.yaml", strings.Replace(file, ", user: '${WHO}'", ", platform: x", 1))
+	equal(t, "after a change", said("plan"), strings.Replace(brief, "WHO is not set: empty (", "services.web.platform: not carried out yet (", 1))
+	d.env = nil
+	for range 2 {
+		if got := said("config"); !strings.Contains(got, "services.*.logging") {
+			t.Errorf("nothing is said where nothing can be remembered: %s", got)
+		}
+	}
+}
+
+// TestStrictAlwaysSaysWarnings holds that who asks for strictness hears all.
+func TestStrictAlwaysSaysWarnings(t *testing.T) {
+	d := newDesk(t, "name: shop\nversion: '3'\nservices: {web: {image: a}}\n")
+	d.env = []string{"XDG_CACHE_HOME=" + t.TempDir()}
+	for range 2 {
+		if _, stderr, code := d.run("--strict config"); code != 0 || !strings.Contains(stderr, "! version: obsolete") {
+			t.Errorf("exit code %d: %s", code, stderr)
+		}
+	}
+	d.write("stack.yaml", "name: shop\nversion: '3'\nservices: {web: {image: a, logging: {}}}\n")
+	if _, stderr, code := d.run("--strict config"); code == 0 || !strings.Contains(stderr, `services.web: "logging" is not carried out yet`) {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
