@@ -107,6 +107,9 @@ func describe(action planner.Action, resource string) (verb, name string) {
 
 // apply takes in an event and gives the rows that it changed.
 func (b *board) apply(e planner.Event) []*row {
+	if e.Kind == planner.Warned {
+		return nil // told at the end
+	}
 	b.times.apply(e)
 	if e.Action == planner.Await {
 		return b.await(e)

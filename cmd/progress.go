@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -18,8 +19,9 @@ type progressStream interface {
 
 // outcome is how a progress ended.
 type outcome struct {
-	plan    *planner.Plan
-	verdict *api.Verdict
+	plan     *planner.Plan
+	verdict  *api.Verdict
+	warnings []string // of steps, each once
 }
 
 // show feeds a display from a stream until the verdict. A verdict against us
@@ -62,6 +64,7 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 		return o, nil
 	}
 	d.finish(s)
+	a.sayWarnings(o.warnings)
 	if !o.verdict.Ok {
 		return o, exit{ExitFailure}
 	}
@@ -72,6 +75,16 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 func (a *app) sayNotice(text string) {
 	if text != "" && a.progress != "quiet" && a.progress != "json" {
 		fmt.Fprintln(a.world.Stderr, " "+a.errStyle().dim(text))
+	}
+}
+
+// sayWarnings tells what steps had to warn of.
+func (a *app) sayWarnings(warnings []string) {
+	if a.progress == "quiet" || a.progress == "json" {
+		return
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(" ! "+printable(w)))
 	}
 }
 
@@ -105,7 +118,11 @@ func (o *outcome) take(m *api.Progress, d display, mask *masker) error {
 		if err := unmarshal(of.Event, &e); err != nil {
 			return err
 		}
-		d.event(mask.event(e))
+		e = mask.event(e)
+		if e.Kind == planner.Warned && !slices.Contains(o.warnings, e.Text) {
+			o.warnings = append(o.warnings, e.Text)
+		}
+		d.event(e)
 	case *api.Progress_Verdict:
 		o.verdict = of.Verdict
 		o.verdict.Error = mask.text(o.verdict.Error)

@@ -82,7 +82,7 @@ func (r *record) event(e planner.Event) {
 	if r.lines != nil {
 		r.lines.event(e)
 	}
-	if r.over {
+	if r.over || e.Kind == planner.Warned {
 		return
 	}
 	r.board.apply(e)

@@ -108,7 +108,7 @@ func (t *timeline) apply(e planner.Event) {
 		t.planned = e.Time
 	}
 	switch e.Kind {
-	case planner.Started:
+	case planner.Started, planner.Warned:
 	case planner.Progressed:
 		if e.Part != nil {
 			s.parts = append(s.parts, *e.Part)

@@ -16,6 +16,7 @@ type Outcome string
 const (
 	Started    Outcome = "started"
 	Progressed Outcome = "progress"
+	Warned     Outcome = "warning" // it goes on, and its text is something to know
 	Done       Outcome = "done"
 	Unchanged  Outcome = "unchanged" // nothing had to be done after all
 	Failed     Outcome = "failed"

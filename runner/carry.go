@@ -46,7 +46,7 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.RemoveImage:
 		return planner.Result{}, r.RemoveImage(ctx, s.Name, false)
 	case planner.Create:
-		return r.up(ctx, o, s)
+		return r.up(ctx, o, s, note)
 	case planner.Replace:
 		return r.supersede(ctx, o, s, note)
 	case planner.Update:
@@ -72,16 +72,23 @@ func (r *Runner) removeVolume(name string) error {
 }
 
 // request turns a step into what create needs.
-func (o *Order) request(s *planner.Step) Request {
+func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
+	warn := func(w warning) {
+		path, at := "services."+s.Service+"."+w.key, ""
+		if place := o.Places.Nearest(path); place.Line > 0 {
+			at = " (" + place.String() + ")"
+		}
+		note(planner.Event{Kind: planner.Warned, Text: path + ": " + w.text + at})
+	}
 	return Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
-		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container,
+		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,
 	}
 }
 
 // up makes a container and starts it. One that can't be started leaves nothing.
-func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
-	c, err := r.create(ctx, o.request(s))
+func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
 	}

@@ -273,6 +273,13 @@ func (c *container) isRunning() bool {
 	return c.rec.State == planner.Running || c.rec.State == planner.Stopping
 }
 
+// isGone says whether it is being removed.
+func (c *container) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
 // isPending says whether it is about to take the place of another container.
 func (c *container) isPending() bool {
 	c.mu.Lock()

@@ -34,6 +34,8 @@ type Request struct {
 	WorkingDir string
 	Files      []string
 	From       string // ID of the container that it replaces: its anonymous volumes are taken over
+
+	warn func(warning) // told what it gets otherwise than asked for; may be nil
 }
 
 // snapshotter is the one snapshotter of the engine.
@@ -72,7 +74,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	if err != nil {
 		return nil, err
 	}
-	doc, err := r.documentFor(ctx, rec, img, rootfs, names)
+	doc, err := r.documentFor(ctx, rec, img, rootfs, names, req.warn)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +235,7 @@ func (r *Runner) aliases(rec *record, key string) []string {
 
 // documentFor resolves user, mounts, environment and command into the OCI
 // document of a container.
-func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootfs []mount.Mount, names map[netip.Addr][]string) (*specs.Spec, error) {
+func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
 	who := s.User
 	if who == "" {
@@ -274,7 +276,10 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	}
 	doc, warnings, err := document(in)
 	for _, w := range warnings {
-		r.log.Warn(w, "container", rec.Name)
+		r.log.Warn(w.text, "container", rec.Name, "key", w.key)
+		if warn != nil {
+			warn(w)
+		}
 	}
 	return doc, err
 }

@@ -48,9 +48,15 @@ type ociInput struct {
 	init       string // path on the host of the init program, or ""
 }
 
+// warning is what a container gets otherwise than the service asks for.
+type warning struct {
+	key  string // of the service
+	text string
+}
+
 // document builds the OCI runtime document of a container (OCI Runtime
 // Specification 1.3), with Docker's defaults where the service is silent.
-func document(in ociInput) (*specs.Spec, []string, error) {
+func document(in ociInput) (*specs.Spec, []warning, error) {
 	s := in.service
 	caps, err := capabilities(s)
 	if err != nil {
@@ -247,9 +253,9 @@ func deviceRules() []specs.LinuxDeviceCgroup {
 
 // rlimits turns ulimits into limits of the process; what is above the
 // engine's own hard limit, and may not be raised, is cut with a warning.
-func rlimits(ulimits map[string]*spec.Ulimit) ([]specs.POSIXRlimit, []string, error) {
+func rlimits(ulimits map[string]*spec.Ulimit) ([]specs.POSIXRlimit, []warning, error) {
 	var out []specs.POSIXRlimit
-	var warnings []string
+	var warnings []warning
 	names := make([]string, 0, len(ulimits))
 	for name := range ulimits {
 		names = append(names, name)
@@ -261,18 +267,38 @@ func rlimits(ulimits map[string]*spec.Ulimit) ([]specs.POSIXRlimit, []string, er
 		if !ok {
 			return nil, nil, fmt.Errorf("no ulimit named %q", name)
 		}
-		soft, hard := limitValue(u.Soft), limitValue(u.Hard)
-		if u.Single != 0 {
-			soft, hard = limitValue(u.Single), limitValue(u.Single)
+		own := uint64(unix.RLIM_INFINITY)
+		var rl unix.Rlimit
+		if err := unix.Getrlimit(resource, &rl); err == nil && !mayRaiseLimits() {
+			own = rl.Max
 		}
-		var own unix.Rlimit
-		if err := unix.Getrlimit(resource, &own); err == nil && hard > own.Max && !mayRaiseLimits() {
-			warnings = append(warnings, fmt.Sprintf("ulimit %s %d is above the engine's own %d and is cut to it", name, hard, own.Max))
-			hard, soft = own.Max, min(soft, own.Max)
+		limit, cut := rlimit(name, u, own)
+		out = append(out, limit)
+		if cut != "" {
+			warnings = append(warnings, warning{"ulimits." + name, cut})
 		}
-		out = append(out, specs.POSIXRlimit{Type: "RLIMIT_" + strings.ToUpper(name), Soft: soft, Hard: hard})
 	}
 	return out, warnings, nil
+}
+
+// rlimit is one limit, cut to what the engine may give, with a word about that.
+func rlimit(name string, u *spec.Ulimit, most uint64) (limit specs.POSIXRlimit, cut string) {
+	soft, hard := limitValue(u.Soft), limitValue(u.Hard)
+	if u.Single != 0 {
+		soft, hard = limitValue(u.Single), limitValue(u.Single)
+	}
+	if hard > most {
+		cut = fmt.Sprintf("%s is above the %d that the engine may give, and is cut to it: raise the limit of whoever starts the engine", limitText(hard), most)
+		hard, soft = most, min(soft, most)
+	}
+	return specs.POSIXRlimit{Type: "RLIMIT_" + strings.ToUpper(name), Soft: soft, Hard: hard}, cut
+}
+
+func limitText(v uint64) string {
+	if v == unix.RLIM_INFINITY {
+		return "unlimited"
+	}
+	return strconv.FormatUint(v, 10)
 }
 
 func limitValue(v int64) uint64 {

@@ -255,3 +255,20 @@ func TestATmpfsOfTheLongFormHasItsOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestALimitThatIsCutIsTold(t *testing.T) {
+	for _, c := range []struct {
+		u          spec.Ulimit
+		soft, hard uint64
+		cut        string
+	}{
+		{spec.Ulimit{Single: -1}, 8192, 8192, "unlimited is above the 8192"},
+		{spec.Ulimit{Soft: 100, Hard: 9000}, 100, 8192, "9000 is above the 8192"},
+		{spec.Ulimit{Soft: 100, Hard: 8192}, 100, 8192, ""},
+	} {
+		got, cut := rlimit("memlock", &c.u, 8192)
+		if got.Soft != c.soft || got.Hard != c.hard || !strings.HasPrefix(cut, c.cut) || c.cut == "" && cut != "" {
+			t.Errorf("%+v: %+v, %q", c.u, got, cut)
+		}
+	}
+}

@@ -25,6 +25,15 @@ func portPrefix(project, service string, number int) string {
 	return project + "/" + service + "/" + itoa(number) + "/"
 }
 
+// portPrefix names the place that the ports of a container belong to. A one-off
+// has one of its own.
+func (rec *record) portPrefix() string {
+	if rec.OneOff {
+		return portPrefix(rec.Project, rec.ID[:12], 0)
+	}
+	return portPrefix(rec.Project, rec.Service, rec.Number)
+}
+
 // binding is one listener of a replica.
 type binding struct {
 	key    string
@@ -38,10 +47,7 @@ type binding struct {
 // address it is all of the host's, on IPv4 and IPv6.
 func bindings(rec *record) ([]binding, error) {
 	var list []binding
-	prefix := portPrefix(rec.Project, rec.Service, rec.Number)
-	if rec.OneOff {
-		prefix = portPrefix(rec.Project, rec.ID[:12], 0)
-	}
+	prefix := rec.portPrefix()
 	for _, p := range rec.Applied.Service.Ports {
 		var host netip.Addr
 		if p.HostIP != "" {
@@ -152,10 +158,7 @@ func (r *Runner) ports(ctx context.Context, rec *record) (map[string]int, error)
 	if err != nil {
 		return nil, err
 	}
-	prefix := portPrefix(rec.Project, rec.Service, rec.Number)
-	if rec.OneOff {
-		prefix = portPrefix(rec.Project, rec.ID[:12], 0)
-	}
+	prefix := rec.portPrefix()
 	out := map[string]int{}
 	for _, p := range all {
 		if strings.HasPrefix(p.Key, prefix) {
@@ -288,8 +291,7 @@ func (r *Runner) unpublish(ctx context.Context, c *container) {
 	}
 	r.mu.Lock()
 	for _, other := range r.containers {
-		if other != c && other.project == c.project && other.rec.Service == c.rec.Service &&
-			other.rec.Number == c.rec.Number && other.rec.OneOff == c.rec.OneOff {
+		if other != c && !other.isGone() && other.rec.portPrefix() == c.rec.portPrefix() {
 			r.mu.Unlock()
 			return
 		}

@@ -162,3 +162,32 @@ func TestWhatHasEndedIsPublishedNoMore(t *testing.T) {
 		}
 	}
 }
+
+// Each one-off has ports of its own; those of a replica are its place's.
+func TestWhoGoesGivesItsPortsBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		oneOffs, goes bool // the two are one-offs; the other is being removed, too
+		want          int
+	}{
+		"one-offs":                         {true, false, 1},
+		"one-offs that go together":        {true, true, 1},
+		"a successor has the place":        {false, false, 1},
+		"a second of the number goes, too": {false, true, 0},
+	} {
+		service := &spec.Service{Ports: []spec.Port{{Target: 80, Published: "80", Protocol: "tcp"}}}
+		ports := &somePorts{held: map[string]uint16{}}
+		r := &Runner{Config: Config{Ports: ports}, containers: map[string]*container{}}
+		var list []*container
+		for _, id := range []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"} {
+			rec := &record{ID: id, Project: "p", Service: "web", OneOff: c.oneOffs, Applied: &planner.Applied{Service: service}, Published: make([]planner.Binding, 1)}
+			k := &container{r: r, id: id, project: "p", rec: rec, gone: c.goes}
+			r.containers[id] = k
+			list = append(list, k)
+			ports.held[rec.portPrefix()+"tcp//80/80"] = 80
+		}
+		r.unpublish(t.Context(), list[0])
+		if len(ports.held) != c.want {
+			t.Errorf("%s: held are %v", name, ports.held)
+		}
+	}
+}

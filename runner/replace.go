@@ -27,7 +27,7 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	ctx := context.WithoutCancel(waits)
 	old := r.lookup(s.Container)
 	if old == nil {
-		return r.up(ctx, o, s)
+		return r.up(ctx, o, s, note)
 	}
 	old.op.Lock()
 	defer old.op.Unlock()
@@ -35,7 +35,7 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	if s.Overlap && wasUp && !hasFixedAddress(s.Applied) && !s.NoStart {
 		return r.overlap(waits, o, s, old, note)
 	}
-	result, err := r.follow(ctx, o, s, old, wasUp)
+	result, err := r.follow(ctx, o, s, old, wasUp, note)
 	if err != nil && wasUp && old.isRunning() {
 		err = &staysError{err}
 	}
@@ -50,7 +50,7 @@ func (e *staysError) Error() string { return e.error.Error() + "; the old contai
 func (e *staysError) Unwrap() error { return e.error }
 
 // follow puts a new container in the place of one that stops first.
-func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *container, wasUp bool) (planner.Result, error) {
+func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *container, wasUp bool, note func(planner.Event)) (planner.Result, error) {
 	fixed := hasFixedAddress(s.Applied)
 	if fixed {
 		old.setYields(true)
@@ -60,7 +60,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 			return planner.Result{}, r.revive(ctx, old, wasUp, err)
 		}
 	}
-	c, err := r.create(ctx, o.request(s))
+	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
 		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, o.placed(err, s.Applied))
 	}
@@ -104,7 +104,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 // until then. If the new one fails, the old one has never noticed.
 func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *container, note func(planner.Event)) (planner.Result, error) {
 	ctx := context.WithoutCancel(waits)
-	c, err := r.create(ctx, o.request(s))
+	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
 	}

@@ -85,8 +85,13 @@ func (c *container) restore(ctx context.Context) error {
 
 // start runs the container's program; the caller holds op.
 func (c *container) start(ctx context.Context) error {
-	if c.isRunning() {
+	switch c.snapshot().State {
+	case planner.Running:
 		return nil
+	case planner.Stopping: // somebody gave up waiting for its end
+		if err := c.stop(ctx, Grace{Set: true}, false); err != nil {
+			return fmt.Errorf("cannot start %s again: %w", c.name, err)
+		}
 	}
 	c.cancelRetry()
 	if err := c.prepare(ctx); err != nil {
