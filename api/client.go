@@ -33,6 +33,7 @@ var ErrLost = errors.New("the engine went away in the middle: run the command ag
 // Client speaks to one engine.
 type Client struct {
 	EngineClient
+	Verb string // what the command was called with, as others are told; set before the first call
 	conn *grpc.ClientConn
 }
 
@@ -49,6 +50,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		return nil, err
 	}
 	dialer := &firstDialer{first: first, socket: socket}
+	c := &Client{}
 	conn, err := grpc.NewClient("passthrough:///engine",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(dialer.dial),
@@ -58,12 +60,14 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		}),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithUnaryInterceptor(c.nameUnary), grpc.WithStreamInterceptor(c.nameStream),
 	)
 	if err != nil {
 		first.Close()
 		return nil, err
 	}
-	return &Client{EngineClient: NewEngineClient(conn), conn: conn}, nil
+	c.EngineClient, c.conn = NewEngineClient(conn), conn
+	return c, nil
 }
 
 // Conn is the connection, for services that share it.

@@ -587,6 +587,7 @@ type Progress struct {
 	//	*Progress_Plan
 	//	*Progress_Event
 	//	*Progress_Verdict
+	//	*Progress_Notice
 	Of            isProgress_Of `protobuf_oneof:"of"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -656,6 +657,15 @@ func (x *Progress) GetVerdict() *Verdict {
 	return nil
 }
 
+func (x *Progress) GetNotice() string {
+	if x != nil {
+		if x, ok := x.Of.(*Progress_Notice); ok {
+			return x.Notice
+		}
+	}
+	return ""
+}
+
 type isProgress_Of interface {
 	isProgress_Of()
 }
@@ -672,11 +682,17 @@ type Progress_Verdict struct {
 	Verdict *Verdict `protobuf:"bytes,3,opt,name=verdict,proto3,oneof"`
 }
 
+type Progress_Notice struct {
+	Notice string `protobuf:"bytes,4,opt,name=notice,proto3,oneof"` // before the plan: whom the caller waits for, or whose work it ends
+}
+
 func (*Progress_Plan) isProgress_Of() {}
 
 func (*Progress_Event) isProgress_Of() {}
 
 func (*Progress_Verdict) isProgress_Of() {}
+
+func (*Progress_Notice) isProgress_Of() {}
 
 type Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3562,11 +3578,12 @@ const file_engine_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1f\n" +
 	"\tPlanReply\x12\x12\n" +
-	"\x04plan\x18\x01 \x01(\fR\x04plan\"m\n" +
+	"\x04plan\x18\x01 \x01(\fR\x04plan\"\x87\x01\n" +
 	"\bProgress\x12\x14\n" +
 	"\x04plan\x18\x01 \x01(\fH\x00R\x04plan\x12\x16\n" +
 	"\x05event\x18\x02 \x01(\fH\x00R\x05event\x12-\n" +
-	"\averdict\x18\x03 \x01(\v2\x11.orlop.v1.VerdictH\x00R\averdictB\x04\n" +
+	"\averdict\x18\x03 \x01(\v2\x11.orlop.v1.VerdictH\x00R\averdict\x12\x18\n" +
+	"\x06notice\x18\x04 \x01(\tH\x00R\x06noticeB\x04\n" +
 	"\x02of\"o\n" +
 	"\aVerdict\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x14\n" +
@@ -3976,6 +3993,7 @@ func file_engine_proto_init() {
 		(*Progress_Plan)(nil),
 		(*Progress_Event)(nil),
 		(*Progress_Verdict)(nil),
+		(*Progress_Notice)(nil),
 	}
 	file_engine_proto_msgTypes[23].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),

@@ -33,6 +33,7 @@ func (a *app) connect(ctx context.Context) (*api.Client, error) {
 	if err != nil {
 		return nil, a.dialError(err)
 	}
+	client.Verb = a.verb
 	status, err := a.greet(ctx, client)
 	if err != nil {
 		client.Close()

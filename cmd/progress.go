@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -30,6 +31,7 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 	for o.verdict == nil {
 		m, err := stream.Recv()
 		if err == nil {
+			a.sayNotice(m.GetNotice())
 			err = o.take(m, d, a.mask)
 		}
 		if err == nil && m.GetPlan() != nil && a.lend != nil {
@@ -64,6 +66,13 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 		return o, exit{ExitFailure}
 	}
 	return o, nil
+}
+
+// sayNotice tells whom the command waits for, or whose work it ends.
+func (a *app) sayNotice(text string) {
+	if text != "" && a.progress != "quiet" && a.progress != "json" {
+		fmt.Fprintln(a.world.Stderr, " "+a.errStyle().dim(text))
+	}
 }
 
 // watchedDisplay is the display on the screen, folded and annotated where a CI

@@ -39,6 +39,7 @@ type job struct {
 	sessions map[string]string
 	order    *runner.Order
 	observed *planner.Observed
+	claim    *claim // on the project's lock
 }
 
 // decode reads an apply request.
@@ -134,21 +135,22 @@ func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanRepl
 
 // Apply converges the project.
 func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) error {
-	ctx := stream.Context()
 	j, err := s.decode(req)
 	if err != nil {
 		return err
 	}
-	lock := j.project.Name
+	j.claim = newClaim(stream.Context(), "up", j.project.Name)
+	j.claim.starts = true
+	key := j.project.Name
 	if j.options.BuildOnly {
 		// A build changes no container: it keeps nobody from changing them.
-		lock += " builds " + strings.Join(j.options.Services, " ")
+		key += " builds " + strings.Join(j.options.Services, " ")
 	}
-	unlock, err := s.lockProject(ctx, lock)
+	ctx, release, err := s.locks.take(stream.Context(), key, j.claim, notices(stream.Send))
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer release()
 	defer s.doing("apply " + j.project.Name)()
 	s.noteInstance(j)
 	s.enter(j.project.Name)
@@ -159,14 +161,22 @@ func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) err
 	s.runner.Reserve(j.project)
 	plan, err := s.plan(ctx, j)
 	if err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: j}, stream.Send)
 }
 
+// causeOf is the reason why a context ended in place of the error of what it
+// ended.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
 // Down removes what exists of a project.
 func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error {
-	ctx := stream.Context()
 	p, err := optionalProject(req.Document)
 	if err != nil {
 		return err
@@ -183,11 +193,13 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 			p.Disabled[name] = &spec.Service{Name: name}
 		}
 	}
-	unlock, err := s.lockProject(ctx, req.Project)
+	claim := newClaim(stream.Context(), "down", req.Project)
+	claim.verb, claim.ends = "down", true
+	ctx, release, err := s.locks.take(stream.Context(), req.Project, claim, notices(stream.Send))
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer release()
 	defer s.doing("down " + req.Project)()
 	observed, err := s.runner.Observe(ctx, req.Project, p, s.inputsOf(ctx))
 	if err != nil {
@@ -201,61 +213,35 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed}}, stream.Send)
-}
-
-// Lifecycle starts, stops, restarts, kills or removes containers.
-func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_LifecycleServer) error {
-	ctx := stream.Context()
-	unlock, err := s.lockProject(ctx, req.Project)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	defer s.doing(req.Action + " " + req.Project)()
-	observed, err := s.runner.Observe(ctx, req.Project, nil, s.inputsOf(ctx))
-	if err != nil {
-		return err
-	}
-	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
-	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
-	s.runner.Unreserve(req.Project)
-	order := &runner.Order{
-		Project: req.Project, Anonymous: req.RemoveVolumes,
-		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
-	}
-	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed}}, stream.Send)
-}
-
-// narrow leaves out the containers that a lifecycle request is not about.
-func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
-	kept := *o
-	kept.Containers = nil
-	for _, c := range o.Containers {
-		if c.OneOff && !req.IncludeOneOff || req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created {
-			continue
-		}
-		kept.Containers = append(kept.Containers, c)
-	}
-	return &kept
+	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, stream.Send)
 }
 
 // walk sends the plan, carries it out and sends each event and the verdict.
-// When the command goes away nothing new is begun, and what runs is finished.
 func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, send func(*api.Progress) error) error {
-	c.job.order.Plan = plan
-	doc, err := json.Marshal(plan)
+	verdict, err := e.carryOut(ctx, plan, c, send)
 	if err != nil {
 		return err
 	}
+	return send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+}
+
+// carryOut is walk without its last word. When the command goes away nothing
+// new is begun, and what runs is finished.
+func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, send func(*api.Progress) error) (*api.Verdict, error) {
+	c.job.order.Plan = plan
+	doc, err := json.Marshal(plan)
+	if err != nil {
+		return nil, err
+	}
 	if err := send(&api.Progress{Of: &api.Progress_Plan{Plan: doc}}); err != nil {
-		return err
+		return nil, err
 	}
 	e.background.Add(1) // the engine's end waits for what was begun
 	defer e.background.Done()
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	if !plan.IsEmpty() {
-		emit := eventSender(send)
+		tell := eventSender(send)
+		emit := func(ev planner.Event) { e.locks.note(c.job.claim, plan, ev); tell(ev) }
 		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
 		if err == nil {
 			err = e.verify(plan, emit)
@@ -268,7 +254,7 @@ func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, send 
 			verdict.Ok, verdict.Error = false, fmt.Sprintf("cannot keep what was applied: %v", err)
 		}
 	}
-	return send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	return verdict, nil
 }
 
 // walkLimit is how many steps are carried out at once: they wait for the

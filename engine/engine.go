@@ -62,11 +62,12 @@ type Engine struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	locks *projectLocks
+
 	mu         sync.Mutex
-	projects   map[string]*sync.Mutex // guarded by mu: one change of a project at a time
-	activities map[*string]struct{}   // guarded by mu
-	held       map[string]*holding    // guarded by mu: projects that a command holds
-	callers    map[string]int         // guarded by mu: project -> commands that look at it or change it
+	activities map[*string]struct{} // guarded by mu
+	held       map[string]*holding  // guarded by mu: projects that a command holds
+	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
 	background sync.WaitGroup
 }
@@ -85,7 +86,7 @@ var errShutdown = errors.New("the engine was asked to stop")
 func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e := &Engine{
 		cfg: cfg, id: shortID(cfg.State), started: time.Now(), log: cfg.Log, kitReady: make(chan struct{}),
-		projects: map[string]*sync.Mutex{}, activities: map[*string]struct{}{},
+		locks: newProjectLocks(time.Now), activities: map[*string]struct{}{},
 		held: map[string]*holding{}, callers: map[string]int{},
 	}
 	ctx = namespaces.WithNamespace(ctx, Namespace)
@@ -310,31 +311,6 @@ func (e *Engine) close() {
 	}
 	if e.lock != nil {
 		e.lock.Close()
-	}
-}
-
-// lockProject takes the one place of whoever changes a project; another
-// change of it waits.
-func (e *Engine) lockProject(ctx context.Context, name string) (unlock func(), err error) {
-	e.mu.Lock()
-	m := e.projects[name]
-	if m == nil {
-		m = &sync.Mutex{}
-		e.projects[name] = m
-	}
-	e.mu.Unlock()
-	got := make(chan struct{})
-	go func() { m.Lock(); close(got) }()
-	select {
-	case <-got:
-		if ctx.Err() != nil { // whoever asked is gone: nothing may come to be for it
-			m.Unlock()
-			return nil, context.Cause(ctx)
-		}
-		return m.Unlock, nil
-	case <-ctx.Done():
-		go func() { <-got; m.Unlock() }()
-		return nil, context.Cause(ctx)
 	}
 }
 

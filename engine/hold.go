@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -146,7 +147,7 @@ func (e *Engine) lost(project string) {
 	e.background.Go(func() {
 		ctx := context.WithoutCancel(e.ctx)
 		e.runner.KillAll(ctx, project)
-		if _, err := e.removeProject(ctx, project, runner.Grace{Set: true}, nil); err != nil {
+		if _, err := e.removeProject(ctx, &claim{verb: "removal", project: project, pid: os.Getpid(), ends: true}, runner.Grace{Set: true}, nil); err != nil {
 			e.log.Warn("cannot remove a project that nobody holds; it is tried again", "project", project, "error", err, "after", regrace)
 			e.mu.Lock()
 			e.orphan(project, &holding{}, regrace)
@@ -165,12 +166,13 @@ func (e *Engine) lost(project string) {
 // that it built too. Its containers get what time grace gives them. Nothing is
 // removed if unless, asked once nobody else can change the project, says that it
 // is to stay; unless may be nil.
-func (e *Engine) removeProject(ctx context.Context, project string, grace runner.Grace, unless func() bool) (removed bool, err error) {
-	unlock, err := e.lockProject(ctx, project)
+func (e *Engine) removeProject(ctx context.Context, by *claim, grace runner.Grace, unless func() bool) (removed bool, err error) {
+	project := by.project
+	ctx, release, err := e.locks.take(ctx, project, by, func(string) {})
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
+	defer release()
 	if unless != nil && unless() {
 		return false, nil
 	}

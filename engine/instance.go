@@ -144,7 +144,7 @@ func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.Col
 				still, _ := abandoned(s.projectInfos(), &api.CollectRequest{OlderThanMs: req.OlderThanMs, Projects: []string{p.Name}, Running: req.Running}, time.Now())
 				return len(still) == 0
 			}
-			removed, err := s.removeProject(context.WithoutCancel(ctx), p.Name, runner.Grace{}, usedMeanwhile)
+			removed, err := s.removeProject(context.WithoutCancel(ctx), newClaim(ctx, "gc", p.Name), runner.Grace{}, usedMeanwhile)
 			if err != nil {
 				return nil, err
 			}

@@ -40,11 +40,13 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 	if j.project.Services[req.Service] == nil {
 		return nil, fmt.Errorf("no service named %q in the stack file", req.Service)
 	}
-	unlock, err := s.lockProject(ctx, j.project.Name)
+	claim := newClaim(ctx, "run", j.project.Name)
+	claim.starts = true
+	ctx, release, err := s.locks.take(ctx, j.project.Name, claim, func(string) {})
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer release()
 	s.noteInstance(j)
 	for name, payload := range req.Apply.Payloads {
 		s.runner.SetPayload(j.project.Name, name, payload.Content)

@@ -330,7 +330,7 @@ func (c *container) kill(ctx context.Context, name string) error {
 		defer c.op.Unlock()
 		return c.stop(ctx, Grace{Set: true}, true)
 	}
-	if task == nil || state != planner.Running {
+	if task == nil || state != planner.Running && state != planner.Stopping {
 		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
 	sig, err := parseSignal(name)

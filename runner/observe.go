@@ -316,3 +316,10 @@ func parseSignal(name string) (syscall.Signal, error) {
 }
 
 func isFatal(sig syscall.Signal) bool { return sig == syscall.SIGKILL }
+
+// IsFatal says that a kill with the signal of that name ends a container in any
+// case.
+func IsFatal(name string) bool {
+	sig, err := parseSignal(name)
+	return err == nil && isFatal(sig)
+}

@@ -31,7 +31,7 @@ func main() {
 		Stdin:       os.Stdin,
 		Stdout:      os.Stdout,
 		Stderr:      os.Stderr,
-		Signals:     signals,
+		Signals:     cmd.Wishes(signals, time.Now),
 		Resized:     resized,
 		Root:        os.Geteuid() == 0,
 		Now:         time.Now,

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner"
+)
+
+// newClaim is the claim of who calls. A caller that does not say what it was
+// called with has the given verb.
+func newClaim(ctx context.Context, verb, project string) *claim {
+	caller := api.CallerOf(ctx)
+	if caller.Verb != "" {
+		verb = caller.Verb
+	}
+	return &claim{verb: verb, project: project, pid: caller.PID}
+}
+
+// notices sends what a caller is told while it waits for its turn.
+func notices(send func(*api.Progress) error) func(string) {
+	return func(text string) { _ = send(&api.Progress{Of: &api.Progress_Notice{Notice: text}}) } // one that is gone needs no words
+}
+
+// Lifecycle starts, stops, restarts, kills or removes containers.
+func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_LifecycleServer) error {
+	action := planner.Action(req.Action)
+	claim := newClaim(stream.Context(), req.Action, req.Project)
+	claim.verb = verbOf(action)
+	claim.starts = action == planner.Start || action == planner.Restart
+	claim.ends = action != planner.Start && !req.OnlyStopped
+	if action == planner.Kill {
+		return s.kill(req, claim, stream)
+	}
+	ctx, release, err := s.locks.take(stream.Context(), req.Project, claim, notices(stream.Send))
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer s.doing(req.Action + " " + req.Project)()
+	plan, c, err := s.planLifecycle(ctx, req, claim)
+	if err != nil {
+		return causeOf(ctx, err)
+	}
+	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
+	s.runner.Unreserve(req.Project)
+	return s.walk(ctx, plan, c, stream.Send)
+}
+
+// verbOf is the verb that an action belongs to.
+func verbOf(a planner.Action) string {
+	if a == planner.Remove {
+		return "rm"
+	}
+	return string(a)
+}
+
+// kill signals containers, and waits for nobody: it is the way out of a stop
+// that waits. SIGKILL ends what starts containers as well, and those that had
+// been begun by then.
+func (s *server) kill(req *api.LifecycleRequest, claim *claim, stream api.Engine_LifecycleServer) error {
+	ctx := stream.Context()
+	defer s.doing(req.Action + " " + req.Project)()
+	var ended []string
+	if runner.IsFatal(req.Signal) {
+		ended = s.locks.end(req.Project, claim)
+	}
+	for _, text := range ended {
+		notices(stream.Send)(text)
+	}
+	plan, c, err := s.planLifecycle(ctx, req, claim)
+	if err != nil {
+		return err
+	}
+	verdict, err := s.carryOut(ctx, plan, c, stream.Send)
+	if err == nil && len(ended) > 0 {
+		err = s.killBegun(ctx, req, claim)
+	}
+	if err != nil {
+		return err
+	}
+	return stream.Send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+}
+
+// killBegun kills what a command that was ended had begun by then, once it has
+// finished that.
+func (s *server) killBegun(ctx context.Context, req *api.LifecycleRequest, claim *claim) error {
+	ctx, release, err := s.locks.take(ctx, req.Project, claim, func(string) {})
+	if err != nil {
+		return err
+	}
+	defer release()
+	plan, c, err := s.planLifecycle(ctx, req, claim)
+	if err != nil {
+		return err
+	}
+	return plan.Walk(ctx, c, walkLimit(), time.Now, func(planner.Event) {})
+}
+
+// planLifecycle plans what a lifecycle request asks for.
+func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, claim *claim) (*planner.Plan, *carrier, error) {
+	observed, err := s.runner.Observe(ctx, req.Project, nil, s.inputsOf(ctx))
+	if err != nil {
+		return nil, nil, err
+	}
+	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
+	order := &runner.Order{
+		Project: req.Project, Anonymous: req.RemoveVolumes,
+		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+	}
+	return plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, nil
+}
+
+// narrow leaves out the containers that a lifecycle request is not about.
+func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
+	kept := *o
+	kept.Containers = nil
+	for _, c := range o.Containers {
+		if c.OneOff && !req.IncludeOneOff || req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created {
+			continue
+		}
+		kept.Containers = append(kept.Containers, c)
+	}
+	return &kept
+}
