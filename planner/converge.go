@@ -75,12 +75,11 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.planVolumes(order)
-	var prepared []string
+	var needs, after []string // of the run that is prepared for
 	c.planRemovals(order)
 	for _, name := range order {
 		if name == opts.Prepare {
-			needs, after := c.needs(name, c.project.Services[name])
-			prepared = slices.Concat(needs, after)
+			needs, after = c.needs(name, c.project.Services[name])
 			continue
 		}
 		if err := c.planService(name); err != nil {
@@ -90,7 +89,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c.planSharers(order)
 	c.planRestarts(order)
 	c.placeAwaits()
-	c.appendAwaits(prepared)
+	c.appendAwaits(needs, after)
 	if opts.Wait && !opts.NoStart {
 		c.planWait(order)
 	}

@@ -381,10 +381,15 @@ func (c *converger) placeAwaits() {
 
 // appendAwaits puts those of the awaits with the given IDs at the end that
 // are not in the plan: no step of the plan needs them, but what comes after it.
-func (c *converger) appendAwaits(ids []string) {
+// That needs some of them to succeed.
+func (c *converger) appendAwaits(needs, after []string) {
 	for _, key := range slices.Sorted(maps.Keys(c.await)) {
 		step := c.await[key]
-		if slices.Contains(ids, step.ID) && !slices.Contains(c.plan.Steps, step) {
+		needed := slices.Contains(needs, step.ID)
+		if needed {
+			step.Optional = false
+		}
+		if (needed || slices.Contains(after, step.ID)) && !slices.Contains(c.plan.Steps, step) {
 			c.plan.Steps = append(c.plan.Steps, step)
 		}
 	}
