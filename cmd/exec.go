@@ -38,7 +38,7 @@ func (a *app) execCommand() *cobra.Command {
 	c.Flags().StringVarP(&start.User, "user", "u", "", "`user` to run as")
 	c.Flags().StringVarP(&start.WorkingDir, "workdir", "w", "", "`directory` to run in")
 	c.Flags().StringArrayVarP(&start.Environment, "env", "e", nil, "`NAME=value` to set")
-	c.Flags().Int32Var(&index, "index", 0, "`number` of the container; 1 without it")
+	c.Flags().Int32Var(&index, "index", 0, "`number` of the container; without it the first that runs, a run's last")
 	c.Flags().BoolVar(&start.Privileged, "privileged", false, "give the command every capability")
 	return c
 }

@@ -58,7 +58,7 @@ func (a *app) runCommand() *cobra.Command {
 	fl.StringArrayVar(&f.capAdd, "cap-add", nil, "`capability` to add")
 	fl.StringArrayVar(&f.capDrop, "cap-drop", nil, "`capability` to drop")
 	noTerminalFlag(c, &f.noTerminal)
-	fl.BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input")
+	fl.BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input; of a detached container, keep it open")
 	fl.BoolVar(&f.build, "build", false, "build the image first")
 	fl.StringVar(&f.pull, "pull", "", "pull the image: always, missing or never")
 	hide(c, "interactive")
@@ -71,8 +71,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 		return err
 	}
 	terminal := !f.noTerminal && !f.detach && a.onTerminal()
-	stdin := f.interactive && !f.detach
-	if err := a.alter(project, service, command, f, terminal, stdin); err != nil {
+	if err := a.alter(project, service, command, f, terminal, f.interactive); err != nil {
 		return err
 	}
 	prepare, cancel := a.interruptible(ctx)
@@ -97,7 +96,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: stdin})
+	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive})
 }
 
 // create prepares what the container needs (its image, networks and volumes,

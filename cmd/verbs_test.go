@@ -309,6 +309,22 @@ func TestRunDetached(t *testing.T) {
 	}
 }
 
+func TestDetachedRunKeepsItsInputOpen(t *testing.T) {
+	for line, want := range map[string]bool{"run -d --no-deps web": true, "run -d -i=false --no-deps web": false} {
+		d := newDesk(t, shop).serve()
+		if _, stderr, code := d.run(line); code != 0 {
+			t.Fatal(stderr)
+		}
+		p, err := spec.ParseProject(d.engine.create.Apply.Project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Services["web"].StdinOpen; got != want {
+			t.Errorf("%s: input open %t", line, got)
+		}
+	}
+}
+
 func TestLogs(t *testing.T) {
 	d := newDesk(t, shop).serve()
 	at := then.UnixNano()

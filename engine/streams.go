@@ -142,13 +142,13 @@ func (s *server) target(start *api.ProcessStart) (string, error) {
 	if start.Container != "" {
 		return start.Container, nil
 	}
-	index := int(max(start.Index, 1))
-	for _, c := range s.runner.Containers(start.Project) {
-		if c.Service == start.Service && c.Number == index && !c.OneOff {
-			return c.ID, nil
-		}
+	if c := execTarget(s.runner.Containers(start.Project), start.Service, int(start.Index)); c != nil {
+		return c.ID, nil
 	}
-	return "", fmt.Errorf("service %s has no container %d: start it with \"orlop up\"", start.Service, index)
+	if start.Index > 0 {
+		return "", fmt.Errorf("service %s has no container %d: start it with \"orlop up\"", start.Service, start.Index)
+	}
+	return "", fmt.Errorf("service %s has no container: start it with \"orlop up\"", start.Service)
 }
 
 // drive connects a stream with a process until the process has ended.

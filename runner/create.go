@@ -47,6 +47,11 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		return nil, err
 	}
 	rec := r.recordFor(req, img)
+	release, err := r.claimName(rec)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	defer func() {
 		if err != nil {
 			clean := context.WithoutCancel(ctx)

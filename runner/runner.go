@@ -84,6 +84,7 @@ type Runner struct {
 
 	mu         sync.Mutex
 	containers map[string]*container // guarded by mu
+	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
 	users      map[string]identity   // guarded by mu: image and user -> who that is
 	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
@@ -103,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, watchers: map[*watcher]struct{}{},
+		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
 		users: map[string]identity{}, payloads: map[string][]byte{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
