@@ -957,6 +957,7 @@ type LifecycleRequest struct {
 	IncludeOneOff  bool                   `protobuf:"varint,7,opt,name=include_one_off,json=includeOneOff,proto3" json:"include_one_off,omitempty"`
 	RemoveVolumes  bool                   `protobuf:"varint,8,opt,name=remove_volumes,json=removeVolumes,proto3" json:"remove_volumes,omitempty"` // with remove: anonymous volumes too
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
+	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1052,6 +1053,13 @@ func (x *LifecycleRequest) GetOnlyStopped() bool {
 		return x.OnlyStopped
 	}
 	return false
+}
+
+func (x *LifecycleRequest) GetWithin() []string {
+	if x != nil {
+		return x.Within
+	}
+	return nil
 }
 
 type CreateRequest struct {
@@ -3602,7 +3610,7 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\xbc\x02\n" +
+	"\tHoldReply\"\xd4\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -3612,7 +3620,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x10has_stop_timeout\x18\x06 \x01(\bR\x0ehasStopTimeout\x12&\n" +
 	"\x0finclude_one_off\x18\a \x01(\bR\rincludeOneOff\x12%\n" +
 	"\x0eremove_volumes\x18\b \x01(\bR\rremoveVolumes\x12!\n" +
-	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\"\x9b\x01\n" +
+	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
+	"\x06within\x18\n" +
+	" \x03(\tR\x06within\"\x9b\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +

@@ -26,9 +26,11 @@ type lifecycleCalls struct {
 // start asks the engine to stop or kill the services of u.
 func (l *lifecycleCalls) start(u *upRun, action planner.Action) {
 	l.wg.Go(func() {
-		stream, err := u.client.Lifecycle(l.ctx, &api.LifecycleRequest{
-			Project: u.project.Name, Action: string(action), Services: u.services,
-		})
+		req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
+		if len(u.services) == 0 {
+			req.Within = stack{project: u.project}.within(action)
+		}
+		stream, err := u.client.Lifecycle(l.ctx, req)
 		for err == nil {
 			_, err = stream.Recv()
 		}

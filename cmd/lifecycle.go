@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,7 @@ func (a *app) stopCommand() *cobra.Command {
 
 func (a *app) restartCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Restart, "restart [SERVICE...]", "Stop and start containers",
-		"  orlop restart            all, in the order of depends_on; no one-shot that has completed\n"+
+		"  orlop restart            all, in the order of depends_on; no completed one-shot that others wait for\n"+
 			"  orlop restart migrate    a one-shot again",
 		words{done: "is restarted", nothing: "has nothing to restart", failed: "is not restarted"}, stopTimeout)
 }
@@ -104,6 +106,20 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 	return c
 }
 
+// within are the services that a lifecycle verb is about that names none: those
+// of the stack file, whatever else the project has. What ends things is about
+// those of inactive profiles too. Without a file none are given: all.
+func (s stack) within(action planner.Action) []string {
+	if s.project == nil {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(s.project.Services))
+	if action != planner.Start && action != planner.Restart {
+		names = append(names, s.disabled()...)
+	}
+	return names
+}
+
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w words, fill func(*api.LifecycleRequest) error) error {
 	ctx, cancel := a.interruptible(ctx)
 	defer cancel()
@@ -112,6 +128,9 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		return err
 	}
 	req := &api.LifecycleRequest{Project: s.name, Action: string(action), Services: services}
+	if len(services) == 0 {
+		req.Within = s.within(action)
+	}
 	if err := fill(req); err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if err := u.apply(ctx, f); err != nil {
 		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
 	}
-	if f.detach || f.wait || f.noStart || f.waitTimeout > 0 {
+	if !f.stays() {
 		return nil
 	}
 	if f.watch {
@@ -87,6 +87,9 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	}
 	return u.attach(ctx)
 }
+
+// stays says that the up goes on with the logs when the stack is up.
+func (f *upFlags) stays() bool { return !f.detach && !f.wait && !f.noStart && f.waitTimeout <= 0 }
 
 // attach enters the attached mode, unless the user has let go already.
 func (u *upRun) attach(ctx context.Context) error {
@@ -98,10 +101,10 @@ func (u *upRun) attach(ctx context.Context) error {
 
 // check refuses flags that exclude each other.
 func (f *upFlags) check() error {
-	if f.watch && (f.detach || f.wait || f.noStart || f.waitTimeout > 0) {
+	if f.watch && !f.stays() {
 		return fmt.Errorf("--watch stays with the stack: it excludes --detach, --wait and --no-start; \"orlop watch\" watches without logs")
 	}
-	if f.ending.wanted() && (f.watch || f.detach || f.wait || f.noStart || f.waitTimeout > 0) {
+	if f.ending.wanted() && (f.watch || !f.stays()) {
 		return fmt.Errorf("--exit-code-from and --abort-on-container-exit or -failure stay with the stack: they exclude --detach, --wait, --no-start and --watch")
 	}
 	if err := f.ending.check(); err != nil {
@@ -140,8 +143,10 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 		return err
 	}
 	wait := f.wait || f.waitTimeout > 0
+	options := f.options(u.services, wait)
+	options.Attached = f.stays()
 	req, done, err := u.request(applying, u.client, application{
-		project: u.project, options: f.options(u.services, wait), builds: builds, timeout: f.timeout,
+		project: u.project, options: options, builds: builds, timeout: f.timeout,
 	})
 	if err != nil {
 		return cause(applying, err)

@@ -85,7 +85,8 @@ func TestUpSendsTheProject(t *testing.T) {
 }
 
 func TestDownAndLifecycleRequests(t *testing.T) {
-	d := newDesk(t, shop).serve()
+	d := newDesk(t, shop+"  debug: {image: busybox, profiles: [debug]}\n").serve()
+	started, all := []string{"db", "web"}, []string{"db", "web", "debug"}
 	d.engine.plan = &planner.Plan{Project: "shop"}
 	if _, stderr, code := d.run("down -v --rmi local --remove-orphans -t 3"); code != 0 {
 		t.Fatal(stderr)
@@ -101,11 +102,13 @@ func TestDownAndLifecycleRequests(t *testing.T) {
 	}
 	for line, want := range map[string]*api.LifecycleRequest{
 		"start db":         {Action: "start", Services: []string{"db"}},
-		"stop -t 0":        {Action: "stop", HasStopTimeout: true},
+		"start":            {Action: "start", Within: started},
+		"restart":          {Action: "restart", Within: started},
+		"stop -t 0":        {Action: "stop", HasStopTimeout: true, Within: all},
 		"restart -t 2 web": {Action: "restart", Services: []string{"web"}, StopTimeoutMs: 2000, HasStopTimeout: true},
-		"kill":             {Action: "kill", Signal: "SIGKILL"},
+		"kill":             {Action: "kill", Signal: "SIGKILL", Within: all},
 		"kill -s HUP web":  {Action: "kill", Services: []string{"web"}, Signal: "HUP"},
-		"rm -v":            {Action: "remove", RemoveVolumes: true, OnlyStopped: true},
+		"rm -v":            {Action: "remove", RemoveVolumes: true, OnlyStopped: true, Within: all},
 		"rm -sf db":        {Action: "remove", Services: []string{"db"}},
 	} {
 		d.engine.lifecycle = nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -118,7 +119,12 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 	kept := *o
 	kept.Containers = nil
 	for _, c := range o.Containers {
-		if c.OneOff && !req.IncludeOneOff || req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created {
+		switch {
+		case c.OneOff && !req.IncludeOneOff:
+			continue
+		case req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created:
+			continue
+		case len(req.Services) == 0 && len(req.Within) > 0 && !slices.Contains(req.Within, c.Service):
 			continue
 		}
 		kept.Containers = append(kept.Containers, c)

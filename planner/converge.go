@@ -25,9 +25,10 @@ type Options struct {
 	PullOnly      bool               `json:"pull_only,omitempty"`
 	Pull          string             `json:"pull,omitempty"` // always, missing, never; "" is each service's pull_policy
 	NoStart       bool               `json:"no_start,omitempty"`
-	Prepare       string             `json:"prepare,omitempty"` // for a "run" of this service: all that a container of it needs, but no container
-	Wait          bool               `json:"wait,omitempty"`    // await every service running or healthy
-	Limit         int                `json:"limit,omitempty"`   // steps at once; 0: any number
+	Prepare       string             `json:"prepare,omitempty"`  // for a "run" of this service: all that a container of it needs, but no container
+	Wait          bool               `json:"wait,omitempty"`     // await every service running or healthy
+	Limit         int                `json:"limit,omitempty"`    // steps at once; 0: any number
+	Attached      bool               `json:"attached,omitempty"` // the caller stays with the containers: their ends are no failure of the plan
 	Inputs        map[string]*Inputs `json:"inputs,omitempty"`
 	Files         map[string]string  `json:"files,omitempty"` // prints of secrets and configs
 }

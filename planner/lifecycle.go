@@ -84,9 +84,11 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 
 // Lifecycle plans stop, start, restart, kill or remove for the containers of
 // the given services, or of all: dependencies before dependents to start,
-// dependents first to stop. A restart takes those along that depend on a
-// restarted service with restart: true (Compose Specification, depends_on).
-// A one-shot that has completed is started again only if it is named.
+// dependents first to stop. A start takes along what a service depends on and
+// that does not run; a restart takes those along that depend on a restarted
+// service with restart: true (Compose Specification, depends_on). A one-shot
+// that others wait for and that has completed is started again only if it is
+// named.
 func Lifecycle(name string, observed *Observed, action Action, services []string, signal string) *Plan {
 	plan := &Plan{Project: name, Steps: []*Step{}}
 	steps := map[string][]string{}
@@ -95,13 +97,18 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 	if starting {
 		slices.Reverse(order)
 	}
-	if action == Restart && len(services) > 0 {
-		services = withRestarted(order, services)
+	named := services
+	switch {
+	case len(named) == 0:
+	case action == Restart:
+		services = withRestarted(order, named)
+	case action == Start:
+		services = withDependencies(order, named)
 	}
 	follows := map[string][]link{} // of services that are left as they are
 	for _, k := range order {
 		left := len(services) > 0 && !slices.Contains(services, k.Service) || !applies(action, k) ||
-			starting && len(services) == 0 && k.IsCompleted()
+			starting && !slices.Contains(named, k.Service) && k.IsCompleted() && isAwaited(k.Service, order)
 		var links []link
 		if starting {
 			links = linksOf(k, steps, follows)
@@ -186,6 +193,31 @@ func withRestarted(order []*Container, services []string) []string {
 		}
 	}
 	return services
+}
+
+// withDependencies adds the services that the given ones must have; order has
+// dependencies first.
+func withDependencies(order []*Container, services []string) []string {
+	services = slices.Clone(services)
+	for _, k := range slices.Backward(order) {
+		if !slices.Contains(services, k.Service) {
+			continue
+		}
+		for _, dep := range dependsOn(k) {
+			how, conditional := k.Applied.Service.DependsOn[dep]
+			if (how.Required || !conditional) && !slices.Contains(services, dep) {
+				services = append(services, dep)
+			}
+		}
+	}
+	return services
+}
+
+// isAwaited says that some container waits for a service to complete.
+func isAwaited(service string, all []*Container) bool {
+	return slices.ContainsFunc(all, func(k *Container) bool {
+		return k.Applied != nil && k.Applied.Service != nil && k.Applied.Service.DependsOn[service].Condition == spec.ServiceCompleted
+	})
 }
 
 // applies says whether the action would change the container at all.
