@@ -3,12 +3,14 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -71,41 +73,82 @@ func (a *app) complain(mistakes spec.Diagnostics) error {
 	return exit{ExitFailure}
 }
 
-// stack is what a verb knows that needs no more than the project's name: the
-// project is nil where only -p names it.
+// stack is what a verb about what runs knows: the project is nil where its
+// name is all that can be told.
 type stack struct {
 	name    string
 	project *spec.Project
 }
 
-// identify finds the project's name; with -p no stack file is needed, and one
-// that has mistakes is left aside.
+// identify finds the project's name. What runs can be seen and stopped without
+// a faultless stack file: a mistake in it is a warning here, and with -p or
+// COMPOSE_PROJECT_NAME there need be none.
 func (a *app) identify(ctx context.Context, services []string) (stack, error) {
 	opts := a.options(services)
 	opts.SkipPayloads = true
-	project, err := a.loadWith(ctx, opts, false)
+	var err error
+	if opts.Instance, err = a.instanceOf(); err != nil {
+		return stack{}, err
+	}
+	project, _, err := spec.Load(ctx, opts)
+	var mistakes *spec.Mistakes
+	switch {
+	case err == nil:
+		a.loaded = project
+		s := stack{name: project.Name, project: project}
+		return s, a.mustKnow(ctx, s, services)
+	case errors.As(err, &mistakes) && mistakes.Project != "":
+		a.sayMistakes(mistakes)
+		return stack{name: mistakes.Project}, nil
+	case errors.As(err, &mistakes):
+		return stack{}, a.complain(mistakes.Diagnostics)
+	}
 	var none *spec.NotFound
-	var shown exit
-	if a.name != "" && (errors.As(err, &none) || errors.As(err, &shown) && len(a.files) == 0) {
-		return a.named()
-	}
-	if err != nil {
+	name := or(a.name, a.env["COMPOSE_PROJECT_NAME"])
+	if name == "" || !errors.As(err, &none) && len(a.files) > 0 {
 		return stack{}, err
 	}
-	if _, err := project.Select(services, true); err != nil {
-		return stack{}, err
-	}
-	return stack{name: project.Name, project: project}, nil
+	name, err = spec.InstanceProject(name, opts.Instance)
+	return stack{name: name}, err
 }
 
-// named is a stack that only -p names.
-func (a *app) named() (stack, error) {
-	instance, err := a.instanceOf()
-	if err != nil {
-		return stack{}, err
+// mustKnow checks that the services are in the stack file, or that the engine
+// has a container of them.
+func (a *app) mustKnow(ctx context.Context, s stack, services []string) error {
+	_, unknown := s.project.Select(services, true)
+	if unknown == nil {
+		return nil
 	}
-	name, err := spec.InstanceProject(a.name, instance)
-	return stack{name: name}, err
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	there, err := observe(ctx, client, stack{name: s.name})
+	if err != nil {
+		return err
+	}
+	for _, name := range services {
+		_, known := s.project.Services[name]
+		_, disabled := s.project.Disabled[name]
+		if !known && !disabled && !slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == name }) {
+			return unknown
+		}
+	}
+	return nil
+}
+
+// sayMistakes warns of a stack file that is left aside.
+func (a *app) sayMistakes(m *spec.Mistakes) {
+	if a.progress == "quiet" || a.progress == "json" {
+		return
+	}
+	errs := m.Diagnostics.Errors()
+	text := fmt.Sprintf(" ! %s", errs[0])
+	if len(errs) > 1 {
+		text += fmt.Sprintf(", and %s more", spec.Plural(len(errs)-1, "mistake"))
+	}
+	fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(text+"; the stack file is left aside"))
 }
 
 // document is the project as the engine reads it; empty where there is none.

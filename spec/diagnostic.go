@@ -216,6 +216,7 @@ func (ds Diagnostics) summary() string {
 // Mistakes is the error of a load that found mistakes in the stack files.
 type Mistakes struct {
 	Diagnostics Diagnostics // warnings included
+	Project     string      // its name, as far as it can be told; else ""
 }
 
 // Error lists the mistakes, one a line.

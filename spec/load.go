@@ -42,7 +42,7 @@ func Load(ctx context.Context, opts Options) (*Project, Diagnostics, error) {
 		return nil, diagnostics, err
 	}
 	if len(diagnostics.Errors()) > 0 {
-		return nil, diagnostics, &Mistakes{Diagnostics: diagnostics}
+		return nil, diagnostics, &Mistakes{Diagnostics: diagnostics, Project: l.knownName()}
 	}
 	return project, diagnostics, nil
 }
@@ -60,6 +60,7 @@ type loader struct {
 	diagnostics Diagnostics
 	extended    map[string]*node // trees of files that services extend from
 	reads       int              // files read so far
+	name        string           // of the project
 	broken      bool             // part of the stack could not be read: what is missing may be there
 	faults      []*fault         // mistakes that count only where they are used
 }
@@ -85,6 +86,7 @@ func (l *loader) load(ctx context.Context) (*Project, error) {
 		}
 		name += "-" + instance
 	}
+	l.name = name
 	l.env["COMPOSE_PROJECT_NAME"] = name
 	vars := &variables{lookup: l.lookup}
 	tree := &node{kind: mapNode}
