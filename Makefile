@@ -17,7 +17,7 @@ TESTFLAGS ?= -count=1 -timeout 25m
 
 export SHOP_PORT
 
-PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables pkg-config procps shellcheck util-linux \
+PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck util-linux \
 	busybox-static debian-archive-keyring mmdebstrap
 BASE := $(addprefix .cache/images/,busybox.tar debian.tar golang.tar)
 
