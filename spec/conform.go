@@ -13,8 +13,9 @@ import (
 // mappings, relative paths absolute. A mistake is reported once and its value
 // becomes bad, so that nothing later complains of it again.
 type conformer struct {
-	l    *loader
-	base string // directory that relative paths start from
+	l     *loader
+	base  string // directory that relative paths start from
+	quiet bool   // below a key that is not carried out: only mistakes are told
 }
 
 func (c *conformer) fail(n *node, path, message, hint string) *node {
@@ -102,9 +103,7 @@ func (c *conformer) field(f *field, keys []key, path string) bool {
 		c.l.fail(at, path, fmt.Sprintf("unknown key %q", f.key), didYouMean(f.key, names(keys)))
 		return false
 	case k.level == ignored:
-		c.l.notYet(at, path, topic{subject: join(path, f.key), text: "not carried out yet"},
-			fmt.Sprintf("%q is not carried out yet", f.key), k.note)
-		return false
+		return c.ignored(f, k, path)
 	case k.level == obsolete:
 		about := topic{subject: join(path, f.key), text: "obsolete and without meaning"}
 		c.l.report(Diagnostic{Severity: Warning, Path: path, about: about, Place: f.at, Width: f.width,
@@ -119,6 +118,37 @@ func (c *conformer) field(f *field, keys []key, path string) bool {
 	f.value = c.value(f.value, k, join(path, f.key))
 	f.value.merge = mode
 	return true
+}
+
+// ignored tells of a key that is not carried out. What the table says of its
+// value is checked all the same.
+func (c *conformer) ignored(f *field, k *key, path string) bool {
+	c.notYet(&node{at: f.at, width: f.width}, path, topic{subject: join(path, f.key), text: "not carried out yet"},
+		fmt.Sprintf("%q is not carried out yet", f.key), k.note)
+	if f.value.kind == nullNode && k.shape == anyGiven {
+		c.expected(f.value, join(path, f.key), "a value")
+	}
+	if f.value.kind == nullNode || f.value.kind == badNode || f.value.merge == mergeReset {
+		return k.kept
+	}
+	checker := *c
+	checker.quiet = true
+	mode := f.value.merge
+	f.value = checker.value(f.value, k, join(path, f.key))
+	f.value.merge = mode
+	return k.kept
+}
+
+func (c *conformer) notYet(n *node, path string, about topic, message, hint string) {
+	if !c.quiet {
+		c.l.notYet(n, path, about, message, hint)
+	}
+}
+
+func (c *conformer) warn(n *node, path, message, hint string) {
+	if !c.quiet {
+		c.l.warn(n, path, message, hint)
+	}
 }
 
 func join(path, key string) string {
@@ -176,6 +206,14 @@ func (c *conformer) value(n *node, k *key, path string) *node {
 		return c.external(n, path)
 	case contextSet:
 		return c.contexts(n, path)
+	case pathList:
+		return c.paths(n, path)
+	case deviceList:
+		return c.devices(n, k, path)
+	case scheduleList:
+		return c.list(n, path, func(item *node, path string) []*node { return []*node{c.schedule(item, k, path)} })
+	case creationMask:
+		return c.umask(n, path)
 	case extendsForm:
 		if n.kind == scalarNode {
 			n = n.mapping(n.with("service", n))
@@ -267,7 +305,7 @@ func (c *conformer) textOf(n *node, path string) *node {
 		out = strings.ToLower(n.text)
 	}
 	if out != n.text {
-		c.l.warn(n, path, fmt.Sprintf("%s is not text for YAML and becomes %q", n.text, out), fmt.Sprintf("quote it: %q", n.text))
+		c.warn(n, path, fmt.Sprintf("%s is not text for YAML and becomes %q", n.text, out), fmt.Sprintf("quote it: %q", n.text))
 	}
 	made := n.scalar("!!str", out)
 	made.unset, made.raw = n.unset, n.raw
@@ -412,7 +450,7 @@ func (c *conformer) external(n *node, path string) *node {
 	if n.kind != mapNode {
 		return c.scalar(n, &key{shape: truth}, path)
 	}
-	c.l.warn(n, path, "a mapping is the old form", "write external: true, and name: beside it")
+	c.warn(n, path, "a mapping is the old form", "write external: true, and name: beside it")
 	return c.object(n, []key{{name: "name", shape: text}}, path)
 }
 

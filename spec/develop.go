@@ -43,6 +43,6 @@ func (v *validator) watchRule(rule *node, at string, isBuilt bool) {
 		v.l.warn(hook, at+".exec", "exec has no meaning with the action "+action, "write action: sync+exec, or remove it")
 	}
 	if action == WatchRebuild && !isBuilt {
-		v.l.fail(rule, at, "there is nothing to rebuild: the service has no build", "write build:, or another action")
+		v.l.warn(rule, at, "there is nothing to rebuild: the service has no build", "write build:, or another action")
 	}
 }

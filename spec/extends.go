@@ -9,7 +9,7 @@ import (
 )
 
 // maxIncludes is how deep files may include files.
-const maxIncludes = 16
+const maxIncludes = 64
 
 // extendAll resolves the extends key of every service of a tree.
 func (l *loader) extendAll(tree *node, src *source, vars *variables) {
@@ -145,12 +145,34 @@ func (l *loader) include(tree *node, src *source, outer *variables, including []
 
 func (l *loader) includeOne(tree *node, src *source, item *node, outer *variables, including []string, path string) {
 	mistakes := len(l.diagnostics.Errors())
-	included := l.included(src, item, outer, including, path)
+	included := l.includedOnce(src, item, outer, including, path)
 	if included == nil || included.kind != mapNode {
 		l.broken = l.broken || len(l.diagnostics.Errors()) > mistakes
 		return
 	}
 	l.addIncluded(tree, included)
+}
+
+// includedOnce is the tree of what one entry of include names, read once for
+// the same files, directory and variables: files that include the same below
+// them would be read times and times again.
+func (l *loader) includedOnce(src *source, item *node, outer *variables, including []string, path string) *node {
+	key := fmt.Sprintf("%p\x00%s\x00%s", outer, src.base, identity(item))
+	if tree, ok := l.includes[key]; ok {
+		if tree == nil {
+			return nil
+		}
+		return tree.clone()
+	}
+	tree := l.included(src, item, outer, including, path)
+	if l.includes == nil {
+		l.includes = map[string]*node{}
+	}
+	l.includes[key] = nil
+	if tree != nil {
+		l.includes[key] = tree.clone()
+	}
+	return tree
 }
 
 // included is the tree of what one entry of include names; nil if it cannot

@@ -25,7 +25,7 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 	}
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode {
-			v.serviceDefaults(f.value)
+			v.serviceDefaults(f.value, "services."+f.key)
 		}
 	}
 	v.findBases()
@@ -33,6 +33,7 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *Proj
 	for _, f := range v.services.fields {
 		if f.value.kind == mapNode && v.asked[f.key] {
 			l.serviceEnvironment(f.value, "services."+f.key)
+			l.serviceLabels(f.value, "services."+f.key)
 		}
 	}
 	v.resourceNames()
@@ -134,15 +135,21 @@ func dependencyDefaults(s *node) {
 }
 
 // serviceDefaults fills in what Compose implies.
-func (v *validator) serviceDefaults(s *node) {
+func (v *validator) serviceDefaults(s *node, path string) {
 	dependencyDefaults(s)
 	v.buildDefaults(s)
 	networks := s.value("networks")
 	if s.value("network_mode") == nil && (networks == nil || networks.kind == mapNode && len(networks.fields) == 0) {
 		s.set(s.with("networks", s.mapping(s.with("default", &node{}))))
 	}
-	if shared, ok := strings.CutPrefix(textAt(s, "network_mode"), "service:"); ok && v.find(shared) != nil {
-		v.impliedDependency(s, shared)
+	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {
+		shared, ok := strings.CutPrefix(textAt(s, key), "service:")
+		switch {
+		case ok && v.find(shared) != nil:
+			v.impliedDependency(s, s.value(key), shared)
+		case ok && key != "network_mode" && !v.incomplete: // that one is checked with the networks
+			v.l.fail(s.value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), didYouMean(shared, fieldNames(v.services)))
+		}
 	}
 }
 
@@ -185,8 +192,8 @@ func (v *validator) buildArgs(build *node) {
 	args.fields = kept
 }
 
-func (v *validator) impliedDependency(s *node, on string) {
-	mode := s.value("network_mode")
+// impliedDependency lets a service depend on one whose namespace it shares.
+func (v *validator) impliedDependency(s, mode *node, on string) {
 	deps := s.value("depends_on")
 	if deps == nil {
 		deps = mode.mapping()

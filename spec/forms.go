@@ -19,7 +19,7 @@ func (c *conformer) command(n *node, path string) *node {
 		return c.fail(n, path, problem, "write the command as a list of words")
 	}
 	if operator != 0 {
-		c.l.warn(n, path, fmt.Sprintf("no shell reads this line: %q is a character like any other", string(operator)),
+		c.warn(n, path, fmt.Sprintf("no shell reads this line: %q is a character like any other", string(operator)),
 			`quote it, or write ["sh", "-c", "..."]`)
 	}
 	out := &node{kind: listNode, at: n.at, width: n.width, unset: n.unset}
@@ -134,6 +134,19 @@ func (c *conformer) envFiles(n *node, k *key, path string) *node {
 		}
 		return []*node{out}
 	})
+}
+
+// paths brings a path or a list of paths into a list of absolute ones.
+func (c *conformer) paths(n *node, path string) *node {
+	out := c.texts(n, true, path)
+	for i, item := range out.items {
+		if item.kind == scalarNode {
+			made := item.scalar("!!str", c.absolute(item.text))
+			made.unset, made.raw = item.unset, item.text
+			out.items[i] = made
+		}
+	}
+	return out
 }
 
 // hosts brings extra_hosts into a list of NAME=ADDRESS.

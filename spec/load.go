@@ -59,6 +59,7 @@ type loader struct {
 	order       []string // names of the sources as they were read
 	diagnostics Diagnostics
 	extended    map[string]*node // trees of files that services extend from
+	includes    map[string]*node // trees of entries of include that were read
 	reads       int              // files read so far
 	name        string           // of the project
 	broken      bool             // part of the stack could not be read: what is missing may be there

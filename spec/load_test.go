@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -260,5 +261,53 @@ func TestCorpusLoads(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// captured is a load that the tests of the reference loader make.
+type captured struct {
+	Documents   []string          `json:"documents"`
+	Environment map[string]string `json:"environment"`
+	Profiles    []string          `json:"profiles"`
+	Directory   string            `json:"directory"`
+}
+
+// TestDumpDocuments gives the reference module what this loader makes of the
+// documents that it has captured: ours.json, or ours.err.
+func TestDumpDocuments(t *testing.T) {
+	dir := os.Getenv("ORLOP_SPEC_DOCUMENTS")
+	if dir == "" {
+		t.Skip("needs ORLOP_SPEC_DOCUMENTS: it is run by the tests of spec/reference")
+	}
+	records, err := filepath.Glob(filepath.Join(dir, "*", "record.json"))
+	if err != nil || len(records) == 0 {
+		t.Fatalf("no documents in %s: %v", dir, err)
+	}
+	for _, path := range records {
+		base := filepath.Dir(path)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c captured
+		if err := json.Unmarshal(data, &c); err != nil {
+			t.Fatal(err)
+		}
+		opts := Options{Dir: c.Directory, Environ: c.Environment, Profiles: c.Profiles, EnvFiles: []string{os.DevNull}, AllowUnset: true, SpareContents: true}
+		for i, text := range c.Documents {
+			name := fmt.Sprintf("captured-%s-%d.yaml", filepath.Base(base), i)
+			write(t, filepath.Join(c.Directory, name), text)
+			opts.Files = append(opts.Files, name)
+		}
+		project, _, err := Load(context.Background(), opts)
+		if err != nil {
+			write(t, filepath.Join(base, "ours.err"), err.Error())
+			continue
+		}
+		canonical, err := project.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(base, "ours.json"), string(canonical))
 	}
 }

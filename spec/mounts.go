@@ -111,7 +111,7 @@ func (c *conformer) mountOptions(item, made, options *node, list, at string) boo
 			}
 			options.set(item.with("propagation", item.scalar("!!str", option)))
 		case "z", "Z":
-			c.l.notYet(item, at, topic{}, fmt.Sprintf("the option %q (SELinux) is not carried out yet", option), "")
+			c.notYet(item, at, topic{}, fmt.Sprintf("the option %q (SELinux) is not carried out yet", option), "")
 		default:
 			c.l.fail(item, at, fmt.Sprintf("bad volume %q: unknown option %q", shorten(item.text), shorten(option)),
 				"options are ro, rw, nocopy, and the propagations of a bind mount")

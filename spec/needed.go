@@ -83,7 +83,7 @@ func (v *validator) eachNeeded(visit func(n *node, path string)) {
 			used, isSection = v.asked, true
 		}
 		switch {
-		case strings.HasPrefix(f.key, "x-"):
+		case strings.HasPrefix(f.key, "x-"), f.key == "jobs":
 			f.value.walk(f.key, pass)
 		case !isSection:
 			f.value.walk(f.key, tell)

@@ -157,7 +157,7 @@ func (c *conformer) port(item *node, keys []key, path string, room int) []*node 
 // forwarded tells of a port that nothing forwards.
 func (c *conformer) forwarded(item *node, protocol, path string) {
 	if protocol == ProtocolSCTP {
-		c.l.notYet(item, path, topic{}, "ports of sctp are not published yet", "the containers of a network reach it")
+		c.notYet(item, path, topic{}, "ports of sctp are not published yet", "the containers of a network reach it")
 	}
 }
 

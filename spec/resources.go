@@ -114,7 +114,7 @@ func (v *validator) resources() {
 				continue
 			}
 			path := section + "." + f.key
-			v.externalAlone(f, path)
+			v.externalAlone(f, section, path)
 			if used[section][f.key] {
 				v.refusedKeys(f, find(schema(), section).keys, path)
 			}
@@ -129,13 +129,16 @@ func (v *validator) resources() {
 }
 
 // externalAlone complains of keys that mean nothing for what exists already.
-func (v *validator) externalAlone(f field, path string) {
+func (v *validator) externalAlone(f field, section, path string) {
 	if textAt(f.value, "external") != "true" {
 		return
 	}
 	for _, other := range f.value.fields {
 		if other.key == "name" || other.key == "external" || strings.HasPrefix(other.key, "x-") || other.value.isEmpty() {
 			continue
+		}
+		if k := find(find(schema(), section).keys, other.key); section != "volumes" && k != nil && k.level == refused {
+			continue // how it is made elsewhere may be said
 		}
 		v.l.fail(&node{at: other.at, width: other.width}, path, fmt.Sprintf("%q and external exclude each other", other.key),
 			"what is external is made elsewhere; remove the key")

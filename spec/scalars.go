@@ -185,7 +185,7 @@ func (c *conformer) fileMode(n *node, path string) *node {
 		return c.expected(n, path, wanted(&key{shape: fileMode}))
 	}
 	if n.tag == "!!int" && n.text != "0" && n.text[0] != '0' {
-		c.l.warn(n, path, fmt.Sprintf("%s is a decimal number: the mode becomes %#o", n.text, v), "write 0"+n.text+" for octal")
+		c.warn(n, path, fmt.Sprintf("%s is a decimal number: the mode becomes %#o", n.text, v), "write 0"+n.text+" for octal")
 	}
 	made := n.scalar("!!int", strconv.FormatUint(v, 10))
 	made.unset = n.unset

@@ -26,6 +26,7 @@ type key struct {
 	words  []string // the only values that are allowed, if any
 	note   string   // for the documentation; of an ignored or refused key also the hint
 	former string   // the extension ("x-...") that it was before, which is still read
+	kept   bool     // of an ignored key: its value is looked at by what checks the project
 }
 
 // shape is the form of a key's value: what is accepted, its canonical form,
@@ -33,41 +34,46 @@ type key struct {
 type shape uint8
 
 const (
-	anyValue    shape = iota
-	text              // text
-	numberText        // text or a number, kept as text
-	truth             // true or false
-	whole             // a whole number
-	real              // a number
-	span              // a duration
-	size              // a number of bytes
-	fileMode          // permission bits, octal
-	texts             // a list of texts
-	someTexts         // a text or a list of texts
-	pairs             // a mapping or a list of NAME=VALUE; no value is null
-	labels            // the same; no value is ""
-	object            // a mapping with known keys
-	named             // a mapping of names to objects
-	objects           // a list of objects
-	commandLine       // a text, split into words, or a list
-	probe             // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
-	portList          // ports, short or long
-	exposeList        // ports without a host side
-	mountList         // volumes, short or long
-	fileMounts        // names of secrets or configs, or objects
-	networkSet        // names of networks, or a mapping to objects
-	dependSet         // names of services, or a mapping to objects
-	buildForm         // a path or an object
-	envFiles          // a path, or a list of paths or objects
-	hostList          // NAME=ADDRESS list, or a mapping
-	limitSet          // a mapping of names to a number or {soft, hard}
-	external          // true, false, or the old {name: ...}
-	contextSet        // a mapping or list of NAME=CONTEXT
-	dirPath           // a path, made absolute
-	filePath          // a path, made absolute
-	extendsForm       // a service's name, or {file, service}
-	includeList       // a list of paths or objects
-	watchList         // a list of objects, all of which count
+	anyValue     shape = iota
+	text               // text
+	numberText         // text or a number, kept as text
+	truth              // true or false
+	whole              // a whole number
+	real               // a number
+	span               // a duration
+	size               // a number of bytes
+	fileMode           // permission bits, octal
+	texts              // a list of texts
+	someTexts          // a text or a list of texts
+	pairs              // a mapping or a list of NAME=VALUE; no value is null
+	labels             // the same; no value is ""
+	object             // a mapping with known keys
+	named              // a mapping of names to objects
+	objects            // a list of objects
+	commandLine        // a text, split into words, or a list
+	probe              // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
+	portList           // ports, short or long
+	exposeList         // ports without a host side
+	mountList          // volumes, short or long
+	fileMounts         // names of secrets or configs, or objects
+	pathList           // a path or a list of paths, made absolute
+	deviceList         // a list of devices to reserve, or all
+	scheduleList       // a list of cron lines or objects
+	creationMask       // permission bits, as YAML writes a whole number
+	anyGiven           // any value, but not nothing
+	networkSet         // names of networks, or a mapping to objects
+	dependSet          // names of services, or a mapping to objects
+	buildForm          // a path or an object
+	envFiles           // a path, or a list of paths or objects
+	hostList           // NAME=ADDRESS list, or a mapping
+	limitSet           // a mapping of names to a number or {soft, hard}
+	external           // true, false, or the old {name: ...}
+	contextSet         // a mapping or list of NAME=CONTEXT
+	dirPath            // a path, made absolute
+	filePath           // a path, made absolute
+	extendsForm        // a service's name, or {file, service}
+	includeList        // a list of paths or objects
+	watchList          // a list of objects, all of which count
 )
 
 // mergeRule is how a value of a later file meets that of an earlier one.
@@ -84,7 +90,7 @@ func (s shape) mergeRule() mergeRule {
 	switch s {
 	case pairs, labels, object, named, networkSet, dependSet, buildForm, limitSet, contextSet:
 		return mergeMap
-	case texts, someTexts, envFiles, hostList, exposeList, includeList, watchList:
+	case texts, someTexts, envFiles, pathList, hostList, exposeList, includeList, watchList:
 		return mergeAppend
 	case portList, mountList, fileMounts, objects:
 		return mergeUnique
@@ -121,8 +127,8 @@ var schema = sync.OnceValue(func() []key {
 		{name: "volumes", shape: named, keys: volumeKeys()},
 		{name: "secrets", shape: named, keys: secretKeys()},
 		{name: "configs", shape: named, keys: secretKeys()},
-		{name: "models", level: ignored},
-		{name: "jobs", level: ignored},
+		{name: "models", level: ignored, shape: named, keys: []key{{name: "name"}, {name: "model"}, {name: "context_size"}, {name: "runtime_flags"}}},
+		{name: "jobs", level: ignored, shape: named, keys: jobKeys(), kept: true},
 	}
 })
 
@@ -141,7 +147,15 @@ func serviceKeys() []key {
 		{name: "post_start", level: refused, note: inCommand},
 		{name: "pre_start", level: refused, note: "make it a service, and depend on it with condition: " + ServiceCompleted},
 		{name: "pre_stop", level: refused, note: inCommand},
+		{name: "provider", level: refused, note: "run what provides it by other means, and remove the service"},
 		{name: "volumes_from", level: refused, shape: texts, note: "write the volumes of the other service here"},
+		{name: "blkio_config", level: ignored, shape: object, keys: blockKeys()},
+		{name: "cgroup", level: ignored, shape: text, kept: true},
+		{name: "ipc", level: ignored, shape: text, kept: true},
+		{name: "gpus", level: ignored, shape: deviceList, keys: deviceKeys()},
+		{name: "pid", level: ignored, shape: text, kept: true},
+		{name: "umask", level: ignored, shape: creationMask},
+		{name: "uts", level: ignored, shape: text, kept: true},
 		{name: "build", shape: buildForm, keys: buildKeys()},
 		{name: "cap_add", shape: texts},
 		{name: "cap_drop", shape: texts},
@@ -175,6 +189,7 @@ func serviceKeys() []key {
 		{name: "hostname", shape: text},
 		{name: "image", shape: text},
 		{name: "init", shape: truth},
+		{name: "label_file", shape: pathList, level: resolved, note: "its variables become the service's labels"},
 		{name: "labels", shape: labels},
 		{name: "mem_limit", shape: size},
 		{name: "network_mode", shape: text, note: "bridge, none, host, service:NAME, container:NAME"},
@@ -198,12 +213,12 @@ func serviceKeys() []key {
 		{name: "volumes", shape: mountList, keys: mountKeys()},
 		{name: "working_dir", shape: text},
 	}
-	return append(keys, notYet("annotations", "attach", "blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent",
+	return append(keys, notYet("annotations", "attach", "cgroup_parent", "cpu_count", "cpu_percent",
 		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
-		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "external_links", "gpus",
-		"group_add", "ipc", "isolation", "label_file", "logging", "mac_address", "mem_reservation",
-		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "pid", "platform", "provider", "pull_refresh_after", "runtime", "security_opt", "shm_size", "storage_opt",
-		"sysctls", "umask", "use_api_socket", "userns_mode", "uts")...)
+		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "external_links",
+		"group_add", "isolation", "logging", "mac_address", "mem_reservation",
+		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "platform", "pull_refresh_after", "runtime", "security_opt", "shm_size", "storage_opt",
+		"sysctls", "use_api_socket", "userns_mode")...)
 }
 
 func watchKeys() []key {
@@ -244,9 +259,10 @@ func buildKeys() []key {
 		{name: "no_cache", shape: truth},
 		{name: "pull", shape: truth},
 		{name: "secrets", shape: fileMounts, keys: fileMountKeys()},
+		{name: "ssh", level: ignored, shape: anyGiven},
 		{name: "target", shape: text},
 	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "isolation", "network", "no_cache_filter", "platforms",
-		"privileged", "provenance", "sbom", "shm_size", "ssh", "tags", "ulimits")...)
+		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
 }
 
 func fileMountKeys() []key {
@@ -265,8 +281,29 @@ func deployKeys() []key {
 		{name: "update_config", shape: object, keys: append([]key{
 			{name: "order", shape: text, words: []string{StartFirst, StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
-		{name: "resources", level: ignored, note: "use mem_limit, cpus and pids_limit of the service"},
+		{name: "resources", level: ignored, shape: object, keys: resourceKeys(), note: "use mem_limit, cpus and pids_limit of the service"},
 	}, notYet("endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config")...)
+}
+
+func resourceKeys() []key {
+	return []key{
+		{name: "limits", shape: object, keys: []key{{name: "cpus"}, {name: "memory"}, {name: "pids"}}},
+		{name: "reservations", shape: object, keys: []key{
+			{name: "cpus"}, {name: "memory"}, {name: "generic_resources"}, {name: "devices", shape: deviceList, keys: deviceKeys()},
+		}},
+	}
+}
+
+func deviceKeys() []key {
+	return []key{{name: "capabilities"}, {name: "count"}, {name: "device_ids"}, {name: "driver"}, {name: "options"}}
+}
+
+func blockKeys() []key {
+	keys := []key{{name: "weight"}, {name: "weight_device", shape: objects, keys: []key{{name: "path"}, {name: "weight"}}}}
+	for _, name := range []string{"device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"} {
+		keys = append(keys, key{name: name, shape: objects, keys: []key{{name: "path"}, {name: "rate"}}})
+	}
+	return keys
 }
 
 func healthKeys() []key {
@@ -286,7 +323,8 @@ func serviceNetworkKeys() []key {
 		{name: "aliases", shape: texts},
 		{name: "ipv4_address", shape: text},
 		{name: "priority", shape: whole},
-	}, notYet("driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips", "mac_address", "use_service_name_alias")...)
+		{name: "use_service_name_alias", level: ignored, shape: truth},
+	}, notYet("driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips", "mac_address")...)
 }
 
 func portKeys() []key {

@@ -105,6 +105,9 @@ func describeKey(b *strings.Builder, k key, prefix string) {
 		form = strings.TrimPrefix(form+"; "+k.note, "; ")
 	}
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", path, carriedOut, strings.ReplaceAll(form, "|", "\\|"), merging)
+	if k.isMissing() {
+		return
+	}
 	below := map[shape]string{named: ".*.", networkSet: ".*.", dependSet: ".*.", limitSet: ".*.", objects: "[].", watchList: "[].", portList: "[].",
 		mountList: "[].", fileMounts: "[].", envFiles: "[].", includeList: "[]."}
 	separator, ok := below[k.shape]
@@ -127,7 +130,7 @@ func formOf(k key) string {
 		named: "a mapping of names", objects: "a list of mappings", watchList: "a list of mappings", commandLine: "text or a list of words",
 		probe: "a shell line, or a list that starts with CMD, CMD-SHELL or NONE", portList: "a list, short or long",
 		exposeList: "a list of ports", mountList: "a list, short or long", fileMounts: "a list of names or mappings",
-		networkSet: "a list of names or a mapping", dependSet: "a list of names or a mapping", buildForm: "a directory or a mapping",
+		pathList: "a path or a list of paths", networkSet: "a list of names or a mapping", dependSet: "a list of names or a mapping", buildForm: "a directory or a mapping",
 		envFiles: "a path, or a list of paths or mappings", hostList: "a list of NAME=ADDRESS or a mapping",
 		limitSet: "a mapping to a number, or to soft and hard", external: "true or false",
 		contextSet: "a mapping or a list of NAME=CONTEXT", dirPath: "a directory or a URL", filePath: "a path",

@@ -41,13 +41,14 @@ func (v *validator) check() {
 		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()
+	v.jobs()
 	v.resources()
 }
 
 func (v *validator) service(f field) {
 	s, path := f.value, "services."+f.key
 	at := &node{at: f.at, width: f.width}
-	if s.value("image") == nil && s.value("build") == nil {
+	if s.value("image") == nil && s.value("build") == nil && s.value("provider") == nil {
 		v.l.fail(at, path, "neither image nor build is given", "write image: and the image to run, or build: and a directory")
 	}
 	if image := s.value("image"); image != nil && image.kind == scalarNode && len(image.unset) == 0 {

@@ -147,7 +147,7 @@ func difference(want, got []byte) string {
 
 // notCarriedOut are the keys that our loader drops with a warning.
 var notCarriedOut = map[string][]string{
-	"service": {"logging", "platform", "runtime"},
+	"service": {"ipc", "logging", "pid", "platform", "runtime", "uts"},
 	"deploy":  {"resources", "placement"},
 	"network": {"attachable"},
 	"attach":  {"mac_address"},
@@ -159,6 +159,7 @@ func normalize(project map[string]any) {
 	each(project["services"], func(service map[string]any) {
 		drop(service, notCarriedOut["service"])
 		maps.DeleteFunc(service, func(k string, _ any) bool { return strings.HasPrefix(k, "x-") })
+		delete(service, "label_file") // its labels are among the labels
 		if deploy, ok := service["deploy"].(map[string]any); ok {
 			drop(deploy, notCarriedOut["deploy"])
 			// compose-go shows empty parts of deploy.

@@ -1,0 +1,55 @@
+package spec
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// devices checks the devices to reserve: each says what it must be able to do,
+// and either how many or which.
+func (c *conformer) devices(n *node, k *key, path string) *node {
+	if n.kind == scalarNode && n.text == "all" {
+		return n
+	}
+	isReserved := k.name == "devices"
+	return c.list(n, path, func(item *node, path string) []*node {
+		out := c.object(item, k.keys, path)
+		if out.kind != mapNode {
+			return []*node{out}
+		}
+		count := out.value("count")
+		switch {
+		case isReserved && out.value("capabilities") == nil:
+			return []*node{c.fail(item, path, "capabilities is missing", "write capabilities: [gpu]")}
+		case count != nil && out.value("device_ids") != nil:
+			return []*node{c.fail(count, path, "count and device_ids exclude each other", "keep one of them")}
+		case count != nil && count.kind == scalarNode && count.text != "all":
+			if _, err := strconv.Atoi(count.text); err != nil {
+				return []*node{c.fail(count, path, fmt.Sprintf("%q is not a number of devices", shorten(count.text)), "write a number, or all")}
+			}
+		}
+		return []*node{out}
+	})
+}
+
+// schedule checks when a job is run: a cron line, or an object with one.
+func (c *conformer) schedule(item *node, k *key, path string) *node {
+	if item.kind == scalarNode {
+		item = item.mapping(item.with("cron", item))
+	}
+	out := c.object(item, k.keys, path)
+	if out.kind == mapNode && out.value("cron") == nil {
+		return c.fail(item, path, "cron is missing", `write cron: "0 3 * * *"`)
+	}
+	return out
+}
+
+// umask checks the bits that a process takes from what it creates.
+func (c *conformer) umask(n *node, path string) *node {
+	if n.kind == scalarNode && n.tag != "!!bool" && n.tag != "!!float" {
+		if _, err := strconv.ParseUint(plainNumber(n.text), 0, 32); err == nil || n.text == "" && len(n.unset) > 0 {
+			return n
+		}
+	}
+	return c.expected(n, path, wanted(&key{shape: fileMode}))
+}
