@@ -115,7 +115,20 @@ func rawDockerfile(b *spec.Build) ([]byte, *fault) {
 	case err != nil:
 		return nil, &fault{".dockerfile", fmt.Sprintf("cannot read %s: %v", path, errors.Unwrap(err)), "name a file that can be read"}
 	}
+	if to := linkOut(path); to != "" {
+		return nil, &fault{".dockerfile", fmt.Sprintf("%s is a link to %s, outside of its directory, which is what the build gets", path, to), "name the file itself"}
+	}
 	return text, nil
+}
+
+// linkOut is where a link leads out of its directory, "" if it does not.
+func linkOut(path string) string {
+	target, err := filepath.EvalSymlinks(path)
+	dir, derr := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil || derr != nil || strings.HasPrefix(target, strings.TrimSuffix(dir, "/")+"/") {
+		return ""
+	}
+	return target
 }
 
 // otherDockerfile is the hint for a Dockerfile that is missing: one beside its

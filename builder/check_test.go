@@ -2,6 +2,7 @@ package builder
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,10 +15,18 @@ func TestWhatABuildLacksIsSaidWithItsPlace(t *testing.T) {
 		"whole/Dockerfile": "FROM busybox", "other/web.dockerfile": "FROM busybox", "none/main.go": "", "file": "",
 		"odd/Dockerfile": "# syntax=example.com/frontend\nFROM busybox",
 	})
+	for link, to := range map[string]string{"other/out": dir + "/whole/Dockerfile", "other/in": "web.dockerfile"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		build *spec.Build
 		want  string // "" is nothing
 	}{
+		{&spec.Build{Context: dir + "/other", Dockerfile: "in"}, ""},
+		{&spec.Build{Context: dir + "/other", Dockerfile: "out"},
+			"stack.yaml:4:9: services.web.build.dockerfile: other/out is a link to whole/Dockerfile, outside of its directory, which is what the build gets (name the file itself)"},
 		{&spec.Build{Context: dir + "/whole"}, ""},
 		{&spec.Build{Context: "https://example.com/repository.git", Dockerfile: "no/such"}, ""},
 		{&spec.Build{Context: dir + "/none", DockerfileInline: "FROM busybox"}, ""},
@@ -49,6 +58,20 @@ func TestWhatABuildLacksIsSaidWithItsPlace(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %s\nwant %s", strings.TrimPrefix(c.build.Context, filepath.Dir(dir)), got, c.want)
+		}
+	}
+}
+
+func TestAnIgnoreFileNamesTheLineThatIsNoPattern(t *testing.T) {
+	dir := tree(t, map[string]string{"a/.dockerignore": "*.o\n# [a comment\n\n![a-\n", "b/Dockerfile": "", "b/Dockerfile.dockerignore": "ok\nx[", "c/.dockerignore": "a[b]\n"})
+	for _, c := range []struct{ dir, dockerfile, want string }{
+		{"a", "", `/a/.dockerignore:4: "![a-" is not a pattern: `},
+		{"b", dir + "/b/Dockerfile", `/b/Dockerfile.dockerignore:2: "x[" is not a pattern: `},
+		{"c", "", ""},
+	} {
+		_, err := ignoreRules(filepath.Join(dir, c.dir), c.dockerfile)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), dir+c.want)) {
+			t.Errorf("%s: %v", c.dir, err)
 		}
 	}
 }

@@ -176,11 +176,14 @@ func ignored(rules *patternmatcher.PatternMatcher, rel string, d fs.DirEntry) (o
 func ignoreRules(dir, dockerfile string) (*patternmatcher.PatternMatcher, error) {
 	var text []byte
 	var err error = fs.ErrNotExist
+	path := filepath.Join(dir, ".dockerignore")
 	if dockerfile != "" {
 		text, err = os.ReadFile(dockerfile + ".dockerignore")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = os.ReadFile(filepath.Join(dir, ".dockerignore"))
+		text, err = os.ReadFile(path)
+	} else {
+		path = dockerfile + ".dockerignore"
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -190,7 +193,24 @@ func ignoreRules(dir, dockerfile string) (*patternmatcher.PatternMatcher, error)
 	}
 	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("cannot read .dockerignore: %w", err)
+		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	return patternmatcher.New(patterns)
+	rules, err := patternmatcher.New(patterns)
+	if err != nil {
+		return nil, badPattern(path, text, err)
+	}
+	return rules, nil
+}
+
+// badPattern says which line of an ignore file is no pattern.
+func badPattern(path string, text []byte, err error) error {
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		patterns, _ := ignorefile.ReadAll(bytes.NewReader(line))
+		if _, bad := patternmatcher.New(patterns); bad != nil {
+			return fmt.Errorf("%s:%d: %q is not a pattern: a [ needs its ], a \\ something after it", path, n, bytes.TrimSpace(line))
+		}
+	}
+	return fmt.Errorf("cannot read %s: %w", path, err)
 }

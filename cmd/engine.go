@@ -74,7 +74,11 @@ func (a *app) engineStop(ctx context.Context) error {
 		return err
 	}
 	awaitEnd(owner)
-	fmt.Fprintln(a.world.Stdout, "the engine is stopped; containers keep running")
+	text := "the engine is stopped"
+	if st != nil && st.Containers > 0 {
+		text += "; containers keep running"
+	}
+	fmt.Fprintln(a.world.Stdout, text)
 	return nil
 }
 

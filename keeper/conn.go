@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
 )
 
 // Conn is the engine's side of the control connection. Its methods may be
@@ -165,8 +164,8 @@ func (c *Conn) Route(ctx context.Context, key string, r Route) error {
 }
 
 // Drain is [Holdings.Drain] in the keeper.
-func (c *Conn) Drain(ctx context.Context, key string, within time.Duration) (int, error) {
-	a, err := c.call(ctx, request{Op: opDrain, Key: key, Within: within})
+func (c *Conn) Drain(ctx context.Context, key string, patience Patience) (int, error) {
+	a, err := c.call(ctx, request{Op: opDrain, Key: key, Patience: patience})
 	return a.reply.Busy, err
 }
 

@@ -26,7 +26,7 @@ func park(t *testing.T, s service, key string, backends ...netip.AddrPort) {
 
 func drained(t *testing.T, s service, key string, within time.Duration, want int) {
 	t.Helper()
-	if busy, err := s.Drain(t.Context(), key, within); err != nil || busy != want {
+	if busy, err := s.Drain(t.Context(), key, Patience{Within: within, Unseen: soon}); err != nil || busy != want {
 		t.Fatalf("%d requests are under way, %v; want %d", busy, err, want)
 	}
 }
@@ -112,7 +112,7 @@ func TestARequestUnderWayIsAnsweredFirst(t *testing.T) {
 		drained(t, s, "web", time.Millisecond, 1)
 		over := make(chan error, 1)
 		go func() {
-			busy, err := s.Drain(t.Context(), "web", soon)
+			busy, err := s.Drain(t.Context(), "web", Patience{Within: soon})
 			if busy != 0 {
 				err = errors.New("still under way")
 			}
@@ -188,6 +188,48 @@ func TestAnAnswerThatCannotBeReadIsAwaited(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		}
+	})
+}
+
+// Much is said that wants no answer: an acknowledgement, a line of a log.
+func TestWhatIsNotAnsweredHoldsNobodyUpForLong(t *testing.T) {
+	onBoth(t, func(t *testing.T, s service) {
+		to := publish(t, s, Port{Key: "log", Proto: TCP, Addr: loopback})
+		heard := make(chan struct{})
+		route(t, s, "log", backend(t, func(c *net.TCPConn) {
+			io.ReadFull(c, make([]byte, 1))
+			heard <- struct{}{}
+			io.Copy(io.Discard, c)
+		}))
+		c := dial(t, to)
+		c.Write([]byte{0})
+		<-heard
+		park(t, s, "log")
+		if busy, err := s.Drain(t.Context(), "log", Patience{Within: time.Hour, Unseen: 100 * time.Millisecond}); err != nil || busy != 0 {
+			t.Errorf("%d, %v", busy, err)
+		}
+	})
+}
+
+// A port that is given up keeps the requests that came by it.
+func TestAClosedPortIsDrained(t *testing.T) {
+	onBoth(t, func(t *testing.T, s service) {
+		to := publish(t, s, Port{Key: "web", Proto: TCP, Addr: loopback})
+		may := make(chan struct{})
+		one, _ := webServer(t, "one", may)
+		route(t, s, "web", one)
+		c := dial(t, to)
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-may
+		if err := s.Close(t.Context(), "web"); err != nil {
+			t.Fatal(err)
+		}
+		drained(t, s, "web", time.Millisecond, 1)
+		may <- struct{}{}
+		if got := answered(t, c); got != "one" {
+			t.Errorf("%q", got)
+		}
+		drained(t, s, "web", soon, 0)
 	})
 }
 

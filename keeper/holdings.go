@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // Holdings is what a keeper holds: published ports that listen, park and
@@ -17,10 +16,11 @@ import (
 // serves one to the engine, and [InProcess] gives one to a caller that has no
 // keeper. Its methods are those of [Conn].
 type Holdings struct {
-	mu    sync.Mutex
-	ports map[string]*port
-	kept  map[string][]*os.File
-	done  chan struct{}
+	mu     sync.Mutex
+	ports  map[string]*port
+	closed []*port // with connections that live on
+	kept   map[string][]*os.File
+	done   chan struct{}
 }
 
 // InProcess returns empty holdings inside the calling process. They end with
@@ -89,20 +89,31 @@ func (h *Holdings) Route(_ context.Context, key string, r Route) error {
 }
 
 // Drain waits until no request is under way by the routes that a port had
-// before its present one, at most for the time within. Connections on which
-// none is are taken off the old backends; each finds its way by the present
-// route when its client asks again. It says how many had a request under way
-// when the time was over. An unknown key has none.
-func (h *Holdings) Drain(ctx context.Context, key string, within time.Duration) (int, error) {
+// before its present one, or by a port of that key that was closed.
+// Connections on which none is are taken off the old backends; each finds its
+// way by the present route when its client asks again. It says how many had a
+// request under way when patience was over. An unknown key has none.
+func (h *Holdings) Drain(ctx context.Context, key string, patience Patience) (int, error) {
 	h.mu.Lock()
-	p, ok := h.ports[key]
-	h.mu.Unlock()
-	if !ok {
-		return 0, nil
+	h.forget()
+	list := slices.DeleteFunc(slices.Clone(h.closed), func(p *port) bool { return p.spec.Key != key })
+	if p, ok := h.ports[key]; ok {
+		list = append(list, p)
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	h.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience.Within)
 	defer cancel()
-	return p.face.drain(ctx), nil
+	busy := 0
+	for _, p := range list {
+		busy += p.face.drain(ctx, patience.Unseen)
+	}
+	return busy, nil
+}
+
+// forget lets go of closed ports whose last connection has ended. The caller
+// holds mu.
+func (h *Holdings) forget() {
+	h.closed = slices.DeleteFunc(h.closed, func(p *port) bool { return p.face.conns() == 0 })
 }
 
 // Close stops publishing a port; parked connections are reset, established
@@ -114,6 +125,8 @@ func (h *Holdings) Close(_ context.Context, key string) error {
 	if p, ok := h.ports[key]; ok {
 		delete(h.ports, key)
 		p.close()
+		h.forget()
+		h.closed = append(h.closed, p)
 	}
 	return nil
 }
@@ -180,7 +193,10 @@ func (h *Holdings) Done() <-chan struct{} { return h.done }
 func (h *Holdings) Release() {
 	h.mu.Lock()
 	ports, kept := h.ports, h.kept
-	h.ports, h.kept = map[string]*port{}, map[string][]*os.File{}
+	for _, p := range h.closed {
+		p.closeConns()
+	}
+	h.ports, h.closed, h.kept = map[string]*port{}, nil, map[string][]*os.File{}
 	h.mu.Unlock()
 	for _, p := range ports {
 		p.close()

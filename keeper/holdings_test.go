@@ -24,7 +24,7 @@ const soon = 10 * time.Second
 type service interface {
 	Listen(context.Context, Port) (netip.AddrPort, error)
 	Route(context.Context, string, Route) error
-	Drain(context.Context, string, time.Duration) (int, error)
+	Drain(context.Context, string, Patience) (int, error)
 	Close(context.Context, string) error
 	Ports(context.Context) ([]PortState, error)
 	Keep(context.Context, string, ...*os.File) error

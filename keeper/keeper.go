@@ -55,6 +55,15 @@ type Route struct {
 	Parked bool `json:"parked,omitempty"`
 }
 
+// Patience is how long [Holdings.Drain] waits.
+type Patience struct {
+	// Within bounds all of it.
+	Within time.Duration `json:"within"`
+	// Unseen bounds how long what a client said last counts as a request where
+	// its protocol is not known: much is said that wants no answer.
+	Unseen time.Duration `json:"unseen"`
+}
+
 // PortState is a published port as it stands.
 type PortState struct {
 	Port

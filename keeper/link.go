@@ -29,7 +29,7 @@ type link struct {
 	isAsked bool          // guarded by mu; the client has ended its direction
 	isOver  bool          // guarded by mu; the backend has ended its direction
 	owes    bool          // guarded by mu; the client spoke last
-	spoke   time.Time     // guarded by mu; when the backend did
+	spoke   time.Time     // guarded by mu; when either did
 	waits   bool          // guarded by mu; for a backend
 }
 
@@ -134,7 +134,7 @@ func (l *link) deliver(p []byte) error {
 	if !l.isPlain && l.talk.ask(p) != nil {
 		l.isPlain = true
 	}
-	l.isUsed, l.owes = true, true
+	l.isUsed, l.owes, l.spoke = true, true, time.Now()
 	l.mu.Unlock()
 	_, err := b.Write(p)
 	return err
@@ -143,7 +143,7 @@ func (l *link) deliver(p []byte) error {
 // asked notes that the client speaks another protocol's words.
 func (l *link) asked() {
 	l.mu.Lock()
-	l.owes = true
+	l.owes, l.spoke = true, time.Now()
 	l.mu.Unlock()
 }
 
@@ -262,24 +262,31 @@ const quiet = 50 * time.Millisecond
 
 // yield takes the connection off a backend that the port led to before, if
 // nothing is under way. It says whether something is, and when that must be
-// looked at again if nothing moves till then.
-func (l *link) yield() (isBusy bool, again time.Duration) {
+// looked at again if nothing moves till then. What is said where it can't be
+// known what it means counts as a request for the time unseen.
+func (l *link) yield(unseen time.Duration) (isBusy bool, again time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	isOld := !l.face.port.isAt(l.version)
 	switch {
-	case l.backend == nil || l.isOver || l.face.port.isAt(l.version):
+	case l.backend == nil || l.isOver || !isOld && !l.face.port.isClosed():
 		return false, 0
 	case l.isFree():
-		l.release()
+		if isOld {
+			l.release()
+		}
 		return false, 0
 	case !l.isPlain:
 		return !l.talk.isAtRest(), 0
 	case l.talk.isEndless:
 		return false, 0
-	case l.owes || l.isAsked:
+	case l.isAsked:
 		return true, 0
+	case l.owes:
+		again = unseen - time.Since(l.spoke)
+	default:
+		again = quiet - time.Since(l.spoke)
 	}
-	again = quiet - time.Since(l.spoke)
 	return again > 0, again
 }
 
@@ -329,7 +336,12 @@ func readable(c *net.TCPConn) (n int, err error) {
 	var peekErr error
 	err = rc.Read(func(fd uintptr) bool {
 		var first [1]byte
-		if n, _, peekErr = unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK); peekErr == unix.EAGAIN || peekErr == unix.EINTR {
+		for {
+			if n, _, peekErr = unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK); peekErr != unix.EINTR {
+				break
+			}
+		}
+		if peekErr == unix.EAGAIN {
 			return false
 		}
 		if n > 0 {

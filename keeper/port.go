@@ -50,8 +50,8 @@ type face interface {
 	// rerouted is called after the route changed.
 	rerouted(Route)
 	// drain waits until nothing is under way by earlier routes, or ctx ends; it
-	// says how much still is.
-	drain(ctx context.Context) int
+	// says how much still is. See Patience.Unseen.
+	drain(ctx context.Context, unseen time.Duration) int
 	conns() int
 }
 
@@ -165,6 +165,12 @@ func (p *port) routed() uint64 {
 // isAt says whether the route is still the one of a version. Another one leads
 // elsewhere even where the address is the same: it may be a successor's.
 func (p *port) isAt(version uint64) bool { return p.routed() == version }
+
+func (p *port) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
 
 // isFresh says that the route is so new that its backends may not listen yet.
 func (p *port) isFresh() bool {

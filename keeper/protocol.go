@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +25,7 @@ import (
 //	op      carries            reply
 //	listen  port               bound: what is listened on; or portError
 //	route   key, route
-//	drain   key, within        busy: when nothing is under way any more, or the time is over
+//	drain   key, patience      busy: when nothing is under way any more, or patience is over
 //	close   key
 //	ports                      ports
 //	keep    key, descriptors
@@ -74,8 +73,8 @@ type request struct {
 	Key   string `json:"key,omitempty"`
 	Port  *Port  `json:"port,omitempty"`
 	Route *Route `json:"route,omitempty"`
-	// Within bounds a drain.
-	Within time.Duration `json:"within,omitempty"`
+	// Patience is that of a drain.
+	Patience Patience `json:"patience,omitzero"`
 }
 
 type reply struct {

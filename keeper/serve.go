@@ -69,7 +69,7 @@ func (o *outbox) send(rep reply, files []*os.File) error {
 }
 
 func drain(ctx context.Context, h *Holdings, req request) reply {
-	busy, err := h.Drain(ctx, req.Key, req.Within)
+	busy, err := h.Drain(ctx, req.Key, req.Patience)
 	rep := reply{ID: req.ID, Busy: busy}
 	if err != nil {
 		rep.fail(err)

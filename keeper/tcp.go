@@ -170,7 +170,7 @@ func (f *tcpFace) moved() {
 // drain takes the connections off the backends that the port led to before,
 // each as soon as no request is under way on it. It says how many had one when
 // ctx ended.
-func (f *tcpFace) drain(ctx context.Context) int {
+func (f *tcpFace) drain(ctx context.Context, unseen time.Duration) int {
 	f.drains.Add(1)
 	defer f.drains.Add(-1)
 	for {
@@ -180,7 +180,7 @@ func (f *tcpFace) drain(ctx context.Context) int {
 		busy := 0
 		next := time.Hour
 		for _, l := range f.links() {
-			isBusy, again := l.yield()
+			isBusy, again := l.yield(unseen)
 			if isBusy {
 				busy++
 			}

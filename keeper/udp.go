@@ -336,7 +336,7 @@ func (f *udpFace) closeConns() {
 }
 
 // drain has nothing to wait for: no datagram is known to want an answer.
-func (f *udpFace) drain(context.Context) int { return 0 }
+func (f *udpFace) drain(context.Context, time.Duration) int { return 0 }
 
 func (f *udpFace) conns() int {
 	f.mu.Lock()

@@ -50,6 +50,7 @@ type converger struct {
 	makers   map[string]string  // reference -> the first service that builds it
 	removals []*Step            // of containers that go, for what takes over their ports and names
 	going    []*Container       // the containers of removals
+	absent   []*absent          // host paths that are mounted and not there
 }
 
 // Converge plans what takes the observed world to the project. The same
@@ -87,6 +88,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 			return nil, err
 		}
 	}
+	c.warnAbsent()
 	c.planSharers(order)
 	c.planRestarts(order)
 	c.placeAwaits()

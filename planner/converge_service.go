@@ -174,23 +174,7 @@ func (c *converger) up(step *Step) {
 	}
 	c.ups[step.Service] = append(c.ups[step.Service], c.plan.add(step))
 	if step.Action == Create || step.Action == Replace {
-		c.warnAbsent(step.Service)
-	}
-}
-
-// warnAbsent tells of host paths that are made because nothing is there:
-// Compose does so in silence, and a slip of the finger mounts an empty
-// directory.
-func (c *converger) warnAbsent(name string) {
-	for i, m := range c.project.Services[name].Volumes {
-		if m.Type != spec.MountBind || m.Bind == nil || !m.Bind.CreateHostPath || !slices.Contains(c.observed.Absent, m.Source) {
-			continue
-		}
-		place := c.project.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", name, i))
-		text := fmt.Sprintf("%s mounts %s, which does not exist: an empty directory is made there%s", name, m.Source, at(place))
-		if !slices.Contains(c.plan.Warnings, text) {
-			c.plan.Warnings = append(c.plan.Warnings, text)
-		}
+		c.noteAbsent(step.Service)
 	}
 }
 

@@ -115,28 +115,6 @@ func (r *Runner) unmake(ctx context.Context, c *container) {
 	}
 }
 
-// placed adds to the error of a port or a mount where the stack file asks for
-// it, in what was wanted.
-func (o *Order) placed(err error, want *planner.Applied) error {
-	if pe, ok := errors.AsType[*PortError](err); ok {
-		for i, p := range want.Service.Ports {
-			if p.Published == pe.Port && p.Target == pe.Target {
-				pe.Place = o.Places.Nearest(fmt.Sprintf("services.%s.ports[%d]", pe.Service, i))
-				break
-			}
-		}
-	}
-	if me, ok := errors.AsType[*MountError](err); ok {
-		for i, m := range want.Service.Volumes {
-			if m.Target == me.Target {
-				me.Place = o.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", me.Service, i))
-				break
-			}
-		}
-	}
-	return err
-}
-
 // update changes a container in place: limits, policy, ports, health check.
 func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	c := r.lookup(s.Container)
@@ -172,6 +150,9 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	applied.Image = c.rec.Applied.Image
 	if reflect.DeepEqual(&applied, c.rec.Applied) {
 		return nil
+	}
+	if err := checkCPUs(c.rec.Service, applied.Service); err != nil {
+		return err
 	}
 	img, err := r.imageFor(ctx, c.rec.Image)
 	if err != nil {

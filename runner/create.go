@@ -241,7 +241,13 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	if who == "" {
 		who = img.config.User
 	}
+	if err := checkCPUs(rec.Service, s); err != nil {
+		return nil, err
+	}
 	id, err := r.whoIs(ctx, img.digest.String(), rootfs, who)
+	if err != nil && s.User != "" {
+		return nil, &KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -14,6 +15,12 @@ import (
 // grace period. It takes that long only on a busy machine, or if it accepts
 // none any more.
 const settleTime = time.Second
+
+// unseenTime is how long what a client said last counts as a request where its
+// protocol is not known, unless somebody has chosen a grace period: a database's
+// query may take that long, and an idle connection of HTTP/2 or a shipper of
+// logs, which speak and get no answer, must not hold up each replacement.
+const unseenTime = 3 * time.Second
 
 // drainTraffic lets a program to which nothing new is led finish what it was given,
 // for its grace period at most: the requests under way by its published ports
@@ -28,7 +35,11 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 	if err != nil || !running {
 		return
 	}
-	limit, _ := c.graceOf(grace)
+	limit, isChosen := c.graceOf(grace)
+	patience := keeper.Patience{Within: limit, Unseen: unseenTime}
+	if isChosen {
+		patience.Unseen = limit
+	}
 	var keys []string
 	var targets []uint16
 	for _, b := range list {
@@ -41,7 +52,7 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 		return
 	}
 	began := c.r.Now()
-	c.drainPorts(ctx, keys, limit)
+	c.drainPorts(ctx, keys, patience)
 	ctx, cancel := context.WithTimeout(ctx, max(limit-c.r.Now().Sub(began), settleTime))
 	defer cancel()
 	if err := c.r.nets.Settle(ctx, c.id, targets); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -50,11 +61,11 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 }
 
 // drainPorts waits until the keeper knows of no request under way.
-func (c *container) drainPorts(ctx context.Context, keys []string, limit time.Duration) {
+func (c *container) drainPorts(ctx context.Context, keys []string, patience keeper.Patience) {
 	var all sync.WaitGroup
 	for _, key := range keys {
 		all.Go(func() {
-			busy, err := c.r.Ports.Drain(ctx, key, limit)
+			busy, err := c.r.Ports.Drain(ctx, key, patience)
 			if err != nil || busy > 0 {
 				c.r.log.Warn("requests may be lost", "container", c.name, "port", key, "under way", busy, "error", err)
 			}

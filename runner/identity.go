@@ -109,12 +109,12 @@ func (r *Runner) whoIs(ctx context.Context, image string, mounts []mount.Mount, 
 	if ok {
 		return id, nil
 	}
+	var unknown error
 	err := mount.WithReadonlyTempMount(ctx, mounts, func(root string) error {
-		var err error
-		id, err = identify(root, who)
-		return err
+		id, unknown = identify(root, who)
+		return nil
 	})
-	if err != nil {
+	if err := errors.Join(err, unknown); err != nil {
 		return identity{}, err
 	}
 	r.mu.Lock()

@@ -2,10 +2,7 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,6 +24,9 @@ func (r *Runner) volumeMounts(ctx context.Context, rec *record, imageVolumes []s
 	taken := map[string]bool{}
 	for i, m := range s.Volumes {
 		taken[filepath.Clean(m.Target)] = true
+		if planner.IsSocket(m) && !exists(m.Source) {
+			continue // the plan has told of it
+		}
 		om, err := r.volumeMount(ctx, rec, m, rootfs)
 		if isSubpath(m) {
 			om.Source = r.subpathPlace(rec.ID, i)
@@ -72,7 +73,7 @@ func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, roo
 			propagation = m.Bind.Propagation
 		}
 		out.Source, out.Options = m.Source, []string{"rbind", access, propagation}
-		return out, ensureBindSource(m)
+		return out, ensureBindSource(ctx, m, rootfs)
 	case spec.MountVolume:
 		vol, err := r.ensureMountVolume(rec, m)
 		if err != nil {
@@ -88,28 +89,6 @@ func (r *Runner) volumeMount(ctx context.Context, rec *record, m spec.Mount, roo
 	}
 	return out, fmt.Errorf("type %q is not carried out", m.Type)
 }
-
-// MountError is an entry of a service's volumes that can't be mounted.
-type MountError struct {
-	Service string
-	Source  string // "" where nobody named one
-	Target  string
-	Place   spec.Place
-	Err     error
-}
-
-func (e *MountError) Error() string {
-	what, at := e.Target, ""
-	if e.Source != "" {
-		what = e.Source + " at " + e.Target
-	}
-	if e.Place.Line > 0 {
-		at = " (" + e.Place.String() + ")"
-	}
-	return fmt.Sprintf("cannot mount %s for %s%s: %v", what, e.Service, at, e.Err)
-}
-
-func (e *MountError) Unwrap() error { return e.Err }
 
 // ensureMountVolume is the volume behind a mount: the declared one, or one of
 // the container's own that nobody named.
@@ -130,19 +109,6 @@ func (r *Runner) ensureMountVolume(rec *record, m spec.Mount) (*volume, error) {
 		rec.Anonymous[m.Target] = name
 	}
 	return r.volumes.claim(rec.ID, &volume{Name: name, Project: rec.Project, Anonymous: true})
-}
-
-// ensureBindSource makes the directory of a bind mount that does not exist,
-// where the service allows it (Compose Specification, create_host_path).
-func ensureBindSource(m spec.Mount) error {
-	_, err := os.Stat(m.Source)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if m.Bind == nil || !m.Bind.CreateHostPath {
-		return errors.New("it does not exist: make it, or set bind.create_host_path: true")
-	}
-	return os.MkdirAll(m.Source, 0o755)
 }
 
 // tmpfsOptions are those of a mount of the long form.

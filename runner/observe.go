@@ -129,7 +129,7 @@ func absentSources(p *spec.Project) []string {
 			if m.Type != spec.MountBind {
 				continue
 			}
-			if _, err := os.Stat(m.Source); errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(m.Source); errors.Is(err, fs.ErrNotExist) {
 				out = append(out, m.Source)
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
@@ -100,8 +99,8 @@ func (p *somePorts) Ports(context.Context) ([]keeper.PortState, error) {
 	return list, nil
 }
 
-func (*somePorts) Route(context.Context, string, keeper.Route) error         { return nil }
-func (*somePorts) Drain(context.Context, string, time.Duration) (int, error) { return 0, nil }
+func (*somePorts) Route(context.Context, string, keeper.Route) error           { return nil }
+func (*somePorts) Drain(context.Context, string, keeper.Patience) (int, error) { return 0, nil }
 
 func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 	publishing := func(ports ...string) *spec.Service {

@@ -64,7 +64,7 @@ type Keeping interface {
 type Ports interface {
 	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
 	Route(ctx context.Context, key string, r keeper.Route) error
-	Drain(ctx context.Context, key string, within time.Duration) (busy int, err error)
+	Drain(ctx context.Context, key string, patience keeper.Patience) (busy int, err error)
 	Close(ctx context.Context, key string) error
 	Ports(ctx context.Context) ([]keeper.PortState, error)
 }

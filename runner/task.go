@@ -42,7 +42,7 @@ func (c *container) prepare(ctx context.Context) error {
 	task, err := c.r.newTask(ctx, c, ctr)
 	release()
 	if err != nil {
-		return fmt.Errorf("cannot start %s: %w", c.name, cleanRuncError(err))
+		return c.startError(err)
 	}
 	c.mu.Lock()
 	c.task = task
@@ -113,7 +113,7 @@ func (c *container) start(ctx context.Context) error {
 		c.dropTask(context.WithoutCancel(ctx), task)
 		close(end.gone)
 		close(end.settled)
-		return fmt.Errorf("cannot start %s: %w", c.name, cleanRuncError(err))
+		return c.startError(err)
 	}
 	c.hold(task)
 	c.onStarted(task, began)

@@ -1,10 +1,12 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 )
 
@@ -193,6 +195,10 @@ func (e *envFileReader) read(entry *node, path string) {
 	data, err := l.readFile(at.text)
 	if err != nil {
 		if required := entry.value("required"); os.IsNotExist(err) && required != nil && required.text == "false" {
+			return
+		}
+		if at.raw == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
+			l.fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
 		l.fail(at, path, fmt.Sprintf("cannot read %s: %s", cmpOr(at.raw, at.text), cause(err)), "create it, or write required: false")

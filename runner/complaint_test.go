@@ -1,0 +1,70 @@
+package runner
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
+	dir := rootfs(t, map[string]string{"file": "x"})
+	const runc = "OCI runtime create failed: runc create failed: unable to start container process: error during container init: "
+	const cgroup = "OCI runtime create failed: runc create failed: unable to start container process: error setting cgroup config for procHooks process: "
+	service := &spec.Service{Volumes: []spec.Mount{
+		{Type: spec.MountBind, Source: dir + "/file", Target: "/tmp"},
+		{Type: spec.MountBind, Source: dir, Target: "/etc/passwd"},
+		{Type: spec.MountBind, Source: dir, Target: "/app", ReadOnly: true},
+		{Type: spec.MountVolume, Source: "modules", Target: "/app/node_modules"},
+		{Type: spec.MountVolume, Source: "deep", Target: "/no/such"},
+	}}
+	o := &Order{Places: spec.Places{
+		"services.web.volumes[0]": {File: "stack.yaml", Line: 3, Column: 9}, "services.web.mem_limit": {File: "stack.yaml", Line: 7, Column: 5},
+	}}
+	c := &container{name: "web-1", rec: &record{Service: "web", Applied: &planner.Applied{Service: service}}}
+	mounting := func(source, target, said string) string {
+		return runc + `error mounting "` + source + `" to rootfs at "` + target + `": ` + said
+	}
+	for said, want := range map[string]string{
+		mounting(dir+"/file", "/tmp", "mount src=x, dstFd=/proc/thread-self/fd/16, flags=MS_BIND|MS_REC: not a directory"): "cannot mount " + dir + "/file at /tmp for web (stack.yaml:3:9): it is a file, and /tmp is a directory in the container",
+		mounting(dir, "/etc/passwd", "mount src=x, dst=/etc/passwd: not a directory"):                                      "cannot mount " + dir + " at /etc/passwd for web: it is a directory, and /etc/passwd is a file in the container",
+		mounting("/v", "/app/node_modules", `create mountpoint: mkdirat /run/x/rootfs/app/node_modules: read-only file system`): "cannot mount modules at /app/node_modules for web: /app is mounted read-only and has nothing there: " +
+			"make it in the source of that mount, or mount that writable",
+		mounting("/v", "/no/such", `create mountpoint: mkdirat /run/x/rootfs/no: read-only file system`): "cannot mount deep at /no/such for web: the image has nothing there, and the root file system is read-only: " +
+			"make it in the image, or take read_only away",
+		mounting("/v", "/no/such", "mount src=x, flags=MS_BIND: permission denied"):                    "cannot mount deep at /no/such for web: permission denied",
+		cgroup + "unable to set memory limit to 1048576 (current usage: 3518464, peak usage: 3555328)": "services.web.mem_limit (stack.yaml:7:5): 1.0 MB is too little: starting a container takes 3.4 MB before its program runs",
+		runc + "container init was OOM-killed (memory limit too low?)":                                 "services.web.mem_limit (stack.yaml:7:5): it is too little: the container ran out of memory before its program ran",
+		runc + `exec: "nope": executable file not found in $PATH`:                                      `cannot start web-1: no directory of its PATH has a program "nope"`,
+	} {
+		long := errors.New(said)
+		if err := o.placed(c.startError(long), c.rec.Applied); err.Error() != want || !errors.Is(err, long) {
+			t.Errorf("%s\nbecomes\n%s\nwant\n%s", said, err, want)
+		}
+	}
+	for cpus, want := range map[float64]string{0.001: "services.web.cpus: 0.001 is too little: 0.01 is the least", 0.01: "", 0: ""} {
+		if err := checkCPUs("web", &spec.Service{CPUs: cpus}); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%g: %v", cpus, err)
+		}
+	}
+}
+
+func TestASourceThatCannotBeMadeIsNotMade(t *testing.T) {
+	dir := rootfs(t, map[string]string{"file": "x", "dangling": "->/nonexistent/zz", "circle": "->circle", "dir/file": "x"})
+	made := &spec.BindOptions{CreateHostPath: true}
+	for source, want := range map[string]string{
+		"dangling":      "it is a link to /nonexistent/zz, which does not exist",
+		"dangling/more": "a part of its path is no directory",
+		"file/more":     "a part of its path is no directory",
+		"circle":        "its links lead in a circle",
+		"dir":           "",
+		"file":          "",
+	} {
+		err := ensureBindSource(t.Context(), spec.Mount{Source: dir + "/" + source, Target: "/x", Bind: made}, nil)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", source, err, want)
+		}
+	}
+}
