@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,6 +51,7 @@ type converger struct {
 	makers   map[string]string  // reference -> the first service that builds it
 	removals []*Step            // of containers that go, for what takes over their ports and names
 	going    []*Container       // the containers of removals
+	lacking  []error            // external things that are not there
 }
 
 // Converge plans what takes the observed world to the project. The same
@@ -76,6 +78,9 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.planVolumes(order)
+	if len(c.lacking) > 0 { // nothing is begun that can't be ended
+		return nil, errors.Join(c.lacking...)
+	}
 	var needs, after []string // of the run that is prepared for
 	c.planRemovals(order)
 	for _, name := range order {
