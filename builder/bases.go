@@ -50,7 +50,7 @@ func namedContexts(b *spec.Build) (refs []string, fixed bool) {
 	for _, from := range b.AdditionalContexts {
 		if ref, ok := strings.CutPrefix(from, "docker-image://"); ok {
 			refs = append(refs, ref)
-		} else if isRemote(from) {
+		} else if spec.IsRemote(from) {
 			fixed = false
 		}
 	}

@@ -121,7 +121,7 @@ func attributes(req Request) map[string]string {
 		// "# syntax" line asks for; other ones are refused before (Inputs).
 		"cmdline": "docker/dockerfile:1",
 	}
-	if isRemote(bld.Context) {
+	if spec.IsRemote(bld.Context) {
 		a["context"] = bld.Context
 		if bld.DockerfileInline != "" {
 			a["dockerfilekey"] = dockerfileName
@@ -161,15 +161,17 @@ func additional(req Request, name, from string) string {
 	if other, ok := strings.CutPrefix(from, "service:"); ok {
 		return "docker-image://" + req.Images[other]
 	}
-	if isRemote(from) || strings.HasPrefix(from, "docker-image://") {
+	if repo, ok := strings.CutPrefix(from, "github.com/"); ok { // a name of a context must have a scheme
+		repo, ref, isRef := strings.Cut(repo, "#")
+		from = "https://github.com/" + strings.TrimSuffix(repo, ".git") + ".git"
+		if isRef {
+			from += "#" + ref
+		}
+	}
+	if spec.IsRemote(from) {
 		return from
 	}
 	return "local:" + extraName(name)
-}
-
-// isRemote says that a context is not a directory of the caller.
-func isRemote(context string) bool {
-	return strings.Contains(context, "://") || strings.HasPrefix(context, "git@")
 }
 
 // Failure is a build that failed: the step, what it printed, and where in the

@@ -34,6 +34,8 @@ func TestAttributes(t *testing.T) {
 			map[string]string{"context": "https://example.com/a.git#main", "filename": "deploy/Dockerfile"}},
 		"remote and inline": {spec.Build{Context: "git@example.com:a.git", DockerfileInline: "FROM a"}, Options{},
 			map[string]string{"context": "git@example.com:a.git", "dockerfilekey": "dockerfile"}},
+		"short of a repository": {spec.Build{Context: "github.com/o/r#v1:sub", AdditionalContexts: map[string]string{"x": "github.com/o/r#v1:sub"}}, Options{},
+			map[string]string{"context": "github.com/o/r#v1:sub", "context:x": "https://github.com/o/r.git#v1:sub"}},
 		"all": {
 			spec.Build{Context: "/src", Target: "prod", NoCache: true, Pull: true, Args: map[string]*string{"A": text("1"), "B": text("1"), "UNSET": nil}, Labels: map[string]string{"l": "v"}},
 			Options{Args: map[string]string{"B": "2"}},

@@ -58,7 +58,7 @@ func faults(b *spec.Build) []*fault {
 			found = add(found, directory(".additional_contexts."+name, from))
 		}
 	}
-	if isRemote(b.Context) {
+	if spec.IsRemote(b.Context) {
 		return found
 	}
 	if f := directory(".context", b.Context); f != nil {

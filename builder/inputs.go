@@ -35,7 +35,7 @@ func Inputs(ctx context.Context, p *spec.Project, services []string, opts Option
 	out := map[string]*planner.Inputs{}
 	for _, name := range services {
 		s := p.Buildable(name)
-		if s == nil || s.Build == nil || isRemote(s.Build.Context) {
+		if s == nil || s.Build == nil || spec.IsRemote(s.Build.Context) {
 			continue
 		}
 		in, err := inputsOf(ctx, p, name, opts, sums)

@@ -39,7 +39,7 @@ func dockerfileBase(b *spec.Build) string {
 	if b.DockerfileInline != "" {
 		return inlineName
 	}
-	if isRemote(b.Context) {
+	if spec.IsRemote(b.Context) {
 		return dockerfileOf(b)
 	}
 	return filepath.Base(dockerfileOf(b))
@@ -212,7 +212,7 @@ func (s *Session) lend(service string, l *ledger) (filesync.StaticDirSource, map
 // frontend knows them by.
 func (s *Session) paths(service string, b *spec.Build) (map[string]string, error) {
 	paths := map[string]string{}
-	if !isRemote(b.Context) {
+	if !spec.IsRemote(b.Context) {
 		paths[contextName] = b.Context
 		paths[dockerfileName] = filepath.Dir(dockerfilePath(b))
 	}

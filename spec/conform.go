@@ -488,14 +488,6 @@ func (c *conformer) absolute(path string) string {
 	return filepath.Join(c.base, path)
 }
 
-// isRemote says whether a build context is fetched rather than read.
-func isRemote(context string) bool {
-	if strings.Contains(context, "://") {
-		return true
-	}
-	return slices.ContainsFunc([]string{"github.com/", "git@", "service:"}, func(p string) bool { return strings.HasPrefix(context, p) })
-}
-
 func (c *conformer) build(n *node, k *key, path string) *node {
 	if n.kind == scalarNode {
 		n = n.mapping(n.with("context", n))
@@ -509,7 +501,7 @@ func (c *conformer) build(n *node, k *key, path string) *node {
 func (c *conformer) contexts(n *node, path string) *node {
 	out := c.pairs(n, true, path)
 	for i := range out.fields {
-		if v := out.fields[i].value; v.kind == scalarNode && !isRemote(v.text) {
+		if v := out.fields[i].value; v.kind == scalarNode && !strings.HasPrefix(v.text, "service:") && !c.isFetched(v.text) {
 			v.text = c.absolute(v.text)
 		}
 	}

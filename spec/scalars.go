@@ -90,7 +90,7 @@ func (c *conformer) text(n *node, k *key, path string) *node {
 		}
 		return c.fail(n, path, fmt.Sprintf("%q is not one of %s", shorten(n.text), strings.Join(k.words, ", ")), didYouMean(n.text, k.words))
 	}
-	if k.shape == filePath || k.shape == dirPath && !isRemote(n.text) {
+	if k.shape == filePath || k.shape == dirPath && !c.isFetched(n.text) {
 		made := n.scalar("!!str", c.absolute(n.text))
 		made.unset, made.raw = n.unset, n.text
 		return made

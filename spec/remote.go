@@ -1,0 +1,34 @@
+package spec
+
+import (
+	"os"
+	"regexp"
+	"strings"
+)
+
+// scpForm is a repository over ssh as scp names it: git@host:path.
+var scpForm = regexp.MustCompile(`^[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:`)
+
+// IsRemote says whether a build context is fetched and not a directory, in the
+// forms that BuildKit takes: an address with its scheme, github.com/OWNER/REPO
+// and USER@HOST:PATH, with #REF:SUBDIR behind each (Compose Specification,
+// build.context).
+func IsRemote(context string) bool {
+	return strings.Contains(context, "://") || isRemoteName(context)
+}
+
+// isRemoteName says whether a context is remote by a form that a directory's
+// name could have, too.
+func isRemoteName(context string) bool {
+	return strings.HasPrefix(context, "github.com/") || scpForm.MatchString(context)
+}
+
+// isFetched says whether a context of the file is remote. A directory of that
+// name wins.
+func (c *conformer) isFetched(context string) bool {
+	if !isRemoteName(context) || strings.Contains(context, "://") {
+		return IsRemote(context)
+	}
+	info, err := os.Stat(c.absolute(context))
+	return err != nil || !info.IsDir()
+}
