@@ -49,35 +49,6 @@ func (c *conformer) object(n *node, keys []key, path string) *node {
 	return out
 }
 
-// presentName is the name that a key has now: what was an extension ("x-...")
-// before the specification adopted it is still read.
-func presentName(name string, keys []key) string {
-	if !strings.HasPrefix(name, "x-") {
-		return name
-	}
-	for i := range keys {
-		if keys[i].former == name {
-			return keys[i].name
-		}
-	}
-	return name
-}
-
-// take adds a field. One that stands there by its former and its present name
-// is merged, and what the present one says wins.
-func (n *node) take(f field, isFormer bool, k *key) {
-	old := n.field(f.key)
-	switch {
-	case old == nil:
-		n.fields = append(n.fields, f)
-	case isFormer:
-		old.value = merge(f.value, old.value, k)
-	default:
-		f.value = merge(old.value, f.value, k)
-		*old = f
-	}
-}
-
 // standIn puts a bad value in the place of each key that was misspelt, so
 // that nobody complains of its absence too.
 func (c *conformer) standIn(n, out *node, keys []key) {
@@ -118,37 +89,6 @@ func (c *conformer) field(f *field, keys []key, path string) bool {
 	f.value = c.value(f.value, k, join(path, f.key))
 	f.value.merge = mode
 	return true
-}
-
-// ignored tells of a key that is not carried out. What the table says of its
-// value is checked all the same.
-func (c *conformer) ignored(f *field, k *key, path string) bool {
-	c.notYet(&node{at: f.at, width: f.width}, path, topic{subject: join(path, f.key), text: "not carried out yet"},
-		fmt.Sprintf("%q is not carried out yet", f.key), k.note)
-	if f.value.kind == nullNode && k.shape == anyGiven {
-		c.expected(f.value, join(path, f.key), "a value")
-	}
-	if f.value.kind == nullNode || f.value.kind == badNode || f.value.merge == mergeReset {
-		return k.kept
-	}
-	checker := *c
-	checker.quiet = true
-	mode := f.value.merge
-	f.value = checker.value(f.value, k, join(path, f.key))
-	f.value.merge = mode
-	return k.kept
-}
-
-func (c *conformer) notYet(n *node, path string, about topic, message, hint string) {
-	if !c.quiet {
-		c.l.notYet(n, path, about, message, hint)
-	}
-}
-
-func (c *conformer) warn(n *node, path, message, hint string) {
-	if !c.quiet {
-		c.l.warn(n, path, message, hint)
-	}
 }
 
 func join(path, key string) string {

@@ -158,12 +158,7 @@ func (l *loader) serviceEnvironment(service *node, path string) {
 		environment = service.mapping()
 		service.set(service.with("environment", environment))
 	}
-	own := environment.index()
-	for _, name := range e.names {
-		if at := e.entries[name]; !own[name] {
-			environment.fields = append(environment.fields, at.with(name, at.scalar("!!str", e.values[name])))
-		}
-	}
+	environment.layBelow(e.names, e.entries, e.values)
 }
 
 // fillEnvironment gives variables without a value that of lookup.

@@ -5,6 +5,37 @@ import (
 	"strconv"
 )
 
+// ignored tells of a key that is not carried out. What the table says of its
+// value is checked all the same.
+func (c *conformer) ignored(f *field, k *key, path string) bool {
+	c.notYet(&node{at: f.at, width: f.width}, path, topic{subject: join(path, f.key), text: "not carried out yet"},
+		fmt.Sprintf("%q is not carried out yet", f.key), k.note)
+	if f.value.kind == nullNode && k.shape == anyGiven {
+		c.expected(f.value, join(path, f.key), "a value")
+	}
+	if f.value.kind == nullNode || f.value.kind == badNode || f.value.merge == mergeReset {
+		return k.kept
+	}
+	checker := *c
+	checker.quiet = true
+	mode := f.value.merge
+	f.value = checker.value(f.value, k, join(path, f.key))
+	f.value.merge = mode
+	return k.kept
+}
+
+func (c *conformer) notYet(n *node, path string, about topic, message, hint string) {
+	if !c.quiet {
+		c.l.notYet(n, path, about, message, hint)
+	}
+}
+
+func (c *conformer) warn(n *node, path, message, hint string) {
+	if !c.quiet {
+		c.l.warn(n, path, message, hint)
+	}
+}
+
 // devices checks the devices to reserve: each says what it must be able to do,
 // and either how many or which.
 func (c *conformer) devices(n *node, k *key, path string) *node {

@@ -35,13 +35,7 @@ func (l *loader) serviceLabels(service *node, path string) {
 		given = service.mapping()
 		service.set(service.with("labels", given))
 	}
-	if given.kind != mapNode {
-		return
-	}
-	own := given.index()
-	for _, name := range names {
-		if !own[name] {
-			given.fields = append(given.fields, from[name].with(name, from[name].scalar("!!str", values[name])))
-		}
+	if given.kind == mapNode {
+		given.layBelow(names, from, values)
 	}
 }

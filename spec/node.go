@@ -69,13 +69,18 @@ func (n *node) value(key string) *node {
 	return nil
 }
 
-// index are the keys of a mapping.
-func (n *node) index() map[string]bool {
-	keys := make(map[string]bool, len(n.fields))
+// layBelow adds what files say to a mapping, which wins where both do. from
+// are the places of the values.
+func (n *node) layBelow(names []string, from map[string]*node, values map[string]string) {
+	own := make(map[string]bool, len(n.fields))
 	for _, f := range n.fields {
-		keys[f.key] = true
+		own[f.key] = true
 	}
-	return keys
+	for _, name := range names {
+		if at := from[name]; !own[name] {
+			n.fields = append(n.fields, at.with(name, at.scalar("!!str", values[name])))
+		}
+	}
 }
 
 func (n *node) set(f field) {
