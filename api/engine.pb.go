@@ -2944,6 +2944,610 @@ func (*RemoveImageReply) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
+type VolumesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolumesRequest) Reset() {
+	*x = VolumesRequest{}
+	mi := &file_engine_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolumesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolumesRequest) ProtoMessage() {}
+
+func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolumesRequest.ProtoReflect.Descriptor instead.
+func (*VolumesRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{40}
+}
+
+type VolumesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Volumes       []*VolumeInfo          `protobuf:"bytes,1,rep,name=volumes,proto3" json:"volumes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolumesReply) Reset() {
+	*x = VolumesReply{}
+	mi := &file_engine_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolumesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolumesReply) ProtoMessage() {}
+
+func (x *VolumesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolumesReply.ProtoReflect.Descriptor instead.
+func (*VolumesReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *VolumesReply) GetVolumes() []*VolumeInfo {
+	if x != nil {
+		return x.Volumes
+	}
+	return nil
+}
+
+type VolumeInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Project       string                 `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"` // "" of one that belongs to none
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`         // in the project's stack file
+	Labels        map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"` // of its data, on the engine's machine
+	CreatedUnixMs int64                  `protobuf:"varint,6,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	Anonymous     bool                   `protobuf:"varint,7,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
+	Users         []string               `protobuf:"bytes,8,rep,name=users,proto3" json:"users,omitempty"` // names of the containers that have it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolumeInfo) Reset() {
+	*x = VolumeInfo{}
+	mi := &file_engine_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolumeInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolumeInfo) ProtoMessage() {}
+
+func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolumeInfo.ProtoReflect.Descriptor instead.
+func (*VolumeInfo) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *VolumeInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *VolumeInfo) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *VolumeInfo) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *VolumeInfo) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *VolumeInfo) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *VolumeInfo) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *VolumeInfo) GetAnonymous() bool {
+	if x != nil {
+		return x.Anonymous
+	}
+	return false
+}
+
+func (x *VolumeInfo) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type RemoveVolumeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveVolumeRequest) Reset() {
+	*x = RemoveVolumeRequest{}
+	mi := &file_engine_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveVolumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveVolumeRequest) ProtoMessage() {}
+
+func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveVolumeRequest.ProtoReflect.Descriptor instead.
+func (*RemoveVolumeRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *RemoveVolumeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveVolumeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveVolumeReply) Reset() {
+	*x = RemoveVolumeReply{}
+	mi := &file_engine_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveVolumeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveVolumeReply) ProtoMessage() {}
+
+func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveVolumeReply.ProtoReflect.Descriptor instead.
+func (*RemoveVolumeReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RemoveVolumeReply) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
+}
+
+type NetworksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetworksRequest) Reset() {
+	*x = NetworksRequest{}
+	mi := &file_engine_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworksRequest) ProtoMessage() {}
+
+func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworksRequest.ProtoReflect.Descriptor instead.
+func (*NetworksRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{45}
+}
+
+type NetworksReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Networks      []*NetworkInfo         `protobuf:"bytes,1,rep,name=networks,proto3" json:"networks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetworksReply) Reset() {
+	*x = NetworksReply{}
+	mi := &file_engine_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworksReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworksReply) ProtoMessage() {}
+
+func (x *NetworksReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworksReply.ProtoReflect.Descriptor instead.
+func (*NetworksReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *NetworksReply) GetNetworks() []*NetworkInfo {
+	if x != nil {
+		return x.Networks
+	}
+	return nil
+}
+
+type NetworkInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Project       string                 `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Labels        map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Subnet        string                 `protobuf:"bytes,5,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	Gateway       string                 `protobuf:"bytes,6,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	IpRange       string                 `protobuf:"bytes,7,opt,name=ip_range,json=ipRange,proto3" json:"ip_range,omitempty"`
+	Internal      bool                   `protobuf:"varint,8,opt,name=internal,proto3" json:"internal,omitempty"`
+	Users         []*NetworkUser         `protobuf:"bytes,9,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetworkInfo) Reset() {
+	*x = NetworkInfo{}
+	mi := &file_engine_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkInfo) ProtoMessage() {}
+
+func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkInfo.ProtoReflect.Descriptor instead.
+func (*NetworkInfo) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *NetworkInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *NetworkInfo) GetSubnet() string {
+	if x != nil {
+		return x.Subnet
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetIpRange() string {
+	if x != nil {
+		return x.IpRange
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
+}
+
+func (x *NetworkInfo) GetUsers() []*NetworkUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type NetworkUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetworkUser) Reset() {
+	*x = NetworkUser{}
+	mi := &file_engine_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkUser) ProtoMessage() {}
+
+func (x *NetworkUser) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkUser.ProtoReflect.Descriptor instead.
+func (*NetworkUser) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *NetworkUser) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NetworkUser) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NetworkUser) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+type RemoveNetworkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNetworkRequest) Reset() {
+	*x = RemoveNetworkRequest{}
+	mi := &file_engine_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNetworkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNetworkRequest) ProtoMessage() {}
+
+func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNetworkRequest.ProtoReflect.Descriptor instead.
+func (*RemoveNetworkRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RemoveNetworkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveNetworkReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNetworkReply) Reset() {
+	*x = RemoveNetworkReply{}
+	mi := &file_engine_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNetworkReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNetworkReply) ProtoMessage() {}
+
+func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNetworkReply.ProtoReflect.Descriptor instead.
+func (*RemoveNetworkReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RemoveNetworkReply) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
+}
+
 type CollectRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OlderThanMs   int64                  `protobuf:"varint,1,opt,name=older_than_ms,json=olderThanMs,proto3" json:"older_than_ms,omitempty"` // last used longer ago than this
@@ -2956,7 +3560,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3572,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3585,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CollectRequest) GetOlderThanMs() int64 {
@@ -3024,7 +3628,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3640,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3653,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CollectReply) GetProjects() []*ProjectInfo {
@@ -3084,7 +3688,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3700,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3713,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StatsRequest) GetProject() string {
@@ -3142,7 +3746,7 @@ type StatsReply struct {
 
 func (x *StatsReply) Reset() {
 	*x = StatsReply{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3758,7 @@ func (x *StatsReply) String() string {
 func (*StatsReply) ProtoMessage() {}
 
 func (x *StatsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3771,7 @@ func (x *StatsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
 func (*StatsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *StatsReply) GetContainers() []*ContainerStats {
@@ -3198,7 +3802,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3210,7 +3814,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3223,7 +3827,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ContainerStats) GetId() string {
@@ -3332,7 +3936,7 @@ type ProcessStats struct {
 
 func (x *ProcessStats) Reset() {
 	*x = ProcessStats{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3948,7 @@ func (x *ProcessStats) String() string {
 func (*ProcessStats) ProtoMessage() {}
 
 func (x *ProcessStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3961,7 @@ func (x *ProcessStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
 func (*ProcessStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ProcessStats) GetPid() int32 {
@@ -3423,7 +4027,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3435,7 +4039,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3448,7 +4052,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -3483,7 +4087,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3495,7 +4099,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3508,7 +4112,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *FilePart) GetPath() string {
@@ -3777,7 +4381,51 @@ const file_engine_proto_rawDesc = "" +
 	"\x12RemoveImageRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x12\n" +
-	"\x10RemoveImageReply\"\x83\x01\n" +
+	"\x10RemoveImageReply\"\x10\n" +
+	"\x0eVolumesRequest\">\n" +
+	"\fVolumesReply\x12.\n" +
+	"\avolumes\x18\x01 \x03(\v2\x14.orlop.v1.VolumeInfoR\avolumes\"\xb1\x02\n" +
+	"\n" +
+	"VolumeInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x128\n" +
+	"\x06labels\x18\x04 \x03(\v2 .orlop.v1.VolumeInfo.LabelsEntryR\x06labels\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\x12\x1c\n" +
+	"\tanonymous\x18\a \x01(\bR\tanonymous\x12\x14\n" +
+	"\x05users\x18\b \x03(\tR\x05users\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\")\n" +
+	"\x13RemoveVolumeRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"+\n" +
+	"\x11RemoveVolumeReply\x12\x16\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x11\n" +
+	"\x0fNetworksRequest\"B\n" +
+	"\rNetworksReply\x121\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xd9\x02\n" +
+	"\vNetworkInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x129\n" +
+	"\x06labels\x18\x04 \x03(\v2!.orlop.v1.NetworkInfo.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06subnet\x18\x05 \x01(\tR\x06subnet\x12\x18\n" +
+	"\agateway\x18\x06 \x01(\tR\agateway\x12\x19\n" +
+	"\bip_range\x18\a \x01(\tR\aipRange\x12\x1a\n" +
+	"\binternal\x18\b \x01(\bR\binternal\x12+\n" +
+	"\x05users\x18\t \x03(\v2\x15.orlop.v1.NetworkUserR\x05users\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\vNetworkUser\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"*\n" +
+	"\x14RemoveNetworkRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
+	"\x12RemoveNetworkReply\x12\x16\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x83\x01\n" +
 	"\x0eCollectRequest\x12\"\n" +
 	"\rolder_than_ms\x18\x01 \x01(\x03R\volderThanMs\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1a\n" +
@@ -3829,8 +4477,7 @@ const file_engine_proto_rawDesc = "" +
 	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
 	"\bFilePart\x12\x13\n" +
 	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
-	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\x97\n" +
-	"\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xaa\r\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -3852,6 +4499,12 @@ const file_engine_proto_rawDesc = "" +
 	"\x06Images\x12\x17.orlop.v1.ImagesRequest\x1a\x15.orlop.v1.ImagesReply\x124\n" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
 	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12;\n" +
+	"\aVolumes\x12\x18.orlop.v1.VolumesRequest\x1a\x16.orlop.v1.VolumesReply\x12:\n" +
+	"\fCreateVolume\x12\x14.orlop.v1.VolumeInfo\x1a\x14.orlop.v1.VolumeInfo\x12J\n" +
+	"\fRemoveVolume\x12\x1d.orlop.v1.RemoveVolumeRequest\x1a\x1b.orlop.v1.RemoveVolumeReply\x12>\n" +
+	"\bNetworks\x12\x19.orlop.v1.NetworksRequest\x1a\x17.orlop.v1.NetworksReply\x12=\n" +
+	"\rCreateNetwork\x12\x15.orlop.v1.NetworkInfo\x1a\x15.orlop.v1.NetworkInfo\x12M\n" +
+	"\rRemoveNetwork\x12\x1e.orlop.v1.RemoveNetworkRequest\x1a\x1c.orlop.v1.RemoveNetworkReply\x12;\n" +
 	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x127\n" +
 	"\x05Stats\x12\x16.orlop.v1.StatsRequest\x1a\x14.orlop.v1.StatsReply0\x01\x12=\n" +
 	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
@@ -3869,65 +4522,78 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_engine_proto_goTypes = []any{
-	(SyncEntry_Kind)(0),        // 0: orlop.v1.SyncEntry.Kind
-	(*StatusRequest)(nil),      // 1: orlop.v1.StatusRequest
-	(*StatusReply)(nil),        // 2: orlop.v1.StatusReply
-	(*ShutdownRequest)(nil),    // 3: orlop.v1.ShutdownRequest
-	(*ShutdownReply)(nil),      // 4: orlop.v1.ShutdownReply
-	(*Payload)(nil),            // 5: orlop.v1.Payload
-	(*ApplyRequest)(nil),       // 6: orlop.v1.ApplyRequest
-	(*PlanReply)(nil),          // 7: orlop.v1.PlanReply
-	(*Progress)(nil),           // 8: orlop.v1.Progress
-	(*Verdict)(nil),            // 9: orlop.v1.Verdict
-	(*DownRequest)(nil),        // 10: orlop.v1.DownRequest
-	(*HoldInput)(nil),          // 11: orlop.v1.HoldInput
-	(*HoldReply)(nil),          // 12: orlop.v1.HoldReply
-	(*LifecycleRequest)(nil),   // 13: orlop.v1.LifecycleRequest
-	(*CreateRequest)(nil),      // 14: orlop.v1.CreateRequest
-	(*CreateReply)(nil),        // 15: orlop.v1.CreateReply
-	(*ObserveRequest)(nil),     // 16: orlop.v1.ObserveRequest
-	(*ObserveReply)(nil),       // 17: orlop.v1.ObserveReply
-	(*ProjectsRequest)(nil),    // 18: orlop.v1.ProjectsRequest
-	(*ProjectInfo)(nil),        // 19: orlop.v1.ProjectInfo
-	(*ProjectsReply)(nil),      // 20: orlop.v1.ProjectsReply
-	(*ContainerChange)(nil),    // 21: orlop.v1.ContainerChange
-	(*LogsRequest)(nil),        // 22: orlop.v1.LogsRequest
-	(*LogLine)(nil),            // 23: orlop.v1.LogLine
-	(*ProcessInput)(nil),       // 24: orlop.v1.ProcessInput
-	(*ProcessStart)(nil),       // 25: orlop.v1.ProcessStart
-	(*TerminalSize)(nil),       // 26: orlop.v1.TerminalSize
-	(*ProcessOutput)(nil),      // 27: orlop.v1.ProcessOutput
-	(*SyncInput)(nil),          // 28: orlop.v1.SyncInput
-	(*SyncEntry)(nil),          // 29: orlop.v1.SyncEntry
-	(*SyncReply)(nil),          // 30: orlop.v1.SyncReply
-	(*SyncFailure)(nil),        // 31: orlop.v1.SyncFailure
-	(*Chunk)(nil),              // 32: orlop.v1.Chunk
-	(*LoadReply)(nil),          // 33: orlop.v1.LoadReply
-	(*ImagesRequest)(nil),      // 34: orlop.v1.ImagesRequest
-	(*ImageInfo)(nil),          // 35: orlop.v1.ImageInfo
-	(*ImagesReply)(nil),        // 36: orlop.v1.ImagesReply
-	(*TagRequest)(nil),         // 37: orlop.v1.TagRequest
-	(*TagReply)(nil),           // 38: orlop.v1.TagReply
-	(*RemoveImageRequest)(nil), // 39: orlop.v1.RemoveImageRequest
-	(*RemoveImageReply)(nil),   // 40: orlop.v1.RemoveImageReply
-	(*CollectRequest)(nil),     // 41: orlop.v1.CollectRequest
-	(*CollectReply)(nil),       // 42: orlop.v1.CollectReply
-	(*StatsRequest)(nil),       // 43: orlop.v1.StatsRequest
-	(*StatsReply)(nil),         // 44: orlop.v1.StatsReply
-	(*ContainerStats)(nil),     // 45: orlop.v1.ContainerStats
-	(*ProcessStats)(nil),       // 46: orlop.v1.ProcessStats
-	(*ReadFilesRequest)(nil),   // 47: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),           // 48: orlop.v1.FilePart
-	nil,                        // 49: orlop.v1.StatusReply.ComponentsEntry
-	nil,                        // 50: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                        // 51: orlop.v1.ApplyRequest.SessionsEntry
+	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
+	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
+	(*StatusReply)(nil),          // 2: orlop.v1.StatusReply
+	(*ShutdownRequest)(nil),      // 3: orlop.v1.ShutdownRequest
+	(*ShutdownReply)(nil),        // 4: orlop.v1.ShutdownReply
+	(*Payload)(nil),              // 5: orlop.v1.Payload
+	(*ApplyRequest)(nil),         // 6: orlop.v1.ApplyRequest
+	(*PlanReply)(nil),            // 7: orlop.v1.PlanReply
+	(*Progress)(nil),             // 8: orlop.v1.Progress
+	(*Verdict)(nil),              // 9: orlop.v1.Verdict
+	(*DownRequest)(nil),          // 10: orlop.v1.DownRequest
+	(*HoldInput)(nil),            // 11: orlop.v1.HoldInput
+	(*HoldReply)(nil),            // 12: orlop.v1.HoldReply
+	(*LifecycleRequest)(nil),     // 13: orlop.v1.LifecycleRequest
+	(*CreateRequest)(nil),        // 14: orlop.v1.CreateRequest
+	(*CreateReply)(nil),          // 15: orlop.v1.CreateReply
+	(*ObserveRequest)(nil),       // 16: orlop.v1.ObserveRequest
+	(*ObserveReply)(nil),         // 17: orlop.v1.ObserveReply
+	(*ProjectsRequest)(nil),      // 18: orlop.v1.ProjectsRequest
+	(*ProjectInfo)(nil),          // 19: orlop.v1.ProjectInfo
+	(*ProjectsReply)(nil),        // 20: orlop.v1.ProjectsReply
+	(*ContainerChange)(nil),      // 21: orlop.v1.ContainerChange
+	(*LogsRequest)(nil),          // 22: orlop.v1.LogsRequest
+	(*LogLine)(nil),              // 23: orlop.v1.LogLine
+	(*ProcessInput)(nil),         // 24: orlop.v1.ProcessInput
+	(*ProcessStart)(nil),         // 25: orlop.v1.ProcessStart
+	(*TerminalSize)(nil),         // 26: orlop.v1.TerminalSize
+	(*ProcessOutput)(nil),        // 27: orlop.v1.ProcessOutput
+	(*SyncInput)(nil),            // 28: orlop.v1.SyncInput
+	(*SyncEntry)(nil),            // 29: orlop.v1.SyncEntry
+	(*SyncReply)(nil),            // 30: orlop.v1.SyncReply
+	(*SyncFailure)(nil),          // 31: orlop.v1.SyncFailure
+	(*Chunk)(nil),                // 32: orlop.v1.Chunk
+	(*LoadReply)(nil),            // 33: orlop.v1.LoadReply
+	(*ImagesRequest)(nil),        // 34: orlop.v1.ImagesRequest
+	(*ImageInfo)(nil),            // 35: orlop.v1.ImageInfo
+	(*ImagesReply)(nil),          // 36: orlop.v1.ImagesReply
+	(*TagRequest)(nil),           // 37: orlop.v1.TagRequest
+	(*TagReply)(nil),             // 38: orlop.v1.TagReply
+	(*RemoveImageRequest)(nil),   // 39: orlop.v1.RemoveImageRequest
+	(*RemoveImageReply)(nil),     // 40: orlop.v1.RemoveImageReply
+	(*VolumesRequest)(nil),       // 41: orlop.v1.VolumesRequest
+	(*VolumesReply)(nil),         // 42: orlop.v1.VolumesReply
+	(*VolumeInfo)(nil),           // 43: orlop.v1.VolumeInfo
+	(*RemoveVolumeRequest)(nil),  // 44: orlop.v1.RemoveVolumeRequest
+	(*RemoveVolumeReply)(nil),    // 45: orlop.v1.RemoveVolumeReply
+	(*NetworksRequest)(nil),      // 46: orlop.v1.NetworksRequest
+	(*NetworksReply)(nil),        // 47: orlop.v1.NetworksReply
+	(*NetworkInfo)(nil),          // 48: orlop.v1.NetworkInfo
+	(*NetworkUser)(nil),          // 49: orlop.v1.NetworkUser
+	(*RemoveNetworkRequest)(nil), // 50: orlop.v1.RemoveNetworkRequest
+	(*RemoveNetworkReply)(nil),   // 51: orlop.v1.RemoveNetworkReply
+	(*CollectRequest)(nil),       // 52: orlop.v1.CollectRequest
+	(*CollectReply)(nil),         // 53: orlop.v1.CollectReply
+	(*StatsRequest)(nil),         // 54: orlop.v1.StatsRequest
+	(*StatsReply)(nil),           // 55: orlop.v1.StatsReply
+	(*ContainerStats)(nil),       // 56: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),         // 57: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),     // 58: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),             // 59: orlop.v1.FilePart
+	nil,                          // 60: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 61: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 62: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 63: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 64: orlop.v1.NetworkInfo.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	49, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	50, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	51, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	60, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	61, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	62, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
@@ -3938,60 +4604,77 @@ var file_engine_proto_depIdxs = []int32{
 	0,  // 10: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
 	31, // 11: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
 	35, // 12: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	19, // 13: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	19, // 14: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	45, // 15: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	46, // 16: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 17: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 18: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 19: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 20: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 21: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	10, // 22: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	11, // 23: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	13, // 24: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	14, // 25: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	16, // 26: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	18, // 27: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	16, // 28: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	22, // 29: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	24, // 30: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	24, // 31: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	28, // 32: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	32, // 33: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	34, // 34: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	37, // 35: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	39, // 36: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	41, // 37: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	43, // 38: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	47, // 39: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 40: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 41: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 42: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 43: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 44: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 45: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 46: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 47: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 48: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 49: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 50: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 51: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 52: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 53: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 54: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 55: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 56: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 57: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 58: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	42, // 59: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	44, // 60: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	48, // 61: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	40, // [40:62] is the sub-list for method output_type
-	18, // [18:40] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	43, // 13: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	63, // 14: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	48, // 15: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	64, // 16: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	49, // 17: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	19, // 18: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	19, // 19: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	56, // 20: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	57, // 21: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 22: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 23: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 24: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 25: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 26: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	10, // 27: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	11, // 28: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	13, // 29: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	14, // 30: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	16, // 31: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	18, // 32: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	16, // 33: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	22, // 34: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	24, // 35: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	24, // 36: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	28, // 37: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	32, // 38: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	34, // 39: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	37, // 40: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	39, // 41: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	41, // 42: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	43, // 43: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	44, // 44: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	46, // 45: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	48, // 46: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	50, // 47: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	52, // 48: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	54, // 49: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	58, // 50: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 51: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 52: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 53: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 54: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 55: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	12, // 56: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 57: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	15, // 58: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	17, // 59: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	20, // 60: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	21, // 61: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	23, // 62: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	27, // 63: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	27, // 64: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	30, // 65: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	33, // 66: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	36, // 67: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	38, // 68: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	40, // 69: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	42, // 70: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	43, // 71: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	45, // 72: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	47, // 73: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	48, // 74: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	51, // 75: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	53, // 76: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	55, // 77: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	59, // 78: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	51, // [51:79] is the sub-list for method output_type
+	23, // [23:51] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4024,7 +4707,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   51,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

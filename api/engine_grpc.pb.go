@@ -23,28 +23,34 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Engine_Status_FullMethodName      = "/orlop.v1.Engine/Status"
-	Engine_Shutdown_FullMethodName    = "/orlop.v1.Engine/Shutdown"
-	Engine_Plan_FullMethodName        = "/orlop.v1.Engine/Plan"
-	Engine_Apply_FullMethodName       = "/orlop.v1.Engine/Apply"
-	Engine_Down_FullMethodName        = "/orlop.v1.Engine/Down"
-	Engine_Hold_FullMethodName        = "/orlop.v1.Engine/Hold"
-	Engine_Lifecycle_FullMethodName   = "/orlop.v1.Engine/Lifecycle"
-	Engine_Create_FullMethodName      = "/orlop.v1.Engine/Create"
-	Engine_Observe_FullMethodName     = "/orlop.v1.Engine/Observe"
-	Engine_Projects_FullMethodName    = "/orlop.v1.Engine/Projects"
-	Engine_Watch_FullMethodName       = "/orlop.v1.Engine/Watch"
-	Engine_Logs_FullMethodName        = "/orlop.v1.Engine/Logs"
-	Engine_Exec_FullMethodName        = "/orlop.v1.Engine/Exec"
-	Engine_Attach_FullMethodName      = "/orlop.v1.Engine/Attach"
-	Engine_Sync_FullMethodName        = "/orlop.v1.Engine/Sync"
-	Engine_LoadImages_FullMethodName  = "/orlop.v1.Engine/LoadImages"
-	Engine_Images_FullMethodName      = "/orlop.v1.Engine/Images"
-	Engine_TagImage_FullMethodName    = "/orlop.v1.Engine/TagImage"
-	Engine_RemoveImage_FullMethodName = "/orlop.v1.Engine/RemoveImage"
-	Engine_Collect_FullMethodName     = "/orlop.v1.Engine/Collect"
-	Engine_Stats_FullMethodName       = "/orlop.v1.Engine/Stats"
-	Engine_ReadFiles_FullMethodName   = "/orlop.v1.Engine/ReadFiles"
+	Engine_Status_FullMethodName        = "/orlop.v1.Engine/Status"
+	Engine_Shutdown_FullMethodName      = "/orlop.v1.Engine/Shutdown"
+	Engine_Plan_FullMethodName          = "/orlop.v1.Engine/Plan"
+	Engine_Apply_FullMethodName         = "/orlop.v1.Engine/Apply"
+	Engine_Down_FullMethodName          = "/orlop.v1.Engine/Down"
+	Engine_Hold_FullMethodName          = "/orlop.v1.Engine/Hold"
+	Engine_Lifecycle_FullMethodName     = "/orlop.v1.Engine/Lifecycle"
+	Engine_Create_FullMethodName        = "/orlop.v1.Engine/Create"
+	Engine_Observe_FullMethodName       = "/orlop.v1.Engine/Observe"
+	Engine_Projects_FullMethodName      = "/orlop.v1.Engine/Projects"
+	Engine_Watch_FullMethodName         = "/orlop.v1.Engine/Watch"
+	Engine_Logs_FullMethodName          = "/orlop.v1.Engine/Logs"
+	Engine_Exec_FullMethodName          = "/orlop.v1.Engine/Exec"
+	Engine_Attach_FullMethodName        = "/orlop.v1.Engine/Attach"
+	Engine_Sync_FullMethodName          = "/orlop.v1.Engine/Sync"
+	Engine_LoadImages_FullMethodName    = "/orlop.v1.Engine/LoadImages"
+	Engine_Images_FullMethodName        = "/orlop.v1.Engine/Images"
+	Engine_TagImage_FullMethodName      = "/orlop.v1.Engine/TagImage"
+	Engine_RemoveImage_FullMethodName   = "/orlop.v1.Engine/RemoveImage"
+	Engine_Volumes_FullMethodName       = "/orlop.v1.Engine/Volumes"
+	Engine_CreateVolume_FullMethodName  = "/orlop.v1.Engine/CreateVolume"
+	Engine_RemoveVolume_FullMethodName  = "/orlop.v1.Engine/RemoveVolume"
+	Engine_Networks_FullMethodName      = "/orlop.v1.Engine/Networks"
+	Engine_CreateNetwork_FullMethodName = "/orlop.v1.Engine/CreateNetwork"
+	Engine_RemoveNetwork_FullMethodName = "/orlop.v1.Engine/RemoveNetwork"
+	Engine_Collect_FullMethodName       = "/orlop.v1.Engine/Collect"
+	Engine_Stats_FullMethodName         = "/orlop.v1.Engine/Stats"
+	Engine_ReadFiles_FullMethodName     = "/orlop.v1.Engine/ReadFiles"
 )
 
 // EngineClient is the client API for Engine service.
@@ -89,6 +95,17 @@ type EngineClient interface {
 	Images(ctx context.Context, in *ImagesRequest, opts ...grpc.CallOption) (*ImagesReply, error)
 	TagImage(ctx context.Context, in *TagRequest, opts ...grpc.CallOption) (*TagReply, error)
 	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
+	// Volumes lists the volumes that are here.
+	Volumes(ctx context.Context, in *VolumesRequest, opts ...grpc.CallOption) (*VolumesReply, error)
+	// CreateVolume makes a volume that belongs to no project. One that is here
+	// already is left as it is.
+	CreateVolume(ctx context.Context, in *VolumeInfo, opts ...grpc.CallOption) (*VolumeInfo, error)
+	RemoveVolume(ctx context.Context, in *RemoveVolumeRequest, opts ...grpc.CallOption) (*RemoveVolumeReply, error)
+	// Networks lists the networks that are here.
+	Networks(ctx context.Context, in *NetworksRequest, opts ...grpc.CallOption) (*NetworksReply, error)
+	// CreateNetwork makes a network that belongs to no project.
+	CreateNetwork(ctx context.Context, in *NetworkInfo, opts ...grpc.CallOption) (*NetworkInfo, error)
+	RemoveNetwork(ctx context.Context, in *RemoveNetworkRequest, opts ...grpc.CallOption) (*RemoveNetworkReply, error)
 	// Collect removes the instances that nobody has used for a while.
 	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error)
 	// Stats measures the running containers of a project: at once, and then each
@@ -356,6 +373,66 @@ func (c *engineClient) RemoveImage(ctx context.Context, in *RemoveImageRequest, 
 	return out, nil
 }
 
+func (c *engineClient) Volumes(ctx context.Context, in *VolumesRequest, opts ...grpc.CallOption) (*VolumesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VolumesReply)
+	err := c.cc.Invoke(ctx, Engine_Volumes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) CreateVolume(ctx context.Context, in *VolumeInfo, opts ...grpc.CallOption) (*VolumeInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VolumeInfo)
+	err := c.cc.Invoke(ctx, Engine_CreateVolume_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) RemoveVolume(ctx context.Context, in *RemoveVolumeRequest, opts ...grpc.CallOption) (*RemoveVolumeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveVolumeReply)
+	err := c.cc.Invoke(ctx, Engine_RemoveVolume_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Networks(ctx context.Context, in *NetworksRequest, opts ...grpc.CallOption) (*NetworksReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NetworksReply)
+	err := c.cc.Invoke(ctx, Engine_Networks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) CreateNetwork(ctx context.Context, in *NetworkInfo, opts ...grpc.CallOption) (*NetworkInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NetworkInfo)
+	err := c.cc.Invoke(ctx, Engine_CreateNetwork_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) RemoveNetwork(ctx context.Context, in *RemoveNetworkRequest, opts ...grpc.CallOption) (*RemoveNetworkReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveNetworkReply)
+	err := c.cc.Invoke(ctx, Engine_RemoveNetwork_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *engineClient) Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CollectReply)
@@ -446,6 +523,17 @@ type EngineServer interface {
 	Images(context.Context, *ImagesRequest) (*ImagesReply, error)
 	TagImage(context.Context, *TagRequest) (*TagReply, error)
 	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
+	// Volumes lists the volumes that are here.
+	Volumes(context.Context, *VolumesRequest) (*VolumesReply, error)
+	// CreateVolume makes a volume that belongs to no project. One that is here
+	// already is left as it is.
+	CreateVolume(context.Context, *VolumeInfo) (*VolumeInfo, error)
+	RemoveVolume(context.Context, *RemoveVolumeRequest) (*RemoveVolumeReply, error)
+	// Networks lists the networks that are here.
+	Networks(context.Context, *NetworksRequest) (*NetworksReply, error)
+	// CreateNetwork makes a network that belongs to no project.
+	CreateNetwork(context.Context, *NetworkInfo) (*NetworkInfo, error)
+	RemoveNetwork(context.Context, *RemoveNetworkRequest) (*RemoveNetworkReply, error)
 	// Collect removes the instances that nobody has used for a while.
 	Collect(context.Context, *CollectRequest) (*CollectReply, error)
 	// Stats measures the running containers of a project: at once, and then each
@@ -519,6 +607,24 @@ func (UnimplementedEngineServer) TagImage(context.Context, *TagRequest) (*TagRep
 }
 func (UnimplementedEngineServer) RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveImage not implemented")
+}
+func (UnimplementedEngineServer) Volumes(context.Context, *VolumesRequest) (*VolumesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Volumes not implemented")
+}
+func (UnimplementedEngineServer) CreateVolume(context.Context, *VolumeInfo) (*VolumeInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateVolume not implemented")
+}
+func (UnimplementedEngineServer) RemoveVolume(context.Context, *RemoveVolumeRequest) (*RemoveVolumeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveVolume not implemented")
+}
+func (UnimplementedEngineServer) Networks(context.Context, *NetworksRequest) (*NetworksReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Networks not implemented")
+}
+func (UnimplementedEngineServer) CreateNetwork(context.Context, *NetworkInfo) (*NetworkInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateNetwork not implemented")
+}
+func (UnimplementedEngineServer) RemoveNetwork(context.Context, *RemoveNetworkRequest) (*RemoveNetworkReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveNetwork not implemented")
 }
 func (UnimplementedEngineServer) Collect(context.Context, *CollectRequest) (*CollectReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Collect not implemented")
@@ -802,6 +908,114 @@ func _Engine_RemoveImage_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Volumes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VolumesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Volumes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Volumes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Volumes(ctx, req.(*VolumesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_CreateVolume_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VolumeInfo)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).CreateVolume(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_CreateVolume_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).CreateVolume(ctx, req.(*VolumeInfo))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_RemoveVolume_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveVolumeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).RemoveVolume(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_RemoveVolume_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).RemoveVolume(ctx, req.(*RemoveVolumeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Networks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NetworksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Networks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Networks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Networks(ctx, req.(*NetworksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_CreateNetwork_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NetworkInfo)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).CreateNetwork(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_CreateNetwork_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).CreateNetwork(ctx, req.(*NetworkInfo))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_RemoveNetwork_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveNetworkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).RemoveNetwork(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_RemoveNetwork_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).RemoveNetwork(ctx, req.(*RemoveNetworkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Engine_Collect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CollectRequest)
 	if err := dec(in); err != nil {
@@ -884,6 +1098,30 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveImage",
 			Handler:    _Engine_RemoveImage_Handler,
+		},
+		{
+			MethodName: "Volumes",
+			Handler:    _Engine_Volumes_Handler,
+		},
+		{
+			MethodName: "CreateVolume",
+			Handler:    _Engine_CreateVolume_Handler,
+		},
+		{
+			MethodName: "RemoveVolume",
+			Handler:    _Engine_RemoveVolume_Handler,
+		},
+		{
+			MethodName: "Networks",
+			Handler:    _Engine_Networks_Handler,
+		},
+		{
+			MethodName: "CreateNetwork",
+			Handler:    _Engine_CreateNetwork_Handler,
+		},
+		{
+			MethodName: "RemoveNetwork",
+			Handler:    _Engine_RemoveNetwork_Handler,
 		},
 		{
 			MethodName: "Collect",

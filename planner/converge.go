@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,6 +52,7 @@ type converger struct {
 	removals []*Step            // of containers that go, for what takes over their ports and names
 	going    []*Container       // the containers of removals
 	absent   []*absent          // host paths that are mounted and not there
+	lacking  []error            // external things that are not there
 }
 
 // Converge plans what takes the observed world to the project. The same
@@ -77,6 +79,9 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.planVolumes(order)
+	if len(c.lacking) > 0 { // nothing is begun that can't be ended
+		return nil, errors.Join(c.lacking...)
+	}
 	var needs, after []string // of the run that is prepared for
 	c.planRemovals(order)
 	for _, name := range order {

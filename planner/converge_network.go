@@ -22,7 +22,8 @@ func (c *converger) planNetworks(order []string) {
 		at := c.project.Places.Nearest(path)
 		switch {
 		case want.External && !present:
-			step.Reasons = []Reason{{Path: path, Text: "external, but it does not exist", Place: at}}
+			c.missing("network", want.Name, path)
+			continue
 		case want.External:
 			continue
 		case !present:
@@ -127,13 +128,13 @@ func (c *converger) planVolumes(order []string) {
 			}
 			continue
 		}
-		text := "it does not exist yet"
 		if want.External {
-			text = "external, but it does not exist"
+			c.missing("volume", want.Name, path)
+			continue
 		}
 		c.volume[key] = c.plan.add(&Step{
 			Action: CreateVolume, Resource: key, Name: want.Name, Volume: want,
-			Reasons: []Reason{{Path: path, Text: text, Place: c.project.Places.Nearest(path)}},
+			Reasons: []Reason{{Path: path, Text: "it does not exist yet", Place: c.project.Places.Nearest(path)}},
 		})
 	}
 }

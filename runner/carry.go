@@ -36,9 +36,6 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.removeNetwork(ctx, s.Name)
 	case planner.CreateVolume:
-		if s.Volume.External {
-			return planner.Result{}, fmt.Errorf("external volume %s does not exist: bring up the project that makes it, or take external away", s.Name)
-		}
 		_, err := r.volumes.ensure(&volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
 		return planner.Result{}, err
 	case planner.RemoveVolume:

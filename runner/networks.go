@@ -16,9 +16,6 @@ import (
 // createNetwork makes a network, or makes one anew whose settings changed:
 // its containers are replaced by later steps of the plan.
 func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
-	if s.Network.External {
-		return planner.Result{}, fmt.Errorf("external network %s does not exist: make it, or take external away", s.Name)
-	}
 	if _, ok := r.nets.Network(s.Name); ok {
 		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
 			return planner.Result{}, err

@@ -1,0 +1,215 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+// thing is a volume or a network as its verbs see it: they differ in little.
+type thing struct {
+	name    string
+	labels  map[string]string
+	dangles bool // nothing uses it
+	columns []string
+	line    any // of ls --format json, in Docker's names
+	inspect any // of inspect
+}
+
+// things are all that there are of a kind, and how one of them goes.
+type things struct {
+	kind   string // volume, network
+	driver string
+	header string
+	list   func(ctx context.Context, client *api.Client) ([]thing, error)
+	remove func(ctx context.Context, client *api.Client, name string) (absent bool, err error)
+}
+
+func (a *app) lsThings(k things) *cobra.Command {
+	var quiet bool
+	var format string
+	var filters []string
+	c := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List " + k.kind + "s", Args: cobra.NoArgs,
+		Example: "  orlop " + k.kind + " ls --filter dangling=true",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := choice("format", format, "table", "json"); err != nil {
+				return err
+			}
+			keep, err := thingFilter(filters, k.driver)
+			if err != nil {
+				return err
+			}
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				list, err := k.list(ctx, client)
+				if err != nil {
+					return err
+				}
+				list = slices.DeleteFunc(list, func(t thing) bool { return !keep(t) })
+				return printThings(a.world.Stdout, k.header, list, quiet, format)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
+	c.Flags().StringVar(&format, "format", "table", "table or json")
+	c.Flags().StringArrayVarP(&filters, "filter", "f", nil, "only those that `KEY=VALUE` holds for: name, label, driver, dangling")
+	return c
+}
+
+func printThings(w io.Writer, header string, list []thing, quiet bool, format string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	if !quiet && format == "table" {
+		fmt.Fprintln(t, header)
+	}
+	for _, one := range list {
+		switch {
+		case quiet:
+			fmt.Fprintln(t, one.name)
+		case format == "json":
+			if err := json.NewEncoder(t).Encode(one.line); err != nil {
+				return err
+			}
+		default:
+			fmt.Fprintln(t, strings.Join(one.columns, "\t"))
+		}
+	}
+	return t.Flush()
+}
+
+// thingFilter reads the filters that Docker's ls has. Those of one key are
+// alternatives, but labels must all hold.
+func thingFilter(filters []string, driver string) (func(thing) bool, error) {
+	by := map[string][]string{}
+	for _, f := range filters {
+		key, value, ok := strings.Cut(f, "=")
+		switch {
+		case !ok || !slices.Contains([]string{"name", "label", "driver", "dangling"}, key):
+			return nil, fmt.Errorf("--filter is %q: it must be name=TEXT, label=NAME[=VALUE], driver=NAME or dangling=true|false", f)
+		case key == "dangling" && value != "true" && value != "false":
+			return nil, fmt.Errorf("--filter is %q: dangling must be true or false", f)
+		}
+		by[key] = append(by[key], value)
+	}
+	any := func(key string, holds func(string) bool) bool {
+		return by[key] == nil || slices.ContainsFunc(by[key], holds)
+	}
+	return func(t thing) bool {
+		labelled := !slices.ContainsFunc(by["label"], func(want string) bool {
+			name, value, valued := strings.Cut(want, "=")
+			have, ok := t.labels[name]
+			return !ok || valued && have != value
+		})
+		return labelled && any("name", func(v string) bool { return strings.Contains(t.name, v) }) &&
+			any("driver", func(v string) bool { return v == driver }) &&
+			any("dangling", func(v string) bool { return (v == "true") == t.dangles })
+	}, nil
+}
+
+func (a *app) rmThings(k things) *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + k.kind + "s that no container uses",
+		Example: "  orlop " + k.kind + " rm data", Args: atLeast(1, "a "+k.kind),
+		RunE: func(c *cobra.Command, names []string) error {
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				var errs []error
+				for _, name := range names {
+					absent, err := k.remove(ctx, client, name)
+					switch {
+					case err != nil:
+						errs = append(errs, cause(ctx, err))
+					case absent && !force:
+						errs = append(errs, k.unknown(name))
+					case !absent:
+						fmt.Fprintln(a.world.Stdout, name)
+					}
+				}
+				return errors.Join(errs...)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "one that does not exist is no error")
+	return c
+}
+
+func (a *app) inspectThings(k things) *cobra.Command {
+	return &cobra.Command{
+		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", Example: "  orlop " + k.kind + " inspect data", Args: atLeast(1, "a "+k.kind),
+		RunE: func(c *cobra.Command, names []string) error {
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				list, err := k.list(ctx, client)
+				if err != nil {
+					return err
+				}
+				found, errs := []any{}, []error(nil)
+				for _, name := range names {
+					i := slices.IndexFunc(list, func(t thing) bool { return t.name == name })
+					if i < 0 {
+						errs = append(errs, k.unknown(name))
+						continue
+					}
+					found = append(found, list[i].inspect)
+				}
+				enc := json.NewEncoder(a.world.Stdout)
+				enc.SetIndent("", "    ")
+				return errors.Join(append(errs, enc.Encode(found))...)
+			})
+		},
+	}
+}
+
+func (k things) unknown(name string) error {
+	return fmt.Errorf("no %s named %s: \"orlop %s ls\" lists what there is", k.kind, name, k.kind)
+}
+
+// madeBy are the flags of create that all kinds have.
+type madeBy struct {
+	driver string
+	labels []string
+}
+
+func (m *madeBy) flags(c *cobra.Command, k things) {
+	c.Flags().StringVarP(&m.driver, "driver", "d", k.driver, "`driver`: "+k.driver+" is the only one")
+	c.Flags().StringArrayVar(&m.labels, "label", nil, "`NAME=value` to label it with")
+}
+
+// read checks the driver and gives the labels.
+func (m *madeBy) read(k things) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, l := range m.labels {
+		name, value, _ := cutAssignment(l)
+		labels[name] = value
+	}
+	return labels, choice("driver", m.driver, k.driver)
+}
+
+// labelText is labels as Docker's ls prints them.
+func labelText(labels map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, name+"="+labels[name])
+	}
+	return strings.Join(parts, ",")
+}
+
+// withProject adds the labels by which other tools find what a project has made.
+func withProject(labels map[string]string, project, kind, key string) map[string]string {
+	out := maps.Clone(labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	if project != "" {
+		out["com.docker.compose.project"], out["com.docker.compose."+kind] = project, key
+	}
+	return out
+}

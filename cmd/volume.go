@@ -1,0 +1,83 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+)
+
+func (a *app) volumeCommand() *cobra.Command {
+	k := things{kind: "volume", driver: "local", header: "NAME\tDRIVER\tPROJECT\tUSED BY", list: volumeThings, remove: removeVolume}
+	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls",
+		a.volumeCreateCommand(k), a.lsThings(k), a.rmThings(k), a.inspectThings(k))
+}
+
+func (a *app) volumeCreateCommand(k things) *cobra.Command {
+	var by madeBy
+	c := &cobra.Command{
+		Use: "create NAME", Short: "Make a volume that belongs to no stack", Example: "  orlop volume create data", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			labels, err := by.read(k)
+			if err != nil {
+				return err
+			}
+			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				_, err := client.CreateVolume(ctx, &api.VolumeInfo{Name: args[0], Labels: labels})
+				if err == nil {
+					fmt.Fprintln(a.world.Stdout, args[0])
+				}
+				return err
+			})
+		},
+	}
+	by.flags(c, k)
+	return c
+}
+
+// volumeLine is a volume as "volume ls --format json" prints it.
+type volumeLine struct{ Driver, Labels, Mountpoint, Name, Scope string }
+
+// volumeDocument is a volume as "volume inspect" prints it.
+type volumeDocument struct {
+	CreatedAt  string
+	Driver     string
+	Labels     map[string]string
+	Mountpoint string
+	Name       string
+	Options    map[string]string
+	Scope      string
+}
+
+func volumeThings(ctx context.Context, client *api.Client) ([]thing, error) {
+	reply, err := client.Volumes(ctx, &api.VolumesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var list []thing
+	for _, v := range reply.Volumes {
+		labels := withProject(v.Labels, v.Project, "volume", v.Key)
+		if v.Anonymous {
+			labels["com.docker.volume.anonymous"] = ""
+		}
+		list = append(list, thing{
+			name: v.Name, labels: labels, dangles: len(v.Users) == 0,
+			columns: []string{v.Name, "local", or(v.Project, "-"), or(strings.Join(v.Users, ", "), "-")},
+			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local"},
+			inspect: volumeDocument{
+				CreatedAt: time.UnixMilli(v.CreatedUnixMs).UTC().Format(time.RFC3339), Driver: "local", Labels: labels,
+				Mountpoint: v.Path, Name: v.Name, Scope: "local",
+			},
+		})
+	}
+	return list, nil
+}
+
+func removeVolume(ctx context.Context, client *api.Client, name string) (absent bool, err error) {
+	reply, err := client.RemoveVolume(ctx, &api.RemoveVolumeRequest{Name: name})
+	return reply.GetAbsent(), err
+}

@@ -1,0 +1,188 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// VolumeInfo is a volume as it is here.
+type VolumeInfo struct {
+	Name, Project, Key string
+	Labels             map[string]string
+	Path               string
+	Created            time.Time
+	Anonymous          bool
+	Users              []string // names of containers
+}
+
+// NetworkInfo is a network as it is here.
+type NetworkInfo struct {
+	Name, Project, Key       string
+	Labels                   map[string]string
+	Subnet, Gateway, IPRange string
+	Internal                 bool
+	Users                    []NetworkUser
+}
+
+// NetworkUser is a container that is attached to a network.
+type NetworkUser struct{ ID, Name, Address string }
+
+// Volumes lists the volumes, by name.
+func (r *Runner) Volumes() []VolumeInfo {
+	users := map[string][]string{}
+	for _, rec := range r.records() {
+		for _, used := range rec.usedVolumes() {
+			users[used] = append(users[used], rec.Name)
+		}
+	}
+	var list []VolumeInfo
+	for _, v := range r.volumes.list() {
+		info := VolumeInfo{
+			Name: v.Name, Project: v.Project, Key: v.Key, Path: r.volumes.data(v.Name), Anonymous: v.Anonymous, Users: users[v.Name],
+		}
+		if v.Applied != nil {
+			info.Labels = v.Applied.Labels
+		}
+		if st, err := os.Stat(info.Path); err == nil {
+			info.Created = st.ModTime()
+		}
+		slices.Sort(info.Users)
+		list = append(list, info)
+	}
+	slices.SortFunc(list, func(a, b VolumeInfo) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// list copies what is known of all volumes.
+func (v *volumes) list() []volume {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var list []volume
+	for _, vol := range v.all {
+		list = append(list, volume{Name: vol.Name, Project: vol.Project, Key: vol.Key, Anonymous: vol.Anonymous, Applied: vol.Applied})
+	}
+	return list
+}
+
+// records are those of all containers.
+func (r *Runner) records() []record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []record
+	for _, c := range r.containers {
+		list = append(list, c.snapshot())
+	}
+	return list
+}
+
+// usedVolumes are the names of the volumes that a container has.
+func (rec *record) usedVolumes() []string {
+	var names []string
+	for _, name := range rec.Applied.Volumes {
+		names = append(names, name)
+	}
+	for _, name := range rec.Anonymous {
+		names = append(names, name)
+	}
+	return names
+}
+
+// CreateVolume makes a volume that belongs to no project, unless there is one
+// of that name.
+func (r *Runner) CreateVolume(name string, labels map[string]string) error {
+	_, err := r.volumes.ensure(&volume{Name: name, Applied: &spec.Volume{Name: name, Labels: labels}})
+	return err
+}
+
+// RemoveVolume removes a volume that no container has. It says whether there
+// was one.
+func (r *Runner) RemoveVolume(name string) (bool, error) {
+	if !slices.ContainsFunc(r.volumes.list(), func(v volume) bool { return v.Name == name }) {
+		return false, nil
+	}
+	for _, rec := range r.records() {
+		if slices.Contains(rec.usedVolumes(), name) {
+			return true, fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
+		}
+	}
+	return true, r.volumes.remove(name)
+}
+
+// Networks lists the networks, by name.
+func (r *Runner) Networks() ([]NetworkInfo, error) {
+	docs, err := r.store.Load(bucketNetworks)
+	if err != nil {
+		return nil, err
+	}
+	users := r.networkUsers()
+	var list []NetworkInfo
+	for name, doc := range docs {
+		var rec networkRecord
+		if err := json.Unmarshal(doc, &rec); err != nil {
+			return nil, fmt.Errorf("cannot read the record of network %s: %w", name, err)
+		}
+		info := NetworkInfo{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Users: users[name]}
+		if rec.Applied != nil {
+			info.Labels, info.Internal = rec.Applied.Labels, rec.Applied.Internal
+			if within := rangeOf(rec.Applied); within.IsValid() {
+				info.IPRange = within.String()
+			}
+		}
+		if n, ok := r.nets.Network(name); ok {
+			info.Subnet, info.Gateway = n.Subnet.String(), n.Gateway.String()
+		}
+		list = append(list, info)
+	}
+	slices.SortFunc(list, func(a, b NetworkInfo) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// networkUsers are the containers of each network, by name.
+func (r *Runner) networkUsers() map[string][]NetworkUser {
+	users := map[string][]NetworkUser{}
+	for _, rec := range r.records() {
+		sandbox, _ := r.nets.Sandbox(rec.ID)
+		for _, name := range rec.Applied.Networks {
+			u := NetworkUser{ID: rec.ID, Name: rec.Name}
+			if addr, ok := sandbox.Addresses[name]; ok {
+				u.Address = addr.String()
+			}
+			users[name] = append(users[name], u)
+		}
+	}
+	for _, list := range users {
+		slices.SortFunc(list, func(a, b NetworkUser) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return users
+}
+
+// CreateNetwork makes a network that belongs to no project.
+func (r *Runner) CreateNetwork(ctx context.Context, want *spec.Network) error {
+	if !isName(want.Name) {
+		return fmt.Errorf("%q is no name for a network: use letters, digits, and . _ - inside", want.Name)
+	}
+	if _, ok := r.nets.Network(want.Name); ok {
+		return fmt.Errorf("there is a network %s already", want.Name)
+	}
+	_, err := r.ensureNetwork(ctx, want.Name, networkRecord{Key: want.Name, Applied: want})
+	return err
+}
+
+// RemoveNetwork removes a network that no container has. It says whether there
+// was one.
+func (r *Runner) RemoveNetwork(ctx context.Context, name string) (bool, error) {
+	if _, ok := r.nets.Network(name); !ok {
+		return false, nil
+	}
+	if users := r.networkUsers()[name]; len(users) > 0 {
+		return true, fmt.Errorf("cannot remove network %s: container %s uses it", name, users[0].Name)
+	}
+	return true, r.removeNetwork(ctx, name)
+}
