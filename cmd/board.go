@@ -68,7 +68,7 @@ func (b *board) setPlan(p *planner.Plan) {
 }
 
 func (b *board) addRow(r *row, action planner.Action, resource string, noStart bool) *row {
-	r.verb, r.name = describe(action, resource)
+	r.verb, r.name = describe(action, planner.ShortDigests(resource))
 	if noStart && r.verb == "up" {
 		r.verb = "create"
 	}
@@ -278,7 +278,7 @@ func (b *board) line(r *row, now time.Time, frame int, width int, st style) stri
 	if r.mark == failed {
 		room, clockText = width-4-len([]rune(head)), ""
 	}
-	text := []rune(printable(middle))
+	text := []rune(printable(planner.ShortDigests(middle)))
 	if r.mark != failed && len(text) > room {
 		text = append(text[:max(0, room-1)], '…')
 	}
@@ -343,7 +343,7 @@ func (r *row) symbol(frame int, st style) string {
 func (r *row) output(st style) []string {
 	var out []string
 	for _, l := range r.lines {
-		out = append(out, "     "+st.dim("|")+" "+printable(l))
+		out = append(out, "     "+st.dim("|")+" "+printable(planner.ShortDigests(l)))
 	}
 	return out
 }

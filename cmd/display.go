@@ -143,7 +143,9 @@ func (d *plainDisplay) event(e planner.Event) {
 
 func (d *plainDisplay) show(r *row, e planner.Event) {
 	switch {
-	case r.mark == failed && e.Kind == planner.Failed, r.mark == skipped:
+	case r.mark == skipped, r.mark == cancelled && r.began.IsZero():
+		return // one line for all of them, at the end
+	case r.mark == failed && e.Kind == planner.Failed:
 		if d.words.brief {
 			return
 		}
@@ -161,18 +163,35 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 	// Long work says what it is at; amounts would only flood.
 	if text := or(r.text, "begins"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
 		d.last[r.id] = text
-		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.dim("·"), r.verb, d.board.nameWidth(), r.name, printable(text))
+		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.dim("·"), r.verb, d.board.nameWidth(), r.name, printable(planner.ShortDigests(text)))
 	}
 }
 
 func (d *plainDisplay) finish(s summary) {
+	d.sayLeftOut()
 	if d.quiet && s.verdict.Ok || s.isToldElsewhere(d.board) {
 		return
 	}
 	fmt.Fprintln(d.w, s.line(d.board, d.st))
 }
 
-func (d *plainDisplay) abort() {}
+func (d *plainDisplay) abort() { d.sayLeftOut() }
+
+// sayLeftOut tells of what was not begun.
+func (d *plainDisplay) sayLeftOut() {
+	marks := []mark{cancelled, skipped}
+	switch {
+	case d.words.brief:
+		return
+	case d.quiet:
+		marks = marks[1:]
+	}
+	for _, m := range marks {
+		for _, l := range d.board.leftOut(m, d.now(), 1000, d.st) {
+			fmt.Fprintln(d.w, l)
+		}
+	}
+}
 
 // header is the first line: what the stack is and what will be done.
 func header(b *board, services int, st style) string {

@@ -162,11 +162,12 @@ func (b *board) report(now time.Time, width int, st style) []string {
 		lines = append(lines, r.output(st)...)
 	}
 	for _, r := range b.rows {
-		if r.mark == skipped || r.mark == cancelled {
+		if r.mark == cancelled && !r.began.IsZero() {
 			lines = append(lines, b.line(r, now, 0, width-1, st))
 		}
 	}
-	return lines
+	lines = append(lines, b.leftOut(cancelled, now, width-1, st)...)
+	return append(lines, b.leftOut(skipped, now, width-1, st)...)
 }
 
 // visible is the width of a painted line.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -89,7 +90,7 @@ func (s summary) why(b *board) string {
 		}
 	}
 	if len(names) == 0 {
-		return ": " + or(s.verdict.Error, "the engine gave no reason")
+		return ": " + or(planner.ShortDigests(s.verdict.Error), "the engine gave no reason")
 	}
 	text := ": " + strings.Join(names, ", ")
 	if len(services) > 0 {

@@ -95,7 +95,7 @@ func masks() []struct {
 		{regexp.MustCompile(`█+░*|░+`), "BAR"},
 		{regexp.MustCompile(`process \d+`), "process N"},
 		{regexp.MustCompile(`\b10\.\d+\.\d+\.\d+/\d+`), "SUBNET"},
-		{regexp.MustCompile(`sha256:[0-9a-f]{64}`), "DIGEST"},
+		{regexp.MustCompile(`sha256:[0-9a-f]{12,64}`), "DIGEST"},
 		{regexp.MustCompile(`[ \t]+`), " "},
 		{regexp.MustCompile(`(?m) +$`), ""},
 	}

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -76,7 +77,7 @@ func (p *Plan) Text() string {
 		if s.Action == Await {
 			continue
 		}
-		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, s.label())
+		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, ShortDigests(s.label()))
 		if len(s.Reasons) == 0 {
 			fmt.Fprintln(&b, strings.TrimRight(head, " "))
 		}
@@ -98,8 +99,14 @@ func (p *Plan) Text() string {
 		fmt.Fprintf(&b, " ! %s\n", w)
 	}
 	fmt.Fprintf(&b, " %s\n", p.Summary())
-	return b.String()
+	return ShortDigests(b.String())
 }
+
+var longDigest = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
+
+// ShortDigests shortens each digest in a text to its first twelve digits: that
+// tells it from others.
+func ShortDigests(s string) string { return longDigest.ReplaceAllString(s, "$1") }
 
 // labelWidth is that of the column of names: the longest one's, within reason.
 func (p *Plan) labelWidth() int {
@@ -107,7 +114,7 @@ func (p *Plan) labelWidth() int {
 	width := least
 	for _, s := range p.Steps {
 		if s.Action != Await {
-			width = max(width, utf8.RuneCountInString(s.label()))
+			width = max(width, utf8.RuneCountInString(ShortDigests(s.label())))
 		}
 	}
 	for _, o := range p.Orphans {
