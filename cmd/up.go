@@ -161,7 +161,7 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 		w.done, w.failed = "is created", "is not created"
 	}
 	chosen := chosenServices(u.project, u.services, f.noDeps)
-	o, err := u.show(applying, stream, w, len(chosen), func() []string { return u.addresses(applying, chosen) })
+	o, err := u.show(applying, stream, w, len(chosen), func() []string { return u.addresses(applying, u.client, u.project, chosen) })
 	if errors.Is(err, errInterrupted) {
 		u.sayWhatRuns(ctx)
 	}
@@ -223,8 +223,8 @@ func (u *upRun) respond(r response, cancel context.CancelCauseFunc) {
 
 // addresses are where the published services answer: those that look like
 // web pages as a URL to click, up to three.
-func (u *upRun) addresses(ctx context.Context, services []string) []string {
-	containers, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
+func (a *app) addresses(ctx context.Context, client *api.Client, p *spec.Project, services []string) []string {
+	containers, err := observe(ctx, client, stack{name: p.Name, project: p})
 	if err != nil {
 		return nil
 	}

@@ -393,8 +393,9 @@ func TestImageLoad(t *testing.T) {
 
 func TestEngineStatus(t *testing.T) {
 	d := newDesk(t, "")
-	if stdout, _, code := d.run("engine status"); code != 1 || !strings.HasPrefix(stdout, "engine      not running\n") {
-		t.Errorf("got %q, %d", stdout, code)
+	d.root = true
+	if stdout, _, code := d.run("engine status"); code != 1 || !strings.HasPrefix(stdout, "engine      not running\n") || len(d.started) > 0 {
+		t.Errorf("got %q, %d, and %d engines were started", stdout, code, len(d.started))
 	}
 	d.serve()
 	stdout, stderr, code := d.run("engine status")

@@ -105,7 +105,8 @@ func (a *app) applyProject(ctx context.Context, client *api.Client, p *spec.Proj
 	if err != nil {
 		return cause(ctx, err)
 	}
-	_, err = a.show(ctx, stream, w, len(chosenServices(p, opts.Services, opts.NoDeps)), nil)
+	chosen := chosenServices(p, opts.Services, opts.NoDeps)
+	_, err = a.show(ctx, stream, w, len(chosen), func() []string { return a.addresses(ctx, client, p, chosen) })
 	return err
 }
 
