@@ -61,12 +61,12 @@ func (r *Runner) Volumes() []VolumeInfo {
 }
 
 // list copies what is known of all volumes.
-func (v *volumes) list() []volume {
+func (v *volumes) list() []*volume {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var list []volume
+	var list []*volume
 	for _, vol := range v.all {
-		list = append(list, volume{Name: vol.Name, Project: vol.Project, Key: vol.Key, Anonymous: vol.Anonymous, Applied: vol.Applied})
+		list = append(list, &volume{Name: vol.Name, Project: vol.Project, Key: vol.Key, Anonymous: vol.Anonymous, Applied: vol.Applied})
 	}
 	return list
 }
@@ -104,7 +104,7 @@ func (r *Runner) CreateVolume(name string, labels map[string]string) error {
 // RemoveVolume removes a volume that no container has. It says whether there
 // was one.
 func (r *Runner) RemoveVolume(name string) (bool, error) {
-	if !slices.ContainsFunc(r.volumes.list(), func(v volume) bool { return v.Name == name }) {
+	if !slices.ContainsFunc(r.volumes.list(), func(v *volume) bool { return v.Name == name }) {
 		return false, nil
 	}
 	for _, rec := range r.records() {
