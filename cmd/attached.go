@@ -62,6 +62,7 @@ func (u *upRun) attached(ctx context.Context) error {
 	}
 	u.sayFollows(known)
 	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
+	logs.printer.split = true
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)

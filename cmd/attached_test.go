@@ -65,6 +65,25 @@ func TestAttachedUpEndsWithItsContainers(t *testing.T) {
 	}
 }
 
+// As Compose's up does; its logs are one stream.
+func TestWhatAContainerPrintsOnStderrIsOnOurs(t *testing.T) {
+	d := attachedDesk(t)
+	d.engine.lines = []*api.LogLine{
+		{Container: "shop-web-1", Service: "web", Number: 1, Text: []byte("half"), Partial: true},
+		{Container: "shop-web-1", Service: "web", Number: 1, Text: []byte("oops"), Stderr: true},
+		{Container: "shop-web-1", Service: "web", Number: 1, Text: []byte("whole")},
+	}
+	go func() {
+		d.await("watch")
+		d.engine.changes <- changed(webContainer(planner.Exited, 0))
+	}()
+	stdout, stderr, _ := d.run("up --progress quiet")
+	equal(t, "output", stdout, "web-1 | half\nweb-1 | whole\n")
+	equal(t, "errors", stderr, "web-1 | oops\nweb/1 exited with code 0\n")
+	stdout, stderr, _ = d.run("logs")
+	equal(t, "logs", stdout+"; "+stderr, "web-1 | half\nweb-1 | oops\nweb-1 | whole\n; ")
+}
+
 func TestAttachedUpSaysRestarts(t *testing.T) {
 	d := attachedDesk(t)
 	go func() {

@@ -76,6 +76,36 @@ func publishers(c *planner.Container) []publisher {
 	for _, b := range sortedBindings(c) {
 		out = append(out, publisher{URL: b.HostIP, TargetPort: b.Target, PublishedPort: b.HostPort, Protocol: b.Protocol})
 	}
+	for _, port := range exposed(c) {
+		target, protocol, _ := strings.Cut(port, "/")
+		if number, err := strconv.Atoi(target); err == nil {
+			out = append(out, publisher{TargetPort: number, Protocol: protocol})
+		}
+	}
+	return out
+}
+
+// exposed are the ports that a container's image or service exposes and that
+// are not published: "80/tcp". One that does not run has none.
+func exposed(c *planner.Container) []string {
+	if c.State == planner.Exited {
+		return nil
+	}
+	ports := slices.Clone(c.Exposed)
+	if c.Applied != nil && c.Applied.Service != nil {
+		ports = append(ports, c.Applied.Service.Expose...)
+	}
+	var out []string
+	for _, port := range ports {
+		if !strings.Contains(port, "/") {
+			port += "/tcp"
+		}
+		published := slices.ContainsFunc(c.Published, func(b planner.Binding) bool { return fmt.Sprintf("%d/%s", b.Target, b.Protocol) == port })
+		if !published && !slices.Contains(out, port) {
+			out = append(out, port)
+		}
+	}
+	slices.SortFunc(out, func(x, y string) int { return cmp.Or(len(x)-len(y), strings.Compare(x, y)) })
 	return out
 }
 
@@ -89,28 +119,14 @@ func sortedBindings(c *planner.Container) []planner.Binding {
 // ports that nobody published behind.
 func portsText(c *planner.Container) string {
 	var parts []string
-	published := map[string]bool{}
 	for _, b := range sortedBindings(c) {
 		host := b.HostIP
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"
 		}
-		target := fmt.Sprintf("%d/%s", b.Target, b.Protocol)
-		published[target] = true
-		parts = append(parts, fmt.Sprintf("%s:%d->%s", host, b.HostPort, target))
+		parts = append(parts, fmt.Sprintf("%s:%d->%d/%s", host, b.HostPort, b.Target, b.Protocol))
 	}
-	if c.Applied == nil || c.Applied.Service == nil || c.State == planner.Exited {
-		return strings.Join(parts, ", ")
-	}
-	for _, port := range c.Applied.Service.Expose {
-		if !strings.Contains(port, "/") {
-			port += "/tcp"
-		}
-		if !published[port] {
-			parts = append(parts, port)
-		}
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(append(parts, exposed(c)...), ", ")
 }
 
 func imageText(c *planner.Container, s stack) string {
@@ -141,7 +157,11 @@ func labelsText(c *planner.Container, s stack) string {
 		"com.docker.compose.container-number": strconv.Itoa(c.Number),
 		"com.docker.compose.oneoff":           map[bool]string{true: "True", false: "False"}[c.OneOff],
 	}
+	if c.Version != "" {
+		labels["com.docker.compose.version"] = c.Version
+	}
 	if c.Applied != nil && c.Applied.Service != nil {
+		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(imageText(c, s))
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
 	var parts []string

@@ -25,9 +25,13 @@ type logPrinter struct {
 	errw   io.Writer
 	format logFormat
 	st     style
+	errSt  style
 	width  int
 	colors map[string]string
-	open   string // container whose line has not ended yet
+	open   string    // container whose line has not ended yet
+	split  bool      // what a container printed on stderr goes to ours, as Compose's up has it
+	last   io.Writer // that the last text went to
+	onErr  bool      // the last text was printed on stderr
 }
 
 // serviceColors are told apart on dark and on light screens.
@@ -36,9 +40,9 @@ func serviceColors() []string {
 }
 
 func (a *app) newLogPrinter(f logFormat, known []planner.Container) *logPrinter {
-	p := &logPrinter{w: a.world.Stdout, errw: a.world.Stderr, format: f, st: a.styleOf(a.world.Stdout), colors: map[string]string{}}
+	p := &logPrinter{w: a.world.Stdout, errw: a.world.Stderr, format: f, st: a.styleOf(a.world.Stdout), errSt: a.errStyle(), colors: map[string]string{}}
 	if f.noColor {
-		p.st = style{}
+		p.st, p.errSt = style{}, style{}
 	}
 	for i := range known {
 		name := logName(known[i].Service, int32(known[i].Number))
@@ -52,7 +56,7 @@ func (a *app) newLogPrinter(f logFormat, known []planner.Container) *logPrinter 
 
 func logName(service string, number int32) string { return fmt.Sprintf("%s-%d", service, number) }
 
-func (p *logPrinter) prefix(l *api.LogLine) string {
+func (p *logPrinter) prefix(l *api.LogLine, st style) string {
 	if p.format.noPrefix {
 		return ""
 	}
@@ -67,19 +71,23 @@ func (p *logPrinter) prefix(l *api.LogLine) string {
 		color = all[len(p.colors)%len(all)]
 		p.colors[l.Service] = color
 	}
-	return p.st.paint(color, fmt.Sprintf("%-*s | ", p.width, name))
+	return st.paint(color, fmt.Sprintf("%-*s | ", p.width, name))
 }
 
 // print writes one line, or a part of one; the parts of a long line stay
 // together unless another container cuts in.
 func (p *logPrinter) print(l *api.LogLine) {
 	var b strings.Builder
-	if p.open != "" && p.open != l.Container {
-		b.WriteByte('\n')
+	to, st := p.w, p.st
+	if p.split && l.Stderr {
+		to, st = p.errw, p.errSt
+	}
+	if p.open != "" && (p.open != l.Container || p.onErr != l.Stderr) {
+		_, _ = io.WriteString(p.last, "\n")
 		p.open = ""
 	}
 	if p.open == "" {
-		b.WriteString(p.prefix(l))
+		b.WriteString(p.prefix(l, st))
 		if p.format.times {
 			b.WriteString(time.Unix(0, l.TimeUnixNs).UTC().Format("2006-01-02T15:04:05.000000000Z") + " ")
 		}
@@ -91,7 +99,8 @@ func (p *logPrinter) print(l *api.LogLine) {
 		b.WriteByte('\n')
 		p.open = ""
 	}
-	_, _ = io.WriteString(p.w, b.String())
+	p.last, p.onErr = to, l.Stderr
+	_, _ = io.WriteString(to, b.String())
 }
 
 // logMerge merges readers of the same logs: a line that one of them has

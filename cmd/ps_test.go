@@ -21,7 +21,7 @@ func fleet() []planner.Container {
 	}
 	return []planner.Container{
 		{
-			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web,
+			ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, Health: planner.Healthy, Applied: web, Exposed: []string{"80/tcp", "443/tcp"}, Version: "v1",
 			CreatedAt: ago(4 * time.Minute), StartedAt: ago(3 * time.Minute), Published: []planner.Binding{
 				{HostIP: "::", HostPort: 8080, Target: 80, Protocol: "tcp"}, {HostIP: "0.0.0.0", HostPort: 8080, Target: 80, Protocol: "tcp"},
 			},
@@ -38,7 +38,7 @@ func TestPs(t *testing.T) {
 	for line, want := range map[string]string{
 		"ps": `NAME         IMAGE     COMMAND                  SERVICE   CREATED             STATUS                                                 PORTS
 shop-db-2    shop-db   ""                       db        About an hour ago   Restarting (3) 5 seconds ago, next try in 12 seconds   
-shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up 3 minutes (healthy)                                 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
+shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up 3 minutes (healthy)                                 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp
 `,
 		"ps -q":                           "d2\nw1\n",
 		"ps -aq":                          "d1\nd2\nw1\nr1\n",
@@ -49,10 +49,11 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 		"port web 80":                     "0.0.0.0:8080\n",
 		"-p shop images -q --format json": "\n\nsha256:0123456789abcdef\n\n",
 		"ps --format json web": `{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2026-11-21 11:56:00 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"w1",` +
-			`"Image":"nginx","Labels":"com.docker.compose.container-number=1,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
-			`com.docker.compose.service=web,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
-			`"Networks":"shop_default","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp","Project":"shop","Publishers":[` +
-			`{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"}],` +
+			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
+			`com.docker.compose.service=web,com.docker.compose.version=v1,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
+			`"Networks":"shop_default","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp","Project":"shop","Publishers":[` +
+			`{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},` +
+			`{"URL":"","TargetPort":443,"PublishedPort":0,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],` +
 			`"RunningFor":"4 minutes ago","Service":"web","Size":"0B","State":"running","Status":"Up 3 minutes (healthy)","Created":1795262160}` + "\n",
 	} {
 		stdout, stderr, code := d.run(line)

@@ -210,7 +210,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Resc
 	var err error
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
-		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Bundles: taskBundles(e.cfg.State),
+		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
 		Hosts: e.hosts, Rescued: rescued, Log: e.log,
 	})

@@ -109,6 +109,8 @@ type Container struct {
 	Applied   *Applied   `json:"applied,omitempty"`
 	Addresses []string   `json:"addresses,omitempty"`
 	Published []Binding  `json:"published,omitempty"`
+	Exposed   []string   `json:"exposed,omitempty"` // ports that its image exposes: "80/tcp"
+	Version   string     `json:"version,omitempty"` // of the engine that made it
 	PID       int        `json:"pid,omitempty"`
 	Command   []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
 	LastProbe *ProbeInfo `json:"last_probe,omitempty"`

@@ -104,7 +104,8 @@ func (r *Runner) recordFor(req Request, img *image) *record {
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, State: planner.Created, CreatedAt: r.Now(),
-		Probe: probeFor(s.HealthCheck, img.config.Healthcheck), StopSignal: s.StopSignal,
+		Probe: probeFor(s.HealthCheck, img.config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
+		Exposed: slices.Sorted(maps.Keys(img.config.ExposedPorts)),
 	}
 	if rec.StopSignal == "" {
 		rec.StopSignal = img.config.StopSignal
@@ -334,6 +335,7 @@ func containerLabels(rec *record) map[string]string {
 	maps.Copy(labels, map[string]string{
 		labelProject: rec.Project, labelService: rec.Service, labelNumber: itoa(rec.Number), labelOneOff: oneOff,
 		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
+		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})
 	for k, v := range labels {
 		if len(k)+len(v) > 4096 {

@@ -29,6 +29,8 @@ type record struct {
 	Netns      string              `json:"netns,omitempty"`
 	Hostname   string              `json:"hostname,omitempty"`
 	Command    []string            `json:"command,omitempty"`
+	Exposed    []string            `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
+	Version    string              `json:"version,omitempty"` // of the engine that made it
 	Terminal   bool                `json:"terminal,omitempty"`
 	Stdin      bool                `json:"stdin,omitempty"`
 	WorkingDir string              `json:"working_dir,omitempty"` // of the project
@@ -101,6 +103,8 @@ const (
 	labelNumber      = "com.docker.compose.container-number"
 	labelOneOff      = "com.docker.compose.oneoff"
 	labelWorkingDir  = "com.docker.compose.project.working_dir"
+	labelConfigHash  = "com.docker.compose.config-hash"
+	labelVersion     = "com.docker.compose.version"
 	labelConfigFiles = "com.docker.compose.project.config_files"
 	labelName        = "io.orlop.name"
 )

@@ -39,6 +39,7 @@ type Config struct {
 	Root     string // what outlives a reboot: volumes, logs
 	State    string // what does not: sockets, namespaces, secrets
 	ID       string // short name of this engine, unique on the machine
+	Version  string // of this engine
 	Bundles  string // containerd's directory of tasks in our namespace
 	Address  string // containerd's gRPC socket
 

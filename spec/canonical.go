@@ -52,9 +52,14 @@ func (p *Project) Hash(service string) string {
 	if s == nil {
 		return ""
 	}
+	return s.Hash(p.ImageName(service))
+}
+
+// Hash is Project.Hash of a service whose containers are made from an image.
+func (s *Service) Hash(image string) string {
 	made := *s
 	made.Build, made.PullPolicy, made.DependsOn, made.Profiles, made.Scale, made.Deploy, made.Develop = nil, "", nil, nil, nil, nil, nil
-	made.Image = p.ImageName(service)
+	made.Image = image
 	data, err := json.Marshal(&made)
 	if err != nil {
 		return "" // cannot be: the types hold nothing that JSON does not know
