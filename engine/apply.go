@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -135,18 +134,22 @@ func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanRepl
 
 // Apply converges the project.
 func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) error {
+	return mailed(stream.Send, func(box *mailbox) error { return s.apply(stream.Context(), req, box) })
+}
+
+func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox) error {
 	j, err := s.decode(req)
 	if err != nil {
 		return err
 	}
-	j.claim = newClaim(stream.Context(), "up", j.project.Name)
+	j.claim = newClaim(ctx, "up", j.project.Name)
 	j.claim.starts = true
 	key := j.project.Name
 	if j.options.BuildOnly {
 		// A build changes no container: it keeps nobody from changing them.
 		key += " builds " + strings.Join(j.options.Services, " ")
 	}
-	ctx, release, err := s.locks.take(stream.Context(), key, j.claim, notices(stream.Send))
+	ctx, release, err := s.locks.take(ctx, key, j.claim, box.notice)
 	if err != nil {
 		return err
 	}
@@ -163,7 +166,7 @@ func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) err
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: j}, stream.Send)
+	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: j}, box)
 }
 
 // causeOf is the reason why a context ended in place of the error of what it
@@ -177,6 +180,10 @@ func causeOf(ctx context.Context, err error) error {
 
 // Down removes what exists of a project.
 func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error {
+	return mailed(stream.Send, func(box *mailbox) error { return s.down(stream.Context(), req, box) })
+}
+
+func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) error {
 	p, err := optionalProject(req.Document)
 	if err != nil {
 		return err
@@ -193,9 +200,9 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 			p.Disabled[name] = &spec.Service{Name: name}
 		}
 	}
-	claim := newClaim(stream.Context(), "down", req.Project)
+	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
-	ctx, release, err := s.locks.take(stream.Context(), req.Project, claim, notices(stream.Send))
+	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
 	if err != nil {
 		return err
 	}
@@ -213,35 +220,33 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, stream.Send)
+	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, box)
 }
 
 // walk sends the plan, carries it out and sends each event and the verdict.
-func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, send func(*api.Progress) error) error {
-	verdict, err := e.carryOut(ctx, plan, c, send)
+func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) error {
+	verdict, err := e.carryOut(ctx, plan, c, box)
 	if err != nil {
 		return err
 	}
-	return send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	return nil
 }
 
 // carryOut is walk without its last word. When the command goes away nothing
 // new is begun, and what runs is finished.
-func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, send func(*api.Progress) error) (*api.Verdict, error) {
+func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) (*api.Verdict, error) {
 	c.job.order.Plan = plan
 	doc, err := json.Marshal(plan)
 	if err != nil {
 		return nil, err
 	}
-	if err := send(&api.Progress{Of: &api.Progress_Plan{Plan: doc}}); err != nil {
-		return nil, err
-	}
+	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: doc}})
 	e.background.Add(1) // the engine's end waits for what was begun
 	defer e.background.Done()
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	if !plan.IsEmpty() {
-		tell := eventSender(send)
-		emit := func(ev planner.Event) { e.locks.note(c.job.claim, plan, ev); tell(ev) }
+		emit := func(ev planner.Event) { e.locks.note(c.job.claim, plan, ev); box.tell(ev) }
 		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
 		if err == nil && !c.job.options.Attached {
 			err = e.verify(plan, emit)
@@ -281,24 +286,6 @@ func (e *Engine) verify(plan *planner.Plan, emit func(planner.Event)) error {
 		errs = append(errs, &planner.StepError{Step: s, Err: err})
 	}
 	return errors.Join(errs...)
-}
-
-// eventSender sends events one at a time. After the command has gone away
-// they are dropped.
-func eventSender(send func(*api.Progress) error) func(planner.Event) {
-	var mu sync.Mutex
-	gone := false
-	return func(ev planner.Event) {
-		b, err := json.Marshal(ev)
-		if err != nil {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if !gone {
-			gone = send(&api.Progress{Of: &api.Progress_Event{Event: b}}) != nil
-		}
-	}
 }
 
 // carrier carries out steps with the builder and the runner.

@@ -20,22 +20,21 @@ func newClaim(ctx context.Context, verb, project string) *claim {
 	return &claim{verb: verb, project: project, pid: caller.PID}
 }
 
-// notices sends what a caller is told while it waits for its turn.
-func notices(send func(*api.Progress) error) func(string) {
-	return func(text string) { _ = send(&api.Progress{Of: &api.Progress_Notice{Notice: text}}) } // one that is gone needs no words
-}
-
 // Lifecycle starts, stops, restarts, kills or removes containers.
 func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_LifecycleServer) error {
+	return mailed(stream.Send, func(box *mailbox) error { return s.lifecycle(stream.Context(), req, box) })
+}
+
+func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *mailbox) error {
 	action := planner.Action(req.Action)
-	claim := newClaim(stream.Context(), req.Action, req.Project)
+	claim := newClaim(ctx, req.Action, req.Project)
 	claim.verb = verbOf(action)
 	claim.starts = action == planner.Start || action == planner.Restart
 	claim.ends = action != planner.Start && !req.OnlyStopped
 	if action == planner.Kill {
-		return s.kill(req, claim, stream)
+		return s.kill(ctx, req, claim, box)
 	}
-	ctx, release, err := s.locks.take(stream.Context(), req.Project, claim, notices(stream.Send))
+	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
 	if err != nil {
 		return err
 	}
@@ -46,7 +45,7 @@ func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_Lifecycl
 		return causeOf(ctx, err)
 	}
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
-	return s.walk(ctx, plan, c, stream.Send)
+	return s.walk(ctx, plan, c, box)
 }
 
 // verbOf is the verb that an action belongs to.
@@ -60,28 +59,28 @@ func verbOf(a planner.Action) string {
 // kill signals containers, and waits for nobody: it is the way out of a stop
 // that waits. SIGKILL ends what starts containers as well, and those that had
 // been begun by then.
-func (s *server) kill(req *api.LifecycleRequest, claim *claim, stream api.Engine_LifecycleServer) error {
-	ctx := stream.Context()
+func (s *server) kill(ctx context.Context, req *api.LifecycleRequest, claim *claim, box *mailbox) error {
 	defer s.doing(req.Action + " " + req.Project)()
 	var ended []string
 	if runner.IsFatal(req.Signal) {
 		ended = s.locks.end(req.Project, claim)
 	}
 	for _, text := range ended {
-		notices(stream.Send)(text)
+		box.notice(text)
 	}
 	plan, c, err := s.planLifecycle(ctx, req, claim)
 	if err != nil {
 		return err
 	}
-	verdict, err := s.carryOut(ctx, plan, c, stream.Send)
+	verdict, err := s.carryOut(ctx, plan, c, box)
 	if err == nil && len(ended) > 0 {
 		err = s.killBegun(ctx, req, claim)
 	}
 	if err != nil {
 		return err
 	}
-	return stream.Send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	return nil
 }
 
 // killBegun kills what a command that was ended had begun by then, once it has

@@ -100,7 +100,7 @@ func TestInstallRefusesOldOrMissingPrograms(t *testing.T) {
 	}
 }
 
-func TestEventSenderSendsOneAtATime(t *testing.T) {
+func TestEventsAreSentOneAtATime(t *testing.T) {
 	var inside, sent int // guarded by the sender itself: the race detector tells
 	send := func(p *api.Progress) error {
 		inside++
@@ -115,28 +115,21 @@ func TestEventSenderSendsOneAtATime(t *testing.T) {
 		inside--
 		return nil
 	}
-	emit := eventSender(send)
+	box := newMailbox(send)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for range 20 {
-				emit(planner.Event{Step: fmt.Sprint(i)})
+				box.tell(planner.Event{Step: fmt.Sprint(i)})
 			}
 		})
 	}
 	wg.Wait()
+	if err := box.close(); err != nil {
+		t.Error(err)
+	}
 	if sent != 160 {
 		t.Errorf("%d events were sent, want 160", sent)
-	}
-}
-
-func TestEventSenderDropsAfterTheCommandIsGone(t *testing.T) {
-	calls := 0
-	emit := eventSender(func(*api.Progress) error { calls++; return errors.New("gone") })
-	emit(planner.Event{Step: "a"})
-	emit(planner.Event{Step: "b"})
-	if calls != 1 {
-		t.Errorf("%d sends to one that is gone", calls)
 	}
 }
 

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+)
+
+// mailbox holds what a caller is to be told until it has taken it, so that one
+// that stands still keeps nobody up: putting something in never waits. Where
+// the caller is slow, it gets the latest state of a step in place of each, and
+// the last lines of a build's output with a mark where others were left out.
+// Plans, outcomes, notices and the verdict are never left out.
+type mailbox struct {
+	send func(*api.Progress) error
+
+	mu     sync.Mutex
+	queue  []*letter          // guarded by mu: not taken yet, in order
+	states map[string]*letter // guarded by mu: step -> its latest state, if that is not taken yet
+	lines  map[string]int     // guarded by mu: step -> lines of output among the letters
+	closed bool               // guarded by mu
+	err    error              // guarded by mu: the caller is gone
+	more   chan struct{}      // something is new
+	over   chan struct{}      // closed when all is sent
+}
+
+// letter is one message; an event is encoded when it is sent.
+type letter struct {
+	message *api.Progress
+	event   *planner.Event
+	left    int // lines before it that were left out
+}
+
+// mostLines is how many lines of a step's output wait at most.
+const mostLines = 2000
+
+func newMailbox(send func(*api.Progress) error) *mailbox {
+	m := &mailbox{
+		send: send, states: map[string]*letter{}, lines: map[string]int{},
+		more: make(chan struct{}, 1), over: make(chan struct{}),
+	}
+	go m.deliver()
+	return m
+}
+
+// mailed serves a call through a mailbox. What serve holds it has given back
+// before the caller has taken the last of it.
+func mailed(send func(*api.Progress) error, serve func(m *mailbox) error) error {
+	m := newMailbox(send)
+	err := serve(m)
+	if lost := m.close(); err == nil {
+		err = lost
+	}
+	return err
+}
+
+// put adds a message.
+func (m *mailbox) put(p *api.Progress) { m.add(&letter{message: p}) }
+
+// notice adds a word about others who change the project.
+func (m *mailbox) notice(text string) {
+	m.put(&api.Progress{Of: &api.Progress_Notice{Notice: text}})
+}
+
+// tell adds an event.
+func (m *mailbox) tell(e planner.Event) { m.add(&letter{event: &e}) }
+
+func (m *mailbox) add(l *letter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return
+	}
+	e := l.event
+	switch {
+	case e == nil || e.Kind != planner.Progressed || e.Part != nil:
+		m.queue = append(m.queue, l)
+	case len(e.Lines) > 0:
+		m.queue = append(m.queue, l)
+		if m.lines[e.Step] += len(e.Lines); m.lines[e.Step] > mostLines {
+			m.thin(e.Step)
+		}
+	case m.states[e.Step] != nil:
+		m.states[e.Step].event = e
+	default:
+		m.queue = append(m.queue, l)
+		m.states[e.Step] = l
+	}
+	select {
+	case m.more <- struct{}{}:
+	default:
+	}
+}
+
+// thin leaves the older half of a step's lines out. The caller holds mu.
+func (m *mailbox) thin(step string) {
+	left := 0
+	m.queue = slices.DeleteFunc(m.queue, func(l *letter) bool {
+		e := l.event
+		if e == nil || e.Step != step || e.Kind != planner.Progressed || len(e.Lines) == 0 {
+			return false
+		}
+		if m.lines[step] <= mostLines/2 {
+			l.left += left
+			left = 0
+			return false
+		}
+		m.lines[step] -= len(e.Lines)
+		left += len(e.Lines) + l.left
+		return true
+	})
+}
+
+// deliver sends one letter after the other until the box is closed and empty.
+func (m *mailbox) deliver() {
+	defer close(m.over)
+	for {
+		l, ok := m.next()
+		if !ok {
+			return
+		}
+		if l == nil {
+			<-m.more
+			continue
+		}
+		if err := m.send(l.encode()); err != nil {
+			m.mu.Lock()
+			m.err, m.queue = err, nil
+			m.mu.Unlock()
+			return
+		}
+	}
+}
+
+// next takes a letter out, or gives none where there is none yet. It is false
+// when there is none to come.
+func (m *mailbox) next() (*letter, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.queue) == 0 {
+		return nil, !m.closed
+	}
+	l := m.queue[0]
+	m.queue = m.queue[1:]
+	if e := l.event; e != nil {
+		if m.states[e.Step] == l {
+			delete(m.states, e.Step)
+		}
+		if e.Kind == planner.Progressed {
+			m.lines[e.Step] -= len(e.Lines)
+		}
+	}
+	return l, true
+}
+
+func (l *letter) encode() *api.Progress {
+	if l.event == nil {
+		return l.message
+	}
+	e := *l.event
+	if l.left > 0 {
+		e.Lines = append([]string{fmt.Sprintf("... %d lines left out: they came faster than they were read", l.left)}, e.Lines...)
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		b, _ = json.Marshal(planner.Event{Time: e.Time, Step: e.Step, Kind: e.Kind, Text: "internal error: " + err.Error()})
+	}
+	return &api.Progress{Of: &api.Progress_Event{Event: b}}
+}
+
+// close waits until all is sent. The error says that the caller is gone.
+func (m *mailbox) close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	select {
+	case m.more <- struct{}{}:
+	default:
+	}
+	<-m.over
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
