@@ -316,7 +316,7 @@ func (n *node) walk(path string, visit func(n *node, path string)) {
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.services.fields {
-		if image := f.value.field("image"); image != nil && !v.asked[f.key] && len(image.value.unset) > 0 && !wholeReference.MatchString(image.value.text) {
+		if image := f.value.field("image"); image != nil && !v.asked[f.key] && len(image.value.unset) > 0 && !wholeReference().MatchString(image.value.text) {
 			image.value = image.value.bad() // half a reference, of which nobody was told
 		}
 		for _, key := range []string{"tmpfs", "expose"} {
