@@ -104,7 +104,7 @@ func (a *app) identify(ctx context.Context, services []string) (stack, error) {
 		return stack{}, a.complain(mistakes.Diagnostics)
 	}
 	var none *spec.NotFound
-	name := or(a.name, a.env["COMPOSE_PROJECT_NAME"])
+	name := or(a.name, a.variables()["COMPOSE_PROJECT_NAME"])
 	if name == "" || !errors.As(err, &none) && len(a.files) > 0 {
 		return stack{}, err
 	}

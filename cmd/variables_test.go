@@ -144,3 +144,13 @@ func TestColoursFollowTheVariable(t *testing.T) {
 		t.Errorf("there is no colour in %q", stderr)
 	}
 }
+
+// TestTheProjectsNameMayStandInDotEnv holds that it is enough where no stack
+// file is.
+func TestTheProjectsNameMayStandInDotEnv(t *testing.T) {
+	d := newDesk(t, "").serve()
+	d.write(".env", "COMPOSE_PROJECT_NAME=ours\n")
+	if _, stderr, code := d.run("down"); code != 0 || d.engine.down.Project != "ours" {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}

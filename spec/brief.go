@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Brief are diagnostics as lines: one for each key or variable that they are
@@ -104,12 +105,13 @@ func (g *briefGroup) count() string {
 // sections are the parts of a file whose keys are names.
 func sections() []string { return []string{"services", "networks", "volumes", "secrets", "configs"} }
 
-var indexes = regexp.MustCompile(`\[[0-9]+\]`)
+// indexes are the places in lists of a path.
+var indexes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\[[0-9]+\]`) })
 
 // starred is a path with stars for the names of the user, and without the
 // places in lists.
 func starred(path string) string {
-	parts := strings.Split(indexes.ReplaceAllString(path, ""), ".")
+	parts := strings.Split(indexes().ReplaceAllString(path, ""), ".")
 	if len(parts) > 1 && slices.Contains(sections(), parts[0]) {
 		parts[1] = "*"
 		if len(parts) > 3 && parts[0] == "services" && (parts[2] == "networks" || parts[2] == "depends_on") {

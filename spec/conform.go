@@ -264,7 +264,7 @@ func (c *conformer) texts(n *node, alone bool, path string) *node {
 		return c.expected(n, path, "text or a list of texts")
 	}
 	return c.list(n, path, func(item *node, path string) []*node {
-		if item.kind == scalarNode && (item.tag == "!!int" || item.tag == "!!float" || item.tag == "!!bool") {
+		if item.isPlainValue() {
 			return []*node{c.quoteIt(item, path)}
 		}
 		return []*node{c.textOf(item, path)}
@@ -278,6 +278,11 @@ func withoutEmpty(n *node, keys ...string) *node {
 		return slices.Contains(keys, f.key) && f.value.kind == scalarNode && f.value.text == "" && f.value.merge == mergeNormally
 	})
 	return &out
+}
+
+// isPlainValue says whether a scalar is a number or a truth value for YAML.
+func (n *node) isPlainValue() bool {
+	return n.kind == scalarNode && (n.tag == "!!int" || n.tag == "!!float" || n.tag == "!!bool")
 }
 
 func (c *conformer) quoteIt(n *node, path string) *node {
@@ -313,6 +318,10 @@ func (c *conformer) pairs(n *node, noNulls bool, path string) *node {
 			}
 			if item.kind != scalarNode {
 				c.expected(item, indexed(path, i), "NAME=VALUE")
+				continue
+			}
+			if item.isPlainValue() {
+				c.quoteIt(item, indexed(path, i))
 				continue
 			}
 			add(pair(item))

@@ -134,8 +134,23 @@ func dependencyDefaults(s *node) {
 	}
 }
 
+// conditions complains of entries of depends_on that no file gives a condition.
+func (v *validator) conditions(s *node, path string) {
+	deps := s.value("depends_on")
+	if deps == nil || deps.kind != mapNode {
+		return
+	}
+	for _, f := range withoutBad(deps.fields) {
+		if f.value.value("condition") == nil {
+			v.l.fail(&node{at: f.at, width: f.width}, path+".depends_on."+f.key, "condition is missing",
+				"write condition: "+ServiceStarted+", or depends_on as a list of names")
+		}
+	}
+}
+
 // serviceDefaults fills in what Compose implies.
 func (v *validator) serviceDefaults(s *node, path string) {
+	v.conditions(s, path)
 	dependencyDefaults(s)
 	v.buildDefaults(s)
 	networks := s.value("networks")
@@ -301,7 +316,7 @@ func (n *node) walk(path string, visit func(n *node, path string)) {
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.services.fields {
-		if image := f.value.field("image"); image != nil && !v.asked[f.key] && len(image.value.unset) > 0 && !wholeReference.MatchString(image.value.text) {
+		if image := f.value.field("image"); image != nil && !v.asked[f.key] && len(image.value.unset) > 0 && !wholeReference().MatchString(image.value.text) {
 			image.value = image.value.bad() // half a reference, of which nobody was told
 		}
 		for _, key := range []string{"tmpfs", "expose"} {

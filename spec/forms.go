@@ -14,6 +14,9 @@ func (c *conformer) command(n *node, path string) *node {
 	if n.kind != scalarNode {
 		return c.expected(n, path, "a command line or a list of words")
 	}
+	if n.isPlainValue() {
+		return c.quoteIt(n, path)
+	}
 	words, operator, problem := splitWords(n.text)
 	if problem != "" {
 		return c.fail(n, path, problem, "write the command as a list of words")
@@ -86,6 +89,9 @@ func escaped(c byte) byte {
 
 // probe brings a health check's test into its list form.
 func (c *conformer) probe(n *node, path string) *node {
+	if n.isPlainValue() {
+		return c.quoteIt(n, path)
+	}
 	if n.kind == scalarNode {
 		out := &node{kind: listNode, at: n.at, width: n.width, unset: n.unset}
 		out.items = []*node{n.scalar("!!str", "CMD-SHELL"), n.scalar("!!str", n.text)}

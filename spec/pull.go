@@ -34,7 +34,7 @@ func RefreshAfter(policy string) (age time.Duration, isTimed bool) {
 // pullPolicy checks when the image of a service is pulled.
 func (v *validator) pullPolicy(s *node, path string) {
 	policy := s.value("pull_policy")
-	if policy == nil || policy.kind != scalarNode || policy.text == "" {
+	if policy == nil || policy.kind != scalarNode || policy.text == "" && len(policy.unset) > 0 {
 		return
 	}
 	for _, word := range pullPolicies() {

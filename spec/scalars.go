@@ -81,7 +81,7 @@ func wanted(k *key) string {
 }
 
 func (c *conformer) text(n *node, k *key, path string) *node {
-	if n.tag == "!!int" || n.tag == "!!float" || n.tag == "!!bool" {
+	if n.isPlainValue() {
 		return c.quoteIt(n, path)
 	}
 	if k.words != nil && !slices.Contains(k.words, n.text) {

@@ -2,37 +2,43 @@ package spec
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
-// Forms of the numbers that the kernel takes as options of a tmpfs.
-var (
-	tmpfsSize   = regexp.MustCompile(`^([0-9]+[kKmMgGtTpPeE]?|[0-9]+%)$`)
-	tmpfsCount  = regexp.MustCompile(`^[0-9]+[kKmMgGtTpPeE]?$`)
-	tmpfsNumber = regexp.MustCompile(`^[0-9]+$`)
-	tmpfsMode   = regexp.MustCompile(`^[0-7]{1,5}$`)
-)
+// numberForm is a form of the numbers that the kernel takes as options of a tmpfs.
+type numberForm struct {
+	digits   string
+	suffixes string // of which one may follow
+	example  string
+}
+
+func (f numberForm) matches(value string) bool {
+	if last := len(value) - 1; last > 0 && strings.IndexByte(f.suffixes, value[last]) >= 0 {
+		value = value[:last]
+	}
+	return value != "" && strings.Trim(value, f.digits) == ""
+}
 
 // tmpfsOptions checks the numbers of a short form: size=64m,mode=1777. The
 // kernel refuses a wrong one without a word.
 func (v *validator) tmpfsOptions(item *node, options, at string) {
 	for option := range strings.SplitSeq(options, ",") {
 		name, value, _ := strings.Cut(option, "=")
-		form, example := tmpfsNumber, "1000"
+		const decimal, units = "0123456789", "kKmMgGtTpPeE"
+		form := numberForm{decimal, "", "1000"}
 		switch name {
 		case "size":
-			form, example = tmpfsSize, "64m or 50%"
+			form = numberForm{decimal, units + "%", "64m or 50%"}
 		case "nr_blocks", "nr_inodes":
-			form, example = tmpfsCount, "10k"
+			form = numberForm{decimal, units, "10k"}
 		case "mode":
-			form, example = tmpfsMode, "1777"
+			form = numberForm{"01234567", "", "1777"}
 		case "uid", "gid":
 		default:
 			continue
 		}
-		if value != "" && !form.MatchString(value) {
-			v.l.fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, shorten(value)), "write it as "+name+"="+example)
+		if value != "" && !form.matches(value) {
+			v.l.fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, shorten(value)), "write it as "+name+"="+form.example)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 // implicitRules are those of a service that says only how it is built: what
 // its build reads makes it anew.
 func implicitRules(p *spec.Project, service string, triggers map[string][]string) []spec.WatchRule {
-	b := p.Services[service].Build
+	b := p.Buildable(service).Build
 	if b == nil || !filepath.IsAbs(b.Context) {
 		return nil
 	}
@@ -95,7 +95,7 @@ func implicitRules(p *spec.Project, service string, triggers map[string][]string
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		from := b.AdditionalContexts[name]
-		if base, ok := strings.CutPrefix(from, "service:"); ok && p.Services[base] != nil {
+		if base, ok := strings.CutPrefix(from, "service:"); ok && p.Buildable(base) != nil {
 			rules = append(rules, implicitRules(p, base, triggers)...) // spec refuses circles
 		}
 		if filepath.IsAbs(from) {

@@ -155,15 +155,15 @@ func TestTargetsFollowThePath(t *testing.T) {
 
 func TestAServiceThatIsOnlyBuiltIsWatchedByWhatItsBuildReads(t *testing.T) {
 	dir := realTemp(t)
-	write(t, dir, map[string]string{"a/Dockerfile": "", "a/.dockerignore": "docs\nDockerfile\n", "shared/x": "", "base/Dockerfile": ""})
+	write(t, dir, map[string]string{"a/Dockerfile": "", "a/.dockerignore": "docs\nDockerfile\n", "shared/x": "", "base/Dockerfile": "", "root/Dockerfile": ""})
 	project := &spec.Project{Services: map[string]*spec.Service{
 		"a": {Build: &spec.Build{Context: dir + "/a", Dockerfile: "Dockerfile", AdditionalContexts: map[string]string{
 			"shared": dir + "/shared", "base": "service:base", "web": "https://example.com/x.git",
 		}}},
-		"base":   {Build: &spec.Build{Context: dir + "/base"}},
+		"base":   {Build: &spec.Build{Context: dir + "/base", AdditionalContexts: map[string]string{"root": "service:root"}}},
 		"remote": {Build: &spec.Build{Context: "https://example.com/x.git"}},
 		"image":  {Image: "redis"},
-	}}
+	}, Bases: map[string]*spec.Service{"root": {Build: &spec.Build{Context: dir + "/root"}}}}
 	rules, err := Compile(project, []string{"a", "remote", "image"}, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestAServiceThatIsOnlyBuiltIsWatchedByWhatItsBuildReads(t *testing.T) {
 	holds := func(path string) bool {
 		return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Action == spec.WatchRebuild && r.Service == "a" && r.Holds(dir+path) })
 	}
-	for _, path := range []string{"/a/main.go", "/a/Dockerfile", "/shared/x", "/base/y"} {
+	for _, path := range []string{"/a/main.go", "/a/Dockerfile", "/shared/x", "/base/y", "/root/z"} {
 		if !holds(path) {
 			t.Errorf("%s is not watched", path)
 		}
