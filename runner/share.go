@@ -24,7 +24,7 @@ func (r *Runner) share(rec *record) error {
 	of := r.ownerOf(rec)
 	if of == nil {
 		mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
-		return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of", rec.Service, mode, other)
+		return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of: run \"orlop up\"", rec.Service, mode, other)
 	}
 	of.mu.Lock()
 	defer of.mu.Unlock()
@@ -108,7 +108,8 @@ func (c *container) redocument(ctx context.Context, change func(doc *specs.Spec)
 
 // leadSharers restarts who shares the network of a service that was made anew
 // and has no step of its own in the plan: a one-off, a container of
-// another project. One that is removed with its end is left to whoever runs it.
+// another project. A one-off that somebody is attached to is left to whoever
+// that is: its end would be taken for the command's.
 func (r *Runner) leadSharers(ctx context.Context, o *Order, service string) {
 	r.mu.Lock()
 	list := make([]*container, 0, len(r.containers))
@@ -118,7 +119,7 @@ func (r *Runner) leadSharers(ctx context.Context, o *Order, service string) {
 	r.mu.Unlock()
 	for _, c := range list {
 		rec := c.snapshot()
-		if rec.AutoRemove || rec.State != planner.Running || o.concerns(c.id) || !r.isAdrift(&rec) {
+		if rec.OneOff && c.tap.isAttached() || rec.State != planner.Running || o.concerns(c.id) || !r.isAdrift(&rec) {
 			continue
 		}
 		if of := r.ownerOf(&rec); of == nil || of.project != o.Project || of.snapshot().Service != service {

@@ -288,6 +288,13 @@ func (t *tap) subscribe() *tapReader {
 	return r
 }
 
+// isAttached says whether somebody reads what the process prints.
+func (t *tap) isAttached() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.subs) > 0
+}
+
 func (t *tap) unsubscribe(r *tapReader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
