@@ -119,10 +119,10 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	}
 	progress := a.progress
 	if progress == "auto" && !isTerminal(a.world.Stderr) {
-		a.progress = "quiet" // the output of the command is what counts
+		a.progress, a.hushed = "quiet", true // the output of the command is what counts
 	}
 	_, err = a.show(ctx, stream, words{done: "is ready for " + service, failed: "is not ready for " + service, silent: true}, 0, nil)
-	a.progress = progress
+	a.progress, a.hushed = progress, false
 	if err != nil {
 		return nil, err
 	}
