@@ -1775,6 +1775,7 @@ type ProcessInput struct {
 	//	*ProcessInput_CloseStdin
 	//	*ProcessInput_Resize
 	//	*ProcessInput_Signal
+	//	*ProcessInput_Detach
 	Of            isProcessInput_Of `protobuf_oneof:"of"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1862,6 +1863,15 @@ func (x *ProcessInput) GetSignal() string {
 	return ""
 }
 
+func (x *ProcessInput) GetDetach() bool {
+	if x != nil {
+		if x, ok := x.Of.(*ProcessInput_Detach); ok {
+			return x.Detach
+		}
+	}
+	return false
+}
+
 type isProcessInput_Of interface {
 	isProcessInput_Of()
 }
@@ -1886,6 +1896,10 @@ type ProcessInput_Signal struct {
 	Signal string `protobuf:"bytes,5,opt,name=signal,proto3,oneof"`
 }
 
+type ProcessInput_Detach struct {
+	Detach bool `protobuf:"varint,6,opt,name=detach,proto3,oneof"` // the caller lets go of the process, which goes on
+}
+
 func (*ProcessInput_Start) isProcessInput_Of() {}
 
 func (*ProcessInput_Stdin) isProcessInput_Of() {}
@@ -1895,6 +1909,8 @@ func (*ProcessInput_CloseStdin) isProcessInput_Of() {}
 func (*ProcessInput_Resize) isProcessInput_Of() {}
 
 func (*ProcessInput_Signal) isProcessInput_Of() {}
+
+func (*ProcessInput_Detach) isProcessInput_Of() {}
 
 type ProcessStart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4285,14 +4301,15 @@ const file_engine_proto_rawDesc = "" +
 	"\x04text\x18\x06 \x01(\fR\x04text\x12\x18\n" +
 	"\apartial\x18\a \x01(\bR\apartial\x12\x17\n" +
 	"\aone_off\x18\b \x01(\bR\x06oneOff\x12!\n" +
-	"\fcontainer_id\x18\t \x01(\tR\vcontainerId\"\xcb\x01\n" +
+	"\fcontainer_id\x18\t \x01(\tR\vcontainerId\"\xe5\x01\n" +
 	"\fProcessInput\x12.\n" +
 	"\x05start\x18\x01 \x01(\v2\x16.orlop.v1.ProcessStartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x12!\n" +
 	"\vclose_stdin\x18\x03 \x01(\bH\x00R\n" +
 	"closeStdin\x120\n" +
 	"\x06resize\x18\x04 \x01(\v2\x16.orlop.v1.TerminalSizeH\x00R\x06resize\x12\x18\n" +
-	"\x06signal\x18\x05 \x01(\tH\x00R\x06signalB\x04\n" +
+	"\x06signal\x18\x05 \x01(\tH\x00R\x06signal\x12\x18\n" +
+	"\x06detach\x18\x06 \x01(\bH\x00R\x06detachB\x04\n" +
 	"\x02of\"\xfd\x02\n" +
 	"\fProcessStart\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1c\n" +
@@ -4694,6 +4711,7 @@ func file_engine_proto_init() {
 		(*ProcessInput_CloseStdin)(nil),
 		(*ProcessInput_Resize)(nil),
 		(*ProcessInput_Signal)(nil),
+		(*ProcessInput_Detach)(nil),
 	}
 	file_engine_proto_msgTypes[26].OneofWrappers = []any{
 		(*ProcessOutput_Stdout)(nil),

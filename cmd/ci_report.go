@@ -170,9 +170,7 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 		return notes, nil
 	}
 	kept := &lineTail{most: culpritLines}
-	_ = readLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, func(l *api.LogLine) {
-		kept.add(string(l.Text))
-	}) // what can't be read is said where logs are collected
+	_ = readLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.piece) // what can't be read is said where logs are collected
 	if len(kept.lines) > 0 {
 		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.lines), "line")))
 	}

@@ -333,6 +333,18 @@ func (p *prefixed) flush() {
 type lineTail struct {
 	most  int
 	lines []string
+	begun map[string]bool // container and stream -> its last line goes on
+}
+
+// piece takes in a line of a log, or a part of one.
+func (l *lineTail) piece(m *api.LogLine) {
+	key := fmt.Sprint(m.ContainerId, m.Stderr)
+	if last := len(l.lines) - 1; l.begun[key] && last >= 0 {
+		l.lines[last] += string(m.Text)
+	} else {
+		l.add(string(m.Text))
+	}
+	l.begun = map[string]bool{key: m.Partial} // what cuts in begins a line of its own
 }
 
 func (l *lineTail) add(line string) {

@@ -119,6 +119,7 @@ type app struct {
 	profiles   []string
 	envFiles   []string
 	progress   string
+	hushed     bool // progress is quiet, though nobody has asked for that
 	ansi       string
 	trace      string // file that a timeline is written to
 	strict     bool

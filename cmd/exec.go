@@ -14,6 +14,7 @@ func (a *app) execCommand() *cobra.Command {
 	var start api.ProcessStart
 	var noTerminal, interactive bool
 	var index int32
+	var detachKeys string
 	c := &cobra.Command{
 		Use:   "exec SERVICE COMMAND [ARG...]",
 		Short: "Run a command in a running container",
@@ -26,7 +27,7 @@ func (a *app) execCommand() *cobra.Command {
 			start.Stdin = !start.Detach && interactive
 			start.Terminal = !noTerminal && !start.Detach && a.onTerminal()
 			start.Environment = a.fillEnvironment(start.Environment)
-			return a.exec(c.Context(), &start)
+			return a.exec(c.Context(), &start, detachKeys)
 		},
 	}
 	c.Flags().SetInterspersed(false)
@@ -39,11 +40,12 @@ func (a *app) execCommand() *cobra.Command {
 	c.Flags().StringVarP(&start.WorkingDir, "workdir", "w", "", "`directory` to run in")
 	c.Flags().StringArrayVarP(&start.Environment, "env", "e", nil, "`NAME=value` to set")
 	c.Flags().Int32Var(&index, "index", 0, "`number` of the container; without it the first that runs, a run's last")
+	detachFlag(c, &detachKeys)
 	c.Flags().BoolVar(&start.Privileged, "privileged", false, "give the command every capability")
 	return c
 }
 
-func (a *app) exec(ctx context.Context, start *api.ProcessStart) error {
+func (a *app) exec(ctx context.Context, start *api.ProcessStart, detachKeys string) error {
 	s, err := a.identify(ctx, []string{start.Service})
 	if err != nil {
 		return err
@@ -60,7 +62,7 @@ func (a *app) exec(ctx context.Context, start *api.ProcessStart) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return a.process(ctx, stream, start)
+	return a.process(ctx, stream, start, detachKeys)
 }
 
 // fillEnvironment gives NAME without a value that of the caller or of the

@@ -28,6 +28,7 @@ type fakeEngine struct {
 	version   string
 	observed  planner.Observed
 	plan      *planner.Plan
+	notice    string // before the plan
 	events    []planner.Event
 	verdict   *api.Verdict
 	projects  []*api.ProjectInfo
@@ -97,6 +98,11 @@ func (f *fakeEngine) Apply(r *api.ApplyRequest, s grpc.ServerStreamingServer[api
 }
 
 func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error {
+	if f.notice != "" {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Notice{Notice: f.notice}}); err != nil {
+			return err
+		}
+	}
 	if f.plan != nil {
 		if err := s.Send(&api.Progress{Of: &api.Progress_Plan{Plan: must(json.Marshal(f.plan))}}); err != nil {
 			return err

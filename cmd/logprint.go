@@ -82,9 +82,8 @@ func (p *logPrinter) print(l *api.LogLine) {
 	if p.split && l.Stderr {
 		to, st = p.errw, p.errSt
 	}
-	if p.open != "" && (p.open != l.Container || p.onErr != l.Stderr) {
-		_, _ = io.WriteString(p.last, "\n")
-		p.open = ""
+	if p.open != l.Container || p.onErr != l.Stderr {
+		p.endLine()
 	}
 	if p.open == "" {
 		b.WriteString(p.prefix(l, st))
@@ -101,6 +100,14 @@ func (p *logPrinter) print(l *api.LogLine) {
 	}
 	p.last, p.onErr = to, l.Stderr
 	_, _ = io.WriteString(to, b.String())
+}
+
+// endLine ends a line of which a part was printed.
+func (p *logPrinter) endLine() {
+	if p.open != "" {
+		_, _ = io.WriteString(p.last, "\n")
+		p.open = ""
+	}
 }
 
 // logMerge merges readers of the same logs: a line that one of them has
@@ -150,5 +157,6 @@ func (m *logMerge) only(service string) {
 func (m *logMerge) say(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.printer.endLine()
 	fmt.Fprintln(m.printer.errw, text)
 }

@@ -72,6 +72,7 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	}
 	req.Project = s.name
 	printer := a.newLogPrinter(f.print, known)
+	defer printer.endLine()
 	return cause(ctx, readLines(ctx, client, req, printer.print))
 }
 

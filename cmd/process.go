@@ -3,9 +3,11 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -22,8 +24,14 @@ type processStream interface {
 
 // process connects the caller's streams to a process inside a container until
 // that ends; its exit code becomes ours.
-func (a *app) process(ctx context.Context, stream processStream, start *api.ProcessStart) error {
+func (a *app) process(ctx context.Context, stream processStream, start *api.ProcessStart, detachKeys string) error {
 	p := &processPipe{app: a, stream: stream}
+	if start.Terminal {
+		var err error
+		if p.detach.keys, err = parseKeys(detachKeys); err != nil {
+			return err
+		}
+	}
 	restore := func() {}
 	if start.Terminal {
 		columns, rows := size(a.world.Stdout)
@@ -44,7 +52,13 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 		// It ends with the command.
 		go p.forwardInput()
 	}
-	return p.receive(ctx, start.Detach)
+	err := p.receive(ctx, start.Detach)
+	if p.left.Load() {
+		restore()
+		fmt.Fprintln(a.world.Stderr, "\nthe command runs on without this terminal")
+		return nil
+	}
+	return err
 }
 
 // processPipe is one running process; messages to it are sent one at a time.
@@ -52,6 +66,8 @@ type processPipe struct {
 	*app
 	mu     sync.Mutex // serialises sending
 	stream processStream
+	detach detacher    // of the one that forwards input
+	left   atomic.Bool // the user has let go
 }
 
 func (p *processPipe) send(m *api.ProcessInput) error {
@@ -102,11 +118,17 @@ func (p *processPipe) forwardInput() {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := p.world.Stdin.Read(buf)
-		if n > 0 {
+		typed, detached := p.detach.pass(buf[:n])
+		if len(typed) > 0 {
 			// gRPC is done with the message when Send returns.
-			if p.send(&api.ProcessInput{Of: &api.ProcessInput_Stdin{Stdin: buf[:n]}}) != nil {
+			if p.send(&api.ProcessInput{Of: &api.ProcessInput_Stdin{Stdin: typed}}) != nil {
 				return
 			}
+		}
+		if detached {
+			p.left.Store(true)
+			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Detach{Detach: true}})
+			return
 		}
 		if err != nil {
 			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_CloseStdin{CloseStdin: true}})

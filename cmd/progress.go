@@ -73,7 +73,7 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 
 // sayNotice tells whom the command waits for, or whose work it ends.
 func (a *app) sayNotice(text string) {
-	if text != "" && a.progress != "quiet" && a.progress != "json" {
+	if text != "" && (a.progress != "quiet" || a.hushed) && a.progress != "json" {
 		fmt.Fprintln(a.world.Stderr, " "+a.errStyle().dim(text))
 	}
 }

@@ -22,6 +22,7 @@ type runFlags struct {
 	remove, detach, noDeps, noTerminal, servicePorts bool
 	build, interactive                               bool
 	name, entrypoint, user, workdir, pull            string
+	detachKeys                                       string
 	env, publish, volumes, labels                    []string
 	capAdd, capDrop                                  []string
 	entrypointSet                                    bool
@@ -58,6 +59,7 @@ func (a *app) runCommand() *cobra.Command {
 	fl.StringArrayVar(&f.capAdd, "cap-add", nil, "`capability` to add")
 	fl.StringArrayVar(&f.capDrop, "cap-drop", nil, "`capability` to drop")
 	noTerminalFlag(c, &f.noTerminal)
+	detachFlag(c, &f.detachKeys)
 	fl.BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input; of a detached container, keep it open")
 	fl.BoolVar(&f.build, "build", false, "build the image first")
 	fl.StringVar(&f.pull, "pull", "", "pull the image: always, missing or never")
@@ -96,7 +98,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive})
+	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive}, f.detachKeys)
 }
 
 // create prepares what the container needs (its image, networks and volumes,
@@ -117,10 +119,10 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	}
 	progress := a.progress
 	if progress == "auto" && !isTerminal(a.world.Stderr) {
-		a.progress = "quiet" // the output of the command is what counts
+		a.progress, a.hushed = "quiet", true // the output of the command is what counts
 	}
 	_, err = a.show(ctx, stream, words{done: "is ready for " + service, failed: "is not ready for " + service, silent: true}, 0, nil)
-	a.progress = progress
+	a.progress, a.hushed = progress, false
 	if err != nil {
 		return nil, err
 	}

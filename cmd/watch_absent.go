@@ -26,7 +26,7 @@ func (c *watchCarrier) absence(ctx context.Context, service string) error {
 		req.SinceUnixNs = last.StartedAt.UnixNano()
 	}
 	kept := &lineTail{most: pastLines}
-	err = readLines(ctx, c.client, req, func(l *api.LogLine) { kept.add(string(l.Text)) })
+	err = readLines(ctx, c.client, req, kept.piece)
 	if ctx.Err() != nil {
 		return cause(ctx, err)
 	}

@@ -155,16 +155,15 @@ func (s *server) target(start *api.ProcessStart) (string, error) {
 func (s *server) drive(stream processStream, start *api.ProcessStart, run func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error)) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
+	// The process has its caller's life until that lets go of it.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	letGo := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
 	out := newOutput(stream)
-	var stdin *io.PipeReader
-	var feed *io.PipeWriter
-	var in io.Reader
-	if start.Stdin {
-		stdin, feed = io.Pipe()
-		in = stdin
-		defer stdin.Close()
+	feed, in, closeInput := inputOf(start)
+	p, err := run(life, in, out.writer(false), out.writer(true))
+	if err != nil {
+		closeInput()
 	}
-	p, err := run(ctx, in, out.writer(false), out.writer(true))
 	if code := notRun(err); code != 0 {
 		if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_Stderr{Stderr: []byte(err.Error() + "\n")}}); err != nil {
 			return err
@@ -177,8 +176,24 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}}); err != nil {
 		return err
 	}
-	go func() { cancel(receive(ctx, stream, p, feed)) }()
-	code, err := p.Wait(ctx)
+	detached := make(chan struct{})
+	go func() { cancel(receive(ctx, stream, p, feed, detached)) }()
+	var code int
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		code, err = p.Wait(life)
+		closeInput()
+		end(nil)
+		ended <- err
+	}()
+	select {
+	case err = <-ended:
+	case <-detached:
+		letGo()
+		out.discard()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -187,6 +202,16 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	}
 	p.Settle(ctx) // the end of the stream says that it is
 	return nil
+}
+
+// inputOf is the standard input that a process is asked to have: the end that
+// feeds it, and the end that it reads, which is nil where it has none.
+func inputOf(start *api.ProcessStart) (feed *io.PipeWriter, in io.Reader, closeInput func()) {
+	if !start.Stdin {
+		return nil, nil, func() {}
+	}
+	stdin, feed := io.Pipe()
+	return feed, stdin, func() { stdin.Close() }
 }
 
 // notRun is the exit code of a process that could not be begun for its
@@ -199,8 +224,9 @@ func notRun(err error) int32 {
 }
 
 // receive hands on what the caller sends. It returns when the caller is gone;
-// a caller that only has nothing more to say is not.
-func receive(ctx context.Context, stream processStream, p *runner.Process, feed *io.PipeWriter) error {
+// a caller that only has nothing more to say is not. It closes detached when the
+// caller lets go of the process.
+func receive(ctx context.Context, stream processStream, p *runner.Process, feed *io.PipeWriter, detached chan<- struct{}) error {
 	for {
 		msg, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -214,6 +240,10 @@ func receive(ctx context.Context, stream processStream, p *runner.Process, feed 
 			return err
 		}
 		switch in := msg.Of.(type) {
+		case *api.ProcessInput_Detach:
+			close(detached)
+			<-ctx.Done()
+			return nil
 		case *api.ProcessInput_Stdin:
 			if feed != nil {
 				if _, err := feed.Write(in.Stdin); err != nil {
@@ -236,6 +266,7 @@ func receive(ctx context.Context, stream processStream, p *runner.Process, feed 
 type output struct {
 	lock   chan struct{}
 	stream processStream
+	gone   bool // guarded by lock: nobody reads it any more
 }
 
 func newOutput(stream processStream) *output {
@@ -245,7 +276,17 @@ func newOutput(stream processStream) *output {
 func (o *output) send(m *api.ProcessOutput) error {
 	o.lock <- struct{}{}
 	defer func() { <-o.lock }()
+	if o.gone {
+		return nil
+	}
 	return o.stream.Send(m)
+}
+
+// discard drops what is printed from now on.
+func (o *output) discard() {
+	o.lock <- struct{}{}
+	o.gone = true
+	<-o.lock
 }
 
 func (o *output) writer(stderr bool) io.Writer { return &outputWriter{o: o, stderr: stderr} }

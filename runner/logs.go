@@ -35,7 +35,9 @@ type logWriter struct {
 	mu      sync.Mutex
 	file    *os.File      // guarded by mu; opened by the first line
 	size    int64         // guarded by mu
-	partial [2][]byte     // guarded by mu; an unfinished line of each stream
+	partial [2][]byte     // guarded by mu; of an unfinished line of each stream, what the file does not have
+	begun   [2]bool       // guarded by mu; the file has a part of the unfinished line
+	ended   [2]int        // guarded by mu; how many lines of each stream have ended
 	spools  [2]*spool     // guarded by mu; where each stream comes from, or nil
 	grown   chan struct{} // guarded by mu; closed when something was written
 	closed  bool          // guarded by mu
@@ -60,17 +62,17 @@ func (w *logWriter) Write(stderr bool, p []byte) {
 		if i < 0 {
 			*part = append(*part, p...)
 			for len(*part) >= lineSize {
-				line(&out, w.stamp(), stderr, 'P', (*part)[:lineSize])
+				w.piece(&out, stderr, 'P', (*part)[:lineSize])
 				*part = append([]byte(nil), (*part)[lineSize:]...)
 			}
 			break
 		}
 		rest := append(*part, p[:i]...)
 		for len(rest) > lineSize {
-			line(&out, w.stamp(), stderr, 'P', rest[:lineSize])
+			w.piece(&out, stderr, 'P', rest[:lineSize])
 			rest = rest[lineSize:]
 		}
-		line(&out, w.stamp(), stderr, 'F', rest)
+		w.piece(&out, stderr, 'F', rest)
 		*part = (*part)[:0]
 		p = p[i+1:]
 	}
@@ -78,17 +80,30 @@ func (w *logWriter) Write(stderr bool, p []byte) {
 }
 
 // EndLine writes what a stream left unfinished at its end.
-func (w *logWriter) EndLine(stderr bool) {
+func (w *logWriter) EndLine(stderr bool) { w.flush(stderr, 'F') }
+
+// ShowLine writes what has come of an unfinished line, so that it can be read.
+func (w *logWriter) ShowLine(stderr bool) { w.flush(stderr, 'P') }
+
+func (w *logWriter) flush(stderr bool, mark byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	part := &w.partial[index(stderr)]
-	if len(*part) == 0 {
+	if len(*part) == 0 && (mark == 'P' || !w.begun[index(stderr)]) {
 		return
 	}
 	var out bytes.Buffer
-	line(&out, w.stamp(), stderr, 'F', *part)
+	w.piece(&out, stderr, mark, *part)
 	*part = nil
 	w.append(stderr, out.Bytes())
+}
+
+// Unfinished says whether something of an unfinished line of a stream can't be
+// read yet, and the how manieth line that is.
+func (w *logWriter) Unfinished(stderr bool) (number int, hidden bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended[index(stderr)], len(w.partial[index(stderr)]) > 0
 }
 
 // SetSpool says that what is written of a stream lies in a spool as well,
@@ -124,6 +139,15 @@ func index(stderr bool) int {
 		return 1
 	}
 	return 0
+}
+
+// piece writes a line or a part of one. The caller holds mu.
+func (w *logWriter) piece(out *bytes.Buffer, stderr bool, mark byte, text []byte) {
+	line(out, w.stamp(), stderr, mark, text)
+	w.begun[index(stderr)] = mark == 'P'
+	if mark == 'F' {
+		w.ended[index(stderr)]++
+	}
 }
 
 func line(out *bytes.Buffer, at time.Time, stderr bool, mark byte, text []byte) {
@@ -203,7 +227,7 @@ func (w *logWriter) Suspend() {
 	for i := range w.partial {
 		if len(w.partial[i]) > 0 && w.spools[i] == nil {
 			var out bytes.Buffer
-			line(&out, w.stamp(), i == 1, 'P', w.partial[i])
+			w.piece(&out, i == 1, 'P', w.partial[i])
 			w.partial[i] = nil
 			w.append(i == 1, out.Bytes())
 		}

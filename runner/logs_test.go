@@ -422,3 +422,40 @@ func TestTailCountsLines(t *testing.T) {
 		t.Errorf("of many the last are %s; %d pieces are held", got, len(many.pieces))
 	}
 }
+
+// A prompt or a row of dots is shown before its line ends; what follows is the
+// rest of the same line.
+func TestAnUnfinishedLineIsShownAfterAMoment(t *testing.T) {
+	c, _ := logged(t)
+	in, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []Line
+	come := make(chan Line, 8)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _ = c.follow(ctx, all, position{}, func(l Line) error { come <- l; return nil }) }()
+	ended := make(chan struct{})
+	go func() { c.copyStream(in, nil, false); close(ended) }()
+	for _, text := range []string{"name? ", "more ", "me\nnext\n"} {
+		if _, err := pipe.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, <-come)
+	}
+	lines = append(lines, <-come)
+	if _, err := pipe.WriteString("bye"); err != nil {
+		t.Fatal(err)
+	}
+	lines = append(lines, <-come)
+	pipe.Close()
+	lines = append(lines, <-come)
+	<-ended
+	if got := texts(lines); got != "name? +|more +|me|next|bye+|" {
+		t.Errorf("got %s", got)
+	}
+	if got := texts(past(t, c, LogOptions{Tail: 1})); got != "bye+|" {
+		t.Errorf("the last line is %s", got)
+	}
+}

@@ -136,7 +136,7 @@ func (c *container) drainPipes() {
 			c.r.log.Warn("the pipes of a lost process are read without a limit", "container", c.name, "error", err)
 		}
 		wg.Go(func() {
-			c.copyStream(f, spools[i], i == 1)
+			c.copyPipe(f, spools[i], i == 1, nil)
 			if f != nil {
 				f.Close()
 			}

@@ -188,6 +188,12 @@ func (c *container) openSpools(paths []string) (spools [2]*spool) {
 // copyStream reads a pipe to its end, by way of a spool where there is one;
 // without a pipe it reads what the spool has left.
 func (c *container) copyStream(f *os.File, s *spool, stderr bool) {
+	c.copyPipe(f, s, stderr, &hiddenLine{log: c.log, stderr: stderr, pipe: f})
+}
+
+// copyPipe is copyStream; hidden is nil where no unfinished line is to be shown
+// before its end.
+func (c *container) copyPipe(f *os.File, s *spool, stderr bool, hidden *hiddenLine) {
 	buf := make([]byte, spoolChunk)
 	if s != nil {
 		c.log.SetSpool(stderr, s)
@@ -196,7 +202,12 @@ func (c *container) copyStream(f *os.File, s *spool, stderr bool) {
 		}
 	}
 	for f != nil {
+		hidden.watch()
 		chunk, err := c.nextChunk(f, s, buf)
+		if hidden.isDue(err) {
+			c.log.ShowLine(stderr)
+			continue
+		}
 		if bad, ok := errors.AsType[*spoolError](err); ok {
 			// What the log does not have yet is in its memory from here on.
 			c.r.log.Warn("an engine that is killed loses output", "container", c.name, "error", bad)
