@@ -958,6 +958,7 @@ type LifecycleRequest struct {
 	RemoveVolumes  bool                   `protobuf:"varint,8,opt,name=remove_volumes,json=removeVolumes,proto3" json:"remove_volumes,omitempty"` // with remove: anonymous volumes too
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
 	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
+	Limit          int32                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`                                     // steps at once; 0: any number
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1062,6 +1063,13 @@ func (x *LifecycleRequest) GetWithin() []string {
 	return nil
 }
 
+func (x *LifecycleRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type CreateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Apply         *ApplyRequest          `protobuf:"bytes,1,opt,name=apply,proto3" json:"apply,omitempty"` // the project; its named service may be altered by the caller
@@ -1142,6 +1150,7 @@ type CreateReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"` // what it got otherwise than asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1188,6 +1197,13 @@ func (x *CreateReply) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *CreateReply) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
 }
 
 type ObserveRequest struct {
@@ -4230,7 +4246,7 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\xd4\x02\n" +
+	"\tHoldReply\"\xea\x02\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -4242,16 +4258,18 @@ const file_engine_proto_rawDesc = "" +
 	"\x0eremove_volumes\x18\b \x01(\bR\rremoveVolumes\x12!\n" +
 	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
 	"\x06within\x18\n" +
-	" \x03(\tR\x06within\"\x9b\x01\n" +
+	" \x03(\tR\x06within\x12\x14\n" +
+	"\x05limit\x18\v \x01(\x05R\x05limit\"\x9b\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06detach\x18\x05 \x01(\bR\x06detach\"1\n" +
+	"\x06detach\x18\x05 \x01(\bR\x06detach\"M\n" +
 	"\vCreateReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"F\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"F\n" +
 	"\x0eObserveRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\"*\n" +

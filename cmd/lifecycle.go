@@ -127,7 +127,7 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 	if err != nil {
 		return err
 	}
-	req := &api.LifecycleRequest{Project: s.name, Action: string(action), Services: services}
+	req := &api.LifecycleRequest{Project: s.name, Action: string(action), Services: services, Limit: int32(a.parallel)}
 	if len(services) == 0 {
 		req.Within = s.within(action)
 	}

@@ -127,6 +127,7 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 		return nil, err
 	}
 	reply, err := client.Create(ctx, &api.CreateRequest{Apply: apply, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach})
+	a.sayWarnings(reply.GetWarnings())
 	return reply, cause(ctx, err)
 }
 

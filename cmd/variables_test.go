@@ -94,6 +94,9 @@ func TestVariablesOfComposeStandForFlags(t *testing.T) {
 		t.Fatalf("exit code is %d: %s", code, stderr)
 	}
 	var down planner.DownOptions
+	if _, stderr, code := d.run("stop"); code != 0 || d.engine.lifecycle[0].Limit != 1 {
+		t.Errorf("stop asks for %v: %s", d.engine.lifecycle, stderr)
+	}
 	if err := json.Unmarshal(d.engine.down.Options, &down); err != nil || !down.RemoveOrphans || down.Limit != 1 {
 		t.Errorf("options of down are %+v, %v", down, err)
 	}

@@ -105,6 +105,7 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 		return nil, nil, err
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
+	plan.Limit = int(req.Limit)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: req.RemoveVolumes,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},

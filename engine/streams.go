@@ -52,18 +52,18 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 		s.runner.SetPayload(j.project.Name, name, payload.Content)
 	}
 	// What is begun is finished, though the caller goes away, as with any step.
-	id, name, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), runner.Request{
+	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), runner.Request{
 		Project: j.project.Name, Service: req.Service, Name: req.Name, OneOff: true, AutoRemove: req.Remove,
 		Image: j.project.ImageName(req.Service), Applied: planner.Wanted(j.project, req.Service, j.options.Files),
 		WorkingDir: j.project.WorkingDir, Files: j.project.Files,
-	}, req.Detach)
+	}, j.project.Places, req.Detach)
 	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil && !req.Detach {
-		s.runner.Abandon(context.WithoutCancel(ctx), id)
+		s.runner.Abandon(context.WithoutCancel(ctx), made.ID)
 	}
-	return &api.CreateReply{Id: id, Name: name}, s.store.Flush()
+	return &api.CreateReply{Id: made.ID, Name: made.Name, Warnings: made.Warnings}, s.store.Flush()
 }
 
 // processStream is a stream that a process is driven over.

@@ -70,13 +70,7 @@ func (r *Runner) removeVolume(name string) error {
 
 // request turns a step into what create needs.
 func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
-	warn := func(w warning) {
-		path, at := "services."+s.Service+"."+w.key, ""
-		if place := o.Places.Nearest(path); place.Line > 0 {
-			at = " (" + place.String() + ")"
-		}
-		note(planner.Event{Kind: planner.Warned, Text: path + ": " + w.text + at})
-	}
+	warn := func(w warning) { note(planner.Event{Kind: planner.Warned, Text: w.placed(s.Service, o.Places)}) }
 	return Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,

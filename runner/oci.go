@@ -54,6 +54,15 @@ type warning struct {
 	text string
 }
 
+// placed is the warning with its key and where the stack file has it.
+func (w warning) placed(service string, places spec.Places) string {
+	path, at := "services."+service+"."+w.key, ""
+	if place := places.Nearest(path); place.Line > 0 {
+		at = " (" + place.String() + ")"
+	}
+	return path + ": " + w.text + at
+}
+
 // document builds the OCI runtime document of a container (OCI Runtime
 // Specification 1.3), with Docker's defaults where the service is silent.
 func document(in ociInput) (*specs.Spec, []warning, error) {

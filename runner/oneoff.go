@@ -5,17 +5,19 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // CreateOneOff makes a container outside of a service's replicas, and starts
-// it if asked to. It gives its ID and name.
-func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id, name string, err error) {
+// it if asked to. The warnings tell what it got otherwise than asked for.
+func (r *Runner) CreateOneOff(ctx context.Context, req Request, places spec.Places, start bool) (made OneOff, err error) {
 	if req.Name == "" {
 		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
 	}
+	req.warn = func(w warning) { made.Warnings = append(made.Warnings, w.placed(req.Service, places)) }
 	c, err := r.create(ctx, req)
 	if err != nil {
-		return "", "", err
+		return made, err
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
@@ -25,9 +27,16 @@ func (r *Runner) CreateOneOff(ctx context.Context, req Request, start bool) (id,
 	}
 	if err != nil {
 		r.unmake(ctx, c)
-		return "", "", err
+		return made, err
 	}
-	return c.id, c.name, nil
+	made.ID, made.Name = c.id, c.name
+	return made, nil
+}
+
+// OneOff is a container that was made outside of a service's replicas.
+type OneOff struct {
+	ID, Name string
+	Warnings []string
 }
 
 // isOver says that a container which is removed with its end has come to it:
