@@ -15,6 +15,9 @@ BASE_IMAGES ?= auto
 SHOP_PORT ?= 8080
 TESTFLAGS ?= -count=1 -timeout 25m
 
+# Packages with goroutines of their own: tested a second time under the race detector.
+RACED := ./planner ./builder ./runner/... ./engine ./keeper ./cmd/...
+
 export SHOP_PORT
 
 PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck util-linux \
@@ -73,6 +76,7 @@ test: deps build images foreign ## run every test against the real engine; nothi
 	@.ci/leaks snapshot .cache/before-tests
 	@status=0; \
 	ORLOP_E2E=1 go test $(TESTFLAGS) ./... || status=$$?; \
+	go test -race -count=1 $(RACED) || status=$$?; \
 	go -C spec/reference test -count=1 ./... || status=$$?; \
 	(cd examples/shop && go vet ./... && go test ./...) || status=$$?; \
 	.ci/leaks compare .cache/before-tests || status=$$?; \

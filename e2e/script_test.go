@@ -48,7 +48,7 @@ func condition(name string) (bool, error) {
 
 // deadline is when the scripts must have ended.
 func deadline(t *testing.T) time.Time {
-	limit := time.Now().Add(8 * time.Minute)
+	limit := time.Now().Add(15 * time.Minute)
 	if end, ok := t.Deadline(); ok && end.Add(-time.Minute).Before(limit) {
 		return end.Add(-time.Minute)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/vishvananda/netlink"
 
 	"github.com/orlop/orlop/keeper"
 )
@@ -107,7 +108,30 @@ func neighbour(t *testing.T) (path string) {
 	run(t, "ip", "-n", "lan", "addr", "add", "198.51.100.2/24", "dev", "lan0")
 	run(t, "ip", "-n", "lan", "link", "set", "lan0", "up")
 	run(t, "ip", "-n", "lan", "link", "set", "lo", "up")
+	awaitUp(t, "up0")
 	return "/run/netns/lan"
+}
+
+// awaitUp waits until the kernel says that a link is up, which it does a moment
+// after its other end is.
+func awaitUp(t *testing.T, name string) {
+	t.Helper()
+	links, done := make(chan netlink.LinkUpdate), make(chan struct{})
+	defer close(done)
+	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ListExisting: true}); err != nil {
+		t.Fatal(err)
+	}
+	late := time.After(10 * time.Second)
+	for {
+		select {
+		case l := <-links:
+			if l.Link != nil && l.Attrs().Name == name && l.Attrs().OperState == netlink.OperUp {
+				return
+			}
+		case <-late:
+			t.Fatalf("%s does not come up", name)
+		}
+	}
 }
 
 func TestTheWayOutIsMasqueradedAndOneWay(t *testing.T) {
