@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/gob"
 	"encoding/hex"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -169,6 +171,12 @@ type lent struct {
 	fsutil.FS
 	ledger *ledger
 	dir    string
+}
+
+// Open reads a file that is sent: by now it may have rested for long enough.
+func (f lent) Open(path string) (io.ReadCloser, error) {
+	f.ledger.note(f.dir, strings.TrimPrefix(filepath.Clean("/"+path), "/"))
+	return f.FS.Open(path)
 }
 
 // Walk lists the files, as fsutil.FS wants it.
