@@ -37,8 +37,6 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 			return nil
 		case <-time.After(listenAgain):
 		}
-		// What happened meanwhile was not heard.
-		repaired(m.repair(ctx))
 	}
 }
 
@@ -68,6 +66,7 @@ func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
 		tables.Close()
 		tableWatch.Wait()
 	}()
+	repaired(m.repair(ctx)) // what happened before was not heard
 	for {
 		select {
 		case <-ctx.Done():
