@@ -33,6 +33,9 @@ type ledger struct {
 	key  string                      // guarded by mu
 	has  map[string]map[string]stamp // guarded by mu: directory -> path in it
 	seen map[string]map[string]bool  // guarded by mu: those that this session has listed
+	// unsure says that a file has changed since the ledger was opened, and that
+	// size and time don't tell.
+	unsure bool // guarded by mu
 }
 
 // stamp is what tells whether a file is the one that was sent. Its times are
@@ -108,7 +111,7 @@ func (k *kept) isSure() bool {
 func (l *ledger) save() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == "" || os.MkdirAll(filepath.Dir(l.file), 0o700) != nil {
+	if l.file == "" || l.unsure || os.MkdirAll(filepath.Dir(l.file), 0o700) != nil {
 		return
 	}
 	l.forget()
@@ -144,15 +147,12 @@ func stampOf(path string) (stamp, error) {
 	return stamp{Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Inode: st.Ino}, nil
 }
 
-// note keeps what a file looks like that is about to be sent. One that changed
-// a moment ago may change again and look the same.
-func (l *ledger) note(dir, path string) {
+// note keeps what a file looks like that is listed, or sent. One that changed a
+// moment ago may change again and look the same.
+func (l *ledger) note(dir, path string, sent bool) {
 	is, err := stampOf(filepath.Join(dir, path))
 	if err != nil {
 		return
-	}
-	if time.Since(time.Unix(0, is.Ctime)) < clockGrain {
-		is.Ctime = 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,7 +162,16 @@ func (l *ledger) note(dir, path string) {
 	if l.seen[dir] == nil {
 		l.seen[dir] = map[string]bool{}
 	}
-	l.has[dir][path], l.seen[dir][path] = is, true
+	l.seen[dir][path] = true
+	was, had := l.has[dir][path]
+	if had && !sent && was.Size == is.Size && was.Mtime == is.Mtime { // BuildKit will not ask for it
+		l.unsure = l.unsure || was != is && was.Ctime != 0
+		return
+	}
+	if time.Since(time.Unix(0, is.Ctime)) < clockGrain {
+		is.Ctime = 0
+	}
+	l.has[dir][path] = is
 }
 
 // lent is a directory whose files are noted in a ledger as they are listed for
@@ -175,7 +184,7 @@ type lent struct {
 
 // Open reads a file that is sent: by now it may have rested for long enough.
 func (f lent) Open(path string) (io.ReadCloser, error) {
-	f.ledger.note(f.dir, strings.TrimPrefix(filepath.Clean("/"+path), "/"))
+	f.ledger.note(f.dir, strings.TrimPrefix(filepath.Clean("/"+path), "/"), true)
 	return f.FS.Open(path)
 }
 
@@ -183,7 +192,7 @@ func (f lent) Open(path string) (io.ReadCloser, error) {
 func (f lent) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
 	return f.FS.Walk(ctx, target, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry != nil && entry.Type().IsRegular() {
-			f.ledger.note(f.dir, path)
+			f.ledger.note(f.dir, path, false)
 		}
 		return fn(path, entry, err)
 	})

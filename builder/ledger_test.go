@@ -97,3 +97,26 @@ func TestLedgerIsOneSessions(t *testing.T) {
 		t.Errorf("%v is remembered", second.has[dir])
 	}
 }
+
+// TestLedgerSeesAChangeAfterItWasOpened: builds wait for others before they list
+// their files.
+func TestLedgerSeesAChangeAfterItWasOpened(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir, old := t.TempDir(), time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	put := func(text string) {
+		must(t, os.WriteFile(filepath.Join(dir, "v"), []byte(text), 0o600))
+		must(t, os.Chtimes(filepath.Join(dir, "v"), old, old))
+	}
+	put("A")
+	first := openLedger("engine", dir, "web")
+	walk(t, first, dir)
+	first.settle()
+	first.save()
+	second := openLedger("engine", dir, "web")
+	put("B")
+	walk(t, second, dir) // of the same key: B is not sent
+	second.save()
+	if third := openLedger("engine", dir, "web"); third.key == second.key {
+		t.Error("what was not sent counts as sent")
+	}
+}

@@ -120,6 +120,7 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 // machinery, for its sessions and status streams are gRPC streams.
 func serveKit(c *control.Controller, sessions *session.Manager, stop context.CancelFunc) (*kit, error) {
 	k := &kit{controller: c, sessions: sessions, stop: stop, server: grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor))}
 	c.Register(k.server)
 	pipe := bufconn.Listen(1 << 20)

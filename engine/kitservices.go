@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,8 @@ func (e *Engine) passToKit(in grpc.ServerStream) error {
 	if err := e.needKit(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		ctx = metadata.NewOutgoingContext(ctx, md.Copy())
 	}
@@ -68,25 +71,20 @@ func (e *Engine) passToKit(in grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	sent := make(chan error, 1)
-	go func() { sent <- passRequests(in, out) }()
+	go func() { // ends with the call at the latest
+		if err := passRequests(in, out); err != nil && !errors.Is(err, io.EOF) { // EOF: the answer says why
+			cancel(err)
+		}
+	}()
 	err = passReplies(out, in)
 	in.SetTrailer(out.Trailer())
-	if err == nil {
-		return nil
-	}
-	select {
-	case serr := <-sent: // the caller's own end says more
-		if serr != nil && !errors.Is(serr, io.EOF) {
-			return serr
-		}
-	default:
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
 	}
 	return err
 }
 
-// passRequests passes on what the caller sends, to its end. It ends with the
-// call at the latest.
+// passRequests passes on what the caller sends, to its end.
 func passRequests(in grpc.ServerStream, out grpc.ClientStream) error {
 	for {
 		var f frame

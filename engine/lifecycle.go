@@ -30,7 +30,7 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	claim := newClaim(ctx, req.Action, req.Project)
 	claim.verb = verbOf(action)
 	claim.starts = action == planner.Start || action == planner.Restart
-	claim.ends = action != planner.Start && !req.OnlyStopped
+	claim.ends = action != planner.Start && !req.OnlyStopped && isAsked(ctx, action)
 	if action == planner.Kill {
 		return s.kill(ctx, req, claim, box)
 	}
@@ -46,6 +46,13 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	}
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
 	return s.walk(ctx, plan, c, box)
+}
+
+// isAsked says that a user has called for the action by itself. What a watch does
+// after a save is no reason to end what somebody else has begun.
+func isAsked(ctx context.Context, action planner.Action) bool {
+	verb := api.CallerOf(ctx).Verb
+	return verb != "watch" && (verb != "up" || action != planner.Restart)
 }
 
 // verbOf is the verb that an action belongs to.

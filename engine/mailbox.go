@@ -99,19 +99,27 @@ func (m *mailbox) add(l *letter) {
 // thin leaves the older half of a step's lines out. The caller holds mu.
 func (m *mailbox) thin(step string) {
 	left := 0
-	m.queue = slices.DeleteFunc(m.queue, func(l *letter) bool {
+	isOutput := func(l *letter) bool {
 		e := l.event
-		if e == nil || e.Step != step || e.Kind != planner.Progressed || len(e.Lines) == 0 {
+		return e != nil && e.Step == step && e.Kind == planner.Progressed && len(e.Lines) > 0
+	}
+	last := m.queue[len(m.queue)-1] // the one that was just added
+	m.queue = slices.DeleteFunc(m.queue, func(l *letter) bool {
+		if !isOutput(l) {
 			return false
 		}
-		if m.lines[step] <= mostLines/2 {
-			l.left += left
-			left = 0
-			return false
+		if over := m.lines[step] - mostLines/2; l == last && over > 0 {
+			cut := *l.event
+			cut.Lines = cut.Lines[over:]
+			l.event, m.lines[step], left = &cut, m.lines[step]-over, left+over
+		} else if over > 0 {
+			m.lines[step] -= len(l.event.Lines)
+			left += len(l.event.Lines) + l.left
+			return true
 		}
-		m.lines[step] -= len(e.Lines)
-		left += len(e.Lines) + l.left
-		return true
+		l.left += left
+		left = 0
+		return false
 	})
 }
 

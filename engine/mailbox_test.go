@@ -126,3 +126,30 @@ func TestACallerThatIsGoneEndsItsMailbox(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestOneLargeOutputIsCut: its end comes, with a mark.
+func TestOneLargeOutputIsCut(t *testing.T) {
+	r := newReader()
+	served, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- mailed(r.send, func(m *mailbox) error {
+			m.notice("first")
+			<-r.begun
+			lines := make([]string, 2*mostLines)
+			for i := range lines {
+				lines[i] = fmt.Sprint(i)
+			}
+			m.tell(planner.Event{Step: "a", Kind: planner.Progressed, Lines: lines})
+			close(served)
+			return nil
+		})
+	}()
+	<-served
+	close(r.goOn)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(r.got) != 2 || !strings.Contains(r.got[1], fmt.Sprint(2*mostLines-mostLines/2)+" lines left out") || r.lines != mostLines/2+1 {
+		t.Errorf("%d lines came: %q", r.lines, r.got)
+	}
+}

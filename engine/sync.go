@@ -35,7 +35,7 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 			})
 		}
 		batch.Apply(entries)
-		msg, err = next(stream)
+		msg, err = next(stream, batch)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -53,8 +53,9 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 	return stream.SendAndClose(reply)
 }
 
-// next is the next message, unless it is too long in coming.
-func next(stream api.Engine_SyncServer) (*api.SyncInput, error) {
+// next is the next message, unless it is too long in coming or somebody else is
+// to change what the batch holds.
+func next(stream api.Engine_SyncServer, batch *runner.Sync) (*api.SyncInput, error) {
 	type message struct {
 		in  *api.SyncInput
 		err error
@@ -69,6 +70,8 @@ func next(stream api.Engine_SyncServer) (*api.SyncInput, error) {
 	select {
 	case m := <-came:
 		return m.in, m.err
+	case <-batch.Wanted():
+		return nil, batch.ErrWanted()
 	case <-timer.C:
 		return nil, fmt.Errorf("the caller has sent nothing for %s", idleSync)
 	}

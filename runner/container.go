@@ -29,7 +29,7 @@ type container struct {
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
-	op sync.Mutex // held by whoever starts, stops or removes the container
+	op opLock // held by whoever starts, stops or removes the container
 
 	mu       sync.Mutex
 	rec      *record              // guarded by mu

@@ -172,10 +172,16 @@ func (t *tail) add(l Line) {
 	if !l.Partial {
 		t.ends++
 	}
-	if t.ends > 2*t.lines+1000 {
+	switch {
+	case t.ends > 2*t.lines+1000:
 		t.pieces, t.ends = t.take(), t.lines
+	case len(t.pieces) > t.ends+2*mostPieces: // a line without an end, such as a progress bar's
+		t.pieces = slices.Delete(t.pieces, 0, len(t.pieces)-t.ends-mostPieces)
 	}
 }
+
+// mostPieces is how many pieces of lines that have not ended are kept: 16 MiB.
+const mostPieces = 1024
 
 // take gives the pieces of the last lines. Those of the two streams may lie
 // between each other.

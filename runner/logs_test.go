@@ -421,6 +421,13 @@ func TestTailCountsLines(t *testing.T) {
 	if got := texts(many.take()); got != "4998+|.|4999+|." || len(many.pieces) > 4000 {
 		t.Errorf("of many the last are %s; %d pieces are held", got, len(many.pieces))
 	}
+	endless := tail{lines: 1}
+	for range 10 * mostPieces {
+		endless.add(part("="))
+	}
+	if n := len(endless.pieces); n > 3*mostPieces {
+		t.Errorf("%d pieces of a line without an end are held", n)
+	}
 }
 
 // A prompt or a row of dots is shown before its line ends; what follows is the

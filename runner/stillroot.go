@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -21,10 +21,12 @@ import (
 func (r *Runner) stillRootDir(id string) string { return filepath.Join(r.State, "roots", id) }
 
 // stillRoot mounts the root of a container that doesn't run, until release is
-// called. It has none once it is removed; it is that of its process if it has
-// been started meanwhile.
-func (c *container) stillRoot(ctx context.Context) (_ *containerRoot, release func(), err error) {
-	c.op.Lock()
+// called, which is to be soon once wanted tells that others wait. It has none
+// once it is removed; it is that of its process if it has been started meanwhile.
+func (c *container) stillRoot(ctx context.Context, wanted chan struct{}) (_ *containerRoot, release func(), err error) {
+	if err := c.op.lockUntilWanted(ctx, wanted); err != nil {
+		return nil, nil, err
+	}
 	defer func() {
 		if release == nil {
 			c.op.Unlock()
@@ -59,6 +61,13 @@ func (c *container) stillRoot(ctx context.Context) (_ *containerRoot, release fu
 		c.r.dropStillRoot(c.id)
 		return nil, nil, err
 	}
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
+		root.close()
+		c.r.dropStillRoot(c.id)
+		return nil, nil, err
+	}
+	root.volatile = volatile(doc)
 	return root, func() {
 		c.r.dropStillRoot(c.id)
 		c.op.Unlock()
@@ -92,26 +101,35 @@ func (c *container) mountStill(ctx context.Context, dir string) error {
 	}
 	defer unix.Close(root)
 	for _, m := range doc.Mounts {
-		if err := mountInside(root, m); err != nil {
+		if err := mountInside(&containerRoot{fd: root, dirFD: -1}, m); err != nil {
 			return fmt.Errorf("%s: %w", m.Destination, err)
 		}
 	}
 	return nil
 }
 
+// volatile are the places in a container whose files its start makes anew.
+func volatile(doc *specs.Spec) (places []string) {
+	for _, m := range doc.Mounts {
+		if m.Type == "tmpfs" {
+			places = append(places, m.Destination)
+		}
+	}
+	return places
+}
+
 // mountInside binds what a container has at a place in its root there. What
-// its process would make anew, such as a tmpfs, is left out; so is a place that
-// its layers don't have yet: nothing was written there.
-func mountInside(root int, m specs.Mount) error {
+// its process would make anew, such as a tmpfs, is left out. A place that the
+// layers don't have is made, as a start would.
+func mountInside(root *containerRoot, m specs.Mount) error {
 	if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
 		return nil
 	}
-	place, err := unix.Openat2(root, strings.TrimPrefix(m.Destination, "/"), &unix.OpenHow{
-		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+	source, err := os.Stat(m.Source)
+	if err != nil {
+		return nil // a start would say so
 	}
+	place, err := root.place(m.Destination, source.IsDir())
 	if err != nil {
 		return err
 	}
@@ -121,9 +139,6 @@ func mountInside(root int, m specs.Mount) error {
 		flags |= unix.AT_RECURSIVE
 	}
 	tree, err := unix.OpenTree(unix.AT_FDCWD, m.Source, flags)
-	if errors.Is(err, unix.ENOENT) {
-		return nil // a start would say so
-	}
 	if err != nil {
 		return err
 	}
@@ -136,6 +151,34 @@ func mountInside(root int, m specs.Mount) error {
 		return err
 	}
 	return unix.MoveMount(tree, "", place, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// place opens what something is mounted on, and makes it where it is not there.
+func (c *containerRoot) place(at string, dir bool) (int, error) {
+	clean := path.Clean("/" + at)
+	open := func() (int, error) {
+		return unix.Openat2(c.fd, clean, &unix.OpenHow{
+			Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		})
+	}
+	fd, err := open()
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	if dir {
+		return c.makeAll(clean)
+	}
+	up, err := c.parent(path.Dir(clean), true)
+	if err != nil {
+		return -1, err
+	}
+	defer c.forget()
+	file, err := unix.Openat(up, path.Base(clean), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return -1, err
+	}
+	unix.Close(file)
+	return open()
 }
 
 // dropStillRoot takes away what stillRoot has mounted.

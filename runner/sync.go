@@ -56,7 +56,18 @@ type Sync struct {
 	Still          int     // containers among them that don't run
 	lanes          []*lane // beside the first one only for many files
 	release        []func()
+	wanted         chan struct{}
 }
+
+// errWanted ends a sync whose container another command is to change.
+var errWanted = errors.New("another command changes the container")
+
+// Wanted tells that another command waits for a container of the sync that does
+// not run: the sync is to be closed, and tried again.
+func (s *Sync) Wanted() <-chan struct{} { return s.wanted }
+
+// ErrWanted is why a sync that is wanted ends.
+func (s *Sync) ErrWanted() error { return errWanted }
 
 // lane writes one entry after the other. Lanes share nothing but the disk.
 type lane struct {
@@ -75,7 +86,7 @@ const (
 // NewSync opens the containers of a service. It is an error if there is none.
 // One that doesn't run is not started before Close.
 func (r *Runner) NewSync(ctx context.Context, project, service string) (*Sync, error) {
-	s := &Sync{lanes: []*lane{{}}}
+	s := &Sync{lanes: []*lane{{}}, wanted: make(chan struct{}, 1)}
 	for _, p := range r.Containers(project) {
 		c := r.lookup(p.ID)
 		if p.Service != service || p.OneOff || c == nil {
@@ -97,7 +108,7 @@ func (s *Sync) open(ctx context.Context, c *container) error {
 	root, err := c.liveRoot(ctx)
 	if errors.Is(err, ErrNotRunning) {
 		var release func()
-		root, release, err = c.stillRoot(ctx)
+		root, release, err = c.stillRoot(ctx, s.wanted)
 		switch {
 		case err != nil:
 			return err

@@ -240,6 +240,39 @@ func TestNothingIsWrittenToTheKernel(t *testing.T) {
 	holdsFile(t, dir+"/x", "taken")
 }
 
+// TestWhatAStartMakesAnewIsNoPlace: a file below a tmpfs would be lost.
+func TestWhatAStartMakesAnewIsNoPlace(t *testing.T) {
+	dir := t.TempDir()
+	s := syncInto(t, dir)
+	s.lanes[0].roots[0].volatile = []string{"/run"}
+	s.Apply([]Entry{
+		{Kind: EntryFile, Path: "/run/x", Mode: 0o600, Content: []byte("x")},
+		{Kind: EntryFile, Path: "/runner/x", Mode: 0o600, Content: []byte("x")},
+	})
+	if len(s.Failures) != 1 || s.Failures[0].Path != "/run/x" {
+		t.Errorf("failures are %v", s.Failures)
+	}
+	holdsFile(t, dir+"/runner/x", "x")
+}
+
+// TestNothingIsOpenedThatIsNoFile: a pipe would keep the sync waiting, a device
+// could do anything.
+func TestNothingIsOpenedThatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	must(t, unix.Mkfifo(dir+"/pipe", 0o600))
+	must(t, os.Symlink("pipe", dir+"/link"))
+	s := syncInto(t, dir)
+	s.Apply([]Entry{
+		{Kind: EntryFile, Path: "/link", Mode: 0o600, Content: []byte("one"), InPlace: true},
+		{Kind: EntryFile, Path: "/pipe", Mode: 0o600, Content: []byte("two"), InPlace: true},
+	})
+	if len(s.Failures) > 0 {
+		t.Fatal(s.Failures)
+	}
+	holdsFile(t, dir+"/link", "one")
+	holdsFile(t, dir+"/pipe", "two")
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

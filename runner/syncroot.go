@@ -24,6 +24,8 @@ type containerRoot struct {
 	fd       int
 	uid, gid int // who new files belong to: the container's user
 
+	volatile []string // places whose files the next start makes anew
+
 	dir   string // the directory that was used last
 	dirFD int
 	open  *pendingFile
@@ -108,6 +110,11 @@ func (c *containerRoot) apply(e Entry) error {
 	if clean == "/" {
 		return errors.New("the root itself is no target")
 	}
+	for _, at := range c.volatile {
+		if clean == at || strings.HasPrefix(clean, strings.TrimSuffix(at, "/")+"/") {
+			return fmt.Errorf("%s is a tmpfs, which is empty when the container starts", at)
+		}
+	}
 	dir, name := path.Split(clean)
 	if e.Kind == EntryRemove {
 		return c.remove(path.Clean(dir), name)
@@ -164,7 +171,11 @@ func (c *containerRoot) has(e Entry) bool {
 
 // holds says that a file of a directory has the content.
 func holds(dir int, name string, content []byte) bool {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	place, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	fd, err := reopen(place, unix.O_RDONLY)
 	if err != nil {
 		return false
 	}
@@ -257,20 +268,33 @@ func (c *containerRoot) isDirectory(clean string) bool {
 // be written as it is. Where there is none, or a program runs from it, another
 // one takes its place.
 func (c *containerRoot) openThere(clean string, e Entry) bool {
-	fd, err := unix.Openat2(c.fd, clean, &unix.OpenHow{
-		Flags:   unix.O_WRONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	place, err := unix.Openat2(c.fd, clean, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return false
 	}
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || isKernels(fd) {
-		unix.Close(fd)
+	fd, err := reopen(place, unix.O_WRONLY)
+	if err != nil {
 		return false
 	}
 	c.open = &pendingFile{f: os.NewFile(uintptr(fd), clean), dir: -1, name: clean, path: e.Path, mode: e.Mode}
 	return true
+}
+
+// reopen opens what a descriptor of O_PATH leads to, and closes that. It must be
+// a plain file: to open anything else, such as a device that a container has
+// made, could do something by itself.
+func reopen(place, mode int) (int, error) {
+	defer unix.Close(place)
+	var st unix.Stat_t
+	if err := unix.Fstat(place, &st); err != nil {
+		return -1, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || isKernels(place) {
+		return -1, unix.EINVAL
+	}
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(place), mode|unix.O_CLOEXEC, 0)
 }
 
 // isKernels says that a file is one by which the kernel is told things.
@@ -294,7 +318,11 @@ func (c *containerRoot) symlink(dir int, name, to string) error {
 		return err
 	}
 	_ = unix.Fchownat(dir, temp, c.uid, c.gid, unix.AT_SYMLINK_NOFOLLOW)
-	return c.replace(dir, temp, name)
+	err := c.replace(dir, temp, name)
+	if err != nil {
+		_ = unix.Unlinkat(dir, temp, 0)
+	}
+	return err
 }
 
 // create begins a file under another name, as the one that is there has its

@@ -1,0 +1,32 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+// TestAHolderThatGivesWayIsTold: nobody waits for one that waits for a caller.
+func TestAHolderThatGivesWayIsTold(t *testing.T) {
+	var first, second opLock
+	wanted := make(chan struct{}, 1)
+	must(t, first.lockUntilWanted(t.Context(), wanted))
+	second.Lock()
+	got := make(chan struct{})
+	go func() { first.Lock(); close(got) }()
+	// It waits for another lock when the one that it has is wanted.
+	if err := second.lockUntilWanted(t.Context(), wanted); !errors.Is(err, errWanted) {
+		t.Fatalf("%v", err)
+	}
+	first.Unlock()
+	<-got
+	first.Unlock()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := second.lockUntilWanted(ended, wanted); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	second.Unlock()
+	second.Lock()
+	second.Unlock()
+}
