@@ -1151,6 +1151,7 @@ type CreateReply struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Warnings      []string               `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"` // what it got otherwise than asked for
+	Notice        string                 `protobuf:"bytes,4,opt,name=notice,proto3" json:"notice,omitempty"`     // alone: whom the call waits for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1204,6 +1205,13 @@ func (x *CreateReply) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *CreateReply) GetNotice() string {
+	if x != nil {
+		return x.Notice
+	}
+	return ""
 }
 
 type ObserveRequest struct {
@@ -4265,11 +4273,12 @@ const file_engine_proto_rawDesc = "" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06detach\x18\x05 \x01(\bR\x06detach\"M\n" +
+	"\x06detach\x18\x05 \x01(\bR\x06detach\"e\n" +
 	"\vCreateReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
-	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"F\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x16\n" +
+	"\x06notice\x18\x04 \x01(\tR\x06notice\"F\n" +
 	"\x0eObserveRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\"*\n" +
@@ -4512,7 +4521,7 @@ const file_engine_proto_rawDesc = "" +
 	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
 	"\bFilePart\x12\x13\n" +
 	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
-	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xaa\r\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xac\r\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -4520,8 +4529,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x05Apply\x12\x16.orlop.v1.ApplyRequest\x1a\x12.orlop.v1.Progress0\x01\x123\n" +
 	"\x04Down\x12\x15.orlop.v1.DownRequest\x1a\x12.orlop.v1.Progress0\x01\x124\n" +
 	"\x04Hold\x12\x13.orlop.v1.HoldInput\x1a\x13.orlop.v1.HoldReply(\x010\x01\x12=\n" +
-	"\tLifecycle\x12\x1a.orlop.v1.LifecycleRequest\x1a\x12.orlop.v1.Progress0\x01\x128\n" +
-	"\x06Create\x12\x17.orlop.v1.CreateRequest\x1a\x15.orlop.v1.CreateReply\x12;\n" +
+	"\tLifecycle\x12\x1a.orlop.v1.LifecycleRequest\x1a\x12.orlop.v1.Progress0\x01\x12:\n" +
+	"\x06Create\x12\x17.orlop.v1.CreateRequest\x1a\x15.orlop.v1.CreateReply0\x01\x12;\n" +
 	"\aObserve\x12\x18.orlop.v1.ObserveRequest\x1a\x16.orlop.v1.ObserveReply\x12>\n" +
 	"\bProjects\x12\x19.orlop.v1.ProjectsRequest\x1a\x17.orlop.v1.ProjectsReply\x12>\n" +
 	"\x05Watch\x12\x18.orlop.v1.ObserveRequest\x1a\x19.orlop.v1.ContainerChange0\x01\x122\n" +

@@ -74,7 +74,7 @@ type EngineClient interface {
 	// Lifecycle starts, stops, restarts, kills or removes containers.
 	Lifecycle(ctx context.Context, in *LifecycleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Progress], error)
 	// Create makes one container outside of the service's replicas, for "run".
-	Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*CreateReply, error)
+	Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateReply], error)
 	// Observe takes a snapshot of a project.
 	Observe(ctx context.Context, in *ObserveRequest, opts ...grpc.CallOption) (*ObserveReply, error)
 	// Projects lists the projects that something exists of.
@@ -223,15 +223,24 @@ func (c *engineClient) Lifecycle(ctx context.Context, in *LifecycleRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Engine_LifecycleClient = grpc.ServerStreamingClient[Progress]
 
-func (c *engineClient) Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*CreateReply, error) {
+func (c *engineClient) Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CreateReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(CreateReply)
-	err := c.cc.Invoke(ctx, Engine_Create_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[4], Engine_Create_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[CreateRequest, CreateReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_CreateClient = grpc.ServerStreamingClient[CreateReply]
 
 func (c *engineClient) Observe(ctx context.Context, in *ObserveRequest, opts ...grpc.CallOption) (*ObserveReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -255,7 +264,7 @@ func (c *engineClient) Projects(ctx context.Context, in *ProjectsRequest, opts .
 
 func (c *engineClient) Watch(ctx context.Context, in *ObserveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ContainerChange], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[4], Engine_Watch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[5], Engine_Watch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +283,7 @@ type Engine_WatchClient = grpc.ServerStreamingClient[ContainerChange]
 
 func (c *engineClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[5], Engine_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[6], Engine_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +302,7 @@ type Engine_LogsClient = grpc.ServerStreamingClient[LogLine]
 
 func (c *engineClient) Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessInput, ProcessOutput], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[6], Engine_Exec_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[7], Engine_Exec_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +315,7 @@ type Engine_ExecClient = grpc.BidiStreamingClient[ProcessInput, ProcessOutput]
 
 func (c *engineClient) Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessInput, ProcessOutput], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[7], Engine_Attach_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[8], Engine_Attach_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +328,7 @@ type Engine_AttachClient = grpc.BidiStreamingClient[ProcessInput, ProcessOutput]
 
 func (c *engineClient) Sync(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SyncInput, SyncReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[8], Engine_Sync_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[9], Engine_Sync_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +341,7 @@ type Engine_SyncClient = grpc.ClientStreamingClient[SyncInput, SyncReply]
 
 func (c *engineClient) LoadImages(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Chunk, LoadReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[9], Engine_LoadImages_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_LoadImages_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -445,7 +454,7 @@ func (c *engineClient) Collect(ctx context.Context, in *CollectRequest, opts ...
 
 func (c *engineClient) Stats(ctx context.Context, in *StatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatsReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_Stats_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[11], Engine_Stats_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -464,7 +473,7 @@ type Engine_StatsClient = grpc.ServerStreamingClient[StatsReply]
 
 func (c *engineClient) ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilePart], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[11], Engine_ReadFiles_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[12], Engine_ReadFiles_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -502,7 +511,7 @@ type EngineServer interface {
 	// Lifecycle starts, stops, restarts, kills or removes containers.
 	Lifecycle(*LifecycleRequest, grpc.ServerStreamingServer[Progress]) error
 	// Create makes one container outside of the service's replicas, for "run".
-	Create(context.Context, *CreateRequest) (*CreateReply, error)
+	Create(*CreateRequest, grpc.ServerStreamingServer[CreateReply]) error
 	// Observe takes a snapshot of a project.
 	Observe(context.Context, *ObserveRequest) (*ObserveReply, error)
 	// Projects lists the projects that something exists of.
@@ -572,8 +581,8 @@ func (UnimplementedEngineServer) Hold(grpc.BidiStreamingServer[HoldInput, HoldRe
 func (UnimplementedEngineServer) Lifecycle(*LifecycleRequest, grpc.ServerStreamingServer[Progress]) error {
 	return status.Error(codes.Unimplemented, "method Lifecycle not implemented")
 }
-func (UnimplementedEngineServer) Create(context.Context, *CreateRequest) (*CreateReply, error) {
-	return nil, status.Error(codes.Unimplemented, "method Create not implemented")
+func (UnimplementedEngineServer) Create(*CreateRequest, grpc.ServerStreamingServer[CreateReply]) error {
+	return status.Error(codes.Unimplemented, "method Create not implemented")
 }
 func (UnimplementedEngineServer) Observe(context.Context, *ObserveRequest) (*ObserveReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Observe not implemented")
@@ -750,23 +759,16 @@ func _Engine_Lifecycle_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Engine_LifecycleServer = grpc.ServerStreamingServer[Progress]
 
-func _Engine_Create_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(CreateRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _Engine_Create_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(EngineServer).Create(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Engine_Create_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(EngineServer).Create(ctx, req.(*CreateRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(EngineServer).Create(m, &grpc.GenericServerStream[CreateRequest, CreateReply]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_CreateServer = grpc.ServerStreamingServer[CreateReply]
 
 func _Engine_Observe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ObserveRequest)
@@ -1076,10 +1078,6 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Engine_Plan_Handler,
 		},
 		{
-			MethodName: "Create",
-			Handler:    _Engine_Create_Handler,
-		},
-		{
 			MethodName: "Observe",
 			Handler:    _Engine_Observe_Handler,
 		},
@@ -1148,6 +1146,11 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Lifecycle",
 			Handler:       _Engine_Lifecycle_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Create",
+			Handler:       _Engine_Create_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -122,7 +122,7 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	}
 	defer done()
 	t.began = c.world.Now()
-	made, err := c.client.Create(ctx, &api.CreateRequest{Apply: req, Service: t.service})
+	made, err := createOneOff(ctx, c.client, &api.CreateRequest{Apply: req, Service: t.service}, c.sayNotice)
 	if err != nil {
 		return cause(ctx, err)
 	}

@@ -25,27 +25,28 @@ import (
 // fakeEngine answers as a test has laid down, and remembers what it was asked.
 type fakeEngine struct {
 	api.UnimplementedEngineServer
-	version   string
-	observed  planner.Observed
-	plan      *planner.Plan
-	notice    string // before the plan
-	events    []planner.Event
-	verdict   *api.Verdict
-	projects  []*api.ProjectInfo
-	lines     []*api.LogLine
-	files     []*api.FilePart
-	readError error // of ReadFiles, after the files
-	exitCode  int32
-	stopped   bool // what Create makes is stopped by another command
-	stats     []*api.StatsReply
-	changes   chan *api.ContainerChange // of Watch, after the first snapshot
-	hold      chan struct{}             // Apply waits for it, or for its caller to leave
-	downError error
-	stopError error               // of the next Lifecycle
-	makeError error               // of Create
-	dies      []planner.Container // Attach dies once, and leaves these
-	holds     []string            // how each Hold ends, one after the other
-	reached   chan string         // is told the name of each call that streams
+	version      string
+	observed     planner.Observed
+	plan         *planner.Plan
+	notice       string // before the plan
+	events       []planner.Event
+	verdict      *api.Verdict
+	projects     []*api.ProjectInfo
+	lines        []*api.LogLine
+	files        []*api.FilePart
+	readError    error // of ReadFiles, after the files
+	exitCode     int32
+	stopped      bool // what Create makes is stopped by another command
+	stats        []*api.StatsReply
+	changes      chan *api.ContainerChange // of Watch, after the first snapshot
+	hold         chan struct{}             // Apply waits for it, or for its caller to leave
+	downError    error
+	stopError    error               // of the next Lifecycle
+	createNotice string              // what the making of a container waits for
+	makeError    error               // of Create
+	dies         []planner.Container // Attach dies once, and leaves these
+	holds        []string            // how each Hold ends, one after the other
+	reached      chan string         // is told the name of each call that streams
 
 	mu        sync.Mutex // guards what follows
 	apply     *api.ApplyRequest
@@ -267,15 +268,20 @@ func (f *fakeEngine) ReadFiles(_ *api.ReadFilesRequest, s grpc.ServerStreamingSe
 	return f.readError
 }
 
-func (f *fakeEngine) Create(_ context.Context, r *api.CreateRequest) (*api.CreateReply, error) {
+func (f *fakeEngine) Create(r *api.CreateRequest, s grpc.ServerStreamingServer[api.CreateReply]) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.makeError != nil {
-		return nil, f.makeError
+		return f.makeError
 	}
 	f.create = r
 	f.observed.Containers = append(f.observed.Containers, planner.Container{ID: "c1", Service: r.Service, OneOff: true, State: planner.Exited, ExitCode: int(f.exitCode), Stopped: f.stopped})
-	return &api.CreateReply{Id: "c1", Name: "shop-web-run-1"}, nil
+	if f.createNotice != "" {
+		if err := s.Send(&api.CreateReply{Notice: f.createNotice}); err != nil {
+			return err
+		}
+	}
+	return s.Send(&api.CreateReply{Id: "c1", Name: "shop-web-run-1"})
 }
 
 func (f *fakeEngine) Exec(s grpc.BidiStreamingServer[api.ProcessInput, api.ProcessOutput]) error {

@@ -22,3 +22,13 @@ func TestVerbsSayWhomTheyWaitFor(t *testing.T) {
 		}
 	}
 }
+
+// A run may have to wait a second time, when all that it needs is there.
+func TestARunSaysWhomItsContainerWaitsFor(t *testing.T) {
+	const notice = "waiting for: up of shop, since 1 s (process 4711)"
+	d := newDesk(t, shop).serve()
+	d.engine.createNotice, d.engine.plan = notice, &planner.Plan{Project: "shop"}
+	if _, stderr, code := d.run("run -T web true"); code != 0 || !strings.Contains(stderr, notice) {
+		t.Errorf("exit code %d, and it says %q", code, stderr)
+	}
+}

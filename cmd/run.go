@@ -101,6 +101,27 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive}, f.detachKeys)
 }
 
+// createOneOff makes a container outside of a service's replicas. notice is told
+// whom it waits for.
+func createOneOff(ctx context.Context, client *api.Client, req *api.CreateRequest, notice func(string)) (*api.CreateReply, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.Create(ctx, req)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	for {
+		made, err := stream.Recv()
+		if err != nil {
+			return nil, cause(ctx, err)
+		}
+		if made.Id != "" {
+			return made, nil
+		}
+		notice(made.Notice)
+	}
+}
+
 // create prepares what the container needs (its image, networks and volumes,
 // and the services that it depends on, until their conditions hold), and makes
 // it.
@@ -126,9 +147,9 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	if err != nil {
 		return nil, err
 	}
-	reply, err := client.Create(ctx, &api.CreateRequest{Apply: apply, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach})
-	a.sayWarnings(reply.GetWarnings())
-	return reply, cause(ctx, err)
+	made, err := createOneOff(ctx, client, &api.CreateRequest{Apply: apply, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach}, a.sayNotice)
+	a.sayWarnings(made.GetWarnings())
+	return made, err
 }
 
 // alter makes the service in the project what the flags ask for.

@@ -32,7 +32,17 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 }
 
 // Create makes a container for "run".
-func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.CreateReply, error) {
+func (s *server) Create(req *api.CreateRequest, stream api.Engine_CreateServer) error {
+	made, err := s.create(stream.Context(), req, func(text string) {
+		_ = stream.Send(&api.CreateReply{Notice: text}) // one that is gone needs no words
+	})
+	if err != nil {
+		return err
+	}
+	return stream.Send(made)
+}
+
+func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func(string)) (*api.CreateReply, error) {
 	j, err := s.decode(req.Apply)
 	if err != nil {
 		return nil, err
@@ -42,7 +52,7 @@ func (s *server) Create(ctx context.Context, req *api.CreateRequest) (*api.Creat
 	}
 	claim := newClaim(ctx, "run", j.project.Name)
 	claim.starts = true
-	ctx, release, err := s.locks.take(ctx, j.project.Name, claim, func(string) {})
+	ctx, release, err := s.locks.take(ctx, j.project.Name, claim, notice)
 	if err != nil {
 		return nil, err
 	}
