@@ -16,8 +16,8 @@ import (
 	"github.com/orlop/orlop/api"
 )
 
-// thing is a volume or a network as its verbs see it: they differ in little.
-type thing struct {
+// resource is a volume or a network as its verbs see it: they differ in little.
+type resource struct {
 	name    string
 	labels  map[string]string
 	dangles bool // nothing uses it
@@ -26,16 +26,16 @@ type thing struct {
 	inspect any // of inspect
 }
 
-// things are all that there are of a kind, and how one of them goes.
-type things struct {
+// resourceKind is how the resources of a kind are listed, and one is removed.
+type resourceKind struct {
 	kind   string // volume, network
 	driver string
 	header string
-	list   func(ctx context.Context, client *api.Client) ([]thing, error)
+	list   func(ctx context.Context, client *api.Client) ([]resource, error)
 	remove func(ctx context.Context, client *api.Client, name string) (absent bool, err error)
 }
 
-func (a *app) lsThings(k things) *cobra.Command {
+func (a *app) listCommand(k resourceKind) *cobra.Command {
 	var quiet bool
 	var format string
 	var filters []string
@@ -46,7 +46,7 @@ func (a *app) lsThings(k things) *cobra.Command {
 			if err := choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			keep, err := thingFilter(filters, k.driver)
+			keep, err := resourceFilter(filters, k.driver)
 			if err != nil {
 				return err
 			}
@@ -55,8 +55,8 @@ func (a *app) lsThings(k things) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(list, func(t thing) bool { return !keep(t) })
-				return printThings(a.world.Stdout, k.header, list, quiet, format)
+				list = slices.DeleteFunc(list, func(r resource) bool { return !keep(r) })
+				return printResources(a.world.Stdout, k.header, list, quiet, format)
 			})
 		},
 	}
@@ -66,7 +66,7 @@ func (a *app) lsThings(k things) *cobra.Command {
 	return c
 }
 
-func printThings(w io.Writer, header string, list []thing, quiet bool, format string) error {
+func printResources(w io.Writer, header string, list []resource, quiet bool, format string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	if !quiet && format == "table" {
 		fmt.Fprintln(t, header)
@@ -86,9 +86,9 @@ func printThings(w io.Writer, header string, list []thing, quiet bool, format st
 	return t.Flush()
 }
 
-// thingFilter reads the filters that Docker's ls has. Those of one key are
+// resourceFilter reads the filters that Docker's ls has. Those of one key are
 // alternatives, but labels must all hold.
-func thingFilter(filters []string, driver string) (func(thing) bool, error) {
+func resourceFilter(filters []string, driver string) (func(resource) bool, error) {
 	by := map[string][]string{}
 	for _, f := range filters {
 		key, value, ok := strings.Cut(f, "=")
@@ -103,19 +103,19 @@ func thingFilter(filters []string, driver string) (func(thing) bool, error) {
 	any := func(key string, holds func(string) bool) bool {
 		return by[key] == nil || slices.ContainsFunc(by[key], holds)
 	}
-	return func(t thing) bool {
+	return func(r resource) bool {
 		labelled := !slices.ContainsFunc(by["label"], func(want string) bool {
 			name, value, valued := strings.Cut(want, "=")
-			have, ok := t.labels[name]
+			have, ok := r.labels[name]
 			return !ok || valued && have != value
 		})
-		return labelled && any("name", func(v string) bool { return strings.Contains(t.name, v) }) &&
+		return labelled && any("name", func(v string) bool { return strings.Contains(r.name, v) }) &&
 			any("driver", func(v string) bool { return v == driver }) &&
-			any("dangling", func(v string) bool { return (v == "true") == t.dangles })
+			any("dangling", func(v string) bool { return (v == "true") == r.dangles })
 	}, nil
 }
 
-func (a *app) rmThings(k things) *cobra.Command {
+func (a *app) removeCommand(k resourceKind) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + k.kind + "s that no container uses",
@@ -142,7 +142,7 @@ func (a *app) rmThings(k things) *cobra.Command {
 	return c
 }
 
-func (a *app) inspectThings(k things) *cobra.Command {
+func (a *app) inspectCommand(k resourceKind) *cobra.Command {
 	return &cobra.Command{
 		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", Example: "  orlop " + k.kind + " inspect data", Args: atLeast(1, "a "+k.kind),
 		RunE: func(c *cobra.Command, names []string) error {
@@ -153,7 +153,7 @@ func (a *app) inspectThings(k things) *cobra.Command {
 				}
 				found, errs := []any{}, []error(nil)
 				for _, name := range names {
-					i := slices.IndexFunc(list, func(t thing) bool { return t.name == name })
+					i := slices.IndexFunc(list, func(r resource) bool { return r.name == name })
 					if i < 0 {
 						errs = append(errs, k.unknown(name))
 						continue
@@ -168,7 +168,7 @@ func (a *app) inspectThings(k things) *cobra.Command {
 	}
 }
 
-func (k things) unknown(name string) error {
+func (k resourceKind) unknown(name string) error {
 	return fmt.Errorf("no %s named %s: \"orlop %s ls\" lists what there is", k.kind, name, k.kind)
 }
 
@@ -178,13 +178,13 @@ type madeBy struct {
 	labels []string
 }
 
-func (m *madeBy) flags(c *cobra.Command, k things) {
+func (m *madeBy) flags(c *cobra.Command, k resourceKind) {
 	c.Flags().StringVarP(&m.driver, "driver", "d", k.driver, "`driver`: "+k.driver+" is the only one")
 	c.Flags().StringArrayVar(&m.labels, "label", nil, "`NAME=value` to label it with")
 }
 
 // read checks the driver and gives the labels.
-func (m *madeBy) read(k things) (map[string]string, error) {
+func (m *madeBy) read(k resourceKind) (map[string]string, error) {
 	labels := map[string]string{}
 	for _, l := range m.labels {
 		name, value, _ := cutAssignment(l)

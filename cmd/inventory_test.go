@@ -3,7 +3,7 @@ package cmd
 import "testing"
 
 func TestFiltersOfVolumesAndNetworks(t *testing.T) {
-	data := thing{name: "shop_data", labels: map[string]string{"team": "red", "tmp": ""}, dangles: true}
+	data := resource{name: "shop_data", labels: map[string]string{"team": "red", "tmp": ""}, dangles: true}
 	for name, c := range map[string]struct {
 		filters []string
 		want    bool
@@ -21,7 +21,7 @@ func TestFiltersOfVolumesAndNetworks(t *testing.T) {
 		"the driver":                 {[]string{"driver=local"}, true},
 		"another driver, right name": {[]string{"driver=nfs", "name=shop"}, false},
 	} {
-		keep, err := thingFilter(c.filters, "local")
+		keep, err := resourceFilter(c.filters, "local")
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -30,7 +30,7 @@ func TestFiltersOfVolumesAndNetworks(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"name", "size=3", "dangling=yes"} {
-		if _, err := thingFilter([]string{bad}, "local"); err == nil {
+		if _, err := resourceFilter([]string{bad}, "local"); err == nil {
 			t.Errorf("%s is taken", bad)
 		}
 	}

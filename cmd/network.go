@@ -12,12 +12,12 @@ import (
 )
 
 func (a *app) networkCommand() *cobra.Command {
-	k := things{kind: "network", driver: "bridge", header: "NAME\tDRIVER\tSUBNET\tPROJECT\tUSED BY", list: networkThings, remove: removeNetwork}
+	k := resourceKind{kind: "network", driver: "bridge", header: "NAME\tDRIVER\tSUBNET\tPROJECT\tUSED BY", list: networkThings, remove: removeNetwork}
 	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls",
-		a.networkCreateCommand(k), a.lsThings(k), a.rmThings(k), a.inspectThings(k))
+		a.networkCreateCommand(k), a.listCommand(k), a.removeCommand(k), a.inspectCommand(k))
 }
 
-func (a *app) networkCreateCommand(k things) *cobra.Command {
+func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 	var by madeBy
 	var want api.NetworkInfo
 	c := &cobra.Command{
@@ -75,12 +75,12 @@ type networkPool struct {
 
 type networkMember struct{ Name, IPv4Address string }
 
-func networkThings(ctx context.Context, client *api.Client) ([]thing, error) {
+func networkThings(ctx context.Context, client *api.Client) ([]resource, error) {
 	reply, err := client.Networks(ctx, &api.NetworksRequest{})
 	if err != nil {
 		return nil, err
 	}
-	var list []thing
+	var list []resource
 	for _, n := range reply.Networks {
 		labels := withProject(n.Labels, n.Project, "network", n.Key)
 		var users []string
@@ -89,7 +89,7 @@ func networkThings(ctx context.Context, client *api.Client) ([]thing, error) {
 			users = append(users, u.Name)
 			members[u.Id] = networkMember{Name: u.Name, IPv4Address: u.Address}
 		}
-		list = append(list, thing{
+		list = append(list, resource{
 			name: n.Name, labels: labels, dangles: len(users) == 0,
 			columns: []string{n.Name, "bridge", n.Subnet, or(n.Project, "-"), or(strings.Join(users, ", "), "-")},
 			line: networkLine{

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Signals that follow each other this soon are one wish: timeout and shells
-// signal a program and then its process group. Ctrl-C may be pressed twice in
+// Signals that follow each other this soon count once: timeout and shells signal
+// a program and then its process group. Ctrl-C may be pressed twice in
 // a hurry, but not that fast.
 const (
-	oneWish      = 300 * time.Millisecond
-	oneInterrupt = 10 * time.Millisecond
+	repeatedWithin = 300 * time.Millisecond
+	pressedWithin  = 10 * time.Millisecond
 )
 
-// Wishes passes signals on, those that repeat a wish left out. It ends with in.
-func Wishes(in <-chan os.Signal, now func() time.Time) <-chan os.Signal {
+// WithoutRepeats passes signals on, but those that only repeat the one before.
+// It ends with in.
+func WithoutRepeats(in <-chan os.Signal, now func() time.Time) <-chan os.Signal {
 	out := make(chan os.Signal, cap(in))
 	go func() {
 		defer close(out)
@@ -30,11 +31,11 @@ func Wishes(in <-chan os.Signal, now func() time.Time) <-chan os.Signal {
 	return out
 }
 
-// isRepeated says that a signal is the same wish as the one before it.
+// isRepeated says that a signal only repeats the one before it.
 func isRepeated(s os.Signal, before, at time.Time) bool {
-	within := oneWish
+	within := repeatedWithin
 	if s == os.Interrupt {
-		within = oneInterrupt
+		within = pressedWithin
 	}
 	return !before.IsZero() && at.Sub(before) < within
 }

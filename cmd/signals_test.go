@@ -38,7 +38,7 @@ func TestSignalsThatRepeatAWishCountOnce(t *testing.T) {
 		}
 		close(in)
 		var got []os.Signal
-		for s := range cmd.Wishes(in, func() time.Time { return <-times }) {
+		for s := range cmd.WithoutRepeats(in, func() time.Time { return <-times }) {
 			got = append(got, s)
 		}
 		if !slices.Equal(got, c.want) {

@@ -12,12 +12,12 @@ import (
 )
 
 func (a *app) volumeCommand() *cobra.Command {
-	k := things{kind: "volume", driver: "local", header: "NAME\tDRIVER\tPROJECT\tUSED BY", list: volumeThings, remove: removeVolume}
+	k := resourceKind{kind: "volume", driver: "local", header: "NAME\tDRIVER\tPROJECT\tUSED BY", list: volumeThings, remove: removeVolume}
 	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls",
-		a.volumeCreateCommand(k), a.lsThings(k), a.rmThings(k), a.inspectThings(k))
+		a.volumeCreateCommand(k), a.listCommand(k), a.removeCommand(k), a.inspectCommand(k))
 }
 
-func (a *app) volumeCreateCommand(k things) *cobra.Command {
+func (a *app) volumeCreateCommand(k resourceKind) *cobra.Command {
 	var by madeBy
 	c := &cobra.Command{
 		Use: "create NAME", Short: "Make a volume that belongs to no stack", Example: "  orlop volume create data", Args: cobra.ExactArgs(1),
@@ -53,18 +53,18 @@ type volumeDocument struct {
 	Scope      string
 }
 
-func volumeThings(ctx context.Context, client *api.Client) ([]thing, error) {
+func volumeThings(ctx context.Context, client *api.Client) ([]resource, error) {
 	reply, err := client.Volumes(ctx, &api.VolumesRequest{})
 	if err != nil {
 		return nil, err
 	}
-	var list []thing
+	var list []resource
 	for _, v := range reply.Volumes {
 		labels := withProject(v.Labels, v.Project, "volume", v.Key)
 		if v.Anonymous {
 			labels["com.docker.volume.anonymous"] = ""
 		}
-		list = append(list, thing{
+		list = append(list, resource{
 			name: v.Name, labels: labels, dangles: len(v.Users) == 0,
 			columns: []string{v.Name, "local", or(v.Project, "-"), or(strings.Join(v.Users, ", "), "-")},
 			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local"},

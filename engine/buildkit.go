@@ -42,7 +42,7 @@ type kit struct {
 	sessions   *session.Manager
 	server     *grpc.Server
 	conn       *grpc.ClientConn // to the server, in memory
-	frames     *grpc.ClientConn // to the server, for messages as they came
+	raw        *grpc.ClientConn // to the server, for messages as they came
 	stop       context.CancelFunc
 }
 
@@ -131,7 +131,7 @@ func serveKit(c *control.Controller, sessions *session.Manager, stop context.Can
 			grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	}
 	var err error
-	if k.frames, err = dial(grpc.WithDefaultCallOptions(grpc.ForceCodecV2(frameCodec{}),
+	if k.raw, err = dial(grpc.WithDefaultCallOptions(grpc.ForceCodecV2(frameCodec{}),
 		grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (k *kit) control() controlapi.ControlClient { return controlapi.NewControlC
 func (k *kit) close() {
 	k.stop()
 	k.conn.Close()
-	k.frames.Close()
+	k.raw.Close()
 	k.server.Stop()
 	k.controller.Close()
 }

@@ -46,11 +46,11 @@ func newServer(e *Engine) *grpc.Server {
 		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 			return e.serveStream(s, stream, h)
 		}),
-		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.passToKit(stream) }),
+		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.proxyToBuildKit(stream) }),
 		grpc.ForceServerCodecV2(frameCodec{}),
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
-	srv.RegisterService(&sessionService, &kitSessions{engine: e})
+	srv.RegisterService(&sessionService, &buildSessions{engine: e})
 	return srv
 }
 

@@ -126,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		return nil, err
 	}
 	r.dropAllSubpaths()
-	r.dropStillRoots()
+	r.dropStoppedRoots()
 	r.findShims()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func (s *Sync) open(ctx context.Context, c *container) error {
 	root, err := c.liveRoot(ctx)
 	if errors.Is(err, ErrNotRunning) {
 		var release func()
-		root, release, err = c.stillRoot(ctx, s.wanted)
+		root, release, err = c.stoppedRoot(ctx, s.wanted)
 		switch {
 		case err != nil:
 			return err

@@ -31,7 +31,7 @@ func main() {
 		Stdin:       os.Stdin,
 		Stdout:      os.Stdout,
 		Stderr:      os.Stderr,
-		Signals:     cmd.Wishes(signals, time.Now),
+		Signals:     cmd.WithoutRepeats(signals, time.Now),
 		Resized:     resized,
 		Root:        os.Geteuid() == 0,
 		Now:         time.Now,

@@ -18,12 +18,12 @@ import (
 // of ours, with the mounts that its process would have: what is written below
 // a volume is to be in the volume. Meanwhile the container is not started.
 
-func (r *Runner) stillRootDir(id string) string { return filepath.Join(r.State, "roots", id) }
+func (r *Runner) stoppedRootDir(id string) string { return filepath.Join(r.State, "roots", id) }
 
-// stillRoot mounts the root of a container that doesn't run, until release is
+// stoppedRoot mounts the root of a container that doesn't run, until release is
 // called, which is to be soon once wanted tells that others wait. It has none
 // once it is removed; it is that of its process if it has been started meanwhile.
-func (c *container) stillRoot(ctx context.Context, wanted chan struct{}) (_ *containerRoot, release func(), err error) {
+func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *containerRoot, release func(), err error) {
 	if err := c.op.lockUntilWanted(ctx, wanted); err != nil {
 		return nil, nil, err
 	}
@@ -46,36 +46,36 @@ func (c *container) stillRoot(ctx context.Context, wanted chan struct{}) (_ *con
 			return nil, nil, err
 		}
 	}
-	dir := c.r.stillRootDir(c.id)
-	if err := c.mountStill(ctx, dir); err != nil {
-		c.r.dropStillRoot(c.id)
+	dir := c.r.stoppedRootDir(c.id)
+	if err := c.mountStopped(ctx, dir); err != nil {
+		c.r.dropStoppedRoot(c.id)
 		return nil, nil, fmt.Errorf("cannot open the files of %s: %w", c.name, err)
 	}
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		c.r.dropStillRoot(c.id)
+		c.r.dropStoppedRoot(c.id)
 		return nil, nil, err
 	}
 	root, err := c.rootAt(ctx, fd)
 	if err != nil {
-		c.r.dropStillRoot(c.id)
+		c.r.dropStoppedRoot(c.id)
 		return nil, nil, err
 	}
 	doc, err := c.ctr.Spec(ctx)
 	if err != nil {
 		root.close()
-		c.r.dropStillRoot(c.id)
+		c.r.dropStoppedRoot(c.id)
 		return nil, nil, err
 	}
 	root.volatile = volatile(doc)
 	return root, func() {
-		c.r.dropStillRoot(c.id)
+		c.r.dropStoppedRoot(c.id)
 		c.op.Unlock()
 	}, nil
 }
 
-// mountStill mounts a container's layers and what is mounted in them.
-func (c *container) mountStill(ctx context.Context, dir string) error {
+// mountStopped mounts a container's layers and what is mounted in them.
+func (c *container) mountStopped(ctx context.Context, dir string) error {
 	layers, err := c.r.client.SnapshotService(snapshotter).Mounts(ctx, c.id)
 	if err != nil {
 		return err
@@ -181,9 +181,9 @@ func (c *containerRoot) place(at string, dir bool) (int, error) {
 	return open()
 }
 
-// dropStillRoot takes away what stillRoot has mounted.
-func (r *Runner) dropStillRoot(id string) {
-	dir := r.stillRootDir(id)
+// dropStoppedRoot takes away what stoppedRoot has mounted.
+func (r *Runner) dropStoppedRoot(id string) {
+	dir := r.stoppedRootDir(id)
 	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		r.log.Warn("cannot unmount", "path", dir, "error", err)
 		return // what is mounted there are a user's files
@@ -191,10 +191,10 @@ func (r *Runner) dropStillRoot(id string) {
 	_ = os.Remove(dir)
 }
 
-// dropStillRoots takes away what an engine before this one has left.
-func (r *Runner) dropStillRoots() {
-	entries, _ := os.ReadDir(r.stillRootDir(""))
+// dropStoppedRoots takes away what an engine before this one has left.
+func (r *Runner) dropStoppedRoots() {
+	entries, _ := os.ReadDir(r.stoppedRootDir(""))
 	for _, e := range entries {
-		r.dropStillRoot(e.Name())
+		r.dropStoppedRoot(e.Name())
 	}
 }

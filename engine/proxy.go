@@ -38,22 +38,22 @@ type sessionServer interface {
 	Session(controlapi.Control_SessionServer) error
 }
 
-// kitSessions serves sessions.
-type kitSessions struct {
+// buildSessions serves sessions.
+type buildSessions struct {
 	controlapi.UnimplementedControlServer
 	engine *Engine
 }
 
 // Session is one connection over which a caller lends files and secrets.
-func (k *kitSessions) Session(stream controlapi.Control_SessionServer) error {
+func (k *buildSessions) Session(stream controlapi.Control_SessionServer) error {
 	if err := k.engine.needKit(stream.Context()); err != nil {
 		return err
 	}
 	return k.engine.kit.controller.Session(stream)
 }
 
-// passToKit passes a call of a service that the API has not on to BuildKit.
-func (e *Engine) passToKit(in grpc.ServerStream) error {
+// proxyToBuildKit passes a call of a service that the API has not on to BuildKit.
+func (e *Engine) proxyToBuildKit(in grpc.ServerStream) error {
 	ctx := in.Context()
 	method, ok := grpc.MethodFromServerStream(in)
 	if !ok || strings.HasPrefix(method, "/orlop.") {
@@ -67,7 +67,7 @@ func (e *Engine) passToKit(in grpc.ServerStream) error {
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		ctx = metadata.NewOutgoingContext(ctx, md.Copy())
 	}
-	out, err := e.kit.frames.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+	out, err := e.kit.raw.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		return err
 	}
