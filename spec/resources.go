@@ -121,6 +121,7 @@ func (v *validator) resources() {
 			switch section {
 			case "networks":
 				v.pools(f.value, path)
+				v.bridgeOptions(f.value, used[section][f.key], path)
 			case "secrets", "configs":
 				v.oneSource(f, path)
 			}
