@@ -101,7 +101,11 @@ func (a *app) identify(ctx context.Context, services []string) (stack, error) {
 		a.sayMistakes(mistakes)
 		return stack{name: mistakes.Project}, nil
 	case errors.As(err, &mistakes):
-		return stack{}, a.complain(mistakes.Diagnostics)
+		err := a.complain(mistakes.Diagnostics)
+		if a.name == "" {
+			fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(" ! the name of the project cannot be told: give it with -p NAME"))
+		}
+		return stack{}, err
 	}
 	var none *spec.NotFound
 	name := or(a.name, a.variables()["COMPOSE_PROJECT_NAME"])
@@ -138,7 +142,8 @@ func (a *app) mustKnow(ctx context.Context, s stack, services []string) error {
 	return nil
 }
 
-// sayMistakes warns of a stack file that is left aside.
+// sayMistakes warns of a stack file that is left aside, and says which project
+// the verb is about all the same.
 func (a *app) sayMistakes(m *spec.Mistakes) {
 	if a.progress == "quiet" || a.progress == "json" {
 		return
@@ -148,7 +153,7 @@ func (a *app) sayMistakes(m *spec.Mistakes) {
 	if len(errs) > 1 {
 		text += fmt.Sprintf(", and %s more", spec.Plural(len(errs)-1, "mistake"))
 	}
-	fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(text+"; the stack file is left aside"))
+	fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(text+"; the stack file is left aside, the project is "+m.Project))
 }
 
 // document is the project as the engine reads it; empty where there is none.

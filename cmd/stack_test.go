@@ -9,7 +9,7 @@ import (
 
 // What runs can be seen and stopped, whatever the stack file is like.
 func TestVerbsAboutWhatRunsNeedNoFaultlessFile(t *testing.T) {
-	const warning = "; the stack file is left aside\n"
+	const warning = "; the stack file is left aside, the project is "
 	for name, c := range map[string]struct {
 		text, flags string
 		env         []string
@@ -42,7 +42,7 @@ func TestVerbsAboutWhatRunsNeedNoFaultlessFile(t *testing.T) {
 				t.Errorf("%s: %s ends with %d: %s", name, verb, code, stderr)
 				continue
 			}
-			if c.says != "" && (!strings.Contains(stderr, c.says) || strings.Count(stderr, warning) != 1) || c.says == "" && strings.Contains(stderr, " ! ") {
+			if c.says != "" && (!strings.Contains(stderr, c.says) || strings.Count(stderr, warning+c.project+"\n") != 1) || c.says == "" && strings.Contains(stderr, " ! ") {
 				t.Errorf("%s: %s warns of %q", name, verb, stderr)
 			}
 			switch {
@@ -53,6 +53,22 @@ func TestVerbsAboutWhatRunsNeedNoFaultlessFile(t *testing.T) {
 			case d.engine.start != nil:
 				equal(t, name+": project of "+verb, d.engine.start.Project, c.project)
 			}
+		}
+	}
+}
+
+func TestVerbsAskForAProjectThatCannotBeTold(t *testing.T) {
+	for _, verb := range []string{"stop", "rm -f", "down", "ps"} {
+		d := newDesk(t, "name: ${STAGE}-shop\nservices: [\n").serve()
+		_, stderr, code := d.run(verb)
+		if code != 1 || !strings.Contains(stderr, "stack.yaml:") || !strings.HasSuffix(stderr, "give it with -p NAME\n") {
+			t.Errorf("%s ends with %d: %s", verb, code, stderr)
+		}
+		if len(d.engine.lifecycle) > 0 || d.engine.down != nil {
+			t.Errorf("%s is about a project nobody named", verb)
+		}
+		if _, stderr, code := d.run("-p mine " + verb); code != 0 || !strings.Contains(stderr, "the project is mine\n") {
+			t.Errorf("%s with a name ends with %d: %s", verb, code, stderr)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func (r *Runner) Networks() ([]NetworkInfo, error) {
 		info := NetworkInfo{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Users: users[name]}
 		if rec.Applied != nil {
 			info.Labels, info.Internal = rec.Applied.Labels, rec.Applied.Internal
-			if within := rangeOf(rec.Applied); within.IsValid() {
+			if within, _ := rangeOf(rec.Applied); within.IsValid() {
 				info.IPRange = within.String()
 			}
 		}

@@ -49,12 +49,15 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 // ensureNetwork makes a network as it was applied and keeps its record.
 func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkRecord) (network.Network, error) {
 	want := rec.Applied
-	ns := network.Spec{Name: name, Internal: want.Internal, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	within, err := rangeOf(want)
+	if err != nil {
+		return network.Network{}, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
+	}
+	ns := network.Spec{Name: name, Internal: want.Internal, Range: within, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
 	subnet, gateway := rec.Subnet, ""
 	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
 		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
 	}
-	var err error
 	if subnet != "" {
 		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
 			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
@@ -66,9 +69,6 @@ func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkReco
 		}
 	}
 	n, err := r.nets.EnsureNetwork(ctx, ns)
-	if err == nil {
-		err = r.nets.SetRange(name, rangeOf(want))
-	}
 	if err != nil {
 		return n, err
 	}
@@ -79,12 +79,16 @@ func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkReco
 
 // rangeOf is the part of its subnet that a network hands addresses out of; the
 // zero Prefix is all.
-func rangeOf(n *spec.Network) netip.Prefix {
-	if n.IPAM == nil || len(n.IPAM.Config) == 0 {
-		return netip.Prefix{}
+func rangeOf(n *spec.Network) (netip.Prefix, error) {
+	if n.IPAM == nil || len(n.IPAM.Config) == 0 || n.IPAM.Config[0].IPRange == "" {
+		return netip.Prefix{}, nil
 	}
-	within, _ := netip.ParsePrefix(n.IPAM.Config[0].IPRange) // the loader has checked it
-	return within
+	text := n.IPAM.Config[0].IPRange
+	within, err := netip.ParsePrefix(text)
+	if err != nil {
+		return within, fmt.Errorf("ip_range %q is no range of addresses", text)
+	}
+	return within, nil
 }
 
 // relabelNetwork notes the labels that a network has now.

@@ -49,7 +49,11 @@ func (r *Runner) restoreNetworks(ctx context.Context) error {
 			continue
 		}
 		if _, ok := r.nets.Network(name); ok {
-			if err := r.nets.SetRange(name, rangeOf(rec.Applied)); err != nil {
+			within, err := rangeOf(rec.Applied)
+			if err == nil {
+				err = r.nets.SetRange(name, within)
+			}
+			if err != nil {
 				r.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
 			}
 			continue

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
 )
 
 // envFileValues reads environment files, later ones over earlier ones. It
@@ -57,12 +59,13 @@ func isDir(path string) bool {
 // envFileMistake reports a mistake inside an environment file. Its line is
 // not shown: it may hold a password.
 func (l *loader) envFileMistake(path string, problem *envFileError) {
+	l.envBroken = true
 	name := l.display(path)
 	l.report(Diagnostic{Severity: Error, Place: Place{File: name, Line: problem.line, Column: 1}, Message: problem.message})
 }
 
 // projectName settles the name of the project.
-func (l *loader) projectName(docs []document) string {
+func (l *loader) projectName(files []string, docs []document) string {
 	if l.opts.Name != "" {
 		l.checkProjectName(l.opts.Name, &node{}, "the project name")
 		return l.opts.Name
@@ -71,18 +74,8 @@ func (l *loader) projectName(docs []document) string {
 		l.checkProjectName(name, &node{}, "COMPOSE_PROJECT_NAME")
 		return name
 	}
-	name := ""
-	for _, doc := range docs {
-		given := topLevelName(doc)
-		if given == nil {
-			continue
-		}
-		text, _, bad := (&variables{lookup: l.lookup}).expand(given.text)
-		if bad == nil && text != "" {
-			name = text
-			l.checkProjectName(text, given, "name")
-		}
-	}
+	name, sure := l.givenName(files, docs)
+	l.nameUnsure = !sure || l.envBroken
 	if name != "" {
 		return name
 	}
@@ -94,6 +87,39 @@ func (l *loader) projectName(docs []document) string {
 	return name
 }
 
+// givenName is the name that the last of the stack files gives the project,
+// "" if none does. It is not sure where that can't be read.
+func (l *loader) givenName(files []string, docs []document) (name string, sure bool) {
+	sure = true
+	for _, path := range files {
+		src := l.sources[l.display(path)]
+		if src.broken {
+			switch written, ok := nameInBroken(src.data); {
+			case !ok:
+				name, sure = "", false
+			case written != "":
+				name, sure = written, true
+			}
+			continue
+		}
+		for _, doc := range docs {
+			given := topLevelName(doc)
+			if doc.src.name != src.name || given == nil {
+				continue
+			}
+			text, _, bad := (&variables{lookup: l.lookup}).expand(given.text)
+			switch {
+			case bad != nil:
+				name, sure = "", false
+			case text != "":
+				name, sure = text, true
+				l.checkProjectName(text, given, "name")
+			}
+		}
+	}
+	return name, sure
+}
+
 // topLevelName is the name key of a document as it is written.
 func topLevelName(doc document) *node {
 	if len(doc.node.Content) == 0 {
@@ -101,7 +127,11 @@ func topLevelName(doc document) *node {
 	}
 	content := doc.node.Content[0].Content
 	for i := 0; i+1 < len(content); i += 2 {
-		if v := content[i+1]; content[i].Value == "name" && v.Value != "" {
+		v := content[i+1]
+		if v.Kind == yaml.AliasNode {
+			v = v.Alias
+		}
+		if content[i].Value == "name" && v.Value != "" {
 			return &node{text: v.Value, at: Place{doc.src.name, v.Line, v.Column}, width: utf8.RuneCountInString(v.Value)}
 		}
 	}

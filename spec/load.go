@@ -62,7 +62,9 @@ type loader struct {
 	includes    map[string]*node // trees of entries of include that were read
 	reads       int              // files read so far
 	name        string           // of the project
+	nameUnsure  bool             // what says the name could not be read, whole: name may be wrong
 	broken      bool             // part of the stack could not be read: what is missing may be there
+	envBroken   bool             // so is part of an environment file
 	faults      []*fault         // mistakes that count only where they are used
 }
 
@@ -79,7 +81,7 @@ func (l *loader) load(ctx context.Context) (*Project, error) {
 		}
 		docs = append(docs, read...)
 	}
-	name := l.projectName(docs)
+	name := l.projectName(files, docs)
 	instance := ""
 	if l.opts.Instance != "" {
 		if instance, err = instanceName(l.opts.Instance); err != nil {

@@ -241,6 +241,7 @@ type Mount struct {
 type BindOptions struct {
 	CreateHostPath bool   `json:"create_host_path,omitempty"`
 	Propagation    string `json:"propagation,omitempty"`
+	Recursive      string `json:"recursive,omitempty"` // "enabled" or "writable", which say the same here; "" is enabled
 }
 
 // VolumeOpts are the options of a volume mount.

@@ -121,6 +121,7 @@ func (v *validator) resources() {
 			switch section {
 			case "networks":
 				v.pools(f.value, path)
+				v.bridgeOptions(f.value, used[section][f.key], path)
 			case "secrets", "configs":
 				v.oneSource(f, path)
 			}
@@ -166,7 +167,8 @@ func (v *validator) oneSource(f field, path string) {
 	}
 }
 
-// pools checks the addresses of a network.
+// pools checks the addresses of a network: its gateway and the range that it
+// hands addresses out of are parts of its subnet.
 func (v *validator) pools(network *node, path string) {
 	config := network.value("ipam").value("config")
 	if config == nil || config.kind != listNode {
@@ -175,18 +177,35 @@ func (v *validator) pools(network *node, path string) {
 	for i, pool := range config.items {
 		at := indexed(path+".ipam.config", i)
 		subnet, ok := v.prefix(pool.value("subnet"), at+".subnet")
-		v.prefix(pool.value("ip_range"), at+".ip_range")
+		if n := pool.value("ip_range"); n != nil {
+			within, isRange := v.prefix(n, at+".ip_range")
+			inside := !ok || subnet.Contains(within.Addr()) && within.Bits() >= subnet.Bits()
+			if isRange {
+				v.inSubnet(n, at+".ip_range", within, pool, inside)
+			}
+		}
 		gateway := pool.value("gateway")
 		if gateway == nil || gateway.kind != scalarNode {
 			continue
 		}
 		ip, err := netip.ParseAddr(gateway.text)
-		switch {
-		case err != nil:
+		if err != nil {
 			v.l.fail(gateway, at+".gateway", fmt.Sprintf("%q is not an IP address", shorten(gateway.text)), "")
-		case ok && !subnet.Contains(ip):
-			v.l.fail(gateway, at+".gateway", fmt.Sprintf("%s is not in the subnet %s", ip, subnet), "")
+			continue
 		}
+		v.inSubnet(gateway, at+".gateway", ip, pool, !ok || subnet.Contains(ip))
+	}
+}
+
+// inSubnet complains of addresses that are not inside the subnet of their
+// pool, or have none to be inside of.
+func (v *validator) inSubnet(n *node, path string, addresses fmt.Stringer, pool *node, inside bool) {
+	subnet := pool.value("subnet")
+	switch {
+	case subnet == nil:
+		v.l.fail(n, path, fmt.Sprintf("%s has no subnet that it is a part of", addresses), "write subnet: beside it")
+	case !inside:
+		v.l.fail(n, path, fmt.Sprintf("%s is not in the subnet %s", addresses, subnet.text), "")
 	}
 }
 

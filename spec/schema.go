@@ -143,6 +143,7 @@ func includeKeys() []key {
 func serviceKeys() []key {
 	const inCommand = "make it a part of the service's command"
 	keys := []key{
+		{name: "external_links", level: refused, shape: texts, note: "put both on a network that is external: services on it reach each other by name, and by its aliases:"},
 		{name: "links", level: refused, shape: texts, note: "services reach each other by name: remove it, and write aliases: of a network for other names"},
 		{name: "post_start", level: refused, note: inCommand},
 		{name: "pre_start", level: refused, note: "make it a service, and depend on it with condition: " + ServiceCompleted},
@@ -154,7 +155,9 @@ func serviceKeys() []key {
 		{name: "ipc", level: ignored, shape: text, kept: true},
 		{name: "gpus", level: ignored, shape: deviceList, keys: deviceKeys()},
 		{name: "pid", level: ignored, shape: text, kept: true},
+		{name: "security_opt", level: ignored, note: "Docker's default seccomp profile holds and no other; no AppArmor profile, no SELinux label; no-new-privileges is not set"},
 		{name: "umask", level: ignored, shape: creationMask},
+		{name: "userns_mode", level: ignored, note: "the users of a container are those of the host, root too"},
 		{name: "uts", level: ignored, shape: text, kept: true},
 		{name: "build", shape: buildForm, keys: buildKeys()},
 		{name: "cap_add", shape: texts},
@@ -215,10 +218,10 @@ func serviceKeys() []key {
 	}
 	return append(keys, notYet("annotations", "attach", "cgroup_parent", "cpu_count", "cpu_percent",
 		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
-		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "external_links",
+		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
 		"group_add", "isolation", "logging", "mac_address", "mem_reservation",
-		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "platform", "pull_refresh_after", "runtime", "security_opt", "shm_size", "storage_opt",
-		"sysctls", "use_api_socket", "userns_mode")...)
+		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "platform", "pull_refresh_after", "runtime", "shm_size", "storage_opt",
+		"sysctls", "use_api_socket")...)
 }
 
 func watchKeys() []key {
@@ -343,7 +346,9 @@ func mountKeys() []key {
 		{name: "bind", shape: object, keys: append([]key{
 			{name: "create_host_path", shape: truth},
 			{name: "propagation", shape: text, words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
-		}, notYet("recursive", "selinux")...)},
+			{name: "recursive", shape: text, words: []string{recursiveEnabled, recursiveWritable, recursiveDisabled, recursiveReadOnly},
+				note: recursiveEnabled + ", " + recursiveWritable + "; others are refused where a service uses them"},
+		}, notYet("selinux")...)},
 		{name: "read_only", shape: truth},
 		{name: "source", shape: text},
 		{name: "target", shape: text},
@@ -371,7 +376,8 @@ func networkKeys() []key {
 		}, notYet("options")...)},
 		{name: "labels", shape: labels},
 		{name: "name", shape: text},
-	}, notYet("attachable", "driver_opts", "enable_ipv4", "enable_ipv6")...)
+		{name: "driver_opts", level: ignored, shape: pairs, kept: true},
+	}, notYet("attachable", "enable_ipv4", "enable_ipv6")...)
 }
 
 func volumeKeys() []key {

@@ -28,6 +28,8 @@ type source struct {
 	base  string // directory that its relative paths start from
 	data  []byte
 	lines []string
+
+	broken bool // it is no YAML, or not to its end
 }
 
 func (s *source) line(n int) string {
@@ -108,7 +110,7 @@ func (l *loader) display(path string) string {
 func (l *loader) parse(src *source) (docs []document) {
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
-			l.broken = true
+			l.broken, src.broken = true, true
 			l.report(Diagnostic{Severity: Error, Place: Place{File: src.name, Line: 1, Column: 1}, Message: "not valid YAML"})
 			docs = nil
 		}
@@ -152,7 +154,7 @@ func (l *loader) yamlError(src *source, err error) {
 			at.Line, at.Column, width, hint = f.line, f.column, f.width, f.hint
 		}
 	}
-	l.broken = true
+	l.broken, src.broken = true, true
 	l.report(Diagnostic{Severity: Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
 }
 

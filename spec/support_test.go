@@ -39,6 +39,7 @@ itself works by (spec/schema.go), so that it cannot be wrong: ` + "`go test ./sp
 - **yes**: carried out.
 - **not yet**: a warning, ` + "`not carried out yet`" + `, and an error with ` + "`--strict`" + `.
 - **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
+  Of ` + "`driver_opts`" + ` of networks, those of Docker's bridge that close a network are (` + "`host_binding_ipv4`, `enable_icc` and\n  `enable_ip_masquerade`" + ` that are false).
 - **obsolete**: a warning; the key has no meaning any more.
 
 Warnings are one line a key or variable, with how often and where first; what was said once of the same content is not said again.

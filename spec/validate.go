@@ -63,6 +63,7 @@ func (v *validator) service(f field) {
 	v.replicas(s, path)
 	v.targets(s, path)
 	v.subpaths(s, path)
+	v.recursive(s, path)
 	v.health(s, path+".healthcheck")
 	v.restart(s, path)
 	v.pullPolicy(s, path)

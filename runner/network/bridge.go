@@ -26,7 +26,7 @@ func (m *Manager) EnsureNetwork(ctx context.Context, spec Spec) (Network, error)
 		if err := m.verify(ctx, n); err != nil {
 			return Network{}, fmt.Errorf("cannot repair network %s: %w", n.Name, err)
 		}
-		return n, nil
+		return n, m.SetRange(n.Name, spec.Range)
 	}
 	n, err := m.createNetwork(ctx, spec)
 	if err != nil {
@@ -117,8 +117,10 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 			return Network{}, errors.Join(err, m.dismantle(n))
 		}
 		if !clash.IsValid() {
+			addrs := newAddrPool(n.Subnet, n.Gateway)
+			addrs.bound(spec.Range)
 			m.mu.Lock()
-			m.networks[n.Name] = &network{n, newAddrPool(n.Subnet, n.Gateway)}
+			m.networks[n.Name] = &network{n, addrs}
 			m.mu.Unlock()
 			return n, nil
 		}
@@ -137,7 +139,7 @@ func checkSpec(spec Spec) error {
 		if spec.Gateway.IsValid() {
 			return fmt.Errorf("gateway %s needs a subnet", spec.Gateway)
 		}
-		return nil
+		return checkRange(spec.Subnet, spec.Range)
 	}
 	switch {
 	case !spec.Subnet.Addr().Is4():
@@ -147,7 +149,7 @@ func checkSpec(spec Spec) error {
 	case spec.Gateway.IsValid() && !spec.Subnet.Contains(spec.Gateway):
 		return fmt.Errorf("gateway %s is not in subnet %s", spec.Gateway, spec.Subnet)
 	}
-	return nil
+	return checkRange(spec.Subnet, spec.Range)
 }
 
 // plan chooses the names and the range of a network.

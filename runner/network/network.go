@@ -59,6 +59,9 @@ type Spec struct {
 	// first address then.
 	Subnet  netip.Prefix
 	Gateway netip.Addr
+	// Range is the part of Subnet that addresses are handed out of to those who
+	// ask for none in particular; the zero Prefix is all of it.
+	Range netip.Prefix
 	// Internal networks have no way out, and none in.
 	Internal bool
 	Labels   map[string]string

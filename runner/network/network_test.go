@@ -542,6 +542,10 @@ func TestSubnetsAvoidWhatTheHostUses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "overlaps 10.89.") {
 		t.Errorf("an overlapping subnet is taken: %v", err)
 	}
+	_, err = m.EnsureNetwork(t.Context(), Spec{Name: "z", Subnet: netip.MustParsePrefix("198.51.100.0/24"), Range: netip.MustParsePrefix("10.9.0.0/28")})
+	if _, there := m.Network("z"); err == nil || there {
+		t.Errorf("a range outside of its subnet: %v; the network is there: %t", err, there)
+	}
 	if n := ensure(t, m, Spec{Name: "y", Subnet: netip.MustParsePrefix("192.0.2.0/24"), Gateway: netip.MustParseAddr("192.0.2.254")}); n.Gateway.String() != "192.0.2.254" {
 		t.Errorf("gateway is %s", n.Gateway)
 	}
