@@ -132,7 +132,7 @@ func (l *link) deliver(p []byte) error {
 	}
 	b := l.backend
 	if !l.isPlain && l.talk.ask(p) != nil {
-		l.isPlain = true
+		l.unread()
 	}
 	l.isUsed, l.owes, l.spoke = true, true, time.Now()
 	l.mu.Unlock()
@@ -155,10 +155,17 @@ func (l *link) answered() {
 	l.face.moved()
 }
 
+// unread notes that what passes is not HTTP/1, and forgets what was read so
+// far. The caller holds mu.
+func (l *link) unread() {
+	l.isPlain = true
+	l.talk = exchange{isEndless: l.talk.isEndless}
+}
+
 // isFree says that another backend may take over: nothing is under way, and
 // the server holds nothing that belongs to the connection. The caller holds mu.
 func (l *link) isFree() bool {
-	return !l.isPlain && !l.isAsked && !l.isOver && !l.talk.last && l.talk.isAtRest()
+	return !l.isPlain && !l.isAsked && !l.isOver && !l.talk.last && !l.talk.isBound && l.talk.isAtRest()
 }
 
 // release takes the connection off its backend. The caller holds mu and has
@@ -198,7 +205,7 @@ func (l *link) hear(b *net.TCPConn, p []byte) error {
 		return net.ErrClosed
 	}
 	if !l.isPlain && l.talk.answer(p) != nil {
-		l.isPlain = true
+		l.unread()
 	}
 	l.isUsed, l.owes, l.spoke = true, false, time.Now()
 	l.mu.Unlock()
