@@ -161,7 +161,9 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 	for name, payload := range req.Payloads {
 		s.runner.SetPayload(j.project.Name, name, payload.Content)
 	}
-	s.runner.Reserve(j.project)
+	if !j.options.BuildOnly && !j.options.PullOnly {
+		s.runner.Reserve(j.project)
+	}
 	plan, err := s.plan(ctx, j)
 	if err != nil {
 		return causeOf(ctx, err)
@@ -184,21 +186,9 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 }
 
 func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) error {
-	p, err := optionalProject(req.Document)
+	p, opts, err := decodeDown(req)
 	if err != nil {
 		return err
-	}
-	var opts planner.DownOptions
-	if len(req.Options) > 0 {
-		if err := json.Unmarshal(req.Options, &opts); err != nil {
-			return fmt.Errorf("cannot read the options: %w", err)
-		}
-	}
-	if p != nil {
-		p.Disabled = map[string]*spec.Service{}
-		for _, name := range req.Disabled {
-			p.Disabled[name] = &spec.Service{Name: name}
-		}
 	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
@@ -215,12 +205,39 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	s.buildNetwork.settle() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
 	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
-	s.runner.Unreserve(req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, box)
+	verdict, err := s.carryOut(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, box)
+	if err != nil {
+		return err
+	}
+	if verdict.Ok && len(opts.Services) == 0 {
+		s.runner.Unreserve(req.Project)
+	}
+	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	return nil
+}
+
+// decodeDown reads the project that a down is of, nil where none is known, and
+// the options.
+func decodeDown(req *api.DownRequest) (p *spec.Project, opts planner.DownOptions, err error) {
+	if p, err = optionalProject(req.Document); err != nil {
+		return nil, opts, err
+	}
+	if len(req.Options) > 0 {
+		if err := json.Unmarshal(req.Options, &opts); err != nil {
+			return nil, opts, fmt.Errorf("cannot read the options: %w", err)
+		}
+	}
+	if p != nil {
+		p.Disabled = map[string]*spec.Service{}
+		for _, name := range req.Disabled {
+			p.Disabled[name] = &spec.Service{Name: name}
+		}
+	}
+	return p, opts, nil
 }
 
 // walk sends the plan, carries it out and sends each event and the verdict.

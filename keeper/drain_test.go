@@ -194,19 +194,45 @@ func TestAnAnswerThatCannotBeReadIsAwaited(t *testing.T) {
 // Much is said that wants no answer: an acknowledgement, a line of a log.
 func TestWhatIsNotAnsweredHoldsNobodyUpForLong(t *testing.T) {
 	onBoth(t, func(t *testing.T, s service) {
-		to := publish(t, s, Port{Key: "log", Proto: TCP, Addr: loopback})
-		heard := make(chan struct{})
-		route(t, s, "log", backend(t, func(c *net.TCPConn) {
-			io.ReadFull(c, make([]byte, 1))
-			heard <- struct{}{}
-			io.Copy(io.Discard, c)
-		}))
+		for name, said := range map[string]string{
+			"bytes": "\x00", "a line of capitals": "ERROR disk full\n", "lines without an empty one": "GET x\nSET y\n", "bytes after capitals": "AMQP\x00",
+		} {
+			to := publish(t, s, Port{Key: name, Proto: TCP, Addr: loopback})
+			heard := make(chan struct{})
+			route(t, s, name, backend(t, func(c *net.TCPConn) {
+				io.ReadFull(c, make([]byte, len(said)))
+				heard <- struct{}{}
+				io.Copy(io.Discard, c)
+			}))
+			c := dial(t, to)
+			io.WriteString(c, said)
+			<-heard
+			park(t, s, name)
+			if busy, err := s.Drain(t.Context(), name, Patience{Within: soon, Unseen: 100 * time.Millisecond}); err != nil || busy != 0 {
+				t.Errorf("%s: %d, %v", name, busy, err)
+			}
+		}
+	})
+}
+
+// Who has shown a server on a connection who it is would be a stranger to the next.
+func TestAConnectionThatIsAuthenticatedStaysWithItsServer(t *testing.T) {
+	onBoth(t, func(t *testing.T, s service) {
+		to := publish(t, s, Port{Key: "web", Proto: TCP, Addr: loopback})
+		one, first := webServer(t, "one", nil)
+		two, _ := webServer(t, "two", nil)
+		route(t, s, "web", one)
 		c := dial(t, to)
-		c.Write([]byte{0})
-		<-heard
-		park(t, s, "log")
-		if busy, err := s.Drain(t.Context(), "log", Patience{Within: time.Hour, Unseen: 100 * time.Millisecond}); err != nil || busy != 0 {
-			t.Errorf("%d, %v", busy, err)
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Negotiate YII=\r\n\r\n")
+		answered(t, c)
+		route(t, s, "web", two)
+		drained(t, s, "web", soon, 0)
+		if got := get(t, c); got != "one" {
+			t.Errorf("the next request is answered by %q", got)
+		}
+		first.Close()
+		if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+			t.Errorf("then %q, %v", rest, err)
 		}
 	})
 }

@@ -3,9 +3,9 @@ package keeper
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // exchange follows the requests and answers of HTTP/1 on one connection (RFC
@@ -16,6 +16,7 @@ type exchange struct {
 	asks, answers framing
 	methods       []string // of the requests that were asked and not answered yet
 	last          bool     // the connection ends with the present answer
+	isBound       bool     // the server knows the client by the connection
 	isEndless     bool     // neither side owes the other an answer: a WebSocket, a stream of events
 }
 
@@ -29,7 +30,7 @@ func (x *exchange) isAtRest() bool {
 
 // ask takes what the client sends.
 func (x *exchange) ask(p []byte) error {
-	x.asks.starts = startsRequest
+	x.asks.opens = opensRequest
 	return x.asks.feed(p, x.onRequest, func() {})
 }
 
@@ -38,24 +39,32 @@ func (x *exchange) answer(p []byte) error {
 	if len(x.methods) == 0 {
 		return errForeign // nobody has asked
 	}
+	x.answers.opens = opensAnswer
 	return x.answers.feed(p, x.onAnswer, x.onAnswered)
 }
 
-// startsRequest looks at the first byte: a method is in capital letters. The
-// empty lines that may come before one (RFC 9112, 2.2) are let pass.
-func startsRequest(p []byte) bool {
-	p = bytes.TrimLeft(p, "\r\n")
-	return len(p) == 0 || p[0] >= 'A' && p[0] <= 'Z'
+// opensRequest says whether a first line, or what has come of one, can be a
+// request's (RFC 9112, 3). Other protocols have lines that begin like it, some
+// have no lines at all.
+func opensRequest(line []byte, isWhole bool) bool {
+	if line[0] < 'A' || line[0] > 'Z' || bytes.ContainsFunc(line, unicode.IsControl) {
+		return false
+	}
+	return !isWhole || bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
+}
+
+// opensAnswer says the same of an answer's (RFC 9112, 4).
+func opensAnswer(line []byte, isWhole bool) bool {
+	const version = "HTTP/1."
+	return bytes.HasPrefix(line, []byte(version)) || !isWhole && strings.HasPrefix(version, string(line))
 }
 
 func (x *exchange) onRequest(head []string) (phase, int64, error) {
-	method, rest, _ := strings.Cut(head[0], " ")
-	_, version, _ := strings.Cut(rest, " ")
-	if version != "HTTP/1.1" && version != "HTTP/1.0" {
-		return 0, 0, errForeign
-	}
+	method, _, _ := strings.Cut(head[0], " ")
+	version := head[0][strings.LastIndexByte(head[0], ' ')+1:]
 	x.methods = append(x.methods, method)
 	x.noteLast(version, head)
+	x.noteBound(head)
 	kind, n, err := bodyOf(head)
 	if kind == toEnd {
 		return inHead, 0, err // a request without a length has no body
@@ -67,7 +76,7 @@ func (x *exchange) onAnswer(head []string) (phase, int64, error) {
 	version, rest, _ := strings.Cut(head[0], " ")
 	status, _, _ := strings.Cut(rest, " ")
 	code, err := strconv.Atoi(status)
-	if err != nil || len(x.methods) == 0 || !strings.HasPrefix(version, "HTTP/1.") {
+	if err != nil || len(x.methods) == 0 {
 		return 0, 0, errForeign
 	}
 	method := x.methods[0]
@@ -82,6 +91,7 @@ func (x *exchange) onAnswer(head []string) (phase, int64, error) {
 		return 0, 0, errForeign
 	}
 	x.noteLast(version, head)
+	x.noteBound(head)
 	kind, n, err := bodyOf(head)
 	if method == "HEAD" || code == 204 || code == 304 {
 		kind, n = inBody, 0
@@ -103,6 +113,19 @@ func (x *exchange) noteLast(version string, head []string) {
 	options := strings.ToLower(field(head, "Connection"))
 	if strings.Contains(options, "close") || version == "HTTP/1.0" && !strings.Contains(options, "keep-alive") {
 		x.last = true
+	}
+}
+
+// noteBound notes whether client and server speak of a way to authenticate that
+// holds for the connection, not for a request (RFC 4559; NTLM is alike).
+func (x *exchange) noteBound(head []string) {
+	for _, name := range []string{"Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate"} {
+		for challenge := range strings.SplitSeq(field(head, name), ",") {
+			scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " ")
+			if strings.EqualFold(scheme, "Negotiate") || strings.EqualFold(scheme, "NTLM") {
+				x.isBound = true
+			}
+		}
 	}
 }
 
@@ -128,17 +151,16 @@ func bodyOf(head []string) (phase, int64, error) {
 	return inBody, n, nil
 }
 
-// field is the value of a header field, "" if there is none.
+// field is the value of a header field, "" if there is none. One that is there
+// more than once is a list (RFC 9110, 5.3).
 func field(head []string, name string) string {
-	i := slices.IndexFunc(head, func(line string) bool {
-		got, _, ok := strings.Cut(line, ":")
-		return ok && strings.EqualFold(got, name)
-	})
-	if i < 0 {
-		return ""
+	var values []string
+	for _, line := range head {
+		if got, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(got, name) {
+			values = append(values, strings.TrimSpace(value))
+		}
 	}
-	_, value, _ := strings.Cut(head[i], ":")
-	return strings.TrimSpace(value)
+	return strings.Join(values, ", ")
 }
 
 // phase is where in a message a direction is.
@@ -153,17 +175,20 @@ const (
 	toEnd             // a body that ends with the connection
 )
 
-// maxHead bounds a head, and with it what is remembered of one.
-const maxHead = 64 << 10
+// Bounds of a head, and with it of what is remembered of one.
+const (
+	maxHead      = 64 << 10
+	maxFirstLine = 16 << 10
+)
 
 // framing is one direction: where a message ends and the next begins.
 type framing struct {
-	phase  phase
-	starts func(p []byte) bool // whether a message can start so; nil where any may
-	lines  []string            // of a head that has not ended
-	text   []byte              // of a line that has not ended
-	size   int                 // of the head or line
-	left   int64               // bytes of the body or chunk that are to come
+	phase phase
+	opens func(line []byte, isWhole bool) bool // whether a message can begin with a line, or have begun with a part of one
+	lines []string                             // of a head that has not ended
+	text  []byte                               // of a line that has not ended
+	size  int                                  // of the head or line
+	left  int64                                // bytes of the body or chunk that are to come
 }
 
 // isBetween says that one message has ended and the next has not begun.
@@ -183,26 +208,32 @@ func (f *framing) feed(p []byte, begin func(head []string) (phase, int64, error)
 			p = p[n:]
 			f.pass(n, end)
 		default:
-			if f.isBetween() && f.starts != nil && !f.starts(p) {
-				return errForeign
-			}
 			line, rest, isWhole := bytes.Cut(p, []byte("\n"))
 			f.text = append(f.text, line...)
-			if f.size += len(line); f.size > maxHead {
+			text := bytes.TrimSuffix(f.text, []byte("\r"))
+			if f.size += len(line); f.size > maxHead || !f.isPlausible(text, isWhole) {
 				return errForeign
 			}
 			if !isWhole {
 				return nil
 			}
 			p = rest
-			text := string(bytes.TrimSuffix(f.text, []byte("\r")))
 			f.text = f.text[:0]
-			if err := f.line(text, begin, end); err != nil {
+			if err := f.line(string(text), begin, end); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// isPlausible says whether a line, or what has come of it, can be where it is.
+// Empty ones may come before a message (RFC 9112, 2.2).
+func (f *framing) isPlausible(line []byte, isWhole bool) bool {
+	if f.phase != inHead || len(f.lines) > 0 || len(line) == 0 {
+		return true
+	}
+	return len(line) <= maxFirstLine && f.opens(line, isWhole)
 }
 
 // pass counts bytes of a body or a chunk.

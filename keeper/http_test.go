@@ -1,14 +1,15 @@
 package keeper
 
 import (
+	"strings"
 	"testing"
 )
 
 func TestARequestIsUnderWayUntilItsAnswerIsWhole(t *testing.T) {
 	const get, head = "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, c := range map[string]struct {
-		asked, answered     string
-		rest, last, foreign bool
+		asked, answered            string
+		rest, last, bound, foreign bool
 	}{
 		"nothing":                {rest: true},
 		"asked":                  {asked: get},
@@ -37,13 +38,27 @@ func TestARequestIsUnderWayUntilItsAnswerIsWhole(t *testing.T) {
 		"Redis":                  {asked: "*1\r\n$4\r\nPING\r\n", foreign: true},
 		"TLS":                    {asked: "\x16\x03\x01", foreign: true},
 		"HTTP/2":                 {asked: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", foreign: true},
+		"lines of a protocol":    {asked: "ERROR disk full\n", foreign: true},
+		"a word of a protocol":   {asked: "PING\r\n", foreign: true},
+		"a line of two lines":    {asked: "\r\nGET /\r\n", foreign: true},
+		"a protocol of bytes":    {asked: "AMQP\x00\x00\x09\x01", foreign: true},
+		"a line without an end":  {asked: "A" + strings.Repeat("a", maxFirstLine), foreign: true},
+		"a long address":         {asked: "GET /" + strings.Repeat("a", 8000) + " HTTP/1.1\r\n\r\n"},
+		"a part of a first line": {asked: "GET /\xc3\xa4"},
+		"an answer's part":       {asked: get, answered: "HTT"},
+		"options in two fields":  {asked: get, answered: "HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", rest: true, last: true},
+		"codings in two fields":  {asked: get, answered: "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", rest: true},
+		"NTLM":                   {asked: "GET / HTTP/1.1\r\nAuthorization: NTLM TlRM==\r\n\r\n", answered: "HTTP/1.1 204 x\r\n\r\n", rest: true, bound: true},
+		"NTLM is offered":        {asked: get, answered: "HTTP/1.1 401 x\r\nWWW-Authenticate: Basic realm=\"a\"\r\nwww-authenticate: ntlm\r\nContent-Length: 0\r\n\r\n", rest: true, bound: true},
+		"a proxy negotiates":     {asked: get, answered: "HTTP/1.1 407 x\r\nProxy-Authenticate: Basic realm=a, Negotiate\r\nContent-Length: 0\r\n\r\n", rest: true, bound: true},
+		"a password":             {asked: "GET / HTTP/1.1\r\nAuthorization: Basic TlRM\r\n\r\n", answered: "HTTP/1.1 204 x\r\n\r\n", rest: true},
 		"an answer of something": {asked: "PING 1 HTTP/1.1\r\n\r\n", answered: "+PONG\r\n\r\n", foreign: true},
 	} {
 		for _, size := range []int{1, 3, 1 << 20} { // however it is cut into pieces
 			var x exchange
 			isForeign := inPieces(c.asked, size, x.ask) != nil || inPieces(c.answered, size, x.answer) != nil
-			if isForeign != c.foreign || !isForeign && (x.isAtRest() != c.rest || x.last != c.last) {
-				t.Errorf("%s, in pieces of %d: at rest %t, last %t, foreign %t", name, size, x.isAtRest(), x.last, isForeign)
+			if isForeign != c.foreign || !isForeign && (x.isAtRest() != c.rest || x.last != c.last || x.isBound != c.bound) {
+				t.Errorf("%s, in pieces of %d: at rest %t, last %t, bound %t, foreign %t", name, size, x.isAtRest(), x.last, x.isBound, isForeign)
 			}
 		}
 	}

@@ -33,10 +33,6 @@ type link struct {
 	waits   bool          // guarded by mu; for a backend
 }
 
-// spare lends buffers, taken only while there is something to read, so that
-// idle connections cost none.
-var spare = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
-
 // bulk is from which size on a body is left to the kernel (splice(2)).
 const bulk = 64 << 10
 
@@ -89,7 +85,7 @@ func (l *link) connect() bool {
 // requests passes on what the client sends until it ends.
 func (l *link) requests() error {
 	for {
-		err := receive(l.client, l.deliver)
+		err := l.face.receive(l.client, l.deliver)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded): // see release
 			_ = l.client.SetReadDeadline(time.Time{})
@@ -132,7 +128,7 @@ func (l *link) deliver(p []byte) error {
 	}
 	b := l.backend
 	if !l.isPlain && l.talk.ask(p) != nil {
-		l.isPlain = true
+		l.unread()
 	}
 	l.isUsed, l.owes, l.spoke = true, true, time.Now()
 	l.mu.Unlock()
@@ -155,10 +151,17 @@ func (l *link) answered() {
 	l.face.moved()
 }
 
+// unread notes that what passes is not HTTP/1, and forgets what was read so
+// far. The caller holds mu.
+func (l *link) unread() {
+	l.isPlain = true
+	l.talk = exchange{isEndless: l.talk.isEndless}
+}
+
 // isFree says that another backend may take over: nothing is under way, and
 // the server holds nothing that belongs to the connection. The caller holds mu.
 func (l *link) isFree() bool {
-	return !l.isPlain && !l.isAsked && !l.isOver && !l.talk.last && l.talk.isAtRest()
+	return !l.isPlain && !l.isAsked && !l.isOver && !l.talk.last && !l.talk.isBound && l.talk.isAtRest()
 }
 
 // release takes the connection off its backend. The caller holds mu and has
@@ -179,7 +182,7 @@ func (l *link) release() {
 func (l *link) answers(b *net.TCPConn, done chan struct{}) {
 	defer close(done)
 	for {
-		err := receive(b, func(p []byte) error { return l.hear(b, p) })
+		err := l.face.receive(b, func(p []byte) error { return l.hear(b, p) })
 		if err == nil {
 			err = l.pour(b)
 		}
@@ -198,7 +201,7 @@ func (l *link) hear(b *net.TCPConn, p []byte) error {
 		return net.ErrClosed
 	}
 	if !l.isPlain && l.talk.answer(p) != nil {
-		l.isPlain = true
+		l.unread()
 	}
 	l.isUsed, l.owes, l.spoke = true, false, time.Now()
 	l.mu.Unlock()
@@ -362,7 +365,7 @@ func readable(c *net.TCPConn) (n int, err error) {
 
 // receive waits until something can be read and hands it to use, in a buffer
 // that is lent for the call. The end of the stream is io.EOF.
-func receive(c *net.TCPConn, use func(p []byte) error) error {
+func (f *tcpFace) receive(c *net.TCPConn, use func(p []byte) error) error {
 	rc, err := c.SyscallConn()
 	if err != nil {
 		return err
@@ -371,14 +374,14 @@ func receive(c *net.TCPConn, use func(p []byte) error) error {
 	var n int
 	var readErr error
 	err = rc.Read(func(fd uintptr) bool {
-		buf = spare.Get().(*[]byte)
+		buf = f.buffers.Get().(*[]byte)
 		for {
 			if n, readErr = unix.Read(int(fd), *buf); readErr != unix.EINTR {
 				break
 			}
 		}
 		if readErr == unix.EAGAIN {
-			spare.Put(buf)
+			f.buffers.Put(buf)
 			return false
 		}
 		return true
@@ -386,7 +389,7 @@ func receive(c *net.TCPConn, use func(p []byte) error) error {
 	if err != nil {
 		return err
 	}
-	defer spare.Put(buf)
+	defer f.buffers.Put(buf)
 	switch {
 	case readErr != nil:
 		return readErr

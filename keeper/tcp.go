@@ -17,6 +17,9 @@ type tcpFace struct {
 	port     *port
 	listener *net.TCPListener
 	drains   atomic.Int32 // how many wait for requests to be answered
+	// buffers are lent only while there is something to read: idle connections
+	// cost none.
+	buffers sync.Pool
 
 	mu   sync.Mutex
 	open map[*link]bool // guarded by mu
@@ -33,7 +36,10 @@ func openTCP(p *port) error {
 	if err != nil {
 		return err
 	}
-	f := &tcpFace{port: p, listener: l.(*net.TCPListener), open: map[*link]bool{}, wake: make(chan struct{})}
+	f := &tcpFace{
+		port: p, listener: l.(*net.TCPListener), open: map[*link]bool{}, wake: make(chan struct{}),
+		buffers: sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }},
+	}
 	p.bound = localAddr(l.Addr())
 	p.face = f
 	go f.accept()

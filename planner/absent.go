@@ -11,17 +11,38 @@ import (
 
 // absent is a path of the host that services mount and where nothing is.
 type absent struct {
-	source   string
-	isSocket bool
-	services []string
-	place    spec.Place // of the first
+	source    string
+	isForeign bool // see IsForeign
+	services  []string
+	place     spec.Place // of the first
 }
 
-// IsSocket says that a mount is of a socket, by its name: nothing is made there
-// where it does not exist, for a directory of that name would keep whoever
-// makes the socket from it. The container goes without.
-func IsSocket(m spec.Mount) bool {
-	return m.Type == spec.MountBind && m.Bind != nil && m.Bind.CreateHostPath && path.Ext(m.Source) == ".sock"
+// foreign are the directories in which programs and the kernel make what is
+// theirs: sockets and devices have no common ending.
+var foreign = []string{"/run", "/var/run", "/tmp/.X11-unix", "/dev", "/proc", "/sys"}
+
+// IsForeign says that what a mount is of is somebody else's to make: nothing is
+// made there where it does not exist, for a directory of that name would keep
+// whoever makes it from it. The container goes without, until it is there.
+func IsForeign(m spec.Mount) bool {
+	if m.Type != spec.MountBind || m.Bind == nil || !m.Bind.CreateHostPath {
+		return false
+	}
+	source := path.Clean(m.Source)
+	return path.Ext(source) == ".sock" || slices.ContainsFunc(foreign, func(dir string) bool { return strings.HasPrefix(source, dir+"/") })
+}
+
+// appeared are the reasons to replace a container for mounts that it had to go
+// without when it was made.
+func (c *converger) appeared(service string, s *spec.Service, k *Container) []Reason {
+	var rs []Reason
+	for i, m := range s.Volumes {
+		if IsForeign(m) && slices.Contains(k.LeftOut, m.Target) && !slices.Contains(c.observed.Absent, m.Source) {
+			path := fmt.Sprintf("services.%s.volumes[%d]", service, i)
+			rs = append(rs, Reason{Path: path, Text: m.Source + " is there now", Place: c.project.Places.Nearest(path)})
+		}
+	}
+	return rs
 }
 
 // noteAbsent notes the host paths of a service's mounts that are made because
@@ -35,7 +56,7 @@ func (c *converger) noteAbsent(name string) {
 		at := slices.IndexFunc(c.absent, func(a *absent) bool { return a.source == m.Source })
 		if at < 0 {
 			place := c.project.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", name, i))
-			c.absent = append(c.absent, &absent{source: m.Source, isSocket: IsSocket(m), place: place})
+			c.absent = append(c.absent, &absent{source: m.Source, isForeign: IsForeign(m), place: place})
 			at = len(c.absent) - 1
 		}
 		if a := c.absent[at]; !slices.Contains(a.services, name) {
@@ -48,8 +69,8 @@ func (c *converger) noteAbsent(name string) {
 func (c *converger) warnAbsent() {
 	for _, a := range c.absent {
 		what := "an empty directory is made there"
-		if a.isSocket {
-			what = "it is a socket of something that does not run here, and is left out"
+		if a.isForeign {
+			what = "what makes it does not run here, and the mount is left out"
 		}
 		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s %s, which does not exist: %s%s", mounting(a.services), a.source, what, at(a.place)))
 	}

@@ -90,6 +90,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	}
 	ch := diff(name, k.Applied, want, c.project.Places)
 	ch.replace = append(ch.replace, c.networkReasons(k)...)
+	ch.replace = append(ch.replace, c.appeared(name, s, k)...)
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {

@@ -205,6 +205,9 @@ func (s *scenario) line(line string) {
 		k.ExitCode, _ = strconv.Atoi(words[2])
 	case "adrift":
 		s.w.find(s.t, words[1]).Adrift = true
+	case "left-out":
+		k := s.w.find(s.t, words[1])
+		k.LeftOut = append(k.LeftOut, words[2:]...)
 	case "health":
 		s.w.find(s.t, words[1]).Health = Health(words[2])
 	case "digest":

@@ -114,7 +114,8 @@ type Container struct {
 	PID       int        `json:"pid,omitempty"`
 	Command   []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
 	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
-	Adrift    bool       `json:"adrift,omitempty"` // it shares a network namespace that is not its owner's any more
+	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
+	Adrift    bool       `json:"adrift,omitempty"`   // it shares a network namespace that is not its owner's any more
 }
 
 // ProbeInfo is the last health probe of a container.

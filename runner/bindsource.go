@@ -68,5 +68,5 @@ func hostPathError(err error) error {
 
 func exists(path string) bool {
 	_, err := os.Lstat(filepath.Clean(path))
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -43,15 +43,19 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.RemoveImage:
 		return planner.Result{}, r.RemoveImage(ctx, s.Name, false)
 	case planner.Create:
-		return r.up(ctx, o, s, note)
+		return r.withSharers(ctx, o, s, note, r.up)
 	case planner.Replace:
-		return r.supersede(ctx, o, s, note)
+		return r.withSharers(ctx, o, s, note, r.replace)
 	case planner.Update:
 		return planner.Result{}, r.update(ctx, o, s)
 	case planner.Await:
 		return r.await(ctx, o, s, note)
 	}
-	return r.lifecycle(ctx, o, s)
+	result, err := r.lifecycle(ctx, o, s)
+	if err == nil && s.Action == planner.Start {
+		r.leadSharers(context.WithoutCancel(ctx), o, s.Service, note) // it may have been made without being started
+	}
+	return result, err
 }
 
 func (r *Runner) removeVolume(name string) error {

@@ -85,7 +85,7 @@ func (c *container) observe() planner.Container {
 		State: rec.State, Health: rec.Health, ExitCode: rec.ExitCode, OOMKilled: rec.OOMKilled, Stopped: rec.Stopped,
 		Restarts: rec.Restarts, CreatedAt: rec.CreatedAt, StartedAt: rec.StartedAt, ExitedAt: rec.ExitedAt,
 		NextTry: c.retryAt, Error: rec.Error, Applied: rec.Applied, Addresses: rec.Addresses,
-		Published: rec.Published, Exposed: rec.Exposed, Version: rec.Version, Command: rec.Command, LastProbe: c.last,
+		LeftOut: rec.LeftOut, Published: rec.Published, Exposed: rec.Exposed, Version: rec.Version, Command: rec.Command, LastProbe: c.last,
 	}
 	if rec.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	cfs "github.com/containerd/continuity/fs"
+	"golang.org/x/sys/unix"
 )
 
 // fill copies what an image has at target into a volume that is empty, with
@@ -78,7 +79,9 @@ func fillFrom(root, target, data string, isOwned bool) (bool, error) {
 func wholeCopy(data string) string { return filepath.Join(filepath.Dir(data), "_fill") }
 
 // finishFill moves a whole copy into the volume's directory, which stays the
-// same for whoever has it mounted, and goes on where an engine was killed.
+// same for whoever has it mounted, and goes on where an engine was killed. A
+// name that is taken was taken since the volume was found empty: what its
+// containers wrote stays, and the rest of the copy is dropped.
 func finishFill(data string) error {
 	whole := wholeCopy(data)
 	entries, err := os.ReadDir(whole)
@@ -86,12 +89,24 @@ func finishFill(data string) error {
 		return nil
 	}
 	for _, e := range entries {
-		if err := os.Rename(filepath.Join(whole, e.Name()), filepath.Join(data, e.Name())); err != nil {
+		err := moveNew(filepath.Join(whole, e.Name()), filepath.Join(data, e.Name()))
+		if errors.Is(err, fs.ErrExist) {
+			return os.RemoveAll(whole)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	// By now it has nothing but its owner, mode and attributes.
 	return errors.Join(err, cfs.CopyDir(data, whole), os.RemoveAll(whole))
+}
+
+// moveNew is a rename that replaces nothing, not even an empty directory.
+func moveNew(from, to string) error {
+	if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
 }
 
 // imageDirectory is the directory that a root file system has at target, ""

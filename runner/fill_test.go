@@ -51,30 +51,61 @@ func TestVolumesAreFilledFromInsideTheImage(t *testing.T) {
 // Whoever has the volume mounted sees what is filled in: its directory stays.
 // An engine that is killed in between leaves the rest to the next one.
 func TestAVolumeIsFilledWhereItIs(t *testing.T) {
-	root := rootfs(t, map[string]string{"data/a": "1", "data/b": "2"})
-	data := filepath.Join(rootfs(t, map[string]string{"_part/half": "x"}), "_data")
-	if err := os.MkdirAll(filepath.Join(data, "b"), 0o755); err != nil { // in the way
-		t.Fatal(err)
-	}
+	dir := rootfs(t, map[string]string{"_part/half": "x", "_fill/b": "2", "_data/a": "1"})
+	data := filepath.Join(dir, "_data")
 	before, err := os.Open(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer before.Close()
-	if _, err := fillFrom(root, "/data", data, false); err == nil {
-		t.Fatal("a file was put in place of a directory")
-	}
-	if err := os.Remove(filepath.Join(data, "b")); err != nil {
-		t.Fatal(err)
-	}
 	if err := finishFill(data); err != nil {
 		t.Fatal(err)
 	}
 	if names, err := before.Readdirnames(-1); err != nil || len(names) != 2 {
 		t.Errorf("%v, %v", names, err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(data), "_[pf]*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "_fill")); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// A container that runs may write while the image's content is copied: what it
+// wrote stays, and the volume is as good as any that was never filled.
+func TestFillingAVolumeReplacesNothing(t *testing.T) {
+	for name, written := range map[string]string{
+		"file": "_data/a", "directory": "_data/b/mine", "file for a directory": "_data/b", "directory for a file": "_data/a/mine",
+		"link": "_data/c", "empty directory": "_data/b",
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := rootfs(t, map[string]string{"data/a": "image", "data/b/theirs": "image", "data/c": "image"})
+			dir := rootfs(t, map[string]string{"_data/other": "live"})
+			data, at := filepath.Join(dir, "_data"), filepath.Join(dir, written)
+			err := errors.Join(os.Mkdir(filepath.Join(dir, "_part"), 0o700), os.MkdirAll(filepath.Dir(at), 0o755))
+			switch name {
+			case "link":
+				err = errors.Join(err, os.Symlink("other", at))
+			case "empty directory":
+				err = errors.Join(err, os.Mkdir(at, 0o755))
+			default:
+				err = errors.Join(err, os.WriteFile(at, []byte("live"), 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fillFrom(root, "/data", data, false); err != nil {
+				t.Errorf("what stands in the way is an error: %v", err)
+			}
+			if name == "empty directory" {
+				if left, err := os.ReadDir(at); err != nil || len(left) > 0 {
+					t.Errorf("the directory holds %v, %v", left, err)
+				}
+			} else if b, err := os.ReadFile(at); err != nil || string(b) != "live" {
+				t.Errorf("it reads %q, %v", b, err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "_[pf]*")); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
 	}
 }
 

@@ -24,8 +24,9 @@ func (r *Runner) volumeMounts(ctx context.Context, rec *record, imageVolumes []s
 	taken := map[string]bool{}
 	for i, m := range s.Volumes {
 		taken[filepath.Clean(m.Target)] = true
-		if planner.IsSocket(m) && !exists(m.Source) {
-			continue // the plan has told of it
+		if planner.IsForeign(m) && !exists(m.Source) {
+			rec.LeftOut = append(rec.LeftOut, m.Target) // the plan has told of it
+			continue
 		}
 		om, err := r.volumeMount(ctx, rec, m, rootfs)
 		if isSubpath(m) {

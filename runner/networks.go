@@ -91,7 +91,8 @@ func rangeOf(n *spec.Network) (netip.Prefix, error) {
 	return within, nil
 }
 
-// relabelNetwork notes the labels that a network has now.
+// relabelNetwork notes the labels that a network has now. All else is as it was
+// made.
 func (r *Runner) relabelNetwork(name string, want *spec.Network) error {
 	docs, err := r.store.Load(bucketNetworks)
 	if err != nil {
@@ -101,7 +102,10 @@ func (r *Runner) relabelNetwork(name string, want *spec.Network) error {
 	if err := json.Unmarshal(docs[name], &rec); err != nil {
 		return fmt.Errorf("cannot read the record of network %s: %w", name, err)
 	}
-	rec.Applied = want
+	if rec.Applied == nil {
+		rec.Applied = &spec.Network{Name: name}
+	}
+	rec.Applied.Labels = want.Labels
 	r.saveNetwork(name, rec)
 	return nil
 }

@@ -24,6 +24,7 @@ type record struct {
 	StopSignal string              `json:"stop_signal,omitempty"`
 	Probe      *probe              `json:"probe,omitempty"`     // the health check in force
 	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
+	LeftOut    []string            `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
 	Addresses  []string            `json:"addresses,omitempty"`
 	Netns      string              `json:"netns,omitempty"`

@@ -10,15 +10,6 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// supersede replaces a container, and has those follow who share its network.
-func (r *Runner) supersede(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	result, err := r.replace(ctx, o, s, note)
-	if err == nil {
-		r.leadSharers(context.WithoutCancel(ctx), o, s.Service)
-	}
-	return result, err
-}
-
 // replace puts a new container in an old one's place. The old one runs until
 // the new one can start; if that fails, the old one is what is left. What is
 // begun is finished; only the wait for one that is to be ready first ends with

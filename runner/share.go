@@ -106,11 +106,24 @@ func (c *container) redocument(ctx context.Context, change func(doc *specs.Spec)
 	})
 }
 
+// carry is how a container is made, alone or in the place of another.
+type carry func(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error)
+
+// withSharers makes a container, and has those follow who share its network: it may
+// have been there before, and gone.
+func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event), way carry) (planner.Result, error) {
+	result, err := way(ctx, o, s, note)
+	if err == nil && !s.NoStart {
+		r.leadSharers(context.WithoutCancel(ctx), o, s.Service, note)
+	}
+	return result, err
+}
+
 // leadSharers restarts who shares the network of a service that was made anew
 // and has no step of its own in the plan: a one-off, a container of
 // another project. A one-off that somebody is attached to is left to whoever
 // that is: its end would be taken for the command's.
-func (r *Runner) leadSharers(ctx context.Context, o *Order, service string) {
+func (r *Runner) leadSharers(ctx context.Context, o *Order, service string, note func(planner.Event)) {
 	r.mu.Lock()
 	list := make([]*container, 0, len(r.containers))
 	for _, c := range r.containers {
@@ -118,23 +131,40 @@ func (r *Runner) leadSharers(ctx context.Context, o *Order, service string) {
 	}
 	r.mu.Unlock()
 	for _, c := range list {
-		rec := c.snapshot()
-		if rec.OneOff && c.tap.isAttached() || rec.State != planner.Running || o.concerns(c.id) || !r.isAdrift(&rec) {
+		if o.concerns(c.id) || !r.isLeftBehind(c, o.Project, service) {
 			continue
 		}
-		if of := r.ownerOf(&rec); of == nil || of.project != o.Project || of.snapshot().Service != service {
-			continue
-		}
-		c.op.Lock()
-		err := c.stop(ctx, Grace{}, false)
-		if err == nil {
-			err = c.start(ctx)
-		}
-		c.op.Unlock()
-		if err != nil {
+		if err := r.restartLeftBehind(ctx, c, o.Project, service); err != nil {
 			r.log.Warn("cannot restart a container whose network was made anew", "container", c.name, "error", err)
+			text := fmt.Sprintf("%s shares the network of %s, which was made anew, and cannot be restarted: %v", c.name, service, err)
+			note(planner.Event{Kind: planner.Warned, Text: text})
 		}
 	}
+}
+
+// isLeftBehind says whether a container that runs shares a network namespace
+// that a service of a project had before.
+func (r *Runner) isLeftBehind(c *container, project, service string) bool {
+	rec := c.snapshot()
+	if rec.OneOff && c.tap.isAttached() || rec.State != planner.Running || !r.isAdrift(&rec) {
+		return false
+	}
+	of := r.ownerOf(&rec)
+	return of != nil && of.project == project && of.snapshot().Service == service
+}
+
+// restartLeftBehind restarts a container that was left behind, unless another replica's
+// step has by now.
+func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, service string) error {
+	c.op.Lock()
+	defer c.op.Unlock()
+	if !r.isLeftBehind(c, project, service) {
+		return nil
+	}
+	if err := c.stop(ctx, Grace{}, false); err != nil {
+		return err
+	}
+	return c.start(ctx)
 }
 
 // concerns says whether the plan has a step for a container.

@@ -121,7 +121,7 @@ func (v *volumes) ensure(vol *volume) (*volume, error) {
 	return vol, nil
 }
 
-// relabel notes the labels that a volume has now.
+// relabel notes the labels that a volume has now. All else is as it was made.
 func (v *volumes) relabel(name string, want *spec.Volume) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -129,7 +129,12 @@ func (v *volumes) relabel(name string, want *spec.Volume) error {
 	if vol == nil {
 		return fmt.Errorf("volume %s is gone: run the command again", name)
 	}
-	vol.Applied = want
+	applied := spec.Volume{Name: name}
+	if vol.Applied != nil {
+		applied = *vol.Applied
+	}
+	applied.Labels = want.Labels
+	vol.Applied = &applied
 	v.save(vol)
 	return v.describe(vol)
 }
