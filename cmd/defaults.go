@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // Variables of Compose that stand for flags, in the environment or in an
@@ -39,8 +39,8 @@ func (a *app) takeDefaults(c *cobra.Command) error {
 		}
 		problems = append(problems, oneOf(name, *d.value, d.choices))
 	}
-	a.ignoreOrphans = isTrue(vars[varIgnoreOrphans])
-	problems = append(problems, a.takeOrphans(c, isTrue(vars[varRemoveOrphans])), a.takeLimit(vars[varParallelLimit]))
+	a.ignoreOrphans = spec.IsTrue(vars[varIgnoreOrphans])
+	problems = append(problems, a.takeOrphans(c, spec.IsTrue(vars[varRemoveOrphans])), a.takeLimit(vars[varParallelLimit]))
 	return errors.Join(problems...)
 }
 
@@ -85,13 +85,4 @@ func (a *app) leaveOrphans(p *planner.Plan) {
 // verb or after it.
 func isGiven(c *cobra.Command, flag string) bool {
 	return c.Flags().Changed(flag) || c.Root().Flags().Changed(flag)
-}
-
-// isTrue reads a truth value as Compose does.
-func isTrue(s string) bool {
-	switch strings.ToLower(s) {
-	case "1", "t", "true", "y", "yes":
-		return true
-	}
-	return false
 }

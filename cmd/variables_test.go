@@ -69,6 +69,7 @@ func TestVariablesOfComposeStandForFlags(t *testing.T) {
 	}{
 		{"nothing", "", "", "up -d", planner.Options{}},
 		{"remove orphans", "COMPOSE_REMOVE_ORPHANS=true", "", "up -d", planner.Options{RemoveOrphans: true}},
+		{"remove orphans, a word of YAML", "COMPOSE_REMOVE_ORPHANS=On", "", "up -d", planner.Options{RemoveOrphans: true}},
 		{"remove orphans by .env", "", "COMPOSE_REMOVE_ORPHANS=1", "up -d", planner.Options{RemoveOrphans: true}},
 		{"but the flag", "COMPOSE_REMOVE_ORPHANS=1", "", "up -d --remove-orphans=false", planner.Options{}},
 		{"but the environment", "COMPOSE_REMOVE_ORPHANS=0", "COMPOSE_REMOVE_ORPHANS=1", "up -d", planner.Options{}},

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// envFileError is a mistake in an environment file.
+// envFileError is a mistake in an environment file. Its message quotes nothing
+// of the line: that may be a piece of a password.
 type envFileError struct {
 	line    int
 	message string
@@ -76,7 +77,7 @@ func (p *envParser) rawLine() {
 	name, value, ok := strings.Cut(line, "=")
 	if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
 		p.line = number
-		p.fail("%q is not the name of a variable", shorten(name))
+		p.fail("the line does not begin with the name of a variable")
 		return
 	}
 	p.assign(name, value, ok)
@@ -135,7 +136,7 @@ func (p *envParser) checkName(name string) bool {
 			continue
 		}
 		if r == ' ' || r == '\t' {
-			p.fail("the name %q holds a space", shorten(trimmed))
+			p.fail("the name of a variable holds a space")
 		} else {
 			p.fail("unexpected %q in the name of a variable", string(r))
 		}
@@ -200,7 +201,7 @@ func (p *envParser) afterQuote() {
 		p.cutLine()
 		return
 	}
-	p.fail("unexpected text behind the closing quote: %q", shorten(strings.SplitN(trimmed, "\n", 2)[0]))
+	p.fail("unexpected text behind the closing quote")
 }
 
 // expand fills the variables of a value in that begins on a line, at an offset.
@@ -214,7 +215,11 @@ func (p *envParser) expand(value string, line, start int) string {
 	}}
 	text, unset, bad := vars.expand(value)
 	if bad != nil {
-		p.err = &envFileError{line, bad.message}
+		message := bad.message
+		if !bad.required {
+			message = "a dollar sign in the value begins no variable: write $$, or put the value into single quotes"
+		}
+		p.err = &envFileError{line, message}
 	}
 	for _, u := range unset {
 		u.at = Place{Line: line, Column: 1}

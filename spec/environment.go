@@ -40,7 +40,10 @@ func (l *loader) envFileValues(files []string, optional bool, lookup func(string
 }
 
 // readEnv reads the text of an environment file into values and warns of
-// variables in it that have no value: a dollar sign of a password looks like one.
+// variables in it that have no value: a dollar sign of a password looks like
+// one. The variable is named though it may be a piece of that password: by the
+// rules of the format it is a name, and without it nobody who meant a variable
+// could tell which one to set. The line and the value are not shown.
 func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]string, lookup func(string) (string, bool)) envReading {
 	read := readEnv(string(data), raw, values, lookup)
 	for _, u := range read.unset {

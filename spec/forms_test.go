@@ -180,3 +180,14 @@ func TestFilesAreReadAsAsked(t *testing.T) {
 		t.Error("a cancelled load went on")
 	}
 }
+
+func TestVariablesThatSwitchOn(t *testing.T) {
+	for text, want := range map[string]bool{
+		"true": true, "True": true, "yes": true, "on": true, "y": true, "t": true, "T": true, "1": true,
+		"": false, "0": false, "false": false, "no": false, "off": false, "2": false, "x": false,
+	} {
+		if IsTrue(text) != want {
+			t.Errorf("%q is %t", text, !want)
+		}
+	}
+}

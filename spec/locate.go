@@ -132,7 +132,7 @@ func (l *loader) environment(dir string) error {
 	files := l.envFiles()
 	optional := len(files) == 0
 	if optional {
-		if off, _ := parseFlag(l.opts.Environ[composeNoEnvFile]); off == "true" || l.opts.Environ[composeNoEnvFile] == "1" {
+		if IsTrue(l.opts.Environ[composeNoEnvFile]) {
 			return nil
 		}
 		files = []string{filepath.Join(dir, ".env")}

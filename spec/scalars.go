@@ -109,6 +109,13 @@ func parseFlag(s string) (string, bool) {
 	return "", false
 }
 
+// IsTrue reads a variable of the environment that switches something on: the
+// truth values of a stack file, and those that Compose reads there beside them.
+func IsTrue(s string) bool {
+	flag, _ := parseFlag(s)
+	return flag == "true" || s == "1" || strings.EqualFold(s, "t")
+}
+
 func parseWhole(s string) (string, bool) {
 	v, err := strconv.ParseInt(plainNumber(s), 0, 64)
 	return strconv.FormatInt(v, 10), err == nil
