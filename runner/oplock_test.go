@@ -27,6 +27,5 @@ func TestAHolderThatGivesWayIsTold(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	second.Unlock()
-	second.Lock()
-	second.Unlock()
+	must(t, second.lockUntilWanted(t.Context(), wanted)) // it is free again
 }
