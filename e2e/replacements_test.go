@@ -40,7 +40,10 @@ func TestReplacementsLoseNoRequest(t *testing.T) {
 	}
 	times := 9
 	if text := os.Getenv("ORLOP_REPLACEMENTS"); text != "" {
-		times, _ = strconv.Atoi(text)
+		var err error
+		if times, err = strconv.Atoi(text); err != nil || times < 1 {
+			t.Fatalf("ORLOP_REPLACEMENTS=%s is no number of replacements", text)
+		}
 	}
 	server := filepath.Join(t.TempDir(), "server")
 	build := exec.Command("go", "build", "-o", server, "./testdata/server")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,17 +59,13 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	return result, err
 }
 
+// removeVolume removes a volume that no container has.
 func (r *Runner) removeVolume(name string) error {
-	r.mu.Lock()
-	for _, c := range r.containers {
-		for _, used := range c.rec.Applied.Volumes {
-			if used == name {
-				r.mu.Unlock()
-				return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, c.name, c.project)
-			}
+	for _, rec := range r.records() {
+		if slices.Contains(rec.usedVolumes(), name) {
+			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
 		}
 	}
-	r.mu.Unlock()
 	return r.volumes.remove(name)
 }
 

@@ -107,12 +107,7 @@ func (r *Runner) RemoveVolume(name string) (bool, error) {
 	if !slices.ContainsFunc(r.volumes.list(), func(v *volume) bool { return v.Name == name }) {
 		return false, nil
 	}
-	for _, rec := range r.records() {
-		if slices.Contains(rec.usedVolumes(), name) {
-			return true, fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
-		}
-	}
-	return true, r.volumes.remove(name)
+	return true, r.removeVolume(name)
 }
 
 // Networks lists the networks, by name.
