@@ -17,9 +17,17 @@ type absent struct {
 	place     spec.Place // of the first
 }
 
-// foreign are the directories in which programs and the kernel make what is
-// theirs: sockets and devices have no common ending.
-var foreign = []string{"/run", "/var/run", "/tmp/.X11-unix", "/dev", "/proc", "/sys"}
+// isForeignPath says that a path is one at which a program or the kernel makes a
+// socket or a device. A directory below /run that services share is not.
+func isForeignPath(source string) bool {
+	for _, dir := range []string{"/tmp/.X11-unix", "/dev", "/proc", "/sys"} {
+		if strings.HasPrefix(source, dir+"/") {
+			return true
+		}
+	}
+	isRuntime := strings.HasPrefix(source, "/run/") || strings.HasPrefix(source, "/var/run/")
+	return path.Ext(source) == ".sock" || isRuntime && strings.Contains(path.Base(source), "sock")
+}
 
 // IsForeign says that what a mount is of is somebody else's to make: nothing is
 // made there where it does not exist, for a directory of that name would keep
@@ -28,8 +36,7 @@ func IsForeign(m spec.Mount) bool {
 	if m.Type != spec.MountBind || m.Bind == nil || !m.Bind.CreateHostPath {
 		return false
 	}
-	source := path.Clean(m.Source)
-	return path.Ext(source) == ".sock" || slices.ContainsFunc(foreign, func(dir string) bool { return strings.HasPrefix(source, dir+"/") })
+	return isForeignPath(path.Clean(m.Source))
 }
 
 // appeared are the reasons to replace a container for mounts that it had to go
