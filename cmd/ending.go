@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,20 @@ func (e *ending) check() error {
 	return nil
 }
 
+// again are the services whose end is what the command is for: they run once
+// more if they have completed, as no ending could follow from them otherwise.
+func (e *ending) again(p *spec.Project) (services []string) {
+	if !e.wanted() {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		if name == e.from || !isAwaited(p, name) {
+			services = append(services, name)
+		}
+	}
+	return services
+}
+
 // exited takes in that a container has ended for good, and says whether the
 // rest is to be stopped now.
 func (e *ending) exited(p *spec.Project, c *planner.Container) (stop bool) {
@@ -59,11 +74,13 @@ func (e *ending) exited(p *spec.Project, c *planner.Container) (stop bool) {
 // isAwaitedOneShot says that a container has done what others wait for: its
 // end is no end of the stack.
 func isAwaitedOneShot(p *spec.Project, c *planner.Container) bool {
-	if c.ExitCode != 0 {
-		return false
-	}
+	return c.ExitCode == 0 && isAwaited(p, c.Service)
+}
+
+// isAwaited says that others wait for a service to complete.
+func isAwaited(p *spec.Project, service string) bool {
 	for _, s := range p.Services {
-		if how, ok := s.DependsOn[c.Service]; ok && how.Condition == spec.ServiceCompleted {
+		if how, ok := s.DependsOn[service]; ok && how.Condition == spec.ServiceCompleted {
 			return true
 		}
 	}

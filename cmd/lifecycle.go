@@ -15,7 +15,7 @@ import (
 
 func (a *app) startCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Start, "start [SERVICE...]", "Start containers that exist", "  orlop start db",
-		words{done: "is started", nothing: "runs already", failed: "is not started"}, nil)
+		words{done: "is started", nothing: "has nothing to start", failed: "is not started"}, nil)
 }
 
 func (a *app) stopCommand() *cobra.Command {

@@ -145,6 +145,7 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 	wait := f.wait || f.waitTimeout > 0
 	options := f.options(u.services, wait)
 	options.Attached = f.stays()
+	options.Again = u.ending.again(u.project)
 	req, done, err := u.request(applying, u.client, application{
 		project: u.project, options: options, builds: builds, timeout: f.timeout,
 	})

@@ -28,6 +28,7 @@ type Options struct {
 	NoStart       bool               `json:"no_start,omitempty"`
 	Prepare       string             `json:"prepare,omitempty"`  // for a "run" of this service: all that a container of it needs, but no container
 	Wait          bool               `json:"wait,omitempty"`     // await every service running or healthy
+	Again         []string           `json:"again,omitempty"`    // services that run once more if they have completed
 	Attached      bool               `json:"attached,omitempty"` // the caller stays with the containers: their ends are no failure of the plan
 	Limit         int                `json:"limit,omitempty"`    // steps at once; 0: any number
 	Inputs        map[string]*Inputs `json:"inputs,omitempty"`

@@ -164,7 +164,7 @@ func (w *watcher) replace(ctx context.Context, q *queue, built Built, began, ima
 		case errors.Is(context.Cause(ctx), errSuperseded) && err != nil:
 			w.report(Event{Service: q.service, Kind: Note, Text: "not ready yet, and there is a newer change"})
 		case err != nil:
-			w.fail(q.service, "not replaced", err, "")
+			w.fail(q.service, "the replacement failed", err, "")
 		case !changed:
 			w.report(Event{Service: q.service, Kind: Unchanged, Took: ended.Sub(began)})
 		default:
@@ -270,7 +270,7 @@ func (w *watcher) follow(ctx context.Context, service string, o order, done Sync
 		}
 		events = append(events, e)
 	}
-	if restart {
+	if restart && !absent {
 		began := w.Now()
 		err := w.Carrier.Restart(ctx, service)
 		events = append(events, w.outcome(service, Restarted, "", began, err))
