@@ -458,7 +458,7 @@ func TestWhatOthersRemoveComesBack(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", damage, err)
 				}
-				_, err = dialFrom(a.NetnsPath, "198.51.100.2:80", soon/10)
+				_, err = dialFrom(a.NetnsPath, "198.51.100.2:80", soon) // the kernel leads traffic by a new link a moment later
 				mended = err == nil
 			case <-time.After(soon):
 				t.Fatalf("%s: nobody repairs it", damage)
