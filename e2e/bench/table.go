@@ -41,12 +41,16 @@ func table() []row {
 	}
 }
 
-// sleeping is a stack of services that do nothing and are killed at once.
+// sleeping is a stack of services that do nothing, with a grace period or, "",
+// without one of their own.
 func sleeping(n int, grace string) string {
 	var b strings.Builder
 	b.WriteString("services:\n")
 	for i := range n {
-		fmt.Fprintf(&b, "  s%d:\n    image: busybox\n    command: sleep infinity\n    stop_grace_period: %s\n", i, grace)
+		fmt.Fprintf(&b, "  s%d:\n    image: busybox\n    command: sleep infinity\n", i)
+		if grace != "" {
+			fmt.Fprintf(&b, "    stop_grace_period: %s\n", grace)
+		}
 	}
 	return b.String()
 }
@@ -64,7 +68,7 @@ func sleepers(n int) func(context.Context, *bench) ([]float64, error) {
 }
 
 func deaf(ctx context.Context, b *bench) ([]float64, error) {
-	dir, err := b.stack(map[string]string{"stack.yaml": sleeping(10, "10s")})
+	dir, err := b.stack(map[string]string{"stack.yaml": sleeping(10, "")})
 	if err != nil {
 		return nil, err
 	}
