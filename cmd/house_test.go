@@ -19,19 +19,23 @@ const module = "github.com/orlop/orlop/"
 
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
+	// The rooms below runner: none of them knows runner.
+	rooms := []string{"runner/image", "runner/network"}
+	below := append([]string{"spec", "planner", "keeper"}, rooms...)
 	return map[string][]string{
 		"spec": {}, "api": {}, "keeper": {},
 		"runner/network":   {"keeper"}, // published ports are held there
+		"runner/image":     {"spec", "planner"},
 		"planner":          {"spec"},
 		"builder":          {"spec", "planner"},
-		"runner":           {"spec", "planner", "runner/network", "keeper"},
-		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"runner":           below,
+		"engine":           append([]string{"builder", "runner", "api"}, below...),
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
 		"cmd":              {"cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
 		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -146,16 +146,16 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err := checkCPUs(c.rec.Service, applied.Service); err != nil {
 		return err
 	}
-	img, err := r.imageFor(ctx, c.rec.Image)
+	img, err := r.Images.Get(ctx, c.rec.Image)
 	if err != nil {
 		return err
 	}
 	c.set(func(rec *record) {
 		rec.Applied = &applied
-		rec.Probe = probeFor(applied.Service.HealthCheck, img.config.Healthcheck)
+		rec.Probe = probeFor(applied.Service.HealthCheck, img.Config.Healthcheck)
 		rec.StopSignal = applied.Service.StopSignal
 		if rec.StopSignal == "" {
-			rec.StopSignal = img.config.StopSignal
+			rec.StopSignal = img.Config.StopSignal
 		}
 	})
 	if err := c.limit(ctx); err != nil {

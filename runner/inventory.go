@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -156,6 +157,21 @@ func (r *Runner) networkUsers() map[string][]NetworkUser {
 		slices.SortFunc(list, func(a, b NetworkUser) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return users
+}
+
+// RemoveImage removes the name of an image. Without force, an image that
+// containers are made of stays.
+func (r *Runner) RemoveImage(ctx context.Context, ref string, force bool) error {
+	name, err := image.Normalize(ref)
+	if err != nil {
+		return err
+	}
+	for _, rec := range r.records() {
+		if used, err := image.Normalize(rec.Image); !force && err == nil && used == name {
+			return fmt.Errorf("cannot remove image %s: container %s is made of it (remove that first, or use --force)", ref, rec.Name)
+		}
+	}
+	return r.Images.Remove(ctx, ref)
 }
 
 // CreateNetwork makes a network that belongs to no project.

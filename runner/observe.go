@@ -118,7 +118,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	o.Absent = absentSources(p)
 	slices.Sort(refs)
 	o.At = r.Now()
-	o.Images, err = r.observeImages(ctx, slices.Compact(refs), inputs)
+	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
 	return o, err
 }
 

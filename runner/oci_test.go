@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,7 +27,7 @@ var update = flag.Bool("update", false, "write the golden documents anew")
 func TestDocuments(t *testing.T) {
 	for name, in := range map[string]ociInput{
 		"default":    {service: &spec.Service{}},
-		"user":       {service: &spec.Service{}, user: identity{UID: 1000, GID: 100, Groups: []uint32{100, 27}}},
+		"user":       {service: &spec.Service{}, user: image.User{UID: 1000, GID: 100, Groups: []uint32{100, 27}}},
 		"host":       {service: &spec.Service{NetworkMode: "host"}, netns: "-"},
 		"privileged": {service: &spec.Service{Privileged: true}},
 		"tight": {service: &spec.Service{
@@ -188,8 +189,8 @@ func TestCommandLine(t *testing.T) {
 		"nothing":                  {spec.Command{}, nil, [2]string{"/entry", "serve"}, ""},
 		"an empty image":           {nil, nil, [2]string{"", ""}, ""},
 	} {
-		img := &image{config: dockerspec.DockerOCIImageConfig{}}
-		img.config.Entrypoint, img.config.Cmd = words(test.image[0]), words(test.image[1])
+		img := &image.Image{Config: dockerspec.DockerOCIImageConfig{}}
+		img.Config.Entrypoint, img.Config.Cmd = words(test.image[0]), words(test.image[1])
 		rec := &record{Service: "web", Image: "app", Applied: &planner.Applied{Service: &spec.Service{Entrypoint: test.entrypoint, Command: test.command}}}
 		got, err := commandLine(rec, img)
 		if strings.Join(got, " ") != test.want || (err == nil) != (test.want != "") {

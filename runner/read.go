@@ -39,7 +39,7 @@ func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, ea
 	if err != nil {
 		return err
 	}
-	rootfs, err := r.client.SnapshotService(snapshotter).Mounts(ctx, id)
+	rootfs, err := r.Images.Layer(ctx, id)
 	if err != nil {
 		return fmt.Errorf("cannot read the files of %s: %w", c.name, err)
 	}

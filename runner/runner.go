@@ -22,16 +22,17 @@ import (
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
 )
 
 // Config is what a Runner works with.
 type Config struct {
 	Client   *containerd.Client
+	Images   *image.Store
 	Networks *network.Manager
 	Ports    Ports
 	Keeping  Keeping
@@ -45,10 +46,9 @@ type Config struct {
 
 	TTRPCAddress string // containerd's socket for events of shims
 
-	Shim    string // path of containerd-shim-runc-v2
-	Runc    string // path of runc
-	Init    string // path of the static program that "init: true" runs first
-	Hosts   HostsFunc
+	Shim    string              // path of containerd-shim-runc-v2
+	Runc    string              // path of runc
+	Init    string              // path of the static program that "init: true" runs first
 	Rescued map[string]*Rescued // what Rescue found, by container ID
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -87,7 +87,6 @@ type Runner struct {
 	containers map[string]*container // guarded by mu
 	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
-	users      map[string]identity   // guarded by mu: image and user -> who that is
 	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
 
 	volumes   volumes
@@ -106,7 +105,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
 		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		users: map[string]identity{}, payloads: map[string][]byte{},
+		payloads: map[string][]byte{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
@@ -253,7 +252,7 @@ func (r *Runner) disconnect(ctx context.Context, id string) {
 // removeUnfinished removes what there is of a container that was not finished.
 // Its directory is the only trace of its layer, and stays with it.
 func (r *Runner) removeUnfinished(ctx context.Context, id string) {
-	if err := r.client.SnapshotService(snapshotter).Remove(ctx, id); err != nil && !errdefs.IsNotFound(err) {
+	if err := r.Images.RemoveLayer(ctx, id); err != nil {
 		r.log.Warn("cannot remove a writable layer: it is tried again when the engine starts", "container", id, "error", err)
 		r.disconnect(ctx, id)
 		return

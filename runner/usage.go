@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"syscall"
-
-	"github.com/containerd/errdefs"
 )
 
 // DiskUse is how many bytes a project takes on the disk beside its images: the
@@ -16,11 +14,11 @@ func (r *Runner) DiskUse(ctx context.Context, project string) (int64, error) {
 	var total int64
 	names := map[string]bool{}
 	for _, c := range r.Containers(project) {
-		use, err := r.client.SnapshotService(snapshotter).Usage(ctx, c.ID)
-		if err != nil && !errdefs.IsNotFound(err) {
+		size, err := r.Images.LayerSize(ctx, c.ID)
+		if err != nil {
 			return 0, fmt.Errorf("cannot measure the writable layer of %s: %w", c.Name, err)
 		}
-		total += use.Size
+		total += size
 		if live := r.lookup(c.ID); live != nil {
 			live.mu.Lock()
 			for _, name := range live.rec.Anonymous {
