@@ -20,12 +20,13 @@ const module = "github.com/orlop/orlop/"
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
-	rooms := []string{"runner/image", "runner/network"}
+	rooms := []string{"runner/image", "runner/logs", "runner/network"}
 	below := append([]string{"spec", "planner", "keeper"}, rooms...)
 	return map[string][]string{
 		"spec": {}, "api": {}, "keeper": {},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
+		"runner/logs":      {},
 		"planner":          {"spec"},
 		"builder":          {"spec", "planner"},
 		"runner":           below,
