@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A log is kept as lines of text: time, stream, whether the line is whole,
@@ -63,9 +65,11 @@ type Log struct {
 	spools  [2]*Spool     // guarded by mu; where each stream comes from, or nil
 	grown   chan struct{} // guarded by mu; closed when something was written
 	closed  bool          // guarded by mu
-	failed  bool          // guarded by mu; the last write failed, and that was said
 	rotated int           // guarded by mu; how often the file was rotated
 	last    time.Time     // guarded by mu; of the last line
+	kept    [2]int        // guarded by mu; how many of the ended lines the file has
+	midLine [2]bool       // guarded by mu; of each stream: what the file has ends in a part of a line
+	failure failure       // guarded by mu
 }
 
 // New is the log that goes on with what is at the path of its file. It must be
@@ -187,37 +191,23 @@ func line(out *bytes.Buffer, at time.Time, stderr bool, mark byte, text []byte) 
 	out.WriteByte('\n')
 }
 
-// append writes whole lines of one stream to the file, rotating it when it is
-// full. The caller has put what is left of the stream into partial.
+// append writes whole lines of one stream to the file, or notes that they are
+// lost. The caller has put what is left of the stream into partial, and holds mu.
 func (w *Log) append(stderr bool, p []byte) {
 	if len(p) == 0 || w.closed {
 		return
-	}
-	if w.file != nil && w.size+int64(len(p)) > logSize {
-		w.rotate()
-	}
-	if w.file == nil {
-		if err := os.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
-			return
-		}
-		f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return
-		}
-		st, err := f.Stat()
-		if err != nil {
-			f.Close()
-			return
-		}
-		w.file, w.size = f, st.Size()
 	}
 	from := w.spools[index(stderr)]
 	if from != nil {
 		from.begin(w.size, len(w.partial[index(stderr)]))
 	}
-	n, err := w.file.Write(p)
-	w.size += int64(n)
-	w.failed = err != nil
+	if w.failure.isPaused(w.now()) {
+		w.failure.ended = w.ended
+	} else if n, err := w.write(p); err != nil {
+		w.fail(stderr, p, n, err)
+	} else {
+		w.kept, w.midLine[index(stderr)] = w.ended, w.begun[index(stderr)]
+	}
 	if from != nil {
 		from.done()
 	}
@@ -225,14 +215,83 @@ func (w *Log) append(stderr bool, p []byte) {
 	w.grown = make(chan struct{})
 }
 
-func (w *Log) rotate() {
+// write writes whole lines to the file, after what is to be said of a failure
+// before them. It says how many bytes of p the file has.
+func (w *Log) write(p []byte) (n int, err error) {
+	if err := w.ready(len(p)); err != nil {
+		return 0, err
+	}
+	if w.failure.err != nil {
+		word := w.recovery()
+		n, err := w.file.Write(word)
+		w.size += int64(n)
+		if err != nil {
+			w.failure.isCut = w.failure.isCut || n > 0
+			w.letGo()
+			return 0, err
+		}
+		w.recovered()
+	}
+	n, err = w.file.Write(p)
+	w.size += int64(n)
+	if err != nil {
+		w.letGo()
+	}
+	return n, err
+}
+
+// ready opens the file that so many bytes are to be written to: a new one where
+// it is full, or was removed.
+func (w *Log) ready(length int) error {
+	if w.file != nil {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(w.file.Fd()), &st); err == nil && st.Nlink == 0 {
+			w.letGo()
+			w.size = 0
+			w.rotated++ // for who reads it
+		}
+	}
+	if w.file != nil && w.size+int64(length) > logSize {
+		if err := w.rotate(); err != nil {
+			return err
+		}
+	}
+	if w.file != nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	w.file, w.size = f, st.Size()
+	return nil
+}
+
+// letGo closes the file; the next write opens what is there then.
+func (w *Log) letGo() {
 	w.file.Close()
 	w.file = nil
+}
+
+func (w *Log) rotate() error {
+	w.letGo()
 	for i := logFiles - 1; i > 0; i-- {
-		os.Rename(numbered(w.path, i-1), numbered(w.path, i))
+		err := os.Rename(numbered(w.path, i-1), numbered(w.path, i))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	w.size = 0
 	w.rotated++
+	return nil
 }
 
 // numbered is the path of a rotated file; 0 is the present one.
@@ -269,8 +328,7 @@ func (w *Log) Close() {
 	}
 	w.closed = true
 	if w.file != nil {
-		w.file.Close()
-		w.file = nil
+		w.letGo()
 	}
 	close(w.grown)
 }
@@ -286,8 +344,9 @@ func (w *Log) state() (grown <-chan struct{}, rotated int, closed bool) {
 // Position is where a reader goes on: the byte of a file, and which file that
 // is, counted by rotations.
 type Position struct {
-	offset  int64
-	rotated int
+	offset   int64
+	rotated  int
+	failures int // that the reader was told of
 }
 
 // open opens the file of a position there; of one that was rotated away, the
@@ -296,7 +355,7 @@ func (w *Log) open(at Position) (*os.File, Position, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if oldest := w.rotated - logFiles + 1; at.rotated < oldest {
-		at = Position{rotated: oldest}
+		at = Position{rotated: oldest, failures: at.failures}
 	}
 	f, err := os.Open(numbered(w.path, w.rotated-at.rotated))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -313,7 +372,7 @@ func (w *Log) files() ([]*os.File, Position, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var list []*os.File
-	end := Position{rotated: w.rotated}
+	end := Position{rotated: w.rotated, failures: w.failure.number}
 	for i := logFiles - 1; i >= 0; i-- {
 		f, err := os.Open(numbered(w.path, i))
 		if errors.Is(err, fs.ErrNotExist) {

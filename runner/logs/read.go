@@ -95,6 +95,9 @@ func (w *Log) lines(files []*os.File, at Position, opts Selection) iter.Seq2[Lin
 				return
 			}
 		}
+		if l, lost := w.lossLine(); lost && opts.in(l.Time) {
+			yield(l, nil)
+		}
 	}
 }
 
@@ -245,8 +248,15 @@ func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func
 				f.Close()
 				f = nil
 			}
-			at = Position{rotated: at.rotated + 1}
+			at = Position{rotated: at.rotated + 1, failures: at.failures}
 			continue
+		}
+		l, number, isNew := w.failureSince(at.failures)
+		at.failures = number
+		if isNew {
+			if err := wanted(l); err != nil {
+				return err
+			}
 		}
 		if closed {
 			return nil
