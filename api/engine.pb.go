@@ -2412,6 +2412,7 @@ type SyncReply struct {
 	Containers    int32                  `protobuf:"varint,4,opt,name=containers,proto3" json:"containers,omitempty"`
 	Failures      []*SyncFailure         `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
 	Still         int32                  `protobuf:"varint,6,opt,name=still,proto3" json:"still,omitempty"` // containers among them that don't run
+	Cut           string                 `protobuf:"bytes,7,opt,name=cut,proto3" json:"cut,omitempty"`      // why it ended before the caller did; what is counted is written all the same
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2486,6 +2487,13 @@ func (x *SyncReply) GetStill() int32 {
 		return x.Still
 	}
 	return 0
+}
+
+func (x *SyncReply) GetCut() string {
+	if x != nil {
+		return x.Cut
+	}
+	return ""
 }
 
 type SyncFailure struct {
@@ -4386,7 +4394,7 @@ const file_engine_proto_rawDesc = "" +
 	"\aSYMLINK\x10\x02\x12\n" +
 	"\n" +
 	"\x06REMOVE\x10\x03\x12\b\n" +
-	"\x04MORE\x10\x04\"\xba\x01\n" +
+	"\x04MORE\x10\x04\"\xcc\x01\n" +
 	"\tSyncReply\x12\x14\n" +
 	"\x05files\x18\x01 \x01(\x05R\x05files\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\x05R\aremoved\x12\x14\n" +
@@ -4395,7 +4403,8 @@ const file_engine_proto_rawDesc = "" +
 	"containers\x18\x04 \x01(\x05R\n" +
 	"containers\x121\n" +
 	"\bfailures\x18\x05 \x03(\v2\x15.orlop.v1.SyncFailureR\bfailures\x12\x14\n" +
-	"\x05still\x18\x06 \x01(\x05R\x05still\"U\n" +
+	"\x05still\x18\x06 \x01(\x05R\x05still\x12\x10\n" +
+	"\x03cut\x18\a \x01(\tR\x03cut\"U\n" +
 	"\vSyncFailure\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
