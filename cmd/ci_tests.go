@@ -224,8 +224,8 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 		case change.Container == nil:
 			continue
 		}
-		var k planner.Container
-		if err := unmarshal(change.Container, &k); err != nil {
+		k, err := change.Container.Planner()
+		if err != nil {
 			return 0, err
 		}
 		if k.ID != id {

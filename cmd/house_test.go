@@ -23,7 +23,8 @@ func house() map[string][]string {
 	rooms := []string{"runner/image", "runner/logs", "runner/network"}
 	below := append([]string{"spec", "planner", "keeper"}, rooms...)
 	return map[string][]string{
-		"spec": {}, "api": {}, "keeper": {},
+		"spec": {}, "keeper": {},
+		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
 		"runner/logs":      {},

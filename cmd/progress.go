@@ -34,7 +34,7 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 		m, err := stream.Recv()
 		if err == nil {
 			a.sayNotice(m.GetNotice())
-			err = o.take(m, d, a.mask)
+			o.take(m, d, a.mask)
 		}
 		if err == nil && m.GetPlan() != nil && a.lend != nil {
 			err = a.lend(o.plan)
@@ -105,20 +105,13 @@ func (a *app) watchedDisplay(w words, services int) display {
 
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *outcome) take(m *api.Progress, d display, mask *masker) error {
+func (o *outcome) take(m *api.Progress, d display, mask *masker) {
 	switch of := m.Of.(type) {
 	case *api.Progress_Plan:
-		o.plan = &planner.Plan{}
-		if err := unmarshal(of.Plan, o.plan); err != nil {
-			return err
-		}
+		o.plan = of.Plan.Planner()
 		d.plan(mask.plan(o.plan))
 	case *api.Progress_Event:
-		var e planner.Event
-		if err := unmarshal(of.Event, &e); err != nil {
-			return err
-		}
-		e = mask.event(e)
+		e := mask.event(of.Event.Planner())
 		if e.Kind == planner.Warned && !slices.Contains(o.warnings, e.Text) {
 			o.warnings = append(o.warnings, e.Text)
 		}
@@ -127,7 +120,6 @@ func (o *outcome) take(m *api.Progress, d display, mask *masker) error {
 		o.verdict = of.Verdict
 		o.verdict.Error = mask.text(o.verdict.Error)
 	}
-	return nil
 }
 
 // timeout is a stop timeout as the protocol carries it: negative is unset.

@@ -87,6 +87,9 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 	for _, f := range reply.Failures {
 		done.Failures = append(done.Failures, watch.Failure{Container: f.Container, Path: f.Path, Message: f.Error})
 	}
+	if reply.Cut != "" {
+		return done, errors.New(reply.Cut)
+	}
 	return done, nil
 }
 
@@ -361,20 +364,13 @@ func follow(ctx context.Context, stream progressStream, planned func(*planner.Pl
 		}
 		switch of := m.Of.(type) {
 		case *api.Progress_Plan:
-			plan := &planner.Plan{}
-			if err := unmarshal(of.Plan, plan); err != nil {
-				return false, err
-			}
 			if planned != nil {
-				if err := planned(plan); err != nil {
+				if err := planned(of.Plan.Planner()); err != nil {
 					return false, err
 				}
 			}
 		case *api.Progress_Event:
-			var e planner.Event
-			if err := unmarshal(of.Event, &e); err != nil {
-				return false, err
-			}
+			e := of.Event.Planner()
 			changed = changed || e.Kind == planner.Done
 			if e.Kind == planner.Failed && failed == nil {
 				failed = &e
@@ -514,10 +510,7 @@ func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project,
 	if err != nil {
 		return false, cause(ctx, err)
 	}
-	plan := &planner.Plan{}
-	if err := unmarshal(reply.Plan, plan); err != nil {
-		return false, err
-	}
+	plan := reply.Plan.Planner()
 	for _, name := range gone {
 		fmt.Fprintf(a.world.Stderr, " %s %s   no longer in the stack file\n", a.errStyle().red("-"), name)
 	}

@@ -129,8 +129,7 @@ func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanRepl
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(plan)
-	return &api.PlanReply{Plan: b}, err
+	return &api.PlanReply{Plan: api.NewPlan(plan)}, nil
 }
 
 // Apply converges the project.
@@ -255,11 +254,7 @@ func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, box *
 // new is begun, and what runs is finished.
 func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) (*api.Verdict, error) {
 	c.job.order.Plan = plan
-	doc, err := json.Marshal(plan)
-	if err != nil {
-		return nil, err
-	}
-	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: doc}})
+	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan)}})
 	e.background.Add(1) // the engine's end waits for what was begun
 	defer e.background.Done()
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}

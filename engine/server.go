@@ -36,14 +36,20 @@ type server struct {
 func newServer(e *Engine) *grpc.Server {
 	srv := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
-		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			if err := api.CheckCaller(ctx, info.FullMethod, e.cfg.Version); err != nil {
+				return nil, err
+			}
 			if project := projectOf(req); project != "" {
 				e.runner.UseInstance(project)
 			}
 			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
 			return res, asStatus(err)
 		}),
-		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			if err := api.CheckCaller(stream.Context(), info.FullMethod, e.cfg.Version); err != nil {
+				return err
+			}
 			return e.serveStream(s, stream, h)
 		}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.proxyToBuildKit(stream) }),
@@ -117,7 +123,7 @@ func asStatus(err error) error {
 // Status tells what the engine is and does.
 func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusReply, error) {
 	reply := &api.StatusReply{
-		Version: s.cfg.Version, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
+		Version: s.cfg.Version, Protocol: api.Protocol, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
 		MemoryBytes: residentSize(os.Getpid()), Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
 		Components: map[string]string{
 			"containerd": moduleVersion("github.com/containerd/containerd/v2"),
@@ -239,12 +245,12 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 		}
 	}
 	s.runner.Watch(ctx, req.Project, func(c planner.Container, removed bool) {
-		b, err := json.Marshal(c)
+		m, err := api.NewContainer(c)
 		if err != nil {
 			cancel(err)
 			return
 		}
-		send(&api.ContainerChange{Container: b, Removed: removed, Initial: initial})
+		send(&api.ContainerChange{Container: m, Removed: removed, Initial: initial})
 	}, func() {
 		initial = false
 		send(&api.ContainerChange{Synced: true})
