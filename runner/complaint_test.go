@@ -3,8 +3,6 @@ package runner
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/orlop/orlop/planner"
@@ -12,7 +10,10 @@ import (
 )
 
 func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
-	dir := rootfs(t, map[string]string{"file": "x"})
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const runc = "OCI runtime create failed: runc create failed: unable to start container process: error during container init: "
 	const cgroup = "OCI runtime create failed: runc create failed: unable to start container process: error setting cgroup config for procHooks process: "
 	service := &spec.Service{Volumes: []spec.Mount{
@@ -51,44 +52,4 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 			t.Errorf("%g: %v", cpus, err)
 		}
 	}
-}
-
-func TestASourceThatCannotBeMadeIsNotMade(t *testing.T) {
-	dir := rootfs(t, map[string]string{"file": "x", "dangling": "->/nonexistent/zz", "circle": "->circle", "dir/file": "x"})
-	made := &spec.BindOptions{CreateHostPath: true}
-	for source, want := range map[string]string{
-		"dangling":      "it is a link to /nonexistent/zz, which does not exist",
-		"dangling/more": "a part of its path is no directory",
-		"file/more":     "a part of its path is no directory",
-		"circle":        "its links lead in a circle",
-		"dir":           "",
-		"file":          "",
-	} {
-		err := ensureBindSource(t.Context(), spec.Mount{Source: dir + "/" + source, Target: "/x", Bind: made}, nil)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v, want %q", source, err, want)
-		}
-	}
-}
-
-// rootfs writes a root file system; a text that starts with -> is a link.
-func rootfs(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if to, ok := strings.CutPrefix(text, "->"); ok {
-			err = os.Symlink(to, path)
-		} else {
-			err = os.WriteFile(path, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }

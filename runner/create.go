@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // Request says which container to make.
@@ -55,7 +56,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
-	defer r.volumes.release(rec.ID)
+	defer r.volumes.Release(rec.ID)
 	// It comes first, so that an engine which is killed half-way leaves a trace.
 	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
@@ -235,7 +236,11 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image,
 	if err != nil {
 		return nil, err
 	}
-	more, err := r.volumeMounts(ctx, rec, slices.Sorted(maps.Keys(img.Config.Volumes)), rootfs)
+	mounted, err := r.volumes.Mounts(ctx, &volume.Request{
+		Container: rec.ID, Project: rec.Project, Service: rec.Service, Applied: rec.Applied,
+		ImageVolumes: slices.Sorted(maps.Keys(img.Config.Volumes)), Anonymous: rec.Anonymous, Rootfs: rootfs,
+	})
+	rec.Anonymous, rec.LeftOut = mounted.Anonymous, mounted.LeftOut
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +256,7 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image,
 	in := ociInput{
 		service: s, args: args, user: id, hostname: rec.Hostname, netns: rec.Netns,
 		env: withHome(imageEnv(img.Config.Env, s, rec.Terminal, rec.Hostname), id.Home),
-		cwd: workdir(s.WorkingDir, img.Config.WorkingDir), mounts: slices.Concat(mounts, more, files),
+		cwd: workdir(s.WorkingDir, img.Config.WorkingDir), mounts: slices.Concat(mounts, mounted.List, files),
 		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal,
 	}
 	if s.NetworkMode == "host" {
@@ -342,7 +347,7 @@ func (r *Runner) removeAnonymous(rec *record, from string) {
 	r.mu.Unlock()
 	for _, name := range rec.Anonymous {
 		if !kept[name] {
-			if err := r.volumes.remove(name); err != nil {
+			if err := r.volumes.Remove(name); err != nil {
 				r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
 			}
 		}

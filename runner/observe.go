@@ -114,7 +114,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
 	}
-	o.Volumes = r.volumes.observed(name, wantVolumes)
+	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = absentSources(p)
 	slices.Sort(refs)
 	o.At = r.Now()

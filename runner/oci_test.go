@@ -212,23 +212,6 @@ func TestWorkdir(t *testing.T) {
 	}
 }
 
-func TestTmpfsMount(t *testing.T) {
-	for options, want := range map[string]string{
-		"":                   "noexec nosuid nodev",
-		"size=64m,mode=1777": "noexec nosuid nodev size=64m mode=1777",
-		"exec":               "nosuid nodev",
-		"exec,suid,dev":      "",
-		"rw,noexec":          "noexec nosuid nodev",
-		"ro,uid=1000":        "noexec nosuid nodev ro uid=1000",
-		",size=1k,":          "noexec nosuid nodev size=1k",
-	} {
-		m := tmpfsMount("/run", options)
-		if got := strings.Join(m.Options, " "); got != want || m.Destination != "/run" || m.Type != "tmpfs" {
-			t.Errorf("%q: %q, want %q (%+v)", options, got, want, m)
-		}
-	}
-}
-
 // TestLabels: what a service says must steer neither containerd nor other tools.
 func TestLabels(t *testing.T) {
 	rec := &record{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Version: "v1.2", Image: "web:1", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
@@ -241,19 +224,6 @@ func TestLabels(t *testing.T) {
 	} {
 		if got[key] != want {
 			t.Errorf("%s is %q, want %q", key, got[key], want)
-		}
-	}
-}
-
-func TestATmpfsOfTheLongFormHasItsOptions(t *testing.T) {
-	for want, m := range map[string]spec.Mount{
-		"":                    {},
-		"ro":                  {ReadOnly: true},
-		"ro,size=1024":        {ReadOnly: true, Tmpfs: &spec.TmpfsOpts{Size: 1024}},
-		"size=1024,mode=1777": {Tmpfs: &spec.TmpfsOpts{Size: 1024, Mode: 0o1777}},
-	} {
-		if got := tmpfsOptions(m); got != want {
-			t.Errorf("%+v: %q, want %q", m, got, want)
 		}
 	}
 }

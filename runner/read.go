@@ -77,11 +77,8 @@ func (t tree) open() (*os.Root, error) {
 // what its document names for them is there only while a process is made.
 func (r *Runner) subpathTrees(c *container) []tree {
 	var all []tree
-	applied := c.snapshot().Applied
-	for _, m := range applied.Service.Volumes {
-		if isSubpath(m) {
-			all = append(all, tree{target: path.Clean(m.Target), source: r.volumes.data(applied.Volumes[m.Source]), inside: m.Volume.Subpath})
-		}
+	for _, s := range r.volumes.Subpaths(c.snapshot().Applied) {
+		all = append(all, tree{target: path.Clean(s.Target), source: s.Volume, inside: s.Path})
 	}
 	return all
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // Config is what a Runner works with.
@@ -89,7 +90,7 @@ type Runner struct {
 	watchers   map[*watcher]struct{} // guarded by mu
 	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
 
-	volumes   volumes
+	volumes   *volume.Store
 	instances instances
 	secrets   secretFS
 	shims     shims
@@ -108,23 +109,24 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		payloads: map[string][]byte{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
-	r.volumes.store = cfg.Store
 	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
 	r.secrets.dir = filepath.Join(cfg.State, "secrets")
-	for _, dir := range []string{r.volumes.dir, filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
+	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	r.instances.store = cfg.Store
-	if err := errors.Join(r.volumes.load(), r.instances.load()); err != nil {
+	var err error
+	r.volumes, err = volume.Open(volume.Config{
+		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
+	})
+	if err := errors.Join(err, r.instances.load()); err != nil {
 		return nil, err
 	}
 	if err := r.ensureSandbox(ctx); err != nil {
 		return nil, err
 	}
-	r.dropAllSubpaths()
 	r.dropStoppedRoots()
 	r.findShims()
 	if err := r.adopt(ctx); err != nil {
@@ -132,6 +134,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r.settleShims(ctx)
 	r.removeOver(ctx)
+	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
 }
 

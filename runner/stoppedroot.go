@@ -86,7 +86,8 @@ func (c *container) mountStopped(ctx context.Context, dir string) error {
 	if err := mount.All(layers, dir); err != nil {
 		return err
 	}
-	release, err := c.mountSubpaths()
+	rec := c.snapshot()
+	release, err := c.r.volumes.MountSubpaths(c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err
 	}
