@@ -20,19 +20,19 @@ const module = "github.com/orlop/orlop/"
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
 	return map[string][]string{
-		"spec": {}, "keeper": {},
+		"spec": {}, "spec/secret": {}, "keeper": {},
 		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"planner":          {"spec"},
-		"builder":          {"spec", "planner"},
-		"runner":           {"spec", "planner", "runner/network", "keeper"},
-		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"builder":          {"spec", "spec/secret", "planner"},
+		"runner":           {"spec", "spec/secret", "planner", "runner/network", "keeper"},
+		"engine":           {"spec", "spec/secret", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
-		"cmd":              {"cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd":              {"cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"cmd/orlop-engine": {"engine", "spec", "spec/secret", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 	}
 }
 

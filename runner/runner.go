@@ -88,7 +88,7 @@ type Runner struct {
 	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
 	users      map[string]identity   // guarded by mu: image and user -> who that is
-	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
+	payloads   map[string]payloads   // guarded by mu: by project
 
 	volumes   volumes
 	instances instances
@@ -106,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
 		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		users: map[string]identity{}, payloads: map[string][]byte{},
+		users: map[string]identity{}, payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
