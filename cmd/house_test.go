@@ -21,22 +21,22 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/volume"}
-	below := append([]string{"spec", "planner", "keeper"}, rooms...)
+	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	return map[string][]string{
-		"spec": {}, "keeper": {},
+		"spec": {}, "spec/secret": {}, "keeper": {},
 		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
 		"runner/logs":      {},
 		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
-		"builder":          {"spec", "planner"},
+		"builder":          {"spec", "spec/secret", "planner"},
 		"runner":           below,
 		"engine":           append([]string{"builder", "runner", "api"}, below...),
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
-		"cmd":              {"cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd":              {"cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
 		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
 	}

@@ -76,7 +76,7 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	}
 	plan := reply.Plan.Planner()
 	a.leaveOrphans(plan)
-	return a.mask.plan(plan), nil
+	return plan.Masked(a.mask.Text), nil
 }
 
 func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // progressStream is the stream of Apply, Down and Lifecycle.
@@ -105,20 +106,20 @@ func (a *app) watchedDisplay(w words, services int) display {
 
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *outcome) take(m *api.Progress, d display, mask *masker) {
+func (o *outcome) take(m *api.Progress, d display, mask *secret.Mask) {
 	switch of := m.Of.(type) {
 	case *api.Progress_Plan:
 		o.plan = of.Plan.Planner()
-		d.plan(mask.plan(o.plan))
+		d.plan(o.plan.Masked(mask.Text))
 	case *api.Progress_Event:
-		e := mask.event(of.Event.Planner())
+		e := of.Event.Planner().Masked(mask.Text)
 		if e.Kind == planner.Warned && !slices.Contains(o.warnings, e.Text) {
 			o.warnings = append(o.warnings, e.Text)
 		}
 		d.event(e)
 	case *api.Progress_Verdict:
 		o.verdict = of.Verdict
-		o.verdict.Error = mask.text(o.verdict.Error)
+		o.verdict.Error = mask.Text(o.verdict.Error)
 	}
 }
 

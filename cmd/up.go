@@ -178,7 +178,7 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 		return
 	}
 	st := u.errStyle()
-	for _, w := range u.mask.plan(p).Warnings {
+	for _, w := range p.Masked(u.mask.Text).Warnings {
 		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
 	}
 	u.leaveOrphans(p)

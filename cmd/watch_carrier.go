@@ -516,7 +516,7 @@ func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project,
 	}
 	if !plan.IsEmpty() {
 		plan.Orphans = nil // said above, or left alone since the beginning
-		if err := writePlan(a.world.Stderr, a.mask.plan(plan), "text", a.errStyle()); err != nil {
+		if err := writePlan(a.world.Stderr, plan.Masked(a.mask.Text), "text", a.errStyle()); err != nil {
 			return false, err
 		}
 	}

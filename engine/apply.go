@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Buckets of the store that the engine uses itself.
@@ -39,7 +40,8 @@ type job struct {
 	sessions map[string]string
 	order    *runner.Order
 	observed *planner.Observed
-	claim    *claim // on the project's lock
+	claim    *claim       // on the project's lock
+	mask     *secret.Mask // hides the project's secrets in what is told of the job
 }
 
 // decode reads an apply request.
@@ -68,6 +70,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
 	j.options.Files = e.prints(p.Name, req.Payloads)
+	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
 	j.order = &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
@@ -76,6 +79,27 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		j.order.Images[name] = p.ImageName(name)
 	}
 	return j, nil
+}
+
+// secrets are the contents of the secrets among payloads.
+func secrets(payloads map[string]*api.Payload) (contents [][]byte) {
+	for _, p := range payloads {
+		if p.Secret {
+			contents = append(contents, p.Content)
+		}
+	}
+	return contents
+}
+
+// keepPayloads gives the payloads of a job to the runner, which keeps them for
+// as long as anything of the project is there.
+func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
+	contents := map[string][]byte{}
+	for name, p := range payloads {
+		contents[name] = p.Content
+	}
+	e.runner.SetPayloads(j.project.Name, contents)
+	j.mask = e.runner.Mask(j.project.Name)
 }
 
 // prints are keyed digests of the contents of secrets and configs: they tell
@@ -129,7 +153,7 @@ func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanRepl
 	if err != nil {
 		return nil, err
 	}
-	return &api.PlanReply{Plan: api.NewPlan(plan)}, nil
+	return &api.PlanReply{Plan: api.NewPlan(plan.Masked(j.mask.Text))}, nil
 }
 
 // Apply converges the project.
@@ -158,10 +182,8 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 	s.noteInstance(j)
 	s.enter(j.project.Name)
 	defer s.leave(j.project.Name)
-	for name, payload := range req.Payloads {
-		s.runner.SetPayload(j.project.Name, name, payload.Content)
-	}
 	if !j.options.BuildOnly && !j.options.PullOnly {
+		s.keepPayloads(j, req.Payloads)
 		s.runner.Reserve(j.project)
 	}
 	plan, err := s.plan(ctx, j)
@@ -204,12 +226,12 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	}
 	s.buildNetwork.settle() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
-	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
+	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	verdict, err := s.carryOut(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, box)
+	verdict, err := s.carryOut(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, box)
 	if err != nil {
 		return err
 	}
@@ -254,18 +276,23 @@ func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, box *
 // new is begun, and what runs is finished.
 func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) (*api.Verdict, error) {
 	c.job.order.Plan = plan
-	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan)}})
+	hide := c.job.mask.Text
+	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
 	e.background.Add(1) // the engine's end waits for what was begun
 	defer e.background.Done()
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	if !plan.IsEmpty() {
-		emit := func(ev planner.Event) { e.locks.note(c.job.claim, plan, ev); box.tell(ev) }
+		emit := func(ev planner.Event) {
+			ev = ev.Masked(hide)
+			e.locks.note(c.job.claim, plan, ev)
+			box.tell(ev)
+		}
 		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
 		if err == nil && !c.job.options.Attached {
 			err = e.verify(plan, emit)
 		}
 		if err != nil {
-			verdict.Ok, verdict.Error = false, err.Error()
+			verdict.Ok, verdict.Error = false, hide(err.Error())
 			verdict.Interrupted = ctx.Err() != nil
 		}
 		if err := e.store.Flush(); err != nil && verdict.Ok {
@@ -358,7 +385,7 @@ func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.
 	}
 	digest, err := e.builder.Build(ctx, builder.Request{
 		Project: p.Name, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
-		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before,
+		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before, Mask: c.job.mask,
 	}, note)
 	if err != nil {
 		return planner.Result{}, err

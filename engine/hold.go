@@ -184,7 +184,7 @@ func (e *Engine) removeProject(ctx context.Context, by *claim, grace runner.Grac
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
 	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
-	e.settleInstance(ctx, project)
+	e.forgetGone(ctx, project)
 	return err == nil, err
 }
 

@@ -223,6 +223,10 @@ func (s *server) Observe(ctx context.Context, req *api.ObserveRequest) (*api.Obs
 	if err != nil {
 		return nil, err
 	}
+	hide := s.runner.Mask(req.Project).Text
+	for i := range o.Containers {
+		o.Containers[i] = o.Containers[i].Masked(hide)
+	}
 	b, err := json.Marshal(o)
 	return &api.ObserveReply{Observed: b}, err
 }
@@ -245,7 +249,7 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 		}
 	}
 	s.runner.Watch(ctx, req.Project, func(c planner.Container, removed bool) {
-		m, err := api.NewContainer(c)
+		m, err := api.NewContainer(c.Masked(s.runner.Mask(req.Project).Text))
 		if err != nil {
 			cancel(err)
 			return

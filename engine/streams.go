@@ -59,9 +59,7 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 	}
 	defer release()
 	s.noteInstance(j)
-	for name, payload := range req.Apply.Payloads {
-		s.runner.SetPayload(j.project.Name, name, payload.Content)
-	}
+	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.
 	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), runner.Request{
 		Project: j.project.Name, Service: req.Service, Name: req.Name, OneOff: true, AutoRemove: req.Remove,

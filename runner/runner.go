@@ -88,7 +88,7 @@ type Runner struct {
 	containers map[string]*container // guarded by mu
 	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
-	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
+	payloads   map[string]payloads   // guarded by mu: by project
 
 	volumes   *volume.Store
 	instances instances
@@ -106,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
 		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		payloads: map[string][]byte{},
+		payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
