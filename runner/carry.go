@@ -84,7 +84,6 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	if err := r.publish(ctx, o, c); err != nil {
 		r.unmake(ctx, c)
@@ -113,7 +112,9 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	if c == nil {
 		return fmt.Errorf("%s is gone: run the command again", s.Resource)
 	}
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
 	defer c.op.Unlock()
 	before := c.rec.Applied
 	err := r.adjust(ctx, c, s.Applied)
@@ -257,7 +258,9 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	if s.Action == planner.Kill {
 		return planner.Result{}, c.kill(ctx, s.Signal)
 	}
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return planner.Result{}, err
+	}
 	defer c.op.Unlock()
 	switch s.Action {
 	case planner.Start:
@@ -306,7 +309,9 @@ func (c *container) kill(ctx context.Context, name string) error {
 	state := c.rec.State
 	c.mu.Unlock()
 	if state == planner.Restarting {
-		c.op.Lock()
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
 		defer c.op.Unlock()
 		return c.stop(ctx, Grace{Set: true}, true)
 	}

@@ -64,10 +64,15 @@ func newEnding() *ending {
 	return &ending{gone: make(chan struct{}), settled: make(chan struct{})}
 }
 
-func (r *Runner) newContainer(rec *record, ctr containerd.Container) *container {
+// newContainer knows a container from here on. Whoever has just made it holds
+// op before anybody else can.
+func (r *Runner) newContainer(rec *record, ctr containerd.Container, held bool) *container {
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, rec: rec, ctr: ctr,
 		log: newLogWriter(r.logPath(rec.ID), r.Now), tap: newTap(), over: make(chan struct{}),
+	}
+	if held {
+		_ = c.op.Lock(context.Background()) // it is free
 	}
 	r.mu.Lock()
 	r.containers[rec.ID] = c
@@ -213,7 +218,9 @@ func (c *container) backOff() {
 
 // onBackOffOver is the event that it is time for another try.
 func (c *container) onBackOffOver() {
-	c.op.Lock()
+	if c.op.Lock(c.r.ctx) != nil {
+		return // the next engine tries
+	}
 	defer c.op.Unlock()
 	c.mu.Lock()
 	waiting := c.rec.State == planner.Restarting && !c.detached && !c.gone

@@ -42,7 +42,8 @@ type Request struct {
 const snapshotter = "overlayfs"
 
 // create makes a container with all that belongs to it; its process is not
-// there yet. On failure nothing of it is left.
+// there yet. The caller holds op of what it gets. On failure nothing of it is
+// left.
 func (r *Runner) create(ctx context.Context, req Request) (_ *container, err error) {
 	img, err := r.imageFor(ctx, req.Image)
 	if err != nil {
@@ -88,7 +89,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
-	c := r.newContainer(rec, ctr)
+	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
 	r.save(rec)
 	r.changed(rec.Project, rec.ID)

@@ -202,14 +202,13 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	}
 	sub := c.tap.subscribe()
 	if start {
-		c.op.Lock()
-		// What is begun is finished, though the caller goes away: a start that is
-		// given up in the middle leaves a process that nobody knows of.
-		err := context.Cause(ctx)
+		err := c.op.Lock(ctx)
 		if err == nil {
+			// What is begun is finished, though the caller goes away: a start that is
+			// given up in the middle leaves a process that nobody knows of.
 			err = c.startUnlessGone(context.WithoutCancel(ctx))
+			c.op.Unlock()
 		}
-		c.op.Unlock()
 		if err != nil {
 			c.tap.unsubscribe(sub)
 			c.removeEnded(context.WithoutCancel(ctx))

@@ -36,7 +36,9 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 		if c == nil || p.Applied == nil || !slices.Contains(slices.Collect(maps.Values(p.Applied.Networks)), name) {
 			continue
 		}
-		c.op.Lock()
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
 		err := r.vacate(ctx, c, o.Grace)
 		c.op.Unlock()
 		if err != nil {

@@ -19,7 +19,6 @@ func (r *Runner) CreateOneOff(ctx context.Context, req Request, places spec.Plac
 	if err != nil {
 		return made, err
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	err = r.publish(ctx, nil, c)
 	if err == nil && start {
@@ -49,7 +48,9 @@ func (rec *record) isOver() bool {
 // holds no lock when it is called.
 func (c *container) removeEnded(ctx context.Context) {
 	defer c.settled()
-	c.op.Lock() // somebody may be starting it again
+	if c.op.Lock(ctx) != nil { // somebody may be starting it again
+		return
+	}
 	defer c.op.Unlock()
 	if rec := c.snapshot(); !rec.isOver() || c.isDetached() {
 		return

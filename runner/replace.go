@@ -20,7 +20,9 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	if old == nil {
 		return r.up(ctx, o, s, note)
 	}
-	old.op.Lock()
+	if err := old.op.Lock(waits); err != nil {
+		return planner.Result{}, err
+	}
 	defer old.op.Unlock()
 	wasUp := old.isRunning()
 	if s.Overlap && wasUp && !hasFixedAddress(s.Applied) && !s.NoStart {
@@ -55,7 +57,6 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	if err != nil {
 		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, o.placed(err, s.Applied))
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
 	if err == nil && !s.NoStart {
@@ -99,7 +100,6 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
 	if err == nil {

@@ -81,7 +81,7 @@ type Runner struct {
 
 	ctx    context.Context // ends with the engine, containers live on
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     routines
 
 	mu         sync.Mutex
 	containers map[string]*container // guarded by mu
@@ -201,7 +201,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 			r.store.Delete(bucketContainers, id)
 			continue
 		}
-		c := r.newContainer(rec, byID[id])
+		c := r.newContainer(rec, byID[id], false)
 		delete(byID, id)
 		wg.Go(func() { c.adopt(ctx) })
 	}

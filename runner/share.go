@@ -156,7 +156,9 @@ func (r *Runner) isLeftBehind(c *container, project, service string) bool {
 // restartLeftBehind restarts a container that was left behind, unless another replica's
 // step has by now.
 func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, service string) error {
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
 	defer c.op.Unlock()
 	if !r.isLeftBehind(c, project, service) {
 		return nil

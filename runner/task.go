@@ -497,7 +497,9 @@ func (c *container) adopt(ctx context.Context) {
 	c.r.wg.Go(func() { c.await(task, exits, end) })
 	if stopping {
 		c.r.wg.Go(func() {
-			c.op.Lock()
+			if c.op.Lock(c.r.ctx) != nil {
+				return
+			}
 			defer c.op.Unlock()
 			_ = c.end(c.r.ctx, task, end, syscall.SIGKILL, 0, false)
 		})
