@@ -308,7 +308,7 @@ func (r *Runner) RemoveImage(ctx context.Context, ref string, force bool) error 
 			if live == nil {
 				continue
 			}
-			if used, err := Normalize(live.rec.Image); err == nil && used == name {
+			if used, err := Normalize(live.snapshot().Image); err == nil && used == name {
 				return fmt.Errorf("cannot remove image %s: container %s is made of it (remove that first, or use --force)", ref, c.Name)
 			}
 		}

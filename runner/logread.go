@@ -347,7 +347,7 @@ func (c *container) drain(f *os.File, rest []byte, emit func(Line) error) ([]byt
 // leaves, is passed over.
 func (c *container) scan(in io.Reader, each func(Line) error) error {
 	r := bufio.NewReaderSize(in, 2*lineSize+128)
-	tooLong := false
+	tooLong, rec := false, c.snapshot()
 	for {
 		text, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -358,7 +358,7 @@ func (c *container) scan(in io.Reader, each func(Line) error) error {
 			return err
 		}
 		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !tooLong && err == nil {
-			l.ID, l.Container, l.Service, l.Number, l.OneOff = c.id, c.name, c.rec.Service, c.rec.Number, c.rec.OneOff
+			l.ID, l.Container, l.Service, l.Number, l.OneOff = c.id, c.name, rec.Service, rec.Number, rec.OneOff
 			if err := each(l); err != nil {
 				return err
 			}
@@ -390,7 +390,7 @@ func (r *Runner) LastLines(id string, n int) []string {
 		return nil
 	}
 	c.mu.Lock()
-	since := c.rec.StartedAt
+	since := c.state.StartedAt
 	c.mu.Unlock()
 	lines, _, err := c.past(LogOptions{Tail: n, Since: since})
 	if err != nil {

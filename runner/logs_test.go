@@ -44,8 +44,8 @@ func (m *manual) move(d time.Duration) time.Time {
 func logged(t testing.TB) (*container, *manual) {
 	t.Helper()
 	clock := newManual()
-	rec := &record{ID: "id", Name: "shop-web-1", Service: "web", Number: 1, Applied: &planner.Applied{Service: &spec.Service{}}}
-	c := &container{id: "id", name: rec.Name, rec: rec, tap: newTap(), log: newLogWriter(filepath.Join(t.TempDir(), "c", "log"), clock.now)}
+	made := &metadata{ID: "id", Name: "shop-web-1", Service: "web", Number: 1, Applied: &planner.Applied{Service: &spec.Service{}}}
+	c := &container{id: "id", name: made.Name, made: made, tap: newTap(), log: newLogWriter(filepath.Join(t.TempDir(), "c", "log"), clock.now)}
 	t.Cleanup(c.log.Close)
 	return c, clock
 }

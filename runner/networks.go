@@ -39,7 +39,7 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 		if err := c.op.Lock(ctx); err != nil {
 			return err
 		}
-		err := r.vacate(ctx, c, o.Grace)
+		err := r.stopAndDisconnect(ctx, c, o.Grace)
 		c.op.Unlock()
 		if err != nil {
 			return err

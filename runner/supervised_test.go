@@ -2,11 +2,15 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
@@ -30,9 +34,69 @@ func alone(t *testing.T) *Runner {
 	return r
 }
 
+// stored is the record of a container in the store.
+func stored(t *testing.T, r *Runner, id string) record {
+	t.Helper()
+	docs, err := r.store.Load(bucketContainers)
+	must(t, err)
+	var rec record
+	must(t, json.Unmarshal(docs[id], &rec))
+	return rec
+}
+
 func of(state planner.State, restart string) *record {
-	return &record{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", State: state, Wanted: true, Health: planner.Healthy,
-		Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}}
+	return &record{
+		metadata: metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
+		status:   status{State: state, Wanted: true, Health: planner.Healthy},
+	}
+}
+
+func TestWhatIsKilledIsSavedAsStopped(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Restarting, "always")
+	r.newContainer(rec, nil, false)
+	r.KillAll(t.Context(), "shop")
+	if got := stored(t, r, rec.ID); got.Wanted || !got.Stopped {
+		t.Errorf("saved is %+v", got)
+	}
+}
+
+func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Restarting, "always")
+	c := r.newContainer(rec, nil, false)
+	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }}
+	c.task = task
+	c.apply(backOffOver{})
+	if got := <-task.seen; got != 1 {
+		t.Errorf("while it was tried, %d restarts were saved", got)
+	}
+}
+
+// deadTask is a process that can't be started.
+type deadTask struct {
+	containerd.Task
+	look func() int
+	seen chan int
+}
+
+func (d *deadTask) Wait(context.Context) (<-chan containerd.ExitStatus, error) {
+	d.seen <- d.look()
+	return nil, os.ErrNotExist
+}
+
+func (d *deadTask) Delete(context.Context, ...containerd.ProcessDeleteOpts) (*containerd.ExitStatus, error) {
+	return nil, nil
+}
+
+func TestAHealthCheckThatIsTakenAwayIsSaved(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Running, "")
+	c := r.newContainer(rec, nil, false)
+	c.apply(updated{})
+	if got := stored(t, r, rec.ID); got.Health != planner.NoHealth {
+		t.Errorf("saved is %q", got.Health)
+	}
 }
 
 func TestNothingBeginsOnceTheRunnerIsClosed(t *testing.T) {

@@ -22,11 +22,9 @@ func (r *Runner) DiskUse(ctx context.Context, project string) (int64, error) {
 		}
 		total += use.Size
 		if live := r.lookup(c.ID); live != nil {
-			live.mu.Lock()
-			for _, name := range live.rec.Anonymous {
+			for _, name := range live.snapshot().Anonymous {
 				names[name] = true
 			}
-			live.mu.Unlock()
 		}
 	}
 	for name := range r.volumes.observed(project, nil) {
