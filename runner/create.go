@@ -37,7 +37,8 @@ type Request struct {
 }
 
 // create makes a container with all that belongs to it; its process is not
-// there yet. On failure nothing of it is left.
+// there yet. The caller holds op of what it gets. On failure nothing of it is
+// left.
 func (r *Runner) create(ctx context.Context, req Request) (_ *container, err error) {
 	img, err := r.Images.Get(ctx, req.Image)
 	if err != nil {
@@ -79,11 +80,11 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
-		containerd.WithSandbox(sandboxID), containerd.WithContainerLabels(containerLabels(rec)))
+		containerd.WithSandbox(sandboxID), containerd.WithContainerLabels(containerLabels(&rec.metadata)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
-	c := r.newContainer(rec, ctr)
+	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
 	r.save(rec)
 	r.changed(rec.Project, rec.ID)
@@ -95,13 +96,13 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 	s := req.Applied.Service
 	applied := *req.Applied
 	applied.Image = img.Digest.String()
-	rec := &record{
+	rec := &record{metadata: metadata{
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
-		WorkingDir: req.WorkingDir, Files: req.Files, State: planner.Created, CreatedAt: r.Now(),
+		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
 		Probe: probeFor(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
 		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
-	}
+	}, status: status{State: planner.Created}}
 	if rec.StopSignal == "" {
 		rec.StopSignal = img.Config.StopSignal
 	}
@@ -116,9 +117,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 		rec.Hostname = rec.ID[:12]
 	}
 	if from := r.lookup(req.From); from != nil {
-		from.mu.Lock()
-		rec.Anonymous = maps.Clone(from.rec.Anonymous)
-		from.mu.Unlock()
+		rec.Anonymous = maps.Clone(from.snapshot().Anonymous)
 	}
 	return rec
 }
@@ -305,7 +304,7 @@ func commandLine(rec *record, img *image.Image) ([]string, error) {
 // containerLabels are the labels of containerd's container. An image's own
 // labels never get there: they could steer the host (CVE-2026-53488). Labels
 // of a service that would not fit stay in the record alone.
-func containerLabels(rec *record) map[string]string {
+func containerLabels(rec *metadata) map[string]string {
 	labels := map[string]string{}
 	for k, v := range rec.Applied.Service.Labels {
 		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {
@@ -338,11 +337,9 @@ func (r *Runner) removeAnonymous(rec *record, from string) {
 		if id == rec.ID {
 			continue
 		}
-		c.mu.Lock()
-		for _, name := range c.rec.Anonymous {
+		for _, name := range c.snapshot().Anonymous {
 			kept[name] = true
 		}
-		c.mu.Unlock()
 	}
 	r.mu.Unlock()
 	for _, name := range rec.Anonymous {

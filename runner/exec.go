@@ -68,7 +68,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && !c.rec.StartedAt.IsZero()
+	task, running := c.task, c.task != nil && !c.state.StartedAt.IsZero()
 	c.mu.Unlock()
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
@@ -96,7 +96,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		streams.Close()
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, cleanRuncError(err))
 	}
-	streams.settle()
+	streams.handOver()
 	if stdin != nil {
 		fed := make(chan struct{})
 		go func() { streams.feed(stdin); close(fed) }() // as long as its caller's input lasts
@@ -186,10 +186,7 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 // startUnlessGone starts a container that may have been removed while its
 // caller waited for it; the caller holds op.
 func (c *container) startUnlessGone(ctx context.Context) error {
-	c.mu.Lock()
-	gone := c.gone
-	c.mu.Unlock()
-	if gone {
+	if c.isRemoving() {
 		return fmt.Errorf("%s is gone: it was removed meanwhile", c.name)
 	}
 	return c.start(ctx)
@@ -204,17 +201,16 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	}
 	sub := c.tap.subscribe()
 	if start {
-		c.op.Lock()
-		// What is begun is finished, though the caller goes away: a start that is
-		// given up in the middle leaves a process that nobody knows of.
-		err := context.Cause(ctx)
+		err := c.op.Lock(ctx)
 		if err == nil {
+			// What is begun is finished, though the caller goes away: a start that is
+			// given up in the middle leaves a process that nobody knows of.
 			err = c.startUnlessGone(context.WithoutCancel(ctx))
+			c.op.Unlock()
 		}
-		c.op.Unlock()
 		if err != nil {
 			c.tap.unsubscribe(sub)
-			c.removeEnded(context.WithoutCancel(ctx))
+			c.autoRemove(context.WithoutCancel(ctx))
 			return nil, err
 		}
 	}
@@ -279,7 +275,7 @@ func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdou
 			if err := give(chunk); err != nil {
 				return -1, err
 			}
-		case <-end.settled:
+		case <-end.reaped:
 			for {
 				select {
 				case chunk := <-sub.ch:
@@ -289,7 +285,7 @@ func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdou
 				default:
 					c.mu.Lock()
 					defer c.mu.Unlock()
-					return c.rec.ExitCode, nil
+					return c.state.ExitCode, nil
 				}
 			}
 		case <-ctx.Done():

@@ -36,8 +36,10 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 		if c == nil || p.Applied == nil || !slices.Contains(slices.Collect(maps.Values(p.Applied.Networks)), name) {
 			continue
 		}
-		c.op.Lock()
-		err := r.vacate(ctx, c, o.Grace)
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
+		err := r.stopAndDisconnect(ctx, c, o.Grace)
 		c.op.Unlock()
 		if err != nil {
 			return err

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// status reads one field of /proc/PID/status.
-func status(pid int, field string) (string, error) {
+// procStatus reads one field of /proc/PID/status.
+func procStatus(pid int, field string) (string, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return "", err
@@ -30,7 +30,7 @@ func status(pid int, field string) (string, error) {
 
 // ownCaps is the engine's own bounding set as a mask.
 var ownCaps = sync.OnceValue(func() uint64 {
-	text, err := status(os.Getpid(), "CapBnd")
+	text, err := procStatus(os.Getpid(), "CapBnd")
 	if err != nil {
 		return 0
 	}
@@ -100,7 +100,7 @@ func ignoresSignal(pid int, signal unix.Signal) bool {
 		return false
 	}
 	for _, field := range []string{"SigCgt", "SigBlk"} {
-		text, err := status(pid, field)
+		text, err := procStatus(pid, field)
 		if err != nil {
 			return false
 		}
@@ -152,7 +152,7 @@ func firstChild(pid int) int {
 		if err != nil {
 			continue
 		}
-		if state, err := status(child, "State"); err == nil && !strings.HasPrefix(state, "Z") {
+		if state, err := procStatus(child, "State"); err == nil && !strings.HasPrefix(state, "Z") {
 			return child
 		}
 	}

@@ -191,7 +191,7 @@ func TestCommandLine(t *testing.T) {
 	} {
 		img := &image.Image{Config: dockerspec.DockerOCIImageConfig{}}
 		img.Config.Entrypoint, img.Config.Cmd = words(test.image[0]), words(test.image[1])
-		rec := &record{Service: "web", Image: "app", Applied: &planner.Applied{Service: &spec.Service{Entrypoint: test.entrypoint, Command: test.command}}}
+		rec := &record{metadata: metadata{Service: "web", Image: "app", Applied: &planner.Applied{Service: &spec.Service{Entrypoint: test.entrypoint, Command: test.command}}}}
 		got, err := commandLine(rec, img)
 		if strings.Join(got, " ") != test.want || (err == nil) != (test.want != "") {
 			t.Errorf("%s: %q, %v, want %q", name, got, err, test.want)
@@ -214,7 +214,7 @@ func TestWorkdir(t *testing.T) {
 
 // TestLabels: what a service says must steer neither containerd nor other tools.
 func TestLabels(t *testing.T) {
-	rec := &record{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Version: "v1.2", Image: "web:1", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
+	rec := &metadata{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Version: "v1.2", Image: "web:1", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
 		"team": "core", "containerd.io/restart.status": "running", "long": strings.Repeat("x", 5000), labelProject: "other",
 	}}}}
 	got := containerLabels(rec)

@@ -8,9 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -82,7 +80,7 @@ type Runner struct {
 
 	ctx    context.Context // ends with the engine, containers live on
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     routines
 
 	mu         sync.Mutex
 	containers map[string]*container // guarded by mu
@@ -132,8 +130,8 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
-	r.settleShims(ctx)
-	r.removeOver(ctx)
+	r.endUnusedShims(ctx)
+	r.autoRemoveAll(ctx)
 	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
 }
@@ -161,81 +159,6 @@ func (r *Runner) Close() {
 
 // closeTimeout bounds the end of the supervision.
 const closeTimeout = 5 * time.Second
-
-// adopt takes over the containers of the store. What containerd has and the
-// store has not was never finished, and is removed; so is the reverse.
-func (r *Runner) adopt(ctx context.Context) error {
-	docs, err := r.store.Load(bucketContainers)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
-		return err
-	}
-	existing, err := r.client.Containers(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot list containerd's containers: %w", err)
-	}
-	byID := map[string]containerd.Container{}
-	for _, c := range existing {
-		byID[c.ID()] = c
-	}
-	var wg sync.WaitGroup
-	if docs == nil {
-		docs = map[string][]byte{}
-	}
-	for id := range byID {
-		if docs[id] != nil {
-			continue
-		}
-		// The store was lost, or this one's part of it.
-		if rec, err := r.readRecord(id); err == nil {
-			rec.State, rec.Wanted = planner.Running, true
-			docs[id], _ = json.Marshal(rec)
-			r.log.Warn("a container is adopted by its own record", "container", rec.Name)
-		}
-	}
-	for id, doc := range docs {
-		rec := &record{}
-		if err := json.Unmarshal(doc, rec); err != nil || byID[id] == nil {
-			r.log.Warn("a container is gone; its record is removed", "container", id)
-			r.removeLeftovers(ctx, id)
-			r.store.Delete(bucketContainers, id)
-			continue
-		}
-		c := r.newContainer(rec, byID[id])
-		delete(byID, id)
-		wg.Go(func() { c.adopt(ctx) })
-	}
-	wg.Wait()
-	for id, c := range byID {
-		r.log.Warn("a container was never finished; it is removed", "container", id)
-		r.destroy(ctx, c)
-		r.removeLeftovers(ctx, id)
-	}
-	for _, rescued := range r.Rescued {
-		rescued.close()
-	}
-	r.removeStrayFiles()
-	for _, id := range r.nets.Sandboxes() {
-		if r.lookup(id) == nil {
-			r.removeLeftovers(ctx, id)
-		}
-	}
-	return nil
-}
-
-// destroy removes a container and its task from containerd, whatever its state.
-func (r *Runner) destroy(ctx context.Context, c containerd.Container) {
-	if task, err := c.Task(ctx, nil); err == nil {
-		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
-			r.log.Warn("cannot delete a task", "container", c.ID(), "error", err)
-		}
-	}
-	if err := c.Delete(ctx, containerd.WithSnapshotCleanup); err != nil {
-		r.log.Warn("cannot delete a container", "container", c.ID(), "error", err)
-	}
-}
 
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
@@ -412,11 +335,5 @@ type ProjectInfo struct {
 
 // Projects lists the projects that have containers, by name.
 func (r *Runner) Projects() []ProjectInfo {
-	r.mu.Lock()
-	list := make([]*container, 0, len(r.containers))
-	for _, c := range r.containers {
-		list = append(list, c)
-	}
-	r.mu.Unlock()
-	return summarise(list)
+	return summarise(r.records())
 }

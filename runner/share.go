@@ -26,9 +26,8 @@ func (r *Runner) share(rec *record) error {
 		mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
 		return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of: run \"orlop up\"", rec.Service, mode, other)
 	}
-	of.mu.Lock()
-	defer of.mu.Unlock()
-	rec.Netns, rec.Addresses = of.rec.Netns, slices.Clone(of.rec.Addresses)
+	owner := of.snapshot()
+	rec.Netns, rec.Addresses = owner.Netns, slices.Clone(owner.Addresses)
 	return nil
 }
 
@@ -85,7 +84,8 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, err)
 	}
-	c.set(func(rec *record) { rec.Netns, rec.Addresses = fresh.Netns, fresh.Addresses })
+	c.change(func(m *metadata) { m.Netns = fresh.Netns })
+	c.apply(connected{addresses: fresh.Addresses})
 	return nil
 }
 
@@ -156,7 +156,9 @@ func (r *Runner) isLeftBehind(c *container, project, service string) bool {
 // restartLeftBehind restarts a container that was left behind, unless another replica's
 // step has by now.
 func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, service string) error {
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
 	defer c.op.Unlock()
 	if !r.isLeftBehind(c, project, service) {
 		return nil

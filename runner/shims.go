@@ -143,7 +143,7 @@ func (r *Runner) newTask(ctx context.Context, c *container, ctr containerd.Conta
 		gone := isShimGone(err)
 		if gone {
 			r.loseShim(s)
-			c.clearLost(context.WithoutCancel(ctx)) // what it had made by then is in the next one's way
+			c.deleteLostTask(context.WithoutCancel(ctx)) // what it had made by then is in the next one's way
 		}
 		r.releaseShim(ctx, s)
 		if !gone || !again || ctx.Err() != nil {
@@ -334,7 +334,7 @@ func dialShim(ctx context.Context, address string) (*ttrpc.Client, error) {
 }
 
 // findShims knows the shims of an earlier engine again, each with one task
-// more than it has, until settleShims.
+// more than it has, until endUnusedShims.
 func (r *Runner) findShims() {
 	r.shims.mu.Lock()
 	defer r.shims.mu.Unlock()
@@ -357,8 +357,8 @@ func (r *Runner) findShims() {
 	}
 }
 
-// settleShims ends those of which no task was adopted.
-func (r *Runner) settleShims(ctx context.Context) {
+// endUnusedShims ends those of which no task was adopted.
+func (r *Runner) endUnusedShims(ctx context.Context) {
 	r.shims.mu.Lock()
 	list := slices.Concat(slices.Collect(maps.Values(r.shims.used)), r.shims.more)
 	r.shims.more = nil
@@ -420,9 +420,9 @@ func (c *container) isKnownToRunc() bool {
 	return len(found) > 0
 }
 
-// clearLost removes what a shim that died has left of a task: containerd's
+// deleteLostTask removes what a shim that died has left of a task: containerd's
 // directory with its mounts, and runc's state with its cgroup.
-func (c *container) clearLost(ctx context.Context) {
+func (c *container) deleteLostTask(ctx context.Context) {
 	_, err := c.r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: c.id})
 	if err != nil && !isShimGone(err) && !errdefs.IsNotFound(err) {
 		c.r.log.Warn("cannot delete a task whose shim is gone", "container", c.name, "error", err)

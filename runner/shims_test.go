@@ -100,7 +100,7 @@ func TestAShimThatNobodyHeardOf(t *testing.T) {
 		t.Fatal("nothing was noted before the start")
 	}
 	f := serveShim(t, s.address)
-	next.settleShims(ctx)
+	next.endUnusedShims(ctx)
 	if got := <-f.asked; got != "shop-1" {
 		t.Errorf("%s was ended", got)
 	}
