@@ -43,7 +43,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	}
 	r.adoptAll(ctx)
 	for _, rescued := range r.Rescued {
-		rescued.close()
+		rescued.Close()
 	}
 	r.removeStrayFiles()
 	for _, id := range r.nets.Sandboxes() {
@@ -117,11 +117,10 @@ func (c *container) adopt(ctx context.Context) {
 // adoptTask takes over a process that runs, or has ended while no engine was
 // there.
 func (c *container) adoptTask(ctx context.Context, task containerd.Task, status containerd.Status) {
-	end := newEnding()
+	end, joined := newEnding(), c.r.shims.Join(c.project, c.id)
 	c.mu.Lock()
-	c.task, c.ending = task, end
+	c.task, c.ending, c.shim = task, end, joined
 	c.mu.Unlock()
-	c.rejoin()
 	exits, err := task.Wait(context.WithoutCancel(ctx))
 	if err != nil {
 		c.r.log.Warn("cannot wait for a task", "container", c.name, "error", err)
@@ -146,11 +145,11 @@ func (c *container) adoptWithoutTask() {
 	c.mu.Unlock()
 	e := adopted{process: processAbsent}
 	if !stays {
-		if c.isKnownToRunc() {
-			c.deleteLostTask(c.r.ctx) // it must not run on unmanaged
+		if c.r.shims.IsKnownToRunc(c.id) {
+			c.r.shims.DeleteLost(c.r.ctx, c.id) // it must not run on unmanaged
 		}
 		c.drainPipes()
-		if code, at, ok := c.r.Rescued[c.id].exit(); ok {
+		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
 			e.code, e.at = code, at
 		}
 	}

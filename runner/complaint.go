@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -62,15 +63,15 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 // stack file where a key of it is to blame.
 func (c *container) startError(err error) error {
 	rec := c.snapshot()
-	bad := cleanRuncError(err)
-	if m := mountFailed().FindStringSubmatch(bad.text); m != nil {
+	bad := shim.Explain(err)
+	if m := mountFailed().FindStringSubmatch(bad.Error()); m != nil {
 		for _, v := range rec.Applied.Service.Volumes {
 			if filepath.Clean(v.Target) == filepath.Clean(m[2]) {
 				return &volume.MountError{Service: rec.Service, Source: v.Source, Target: v.Target, Err: mountCause(rec.Applied.Service, v, m[1], m[3], bad)}
 			}
 		}
 	}
-	if text := memoryCause(bad.text); text != "" {
+	if text := memoryCause(bad.Error()); text != "" {
 		return &KeyError{Service: rec.Service, Key: "mem_limit", Text: text, Err: bad}
 	}
 	return fmt.Errorf("cannot start %s: %w", c.name, bad)

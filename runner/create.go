@@ -79,8 +79,8 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	}
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
-		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
-		containerd.WithSandbox(sandboxID), containerd.WithContainerLabels(containerLabels(&rec.metadata)))
+		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
+		containerd.WithContainerLabels(containerLabels(&rec.metadata)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}

@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // ProcessOptions say what Exec runs.
@@ -94,7 +95,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if err != nil {
 		process.Delete(clean, containerd.WithProcessKill)
 		streams.Close()
-		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, cleanRuncError(err))
+		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, shim.Explain(err))
 	}
 	streams.handOver()
 	if stdin != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // shimLost is the exit code of a container whose parent process vanished.
@@ -35,13 +36,13 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	task, err := c.r.newTask(ctx, c, ctr)
+	task, parent, err := c.r.shims.NewTask(ctx, c.project, ctr, c.openStreams)
 	release()
 	if err != nil {
 		return c.startError(err)
 	}
 	c.mu.Lock()
-	c.task = task
+	c.task, c.shim = task, parent
 	c.streams.handOver()
 	c.mu.Unlock()
 	return nil
@@ -183,14 +184,14 @@ func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
 	_, err := task.Delete(ctx, containerd.WithProcessKill)
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
-	case isShimGone(err):
-		c.deleteLostTask(ctx)
+	case shim.IsGone(err):
+		c.r.shims.DeleteLost(ctx, c.id)
 	default:
 		c.r.log.Warn("cannot delete a task", "container", c.name, "error", err)
 	}
 	c.dropPipes(ctx)
 	c.mu.Lock()
-	var in *shim
+	var in *shim.Shim
 	if c.task == task {
 		in, c.task, c.shim = c.shim, nil, nil
 		if c.pidfd != nil {
@@ -200,9 +201,6 @@ func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
 	}
 	c.mu.Unlock()
 	if in != nil {
-		if err != nil && isShimGone(err) {
-			c.r.loseShim(in)
-		}
-		c.r.releaseShim(ctx, in)
+		c.r.shims.Release(ctx, in, err)
 	}
 }
