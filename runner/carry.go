@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -71,7 +74,7 @@ func (r *Runner) removeVolume(name string) error {
 
 // request turns a step into what create needs.
 func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
-	warn := func(w warning) { note(planner.Event{Kind: planner.Warned, Text: w.placed(s.Service, o.Places)}) }
+	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,
@@ -142,7 +145,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if reflect.DeepEqual(&applied, rec.Applied) {
 		return nil
 	}
-	if err := checkCPUs(rec.Service, applied.Service); err != nil {
+	if err := oci.Check(rec.Service, applied.Service); err != nil {
 		return err
 	}
 	img, err := r.Images.Get(ctx, rec.Image)
@@ -243,7 +246,7 @@ func (c *container) limit(ctx context.Context) error {
 	if task == nil {
 		return c.rewrite(ctx)
 	}
-	if err := c.updateTask(ctx, task); err != nil {
+	if err := task.Update(ctx, containerd.WithResources(oci.Limits(c.snapshot().Applied.Service))); err != nil {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
 	return c.rewrite(ctx)

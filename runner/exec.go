@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -15,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -151,37 +151,22 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 	if err != nil {
 		return nil, err
 	}
-	p := *doc.Process
-	p.Args, p.Terminal = opts.Command, opts.Terminal
-	p.Env = slices.Concat(p.Env, opts.Environment)
-	if opts.Terminal {
-		p.Env = append([]string{"TERM=xterm"}, p.Env...)
-	}
-	if opts.WorkingDir != "" {
-		p.Cwd = opts.WorkingDir
+	e := oci.Exec{
+		Args: opts.Command, Terminal: opts.Terminal, Env: opts.Environment, Cwd: opts.WorkingDir, Privileged: opts.Privileged,
 	}
 	if opts.User != "" && task != nil {
 		root := fmt.Sprintf("/proc/%d/root", task.Pid())
 		if _, err := os.Stat(root); err != nil {
 			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 		}
-		id, err := image.LookupUser(root, opts.User)
+		who, err := image.LookupUser(root, opts.User)
 		if err != nil {
 			return nil, err
 		}
-		p.User = specs.User{UID: id.UID, GID: id.GID, AdditionalGids: id.Groups}
+		user := who.Spec()
+		e.User = &user
 	}
-	if opts.Privileged {
-		caps := allCaps()
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
-	} else if p.Capabilities != nil {
-		caps := p.Capabilities.Bounding
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps}
-		if p.User.UID == 0 {
-			p.Capabilities.Effective, p.Capabilities.Permitted = caps, caps
-		}
-	}
-	return &p, nil
+	return e.Process(doc.Process), nil
 }
 
 // startUnlessGone starts a container that may have been removed while its

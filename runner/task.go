@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -152,7 +153,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
 	c.tap.end()
-	oom := outOfMemory(c.r.cgroups + "/" + c.id)
+	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
 	c.apply(ended{code: code, at: at, oom: oom})
