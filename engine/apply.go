@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/secret"
 )
@@ -346,7 +347,7 @@ func (c *carrier) Carry(ctx context.Context, s *planner.Step, note func(planner.
 }
 
 func (c *carrier) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	changed, err := c.engine.runner.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
+	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
 		note(planner.Event{Current: current, Total: total})
 	})
 	if err != nil {
@@ -364,19 +365,19 @@ func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.
 		return planner.Result{}, err
 	}
 	p := c.job.project
-	tag, err := runner.Normalize(s.Name)
+	tag, err := image.Normalize(s.Name)
 	if err != nil {
 		return planner.Result{}, err
 	}
 	images := map[string]string{}
 	for _, services := range []map[string]*spec.Service{p.Services, p.Bases} {
 		for name := range services {
-			if ref, err := runner.Normalize(p.ImageName(name)); err == nil {
+			if ref, err := image.Normalize(p.ImageName(name)); err == nil {
 				images[name] = ref
 			}
 		}
 	}
-	before, err := e.runner.ImageDigest(ctx, s.Name)
+	before, err := e.images.Digest(ctx, s.Name)
 	if err != nil {
 		return planner.Result{}, err
 	}
@@ -410,7 +411,7 @@ func (e *Engine) recordBuild(ctx context.Context, tag, digest string, in *planne
 	kept := *in
 	kept.Bases = map[string]string{}
 	for ref := range in.Bases {
-		if d, err := e.runner.ImageDigest(ctx, ref); err == nil {
+		if d, err := e.images.Digest(ctx, ref); err == nil {
 			kept.Bases[ref] = d
 		}
 	}
@@ -423,7 +424,7 @@ func (e *Engine) recordBuild(ctx context.Context, tag, digest string, in *planne
 // of the image that is here and of the base images that are here.
 func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs {
 	return func(ref string) *planner.Inputs {
-		tag, err := runner.Normalize(ref)
+		tag, err := image.Normalize(ref)
 		if err != nil {
 			return nil
 		}
@@ -432,11 +433,11 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 		if doc == nil || json.Unmarshal(doc, &rec) != nil {
 			return nil
 		}
-		if now, err := e.runner.ImageDigest(ctx, ref); err != nil || now != rec.Digest {
+		if now, err := e.images.Digest(ctx, ref); err != nil || now != rec.Digest {
 			return nil
 		}
 		for base, was := range rec.Inputs.Bases {
-			if now, err := e.runner.ImageDigest(ctx, base); err != nil || was != "" && now != "" && now != was {
+			if now, err := e.images.Digest(ctx, base); err != nil || was != "" && now != "" && now != was {
 				return nil
 			}
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
 )
 
@@ -57,6 +58,7 @@ type Engine struct {
 	kitErr   error
 	kit      *kit // set by kitOnce
 	kitReady chan struct{}
+	images   *image.Store
 	builder  *builder.Builder
 
 	ctx    context.Context
@@ -208,11 +210,12 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 
 func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Rescued) error {
 	var err error
+	e.images = image.New(e.daemon.client, e.hosts)
 	e.runner, err = runner.Open(ctx, runner.Config{
-		Client: e.daemon.client, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
+		Client: e.daemon.client, Images: e.images, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
-		Hosts: e.hosts, Rescued: rescued, Log: e.log,
+		Rescued: rescued, Log: e.log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)

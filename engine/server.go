@@ -281,7 +281,7 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 
 // LoadImages reads an OCI archive from the stream.
 func (s *server) LoadImages(stream api.Engine_LoadImagesServer) error {
-	names, err := s.runner.LoadImages(stream.Context(), &chunkReader{recv: stream.Recv})
+	names, err := s.images.Load(stream.Context(), &chunkReader{recv: stream.Recv})
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 
 // Images lists the images that are here.
 func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesReply, error) {
-	list, err := s.runner.Images(ctx)
+	list, err := s.images.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +324,7 @@ func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesR
 
 // TagImage gives an image a further name.
 func (s *server) TagImage(ctx context.Context, req *api.TagRequest) (*api.TagReply, error) {
-	return &api.TagReply{}, s.runner.TagImage(ctx, req.Source, req.Target)
+	return &api.TagReply{}, s.images.Tag(ctx, req.Source, req.Target)
 }
 
 // RemoveImage removes an image's name.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -33,12 +34,11 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.UpdateNetwork:
 		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
 	case planner.UpdateVolume:
-		return planner.Result{}, r.volumes.relabel(s.Name, s.Volume)
+		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.removeNetwork(ctx, s.Name)
 	case planner.CreateVolume:
-		_, err := r.volumes.ensure(&volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
-		return planner.Result{}, err
+		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
 	case planner.RemoveVolume:
 		return planner.Result{}, r.removeVolume(s.Name)
 	case planner.RemoveImage:
@@ -66,7 +66,7 @@ func (r *Runner) removeVolume(name string) error {
 			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
 		}
 	}
-	return r.volumes.remove(name)
+	return r.volumes.Remove(name)
 }
 
 // request turns a step into what create needs.
@@ -146,16 +146,16 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err := checkCPUs(c.rec.Service, applied.Service); err != nil {
 		return err
 	}
-	img, err := r.imageFor(ctx, c.rec.Image)
+	img, err := r.Images.Get(ctx, c.rec.Image)
 	if err != nil {
 		return err
 	}
 	c.set(func(rec *record) {
 		rec.Applied = &applied
-		rec.Probe = probeFor(applied.Service.HealthCheck, img.config.Healthcheck)
+		rec.Probe = probeFor(applied.Service.HealthCheck, img.Config.Healthcheck)
 		rec.StopSignal = applied.Service.StopSignal
 		if rec.StopSignal == "" {
-			rec.StopSignal = img.config.StopSignal
+			rec.StopSignal = img.Config.StopSignal
 		}
 	})
 	if err := c.limit(ctx); err != nil {

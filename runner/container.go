@@ -12,6 +12,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/logs"
 )
 
 // container is the supervisor of one container: a small state machine with
@@ -50,7 +51,7 @@ type container struct {
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on
 
-	log *logWriter
+	log *logs.Log
 	tap *tap // who is attached to its streams
 }
 
@@ -67,7 +68,7 @@ func newEnding() *ending {
 func (r *Runner) newContainer(rec *record, ctr containerd.Container) *container {
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, rec: rec, ctr: ctr,
-		log: newLogWriter(r.logPath(rec.ID), r.Now), tap: newTap(), over: make(chan struct{}),
+		log: r.openLog(rec), tap: newTap(), over: make(chan struct{}),
 	}
 	r.mu.Lock()
 	r.containers[rec.ID] = c

@@ -64,7 +64,6 @@ type Store interface {
 const (
 	bucketContainers = "containers"
 	bucketNetworks   = "networks"
-	bucketVolumes    = "volumes"
 )
 
 // writeRecord keeps a container's record beside its log, before containerd
