@@ -43,6 +43,8 @@ type fakeEngine struct {
 	hold         chan struct{}             // Apply waits for it, or for its caller to leave
 	downError    error
 	stopError    error               // of the next Lifecycle
+	stopVerdict  *api.Verdict        // of each Lifecycle; nil: that of what is applied
+	stopEvents   []planner.Event     // before it
 	createNotice string              // what the making of a container waits for
 	makeError    error               // of Create
 	dies         []planner.Container // Attach dies once, and leaves these
@@ -79,9 +81,11 @@ func (f *fakeEngine) Status(context.Context, *api.StatusRequest) (*api.StatusRep
 
 func (f *fakeEngine) Plan(_ context.Context, r *api.ApplyRequest) (*api.PlanReply, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.apply = r
-	return &api.PlanReply{Plan: api.NewPlan(cmp.Or(f.plan, &planner.Plan{}))}, nil
+	plan := f.plan
+	f.mu.Unlock()
+	f.note("plan")
+	return &api.PlanReply{Plan: api.NewPlan(cmp.Or(plan, &planner.Plan{}))}, nil
 }
 
 func (f *fakeEngine) Apply(r *api.ApplyRequest, s grpc.ServerStreamingServer[api.Progress]) error {
@@ -182,6 +186,14 @@ func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingSe
 		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(done)}}); err != nil {
 			return err
 		}
+	}
+	if f.stopVerdict != nil {
+		for _, e := range f.stopEvents {
+			if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}}); err != nil {
+				return err
+			}
+		}
+		return s.Send(&api.Progress{Of: &api.Progress_Verdict{Verdict: f.stopVerdict}})
 	}
 	return f.progress(s)
 }

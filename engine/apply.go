@@ -278,8 +278,6 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, b
 	c.job.order.Plan = plan
 	hide := c.job.mask.Text
 	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
-	e.background.Add(1) // the engine's end waits for what was begun
-	defer e.background.Done()
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	if !plan.IsEmpty() {
 		emit := func(ev planner.Event) {

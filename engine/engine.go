@@ -72,7 +72,7 @@ type Engine struct {
 	held       map[string]*holding  // guarded by mu: projects that a command holds
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
-	background sync.WaitGroup
+	work       work // calls, and what goes on without one
 }
 
 // portKeeper is the part of the keeper that the engine uses.
@@ -136,7 +136,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
-	e.background.Go(e.guardNetworks)
+	e.work.run(e.guardNetworks)
 	go e.startKit()
 	return e, nil
 }
@@ -270,22 +270,28 @@ func (e *Engine) Serve(ctx context.Context) error {
 		}
 	case err = <-served:
 	}
-	done := make(chan struct{})
-	go func() { srv.GracefulStop(); close(done) }()
+	stopped := make(chan struct{})
+	go func() { srv.GracefulStop(); close(stopped) }()
 	e.cancel(errShutdown)
 	select {
-	case <-done:
+	case <-stopped:
 	case <-time.After(2 * time.Second):
-		srv.Stop()
+		go srv.Stop() // it waits for its handlers too, which close does within bounds
 	}
 	e.close()
 	return err
 }
 
+// endTimeout bounds how long the engine's end waits for what was begun.
+const endTimeout = 15 * time.Second
+
 // close ends the parts in the reverse order of their start.
 func (e *Engine) close() {
 	e.cancel(errShutdown)
 	e.stopHolds()
+	if !e.work.end(endTimeout) {
+		e.log.Warn("what was begun does not end; the next engine goes on with it")
+	}
 	if e.runner != nil {
 		e.runner.Close()
 	}

@@ -37,9 +37,11 @@ func newServer(e *Engine) *grpc.Server {
 	srv := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-			if err := api.CheckCaller(ctx, info.FullMethod, e.cfg.Version); err != nil {
+			done, err := e.admit(ctx, info.FullMethod)
+			if err != nil {
 				return nil, err
 			}
+			defer done()
 			if project := projectOf(req); project != "" {
 				e.runner.UseInstance(project)
 			}
@@ -47,9 +49,11 @@ func newServer(e *Engine) *grpc.Server {
 			return res, asStatus(err)
 		}),
 		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-			if err := api.CheckCaller(stream.Context(), info.FullMethod, e.cfg.Version); err != nil {
+			done, err := e.admit(stream.Context(), info.FullMethod)
+			if err != nil {
 				return err
 			}
+			defer done()
 			return e.serveStream(s, stream, h)
 		}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.proxyToBuildKit(stream) }),
@@ -58,6 +62,19 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	srv.RegisterService(&sessionService, &buildSessions{engine: e})
 	return srv
+}
+
+// admit lets a call in whose caller speaks our protocol, unless the engine ends,
+// whose end waits for the call.
+func (e *Engine) admit(ctx context.Context, method string) (done func(), err error) {
+	if err := api.CheckCaller(ctx, method, e.cfg.Version); err != nil {
+		return nil, err
+	}
+	done, err = e.work.begin()
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	return done, nil
 }
 
 // serveStream ends a stream with the engine, in words that tell its caller to
