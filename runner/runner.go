@@ -24,6 +24,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 )
@@ -90,7 +91,7 @@ type Runner struct {
 
 	volumes   *volume.Store
 	instances instances
-	secrets   secretFS
+	secrets   *rootfs.Secrets
 	shims     *shim.Pool
 }
 
@@ -107,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.secrets.dir = filepath.Join(cfg.State, "secrets")
+	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
 	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -128,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.dropStoppedRoots()
+	r.unmountAllStopped()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
@@ -165,7 +166,7 @@ const closeTimeout = 5 * time.Second
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.disconnect(ctx, id)
-	r.secrets.remove(id)
+	r.secrets.Remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
 }
@@ -191,7 +192,7 @@ func (r *Runner) removeUnfinished(ctx context.Context, id string) {
 // removeStrayFiles removes the directories of containers that are no more, and
 // the writable layers of those that were never finished.
 func (r *Runner) removeStrayFiles() {
-	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.dir} {
+	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.Dir()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("cannot read a directory", "path", parent, "error", err)
