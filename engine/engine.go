@@ -113,7 +113,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		e.warn(warning)
 	}
 	runner.EndHungShims(ctx, cfg.State, e.log)
-	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
+	rescued := runner.Rescue(ctx, taskBundles(cfg.State))
 	if err := runner.NoteShims(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}

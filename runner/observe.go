@@ -12,9 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/moby/sys/signal"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
@@ -283,30 +281,6 @@ func (r *Runner) explain(project, service string, err error) error {
 		}
 	}
 	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
-}
-
-// updateTask changes the limits of the running processes.
-func (c *container) updateTask(ctx context.Context, task containerd.Task) error {
-	res := resources(c.snapshot().Applied.Service)
-	res.Devices = nil
-	if res.Memory == nil {
-		unlimited := int64(-1)
-		res.Memory = &specs.LinuxMemory{Limit: &unlimited}
-	}
-	if res.CPU == nil {
-		period, quota := uint64(100_000), int64(-1)
-		res.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
-	}
-	return task.Update(ctx, containerd.WithResources(res))
-}
-
-// rewrite puts the present limits into the container's document, for its next start.
-func (c *container) rewrite(ctx context.Context) error {
-	return c.redocument(ctx, func(doc *specs.Spec) {
-		devices := doc.Linux.Resources.Devices
-		doc.Linux.Resources = resources(c.snapshot().Applied.Service)
-		doc.Linux.Resources.Devices = devices
-	})
 }
 
 // parseSignal reads a name or number; "" is SIGKILL, as for Compose's kill.

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,8 +11,6 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/ttrpc"
-
-	"github.com/orlop/orlop/planner"
 )
 
 // Rescued is a process that ran when the engine before was lost. Containerd
@@ -31,21 +28,15 @@ type Rescued struct {
 // Rescue asks the shims of an earlier engine for processes that have ended.
 // bundles is containerd's directory of tasks in our namespace. ctx carries the
 // namespace.
-func Rescue(ctx context.Context, store Store, bundles string) map[string]*Rescued {
-	docs, err := store.Load(bucketContainers)
-	if err != nil {
-		return nil
-	}
+func Rescue(ctx context.Context, bundles string) map[string]*Rescued {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	found := map[string]*Rescued{}
-	for id, doc := range docs {
-		var rec record
-		if json.Unmarshal(doc, &rec) != nil || rec.State != planner.Running && rec.State != planner.Stopping {
-			continue
-		}
+	dirs, _ := filepath.Glob(filepath.Join(bundles, "*"))
+	for _, bundle := range dirs {
+		id := filepath.Base(bundle)
 		wg.Go(func() {
-			if r := rescue(ctx, id, filepath.Join(bundles, id)); r != nil {
+			if r := rescue(ctx, id, bundle); r != nil {
 				mu.Lock()
 				found[id] = r
 				mu.Unlock()
