@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // open makes the directory of the artifacts and begins to record.
@@ -93,7 +94,7 @@ func (c *ciRun) write(name string, content func(io.Writer) error) {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(path, c.mask.bytes(text.Bytes()), 0o644)
+		err = os.WriteFile(path, c.mask.Bytes(text.Bytes()), 0o644)
 	}
 	if err != nil {
 		c.warn(fmt.Sprintf("cannot collect %s: %v", name, err))
@@ -133,8 +134,8 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 			continue
 		}
 		defer f.Close()
-		masked := &maskedWriter{w: f, mask: c.mask}
-		defer masked.flush()
+		masked := secret.NewWriter(f, c.mask)
+		defer func() { _ = masked.Flush() }() // as the file's end: what is missing there is seen
 		printers[name] = &logPrinter{w: masked, format: logFormat{noColor: true, times: true, noPrefix: c.project.Services[name].Replicas() < 2}, colors: map[string]string{}}
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
@@ -160,7 +161,7 @@ func (c *ciRun) report(observed *planner.Observed) *junit.Report {
 	for _, t := range c.results {
 		r.Suites = append(r.Suites, t.reports.Suites...)
 	}
-	c.mask.report(r)
+	maskReport(c.mask, r)
 	return r
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -15,31 +14,70 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// lifecycleCalls are the stop and the kill that interrupts begin; they run
-// beside the logs.
-type lifecycleCalls struct {
-	wg  sync.WaitGroup
-	ctx context.Context // of the attached mode, set before the first call
-	err func(error)
+// shutdown is the stop of an attached up, and the kill that may follow it; they
+// run beside the logs.
+type shutdown struct {
+	wg     sync.WaitGroup
+	ctx    context.Context         // of the attached mode, set before the first call
+	cancel context.CancelCauseFunc // ends it
+
+	mu     sync.Mutex
+	calls  int   // guarded by mu: how many were begun
+	failed error // guarded by mu: the newest one's
 }
 
 // start asks the engine to stop or kill the services of u.
-func (l *lifecycleCalls) start(u *upRun, action planner.Action) {
-	l.wg.Go(func() {
-		req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
-		if len(u.services) == 0 {
-			req.Within = stack{project: u.project}.within(action)
+func (s *shutdown) start(u *upRun, action planner.Action) {
+	s.mu.Lock()
+	s.calls++
+	call := s.calls
+	s.mu.Unlock()
+	s.wg.Go(func() {
+		err := u.shutDown(s.ctx, action)
+		if s.ctx.Err() != nil {
+			return
 		}
-		stream, err := u.client.Lifecycle(l.ctx, req)
-		for err == nil {
-			_, err = stream.Recv()
+		s.mu.Lock()
+		superseded := call < s.calls // a kill has begun, which ends a stop
+		if !superseded {
+			s.failed = err
 		}
-		if !errors.Is(err, io.EOF) && l.ctx.Err() == nil {
-			l.err(err)
-		} else if u.watching != nil {
-			l.err(errInterrupted) // nothing else ends a watch
+		s.mu.Unlock()
+		switch {
+		case superseded:
+		case err != nil:
+			s.cancel(err)
+		case u.watching != nil:
+			s.cancel(errInterrupted) // nothing else ends a watch
 		}
 	})
+}
+
+// wait waits for what was begun and gives its failure.
+func (s *shutdown) wait() error {
+	s.wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// shutDown stops or kills the services, up to the engine's verdict.
+func (u *upRun) shutDown(ctx context.Context, action planner.Action) error {
+	req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
+	if len(u.services) == 0 {
+		req.Within = stack{project: u.project}.within(action)
+	}
+	stream, err := u.client.Lifecycle(ctx, req)
+	if err != nil {
+		err = cause(ctx, err)
+	} else {
+		_, err = follow(ctx, stream, nil, nil)
+	}
+	if err == nil {
+		return nil
+	}
+	state := map[planner.Action]string{planner.Stop: "stopped", planner.Kill: "killed"}[action]
+	return fmt.Errorf("%s is not %s: %w; what still runs: orlop ps", u.project.Name, state, err)
 }
 
 // attached shows logs and exits until every container has ended or the user
@@ -47,8 +85,8 @@ func (l *lifecycleCalls) start(u *upRun, action planner.Action) {
 func (u *upRun) attached(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	u.stops.ctx, u.stops.err = ctx, func(err error) { cancel(cause(ctx, err)) }
-	defer u.stops.wg.Wait()
+	u.shutdown.ctx, u.shutdown.cancel = ctx, cancel
+	defer u.shutdown.wg.Wait()
 	defer cancel(nil)
 
 	known, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
@@ -82,7 +120,9 @@ func (u *upRun) attached(ctx context.Context) error {
 		u.stopAfterFailure(known)
 	}
 	err = u.watchExits(ctx, logs)
-	switch {
+	switch failed := u.shutdown.wait(); {
+	case failed != nil:
+		return failed
 	case u.interrupts.interrupted():
 		return errInterrupted
 	case errors.Is(context.Cause(ctx), errLeft):
@@ -204,10 +244,11 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 		w.synced = true
 		return nil, "", nil
 	}
-	c = &planner.Container{}
-	if err := unmarshal(m.Container, c); err != nil {
+	now, err := m.Container.Planner()
+	if err != nil {
 		return nil, "", err
 	}
+	c = &now
 	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {
 		return c, "", nil
 	}

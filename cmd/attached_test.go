@@ -1,7 +1,6 @@
 package cmd_test
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -12,11 +11,19 @@ import (
 )
 
 func changed(c planner.Container) *api.ContainerChange {
-	return &api.ContainerChange{Container: must(json.Marshal(c))}
+	return &api.ContainerChange{Container: must(api.NewContainer(c))}
 }
 
 func webContainer(state planner.State, code int) planner.Container {
 	c := planner.Container{ID: "w1", Name: "shop-web-1", Service: "web", Number: 1, State: state, ExitCode: code}
+	if state == planner.Exited {
+		c.ExitedAt = then.Add(time.Second)
+	}
+	return c
+}
+
+func dbContainer(state planner.State) planner.Container {
+	c := planner.Container{ID: "d1", Name: "shop-db-1", Service: "db", Number: 1, State: state}
 	if state == planner.Exited {
 		c.ExitedAt = then.Add(time.Second)
 	}
@@ -127,6 +134,45 @@ func TestInterruptOnceEndsWhenAllHaveStopped(t *testing.T) {
 	}()
 	if _, stderr, code := d.run("up"); code != 130 || len(d.engine.lifecycle) != 1 {
 		t.Errorf("exit code is %d after %d requests: %s", code, len(d.engine.lifecycle), stderr)
+	}
+}
+
+func TestAStopThatFailsIsSaidAndToldByTheExitCode(t *testing.T) {
+	for line, ends := range map[string]func(d *desk){
+		"up":                           func(d *desk) { d.signals <- os.Interrupt },
+		"up --abort-on-container-exit": func(d *desk) { d.engine.changes <- changed(webContainer(planner.Exited, 0)) },
+	} {
+		for _, gone := range []bool{true, false} { // web ends all the same, or it does not
+			d := attachedDesk(t)
+			d.engine.observed.Containers = append(d.engine.observed.Containers, dbContainer(planner.Running))
+			d.engine.stopVerdict = &api.Verdict{Error: "1 step failed"}
+			d.engine.stopEvents = []planner.Event{
+				{Action: planner.Stop, Service: "db", Resource: "db/1", Kind: planner.Failed, Text: "cannot stop db/1: its shim does not answer"},
+			}
+			go func() {
+				d.await("watch")
+				ends(d)
+				d.await("stop")
+				if gone {
+					d.engine.changes <- changed(webContainer(planner.Exited, 0))
+					d.engine.changes <- changed(dbContainer(planner.Exited))
+				}
+			}()
+			stderr, code := "", make(chan int, 1)
+			go func() {
+				_, text, c := d.run(line)
+				stderr = text
+				code <- c
+			}()
+			select {
+			case c := <-code:
+				if c != 1 || !strings.Contains(stderr, "shop is not stopped: cannot stop db/1: its shim does not answer") {
+					t.Errorf("%s, gone %t: exit code %d:\n%s", line, gone, c, stderr)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatalf("%s, gone %t: it goes on after a stop that failed", line, gone)
+			}
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func (c *ciRun) note(text string) {
 
 // warn says what does not look right.
 func (c *ciRun) warn(text string) {
-	text = c.mask.text(text)
+	text = c.mask.Text(text)
 	c.say(" " + c.errStyle().yellow("! "+text))
 	c.record.note(jsonLine{Type: "warning", Error: text})
 }

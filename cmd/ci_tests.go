@@ -141,7 +141,7 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	if t.how, err = c.howEnded(ctx, t.container); err != nil {
 		return err
 	}
-	t.how = c.mask.text(t.how)
+	t.how = c.mask.Text(t.how)
 	t.ended = true
 	c.record.note(jsonLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
 	return nil
@@ -224,8 +224,8 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 		case change.Container == nil:
 			continue
 		}
-		var k planner.Container
-		if err := unmarshal(change.Container, &k); err != nil {
+		k, err := change.Container.Planner()
+		if err != nil {
 			return 0, err
 		}
 		if k.ID != id {

@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Exit codes of the command. A verb that runs a process passes its code on.
@@ -136,8 +137,8 @@ type app struct {
 	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
 	lookers []display                 // see every progress beside the screen
 	loaded  *spec.Project             // the last one
-	mask    *masker                   // of the secrets of all that were loaded; nil: none was
-	hiding  []*maskedWriter           // what stdout and stderr go through, where secrets are kept out of them
+	mask    *secret.Mask              // of the secrets of all that were loaded; nil: none was
+	hiding  []*secret.Writer          // what stdout and stderr go through, where secrets are kept out of them
 }
 
 func newApp(w World) *app {

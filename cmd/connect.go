@@ -39,6 +39,10 @@ func (a *app) connect(ctx context.Context) (*api.Client, error) {
 		client.Close()
 		return nil, err
 	}
+	if err := api.CheckEngine(status, a.world.Version); err != nil {
+		client.Close()
+		return nil, err
+	}
 	if status.Version != a.world.Version {
 		fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(fmt.Sprintf(
 			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, a.world.Version)))

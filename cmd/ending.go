@@ -102,7 +102,7 @@ func (u *upRun) followExit(logs *logMerge, c *planner.Container) {
 	}
 	if u.ending.exited(u.project, c) {
 		logs.say(fmt.Sprintf(" stopping all: %s has ended", replica(c)))
-		u.stops.start(u, planner.Stop)
+		u.shutdown.start(u, planner.Stop)
 	}
 }
 
@@ -115,7 +115,7 @@ func (u *upRun) stopAfterFailure(known []planner.Container) {
 		}
 	}
 	u.ending.begun = true
-	u.stops.start(u, planner.Stop)
+	u.shutdown.start(u, planner.Stop)
 }
 
 // endAfterFailure shows what the services printed after an up that failed,

@@ -158,6 +158,11 @@ func (a *app) engineRestart(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
+	if after.Version == before.Version && after.Version != a.world.Version {
+		fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(fmt.Sprintf(
+			"it is installed elsewhere than this command, which is %s: \"orlop engine stop\", then \"orlop engine start\", change to the engine beside this command",
+			a.world.Version)))
+	}
 	return nil
 }
 

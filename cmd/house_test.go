@@ -19,19 +19,26 @@ const module = "github.com/orlop/orlop/"
 
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
+	// The rooms below runner: none of them knows runner.
+	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/volume"}
+	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	return map[string][]string{
-		"spec": {}, "api": {}, "keeper": {},
+		"spec": {}, "spec/secret": {}, "keeper": {},
+		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
+		"runner/image":     {"spec", "planner"},
+		"runner/logs":      {},
+		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
-		"builder":          {"spec", "planner"},
-		"runner":           {"spec", "planner", "runner/network", "keeper"},
-		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"builder":          {"spec", "spec/secret", "planner"},
+		"runner":           below,
+		"engine":           append([]string{"builder", "runner", "api"}, below...),
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
-		"cmd":              {"cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd":              {"cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -2,12 +2,12 @@ package cmd
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 func secretsOf(contents ...string) *spec.Project {
@@ -18,98 +18,31 @@ func secretsOf(contents ...string) *spec.Project {
 	return p
 }
 
-func TestSecretsAreHidden(t *testing.T) {
-	m := newMasker(secretValues(secretsOf("hunter2\n", "hunter2-longer", "first line\nsecond line\n", `quo"ted`, "abc")))
-	for text, want := range map[string]string{
-		"pass hunter2, twice hunter2":    "pass ***, twice ***",
-		"hunter2-longer":                 "***",
-		"a second line and a first line": "a *** and a ***",
-		`{"x":"quo\"ted"}`:               `{"x":"***"}`,
-		"abc is too short":               "abc is too short",
-		"not hidden":                     "not hidden",
-	} {
-		if got := m.text(text); got != want {
-			t.Errorf("%q becomes %q, want %q", text, got, want)
-		}
-	}
-}
-
-// TestSecretsOfDocumentsAreHidden writes secrets as each encoder of the command
-// does.
-func TestSecretsOfDocumentsAreHidden(t *testing.T) {
-	for _, secret := range []string{`a"b<c`, `p&ss<word`, `"quoted"`, `ends with "`, `back\slash>`, "line\u2028break"} {
-		m := newMasker(secretValues(secretsOf(secret)))
-		for _, html := range []bool{true, false} {
-			var b bytes.Buffer
-			enc := json.NewEncoder(&b)
-			enc.SetEscapeHTML(html)
-			if err := enc.Encode(map[string]string{"x": "is " + secret + "!"}); err != nil {
-				t.Fatal(err)
-			}
-			if got, want := m.text(b.String()), `{"x":"is ***!"}`+"\n"; got != want {
-				t.Errorf("%q with HTML escapes %t is %s", secret, html, got)
-			}
-		}
-	}
-}
-
 // TestSecretsOfReportsAreHidden has a secret that XML escapes in each text.
 func TestSecretsOfReportsAreHidden(t *testing.T) {
-	const secret, inXML = `p&ss<word`, `p&amp;ss&lt;word`
+	const content, inXML = `p&ss<word`, `p&amp;ss&lt;word`
 	text := strings.ReplaceAll(`<testsuites name="S"><testsuite name="S" hostname="S"><properties><property name="S" value="S"/></properties>`+
 		`<testcase classname="S" name="S"><failure message="S" type="S">S</failure><system-out>S</system-out><system-err><![CDATA[C]]></system-err></testcase>`+
 		`<system-out>S</system-out><system-err>S</system-err></testsuite></testsuites>`, "S", inXML)
-	text = strings.Replace(text, "[C]", "["+secret+"]", 1)
+	text = strings.Replace(text, "[C]", "["+content+"]", 1)
 	r, err := junit.Read(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	newMasker(secretValues(secretsOf(secret))).report(r)
+	m := &secret.Mask{}
+	m.Add([]byte(content))
+	maskReport(m, r)
 	var out strings.Builder
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); strings.Contains(got, inXML) || strings.Count(got, hidden) < 12 {
+	if got := out.String(); strings.Contains(got, inXML) || strings.Count(got, secret.Hidden) < 12 {
 		t.Errorf("the report is %s", got)
 	}
 }
 
-// TestSecretsInPiecesAreHidden writes a text in all ways to cut it once.
-func TestSecretsInPiecesAreHidden(t *testing.T) {
-	const text = "x canary yy cana canarycanary can"
-	m := newMasker(secretValues(secretsOf("canary")))
-	for i := range len(text) + 1 {
-		var out bytes.Buffer
-		w := &maskedWriter{w: &out, mask: m}
-		for _, part := range []string{text[:i], text[i:]} {
-			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
-				t.Fatal(n, err)
-			}
-			if strings.Contains(out.String(), "canary") {
-				t.Fatalf("cut at %d it prints %q", i, out.String())
-			}
-		}
-		w.flush()
-		if got := out.String(); got != "x *** yy cana ****** can" {
-			t.Errorf("cut at %d it is %q", i, got)
-		}
-	}
-}
-
-func TestAByteAtATimeIsHidden(t *testing.T) {
-	var out bytes.Buffer
-	w := &maskedWriter{w: &out, mask: newMasker(secretValues(secretsOf("abcabd")))}
-	for _, b := range []byte("abcabcabd!") {
-		_, _ = w.Write([]byte{b})
-	}
-	w.flush()
-	if out.String() != "abc***!" {
-		t.Errorf("%q", out.String())
-	}
-}
-
 // TestAReloadForgetsNoSecret has a secret change beside what goes on: what
-// runs still has the old one.
+// runs still has the old one. A config is nobody's secret.
 func TestAReloadForgetsNoSecret(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{world: World{Stdout: &out, Stderr: &out}}
@@ -117,8 +50,8 @@ func TestAReloadForgetsNoSecret(t *testing.T) {
 	a.hideOutput()
 	copied := *a
 	a.hideSecrets(secretsOf("the-old-one-and-more"))
-	for name, mask := range map[string]*masker{"the command's": a.mask, "a call's that goes on": copied.mask} {
-		if got := mask.text("the-old-one, the-old-one-and-more"); got != "***, ***" {
+	for name, mask := range map[string]*secret.Mask{"the command's": a.mask, "a call's that goes on": copied.mask} {
+		if got := mask.Text("the-old-one, the-old-one-and-more, not hidden"); got != "***, ***, not hidden" {
 			t.Errorf("%s mask gives %q", name, got)
 		}
 	}

@@ -74,10 +74,9 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
-	plan := &planner.Plan{}
-	err = unmarshal(reply.Plan, plan)
+	plan := reply.Plan.Planner()
 	a.leaveOrphans(plan)
-	return a.mask.plan(plan), err
+	return plan.Masked(a.mask.Text), nil
 }
 
 func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // progressStream is the stream of Apply, Down and Lifecycle.
@@ -34,7 +35,7 @@ func (a *app) show(ctx context.Context, stream progressStream, w words, services
 		m, err := stream.Recv()
 		if err == nil {
 			a.sayNotice(m.GetNotice())
-			err = o.take(m, d, a.mask)
+			o.take(m, d, a.mask)
 		}
 		if err == nil && m.GetPlan() != nil && a.lend != nil {
 			err = a.lend(o.plan)
@@ -105,29 +106,21 @@ func (a *app) watchedDisplay(w words, services int) display {
 
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *outcome) take(m *api.Progress, d display, mask *masker) error {
+func (o *outcome) take(m *api.Progress, d display, mask *secret.Mask) {
 	switch of := m.Of.(type) {
 	case *api.Progress_Plan:
-		o.plan = &planner.Plan{}
-		if err := unmarshal(of.Plan, o.plan); err != nil {
-			return err
-		}
-		d.plan(mask.plan(o.plan))
+		o.plan = of.Plan.Planner()
+		d.plan(o.plan.Masked(mask.Text))
 	case *api.Progress_Event:
-		var e planner.Event
-		if err := unmarshal(of.Event, &e); err != nil {
-			return err
-		}
-		e = mask.event(e)
+		e := of.Event.Planner().Masked(mask.Text)
 		if e.Kind == planner.Warned && !slices.Contains(o.warnings, e.Text) {
 			o.warnings = append(o.warnings, e.Text)
 		}
 		d.event(e)
 	case *api.Progress_Verdict:
 		o.verdict = of.Verdict
-		o.verdict.Error = mask.text(o.verdict.Error)
+		o.verdict.Error = mask.Text(o.verdict.Error)
 	}
-	return nil
 }
 
 // timeout is a stop timeout as the protocol carries it: negative is unset.

@@ -122,7 +122,7 @@ type upRun struct {
 	since      time.Time
 	format     logFormat
 	interrupts *interrupts
-	stops      lifecycleCalls
+	shutdown   shutdown
 	watching   *step    // nil without --watch
 	orphans    []string // services that run and are not in the stack file
 	ending     ending
@@ -178,7 +178,7 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 		return
 	}
 	st := u.errStyle()
-	for _, w := range u.mask.plan(p).Warnings {
+	for _, w := range p.Masked(u.mask.Text).Warnings {
 		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
 	}
 	u.leaveOrphans(p)
@@ -216,9 +216,9 @@ func (u *upRun) respond(r response, cancel context.CancelCauseFunc) {
 		cancel(errInterrupted)
 	case stopServices:
 		fmt.Fprintln(u.world.Stderr, " stopping; press Ctrl-C again to kill")
-		u.stops.start(u, planner.Stop)
+		u.shutdown.start(u, planner.Stop)
 	case killServices:
-		u.stops.start(u, planner.Kill)
+		u.shutdown.start(u, planner.Kill)
 	}
 }
 

@@ -190,8 +190,8 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 		if m.Synced {
 			continue
 		}
-		var c planner.Container
-		if err := unmarshal(m.Container, &c); err != nil {
+		c, err := m.Container.Planner()
+		if err != nil {
 			return err
 		}
 		if c.OneOff {

@@ -364,20 +364,13 @@ func follow(ctx context.Context, stream progressStream, planned func(*planner.Pl
 		}
 		switch of := m.Of.(type) {
 		case *api.Progress_Plan:
-			plan := &planner.Plan{}
-			if err := unmarshal(of.Plan, plan); err != nil {
-				return false, err
-			}
 			if planned != nil {
-				if err := planned(plan); err != nil {
+				if err := planned(of.Plan.Planner()); err != nil {
 					return false, err
 				}
 			}
 		case *api.Progress_Event:
-			var e planner.Event
-			if err := unmarshal(of.Event, &e); err != nil {
-				return false, err
-			}
+			e := of.Event.Planner()
 			changed = changed || e.Kind == planner.Done
 			if e.Kind == planner.Failed && failed == nil {
 				failed = &e
@@ -517,16 +510,13 @@ func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project,
 	if err != nil {
 		return false, cause(ctx, err)
 	}
-	plan := &planner.Plan{}
-	if err := unmarshal(reply.Plan, plan); err != nil {
-		return false, err
-	}
+	plan := reply.Plan.Planner()
 	for _, name := range gone {
 		fmt.Fprintf(a.world.Stderr, " %s %s   no longer in the stack file\n", a.errStyle().red("-"), name)
 	}
 	if !plan.IsEmpty() {
 		plan.Orphans = nil // said above, or left alone since the beginning
-		if err := writePlan(a.world.Stderr, a.mask.plan(plan), "text", a.errStyle()); err != nil {
+		if err := writePlan(a.world.Stderr, plan.Masked(a.mask.Text), "text", a.errStyle()); err != nil {
 			return false, err
 		}
 	}

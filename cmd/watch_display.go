@@ -16,12 +16,12 @@ func (a *app) newWatchDisplay(interrupt string) func(watch.Event) {
 	if a.progress == "json" {
 		enc := json.NewEncoder(a.world.Stderr)
 		return func(e watch.Event) {
-			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: a.mask.watchEvent(e)})
+			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: maskWatch(a.mask, e)})
 		}
 	}
 	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5, interrupt: interrupt}
 	return func(e watch.Event) {
-		for _, line := range d.lines(a.mask.watchEvent(e)) {
+		for _, line := range d.lines(maskWatch(a.mask, e)) {
 			fmt.Fprintln(a.world.Stderr, line)
 		}
 	}

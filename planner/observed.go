@@ -118,6 +118,18 @@ type Container struct {
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a network namespace that is not its owner's any more
 }
 
+// Masked is the container with hide applied to what its programs have printed
+// and to what went wrong.
+func (c Container) Masked(hide func(string) string) Container {
+	c.Error = hide(c.Error)
+	if c.LastProbe != nil {
+		probe := *c.LastProbe
+		probe.Output = hide(probe.Output)
+		c.LastProbe = &probe
+	}
+	return c
+}
+
 // ProbeInfo is the last health probe of a container.
 type ProbeInfo struct {
 	At       time.Time     `json:"at"`

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -36,12 +37,11 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	case planner.UpdateNetwork:
 		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
 	case planner.UpdateVolume:
-		return planner.Result{}, r.volumes.relabel(s.Name, s.Volume)
+		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.removeNetwork(ctx, s.Name)
 	case planner.CreateVolume:
-		_, err := r.volumes.ensure(&volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
-		return planner.Result{}, err
+		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
 	case planner.RemoveVolume:
 		return planner.Result{}, r.removeVolume(s.Name)
 	case planner.RemoveImage:
@@ -69,7 +69,7 @@ func (r *Runner) removeVolume(name string) error {
 			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
 		}
 	}
-	return r.volumes.remove(name)
+	return r.volumes.Remove(name)
 }
 
 // request turns a step into what create needs.
@@ -148,16 +148,16 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err := checkCPUs(rec.Service, applied.Service); err != nil {
 		return err
 	}
-	img, err := r.imageFor(ctx, rec.Image)
+	img, err := r.Images.Get(ctx, rec.Image)
 	if err != nil {
 		return err
 	}
 	made := rec.metadata
 	made.Applied = &applied
-	made.Probe = probeFor(applied.Service.HealthCheck, img.config.Healthcheck)
+	made.Probe = probeFor(applied.Service.HealthCheck, img.Config.Healthcheck)
 	made.StopSignal = applied.Service.StopSignal
 	if made.StopSignal == "" {
-		made.StopSignal = img.config.StopSignal
+		made.StopSignal = img.Config.StopSignal
 	}
 	err = c.limit(ctx, applied.Service)
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -32,28 +33,6 @@ func (e *KeyError) Error() string {
 
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// MountError is an entry of a service's volumes that can't be mounted.
-type MountError struct {
-	Service string
-	Source  string // "" where nobody named one
-	Target  string
-	Place   spec.Place
-	Err     error
-}
-
-func (e *MountError) Error() string {
-	what, at := e.Target, ""
-	if e.Source != "" {
-		what = e.Source + " at " + e.Target
-	}
-	if e.Place.Line > 0 {
-		at = " (" + e.Place.String() + ")"
-	}
-	return fmt.Sprintf("cannot mount %s for %s%s: %v", what, e.Service, at, e.Err)
-}
-
-func (e *MountError) Unwrap() error { return e.Err }
-
 // placed adds to an error where the stack file asks for what failed, in what
 // was wanted.
 func (o *Order) placed(err error, want *planner.Applied) error {
@@ -65,7 +44,7 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 			}
 		}
 	}
-	if me, ok := errors.AsType[*MountError](err); ok {
+	if me, ok := errors.AsType[*volume.MountError](err); ok {
 		for i, m := range want.Service.Volumes {
 			if m.Target == me.Target {
 				me.Place = o.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", me.Service, i))
@@ -87,7 +66,7 @@ func (c *container) startError(err error) error {
 	if m := mountFailed().FindStringSubmatch(bad.text); m != nil {
 		for _, v := range rec.Applied.Service.Volumes {
 			if filepath.Clean(v.Target) == filepath.Clean(m[2]) {
-				return &MountError{Service: rec.Service, Source: v.Source, Target: v.Target, Err: mountCause(rec.Applied.Service, v, m[1], m[3], bad)}
+				return &volume.MountError{Service: rec.Service, Source: v.Source, Target: v.Target, Err: mountCause(rec.Applied.Service, v, m[1], m[3], bad)}
 			}
 		}
 	}

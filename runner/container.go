@@ -13,6 +13,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/logs"
 )
 
 // container is one container under supervision. What happens to it goes through
@@ -45,7 +46,7 @@ type container struct {
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on
 
-	log *logWriter
+	log *logs.Log
 	tap *tap // who is attached to its streams
 }
 
@@ -66,7 +67,7 @@ func (r *Runner) newContainer(rec *record, ctr containerd.Container, held bool) 
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr,
 		made: &made, state: state{status: rec.status, terms: made.terms()},
-		log: newLogWriter(r.logPath(rec.ID), r.Now), tap: newTap(), over: make(chan struct{}),
+		log: r.openLog(rec), tap: newTap(), over: make(chan struct{}),
 	}
 	if held {
 		_ = c.op.Lock(context.Background()) // it is free

@@ -8,17 +8,15 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/opencontainers/go-digest"
-	imagespec "github.com/opencontainers/image-spec/identity"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // Request says which container to make.
@@ -38,14 +36,11 @@ type Request struct {
 	warn func(warning) // told what it gets otherwise than asked for; may be nil
 }
 
-// snapshotter is the one snapshotter of the engine.
-const snapshotter = "overlayfs"
-
 // create makes a container with all that belongs to it; its process is not
 // there yet. The caller holds op of what it gets. On failure nothing of it is
 // left.
 func (r *Runner) create(ctx context.Context, req Request) (_ *container, err error) {
-	img, err := r.imageFor(ctx, req.Image)
+	img, err := r.Images.Get(ctx, req.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -62,12 +57,12 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
-	defer r.volumes.release(rec.ID)
+	defer r.volumes.Release(rec.ID)
 	// It comes first, so that an engine which is killed half-way leaves a trace.
 	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
 	}
-	rootfs, err := r.snapshot(ctx, rec.ID, img)
+	rootfs, err := img.Prepare(ctx, rec.ID, r.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +75,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		return nil, err
 	}
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
-		containerd.WithSnapshotter(snapshotter), containerd.WithSnapshot(rec.ID),
+		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
 		containerd.WithSandbox(sandboxID), withMetadata(&rec.metadata))
 	if err != nil {
@@ -94,19 +89,19 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 }
 
 // recordFor fills in what the request and the image say.
-func (r *Runner) recordFor(req Request, img *image) *record {
+func (r *Runner) recordFor(req Request, img *image.Image) *record {
 	s := req.Applied.Service
 	applied := *req.Applied
-	applied.Image = img.digest.String()
+	applied.Image = img.Digest.String()
 	rec := &record{metadata: metadata{
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
-		Probe: probeFor(s.HealthCheck, img.config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
-		Exposed: slices.Sorted(maps.Keys(img.config.ExposedPorts)),
+		Probe: probeFor(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
+		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
 	}, status: status{State: planner.Created}}
 	if rec.StopSignal == "" {
-		rec.StopSignal = img.config.StopSignal
+		rec.StopSignal = img.Config.StopSignal
 	}
 	if rec.Name == "" {
 		rec.Name = s.ContainerName
@@ -122,21 +117,6 @@ func (r *Runner) recordFor(req Request, img *image) *record {
 		rec.Anonymous = maps.Clone(from.snapshot().Anonymous)
 	}
 	return rec
-}
-
-// snapshot makes the writable layer of a container.
-func (r *Runner) snapshot(ctx context.Context, id string, img *image) ([]mount.Mount, error) {
-	if err := img.unpack(ctx); err != nil {
-		return nil, err
-	}
-	// Until its container is there, nothing else keeps it from being collected;
-	// a lease would do, too, at the price of two more writes of the database.
-	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": r.Now().Format(time.RFC3339)})
-	mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, id, img.chain(), root)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", img.name, err)
-	}
-	return mounts, nil
 }
 
 // connect makes the container's network namespace with an address in each
@@ -232,16 +212,16 @@ func (r *Runner) aliases(rec *record, key string) []string {
 
 // documentFor resolves user, mounts, environment and command into the OCI
 // document of a container.
-func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(warning)) (*specs.Spec, error) {
+func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
 	who := s.User
 	if who == "" {
-		who = img.config.User
+		who = img.Config.User
 	}
 	if err := checkCPUs(rec.Service, s); err != nil {
 		return nil, err
 	}
-	id, err := r.whoIs(ctx, img.digest.String(), rootfs, who)
+	id, err := img.User(ctx, rootfs, who)
 	if err != nil && s.User != "" {
 		return nil, &KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
 	}
@@ -252,7 +232,11 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	if err != nil {
 		return nil, err
 	}
-	more, err := r.volumeMounts(ctx, rec, slices.Sorted(maps.Keys(img.config.Volumes)), rootfs)
+	mounted, err := r.volumes.Mounts(ctx, &volume.Request{
+		Container: rec.ID, Project: rec.Project, Service: rec.Service, Applied: rec.Applied,
+		ImageVolumes: slices.Sorted(maps.Keys(img.Config.Volumes)), Anonymous: rec.Anonymous, Rootfs: rootfs,
+	})
+	rec.Anonymous, rec.LeftOut = mounted.Anonymous, mounted.LeftOut
 	if err != nil {
 		return nil, err
 	}
@@ -267,8 +251,8 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	rec.Command = args
 	in := ociInput{
 		service: s, args: args, user: id, hostname: rec.Hostname, netns: rec.Netns,
-		env: withHome(imageEnv(img.config.Env, s, rec.Terminal, rec.Hostname), id.Home),
-		cwd: workdir(s.WorkingDir, img.config.WorkingDir), mounts: slices.Concat(mounts, more, files),
+		env: withHome(imageEnv(img.Config.Env, s, rec.Terminal, rec.Hostname), id.Home),
+		cwd: workdir(s.WorkingDir, img.Config.WorkingDir), mounts: slices.Concat(mounts, mounted.List, files),
 		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal,
 	}
 	if s.NetworkMode == "host" {
@@ -298,13 +282,13 @@ func withHome(env []string, home string) []string {
 
 // commandLine joins entrypoint and command: a service's entrypoint puts the
 // image's command away (Compose Specification, entrypoint).
-func commandLine(rec *record, img *image) ([]string, error) {
+func commandLine(rec *record, img *image.Image) ([]string, error) {
 	s := rec.Applied.Service
 	entry, cmd := []string(s.Entrypoint), []string(s.Command)
 	if s.Entrypoint == nil {
-		entry = img.config.Entrypoint
+		entry = img.Config.Entrypoint
 		if s.Command == nil {
-			cmd = img.config.Cmd
+			cmd = img.Config.Cmd
 		}
 	}
 	args := slices.Concat(entry, cmd)
@@ -357,18 +341,9 @@ func (r *Runner) removeAnonymous(rec *record, from string) {
 	r.mu.Unlock()
 	for _, name := range rec.Anonymous {
 		if !kept[name] {
-			if err := r.volumes.remove(name); err != nil {
+			if err := r.volumes.Remove(name); err != nil {
 				r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
 			}
 		}
 	}
-}
-
-// chainID of an image's layers names the snapshot that they unpack to.
-func chainID(diffs []digest.Digest) string { return imagespec.ChainID(diffs).String() }
-
-// hasSnapshot says whether the snapshot of an image's layers is there.
-func (r *Runner) hasSnapshot(ctx context.Context, chain string) bool {
-	info, err := r.client.SnapshotService(snapshotter).Stat(ctx, chain)
-	return err == nil && info.Kind == snapshots.KindCommitted
 }

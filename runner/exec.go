@@ -13,6 +13,8 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/runner/image"
 )
 
 // ProcessOptions say what Exec runs.
@@ -162,7 +164,7 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 		if _, err := os.Stat(root); err != nil {
 			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 		}
-		id, err := identify(root, opts.User)
+		id, err := image.LookupUser(root, opts.User)
 		if err != nil {
 			return nil, err
 		}

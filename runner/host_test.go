@@ -28,6 +28,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // host is what outlives an engine in a test: containerd's own store of
@@ -63,18 +64,15 @@ func (h *host) engine(t *testing.T) *Runner {
 		containerd.WithServices(containerd.WithContainerStore(h.containers), containerd.WithTaskClient(h.procs)))
 	must(t, err)
 	held := keeper.InProcess()
-	r := &Runner{
-		Config:     Config{Root: h.root, State: h.state, Now: time.Now, Ports: held, Keeping: held},
-		client:     client,
-		nets:       &network.Manager{},
-		store:      h.store,
-		log:        slog.New(slog.DiscardHandler),
-		containers: map[string]*container{}, watchers: map[*watcher]struct{}{}, making: map[string]*record{},
-	}
+	r := newRunner(namespaces.WithNamespace(context.Background(), "orlop"), Config{
+		Client: client, Networks: &network.Manager{}, Store: h.store, Ports: held, Keeping: held,
+		Root: h.root, State: h.state, Log: slog.New(slog.DiscardHandler),
+	})
+	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})
+	must(t, err)
 	ready := make(chan struct{})
 	close(ready)
-	r.shims.used = map[string]*shim{"shop": {project: "shop", address: "unix:///nowhere", started: ready, tasks: 1}}
-	r.ctx, r.cancel = context.WithCancel(namespaces.WithNamespace(context.Background(), "orlop"))
+	r.shims.used["shop"] = &shim{project: "shop", address: "unix:///nowhere", started: ready, tasks: 1}
 	t.Cleanup(r.Close)
 	return r
 }

@@ -112,11 +112,11 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
 	}
-	o.Volumes = r.volumes.observed(name, wantVolumes)
+	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = absentSources(p)
 	slices.Sort(refs)
 	o.At = r.Now()
-	o.Images, err = r.observeImages(ctx, slices.Compact(refs), inputs)
+	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
 	return o, err
 }
 

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -39,7 +40,7 @@ type ociInput struct {
 	args       []string
 	env        []string
 	cwd        string
-	user       identity
+	user       image.User
 	hostname   string
 	netns      string // path; empty: the host's
 	mounts     []specs.Mount

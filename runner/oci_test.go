@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,7 +27,7 @@ var update = flag.Bool("update", false, "write the golden documents anew")
 func TestDocuments(t *testing.T) {
 	for name, in := range map[string]ociInput{
 		"default":    {service: &spec.Service{}},
-		"user":       {service: &spec.Service{}, user: identity{UID: 1000, GID: 100, Groups: []uint32{100, 27}}},
+		"user":       {service: &spec.Service{}, user: image.User{UID: 1000, GID: 100, Groups: []uint32{100, 27}}},
 		"host":       {service: &spec.Service{NetworkMode: "host"}, netns: "-"},
 		"privileged": {service: &spec.Service{Privileged: true}},
 		"tight": {service: &spec.Service{
@@ -188,8 +189,8 @@ func TestCommandLine(t *testing.T) {
 		"nothing":                  {spec.Command{}, nil, [2]string{"/entry", "serve"}, ""},
 		"an empty image":           {nil, nil, [2]string{"", ""}, ""},
 	} {
-		img := &image{config: dockerspec.DockerOCIImageConfig{}}
-		img.config.Entrypoint, img.config.Cmd = words(test.image[0]), words(test.image[1])
+		img := &image.Image{Config: dockerspec.DockerOCIImageConfig{}}
+		img.Config.Entrypoint, img.Config.Cmd = words(test.image[0]), words(test.image[1])
 		rec := &record{metadata: metadata{Service: "web", Image: "app", Applied: &planner.Applied{Service: &spec.Service{Entrypoint: test.entrypoint, Command: test.command}}}}
 		got, err := commandLine(rec, img)
 		if strings.Join(got, " ") != test.want || (err == nil) != (test.want != "") {
@@ -211,23 +212,6 @@ func TestWorkdir(t *testing.T) {
 	}
 }
 
-func TestTmpfsMount(t *testing.T) {
-	for options, want := range map[string]string{
-		"":                   "noexec nosuid nodev",
-		"size=64m,mode=1777": "noexec nosuid nodev size=64m mode=1777",
-		"exec":               "nosuid nodev",
-		"exec,suid,dev":      "",
-		"rw,noexec":          "noexec nosuid nodev",
-		"ro,uid=1000":        "noexec nosuid nodev ro uid=1000",
-		",size=1k,":          "noexec nosuid nodev size=1k",
-	} {
-		m := tmpfsMount("/run", options)
-		if got := strings.Join(m.Options, " "); got != want || m.Destination != "/run" || m.Type != "tmpfs" {
-			t.Errorf("%q: %q, want %q (%+v)", options, got, want, m)
-		}
-	}
-}
-
 // TestLabels: what a service says must steer neither containerd nor other tools.
 func TestLabels(t *testing.T) {
 	rec := &metadata{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Version: "v1.2", Image: "web:1", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
@@ -240,19 +224,6 @@ func TestLabels(t *testing.T) {
 	} {
 		if got[key] != want {
 			t.Errorf("%s is %q, want %q", key, got[key], want)
-		}
-	}
-}
-
-func TestATmpfsOfTheLongFormHasItsOptions(t *testing.T) {
-	for want, m := range map[string]spec.Mount{
-		"":                    {},
-		"ro":                  {ReadOnly: true},
-		"ro,size=1024":        {ReadOnly: true, Tmpfs: &spec.TmpfsOpts{Size: 1024}},
-		"size=1024,mode=1777": {Tmpfs: &spec.TmpfsOpts{Size: 1024, Mode: 0o1777}},
-	} {
-		if got := tmpfsOptions(m); got != want {
-			t.Errorf("%+v: %q, want %q", m, got, want)
 		}
 	}
 }

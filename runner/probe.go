@@ -221,7 +221,7 @@ func (c *container) probeOnce(ctx context.Context, p *probe, task containerd.Tas
 	info := planner.ProbeInfo{At: begun, ExitCode: -1}
 	out := &boundedBuffer{limit: probeOutput}
 	code, err := c.probeExec(ctx, p, task, out)
-	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, out.String()
+	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, c.r.Mask(c.project).Cut(out.String())
 	if err != nil {
 		info.ExitCode, info.Output = -1, err.Error()
 	}

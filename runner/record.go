@@ -93,7 +93,6 @@ type Store interface {
 const (
 	bucketContainers = "containers"
 	bucketNetworks   = "networks"
-	bucketVolumes    = "volumes"
 )
 
 // save keeps a container's status.

@@ -117,7 +117,7 @@ func (c *container) drainPipes() {
 		return
 	}
 	paths := []string{filepath.Join(dir, "stdout"), filepath.Join(dir, "stderr")}
-	spools := c.openSpools(paths)
+	spools := c.log.OpenSpools(paths[0], paths[1])
 	var wg sync.WaitGroup
 	for i, path := range paths {
 		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -127,7 +127,7 @@ func (c *container) drainPipes() {
 			c.r.log.Warn("the pipes of a lost process are read without a limit", "container", c.name, "error", err)
 		}
 		wg.Go(func() {
-			c.copyPipe(f, spools[i], i == 1, nil)
+			c.logStream(f, spools[i], i == 1, false)
 			if f != nil {
 				f.Close()
 			}

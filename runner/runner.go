@@ -20,16 +20,18 @@ import (
 
 	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // Config is what a Runner works with.
 type Config struct {
 	Client   *containerd.Client
+	Images   *image.Store
 	Networks *network.Manager
 	Ports    Ports
 	Keeping  Keeping
@@ -43,10 +45,9 @@ type Config struct {
 
 	TTRPCAddress string // containerd's socket for events of shims
 
-	Shim    string // path of containerd-shim-runc-v2
-	Runc    string // path of runc
-	Init    string // path of the static program that "init: true" runs first
-	Hosts   HostsFunc
+	Shim    string              // path of containerd-shim-runc-v2
+	Runc    string              // path of runc
+	Init    string              // path of the static program that "init: true" runs first
 	Rescued map[string]*Rescued // what Rescue found, by container ID
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -85,10 +86,9 @@ type Runner struct {
 	containers map[string]*container // guarded by mu
 	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
-	users      map[string]identity   // guarded by mu: image and user -> who that is
-	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
+	payloads   map[string]payloads   // guarded by mu: by project
 
-	volumes   volumes
+	volumes   *volume.Store
 	instances instances
 	secrets   secretFS
 	shims     shims
@@ -97,33 +97,22 @@ type Runner struct {
 // Open adopts what an earlier engine left: containers that run go on, exits
 // that were missed are dealt with, halves of things are removed.
 func Open(ctx context.Context, cfg Config) (*Runner, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	r := &Runner{
-		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
-		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		users: map[string]identity{}, payloads: map[string][]byte{},
-	}
-	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
-	r.volumes.store = cfg.Store
-	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
-	r.secrets.dir = filepath.Join(cfg.State, "secrets")
-	for _, dir := range []string{r.volumes.dir, filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
+	r := newRunner(ctx, cfg)
+	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
-	r.instances.store = cfg.Store
-	if err := errors.Join(r.volumes.load(), r.instances.load()); err != nil {
+	var err error
+	r.volumes, err = volume.Open(volume.Config{
+		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
+	})
+	if err := errors.Join(err, r.instances.load()); err != nil {
 		return nil, err
 	}
 	if err := r.ensureSandbox(ctx); err != nil {
 		return nil, err
 	}
-	r.dropAllSubpaths()
 	r.dropStoppedRoots()
 	r.findShims()
 	if err := r.adopt(ctx); err != nil {
@@ -131,7 +120,26 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r.endUnusedShims(ctx)
 	r.autoRemoveAll(ctx)
+	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
+}
+
+// newRunner is a Runner that has nothing yet.
+func newRunner(ctx context.Context, cfg Config) *Runner {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Runner{
+		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
+		cgroups:    "/orlop-" + cfg.ID,
+		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
+		payloads: map[string]payloads{},
+	}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
+	r.secrets.dir = filepath.Join(cfg.State, "secrets")
+	r.instances.store = cfg.Store
+	return r
 }
 
 // Close ends the supervision; the containers live on.
@@ -176,7 +184,7 @@ func (r *Runner) disconnect(ctx context.Context, id string) {
 // removeUnfinished removes what there is of a container that was not finished.
 // Its directory is the only trace of its layer, and stays with it.
 func (r *Runner) removeUnfinished(ctx context.Context, id string) {
-	if err := r.client.SnapshotService(snapshotter).Remove(ctx, id); err != nil && !errdefs.IsNotFound(err) {
+	if err := r.Images.RemoveLayer(ctx, id); err != nil {
 		r.log.Warn("cannot remove a writable layer: it is tried again when the engine starts", "container", id, "error", err)
 		r.disconnect(ctx, id)
 		return

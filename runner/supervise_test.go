@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -332,4 +333,25 @@ func TestSecretsAreOnTmpfs(t *testing.T) {
 	if _, err := os.Stat(s.dir); err == nil {
 		t.Error("the tmpfs is still there")
 	}
+}
+
+// manual is a clock that the test moves.
+type manual struct {
+	mu sync.Mutex
+	at time.Time // guarded by mu
+}
+
+func newManual() *manual { return &manual{at: time.Unix(1_700_000_000, 0).UTC()} }
+
+func (m *manual) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at
+}
+
+func (m *manual) move(d time.Duration) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at = m.at.Add(d)
+	return m.at
 }

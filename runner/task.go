@@ -30,7 +30,8 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.r.renew(ctx, ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
-	release, err := c.mountSubpaths()
+	rec := c.snapshot()
+	release, err := c.r.volumes.MountSubpaths(c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err
 	}

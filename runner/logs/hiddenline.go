@@ -1,4 +1,4 @@
-package runner
+package logs
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ const shownAfter = 200 * time.Millisecond
 // Reading is broken off when the line has been unfinished for long enough, so
 // that one goroutine alone writes to the log.
 type hiddenLine struct {
-	log    *logWriter
+	log    *Log
 	stderr bool
 	pipe   *os.File
 
@@ -27,7 +27,7 @@ func (h *hiddenLine) watch() {
 	if h == nil {
 		return
 	}
-	number, hidden := h.log.Unfinished(h.stderr)
+	number, hidden := h.log.unfinished(h.stderr)
 	switch {
 	case !hidden && h.limited:
 		h.limited = h.pipe.SetReadDeadline(time.Time{}) != nil

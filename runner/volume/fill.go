@@ -1,4 +1,4 @@
-package runner
+package volume
 
 import (
 	"context"
@@ -18,10 +18,10 @@ import (
 // asked of every container that is made, for the first to mount a volume may
 // have nothing there, and a volume may have been emptied since. Others may have
 // the volume mounted. rootfs are the mounts of a snapshot of the image.
-func (v *volumes) fill(ctx context.Context, vol *volume, rootfs []mount.Mount, target string) error {
+func (v *Store) fill(ctx context.Context, vol *Volume, rootfs []mount.Mount, target string) error {
 	vol.fill.Lock()
 	defer vol.fill.Unlock()
-	data := v.data(vol.Name)
+	data := v.Path(vol.Name)
 	if err := finishFill(data); err != nil {
 		return fmt.Errorf("cannot fill volume %s from the image: %w", vol.Name, err)
 	}

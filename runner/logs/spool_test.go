@@ -1,4 +1,4 @@
-package runner
+package logs
 
 import (
 	"fmt"
@@ -11,26 +11,26 @@ import (
 // TestSpoolSurvivesAnEngineThatIsKilled: wherever between pipe and log it is
 // killed, the next one logs each line once, also those that were not finished.
 func TestSpoolSurvivesAnEngineThatIsKilled(t *testing.T) {
-	points := map[string]func(c *container, s *spool, read []byte){
-		"after it took them from the pipe": func(*container, *spool, []byte) {},
-		"before it wrote to the log": func(c *container, s *spool, read []byte) {
-			s.begin(c.log.Size(), len("unfin"))
+	points := map[string]func(c *Log, s *Spool, read []byte){
+		"after it took them from the pipe": func(*Log, *Spool, []byte) {},
+		"before it wrote to the log": func(c *Log, s *Spool, read []byte) {
+			s.begin(c.fileSize(), len("unfin"))
 		},
-		"after it wrote to the log": func(c *container, s *spool, read []byte) {
-			s.begin(c.log.Size(), len("unfin"))
-			c.log.Write(false, read)
+		"after it wrote to the log": func(c *Log, s *Spool, read []byte) {
+			s.begin(c.fileSize(), len("unfin"))
+			c.Write(false, read)
 		},
-		"after it noted that": func(c *container, s *spool, read []byte) {
-			c.log.SetSpool(false, s)
-			c.log.Write(false, read)
+		"after it noted that": func(c *Log, s *Spool, read []byte) {
+			c.setSpool(false, s)
+			c.Write(false, read)
 		},
 	}
 	for name, point := range points {
 		t.Run(name, func(t *testing.T) {
 			c, clock := logged(t)
-			c.log.Write(false, []byte("before\n"))
-			path := c.log.path + ".spool"
-			s, err := openSpool(path, c.log.Size())
+			c.Write(false, []byte("before\n"))
+			path := c.path + ".spool"
+			s, err := openSpool(path, c.fileSize())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,15 +46,15 @@ func TestSpoolSurvivesAnEngineThatIsKilled(t *testing.T) {
 			}
 			point(c, s, read)
 			s.close()
-			c.log.Close()
+			c.Close()
 
-			c.log = newLogWriter(c.log.path, clock.now)
-			if s, err = openSpool(path, c.log.Size()); err != nil {
+			c = logAt(c.path, clock)
+			if s, err = openSpool(path, c.fileSize()); err != nil {
 				t.Fatal(err)
 			}
 			fmt.Fprint(in, "ished\nlast\n")
 			in.Close()
-			c.copyStream(out, s, false)
+			c.Copy(Stream{Pipe: out, Spool: s, Live: true, Tee: func([]byte) {}, Detached: func() bool { return false }})
 			if got, want := texts(past(t, c, all)), "before|one|two|unfinished|last"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
@@ -69,7 +69,7 @@ func TestSpoolSurvivesAnEngineThatIsKilled(t *testing.T) {
 // with a line.
 func TestSpoolIsKeptSmall(t *testing.T) {
 	c, _ := logged(t)
-	path := c.log.path + ".spool"
+	path := c.path + ".spool"
 	if err := os.MkdirAll(strings.TrimSuffix(path, "log.spool"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestSpoolIsKeptSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.log.SetSpool(false, s)
+	c.setSpool(false, s)
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestSpoolIsKeptSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.log.Write(false, read)
+		c.Write(false, read)
 		most = max(most, s.end)
 	}
 	if most > 2*spoolRewrite {

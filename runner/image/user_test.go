@@ -1,4 +1,4 @@
-package runner
+package image
 
 import (
 	"os"
@@ -37,18 +37,18 @@ const group = "root:x:0:\nusers:x:100:\nwheel:x:27:app,other\nbig:x:4294967296:e
 func TestIdentify(t *testing.T) {
 	dir := rootfs(t, map[string]string{"etc/passwd": passwd + "evil:x:7:7::/:\n", "etc/group": group})
 	for who, want := range map[string]struct {
-		id  identity
+		id  User
 		err string
 	}{
-		"":                        {id: identity{Home: "/root", Groups: []uint32{0}}},
-		"root":                    {id: identity{Home: "/root", Groups: []uint32{0}}},
-		"0":                       {id: identity{Home: "/root", Groups: []uint32{0}}},
-		"app":                     {id: identity{UID: 1000, GID: 100, Home: "/home/app", Groups: []uint32{100, 27}}},
-		"1000":                    {id: identity{UID: 1000, GID: 100, Home: "/home/app", Groups: []uint32{100, 27}}},
-		"1234":                    {id: identity{UID: 1234, Home: "/", Groups: []uint32{0}}},
-		"1234:5678":               {id: identity{UID: 1234, GID: 5678, Home: "/", Groups: []uint32{5678}}},
-		"app:wheel":               {id: identity{UID: 1000, GID: 27, Home: "/home/app", Groups: []uint32{27}}},
-		"2147483647":              {id: identity{UID: 2147483647, Home: "/", Groups: []uint32{0}}},
+		"":                        {id: User{Home: "/root", Groups: []uint32{0}}},
+		"root":                    {id: User{Home: "/root", Groups: []uint32{0}}},
+		"0":                       {id: User{Home: "/root", Groups: []uint32{0}}},
+		"app":                     {id: User{UID: 1000, GID: 100, Home: "/home/app", Groups: []uint32{100, 27}}},
+		"1000":                    {id: User{UID: 1000, GID: 100, Home: "/home/app", Groups: []uint32{100, 27}}},
+		"1234":                    {id: User{UID: 1234, Home: "/", Groups: []uint32{0}}},
+		"1234:5678":               {id: User{UID: 1234, GID: 5678, Home: "/", Groups: []uint32{5678}}},
+		"app:wheel":               {id: User{UID: 1000, GID: 27, Home: "/home/app", Groups: []uint32{27}}},
+		"2147483647":              {id: User{UID: 2147483647, Home: "/", Groups: []uint32{0}}},
 		"2147483648":              {err: "out of range"},
 		"4294967296":              {err: "out of range"},
 		"0:4294967296":            {err: "out of range"},
@@ -61,7 +61,7 @@ func TestIdentify(t *testing.T) {
 		"wrapgroup":               {err: "out of range"},
 		"evil":                    {err: "out of range"},
 	} {
-		got, err := identify(dir, who)
+		got, err := LookupUser(dir, who)
 		if want.err != "" {
 			if err == nil || !strings.Contains(err.Error(), want.err) {
 				t.Errorf("%q: %+v, %v, want %q", who, got, err, want.err)
@@ -90,24 +90,14 @@ func TestIdentifyInUnsoundImages(t *testing.T) {
 		"a way outside":      {map[string]string{"etc/passwd": "->../../../../../../../../" + outside}, "app", "has no such name"},
 		"a directory's link": {map[string]string{"etc": "->" + filepath.Dir(outside)}, "app", "has no such name"},
 		"a loop":             {map[string]string{"etc/passwd": "->passwd"}, "app", "cannot read /etc/passwd"},
-		"a directory":        {map[string]string{"etc/passwd/x": ""}, "app", "no file of a sound size"},
-		"a huge file":        {map[string]string{"etc/passwd": strings.Repeat("x", 5<<20)}, "app", "no file of a sound size"},
-		"a huge group file":  {map[string]string{"etc/passwd": passwd, "etc/group": strings.Repeat("x", 5<<20)}, "app", "no file of a sound size"},
+		"a directory":        {map[string]string{"etc/passwd/x": ""}, "app", "not a regular file"},
+		"a huge file":        {map[string]string{"etc/passwd": strings.Repeat("x", 5<<20)}, "app", "not a regular file"},
+		"a huge group file":  {map[string]string{"etc/passwd": passwd, "etc/group": strings.Repeat("x", 5<<20)}, "app", "not a regular file"},
 		"a long line":        {map[string]string{"etc/passwd": "x:" + strings.Repeat("y", 1<<20) + "\n" + passwd}, "app", "cannot find user"},
 	} {
-		got, err := identify(rootfs(t, test.files), test.who)
+		got, err := LookupUser(rootfs(t, test.files), test.who)
 		if test.err == "" && (err != nil || got.UID != 1000) || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 			t.Errorf("%s: %+v, %v, want %q", name, got, err, test.err)
-		}
-	}
-}
-
-// TestIDsAreHostNames: of random digits, one of some 280 begins with twelve
-// decimal ones.
-func TestIDsAreHostNames(t *testing.T) {
-	for range 5000 {
-		if id := newID(); !strings.ContainsAny(id[:12], "abcdef") {
-			t.Fatalf("%s is taken for a number", id)
 		}
 	}
 }

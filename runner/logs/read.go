@@ -1,4 +1,4 @@
-package runner
+package logs
 
 import (
 	"bufio"
@@ -10,110 +10,48 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/orlop/orlop/planner"
 )
 
-// LogOptions select lines of logs.
-type LogOptions struct {
-	Services   []string  // empty: all
-	Containers []string  // IDs; empty: all of the services
-	Follow     bool      // go on with what is printed from now on, by containers to come too
-	Tail       int       // lines of each container; negative: all
-	Since      time.Time // zero: from the start
-	Until      time.Time // zero: to the end
+// Selection says which lines of a log are meant.
+type Selection struct {
+	Tail  int       // the last lines; negative: all
+	Since time.Time // zero: from the start
+	Until time.Time // zero: to the end
 }
 
 // Line is one line, or a part of one, that a container printed.
 type Line struct {
-	ID        string // of the container
-	Container string // its name
-	Service   string
-	Number    int
-	OneOff    bool
-	Time      time.Time
-	Stderr    bool
-	Partial   bool
-	Text      []byte
+	Origin
+	Time    time.Time
+	Stderr  bool
+	Partial bool
+	Text    []byte
 }
 
-// Logs gives the lines that the containers of a project printed: what is
-// there in the order of time, then, with Follow, each as it comes, until ctx
-// ends. emit is called by one goroutine at a time; an error of it ends Logs.
-func (r *Runner) Logs(ctx context.Context, project string, opts LogOptions, emit func(Line) error) error {
-	var mu sync.Mutex
-	safe := func(l Line) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return emit(l)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	seen := map[string]position{}
-	follow := func(c *container, at position) {
-		wg.Go(func() {
-			if err := c.follow(ctx, opts, at, safe); err != nil {
-				cancel(err)
-			}
-		})
-	}
+// Past gives the lines that the logs have now, those of all in the order of
+// time. Follow goes on with each where ends says; an error of emit ends Past.
+func Past(list []*Log, which Selection, emit func(Line) error) (ends []Position, err error) {
 	var feeds []iter.Seq2[Line, error]
-	for _, p := range r.Containers(project) {
-		c := r.lookup(p.ID)
-		if c == nil || !opts.wants(&p) {
-			continue
-		}
-		files, at, err := c.log.files()
+	for _, w := range list {
+		files, at, err := w.files()
 		defer closeAll(files)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		seen[p.ID] = at
-		feeds = append(feeds, c.lines(files, at, opts))
+		ends = append(ends, at)
+		feeds = append(feeds, w.lines(files, at, which))
 	}
-	if err := inOrder(feeds, safe); err != nil {
-		return err
-	}
-	if opts.Follow && !opts.Until.IsZero() {
-		var done context.CancelFunc
-		ctx, done = context.WithDeadlineCause(ctx, opts.Until, context.Canceled)
-		defer done()
-	}
-	if !opts.Follow {
+	return ends, inOrder(feeds, emit)
+}
+
+// Last gives the last whole lines since a moment, to explain a failure.
+func (w *Log) Last(n int, since time.Time) []string {
+	lines, _, err := w.past(Selection{Tail: n, Since: since})
+	if err != nil {
 		return nil
 	}
-	return r.followAll(ctx, project, opts, seen, follow)
-}
-
-// followAll follows the containers there are and those to come.
-func (r *Runner) followAll(ctx context.Context, project string, opts LogOptions, seen map[string]position, follow func(*container, position)) error {
-	for id, at := range seen {
-		if c := r.lookup(id); c != nil {
-			follow(c, at)
-		}
-	}
-	r.Watch(ctx, project, func(p planner.Container, removed bool) {
-		c := r.lookup(p.ID)
-		_, known := seen[p.ID]
-		if removed || known || c == nil || !opts.wants(&p) {
-			return
-		}
-		seen[p.ID] = position{}
-		follow(c, position{})
-	}, func() {})
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-func (o *LogOptions) wants(c *planner.Container) bool {
-	return (len(o.Services) == 0 || slices.Contains(o.Services, c.Service)) &&
-		(len(o.Containers) == 0 || slices.Contains(o.Containers, c.ID))
+	return joined(lines)
 }
 
 func closeAll(files []*os.File) {
@@ -126,7 +64,7 @@ func closeAll(files []*os.File) {
 const maxTail = 1 << 30
 
 // lines are those that are there; with a tail, the last of them.
-func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.Seq2[Line, error] {
+func (w *Log) lines(files []*os.File, at Position, opts Selection) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		stopped := errors.New("stopped")
 		last := tail{lines: min(opts.Tail, maxTail)}
@@ -145,7 +83,7 @@ func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.S
 			if i == len(files)-1 && at.offset > 0 {
 				in = io.LimitReader(f, at.offset)
 			}
-			if err := c.scan(in, keep); err != nil {
+			if err := w.scan(in, keep); err != nil {
 				if err != stopped {
 					yield(Line{}, err)
 				}
@@ -156,6 +94,9 @@ func (c *container) lines(files []*os.File, at position, opts LogOptions) iter.S
 			if !yield(l, nil) {
 				return
 			}
+		}
+		if l, lost := w.lossLine(); lost && opts.in(l.Time) {
+			yield(l, nil)
 		}
 	}
 }
@@ -252,14 +193,14 @@ func inOrder(feeds []iter.Seq2[Line, error], emit func(Line) error) error {
 }
 
 // past reads the lines that are there.
-func (c *container) past(opts LogOptions) ([]Line, position, error) {
-	files, at, err := c.log.files()
+func (w *Log) past(opts Selection) ([]Line, Position, error) {
+	files, at, err := w.files()
 	defer closeAll(files)
 	var lines []Line
 	if err != nil {
 		return nil, at, err
 	}
-	for l, err := range c.lines(files, at, opts) {
+	for l, err := range w.lines(files, at, opts) {
 		if err != nil {
 			return lines, at, err
 		}
@@ -268,12 +209,12 @@ func (c *container) past(opts LogOptions) ([]Line, position, error) {
 	return lines, at, nil
 }
 
-func (o *LogOptions) in(t time.Time) bool {
+func (o *Selection) in(t time.Time) bool {
 	return (o.Since.IsZero() || !t.Before(o.Since)) && (o.Until.IsZero() || !t.After(o.Until))
 }
 
-// follow gives each line as it is written, until the log or ctx ends.
-func (c *container) follow(ctx context.Context, opts LogOptions, at position, emit func(Line) error) error {
+// Follow gives each line as it is written, until the log or ctx ends.
+func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func(Line) error) error {
 	var f *os.File
 	defer func() {
 		if f != nil {
@@ -288,17 +229,17 @@ func (c *container) follow(ctx context.Context, opts LogOptions, at position, em
 	}
 	var rest []byte
 	for {
-		grown, rotated, closed := c.log.state()
+		grown, rotated, closed := w.state()
 		if f == nil {
 			var err error
-			if f, at, err = c.log.open(at); err != nil {
+			if f, at, err = w.open(at); err != nil {
 				return err
 			}
 			rest = rest[:0]
 		}
 		if f != nil {
 			var err error
-			if rest, err = c.drain(f, rest, wanted); err != nil {
+			if rest, err = w.drain(f, rest, wanted); err != nil {
 				return err
 			}
 		}
@@ -307,8 +248,15 @@ func (c *container) follow(ctx context.Context, opts LogOptions, at position, em
 				f.Close()
 				f = nil
 			}
-			at = position{rotated: at.rotated + 1}
+			at = Position{rotated: at.rotated + 1, failures: at.failures}
 			continue
+		}
+		l, number, isNew := w.failureSince(at.failures)
+		at.failures = number
+		if isNew {
+			if err := wanted(l); err != nil {
+				return err
+			}
 		}
 		if closed {
 			return nil
@@ -323,13 +271,13 @@ func (c *container) follow(ctx context.Context, opts LogOptions, at position, em
 
 // drain gives the lines up to the end of the file as it is now; what is left
 // of one that is not whole is for the next time.
-func (c *container) drain(f *os.File, rest []byte, emit func(Line) error) ([]byte, error) {
+func (w *Log) drain(f *os.File, rest []byte, emit func(Line) error) ([]byte, error) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.Read(buf)
 		rest = append(rest, buf[:n]...)
 		if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
-			if err := c.scan(bytes.NewReader(rest[:i+1]), emit); err != nil {
+			if err := w.scan(bytes.NewReader(rest[:i+1]), emit); err != nil {
 				return rest, err
 			}
 			rest = append(rest[:0], rest[i+1:]...)
@@ -345,9 +293,9 @@ func (c *container) drain(f *os.File, rest []byte, emit func(Line) error) ([]byt
 
 // scan parses lines of a log. What is none, such as what a power failure
 // leaves, is passed over.
-func (c *container) scan(in io.Reader, each func(Line) error) error {
+func (w *Log) scan(in io.Reader, each func(Line) error) error {
 	r := bufio.NewReaderSize(in, 2*lineSize+128)
-	tooLong, rec := false, c.snapshot()
+	tooLong := false
 	for {
 		text, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -358,7 +306,7 @@ func (c *container) scan(in io.Reader, each func(Line) error) error {
 			return err
 		}
 		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !tooLong && err == nil {
-			l.ID, l.Container, l.Service, l.Number, l.OneOff = c.id, c.name, rec.Service, rec.Number, rec.OneOff
+			l.Origin = w.origin
 			if err := each(l); err != nil {
 				return err
 			}
@@ -380,23 +328,6 @@ func parseLine(text string) (Line, bool) {
 		return Line{}, false
 	}
 	return Line{Time: at, Stderr: rest[:6] == "stderr", Partial: rest[7] == 'P', Text: []byte(rest[9:])}, true
-}
-
-// LastLines are the last lines that a container printed since its last start,
-// to explain a failure.
-func (r *Runner) LastLines(id string, n int) []string {
-	c := r.lookup(id)
-	if c == nil {
-		return nil
-	}
-	c.mu.Lock()
-	since := c.state.StartedAt
-	c.mu.Unlock()
-	lines, _, err := c.past(LogOptions{Tail: n, Since: since})
-	if err != nil {
-		return nil
-	}
-	return joined(lines)
 }
 
 // joined are the texts of whole lines.

@@ -1,4 +1,4 @@
-package runner
+package volume
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -19,32 +20,49 @@ import (
 // ours, where runc takes it from; once the container's process has been made,
 // the place is empty again. This is done anew at each start.
 
-// subpathPlace is where the i-th of a service's volumes is mounted while a
-// process is made.
-func (r *Runner) subpathPlace(id string, i int) string {
-	return filepath.Join(r.subpathDir(id), strconv.Itoa(i))
-}
+// placesOf is where the paths inside volumes of a container are mounted while a
+// process is made; placeOf is that of the i-th of its service's volumes.
+func (v *Store) placesOf(container string) string { return filepath.Join(v.places, container) }
 
-func (r *Runner) subpathDir(id string) string { return filepath.Join(r.State, "subpaths", id) }
+func (v *Store) placeOf(container string, i int) string {
+	return filepath.Join(v.placesOf(container), strconv.Itoa(i))
+}
 
 // isSubpath says that a mount is of a path inside a volume.
 func isSubpath(m spec.Mount) bool {
 	return m.Type == spec.MountVolume && m.Volume != nil && m.Volume.Subpath != ""
 }
 
-// mountSubpaths mounts what the container's mounts of paths inside volumes
-// lead to, until the returned function is called.
-func (c *container) mountSubpaths() (release func(), err error) {
-	rec := c.snapshot()
-	release = func() { c.r.dropSubpaths(rec.ID) }
-	for i, m := range rec.Applied.Service.Volumes {
+// Subpath is a path inside a volume that a container has.
+type Subpath struct {
+	Target string // in the container
+	Volume string // directory of the volume
+	Path   string // inside the volume: no link of it is to be trusted
+}
+
+// Subpaths are the paths inside volumes that a service mounts.
+func (v *Store) Subpaths(applied *planner.Applied) []Subpath {
+	var all []Subpath
+	for _, m := range applied.Service.Volumes {
+		if isSubpath(m) {
+			all = append(all, Subpath{Target: m.Target, Volume: v.Path(applied.Volumes[m.Source]), Path: m.Volume.Subpath})
+		}
+	}
+	return all
+}
+
+// MountSubpaths mounts what a container's mounts of paths inside volumes lead
+// to, until the returned function is called.
+func (v *Store) MountSubpaths(container, service string, applied *planner.Applied) (release func(), err error) {
+	release = func() { v.dropPlacesOf(container) }
+	for i, m := range applied.Service.Volumes {
 		if !isSubpath(m) {
 			continue
 		}
-		name := rec.Applied.Volumes[m.Source]
-		if err := mountSubpath(c.r.volumes.data(name), m.Volume.Subpath, c.r.subpathPlace(rec.ID, i)); err != nil {
+		name := applied.Volumes[m.Source]
+		if err := mountSubpath(v.Path(name), m.Volume.Subpath, v.placeOf(container, i)); err != nil {
 			release()
-			return nil, &MountError{Service: rec.Service, Source: m.Source, Target: m.Target, Err: subpathError(name, m.Volume.Subpath, err)}
+			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: subpathError(name, m.Volume.Subpath, err)}
 		}
 	}
 	return release, nil
@@ -98,14 +116,14 @@ func subpathError(volume, subpath string, err error) error {
 	return fmt.Errorf("path %q of volume %s: %w", subpath, volume, err)
 }
 
-// dropSubpaths empties the places of a container.
-func (r *Runner) dropSubpaths(id string) {
-	dir := r.subpathDir(id)
+// dropPlacesOf unmounts what is mounted for a container.
+func (v *Store) dropPlacesOf(container string) {
+	dir := v.placesOf(container)
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		place := filepath.Join(dir, e.Name())
 		if err := unix.Unmount(place, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
-			r.log.Warn("cannot unmount", "path", place, "error", err)
+			v.log.Warn("cannot unmount", "path", place, "error", err)
 			continue // what is mounted there is a user's data
 		}
 		_ = os.Remove(place)
@@ -113,10 +131,10 @@ func (r *Runner) dropSubpaths(id string) {
 	_ = os.Remove(dir)
 }
 
-// dropAllSubpaths empties the places that an engine before this one has left.
-func (r *Runner) dropAllSubpaths() {
-	entries, _ := os.ReadDir(r.subpathDir(""))
+// dropPlaces unmounts what an engine before this one has left.
+func (v *Store) dropPlaces() {
+	entries, _ := os.ReadDir(v.places)
 	for _, e := range entries {
-		r.dropSubpaths(e.Name())
+		v.dropPlacesOf(e.Name())
 	}
 }

@@ -1,9 +1,10 @@
-package runner
+package volume
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -127,4 +128,26 @@ func TestAnEmptyDirectoryOfAnImageTakesNoVolumeFromItsOwner(t *testing.T) {
 			t.Errorf("%s: mode %v, %v", target, st.Mode(), err)
 		}
 	}
+}
+
+// rootfs writes a root file system; a text that starts with -> is a link.
+func rootfs(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if to, ok := strings.CutPrefix(text, "->"); ok {
+			err = os.Symlink(to, path)
+		} else {
+			err = os.WriteFile(path, []byte(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }

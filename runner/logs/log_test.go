@@ -1,4 +1,4 @@
-package runner
+package logs
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,9 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/spec"
 )
 
 // manual is a clock that the test moves.
@@ -40,14 +38,18 @@ func (m *manual) move(d time.Duration) time.Time {
 	return m.at
 }
 
-// logged is a container that has a log and nothing else.
-func logged(t testing.TB) (*container, *manual) {
+// logged is a log of a container that prints nothing yet.
+func logged(t testing.TB) (*Log, *manual) {
 	t.Helper()
 	clock := newManual()
-	made := &metadata{ID: "id", Name: "shop-web-1", Service: "web", Number: 1, Applied: &planner.Applied{Service: &spec.Service{}}}
-	c := &container{id: "id", name: made.Name, made: made, tap: newTap(), log: newLogWriter(filepath.Join(t.TempDir(), "c", "log"), clock.now)}
-	t.Cleanup(c.log.Close)
-	return c, clock
+	w := logAt(filepath.Join(t.TempDir(), "c", "log"), clock)
+	t.Cleanup(w.Close)
+	return w, clock
+}
+
+func logAt(path string, clock *manual) *Log {
+	origin := Origin{ID: "id", Container: "shop-web-1", Service: "web", Number: 1}
+	return New(Config{Path: path, Origin: origin, Now: clock.now, Log: slog.New(slog.DiscardHandler)})
 }
 
 func texts(lines []Line) string {
@@ -65,7 +67,7 @@ func texts(lines []Line) string {
 	return strings.Join(out, "|")
 }
 
-func past(t testing.TB, c *container, opts LogOptions) []Line {
+func past(t testing.TB, c *Log, opts Selection) []Line {
 	t.Helper()
 	lines, _, err := c.past(opts)
 	if err != nil {
@@ -74,11 +76,11 @@ func past(t testing.TB, c *container, opts LogOptions) []Line {
 	return lines
 }
 
-var all = LogOptions{Tail: -1}
+var all = Selection{Tail: -1}
 
 func TestLogLines(t *testing.T) {
 	c, _ := logged(t)
-	w := c.log
+	w := c
 	if got := past(t, c, all); len(got) != 0 {
 		t.Errorf("before the first line: %s", texts(got))
 	}
@@ -89,14 +91,14 @@ func TestLogLines(t *testing.T) {
 	if got := texts(past(t, c, all)); got != "one|two||!error" {
 		t.Errorf("got %s", got)
 	}
-	w.EndLine(true)
-	w.EndLine(false)
-	w.EndLine(false)
+	w.endLine(true)
+	w.endLine(false)
+	w.endLine(false)
 	lines := past(t, c, all)
 	if got := texts(lines); got != "one|two||!error|half" {
 		t.Errorf("got %s", got)
 	}
-	if l := lines[0]; l.Container != "shop-web-1" || l.ID != "id" || l.Service != "web" || l.Number != 1 || !l.Time.Equal(c.log.now()) {
+	if l := lines[0]; l.Container != "shop-web-1" || l.ID != "id" || l.Service != "web" || l.Number != 1 || !l.Time.Equal(c.now()) {
 		t.Errorf("the line is %+v", l)
 	}
 }
@@ -108,7 +110,7 @@ func TestLogLongLines(t *testing.T) {
 			want := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
 			for p := slices.Concat(want, []byte("\nend\n")); len(p) > 0; {
 				n := min(chunk, len(p))
-				c.log.Write(false, p[:n])
+				c.Write(false, p[:n])
 				p = p[n:]
 			}
 			var got []byte
@@ -135,14 +137,14 @@ func TestLogWithoutLineEnds(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for range 1000 { // 32 MB
-		c.log.Write(false, chunk)
+		c.Write(false, chunk)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2<<20 {
 		t.Errorf("the log holds %d bytes", grown)
 	}
-	if n := cap(c.log.partial[0]); n > 4*lineSize {
+	if n := cap(c.partial[0]); n > 4*lineSize {
 		t.Errorf("an unfinished line holds %d bytes", n)
 	}
 }
@@ -151,12 +153,12 @@ func TestLogRotates(t *testing.T) {
 	c, _ := logged(t)
 	text := strings.Repeat("x", 1000)
 	count := 0
-	for ; c.log.rotated < logFiles+1; count++ {
-		c.log.Write(false, fmt.Appendf(nil, "%07d %s\n", count, text))
+	for ; c.rotated < logFiles+1; count++ {
+		c.Write(false, fmt.Appendf(nil, "%07d %s\n", count, text))
 	}
 	var size int64
 	for i := range logFiles + 2 {
-		st, err := os.Stat(numbered(c.log.path, i))
+		st, err := os.Stat(numbered(c.path, i))
 		if (err == nil) != (i < logFiles) {
 			t.Errorf("file %d: %v", i, err)
 		}
@@ -176,7 +178,7 @@ func TestLogRotates(t *testing.T) {
 			t.Fatalf("line %d is %.10s, want %s", i, l.Text, want)
 		}
 	}
-	if got := past(t, c, LogOptions{Tail: 3}); len(got) != 3 || !bytes.HasPrefix(got[2].Text, fmt.Appendf(nil, "%07d", count-1)) {
+	if got := past(t, c, Selection{Tail: 3}); len(got) != 3 || !bytes.HasPrefix(got[2].Text, fmt.Appendf(nil, "%07d", count-1)) {
 		t.Errorf("the last lines are %.100s", texts(got))
 	}
 }
@@ -185,11 +187,11 @@ func TestLogSelection(t *testing.T) {
 	c, clock := logged(t)
 	start := clock.now()
 	for i := range 10 {
-		c.log.Write(false, fmt.Appendf(nil, "%d\n", i))
+		c.Write(false, fmt.Appendf(nil, "%d\n", i))
 		clock.move(time.Second)
 	}
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
-	for want, opts := range map[string]LogOptions{
+	for want, opts := range map[string]Selection{
 		"0|1|2|3|4|5|6|7|8|9": {Tail: -1},
 		"":                    {Tail: 0},
 		"8|9":                 {Tail: 2},
@@ -207,8 +209,8 @@ func TestLogSelection(t *testing.T) {
 // TestLogDamage: what a power failure leaves in a file does not hide the rest.
 func TestLogDamage(t *testing.T) {
 	c, _ := logged(t)
-	c.log.Write(false, []byte("first\n"))
-	f, err := os.OpenFile(c.log.path, os.O_APPEND|os.O_WRONLY, 0)
+	c.Write(false, []byte("first\n"))
+	f, err := os.OpenFile(c.path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +222,7 @@ func TestLogDamage(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c.log.Write(false, []byte("last\n"))
+	c.Write(false, []byte("last\n"))
 	if got := texts(past(t, c, all)); got != "first|last" {
 		t.Errorf("got %.200s", got)
 	}
@@ -229,30 +231,30 @@ func TestLogDamage(t *testing.T) {
 // TestLogOfAnEngineBefore: a new writer goes on with the file.
 func TestLogOfAnEngineBefore(t *testing.T) {
 	c, clock := logged(t)
-	c.log.Write(false, []byte("before\n"))
-	c.log.Close()
-	c.log.Write(false, []byte("lost\n"))
-	c.log = newLogWriter(c.log.path, clock.now)
-	c.log.Write(false, []byte("after\n"))
+	c.Write(false, []byte("before\n"))
+	c.Close()
+	c.Write(false, []byte("lost\n"))
+	c = logAt(c.path, clock)
+	c.Write(false, []byte("after\n"))
 	if got := texts(past(t, c, all)); got != "before|after" {
 		t.Errorf("got %s", got)
 	}
-	c.log.Close()
+	c.Close()
 }
 
 // TestFollow: each line comes once and in order, also across rotations that
 // overtake the reader.
 func TestFollow(t *testing.T) {
 	c, _ := logged(t)
-	c.log.Write(false, []byte("old\n"))
-	_, at, err := c.past(LogOptions{Tail: 0})
+	c.Write(false, []byte("old\n"))
+	_, at, err := c.past(Selection{Tail: 0})
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := make(chan string)
 	done := make(chan error, 1)
 	go func() {
-		done <- c.follow(context.Background(), all, at, func(l Line) error {
+		done <- c.Follow(context.Background(), all, at, func(l Line) error {
 			lines <- string(l.Text)
 			return nil
 		})
@@ -260,7 +262,7 @@ func TestFollow(t *testing.T) {
 	next := 0
 	write := func(n int, pad string) {
 		for range n {
-			c.log.Write(false, fmt.Appendf(nil, "%d %s\n", next, pad))
+			c.Write(false, fmt.Appendf(nil, "%d %s\n", next, pad))
 			next++
 		}
 	}
@@ -281,13 +283,13 @@ func TestFollow(t *testing.T) {
 	expect(2)
 	// The follower stands at a line while the file is rotated twice.
 	write(2500, strings.Repeat("x", 10_000))
-	if c.log.rotated < 2 {
-		t.Fatalf("rotated %d times: the test can't fail", c.log.rotated)
+	if c.rotated < 2 {
+		t.Fatalf("rotated %d times: the test can't fail", c.rotated)
 	}
 	expect(2501)
 	write(1, "end")
 	expect(1)
-	c.log.Close()
+	c.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -295,12 +297,12 @@ func TestFollow(t *testing.T) {
 
 func TestFollowEnds(t *testing.T) {
 	c, _ := logged(t)
-	c.log.Write(false, []byte("one\n"))
+	c.Write(false, []byte("one\n"))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	begun := make(chan bool)
 	go func() {
-		done <- c.follow(ctx, all, position{}, func(Line) error { begun <- true; return nil })
+		done <- c.Follow(ctx, all, Position{}, func(Line) error { begun <- true; return nil })
 	}()
 	<-begun
 	cancel()
@@ -308,7 +310,7 @@ func TestFollowEnds(t *testing.T) {
 		t.Error(err)
 	}
 	broken := fmt.Errorf("the command is gone")
-	if err := c.follow(context.Background(), all, position{}, func(Line) error { return broken }); err != broken {
+	if err := c.Follow(context.Background(), all, Position{}, func(Line) error { return broken }); err != broken {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -319,7 +321,7 @@ func TestLogSafeForManyUsers(t *testing.T) {
 	for i := range 4 {
 		wg.Go(func() {
 			for range 200 {
-				c.log.Write(i%2 == 0, []byte("line\n"))
+				c.Write(i%2 == 0, []byte("line\n"))
 			}
 		})
 	}
@@ -376,9 +378,9 @@ func TestLogsOfManyInOrder(t *testing.T) {
 // TestLogsWithAnyTail: a number of lines that nobody has is all of them.
 func TestLogsWithAnyTail(t *testing.T) {
 	c, _ := logged(t)
-	c.log.Write(false, []byte("one\ntwo\n"))
+	c.Write(false, []byte("one\ntwo\n"))
 	for _, tail := range []int{1 << 62, 1<<63 - 1, 2} {
-		if got := texts(past(t, c, LogOptions{Tail: tail})); got != "one|two" {
+		if got := texts(past(t, c, Selection{Tail: tail})); got != "one|two" {
 			t.Errorf("the last %d lines are %s", tail, got)
 		}
 	}
@@ -442,9 +444,12 @@ func TestAnUnfinishedLineIsShownAfterAMoment(t *testing.T) {
 	come := make(chan Line, 8)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { _ = c.follow(ctx, all, position{}, func(l Line) error { come <- l; return nil }) }()
+	go func() { _ = c.Follow(ctx, all, Position{}, func(l Line) error { come <- l; return nil }) }()
 	ended := make(chan struct{})
-	go func() { c.copyStream(in, nil, false); close(ended) }()
+	go func() {
+		c.Copy(Stream{Pipe: in, Live: true, Tee: func([]byte) {}, Detached: func() bool { return false }})
+		close(ended)
+	}()
 	for _, text := range []string{"name? ", "more ", "me\nnext\n"} {
 		if _, err := pipe.WriteString(text); err != nil {
 			t.Fatal(err)
@@ -462,7 +467,7 @@ func TestAnUnfinishedLineIsShownAfterAMoment(t *testing.T) {
 	if got := texts(lines); got != "name? +|more +|me|next|bye+|" {
 		t.Errorf("got %s", got)
 	}
-	if got := texts(past(t, c, LogOptions{Tail: 1})); got != "bye+|" {
+	if got := texts(past(t, c, Selection{Tail: 1})); got != "bye+|" {
 		t.Errorf("the last line is %s", got)
 	}
 }

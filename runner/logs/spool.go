@@ -1,4 +1,4 @@
-package runner
+package logs
 
 import (
 	"encoding/binary"
@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A spool is what was taken out of a pipe and is not in the log yet: a file
+// Spool is what was taken out of a pipe and is not in the log yet: a file
 // that outlives the engine. The kernel moves the bytes from the pipe into it,
 // so an engine that is killed never takes any with it, and a note in front of
 // them tells the next one which of them the log has.
 //
-// A spool belongs to one goroutine, but for begin and done, which the log
+// It belongs to one goroutine, but for begin and done, which the log
 // calls while that goroutine writes to it.
-type spool struct {
+type Spool struct {
 	path string
 	file *os.File
 	end  int64 // how many bytes were put into it
@@ -42,12 +42,12 @@ const (
 
 // openSpool goes on with the spool of an engine before, or makes one. logSize
 // is how long the log is now, before anything is written to it.
-func openSpool(path string, logSize int64) (*spool, error) {
+func openSpool(path string, logSize int64) (*Spool, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	s := &spool{path: path, file: f}
+	s := &Spool{path: path, file: f}
 	if err := s.load(logSize); err != nil {
 		f.Close()
 		return nil, err
@@ -55,7 +55,7 @@ func openSpool(path string, logSize int64) (*spool, error) {
 	return s, nil
 }
 
-func (s *spool) load(logSize int64) error {
+func (s *Spool) load(logSize int64) error {
 	st, err := s.file.Stat()
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (s *spool) load(logSize int64) error {
 }
 
 // pending is what the log has not yet.
-func (s *spool) pending() ([]byte, error) {
+func (s *Spool) pending() ([]byte, error) {
 	p := make([]byte, s.end-s.note.Logged)
 	_, err := s.file.ReadAt(p, spoolHead+s.note.Logged)
 	return p, err
@@ -81,7 +81,7 @@ func (s *spool) pending() ([]byte, error) {
 
 // fill moves what a pipe has into the spool, waiting for something to come,
 // and returns it; io.EOF is the end of the pipe.
-func (s *spool) fill(pipe *os.File, buf []byte) ([]byte, error) {
+func (s *Spool) fill(pipe *os.File, buf []byte) ([]byte, error) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -117,13 +117,13 @@ type spoolError struct{ error }
 
 // begin notes that a write to the log, which is size long, is about to hold
 // all of the spool but its last bytes.
-func (s *spool) begin(size int64, left int) {
+func (s *Spool) begin(size int64, left int) {
 	s.note.Next, s.note.Before = s.end-int64(left), size
 	_ = s.write() // without the note, lines may come twice after a crash
 }
 
 // done notes that the write is over.
-func (s *spool) done() {
+func (s *Spool) done() {
 	s.note = spoolNote{Logged: s.note.Next}
 	switch {
 	case s.note.Logged == s.end:
@@ -140,7 +140,7 @@ func (s *spool) done() {
 }
 
 // rewrite drops what is logged.
-func (s *spool) rewrite() error {
+func (s *Spool) rewrite() error {
 	rest, err := s.pending()
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (s *spool) rewrite() error {
 	return nil
 }
 
-func (s *spool) write() error {
+func (s *Spool) write() error {
 	head, err := binary.Append(nil, binary.LittleEndian, s.note)
 	if err == nil {
 		_, err = s.file.WriteAt(head, 0)
@@ -171,10 +171,10 @@ func (s *spool) write() error {
 }
 
 // close leaves what is pending to the next engine.
-func (s *spool) close() { s.file.Close() }
+func (s *Spool) close() { s.file.Close() }
 
 // remove ends a spool whose stream has ended.
-func (s *spool) remove() error {
+func (s *Spool) remove() error {
 	s.file.Close()
 	if err := os.Remove(s.path); !errors.Is(err, fs.ErrNotExist) {
 		return err

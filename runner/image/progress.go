@@ -1,10 +1,11 @@
-package runner
+package image
 
 import (
 	"context"
 	"sync"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -13,15 +14,15 @@ import (
 // no events for bytes, so it is asked a few times a second while a display
 // wants to know.
 type pullWatch struct {
-	r        *Runner
+	content  content.Store
 	progress func(current, total int64)
 
 	mu    sync.Mutex
 	blobs map[string]int64 // guarded by mu: digest -> size
 }
 
-func newPullWatch(r *Runner, progress func(current, total int64)) *pullWatch {
-	return &pullWatch{r: r, progress: progress, blobs: map[string]int64{}}
+func newPullWatch(store content.Store, progress func(current, total int64)) *pullWatch {
+	return &pullWatch{content: store, progress: progress, blobs: map[string]int64{}}
 }
 
 // handle notes each blob that the pull is about to fetch.
@@ -57,7 +58,7 @@ func (w *pullWatch) run(ctx context.Context) (stop func()) {
 }
 
 func (w *pullWatch) report(ctx context.Context) {
-	active, err := w.r.client.ContentStore().ListStatuses(ctx)
+	active, err := w.content.ListStatuses(ctx)
 	if err != nil {
 		return
 	}
