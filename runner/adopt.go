@@ -25,14 +25,17 @@ func (r *Runner) adopt(ctx context.Context) error {
 		return fmt.Errorf("cannot list containerd's containers: %w", err)
 	}
 	for _, ctr := range existing {
-		rec, ok := r.readRecord(ctr.ID(), docs[ctr.ID()])
-		if !ok {
+		rec, err := r.recordOf(ctx, ctr, docs[ctr.ID()])
+		switch {
+		case err == nil:
+			r.newContainer(&rec, ctr, false)
+		case errors.Is(err, errNoMetadata):
 			r.log.Warn("a container was never finished; it is removed", "container", ctr.ID())
 			r.removeContainer(ctx, ctr)
 			r.removeLeftovers(ctx, ctr.ID())
-			continue
+		default:
+			return err
 		}
-		r.newContainer(&rec, ctr, false)
 	}
 	for id := range docs {
 		if r.lookup(id) == nil {

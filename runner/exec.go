@@ -69,7 +69,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && !c.state.StartedAt.IsZero()
+	task, running := c.task, c.task != nil && c.state.hasProcess()
 	c.mu.Unlock()
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)

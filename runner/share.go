@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
@@ -75,7 +73,7 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if fresh.Netns == rec.Netns {
 		return nil
 	}
-	err := c.redocument(ctx, func(doc *specs.Spec) {
+	err := c.amend(ctx, fresh.metadata, func(doc *specs.Spec) {
 		doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
 		if fresh.Netns != "" {
 			doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: fresh.Netns})
@@ -84,26 +82,8 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, err)
 	}
-	c.change(func(m *metadata) { m.Netns = fresh.Netns })
 	c.apply(connected{addresses: fresh.Addresses})
 	return nil
-}
-
-// redocument changes the document that a container's next process is made from.
-func (c *container) redocument(ctx context.Context, change func(doc *specs.Spec)) error {
-	doc, err := c.ctr.Spec(ctx)
-	if err != nil {
-		return err
-	}
-	change(doc)
-	encoded, err := typeurl.MarshalAny(doc)
-	if err != nil {
-		return err
-	}
-	return c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
-		k.Spec = encoded
-		return nil
-	})
 }
 
 // carry is how a container is made, alone or in the place of another.

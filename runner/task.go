@@ -65,7 +65,11 @@ func (c *container) restore(ctx context.Context) error {
 		if _, err := r.etcMounts(&fresh, names); err != nil {
 			return err
 		}
-		c.change(func(m *metadata) { m.Netns = fresh.Netns })
+		if fresh.Netns != rec.Netns {
+			if err := c.amend(ctx, fresh.metadata, nil); err != nil {
+				return err
+			}
+		}
 		c.apply(connected{addresses: fresh.Addresses})
 	}
 	if shared {
