@@ -28,6 +28,7 @@ import (
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
@@ -68,8 +69,10 @@ func (h *host) engine(t *testing.T) *Runner {
 		containerd.WithServices(containerd.WithContainerStore(h.containers), containerd.WithSandboxStore(h.sandboxes), containerd.WithTaskClient(h.procs)))
 	must(t, err)
 	held := keeper.InProcess()
+	instances, err := instance.Open(h.store, time.Now)
+	must(t, err)
 	r := newRunner(namespaces.WithNamespace(context.Background(), "orlop"), Config{
-		Client: client, Networks: &network.Manager{}, Store: h.store, Ports: held, Keeping: held,
+		Client: client, Networks: &network.Manager{}, Store: h.store, Ports: held, Instances: instances, Keeping: held,
 		Root: h.root, State: h.state, Log: slog.New(slog.DiscardHandler),
 	})
 	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})
