@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/stdio"
 )
 
 // ProcessOptions say what Exec runs.
@@ -82,7 +83,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		// From the start: a program asks once, often at once.
 		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
 	}
-	process, err := task.Exec(ctx, "x"+newID()[:12], doc, c.execStreams(opts.Terminal, stdin != nil, stdout, stderr))
+	process, err := task.Exec(ctx, "x"+newID()[:12], doc, stdio.NewExec(r.fifoDir(c.id), opts.Terminal, stdin != nil, stdout, stderr))
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
@@ -91,16 +92,16 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if err == nil {
 		err = process.Start(ctx)
 	}
-	streams := process.IO().(*execIO)
+	streams := process.IO().(*stdio.Exec)
 	if err != nil {
 		process.Delete(clean, containerd.WithProcessKill)
 		streams.Close()
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, shim.Explain(err))
 	}
-	streams.handOver()
+	streams.HandOver()
 	if stdin != nil {
 		fed := make(chan struct{})
-		go func() { streams.feed(stdin); close(fed) }() // as long as its caller's input lasts
+		go func() { streams.Feed(stdin); close(fed) }() // as long as its caller's input lasts
 		// The shim holds the pipe open until it is told.
 		r.wg.Go(func() {
 			select {
@@ -185,7 +186,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
-	sub := c.tap.subscribe()
+	sub := c.tap.Attach()
 	if start {
 		err := c.op.Lock(ctx)
 		if err == nil {
@@ -195,7 +196,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			c.op.Unlock()
 		}
 		if err != nil {
-			c.tap.unsubscribe(sub)
+			c.tap.Detach(sub)
 			c.autoRemove(context.WithoutCancel(ctx))
 			return nil, err
 		}
@@ -208,7 +209,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			buf := make([]byte, 32<<10)
 			for {
 				n, err := stdin.Read(buf)
-				if n > 0 && c.tap.writeStdin(buf[:n]) != nil {
+				if n > 0 && c.tap.WriteStdin(buf[:n]) != nil {
 					return
 				}
 				if err != nil {
@@ -232,8 +233,11 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			return c.signal(ctx, task, sig)
 		},
 		wait: func(ctx context.Context) (int, error) {
-			defer c.tap.unsubscribe(sub)
-			return c.pump(ctx, sub, end, stdout, stderr)
+			defer c.tap.Detach(sub)
+			if err := sub.Copy(ctx, end.reaped, stdout, stderr); err != nil {
+				return -1, err
+			}
+			return c.snapshot().ExitCode, nil
 		},
 		settle: func(ctx context.Context) {
 			select {
@@ -245,45 +249,10 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	}, nil
 }
 
-// pump hands on what the process prints until it has ended.
-func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdout, stderr io.Writer) (int, error) {
-	give := func(chunk tapChunk) error {
-		w := stdout
-		if chunk.stderr {
-			w = stderr
-		}
-		_, err := w.Write(chunk.data)
-		return err
-	}
-	for {
-		select {
-		case chunk := <-sub.ch:
-			if err := give(chunk); err != nil {
-				return -1, err
-			}
-		case <-end.reaped:
-			for {
-				select {
-				case chunk := <-sub.ch:
-					if err := give(chunk); err != nil {
-						return -1, err
-					}
-				default:
-					c.mu.Lock()
-					defer c.mu.Unlock()
-					return c.state.ExitCode, nil
-				}
-			}
-		case <-ctx.Done():
-			return -1, context.Cause(ctx)
-		}
-	}
-}
-
 // closeStdin ends the process's standard input: our end of the pipe, and the
 // shim's, which it keeps open for the engines to come.
 func (c *container) closeStdin() {
-	c.tap.closeStdin()
+	c.tap.CloseStdin()
 	c.mu.Lock()
 	task := c.task
 	c.mu.Unlock()

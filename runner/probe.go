@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/stdio"
 )
 
 const (
@@ -110,15 +111,15 @@ func (c *container) probeExec(ctx context.Context, p *health.Check, task contain
 // the time-out (0: none).
 func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *specs.Process, out *boundedBuffer, timeout time.Duration) (int, error) {
 	clean := context.WithoutCancel(ctx)
-	process, err := task.Exec(clean, "p"+newID()[:12], doc, c.execStreams(false, false, out, out))
+	process, err := task.Exec(clean, "p"+newID()[:12], doc, stdio.NewExec(c.r.fifoDir(c.id), false, false, out, out))
 	if err != nil {
 		return -1, err
 	}
-	streams := process.IO().(*execIO)
+	streams := process.IO().(*stdio.Exec)
 	defer func() {
 		short, cancel := context.WithTimeout(clean, probeLeave)
 		defer cancel()
-		streams.handOver()
+		streams.HandOver()
 		_, _ = process.Delete(short, containerd.WithProcessKill)
 		streams.Close()
 	}()
@@ -129,7 +130,7 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 	if err := process.Start(clean); err != nil {
 		return -1, shim.Explain(err)
 	}
-	streams.handOver()
+	streams.HandOver()
 	var late <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
