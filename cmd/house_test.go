@@ -21,7 +21,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -30,6 +30,7 @@ func house() map[string][]string {
 		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
+		"runner/exec":      {"runner/shim"},
 		"runner/health":    {"spec", "planner"},
 		"runner/instance":  {"spec", "planner"},
 		"runner/logs":      {},

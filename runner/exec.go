@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/oci"
-	"github.com/orlop/orlop/runner/shim"
-	"github.com/orlop/orlop/runner/stdio"
 )
 
 // ProcessOptions say what Exec runs.
@@ -83,63 +81,13 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		// From the start: a program asks once, often at once.
 		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
 	}
-	process, err := task.Exec(ctx, "x"+newID()[:12], doc, stdio.NewExec(r.fifoDir(c.id), opts.Terminal, stdin != nil, stdout, stderr))
+	started, err := exec.Start(ctx, task, doc, exec.Streams{
+		Dir: r.fifoDir(c.id), Stdin: stdin, Stdout: stdout, Stderr: stderr,
+	}, r.wg.Go)
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
-	clean := context.WithoutCancel(ctx)
-	exits, err := process.Wait(clean)
-	if err == nil {
-		err = process.Start(ctx)
-	}
-	streams := process.IO().(*stdio.Exec)
-	if err != nil {
-		process.Delete(clean, containerd.WithProcessKill)
-		streams.Close()
-		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, shim.Explain(err))
-	}
-	streams.HandOver()
-	if stdin != nil {
-		fed := make(chan struct{})
-		go func() { streams.Feed(stdin); close(fed) }() // as long as its caller's input lasts
-		// The shim holds the pipe open until it is told.
-		r.wg.Go(func() {
-			select {
-			case <-fed:
-				_ = process.CloseIO(clean, containerd.WithStdinCloser)
-			case <-ctx.Done():
-			}
-		})
-	}
-	return &Process{
-		resize: func(ctx context.Context, columns, rows uint32) error { return process.Resize(ctx, columns, rows) },
-		signal: func(ctx context.Context, sig syscall.Signal) error { return process.Kill(ctx, sig) },
-		wait:   func(ctx context.Context) (int, error) { return waitProcess(ctx, process, exits) },
-		settle: func(context.Context) {},
-	}, nil
-}
-
-// waitProcess waits for a process that exec began. When its caller goes away
-// it is killed: nobody could end it any more.
-func waitProcess(ctx context.Context, process containerd.Process, exits <-chan containerd.ExitStatus) (int, error) {
-	clean := context.WithoutCancel(ctx)
-	defer process.IO().Close()
-	select {
-	case status := <-exits:
-		_, err := process.Delete(clean)
-		return int(status.ExitCode()), errors.Join(status.Error(), ignoreGone(err))
-	case <-ctx.Done():
-		_ = process.Kill(clean, syscall.SIGKILL)
-		_, _ = process.Delete(clean, containerd.WithProcessKill)
-		return -1, context.Cause(ctx)
-	}
-}
-
-func ignoreGone(err error) error {
-	if err != nil && strings.Contains(err.Error(), "not found") {
-		return nil
-	}
-	return err
+	return &Process{resize: started.Resize, signal: started.Kill, wait: started.Wait, settle: func(context.Context) {}}, nil
 }
 
 // processSpec is the OCI document of a further process: the container's own

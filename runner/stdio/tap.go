@@ -1,3 +1,6 @@
+// Package stdio connects the standard streams of containers: pipes that their shim
+// holds open while no engine is there, and taps for those who are attached. It
+// knows nothing of what is printed, nor where it is kept.
 package stdio
 
 import (

@@ -1,7 +1,4 @@
-// Package stdio connects the standard streams of processes: pipes that their shim
-// holds open while no engine is there, and taps for those who are attached. It
-// knows nothing of what is printed, nor where it is kept.
-package stdio
+package exec
 
 import (
 	"fmt"
@@ -15,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exec are the pipes of a process that joins a container. They are open
+// pipes are those of a process that joins a container. They are open
 // before the process is asked for: containerd's own (cio.WithStreams) open in
 // the background, and are given up, with all that is in them, when a short
 // process has ended before they noticed.
-type Exec struct {
+type pipes struct {
 	config cio.Config
 	dir    string
 	files  []*os.File // reading ends
@@ -30,11 +27,11 @@ type Exec struct {
 	keep []*os.File // guarded by mu; writing ends of our own, until the shim has opened its
 }
 
-// NewExec makes pipes for processes below a directory and copies what they print;
+// newPipes makes pipes for processes below a directory and copies what they print;
 // a terminal has no stderr.
-func NewExec(dir string, terminal, stdin bool, stdout, stderr io.Writer) cio.Creator {
+func newPipes(dir string, terminal, stdin bool, stdout, stderr io.Writer) cio.Creator {
 	return func(id string) (cio.IO, error) {
-		e := &Exec{dir: filepath.Join(dir, id), config: cio.Config{Terminal: terminal}}
+		e := &pipes{dir: filepath.Join(dir, id), config: cio.Config{Terminal: terminal}}
 		if err := e.open(stdin, stdout, stderr); err != nil {
 			e.Close()
 			return nil, fmt.Errorf("cannot make the pipes of a process: %w", err)
@@ -43,7 +40,7 @@ func NewExec(dir string, terminal, stdin bool, stdout, stderr io.Writer) cio.Cre
 	}
 }
 
-func (e *Exec) open(stdin bool, stdout, stderr io.Writer) error {
+func (e *pipes) open(stdin bool, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
@@ -89,15 +86,15 @@ func drain(to io.Writer, from io.Reader) {
 	}
 }
 
-// Feed gives the process its input, to the input's end. The shim has opened
+// feed gives the process its input, to the input's end. The shim has opened
 // its end by then: an input that ends before would be lost.
-func (e *Exec) Feed(from io.Reader) {
+func (e *pipes) feed(from io.Reader) {
 	_, _ = io.Copy(e.stdin, from) // a process that has ended reads no more
 	e.stdin.Close()
 }
 
-// HandOver lets the pipes end with the shim's writing ends.
-func (e *Exec) HandOver() {
+// handOver lets the pipes end with the shim's writing ends.
+func (e *pipes) handOver() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.keep {
@@ -107,17 +104,17 @@ func (e *Exec) HandOver() {
 }
 
 // Config names the pipes.
-func (e *Exec) Config() cio.Config { return e.config }
+func (e *pipes) Config() cio.Config { return e.config }
 
 // Cancel lets a process that was never started end.
-func (e *Exec) Cancel() { e.HandOver() }
+func (e *pipes) Cancel() { e.handOver() }
 
 // Wait returns when everything that the process printed was copied.
-func (e *Exec) Wait() { e.copies.Wait() }
+func (e *pipes) Wait() { e.copies.Wait() }
 
 // Close gives the pipes up.
-func (e *Exec) Close() error {
-	e.HandOver()
+func (e *pipes) Close() error {
+	e.handOver()
 	for _, f := range e.files {
 		f.Close()
 	}
