@@ -22,7 +22,7 @@ func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
 		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
-		"runner/shim", "runner/stdio", "runner/volume",
+		"runner/shim", "runner/stdio", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	return map[string][]string{
@@ -40,6 +40,7 @@ func house() map[string][]string {
 		"runner/rootfs":    {"spec"},
 		"runner/shim":      {},
 		"runner/stdio":     {},
+		"runner/topology":  {"spec", "planner", "runner/network", "keeper"},
 		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
 		"builder":          {"spec", "spec/secret", "planner"},

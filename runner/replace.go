@@ -185,12 +185,12 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 		if !ok {
 			return fmt.Errorf("internal error: the network of %s is gone", c.name)
 		}
-		fresh := c.snapshot()
-		names := addressesOf(&fresh, state)
-		if _, err := r.etcMounts(&fresh, names); err != nil {
+		rec := c.snapshot()
+		addresses, names := rec.member().Addresses(state)
+		if _, err := r.etcMounts(&rec, names); err != nil {
 			return err
 		}
-		c.apply(connected{addresses: fresh.Addresses})
+		c.apply(connected{addresses: addresses})
 	}
 	return nil
 }
@@ -200,8 +200,8 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 func (c *container) readdress() {
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
 		rec := c.snapshot()
-		addressesOf(&rec, state)
-		c.apply(connected{addresses: rec.Addresses})
+		addresses, _ := rec.member().Addresses(state)
+		c.apply(connected{addresses: addresses})
 	}
 }
 
