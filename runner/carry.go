@@ -31,6 +31,8 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
+	case planner.AttachNetwork:
+		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
 		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
 	case planner.UpdateVolume:
