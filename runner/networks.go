@@ -44,7 +44,9 @@ func (r *Runner) attachNetwork(ctx context.Context, network, id string) error {
 	if c == nil {
 		return nil // it was removed meanwhile
 	}
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
 	defer c.op.Unlock()
 	moved, err := r.nets.Attach(ctx, c.id, network)
 	if err != nil || !moved {
@@ -59,7 +61,7 @@ func (r *Runner) attachNetwork(ctx context.Context, network, id string) error {
 	if _, err := r.etcMounts(&fresh, names); err != nil {
 		return err
 	}
-	c.set(func(rec *record) { rec.Addresses = fresh.Addresses })
+	c.apply(connected{addresses: fresh.Addresses})
 	c.route()
 	return nil
 }
@@ -73,10 +75,12 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 		if c == nil || p.Applied == nil || !slices.Contains(slices.Collect(maps.Values(p.Applied.Networks)), name) {
 			continue
 		}
-		c.op.Lock()
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
 		var err error
 		if c.project == o.Project {
-			err = r.vacate(ctx, c, o.Grace)
+			err = r.stopAndDisconnect(ctx, c, o.Grace)
 		} else {
 			err = r.nets.Detach(ctx, c.id, name)
 		}

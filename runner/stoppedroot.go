@@ -36,13 +36,13 @@ func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *c
 		return root, nil, err
 	}
 	c.mu.Lock()
-	gone, end := c.gone, c.ending
+	removing, end := c.state.removing, c.ending
 	c.mu.Unlock()
-	if gone {
+	if removing {
 		return nil, nil, nil
 	}
 	if end != nil { // its process has ended, and may hold its layers still
-		if err := c.awaitSettled(ctx, end); err != nil {
+		if err := c.awaitReaped(ctx, end); err != nil {
 			return nil, nil, err
 		}
 	}

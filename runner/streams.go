@@ -35,13 +35,13 @@ func (s *streams) Wait() { s.wg.Wait() }
 
 // Cancel lets the pipes of a process that was never started end. What another
 // has printed is still to be read: its pipes end on the shim's side.
-func (s *streams) Cancel() { s.settle() }
+func (s *streams) Cancel() { s.handOver() }
 
 // Close gives the pipes up.
 func (s *streams) Close() error { s.close(); return nil }
 
 func (s *streams) close() {
-	s.settle()
+	s.handOver()
 	for _, f := range s.files {
 		f.Close()
 	}
@@ -50,8 +50,8 @@ func (s *streams) close() {
 	}
 }
 
-// settle lets the pipes end with the shim's writing ends.
-func (s *streams) settle() {
+// handOver lets the pipes end with the shim's writing ends.
+func (s *streams) handOver() {
 	for _, f := range s.keep {
 		f.Close()
 	}
@@ -68,18 +68,18 @@ func (c *container) openStreams(string) (cio.IO, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	before := c.streams
+	before, made := c.streams, c.made
 	c.mu.Unlock()
 	if before != nil { // of a try that failed: they have the same paths
 		before.close()
 		before.Wait()
 	}
 	c.tap.begin()
-	config := cio.Config{Terminal: c.rec.Terminal, Stdout: filepath.Join(dir, "stdout")}
-	if !c.rec.Terminal {
+	config := cio.Config{Terminal: made.Terminal, Stdout: filepath.Join(dir, "stdout")}
+	if !made.Terminal {
 		config.Stderr = filepath.Join(dir, "stderr")
 	}
-	if c.rec.Stdin {
+	if made.Stdin {
 		config.Stdin = filepath.Join(dir, "stdin")
 	}
 	for _, path := range []string{config.Stdin, config.Stdout, config.Stderr} {
@@ -101,7 +101,7 @@ func (c *container) attachStreams(set *cio.FIFOSet) (cio.IO, error) {
 }
 
 // connectStreams reads the pipes into the log and to whoever is attached. A
-// pipe that the shim has yet to open is held open until streams.settle, for a
+// pipe that the shim has yet to open is held open until streams.handOver, for a
 // read before that would see its end.
 func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error) {
 	s := &streams{config: config}

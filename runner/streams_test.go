@@ -25,7 +25,7 @@ func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
 		Config: Config{Root: t.TempDir(), State: t.TempDir(), Keeping: forgetful{}, Now: time.Now},
 		ctx:    t.Context(), log: slog.New(slog.DiscardHandler), containers: map[string]*container{},
 	}
-	c := r.newContainer(&record{ID: "id", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{}}}, nil)
+	c := r.newContainer(&record{metadata: metadata{ID: "id", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{}}}}, nil, false)
 	defer c.log.Close()
 	streams, err := c.openStreams("")
 	if err != nil {
