@@ -12,7 +12,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/network"
-	"github.com/orlop/orlop/runner/oci"
 )
 
 // buildNetwork gives each RUN step a network namespace on a bridge that is
@@ -107,11 +106,8 @@ type buildSandbox struct {
 	path    string
 }
 
-// Set puts the namespace into a step's document. It is the only place where
-// BuildKit shows us that document, so its seccomp profile is made that of the
-// containers here, too.
+// Set puts the namespace into a step's document.
 func (s *buildSandbox) Set(doc *specs.Spec) error {
-	doc.Linux.Seccomp = oci.WithoutX32(doc.Linux.Seccomp)
 	for i := range doc.Linux.Namespaces {
 		if doc.Linux.Namespaces[i].Type == specs.NetworkNamespace {
 			doc.Linux.Namespaces[i].Path = s.path
