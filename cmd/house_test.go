@@ -35,13 +35,14 @@ func house() map[string][]string {
 		"planner":          {"spec"},
 		"builder":          {"spec", "spec/secret", "planner"},
 		"runner":           below,
-		"engine":           append([]string{"builder", "runner", "api"}, below...),
+		"engine/buildkit":  {"spec", "planner", "keeper", "runner/image", "runner/network"},
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit"}, below...),
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
 		"cmd":              {"cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
 		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -1,4 +1,4 @@
-package engine
+package buildkit
 
 import (
 	"context"
@@ -15,24 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steps are the RUN steps of builds as processes of the machine. BuildKit has
+// Steps are the RUN steps of builds as processes of the machine. BuildKit has
 // runc make them; one that it can't end, as the engine was killed, is ended by
 // the next engine.
-type steps struct {
-	bundles string // BuildKit's directory of those that run
-	runc    string
-	notes   string // runc's directory of what runs
-	log     *slog.Logger
+type Steps struct {
+	Bundles string // BuildKit's directory of those that run
+	Runc    string // our runc, with orlopd beside it
+	Notes   string // runc's directory of what runs
+	Log     *slog.Logger
 }
 
 // program makes what BuildKit takes for runc in a directory, and gives its path:
 // the small program beside our runc, which by that name is runc with our notes
 // (cmd/orlopd/step.go). It is run for each step, where this one would take ten
 // times as long to begin.
-func (s *steps) program(dir string) (string, error) {
+func (s *Steps) program(dir string) (string, error) {
 	path := filepath.Join(dir, "orlop-runc")
-	small := filepath.Join(filepath.Dir(s.runc), "orlopd")
-	if err := os.WriteFile(path+".root", []byte(s.notes), 0o600); err != nil {
+	small := filepath.Join(filepath.Dir(s.Runc), "orlopd")
+	if err := os.WriteFile(path+".root", []byte(s.Notes), 0o600); err != nil {
 		return "", err
 	}
 	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -44,11 +44,11 @@ func (s *steps) program(dir string) (string, error) {
 	return path, os.Rename(path+".new", path)
 }
 
-// sweep ends what an earlier engine left, and says whether there was anything.
-func (s *steps) sweep(ctx context.Context) bool {
-	entries, err := os.ReadDir(s.bundles)
+// Sweep ends what an earlier engine left, and says whether there was anything.
+func (s *Steps) Sweep(ctx context.Context) bool {
+	entries, err := os.ReadDir(s.Bundles)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("cannot look for what is left of builds", "error", err)
+		s.Log.Warn("cannot look for what is left of builds", "error", err)
 	}
 	found := false
 	for _, e := range entries {
@@ -57,7 +57,7 @@ func (s *steps) sweep(ctx context.Context) bool {
 		}
 		found = true
 		if err := s.remove(ctx, e.Name()); err != nil {
-			s.log.Warn("cannot remove what is left of a build", "step", e.Name(), "error", err)
+			s.Log.Warn("cannot remove what is left of a build", "step", e.Name(), "error", err)
 		}
 	}
 	return found
@@ -65,13 +65,13 @@ func (s *steps) sweep(ctx context.Context) bool {
 
 // remove ends one step. Its files are the root of its process until that is
 // unmounted, so nothing is removed that is not.
-func (s *steps) remove(ctx context.Context, id string) error {
+func (s *Steps) remove(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, s.runc, "--root", s.notes, "delete", "--force", id).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, s.Runc, "--root", s.Notes, "delete", "--force", id).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
-	bundle := filepath.Join(s.bundles, id)
+	bundle := filepath.Join(s.Bundles, id)
 	root := filepath.Join(bundle, "rootfs")
 	if err := unix.Unmount(root, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cannot unmount %s: %w", root, err)
