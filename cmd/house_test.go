@@ -20,7 +20,7 @@ const module = "github.com/orlop/orlop/"
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
-	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/volume"}
+	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/oci", "runner/proc", "runner/shim", "runner/volume"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
@@ -28,6 +28,9 @@ func house() map[string][]string {
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
 		"runner/logs":      {},
+		"runner/oci":       {"spec"},
+		"runner/proc":      {},
+		"runner/shim":      {},
 		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
 		"builder":          {"spec", "spec/secret", "planner"},

@@ -24,6 +24,7 @@ type selection struct {
 	forceRecreate          bool
 	noRecreate, noDeps     bool
 	removeOrphans, noStart bool
+	yes                    bool
 	scale                  []string
 	pull                   string
 	timeout                int
@@ -37,6 +38,7 @@ func (s *selection) flags(c *cobra.Command) {
 	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave containers that exist as they are")
 	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
 	f.BoolVar(&s.removeOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
+	f.BoolVarP(&s.yes, "yes", "y", false, "do also what disturbs other projects: detach their containers from a network that is made anew")
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
@@ -65,6 +67,7 @@ func (s *selection) options(services []string, wait bool) planner.Options {
 	return planner.Options{
 		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
 		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
+		Disturb: s.yes,
 	}
 }
 

@@ -66,8 +66,8 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	runc := filepath.Join(root, "runc")
-	if err := cfg.steps.program(runc); err != nil {
+	runc, err := cfg.steps.program(root)
+	if err != nil {
 		return nil, fmt.Errorf("cannot make the program that runs build steps: %w", err)
 	}
 	w, err := newWorker(ctx, root, runc, cfg)

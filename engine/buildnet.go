@@ -11,7 +11,6 @@ import (
 	bknetwork "github.com/moby/buildkit/util/network"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/network"
 )
 
@@ -107,11 +106,8 @@ type buildSandbox struct {
 	path    string
 }
 
-// Set puts the namespace into a step's document. It is the only place where
-// BuildKit shows us that document, so its seccomp profile is made that of the
-// containers here, too.
+// Set puts the namespace into a step's document.
 func (s *buildSandbox) Set(doc *specs.Spec) error {
-	doc.Linux.Seccomp = runner.WithoutX32(doc.Linux.Seccomp)
 	for i := range doc.Linux.Namespaces {
 		if doc.Linux.Namespaces[i].Type == specs.NetworkNamespace {
 			doc.Linux.Namespaces[i].Path = s.path

@@ -26,6 +26,7 @@ import (
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // Config is what an engine is started with.
@@ -114,9 +115,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if warning != "" {
 		e.warn(warning)
 	}
-	runner.EndHungShims(ctx, cfg.State, e.log)
+	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
 	rescued := runner.Rescue(ctx, taskBundles(cfg.State))
-	if err := runner.NoteShims(taskBundles(cfg.State), e.programs.shim); err != nil {
+	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
@@ -208,7 +209,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Rescued) error {
+func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) error {
 	var err error
 	e.images = image.New(e.daemon.client, e.hosts)
 	e.runner, err = runner.Open(ctx, runner.Config{

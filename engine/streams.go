@@ -11,6 +11,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // Logs sends what containers printed.
@@ -209,7 +210,7 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}}); err != nil {
 		return err
 	}
-	p.Settle(ctx) // the end of the stream says that it is
+	p.AwaitOver(ctx) // the end of the stream says that it is
 	return nil
 }
 
@@ -226,7 +227,7 @@ func inputOf(start *api.ProcessStart) (feed *io.PipeWriter, in io.Reader, closeI
 // notRun is the exit code of a process that could not be begun for its
 // program's sake; 0 for any other error.
 func notRun(err error) int32 {
-	if bad, ok := errors.AsType[*runner.RuncError](err); ok {
+	if bad, ok := errors.AsType[*shim.RuncError](err); ok {
 		return int32(bad.Code)
 	}
 	return 0

@@ -20,6 +20,25 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
 		return err
 	}
+	if err := r.readContainers(ctx, docs); err != nil {
+		return err
+	}
+	r.adoptAll(ctx)
+	for _, rescued := range r.Rescued {
+		rescued.Close()
+	}
+	r.removeStrayFiles()
+	for _, id := range r.nets.Sandboxes() {
+		if r.lookup(id) == nil {
+			r.removeLeftovers(ctx, id)
+		}
+	}
+	return nil
+}
+
+// readContainers makes the containers known of which containerd and the store
+// tell, and removes halves of some.
+func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) error {
 	existing, err := r.client.Containers(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot list containerd's containers: %w", err)
@@ -42,16 +61,6 @@ func (r *Runner) adopt(ctx context.Context) error {
 			r.log.Warn("a container is gone; its record is removed", "container", id)
 			r.removeLeftovers(ctx, id)
 			r.store.Delete(bucketContainers, id)
-		}
-	}
-	r.adoptAll(ctx)
-	for _, rescued := range r.Rescued {
-		rescued.close()
-	}
-	r.removeStrayFiles()
-	for _, id := range r.nets.Sandboxes() {
-		if r.lookup(id) == nil {
-			r.removeLeftovers(ctx, id)
 		}
 	}
 	return nil
@@ -120,11 +129,10 @@ func (c *container) adopt(ctx context.Context) {
 // adoptTask takes over a process that runs, or has ended while no engine was
 // there.
 func (c *container) adoptTask(ctx context.Context, task containerd.Task, status containerd.Status) {
-	end := newEnding()
+	end, joined := newEnding(), c.r.shims.Join(c.project, c.id)
 	c.mu.Lock()
-	c.task, c.ending = task, end
+	c.task, c.ending, c.shim = task, end, joined
 	c.mu.Unlock()
-	c.rejoin()
 	exits, err := task.Wait(context.WithoutCancel(ctx))
 	if err != nil {
 		c.r.log.Warn("cannot wait for a task", "container", c.name, "error", err)
@@ -149,11 +157,11 @@ func (c *container) adoptWithoutTask() {
 	c.mu.Unlock()
 	e := adopted{process: processAbsent}
 	if !stays {
-		if c.isKnownToRunc() {
-			c.deleteLostTask(c.r.ctx) // it must not run on unmanaged
+		if c.r.shims.IsKnownToRunc(c.id) {
+			c.r.shims.DeleteLost(c.r.ctx, c.id) // it must not run on unmanaged
 		}
 		c.drainPipes()
-		if code, at, ok := c.r.Rescued[c.id].exit(); ok {
+		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
 			e.code, e.at = code, at
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -34,6 +35,8 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
+	case planner.AttachNetwork:
+		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
 		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
 	case planner.UpdateVolume:
@@ -74,7 +77,7 @@ func (r *Runner) removeVolume(name string) error {
 
 // request turns a step into what create needs.
 func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
-	warn := func(w warning) { note(planner.Event{Kind: planner.Warned, Text: w.placed(s.Service, o.Places)}) }
+	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,
@@ -145,7 +148,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if reflect.DeepEqual(&applied, rec.Applied) {
 		return nil
 	}
-	if err := checkCPUs(rec.Service, applied.Service); err != nil {
+	if err := oci.Check(rec.Service, applied.Service); err != nil {
 		return err
 	}
 	img, err := r.Images.Get(ctx, rec.Image)
@@ -248,33 +251,17 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	if task == nil {
 		return nil
 	}
-	if err := task.Update(ctx, containerd.WithResources(limitsOf(s))); err != nil {
+	if err := task.Update(ctx, containerd.WithResources(oci.Limits(s))); err != nil {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
 	return nil
-}
-
-// limitsOf are the limits of a service with those spelled out that it does not
-// have.
-func limitsOf(s *spec.Service) *specs.LinuxResources {
-	res := resources(s)
-	res.Devices = nil
-	if res.Memory == nil {
-		unlimited := int64(-1)
-		res.Memory = &specs.LinuxMemory{Limit: &unlimited}
-	}
-	if res.CPU == nil {
-		period, quota := uint64(100_000), int64(-1)
-		res.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
-	}
-	return res
 }
 
 // setLimits puts the limits of a service into a container's document, for its
 // next start.
 func setLimits(doc *specs.Spec, s *spec.Service) {
 	devices := doc.Linux.Resources.Devices
-	doc.Linux.Resources = resources(s)
+	doc.Linux.Resources = oci.Resources(s)
 	doc.Linux.Resources.Devices = devices
 }
 
@@ -306,18 +293,23 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
-		c.setYields(true) // to itself: its ports wait
-		c.lead(nil, true)
-		c.drainTraffic(ctx, o.Grace)
-		err := c.stop(ctx, o.Grace, false)
-		c.setYields(false)
-		if err != nil {
-			return planner.Result{}, err
-		}
-		c.apply(startAsked{})
-		return planner.Result{}, c.start(ctx)
+		return planner.Result{}, c.restart(ctx, o.Grace)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// restart stops the container and starts it again; the caller holds op.
+func (c *container) restart(ctx context.Context, grace Grace) error {
+	c.setYields(true) // to itself: its ports wait
+	c.lead(nil, true)
+	c.drainTraffic(ctx, grace)
+	err := c.stop(ctx, grace, false)
+	c.setYields(false)
+	if err != nil {
+		return err
+	}
+	c.apply(startAsked{})
+	return c.start(ctx)
 }

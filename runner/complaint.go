@@ -10,28 +10,11 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
-
-// KeyError is a key of a service that can't be carried out as it is.
-type KeyError struct {
-	Service string
-	Key     string // user, mem_limit
-	Place   spec.Place
-	Text    string
-	Err     error // what it was told by; may be nil
-}
-
-func (e *KeyError) Error() string {
-	at := ""
-	if e.Place.Line > 0 {
-		at = " (" + e.Place.String() + ")"
-	}
-	return fmt.Sprintf("services.%s.%s%s: %s", e.Service, e.Key, at, e.Text)
-}
-
-func (e *KeyError) Unwrap() error { return e.Err }
 
 // placed adds to an error where the stack file asks for what failed, in what
 // was wanted.
@@ -52,7 +35,7 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 			}
 		}
 	}
-	if ke, ok := errors.AsType[*KeyError](err); ok {
+	if ke, ok := errors.AsType[*oci.KeyError](err); ok {
 		ke.Place = o.Places.Nearest("services." + ke.Service + "." + ke.Key)
 	}
 	return err
@@ -62,16 +45,16 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 // stack file where a key of it is to blame.
 func (c *container) startError(err error) error {
 	rec := c.snapshot()
-	bad := cleanRuncError(err)
-	if m := mountFailed().FindStringSubmatch(bad.text); m != nil {
+	bad := shim.Explain(err)
+	if m := mountFailed().FindStringSubmatch(bad.Error()); m != nil {
 		for _, v := range rec.Applied.Service.Volumes {
 			if filepath.Clean(v.Target) == filepath.Clean(m[2]) {
 				return &volume.MountError{Service: rec.Service, Source: v.Source, Target: v.Target, Err: mountCause(rec.Applied.Service, v, m[1], m[3], bad)}
 			}
 		}
 	}
-	if text := memoryCause(bad.text); text != "" {
-		return &KeyError{Service: rec.Service, Key: "mem_limit", Text: text, Err: bad}
+	if text := memoryCause(bad.Error()); text != "" {
+		return &oci.KeyError{Service: rec.Service, Key: "mem_limit", Text: text, Err: bad}
 	}
 	return fmt.Errorf("cannot start %s: %w", c.name, bad)
 }
@@ -136,15 +119,3 @@ func memoryCause(said string) string {
 }
 
 func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB" }
-
-// leastCPUs is the least share of a core that the kernel can give: a
-// millisecond of its period of a tenth of a second.
-const leastCPUs = 0.01
-
-// checkCPUs refuses what the kernel would.
-func checkCPUs(service string, s *spec.Service) error {
-	if s.CPUs > 0 && s.CPUs < leastCPUs {
-		return &KeyError{Service: service, Key: "cpus", Text: fmt.Sprintf("%g is too little: %g is the least", s.CPUs, leastCPUs)}
-	}
-	return nil
-}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // container is one container under supervision. What happens to it goes through
@@ -41,7 +42,7 @@ type container struct {
 	ending   *ending              // guarded by mu; of the present process, or the last
 	prober   context.CancelFunc   // guarded by mu; ends the present prober
 	retry    *time.Timer          // guarded by mu; runs during a back-off
-	shim     *shim                // guarded by mu; the task's parent
+	shim     *shim.Shim           // guarded by mu; the task's parent
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on

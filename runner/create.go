@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -16,6 +17,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -33,7 +35,7 @@ type Request struct {
 	Files      []string
 	From       string // ID of the container that it replaces: its anonymous volumes are taken over
 
-	warn func(warning) // told what it gets otherwise than asked for; may be nil
+	warn func(oci.Warning) // told what it gets otherwise than asked for; may be nil
 }
 
 // create makes a container with all that belongs to it; its process is not
@@ -76,8 +78,8 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	}
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
-		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
-		containerd.WithSandbox(sandboxID), withMetadata(&rec.metadata))
+		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
+		withMetadata(&rec.metadata))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
@@ -107,7 +109,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 		rec.Name = s.ContainerName
 	}
 	if rec.Name == "" {
-		rec.Name = req.Project + "-" + req.Service + "-" + itoa(req.Number)
+		rec.Name = req.Project + "-" + req.Service + "-" + strconv.Itoa(req.Number)
 	}
 	rec.Hostname = s.Hostname
 	if rec.Hostname == "" {
@@ -212,18 +214,18 @@ func (r *Runner) aliases(rec *record, key string) []string {
 
 // documentFor resolves user, mounts, environment and command into the OCI
 // document of a container.
-func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(warning)) (*specs.Spec, error) {
+func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(oci.Warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
 	who := s.User
 	if who == "" {
 		who = img.Config.User
 	}
-	if err := checkCPUs(rec.Service, s); err != nil {
+	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
 	id, err := img.User(ctx, rootfs, who)
 	if err != nil && s.User != "" {
-		return nil, &KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
+		return nil, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
 	}
 	if err != nil {
 		return nil, err
@@ -244,58 +246,21 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image,
 	if err != nil {
 		return nil, err
 	}
-	args, err := commandLine(rec, img)
-	if err != nil {
-		return nil, err
+	rec.Command = oci.Command(s, &img.Config)
+	if len(rec.Command) == 0 {
+		return nil, fmt.Errorf("services.%s: neither the service nor image %s says what to run: set command", rec.Service, rec.Image)
 	}
-	rec.Command = args
-	in := ociInput{
-		service: s, args: args, user: id, hostname: rec.Hostname, netns: rec.Netns,
-		env: withHome(imageEnv(img.Config.Env, s, rec.Terminal, rec.Hostname), id.Home),
-		cwd: workdir(s.WorkingDir, img.Config.WorkingDir), mounts: slices.Concat(mounts, mounted.List, files),
-		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal,
-	}
-	if s.NetworkMode == "host" {
-		in.hostname = ""
-	}
-	if s.Init != nil && *s.Init {
-		in.init = r.Init
-	}
-	doc, warnings, err := document(in)
+	doc, warnings, err := oci.Document(oci.Input{
+		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns,
+		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: r.cgroups + "/" + rec.ID, Terminal: rec.Terminal, Init: r.Init,
+	})
 	for _, w := range warnings {
-		r.log.Warn(w.text, "container", rec.Name, "key", w.key)
+		r.log.Warn(w.Text, "container", rec.Name, "key", w.Key)
 		if warn != nil {
 			warn(w)
 		}
 	}
 	return doc, err
-}
-
-func withHome(env []string, home string) []string {
-	for _, kv := range env {
-		if strings.HasPrefix(kv, "HOME=") {
-			return env
-		}
-	}
-	return append(env, "HOME="+home)
-}
-
-// commandLine joins entrypoint and command: a service's entrypoint puts the
-// image's command away (Compose Specification, entrypoint).
-func commandLine(rec *record, img *image.Image) ([]string, error) {
-	s := rec.Applied.Service
-	entry, cmd := []string(s.Entrypoint), []string(s.Command)
-	if s.Entrypoint == nil {
-		entry = img.Config.Entrypoint
-		if s.Command == nil {
-			cmd = img.Config.Cmd
-		}
-	}
-	args := slices.Concat(entry, cmd)
-	if len(args) == 0 {
-		return nil, fmt.Errorf("services.%s: neither the service nor image %s says what to run: set command", rec.Service, rec.Image)
-	}
-	return args, nil
 }
 
 // containerLabels are the labels of containerd's container. An image's own
@@ -313,7 +278,7 @@ func containerLabels(rec *metadata) map[string]string {
 		oneOff = "True"
 	}
 	maps.Copy(labels, map[string]string{
-		labelProject: rec.Project, labelService: rec.Service, labelNumber: itoa(rec.Number), labelOneOff: oneOff,
+		labelProject: rec.Project, labelService: rec.Service, labelNumber: strconv.Itoa(rec.Number), labelOneOff: oneOff,
 		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
 		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})

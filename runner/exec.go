@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -15,6 +14,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // ProcessOptions say what Exec runs.
@@ -34,7 +35,7 @@ type Process struct {
 	resize func(ctx context.Context, columns, rows uint32) error
 	signal func(ctx context.Context, sig syscall.Signal) error
 	wait   func(ctx context.Context) (int, error)
-	settle func(ctx context.Context)
+	over   func(ctx context.Context)
 }
 
 // Resize sets the size of the process's terminal, in characters.
@@ -54,9 +55,9 @@ func (p *Process) Signal(ctx context.Context, name string) error {
 // Wait gives the exit code once the process has ended and its output is read.
 func (p *Process) Wait(ctx context.Context) (int, error) { return p.wait(ctx) }
 
-// Settle returns when what follows from the end of the process is done: the
+// AwaitOver returns when what follows from the end of the process is done: the
 // removal of a container that goes with it.
-func (p *Process) Settle(ctx context.Context) { p.settle(ctx) }
+func (p *Process) AwaitOver(ctx context.Context) { p.over(ctx) }
 
 // ErrNotRunning is the error of a call that needs a running container.
 var ErrNotRunning = errors.New("is not running")
@@ -94,7 +95,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if err != nil {
 		process.Delete(clean, containerd.WithProcessKill)
 		streams.Close()
-		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, cleanRuncError(err))
+		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, shim.Explain(err))
 	}
 	streams.handOver()
 	if stdin != nil {
@@ -113,7 +114,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		resize: func(ctx context.Context, columns, rows uint32) error { return process.Resize(ctx, columns, rows) },
 		signal: func(ctx context.Context, sig syscall.Signal) error { return process.Kill(ctx, sig) },
 		wait:   func(ctx context.Context) (int, error) { return waitProcess(ctx, process, exits) },
-		settle: func(context.Context) {},
+		over:   func(context.Context) {},
 	}, nil
 }
 
@@ -150,37 +151,22 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 	if err != nil {
 		return nil, err
 	}
-	p := *doc.Process
-	p.Args, p.Terminal = opts.Command, opts.Terminal
-	p.Env = slices.Concat(p.Env, opts.Environment)
-	if opts.Terminal {
-		p.Env = append([]string{"TERM=xterm"}, p.Env...)
-	}
-	if opts.WorkingDir != "" {
-		p.Cwd = opts.WorkingDir
+	e := oci.Exec{
+		Args: opts.Command, Terminal: opts.Terminal, Env: opts.Environment, Cwd: opts.WorkingDir, Privileged: opts.Privileged,
 	}
 	if opts.User != "" && task != nil {
 		root := fmt.Sprintf("/proc/%d/root", task.Pid())
 		if _, err := os.Stat(root); err != nil {
 			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 		}
-		id, err := image.LookupUser(root, opts.User)
+		who, err := image.LookupUser(root, opts.User)
 		if err != nil {
 			return nil, err
 		}
-		p.User = specs.User{UID: id.UID, GID: id.GID, AdditionalGids: id.Groups}
+		user := who.Spec()
+		e.User = &user
 	}
-	if opts.Privileged {
-		caps := allCaps()
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
-	} else if p.Capabilities != nil {
-		caps := p.Capabilities.Bounding
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps}
-		if p.User.UID == 0 {
-			p.Capabilities.Effective, p.Capabilities.Permitted = caps, caps
-		}
-	}
-	return &p, nil
+	return e.Process(doc.Process), nil
 }
 
 // startUnlessGone starts a container that may have been removed while its
@@ -249,7 +235,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			defer c.tap.unsubscribe(sub)
 			return c.pump(ctx, sub, end, stdout, stderr)
 		},
-		settle: func(ctx context.Context) {
+		over: func(ctx context.Context) {
 			select {
 			case <-c.over:
 			case <-r.ctx.Done():

@@ -17,6 +17,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	coremetadata "github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
@@ -28,6 +29,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -35,6 +37,7 @@ import (
 // containers, processes, the engine's store, the directories.
 type host struct {
 	containers containers.Store
+	sandboxes  sandbox.Store
 	procs      *processes
 	store      *memory
 	root       string
@@ -47,21 +50,21 @@ func newHost(t *testing.T) *host {
 	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, nil)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
+	meta := coremetadata.NewDB(db, nil, nil)
 	h := &host{
-		containers: coremetadata.NewContainerStore(coremetadata.NewDB(db, nil, nil)),
-		procs:      &processes{all: map[string]*proc{}},
-		store:      newMemory(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
+		containers: coremetadata.NewContainerStore(meta), sandboxes: coremetadata.NewSandboxStore(meta),
+		procs: &processes{all: map[string]*task{}},
+		store: newMemory(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
 	}
 	t.Cleanup(h.procs.close)
 	return h
 }
 
-// engine is a Runner on the host, as an engine that starts has one. Containers
-// can be started: the shim of the project is there.
+// engine is a Runner on the host, as an engine that starts has one. Its shims are no processes.
 func (h *host) engine(t *testing.T) *Runner {
 	t.Helper()
 	client, err := containerd.New("", containerd.WithDefaultNamespace("orlop"), containerd.WithDefaultRuntime("io.containerd.runc.v2"),
-		containerd.WithServices(containerd.WithContainerStore(h.containers), containerd.WithTaskClient(h.procs)))
+		containerd.WithServices(containerd.WithContainerStore(h.containers), containerd.WithSandboxStore(h.sandboxes), containerd.WithTaskClient(h.procs)))
 	must(t, err)
 	held := keeper.InProcess()
 	r := newRunner(namespaces.WithNamespace(context.Background(), "orlop"), Config{
@@ -70,9 +73,11 @@ func (h *host) engine(t *testing.T) *Runner {
 	})
 	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})
 	must(t, err)
-	ready := make(chan struct{})
-	close(ready)
-	r.shims.used["shop"] = &shim{project: "shop", address: "unix:///nowhere", started: ready, tasks: 1}
+	r.shims, err = shim.Open(r.ctx, shim.Config{
+		Client: client, Dir: filepath.Join(h.state, "shims"), Sockets: filepath.Join(h.state, "s"), Bundles: filepath.Join(h.state, "tasks"),
+		State: filepath.Join(h.state, "runc"), Program: "/bin/true", Runc: "/bin/true", Log: r.log,
+	})
+	must(t, err)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -119,11 +124,11 @@ func in(state planner.State) func(planner.Container) bool {
 type processes struct {
 	tasks.TasksClient
 	mu      sync.Mutex
-	all     map[string]*proc // guarded by mu
+	all     map[string]*task // guarded by mu
 	refusal error            // guarded by mu; of the next start
 }
 
-type proc struct {
+type task struct {
 	cmd    *exec.Cmd
 	status tasktypes.Status // guarded by processes.mu
 	code   uint32           // guarded by processes.mu
@@ -131,7 +136,7 @@ type proc struct {
 	ended  chan struct{}
 }
 
-func (p *processes) of(id string) (*proc, error) {
+func (p *processes) of(id string) (*task, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k := p.all[id]; k != nil {
@@ -141,8 +146,8 @@ func (p *processes) of(id string) (*proc, error) {
 }
 
 // run is a task that runs.
-func (p *processes) run(id string) *proc {
-	k := &proc{cmd: exec.Command("sleep", "600"), ended: make(chan struct{}), status: tasktypes.Status_RUNNING}
+func (p *processes) run(id string) *task {
+	k := &task{cmd: exec.Command("sleep", "600"), ended: make(chan struct{}), status: tasktypes.Status_RUNNING}
 	if err := k.cmd.Start(); err != nil {
 		panic(err)
 	}
@@ -188,7 +193,7 @@ func (p *processes) Create(_ context.Context, in *tasks.CreateTaskRequest, _ ...
 		p.refusal = nil
 		return nil, err
 	}
-	p.all[in.ContainerID] = &proc{cmd: &exec.Cmd{}, status: tasktypes.Status_CREATED, ended: make(chan struct{})}
+	p.all[in.ContainerID] = &task{cmd: &exec.Cmd{}, status: tasktypes.Status_CREATED, ended: make(chan struct{})}
 	return &tasks.CreateTaskResponse{ContainerID: in.ContainerID}, nil
 }
 

@@ -103,7 +103,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
 		}
 		if rec.Project == name || wantNetworks[n.Name] {
-			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String()}
+			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String(), Guests: r.guests(name, n.Name)}
 		}
 	}
 	for i, c := range o.Containers {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -14,7 +15,7 @@ func (r *Runner) CreateOneOff(ctx context.Context, req Request, places spec.Plac
 	if req.Name == "" {
 		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
 	}
-	req.warn = func(w warning) { made.Warnings = append(made.Warnings, w.placed(req.Service, places)) }
+	req.warn = func(w oci.Warning) { made.Warnings = append(made.Warnings, w.Placed(req.Service, places)) }
 	c, err := r.create(ctx, req)
 	if err != nil {
 		return made, err

@@ -22,7 +22,7 @@ import (
 
 // portPrefix is the part of a port's key that names the replica.
 func portPrefix(project, service string, number int) string {
-	return project + "/" + service + "/" + itoa(number) + "/"
+	return project + "/" + service + "/" + strconv.Itoa(number) + "/"
 }
 
 // portPrefix names the place that the ports of a container belong to. A one-off
@@ -63,7 +63,7 @@ func bindings(rec *record) ([]binding, error) {
 		if proto == spec.ProtocolSCTP {
 			continue // nothing forwards it yet, which the load has said
 		}
-		key := prefix + proto + "/" + p.HostIP + "/" + p.Published + "/" + itoa(p.Target)
+		key := prefix + proto + "/" + p.HostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
 		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
 	}
 	return list, nil

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -257,7 +258,7 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 		return -1, err
 	}
 	if err := process.Start(clean); err != nil {
-		return -1, cleanRuncError(err)
+		return -1, shim.Explain(err)
 	}
 	streams.handOver()
 	var late <-chan time.Time

@@ -18,13 +18,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -45,10 +45,10 @@ type Config struct {
 
 	TTRPCAddress string // containerd's socket for events of shims
 
-	Shim    string              // path of containerd-shim-runc-v2
-	Runc    string              // path of runc
-	Init    string              // path of the static program that "init: true" runs first
-	Rescued map[string]*Rescued // what Rescue found, by container ID
+	Shim    string                // path of containerd-shim-runc-v2
+	Runc    string                // path of runc
+	Init    string                // path of the static program that "init: true" runs first
+	Rescued map[string]*shim.Exit // what Rescue found, by container ID
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -91,14 +91,14 @@ type Runner struct {
 	volumes   *volume.Store
 	instances instances
 	secrets   secretFS
-	shims     shims
+	shims     *shim.Pool
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
 // that were missed are dealt with, halves of things are removed.
 func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	r := newRunner(ctx, cfg)
-	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
+	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -110,15 +110,18 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if err := errors.Join(err, r.instances.load()); err != nil {
 		return nil, err
 	}
-	if err := r.ensureSandbox(ctx); err != nil {
+	r.shims, err = shim.Open(ctx, shim.Config{
+		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
+		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc, State: filepath.Join(cfg.State, "runc"), Log: cfg.Log,
+	})
+	if err != nil {
 		return nil, err
 	}
 	r.dropStoppedRoots()
-	r.findShims()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
-	r.endUnusedShims(ctx)
+	r.shims.EndUnused(ctx)
 	r.autoRemoveAll(ctx)
 	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
@@ -136,7 +139,6 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
 	r.secrets.dir = filepath.Join(cfg.State, "secrets")
 	r.instances.store = cfg.Store
 	return r
@@ -230,14 +232,6 @@ func (r *Runner) lookup(id string) *container {
 	defer r.mu.Unlock()
 	return r.containers[id]
 }
-
-// runtime gives the shim and runc to containerd.
-func (r *Runner) runtime() containerd.NewContainerOpts {
-	return containerd.WithRuntime(r.Shim, &options.Options{BinaryName: r.Runc, Root: r.runcRoot()})
-}
-
-// runcRoot is where runc keeps its state, in a directory a namespace.
-func (r *Runner) runcRoot() string { return filepath.Join(r.State, "runc") }
 
 // watcher is told of every change of a container of its project.
 type watcher struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/sys/signal"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // killOrphan kills a process that lost its parent, so that nothing runs on
@@ -112,15 +113,15 @@ func (c *container) stopTask(ctx context.Context, task containerd.Task, end *end
 		return nil
 	default:
 	}
-	if pid := int(task.Pid()); wait > 0 && !isBeforeExec(pid) {
+	if pid := int(task.Pid()); wait > 0 && !proc.IsBeforeExec(pid) {
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
 		}
 		grace, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		var alone <-chan struct{}
-		if !isChosen && ignoresSignal(pid, sig) {
-			alone = childless(grace, pid)
+		if !isChosen && proc.IgnoresSignal(pid, sig) {
+			alone = proc.Childless(grace, pid)
 		}
 		select {
 		case <-end.exited:
@@ -146,10 +147,10 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 	case <-end.exited:
 		return nil
 	case <-timer.C:
-		if state := processState(int(task.Pid())); strings.HasPrefix(state, "Z") {
+		if state := proc.State(int(task.Pid())); strings.HasPrefix(state, "Z") {
 			return fmt.Errorf("cannot stop %s: its process has ended, and its parent, the shim, does not say so: run \"orlop engine restart\"", c.name)
 		}
-		return fmt.Errorf("cannot stop %s: process %d did not end within %s of SIGKILL (state %s)", c.name, task.Pid(), stopTimeout, processState(int(task.Pid())))
+		return fmt.Errorf("cannot stop %s: process %d did not end within %s of SIGKILL (state %s)", c.name, task.Pid(), stopTimeout, proc.State(int(task.Pid())))
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -235,13 +236,6 @@ func stopSignal(name string) syscall.Signal {
 		return syscall.SIGTERM
 	}
 	return sig
-}
-
-func processState(pid int) string {
-	if s, err := procStatus(pid, "State"); err == nil {
-		return s
-	}
-	return "unknown"
 }
 
 // remove stops the container and removes it with its layer and all else that

@@ -2,8 +2,6 @@ package runner
 
 import (
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -246,32 +244,6 @@ func TestSignals(t *testing.T) {
 
 // TestIgnoredSignals asks about this process: the masks in /proc tell which
 // signals it handles.
-func TestIgnoredSignals(t *testing.T) {
-	pid := os.Getpid()
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, unix.SIGUSR2)
-	defer signal.Stop(ch)
-	if ignoresSignal(pid, unix.SIGUSR2) {
-		t.Error("a signal that is handled counts as ignored")
-	}
-	if ignoresSignal(pid, unix.SIGKILL) || ignoresSignal(pid, unix.SIGSTOP) {
-		t.Error("SIGKILL counts as ignored")
-	}
-	if ignoresSignal(1<<30, unix.SIGTERM) {
-		t.Error("a process that is not there ignores a signal")
-	}
-	// Another program, for the threads of a Go program block signals for
-	// moments of their own.
-	sleep := exec.Command("sleep", "60")
-	if err := sleep.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer sleep.Wait()
-	defer sleep.Process.Kill()
-	if !ignoresSignal(sleep.Process.Pid, unix.SIGTERM) {
-		t.Error("a signal that nobody handles counts as handled")
-	}
-}
 
 func TestAProbeThatTookTooLongSaysWhatItPrinted(t *testing.T) {
 	for output, want := range map[string]string{"": "timed out after 3s", "waiting\n": "timed out after 3s: waiting"} {

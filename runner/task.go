@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/proc"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // shimLost is the exit code of a container whose parent process vanished.
@@ -35,13 +37,13 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	task, err := c.r.newTask(ctx, c, ctr)
+	task, parent, err := c.r.shims.NewTask(ctx, c.project, ctr, c.openStreams)
 	release()
 	if err != nil {
 		return c.startError(err)
 	}
 	c.mu.Lock()
-	c.task = task
+	c.task, c.shim = task, parent
 	c.streams.handOver()
 	c.mu.Unlock()
 	return nil
@@ -78,6 +80,22 @@ func (c *container) restore(ctx context.Context) error {
 	if n := len(rec.Applied.Service.Secrets) + len(rec.Applied.Service.Configs); n > 0 && !r.secrets.has(rec.ID, n) {
 		_, err := r.fileMounts(&rec)
 		return err
+	}
+	return nil
+}
+
+// renew points a container at the program of this engine that "init: true"
+// mounts: that of an earlier version may be gone since it last ran.
+func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
+	doc, err := ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range doc.Mounts {
+		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
+			doc.Mounts[i].Source = r.Init
+			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
+		}
 	}
 	return nil
 }
@@ -155,7 +173,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
 	c.tap.end()
-	oom := outOfMemory(c.r.cgroups + "/" + c.id)
+	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
 	c.apply(ended{code: code, at: at, oom: oom})
@@ -187,14 +205,14 @@ func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
 	_, err := task.Delete(ctx, containerd.WithProcessKill)
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
-	case isShimGone(err):
-		c.deleteLostTask(ctx)
+	case shim.IsGone(err):
+		c.r.shims.DeleteLost(ctx, c.id)
 	default:
 		c.r.log.Warn("cannot delete a task", "container", c.name, "error", err)
 	}
 	c.dropPipes(ctx)
 	c.mu.Lock()
-	var in *shim
+	var in *shim.Shim
 	if c.task == task {
 		in, c.task, c.shim = c.shim, nil, nil
 		if c.pidfd != nil {
@@ -204,9 +222,6 @@ func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
 	}
 	c.mu.Unlock()
 	if in != nil {
-		if err != nil && isShimGone(err) {
-			c.r.loseShim(in)
-		}
-		c.r.releaseShim(ctx, in)
+		c.r.shims.Release(ctx, in, err)
 	}
 }

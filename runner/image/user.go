@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/user"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +21,11 @@ type User struct {
 	UID, GID uint32
 	Groups   []uint32
 	Home     string
+}
+
+// Spec is the user as an OCI document has it.
+func (u User) Spec() specs.User {
+	return specs.User{UID: u.UID, GID: u.GID, AdditionalGids: u.Groups}
 }
 
 // LookupUser finds the user, groups and home that "user: NAME[:GROUP]" means in

@@ -1,13 +1,13 @@
-package runner
+package proc
 
 import (
 	"os"
 	"strings"
 )
 
-// outOfMemory says whether the kernel killed something in a container's cgroup
+// OutOfMemory says whether the kernel killed something in a container's cgroup
 // for want of memory. The cgroup must still be there.
-func outOfMemory(cgroup string) bool {
+func OutOfMemory(cgroup string) bool {
 	for _, path := range []string{
 		"/sys/fs/cgroup" + cgroup + "/memory.events",
 		"/sys/fs/cgroup/memory" + cgroup + "/memory.oom_control",

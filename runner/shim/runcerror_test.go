@@ -1,4 +1,4 @@
-package runner
+package shim
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ func TestRuncErrorsSpeakOfTheContainer(t *testing.T) {
 		{"ttrpc: closed", "ttrpc: closed", 0},
 	} {
 		long := errors.New(test.runc)
-		if err := cleanRuncError(long); err.Error() != test.want || err.Code != test.code || !errors.Is(err, long) {
+		if err := Explain(long); err.Error() != test.want || err.Code != test.code || !errors.Is(err, long) {
 			t.Errorf("%q becomes %q with code %d", test.runc, err, err.Code)
 		}
 	}

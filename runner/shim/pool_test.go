@@ -1,4 +1,4 @@
-package runner
+package shim
 
 import (
 	"context"
@@ -55,9 +55,8 @@ func serveShim(t *testing.T, address string) *fakeShim {
 	return f
 }
 
-// runnerOfShims is a runner that can do nothing but have shims; program is
-// what it starts as one.
-func runnerOfShims(t *testing.T, program string) (*Runner, context.Context) {
+// poolOf is a pool that has no containerd; program is what it starts as a shim.
+func poolOf(t *testing.T, program string) (*Pool, context.Context) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "s") // the path of a socket must be short
 	if err != nil {
@@ -68,39 +67,40 @@ func runnerOfShims(t *testing.T, program string) (*Runner, context.Context) {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+program), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r := &Runner{Config: Config{State: dir, Address: "/run/x.sock", Shim: path}, log: slog.New(slog.DiscardHandler)}
-	r.shims.dir, r.shims.used = filepath.Join(dir, "shims"), map[string]*shim{}
+	p := newPool(Config{
+		Dir: filepath.Join(dir, "shims"), Sockets: filepath.Join(dir, "s"), State: filepath.Join(dir, "runc"), Address: "/run/x.sock",
+		Program: path, Log: slog.New(slog.DiscardHandler),
+	})
 	if err := os.Mkdir(filepath.Join(dir, "s"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return r, namespaces.WithNamespace(context.Background(), "orlop")
+	return p, namespaces.WithNamespace(context.Background(), "orlop")
 }
 
 // An engine may be killed between the start of a shim and the moment when it
 // is told of its address. What it noted before must be enough for the next
 // engine to end the shim.
 func TestAShimThatNobodyHeardOf(t *testing.T) {
-	r, ctx := runnerOfShims(t, "cp -r . ../../kept; exit 1")
-	if _, err := r.acquireShim(ctx, "shop"); err == nil {
+	p, ctx := poolOf(t, "cp -r . ../../kept; exit 1")
+	if _, err := p.acquire(ctx, "shop"); err == nil {
 		t.Fatal("a shim that can't be started is used")
 	}
-	if left, _ := os.ReadDir(r.shims.dir); len(left) > 0 {
+	if left, _ := os.ReadDir(p.Dir); len(left) > 0 {
 		t.Errorf("of a failed start %s is left", left[0].Name())
 	}
 	// The directory as it was while the shim was being started.
-	dir := filepath.Join(r.shims.dir, "shop-1")
-	if err := os.Rename(filepath.Join(r.State, "kept"), dir); err != nil {
+	dir := filepath.Join(p.Dir, "shop-1")
+	if err := os.Rename(filepath.Join(p.Dir, "..", "kept"), dir); err != nil {
 		t.Fatal(err)
 	}
-	next := &Runner{Config: r.Config, log: r.log}
-	next.shims.dir, next.shims.used = r.shims.dir, map[string]*shim{}
-	next.findShims()
-	s := next.shims.used["shop"]
+	next := newPool(p.Config)
+	next.find()
+	s := next.used["shop"]
 	if s == nil {
 		t.Fatal("nothing was noted before the start")
 	}
 	f := serveShim(t, s.address)
-	next.endUnusedShims(ctx)
+	next.EndUnused(ctx)
 	if got := <-f.asked; got != "shop-1" {
 		t.Errorf("%s was ended", got)
 	}
@@ -110,23 +110,23 @@ func TestAShimThatNobodyHeardOf(t *testing.T) {
 }
 
 func TestAShimThatStartsSlowlyHoldsUpNoOther(t *testing.T) {
-	r, ctx := runnerOfShims(t, "case $PWD in */slow-*) read line < ../../fifo;; esac")
-	fifo := filepath.Join(r.State, "fifo")
+	p, ctx := poolOf(t, "case $PWD in */slow-*) read line < ../../fifo;; esac")
+	fifo := filepath.Join(p.Dir, "..", "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var slow [2]*shim
+	var slow [2]*Shim
 	var wg sync.WaitGroup
 	for i := range slow {
 		wg.Go(func() {
-			s, err := r.acquireShim(ctx, "slow")
+			s, err := p.acquire(ctx, "slow")
 			if err != nil {
 				t.Error(err)
 			}
 			slow[i] = s
 		})
 	}
-	if _, err := r.acquireShim(ctx, "fast"); err != nil {
+	if _, err := p.acquire(ctx, "fast"); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(fifo, []byte("go\n"), 0o600); err != nil {

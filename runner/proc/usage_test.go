@@ -1,4 +1,4 @@
-package runner
+package proc
 
 import (
 	"reflect"
@@ -19,25 +19,25 @@ func TestCountersAreReadFromBothCgroups(t *testing.T) {
 	meminfo := "MemTotal:       2048 kB\nMemFree: 1 kB\n"
 	for name, c := range map[string]struct {
 		files map[string]string
-		want  Sample
+		want  Usage
 	}{
 		"v2": {map[string]string{
 			"proc/meminfo": meminfo, "sys/fs/cgroup/o/c/cpu.stat": "usage_usec 1500000\nuser_usec 1\n",
 			"sys/fs/cgroup/o/c/memory.current": "900000\n", "sys/fs/cgroup/o/c/memory.stat": "anon 1\ninactive_file 100000\n",
 			"sys/fs/cgroup/o/c/memory.max": "1000000\n", "sys/fs/cgroup/o/c/pids.current": "7\n",
 			"sys/fs/cgroup/o/c/io.stat": "8:0 rbytes=100 wbytes=5 rios=1 wios=1\n8:16 rbytes=20 wbytes=6 rios=1\n",
-		}, Sample{CPU: 1500 * time.Millisecond, Memory: 800_000, MemoryLimit: 1_000_000, Processes: 7, Read: 120, Written: 11}},
+		}, Usage{CPU: 1500 * time.Millisecond, Memory: 800_000, MemoryLimit: 1_000_000, Processes: 7, Read: 120, Written: 11}},
 		"v2 without a limit": {map[string]string{
 			"proc/meminfo": meminfo, "sys/fs/cgroup/o/c/memory.current": "5\n", "sys/fs/cgroup/o/c/memory.max": "max\n",
-		}, Sample{Memory: 5, MemoryLimit: 2 << 20}},
+		}, Usage{Memory: 5, MemoryLimit: 2 << 20}},
 		"v1": {map[string]string{
 			"proc/meminfo": meminfo, "sys/fs/cgroup/cpuacct/o/c/cpuacct.usage": "2000000000\n",
 			"sys/fs/cgroup/memory/o/c/memory.usage_in_bytes": "500\n", "sys/fs/cgroup/memory/o/c/memory.stat": "inactive_file 1\ntotal_inactive_file 200\n",
 			"sys/fs/cgroup/memory/o/c/memory.limit_in_bytes": "9223372036854771712\n", "sys/fs/cgroup/pids/o/c/pids.current": "2\n",
 			"sys/fs/cgroup/blkio/o/c/blkio.throttle.io_service_bytes": "8:0 Read 10\n8:0 Write 20\n8:0 Total 30\n8:16 Read 1\nTotal 31\n",
-		}, Sample{CPU: 2 * time.Second, Memory: 300, MemoryLimit: 2 << 20, Processes: 2, Read: 11, Written: 20}},
+		}, Usage{CPU: 2 * time.Second, Memory: 300, MemoryLimit: 2 << 20, Processes: 2, Read: 11, Written: 20}},
 	} {
-		var got Sample
+		var got Usage
 		got.measure(files(c.files), "o/c")
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s gives\n%+v\nwant\n%+v", name, got, c.want)
@@ -63,7 +63,7 @@ func TestProcessesOfACgroupAndThoseBelow(t *testing.T) {
 		"proc/13/stat":                      "13 (idle) Z 12 12 12 0 -1 4194560 1 2 3 4 0 0 0 0 20 0 1 0 600 1000 20",
 	})
 	got := processList(root, groupProcesses(root, "o/c"))
-	want := []ProcessSample{
+	want := []Process{
 		{PID: 12, PPID: 1, UID: 33, StartedAt: time.Unix(1005, 0), CPU: 2 * time.Second, Memory: 8192, Command: "a -x y z"},
 		{PID: 13, PPID: 12, StartedAt: time.Unix(1006, 0), Command: "[idle]"},
 	}

@@ -1,4 +1,4 @@
-package runner
+package shim
 
 import (
 	"bytes"
@@ -20,16 +20,16 @@ import (
 // as long as containerd gives it to load its tasks, after which it kills them.
 const hangTimeout = 5 * time.Second
 
-// EndHungShims kills the shims of an earlier engine that don't answer: their
+// EndHung kills the shims of an earlier engine that don't answer: their
 // containers count as lost, as those of a shim that was killed. A shim that
 // hangs holds their pipes open, and the engine would wait for it when it
-// starts. state is the engine's directory; ctx carries the namespace. It is
+// starts. dir has a directory for each shim; ctx carries the namespace. It is
 // called before containerd is started.
-func EndHungShims(ctx context.Context, state string, log *slog.Logger) {
-	dirs, _ := filepath.Glob(filepath.Join(state, "shims", "*"))
+func EndHung(ctx context.Context, dir string, log *slog.Logger) {
+	dirs, _ := filepath.Glob(filepath.Join(dir, "*"))
 	var wg sync.WaitGroup
 	for _, dir := range dirs {
-		var file shimFile
+		var file document
 		if doc, err := os.ReadFile(filepath.Join(dir, "shim.json")); err != nil || json.Unmarshal(doc, &file) != nil {
 			continue
 		}
@@ -37,7 +37,7 @@ func EndHungShims(ctx context.Context, state string, log *slog.Logger) {
 			if !hangs(ctx, file.Address) {
 				return
 			}
-			pid := killShim(filepath.Base(dir))
+			pid := kill(filepath.Base(dir))
 			log.Warn("a shim did not answer and was killed: its containers are lost", "project", file.Project, "pid", pid)
 		})
 	}
@@ -48,7 +48,7 @@ func EndHungShims(ctx context.Context, state string, log *slog.Logger) {
 func hangs(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, hangTimeout)
 	defer cancel()
-	client, err := dialShim(ctx, address)
+	client, err := dial(ctx, address)
 	if err != nil {
 		return errors.Is(err, context.DeadlineExceeded)
 	}
@@ -57,9 +57,9 @@ func hangs(ctx context.Context, address string) bool {
 	return errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
-// killShim kills the shim of an ID, which is in its arguments and in no other
+// kill kills the shim of an ID, which is in its arguments and in no other
 // process's. It gives the process, or 0.
-func killShim(id string) int {
+func kill(id string) int {
 	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range paths {
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))

@@ -1,4 +1,4 @@
-package runner
+package shim
 
 import (
 	"fmt"
@@ -44,9 +44,9 @@ func runcCauses() []runcCause {
 	}
 }
 
-// cleanRuncError gives the cause of what runc said: in our words where it is
+// Explain gives the cause of what runc said: in our words where it is
 // one that a user can have made, else its last sentence.
-func cleanRuncError(err error) *RuncError {
+func Explain(err error) *RuncError {
 	text := err.Error()
 	if _, after, ok := strings.Cut(text, "OCI runtime "); ok {
 		_, text, _ = strings.Cut(after, " failed: ")

@@ -1,4 +1,4 @@
-package runner
+package oci
 
 import (
 	"encoding/json"
@@ -14,8 +14,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -25,31 +23,32 @@ var update = flag.Bool("update", false, "write the golden documents anew")
 // on the machine (the seccomp profile, the host's devices, its capabilities
 // and cgroups) is checked apart.
 func TestDocuments(t *testing.T) {
-	for name, in := range map[string]ociInput{
-		"default":    {service: &spec.Service{}},
-		"user":       {service: &spec.Service{}, user: image.User{UID: 1000, GID: 100, Groups: []uint32{100, 27}}},
-		"host":       {service: &spec.Service{NetworkMode: "host"}, netns: "-"},
-		"privileged": {service: &spec.Service{Privileged: true}},
-		"tight": {service: &spec.Service{
+	yes := true
+	for name, in := range map[string]Input{
+		"default":    {Service: &spec.Service{}},
+		"user":       {Service: &spec.Service{}, User: specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{100, 27}}, Home: "/home/app"},
+		"host":       {Service: &spec.Service{NetworkMode: "host"}, Netns: "-"},
+		"privileged": {Service: &spec.Service{Privileged: true}},
+		"tight": {Service: &spec.Service{
 			ReadOnly: true, CapDrop: []string{"ALL"}, CapAdd: []string{"chown"}, MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: 10,
 			Ulimits: map[string]*spec.Ulimit{"nofile": {Soft: 10, Hard: 20}, "core": {}, "nproc": {Single: 7}},
 		}},
-		"init": {service: &spec.Service{PidsLimit: -1}, init: "/usr/libexec/orlop/orlopd", terminal: true, mounts: []specs.Mount{{Destination: "/data", Type: "bind", Source: "/v"}}},
+		"init": {Service: &spec.Service{PidsLimit: -1, Init: &yes}, Init: "/usr/libexec/orlop/orlopd", Terminal: true, Mounts: []specs.Mount{{Destination: "/data", Type: "bind", Source: "/v"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in.args, in.env, in.cwd, in.hostname = []string{"/bin/app", "-v"}, []string{"PATH=/bin"}, "/", "c0ffee"
-			in.cgroupPath = "/orlop/c0ffee"
-			switch in.netns {
+			in.Args, in.Image, in.Hostname, in.CgroupPath = []string{"/bin/app", "-v"}, &dockerspec.DockerOCIImageConfig{}, "c0ffee", "/orlop/c0ffee"
+			in.Image.Env = []string{"PATH=/bin"}
+			switch in.Netns {
 			case "":
-				in.netns = "/run/orlop/netns/x"
+				in.Netns = "/run/orlop/netns/x"
 			case "-":
-				in.netns = ""
+				in.Netns = ""
 			}
-			doc, warnings, err := document(in)
+			doc, warnings, err := Document(in)
 			if err != nil || len(warnings) > 0 {
 				t.Fatal(err, warnings)
 			}
-			compareDocument(t, filepath.Join("testdata/oci", name+".json"), doc, in.service.Privileged)
+			compareDocument(t, filepath.Join("testdata", name+".json"), doc, in.Service.Privileged)
 		})
 	}
 }
@@ -151,22 +150,16 @@ func TestEnvironment(t *testing.T) {
 		terminal bool
 		want     string
 	}{
-		"nothing":    {nil, nil, false, "HOSTNAME=h PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-		"image":      {[]string{"PATH=/x", "A=1=2", "no value"}, nil, false, "A=1=2 HOSTNAME=h PATH=/x"},
-		"service":    {[]string{"PATH=/x", "A=1", "B=1"}, map[string]*string{"A": text(""), "B": nil, "C": text("c")}, false, "A= C=c HOSTNAME=h PATH=/x"},
-		"terminal":   {[]string{"PATH=/x"}, nil, true, "HOSTNAME=h PATH=/x TERM=xterm"},
-		"own wishes": {[]string{"PATH=/x", "TERM=dumb"}, map[string]*string{"HOSTNAME": text("mine")}, true, "HOSTNAME=mine PATH=/x TERM=dumb"},
+		"nothing":    {nil, nil, false, "HOME=/root HOSTNAME=h PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		"image":      {[]string{"PATH=/x", "A=1=2", "no value"}, nil, false, "A=1=2 HOME=/root HOSTNAME=h PATH=/x"},
+		"service":    {[]string{"PATH=/x", "A=1", "B=1"}, map[string]*string{"A": text(""), "B": nil, "C": text("c")}, false, "A= C=c HOME=/root HOSTNAME=h PATH=/x"},
+		"terminal":   {[]string{"PATH=/x"}, nil, true, "HOME=/root HOSTNAME=h PATH=/x TERM=xterm"},
+		"own wishes": {[]string{"PATH=/x", "TERM=dumb", "HOME=/x"}, map[string]*string{"HOSTNAME": text("mine")}, true, "HOME=/x HOSTNAME=mine PATH=/x TERM=dumb"},
 	} {
-		got := strings.Join(imageEnv(test.image, &spec.Service{Environment: test.service}, test.terminal, "h"), " ")
+		got := strings.Join(environment(test.image, &spec.Service{Environment: test.service}, test.terminal, "h", "/root"), " ")
 		if got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
-	}
-	if got := withHome([]string{"A=1"}, "/root"); !slices.Equal(got, []string{"A=1", "HOME=/root"}) {
-		t.Errorf("%v", got)
-	}
-	if got := withHome([]string{"HOME=/x"}, "/root"); !slices.Equal(got, []string{"HOME=/x"}) {
-		t.Errorf("%v", got)
 	}
 }
 
@@ -176,7 +169,7 @@ func TestCommandLine(t *testing.T) {
 	for name, test := range map[string]struct {
 		entrypoint, command spec.Command
 		image               [2]string // ENTRYPOINT, CMD
-		want                string    // "" is an error
+		want                string
 	}{
 		"the image's":              {nil, nil, [2]string{"/entry", "serve"}, "/entry serve"},
 		"CMD alone":                {nil, nil, [2]string{"", "serve -p 1"}, "serve -p 1"},
@@ -189,15 +182,11 @@ func TestCommandLine(t *testing.T) {
 		"nothing":                  {spec.Command{}, nil, [2]string{"/entry", "serve"}, ""},
 		"an empty image":           {nil, nil, [2]string{"", ""}, ""},
 	} {
-		img := &image.Image{Config: dockerspec.DockerOCIImageConfig{}}
-		img.Config.Entrypoint, img.Config.Cmd = words(test.image[0]), words(test.image[1])
-		rec := &record{metadata: metadata{Service: "web", Image: "app", Applied: &planner.Applied{Service: &spec.Service{Entrypoint: test.entrypoint, Command: test.command}}}}
-		got, err := commandLine(rec, img)
-		if strings.Join(got, " ") != test.want || (err == nil) != (test.want != "") {
-			t.Errorf("%s: %q, %v, want %q", name, got, err, test.want)
-		}
-		if err != nil && !strings.Contains(err.Error(), "services.web: ") {
-			t.Errorf("%s: the error names no place: %v", name, err)
+		image := &dockerspec.DockerOCIImageConfig{}
+		image.Entrypoint, image.Cmd = words(test.image[0]), words(test.image[1])
+		got := Command(&spec.Service{Entrypoint: test.entrypoint, Command: test.command}, image)
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
 }
@@ -208,22 +197,6 @@ func TestWorkdir(t *testing.T) {
 	} {
 		if got := workdir(test[0], test[1]); got != test[2] {
 			t.Errorf("workdir(%q, %q) is %q, want %q", test[0], test[1], got, test[2])
-		}
-	}
-}
-
-// TestLabels: what a service says must steer neither containerd nor other tools.
-func TestLabels(t *testing.T) {
-	rec := &metadata{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Version: "v1.2", Image: "web:1", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
-		"team": "core", "containerd.io/restart.status": "running", "long": strings.Repeat("x", 5000), labelProject: "other",
-	}}}}
-	got := containerLabels(rec)
-	for key, want := range map[string]string{
-		"team": "core", "containerd.io/restart.status": "", "long": "", labelProject: "shop", labelService: "web", labelNumber: "2", labelOneOff: "False", labelConfigFiles: "/a,/b",
-		labelVersion: "v1.2", labelConfigHash: rec.Applied.Service.Hash("web:1"),
-	} {
-		if got[key] != want {
-			t.Errorf("%s is %q, want %q", key, got[key], want)
 		}
 	}
 }
