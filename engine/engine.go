@@ -117,7 +117,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		e.warn(warning)
 	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
-	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
+	rescued := runner.Rescue(ctx, taskBundles(cfg.State))
 	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -93,7 +94,7 @@ func (c *container) observe() planner.Container {
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
 	}
-	if c.task != nil && s.State != planner.Exited {
+	if c.task != nil && s.hasProcess() { // it has no number before, and the start sets it
 		out.PID = int(c.task.Pid())
 	}
 	return out
@@ -112,12 +113,12 @@ func (c *container) apply(e event) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
+	before := c.state.status
 	s, effects := next(c.state, e)
 	c.state = s
-	rec := record{metadata: *c.made, status: s.status}
 	c.mu.Unlock()
-	if !s.removing { // else the store is to have nothing of it
-		c.r.save(&rec)
+	if !s.removing && !reflect.DeepEqual(s.status, before) { // the store is to have nothing of what is removed
+		c.r.save(c.id, s.status)
 	}
 	c.r.changed(c.project, c.id)
 	for _, f := range effects {
@@ -151,19 +152,6 @@ func (c *container) perform(f effect) {
 	default:
 		panic("internal error: an effect that nobody performs")
 	}
-}
-
-// change notes what the container was changed to in place.
-func (c *container) change(how func(m *metadata)) {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	c.mu.Lock()
-	made := *c.made
-	how(&made)
-	c.made = &made
-	rec := record{metadata: made, status: c.state.status}
-	c.mu.Unlock()
-	c.r.save(&rec)
 }
 
 // names makes the container's names resolve, or not.

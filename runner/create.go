@@ -76,19 +76,16 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	if err != nil {
 		return nil, err
 	}
-	if err := r.writeRecord(rec); err != nil {
-		return nil, fmt.Errorf("cannot keep the record of %s: %w", rec.Name, err)
-	}
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
-		containerd.WithContainerLabels(containerLabels(&rec.metadata)))
+		withMetadata(&rec.metadata))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
 	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
-	r.save(rec)
+	r.save(rec.ID, rec.status)
 	r.changed(rec.Project, rec.ID)
 	return c, nil
 }

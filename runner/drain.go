@@ -10,11 +10,11 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// settleTime is how long a program that is to end may take at least to accept
+// acceptTime is how long a program that is to end may take at least to accept
 // the connections that came before its ports led elsewhere, however short its
 // grace period. It takes that long only on a busy machine, or if it accepts
 // none any more.
-const settleTime = time.Second
+const acceptTime = time.Second
 
 // unseenTime is how long what a client said last counts as a request where its
 // protocol is not known, unless somebody has chosen a grace period: a database's
@@ -53,7 +53,7 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 	}
 	began := c.r.Now()
 	c.drainPorts(ctx, keys, patience)
-	ctx, cancel := context.WithTimeout(ctx, max(limit-c.r.Now().Sub(began), settleTime))
+	ctx, cancel := context.WithTimeout(ctx, max(limit-c.r.Now().Sub(began), acceptTime))
 	defer cancel()
 	if err := c.r.nets.Settle(ctx, c.id, targets); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		c.r.log.Warn("connections may be lost", "container", c.name, "error", err)

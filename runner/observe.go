@@ -13,11 +13,9 @@ import (
 	"time"
 
 	"github.com/moby/sys/signal"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -283,15 +281,6 @@ func (r *Runner) explain(project, service string, err error) error {
 		}
 	}
 	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
-}
-
-// rewrite puts the present limits into the container's document, for its next start.
-func (c *container) rewrite(ctx context.Context) error {
-	return c.redocument(ctx, func(doc *specs.Spec) {
-		devices := doc.Linux.Resources.Devices
-		doc.Linux.Resources = oci.Resources(c.snapshot().Applied.Service)
-		doc.Linux.Resources.Devices = devices
-	})
 }
 
 // parseSignal reads a name or number; "" is SIGKILL, as for Compose's kill.

@@ -2,14 +2,12 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -17,19 +15,13 @@ import (
 // containerd, which forgets those, must not have been started yet.
 // bundles is containerd's directory of tasks in our namespace. ctx carries the
 // namespace.
-func Rescue(ctx context.Context, store Store, bundles string) map[string]*shim.Exit {
-	docs, err := store.Load(bucketContainers)
-	if err != nil {
-		return nil
-	}
+func Rescue(ctx context.Context, bundles string) map[string]*shim.Exit {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	found := map[string]*shim.Exit{}
-	for id, doc := range docs {
-		var rec record
-		if json.Unmarshal(doc, &rec) != nil || rec.State != planner.Running && rec.State != planner.Stopping {
-			continue
-		}
+	dirs, _ := filepath.Glob(filepath.Join(bundles, "*"))
+	for _, bundle := range dirs {
+		id := filepath.Base(bundle)
 		wg.Go(func() {
 			if r := shim.AwaitExit(ctx, id, bundles); r != nil {
 				mu.Lock()

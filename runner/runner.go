@@ -97,23 +97,12 @@ type Runner struct {
 // Open adopts what an earlier engine left: containers that run go on, exits
 // that were missed are dealt with, halves of things are removed.
 func Open(ctx context.Context, cfg Config) (*Runner, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	r := &Runner{
-		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
-		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		payloads: map[string]payloads{},
-	}
-	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.secrets.dir = filepath.Join(cfg.State, "secrets")
+	r := newRunner(ctx, cfg)
 	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
-	r.instances.store = cfg.Store
 	var err error
 	r.volumes, err = volume.Open(volume.Config{
 		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
@@ -136,6 +125,23 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	r.autoRemoveAll(ctx)
 	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
+}
+
+// newRunner is a Runner that has nothing yet.
+func newRunner(ctx context.Context, cfg Config) *Runner {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Runner{
+		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
+		cgroups:    "/orlop-" + cfg.ID,
+		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
+		payloads: map[string]payloads{},
+	}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.secrets.dir = filepath.Join(cfg.State, "secrets")
+	r.instances.store = cfg.Store
+	return r
 }
 
 // Close ends the supervision; the containers live on.
