@@ -20,16 +20,23 @@ const module = "github.com/orlop/orlop/"
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
-	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/oci", "runner/proc", "runner/shim", "runner/volume"}
+	rooms := []string{
+		"runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/shim", "runner/volume",
+	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
 		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
+		"runner/health":    {"spec", "planner"},
+		"runner/instance":  {"spec", "planner"},
 		"runner/logs":      {},
+		"runner/ports":     {"spec", "planner", "keeper"},
 		"runner/oci":       {"spec"},
 		"runner/proc":      {},
+		"runner/rootfs":    {"spec"},
 		"runner/shim":      {},
 		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},

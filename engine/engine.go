@@ -26,7 +26,9 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -56,12 +58,13 @@ type Engine struct {
 	programs     programs
 	warnings     []string
 
-	kitOnce  sync.Once
-	kitErr   error
-	kit      *buildkit.Kit // set by kitOnce
-	kitReady chan struct{}
-	images   *image.Store
-	builder  *builder.Builder
+	kitOnce   sync.Once
+	kitErr    error
+	kit       *buildkit.Kit // set by kitOnce
+	kitReady  chan struct{}
+	images    *image.Store
+	instances *instance.Book
+	builder   *builder.Builder
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -79,7 +82,7 @@ type Engine struct {
 // portKeeper is the part of the keeper that the engine uses.
 type portKeeper interface {
 	network.Sockets
-	runner.Ports
+	ports.Listeners
 }
 
 // errShutdown is the cause of an orderly end.
@@ -117,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		e.warn(warning)
 	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
-	rescued := runner.Rescue(ctx, taskBundles(cfg.State))
+	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
 	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
@@ -212,9 +215,12 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 
 func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) error {
 	var err error
+	if e.instances, err = instance.Open(e.store, time.Now); err != nil {
+		return err
+	}
 	e.images = image.New(e.daemon.client, e.hosts)
 	e.runner, err = runner.Open(ctx, runner.Config{
-		Client: e.daemon.client, Images: e.images, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
+		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
 		Rescued: rescued, Log: e.log,

@@ -44,7 +44,7 @@ func newServer(e *Engine) *grpc.Server {
 			}
 			defer done()
 			if project := projectOf(req); project != "" {
-				e.runner.UseInstance(project)
+				e.instances.Use(project)
 			}
 			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
 			return res, asStatus(err)

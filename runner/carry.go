@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -157,7 +158,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	}
 	made := rec.metadata
 	made.Applied = &applied
-	made.Probe = probeFor(applied.Service.HealthCheck, img.Config.Healthcheck)
+	made.Probe = health.CheckOf(applied.Service.HealthCheck, img.Config.Healthcheck)
 	made.StopSignal = applied.Service.StopSignal
 	if made.StopSignal == "" {
 		made.StopSignal = img.Config.StopSignal
@@ -176,10 +177,6 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	return nil
 }
 
-// steadyRun is how long a container without a health check must have run to
-// count as ready: many fail within their first moments.
-const steadyRun = 400 * time.Millisecond
-
 // await waits until the containers of a service meet a condition. It watches
 // their changes; it asks nobody.
 func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
@@ -193,7 +190,7 @@ func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func
 	check = func() {
 		mu.Lock()
 		defer mu.Unlock()
-		text, wait, err := judge(r.Containers(o.Project), s.Service, s.Condition, r.Now())
+		text, wait, err := health.Meets(r.Containers(o.Project), s.Service, s.Condition, r.Now())
 		switch {
 		case err != nil:
 			cancel(r.explain(o.Project, s.Service, err))
@@ -236,7 +233,7 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 			}
 			switch s.Action {
 			case planner.Create, planner.Replace, planner.Start, planner.Restart:
-				failed[s.ID] = &failedError{text: exitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
+				failed[s.ID] = &failedError{text: health.ExitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/oci"
@@ -99,7 +100,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
-		Probe: probeFor(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
+		Probe: health.CheckOf(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
 		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
 	}, status: status{State: planner.Created}}
 	if rec.StopSignal == "" {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
@@ -50,32 +51,37 @@ func newHost(t *testing.T) *host {
 	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, nil)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	meta := coremetadata.NewDB(db, nil, nil)
+	metadata := coremetadata.NewDB(db, nil, nil)
 	h := &host{
-		containers: coremetadata.NewContainerStore(meta), sandboxes: coremetadata.NewSandboxStore(meta),
-		procs: &processes{all: map[string]*task{}},
+		containers: coremetadata.NewContainerStore(metadata), sandboxes: coremetadata.NewSandboxStore(metadata),
+		procs: &processes{all: map[string]*fakeProcess{}},
 		store: newMemory(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
 	}
 	t.Cleanup(h.procs.close)
 	return h
 }
 
-// engine is a Runner on the host, as an engine that starts has one. Its shims are no processes.
+// engine is a Runner on the host, as an engine that starts has one. Containers
+// can be started: the shim of the project is there.
 func (h *host) engine(t *testing.T) *Runner {
 	t.Helper()
 	client, err := containerd.New("", containerd.WithDefaultNamespace("orlop"), containerd.WithDefaultRuntime("io.containerd.runc.v2"),
 		containerd.WithServices(containerd.WithContainerStore(h.containers), containerd.WithSandboxStore(h.sandboxes), containerd.WithTaskClient(h.procs)))
 	must(t, err)
 	held := keeper.InProcess()
+	instances, err := instance.Open(h.store, time.Now)
+	must(t, err)
 	r := newRunner(namespaces.WithNamespace(context.Background(), "orlop"), Config{
-		Client: client, Networks: &network.Manager{}, Store: h.store, Ports: held, Keeping: held,
+		Client: client, Networks: &network.Manager{}, Store: h.store, Ports: held, Instances: instances, Keeping: held,
 		Root: h.root, State: h.state, Log: slog.New(slog.DiscardHandler),
 	})
 	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})
 	must(t, err)
+	dir := filepath.Join(h.state, "shims")
+	must(t, os.MkdirAll(filepath.Join(dir, "shop-1"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "shop-1", "shim.json"), []byte(`{"project": "shop", "address": "unix:///nowhere"}`), 0o600))
 	r.shims, err = shim.Open(r.ctx, shim.Config{
-		Client: client, Dir: filepath.Join(h.state, "shims"), Sockets: filepath.Join(h.state, "s"), Bundles: filepath.Join(h.state, "tasks"),
-		State: filepath.Join(h.state, "runc"), Program: "/bin/true", Runc: "/bin/true", Log: r.log,
+		Client: client, Dir: dir, Sockets: filepath.Join(h.state, "s"), State: filepath.Join(h.state, "runc"), Program: "io.containerd.runc.v2", Log: r.log,
 	})
 	must(t, err)
 	t.Cleanup(r.Close)
@@ -124,11 +130,11 @@ func in(state planner.State) func(planner.Container) bool {
 type processes struct {
 	tasks.TasksClient
 	mu      sync.Mutex
-	all     map[string]*task // guarded by mu
-	refusal error            // guarded by mu; of the next start
+	all     map[string]*fakeProcess // guarded by mu
+	refusal error                   // guarded by mu; of the next start
 }
 
-type task struct {
+type fakeProcess struct {
 	cmd    *exec.Cmd
 	status tasktypes.Status // guarded by processes.mu
 	code   uint32           // guarded by processes.mu
@@ -136,7 +142,7 @@ type task struct {
 	ended  chan struct{}
 }
 
-func (p *processes) of(id string) (*task, error) {
+func (p *processes) of(id string) (*fakeProcess, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k := p.all[id]; k != nil {
@@ -146,8 +152,8 @@ func (p *processes) of(id string) (*task, error) {
 }
 
 // run is a task that runs.
-func (p *processes) run(id string) *task {
-	k := &task{cmd: exec.Command("sleep", "600"), ended: make(chan struct{}), status: tasktypes.Status_RUNNING}
+func (p *processes) run(id string) *fakeProcess {
+	k := &fakeProcess{cmd: exec.Command("sleep", "600"), ended: make(chan struct{}), status: tasktypes.Status_RUNNING}
 	if err := k.cmd.Start(); err != nil {
 		panic(err)
 	}
@@ -193,7 +199,7 @@ func (p *processes) Create(_ context.Context, in *tasks.CreateTaskRequest, _ ...
 		p.refusal = nil
 		return nil, err
 	}
-	p.all[in.ContainerID] = &task{cmd: &exec.Cmd{}, status: tasktypes.Status_CREATED, ended: make(chan struct{})}
+	p.all[in.ContainerID] = &fakeProcess{cmd: &exec.Cmd{}, status: tasktypes.Status_CREATED, ended: make(chan struct{})}
 	return &tasks.CreateTaskResponse{ContainerID: in.ContainerID}, nil
 }
 

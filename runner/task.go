@@ -77,7 +77,7 @@ func (c *container) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if n := len(rec.Applied.Service.Secrets) + len(rec.Applied.Service.Configs); n > 0 && !r.secrets.has(rec.ID, n) {
+	if !r.secrets.Has(rec.ID, rec.Applied.Service) {
 		_, err := r.fileMounts(&rec)
 		return err
 	}
