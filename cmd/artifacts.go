@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,10 +21,11 @@ import (
 
 // open makes the directory of the artifacts and begins to record.
 func (c *ciRun) open() error {
+	trace := c.Trace
 	var events io.WriteCloser
 	if dir := c.flags.artifacts; dir != "" {
 		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(c.world.Dir, dir)
+			dir = filepath.Join(c.Dir, dir)
 		}
 		err := os.MkdirAll(dir, 0o755)
 		if err == nil {
@@ -33,13 +35,10 @@ func (c *ciRun) open() error {
 			return fmt.Errorf("cannot write to --artifacts %s: %w", c.flags.artifacts, err)
 		}
 		c.directoryOfArtifacts = dir
-		if c.trace == "" {
-			c.trace = filepath.Join(dir, "trace.json")
-		}
+		trace = cmp.Or(trace, filepath.Join(dir, "trace.json"))
 	}
 	c.record = newRecord(events, c.began)
-	c.lookers = append(c.lookers, c.record)
-	c.tracer = c.newTracer()
+	c.tracer = c.NewTracer(trace)
 	c.tracer.join()
 	return nil
 }
@@ -93,7 +92,7 @@ func (c *ciRun) write(name string, content func(io.Writer) error) {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(path, c.mask.bytes(text.Bytes()), 0o644)
+		err = os.WriteFile(path, c.Mask.Bytes(text.Bytes()), 0o644)
 	}
 	if err != nil {
 		c.warn(fmt.Sprintf("cannot collect %s: %v", name, err))
@@ -133,25 +132,25 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 			continue
 		}
 		defer f.Close()
-		masked := &maskedWriter{w: f, mask: c.mask}
-		defer masked.flush()
+		masked, flush := c.Mask.Writer(f)
+		defer flush()
 		printers[name] = &logPrinter{w: masked, format: logFormat{noColor: true, times: true, noPrefix: c.project.Services[name].Replicas() < 2}, colors: map[string]string{}}
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
-	err := readLines(ctx, c.client, req, func(l *api.LogLine) {
+	err := ReadLines(ctx, c.client, req, func(l *api.LogLine) {
 		if p := printers[l.Service]; p != nil {
 			p.print(l)
 		}
 	})
 	if err != nil {
-		c.warn(fmt.Sprintf("cannot collect the logs: %v", cause(ctx, err)))
+		c.warn(fmt.Sprintf("cannot collect the logs: %v", Cause(ctx, err)))
 	}
 }
 
 // report is the JUnit report of the run: a suite of the steps, one of the
 // services, one of the tests as a whole, and those that the tests wrote.
 func (c *ciRun) report(observed *planner.Observed) *junit.Report {
-	now := c.world.Now()
+	now := c.Now()
 	r := &junit.Report{Name: c.project.Name, Time: now.Sub(c.began), Suites: []junit.Suite{
 		{Name: "orlop: steps", Timestamp: c.began, Cases: c.stepCases(now)},
 		{Name: "orlop: services", Timestamp: c.began, Cases: c.serviceCases(observed, now)},
@@ -160,7 +159,7 @@ func (c *ciRun) report(observed *planner.Observed) *junit.Report {
 	for _, t := range c.results {
 		r.Suites = append(r.Suites, t.reports.Suites...)
 	}
-	c.mask.report(r)
+	maskReport(c.Mask, r)
 	return r
 }
 
@@ -188,7 +187,7 @@ func stepCase(s *stepRecord, now time.Time) junit.Case {
 	default:
 		k.Status, k.Message = junit.Skipped, "not begun"
 		if !s.began.IsZero() {
-			k.Status, k.Message, k.Time = junit.Broken, "not ended: "+or(s.last.Text, "it was under way"), now.Sub(s.began)
+			k.Status, k.Message, k.Time = junit.Broken, "not ended: "+cmp.Or(s.last.Text, "it was under way"), now.Sub(s.began)
 		}
 	}
 	return k
@@ -272,4 +271,25 @@ func testCase(t *testResult, now time.Time) junit.Case {
 		}
 	}
 	return k
+}
+
+// maskReport hides secrets in all texts of a report, before XML escapes them.
+func maskReport(m *Masker, r *junit.Report) {
+	each := func(texts ...*string) {
+		for _, t := range texts {
+			*t = m.Text(*t)
+		}
+	}
+	each(&r.Name)
+	for i := range r.Suites {
+		s := &r.Suites[i]
+		each(&s.Name, &s.Hostname, &s.Out, &s.Err)
+		for j := range s.Properties {
+			each(&s.Properties[j].Name, &s.Properties[j].Value)
+		}
+		for j := range s.Cases {
+			k := &s.Cases[j]
+			each(&k.Class, &k.Name, &k.Message, &k.Kind, &k.Detail, &k.Out, &k.Err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func (s *shutdown) start(u *upRun, action planner.Action) {
 		case err != nil:
 			s.cancel(err)
 		case u.watching != nil:
-			s.cancel(errInterrupted) // nothing else ends a watch
+			s.cancel(ErrInterrupted) // nothing else ends a watch
 		}
 	})
 }
@@ -65,13 +66,13 @@ func (s *shutdown) wait() error {
 func (u *upRun) shutDown(ctx context.Context, action planner.Action) error {
 	req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
 	if len(u.services) == 0 {
-		req.Within = stack{project: u.project}.within(action)
+		req.Within = Stack{Project: u.project}.Within(action)
 	}
 	stream, err := u.client.Lifecycle(ctx, req)
 	if err != nil {
-		err = cause(ctx, err)
+		err = Cause(ctx, err)
 	} else {
-		_, err = follow(ctx, stream, nil, nil)
+		_, err = Follow(ctx, stream, nil, nil)
 	}
 	if err == nil {
 		return nil
@@ -89,9 +90,9 @@ func (u *upRun) attached(ctx context.Context) error {
 	defer u.shutdown.wg.Wait()
 	defer cancel(nil)
 
-	known, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
+	known, err := Observe(ctx, u.client, Stack{Name: u.project.Name, Project: u.project})
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	for _, c := range known {
 		if u.project.Services[c.Service] == nil {
@@ -99,20 +100,20 @@ func (u *upRun) attached(ctx context.Context) error {
 		}
 	}
 	u.sayFollows(known)
-	logs := &logMerge{printer: u.newLogPrinter(u.format, known)}
+	logs := &logMerge{printer: u.NewLogPrinter(u.format, known)}
 	logs.printer.split = true
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
 	wg.Go(func() {
 		if err := u.readLogs(ctx, logs, true, nil); err != nil && ctx.Err() == nil {
-			cancel(cause(ctx, err))
+			cancel(Cause(ctx, err))
 		}
 	})
 	if u.watching != nil {
 		wg.Go(func() {
 			if err := u.keepWatching(ctx, logs, cancel); err != nil && ctx.Err() == nil {
-				cancel(cause(ctx, err))
+				cancel(Cause(ctx, err))
 			}
 		})
 	}
@@ -124,9 +125,9 @@ func (u *upRun) attached(ctx context.Context) error {
 	case failed != nil:
 		return failed
 	case u.interrupts.interrupted():
-		return errInterrupted
+		return ErrInterrupted
 	case errors.Is(context.Cause(ctx), errLeft):
-		u.sayRunsOn(u.project.Name)
+		u.SayRunsOn(u.project.Name)
 		return nil
 	case err == nil:
 		return u.ending.result()
@@ -143,14 +144,14 @@ func (u *upRun) sayFollows(known []planner.Container) {
 	runs := slices.ContainsFunc(known, func(c planner.Container) bool {
 		return c.State == planner.Running && !c.OneOff && slices.Contains(active, c.Service)
 	})
-	if u.unchanged && runs && u.watching == nil && u.progress != "quiet" && u.progress != "json" {
-		fmt.Fprintf(u.world.Stderr, " following its logs; Ctrl-C stops %s\n", or(strings.Join(u.services, ", "), "the stack"))
+	if u.unchanged && runs && u.watching == nil && !u.IsSilent() {
+		fmt.Fprintf(u.Stderr, " following its logs; Ctrl-C stops %s\n", cmp.Or(strings.Join(u.services, ", "), "the stack"))
 	}
 }
 
 // keepWatching keeps the stack in step beside its logs.
 func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
-	report := u.newWatchDisplay("stops the stack")
+	report := newWatchDisplay(u.Invocation, "stops the stack")
 	u.watching.report = func(e watch.Event) {
 		logs.mu.Lock()
 		defer logs.mu.Unlock()
@@ -161,7 +162,7 @@ func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.
 		m.quit, m.quitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
 		m.detach = func() { leave(errLeft) }
 	}
-	return u.keepInStep(ctx, u.watching)
+	return keepInStep(ctx, u.Invocation, u.watching)
 }
 
 // readLogs passes what the services print since the up began.
@@ -171,7 +172,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *logMerge, follow bool, conta
 		SinceUnixNs: u.since.UnixNano(), Containers: containers,
 	}
 	reader := logs.reader()
-	return readLines(ctx, u.client, req, func(line *api.LogLine) {
+	return ReadLines(ctx, u.client, req, func(line *api.LogLine) {
 		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.line(line)
 		}
@@ -181,7 +182,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *logMerge, follow bool, conta
 // watchExits says when a container ends, after its last line, and returns
 // when none is left that runs.
 func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
-	doc, err := marshal(u.project)
+	doc, err := Marshal(u.project)
 	if err != nil {
 		return err
 	}
@@ -199,12 +200,12 @@ func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
 func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, states *watched) error {
 	stream, err := u.client.Watch(ctx, &api.ObserveRequest{Project: u.project.Name, Document: doc})
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	for {
 		change, err := stream.Recv()
 		if err != nil {
-			return cause(ctx, err)
+			return Cause(ctx, err)
 		}
 		c, news, err := states.apply(change)
 		if err != nil {
@@ -212,7 +213,7 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, state
 		}
 		if news != "" {
 			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
-				return cause(ctx, err)
+				return Cause(ctx, err)
 			}
 			logs.say(news)
 			u.followExit(logs, c)
@@ -245,7 +246,7 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 		return nil, "", nil
 	}
 	c = &planner.Container{}
-	if err := unmarshal(m.Container, c); err != nil {
+	if err := Unmarshal(m.Container, c); err != nil {
 		return nil, "", err
 	}
 	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -182,7 +183,7 @@ func (b *board) await(e planner.Event) []*row {
 				r.text = "until it is " + word
 			}
 		case planner.Done, planner.Unchanged:
-			r.text = or(e.Text, word)
+			r.text = cmp.Or(e.Text, word)
 			r.took = e.Time.Sub(r.began)
 		case planner.Failed:
 			r.took = e.Time.Sub(r.began)

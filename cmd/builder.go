@@ -2,11 +2,7 @@ package cmd
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
-	"strings"
 
-	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/builder"
@@ -31,26 +27,6 @@ type BuildSession interface {
 	IDs() map[string]string
 	Connect(conn *grpc.ClientConn, services ...string) error
 	Close()
-}
-
-// lend connects the build sessions that a plan needs.
-func lend(session BuildSession, conn *grpc.ClientConn) func(*planner.Plan) error {
-	return func(p *planner.Plan) error {
-		for _, s := range p.Steps {
-			name := s.Service
-			switch s.Action {
-			case planner.Build:
-			case planner.Pull:
-				name = ""
-			default:
-				continue
-			}
-			if err := session.Connect(conn, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }
 
 // Sessions is the Builder of package builder.
@@ -89,54 +65,4 @@ type BuildOptions struct {
 
 	CacheTo   []builder.Cache `json:"cache_to,omitempty"` // places outside of the engine
 	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
-}
-
-// buildArgs reads --build-arg NAME=value, or NAME for the value that the stack file sees.
-func (a *app) buildArgs(flags []string) (map[string]*string, error) {
-	args := map[string]*string{}
-	for _, f := range flags {
-		name, value, set := strings.Cut(f, "=")
-		if name == "" {
-			return nil, fmt.Errorf("--build-arg is %q: it must be NAME=value", f)
-		}
-		if !set {
-			var known bool
-			if value, known = a.variables()[name]; !known {
-				continue
-			}
-		}
-		args[name] = &value
-	}
-	return args, nil
-}
-
-// cacheFlags are --cache-to and --cache-from.
-type cacheFlags struct{ to, from []string }
-
-func (f *cacheFlags) flags(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.to, "cache-to", nil, "`PLACE` to write the build cache to, for all services: type=local,dest=DIR, registry, gha, s3, ...")
-	c.Flags().StringArrayVar(&f.from, "cache-from", nil, "`PLACE` to read the build cache from: type=local,src=DIR, ...")
-}
-
-// caches reads the flags into options of builds.
-func (a *app) caches(f cacheFlags, o *BuildOptions) error {
-	dir, err := filepath.Abs(a.world.Dir) // the engine has a directory of its own
-	if err != nil {
-		return err
-	}
-	for _, list := range []struct {
-		flag string
-		to   bool
-		from []string
-		into *[]builder.Cache
-	}{{"cache-to", true, f.to, &o.CacheTo}, {"cache-from", false, f.from, &o.CacheFrom}} {
-		for _, value := range list.from {
-			c, err := builder.ParseCache(value, list.to, dir, a.env)
-			if err != nil {
-				return fmt.Errorf("--%s is %w", list.flag, err)
-			}
-			*list.into = append(*list.into, c)
-		}
-	}
-	return nil
 }

@@ -105,19 +105,19 @@ func (s signalled) code() int {
 
 // ci carries out the verb.
 func (a *app) ci(ctx context.Context, names []string, f ciFlags) error {
-	c := &ciRun{app: a, flags: f, began: a.world.Now()}
+	c := &ciRun{Invocation: a.Invocation, flags: f, began: a.Now()}
 	if err := c.load(ctx, names); err != nil {
 		return err
 	}
-	c.flow = a.newWorkflow() // what it writes is masked from here on
+	c.flow = a.Workflow() // what it writes is masked from here on
 	if err := c.open(); err != nil {
-		return coded{err, ExitBadFile}
+		return Coded{err, ExitBadFile}
 	}
 	defer c.record.close()
 	all, work, stop := c.limits(ctx)
 	defer stop()
 	c.carryOut(all, work)
-	return exit{c.end.code}
+	return Exit{c.end.code}
 }
 
 // limits gives the context of the whole, which a second signal ends, and that
@@ -134,7 +134,8 @@ func (c *ciRun) limits(ctx context.Context) (all, work context.Context, stop fun
 		defer close(done)
 		for first := true; ; first = false {
 			select {
-			case s := <-c.world.Signals:
+			case s := <-c.Signals:
+				c.Output.Interrupted()
 				if !first {
 					cancelAll(signalled{s})
 					continue

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,33 +24,33 @@ const culpritLines = 50
 
 // say prints a line of ci's own, where people read.
 func (c *ciRun) say(line string) {
-	if c.progress != "json" {
-		fmt.Fprintln(c.world.Stderr, line)
+	if c.Progress != "json" {
+		fmt.Fprintln(c.Stderr, line)
 	}
 }
 
 // note says what happens meanwhile.
 func (c *ciRun) note(text string) {
-	if c.progress != "quiet" {
+	if c.Progress != "quiet" {
 		c.say(" " + text)
 	}
 }
 
 // warn says what does not look right.
 func (c *ciRun) warn(text string) {
-	text = c.mask.text(text)
-	c.say(" " + c.errStyle().yellow("! "+text))
+	text = c.Mask.Text(text)
+	c.say(" " + c.ErrStyle().yellow("! "+text))
 	c.record.note(jsonLine{Type: "warning", Error: text})
 }
 
 // sayTest is the line of a test that has ended, or was skipped.
 func (c *ciRun) sayTest(t *testResult) {
-	st := c.errStyle()
+	st := c.ErrStyle()
 	switch {
 	case t.skipped != "":
 		c.say(fmt.Sprintf(" %s %-11s %s", st.yellow("-"), t.service, t.skipped))
 		return
-	case t.code == 0 && c.progress == "quiet":
+	case t.code == 0 && c.Progress == "quiet":
 		return
 	}
 	mark, text := st.green("✓"), "passed after "+seconds(t.took)
@@ -102,8 +103,8 @@ func (c *ciRun) explain(ctx context.Context, err error) {
 	case errors.As(err, &by):
 	case errors.Is(err, errTimeout):
 		c.explainTimeout(ctx)
-	case len(failures) == 0 && !errors.As(err, new(exit)):
-		c.say(" " + c.errStyle().red("✗ "+err.Error()))
+	case len(failures) == 0 && !errors.As(err, new(Exit)):
+		c.say(" " + c.ErrStyle().red("✗ "+err.Error()))
 		path, _, _ := strings.Cut(err.Error(), ": ")
 		c.flow.annotate("error", c.project.Places.Nearest(path), "", err.Error())
 	}
@@ -112,18 +113,18 @@ func (c *ciRun) explain(ctx context.Context, err error) {
 // explainTimeout names what had not ended when the time was over.
 func (c *ciRun) explainTimeout(ctx context.Context) {
 	if t := c.running; t != nil {
-		c.say(fmt.Sprintf(" %s %-11s hangs: it has not ended after %s", c.errStyle().red("✗"), t.service, seconds(c.world.Now().Sub(t.began))))
+		c.say(fmt.Sprintf(" %s %-11s hangs: it has not ended after %s", c.ErrStyle().red("✗"), t.service, seconds(c.Now().Sub(t.began))))
 		return
 	}
 	for _, s := range c.record.waiting() {
-		s.last.Text = "hangs: " + or(s.last.Text, "it has not ended") + " after " + seconds(c.world.Now().Sub(s.began))
+		s.last.Text = "hangs: " + cmp.Or(s.last.Text, "it has not ended") + " after " + seconds(c.Now().Sub(s.began))
 		c.sayCulprit(ctx, s)
 	}
 }
 
 // sayCulprit tells all that is known of a step that failed or hangs.
 func (c *ciRun) sayCulprit(ctx context.Context, s *stepRecord) {
-	st := c.errStyle()
+	st := c.ErrStyle()
 	verb, name := describe(s.step.Action, s.step.Resource)
 	if s.step.Action == planner.Await {
 		verb, name = "up", s.step.Service
@@ -163,14 +164,14 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 		ids = append(ids, k.ID)
 		notes = append(notes, replica(k)+" "+stateNote(k))
 		if p := k.LastProbe; p != nil {
-			notes = append(notes, probeNote(p, c.world.Now())...)
+			notes = append(notes, probeNote(p, c.Now())...)
 		}
 	}
 	if len(ids) == 0 {
 		return notes, nil
 	}
 	kept := &lineTail{most: culpritLines}
-	_ = readLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.piece) // what can't be read is said where logs are collected
+	_ = ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.piece) // what can't be read is said where logs are collected
 	if len(kept.lines) > 0 {
 		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.lines), "line")))
 	}
@@ -247,12 +248,12 @@ func (c *ciRun) verdict() {
 		text += ". "
 	}
 	text += fmt.Sprintf("Exit code %d: %s", c.end.code, c.end.why)
-	line := jsonLine{Version: jsonVersion, Type: "result", Code: &c.end.code, Reason: c.end.why, Took: c.world.Now().Sub(c.began)}
+	line := jsonLine{Version: jsonVersion, Type: "result", Code: &c.end.code, Reason: c.end.why, Took: c.Now().Sub(c.began)}
 	c.record.note(line)
 	switch {
-	case c.progress == "json":
-		_ = json.NewEncoder(c.world.Stderr).Encode(line)
-	case c.progress != "quiet" || c.failed():
+	case c.Progress == "json":
+		_ = json.NewEncoder(c.Stderr).Encode(line)
+	case c.Progress != "quiet" || c.failed():
 		c.say(" " + text)
 	}
 }

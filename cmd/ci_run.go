@@ -15,21 +15,23 @@ import (
 
 // ciRun is one run of ci: an instance from its stack file to its removal.
 type ciRun struct {
-	*app
-	flags   ciFlags
-	builds  BuildOptions
-	project *spec.Project // the instance
-	tests   []string      // in the order in which they run
-	began   time.Time
-	flow    *workflow
-	record  *record
-	client  *api.Client
-	hold    *hold
-	results []*testResult
-	running *testResult // the test that was under way when the work ended
-	upTook  time.Duration
-	sick    []string // containers of the environment that did not live through the tests
-	end     ciEnd
+	*Invocation
+	flags    ciFlags
+	builds   BuildOptions
+	project  *spec.Project // the instance
+	tests    []string      // in the order in which they run
+	began    time.Time
+	tracer   *Tracer
+	instance string
+	flow     *workflow
+	record   *record
+	client   *api.Client
+	hold     *hold
+	results  []*testResult
+	running  *testResult // the test that was under way when the work ended
+	upTook   time.Duration
+	sick     []string // containers of the environment that did not live through the tests
+	end      ciEnd
 
 	directoryOfArtifacts string // absolute; empty: none are wanted
 }
@@ -63,7 +65,7 @@ func (c *ciRun) carryOut(all, work context.Context) {
 		c.collect(all)
 		c.tearDown(all)
 	} else if err != nil {
-		c.say(c.errStyle().red(err.Error()))
+		c.say(c.ErrStyle().red(err.Error()))
 	}
 	c.tracer.endWhole(!c.failed())
 	c.verdict()
@@ -71,9 +73,9 @@ func (c *ciRun) carryOut(all, work context.Context) {
 
 // start connects to the engine and has it hold the instance.
 func (c *ciRun) start(ctx context.Context) error {
-	client, err := c.connect(ctx)
+	client, err := c.Connect(ctx)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	c.client = client
 	if err := c.mustBeNew(ctx); err != nil {
@@ -93,7 +95,7 @@ func (c *ciRun) mustBeNew(ctx context.Context) error {
 		return err
 	}
 	if len(o.Containers)+len(o.Networks)+len(o.Volumes) > 0 {
-		return coded{fmt.Errorf("%s exists already and would be removed: leave --instance out, or run \"orlop down\" for it", c.project.Name), ExitBadFile}
+		return Coded{fmt.Errorf("%s exists already and would be removed: leave --instance out, or run \"orlop down\" for it", c.project.Name), ExitBadFile}
 	}
 	return nil
 }
@@ -103,7 +105,7 @@ func (c *ciRun) mustBeNew(ctx context.Context) error {
 func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Observed, error) {
 	req := &api.ObserveRequest{Project: c.project.Name}
 	if withDocument {
-		doc, err := marshal(c.project)
+		doc, err := Marshal(c.project)
 		if err != nil {
 			return nil, err
 		}
@@ -111,17 +113,17 @@ func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Obser
 	}
 	reply, err := c.client.Observe(ctx, req)
 	if err != nil {
-		return nil, cause(ctx, err)
+		return nil, Cause(ctx, err)
 	}
 	o := &planner.Observed{}
-	return o, unmarshal(reply.Observed, o)
+	return o, Unmarshal(reply.Observed, o)
 }
 
 // work brings the environment up and runs the tests.
 func (c *ciRun) work(ctx context.Context) error {
-	began := c.world.Now()
+	began := c.Now()
 	err := c.bringUp(ctx)
-	c.upTook = c.world.Now().Sub(began)
+	c.upTook = c.Now().Sub(began)
 	c.record.endUp()
 	if err != nil {
 		return err
@@ -149,24 +151,32 @@ func (c *ciRun) apply(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.record.failed = func(planner.Event) { cancel(errStepFailed) }
-	c.app.began = c.world.Now()
+	began := c.Now()
 	env := environment(c.project, c.tests)
-	req, done, err := c.request(ctx, c.client, application{
-		project: env, builds: c.builds, timeout: -1, options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
+	req, err := c.Request(ctx, c.client, Application{
+		Project: env, Builds: c.builds, Timeout: -1, Options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
 	})
 	if err != nil {
-		if err = cause(ctx, err); ctx.Err() == nil {
+		if ctx.Err() == nil {
 			err = notBuilt{err}
 		}
 		return err
 	}
-	defer done()
-	stream, err := c.client.Apply(ctx, req)
+	defer req.Close()
+	stream, err := c.client.Apply(ctx, req.Message)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
-	_, err = c.show(ctx, stream, words{done: "is up", nothing: "is up", failed: "is not up", header: true, brief: true, fold: "environment"},
-		len(env.Services)-len(c.tests), nil)
+	return c.show(ctx, stream, Progress{
+		Words:    words{done: "is up", nothing: "is up", failed: "is not up", header: true, brief: true, fold: "environment"},
+		Services: len(env.Services) - len(c.tests), Began: began, Lend: req.Lend,
+	})
+}
+
+// show shows a progress, and records it.
+func (c *ciRun) show(ctx context.Context, stream ProgressStream, how Progress) error {
+	how.Project, how.Tracer, how.Beside = c.project, c.tracer, []display{c.record}
+	_, err := c.Show(ctx, stream, how)
 	return err
 }
 
@@ -176,7 +186,7 @@ const waitsEvery = 10 * time.Second
 // tellWaits says now and then, where lines are never taken back, what is
 // waited for. The returned function ends that.
 func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
-	if c.displayMode() != "plain" {
+	if c.DisplayMode() != "plain" {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -187,7 +197,7 @@ func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				for _, line := range c.record.waits(c.world.Now()) {
+				for _, line := range c.record.waits(c.Now()) {
 					c.say(line)
 				}
 			case <-ctx.Done():
@@ -201,7 +211,7 @@ func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
 // judge gives the exit code of an error, or of the tests.
 func (c *ciRun) judge(err error) ciEnd {
 	var by signalled
-	var with coded
+	var with Coded
 	var before notBuilt
 	var test *testNotRun
 	switch {
@@ -216,7 +226,7 @@ func (c *ciRun) judge(err error) ciEnd {
 	case errors.Is(err, errNotHeld):
 		return ciEnd{ExitNotUp, errNotHeld.Error()}
 	case errors.As(err, &with):
-		return ciEnd{with.code, "nothing was started"}
+		return ciEnd{with.Code, "nothing was started"}
 	case errors.As(err, &before):
 		return ciEnd{ExitNotBuilt, "an image could not be built"}
 	}
@@ -258,28 +268,29 @@ func (c *ciRun) tearDown(ctx context.Context) {
 	if !c.failed() {
 		c.end.code = ExitNotRemoved
 	}
-	var quiet exit
+	var quiet Exit
 	if !errors.As(err, &quiet) {
-		c.say(" " + c.errStyle().red("✗ "+err.Error()))
+		c.say(" " + c.ErrStyle().red("✗ "+err.Error()))
 	}
 }
 
 func (c *ciRun) remove(ctx context.Context) error {
-	c.app.began = c.world.Now()
+	began := c.Now()
 	req := &api.DownRequest{Project: c.project.Name}
 	var err error
-	if req.Document, err = marshal(c.project); err != nil {
+	if req.Document, err = Marshal(c.project); err != nil {
 		return err
 	}
-	if req.Options, err = marshal(planner.DownOptions{Volumes: true, RemoveImages: "local", RemoveOrphans: true}); err != nil {
+	if req.Options, err = Marshal(planner.DownOptions{Volumes: true, RemoveImages: "local", RemoveOrphans: true}); err != nil {
 		return err
 	}
 	stream, err := c.client.Down(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
-	_, err = c.show(ctx, stream, words{done: "is removed", nothing: "is removed", failed: "is not removed", fold: "remove"}, 0, nil)
-	return err
+	return c.show(ctx, stream, Progress{
+		Words: words{done: "is removed", nothing: "is removed", failed: "is not removed", fold: "remove"}, Began: began,
+	})
 }
 
 // sayHowToLookInside ends a run whose instance is kept.
@@ -295,11 +306,11 @@ func (c *ciRun) sayHowToLookInside() {
 // commandLine is how later commands reach the instance.
 func (c *ciRun) commandLine() string {
 	words := []string{"orlop"}
-	for _, f := range c.files {
+	for _, f := range c.Files {
 		words = append(words, "-f", f)
 	}
-	if c.name != "" {
-		words = append(words, "-p", c.name)
+	if c.Name != "" {
+		words = append(words, "-p", c.Name)
 	}
-	return strings.Join(append(words, "--profile", testProfile, "--instance", c.instance), " ")
+	return strings.Join(append(words, "--profile", testProfile, "--instance", c.Instance), " ")
 }

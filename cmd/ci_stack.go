@@ -19,36 +19,40 @@ const testProfile = "test"
 // tests from the environment.
 func (c *ciRun) load(ctx context.Context, names []string) error {
 	if err := c.flags.check(); err != nil {
-		return coded{err, ExitBadFile}
+		return Coded{err, ExitBadFile}
 	}
-	if err := c.caches(c.flags.cache, &c.builds); err != nil {
-		return coded{err, ExitBadFile}
+	if err := c.flags.cache.read(&c.Settings, &c.builds); err != nil {
+		return Coded{err, ExitBadFile}
 	}
-	if !slices.Contains(c.profiles, testProfile) {
-		c.profiles = append(slices.Clone(c.profiles), testProfile)
+	opts := c.Options(names)
+	if !slices.Contains(opts.Profiles, testProfile) {
+		opts.Profiles = append(slices.Clone(opts.Profiles), testProfile)
 	}
-	if c.instance == "" {
-		c.instance = "ci-" + strings.ToLower(rand.Text()[:6])
+	c.instance = "ci-" + strings.ToLower(rand.Text()[:6])
+	if c.Instance != "" {
+		var err error
+		if c.instance, err = c.InstanceOf(); err != nil {
+			return Coded{err, ExitBadFile}
+		}
 	}
-	project, err := c.app.loadNamed(ctx, c.app.options(names))
-	var quiet exit
+	opts.Instance = c.instance
+	project, err := c.LoadNamed(ctx, opts)
+	var quiet Exit
 	switch {
 	case errors.As(err, &quiet):
-		return exit{ExitBadFile}
+		return Exit{ExitBadFile}
 	case err != nil:
-		return coded{err, ExitBadFile}
+		return Coded{err, ExitBadFile}
 	}
-	if !c.inWorkflow() {
-		c.hideOutput()
-	}
+	c.Output.HideSecrets()
 	if c.tests, err = testServices(project, names); err != nil {
-		return coded{err, ExitBadFile}
+		return Coded{err, ExitBadFile}
 	}
 	if c.project, err = withoutOtherTests(project, c.tests); err != nil {
-		return coded{err, ExitBadFile}
+		return Coded{err, ExitBadFile}
 	}
-	if err = c.checkBuilds(c.project, builders(c.project, c.project)); errors.As(err, &quiet) {
-		return exit{ExitBadFile}
+	if err = c.CheckBuilds(c.project, Builders(c.project, c.project)); errors.As(err, &quiet) {
+		return Exit{ExitBadFile}
 	}
 	return err
 }

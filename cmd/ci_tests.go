@@ -116,15 +116,15 @@ func (c *ciRun) skips(name string) string {
 // runTest runs one test to its end.
 func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	project := oneRun(c.project, t.service)
-	req, done, err := c.request(ctx, c.client, application{project: project, timeout: -1, planOnly: true, options: planner.Options{NoBuild: true}})
+	req, err := c.Request(ctx, c.client, Application{Project: project, Timeout: -1, PlanOnly: true, Options: planner.Options{NoBuild: true}})
 	if err != nil {
-		return cause(ctx, err)
+		return err
 	}
-	defer done()
-	t.began = c.world.Now()
-	made, err := createOneOff(ctx, c.client, &api.CreateRequest{Apply: req, Service: t.service}, c.sayNotice)
+	defer req.Close()
+	t.began = c.Now()
+	made, err := CreateOneOff(ctx, c.client, &api.CreateRequest{Apply: req.Message, Service: t.service}, c.SayNotice)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	t.container = made.Id
 	t.code, err = c.attachTest(ctx, t)
@@ -134,14 +134,14 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 			t.code, err = c.attachTest(ctx, t)
 		}
 	}
-	t.took = c.world.Now().Sub(t.began)
+	t.took = c.Now().Sub(t.began)
 	if err != nil {
 		return err
 	}
 	if t.how, err = c.howEnded(ctx, t.container); err != nil {
 		return err
 	}
-	t.how = c.mask.text(t.how)
+	t.how = c.Mask.Text(t.how)
 	t.ended = true
 	c.record.note(jsonLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
 	return nil
@@ -153,17 +153,17 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 	defer cancel()
 	stream, err := c.client.Attach(ctx)
 	if err != nil {
-		return 0, cause(ctx, err)
+		return 0, Cause(ctx, err)
 	}
 	start := &api.ProcessStart{Project: c.project.Name, Container: t.container, Service: t.service}
 	if err := stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
-		return 0, cause(ctx, err)
+		return 0, Cause(ctx, err)
 	}
-	to := c.world.Stdout
+	to := c.Stdout
 	if c.flow.marks() {
-		to = c.world.Stderr // the marks' stream, so that the log has both in their order
+		to = c.Stderr // the marks' stream, so that the log has both in their order
 	}
-	out := &prefixed{w: to, prefix: c.styleOf(to).cyan(t.service + " | "), seen: t.last.add}
+	out := &prefixed{w: to, prefix: c.StyleOf(to).cyan(t.service + " | "), seen: t.last.add}
 	defer out.flush()
 	for {
 		m, err := stream.Recv()
@@ -171,7 +171,7 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 			return 0, api.ErrLost
 		}
 		if err != nil {
-			return 0, cause(ctx, err)
+			return 0, Cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
@@ -200,7 +200,7 @@ func (c *ciRun) awaitExit(ctx context.Context, id string) (code int, err error) 
 	defer cancel()
 	for {
 		code, err := c.awaitExitHere(ctx, id)
-		if err = cause(ctx, err); !errors.Is(err, api.ErrLost) {
+		if err = Cause(ctx, err); !errors.Is(err, api.ErrLost) {
 			return code, err
 		}
 	}
@@ -225,7 +225,7 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 			continue
 		}
 		var k planner.Container
-		if err := unmarshal(change.Container, &k); err != nil {
+		if err := Unmarshal(change.Container, &k); err != nil {
 			return 0, err
 		}
 		if k.ID != id {
@@ -391,7 +391,7 @@ type readFile struct {
 func (c *ciRun) readFiles(ctx context.Context, container string, patterns []string) ([]readFile, error) {
 	stream, err := c.client.ReadFiles(ctx, &api.ReadFilesRequest{Project: c.project.Name, Container: container, Patterns: patterns})
 	if err != nil {
-		return nil, cause(ctx, err)
+		return nil, Cause(ctx, err)
 	}
 	var files []readFile
 	for {
@@ -400,7 +400,7 @@ func (c *ciRun) readFiles(ctx context.Context, container string, patterns []stri
 			return files, nil
 		}
 		if err != nil {
-			if err = cause(ctx, err); ctx.Err() != nil || errors.Is(err, api.ErrLost) { // maybe within the last one
+			if err = Cause(ctx, err); ctx.Err() != nil || errors.Is(err, api.ErrLost) { // maybe within the last one
 				files = files[:max(0, len(files)-1)]
 			}
 			return files, err

@@ -39,7 +39,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
-	c.Flags().BoolVar(&a.verbose, "verbose", false, "show every warning with its place, also those that were shown before")
+	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	return c
 }
@@ -48,12 +48,12 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if err := choice("format", f.format, "yaml", "json"); err != nil {
 		return err
 	}
-	opts := a.options(services)
+	opts := a.Options(services)
 	opts.Only, opts.SpareContents = true, true
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}
-	project, err := a.loadWith(ctx, opts, true)
+	project, err := a.LoadWith(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(a.world.Stdout, text)
+	_, err = fmt.Fprint(a.Stdout, text)
 	return err
 }
 

@@ -6,99 +6,70 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/keeper"
 )
 
 // answerTimeout is how long the engine may take for its first answer. One that
 // was killed is back within a second; what takes longer hangs.
 const answerTimeout = 30 * time.Second
 
-// errHangs is the cause of what is given up because the engine does not answer.
-var errHangs = errors.New("the engine does not answer")
+// ErrHangs is the cause of what is given up because the engine does not answer.
+var ErrHangs = errors.New("the engine does not answer")
 
-// connect gives a client of the engine, which it starts when none answers.
-func (a *app) connect(ctx context.Context) (*api.Client, error) {
-	client, err := api.Dial(ctx, a.socket())
+// Connect gives a client of the engine, which it starts when none answers.
+func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
+	client, err := api.Dial(ctx, inv.Socket())
 	if errors.Is(err, api.ErrAbsent) {
-		if err := a.startEngine(ctx); err != nil {
+		if err := inv.StartTheEngine(ctx); err != nil {
 			return nil, err
 		}
-		client, err = api.Dial(ctx, a.socket())
+		client, err = api.Dial(ctx, inv.Socket())
 	}
 	if err != nil {
-		return nil, a.dialError(err)
+		return nil, inv.DialError(err)
 	}
-	client.Verb = a.verb
-	status, err := a.greet(ctx, client)
+	client.Verb = inv.Verb
+	status, err := inv.Greet(ctx, client)
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
-	if status.Version != a.world.Version {
-		fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(fmt.Sprintf(
-			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, a.world.Version)))
+	if status.Version != inv.Version {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(fmt.Sprintf(
+			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, inv.Version)))
 	}
 	return client, nil
 }
 
-// greet waits for the engine's first answer.
-func (a *app) greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
-	late := fmt.Errorf("%w at %s: see \"orlop engine logs\", or run \"orlop engine restart\"", errHangs, a.socket())
+// Greet waits for the engine's first answer.
+func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
+	late := fmt.Errorf("%w at %s: see \"orlop engine logs\", or run \"orlop engine restart\"", ErrHangs, inv.Socket())
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, late)
 	defer cancel()
 	status, err := client.Status(ctx, &api.StatusRequest{})
-	return status, cause(ctx, err)
+	return status, Cause(ctx, err)
 }
 
-func (a *app) startEngine(ctx context.Context) error {
-	if !a.world.Root {
-		return fmt.Errorf("no engine runs at %s, and only root may start one: run \"sudo orlop engine start\"", a.socket())
+// StartTheEngine starts an engine where the caller may.
+func (inv *Invocation) StartTheEngine(ctx context.Context) error {
+	if !inv.Root {
+		return fmt.Errorf("no engine runs at %s, and only root may start one: run \"sudo orlop engine start\"", inv.Socket())
 	}
-	return a.world.StartEngine(ctx, a.rootDir(), a.stateDir())
+	return inv.StartEngine(ctx, inv.RootDir(), inv.StateDir())
 }
 
-func (a *app) dialError(err error) error {
+// DialError is an error of api.Dial in words.
+func (inv *Invocation) DialError(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("only root may talk to the engine at %s: run the command with sudo", a.socket())
+		return fmt.Errorf("only root may talk to the engine at %s: run the command with sudo", inv.Socket())
 	}
-	return fmt.Errorf("cannot reach the engine at %s: %w", a.socket(), err)
+	return fmt.Errorf("cannot reach the engine at %s: %w", inv.Socket(), err)
 }
 
-// StartKeeper starts the keeper that is installed with the command: beside it,
-// or in ../libexec/orlop.
-func StartKeeper(ctx context.Context, root, state string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("cannot tell where the command is installed: %w", err)
-	}
-	path, err := findKeeper(self)
-	if err != nil {
-		return err
-	}
-	return keeper.Start(ctx, keeper.StartOptions{Path: path, Root: root, State: state})
-}
-
-func findKeeper(self string) (string, error) {
-	if real, err := filepath.EvalSymlinks(self); err == nil {
-		self = real
-	}
-	dir := filepath.Dir(self)
-	places := []string{filepath.Join(dir, "orlopd"), filepath.Join(filepath.Dir(dir), "libexec", "orlop", "orlopd")}
-	for _, path := range places {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("cannot start the engine: orlopd is neither at %s nor at %s: install Orlop whole (make install)", places[0], places[1])
-}
-
-// marshal is the JSON of a document that goes to the engine.
-func marshal(v any) ([]byte, error) {
+// Marshal is the JSON of a document that goes to the engine.
+func Marshal(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("internal error: cannot write a document for the engine: %w", err)
@@ -106,8 +77,8 @@ func marshal(v any) ([]byte, error) {
 	return data, nil
 }
 
-// unmarshal reads a document of the engine.
-func unmarshal(data []byte, v any) error {
+// Unmarshal reads a document of the engine.
+func Unmarshal(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("cannot read the engine's answer (%w): run \"orlop engine restart\"", err)
 	}

@@ -46,11 +46,11 @@ type publisher struct {
 	Protocol      string
 }
 
-func containerJSON(c *planner.Container, s stack, now time.Time) psLine {
+func containerJSON(c *planner.Container, s Stack, now time.Time) psLine {
 	line := psLine{
 		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
 		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: imageText(c, s), Labels: labelsText(c, s),
-		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: s.name, Publishers: publishers(c),
+		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: s.Name, Publishers: publishers(c),
 		RunningFor: ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: stateWord(c.State), Status: statusText(c, now),
 	}
 	if c.Applied == nil || c.Applied.Service == nil {
@@ -62,7 +62,7 @@ func containerJSON(c *planner.Container, s stack, now time.Time) psLine {
 		if m.Type == spec.MountVolume {
 			volumes++
 		}
-		if source := or(c.Applied.Volumes[m.Source], m.Source); source != "" {
+		if source := cmp.Or(c.Applied.Volumes[m.Source], m.Source); source != "" {
 			mounts = append(mounts, source)
 		}
 	}
@@ -129,11 +129,11 @@ func portsText(c *planner.Container) string {
 	return strings.Join(append(parts, exposed(c)...), ", ")
 }
 
-func imageText(c *planner.Container, s stack) string {
+func imageText(c *planner.Container, s Stack) string {
 	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
 		return c.Applied.Service.Image
 	}
-	return s.name + "-" + c.Service
+	return s.Name + "-" + c.Service
 }
 
 // commandText is the container's command in quotes; that of the image is not
@@ -150,9 +150,9 @@ func commandText(c *planner.Container) string {
 }
 
 // labelsText lists the container's labels as Compose's tools expect them.
-func labelsText(c *planner.Container, s stack) string {
+func labelsText(c *planner.Container, s Stack) string {
 	labels := map[string]string{
-		"com.docker.compose.project":          s.name,
+		"com.docker.compose.project":          s.Name,
 		"com.docker.compose.service":          c.Service,
 		"com.docker.compose.container-number": strconv.Itoa(c.Number),
 		"com.docker.compose.oneoff":           map[bool]string{true: "True", false: "False"}[c.OneOff],

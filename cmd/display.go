@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,43 +21,28 @@ type display interface {
 	abort()
 }
 
-// newDisplay is the display that --progress asks for, with a timeline beside it
-// if one is wanted.
-func (a *app) newDisplay(w words, services int) display {
-	d := a.screenDisplay(w, services)
-	if a.tracer == nil {
-		a.tracer = a.newTracer()
-	}
-	if a.tracer == nil {
-		return d
-	}
-	return a.tracer.beside(d)
+// displayConfig says how a progress is shown.
+type displayConfig struct {
+	mode     string // tty, plain, json or quiet
+	w        *Stream
+	style    style
+	words    words
+	services int
+	began    time.Time
+	now      func() time.Time
 }
 
-func (a *app) screenDisplay(w words, services int) display {
-	began := a.world.Now()
-	st := a.errStyle()
-	switch a.displayMode() {
+// newDisplay is the display of a mode.
+func newDisplay(c displayConfig) display {
+	switch c.mode {
 	case "json":
-		return &jsonDisplay{enc: json.NewEncoder(a.world.Stderr)}
-	case "quiet":
-		return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, words: w, quiet: true, now: a.world.Now}
+		return &jsonDisplay{enc: json.NewEncoder(c.w)}
 	case "tty":
-		return newTTYDisplay(a.world.Stderr, newBoard(began), st, w, services, a.world.Now, func() (int, int) { return size(a.world.Stderr) })
+		return newTTYDisplay(c.w, newBoard(c.began), c.style, c.words, c.services, c.now, func() (int, int) { return size(c.w) })
 	}
-	return &plainDisplay{board: newBoard(began), w: a.world.Stderr, st: st, words: w, services: services, now: a.world.Now}
-}
-
-// displayMode is the display in force: auto is a tree on a terminal, and lines
-// elsewhere.
-func (a *app) displayMode() string {
-	switch {
-	case a.progress != "auto":
-		return a.progress
-	case isTerminal(a.world.Stderr) && a.env["TERM"] != "dumb" && a.ansi != "never":
-		return "tty"
+	return &plainDisplay{
+		board: newBoard(c.began), w: c.w, st: c.style, words: c.words, services: c.services, quiet: c.mode == "quiet", now: c.now,
 	}
-	return "plain"
 }
 
 // displays show one progress in several ways.
@@ -161,7 +147,7 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 		return
 	}
 	// Long work says what it is at; amounts would only flood.
-	if text := or(r.text, "begins"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
+	if text := cmp.Or(r.text, "begins"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
 		d.last[r.id] = text
 		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.dim("·"), r.verb, d.board.nameWidth(), r.name, printable(planner.ShortDigests(text)))
 	}

@@ -18,7 +18,8 @@ import (
 const frameTime = 80 * time.Millisecond
 
 // ttyDisplay redraws a tree in place: each frame is computed whole and written
-// at once, over the one before.
+// at once, over the one before. A terminal that stands holds up who draws, and
+// nobody else: what happens meanwhile is seen in the frame after.
 type ttyDisplay struct {
 	st       style
 	words    words
@@ -27,11 +28,11 @@ type ttyDisplay struct {
 	size     func() (columns, rows int)
 	stop     chan struct{}
 	stopped  chan struct{}
+	canvas   canvas // of the goroutine that animates, and then of who ends it
 
-	mu     sync.Mutex // guards what follows
-	board  *board
-	canvas canvas
-	tick   int
+	mu    sync.Mutex
+	board *board // guarded by mu
+	tick  int    // guarded by mu
 }
 
 func newTTYDisplay(w io.Writer, b *board, st style, words words, services int, now func() time.Time, size func() (int, int)) *ttyDisplay {
@@ -64,17 +65,26 @@ func (d *ttyDisplay) animate() {
 		case <-d.stop:
 			return
 		case <-ticker.C:
-			d.mu.Lock()
-			d.tick++
-			if !d.board.plan.IsEmpty() {
-				columns, rows := d.size()
-				d.canvas.draw(d.frame(columns, rows), columns)
+			columns, rows := d.size()
+			if lines := d.next(columns, rows); lines != nil {
+				d.canvas.draw(lines, columns)
 			}
-			d.mu.Unlock()
 		}
 	}
 }
 
+// next is the next frame, or nil while there is nothing to show.
+func (d *ttyDisplay) next(columns, rows int) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tick++
+	if d.board.plan.IsEmpty() {
+		return nil
+	}
+	return d.frame(columns, rows)
+}
+
+// frame is the tree. The caller holds mu.
 func (d *ttyDisplay) frame(columns, rows int) []string {
 	var lines []string
 	room := max(1, rows-1) // the last row is the cursor's
@@ -88,31 +98,35 @@ func (d *ttyDisplay) frame(columns, rows int) []string {
 func (d *ttyDisplay) finish(s summary) {
 	close(d.stop)
 	<-d.stopped
+	columns, rows := d.size()
+	d.canvas.draw(d.last(s, columns, rows), columns)
+}
+
+// last is what stays on the screen.
+func (d *ttyDisplay) last(s summary, columns, rows int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	columns, rows := d.size()
 	var lines []string
 	switch {
 	case s.isToldElsewhere(d.board):
-		d.canvas.draw(nil, columns)
-		return
+		return nil
 	case !s.verdict.Ok:
 		lines = d.board.report(d.now(), columns, d.st)
 	case !s.verdict.UpToDate && !d.board.plan.IsEmpty():
 		lines = d.frame(columns, rows)
 	}
-	d.canvas.draw(append(lines, s.line(d.board, d.st)), columns)
+	return append(lines, s.line(d.board, d.st))
 }
 
 func (d *ttyDisplay) abort() {
 	close(d.stop)
 	<-d.stopped
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	columns, _ := d.size()
 	var lines []string
 	if !d.words.brief {
+		d.mu.Lock()
 		lines = d.board.report(d.now(), columns, d.st)
+		d.mu.Unlock()
 	}
 	d.canvas.draw(lines, columns)
 }

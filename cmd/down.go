@@ -36,30 +36,30 @@ func (a *app) downCommand() *cobra.Command {
 }
 
 func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	s, err := a.identify(ctx, opts.Services)
+	s, err := a.Identify(ctx, opts.Services)
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	req := &api.DownRequest{Project: s.name, Disabled: s.disabled()}
-	req.StopTimeoutMs, req.HasStopTimeout = timeout(seconds)
-	if req.Document, err = s.document(); err != nil {
+	req := &api.DownRequest{Project: s.Name, Disabled: s.Disabled()}
+	req.StopTimeoutMs, req.HasStopTimeout = StopTimeout(seconds)
+	if req.Document, err = s.Document(); err != nil {
 		return err
 	}
-	opts.Limit = a.parallel
-	if req.Options, err = marshal(opts); err != nil {
+	opts.Limit = a.Parallel
+	if req.Options, err = Marshal(opts); err != nil {
 		return err
 	}
 	stream, err := client.Down(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
-	_, err = a.show(ctx, stream, words{done: "is down", nothing: "is down already", failed: "is not down"}, 0, nil)
+	_, err = a.Show(ctx, stream, Progress{Words: words{done: "is down", nothing: "is down already", failed: "is not down"}, Project: s.Project})
 	return err
 }

@@ -90,7 +90,7 @@ func isAwaited(p *spec.Project, service string) bool {
 // result is the exit code, as an error.
 func (e *ending) result() error {
 	if e.known && e.code != 0 {
-		return exit{e.code}
+		return Exit{e.code}
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (u *upRun) stopAfterFailure(known []planner.Container) {
 // endAfterFailure shows what the services printed after an up that failed,
 // stops them, and gives the exit code that is asked for.
 func (u *upRun) endAfterFailure(failure error, attach func() error) error {
-	var quiet exit
+	var quiet Exit
 	if !u.ending.wanted() || !errors.As(failure, &quiet) {
 		return failure
 	}

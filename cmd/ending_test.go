@@ -22,9 +22,9 @@ func TestWhatEndsAnUp(t *testing.T) {
 		stop int // index of the end that stops the rest, or -1
 		code int
 	}{
-		"on exit, an awaited one-shot":         {ending{onExit: true}, []end{{"migrate", 0}}, -1, 0},
-		"on exit, a failed one-shot":           {ending{onExit: true}, []end{{"migrate", 3}}, 0, 3},
-		"on exit, a job that nobody waits for": {ending{onExit: true}, []end{{"migrate", 0}, {"job", 0}}, 1, 0},
+		"on Exit, an awaited one-shot":         {ending{onExit: true}, []end{{"migrate", 0}}, -1, 0},
+		"on Exit, a failed one-shot":           {ending{onExit: true}, []end{{"migrate", 3}}, 0, 3},
+		"on Exit, a job that nobody waits for": {ending{onExit: true}, []end{{"migrate", 0}, {"job", 0}}, 1, 0},
 		"the first decides":                    {ending{onExit: true}, []end{{"web", 5}, {"job", 137}}, 0, 5},
 		"on failure, a success":                {ending{onFailure: true}, []end{{"job", 0}, {"web", 4}}, 1, 4},
 		"code from the tests":                  {ending{onExit: true, from: "tests"}, []end{{"migrate", 0}, {"tests", 7}, {"web", 137}}, 1, 7},
@@ -42,7 +42,7 @@ func TestWhatEndsAnUp(t *testing.T) {
 			}
 			code := 0
 			if err := test.e.result(); err != nil {
-				code = err.(exit).code
+				code = err.(Exit).Code
 			}
 			if stopped != test.stop || code != test.code {
 				t.Errorf("stops at %d with code %d, want %d and %d", stopped, code, test.stop, test.code)

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ func (a *app) engineCommand() *cobra.Command {
 				return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 					status, err := client.Status(ctx, &api.StatusRequest{})
 					if err == nil {
-						fmt.Fprintf(a.world.Stdout, "the engine runs (process %d)\n", status.Pid)
+						fmt.Fprintf(a.Stdout, "the engine runs (process %d)\n", status.Pid)
 					}
 					return err
 				})
@@ -46,19 +47,19 @@ func (a *app) engineCommand() *cobra.Command {
 }
 
 func (a *app) engineStop(ctx context.Context) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := api.Dial(ctx, a.socket())
+	client, err := api.Dial(ctx, a.Socket())
 	if errors.Is(err, api.ErrAbsent) {
-		fmt.Fprintln(a.world.Stdout, "no engine runs")
+		fmt.Fprintln(a.Stdout, "no engine runs")
 		return nil
 	}
 	if err != nil {
-		return a.dialError(err)
+		return a.DialError(err)
 	}
 	defer client.Close()
-	st, err := a.greet(ctx, client)
-	if errors.Is(err, errHangs) {
+	st, err := a.Greet(ctx, client)
+	if errors.Is(err, ErrHangs) {
 		return err
 	}
 	owner := -1
@@ -68,9 +69,9 @@ func (a *app) engineStop(ctx context.Context) error {
 		}
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{}); err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
-	if err := gone(ctx, client, a.socket()); err != nil {
+	if err := gone(ctx, client, a.Socket()); err != nil {
 		return err
 	}
 	awaitEnd(owner)
@@ -78,7 +79,7 @@ func (a *app) engineStop(ctx context.Context) error {
 	if st != nil && st.Containers > 0 {
 		text += "; containers keep running"
 	}
-	fmt.Fprintln(a.world.Stdout, text)
+	fmt.Fprintln(a.Stdout, text)
 	return nil
 }
 
@@ -129,49 +130,49 @@ func leftReady(ctx context.Context, client *api.Client) {
 }
 
 func (a *app) engineRestart(ctx context.Context) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := api.Dial(ctx, a.socket())
+	client, err := api.Dial(ctx, a.Socket())
 	if errors.Is(err, api.ErrAbsent) {
-		if err := a.startEngine(ctx); err != nil {
+		if err := a.StartTheEngine(ctx); err != nil {
 			return err
 		}
-		client, err = api.Dial(ctx, a.socket())
+		client, err = api.Dial(ctx, a.Socket())
 	}
 	if err != nil {
-		return a.dialError(err)
+		return a.DialError(err)
 	}
 	defer client.Close()
-	before, err := a.greet(ctx, client)
-	if errors.Is(err, errHangs) {
+	before, err := a.Greet(ctx, client)
+	if errors.Is(err, ErrHangs) {
 		return a.engineReplace(ctx, client)
 	}
 	if err != nil {
 		return err
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{Restart: true}); err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	leftReady(ctx, client)
-	after, err := a.greet(ctx, client)
+	after, err := a.Greet(ctx, client)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
+	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
 	return nil
 }
 
 // engineReplace ends an engine that does not answer; its keeper starts the next.
 func (a *app) engineReplace(ctx context.Context, client *api.Client) error {
-	pid, err := keeper.KillEngine(a.stateDir())
+	pid, err := keeper.KillEngine(a.StateDir())
 	if err != nil {
 		return err
 	}
-	after, err := a.greet(ctx, client)
+	after, err := a.Greet(ctx, client)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
+	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
 	return nil
 }
 
@@ -218,32 +219,32 @@ type keeperLine struct {
 }
 
 func (a *app) engineStatus(ctx context.Context, format string) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	line := engineLine{Root: a.rootDir(), State: a.stateDir(), Activities: []string{}}
-	client, err := api.Dial(ctx, a.socket())
+	line := engineLine{Root: a.RootDir(), State: a.StateDir(), Activities: []string{}}
+	client, err := api.Dial(ctx, a.Socket())
 	if err != nil && !errors.Is(err, api.ErrAbsent) {
-		return a.dialError(err)
+		return a.DialError(err)
 	}
 	if err == nil {
 		defer client.Close()
-		status, err := a.greet(ctx, client)
+		status, err := a.Greet(ctx, client)
 		if err != nil {
 			return err
 		}
 		line.fill(status)
 	}
 	if format == "json" {
-		enc := json.NewEncoder(a.world.Stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(line); err != nil {
 			return err
 		}
 	} else {
-		line.print(a.world.Stdout, a.world.Now(), a.world.Version)
+		line.print(a.Stdout, a.Now(), a.Version)
 	}
 	if !line.Running {
-		return exit{ExitFailure}
+		return Exit{ExitFailure}
 	}
 	return nil
 }
@@ -253,7 +254,7 @@ func (l *engineLine) fill(s *api.StatusReply) {
 	l.Running, l.Version, l.PID, l.Started, l.Memory, l.Restarts = true, s.Version, s.Pid, &started, s.MemoryBytes, s.Restarts
 	l.ShimMemory, l.Containers, l.Components, l.Warnings = s.ShimMemoryBytes, s.Containers, s.Components, s.Warnings
 	l.Activities = slices.Concat(l.Activities, s.Activities)
-	l.Root, l.State = or(s.Root, l.Root), or(s.State, l.State)
+	l.Root, l.State = cmp.Or(s.Root, l.Root), cmp.Or(s.State, l.State)
 	if s.KeeperPid != 0 {
 		l.Keeper = &keeperLine{Version: s.KeeperVersion, PID: s.KeeperPid, Started: time.UnixMilli(s.KeeperStartedUnixMs), Memory: s.KeeperMemoryBytes}
 	}

@@ -44,11 +44,11 @@ func (a *app) environment(ctx context.Context, services []string, file, format s
 		return err
 	}
 	if file == "" {
-		_, err = fmt.Fprint(a.world.Stdout, text)
+		_, err = fmt.Fprint(a.Stdout, text)
 		return err
 	}
 	if !filepath.IsAbs(file) {
-		file = filepath.Join(a.world.Dir, file)
+		file = filepath.Join(a.Dir, file)
 	}
 	return replaceFile(file, text)
 }

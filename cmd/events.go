@@ -50,27 +50,27 @@ func (l eventLine) String() string {
 }
 
 func (a *app) events(ctx context.Context, services []string, asJSON bool) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	enc := json.NewEncoder(a.world.Stdout)
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetEscapeHTML(false)
 	show := func(l eventLine) {
 		if asJSON {
 			_ = enc.Encode(l)
 		} else {
-			fmt.Fprintln(a.world.Stdout, l)
+			fmt.Fprintln(a.Stdout, l)
 		}
 	}
-	seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.world.Now}
+	seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.Now}
 	for {
 		err := followEvents(ctx, client, seen, show)
 		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
@@ -81,14 +81,14 @@ func (a *app) events(ctx context.Context, services []string, asJSON bool) error 
 
 // followEvents is events under one engine.
 func followEvents(ctx context.Context, client *api.Client, seen *history, show func(eventLine)) error {
-	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.name})
+	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name})
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
-			return cause(ctx, err)
+			return Cause(ctx, err)
 		}
 		lines, err := seen.apply(m)
 		if err != nil {
@@ -104,7 +104,7 @@ func followEvents(ctx context.Context, client *api.Client, seen *history, show f
 // What an engine that comes back tells first is held against what the one
 // before it told last.
 type history struct {
-	stack    stack
+	stack    Stack
 	services []string
 	now      func() time.Time
 	states   map[string]planner.Container
@@ -120,7 +120,7 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		return gone, nil
 	}
 	var c planner.Container
-	if err := unmarshal(m.Container, &c); err != nil {
+	if err := Unmarshal(m.Container, &c); err != nil {
 		return nil, err
 	}
 	if len(h.services) > 0 && !slices.Contains(h.services, c.Service) {
@@ -162,7 +162,7 @@ func (h *history) lines(c *planner.Container, list []happening) []eventLine {
 	var out []eventLine
 	for _, what := range list {
 		attributes := map[string]string{
-			"name": c.Name, "image": imageText(c, h.stack), "project": h.stack.name, "number": strconv.Itoa(c.Number),
+			"name": c.Name, "image": imageText(c, h.stack), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
 		}
 		if c.OneOff {
 			attributes["oneoff"] = "true"

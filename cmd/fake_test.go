@@ -31,6 +31,7 @@ type fakeEngine struct {
 	notice       string // before the plan
 	events       []planner.Event
 	verdict      *api.Verdict
+	verdictAfter chan struct{} // what comes before the verdict; nil: nothing
 	projects     []*api.ProjectInfo
 	lines        []*api.LogLine
 	files        []*api.FilePart
@@ -118,6 +119,13 @@ func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error 
 			return err
 		}
 	}
+	if f.verdictAfter != nil {
+		select {
+		case <-f.verdictAfter:
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
 	verdict := f.verdict
 	if verdict == nil {
 		verdict = &api.Verdict{Ok: true, UpToDate: f.plan == nil || f.plan.IsEmpty()}
@@ -130,6 +138,7 @@ func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.P
 	f.down = r
 	f.observed.Containers = nil
 	f.mu.Unlock()
+	f.note("down")
 	if f.downError != nil {
 		return f.downError
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/orlop/orlop/api"
 )
 
-// readLines gives each line that a request for logs asks for. A request that
+// ReadLines gives each line that a request for logs asks for. A request that
 // follows outlives the engine: with the next one it goes on after the last
 // line of each container.
-func readLines(ctx context.Context, client *api.Client, req *api.LogsRequest, each func(*api.LogLine)) error {
+func ReadLines(ctx context.Context, client *api.Client, req *api.LogsRequest, each func(*api.LogLine)) error {
 	last := map[string]int64{} // container ID -> time of its last line
 	for {
 		err := readLinesOnce(ctx, client, req, last, each)

@@ -33,7 +33,7 @@ func takeHold(ctx context.Context, client *api.Client, project string) (*hold, e
 	defer context.AfterFunc(ctx, cancel)()
 	if err := h.take(own); err != nil {
 		cancel()
-		return nil, cause(ctx, err)
+		return nil, Cause(ctx, err)
 	}
 	go h.keep(own)
 	return h, nil

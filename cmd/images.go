@@ -40,15 +40,15 @@ func (a *app) imagesCommand() *cobra.Command {
 }
 
 func (a *app) images(ctx context.Context, client *api.Client, services []string, quiet bool, format string) error {
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return err
 	}
-	containers, err := observe(ctx, client, s)
+	containers, err := Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
+	t := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
 	if !quiet && format == "table" {
 		fmt.Fprintln(t, "CONTAINER\tSERVICE\tIMAGE\tDIGEST")
 	}

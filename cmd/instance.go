@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -15,14 +16,14 @@ import (
 // its branch.
 const autoInstance = "auto"
 
-// instanceOf settles which copy of the stack is meant: --instance, else
+// InstanceOf says which copy of the stack is meant: --instance, else
 // ORLOP_INSTANCE.
-func (a *app) instanceOf() (string, error) {
-	name := or(a.instance, a.env["ORLOP_INSTANCE"])
+func (s *Settings) InstanceOf() (string, error) {
+	name := cmp.Or(s.Instance, s.Env["ORLOP_INSTANCE"])
 	if name != autoInstance {
 		return name, nil
 	}
-	dir, err := a.stackDir()
+	dir, err := s.stackDir()
 	if err != nil {
 		return "", err
 	}
@@ -30,13 +31,13 @@ func (a *app) instanceOf() (string, error) {
 }
 
 // stackDir is a directory of the stack's work tree.
-func (a *app) stackDir() (string, error) {
-	dir := a.directory
-	if dir == "" && len(a.files) > 0 && a.files[0] != "-" {
-		dir = filepath.Dir(a.files[0])
+func (s *Settings) stackDir() (string, error) {
+	dir := s.Directory
+	if dir == "" && len(s.Files) > 0 && s.Files[0] != "-" {
+		dir = filepath.Dir(s.Files[0])
 	}
 	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(a.world.Dir, dir)
+		dir = filepath.Join(s.Dir, dir)
 	}
 	return filepath.Abs(dir)
 }

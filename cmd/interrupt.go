@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"sync"
 )
 
@@ -52,7 +51,7 @@ type interrupts struct {
 	stopped chan struct{}
 }
 
-func (a *app) onInterrupt(respond func(response)) *interrupts {
+func onInterrupt(inv *Invocation, respond func(response)) *interrupts {
 	i := &interrupts{asked: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go func() {
 		defer close(i.stopped)
@@ -60,7 +59,8 @@ func (a *app) onInterrupt(respond func(response)) *interrupts {
 			select {
 			case <-i.stop:
 				return
-			case <-a.world.Signals:
+			case <-inv.Signals:
+				inv.Output.Interrupted()
 				respond(i.next())
 			case <-i.asked:
 				respond(i.next())
@@ -105,9 +105,4 @@ func (i *interrupts) interrupted() bool {
 func (i *interrupts) close() {
 	close(i.stop)
 	<-i.stopped
-}
-
-// detached is a context for what must still be said after ctx has ended.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 }

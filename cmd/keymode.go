@@ -67,8 +67,8 @@ func (a *app) guardCommand() *cobra.Command {
 			if err := unix.IoctlSetTermios(tty, unix.TCSETS, &ours); err != nil {
 				return err
 			}
-			fmt.Fprint(a.world.Stdout, "\n")
-			_, _ = io.Copy(io.Discard, a.world.Stdin)
+			fmt.Fprint(a.Stdout, "\n")
+			_, _ = io.Copy(io.Discard, a.Stdin)
 			if now, err := unix.IoctlGetTermios(tty, unix.TCGETS); err != nil || *now != ours {
 				return nil
 			}

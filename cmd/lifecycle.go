@@ -2,10 +2,7 @@ package cmd
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"maps"
-	"slices"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +32,7 @@ func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 	var seconds int
 	timeoutFlag(c.Flags(), &seconds)
 	return func(r *api.LifecycleRequest) error {
-		r.StopTimeoutMs, r.HasStopTimeout = timeout(seconds)
+		r.StopTimeoutMs, r.HasStopTimeout = StopTimeout(seconds)
 		return nil
 	}
 }
@@ -64,32 +61,19 @@ func (a *app) rmCommand() *cobra.Command {
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
 			return func(r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes
-				if force || !isTerminal(a.world.Stdin) {
+				if force || !IsTerminal(a.Stdin) {
 					return nil
 				}
-				return a.confirm("Remove containers of " + r.Project + "?")
+				if !a.Confirm("Remove containers of " + r.Project + "?") {
+					return errNothingRemoved
+				}
+				return nil
 			}
 		})
 }
 
-// agrees asks a question that is no loss to say no to.
-func (a *app) agrees(ctx context.Context, question string) bool {
-	if a.answer != nil {
-		return a.answer(ctx, question)
-	}
-	return a.confirm(question) == nil
-}
-
-// confirm asks on a terminal; anything but yes is an error.
-func (a *app) confirm(question string) error {
-	fmt.Fprint(a.world.Stderr, question+" [y/N] ")
-	var answer [64]byte
-	n, err := a.world.Stdin.Read(answer[:])
-	if err != nil && err != io.EOF || n == 0 || answer[0] != 'y' && answer[0] != 'Y' {
-		return fmt.Errorf("nothing was removed")
-	}
-	return nil
-}
+// errNothingRemoved is the error of a removal that the user said no to.
+var errNothingRemoved = errors.New("nothing was removed")
 
 // lifecycleCommand is a verb that changes containers that exist. flags may be
 // nil; it adds the verb's own flags and gives what puts them into the request.
@@ -106,43 +90,29 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 	return c
 }
 
-// within are the services that a lifecycle verb is about that names none: those
-// of the stack file, whatever else the project has. What ends things is about
-// those of inactive profiles too. Without a file none are given: all.
-func (s stack) within(action planner.Action) []string {
-	if s.project == nil {
-		return nil
-	}
-	names := slices.Sorted(maps.Keys(s.project.Services))
-	if action != planner.Start && action != planner.Restart {
-		names = append(names, s.disabled()...)
-	}
-	return names
-}
-
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w words, fill func(*api.LifecycleRequest) error) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return err
 	}
-	req := &api.LifecycleRequest{Project: s.name, Action: string(action), Services: services, Limit: int32(a.parallel)}
+	req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: services, Limit: int32(a.Parallel)}
 	if len(services) == 0 {
-		req.Within = s.within(action)
+		req.Within = s.Within(action)
 	}
 	if err := fill(req); err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	stream, err := client.Lifecycle(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
-	_, err = a.show(ctx, stream, w, 0, nil)
+	_, err = a.Show(ctx, stream, Progress{Words: w, Project: s.Project})
 	return err
 }

@@ -39,11 +39,8 @@ func serviceColors() []string {
 	return []string{"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"}
 }
 
-func (a *app) newLogPrinter(f logFormat, known []planner.Container) *logPrinter {
-	p := &logPrinter{w: a.world.Stdout, errw: a.world.Stderr, format: f, st: a.styleOf(a.world.Stdout), errSt: a.errStyle(), colors: map[string]string{}}
-	if f.noColor {
-		p.st, p.errSt = style{}, style{}
-	}
+func newLogPrinter(out, errs io.Writer, st, errSt style, f logFormat, known []planner.Container) *logPrinter {
+	p := &logPrinter{w: out, errw: errs, format: f, st: st, errSt: errSt, colors: map[string]string{}}
 	for i := range known {
 		name := logName(known[i].Service, int32(known[i].Number))
 		if known[i].OneOff {

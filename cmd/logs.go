@@ -41,10 +41,10 @@ func (a *app) logsCommand() *cobra.Command {
 }
 
 func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1}
-	now := a.world.Now()
+	now := a.Now()
 	var err error
 	if f.tail != "all" {
 		if req.Tail, err = strconv.ParseInt(f.tail, 10, 64); err != nil {
@@ -57,23 +57,23 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
 		return err
 	}
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	known, err := observe(ctx, client, s)
+	known, err := Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
-	req.Project = s.name
-	printer := a.newLogPrinter(f.print, known)
+	req.Project = s.Name
+	printer := a.NewLogPrinter(f.print, known)
 	defer printer.endLine()
-	return cause(ctx, readLines(ctx, client, req, printer.print))
+	return Cause(ctx, ReadLines(ctx, client, req, printer.print))
 }
 
 // moment reads a time as logs takes it: a span before now, a date, or Unix

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/orlop/orlop/cmd/junit"
-	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -55,22 +53,18 @@ func quoted(text string, html bool) string {
 	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 }
 
-// masker hides secrets in text that is whole. It forgets none: where one has
-// changed, what runs still has the old one.
-type masker struct {
+// Masker hides secrets in text that is whole. It forgets none: where one has
+// changed, what runs still has the old one. The zero one knows none yet.
+type Masker struct {
 	mu       sync.Mutex // guards what follows
 	values   []string
 	replacer *strings.Replacer // nil: there are no values
 }
 
-func newMasker(values []string) *masker {
-	m := &masker{}
-	m.add(values)
-	return m
-}
+// Hide hides the secrets of a project from here on.
+func (m *Masker) Hide(p *spec.Project) { m.add(secretValues(p)) }
 
-// add hides more values from here on.
-func (m *masker) add(values []string) {
+func (m *Masker) add(values []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := slices.Concat(m.values, values)
@@ -89,21 +83,19 @@ func (m *masker) add(values []string) {
 
 // known are the values that are hidden, and what hides them; nil where there
 // are none.
-func (m *masker) known() ([]string, *strings.Replacer) {
-	if m == nil {
-		return nil, nil
-	}
+func (m *Masker) known() ([]string, *strings.Replacer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.values, m.replacer
 }
 
-func (m *masker) hidesNothing() bool {
+func (m *Masker) hidesNothing() bool {
 	values, _ := m.known()
 	return len(values) == 0
 }
 
-func (m *masker) text(s string) string {
+// Text is a text without secrets.
+func (m *Masker) Text(s string) string {
 	_, replacer := m.known()
 	if replacer == nil {
 		return s
@@ -111,89 +103,61 @@ func (m *masker) text(s string) string {
 	return replacer.Replace(s)
 }
 
-func (m *masker) texts(all []string) []string {
+// Texts are texts without secrets.
+func (m *Masker) Texts(all []string) []string {
 	if all == nil {
 		return nil
 	}
 	out := make([]string, len(all))
 	for i, s := range all {
-		out[i] = m.text(s)
+		out[i] = m.Text(s)
 	}
 	return out
 }
 
-func (m *masker) bytes(b []byte) []byte {
+// Bytes is Text of bytes.
+func (m *Masker) Bytes(b []byte) []byte {
 	if m.hidesNothing() {
 		return b
 	}
-	return []byte(m.text(string(b)))
+	return []byte(m.Text(string(b)))
 }
 
-// plan is a plan without secrets. Names stay: they are the stack file's.
-func (m *masker) plan(p *planner.Plan) *planner.Plan {
+// Plan is a plan without secrets. Names stay: they are the stack file's.
+func (m *Masker) Plan(p *planner.Plan) *planner.Plan {
 	if m.hidesNothing() {
 		return p
 	}
 	out := *p
-	out.Warnings, out.Steps = m.texts(p.Warnings), slices.Clone(p.Steps)
+	out.Warnings, out.Steps = m.Texts(p.Warnings), slices.Clone(p.Steps)
 	for i, s := range p.Steps {
 		step := *s
 		step.Reasons = slices.Clone(s.Reasons)
 		for j := range step.Reasons {
 			r := &step.Reasons[j]
-			r.From, r.To, r.Text = m.text(r.From), m.text(r.To), m.text(r.Text)
+			r.From, r.To, r.Text = m.Text(r.From), m.Text(r.To), m.Text(r.Text)
 		}
 		out.Steps[i] = &step
 	}
 	return &out
 }
 
-// event is an event without secrets.
-func (m *masker) event(e planner.Event) planner.Event {
+// Event is an event without secrets.
+func (m *Masker) Event(e planner.Event) planner.Event {
 	if m.hidesNothing() {
 		return e
 	}
-	e.Text, e.Lines = m.text(e.Text), m.texts(e.Lines)
+	e.Text, e.Lines = m.Text(e.Text), m.Texts(e.Lines)
 	if e.Part != nil {
 		part := *e.Part
-		part.Name, part.Error = m.text(part.Name), m.text(part.Error)
+		part.Name, part.Error = m.Text(part.Name), m.Text(part.Error)
 		e.Part = &part
 	}
 	return e
 }
 
-// watchEvent is an event of a watch without secrets.
-func (m *masker) watchEvent(e watch.Event) watch.Event {
-	e.Text, e.Lines, e.Step = m.text(e.Text), m.texts(e.Lines), m.text(e.Step)
-	return e
-}
-
-// report hides secrets in all texts of a report, before XML escapes them.
-func (m *masker) report(r *junit.Report) {
-	if m == nil {
-		return
-	}
-	each := func(texts ...*string) {
-		for _, t := range texts {
-			*t = m.text(*t)
-		}
-	}
-	each(&r.Name)
-	for i := range r.Suites {
-		s := &r.Suites[i]
-		each(&s.Name, &s.Hostname, &s.Out, &s.Err)
-		for j := range s.Properties {
-			each(&s.Properties[j].Name, &s.Properties[j].Value)
-		}
-		for j := range s.Cases {
-			k := &s.Cases[j]
-			each(&k.Class, &k.Name, &k.Message, &k.Kind, &k.Detail, &k.Out, &k.Err)
-		}
-	}
-}
-
 // held is how much of the end of b may be the beginning of a secret.
-func (m *masker) held(b []byte) int {
+func (m *Masker) held(b []byte) int {
 	longest := 0
 	values, _ := m.known()
 	for _, v := range values {
@@ -207,64 +171,18 @@ func (m *masker) held(b []byte) int {
 	return longest
 }
 
-// maskedWriter hides secrets in a stream, also those that come in pieces: it
-// keeps back what may be the beginning of one until the next write or flush.
-type maskedWriter struct {
-	w    io.Writer
-	mask *masker
-
-	mu   sync.Mutex // guards rest
-	rest []byte
+// cut is b without secrets but for its end, which may be the beginning of one:
+// that is given back to come before what follows.
+func (m *Masker) cut(b []byte) (masked, rest []byte) {
+	b = m.Bytes(b)
+	keep := m.held(b)
+	return b[:len(b)-keep], slices.Clone(b[len(b)-keep:])
 }
 
-func (m *maskedWriter) Write(p []byte) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b := m.mask.bytes(append(m.rest, p...))
-	keep := m.mask.held(b)
-	m.rest = slices.Clone(b[len(b)-keep:])
-	if _, err := m.w.Write(b[:len(b)-keep]); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-// flush writes what was kept back.
-func (m *maskedWriter) flush() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, _ = m.w.Write(m.rest)
-	m.rest = nil
-}
-
-// file is what the stream is in the end, so that a terminal stays one.
-func (m *maskedWriter) file() descriptor { return fileOf(m.w) }
-
-// hideSecrets keeps the secrets of a project out of progress from here on, and
-// in the log of a CI system out of all that is printed.
-func (a *app) hideSecrets(p *spec.Project) {
-	if a.mask == nil {
-		a.mask = newMasker(nil)
-	}
-	a.mask.add(secretValues(p))
-	if a.inWorkflow() {
-		a.hideOutput()
-	}
-}
-
-// hideOutput keeps the secrets out of all that this command prints, what the
-// stack's programs print included.
-func (a *app) hideOutput() {
-	if len(a.hiding) > 0 {
-		return
-	}
-	out, errs := &maskedWriter{w: a.world.Stdout, mask: a.mask}, &maskedWriter{w: a.world.Stderr, mask: a.mask}
-	a.world.Stdout, a.world.Stderr, a.hiding = out, errs, []*maskedWriter{out, errs}
-}
-
-// endOutput prints what was kept back.
-func (a *app) endOutput() {
-	for _, w := range a.hiding {
-		w.flush()
-	}
+// Writer is a stream without secrets, also those that come in pieces; flush
+// writes what was kept back.
+func (m *Masker) Writer(w io.Writer) (masked io.Writer, flush func()) {
+	s := &Stream{to: w, mask: m}
+	s.hides.Store(true)
+	return s, s.flush
 }

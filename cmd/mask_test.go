@@ -18,8 +18,15 @@ func secretsOf(contents ...string) *spec.Project {
 	return p
 }
 
+// masking hides the secrets of a project.
+func masking(p *spec.Project) *Masker {
+	m := &Masker{}
+	m.Hide(p)
+	return m
+}
+
 func TestSecretsAreHidden(t *testing.T) {
-	m := newMasker(secretValues(secretsOf("hunter2\n", "hunter2-longer", "first line\nsecond line\n", `quo"ted`, "abc")))
+	m := masking(secretsOf("hunter2\n", "hunter2-longer", "first line\nsecond line\n", `quo"ted`, "abc"))
 	for text, want := range map[string]string{
 		"pass hunter2, twice hunter2":    "pass ***, twice ***",
 		"hunter2-longer":                 "***",
@@ -28,7 +35,7 @@ func TestSecretsAreHidden(t *testing.T) {
 		"abc is too short":               "abc is too short",
 		"not hidden":                     "not hidden",
 	} {
-		if got := m.text(text); got != want {
+		if got := m.Text(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}
@@ -38,7 +45,7 @@ func TestSecretsAreHidden(t *testing.T) {
 // does.
 func TestSecretsOfDocumentsAreHidden(t *testing.T) {
 	for _, secret := range []string{`a"b<c`, `p&ss<word`, `"quoted"`, `ends with "`, `back\slash>`, "line\u2028break"} {
-		m := newMasker(secretValues(secretsOf(secret)))
+		m := masking(secretsOf(secret))
 		for _, html := range []bool{true, false} {
 			var b bytes.Buffer
 			enc := json.NewEncoder(&b)
@@ -46,7 +53,7 @@ func TestSecretsOfDocumentsAreHidden(t *testing.T) {
 			if err := enc.Encode(map[string]string{"x": "is " + secret + "!"}); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := m.text(b.String()), `{"x":"is ***!"}`+"\n"; got != want {
+			if got, want := m.Text(b.String()), `{"x":"is ***!"}`+"\n"; got != want {
 				t.Errorf("%q with HTML escapes %t is %s", secret, html, got)
 			}
 		}
@@ -64,7 +71,7 @@ func TestSecretsOfReportsAreHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newMasker(secretValues(secretsOf(secret))).report(r)
+	maskReport(masking(secretsOf(secret)), r)
 	var out strings.Builder
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
@@ -77,10 +84,10 @@ func TestSecretsOfReportsAreHidden(t *testing.T) {
 // TestSecretsInPiecesAreHidden writes a text in all ways to cut it once.
 func TestSecretsInPiecesAreHidden(t *testing.T) {
 	const text = "x canary yy cana canarycanary can"
-	m := newMasker(secretValues(secretsOf("canary")))
+	m := masking(secretsOf("canary"))
 	for i := range len(text) + 1 {
 		var out bytes.Buffer
-		w := &maskedWriter{w: &out, mask: m}
+		w, flush := m.Writer(&out)
 		for _, part := range []string{text[:i], text[i:]} {
 			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
 				t.Fatal(n, err)
@@ -89,7 +96,7 @@ func TestSecretsInPiecesAreHidden(t *testing.T) {
 				t.Fatalf("cut at %d it prints %q", i, out.String())
 			}
 		}
-		w.flush()
+		flush()
 		if got := out.String(); got != "x *** yy cana ****** can" {
 			t.Errorf("cut at %d it is %q", i, got)
 		}
@@ -98,11 +105,11 @@ func TestSecretsInPiecesAreHidden(t *testing.T) {
 
 func TestAByteAtATimeIsHidden(t *testing.T) {
 	var out bytes.Buffer
-	w := &maskedWriter{w: &out, mask: newMasker(secretValues(secretsOf("abcabd")))}
+	w, flush := masking(secretsOf("abcabd")).Writer(&out)
 	for _, b := range []byte("abcabcabd!") {
 		_, _ = w.Write([]byte{b})
 	}
-	w.flush()
+	flush()
 	if out.String() != "abc***!" {
 		t.Errorf("%q", out.String())
 	}
@@ -112,18 +119,12 @@ func TestAByteAtATimeIsHidden(t *testing.T) {
 // runs still has the old one.
 func TestAReloadForgetsNoSecret(t *testing.T) {
 	var out bytes.Buffer
-	a := &app{world: World{Stdout: &out, Stderr: &out}}
-	a.hideSecrets(secretsOf("the-old-one"))
-	a.hideOutput()
-	copied := *a
-	a.hideSecrets(secretsOf("the-old-one-and-more"))
-	for name, mask := range map[string]*masker{"the command's": a.mask, "a call's that goes on": copied.mask} {
-		if got := mask.text("the-old-one, the-old-one-and-more"); got != "***, ***" {
-			t.Errorf("%s mask gives %q", name, got)
-		}
-	}
-	_, _ = a.world.Stdout.Write([]byte("the-old-one, the-old-one-and-more!"))
-	a.endOutput()
+	o := NewOutput(&out, &out)
+	o.HideSecrets()
+	o.Mask.Hide(secretsOf("the-old-one"))
+	o.Mask.Hide(secretsOf("the-old-one-and-more"))
+	_, _ = o.Out.Write([]byte("the-old-one, the-old-one-and-more!"))
+	o.Flush()
 	if out.String() != "***, ***!" {
 		t.Errorf("what is printed is %q", out.String())
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,9 @@ import (
 
 // menu is the line of keys below a watch on a terminal, and what they do.
 type menu struct {
-	*app
+	*Invocation
 	in        *os.File
-	line      *bottomLine
+	line      *BottomLine
 	release   func()
 	reading   sync.WaitGroup
 	closed    chan struct{} // closed when no more keys are wanted
@@ -50,32 +51,28 @@ type question struct {
 
 // openMenu takes the terminal for a menu; without one, it gives nil. From
 // then on what is written to the terminal stands above the menu's line.
-func (a *app) openMenu() *menu {
-	if a.world.KeyMode == nil || a.progress == "json" || a.progress == "quiet" || a.env["TERM"] == "dumb" || a.ansi == "never" {
+func openMenu(inv *Invocation) *menu {
+	if inv.KeyMode == nil || inv.IsSilent() || inv.Env["TERM"] == "dumb" || inv.ANSI == "never" {
 		return nil
 	}
-	in, ok := a.world.Stdin.(*os.File)
-	tty, shown := a.world.Stderr.(*os.File)
-	if !ok || !shown || !isTerminal(in) || !isTerminal(tty) {
+	in, ok := inv.Stdin.(*os.File)
+	if !ok || !IsTerminal(in) || !IsTerminal(inv.Stderr) {
 		return nil
 	}
 	woken, wake, err := os.Pipe()
 	if err != nil {
 		return nil
 	}
-	release, err := a.world.KeyMode(in)
+	release, err := inv.KeyMode(in)
 	if err != nil {
 		woken.Close()
 		wake.Close()
 		return nil
 	}
-	m := &menu{app: a, in: in, release: release, wake: wake, closed: make(chan struct{}), over: make(chan struct{}), keys: make(chan byte), questions: make(chan question), commands: make(chan watch.Command)}
-	m.line = &bottomLine{tty: tty}
-	a.world.Stderr = m.line.writer(tty)
-	if out, ok := a.world.Stdout.(*os.File); ok && isTerminal(out) {
-		a.world.Stdout = m.line.writer(out)
+	m := &menu{
+		Invocation: inv, in: in, line: inv.Output.KeepLine(), release: release, wake: wake, closed: make(chan struct{}), over: make(chan struct{}),
+		keys: make(chan byte), questions: make(chan question), commands: make(chan watch.Command),
 	}
-	a.answer = m.ask
 	m.reading.Go(func() { m.read(in, woken) })
 	return m
 }
@@ -120,11 +117,11 @@ func (m *menu) run(ctx context.Context) {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer close(m.over)
-	defer m.line.set("")
+	defer m.line.Set("")
 	defer m.logsOf(ctx, "")
 	defer cancel()
 	for {
-		m.line.set(m.text())
+		m.line.Set(m.text())
 		questions := m.questions
 		if m.asked != nil {
 			questions = nil // one at a time
@@ -134,7 +131,7 @@ func (m *menu) run(ctx context.Context) {
 			return
 		case q := <-questions:
 			m.asked = &q
-		case <-m.world.Resized:
+		case <-m.Resized:
 			renewKeyMode(m.in)
 		case key, ok := <-m.keys:
 			if !ok {
@@ -148,7 +145,7 @@ func (m *menu) run(ctx context.Context) {
 // close gives the terminal back.
 func (m *menu) close() {
 	if m != nil {
-		m.line.set("")
+		m.line.Set("")
 		close(m.closed)
 		m.wake.Close()
 		m.reading.Wait()
@@ -158,7 +155,7 @@ func (m *menu) close() {
 
 // text is the line.
 func (m *menu) text() string {
-	st := m.errStyle()
+	st := m.ErrStyle()
 	if m.asked != nil {
 		return st.yellow(" ? ") + st.bold(m.asked.text+" [y/N]")
 	}
@@ -166,7 +163,7 @@ func (m *menu) text() string {
 	if m.paused {
 		pause = "go on"
 	}
-	items := []string{"r rebuild", "s restart", "p " + pause, "v plan", "l logs: " + or(m.logs, m.noLogs)}
+	items := []string{"r rebuild", "s restart", "p " + pause, "v plan", "l logs: " + cmp.Or(m.logs, m.noLogs)}
 	if m.detach != nil {
 		items = append(items, "d detach")
 	}
@@ -196,7 +193,7 @@ func (m *menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
 	case 'v':
 		wg.Go(func() {
 			if err := m.showPlan(ctx); err != nil && ctx.Err() == nil {
-				fmt.Fprintln(m.world.Stderr, m.errStyle().red(err.Error()))
+				fmt.Fprintln(m.Stderr, m.ErrStyle().red(err.Error()))
 			}
 		})
 	case 'l':
@@ -234,7 +231,7 @@ func (m *menu) ask(ctx context.Context, text string) bool {
 		if yes {
 			word = "yes"
 		}
-		fmt.Fprintf(m.world.Stderr, "%s %s\n", text, word)
+		fmt.Fprintf(m.Stderr, "%s %s\n", text, word)
 		return yes
 	case <-m.over:
 		return false
@@ -258,7 +255,7 @@ func nextOf(names []string, name string) string {
 // followedLogs shows the logs of one service at a time beside a watch that
 // shows none by itself.
 type followedLogs struct {
-	*app
+	*Invocation
 	client  *api.Client
 	project string
 	wg      sync.WaitGroup
@@ -278,12 +275,12 @@ func (f *followedLogs) of(ctx context.Context, service string) {
 		return
 	}
 	ctx, f.cancel = context.WithCancel(ctx)
-	printer := f.newLogPrinter(logFormat{}, nil)
+	printer := f.NewLogPrinter(logFormat{}, nil)
 	req := &api.LogsRequest{Project: f.project, Services: []string{service}, Follow: true, Tail: pastLines}
 	f.wg.Go(func() {
-		err := readLines(ctx, f.client, req, printer.print)
+		err := ReadLines(ctx, f.client, req, printer.print)
 		if err != nil && ctx.Err() == nil {
-			fmt.Fprintln(f.world.Stderr, f.errStyle().red(cause(ctx, err).Error()))
+			fmt.Fprintln(f.Stderr, f.ErrStyle().red(Cause(ctx, err).Error()))
 		}
 	})
 }

@@ -282,6 +282,26 @@ func TestAServiceThatCouldNotBeRemovedIsTriedAgainAtTheNextEdit(t *testing.T) {
 	s.ends(0)
 }
 
+// TestAPlanCanBeLookedAtWhileABuildBegins is for the race detector: both load
+// or read what the command knows of the stack.
+func TestAPlanCanBeLookedAtWhileABuildBegins(t *testing.T) {
+	d := watchDesk(t)
+	stack := strings.Replace(watchedShop, "image: nginx", "build: .", 1)
+	check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(stack), 0o600))
+	check(t, os.WriteFile(filepath.Join(d.dir, "Dockerfile"), []byte("FROM scratch\n"), 0o600))
+	s := d.onScreen("watch")
+	s.until("q quit", "watching")
+	d.await("apply")
+	for range 5 {
+		s.press("vrvvrv") // plans are shown beside each other and beside builds
+		for range 4 {
+			d.await("plan")
+		}
+	}
+	s.press("q")
+	s.ends(0)
+}
+
 func TestWithoutATerminalThereIsNoMenu(t *testing.T) {
 	d := watchDesk(t)
 	go func() {

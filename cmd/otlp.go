@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -31,18 +32,18 @@ type otlp struct {
 // newOTLP reads OpenTelemetry's standard variables; nil where they name no
 // collector.
 func newOTLP(env map[string]string) *otlp {
-	o := &otlp{url: env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], headers: map[string]string{}, service: or(env["OTEL_SERVICE_NAME"], "orlop")}
+	o := &otlp{url: env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], headers: map[string]string{}, service: cmp.Or(env["OTEL_SERVICE_NAME"], "orlop")}
 	if base := env["OTEL_EXPORTER_OTLP_ENDPOINT"]; o.url == "" && base != "" {
 		o.url = strings.TrimSuffix(base, "/") + "/v1/traces"
 	}
 	if o.url == "" || env["OTEL_SDK_DISABLED"] == "true" || env["OTEL_TRACES_EXPORTER"] == "none" {
 		return nil
 	}
-	protocol := or(env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], env["OTEL_EXPORTER_OTLP_PROTOCOL"])
+	protocol := cmp.Or(env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], env["OTEL_EXPORTER_OTLP_PROTOCOL"])
 	if u, err := url.Parse(o.url); err != nil || u.Scheme != "http" && u.Scheme != "https" || protocol == "grpc" {
 		o.problem = fmt.Errorf("cannot send a trace to %s: only OTLP over HTTP is spoken (OTEL_EXPORTER_OTLP_PROTOCOL=http/json)", o.url)
 	}
-	for pair := range strings.SplitSeq(or(env["OTEL_EXPORTER_OTLP_TRACES_HEADERS"], env["OTEL_EXPORTER_OTLP_HEADERS"]), ",") {
+	for pair := range strings.SplitSeq(cmp.Or(env["OTEL_EXPORTER_OTLP_TRACES_HEADERS"], env["OTEL_EXPORTER_OTLP_HEADERS"]), ",") {
 		name, value, ok := strings.Cut(pair, "=")
 		if value, err := url.QueryUnescape(strings.TrimSpace(value)); ok && err == nil {
 			o.headers[strings.TrimSpace(name)] = value

@@ -29,11 +29,11 @@ func (a *app) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := writePlan(a.world.Stdout, plan, format, a.styleOf(a.world.Stdout)); err != nil {
+			if err := writePlan(a.Stdout, plan, format, a.StyleOf(a.Stdout)); err != nil {
 				return err
 			}
 			if detailed && !plan.IsEmpty() {
-				return exit{ExitChanges}
+				return Exit{ExitChanges}
 			}
 			return nil
 		},
@@ -46,38 +46,26 @@ func (a *app) planCommand() *cobra.Command {
 }
 
 func (a *app) plan(ctx context.Context, services []string, sel selection, wait bool) (*planner.Plan, error) {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	if err := sel.check(); err != nil {
 		return nil, err
 	}
-	project, err := a.load(ctx, services, sel.noDeps)
+	project, err := a.Load(ctx, services, sel.noDeps)
 	if err != nil {
 		return nil, err
 	}
-	if err := rescale(project, sel.scale); err != nil {
+	if err := Rescale(project, sel.scale); err != nil {
 		return nil, err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	req, done, err := a.request(ctx, client, application{
-		project: project, options: sel.options(services, wait), timeout: sel.timeout, planOnly: true,
-	})
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	defer done()
-	reply, err := client.Plan(ctx, req)
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	plan := &planner.Plan{}
-	err = unmarshal(reply.Plan, plan)
-	a.leaveOrphans(plan)
-	return a.mask.plan(plan), err
+	plan, err := a.Plan(ctx, client, Application{Project: project, Options: sel.options(services, wait), Timeout: sel.timeout})
+	a.LeaveOrphans(plan)
+	return plan, err
 }
 
 func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {

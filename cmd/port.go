@@ -96,18 +96,18 @@ func reachable(hostIP string) string {
 
 // ports asks the engine for the published ports of services.
 func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return nil, err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	containers, err := observe(ctx, client, s)
+	containers, err := Observe(ctx, client, s)
 	if err != nil {
 		return nil, err
 	}
@@ -119,18 +119,18 @@ func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) 
 
 // mustBeUp refuses to speak of ports where nothing is up: an empty answer would
 // be taken for one.
-func mustBeUp(s stack, containers []planner.Container, services []string) error {
+func mustBeUp(s Stack, containers []planner.Container, services []string) error {
 	isUp := func(service string) bool {
 		return slices.ContainsFunc(containers, func(c planner.Container) bool {
 			return !c.OneOff && (service == "" || c.Service == service) && c.State != planner.Exited && c.State != planner.Created
 		})
 	}
 	if !isUp("") {
-		return fmt.Errorf("%s is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is", s.name)
+		return fmt.Errorf("%s is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is", s.Name)
 	}
 	for _, name := range services {
 		if !isUp(name) {
-			return fmt.Errorf("%s of %s is not up: bring it up with \"orlop up\"", name, s.name)
+			return fmt.Errorf("%s of %s is not up: bring it up with \"orlop up\"", name, s.Name)
 		}
 	}
 	return nil
@@ -141,24 +141,24 @@ func (a *app) portsJSON(ctx context.Context, services []string) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(a.world.Stdout)
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetIndent("", "  ")
 	return enc.Encode(lines)
 }
 
 func (a *app) port(ctx context.Context, service string, port int, protocol string, index int) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	s, err := a.identify(ctx, []string{service})
+	s, err := a.Identify(ctx, []string{service})
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	containers, err := observe(ctx, client, s)
+	containers, err := Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 			continue
 		}
 		if b, ok := binding(&c, port, protocol); ok {
-			fmt.Fprintln(a.world.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
+			fmt.Fprintln(a.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
 			return nil
 		}
 	}

@@ -25,7 +25,7 @@ type processStream interface {
 // process connects the caller's streams to a process inside a container until
 // that ends; its exit code becomes ours.
 func (a *app) process(ctx context.Context, stream processStream, start *api.ProcessStart, detachKeys string) error {
-	p := &processPipe{app: a, stream: stream}
+	p := &processPipe{Invocation: a.Invocation, stream: stream}
 	if start.Terminal {
 		var err error
 		if p.detach.keys, err = parseKeys(detachKeys); err != nil {
@@ -34,13 +34,13 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 	}
 	restore := func() {}
 	if start.Terminal {
-		columns, rows := size(a.world.Stdout)
+		columns, rows := size(a.Stdout)
 		start.Size = &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)}
 		restore = a.rawTerminal()
 	}
 	defer restore()
 	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -55,7 +55,7 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 	err := p.receive(ctx, start.Detach)
 	if p.left.Load() {
 		restore()
-		fmt.Fprintln(a.world.Stderr, "\nthe command runs on without this terminal")
+		fmt.Fprintln(a.Stderr, "\nthe command runs on without this terminal")
 		return nil
 	}
 	return err
@@ -63,7 +63,7 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 
 // processPipe is one running process; messages to it are sent one at a time.
 type processPipe struct {
-	*app
+	*Invocation
 	mu     sync.Mutex // serialises sending
 	stream processStream
 	detach detacher    // of the one that forwards input
@@ -91,13 +91,13 @@ func (p *processPipe) receive(ctx context.Context, detach bool) error {
 			return api.ErrLost
 		}
 		if err != nil {
-			return cause(ctx, err)
+			return Cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
-			_, err = p.world.Stdout.Write(of.Stdout)
+			_, err = p.Stdout.Write(of.Stdout)
 		case *api.ProcessOutput_Stderr:
-			_, err = p.world.Stderr.Write(of.Stderr)
+			_, err = p.Stderr.Write(of.Stderr)
 		case *api.ProcessOutput_Started:
 			if detach {
 				return nil
@@ -105,7 +105,7 @@ func (p *processPipe) receive(ctx context.Context, detach bool) error {
 		case *api.ProcessOutput_ExitCode:
 			over = true
 			if of.ExitCode != 0 {
-				code = exit{int(of.ExitCode)}
+				code = Exit{int(of.ExitCode)}
 			}
 		}
 		if err != nil {
@@ -117,7 +117,7 @@ func (p *processPipe) receive(ctx context.Context, detach bool) error {
 func (p *processPipe) forwardInput() {
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := p.world.Stdin.Read(buf)
+		n, err := p.Stdin.Read(buf)
 		typed, detached := p.detach.pass(buf[:n])
 		if len(typed) > 0 {
 			// gRPC is done with the message when Send returns.
@@ -143,11 +143,11 @@ func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
 		select {
 		case <-done:
 			return
-		case s := <-p.world.Signals:
+		case s := <-p.Signals:
 			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: signalName(s)}})
-		case <-p.world.Resized:
+		case <-p.Resized:
 			if terminal {
-				columns, rows := size(p.world.Stdout)
+				columns, rows := size(p.Stdout)
 				_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Resize{
 					Resize: &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)},
 				}})
@@ -168,7 +168,7 @@ func signalName(s os.Signal) string {
 // rawTerminal hands every key to the process; the returned function takes
 // that back.
 func (a *app) rawTerminal() func() {
-	f, ok := a.world.Stdin.(*os.File)
+	f, ok := a.Stdin.(*os.File)
 	if !ok {
 		return func() {}
 	}
@@ -180,4 +180,4 @@ func (a *app) rawTerminal() func() {
 }
 
 // onTerminal says that a process may have a terminal: both its ends are one.
-func (a *app) onTerminal() bool { return isTerminal(a.world.Stdin) && isTerminal(a.world.Stdout) }
+func (a *app) onTerminal() bool { return IsTerminal(a.Stdin) && IsTerminal(a.Stdout) }

@@ -1,139 +1,223 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
-// progressStream is the stream of Apply, Down and Lifecycle.
-type progressStream interface {
+// ProgressStream is the stream of Apply, Down and Lifecycle.
+type ProgressStream interface {
 	Recv() (*api.Progress, error)
 }
 
-// outcome is how a progress ended.
-type outcome struct {
-	plan     *planner.Plan
-	verdict  *api.Verdict
-	warnings []string // of steps, each once
+// message is what a progress says next. One field is set.
+type message struct {
+	notice  string
+	plan    *planner.Plan
+	event   *planner.Event
+	verdict *api.Verdict
+	err     error // the stream has ended before the verdict
 }
 
-// show feeds a display from a stream until the verdict. A verdict against us
-// is an exit whose reason stands on the screen already. addresses is asked
-// once something was changed; it may be nil.
-func (a *app) show(ctx context.Context, stream progressStream, w words, services int, addresses func() []string) (outcome, error) {
-	d := a.watchedDisplay(w, services)
-	var o outcome
-	for o.verdict == nil {
-		m, err := stream.Recv()
-		if err == nil {
-			a.sayNotice(m.GetNotice())
-			err = o.take(m, d, a.mask)
+// receive reads the next message of a stream. Nothing else knows how plans and
+// events cross the socket.
+func receive(stream ProgressStream) message {
+	m, err := stream.Recv()
+	if errors.Is(err, io.EOF) {
+		err = api.ErrLost
+	}
+	if err != nil {
+		return message{err: err}
+	}
+	switch of := m.Of.(type) {
+	case *api.Progress_Plan:
+		plan := &planner.Plan{}
+		if err := Unmarshal(of.Plan, plan); err != nil {
+			return message{err: err}
 		}
-		if err == nil && m.GetPlan() != nil && a.lend != nil {
-			err = a.lend(o.plan)
+		return message{plan: plan}
+	case *api.Progress_Event:
+		event := &planner.Event{}
+		if err := Unmarshal(of.Event, event); err != nil {
+			return message{err: err}
 		}
-		if err != nil {
-			d.abort()
-			if errors.Is(err, io.EOF) {
-				err = api.ErrLost
+		return message{event: event}
+	case *api.Progress_Verdict:
+		return message{verdict: of.Verdict}
+	}
+	return message{notice: m.GetNotice()}
+}
+
+// Progress says how a progress is shown.
+type Progress struct {
+	Words    words
+	Services int                       // that the verb is about
+	Project  *spec.Project             // whose files failures are annotated in; may be nil
+	Began    time.Time                 // zero: when the command did
+	Mode     string                    // of the display; empty: the settings'
+	Tracer   *Tracer                   // nil: the invocation's
+	Beside   []display                 // see it too
+	Lend     func(*planner.Plan) error // connects what a plan's builds and pulls need; may be nil
+	// Addresses is asked once something was changed; it may be nil.
+	Addresses func() []string
+}
+
+// Outcome is how a progress ended.
+type Outcome struct {
+	Plan     *planner.Plan
+	Verdict  *api.Verdict
+	Warnings []string // of steps, each once
+}
+
+// isEmpty says that nothing was changed.
+func (o *Outcome) isEmpty() bool { return o.Verdict.UpToDate || o.Plan.IsEmpty() }
+
+// waitingMessages is how many messages wait for the display. What is more waits
+// in the engine, which keeps the latest state of each step.
+const waitingMessages = 64
+
+// messages reads a stream ahead of what shows it, so that a terminal that
+// stands keeps no build session from the engine. The channel ends with a
+// verdict or an error.
+func messages(stream ProgressStream, lend func(*planner.Plan) error) <-chan message {
+	out := make(chan message, waitingMessages)
+	go func() {
+		for {
+			m := receive(stream)
+			if m.plan != nil && lend != nil {
+				m.err = lend(m.plan)
 			}
-			return o, cause(ctx, err)
+			out <- m
+			if m.err != nil || m.verdict != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// Show feeds a display from a stream until the verdict. A verdict against us
+// is an Exit whose reason stands on the screen already.
+func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Progress) (Outcome, error) {
+	d := inv.newDisplay(&how)
+	var o Outcome
+	for in := messages(stream, how.Lend); o.Verdict == nil; {
+		m := <-in
+		o.take(m, d, inv.Mask)
+		inv.SayNotice(m.notice)
+		if m.err != nil {
+			d.abort()
+			return o, Cause(ctx, m.err)
 		}
 	}
-	if o.plan == nil {
-		// Nothing could be planned: there is one reason and no tree.
+	switch {
+	case o.Plan == nil: // nothing could be planned: there is one reason and no tree
 		d.abort()
-		if o.verdict.Ok {
-			return o, nil
+		if !o.Verdict.Ok {
+			return o, errors.New(cmp.Or(o.Verdict.Error, "the engine refused without a reason"))
 		}
-		return o, errors.New(or(o.verdict.Error, "the engine refused without a reason"))
-	}
-	s := summary{words: w, verdict: o.verdict, took: a.world.Now().Sub(a.began), services: services}
-	if addresses != nil && o.verdict.Ok && !o.verdict.UpToDate && !o.plan.IsEmpty() {
-		s.addresses = addresses()
-	}
-	if w.silent && o.verdict.Ok && o.plan.IsEmpty() {
+		return o, nil
+	case how.Words.silent && o.Verdict.Ok && o.Plan.IsEmpty():
 		d.abort()
 		return o, nil
 	}
+	began := how.Began
+	if began.IsZero() {
+		began = inv.Began
+	}
+	s := summary{words: how.Words, verdict: o.Verdict, took: inv.Now().Sub(began), services: how.Services}
+	if how.Addresses != nil && o.Verdict.Ok && !o.isEmpty() {
+		s.addresses = how.Addresses()
+	}
 	d.finish(s)
-	a.sayWarnings(o.warnings)
-	if !o.verdict.Ok {
-		return o, exit{ExitFailure}
+	if how.Mode != "quiet" {
+		inv.SayWarnings(o.Warnings)
+	}
+	if !o.Verdict.Ok {
+		return o, Exit{ExitFailure}
 	}
 	return o, nil
 }
 
-// sayNotice tells whom the command waits for, or whose work it ends.
-func (a *app) sayNotice(text string) {
-	if text != "" && (a.progress != "quiet" || a.hushed) && a.progress != "json" {
-		fmt.Fprintln(a.world.Stderr, " "+a.errStyle().dim(text))
-	}
-}
-
-// sayWarnings tells what steps had to warn of.
-func (a *app) sayWarnings(warnings []string) {
-	if a.progress == "quiet" || a.progress == "json" {
-		return
-	}
-	for _, w := range warnings {
-		fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(" ! "+printable(w)))
-	}
-}
-
-// watchedDisplay is the display on the screen, folded and annotated where a CI
-// system reads it, and those that look on.
-func (a *app) watchedDisplay(w words, services int) display {
-	d := a.newDisplay(w, services)
-	flow := a.newWorkflow()
-	if w.fold != "" {
-		d = &folded{d, flow, w.fold}
-	}
-	all := displays{d}
-	if a.loaded != nil && flow.github {
-		all = append(all, &annotator{a.loaded, flow})
-	}
-	return append(all, a.lookers...)
-}
-
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *outcome) take(m *api.Progress, d display, mask *masker) error {
-	switch of := m.Of.(type) {
-	case *api.Progress_Plan:
-		o.plan = &planner.Plan{}
-		if err := unmarshal(of.Plan, o.plan); err != nil {
-			return err
-		}
-		d.plan(mask.plan(o.plan))
-	case *api.Progress_Event:
-		var e planner.Event
-		if err := unmarshal(of.Event, &e); err != nil {
-			return err
-		}
-		e = mask.event(e)
-		if e.Kind == planner.Warned && !slices.Contains(o.warnings, e.Text) {
-			o.warnings = append(o.warnings, e.Text)
+func (o *Outcome) take(m message, d display, mask *Masker) {
+	switch {
+	case m.plan != nil:
+		o.Plan = m.plan
+		d.plan(mask.Plan(m.plan))
+	case m.event != nil:
+		e := mask.Event(*m.event)
+		if e.Kind == planner.Warned && !slices.Contains(o.Warnings, e.Text) {
+			o.Warnings = append(o.Warnings, e.Text)
 		}
 		d.event(e)
-	case *api.Progress_Verdict:
-		o.verdict = of.Verdict
-		o.verdict.Error = mask.text(o.verdict.Error)
+	case m.verdict != nil:
+		o.Verdict = m.verdict
+		o.Verdict.Error = mask.Text(o.Verdict.Error)
 	}
-	return nil
 }
 
-// timeout is a stop timeout as the protocol carries it: negative is unset.
-func timeout(secondsFlag int) (ms int64, has bool) {
-	if secondsFlag < 0 {
+// StepError is the failure of a step, with the output that explains it.
+type StepError struct {
+	Text  string
+	Lines []string
+}
+
+func (e *StepError) Error() string { return e.Text }
+
+// Follow reads a progress to its verdict without a display. It says whether
+// any step changed something; the failure of a step is a *StepError. planned
+// and event may be nil.
+func Follow(ctx context.Context, stream ProgressStream, planned func(*planner.Plan) error, event func(planner.Event)) (changed bool, err error) {
+	var failed *planner.Event
+	for {
+		m := receive(stream)
+		switch {
+		case m.err != nil:
+			return changed, Cause(ctx, m.err)
+		case m.plan != nil && planned != nil:
+			if err := planned(m.plan); err != nil {
+				return false, err
+			}
+		case m.event != nil:
+			changed = changed || m.event.Kind == planner.Done
+			if m.event.Kind == planner.Failed && failed == nil {
+				failed = m.event
+			}
+			if event != nil {
+				event(*m.event)
+			}
+		case m.verdict != nil:
+			return changed, verdictError(ctx, m.verdict, failed)
+		}
+	}
+}
+
+func verdictError(ctx context.Context, v *api.Verdict, failed *planner.Event) error {
+	switch {
+	case v.Ok:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case failed != nil:
+		return &StepError{Text: failed.Text, Lines: failed.Lines}
+	}
+	return errors.New(cmp.Or(v.Error, "the engine gave no reason"))
+}
+
+// StopTimeout is a stop timeout as the protocol carries it: negative is unset.
+func StopTimeout(seconds int) (ms int64, has bool) {
+	if seconds < 0 {
 		return 0, false
 	}
-	return int64(secondsFlag) * int64(time.Second/time.Millisecond), true
+	return int64(seconds) * int64(time.Second/time.Millisecond), true
 }

@@ -1,27 +1,45 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 )
 
-func TestWarningsOfStepsAreToldOnce(t *testing.T) {
-	var o outcome
-	d := &plainDisplay{board: newBoard(began)}
-	for _, text := range []string{"a is cut", "b is cut", "a is cut"} { // two replicas of a
-		b, err := json.Marshal(planner.Event{Step: "create a/1", Kind: planner.Warned, Text: text})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := o.take(&api.Progress{Of: &api.Progress_Event{Event: b}}, d, &masker{}); err != nil {
-			t.Fatal(err)
-		}
+// said is a stream that ends after its messages.
+type said []*api.Progress
+
+func (s *said) Recv() (*api.Progress, error) {
+	m := (*s)[0]
+	*s = (*s)[1:]
+	return m, nil
+}
+
+func document(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if want := []string{"a is cut", "b is cut"}; !slices.Equal(o.warnings, want) {
-		t.Errorf("%q, want %q", o.warnings, want)
+	return b
+}
+
+func TestWarningsOfStepsAreToldOnce(t *testing.T) {
+	stream := said{{Of: &api.Progress_Plan{Plan: document(t, planner.Plan{Project: "p"})}}}
+	for _, text := range []string{"a is cut", "b is cut", "a is cut"} { // two replicas of a
+		event := planner.Event{Step: "create a/1", Kind: planner.Warned, Text: text}
+		stream = append(stream, &api.Progress{Of: &api.Progress_Event{Event: document(t, event)}})
+	}
+	stream = append(stream, &api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{Ok: true}}})
+	inv := New(NewSettings(World{Now: func() time.Time { return began }}), NewOutput(io.Discard, io.Discard))
+	o, err := inv.Show(context.Background(), &stream, Progress{})
+	if want := []string{"a is cut", "b is cut"}; err != nil || !slices.Equal(o.Warnings, want) {
+		t.Errorf("%q, %v, want %q", o.Warnings, err, want)
 	}
 }

@@ -1,19 +1,16 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -44,7 +41,7 @@ func (a *app) psCommand() *cobra.Command {
 }
 
 func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	if err := choice("format", f.format, "table", "json"); err != nil {
 		return err
@@ -54,16 +51,16 @@ func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
 			return err
 		}
 	}
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	containers, err := observe(ctx, client, s)
+	containers, err := Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
@@ -81,9 +78,9 @@ func (f psFlags) wants(c *planner.Container, services []string) bool {
 	return f.all || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
 }
 
-func (a *app) printContainers(containers []planner.Container, s stack, f psFlags) error {
-	w := a.world.Stdout
-	now := a.world.Now()
+func (a *app) printContainers(containers []planner.Container, s Stack, f psFlags) error {
+	w := a.Stdout
+	now := a.Now()
 	switch {
 	case f.quiet:
 		for _, c := range containers {
@@ -111,7 +108,7 @@ func (a *app) printContainers(containers []planner.Container, s stack, f psFlags
 	return nil
 }
 
-func containerTable(w io.Writer, containers []planner.Container, s stack, now time.Time, whole bool) error {
+func containerTable(w io.Writer, containers []planner.Container, s Stack, now time.Time, whole bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
 	for i := range containers {
@@ -124,33 +121,6 @@ func containerTable(w io.Writer, containers []planner.Container, s stack, now ti
 			ago(now, c.CreatedAt), statusText(c, now), portsText(c))
 	}
 	return t.Flush()
-}
-
-// observe gives the project's containers by service and number.
-func observe(ctx context.Context, client *api.Client, s stack) ([]planner.Container, error) {
-	doc, err := s.document()
-	if err != nil {
-		return nil, err
-	}
-	reply, err := client.Observe(ctx, &api.ObserveRequest{Project: s.name, Document: doc})
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	var observed planner.Observed
-	if err := unmarshal(reply.Observed, &observed); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(observed.Containers, func(x, y planner.Container) int {
-		return cmp.Or(strings.Compare(x.Service, y.Service), boolean(x.OneOff)-boolean(y.OneOff), x.Number-y.Number, strings.Compare(x.Name, y.Name))
-	})
-	return observed.Containers, nil
-}
-
-func boolean(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // replica names a container as the displays do: "web/1".

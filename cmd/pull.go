@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) pullCommand() *cobra.Command {
-	var quiet, includeDeps bool
+	var includeDeps bool
 	var policy string
 	c := &cobra.Command{
 		Use:               "pull [SERVICE...]",
@@ -15,20 +15,17 @@ func (a *app) pullCommand() *cobra.Command {
 		Example:           "  orlop pull db  the newest image of db; containers stay as they are until up",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
-			if quiet {
-				a.progress = "quiet"
-			}
 			if policy != "" {
 				if err := choice("policy", policy, "always", "missing"); err != nil {
 					return err
 				}
 			}
 			return a.applyImages(c.Context(), services,
-				application{options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
+				Application{Options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
 				words{done: "is pulled", nothing: "has nothing to pull", failed: "is not pulled"})
 		},
 	}
-	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "show nothing but failures")
+	addQuiet(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")
 	return c

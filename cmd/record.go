@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (r *record) event(e planner.Event) {
 	case planner.Started:
 		s.began, s.last = e.Time, e
 	case planner.Progressed:
-		s.last.Text = or(e.Text, s.last.Text)
+		s.last.Text = cmp.Or(e.Text, s.last.Text)
 	default:
 		s.last = e
 	}
@@ -219,12 +220,12 @@ func (r *record) waits(now time.Time) []string {
 		text, since := row.text, row.began
 		switch row.mark {
 		case pending:
-			text, since = or(r.board.waits(row), "waits for its turn behind "+spec.Plural(r.board.count(active), "other")), r.began
+			text, since = cmp.Or(r.board.waits(row), "waits for its turn behind "+spec.Plural(r.board.count(active), "other")), r.began
 		case active:
 		default:
 			continue
 		}
-		text = clip(printable(or(text, "runs")), waitColumns)
+		text = clip(printable(cmp.Or(text, "runs")), waitColumns)
 		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", row.verb, r.board.nameWidth(), row.name, text, seconds(now.Sub(since))))
 	}
 	return out

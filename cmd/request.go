@@ -3,191 +3,182 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
-// selection are the flags of up that say what is to be changed; plan has the
-// same.
-type selection struct {
-	build, noBuild         bool
-	forceRecreate          bool
-	noRecreate, noDeps     bool
-	removeOrphans, noStart bool
-	scale                  []string
-	pull                   string
-	timeout                int
+// Application is what is to be applied of a project.
+type Application struct {
+	Project  *spec.Project
+	Options  planner.Options
+	Builds   BuildOptions
+	Anew     bool // builds: leave fingerprints aside and ask BuildKit
+	Timeout  int  // seconds that containers get to stop; negative: their own
+	PlanOnly bool // no session is needed
 }
 
-func (s *selection) flags(c *cobra.Command) {
-	f := c.Flags()
-	f.BoolVar(&s.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
-	f.BoolVar(&s.noBuild, "no-build", false, "take images as they are")
-	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that need no change too")
-	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave containers that exist as they are")
-	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
-	f.BoolVar(&s.removeOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
-	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
-	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
-	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
-	timeoutFlag(f, &s.timeout)
+// Request is an application as the engine is asked for it, with the build
+// session that it lends the engine.
+type Request struct {
+	Message *api.ApplyRequest
+	session BuildSession // nil: none
+	client  *api.Client
 }
 
-// timeoutFlag adds --timeout; less than 0, each container has its own.
-func timeoutFlag(f *pflag.FlagSet, seconds *int) {
-	f.IntVarP(seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
-	f.Lookup("timeout").DefValue = "0" // of the help, which says in words what holds
-}
-
-func (s *selection) check() error {
-	switch {
-	case s.build && s.noBuild:
-		return fmt.Errorf("--build and --no-build exclude each other")
-	case s.forceRecreate && s.noRecreate:
-		return fmt.Errorf("--force-recreate and --no-recreate exclude each other")
-	case s.pull == "":
-		return nil
+// Request fingerprints the builds of an application and writes it down.
+func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
+	r := &Request{client: client, Message: &api.ApplyRequest{
+		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
+		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)),
+	}}
+	for path, payload := range p.Project.Payloads {
+		r.Message.Payloads[path] = &api.Payload{Content: payload.Content, Secret: payload.Secret}
 	}
-	return choice("pull", s.pull, "always", "missing", "never")
-}
-
-func (s *selection) options(services []string, wait bool) planner.Options {
-	return planner.Options{
-		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
-		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
+	r.Message.StopTimeoutMs, r.Message.HasStopTimeout = StopTimeout(p.Timeout)
+	if err := inv.addBuilds(ctx, &p, r); err != nil {
+		return nil, Cause(ctx, err)
 	}
-}
-
-// rescale carries --scale out on the project.
-func rescale(p *spec.Project, flags []string) error {
-	for _, f := range flags {
-		name, number, ok := strings.Cut(f, "=")
-		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n < 0 {
-			return fmt.Errorf("--scale is %q: it must be SERVICE=N", f)
-		}
-		service := p.Services[name]
-		if service == nil {
-			_, err := p.Select([]string{name}, true)
-			return fmt.Errorf("--scale %s: %w", f, err)
-		}
-		if key := p.OnlyOne(name); key != "" && n > 1 {
-			return fmt.Errorf("--scale %s: replicas cannot share one %s (%s)", f, key[strings.LastIndexByte(key, '.')+1:], p.Places.Nearest(key))
-		}
-		scaled := *service
-		scaled.Scale = &n
-		if service.Deploy != nil && service.Deploy.Replicas != nil {
-			deploy := *service.Deploy
-			deploy.Replicas = &n
-			scaled.Deploy = &deploy
-		}
-		p.Services[name] = &scaled
-	}
-	return nil
-}
-
-// application is a request to apply a project, and the build session that
-// goes with it.
-type application struct {
-	project  *spec.Project
-	options  planner.Options
-	builds   BuildOptions
-	anew     bool // builds: leave fingerprints aside and ask BuildKit
-	timeout  int
-	planOnly bool // no session is needed
-}
-
-// request writes an application down. The returned function ends its session.
-func (a *app) request(ctx context.Context, client *api.Client, p application) (*api.ApplyRequest, func(), error) {
-	done := func() {}
-	req := &api.ApplyRequest{
-		Payloads: map[string]*api.Payload{}, WorkingDir: p.project.WorkingDir, Files: p.project.Files,
-		Disabled: slices.Sorted(maps.Keys(p.project.Disabled)),
-	}
-	for path, payload := range p.project.Payloads {
-		req.Payloads[path] = &api.Payload{Content: payload.Content, Secret: payload.Secret}
-	}
-	req.StopTimeoutMs, req.HasStopTimeout = timeout(p.timeout)
-	if err := a.lendBuilds(ctx, client, &p, req, &done); err != nil {
-		return nil, nil, err
-	}
-	p.options.Limit = a.parallel
+	p.Options.Limit = inv.Parallel
 	var err error
 	for _, doc := range []struct {
 		into *[]byte
 		from any
-	}{{&req.Project, p.project}, {&req.Places, p.project.Places}, {&req.Options, p.options}, {&req.BuildOptions, p.builds}} {
-		if *doc.into, err = marshal(doc.from); err != nil {
-			done()
-			return nil, nil, err
+	}{
+		{&r.Message.Project, p.Project}, {&r.Message.Places, p.Project.Places},
+		{&r.Message.Options, p.Options}, {&r.Message.BuildOptions, p.Builds},
+	} {
+		if *doc.into, err = Marshal(doc.from); err != nil {
+			r.Close()
+			return nil, err
 		}
 	}
-	return req, done, nil
+	return r, nil
 }
 
-// lendBuilds fingerprints the builds among the chosen services and prepares
-// sessions for them and for pulls; a plan that needs none connects none.
-func (a *app) lendBuilds(ctx context.Context, client *api.Client, p *application, req *api.ApplyRequest, done *func()) error {
-	if a.world.Builder == nil {
+// addBuilds adds the fingerprints of the builds among the chosen services, and
+// prepares sessions for them and for pulls; a plan that needs none connects
+// none.
+func (inv *Invocation) addBuilds(ctx context.Context, p *Application, r *Request) error {
+	if inv.Builder == nil {
 		return nil
 	}
-	chosen, err := p.project.Select(p.options.Services, p.options.NoDeps)
+	chosen, err := p.Project.Select(p.Options.Services, p.Options.NoDeps)
 	if err != nil {
 		return err
 	}
-	if !p.options.NoBuild && !p.options.PullOnly {
-		p.builds.Services = builders(p.project, chosen)
+	if !p.Options.NoBuild && !p.Options.PullOnly {
+		p.Builds.Services = Builders(p.Project, chosen)
 	}
-	p.builds.Environ = a.env
-	p.options.Rebuild, p.options.CacheTo = p.anew, len(p.builds.CacheTo) > 0
-	if err := a.checkBuilds(p.project, p.builds.Services); err != nil {
+	p.Builds.Environ = inv.Env
+	p.Options.Rebuild, p.Options.CacheTo = p.Anew, len(p.Builds.CacheTo) > 0
+	if err := inv.CheckBuilds(p.Project, p.Builds.Services); err != nil {
 		return err
 	}
-	if len(p.builds.Services) > 0 {
-		if p.options.Inputs, err = a.world.Builder.Inputs(ctx, p.project, p.builds); err != nil {
+	if len(p.Builds.Services) > 0 {
+		if p.Options.Inputs, err = inv.Builder.Inputs(ctx, p.Project, p.Builds); err != nil {
 			return err
 		}
 	}
-	if p.planOnly {
+	if p.PlanOnly {
 		return nil
 	}
-	session, err := a.world.Builder.Open(ctx, p.project, p.builds)
-	if err != nil {
+	if r.session, err = inv.Builder.Open(ctx, p.Project, p.Builds); err != nil {
 		return err
 	}
-	req.Sessions = session.IDs()
-	a.lend = lend(session, client.Conn())
-	*done = session.Close
+	r.Message.Sessions = r.session.IDs()
 	return nil
 }
 
-// checkBuilds shows what the builds of services lack, as mistakes of the stack
-// file.
-func (a *app) checkBuilds(p *spec.Project, services []string) error {
-	if a.world.Builder == nil || len(services) == 0 {
+// Lend connects the build sessions that a plan needs.
+func (r *Request) Lend(p *planner.Plan) error {
+	if r.session == nil {
 		return nil
 	}
-	err := a.world.Builder.Check(p, services)
+	for _, s := range p.Steps {
+		name := s.Service
+		switch s.Action {
+		case planner.Build:
+		case planner.Pull:
+			name = ""
+		default:
+			continue
+		}
+		if err := r.session.Connect(r.client.Conn(), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the session.
+func (r *Request) Close() {
+	if r.session != nil {
+		r.session.Close()
+	}
+}
+
+// Apply asks the engine for an application and shows how it goes.
+func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
+	r, err := inv.Request(ctx, client, p)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer r.Close()
+	stream, err := client.Apply(ctx, r.Message)
+	if err != nil {
+		return Outcome{}, Cause(ctx, err)
+	}
+	how.Lend = r.Lend
+	return inv.Show(ctx, stream, how)
+}
+
+// Plan asks the engine what an application would do. The plan has no secrets.
+func (inv *Invocation) Plan(ctx context.Context, client *api.Client, p Application) (*planner.Plan, error) {
+	p.PlanOnly = true
+	r, err := inv.Request(ctx, client, p)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := client.Plan(ctx, r.Message)
+	if err != nil {
+		return nil, Cause(ctx, err)
+	}
+	plan := &planner.Plan{}
+	if err := Unmarshal(reply.Plan, plan); err != nil {
+		return nil, err
+	}
+	return inv.Mask.Plan(plan), nil
+}
+
+// LeaveOrphans takes out of a plan what the caller does not want to hear of.
+func (s *Settings) LeaveOrphans(p *planner.Plan) {
+	if s.IgnoreOrphans && p != nil {
+		p.Orphans = nil
+	}
+}
+
+// CheckBuilds shows what the builds of services lack, as mistakes of the stack
+// file.
+func (inv *Invocation) CheckBuilds(p *spec.Project, services []string) error {
+	if inv.Builder == nil || len(services) == 0 {
+		return nil
+	}
+	err := inv.Builder.Check(p, services)
 	var mistakes *spec.Mistakes
 	if errors.As(err, &mistakes) {
-		return a.complain(mistakes.Diagnostics.Sourced(a.world.Dir))
+		return inv.Complain(mistakes.Diagnostics.Sourced(inv.Dir))
 	}
 	return err
 }
 
-// builders are the services whose builds the chosen ones need: their own, those
+// Builders are the services whose builds the chosen ones need: their own, those
 // that make an image which they name, and those that their builds start from.
-func builders(whole, chosen *spec.Project) []string {
+func Builders(whole, chosen *spec.Project) []string {
 	need := map[string]bool{}
 	var add func(name string)
 	add = func(name string) {
@@ -212,9 +203,9 @@ func builders(whole, chosen *spec.Project) []string {
 	return slices.Sorted(maps.Keys(need))
 }
 
-// chosenServices are the services that the names stand for, with what they
+// ChosenServices are the services that the names stand for, with what they
 // depend on unless noDeps.
-func chosenServices(p *spec.Project, names []string, noDeps bool) []string {
+func ChosenServices(p *spec.Project, names []string, noDeps bool) []string {
 	part, err := p.Select(names, noDeps)
 	if err != nil {
 		return names

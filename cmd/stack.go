@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,32 +9,30 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
-// options are those of a load, from the global flags and the environment.
-func (a *app) options(services []string) spec.Options {
+// Options are those of a load, from the global flags and the environment.
+func (s *Settings) Options(services []string) spec.Options {
 	return spec.Options{
-		Files: a.files, Dir: a.world.Dir, ProjectDirectory: a.directory, Name: a.name, Profiles: a.profiles,
-		EnvFiles: a.envFiles, Environ: a.env, Services: services, AllowUnset: a.allowUnset, Strict: a.strict,
-		Stdin: a.world.Stdin,
+		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
+		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, Strict: s.Strict,
+		Stdin: s.Stdin,
 	}
 }
 
-// load reads the stack file with the contents of secrets, as far as the named
+// Load reads the stack file with the contents of secrets, as far as the named
 // services need them, and shows every complaint. They must exist.
-func (a *app) load(ctx context.Context, services []string, noDeps bool) (*spec.Project, error) {
-	opts := a.options(services)
+func (inv *Invocation) Load(ctx context.Context, services []string, noDeps bool) (*spec.Project, error) {
+	opts := inv.Options(services)
 	opts.Only, opts.NoDeps = true, noDeps
-	return a.loadNamed(ctx, opts)
+	return inv.LoadNamed(ctx, opts)
 }
 
-// loadNamed loads a stack file that must have the services asked for.
-func (a *app) loadNamed(ctx context.Context, opts spec.Options) (*spec.Project, error) {
-	project, err := a.loadWith(ctx, opts, true)
+// LoadNamed loads a stack file that must have the services asked for.
+func (inv *Invocation) LoadNamed(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+	project, err := inv.LoadWith(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -43,98 +42,97 @@ func (a *app) loadNamed(ctx context.Context, opts spec.Options) (*spec.Project, 
 	return project, nil
 }
 
-func (a *app) loadWith(ctx context.Context, opts spec.Options, warn bool) (*spec.Project, error) {
-	var err error
-	if opts.Instance, err = a.instanceOf(); err != nil {
-		return nil, err
+// LoadWith loads a stack file, shows every complaint, and hides its secrets
+// from here on.
+func (inv *Invocation) LoadWith(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+	if opts.Instance == "" {
+		var err error
+		if opts.Instance, err = inv.InstanceOf(); err != nil {
+			return nil, err
+		}
 	}
 	project, diagnostics, err := spec.Load(ctx, opts)
 	var mistakes *spec.Mistakes
 	switch {
 	case errors.As(err, &mistakes):
-		return nil, a.complain(mistakes.Diagnostics)
+		return nil, inv.Complain(mistakes.Diagnostics)
 	case err != nil:
 		return nil, err
-	case warn:
-		a.warn(diagnostics.Warnings())
 	}
-	a.loaded = project
-	if !opts.SkipPayloads {
-		a.hideSecrets(project)
-	}
+	inv.warn(diagnostics.Warnings())
+	inv.Mask.Hide(project)
 	return project, nil
 }
 
-// complain shows the mistakes of a stack file.
-func (a *app) complain(mistakes spec.Diagnostics) error {
-	a.warn(mistakes.Warnings())
-	_ = mistakes.Errors().Render(a.world.Stderr, a.errStyle().color)
-	a.newWorkflow().diagnostics(mistakes.Errors())
-	return exit{ExitFailure}
+// Complain shows the mistakes of a stack file.
+func (inv *Invocation) Complain(mistakes spec.Diagnostics) error {
+	inv.warn(mistakes.Warnings())
+	_ = mistakes.Errors().Render(inv.Stderr, inv.ErrStyle().color)
+	inv.Workflow().diagnostics(mistakes.Errors())
+	return Exit{ExitFailure}
 }
 
-// stack is what a verb about what runs knows: the project is nil where its
+// Stack is what a verb about what runs knows: the project is nil where its
 // name is all that can be told.
-type stack struct {
-	name    string
-	project *spec.Project
+type Stack struct {
+	Name    string
+	Project *spec.Project
 }
 
-// identify finds the project's name. What runs can be seen and stopped without
-// a faultless stack file: a mistake in it is a warning here, and with -p or
+// Identify finds the project's name. What runs can be seen and stopped without
+// a faultless Stack file: a mistake in it is a warning here, and with -p or
 // COMPOSE_PROJECT_NAME there need be none.
-func (a *app) identify(ctx context.Context, services []string) (stack, error) {
-	opts := a.options(services)
+func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, error) {
+	opts := inv.Options(services)
 	opts.SkipPayloads = true
 	var err error
-	if opts.Instance, err = a.instanceOf(); err != nil {
-		return stack{}, err
+	if opts.Instance, err = inv.InstanceOf(); err != nil {
+		return Stack{}, err
 	}
 	project, _, err := spec.Load(ctx, opts)
 	var mistakes *spec.Mistakes
 	switch {
 	case err == nil:
-		a.loaded = project
-		s := stack{name: project.Name, project: project}
-		return s, a.mustKnow(ctx, s, services)
+		s := Stack{Name: project.Name, Project: project}
+		return s, inv.mustKnow(ctx, s, services)
 	case errors.As(err, &mistakes) && mistakes.Project != "":
-		a.sayMistakes(mistakes)
-		return stack{name: mistakes.Project}, nil
+		inv.sayMistakes(mistakes)
+		return Stack{Name: mistakes.Project}, nil
 	case errors.As(err, &mistakes):
-		err := a.complain(mistakes.Diagnostics)
-		if a.name == "" {
-			fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(" ! the name of the project cannot be told: give it with -p NAME"))
+		err := inv.Complain(mistakes.Diagnostics)
+		if inv.Name == "" {
+			fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(" ! the name of the project cannot be told: give it with -p NAME"))
 		}
-		return stack{}, err
+		return Stack{}, err
 	}
 	var none *spec.NotFound
-	name := or(a.name, a.variables()["COMPOSE_PROJECT_NAME"])
-	if name == "" || !errors.As(err, &none) && len(a.files) > 0 {
-		return stack{}, err
+	name := cmp.Or(inv.Name, inv.Variables()["COMPOSE_PROJECT_NAME"])
+	if name == "" || !errors.As(err, &none) && len(inv.Files) > 0 {
+		return Stack{}, err
 	}
 	name, err = spec.InstanceProject(name, opts.Instance)
-	return stack{name: name}, err
+	return Stack{Name: name}, err
 }
 
 // mustKnow checks that the services are in the stack file, or that the engine
 // has a container of them.
-func (a *app) mustKnow(ctx context.Context, s stack, services []string) error {
-	_, unknown := s.project.Select(services, true)
+func (inv *Invocation) mustKnow(ctx context.Context, s Stack, services []string) error {
+	_, unknown := s.Project.Select(services, true)
 	if unknown == nil {
 		return nil
 	}
-	client, err := a.connect(ctx)
+	client, err := inv.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	there, err := observe(ctx, client, stack{name: s.name})
+	there, err := Observe(ctx, client, Stack{Name: s.Name})
 	if err != nil {
 		return err
 	}
 	for _, name := range services {
-		_, known := s.project.Services[name]
-		_, disabled := s.project.Disabled[name]
+		_, known := s.Project.Services[name]
+		_, disabled := s.Project.Disabled[name]
 		if !known && !disabled && !slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == name }) {
 			return unknown
 		}
@@ -144,8 +142,8 @@ func (a *app) mustKnow(ctx context.Context, s stack, services []string) error {
 
 // sayMistakes warns of a stack file that is left aside, and says which project
 // the verb is about all the same.
-func (a *app) sayMistakes(m *spec.Mistakes) {
-	if a.progress == "quiet" || a.progress == "json" {
+func (inv *Invocation) sayMistakes(m *spec.Mistakes) {
+	if inv.IsSilent() {
 		return
 	}
 	errs := m.Diagnostics.Errors()
@@ -153,45 +151,42 @@ func (a *app) sayMistakes(m *spec.Mistakes) {
 	if len(errs) > 1 {
 		text += fmt.Sprintf(", and %s more", spec.Plural(len(errs)-1, "mistake"))
 	}
-	fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(text+"; the stack file is left aside, the project is "+m.Project))
+	fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(text+"; the stack file is left aside, the project is "+m.Project))
 }
 
-// document is the project as the engine reads it; empty where there is none.
-func (s stack) document() ([]byte, error) {
-	if s.project == nil {
+// Document is the project as the engine reads it; empty where there is none.
+func (s Stack) Document() ([]byte, error) {
+	if s.Project == nil {
 		return nil, nil
 	}
-	return marshal(s.project)
+	return Marshal(s.Project)
 }
 
-func (s stack) disabled() []string {
-	if s.project == nil {
+// Disabled are the services of profiles that are not active.
+func (s Stack) Disabled() []string {
+	if s.Project == nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(s.project.Disabled))
+	return slices.Sorted(maps.Keys(s.Project.Disabled))
 }
 
-// completeServices completes the names of services.
-func (a *app) completeServices(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	opts := a.options(nil)
-	opts.SkipPayloads, opts.Profiles = true, []string{"*"}
-	project, _, err := spec.Load(c.Context(), opts)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
-		if strings.HasPrefix(name, prefix) && !slices.Contains(args, name) {
-			names = append(names, name)
+// Variables are those that the stack file sees: the caller's environment over
+// the environment files.
+func (s *Settings) Variables() map[string]string { return spec.Variables(s.Options(nil)) }
+
+// FillEnvironment gives NAME without a value the one of the variables that the
+// stack file sees, as Compose does, and drops it where there is none.
+func FillEnvironment(assignments []string, variables map[string]string) []string {
+	var out []string
+	for _, v := range assignments {
+		if name, _, set := strings.Cut(v, "="); !set {
+			value, known := variables[name]
+			if !known {
+				continue
+			}
+			v = name + "=" + value
 		}
+		out = append(out, v)
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeOneService completes the first argument only.
-func (a *app) completeOneService(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	return a.completeServices(c, args, prefix)
+	return out
 }

@@ -53,7 +53,7 @@ func (a *app) topCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.format = "table"
-			f.once = f.once || !isTerminal(a.world.Stdout)
+			f.once = f.once || !IsTerminal(a.Stdout)
 			return a.measure(c.Context(), args, f, true)
 		},
 	}
@@ -64,21 +64,21 @@ func (a *app) topCommand() *cobra.Command {
 // measure shows what the engine measures, until it is interrupted or the first
 // whole measurement is there.
 func (a *app) measure(ctx context.Context, services []string, f statsFlags, processes bool) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	s, err := a.identify(ctx, services)
+	s, err := a.Identify(ctx, services)
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	frames := &canvas{w: a.world.Stdout}
+	frames := &canvas{w: a.Stdout}
 	show := func(r *api.StatsReply) error { return a.showStats(r, f, processes, frames) }
 	for {
-		err := watchStats(ctx, client, &api.StatsRequest{Project: s.name, Services: services, Processes: processes}, f.once, show)
+		err := watchStats(ctx, client, &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}, f.once, show)
 		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
 			return err
 		}
@@ -90,12 +90,12 @@ func (a *app) measure(ctx context.Context, services []string, f statsFlags, proc
 func watchStats(ctx context.Context, client *api.Client, req *api.StatsRequest, once bool, show func(*api.StatsReply) error) error {
 	stream, err := client.Stats(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	for n := 0; ; n++ {
 		reply, err := stream.Recv()
 		if err != nil {
-			return cause(ctx, err)
+			return Cause(ctx, err)
 		}
 		if n == 0 && !req.Processes {
 			continue
@@ -109,7 +109,7 @@ func watchStats(ctx context.Context, client *api.Client, req *api.StatsRequest, 
 func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames *canvas) error {
 	slices.SortFunc(r.Containers, func(x, y *api.ContainerStats) int { return strings.Compare(x.Name, y.Name) })
 	if f.format == "json" {
-		enc := json.NewEncoder(a.world.Stdout)
+		enc := json.NewEncoder(a.Stdout)
 		for _, c := range r.Containers {
 			if err := enc.Encode(statsJSON(c)); err != nil {
 				return err
@@ -121,11 +121,11 @@ func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames 
 	if processes {
 		table = processTable(r)
 	}
-	if f.once || !isTerminal(a.world.Stdout) {
-		_, err := fmt.Fprint(a.world.Stdout, lines(table))
+	if f.once || !IsTerminal(a.Stdout) {
+		_, err := fmt.Fprint(a.Stdout, lines(table))
 		return err
 	}
-	columns, rows := size(a.world.Stdout)
+	columns, rows := size(a.Stdout)
 	for i := range table {
 		table[i] = clip(table[i], columns-1)
 	}

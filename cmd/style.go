@@ -28,8 +28,8 @@ func (s style) cyan(t string) string   { return s.paint("36", t) }
 func (s style) dim(t string) string    { return s.paint("2", t) }
 func (s style) bold(t string) string   { return s.paint("1", t) }
 
-// isTerminal says whether a stream of the caller is a terminal.
-func isTerminal(stream any) bool {
+// IsTerminal says whether a stream of the caller is a terminal.
+func IsTerminal(stream any) bool {
 	f := fileOf(stream)
 	return f != nil && term.IsTerminal(int(f.Fd()))
 }
@@ -57,19 +57,6 @@ func size(w io.Writer) (columns, rows int) {
 	}
 	return 80, 24
 }
-
-// styleOf is the style for a stream: --ansi, NO_COLOR, TERM, and what it is.
-func (a *app) styleOf(stream any) style {
-	switch a.ansi {
-	case "always":
-		return style{color: true}
-	case "never":
-		return style{}
-	}
-	return style{color: isTerminal(stream) && a.env["NO_COLOR"] == "" && a.env["TERM"] != "dumb"}
-}
-
-func (a *app) errStyle() style { return a.styleOf(a.world.Stderr) }
 
 // seconds is a time span in a sentence, in the unit that reads best.
 func seconds(d time.Duration) string {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -90,7 +91,7 @@ func (s summary) why(b *board) string {
 		}
 	}
 	if len(names) == 0 {
-		return ": " + or(planner.ShortDigests(s.verdict.Error), "the engine gave no reason")
+		return ": " + cmp.Or(planner.ShortDigests(s.verdict.Error), "the engine gave no reason")
 	}
 	text := ": " + strings.Join(names, ", ")
 	if len(services) > 0 {

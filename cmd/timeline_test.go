@@ -126,7 +126,7 @@ func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
 
 func TestSeveralProgressesAreOneTimeline(t *testing.T) {
 	clock := at(0)
-	tr := &tracer{verb: "ci", began: clock, now: func() time.Time { return clock }}
+	tr := &Tracer{verb: "ci", began: clock, now: func() time.Time { return clock }}
 	tr.join()
 	progress := func(id string, action planner.Action, resource string, from, to float64) {
 		plan := &planner.Plan{Project: "shop", Steps: []*planner.Step{{ID: id, Action: action, Resource: resource}}}

@@ -18,7 +18,7 @@ func (a *app) traceCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := args[0]
 			if !filepath.IsAbs(path) {
-				path = filepath.Join(a.world.Dir, path)
+				path = filepath.Join(a.Dir, path)
 			}
 			data, err := os.ReadFile(path)
 			if err != nil {
@@ -28,9 +28,9 @@ func (a *app) traceCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s is no trace of orlop's: %w", args[0], err)
 			}
-			st := a.styleOf(a.world.Stdout)
+			st := a.StyleOf(a.Stdout)
 			for _, t := range all {
-				fmt.Fprint(a.world.Stdout, lines(t.told(st)))
+				fmt.Fprint(a.Stdout, lines(t.told(st)))
 			}
 			return nil
 		},

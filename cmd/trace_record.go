@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"github.com/orlop/orlop/planner"
 )
 
-// tracer keeps the timelines of all progresses of one command and gives them
+// Tracer keeps the timelines of all progresses of one command and gives them
 // away at the end of each: a command may be killed after it.
-type tracer struct {
+type Tracer struct {
 	verb   string
 	began  time.Time
 	file   string // "": none
@@ -24,22 +23,18 @@ type tracer struct {
 	failed bool      // writing failed once and was told
 }
 
-// newTracer is what --trace and the environment ask for; nil where they ask
-// for nothing.
-func (a *app) newTracer() *tracer {
-	export := newOTLP(a.env)
-	if a.trace == "" && export == nil {
+// newTracer records for a file and for the collector that the environment names;
+// nil where there is neither.
+func newTracer(verb string, began time.Time, file string, env map[string]string, now func() time.Time, warn io.Writer) *Tracer {
+	export := newOTLP(env)
+	if file == "" && export == nil {
 		return nil
 	}
-	t := &tracer{verb: a.verb, began: a.began, file: a.trace, otlp: export, now: a.world.Now, warn: a.world.Stderr}
-	if t.file != "" && !filepath.IsAbs(t.file) {
-		t.file = filepath.Join(a.world.Dir, t.file)
-	}
-	return t
+	return &Tracer{verb: verb, began: began, file: file, otlp: export, now: now, warn: warn}
 }
 
 // join gives all that the verb does one timeline, until it ends with endWhole.
-func (t *tracer) join() {
+func (t *Tracer) join() {
 	if t != nil {
 		t.whole = newTimeline(t.verb, t.began)
 		t.all = append(t.all, t.whole)
@@ -48,7 +43,7 @@ func (t *tracer) join() {
 
 // own begins a step of the verb's own on the joined timeline; end gives how it
 // ended.
-func (t *tracer) own(action planner.Action, name string) (end func(outcome planner.Outcome, text string)) {
+func (t *Tracer) own(action planner.Action, name string) (end func(outcome planner.Outcome, text string)) {
 	if t == nil {
 		return func(planner.Outcome, string) {}
 	}
@@ -57,7 +52,7 @@ func (t *tracer) own(action planner.Action, name string) (end func(outcome plann
 }
 
 // endWhole ends the joined timeline.
-func (t *tracer) endWhole(ok bool) {
+func (t *Tracer) endWhole(ok bool) {
 	if t != nil {
 		t.whole.ok = ok
 		t.write(t.whole)
@@ -66,7 +61,7 @@ func (t *tracer) endWhole(ok bool) {
 }
 
 // beside makes a display that records what it shows.
-func (t *tracer) beside(d display) display {
+func (t *Tracer) beside(d display) display {
 	if t.whole != nil {
 		return &tracedDisplay{display: d, tracer: t, times: t.whole}
 	}
@@ -82,7 +77,7 @@ func (t *tracer) beside(d display) display {
 // tracedDisplay is a display with a timeline beside it.
 type tracedDisplay struct {
 	display
-	tracer *tracer
+	tracer *Tracer
 	times  *timeline
 }
 
@@ -112,7 +107,7 @@ const exportTimeout = 3 * time.Second
 
 // give ends a progress: its timeline is written, and sent unless more is to
 // come.
-func (t *tracer) give(times *timeline) {
+func (t *Tracer) give(times *timeline) {
 	t.write(times)
 	if times != t.whole {
 		t.send(times)
@@ -121,7 +116,7 @@ func (t *tracer) give(times *timeline) {
 
 // write ends a timeline and writes all of them to the file. That it does not
 // work is said once and changes nothing else.
-func (t *tracer) write(times *timeline) {
+func (t *Tracer) write(times *timeline) {
 	times.ended = t.now()
 	if t.file == "" {
 		return
@@ -134,7 +129,7 @@ func (t *tracer) write(times *timeline) {
 }
 
 // send sends a timeline to the collector, if there is one.
-func (t *tracer) send(times *timeline) {
+func (t *Tracer) send(times *timeline) {
 	if t.otlp == nil || len(times.stretches) == 0 {
 		return
 	}
@@ -143,7 +138,7 @@ func (t *tracer) send(times *timeline) {
 	t.say(t.otlp.send(ctx, times))
 }
 
-func (t *tracer) say(err error) {
+func (t *Tracer) say(err error) {
 	if err != nil && !t.failed {
 		t.failed = true
 		fmt.Fprintf(t.warn, " ! %v\n", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,31 +57,31 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	source := &stackSource{app: a, services: services, noDeps: f.noDeps, scale: f.scale}
-	project, err := source.load(ctx)
+	source := Source{Services: services, NoDeps: f.noDeps, Scale: f.scale}
+	project, files, err := source.Load(ctx, a.Invocation)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := f.ending.mustHave(chosenServices(project, services, f.noDeps)); err != nil {
+	if err := f.ending.mustHave(ChosenServices(project, services, f.noDeps)); err != nil {
 		return err
 	}
-	u := &upRun{app: a, project: project, services: services, since: a.world.Now(), format: f.print, ending: f.ending}
-	u.interrupts = a.onInterrupt(func(r response) { u.respond(r, cancel) })
+	u := &upRun{Invocation: a.Invocation, project: project, services: services, since: a.Now(), format: f.print, ending: f.ending}
+	u.interrupts = onInterrupt(a.Invocation, func(r response) { u.respond(r, cancel) })
 	defer u.interrupts.close()
-	if u.client, err = a.connect(ctx); err != nil {
+	if u.client, err = a.Connect(ctx); err != nil {
 		return err
 	}
 	defer u.client.Close()
-	if err := u.apply(ctx, f); err != nil {
+	if err := u.applyAll(ctx, f); err != nil {
 		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
 	}
 	if !f.stays() {
 		return nil
 	}
 	if f.watch {
-		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags, menu: a.openMenu()}
+		u.watching = &step{client: u.client, source: source, files: files, project: project, flags: f.watchFlags, menu: openMenu(a.Invocation)}
 		defer u.watching.menu.close()
 	}
 	return u.attach(ctx)
@@ -94,7 +93,7 @@ func (f *upFlags) stays() bool { return !f.detach && !f.wait && !f.noStart && f.
 // attach enters the attached mode, unless the user has let go already.
 func (u *upRun) attach(ctx context.Context) error {
 	if !u.interrupts.attach() {
-		return errInterrupted
+		return ErrInterrupted
 	}
 	return u.attached(ctx)
 }
@@ -115,7 +114,7 @@ func (f *upFlags) check() error {
 
 // upRun is one up, from its request to the end of its logs.
 type upRun struct {
-	*app
+	*Invocation
 	client     *api.Client
 	project    *spec.Project
 	services   []string
@@ -130,7 +129,7 @@ type upRun struct {
 	unchanged  bool // the stack was up to date
 }
 
-func (u *upRun) apply(ctx context.Context, f upFlags) error {
+func (u *upRun) applyAll(ctx context.Context, f upFlags) error {
 	applying, cancel := ctx, context.CancelFunc(func() {})
 	if f.waitTimeout > 0 {
 		limit := time.Duration(f.waitTimeout) * time.Second
@@ -139,60 +138,52 @@ func (u *upRun) apply(ctx context.Context, f upFlags) error {
 	}
 	defer cancel()
 	var builds BuildOptions
-	if err := u.caches(f.cache, &builds); err != nil {
+	if err := f.cache.read(&u.Settings, &builds); err != nil {
 		return err
 	}
 	wait := f.wait || f.waitTimeout > 0
 	options := f.options(u.services, wait)
 	options.Attached = f.stays()
 	options.Again = u.ending.again(u.project)
-	req, done, err := u.request(applying, u.client, application{
-		project: u.project, options: options, builds: builds, timeout: f.timeout,
-	})
-	if err != nil {
-		return cause(applying, err)
-	}
-	defer done()
-	stream, err := u.client.Apply(applying, req)
-	if err != nil {
-		return cause(applying, err)
-	}
 	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true, fold: "up " + u.project.Name}
 	if f.noStart {
 		w.done, w.failed = "is created", "is not created"
 	}
-	chosen := chosenServices(u.project, u.services, f.noDeps)
-	o, err := u.show(applying, stream, w, len(chosen), func() []string { return u.addresses(applying, u.client, u.project, chosen) })
-	if errors.Is(err, errInterrupted) {
+	chosen := ChosenServices(u.project, u.services, f.noDeps)
+	o, err := u.Apply(applying, u.client, Application{Project: u.project, Options: options, Builds: builds, Timeout: f.timeout}, Progress{
+		Words: w, Services: len(chosen), Project: u.project,
+		Addresses: func() []string { return Addresses(applying, u.client, u.project, chosen) },
+	})
+	if errors.Is(err, ErrInterrupted) {
 		u.sayWhatRuns(ctx)
 	}
-	u.hints(o.plan, err == nil)
-	u.unchanged = err == nil && o.plan != nil && (o.verdict.UpToDate || o.plan.IsEmpty())
+	u.hints(o.Plan, err == nil)
+	u.unchanged = err == nil && o.Plan != nil && o.isEmpty()
 	return err
 }
 
 // hints are said at the end: what the plan warns of, which may explain a
 // failure, and what it left aside.
 func (u *upRun) hints(p *planner.Plan, succeeded bool) {
-	if p == nil || u.progress == "quiet" || u.progress == "json" {
+	if p == nil || u.IsSilent() {
 		return
 	}
-	st := u.errStyle()
-	for _, w := range u.mask.plan(p).Warnings {
-		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
+	st := u.ErrStyle()
+	for _, w := range u.Mask.Plan(p).Warnings {
+		fmt.Fprintln(u.Stderr, st.yellow(" ! "+w))
 	}
-	u.leaveOrphans(p)
+	u.LeaveOrphans(p)
 	if len(p.Orphans) > 0 && succeeded {
-		fmt.Fprintf(u.world.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
+		fmt.Fprintf(u.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
 			st.yellow("!"), strings.Join(p.Orphans, ", "))
 	}
 }
 
 // sayWhatRuns tells, after an interrupt, what the engine has got to.
 func (u *upRun) sayWhatRuns(ctx context.Context) {
-	ctx, cancel := detached(ctx)
+	ctx, cancel := Detached(ctx)
 	defer cancel()
-	containers, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
+	containers, err := Observe(ctx, u.client, Stack{Name: u.project.Name, Project: u.project})
 	if err != nil {
 		return
 	}
@@ -206,74 +197,20 @@ func (u *upRun) sayWhatRuns(ctx context.Context) {
 	if len(running) > 0 {
 		text = "running: " + strings.Join(running, ", ")
 	}
-	fmt.Fprintf(u.world.Stderr, " interrupted; %s. Go on with: orlop up; undo with: orlop down\n", text)
+	fmt.Fprintf(u.Stderr, " interrupted; %s. Go on with: orlop up; undo with: orlop down\n", text)
 }
 
 // respond carries out what an interrupt asks for.
 func (u *upRun) respond(r response, cancel context.CancelCauseFunc) {
 	switch r {
 	case cancelApply, leave:
-		cancel(errInterrupted)
+		cancel(ErrInterrupted)
 	case stopServices:
-		fmt.Fprintln(u.world.Stderr, " stopping; press Ctrl-C again to kill")
 		u.shutdown.start(u, planner.Stop)
+		fmt.Fprintln(u.Stderr, " stopping; press Ctrl-C again to kill")
 	case killServices:
 		u.shutdown.start(u, planner.Kill)
 	}
-}
-
-// addresses are where the published services answer: those that look like
-// web pages as a URL to click, up to three.
-func (a *app) addresses(ctx context.Context, client *api.Client, p *spec.Project, services []string) []string {
-	containers, err := observe(ctx, client, stack{name: p.Name, project: p})
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, c := range containers {
-		if c.OneOff || !slices.Contains(services, c.Service) {
-			continue
-		}
-		for _, b := range c.Published {
-			if b.Protocol == "udp" || !isWebPort(b.Target) {
-				continue
-			}
-			if url := webAddress(b); !slices.Contains(out, url) {
-				out = append(out, url)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out[:min(3, len(out))]
-}
-
-func webAddress(b planner.Binding) string {
-	host := b.HostIP
-	switch host {
-	case "", "0.0.0.0", "::", "127.0.0.1", "::1":
-		host = "localhost"
-	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return webScheme(b.Target) + "://" + host + ":" + strconv.Itoa(b.HostPort)
-}
-
-func webScheme(port int) string {
-	if port == 443 || port == 8443 {
-		return "https"
-	}
-	return "http"
-}
-
-// isWebPort says whether a port is one where web pages are usually served;
-// databases and the like are not worth a click.
-func isWebPort(port int) bool {
-	switch port {
-	case 80, 443, 1313, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090:
-		return true
-	}
-	return false
 }
 
 // activeServices are the services whose containers an attached up looks after;

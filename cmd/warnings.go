@@ -14,25 +14,25 @@ import (
 
 // warn tells what is wrong with a stack file and does not stop us: one line a
 // key or variable, and once for the same content, unless it is asked for.
-func (a *app) warn(warnings spec.Diagnostics) {
-	if len(warnings) == 0 || a.progress == "quiet" || a.progress == "json" {
+func (inv *Invocation) warn(warnings spec.Diagnostics) {
+	if len(warnings) == 0 || inv.IsSilent() {
 		return
 	}
-	if a.verbose {
-		_ = warnings.Render(a.world.Stderr, a.errStyle().color)
+	if inv.Verbose {
+		_ = warnings.Render(inv.Stderr, inv.ErrStyle().color)
 		return
 	}
-	if said := a.saidBefore(warnings); said && !a.strict {
+	if said := inv.saidBefore(warnings); said && !inv.Strict {
 		return
 	}
-	a.newWorkflow().diagnostics(warnings)
-	st := a.errStyle()
+	inv.Workflow().diagnostics(warnings)
+	st := inv.ErrStyle()
 	lines := warnings.Brief()
 	for _, line := range lines {
-		fmt.Fprintln(a.world.Stderr, st.yellow(" ! ")+line)
+		fmt.Fprintln(inv.Stderr, st.yellow(" ! ")+line)
 	}
 	if len(lines) < len(warnings) {
-		fmt.Fprintln(a.world.Stderr, st.dim("   all places: orlop config --verbose"))
+		fmt.Fprintln(inv.Stderr, st.dim("   all places: orlop config --verbose"))
 	}
 }
 
@@ -41,13 +41,13 @@ const maxWarned = 500
 
 // saidBefore says whether the user was told the same of the same place before,
 // and remembers that he is told now. What cannot be remembered is said again.
-func (a *app) saidBefore(warnings spec.Diagnostics) bool {
-	path := a.warnedFile()
+func (inv *Invocation) saidBefore(warnings spec.Diagnostics) bool {
+	path := inv.warnedFile()
 	if path == "" {
 		return false
 	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, a.workingDir())
+	fmt.Fprintln(sum, inv.WorkingDir())
 	for _, w := range warnings {
 		fmt.Fprintln(sum, w)
 	}
@@ -70,9 +70,9 @@ func (a *app) saidBefore(warnings spec.Diagnostics) bool {
 }
 
 // warnedFile is where it is kept what the user was told; "" if nowhere.
-func (a *app) warnedFile() string {
-	cache := a.env["XDG_CACHE_HOME"]
-	if home := a.env["HOME"]; !filepath.IsAbs(cache) && filepath.IsAbs(home) {
+func (inv *Invocation) warnedFile() string {
+	cache := inv.Env["XDG_CACHE_HOME"]
+	if home := inv.Env["HOME"]; !filepath.IsAbs(cache) && filepath.IsAbs(home) {
 		cache = filepath.Join(home, ".cache")
 	}
 	if !filepath.IsAbs(cache) {

@@ -46,14 +46,14 @@ func (f *watchFlags) flags(c *cobra.Command) {
 }
 
 func (a *app) watch(ctx context.Context, services []string, f watchFlags) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	source := &stackSource{app: a, services: services}
-	project, err := source.load(ctx)
+	source := Source{Services: services}
+	project, files, err := source.Load(ctx, a.Invocation)
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,25 +61,25 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 	behind := false
 	if !f.noUp {
 		w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true}
-		err := a.applyProject(ctx, client, project, planner.Options{Services: services}, w)
-		var shown exit
+		err := applyProject(ctx, a.Invocation, client, project, planner.Options{Services: services}, Progress{Words: w})
+		var shown Exit
 		if behind = errors.As(err, &shown); err != nil && !behind {
 			return err // it could not even be planned
 		}
 	}
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	s := &step{client: client, source: source, project: project, flags: f, behind: behind, menu: a.openMenu()}
-	s.report = a.newWatchDisplay("ends it")
+	s := &step{client: client, source: source, files: files, project: project, flags: f, behind: behind, menu: openMenu(a.Invocation)}
+	s.report = newWatchDisplay(a.Invocation, "ends it")
 	if m := s.menu; m != nil {
 		defer m.close()
-		logs := &followedLogs{app: a, client: client, project: project.Name}
+		logs := &followedLogs{Invocation: a.Invocation, client: client, project: project.Name}
 		m.logsOf, m.noLogs = logs.of, "none"
 		m.quit, m.quitItem = func() { leave(errLeft) }, "q quit"
 	}
-	err = a.keepInStep(ctx, s)
-	if errors.Is(err, errLeft) || errors.Is(err, errInterrupted) {
-		a.sayRunsOn(project.Name)
+	err = keepInStep(ctx, a.Invocation, s)
+	if errors.Is(err, errLeft) || errors.Is(err, ErrInterrupted) {
+		a.SayRunsOn(project.Name)
 	}
 	if errors.Is(err, errLeft) {
 		return nil
@@ -87,33 +87,20 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 	return err
 }
 
-// sayRunsOn says what goes on when its user lets go.
-func (a *app) sayRunsOn(project string) {
-	if a.progress != "quiet" && a.progress != "json" {
-		fmt.Fprintf(a.world.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", project)
-	}
-}
-
 // applyProject applies a project and shows how.
-func (a *app) applyProject(ctx context.Context, client *api.Client, p *spec.Project, opts planner.Options, w words) error {
-	req, done, err := a.request(ctx, client, application{project: p, options: opts, timeout: -1})
-	if err != nil {
-		return cause(ctx, err)
-	}
-	defer done()
-	stream, err := client.Apply(ctx, req)
-	if err != nil {
-		return cause(ctx, err)
-	}
-	chosen := chosenServices(p, opts.Services, opts.NoDeps)
-	_, err = a.show(ctx, stream, w, len(chosen), func() []string { return a.addresses(ctx, client, p, chosen) })
+func applyProject(ctx context.Context, inv *Invocation, client *api.Client, p *spec.Project, opts planner.Options, how Progress) error {
+	chosen := ChosenServices(p, opts.Services, opts.NoDeps)
+	how.Services, how.Project = len(chosen), p
+	how.Addresses = func() []string { return Addresses(ctx, client, p, chosen) }
+	_, err := inv.Apply(ctx, client, Application{Project: p, Options: opts, Timeout: -1}, how)
 	return err
 }
 
 // step is what a stack is kept in step with, and how.
 type step struct {
 	client  *api.Client
-	source  *stackSource
+	source  Source
+	files   []string // that the stack was read from
 	project *spec.Project
 	flags   watchFlags
 	behind  bool // the up before has failed
@@ -125,7 +112,7 @@ type step struct {
 var errLeft = errors.New("left to itself")
 
 // keepInStep watches until the context ends.
-func (a *app) keepInStep(ctx context.Context, s *step) error {
+func keepInStep(ctx context.Context, inv *Invocation, s *step) error {
 	p := s.project
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -137,19 +124,19 @@ func (a *app) keepInStep(ctx context.Context, s *step) error {
 			cancel(err)
 		}
 	})
-	carrier := &watchCarrier{app: a, client: s.client, source: s.source, ask: s.flags.ask, project: p}
+	carrier := &watchCarrier{Invocation: inv, client: s.client, source: s.source, ask: s.flags.ask, project: p}
 	var commands <-chan watch.Command
 	if m := s.menu; m != nil {
 		commands = m.commands
 		m.services = func() []string { return slices.Sorted(maps.Keys(carrier.current().Services)) }
-		m.showPlan = carrier.showPlanNow
+		m.showPlan, carrier.confirm = carrier.showPlanNow, m.ask
 		wg.Go(func() { m.run(ctx) })
 	}
 	return watch.Run(ctx, watch.Config{
-		Project: p, Files: s.source.files, Services: chosenForWatch(p, s.source.services), Behind: s.behind,
-		Options: watch.Options{GitIgnore: s.flags.gitIgnore, GitExcludes: a.gitExcludes(ctx), Triggers: triggers(ctx, s.client)},
+		Project: p, Files: s.files, Services: chosenForWatch(p, s.source.Services), Behind: s.behind,
+		Options: watch.Options{GitIgnore: s.flags.gitIgnore, GitExcludes: gitExcludes(ctx, &inv.Settings), Triggers: triggers(ctx, s.client)},
 		Carrier: carrier, Containers: containers, Commands: commands,
-		Report: s.report, Now: a.world.Now,
+		Report: s.report, Now: inv.Now,
 	})
 }
 
@@ -159,7 +146,7 @@ func chosenForWatch(p *spec.Project, names []string) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	return chosenServices(p, names, false)
+	return ChosenServices(p, names, false)
 }
 
 // followContainers tells which containers run, from engine to engine.
@@ -177,7 +164,7 @@ func followContainers(ctx context.Context, client *api.Client, project string, o
 func followOnce(ctx context.Context, client *api.Client, project string, known bool, out chan<- watch.Container) error {
 	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: project})
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	for {
 		m, err := stream.Recv()
@@ -185,13 +172,13 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 			return api.ErrLost
 		}
 		if err != nil {
-			return cause(ctx, err)
+			return Cause(ctx, err)
 		}
 		if m.Synced {
 			continue
 		}
 		var c planner.Container
-		if err := unmarshal(m.Container, &c); err != nil {
+		if err := Unmarshal(m.Container, &c); err != nil {
 			return err
 		}
 		if c.OneOff {
@@ -204,32 +191,6 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// stackSource loads the stack again and again, and knows the files that it
-// is read from.
-type stackSource struct {
-	*app
-	services []string
-	noDeps   bool
-	scale    []string
-	files    []string
-}
-
-func (s *stackSource) load(ctx context.Context) (*spec.Project, error) {
-	read := map[string]bool{}
-	opts := s.options(s.services)
-	opts.Only, opts.NoDeps = true, s.noDeps
-	opts.Reading = func(path string) { read[path] = true }
-	project, err := s.loadWith(ctx, opts, true)
-	s.files = slices.Sorted(maps.Keys(read))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := project.Select(s.services, true); err != nil {
-		return nil, err
-	}
-	return project, rescale(project, s.scale)
 }
 
 // took is a time span in the unit that reads best.

@@ -12,7 +12,7 @@ import (
 // absence says why no container of a service runs, with the last lines of the
 // one that ran last.
 func (c *watchCarrier) absence(ctx context.Context, service string) error {
-	containers, err := observe(ctx, c.client, stack{name: c.current().Name})
+	containers, err := Observe(ctx, c.client, Stack{Name: c.current().Name})
 	if err != nil {
 		return err
 	}
@@ -26,9 +26,9 @@ func (c *watchCarrier) absence(ctx context.Context, service string) error {
 		req.SinceUnixNs = last.StartedAt.UnixNano()
 	}
 	kept := &lineTail{most: pastLines}
-	err = readLines(ctx, c.client, req, kept.piece)
+	err = ReadLines(ctx, c.client, req, kept.piece)
 	if ctx.Err() != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
 	absent.Lines = kept.lines // none where they can't be read: the logs are named
 	return absent

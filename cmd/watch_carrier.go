@@ -25,10 +25,12 @@ import (
 // watchCarrier carries out what a watch decides, by the calls that the other
 // verbs make too.
 type watchCarrier struct {
-	*app
+	*Invocation
 	client *api.Client
-	source *stackSource
+	source Source
 	ask    bool
+	// confirm asks by a key of the menu; nil: there is none.
+	confirm func(ctx context.Context, question string) bool
 
 	mu      sync.Mutex    // guards project
 	project *spec.Project // as it was applied last
@@ -52,7 +54,7 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 	defer cancel()
 	stream, err := c.client.Sync(ctx)
 	if err != nil {
-		return watch.Synced{}, cause(ctx, err)
+		return watch.Synced{}, Cause(ctx, err)
 	}
 	msg, size := &api.SyncInput{Project: c.current().Name, Service: service}, 0
 	flush := func() error {
@@ -71,14 +73,14 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 		err = flush()
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
-		return watch.Synced{}, cause(ctx, err)
+		return watch.Synced{}, Cause(ctx, err)
 	}
 	reply, err := stream.CloseAndRecv()
 	if status.Code(err) == codes.FailedPrecondition {
 		return watch.Synced{}, c.absence(ctx, service)
 	}
 	if err != nil {
-		return watch.Synced{}, cause(ctx, err)
+		return watch.Synced{}, Cause(ctx, err)
 	}
 	done := watch.Synced{Files: int(reply.Files), Removed: int(reply.Removed)}
 	if reply.Still == reply.Containers {
@@ -115,7 +117,7 @@ func (c *watchCarrier) Restart(ctx context.Context, service string) error {
 
 // RestartAll restarts services as one restart of them all.
 func (c *watchCarrier) RestartAll(ctx context.Context, services []string, ended func(service string, err error)) error {
-	containers, err := observe(ctx, c.client, stack{name: c.current().Name})
+	containers, err := Observe(ctx, c.client, Stack{Name: c.current().Name})
 	if err != nil {
 		return err
 	}
@@ -164,15 +166,15 @@ func (r restarts) failed() bool {
 func (c *watchCarrier) lifecycle(ctx context.Context, action planner.Action, event func(planner.Event), services ...string) error {
 	stream, err := c.client.Lifecycle(ctx, &api.LifecycleRequest{Project: c.current().Name, Action: string(action), Services: services})
 	if err != nil {
-		return cause(ctx, err)
+		return Cause(ctx, err)
 	}
-	_, err = follow(ctx, stream, nil, event)
-	return err
+	_, err = Follow(ctx, stream, nil, event)
+	return withOutput(err)
 }
 
 // Exec runs a command in each running container of a service.
 func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook) (output []string, err error) {
-	containers, err := observe(ctx, c.client, stack{name: c.current().Name})
+	containers, err := Observe(ctx, c.client, Stack{Name: c.current().Name})
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +190,7 @@ func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook
 		}
 		start := &api.ProcessStart{
 			Project: c.current().Name, Container: k.ID, Command: hook.Command, User: hook.User,
-			WorkingDir: hook.WorkingDir, Privileged: hook.Privileged, Environment: c.fillEnvironment(env),
+			WorkingDir: hook.WorkingDir, Privileged: hook.Privileged, Environment: FillEnvironment(env, c.current().Variables),
 		}
 		printed, err := c.execOne(ctx, start)
 		if err != nil {
@@ -208,13 +210,13 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) ([]
 		err = stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}})
 	}
 	if err != nil {
-		return nil, cause(ctx, err)
+		return nil, Cause(ctx, err)
 	}
 	var output tail
 	for {
 		m, err := stream.Recv()
 		if err != nil {
-			return nil, cause(ctx, err)
+			return nil, Cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
@@ -271,33 +273,35 @@ func (t *tail) lines() []string {
 // Build builds the image of a service, and those that it builds on.
 func (c *watchCarrier) Build(ctx context.Context, service string, asked bool, begun func()) (watch.Built, error) {
 	p := c.current()
-	one := *c.app // the sessions that it lends are this build's alone
-	names := buildsOn(p, service, nil)
-	req, done, err := one.request(ctx, c.client, application{
-		project: p, timeout: -1, anew: asked, options: planner.Options{Services: names, NoDeps: true, BuildOnly: true, Build: true},
+	req, err := c.Request(ctx, c.client, Application{
+		Project: p, Timeout: -1, Anew: asked, Options: planner.Options{Services: buildsOn(p, service, nil), NoDeps: true, BuildOnly: true, Build: true},
 	})
 	if err != nil {
-		return watch.Built{}, cause(ctx, err)
+		return watch.Built{}, err
 	}
-	defer done()
-	stream, err := c.client.Apply(ctx, req)
+	defer req.Close()
+	stream, err := c.client.Apply(ctx, req.Message)
 	if err != nil {
-		return watch.Built{}, cause(ctx, err)
+		return watch.Built{}, Cause(ctx, err)
 	}
 	built := watch.Built{}
-	times := stepTimes{now: one.world.Now}
-	changed, err := follow(ctx, stream, func(plan *planner.Plan) error {
+	times := stepTimes{now: c.Now}
+	built.Changed, err = Follow(ctx, stream, func(plan *planner.Plan) error {
 		if built.Ran = !plan.IsEmpty(); built.Ran {
 			begun()
 		}
-		if one.lend == nil {
-			return nil
-		}
-		return one.lend(plan)
+		return req.Lend(plan)
 	}, times.event)
-	built.Changed = changed
 	built.Step, built.StepFor = times.longest()
-	return built, err
+	return built, withOutput(err)
+}
+
+// withOutput gives the failure of a step as the watch tells it.
+func withOutput(err error) error {
+	if step, ok := errors.AsType[*StepError](err); ok {
+		return &watch.OutputError{Message: step.Text, Lines: step.Lines}
+	}
+	return err
 }
 
 // buildsOn are the services that a service's build is made of, itself last.
@@ -317,20 +321,20 @@ func buildsOn(p *spec.Project, service string, names []string) []string {
 // Replace brings the containers of a service to its image.
 func (c *watchCarrier) Replace(ctx context.Context, service string) (changed bool, err error) {
 	p := c.current()
-	one := *c.app
-	req, done, err := one.request(ctx, c.client, application{
-		project: p, timeout: -1,
-		options: planner.Options{Services: restartedWith(p, service), NoDeps: true, NoBuild: true, Wait: true},
+	req, err := c.Request(ctx, c.client, Application{
+		Project: p, Timeout: -1,
+		Options: planner.Options{Services: restartedWith(p, service), NoDeps: true, NoBuild: true, Wait: true},
 	})
 	if err != nil {
-		return false, cause(ctx, err)
+		return false, err
 	}
-	defer done()
-	stream, err := c.client.Apply(ctx, req)
+	defer req.Close()
+	stream, err := c.client.Apply(ctx, req.Message)
 	if err != nil {
-		return false, cause(ctx, err)
+		return false, Cause(ctx, err)
 	}
-	return follow(ctx, stream, one.lend, nil)
+	changed, err = Follow(ctx, stream, req.Lend, nil)
+	return changed, withOutput(err)
 }
 
 // restartedWith are a service and those that are restarted when it is
@@ -345,59 +349,6 @@ func restartedWith(p *spec.Project, service string) []string {
 		}
 	}
 	return names
-}
-
-// follow reads a progress to its verdict without a display. It says whether
-// any step changed something; a failure has the output that explains it.
-func follow(ctx context.Context, stream progressStream, planned func(*planner.Plan) error, event func(planner.Event)) (changed bool, err error) {
-	var failed *planner.Event
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			err = api.ErrLost
-		}
-		if err != nil {
-			return changed, cause(ctx, err)
-		}
-		switch of := m.Of.(type) {
-		case *api.Progress_Plan:
-			plan := &planner.Plan{}
-			if err := unmarshal(of.Plan, plan); err != nil {
-				return false, err
-			}
-			if planned != nil {
-				if err := planned(plan); err != nil {
-					return false, err
-				}
-			}
-		case *api.Progress_Event:
-			var e planner.Event
-			if err := unmarshal(of.Event, &e); err != nil {
-				return false, err
-			}
-			changed = changed || e.Kind == planner.Done
-			if e.Kind == planner.Failed && failed == nil {
-				failed = &e
-			}
-			if event != nil {
-				event(e)
-			}
-		case *api.Progress_Verdict:
-			return changed, verdictError(ctx, of.Verdict, failed)
-		}
-	}
-}
-
-func verdictError(ctx context.Context, v *api.Verdict, failed *planner.Event) error {
-	switch {
-	case v.Ok:
-		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case failed != nil:
-		return &watch.OutputError{Message: failed.Text, Lines: failed.Lines}
-	}
-	return errors.New(or(v.Error, "the engine gave no reason"))
 }
 
 // stepTimes measures the steps of a build by the events that announce them.
@@ -447,18 +398,17 @@ func (s *stepTimes) longest() (command string, took time.Duration) {
 
 // Reload reads the stack again; mistakes are shown with their places.
 func (c *watchCarrier) Reload(ctx context.Context) (*spec.Project, []string, error) {
-	p, err := c.source.load(ctx)
-	files := c.source.files
+	p, files, err := c.source.Load(ctx, c.Invocation)
 	if len(files) == 0 {
 		files = c.current().Files
 	}
-	var shown exit
+	var shown Exit
 	if err != nil && !errors.As(err, &shown) && ctx.Err() == nil {
-		fmt.Fprintln(c.world.Stderr, c.errStyle().red(err.Error()))
+		fmt.Fprintln(c.Stderr, c.ErrStyle().red(err.Error()))
 	}
 	if err == nil && p.Name != c.current().Name {
 		err = fmt.Errorf("the project is called %s now and was %s: stop the watch and begin it again", p.Name, c.current().Name)
-		fmt.Fprintln(c.world.Stderr, c.errStyle().red(err.Error()))
+		fmt.Fprintln(c.Stderr, c.ErrStyle().red(err.Error()))
 	}
 	return p, files, err
 }
@@ -466,14 +416,14 @@ func (c *watchCarrier) Reload(ctx context.Context) (*spec.Project, []string, err
 // Apply brings the stack to a project that was loaded anew: the plan is
 // shown, and carried out after a yes if that is asked for.
 func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
-	one := *c.app
-	if one.progress == "auto" || one.progress == "tty" {
-		one.progress = "plain"
+	mode := c.Progress
+	if mode == "auto" || mode == "tty" {
+		mode = "plain"
 	}
-	opts := planner.Options{Services: c.source.services}
+	opts := planner.Options{Services: c.source.Services}
 	gone := goneServices(c.current(), p)
-	if one.progress == "plain" || c.ask {
-		some, err := one.showPlan(ctx, c.client, p, opts, gone)
+	if mode == "plain" || c.ask {
+		some, err := c.showPlan(ctx, p, opts, gone)
 		if err != nil {
 			return err
 		}
@@ -492,38 +442,37 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 	c.mu.Lock()
 	c.project = p // what is gone from it is removed: the next edit is not told of it again
 	c.mu.Unlock()
-	w := words{done: "is up", nothing: "is up to date", failed: "is not up", silent: true}
-	one.began = one.world.Now()
-	err := one.applyProject(ctx, c.client, p, opts, w)
-	var shown exit
+	err := applyProject(ctx, c.Invocation, c.client, p, opts, Progress{
+		Words: words{done: "is up", nothing: "is up to date", failed: "is not up", silent: true}, Mode: mode, Began: c.Now(),
+	})
+	var shown Exit
 	if errors.As(err, &shown) {
 		return errors.New("see above; the next edit tries again")
 	}
 	return err
 }
 
+// agrees asks a question that is no loss to say no to.
+func (c *watchCarrier) agrees(ctx context.Context, question string) bool {
+	if c.confirm != nil {
+		return c.confirm(ctx, question)
+	}
+	return c.Confirm(question)
+}
+
 // showPlan prints what an edit of the stack's files would change, and says
 // whether that is anything.
-func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project, opts planner.Options, gone []string) (some bool, err error) {
-	req, done, err := a.request(ctx, client, application{project: p, options: opts, timeout: -1, planOnly: true})
+func (c *watchCarrier) showPlan(ctx context.Context, p *spec.Project, opts planner.Options, gone []string) (some bool, err error) {
+	plan, err := c.Plan(ctx, c.client, Application{Project: p, Options: opts, Timeout: -1})
 	if err != nil {
-		return false, cause(ctx, err)
-	}
-	defer done()
-	reply, err := client.Plan(ctx, req)
-	if err != nil {
-		return false, cause(ctx, err)
-	}
-	plan := &planner.Plan{}
-	if err := unmarshal(reply.Plan, plan); err != nil {
 		return false, err
 	}
 	for _, name := range gone {
-		fmt.Fprintf(a.world.Stderr, " %s %s   no longer in the stack file\n", a.errStyle().red("-"), name)
+		fmt.Fprintf(c.Stderr, " %s %s   no longer in the stack file\n", c.ErrStyle().red("-"), name)
 	}
 	if !plan.IsEmpty() {
 		plan.Orphans = nil // said above, or left alone since the beginning
-		if err := writePlan(a.world.Stderr, a.mask.plan(plan), "text", a.errStyle()); err != nil {
+		if err := writePlan(c.Stderr, plan, "text", c.ErrStyle()); err != nil {
 			return false, err
 		}
 	}
@@ -532,19 +481,17 @@ func (a *app) showPlan(ctx context.Context, client *api.Client, p *spec.Project,
 
 // showPlanNow shows what the stack's files as they are would change.
 func (c *watchCarrier) showPlanNow(ctx context.Context) error {
-	source := &stackSource{app: c.app, services: c.source.services, scale: c.source.scale}
-	p, err := source.load(ctx)
-	var shown exit
+	p, _, err := Source{Services: c.source.Services, Scale: c.source.Scale}.Load(ctx, c.Invocation)
+	var shown Exit
 	if errors.As(err, &shown) {
 		return nil // its mistakes are
 	}
 	if err != nil {
 		return err
 	}
-	one := *c.app
-	some, err := one.showPlan(ctx, c.client, p, planner.Options{Services: c.source.services}, goneServices(c.current(), p))
+	some, err := c.showPlan(ctx, p, planner.Options{Services: c.source.Services}, goneServices(c.current(), p))
 	if err == nil && !some {
-		fmt.Fprintf(c.world.Stderr, " %s the stack is as its files say\n", c.errStyle().dim("·"))
+		fmt.Fprintf(c.Stderr, " %s the stack is as its files say\n", c.ErrStyle().dim("·"))
 	}
 	return err
 }

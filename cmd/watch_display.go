@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -12,17 +13,17 @@ import (
 
 // newWatchDisplay shows a watch: one line an event, without secrets. interrupt
 // is what Ctrl-C does.
-func (a *app) newWatchDisplay(interrupt string) func(watch.Event) {
-	if a.progress == "json" {
-		enc := json.NewEncoder(a.world.Stderr)
+func newWatchDisplay(inv *Invocation, interrupt string) func(watch.Event) {
+	if inv.Progress == "json" {
+		enc := json.NewEncoder(inv.Stderr)
 		return func(e watch.Event) {
-			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: a.mask.watchEvent(e)})
+			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: maskedEvent(inv.Mask, e)})
 		}
 	}
-	d := &watchDisplay{st: a.errStyle(), quiet: a.progress == "quiet", width: 5, interrupt: interrupt}
+	d := &watchDisplay{st: inv.ErrStyle(), quiet: inv.Progress == "quiet", width: 5, interrupt: interrupt}
 	return func(e watch.Event) {
-		for _, line := range d.lines(a.mask.watchEvent(e)) {
-			fmt.Fprintln(a.world.Stderr, line)
+		for _, line := range d.lines(maskedEvent(inv.Mask, e)) {
+			fmt.Fprintln(inv.Stderr, line)
 		}
 	}
 }
@@ -98,7 +99,7 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 		}
 		return text, good
 	case watch.Unchanged:
-		return or(e.Text, "built, and the image is the same"), dim
+		return cmp.Or(e.Text, "built, and the image is the same"), dim
 	case watch.Applied:
 		return "the stack is as its files say", good
 	case watch.Failed:
@@ -117,4 +118,10 @@ func syncText(files, removed int) string {
 		return "removed " + spec.Plural(removed, "file")
 	}
 	return fmt.Sprintf("synced %s, removed %d", spec.Plural(files, "file"), removed)
+}
+
+// maskedEvent is an event without secrets.
+func maskedEvent(m *Masker, e watch.Event) watch.Event {
+	e.Text, e.Lines, e.Step = m.Text(e.Text), m.Texts(e.Lines), m.Text(e.Step)
+	return e
 }

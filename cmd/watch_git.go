@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"os/exec"
 	"path/filepath"
@@ -11,13 +12,13 @@ import (
 // the working tree that holds a directory, the weaker ones first: the user's
 // own, and the repository's. git is asked, which knows how its settings
 // include each other; without it they are where they are by default.
-func (a *app) gitExcludes(ctx context.Context) func(dir string) []string {
+func gitExcludes(ctx context.Context, s *Settings) func(dir string) []string {
 	return func(dir string) []string {
-		own := a.askGit(ctx, dir, "config", "--path", "--get", "core.excludesFile")
+		own := askGit(ctx, s.Environ, dir, "config", "--path", "--get", "core.excludesFile")
 		if own == "" {
-			own = filepath.Join(or(a.env["XDG_CONFIG_HOME"], filepath.Join(a.env["HOME"], ".config")), "git", "ignore")
+			own = filepath.Join(cmp.Or(s.Env["XDG_CONFIG_HOME"], filepath.Join(s.Env["HOME"], ".config")), "git", "ignore")
 		}
-		repository := a.askGit(ctx, dir, "rev-parse", "--git-path", "info/exclude")
+		repository := askGit(ctx, s.Environ, dir, "rev-parse", "--git-path", "info/exclude")
 		if repository == "" {
 			repository = filepath.Join(".git", "info", "exclude")
 		}
@@ -32,9 +33,9 @@ func (a *app) gitExcludes(ctx context.Context) func(dir string) []string {
 }
 
 // askGit gives git's answer, or "" where there is none.
-func (a *app) askGit(ctx context.Context, dir string, words ...string) string {
+func askGit(ctx context.Context, environ []string, dir string, words ...string) string {
 	c := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, words...)...)
-	c.Env = a.world.Environ
+	c.Env = environ
 	out, err := c.Output()
 	if err != nil {
 		return ""

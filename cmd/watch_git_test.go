@@ -16,10 +16,10 @@ func TestGitIsAskedWhereItsExcludesAre(t *testing.T) {
 	}
 	home, dir := t.TempDir(), t.TempDir()
 	environ := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}
-	a := newApp(World{Environ: environ, Now: time.Now})
+	settings := NewSettings(World{Environ: environ, Now: time.Now})
 	asked := func(what string, want ...string) {
 		t.Helper()
-		if got := a.gitExcludes(context.Background())(dir); !slices.Equal(got, want) {
+		if got := gitExcludes(context.Background(), &settings)(dir); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}

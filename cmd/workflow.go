@@ -27,30 +27,16 @@ type workflow struct {
 	groups int
 }
 
-// newWorkflow looks at the variables that GitHub and GitLab set. Only lines
-// that stay can be marked: a tree on a terminal or JSON is left alone.
-func (a *app) newWorkflow() *workflow {
-	w := &workflow{w: a.world.Stderr, dir: a.workingDir(), now: a.world.Now}
-	if mode := a.displayMode(); mode != "plain" {
-		return w
+// newWorkflow looks at the variables that GitHub and GitLab set. Without marks
+// nothing is marked.
+func newWorkflow(w io.Writer, dir string, env map[string]string, now func() time.Time, marks bool) *workflow {
+	f := &workflow{w: w, dir: dir, now: now}
+	if marks {
+		f.github = env["GITHUB_ACTIONS"] == "true"
+		f.gitlab = env["GITLAB_CI"] == "true" && !f.github
+		f.root = env["GITHUB_WORKSPACE"]
 	}
-	w.github = a.env["GITHUB_ACTIONS"] == "true"
-	w.gitlab = a.env["GITLAB_CI"] == "true" && !w.github
-	w.root = a.env["GITHUB_WORKSPACE"]
-	return w
-}
-
-// inWorkflow says that a CI system runs us, whose logs many may read.
-func (a *app) inWorkflow() bool {
-	return a.env["GITHUB_ACTIONS"] == "true" || a.env["GITLAB_CI"] == "true"
-}
-
-func (a *app) workingDir() string {
-	dir, err := filepath.Abs(a.world.Dir)
-	if err != nil {
-		return a.world.Dir
-	}
-	return dir
+	return f
 }
 
 // marks says that lines are marked at all.

@@ -1,0 +1,128 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// StyleOf is the style for a stream: --ansi, NO_COLOR, TERM, and what it is.
+func (inv *Invocation) StyleOf(stream any) style {
+	switch inv.ANSI {
+	case "always":
+		return style{color: true}
+	case "never":
+		return style{}
+	}
+	return style{color: IsTerminal(stream) && inv.Env["NO_COLOR"] == "" && inv.Env["TERM"] != "dumb"}
+}
+
+// ErrStyle is the style of stderr.
+func (inv *Invocation) ErrStyle() style { return inv.StyleOf(inv.Stderr) }
+
+// DisplayMode is the display in force: auto is a tree on a terminal, and lines
+// elsewhere.
+func (inv *Invocation) DisplayMode() string {
+	switch {
+	case inv.Progress != "auto":
+		return inv.Progress
+	case IsTerminal(inv.Stderr) && inv.Env["TERM"] != "dumb" && inv.ANSI != "never":
+		return "tty"
+	}
+	return "plain"
+}
+
+// newDisplay is the display of a progress on the screen, folded and annotated
+// where a CI system reads it, and those beside it.
+func (inv *Invocation) newDisplay(p *Progress) display {
+	cfg := displayConfig{
+		mode: cmp.Or(p.Mode, inv.DisplayMode()), w: inv.Stderr, style: inv.ErrStyle(), words: p.Words, services: p.Services,
+		began: inv.Now(), now: inv.Now,
+	}
+	d := newDisplay(cfg)
+	if t := cmp.Or(p.Tracer, inv.Tracer); t != nil {
+		d = t.beside(d)
+	}
+	flow := inv.Workflow()
+	if p.Words.fold != "" {
+		d = &folded{d, flow, p.Words.fold}
+	}
+	all := displays{d}
+	if p.Project != nil && flow.github {
+		all = append(all, &annotator{p.Project, flow})
+	}
+	return append(all, p.Beside...)
+}
+
+// NewTracer records a timeline for a file and for what the environment asks
+// for; nil where neither is.
+func (inv *Invocation) NewTracer(file string) *Tracer {
+	if file != "" && !filepath.IsAbs(file) {
+		file = filepath.Join(inv.Dir, file)
+	}
+	return newTracer(inv.Verb, inv.Began, file, inv.Env, inv.Now, inv.Stderr)
+}
+
+// Workflow marks lines for the CI system that runs us. Only lines that stay can
+// be marked: a tree on a terminal or JSON is left alone.
+func (inv *Invocation) Workflow() *workflow {
+	return newWorkflow(inv.Stderr, inv.WorkingDir(), inv.Env, inv.Now, inv.DisplayMode() == "plain")
+}
+
+// InWorkflow says that a CI system runs us, whose logs many may read.
+func (inv *Invocation) InWorkflow() bool {
+	return inv.Env["GITHUB_ACTIONS"] == "true" || inv.Env["GITLAB_CI"] == "true"
+}
+
+// WorkingDir is the working directory, absolute.
+func (s *Settings) WorkingDir() string {
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil {
+		return s.Dir
+	}
+	return dir
+}
+
+// NewLogPrinter prints the logs of containers of which some are known.
+func (inv *Invocation) NewLogPrinter(f logFormat, known []planner.Container) *logPrinter {
+	st, errStyle := inv.StyleOf(inv.Stdout), inv.ErrStyle()
+	if f.noColor {
+		st, errStyle = style{}, style{}
+	}
+	return newLogPrinter(inv.Stdout, inv.Stderr, st, errStyle, f, known)
+}
+
+// SayNotice tells whom the command waits for, or whose work it ends.
+func (inv *Invocation) SayNotice(text string) {
+	if text != "" && !inv.IsSilent() {
+		fmt.Fprintln(inv.Stderr, " "+inv.ErrStyle().dim(text))
+	}
+}
+
+// SayWarnings tells what steps had to warn of.
+func (inv *Invocation) SayWarnings(warnings []string) {
+	if inv.IsSilent() {
+		return
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(" ! "+printable(w)))
+	}
+}
+
+// SayRunsOn says what goes on when its user lets go.
+func (inv *Invocation) SayRunsOn(project string) {
+	if !inv.IsSilent() {
+		fmt.Fprintf(inv.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", project)
+	}
+}
+
+// Confirm asks on a terminal; only yes is a yes.
+func (inv *Invocation) Confirm(question string) bool {
+	fmt.Fprint(inv.Stderr, question+" [y/N] ")
+	var answer [64]byte
+	n, err := inv.Stdin.Read(answer[:])
+	return n > 0 && (err == nil || err == io.EOF) && (answer[0] == 'y' || answer[0] == 'Y')
+}
