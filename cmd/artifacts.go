@@ -263,9 +263,9 @@ func testCase(t *testResult, now time.Time) junit.Case {
 		k.Status, k.Message = junit.Skipped, t.skipped
 	case t.failed():
 		k.Status, k.Message = junit.Failed, fmt.Sprintf("exit code %d%s", t.code, spaced(t.how))
-		k.Detail = strings.Join(t.last.lines, "\n")
+		k.Detail = strings.Join(t.last.Lines(), "\n")
 	case !t.ended:
-		k.Status, k.Message, k.Detail = junit.Broken, "it has not ended", strings.Join(t.last.lines, "\n")
+		k.Status, k.Message, k.Detail = junit.Broken, "it has not ended", strings.Join(t.last.Lines(), "\n")
 		if !t.began.IsZero() {
 			k.Time = now.Sub(t.began)
 		}

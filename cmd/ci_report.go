@@ -9,18 +9,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
-// culpritLines is how many of its last lines explain a container's failure.
-const culpritLines = 50
+// How many of its last lines explain a container's failure, and how many of them
+// stand in an annotation.
+const (
+	culpritLines   = 50
+	annotatedLines = 20
+)
 
 // say prints a line of ci's own, where people read.
 func (c *ciRun) say(line string) {
@@ -56,8 +57,9 @@ func (c *ciRun) sayTest(t *testResult) {
 	mark, text := st.green("✓"), "passed after "+seconds(t.took)
 	if t.code != 0 {
 		mark, text = st.red("✗"), fmt.Sprintf("exit code %d%s after %s", t.code, spaced(t.how), seconds(t.took))
+		printed := t.last.Lines()
 		c.flow.annotate("error", c.project.Places.Nearest("services."+t.service), t.service+" failed",
-			strings.Join(append([]string{text}, t.last.lines[max(0, len(t.last.lines)-20):]...), "\n"))
+			strings.Join(append([]string{text}, printed[max(0, len(printed)-annotatedLines):]...), "\n"))
 	}
 	if n := t.reports.Count(); n.Tests > 0 {
 		text += "      " + casesText(n.Tests, n.Failures+n.Errors, n.Skipped)
@@ -66,13 +68,6 @@ func (c *ciRun) sayTest(t *testResult) {
 		text += "      " + filepath.Join(c.flags.artifacts, "junit.xml")
 	}
 	c.say(fmt.Sprintf(" %s %-11s %s", mark, t.service, text))
-}
-
-func spaced(text string) string {
-	if text == "" {
-		return ""
-	}
-	return " " + text
 }
 
 func casesText(tests, failed, skipped int) string {
@@ -170,48 +165,12 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 	if len(ids) == 0 {
 		return notes, nil
 	}
-	kept := &lineTail{most: culpritLines}
-	_ = ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.piece) // what can't be read is said where logs are collected
-	if len(kept.lines) > 0 {
-		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.lines), "line")))
+	kept := &Tail{Most: culpritLines}
+	_ = ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.Piece) // what can't be read is said where logs are collected
+	if len(kept.Lines()) > 0 {
+		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.Lines()), "line")))
 	}
-	return notes, kept.lines
-}
-
-// stateNote says how a container stands, and how it came to that.
-func stateNote(k *planner.Container) string {
-	text := string(k.State)
-	switch k.State {
-	case planner.Exited, planner.Restarting:
-		text = fmt.Sprintf("exited with code %d%s", k.ExitCode, spaced(exitNotes(k)))
-	case planner.Running:
-		text = "runs"
-		if k.Health != planner.NoHealth {
-			text += ", " + string(k.Health)
-		}
-	}
-	if k.Restarts > 0 {
-		text += fmt.Sprintf(", flaps: started again %s", spec.Times(k.Restarts))
-	}
-	return text
-}
-
-// exitNotes are the signal and the cause behind an exit code.
-func exitNotes(k *planner.Container) string {
-	var notes []string
-	if name := unix.SignalName(syscall.Signal(k.ExitCode - 128)); k.ExitCode > 128 && name != "" {
-		notes = append(notes, name)
-	}
-	if k.OOMKilled {
-		notes = append(notes, "out of memory")
-	}
-	if k.Error != "" {
-		notes = append(notes, k.Error)
-	}
-	if len(notes) == 0 {
-		return ""
-	}
-	return "(" + strings.Join(notes, ", ") + ")"
+	return notes, kept.Lines()
 }
 
 // probeNote is the last probe of a health check, with what it printed.

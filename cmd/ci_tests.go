@@ -30,7 +30,7 @@ type testResult struct {
 	files     int    // that match --junit
 	unread    bool   // there may be more of them: they could not be read
 	reports   junit.Report
-	last      *lineTail
+	last      *Tail
 }
 
 func (t *testResult) failed() bool { return t.ended && t.code != 0 }
@@ -61,7 +61,7 @@ func judgeTests(results []*testResult) ciEnd {
 func (c *ciRun) runTests(ctx context.Context) error {
 	before := c.restarts(ctx)
 	for _, name := range c.tests {
-		t := &testResult{service: name, last: &lineTail{most: culpritLines}}
+		t := &testResult{service: name, last: &Tail{Most: culpritLines}}
 		c.results = append(c.results, t)
 		if t.skipped = c.skips(name); t.skipped != "" {
 			c.sayTest(t)
@@ -163,7 +163,7 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 	if c.flow.marks() {
 		to = c.Stderr // the marks' stream, so that the log has both in their order
 	}
-	out := &prefixed{w: to, prefix: c.StyleOf(to).cyan(t.service + " | "), seen: t.last.add}
+	out := &prefixed{w: to, prefix: c.StyleOf(to).cyan(t.service + " | "), seen: t.last.Add}
 	defer out.flush()
 	for {
 		m, err := stream.Recv()
@@ -326,31 +326,6 @@ func (p *prefixed) Write(b []byte) (int, error) {
 func (p *prefixed) flush() {
 	if len(p.rest) > 0 {
 		_, _ = p.Write([]byte("\n"))
-	}
-}
-
-// lineTail keeps the end of an output.
-type lineTail struct {
-	most  int
-	lines []string
-	begun map[string]bool // container and stream -> its last line goes on
-}
-
-// piece takes in a line of a log, or a part of one.
-func (l *lineTail) piece(m *api.LogLine) {
-	key := fmt.Sprint(m.ContainerId, m.Stderr)
-	if last := len(l.lines) - 1; l.begun[key] && last >= 0 {
-		l.lines[last] += string(m.Text)
-	} else {
-		l.add(string(m.Text))
-	}
-	l.begun = map[string]bool{key: m.Partial} // what cuts in begins a line of its own
-}
-
-func (l *lineTail) add(line string) {
-	l.lines = append(l.lines, line)
-	if len(l.lines) > l.most {
-		l.lines = l.lines[1:]
 	}
 }
 

@@ -119,10 +119,3 @@ func hashes(p *spec.Project, which string) (string, error) {
 	}
 	return lines(out), nil
 }
-
-func lines(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return strings.Join(words, "\n") + "\n"
-}

@@ -3,14 +3,18 @@ package cmd
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"text/tabwriter"
 	"time"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"golang.org/x/sys/unix"
 )
 
 // psLine is a container as "ps --format json" prints it: the fields and words
@@ -46,11 +50,11 @@ type publisher struct {
 	Protocol      string
 }
 
-func containerJSON(c *planner.Container, s Stack, now time.Time) psLine {
+func containerJSON(c *planner.Container, project string, now time.Time) psLine {
 	line := psLine{
 		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
-		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: imageText(c, s), Labels: labelsText(c, s),
-		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: s.Name, Publishers: publishers(c),
+		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: imageText(c, project), Labels: labelsText(c, project),
+		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: project, Publishers: publishers(c),
 		RunningFor: ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: stateWord(c.State), Status: statusText(c, now),
 	}
 	if c.Applied == nil || c.Applied.Service == nil {
@@ -129,11 +133,11 @@ func portsText(c *planner.Container) string {
 	return strings.Join(append(parts, exposed(c)...), ", ")
 }
 
-func imageText(c *planner.Container, s Stack) string {
+func imageText(c *planner.Container, project string) string {
 	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
 		return c.Applied.Service.Image
 	}
-	return s.Name + "-" + c.Service
+	return project + "-" + c.Service
 }
 
 // commandText is the container's command in quotes; that of the image is not
@@ -150,9 +154,9 @@ func commandText(c *planner.Container) string {
 }
 
 // labelsText lists the container's labels as Compose's tools expect them.
-func labelsText(c *planner.Container, s Stack) string {
+func labelsText(c *planner.Container, project string) string {
 	labels := map[string]string{
-		"com.docker.compose.project":          s.Name,
+		"com.docker.compose.project":          project,
 		"com.docker.compose.service":          c.Service,
 		"com.docker.compose.container-number": strconv.Itoa(c.Number),
 		"com.docker.compose.oneoff":           map[bool]string{true: "True", false: "False"}[c.OneOff],
@@ -161,7 +165,7 @@ func labelsText(c *planner.Container, s Stack) string {
 		labels["com.docker.compose.version"] = c.Version
 	}
 	if c.Applied != nil && c.Applied.Service != nil {
-		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(imageText(c, s))
+		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(imageText(c, project))
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
 	var parts []string
@@ -241,4 +245,70 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d months", int(d.Hours()/24/30))
 	}
 	return fmt.Sprintf("%d years", int(d.Hours()/24/365))
+}
+
+func containerTable(w io.Writer, containers []planner.Container, project string, now time.Time, whole bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
+	for i := range containers {
+		c := &containers[i]
+		command := commandText(c)
+		if r := []rune(command); len(r) > 22 && !whole {
+			command = string(r[:20]) + `…"`
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, imageText(c, project), command, c.Service,
+			ago(now, c.CreatedAt), statusText(c, now), portsText(c))
+	}
+	return t.Flush()
+}
+
+// replica names a container as the displays do: "web/1".
+func replica(c *planner.Container) string {
+	if c.OneOff {
+		return c.Name
+	}
+	return fmt.Sprintf("%s/%d", c.Service, c.Number)
+}
+
+// stateNote says how a container stands, and how it came to that.
+func stateNote(k *planner.Container) string {
+	text := string(k.State)
+	switch k.State {
+	case planner.Exited, planner.Restarting:
+		text = fmt.Sprintf("exited with code %d%s", k.ExitCode, spaced(exitNotes(k)))
+	case planner.Running:
+		text = "runs"
+		if k.Health != planner.NoHealth {
+			text += ", " + string(k.Health)
+		}
+	}
+	if k.Restarts > 0 {
+		text += fmt.Sprintf(", flaps: started again %s", spec.Times(k.Restarts))
+	}
+	return text
+}
+
+// exitNotes are the signal and the cause behind an exit code.
+func exitNotes(k *planner.Container) string {
+	var notes []string
+	if name := unix.SignalName(syscall.Signal(k.ExitCode - 128)); k.ExitCode > 128 && name != "" {
+		notes = append(notes, name)
+	}
+	if k.OOMKilled {
+		notes = append(notes, "out of memory")
+	}
+	if k.Error != "" {
+		notes = append(notes, k.Error)
+	}
+	if len(notes) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(notes, ", ") + ")"
+}
+
+func spaced(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " " + text
 }

@@ -162,7 +162,7 @@ func (h *history) lines(c *planner.Container, list []happening) []eventLine {
 	var out []eventLine
 	for _, what := range list {
 		attributes := map[string]string{
-			"name": c.Name, "image": imageText(c, h.stack), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
+			"name": c.Name, "image": imageText(c, h.stack.Name), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
 		}
 		if c.OneOff {
 			attributes["oneoff"] = "true"

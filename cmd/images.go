@@ -58,7 +58,7 @@ func (a *app) images(ctx context.Context, client *api.Client, services []string,
 		if !all.wants(c, services) {
 			continue
 		}
-		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: imageText(c, s)}
+		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: imageText(c, s.Name)}
 		if c.Applied != nil {
 			line.ID = c.Applied.Image
 		}

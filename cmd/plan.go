@@ -2,9 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -66,34 +63,4 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	plan, err := a.Plan(ctx, client, Application{Project: project, Options: sel.options(services, wait), Timeout: sel.timeout})
 	a.LeaveOrphans(plan)
 	return plan, err
-}
-
-func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {
-	if format == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(plan)
-	}
-	_, err := fmt.Fprint(w, paintPlan(plan.Text(), st))
-	return err
-}
-
-// paintPlan colours the symbol of each line.
-func paintPlan(text string, st style) string {
-	if !st.color {
-		return text
-	}
-	codes := map[rune]string{'+': "32", '~': "33", '±': "33", '-': "31", '!': "33"}
-	out, atStart := "", true
-	for i, r := range text {
-		code, known := codes[r]
-		if atStart && known && i+1 < len(text) {
-			out += st.paint(code, string(r))
-		} else {
-			out += string(r)
-		}
-		atStart = r == '\n' || atStart && r == ' '
-	}
-	return out
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -98,35 +95,12 @@ func (a *app) printContainers(containers []planner.Container, s Stack, f psFlags
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		for i := range containers {
-			if err := enc.Encode(containerJSON(&containers[i], s, now)); err != nil {
+			if err := enc.Encode(containerJSON(&containers[i], s.Name, now)); err != nil {
 				return err
 			}
 		}
 	default:
-		return containerTable(w, containers, s, now, f.noTrunc)
+		return containerTable(w, containers, s.Name, now, f.noTrunc)
 	}
 	return nil
-}
-
-func containerTable(w io.Writer, containers []planner.Container, s Stack, now time.Time, whole bool) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
-	for i := range containers {
-		c := &containers[i]
-		command := commandText(c)
-		if r := []rune(command); len(r) > 22 && !whole {
-			command = string(r[:20]) + `…"`
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, imageText(c, s), command, c.Service,
-			ago(now, c.CreatedAt), statusText(c, now), portsText(c))
-	}
-	return t.Flush()
-}
-
-// replica names a container as the displays do: "web/1".
-func replica(c *planner.Container) string {
-	if c.OneOff {
-		return c.Name
-	}
-	return fmt.Sprintf("%s/%d", c.Service, c.Number)
 }

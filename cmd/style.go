@@ -110,3 +110,19 @@ func printable(s string) string {
 		return r
 	}, steering.ReplaceAllString(s, ""))
 }
+
+// lines ends each of the words as a line.
+func lines(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return strings.Join(words, "\n") + "\n"
+}
+
+// took is a time span in the unit that reads best.
+func took(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", max(1, d.Round(time.Millisecond).Milliseconds()))
+	}
+	return seconds(d)
+}

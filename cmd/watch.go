@@ -3,12 +3,10 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -191,12 +189,4 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// took is a time span in the unit that reads best.
-func took(d time.Duration) string {
-	if d < time.Second {
-		return fmt.Sprintf("%d ms", max(1, d.Round(time.Millisecond).Milliseconds()))
-	}
-	return seconds(d)
 }

@@ -25,12 +25,12 @@ func (c *watchCarrier) absence(ctx context.Context, service string) error {
 	if !last.StartedAt.IsZero() {
 		req.SinceUnixNs = last.StartedAt.UnixNano()
 	}
-	kept := &lineTail{most: pastLines}
-	err = ReadLines(ctx, c.client, req, kept.piece)
+	kept := &Tail{Most: pastLines}
+	err = ReadLines(ctx, c.client, req, kept.Piece)
 	if ctx.Err() != nil {
 		return Cause(ctx, err)
 	}
-	absent.Lines = kept.lines // none where they can't be read: the logs are named
+	absent.Lines = kept.Lines() // none where they can't be read: the logs are named
 	return absent
 }
 

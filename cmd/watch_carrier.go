@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -212,7 +211,7 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) ([]
 	if err != nil {
 		return nil, Cause(ctx, err)
 	}
-	var output tail
+	output := Tail{Most: hookLines}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -220,55 +219,20 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) ([]
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
-			output.add(of.Stdout)
+			_, _ = output.Write(of.Stdout)
 		case *api.ProcessOutput_Stderr:
-			output.add(of.Stderr)
+			_, _ = output.Write(of.Stderr)
 		case *api.ProcessOutput_ExitCode:
 			if of.ExitCode == 0 {
-				return output.lines(), nil
+				return output.Marked(), nil
 			}
-			return nil, &watch.OutputError{Message: fmt.Sprintf("exit code %d", of.ExitCode), Lines: output.lines()}
+			return nil, &watch.OutputError{Message: fmt.Sprintf("exit code %d", of.ExitCode), Lines: output.Marked()}
 		}
 	}
 }
 
-// tail keeps the last whole lines of an output.
-type tail struct {
-	text []byte
-	cut  bool // there was more
-}
-
-// How much of an output a tail keeps.
-const (
-	tailSize  = 64 << 10
-	tailLines = 100
-)
-
-func (t *tail) add(b []byte) {
-	t.text = append(t.text, b...)
-	if over := len(t.text) - tailSize; over > 0 { // half a line could be the rest of a secret
-		end := bytes.IndexByte(t.text[over:], '\n') + 1
-		if end == 0 {
-			end = tailSize
-		}
-		t.text, t.cut = t.text[over+end:], true
-	}
-}
-
-func (t *tail) lines() []string {
-	text := strings.TrimRight(string(t.text), "\n")
-	if text == "" {
-		return nil
-	}
-	lines := strings.Split(text, "\n")
-	if n := len(lines) - tailLines; n > 0 {
-		lines, t.cut = lines[n:], true
-	}
-	if t.cut {
-		lines = append([]string{"..."}, lines...)
-	}
-	return lines
-}
+// hookLines is how many of its last lines are shown of what a command printed.
+const hookLines = 100
 
 // Build builds the image of a service, and those that it builds on.
 func (c *watchCarrier) Build(ctx context.Context, service string, asked bool, begun func()) (watch.Built, error) {
