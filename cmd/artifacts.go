@@ -134,7 +134,7 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 		defer f.Close()
 		masked, flush := c.Mask.Writer(f)
 		defer flush()
-		printers[name] = &logPrinter{w: masked, format: logFormat{noColor: true, times: true, noPrefix: c.project.Services[name].Replicas() < 2}, colors: map[string]string{}}
+		printers[name] = newLogPrinter(masked, masked, style{}, style{}, logFormat{noColor: true, times: true, noPrefix: c.project.Services[name].Replicas() < 2}, nil)
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
 	err := ReadLines(ctx, c.client, req, func(l *api.LogLine) {

@@ -100,8 +100,7 @@ func (u *upRun) attached(ctx context.Context) error {
 		}
 	}
 	u.sayFollows(known)
-	logs := &logMerge{printer: u.NewLogPrinter(u.format, known)}
-	logs.printer.split = true
+	logs := newLogMerge(u.NewLogPrinter(u.format, known))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -152,11 +151,7 @@ func (u *upRun) sayFollows(known []planner.Container) {
 // keepWatching keeps the stack in step beside its logs.
 func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
 	report := newWatchDisplay(u.Invocation, "stops the stack")
-	u.watching.report = func(e watch.Event) {
-		logs.mu.Lock()
-		defer logs.mu.Unlock()
-		report(e)
-	}
+	u.watching.report = func(e watch.Event) { logs.between(func() { report(e) }) }
 	if m := u.watching.menu; m != nil {
 		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.only(service) }, "all"
 		m.quit, m.quitItem = u.interrupts.press, "q/Ctrl-C stop and quit"

@@ -348,3 +348,25 @@ func (r *row) output(st style) []string {
 	}
 	return out
 }
+
+// waitColumns bounds what is said again and again; it was said whole once.
+const waitColumns = 72
+
+// unfinished says what has not ended yet: what it is at, what it waits for, and
+// since when.
+func (b *board) unfinished(now time.Time) []string {
+	var out []string
+	for _, r := range b.rows {
+		text, since := r.text, r.began
+		switch r.mark {
+		case pending:
+			text, since = cmp.Or(b.waits(r), "waits for its turn behind "+spec.Plural(b.count(active), "other")), b.times.began
+		case active:
+		default:
+			continue
+		}
+		text = clip(printable(cmp.Or(text, "runs")), waitColumns)
+		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", r.verb, b.nameWidth(), r.name, text, seconds(now.Sub(since))))
+	}
+	return out
+}

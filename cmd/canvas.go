@@ -13,6 +13,8 @@ type canvas struct {
 	drawn []int // widths of the lines on the screen
 }
 
+func newCanvas(w io.Writer) *canvas { return &canvas{w: w} }
+
 // draw replaces what is on the screen, in one write.
 func (c *canvas) draw(lines []string, columns int) {
 	var b strings.Builder

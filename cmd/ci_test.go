@@ -209,3 +209,26 @@ func TestHowAContainerStands(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsOfReportsAreHidden has a secret that XML escapes in each text.
+func TestSecretsOfReportsAreHidden(t *testing.T) {
+	const secret, inXML = `p&ss<word`, `p&amp;ss&lt;word`
+	text := strings.ReplaceAll(`<testsuites name="S"><testsuite name="S" hostname="S"><properties><property name="S" value="S"/></properties>`+
+		`<testcase classname="S" name="S"><failure message="S" type="S">S</failure><system-out>S</system-out><system-err><![CDATA[C]]></system-err></testcase>`+
+		`<system-out>S</system-out><system-err>S</system-err></testsuite></testsuites>`, "S", inXML)
+	text = strings.Replace(text, "[C]", "["+secret+"]", 1)
+	r, err := junit.Read(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Masker{}
+	m.Hide(&spec.Project{Payloads: map[string]spec.Payload{"secrets.a": {Content: []byte(secret), Secret: true}}})
+	maskReport(m, r)
+	var out strings.Builder
+	if err := r.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, inXML) || strings.Count(got, "***") < 12 {
+		t.Errorf("the report is %s", got)
+	}
+}

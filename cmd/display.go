@@ -24,16 +24,37 @@ type display interface {
 // displayConfig says how a progress is shown.
 type displayConfig struct {
 	mode     string // tty, plain, json or quiet
-	w        *Stream
+	w        io.Writer
 	style    style
 	words    words
-	services int
+	services int // that the verb is about
 	began    time.Time
 	now      func() time.Time
+
+	tracer  *Tracer       // nil: none
+	flow    *workflow     // of the CI system that reads
+	project *spec.Project // whose files failures are annotated in; may be nil
+	beside  []display     // see it too
 }
 
-// newDisplay is the display of a mode.
+// newDisplay is the display of a mode, with a timeline beside it if one is
+// wanted, folded and annotated where a CI system reads it.
 func newDisplay(c displayConfig) display {
+	d := c.screen()
+	if c.tracer != nil {
+		d = c.tracer.beside(d)
+	}
+	if c.words.fold != "" {
+		d = &folded{d, c.flow, c.words.fold}
+	}
+	all := displays{d}
+	if c.project != nil && c.flow.github {
+		all = append(all, &annotator{c.project, c.flow})
+	}
+	return append(all, c.beside...)
+}
+
+func (c *displayConfig) screen() display {
 	switch c.mode {
 	case "json":
 		return &jsonDisplay{enc: json.NewEncoder(c.w)}
@@ -191,6 +212,19 @@ func header(b *board, services int, st style) string {
 type jsonDisplay struct{ enc *json.Encoder }
 
 const jsonVersion = 1
+
+// newJSON writes lines of JSON that nobody puts into a page.
+func newJSON(w io.Writer) *jsonDisplay {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return &jsonDisplay{enc: enc}
+}
+
+// write writes a line of the verb's own.
+func (d *jsonDisplay) write(line jsonLine) {
+	line.Version = jsonVersion
+	_ = d.enc.Encode(line)
+}
 
 type jsonLine struct {
 	Version  int            `json:"version"`

@@ -356,24 +356,6 @@ func (w *writes) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestInterrupts(t *testing.T) {
-	for _, c := range []struct {
-		from stage
-		want []response
-	}{
-		{applying, []response{cancelApply, leave, leave}},
-		{attached, []response{stopServices, killServices, leave, leave}},
-	} {
-		s := c.from
-		for i, want := range c.want {
-			var got response
-			if s, got = s.interrupt(); got != want {
-				t.Errorf("interrupt %d from stage %d gives %d, want %d", i+1, c.from, got, want)
-			}
-		}
-	}
-}
-
 func TestTimesReadBest(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		20 * time.Millisecond: "0.02 s", 400 * time.Millisecond: "0.4 s", 9240 * time.Millisecond: "9.2 s", 125 * time.Second: "2 min 5 s",

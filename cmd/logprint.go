@@ -117,6 +117,13 @@ type logMerge struct {
 	service string         // whose lines are shown; "": all
 }
 
+// newLogMerge prints by a printer; what a container printed on stderr goes to
+// ours.
+func newLogMerge(p *logPrinter) *logMerge {
+	p.split = true
+	return &logMerge{printer: p, printed: map[string]int{}}
+}
+
 // logReader is one of the readers.
 type logReader struct {
 	merge *logMerge
@@ -129,9 +136,6 @@ func (r *logReader) line(l *api.LogLine) {
 	m := r.merge
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.printed == nil {
-		m.printed = map[string]int{}
-	}
 	key := l.Container + " " + l.ContainerId
 	r.read[key]++
 	if r.read[key] <= m.printed[key] {
@@ -152,8 +156,13 @@ func (m *logMerge) only(service string) {
 
 // say prints a line of our own between those of the services.
 func (m *logMerge) say(text string) {
+	m.between(func() { fmt.Fprintln(m.printer.errw, text) })
+}
+
+// between has something else printed between two lines.
+func (m *logMerge) between(print func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.printer.endLine()
-	fmt.Fprintln(m.printer.errw, text)
+	print()
 }

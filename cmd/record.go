@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -11,7 +9,6 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/spec"
 )
 
 // stepRecord is what became of one step.
@@ -42,9 +39,7 @@ type record struct {
 func newRecord(w io.WriteCloser, began time.Time) *record {
 	r := &record{board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
 	if w != nil {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		r.lines, r.closer = &jsonDisplay{enc: enc}, w
+		r.lines, r.closer = newJSON(w), w
 	}
 	return r
 }
@@ -141,8 +136,7 @@ func (r *record) note(line jsonLine) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lines != nil {
-		line.Version = jsonVersion
-		_ = r.lines.enc.Encode(line)
+		r.lines.write(line)
 	}
 }
 
@@ -207,26 +201,9 @@ func dependents(steps []*stepRecord, on *planner.Step) []string {
 	return names
 }
 
-// waitColumns bounds what is said again and again; it was said whole once.
-const waitColumns = 72
-
-// waits says what has not ended yet: what it is at, what it waits for, and
-// since when.
+// waits says what has not ended yet.
 func (r *record) waits(now time.Time) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []string
-	for _, row := range r.board.rows {
-		text, since := row.text, row.began
-		switch row.mark {
-		case pending:
-			text, since = cmp.Or(r.board.waits(row), "waits for its turn behind "+spec.Plural(r.board.count(active), "other")), r.began
-		case active:
-		default:
-			continue
-		}
-		text = clip(printable(cmp.Or(text, "runs")), waitColumns)
-		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", row.verb, r.board.nameWidth(), row.name, text, seconds(now.Sub(since))))
-	}
-	return out
+	return r.board.unfinished(now)
 }

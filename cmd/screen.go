@@ -35,26 +35,12 @@ func (inv *Invocation) DisplayMode() string {
 	return "plain"
 }
 
-// newDisplay is the display of a progress on the screen, folded and annotated
-// where a CI system reads it, and those beside it.
+// newDisplay is the display of a progress.
 func (inv *Invocation) newDisplay(p *Progress) display {
-	cfg := displayConfig{
+	return newDisplay(displayConfig{
 		mode: cmp.Or(p.Mode, inv.DisplayMode()), w: inv.Stderr, style: inv.ErrStyle(), words: p.Words, services: p.Services,
-		began: inv.Now(), now: inv.Now,
-	}
-	d := newDisplay(cfg)
-	if t := cmp.Or(p.Tracer, inv.Tracer); t != nil {
-		d = t.beside(d)
-	}
-	flow := inv.Workflow()
-	if p.Words.fold != "" {
-		d = &folded{d, flow, p.Words.fold}
-	}
-	all := displays{d}
-	if p.Project != nil && flow.github {
-		all = append(all, &annotator{p.Project, flow})
-	}
-	return append(all, p.Beside...)
+		began: inv.Now(), now: inv.Now, tracer: cmp.Or(p.Tracer, inv.Tracer), flow: inv.Workflow(), project: p.Project, beside: p.Beside,
+	})
 }
 
 // NewTracer records a timeline for a file and for what the environment asks

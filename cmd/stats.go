@@ -71,7 +71,7 @@ func (a *app) measure(ctx context.Context, services []string, f statsFlags, proc
 		return err
 	}
 	defer client.Close()
-	frames := &canvas{w: a.Stdout}
+	frames := newCanvas(a.Stdout)
 	show := func(r *api.StatsReply) error { return a.showStats(r, f, processes, frames) }
 	for {
 		err := watchStats(ctx, client, &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}, f.once, show)
