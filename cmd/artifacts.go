@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
 )
@@ -39,7 +40,7 @@ func (c *ciRun) open() error {
 	}
 	c.record = newRecord(events, c.began)
 	c.tracer = c.NewTracer(trace)
-	c.tracer.join()
+	c.tracer.Join()
 	return nil
 }
 
@@ -57,7 +58,7 @@ func (c *ciRun) collect(ctx context.Context) {
 	if c.directoryOfArtifacts == "" || ctx.Err() != nil {
 		return
 	}
-	collected := c.tracer.own(actionCollect, "artifacts")
+	collected := c.tracer.Own(display.ActionCollect, "artifacts")
 	defer func() { collected(planner.Done, "") }()
 	observed, err := c.observed(ctx, true)
 	for name, write := range map[string]func(io.Writer) error{
@@ -104,7 +105,7 @@ func (c *ciRun) writePlan(w io.Writer, format string) error {
 	if plan == nil {
 		plan = &planner.Plan{Project: c.project.Name, Steps: []*planner.Step{}}
 	}
-	return writePlan(w, plan, format, style{})
+	return display.WritePlan(w, plan, format, display.Style{})
 }
 
 func (c *ciRun) writeConfig(w io.Writer) error {
@@ -124,7 +125,7 @@ func writeIndented(w io.Writer, v any) error {
 
 // writeLogs writes a file a service with all that its containers printed.
 func (c *ciRun) writeLogs(ctx context.Context) {
-	printers := map[string]*logPrinter{}
+	printers := map[string]*display.LogPrinter{}
 	for _, name := range slices.Sorted(maps.Keys(c.project.Services)) {
 		f, err := os.Create(filepath.Join(c.directoryOfArtifacts, name+".log"))
 		if err != nil {
@@ -134,12 +135,12 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 		defer f.Close()
 		masked, flush := c.Mask.Writer(f)
 		defer flush()
-		printers[name] = newLogPrinter(masked, masked, style{}, style{}, logFormat{noColor: true, times: true, noPrefix: c.project.Services[name].Replicas() < 2}, nil)
+		printers[name] = display.NewLogPrinter(masked, masked, display.Style{}, display.Style{}, display.LogFormat{NoColor: true, Times: true, NoPrefix: c.project.Services[name].Replicas() < 2}, nil)
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
 	err := ReadLines(ctx, c.client, req, func(l *api.LogLine) {
 		if p := printers[l.Service]; p != nil {
-			p.print(l)
+			p.Print(l)
 		}
 	})
 	if err != nil {
@@ -205,7 +206,7 @@ func (c *ciRun) serviceCases(observed *planner.Observed, now time.Time) []junit.
 		if observed != nil && k.Status != junit.Passed {
 			for i := range observed.Containers {
 				if o := &observed.Containers[i]; o.Service == name && !o.OneOff {
-					k.Detail += "\n" + replica(o) + " " + stateNote(o)
+					k.Detail += "\n" + display.Replica(o) + " " + display.StateNote(o)
 				}
 			}
 		}
@@ -262,7 +263,7 @@ func testCase(t *testResult, now time.Time) junit.Case {
 	case t.skipped != "":
 		k.Status, k.Message = junit.Skipped, t.skipped
 	case t.failed():
-		k.Status, k.Message = junit.Failed, fmt.Sprintf("exit code %d%s", t.code, spaced(t.how))
+		k.Status, k.Message = junit.Failed, fmt.Sprintf("exit code %d%s", t.code, display.Spaced(t.how))
 		k.Detail = strings.Join(t.last.Lines(), "\n")
 	case !t.ended:
 		k.Status, k.Message, k.Detail = junit.Broken, "it has not ended", strings.Join(t.last.Lines(), "\n")
@@ -274,7 +275,7 @@ func testCase(t *testResult, now time.Time) junit.Case {
 }
 
 // maskReport hides secrets in all texts of a report, before XML escapes them.
-func maskReport(m *Masker, r *junit.Report) {
+func maskReport(m *display.Masker, r *junit.Report) {
 	each := func(texts ...*string) {
 		for _, t := range texts {
 			*t = m.Text(*t)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 )
@@ -100,7 +101,7 @@ func (u *upRun) attached(ctx context.Context) error {
 		}
 	}
 	u.sayFollows(known)
-	logs := newLogMerge(u.NewLogPrinter(u.format, known))
+	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -149,11 +150,11 @@ func (u *upRun) sayFollows(known []planner.Container) {
 }
 
 // keepWatching keeps the stack in step beside its logs.
-func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.CancelCauseFunc) error {
+func (u *upRun) keepWatching(ctx context.Context, logs *display.LogMerge, leave context.CancelCauseFunc) error {
 	report := newWatchDisplay(u.Invocation, "stops the stack")
-	u.watching.report = func(e watch.Event) { logs.between(func() { report(e) }) }
+	u.watching.report = func(e watch.Event) { logs.Between(func() { report(e) }) }
 	if m := u.watching.menu; m != nil {
-		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.only(service) }, "all"
+		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.Only(service) }, "all"
 		m.quit, m.quitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
 		m.detach = func() { leave(errLeft) }
 	}
@@ -161,22 +162,22 @@ func (u *upRun) keepWatching(ctx context.Context, logs *logMerge, leave context.
 }
 
 // readLogs passes what the services print since the up began.
-func (u *upRun) readLogs(ctx context.Context, logs *logMerge, follow bool, containers []string) error {
+func (u *upRun) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
 	req := &api.LogsRequest{
 		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
 		SinceUnixNs: u.since.UnixNano(), Containers: containers,
 	}
-	reader := logs.reader()
+	reader := logs.Reader()
 	return ReadLines(ctx, u.client, req, func(line *api.LogLine) {
 		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
-			reader.line(line)
+			reader.Line(line)
 		}
 	})
 }
 
 // watchExits says when a container ends, after its last line, and returns
 // when none is left that runs.
-func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
+func (u *upRun) watchExits(ctx context.Context, logs *display.LogMerge) error {
 	doc, err := Marshal(u.project)
 	if err != nil {
 		return err
@@ -192,7 +193,7 @@ func (u *upRun) watchExits(ctx context.Context, logs *logMerge) error {
 }
 
 // watchOnce is watchExits under one engine.
-func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, states *watched) error {
+func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge, states *watched) error {
 	stream, err := u.client.Watch(ctx, &api.ObserveRequest{Project: u.project.Name, Document: doc})
 	if err != nil {
 		return Cause(ctx, err)
@@ -210,7 +211,7 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *logMerge, state
 			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
 				return Cause(ctx, err)
 			}
-			logs.say(news)
+			logs.Say(news)
 			u.followExit(logs, c)
 		}
 		if states.isOver() && u.watching == nil { // what has ended may be mended
@@ -261,9 +262,9 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 	}
 	switch c.State {
 	case planner.Exited:
-		return c, fmt.Sprintf("%s exited with code %d", replica(c), c.ExitCode), nil
+		return c, fmt.Sprintf("%s exited with code %d", display.Replica(c), c.ExitCode), nil
 	case planner.Restarting:
-		return c, fmt.Sprintf("%s exited with code %d and is started again", replica(c), c.ExitCode), nil
+		return c, fmt.Sprintf("%s exited with code %d and is started again", display.Replica(c), c.ExitCode), nil
 	}
 	return c, "", nil
 }

@@ -3,9 +3,9 @@ package cmd
 import (
 	"context"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) buildCommand() *cobra.Command {
@@ -31,7 +31,7 @@ func (a *app) buildCommand() *cobra.Command {
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
 				Builds:  builds,
 				Anew:    noCache || pull,
-			}, words{done: "is built", nothing: "is built already: no input changed", failed: "is not built", header: false})
+			}, display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built", Header: false})
 		},
 	}
 	cache.flags(c)
@@ -44,7 +44,7 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 // applyImages applies the part of a project that concerns images.
-func (a *app) applyImages(ctx context.Context, services []string, p Application, w words) error {
+func (a *app) applyImages(ctx context.Context, services []string, p Application, w display.Words) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	opts := a.Options(services)

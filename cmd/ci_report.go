@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -40,8 +41,8 @@ func (c *ciRun) note(text string) {
 // warn says what does not look right.
 func (c *ciRun) warn(text string) {
 	text = c.Mask.Text(text)
-	c.say(" " + c.ErrStyle().yellow("! "+text))
-	c.record.note(jsonLine{Type: "warning", Error: text})
+	c.say(" " + c.ErrStyle().Yellow("! "+text))
+	c.record.note(display.JSONLine{Type: "warning", Error: text})
 }
 
 // sayTest is the line of a test that has ended, or was skipped.
@@ -49,16 +50,16 @@ func (c *ciRun) sayTest(t *testResult) {
 	st := c.ErrStyle()
 	switch {
 	case t.skipped != "":
-		c.say(fmt.Sprintf(" %s %-11s %s", st.yellow("-"), t.service, t.skipped))
+		c.say(fmt.Sprintf(" %s %-11s %s", st.Yellow("-"), t.service, t.skipped))
 		return
 	case t.code == 0 && c.Progress == "quiet":
 		return
 	}
-	mark, text := st.green("✓"), "passed after "+seconds(t.took)
+	mark, text := st.Green("✓"), "passed after "+display.Seconds(t.took)
 	if t.code != 0 {
-		mark, text = st.red("✗"), fmt.Sprintf("exit code %d%s after %s", t.code, spaced(t.how), seconds(t.took))
+		mark, text = st.Red("✗"), fmt.Sprintf("exit code %d%s after %s", t.code, display.Spaced(t.how), display.Seconds(t.took))
 		printed := t.last.Lines()
-		c.flow.annotate("error", c.project.Places.Nearest("services."+t.service), t.service+" failed",
+		c.flow.Annotate("error", c.project.Places.Nearest("services."+t.service), t.service+" failed",
 			strings.Join(append([]string{text}, printed[max(0, len(printed)-annotatedLines):]...), "\n"))
 	}
 	if n := t.reports.Count(); n.Tests > 0 {
@@ -99,20 +100,20 @@ func (c *ciRun) explain(ctx context.Context, err error) {
 	case errors.Is(err, errTimeout):
 		c.explainTimeout(ctx)
 	case len(failures) == 0 && !errors.As(err, new(Exit)):
-		c.say(" " + c.ErrStyle().red("✗ "+err.Error()))
+		c.say(" " + c.ErrStyle().Red("✗ "+err.Error()))
 		path, _, _ := strings.Cut(err.Error(), ": ")
-		c.flow.annotate("error", c.project.Places.Nearest(path), "", err.Error())
+		c.flow.Annotate("error", c.project.Places.Nearest(path), "", err.Error())
 	}
 }
 
 // explainTimeout names what had not ended when the time was over.
 func (c *ciRun) explainTimeout(ctx context.Context) {
 	if t := c.running; t != nil {
-		c.say(fmt.Sprintf(" %s %-11s hangs: it has not ended after %s", c.ErrStyle().red("✗"), t.service, seconds(c.Now().Sub(t.began))))
+		c.say(fmt.Sprintf(" %s %-11s hangs: it has not ended after %s", c.ErrStyle().Red("✗"), t.service, display.Seconds(c.Now().Sub(t.began))))
 		return
 	}
 	for _, s := range c.record.waiting() {
-		s.last.Text = "hangs: " + cmp.Or(s.last.Text, "it has not ended") + " after " + seconds(c.Now().Sub(s.began))
+		s.last.Text = "hangs: " + cmp.Or(s.last.Text, "it has not ended") + " after " + display.Seconds(c.Now().Sub(s.began))
 		c.sayCulprit(ctx, s)
 	}
 }
@@ -120,11 +121,11 @@ func (c *ciRun) explainTimeout(ctx context.Context) {
 // sayCulprit tells all that is known of a step that failed or hangs.
 func (c *ciRun) sayCulprit(ctx context.Context, s *stepRecord) {
 	st := c.ErrStyle()
-	verb, name := describe(s.step.Action, s.step.Resource)
+	verb, name := display.Describe(s.step.Action, s.step.Resource)
 	if s.step.Action == planner.Await {
 		verb, name = "up", s.step.Service
 	}
-	c.say(fmt.Sprintf(" %s %-9s %-17s %s", st.red("✗"), verb, name, s.last.Text))
+	c.say(fmt.Sprintf(" %s %-9s %-17s %s", st.Red("✗"), verb, name, s.last.Text))
 	lines := s.last.Lines
 	if s.step.Service != "" && s.step.Action != planner.Build && s.step.Action != planner.Pull {
 		notes, printed := c.evidence(ctx, s.step)
@@ -136,10 +137,10 @@ func (c *ciRun) sayCulprit(ctx context.Context, s *stepRecord) {
 		}
 	}
 	for _, l := range lines {
-		c.say("     " + st.dim("|") + " " + l)
+		c.say("     " + st.Dim("|") + " " + l)
 	}
 	if stopped := c.record.stopped(s); len(stopped) > 0 {
-		c.say(fmt.Sprintf(" %s not started because of it: %s", st.yellow("-"), strings.Join(stopped, ", ")))
+		c.say(fmt.Sprintf(" %s not started because of it: %s", st.Yellow("-"), strings.Join(stopped, ", ")))
 	}
 }
 
@@ -157,7 +158,7 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 			continue
 		}
 		ids = append(ids, k.ID)
-		notes = append(notes, replica(k)+" "+stateNote(k))
+		notes = append(notes, display.Replica(k)+" "+display.StateNote(k))
 		if p := k.LastProbe; p != nil {
 			notes = append(notes, probeNote(p, c.Now())...)
 		}
@@ -165,7 +166,7 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 	if len(ids) == 0 {
 		return notes, nil
 	}
-	kept := &Tail{Most: culpritLines}
+	kept := &display.Tail{Most: culpritLines}
 	_ = ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.Piece) // what can't be read is said where logs are collected
 	if len(kept.Lines()) > 0 {
 		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.Lines()), "line")))
@@ -175,7 +176,7 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 
 // probeNote is the last probe of a health check, with what it printed.
 func probeNote(p *planner.ProbeInfo, now time.Time) []string {
-	text := fmt.Sprintf("last probe, %s ago: exit code %d", seconds(max(0, now.Sub(p.At))), p.ExitCode)
+	text := fmt.Sprintf("last probe, %s ago: exit code %d", display.Seconds(max(0, now.Sub(p.At))), p.ExitCode)
 	if p.Failing > 0 {
 		text += fmt.Sprintf(", failed %s in a row", spec.Times(p.Failing))
 	}
@@ -197,7 +198,7 @@ func isWell(k *planner.Container, restarts int) bool {
 func (c *ciRun) verdict() {
 	where := []string{}
 	if c.upTook > 0 && slices.ContainsFunc(c.results, func(t *testResult) bool { return t.container != "" }) {
-		where = append(where, "environment up in "+seconds(c.upTook))
+		where = append(where, "environment up in "+display.Seconds(c.upTook))
 	}
 	if c.flags.artifacts != "" {
 		where = append(where, "artifacts in "+c.flags.artifacts)
@@ -207,7 +208,7 @@ func (c *ciRun) verdict() {
 		text += ". "
 	}
 	text += fmt.Sprintf("Exit code %d: %s", c.end.code, c.end.why)
-	line := jsonLine{Version: jsonVersion, Type: "result", Code: &c.end.code, Reason: c.end.why, Took: c.Now().Sub(c.began)}
+	line := display.JSONLine{Version: display.JSONVersion, Type: "result", Code: &c.end.code, Reason: c.end.why, Took: c.Now().Sub(c.began)}
 	c.record.note(line)
 	switch {
 	case c.Progress == "json":

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -21,9 +22,9 @@ type ciRun struct {
 	project  *spec.Project // the instance
 	tests    []string      // in the order in which they run
 	began    time.Time
-	tracer   *Tracer
+	tracer   *display.Tracer
 	instance string
-	flow     *workflow
+	flow     *display.Workflow
 	record   *record
 	client   *api.Client
 	hold     *hold
@@ -65,9 +66,9 @@ func (c *ciRun) carryOut(all, work context.Context) {
 		c.collect(all)
 		c.tearDown(all)
 	} else if err != nil {
-		c.say(c.ErrStyle().red(err.Error()))
+		c.say(c.ErrStyle().Red(err.Error()))
 	}
-	c.tracer.endWhole(!c.failed())
+	c.tracer.EndWhole(!c.failed())
 	c.verdict()
 }
 
@@ -168,14 +169,14 @@ func (c *ciRun) apply(ctx context.Context) error {
 		return Cause(ctx, err)
 	}
 	return c.show(ctx, stream, Progress{
-		Words:    words{done: "is up", nothing: "is up", failed: "is not up", header: true, brief: true, fold: "environment"},
+		Words:    display.Words{Done: "is up", Nothing: "is up", Failed: "is not up", Header: true, Brief: true, Fold: "environment"},
 		Services: len(env.Services) - len(c.tests), Began: began, Lend: req.Lend,
 	})
 }
 
 // show shows a progress, and records it.
 func (c *ciRun) show(ctx context.Context, stream ProgressStream, how Progress) error {
-	how.Project, how.Tracer, how.Beside = c.project, c.tracer, []display{c.record}
+	how.Project, how.Tracer, how.Beside = c.project, c.tracer, []display.Display{c.record}
 	_, err := c.Show(ctx, stream, how)
 	return err
 }
@@ -270,7 +271,7 @@ func (c *ciRun) tearDown(ctx context.Context) {
 	}
 	var quiet Exit
 	if !errors.As(err, &quiet) {
-		c.say(" " + c.ErrStyle().red("✗ "+err.Error()))
+		c.say(" " + c.ErrStyle().Red("✗ "+err.Error()))
 	}
 }
 
@@ -289,7 +290,7 @@ func (c *ciRun) remove(ctx context.Context) error {
 		return Cause(ctx, err)
 	}
 	return c.show(ctx, stream, Progress{
-		Words: words{done: "is removed", nothing: "is removed", failed: "is not removed", fold: "remove"}, Began: began,
+		Words: display.Words{Done: "is removed", Nothing: "is removed", Failed: "is not removed", Fold: "remove"}, Began: began,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -75,9 +76,9 @@ func TestATestRunsOnceAndBesideOthers(t *testing.T) {
 // recorded is a record that has seen a plan and events.
 func recorded(began time.Time, steps []*planner.Step, events ...planner.Event) *record {
 	r := newRecord(nil, began)
-	r.plan(&planner.Plan{Project: "p", Steps: steps})
+	r.Plan(&planner.Plan{Project: "p", Steps: steps})
 	for _, e := range events {
-		r.event(e)
+		r.Event(e)
 	}
 	return r
 }
@@ -134,7 +135,7 @@ func TestTheReportOfSteps(t *testing.T) {
 	names := map[junit.Status]string{junit.Passed: "passed", junit.Failed: "failed", junit.Broken: "broken", junit.Skipped: "skipped"}
 	for _, s := range r.those(func(*stepRecord) bool { return true }) {
 		k := stepCase(s, at(10))
-		got = append(got, strings.Join([]string{k.Name, names[k.Status], k.Message, k.Detail, seconds(k.Time)}, "|"))
+		got = append(got, strings.Join([]string{k.Name, names[k.Status], k.Message, k.Detail, display.Seconds(k.Time)}, "|"))
 	}
 	want := []string{
 		"build api|broken|not ended: [2/2] RUN make||10.0 s", "create db/1|passed|||1.0 s", "await db healthy|failed|exited with code 1|cannot|2.0 s",
@@ -204,7 +205,7 @@ func TestHowAContainerStands(t *testing.T) {
 		"exited with code 143 (SIGTERM)":                   {State: planner.Exited, ExitCode: 143},
 		"created":                                          {State: planner.Created},
 	} {
-		if got := stateNote(&k); got != want {
+		if got := display.StateNote(&k); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -221,7 +222,7 @@ func TestSecretsOfReportsAreHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Masker{}
+	m := &display.Masker{}
 	m.Hide(&spec.Project{Payloads: map[string]spec.Payload{"secrets.a": {Content: []byte(secret), Secret: true}}})
 	maskReport(m, r)
 	var out strings.Builder

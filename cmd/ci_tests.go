@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -30,7 +31,7 @@ type testResult struct {
 	files     int    // that match --junit
 	unread    bool   // there may be more of them: they could not be read
 	reports   junit.Report
-	last      *Tail
+	last      *display.Tail
 }
 
 func (t *testResult) failed() bool { return t.ended && t.code != 0 }
@@ -41,7 +42,7 @@ func (t *testResult) outcome() (planner.Outcome, string) {
 	case !t.ended:
 		return planner.Cancelled, ""
 	case t.code != 0:
-		return planner.Failed, "exit code " + strconv.Itoa(t.code) + spaced(t.how)
+		return planner.Failed, "exit code " + strconv.Itoa(t.code) + display.Spaced(t.how)
 	}
 	return planner.Done, ""
 }
@@ -61,18 +62,18 @@ func judgeTests(results []*testResult) ciEnd {
 func (c *ciRun) runTests(ctx context.Context) error {
 	before := c.restarts(ctx)
 	for _, name := range c.tests {
-		t := &testResult{service: name, last: &Tail{Most: culpritLines}}
+		t := &testResult{service: name, last: &display.Tail{Most: culpritLines}}
 		c.results = append(c.results, t)
 		if t.skipped = c.skips(name); t.skipped != "" {
 			c.sayTest(t)
 			continue
 		}
-		c.flow.begin("test " + name)
+		c.flow.Begin("test " + name)
 		c.running = t
-		traced := c.tracer.own(actionTest, name)
+		traced := c.tracer.Own(display.ActionTest, name)
 		err := c.runTest(ctx, t)
 		traced(t.outcome())
-		c.flow.end()
+		c.flow.End()
 		if err != nil {
 			return &testNotRun{name, err}
 		}
@@ -143,7 +144,7 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	}
 	t.how = c.Mask.Text(t.how)
 	t.ended = true
-	c.record.note(jsonLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
+	c.record.note(display.JSONLine{Type: "test", Service: t.service, Code: &t.code, Took: t.took})
 	return nil
 }
 
@@ -156,14 +157,14 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 		return 0, Cause(ctx, err)
 	}
 	start := &api.ProcessStart{Project: c.project.Name, Container: t.container, Service: t.service}
-	if err := stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
+	if err := stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
 		return 0, Cause(ctx, err)
 	}
 	to := c.Stdout
-	if c.flow.marks() {
+	if c.flow.Marks() {
 		to = c.Stderr // the marks' stream, so that the log has both in their order
 	}
-	out := &prefixed{w: to, prefix: c.StyleOf(to).cyan(t.service + " | "), seen: t.last.Add}
+	out := &prefixed{w: to, prefix: c.StyleOf(to).Cyan(t.service + " | "), seen: t.last.Add}
 	defer out.flush()
 	for {
 		m, err := stream.Recv()
@@ -256,7 +257,7 @@ func (c *ciRun) howEnded(ctx context.Context, id string) (string, error) {
 		case k.Stopped:
 			return "", errTestStopped
 		default:
-			return exitNotes(k), nil
+			return display.ExitNotes(k), nil
 		}
 	}
 	return "", errTestGone
@@ -272,7 +273,7 @@ func (c *ciRun) sickContainers(ctx context.Context, before map[string]int) []str
 	var out []string
 	for i := range o.Containers {
 		if k := &o.Containers[i]; !k.OneOff && !isWell(k, before[k.ID]) {
-			out = append(out, replica(k)+" "+stateNote(k))
+			out = append(out, display.Replica(k)+" "+display.StateNote(k))
 		}
 	}
 	slices.Sort(out)

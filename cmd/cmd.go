@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/spec"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/orlop/orlop/spec"
 )
 
 // Run carries out a command line, without the program's name, and gives the
@@ -50,7 +50,7 @@ func (a *app) exitCode(err error) int {
 	case errors.Is(err, ErrInterrupted):
 		return ExitInterrupted
 	}
-	fmt.Fprintln(a.Stderr, a.ErrStyle().red(err.Error()))
+	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(err.Error()))
 	if errors.As(err, &with) {
 		return with.Code
 	}
@@ -62,11 +62,11 @@ func (a *app) exitCode(err error) int {
 type app struct {
 	*Invocation
 	settings Settings
-	output   *Output
+	output   *display.Output
 }
 
 func newApp(w World) *app {
-	a := &app{settings: NewSettings(w), output: NewOutput(w.Stdout, w.Stderr)}
+	a := &app{settings: NewSettings(w), output: display.NewOutput(w.Stdout, w.Stderr)}
 	a.Invocation = New(a.settings, a.output)
 	return a
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 type configFlags struct {
@@ -75,17 +75,17 @@ func (f configFlags) text(p *spec.Project) (string, error) {
 	names := slices.Sorted(maps.Keys(p.Services))
 	switch {
 	case f.services:
-		return lines(names), nil
+		return display.Lines(names), nil
 	case f.volumes:
-		return lines(slices.Sorted(maps.Keys(p.Volumes))), nil
+		return display.Lines(slices.Sorted(maps.Keys(p.Volumes))), nil
 	case f.networks:
-		return lines(slices.Sorted(maps.Keys(p.Networks))), nil
+		return display.Lines(slices.Sorted(maps.Keys(p.Networks))), nil
 	case f.images:
 		var refs []string
 		for _, name := range names {
 			refs = append(refs, p.ImageName(name))
 		}
-		return lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
+		return display.Lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
 	case f.profiles:
 		var all []string
 		for _, s := range p.Services {
@@ -93,7 +93,7 @@ func (f configFlags) text(p *spec.Project) (string, error) {
 		}
 		slices.Sort(all)
 		all = slices.DeleteFunc(all, func(p string) bool { return p == "" })
-		return lines(slices.Compact(all)), nil
+		return display.Lines(slices.Compact(all)), nil
 	case f.hash != "":
 		return hashes(p, f.hash)
 	case f.format == "json":
@@ -117,5 +117,5 @@ func hashes(p *spec.Project, which string) (string, error) {
 	for _, name := range names {
 		out = append(out, name+" "+p.Hash(name))
 	}
-	return lines(out), nil
+	return display.Lines(out), nil
 }

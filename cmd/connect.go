@@ -37,7 +37,7 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 		return nil, err
 	}
 	if status.Version != inv.Version {
-		fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(fmt.Sprintf(
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(
 			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, inv.Version)))
 	}
 	return client, nil

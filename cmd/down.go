@@ -3,10 +3,10 @@ package cmd
 import (
 	"context"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) downCommand() *cobra.Command {
@@ -60,6 +60,6 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 	if err != nil {
 		return Cause(ctx, err)
 	}
-	_, err = a.Show(ctx, stream, Progress{Words: words{done: "is down", nothing: "is down already", failed: "is not down"}, Project: s.Project})
+	_, err = a.Show(ctx, stream, Progress{Words: display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down"}, Project: s.Project})
 	return err
 }

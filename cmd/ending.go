@@ -6,10 +6,10 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 // ending says when an attached up ends because a container has ended, and with
@@ -96,12 +96,12 @@ func (e *ending) result() error {
 }
 
 // followExit carries out what a container's end asks for.
-func (u *upRun) followExit(logs *logMerge, c *planner.Container) {
+func (u *upRun) followExit(logs *display.LogMerge, c *planner.Container) {
 	if c.State != planner.Exited || u.interrupts.interrupted() { // what the user ends ends nothing else
 		return
 	}
 	if u.ending.exited(u.project, c) {
-		logs.say(fmt.Sprintf(" stopping all: %s has ended", replica(c)))
+		logs.Say(fmt.Sprintf(" stopping all: %s has ended", display.Replica(c)))
 		u.shutdown.start(u, planner.Stop)
 	}
 }

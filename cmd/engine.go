@@ -13,12 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/keeper"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/connectivity"
-
-	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/keeper"
 )
 
 func (a *app) engineCommand() *cobra.Command {
@@ -265,12 +265,12 @@ func (l *engineLine) print(w io.Writer, now time.Time, command string) {
 		fmt.Fprintf(w, "engine      not running\nroot        %s\nstate       %s\n", l.Root, l.State)
 		return
 	}
-	fmt.Fprintf(w, "engine      process %d, %s, up %s, %s\n", l.PID, l.Version, strings.ToLower(span(now.Sub(*l.Started))), bytesText(l.Memory))
+	fmt.Fprintf(w, "engine      process %d, %s, up %s, %s\n", l.PID, l.Version, strings.ToLower(display.Span(now.Sub(*l.Started))), display.Bytes(l.Memory))
 	if l.Keeper != nil {
 		fmt.Fprintf(w, "keeper      process %d, %s, up %s, %s\n", l.Keeper.PID, l.Keeper.Version,
-			strings.ToLower(span(now.Sub(l.Keeper.Started))), bytesText(l.Keeper.Memory))
+			strings.ToLower(display.Span(now.Sub(l.Keeper.Started))), display.Bytes(l.Keeper.Memory))
 	}
-	fmt.Fprintf(w, "containers  %d running, their shims %s\n", l.Containers, bytesText(l.ShimMemory))
+	fmt.Fprintf(w, "containers  %d running, their shims %s\n", l.Containers, display.Bytes(l.ShimMemory))
 	if l.Restarts > 0 {
 		fmt.Fprintf(w, "restarts    %d of the engine under this keeper\n", l.Restarts)
 	}

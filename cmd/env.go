@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
 )
 
@@ -48,7 +49,7 @@ func (a *app) environment(ctx context.Context, services []string, file, format s
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(a.Dir, file)
 	}
-	return replaceFile(file, text)
+	return display.ReplaceFile(file, text)
 }
 
 // variable is one variable of the environment.

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -44,7 +44,7 @@ type eventLine struct {
 func (l eventLine) String() string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(l.Attributes)) {
-		parts = append(parts, k+"="+printable(l.Attributes[k]))
+		parts = append(parts, k+"="+display.Printable(l.Attributes[k]))
 	}
 	return fmt.Sprintf("%s %s %s %s (%s)", l.Time.Format("2006-01-02 15:04:05.000000"), l.Type, l.Action, l.ID, strings.Join(parts, ", "))
 }
@@ -162,7 +162,7 @@ func (h *history) lines(c *planner.Container, list []happening) []eventLine {
 	var out []eventLine
 	for _, what := range list {
 		attributes := map[string]string{
-			"name": c.Name, "image": imageText(c, h.stack.Name), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
+			"name": c.Name, "image": display.ImageText(c, h.stack.Name), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
 		}
 		if c.OneOff {
 			attributes["oneoff"] = "true"

@@ -7,8 +7,14 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
+
+// began is when all that these tests tell of begins.
+var began = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
 
 // told are the events of a row of states of one container, as "action@second".
 func told(t *testing.T, h *history, messages ...*api.ContainerChange) string {
@@ -20,7 +26,7 @@ func told(t *testing.T, h *history, messages ...*api.ContainerChange) string {
 			t.Fatal(err)
 		}
 		for _, l := range lines {
-			word := l.Action + "@" + clock(l.Time.Sub(began))
+			word := l.Action + "@" + display.Clock(l.Time.Sub(began))
 			if code := l.Attributes["exitCode"]; code != "" {
 				word += "=" + code
 			}

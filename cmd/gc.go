@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) gcCommand() *cobra.Command {
@@ -58,7 +58,7 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 		a.sayCollected(found, "would remove")
 		return nil
 	}
-	if !force && IsTerminal(a.Stdin) {
+	if !force && display.IsTerminal(a.Stdin) {
 		a.sayCollected(found, "is to be removed:")
 		if !a.Confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))) {
 			return errNothingRemoved
@@ -80,18 +80,18 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 func (a *app) sayCollected(r *api.CollectReply, did string) {
 	now := a.Now()
 	for _, p := range r.Projects {
-		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))), bytesText(p.DiskBytes))
+		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(display.Ago(now, time.UnixMilli(p.UsedUnixMs))), display.Bytes(p.DiskBytes))
 		if len(p.Images) > 0 {
 			line += ", " + spec.Plural(len(p.Images), "image") + ": " + strings.Join(p.Images, ", ")
 		}
 		fmt.Fprintln(a.Stdout, line)
 	}
 	for _, p := range r.Left {
-		fmt.Fprintf(a.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))))
+		fmt.Fprintf(a.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, strings.ToLower(display.Ago(now, time.UnixMilli(p.UsedUnixMs))))
 	}
 	if len(r.Projects) == 0 {
 		fmt.Fprintln(a.Stdout, "nothing to remove")
 		return
 	}
-	fmt.Fprintf(a.Stdout, "%s, %s\n", spec.Plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
+	fmt.Fprintf(a.Stdout, "%s, %s\n", spec.Plural(len(r.Projects), "instance"), display.Bytes(r.DiskBytes))
 }

@@ -28,8 +28,9 @@ func house() map[string][]string {
 		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
-		"cmd":              {"cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/display":      {"spec", "planner", "api"},
+		"cmd":              {"cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
 		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 	}

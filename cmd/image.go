@@ -13,9 +13,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) imageCommand() *cobra.Command {
@@ -47,7 +47,7 @@ func (a *app) imageLoadCommand() *cobra.Command {
 				files = append(files, input)
 			}
 			if len(files) == 0 {
-				if IsTerminal(a.Stdin) {
+				if display.IsTerminal(a.Stdin) {
 					return errors.New("orlop image load needs a file: see orlop image load --help")
 				}
 				files = []string{"-"}
@@ -176,9 +176,9 @@ func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) er
 		default:
 			when := "-"
 			if !created.IsZero() {
-				when = ago(a.Now(), created)
+				when = display.Ago(a.Now(), created)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, shortDigest(cmp.Or(i.Id, i.Digest)), when, bytesText(i.SizeBytes))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, shortDigest(cmp.Or(i.Id, i.Digest)), when, display.Bytes(i.SizeBytes))
 		}
 	}
 	return t.Flush()

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/spf13/cobra"
 )
 
 // imagesLine is a row of "images --format json".
@@ -58,7 +58,7 @@ func (a *app) images(ctx context.Context, client *api.Client, services []string,
 		if !all.wants(c, services) {
 			continue
 		}
-		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: imageText(c, s.Name)}
+		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: display.ImageText(c, s.Name)}
 		if c.Applied != nil {
 			line.ID = c.Applied.Image
 		}

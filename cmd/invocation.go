@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 )
 
 // Exit codes of the command. A verb that runs a process passes its code on.
@@ -82,15 +83,15 @@ func NewSettings(w World) Settings {
 // timeline. All goroutines of a verb share it.
 type Invocation struct {
 	Settings
-	Stdout, Stderr *Stream // in place of the world's
-	Output         *Output
-	Mask           *Masker // of the secrets of all that was loaded
-	Tracer         *Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
+	Stdout, Stderr *display.Stream // in place of the world's
+	Output         *display.Output
+	Mask           *display.Masker // of the secrets of all that was loaded
+	Tracer         *display.Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 }
 
 // New is the invocation with these settings. In the log of a CI system, which
 // many may read, no secret is printed at all.
-func New(s Settings, o *Output) *Invocation {
+func New(s Settings, o *display.Output) *Invocation {
 	inv := &Invocation{Settings: s, Stdout: o.Out, Stderr: o.Err, Output: o, Mask: o.Mask}
 	inv.Tracer = inv.NewTracer(s.Trace)
 	if inv.InWorkflow() {

@@ -4,27 +4,27 @@ import (
 	"context"
 	"errors"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) startCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Start, "start [SERVICE...]", "Start containers that exist", "  orlop start db",
-		words{done: "is started", nothing: "has nothing to start", failed: "is not started"}, nil)
+		display.Words{Done: "is started", Nothing: "has nothing to start", Failed: "is not started"}, nil)
 }
 
 func (a *app) stopCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Stop, "stop [SERVICE...]", "Stop containers; they stay", "  orlop stop -t 30 db",
-		words{done: "is stopped", nothing: "is stopped already", failed: "is not stopped"}, stopTimeout)
+		display.Words{Done: "is stopped", Nothing: "is stopped already", Failed: "is not stopped"}, stopTimeout)
 }
 
 func (a *app) restartCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Restart, "restart [SERVICE...]", "Stop and start containers",
 		"  orlop restart            all, in the order of depends_on; no completed one-shot that others wait for\n"+
 			"  orlop restart migrate    a one-shot again",
-		words{done: "is restarted", nothing: "has nothing to restart", failed: "is not restarted"}, stopTimeout)
+		display.Words{Done: "is restarted", Nothing: "has nothing to restart", Failed: "is not restarted"}, stopTimeout)
 }
 
 // stopTimeout adds --timeout; the returned function puts it into the request.
@@ -40,7 +40,7 @@ func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 func (a *app) killCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Kill, "kill [SERVICE...]", "Send containers a signal, SIGKILL without another",
 		"  orlop kill -s HUP web",
-		words{done: "is signalled", nothing: "has nothing that runs", failed: "is not signalled"},
+		display.Words{Done: "is signalled", Nothing: "has nothing that runs", Failed: "is not signalled"},
 		func(c *cobra.Command) func(*api.LifecycleRequest) error {
 			var signal string
 			c.Flags().StringVarP(&signal, "signal", "s", "SIGKILL", "`signal` to send")
@@ -53,7 +53,7 @@ func (a *app) killCommand() *cobra.Command {
 
 func (a *app) rmCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Remove, "rm [SERVICE...]", "Remove containers that are stopped", "  orlop rm -sf worker",
-		words{done: "is removed", nothing: "has nothing to remove", failed: "is not removed"},
+		display.Words{Done: "is removed", Nothing: "has nothing to remove", Failed: "is not removed"},
 		func(c *cobra.Command) func(*api.LifecycleRequest) error {
 			var stop, force, volumes bool
 			c.Flags().BoolVarP(&stop, "stop", "s", false, "stop those that run, and remove them too")
@@ -61,7 +61,7 @@ func (a *app) rmCommand() *cobra.Command {
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
 			return func(r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes
-				if force || !IsTerminal(a.Stdin) {
+				if force || !display.IsTerminal(a.Stdin) {
 					return nil
 				}
 				if !a.Confirm("Remove containers of " + r.Project + "?") {
@@ -77,7 +77,7 @@ var errNothingRemoved = errors.New("nothing was removed")
 
 // lifecycleCommand is a verb that changes containers that exist. flags may be
 // nil; it adds the verb's own flags and gives what puts them into the request.
-func (a *app) lifecycleCommand(action planner.Action, use, short, example string, w words,
+func (a *app) lifecycleCommand(action planner.Action, use, short, example string, w display.Words,
 	flags func(*cobra.Command) func(*api.LifecycleRequest) error) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: a.completeServices}
 	fill := func(*api.LifecycleRequest) error { return nil }
@@ -90,7 +90,7 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 	return c
 }
 
-func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w words, fill func(*api.LifecycleRequest) error) error {
+func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	s, err := a.Identify(ctx, services)

@@ -7,16 +7,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/spf13/cobra"
 )
 
 type logsFlags struct {
 	follow       bool
 	tail         string
 	since, until string
-	print        logFormat
+	print        display.LogFormat
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -34,9 +34,9 @@ func (a *app) logsCommand() *cobra.Command {
 	c.Flags().StringVarP(&f.tail, "tail", "n", "all", "`lines` to show of each container")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
 	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
-	c.Flags().BoolVarP(&f.print.times, "timestamps", "t", false, "show the time of each line")
-	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show lines without the container's name")
-	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show lines without colours")
+	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
+	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the container's name")
+	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show lines without colours")
 	return c
 }
 
@@ -72,8 +72,8 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	}
 	req.Project = s.Name
 	printer := a.NewLogPrinter(f.print, known)
-	defer printer.endLine()
-	return Cause(ctx, ReadLines(ctx, client, req, printer.print))
+	defer printer.EndLine()
+	return Cause(ctx, ReadLines(ctx, client, req, printer.Print))
 }
 
 // moment reads a time as logs takes it: a span before now, a date, or Unix

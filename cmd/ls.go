@@ -10,10 +10,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) lsCommand() *cobra.Command {
@@ -83,10 +83,10 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 	for _, l := range lines {
 		used := "-"
 		if l.UsedAt != nil {
-			used = ago(now, *l.UsedAt)
+			used = display.Ago(now, *l.UsedAt)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			l.Name, l.Status, cmp.Or(l.Instance, "-"), ago(now, l.CreatedAt), used, bytesText(l.DiskUse), l.ConfigFiles)
+			l.Name, l.Status, cmp.Or(l.Instance, "-"), display.Ago(now, l.CreatedAt), used, display.Bytes(l.DiskUse), l.ConfigFiles)
 	}
 	return t.Flush()
 }

@@ -10,17 +10,17 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
+	"golang.org/x/sys/unix"
 )
 
 // menu is the line of keys below a watch on a terminal, and what they do.
 type menu struct {
 	*Invocation
 	in        *os.File
-	line      *BottomLine
+	line      *display.BottomLine
 	release   func()
 	reading   sync.WaitGroup
 	closed    chan struct{} // closed when no more keys are wanted
@@ -56,7 +56,7 @@ func openMenu(inv *Invocation) *menu {
 		return nil
 	}
 	in, ok := inv.Stdin.(*os.File)
-	if !ok || !IsTerminal(in) || !IsTerminal(inv.Stderr) {
+	if !ok || !display.IsTerminal(in) || !display.IsTerminal(inv.Stderr) {
 		return nil
 	}
 	woken, wake, err := os.Pipe()
@@ -157,7 +157,7 @@ func (m *menu) close() {
 func (m *menu) text() string {
 	st := m.ErrStyle()
 	if m.asked != nil {
-		return st.yellow(" ? ") + st.bold(m.asked.text+" [y/N]")
+		return st.Yellow(" ? ") + st.Bold(m.asked.text+" [y/N]")
 	}
 	pause := "pause"
 	if m.paused {
@@ -170,9 +170,9 @@ func (m *menu) text() string {
 	items = append(items, m.quitItem)
 	for i, item := range items {
 		key, does, _ := strings.Cut(item, " ")
-		items[i] = st.bold(key) + " " + st.dim(does)
+		items[i] = st.Bold(key) + " " + st.Dim(does)
 	}
-	return " " + strings.Join(items, st.dim("  ·  "))
+	return " " + strings.Join(items, st.Dim("  ·  "))
 }
 
 // press does what a key says. What may take long is done beside the menu.
@@ -193,7 +193,7 @@ func (m *menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
 	case 'v':
 		wg.Go(func() {
 			if err := m.showPlan(ctx); err != nil && ctx.Err() == nil {
-				fmt.Fprintln(m.Stderr, m.ErrStyle().red(err.Error()))
+				fmt.Fprintln(m.Stderr, m.ErrStyle().Red(err.Error()))
 			}
 		})
 	case 'l':
@@ -275,12 +275,12 @@ func (f *followedLogs) of(ctx context.Context, service string) {
 		return
 	}
 	ctx, f.cancel = context.WithCancel(ctx)
-	printer := f.NewLogPrinter(logFormat{}, nil)
+	printer := f.NewLogPrinter(display.LogFormat{}, nil)
 	req := &api.LogsRequest{Project: f.project, Services: []string{service}, Follow: true, Tail: pastLines}
 	f.wg.Go(func() {
-		err := ReadLines(ctx, f.client, req, printer.print)
+		err := ReadLines(ctx, f.client, req, printer.Print)
 		if err != nil && ctx.Err() == nil {
-			fmt.Fprintln(f.Stderr, f.ErrStyle().red(Cause(ctx, err).Error()))
+			fmt.Fprintln(f.Stderr, f.ErrStyle().Red(Cause(ctx, err).Error()))
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tonistiigi/vt100"
+	"github.com/orlop/orlop/cmd/display/screentest"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
@@ -28,7 +28,7 @@ type screen struct {
 	code     chan int
 
 	mu      sync.Mutex // guards what follows
-	vt      *vt100.VT100
+	vt      *screentest.Screen
 	changed chan struct{}
 }
 
@@ -54,7 +54,7 @@ func pseudoTerminal(t *testing.T) (keys, tty *os.File) {
 func (d *desk) onScreen(line string) *screen {
 	d.t.Helper()
 	keys, tty := pseudoTerminal(d.t)
-	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: vt100.NewVT100(500, screenColumns), changed: make(chan struct{}, 1)}
+	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: screentest.New(screenColumns, 500), changed: make(chan struct{}, 1)}
 	go s.show()
 	go func() {
 		s.code <- cmd.Run(context.Background(), strings.Fields(line), cmd.World{
@@ -103,8 +103,8 @@ func (s *screen) lines() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []string
-	for _, row := range s.vt.Content {
-		if line := strings.TrimRight(string(row), " \x00"); line != "" {
+	for _, line := range s.vt.Rows() {
+		if line != "" {
 			out = append(out, line)
 		}
 	}

@@ -3,9 +3,9 @@ package cmd
 import (
 	"context"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -26,7 +26,7 @@ func (a *app) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := writePlan(a.Stdout, plan, format, a.StyleOf(a.Stdout)); err != nil {
+			if err := display.WritePlan(a.Stdout, plan, format, a.StyleOf(a.Stdout)); err != nil {
 				return err
 			}
 			if detailed && !plan.IsEmpty() {

@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) portCommand() *cobra.Command {
@@ -69,7 +69,7 @@ func portLines(containers []planner.Container, services []string) []portLine {
 		if c.OneOff || len(services) > 0 && !slices.Contains(services, c.Service) {
 			continue
 		}
-		for _, b := range sortedBindings(c) {
+		for _, b := range display.SortedBindings(c) {
 			line := portLine{
 				Service: c.Service, Index: c.Number, Target: b.Target, Protocol: b.Protocol, Host: reachable(b.HostIP), Port: b.HostPort,
 			}
@@ -178,7 +178,7 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 }
 
 func binding(c *planner.Container, port int, protocol string) (planner.Binding, bool) {
-	for _, b := range sortedBindings(c) {
+	for _, b := range display.SortedBindings(c) {
 		if b.Target == port && b.Protocol == protocol {
 			return b, true
 		}

@@ -9,10 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
-
-	"github.com/orlop/orlop/api"
 )
 
 // processStream is the stream of Exec and Attach.
@@ -34,12 +34,12 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 	}
 	restore := func() {}
 	if start.Terminal {
-		columns, rows := size(a.Stdout)
+		columns, rows := display.Size(a.Stdout)
 		start.Size = &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)}
 		restore = a.rawTerminal()
 	}
 	defer restore()
-	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil {
+	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
 		return Cause(ctx, err)
 	}
 	done := make(chan struct{})
@@ -147,7 +147,7 @@ func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
 			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: signalName(s)}})
 		case <-p.Resized:
 			if terminal {
-				columns, rows := size(p.Stdout)
+				columns, rows := display.Size(p.Stdout)
 				_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Resize{
 					Resize: &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)},
 				}})
@@ -180,4 +180,4 @@ func (a *app) rawTerminal() func() {
 }
 
 // onTerminal says that a process may have a terminal: both its ends are one.
-func (a *app) onTerminal() bool { return IsTerminal(a.Stdin) && IsTerminal(a.Stdout) }
+func (a *app) onTerminal() bool { return display.IsTerminal(a.Stdin) && display.IsTerminal(a.Stdout) }

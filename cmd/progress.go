@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -58,13 +59,13 @@ func receive(stream ProgressStream) message {
 
 // Progress says how a progress is shown.
 type Progress struct {
-	Words    words
+	Words    display.Words
 	Services int                       // that the verb is about
 	Project  *spec.Project             // whose files failures are annotated in; may be nil
 	Began    time.Time                 // zero: when the command did
 	Mode     string                    // of the display; empty: the settings'
-	Tracer   *Tracer                   // nil: the invocation's
-	Beside   []display                 // see it too
+	Tracer   *display.Tracer           // nil: the invocation's
+	Beside   []display.Display         // see it too
 	Lend     func(*planner.Plan) error // connects what a plan's builds and pulls need; may be nil
 	// Addresses is asked once something was changed; it may be nil.
 	Addresses func() []string
@@ -114,30 +115,30 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 		o.take(m, d, inv.Mask)
 		inv.SayNotice(m.notice)
 		if m.err != nil {
-			d.abort()
+			d.Abort()
 			return o, Cause(ctx, m.err)
 		}
 	}
 	switch {
 	case o.Plan == nil: // nothing could be planned: there is one reason and no tree
-		d.abort()
+		d.Abort()
 		if !o.Verdict.Ok {
 			return o, errors.New(cmp.Or(o.Verdict.Error, "the engine refused without a reason"))
 		}
 		return o, nil
-	case how.Words.silent && o.Verdict.Ok && o.Plan.IsEmpty():
-		d.abort()
+	case how.Words.Silent && o.Verdict.Ok && o.Plan.IsEmpty():
+		d.Abort()
 		return o, nil
 	}
 	began := how.Began
 	if began.IsZero() {
 		began = inv.Began
 	}
-	s := summary{words: how.Words, verdict: o.Verdict, took: inv.Now().Sub(began), services: how.Services}
+	s := display.Summary{Words: how.Words, Verdict: o.Verdict, Took: inv.Now().Sub(began), Services: how.Services}
 	if how.Addresses != nil && o.Verdict.Ok && !o.isEmpty() {
-		s.addresses = how.Addresses()
+		s.Addresses = how.Addresses()
 	}
-	d.finish(s)
+	d.Finish(s)
 	if how.Mode != "quiet" {
 		inv.SayWarnings(o.Warnings)
 	}
@@ -149,17 +150,17 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *Outcome) take(m message, d display, mask *Masker) {
+func (o *Outcome) take(m message, d display.Display, mask *display.Masker) {
 	switch {
 	case m.plan != nil:
 		o.Plan = m.plan
-		d.plan(mask.Plan(m.plan))
+		d.Plan(mask.Plan(m.plan))
 	case m.event != nil:
 		e := mask.Event(*m.event)
 		if e.Kind == planner.Warned && !slices.Contains(o.Warnings, e.Text) {
 			o.Warnings = append(o.Warnings, e.Text)
 		}
-		d.event(e)
+		d.Event(e)
 	case m.verdict != nil:
 		o.Verdict = m.verdict
 		o.Verdict.Error = mask.Text(o.Verdict.Error)

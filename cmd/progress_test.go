@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -37,7 +38,7 @@ func TestWarningsOfStepsAreToldOnce(t *testing.T) {
 		stream = append(stream, &api.Progress{Of: &api.Progress_Event{Event: document(t, event)}})
 	}
 	stream = append(stream, &api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{Ok: true}}})
-	inv := New(NewSettings(World{Now: func() time.Time { return time.Unix(1, 0) }}), NewOutput(io.Discard, io.Discard))
+	inv := New(NewSettings(World{Now: func() time.Time { return time.Unix(1, 0) }}), display.NewOutput(io.Discard, io.Discard))
 	o, err := inv.Show(context.Background(), &stream, Progress{})
 	if want := []string{"a is cut", "b is cut"}; err != nil || !slices.Equal(o.Warnings, want) {
 		t.Errorf("%q, %v, want %q", o.Warnings, err, want)

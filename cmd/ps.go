@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 type psFlags struct {
@@ -70,7 +70,7 @@ func (f psFlags) wants(c *planner.Container, services []string) bool {
 		return false
 	}
 	if len(f.status) > 0 {
-		return slices.Contains(f.status, stateWord(c.State))
+		return slices.Contains(f.status, display.StateWord(c.State))
 	}
 	return f.all || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
 }
@@ -95,12 +95,12 @@ func (a *app) printContainers(containers []planner.Container, s Stack, f psFlags
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		for i := range containers {
-			if err := enc.Encode(containerJSON(&containers[i], s.Name, now)); err != nil {
+			if err := enc.Encode(display.ContainerJSON(&containers[i], s.Name, now)); err != nil {
 				return err
 			}
 		}
 	default:
-		return containerTable(w, containers, s.Name, now, f.noTrunc)
+		return display.ContainerTable(w, containers, s.Name, now, f.noTrunc)
 	}
 	return nil
 }

@@ -1,9 +1,9 @@
 package cmd
 
 import (
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) pullCommand() *cobra.Command {
@@ -22,7 +22,7 @@ func (a *app) pullCommand() *cobra.Command {
 			}
 			return a.applyImages(c.Context(), services,
 				Application{Options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
-				words{done: "is pulled", nothing: "has nothing to pull", failed: "is not pulled"})
+				display.Words{Done: "is pulled", Nothing: "has nothing to pull", Failed: "is not pulled"})
 		},
 	}
 	addQuiet(c)

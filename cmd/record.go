@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -21,13 +22,13 @@ type stepRecord struct {
 // record is a display that keeps what ci reports: the plan, what became of
 // each step, what builds printed, and the stream of events as it came.
 type record struct {
-	lines  *jsonDisplay // events.jsonl; nil: not wanted
+	lines  *display.JSON // events.jsonl; nil: not wanted
 	closer io.Closer
 	began  time.Time
 	failed func(planner.Event) // is told of each failure that counts
 
 	mu     sync.Mutex // guards what follows
-	board  *board
+	board  *display.Board
 	text   *planner.Plan // the first plan
 	steps  []*stepRecord
 	byID   map[string]*stepRecord
@@ -37,9 +38,9 @@ type record struct {
 
 // newRecord keeps events in w as lines too, unless it is nil.
 func newRecord(w io.WriteCloser, began time.Time) *record {
-	r := &record{board: newBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
+	r := &record{board: display.NewBoard(began), began: began, byID: map[string]*stepRecord{}, builds: map[string][]string{}, failed: func(planner.Event) {}}
 	if w != nil {
-		r.lines, r.closer = newJSON(w), w
+		r.lines, r.closer = display.NewJSON(w), w
 	}
 	return r
 }
@@ -50,17 +51,17 @@ func (r *record) close() {
 	}
 }
 
-func (r *record) plan(p *planner.Plan) {
+func (r *record) Plan(p *planner.Plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lines != nil {
-		r.lines.plan(p)
+		r.lines.Plan(p)
 	}
 	if r.over {
 		return
 	}
-	r.board = newBoard(r.began)
-	r.board.setPlan(p)
+	r.board = display.NewBoard(r.began)
+	r.board.SetPlan(p)
 	if r.text == nil {
 		r.text = p
 	}
@@ -72,16 +73,16 @@ func (r *record) plan(p *planner.Plan) {
 	}
 }
 
-func (r *record) event(e planner.Event) {
+func (r *record) Event(e planner.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lines != nil {
-		r.lines.event(e)
+		r.lines.Event(e)
 	}
 	if r.over || e.Kind == planner.Warned {
 		return
 	}
-	r.board.apply(e)
+	r.board.Apply(e)
 	r.keepBuild(e)
 	s := r.byID[e.Step]
 	if s == nil {
@@ -121,22 +122,22 @@ func (r *record) keepBuild(e planner.Event) {
 	r.builds[e.Service] = all
 }
 
-func (r *record) finish(s summary) {
+func (r *record) Finish(s display.Summary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lines != nil {
-		r.lines.finish(s)
+		r.lines.Finish(s)
 	}
 }
 
-func (r *record) abort() {}
+func (r *record) Abort() {}
 
 // note adds a line of ci's own to the events.
-func (r *record) note(line jsonLine) {
+func (r *record) note(line display.JSONLine) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lines != nil {
-		r.lines.write(line)
+		r.lines.Write(line)
 	}
 }
 
@@ -205,5 +206,5 @@ func dependents(steps []*stepRecord, on *planner.Step) []string {
 func (r *record) waits(now time.Time) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.board.unfinished(now)
+	return r.board.Unfinished(now)
 }

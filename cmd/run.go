@@ -11,11 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 // runFlags alter the service for one container.
@@ -119,10 +119,10 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 		return nil, Cause(ctx, err)
 	}
 	how := Progress{
-		Words:   words{done: "is ready for " + service, failed: "is not ready for " + service, silent: true},
+		Words:   display.Words{Done: "is ready for " + service, Failed: "is not ready for " + service, Silent: true},
 		Project: project, Lend: req.Lend,
 	}
-	if a.Progress == "auto" && !IsTerminal(a.Stderr) {
+	if a.Progress == "auto" && !display.IsTerminal(a.Stderr) {
 		how.Mode = "quiet" // the output of the command is what counts
 	}
 	if _, err = a.Show(ctx, stream, how); err != nil {

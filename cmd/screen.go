@@ -6,22 +6,23 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
 // StyleOf is the style for a stream: --ansi, NO_COLOR, TERM, and what it is.
-func (inv *Invocation) StyleOf(stream any) style {
+func (inv *Invocation) StyleOf(stream any) display.Style {
 	switch inv.ANSI {
 	case "always":
-		return style{color: true}
+		return display.Style{Color: true}
 	case "never":
-		return style{}
+		return display.Style{}
 	}
-	return style{color: IsTerminal(stream) && inv.Env["NO_COLOR"] == "" && inv.Env["TERM"] != "dumb"}
+	return display.Style{Color: display.IsTerminal(stream) && inv.Env["NO_COLOR"] == "" && inv.Env["TERM"] != "dumb"}
 }
 
 // ErrStyle is the style of stderr.
-func (inv *Invocation) ErrStyle() style { return inv.StyleOf(inv.Stderr) }
+func (inv *Invocation) ErrStyle() display.Style { return inv.StyleOf(inv.Stderr) }
 
 // DisplayMode is the display in force: auto is a tree on a terminal, and lines
 // elsewhere.
@@ -29,33 +30,33 @@ func (inv *Invocation) DisplayMode() string {
 	switch {
 	case inv.Progress != "auto":
 		return inv.Progress
-	case IsTerminal(inv.Stderr) && inv.Env["TERM"] != "dumb" && inv.ANSI != "never":
+	case display.IsTerminal(inv.Stderr) && inv.Env["TERM"] != "dumb" && inv.ANSI != "never":
 		return "tty"
 	}
 	return "plain"
 }
 
 // newDisplay is the display of a progress.
-func (inv *Invocation) newDisplay(p *Progress) display {
-	return newDisplay(displayConfig{
-		mode: cmp.Or(p.Mode, inv.DisplayMode()), w: inv.Stderr, style: inv.ErrStyle(), words: p.Words, services: p.Services,
-		began: inv.Now(), now: inv.Now, tracer: cmp.Or(p.Tracer, inv.Tracer), flow: inv.Workflow(), project: p.Project, beside: p.Beside,
+func (inv *Invocation) newDisplay(p *Progress) display.Display {
+	return display.New(display.Config{
+		Mode: cmp.Or(p.Mode, inv.DisplayMode()), W: inv.Stderr, Style: inv.ErrStyle(), Words: p.Words, Services: p.Services,
+		Began: inv.Now(), Now: inv.Now, Tracer: cmp.Or(p.Tracer, inv.Tracer), Flow: inv.Workflow(), Project: p.Project, Beside: p.Beside,
 	})
 }
 
 // NewTracer records a timeline for a file and for what the environment asks
 // for; nil where neither is.
-func (inv *Invocation) NewTracer(file string) *Tracer {
+func (inv *Invocation) NewTracer(file string) *display.Tracer {
 	if file != "" && !filepath.IsAbs(file) {
 		file = filepath.Join(inv.Dir, file)
 	}
-	return newTracer(inv.Verb, inv.Began, file, inv.Env, inv.Now, inv.Stderr)
+	return display.NewTracer(inv.Verb, inv.Began, file, inv.Env, inv.Now, inv.Stderr)
 }
 
 // Workflow marks lines for the CI system that runs us. Only lines that stay can
 // be marked: a tree on a terminal or JSON is left alone.
-func (inv *Invocation) Workflow() *workflow {
-	return newWorkflow(inv.Stderr, inv.WorkingDir(), inv.Env, inv.Now, inv.DisplayMode() == "plain")
+func (inv *Invocation) Workflow() *display.Workflow {
+	return display.NewWorkflow(inv.Stderr, inv.WorkingDir(), inv.Env, inv.Now, inv.DisplayMode() == "plain")
 }
 
 // InWorkflow says that a CI system runs us, whose logs many may read.
@@ -73,18 +74,18 @@ func (s *Settings) WorkingDir() string {
 }
 
 // NewLogPrinter prints the logs of containers of which some are known.
-func (inv *Invocation) NewLogPrinter(f logFormat, known []planner.Container) *logPrinter {
+func (inv *Invocation) NewLogPrinter(f display.LogFormat, known []planner.Container) *display.LogPrinter {
 	st, errStyle := inv.StyleOf(inv.Stdout), inv.ErrStyle()
-	if f.noColor {
-		st, errStyle = style{}, style{}
+	if f.NoColor {
+		st, errStyle = display.Style{}, display.Style{}
 	}
-	return newLogPrinter(inv.Stdout, inv.Stderr, st, errStyle, f, known)
+	return display.NewLogPrinter(inv.Stdout, inv.Stderr, st, errStyle, f, known)
 }
 
 // SayNotice tells whom the command waits for, or whose work it ends.
 func (inv *Invocation) SayNotice(text string) {
 	if text != "" && !inv.IsSilent() {
-		fmt.Fprintln(inv.Stderr, " "+inv.ErrStyle().dim(text))
+		fmt.Fprintln(inv.Stderr, " "+inv.ErrStyle().Dim(text))
 	}
 }
 
@@ -94,7 +95,7 @@ func (inv *Invocation) SayWarnings(warnings []string) {
 		return
 	}
 	for _, w := range warnings {
-		fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(" ! "+printable(w)))
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(w)))
 	}
 }
 

@@ -67,8 +67,8 @@ func (inv *Invocation) LoadWith(ctx context.Context, opts spec.Options) (*spec.P
 // Complain shows the mistakes of a stack file.
 func (inv *Invocation) Complain(mistakes spec.Diagnostics) error {
 	inv.warn(mistakes.Warnings())
-	_ = mistakes.Errors().Render(inv.Stderr, inv.ErrStyle().color)
-	inv.Workflow().diagnostics(mistakes.Errors())
+	_ = mistakes.Errors().Render(inv.Stderr, inv.ErrStyle().Color)
+	inv.Workflow().Diagnostics(mistakes.Errors())
 	return Exit{ExitFailure}
 }
 
@@ -101,7 +101,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 	case errors.As(err, &mistakes):
 		err := inv.Complain(mistakes.Diagnostics)
 		if inv.Name == "" {
-			fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(" ! the name of the project cannot be told: give it with -p NAME"))
+			fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! the name of the project cannot be told: give it with -p NAME"))
 		}
 		return Stack{}, err
 	}
@@ -151,7 +151,7 @@ func (inv *Invocation) sayMistakes(m *spec.Mistakes) {
 	if len(errs) > 1 {
 		text += fmt.Sprintf(", and %s more", spec.Plural(len(errs)-1, "mistake"))
 	}
-	fmt.Fprintln(inv.Stderr, inv.ErrStyle().yellow(text+"; the stack file is left aside, the project is "+m.Project))
+	fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(text+"; the stack file is left aside, the project is "+m.Project))
 }
 
 // Document is the project as the engine reads it; empty where there is none.

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/spf13/cobra"
 )
 
 // statsFlags are those of stats and top.
@@ -49,7 +49,7 @@ func (a *app) topCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.format = "table"
-			f.once = f.once || !IsTerminal(a.Stdout)
+			f.once = f.once || !display.IsTerminal(a.Stdout)
 			return a.measure(c.Context(), args, f, true)
 		},
 	}
@@ -71,7 +71,7 @@ func (a *app) measure(ctx context.Context, services []string, f statsFlags, proc
 		return err
 	}
 	defer client.Close()
-	frames := newCanvas(a.Stdout)
+	frames := display.NewCanvas(a.Stdout)
 	show := func(r *api.StatsReply) error { return a.showStats(r, f, processes, frames) }
 	for {
 		err := watchStats(ctx, client, &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}, f.once, show)
@@ -102,29 +102,29 @@ func watchStats(ctx context.Context, client *api.Client, req *api.StatsRequest, 
 	}
 }
 
-func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames *canvas) error {
+func (a *app) showStats(r *api.StatsReply, f statsFlags, processes bool, frames *display.Canvas) error {
 	slices.SortFunc(r.Containers, func(x, y *api.ContainerStats) int { return strings.Compare(x.Name, y.Name) })
 	if f.format == "json" {
 		enc := json.NewEncoder(a.Stdout)
 		for _, c := range r.Containers {
-			if err := enc.Encode(statsJSON(c)); err != nil {
+			if err := enc.Encode(display.StatsJSON(c)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := statsTable(r)
+	table := display.StatsTable(r)
 	if processes {
-		table = processTable(r)
+		table = display.ProcessTable(r)
 	}
-	if f.once || !IsTerminal(a.Stdout) {
-		_, err := fmt.Fprint(a.Stdout, lines(table))
+	if f.once || !display.IsTerminal(a.Stdout) {
+		_, err := fmt.Fprint(a.Stdout, display.Lines(table))
 		return err
 	}
-	columns, rows := size(a.Stdout)
+	columns, rows := display.Size(a.Stdout)
 	for i := range table {
-		table[i] = clip(table[i], columns-1)
+		table[i] = display.Clip(table[i], columns-1)
 	}
-	frames.draw(table[:min(len(table), max(1, rows-1))], columns)
+	frames.Draw(table[:min(len(table), max(1, rows-1))], columns)
 	return nil
 }

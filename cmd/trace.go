@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
 )
 
@@ -24,13 +25,13 @@ func (a *app) traceCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("cannot read the trace: %w", err)
 			}
-			all, err := readTrace(data)
+			all, err := display.ReadTrace(data)
 			if err != nil {
 				return fmt.Errorf("%s is no trace of orlop's: %w", args[0], err)
 			}
 			st := a.StyleOf(a.Stdout)
 			for _, t := range all {
-				fmt.Fprint(a.Stdout, lines(t.told(st)))
+				fmt.Fprint(a.Stdout, display.Lines(t.Told(st)))
 			}
 			return nil
 		},

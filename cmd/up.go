@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 // upFlags are the flags of up beside the selection.
@@ -22,7 +22,7 @@ type upFlags struct {
 	detach      bool
 	wait        bool
 	waitTimeout int
-	print       logFormat
+	print       display.LogFormat
 	watch       bool
 	watchFlags  watchFlags
 	ending      ending
@@ -47,9 +47,9 @@ func (a *app) upCommand() *cobra.Command {
 	f.watchFlags.flags(c)
 	f.ending.flags(c)
 	f.cache.flags(c)
-	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show log lines without the container's name")
-	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show log lines without colours")
-	c.Flags().BoolVar(&f.print.times, "timestamps", false, "show the time of each log line")
+	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show log lines without the container's name")
+	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show log lines without colours")
+	c.Flags().BoolVar(&f.print.Times, "timestamps", false, "show the time of each log line")
 	return c
 }
 
@@ -119,7 +119,7 @@ type upRun struct {
 	project    *spec.Project
 	services   []string
 	since      time.Time
-	format     logFormat
+	format     display.LogFormat
 	interrupts *interrupts
 	shutdown   shutdown
 	watching   *step    // nil without --watch
@@ -145,9 +145,9 @@ func (u *upRun) applyAll(ctx context.Context, f upFlags) error {
 	options := f.options(u.services, wait)
 	options.Attached = f.stays()
 	options.Again = u.ending.again(u.project)
-	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true, fold: "up " + u.project.Name}
+	w := display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Header: true, Counts: true, Fold: "up " + u.project.Name}
 	if f.noStart {
-		w.done, w.failed = "is created", "is not created"
+		w.Done, w.Failed = "is created", "is not created"
 	}
 	chosen := ChosenServices(u.project, u.services, f.noDeps)
 	o, err := u.Apply(applying, u.client, Application{Project: u.project, Options: options, Builds: builds, Timeout: f.timeout}, Progress{
@@ -170,12 +170,12 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 	}
 	st := u.ErrStyle()
 	for _, w := range u.Mask.Plan(p).Warnings {
-		fmt.Fprintln(u.Stderr, st.yellow(" ! "+w))
+		fmt.Fprintln(u.Stderr, st.Yellow(" ! "+w))
 	}
 	u.LeaveOrphans(p)
 	if len(p.Orphans) > 0 && succeeded {
 		fmt.Fprintf(u.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
-			st.yellow("!"), strings.Join(p.Orphans, ", "))
+			st.Yellow("!"), strings.Join(p.Orphans, ", "))
 	}
 }
 
@@ -190,7 +190,7 @@ func (u *upRun) sayWhatRuns(ctx context.Context) {
 	var running []string
 	for _, c := range containers {
 		if c.State == planner.Running && !c.OneOff {
-			running = append(running, replica(&c))
+			running = append(running, display.Replica(&c))
 		}
 	}
 	text := "nothing of " + u.project.Name + " runs"

@@ -19,20 +19,20 @@ func (inv *Invocation) warn(warnings spec.Diagnostics) {
 		return
 	}
 	if inv.Verbose {
-		_ = warnings.Render(inv.Stderr, inv.ErrStyle().color)
+		_ = warnings.Render(inv.Stderr, inv.ErrStyle().Color)
 		return
 	}
 	if said := inv.saidBefore(warnings); said && !inv.Strict {
 		return
 	}
-	inv.Workflow().diagnostics(warnings)
+	inv.Workflow().Diagnostics(warnings)
 	st := inv.ErrStyle()
 	lines := warnings.Brief()
 	for _, line := range lines {
-		fmt.Fprintln(inv.Stderr, st.yellow(" ! ")+line)
+		fmt.Fprintln(inv.Stderr, st.Yellow(" ! ")+line)
 	}
 	if len(lines) < len(warnings) {
-		fmt.Fprintln(inv.Stderr, st.dim("   all places: orlop config --verbose"))
+		fmt.Fprintln(inv.Stderr, st.Dim("   all places: orlop config --verbose"))
 	}
 }
 

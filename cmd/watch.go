@@ -8,12 +8,12 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 // watchFlags are the flags of watch, and of up --watch.
@@ -58,7 +58,7 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 	defer client.Close()
 	behind := false
 	if !f.noUp {
-		w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true}
+		w := display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Header: true, Counts: true}
 		err := applyProject(ctx, a.Invocation, client, project, planner.Options{Services: services}, Progress{Words: w})
 		var shown Exit
 		if behind = errors.As(err, &shown); err != nil && !behind {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 )
@@ -25,7 +26,7 @@ func (c *watchCarrier) absence(ctx context.Context, service string) error {
 	if !last.StartedAt.IsZero() {
 		req.SinceUnixNs = last.StartedAt.UnixNano()
 	}
-	kept := &Tail{Most: pastLines}
+	kept := &display.Tail{Most: pastLines}
 	err = ReadLines(ctx, c.client, req, kept.Piece)
 	if ctx.Err() != nil {
 		return Cause(ctx, err)
@@ -52,13 +53,13 @@ func absenceText(service string, last *planner.Container) string {
 	case last == nil:
 		return "has no container. Bring it up with: orlop up -d " + service
 	case last.State == planner.Created:
-		return fmt.Sprintf("%s was never started. Start it with: orlop start %s", replica(last), service)
+		return fmt.Sprintf("%s was never started. Start it with: orlop start %s", display.Replica(last), service)
 	case last.Stopped:
-		return fmt.Sprintf("%s was stopped. Start it with: orlop start %s", replica(last), service)
+		return fmt.Sprintf("%s was stopped. Start it with: orlop start %s", display.Replica(last), service)
 	}
-	text := fmt.Sprintf("%s %s", replica(last), stateNote(last))
+	text := fmt.Sprintf("%s %s", display.Replica(last), display.StateNote(last))
 	if last.State == planner.Exited && !last.StartedAt.IsZero() {
-		text += " after " + seconds(max(0, last.ExitedAt.Sub(last.StartedAt)))
+		text += " after " + display.Seconds(max(0, last.ExitedAt.Sub(last.StartedAt)))
 	}
 	return text + ". See: orlop logs " + service
 }

@@ -12,13 +12,13 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // watchCarrier carries out what a watch decides, by the calls that the other
@@ -208,10 +208,10 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) ([]
 	if err == nil {
 		err = stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}})
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
 		return nil, Cause(ctx, err)
 	}
-	output := Tail{Most: hookLines}
+	output := display.Tail{Most: hookLines}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -368,11 +368,11 @@ func (c *watchCarrier) Reload(ctx context.Context) (*spec.Project, []string, err
 	}
 	var shown Exit
 	if err != nil && !errors.As(err, &shown) && ctx.Err() == nil {
-		fmt.Fprintln(c.Stderr, c.ErrStyle().red(err.Error()))
+		fmt.Fprintln(c.Stderr, c.ErrStyle().Red(err.Error()))
 	}
 	if err == nil && p.Name != c.current().Name {
 		err = fmt.Errorf("the project is called %s now and was %s: stop the watch and begin it again", p.Name, c.current().Name)
-		fmt.Fprintln(c.Stderr, c.ErrStyle().red(err.Error()))
+		fmt.Fprintln(c.Stderr, c.ErrStyle().Red(err.Error()))
 	}
 	return p, files, err
 }
@@ -407,7 +407,7 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 	c.project = p // what is gone from it is removed: the next edit is not told of it again
 	c.mu.Unlock()
 	err := applyProject(ctx, c.Invocation, c.client, p, opts, Progress{
-		Words: words{done: "is up", nothing: "is up to date", failed: "is not up", silent: true}, Mode: mode, Began: c.Now(),
+		Words: display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Silent: true}, Mode: mode, Began: c.Now(),
 	})
 	var shown Exit
 	if errors.As(err, &shown) {
@@ -432,11 +432,11 @@ func (c *watchCarrier) showPlan(ctx context.Context, p *spec.Project, opts plann
 		return false, err
 	}
 	for _, name := range gone {
-		fmt.Fprintf(c.Stderr, " %s %s   no longer in the stack file\n", c.ErrStyle().red("-"), name)
+		fmt.Fprintf(c.Stderr, " %s %s   no longer in the stack file\n", c.ErrStyle().Red("-"), name)
 	}
 	if !plan.IsEmpty() {
 		plan.Orphans = nil // said above, or left alone since the beginning
-		if err := writePlan(c.Stderr, plan, "text", c.ErrStyle()); err != nil {
+		if err := display.WritePlan(c.Stderr, plan, "text", c.ErrStyle()); err != nil {
 			return false, err
 		}
 	}
@@ -455,7 +455,7 @@ func (c *watchCarrier) showPlanNow(ctx context.Context) error {
 	}
 	some, err := c.showPlan(ctx, p, planner.Options{Services: c.source.Services}, goneServices(c.current(), p))
 	if err == nil && !some {
-		fmt.Fprintf(c.Stderr, " %s the stack is as its files say\n", c.ErrStyle().dim("·"))
+		fmt.Fprintf(c.Stderr, " %s the stack is as its files say\n", c.ErrStyle().Dim("·"))
 	}
 	return err
 }

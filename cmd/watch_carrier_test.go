@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -47,7 +48,7 @@ func TestATimeSpanIsInTheUnitThatReadsBest(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		10 * time.Microsecond: "1 ms", 9400 * time.Microsecond: "9 ms", 999 * time.Millisecond: "999 ms", 1200 * time.Millisecond: "1.2 s",
 	} {
-		if got := took(d); got != want {
+		if got := display.Took(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/spec"
 )
@@ -17,7 +18,7 @@ func newWatchDisplay(inv *Invocation, interrupt string) func(watch.Event) {
 	if inv.Progress == "json" {
 		enc := json.NewEncoder(inv.Stderr)
 		return func(e watch.Event) {
-			_ = enc.Encode(watchLine{Version: jsonVersion, Type: "watch", Watch: maskedEvent(inv.Mask, e)})
+			_ = enc.Encode(watchLine{Version: display.JSONVersion, Type: "watch", Watch: maskedEvent(inv.Mask, e)})
 		}
 	}
 	d := &watchDisplay{st: inv.ErrStyle(), quiet: inv.Progress == "quiet", width: 5, interrupt: interrupt}
@@ -37,7 +38,7 @@ type watchLine struct {
 
 // watchDisplay keeps the columns of the lines.
 type watchDisplay struct {
-	st        style
+	st        display.Style
 	quiet     bool
 	width     int
 	interrupt string
@@ -53,31 +54,31 @@ func (d *watchDisplay) lines(e watch.Event) []string {
 	}
 	d.width = max(d.width, len(e.Service))
 	if e.Kind == watch.Warning {
-		return []string{d.st.bold(e.Text)} // as other complaints about the stack file
+		return []string{d.st.Bold(e.Text)} // as other complaints about the stack file
 	}
 	name := fmt.Sprintf("%-*s", d.width, e.Service)
 	text, mark := d.text(e)
-	head := fmt.Sprintf(" %s %s ", mark, d.st.bold(name))
+	head := fmt.Sprintf(" %s %s ", mark, d.st.Bold(name))
 	if e.Service == "" {
 		head = fmt.Sprintf(" %s ", mark)
 	}
 	line := head + text
 	if e.Took > 0 {
-		clock := took(e.Took)
-		line += strings.Repeat(" ", max(2, timeColumn-len([]rune(text))-len(clock))) + d.st.dim(clock)
+		clock := display.Took(e.Took)
+		line += strings.Repeat(" ", max(2, timeColumn-len([]rune(text))-len(clock))) + d.st.Dim(clock)
 	}
 	if e.Kind == watch.Rebuilt && e.Settled > 0 {
-		line += "   " + fmt.Sprintf("replaced and ready after %s", took(e.Settled))
+		line += "   " + fmt.Sprintf("replaced and ready after %s", display.Took(e.Settled))
 	}
 	lines := []string{line}
 	for _, l := range e.Lines {
-		lines = append(lines, d.st.dim("     | ")+printable(l))
+		lines = append(lines, d.st.Dim("     | ")+display.Printable(l))
 	}
 	return lines
 }
 
 func (d *watchDisplay) text(e watch.Event) (text, mark string) {
-	good, bad, dim := d.st.green("✓"), d.st.red("✗"), d.st.dim("·")
+	good, bad, dim := d.st.Green("✓"), d.st.Red("✗"), d.st.Dim("·")
 	switch e.Kind {
 	case watch.Ready:
 		return e.Text + "; Ctrl-C " + d.interrupt, dim
@@ -95,7 +96,7 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 	case watch.Rebuilt:
 		text := "rebuilt"
 		if e.StepFor > 50*time.Millisecond {
-			text += fmt.Sprintf(" (%s %s)", e.Step, took(e.StepFor))
+			text += fmt.Sprintf(" (%s %s)", e.Step, display.Took(e.StepFor))
 		}
 		return text, good
 	case watch.Unchanged:
@@ -103,7 +104,7 @@ func (d *watchDisplay) text(e watch.Event) (text, mark string) {
 	case watch.Applied:
 		return "the stack is as its files say", good
 	case watch.Failed:
-		return d.st.red(e.Text), bad
+		return d.st.Red(e.Text), bad
 	case watch.Note:
 		return e.Text, dim
 	}
@@ -121,7 +122,7 @@ func syncText(files, removed int) string {
 }
 
 // maskedEvent is an event without secrets.
-func maskedEvent(m *Masker, e watch.Event) watch.Event {
+func maskedEvent(m *display.Masker, e watch.Event) watch.Event {
 	e.Text, e.Lines, e.Step = m.Text(e.Text), m.Texts(e.Lines), m.Text(e.Step)
 	return e
 }

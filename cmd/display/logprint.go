@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -11,21 +11,21 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// logFormat says how log lines look.
-type logFormat struct {
-	noPrefix bool
-	noColor  bool
-	times    bool
+// LogFormat says how log lines look.
+type LogFormat struct {
+	NoPrefix bool
+	NoColor  bool
+	Times    bool
 }
 
-// logPrinter prints the lines of many containers, each behind the name of its
+// LogPrinter prints the lines of many containers, each behind the name of its
 // container, in a colour of its service.
-type logPrinter struct {
+type LogPrinter struct {
 	w      io.Writer
 	errw   io.Writer
-	format logFormat
-	st     style
-	errSt  style
+	format LogFormat
+	st     Style
+	errSt  Style
 	width  int
 	colors map[string]string
 	open   string    // container whose line has not ended yet
@@ -39,8 +39,8 @@ func serviceColors() []string {
 	return []string{"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"}
 }
 
-func newLogPrinter(out, errs io.Writer, st, errSt style, f logFormat, known []planner.Container) *logPrinter {
-	p := &logPrinter{w: out, errw: errs, format: f, st: st, errSt: errSt, colors: map[string]string{}}
+func NewLogPrinter(out, errs io.Writer, st, errSt Style, f LogFormat, known []planner.Container) *LogPrinter {
+	p := &LogPrinter{w: out, errw: errs, format: f, st: st, errSt: errSt, colors: map[string]string{}}
 	for i := range known {
 		name := logName(known[i].Service, int32(known[i].Number))
 		if known[i].OneOff {
@@ -53,8 +53,8 @@ func newLogPrinter(out, errs io.Writer, st, errSt style, f logFormat, known []pl
 
 func logName(service string, number int32) string { return fmt.Sprintf("%s-%d", service, number) }
 
-func (p *logPrinter) prefix(l *api.LogLine, st style) string {
-	if p.format.noPrefix {
+func (p *LogPrinter) prefix(l *api.LogLine, st Style) string {
+	if p.format.NoPrefix {
 		return ""
 	}
 	name := logName(l.Service, l.Number)
@@ -71,20 +71,20 @@ func (p *logPrinter) prefix(l *api.LogLine, st style) string {
 	return st.paint(color, fmt.Sprintf("%-*s | ", p.width, name))
 }
 
-// print writes one line, or a part of one; the parts of a long line stay
+// Print writes one line, or a part of one; the parts of a long line stay
 // together unless another container cuts in.
-func (p *logPrinter) print(l *api.LogLine) {
+func (p *LogPrinter) Print(l *api.LogLine) {
 	var b strings.Builder
 	to, st := p.w, p.st
 	if p.split && l.Stderr {
 		to, st = p.errw, p.errSt
 	}
 	if p.open != l.Container || p.onErr != l.Stderr {
-		p.endLine()
+		p.EndLine()
 	}
 	if p.open == "" {
 		b.WriteString(p.prefix(l, st))
-		if p.format.times {
+		if p.format.Times {
 			b.WriteString(time.Unix(0, l.TimeUnixNs).UTC().Format("2006-01-02T15:04:05.000000000Z") + " ")
 		}
 	}
@@ -99,40 +99,40 @@ func (p *logPrinter) print(l *api.LogLine) {
 	_, _ = io.WriteString(to, b.String())
 }
 
-// endLine ends a line of which a part was printed.
-func (p *logPrinter) endLine() {
+// EndLine ends a line of which a part was printed.
+func (p *LogPrinter) EndLine() {
 	if p.open != "" {
 		_, _ = io.WriteString(p.last, "\n")
 		p.open = ""
 	}
 }
 
-// logMerge merges readers of the same logs: a line that one of them has
+// LogMerge merges readers of the same logs: a line that one of them has
 // printed is not printed by another. All readers start at the same time, so
 // the lines of a container come to each in the same order.
-type logMerge struct {
+type LogMerge struct {
 	mu      sync.Mutex // guards what follows
-	printer *logPrinter
+	printer *LogPrinter
 	printed map[string]int // container -> lines
 	service string         // whose lines are shown; "": all
 }
 
-// newLogMerge prints by a printer; what a container printed on stderr goes to
+// NewLogMerge prints by a printer; what a container printed on stderr goes to
 // ours.
-func newLogMerge(p *logPrinter) *logMerge {
+func NewLogMerge(p *LogPrinter) *LogMerge {
 	p.split = true
-	return &logMerge{printer: p, printed: map[string]int{}}
+	return &LogMerge{printer: p, printed: map[string]int{}}
 }
 
 // logReader is one of the readers.
 type logReader struct {
-	merge *logMerge
+	merge *LogMerge
 	read  map[string]int
 }
 
-func (m *logMerge) reader() *logReader { return &logReader{merge: m, read: map[string]int{}} }
+func (m *LogMerge) Reader() *logReader { return &logReader{merge: m, read: map[string]int{}} }
 
-func (r *logReader) line(l *api.LogLine) {
+func (r *logReader) Line(l *api.LogLine) {
 	m := r.merge
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -143,26 +143,26 @@ func (r *logReader) line(l *api.LogLine) {
 	}
 	m.printed[key] = r.read[key]
 	if m.service == "" || m.service == l.Service {
-		m.printer.print(l)
+		m.printer.Print(l)
 	}
 }
 
-// only shows the lines of one service from now on, or with "" of all.
-func (m *logMerge) only(service string) {
+// Only shows the lines of one service from now on, or with "" of all.
+func (m *LogMerge) Only(service string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.service = service
 }
 
-// say prints a line of our own between those of the services.
-func (m *logMerge) say(text string) {
-	m.between(func() { fmt.Fprintln(m.printer.errw, text) })
+// Say prints a line of our own between those of the services.
+func (m *LogMerge) Say(text string) {
+	m.Between(func() { fmt.Fprintln(m.printer.errw, text) })
 }
 
-// between has something else printed between two lines.
-func (m *logMerge) between(print func()) {
+// Between has something else printed between two lines.
+func (m *LogMerge) Between(print func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.printer.endLine()
+	m.printer.EndLine()
 	print()
 }

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"encoding/json"
@@ -49,7 +49,7 @@ func wholeUp(t *testing.T) *timeline {
 	s := script{t, plan}
 	part := func(name string, from, to float64, cached bool) planner.Event {
 		return s.event(to, "build api", planner.Progressed, func(e *planner.Event) {
-			e.Part = &planner.Part{Name: name, Began: at(from), Ended: at(to), Cached: cached}
+			e.Part = &planner.Part{Name: name, Began: At(from), Ended: At(to), Cached: cached}
 		})
 	}
 	events = append(events,
@@ -60,18 +60,18 @@ func wholeUp(t *testing.T) *timeline {
 		s.event(4.1, "build api", planner.Done, nil),
 		s.event(4.3, "create api/1", planner.Started, nil), s.event(4.9, "create api/1", planner.Done, nil),
 		s.event(4.9, "await api ready", planner.Started, nil), s.event(6.2, "await api ready", planner.Done, nil))
-	times := newTimeline("up", at(-0.02))
+	times := newTimeline("up", At(-0.02))
 	times.setPlan(plan)
 	for _, e := range events {
 		times.apply(e)
 	}
-	times.ended, times.ok = at(6.21), true
+	times.ended, times.ok = At(6.21), true
 	return times
 }
 
 func TestTheCriticalPathIsWhatDecidedTheTime(t *testing.T) {
 	times := wholeUp(t)
-	golden(t, "trace/up.told", lines(times.told(style{})))
+	golden(t, "trace/up.told", Lines(times.Told(Style{})))
 	if got, want := spent(times.criticalPath(), 2), "4.1 s building api, 1.3 s waiting for api to be ready"; got != want {
 		t.Errorf("spent is %q, want %q", got, want)
 	}
@@ -90,7 +90,7 @@ func TestWhatRunsBesideDoesNotCount(t *testing.T) {
 		{ID: "create b/1", Action: planner.Create, Resource: "b/1", Needs: []string{"build b"}},
 	}}
 	s := script{t, plan}
-	times := newTimeline("up", at(0))
+	times := newTimeline("up", At(0))
 	times.setPlan(plan)
 	for _, e := range []planner.Event{
 		s.event(0, "build a", planner.Started, nil), s.event(0, "build b", planner.Started, nil),
@@ -110,7 +110,7 @@ func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
 		{ID: "build c", Action: planner.Build, Resource: "c"},
 	}}
 	s := script{t, plan}
-	times := newTimeline("up", at(0))
+	times := newTimeline("up", At(0))
 	times.setPlan(plan)
 	for _, e := range []planner.Event{
 		s.event(0, "build a", planner.Started, nil), s.event(0, "build b", planner.Started, nil),
@@ -125,36 +125,36 @@ func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
 }
 
 func TestSeveralProgressesAreOneTimeline(t *testing.T) {
-	clock := at(0)
+	clock := At(0)
 	tr := &Tracer{verb: "ci", began: clock, now: func() time.Time { return clock }}
-	tr.join()
+	tr.Join()
 	progress := func(id string, action planner.Action, resource string, from, to float64) {
 		plan := &planner.Plan{Project: "shop", Steps: []*planner.Step{{ID: id, Action: action, Resource: resource}}}
 		s := script{t, plan}
 		d := tr.beside(displays{})
-		d.plan(plan)
-		d.event(s.event(from, id, planner.Started, nil))
-		d.event(s.event(to, id, planner.Done, nil))
-		clock = at(to)
-		d.abort()
+		d.Plan(plan)
+		d.Event(s.event(from, id, planner.Started, nil))
+		d.Event(s.event(to, id, planner.Done, nil))
+		clock = At(to)
+		d.Abort()
 	}
 	progress("create web/1", planner.Create, "web/1", 0, 2)
-	clock = at(2.1)
-	ended := tr.own(actionTest, "checks")
-	clock = at(6)
+	clock = At(2.1)
+	ended := tr.Own(ActionTest, "checks")
+	clock = At(6)
 	ended(planner.Failed, "exit code 1")
 	progress("create web/1", planner.Create, "web/1", 6, 6.5) // of an engine that came after
 	progress("remove web/1", planner.Remove, "web/1", 7, 8)
-	tr.endWhole(false)
+	tr.EndWhole(false)
 	text, err := writeTrace(tr.all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := readTrace([]byte(text))
+	all, err := ReadTrace([]byte(text))
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d timelines, %v", len(all), err)
 	}
-	golden(t, "trace/ci.told", lines(all[0].told(style{})))
+	golden(t, "trace/ci.told", Lines(all[0].Told(Style{})))
 }
 
 func TestATraceIsAChromeTrace(t *testing.T) {
@@ -201,15 +201,15 @@ func TestATraceIsReadBackAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := readTrace([]byte(text))
+	all, err := ReadTrace([]byte(text))
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%d timelines, %v", len(all), err)
 	}
-	if got, want := lines(all[1].told(style{})), lines(times.told(style{})); got != want {
+	if got, want := Lines(all[1].Told(Style{})), Lines(times.Told(Style{})); got != want {
 		t.Errorf("read back it tells\n%s\nwant\n%s", got, want)
 	}
 	for _, bad := range []string{"", "{}", `{"traceEvents":[{"ph":"X","cat":"step","pid":1,"args":{}}]}`} {
-		if _, err := readTrace([]byte(bad)); err == nil {
+		if _, err := ReadTrace([]byte(bad)); err == nil {
 			t.Errorf("%q is read as a trace", bad)
 		}
 	}

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -21,39 +21,39 @@ const frameTime = 80 * time.Millisecond
 // at once, over the one before. A terminal that stands holds up who draws, and
 // nobody else: what happens meanwhile is seen in the frame after.
 type ttyDisplay struct {
-	st       style
-	words    words
+	st       Style
+	words    Words
 	services int
 	now      func() time.Time
 	size     func() (columns, rows int)
 	stop     chan struct{}
 	stopped  chan struct{}
-	canvas   canvas // of the goroutine that animates, and then of who ends it
+	canvas   Canvas // of the goroutine that animates, and then of who ends it
 
 	mu    sync.Mutex
-	board *board // guarded by mu
+	board *Board // guarded by mu
 	tick  int    // guarded by mu
 }
 
-func newTTYDisplay(w io.Writer, b *board, st style, words words, services int, now func() time.Time, size func() (int, int)) *ttyDisplay {
+func newTTYDisplay(w io.Writer, b *Board, st Style, words Words, services int, now func() time.Time, size func() (int, int)) *ttyDisplay {
 	d := &ttyDisplay{
-		canvas: canvas{w: w}, board: b, st: st, words: words, services: services, now: now, size: size,
+		canvas: Canvas{w: w}, board: b, st: st, words: words, services: services, now: now, size: size,
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go d.animate()
 	return d
 }
 
-func (d *ttyDisplay) plan(p *planner.Plan) {
+func (d *ttyDisplay) Plan(p *planner.Plan) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.board.setPlan(p)
+	d.board.SetPlan(p)
 }
 
-func (d *ttyDisplay) event(e planner.Event) {
+func (d *ttyDisplay) Event(e planner.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.board.apply(e)
+	d.board.Apply(e)
 }
 
 func (d *ttyDisplay) animate() {
@@ -67,7 +67,7 @@ func (d *ttyDisplay) animate() {
 		case <-ticker.C:
 			columns, rows := d.size()
 			if lines := d.next(columns, rows); lines != nil {
-				d.canvas.draw(lines, columns)
+				d.canvas.Draw(lines, columns)
 			}
 		}
 	}
@@ -88,52 +88,52 @@ func (d *ttyDisplay) next(columns, rows int) []string {
 func (d *ttyDisplay) frame(columns, rows int) []string {
 	var lines []string
 	room := max(1, rows-1) // the last row is the cursor's
-	if d.words.header && room > 2 {
-		lines = append(lines, clip(header(d.board, d.services, style{}), columns-1))
+	if d.words.Header && room > 2 {
+		lines = append(lines, Clip(header(d.board, d.services, Style{}), columns-1))
 		room--
 	}
 	return append(lines, d.board.tree(d.now(), d.tick, columns, room, d.st)...)
 }
 
-func (d *ttyDisplay) finish(s summary) {
+func (d *ttyDisplay) Finish(s Summary) {
 	close(d.stop)
 	<-d.stopped
 	columns, rows := d.size()
-	d.canvas.draw(d.last(s, columns, rows), columns)
+	d.canvas.Draw(d.last(s, columns, rows), columns)
 }
 
 // last is what stays on the screen.
-func (d *ttyDisplay) last(s summary, columns, rows int) []string {
+func (d *ttyDisplay) last(s Summary, columns, rows int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var lines []string
 	switch {
 	case s.isToldElsewhere(d.board):
 		return nil
-	case !s.verdict.Ok:
+	case !s.Verdict.Ok:
 		lines = d.board.report(d.now(), columns, d.st)
-	case !s.verdict.UpToDate && !d.board.plan.IsEmpty():
+	case !s.Verdict.UpToDate && !d.board.plan.IsEmpty():
 		lines = d.frame(columns, rows)
 	}
 	return append(lines, s.line(d.board, d.st))
 }
 
-func (d *ttyDisplay) abort() {
+func (d *ttyDisplay) Abort() {
 	close(d.stop)
 	<-d.stopped
 	columns, _ := d.size()
 	var lines []string
-	if !d.words.brief {
+	if !d.words.Brief {
 		d.mu.Lock()
 		lines = d.board.report(d.now(), columns, d.st)
 		d.mu.Unlock()
 	}
-	d.canvas.draw(lines, columns)
+	d.canvas.Draw(lines, columns)
 }
 
 // tree is the board as lines, at most height of them: finished rows fold away
 // first, then those that wait.
-func (b *board) tree(now time.Time, tick, width, height int, st style) []string {
+func (b *Board) tree(now time.Time, tick, width, height int, st Style) []string {
 	hideDone, hidePending := 0, 0
 	if extra := len(b.rows) - height; extra > 0 {
 		hideDone = min(b.count(done), extra+1)
@@ -143,7 +143,7 @@ func (b *board) tree(now time.Time, tick, width, height int, st style) []string 
 	}
 	var lines []string
 	if hideDone > 0 {
-		lines = append(lines, fmt.Sprintf(" %s %d done", st.green("✓"), hideDone))
+		lines = append(lines, fmt.Sprintf(" %s %d done", st.Green("✓"), hideDone))
 	}
 	shown := b.count(pending) - hidePending
 	for _, r := range b.rows {
@@ -156,10 +156,10 @@ func (b *board) tree(now time.Time, tick, width, height int, st style) []string 
 		case r.mark == pending:
 			shown--
 		}
-		lines = append(lines, clip(b.line(r, now, tick, width-1, st), width-1))
+		lines = append(lines, Clip(b.line(r, now, tick, width-1, st), width-1))
 	}
 	if hidePending > 0 {
-		lines = append(lines, st.dim(fmt.Sprintf(" · %d more wait", hidePending)))
+		lines = append(lines, st.Dim(fmt.Sprintf(" · %d more wait", hidePending)))
 	}
 	if len(lines) > height {
 		lines = lines[len(lines)-height:]
@@ -169,7 +169,7 @@ func (b *board) tree(now time.Time, tick, width, height int, st style) []string 
 
 // report is what is left to read of a progress that went wrong: the culprits
 // first, with what they printed, then what they stopped.
-func (b *board) report(now time.Time, width int, st style) []string {
+func (b *Board) report(now time.Time, width int, st Style) []string {
 	var lines []string
 	for _, r := range b.failures() {
 		lines = append(lines, b.line(r, now, 0, width-1, st))
@@ -214,8 +214,8 @@ func cells(r rune) int {
 	return 1
 }
 
-// clip cuts a painted line to a number of columns.
-func clip(line string, columns int) string {
+// Clip cuts a painted line to a number of columns.
+func Clip(line string, columns int) string {
 	if visible(line) <= columns {
 		return line
 	}

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ const namedLeftOut = 4
 
 // leftOut tells of what was not begun, because something failed or the user
 // interrupted: its own line if it is one, else one line for all.
-func (b *board) leftOut(m mark, now time.Time, width int, st style) []string {
+func (b *Board) leftOut(m mark, now time.Time, width int, st Style) []string {
 	var rows []*row
 	for _, r := range b.rows {
 		if r.mark == m && r.began.IsZero() {
@@ -39,8 +39,8 @@ func (b *board) leftOut(m mark, now time.Time, width int, st style) []string {
 			text += ": they wait for " + listed(causes, namedLeftOut)
 		}
 	}
-	line := fmt.Sprintf(" %s %-9s %d  %s", rows[0].symbol(0, st), word, len(rows), printable(text))
-	return []string{clip(line, width)}
+	line := fmt.Sprintf(" %s %-9s %d  %s", rows[0].symbol(0, st), word, len(rows), Printable(text))
+	return []string{Clip(line, width)}
 }
 
 // listed names the first of a list, and how many more there are.

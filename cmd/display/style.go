@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -11,22 +11,22 @@ import (
 	"golang.org/x/term"
 )
 
-// style paints text, or leaves it as it is.
-type style struct{ color bool }
+// Style paints text, or leaves it as it is.
+type Style struct{ Color bool }
 
-func (s style) paint(code, text string) string {
-	if !s.color || text == "" {
+func (s Style) paint(code, text string) string {
+	if !s.Color || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (s style) red(t string) string    { return s.paint("31", t) }
-func (s style) green(t string) string  { return s.paint("32", t) }
-func (s style) yellow(t string) string { return s.paint("33", t) }
-func (s style) cyan(t string) string   { return s.paint("36", t) }
-func (s style) dim(t string) string    { return s.paint("2", t) }
-func (s style) bold(t string) string   { return s.paint("1", t) }
+func (s Style) Red(t string) string    { return s.paint("31", t) }
+func (s Style) Green(t string) string  { return s.paint("32", t) }
+func (s Style) Yellow(t string) string { return s.paint("33", t) }
+func (s Style) Cyan(t string) string   { return s.paint("36", t) }
+func (s Style) Dim(t string) string    { return s.paint("2", t) }
+func (s Style) Bold(t string) string   { return s.paint("1", t) }
 
 // IsTerminal says whether a stream of the caller is a terminal.
 func IsTerminal(stream any) bool {
@@ -48,8 +48,8 @@ func fileOf(stream any) descriptor {
 	return nil
 }
 
-// size is the size of a terminal in characters.
-func size(w io.Writer) (columns, rows int) {
+// Size is the size of a terminal in characters.
+func Size(w io.Writer) (columns, rows int) {
 	if f := fileOf(w); f != nil {
 		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
 			return columns, rows
@@ -58,8 +58,8 @@ func size(w io.Writer) (columns, rows int) {
 	return 80, 24
 }
 
-// seconds is a time span in a sentence, in the unit that reads best.
-func seconds(d time.Duration) string {
+// Seconds is a time span in a sentence, in the unit that reads best.
+func Seconds(d time.Duration) string {
 	switch {
 	case d < 95*time.Millisecond:
 		return fmt.Sprintf("%.2f s", d.Seconds())
@@ -70,8 +70,8 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
 }
 
-// clock is a time span in a column.
-func clock(d time.Duration) string {
+// Clock is a time span in a column.
+func Clock(d time.Duration) string {
 	if d < 100*time.Second {
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	}
@@ -79,8 +79,8 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 }
 
-// bytesText is a number of bytes in decimal units.
-func bytesText(n int64) string {
+// Bytes is a number of bytes in decimal units.
+func Bytes(n int64) string {
 	value, unit := float64(n), 0
 	units := []string{"B", "kB", "MB", "GB", "TB"}
 	for value >= 1000 && unit < len(units)-1 {
@@ -97,9 +97,9 @@ func bytesText(n int64) string {
 // of the cursor, titles.
 var steering = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
 
-// printable is text that a container or a build chose, without what would steer
+// Printable is text that a container or a build chose, without what would steer
 // the terminal that it is shown on.
-func printable(s string) string {
+func Printable(s string) string {
 	if strings.IndexFunc(s, unicode.IsControl) < 0 {
 		return s
 	}
@@ -111,18 +111,18 @@ func printable(s string) string {
 	}, steering.ReplaceAllString(s, ""))
 }
 
-// lines ends each of the words as a line.
-func lines(words []string) string {
+// Lines ends each of the words as a line.
+func Lines(words []string) string {
 	if len(words) == 0 {
 		return ""
 	}
 	return strings.Join(words, "\n") + "\n"
 }
 
-// took is a time span in the unit that reads best.
-func took(d time.Duration) string {
+// Took is a time span in the unit that reads best.
+func Took(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", max(1, d.Round(time.Millisecond).Milliseconds()))
 	}
-	return seconds(d)
+	return Seconds(d)
 }

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -13,10 +13,10 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// workflow is what the CI system that runs us makes of marked lines: groups
+// Workflow is what the CI system that runs us makes of marked lines: groups
 // that fold, and annotations beside the lines of files. The zero one marks
 // nothing.
-type workflow struct {
+type Workflow struct {
 	w      io.Writer
 	github bool
 	gitlab bool
@@ -27,10 +27,10 @@ type workflow struct {
 	groups int
 }
 
-// newWorkflow looks at the variables that GitHub and GitLab set. Without marks
+// NewWorkflow looks at the variables that GitHub and GitLab set. Without marks
 // nothing is marked.
-func newWorkflow(w io.Writer, dir string, env map[string]string, now func() time.Time, marks bool) *workflow {
-	f := &workflow{w: w, dir: dir, now: now}
+func NewWorkflow(w io.Writer, dir string, env map[string]string, now func() time.Time, marks bool) *Workflow {
+	f := &Workflow{w: w, dir: dir, now: now}
 	if marks {
 		f.github = env["GITHUB_ACTIONS"] == "true"
 		f.gitlab = env["GITLAB_CI"] == "true" && !f.github
@@ -39,12 +39,12 @@ func newWorkflow(w io.Writer, dir string, env map[string]string, now func() time
 	return f
 }
 
-// marks says that lines are marked at all.
-func (w *workflow) marks() bool { return w.github || w.gitlab }
+// Marks says that lines are marked at all.
+func (w *Workflow) Marks() bool { return w.github || w.gitlab }
 
-// begin opens a group; the one before is closed.
-func (w *workflow) begin(title string) {
-	w.end()
+// Begin opens a group; the one before is closed.
+func (w *Workflow) Begin(title string) {
+	w.End()
 	switch {
 	case w.github:
 		w.open = title
@@ -56,8 +56,8 @@ func (w *workflow) begin(title string) {
 	}
 }
 
-// end closes the open group.
-func (w *workflow) end() {
+// End closes the open group.
+func (w *Workflow) End() {
 	switch {
 	case w.open == "":
 	case w.github:
@@ -72,8 +72,8 @@ func sectionName(title string) string {
 	return strings.Trim(regexp.MustCompile(`[^a-z0-9_.-]+`).ReplaceAllString(strings.ToLower(title), "_"), "_")
 }
 
-// annotate puts a message beside a line of a file. level is error or warning.
-func (w *workflow) annotate(level string, at spec.Place, title, message string) {
+// Annotate puts a message beside a line of a file. level is error or warning.
+func (w *Workflow) Annotate(level string, at spec.Place, title, message string) {
 	if !w.github {
 		return
 	}
@@ -95,7 +95,7 @@ func (w *workflow) annotate(level string, at spec.Place, title, message string) 
 }
 
 // relative is a path as annotations want it: from the top of the repository.
-func (w *workflow) relative(path string) string {
+func (w *Workflow) relative(path string) string {
 	if path == "" {
 		return ""
 	}
@@ -112,8 +112,8 @@ func (w *workflow) relative(path string) string {
 	return path
 }
 
-// diagnostics annotates the complaints about a stack file.
-func (w *workflow) diagnostics(ds spec.Diagnostics) {
+// Diagnostics annotates the complaints about a stack file.
+func (w *Workflow) Diagnostics(ds spec.Diagnostics) {
 	for _, d := range ds {
 		level, text := "error", d.Message
 		if d.Severity == spec.Warning {
@@ -125,7 +125,7 @@ func (w *workflow) diagnostics(ds spec.Diagnostics) {
 		if d.Hint != "" {
 			text += " (" + d.Hint + ")"
 		}
-		w.annotate(level, d.Place, "", text)
+		w.Annotate(level, d.Place, "", text)
 	}
 }
 
@@ -174,14 +174,14 @@ func dockerfilePlace(p *spec.Project, service string, lines []string) spec.Place
 // annotator is a display that annotates failures.
 type annotator struct {
 	project *spec.Project
-	flow    *workflow
+	flow    *Workflow
 }
 
-func (d *annotator) plan(*planner.Plan) {}
-func (d *annotator) finish(summary)     {}
-func (d *annotator) abort()             {}
+func (d *annotator) Plan(*planner.Plan) {}
+func (d *annotator) Finish(Summary)     {}
+func (d *annotator) Abort()             {}
 
-func (d *annotator) event(e planner.Event) {
+func (d *annotator) Event(e planner.Event) {
 	if e.Kind != planner.Failed {
 		return
 	}
@@ -196,5 +196,5 @@ func (d *annotator) event(e planner.Event) {
 	case planner.Await:
 		title = e.Service + " failed"
 	}
-	d.flow.annotate("error", at, title, strings.Join(append([]string{e.Text}, e.Lines...), "\n"))
+	d.flow.Annotate("error", at, title, strings.Join(append([]string{e.Text}, e.Lines...), "\n"))
 }

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"bytes"
@@ -44,8 +44,8 @@ func (b *BottomLine) around(text []byte) []byte {
 		b.open = text[len(text)-1] != '\n'
 	}
 	if b.shown = b.text != "" && !b.open; b.shown {
-		columns, _ := size(b.tty)
-		out.WriteString(clip(b.text, columns-1) + "\x1b[0m")
+		columns, _ := Size(b.tty)
+		out.WriteString(Clip(b.text, columns-1) + "\x1b[0m")
 	}
 	return out.Bytes()
 }

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"context"
@@ -23,9 +23,9 @@ type Tracer struct {
 	failed bool      // writing failed once and was told
 }
 
-// newTracer records for a file and for the collector that the environment names;
+// NewTracer records for a file and for the collector that the environment names;
 // nil where there is neither.
-func newTracer(verb string, began time.Time, file string, env map[string]string, now func() time.Time, warn io.Writer) *Tracer {
+func NewTracer(verb string, began time.Time, file string, env map[string]string, now func() time.Time, warn io.Writer) *Tracer {
 	export := newOTLP(env)
 	if file == "" && export == nil {
 		return nil
@@ -33,17 +33,17 @@ func newTracer(verb string, began time.Time, file string, env map[string]string,
 	return &Tracer{verb: verb, began: began, file: file, otlp: export, now: now, warn: warn}
 }
 
-// join gives all that the verb does one timeline, until it ends with endWhole.
-func (t *Tracer) join() {
+// Join gives all that the verb does one timeline, until it ends with endWhole.
+func (t *Tracer) Join() {
 	if t != nil {
 		t.whole = newTimeline(t.verb, t.began)
 		t.all = append(t.all, t.whole)
 	}
 }
 
-// own begins a step of the verb's own on the joined timeline; end gives how it
+// Own begins a step of the verb's own on the joined timeline; end gives how it
 // ended.
-func (t *Tracer) own(action planner.Action, name string) (end func(outcome planner.Outcome, text string)) {
+func (t *Tracer) Own(action planner.Action, name string) (end func(outcome planner.Outcome, text string)) {
 	if t == nil {
 		return func(planner.Outcome, string) {}
 	}
@@ -51,8 +51,8 @@ func (t *Tracer) own(action planner.Action, name string) (end func(outcome plann
 	return func(outcome planner.Outcome, text string) { s.ended, s.outcome, s.text = t.now(), outcome, text }
 }
 
-// endWhole ends the joined timeline.
-func (t *Tracer) endWhole(ok bool) {
+// EndWhole ends the joined timeline.
+func (t *Tracer) EndWhole(ok bool) {
 	if t != nil {
 		t.whole.ok = ok
 		t.write(t.whole)
@@ -61,9 +61,9 @@ func (t *Tracer) endWhole(ok bool) {
 }
 
 // beside makes a display that records what it shows.
-func (t *Tracer) beside(d display) display {
+func (t *Tracer) beside(d Display) Display {
 	if t.whole != nil {
-		return &tracedDisplay{display: d, tracer: t, times: t.whole}
+		return &tracedDisplay{Display: d, tracer: t, times: t.whole}
 	}
 	began := t.began
 	if len(t.all) > 0 {
@@ -71,34 +71,34 @@ func (t *Tracer) beside(d display) display {
 	}
 	times := newTimeline(t.verb, began)
 	t.all = append(t.all, times)
-	return &tracedDisplay{display: d, tracer: t, times: times}
+	return &tracedDisplay{Display: d, tracer: t, times: times}
 }
 
 // tracedDisplay is a display with a timeline beside it.
 type tracedDisplay struct {
-	display
+	Display
 	tracer *Tracer
 	times  *timeline
 }
 
-func (d *tracedDisplay) plan(p *planner.Plan) {
+func (d *tracedDisplay) Plan(p *planner.Plan) {
 	d.times.setPlan(p)
-	d.display.plan(p)
+	d.Display.Plan(p)
 }
 
-func (d *tracedDisplay) event(e planner.Event) {
+func (d *tracedDisplay) Event(e planner.Event) {
 	d.times.apply(e)
-	d.display.event(e)
+	d.Display.Event(e)
 }
 
-func (d *tracedDisplay) finish(s summary) {
-	d.times.ok = s.verdict.Ok
-	d.display.finish(s)
+func (d *tracedDisplay) Finish(s Summary) {
+	d.times.ok = s.Verdict.Ok
+	d.Display.Finish(s)
 	d.tracer.give(d.times)
 }
 
-func (d *tracedDisplay) abort() {
-	d.display.abort()
+func (d *tracedDisplay) Abort() {
+	d.Display.Abort()
 	d.tracer.give(d.times)
 }
 
@@ -123,7 +123,7 @@ func (t *Tracer) write(times *timeline) {
 	}
 	text, err := writeTrace(t.all)
 	if err == nil {
-		err = replaceFile(t.file, text)
+		err = ReplaceFile(t.file, text)
 	}
 	t.say(err)
 }

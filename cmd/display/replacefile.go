@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// replaceFile puts a text in a file's place in one step: a reader sees the old
+// ReplaceFile puts a text in a file's place in one step: a reader sees the old
 // one or the new one.
-func replaceFile(path, text string) (err error) {
+func ReplaceFile(path, text string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)

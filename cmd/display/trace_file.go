@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"bytes"
@@ -154,8 +154,8 @@ func (w *traceWriter) parts(s *stretch) {
 	}
 }
 
-// readTrace reads back what writeTrace wrote.
-func readTrace(data []byte) ([]*timeline, error) {
+// ReadTrace reads back what writeTrace wrote.
+func ReadTrace(data []byte) ([]*timeline, error) {
 	var file traceFile
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, err
@@ -207,23 +207,23 @@ func (t *timeline) take(e traceEvent) {
 	}
 }
 
-// told is a timeline as "orlop trace" prints it: a sentence, and the critical
+// Told is a timeline as "orlop trace" prints it: a sentence, and the critical
 // path with its times.
-func (t *timeline) told(st style) []string {
+func (t *timeline) Told(st Style) []string {
 	path := t.criticalPath()
 	took := "took"
 	if !t.ok {
 		took = "failed after"
 	}
-	head := fmt.Sprintf("%s %s %s", t.verb, took, seconds(t.ended.Sub(t.began)))
+	head := fmt.Sprintf("%s %s %s", t.verb, took, Seconds(t.ended.Sub(t.began)))
 	if why := spent(path, 3); why != "" {
 		head += ": " + why
 	}
 	lines := []string{head}
 	for _, l := range path {
-		lines = append(lines, fmt.Sprintf("  %s %8s  %s", st.dim(fmt.Sprintf("%8s", "+"+clock(l.began.Sub(t.began)))), clockFine(l.took), l.what))
+		lines = append(lines, fmt.Sprintf("  %s %8s  %s", st.Dim(fmt.Sprintf("%8s", "+"+Clock(l.began.Sub(t.began)))), clockFine(l.took), l.what))
 		for _, p := range longest(l.parts, 3) {
-			lines = append(lines, st.dim(fmt.Sprintf("  %8s %8s    %s", "", clockFine(p.Ended.Sub(p.Began)), printable(p.Name))))
+			lines = append(lines, st.Dim(fmt.Sprintf("  %8s %8s    %s", "", clockFine(p.Ended.Sub(p.Began)), Printable(p.Name))))
 		}
 	}
 	return lines
@@ -234,7 +234,7 @@ func clockFine(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	}
-	return seconds(d)
+	return Seconds(d)
 }
 
 // longest are the n parts that took longest, of those that took time at all.

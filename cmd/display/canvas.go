@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// canvas is a part of a terminal that is redrawn in place: each frame is written
+// Canvas is a part of a terminal that is redrawn in place: each frame is written
 // at once, over the one before.
-type canvas struct {
+type Canvas struct {
 	w     io.Writer
 	drawn []int // widths of the lines on the screen
 }
 
-func newCanvas(w io.Writer) *canvas { return &canvas{w: w} }
+func NewCanvas(w io.Writer) *Canvas { return &Canvas{w: w} }
 
-// draw replaces what is on the screen, in one write.
-func (c *canvas) draw(lines []string, columns int) {
+// Draw replaces what is on the screen, in one write.
+func (c *Canvas) Draw(lines []string, columns int) {
 	var b strings.Builder
 	b.WriteString("\x1b[?2026h\x1b[?25l")
 	if up := c.rows(columns); up > 0 {
@@ -33,7 +33,7 @@ func (c *canvas) draw(lines []string, columns int) {
 
 // rows is how many rows the last frame takes: lines that were as wide as the
 // terminal fold when it is made narrower.
-func (c *canvas) rows(columns int) int {
+func (c *Canvas) rows(columns int) int {
 	rows := 0
 	for _, width := range c.drawn {
 		rows += max(1, (width+columns-1)/columns)

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tonistiigi/vt100"
+	"github.com/orlop/orlop/cmd/display/screentest"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
@@ -17,68 +17,38 @@ import (
 
 // terminal is a terminal that a test looks at, with a display on it.
 type terminal struct {
-	vt      *vt100.VT100
+	vt      *screentest.Screen
 	display *ttyDisplay
 	now     time.Time
 }
 
-// Screen is the vt100 with what that library leaves to others: a line feed in
-// the last row scrolls at once, and begins a line, as a terminal's driver has it.
-type Screen struct{ *vt100.VT100 }
-
-func (s Screen) Write(p []byte) (int, error) {
-	for i, part := range strings.Split(string(p), "\n") {
-		switch {
-		case i == 0:
-		case s.Cursor.Y >= s.Height-1:
-			first, format := s.Content[0], s.Format[0]
-			copy(s.Content, s.Content[1:])
-			copy(s.Format, s.Format[1:])
-			for x := range first {
-				first[x], format[x] = ' ', vt100.Format{}
-			}
-			s.Content[s.Height-1], s.Format[s.Height-1] = first, format
-			s.Cursor.Y, s.Cursor.X = s.Height-1, 0
-		default:
-			s.Cursor.Y, s.Cursor.X = s.Cursor.Y+1, 0
-		}
-		if _, err := s.VT100.Write([]byte(part)); err != nil {
-			return 0, err
-		}
-	}
-	return len(p), nil
-}
-
 // newTerminal is a terminal on which a prompt stands already.
 func newTerminal(columns, rows int, plan *planner.Plan) *terminal {
-	x := &terminal{vt: vt100.NewVT100(rows, columns), now: began}
-	fmt.Fprint(Screen{x.vt}, "$ orlop up\n")
+	x := &terminal{vt: screentest.New(columns, rows), now: Began}
+	fmt.Fprint(x.vt, "$ orlop up\n")
 	x.display = &ttyDisplay{
-		canvas: canvas{w: Screen{x.vt}}, board: newBoard(began), words: words{header: true, done: "is up", failed: "is not up"}, services: 6,
-		st: style{color: true}, now: func() time.Time { return x.now }, size: func() (int, int) { return x.vt.Width, x.vt.Height },
+		canvas: Canvas{w: x.vt}, board: NewBoard(Began), words: Words{Header: true, Done: "is up", Failed: "is not up"}, services: 6,
+		st: Style{Color: true}, now: func() time.Time { return x.now }, size: func() (int, int) { return x.vt.Width, x.vt.Height },
 	}
-	x.display.plan(plan)
+	x.display.Plan(plan)
 	return x
 }
 
 // show takes in an event and draws the next frame.
 func (x *terminal) show(e planner.Event) {
 	x.now = e.Time
-	x.display.event(e)
+	x.display.Event(e)
 	x.draw()
 }
 
 func (x *terminal) draw() {
 	x.display.tick++
-	x.display.canvas.draw(x.display.frame(x.vt.Width, x.vt.Height), x.vt.Width)
+	x.display.canvas.Draw(x.display.frame(x.vt.Width, x.vt.Height), x.vt.Width)
 }
 
 // lines are the rows of the screen that have something.
 func (x *terminal) lines() []string {
-	var out []string
-	for _, row := range x.vt.Content {
-		out = append(out, strings.TrimRight(string(row), " "))
-	}
+	out := x.vt.Rows()
 	for len(out) > 0 && out[len(out)-1] == "" {
 		out = out[:len(out)-1]
 	}
@@ -150,10 +120,10 @@ func TestTheScreenFollowsATerminalThatIsResized(t *testing.T) {
 		size := sizes[i%len(sizes)]
 		if size[1] < x.vt.Height {
 			// A terminal that gets lower keeps its last rows; this one keeps the first.
-			fmt.Fprint(x.vt, "\x1b[H\x1b[2J")
+			x.vt.Clear()
 			x.display.canvas.drawn = nil
 		}
-		x.vt.Resize(size[1], size[0])
+		x.vt.Resize(size[0], size[1])
 		x.show(e)
 		for row, line := range x.lines() {
 			if n := len([]rune(line)); n > size[0]-1 {
@@ -174,7 +144,7 @@ func TestTheEndLeavesTheSummaryOnTheScreen(t *testing.T) {
 	}
 	x.display.stop, x.display.stopped = make(chan struct{}), make(chan struct{})
 	close(x.display.stopped)
-	x.display.finish(summary{words: x.display.words, verdict: &api.Verdict{Ok: true}, took: dur(5), addresses: []string{"http://localhost:8080"}})
+	x.display.Finish(Summary{Words: x.display.words, Verdict: &api.Verdict{Ok: true}, Took: dur(5), Addresses: []string{"http://localhost:8080"}})
 	got := x.lines()
 	if want := " ✓ shop is up in 5.0 s (4.1 s building api, 0.8 s starting api/1)   http://local"; got[len(got)-2] != want && got[len(got)-1] != want {
 		t.Errorf("the screen ends with\n%s\nwant\n%s", strings.Join(got[len(got)-2:], "\n"), want)
@@ -190,7 +160,7 @@ func TestWideCharactersTakeTwoColumns(t *testing.T) {
 			t.Errorf("%q takes %d columns, want %d", text, got, want)
 		}
 	}
-	if got := clip("a日本語", 4); got != "a日" {
+	if got := Clip("a日本語", 4); got != "a日" {
 		t.Errorf("clipped to four columns it is %q", got)
 	}
 }
@@ -203,10 +173,10 @@ func TestThePictureOfTheScreen(t *testing.T) {
 	for _, e := range events {
 		x.show(e)
 	}
-	x.now = at(1.9)
+	x.now = At(1.9)
 	x.draw()
 	got := picture(x.vt)
-	const path = "../docs/up.svg"
+	const path = "../../docs/up.svg"
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
@@ -214,7 +184,7 @@ func TestThePictureOfTheScreen(t *testing.T) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil || got != string(want) {
-		t.Errorf("docs/up.svg is not what the display shows (%v): go test ./cmd -run Picture -update", err)
+		t.Errorf("docs/up.svg is not what the display shows (%v): go test ./cmd/display -run Picture -update", err)
 	}
 }
 
@@ -225,22 +195,24 @@ const (
 )
 
 // picture is a screen as SVG: a text for each run of cells of one colour.
-func picture(vt *vt100.VT100) string {
+func picture(vt *screentest.Screen) string {
 	var b strings.Builder
 	width, height := int(float64(vt.Width)*cellWidth)+2*margin, vt.Height*cellHeight+2*margin
 	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"orlop up\">\n", width, height, width, height)
 	fmt.Fprintf(&b, "<rect width=\"100%%\" height=\"100%%\" rx=\"8\" fill=\"#16181d\"/>\n<g font-family=\"ui-monospace, Menlo, Consolas, monospace\" font-size=\"14\" xml:space=\"preserve\">\n")
-	for y, row := range vt.Content {
+	for y, row := range vt.Cells {
 		for from := 0; from < len(row); {
-			to := from + 1
-			for to < len(row) && vt.Format[y][to] == vt.Format[y][from] {
+			to := from
+			var run []rune
+			for to < len(row) && row[to].Style == row[from].Style {
+				run = append(run, row[to].Rune)
 				to++
 			}
-			if text := string(row[from:to]); strings.TrimSpace(text) != "" {
+			if text := string(run); strings.TrimSpace(text) != "" {
 				lead := len(text) - len(strings.TrimLeft(text, " "))
 				text = strings.Trim(text, " ")
 				fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" textLength=\"%.1f\" fill=\"%s\">%s</text>\n", margin+float64(from+lead)*cellWidth,
-					margin+y*cellHeight+14, float64(len([]rune(text)))*cellWidth, ink(vt.Format[y][from]), html.EscapeString(text))
+					margin+y*cellHeight+14, float64(len([]rune(text)))*cellWidth, ink(row[from].Style), html.EscapeString(text))
 			}
 			from = to
 		}
@@ -250,18 +222,18 @@ func picture(vt *vt100.VT100) string {
 }
 
 // ink is a colour that reads well on the picture's ground.
-func ink(f vt100.Format) string {
-	switch f.Fg {
-	case vt100.Green:
+func ink(s screentest.Style) string {
+	switch s.Color {
+	case 32:
 		return "#7ec97e"
-	case vt100.Cyan:
+	case 36:
 		return "#6cc6d9"
-	case vt100.Red:
+	case 31:
 		return "#e8706a"
-	case vt100.Yellow:
+	case 33:
 		return "#e0c070"
 	}
-	if f.Intensity == vt100.Dim {
+	if s.Dim {
 		return "#8b919c"
 	}
 	return "#d7dae0"

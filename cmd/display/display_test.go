@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"bytes"
@@ -12,10 +12,10 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// began is when the progress of all these tests begins.
-var began = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+// Began is when the progress of all these tests begins.
+var Began = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
+func At(seconds float64) time.Time { return Began.Add(time.Duration(seconds * float64(time.Second))) }
 
 func dur(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
@@ -43,7 +43,7 @@ func (s script) event(seconds float64, id string, kind planner.Outcome, change f
 	if step == nil {
 		s.t.Fatalf("no step %q", id)
 	}
-	e := planner.Event{Time: at(seconds), Step: id, Action: step.Action, Resource: step.Resource, Service: step.Service, Kind: kind}
+	e := planner.Event{Time: At(seconds), Step: id, Action: step.Action, Resource: step.Resource, Service: step.Service, Kind: kind}
 	if change != nil {
 		change(&e)
 	}
@@ -72,15 +72,15 @@ func halfWay(t *testing.T) (*planner.Plan, []planner.Event) {
 
 func TestTreeShowsALineForEachResource(t *testing.T) {
 	plan, events := halfWay(t)
-	b := newBoard(began)
-	b.setPlan(plan)
+	b := NewBoard(Began)
+	b.SetPlan(plan)
 	for _, e := range events {
-		b.apply(e)
+		b.Apply(e)
 	}
 	s := script{t, plan}
 	check := func(what string, seconds float64, want string) {
 		t.Helper()
-		if got := strings.Join(b.tree(at(seconds), 3, 90, 20, style{}), "\n") + "\n"; got != want {
+		if got := strings.Join(b.tree(At(seconds), 3, 90, 20, Style{}), "\n") + "\n"; got != want {
 			t.Errorf("%s is\n%swant\n%s", what, got, want)
 		}
 	}
@@ -93,8 +93,8 @@ func TestTreeShowsALineForEachResource(t *testing.T) {
  · up        redis/1           waits for image redis:7
  · up        api/1             waits until db is healthy
 `[1:])
-	b.apply(s.event(2.0, "await db healthy", planner.Done, func(e *planner.Event) { e.Took = dur(1.7) }))
-	b.apply(s.event(3.1, "pull redis:7", planner.Done, func(e *planner.Event) { e.Took, e.Text = dur(3.1), "41 MB" }))
+	b.Apply(s.event(2.0, "await db healthy", planner.Done, func(e *planner.Event) { e.Took = dur(1.7) }))
+	b.Apply(s.event(3.1, "pull redis:7", planner.Done, func(e *planner.Event) { e.Took, e.Text = dur(3.1), "41 MB" }))
 	check("the tree later", 3.2, `
  ✓ network   default           10.89.0.0/24                             0.0s
  ✓ volume    pgdata                                                     0.0s
@@ -104,22 +104,22 @@ func TestTreeShowsALineForEachResource(t *testing.T) {
  · up        redis/1
  · up        api/1             waits for image api
 `[1:])
-	s2 := summary{words: words{done: "is up"}, verdict: &api.Verdict{Ok: true}, took: dur(9.2), addresses: []string{"http://localhost:8080"}}
+	s2 := Summary{Words: Words{Done: "is up"}, Verdict: &api.Verdict{Ok: true}, Took: dur(9.2), Addresses: []string{"http://localhost:8080"}}
 	want := " ✓ shop is up in 9.2 s (3.1 s pulling redis:7)   http://localhost:8080"
-	if got := s2.line(b, style{}); got != want {
+	if got := s2.line(b, Style{}); got != want {
 		t.Errorf("summary is %q, want %q", got, want)
 	}
-	if got, want := header(b, 6, style{}), " shop  6 services  ·  plan: build 1, pull 1, create 5"; got != want {
+	if got, want := header(b, 6, Style{}), " shop  6 services  ·  plan: build 1, pull 1, create 5"; got != want {
 		t.Errorf("header is %q, want %q", got, want)
 	}
 }
 
 func TestTreeFoldsWhatDoesNotFit(t *testing.T) {
 	plan, events := halfWay(t)
-	b := newBoard(began)
-	b.setPlan(plan)
+	b := NewBoard(Began)
+	b.SetPlan(plan)
 	for _, e := range events {
-		b.apply(e)
+		b.Apply(e)
 	}
 	want := `
  ✓ 2 done
@@ -128,12 +128,12 @@ func TestTreeFoldsWhatDoesNotFit(t *testing.T) {
  ⠋ up        db/1              until it is healthy    1.9s
  · 2 more wait
 `[1:]
-	if got := strings.Join(b.tree(at(1.9), 0, 60, 5, style{}), "\n") + "\n"; got != want {
+	if got := strings.Join(b.tree(At(1.9), 0, 60, 5, Style{}), "\n") + "\n"; got != want {
 		t.Errorf("a small tree is\n%swant\n%s", got, want)
 	}
 	for height := 3; height < 10; height++ {
 		for width := 20; width < 100; width += 7 {
-			lines := b.tree(at(1.9), 0, width, height, style{color: true})
+			lines := b.tree(At(1.9), 0, width, height, Style{Color: true})
 			if len(lines) > height {
 				t.Errorf("%d lines in %d rows", len(lines), height)
 			}
@@ -175,13 +175,13 @@ const failureText = `
 
 func TestFailureShowsTheCulpritFirst(t *testing.T) {
 	plan, events := failing(t)
-	b := newBoard(began)
-	b.setPlan(plan)
+	b := NewBoard(Began)
+	b.SetPlan(plan)
 	for _, e := range events {
-		b.apply(e)
+		b.Apply(e)
 	}
-	s := summary{words: words{failed: "is not up"}, verdict: &api.Verdict{Error: "db: exited"}}
-	got := strings.Join(append(b.report(at(1), 90, style{}), s.line(b, style{})), "\n") + "\n"
+	s := Summary{Words: Words{Failed: "is not up"}, Verdict: &api.Verdict{Error: "db: exited"}}
+	got := strings.Join(append(b.report(At(1), 90, Style{}), s.line(b, Style{})), "\n") + "\n"
 	if want := failureText[1:]; got != want {
 		t.Errorf("report is\n%swant\n%s", got, want)
 	}
@@ -201,12 +201,12 @@ func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 		"not replaced": {[]planner.Event{{Step: "replace web/1", Action: planner.Replace, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no such program; the old container stays"}}, " shop is not up: web failed"},
 		"never made":   {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
 	} {
-		b := newBoard(began)
-		b.setPlan(plan)
+		b := NewBoard(Began)
+		b.SetPlan(plan)
 		for _, e := range test.events {
-			b.apply(e)
+			b.Apply(e)
 		}
-		if got := (summary{words: words{failed: "is not up"}, verdict: &api.Verdict{}}).line(b, style{}); got != test.want {
+		if got := (Summary{Words: Words{Failed: "is not up"}, Verdict: &api.Verdict{}}).line(b, Style{}); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
@@ -215,12 +215,12 @@ func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer
-	d := &plainDisplay{board: newBoard(began), w: &out, words: words{failed: "is not up", header: true}, services: 4, now: func() time.Time { return at(1) }}
-	d.plan(plan)
+	d := &plainDisplay{board: NewBoard(Began), w: &out, words: Words{Failed: "is not up", Header: true}, services: 4, now: func() time.Time { return At(1) }}
+	d.Plan(plan)
 	for _, e := range events {
-		d.event(e)
+		d.Event(e)
 	}
-	d.finish(summary{words: d.words, verdict: &api.Verdict{}})
+	d.Finish(Summary{Words: d.words, Verdict: &api.Verdict{}})
 	want := `
  shop  4 services  ·  plan: build 1, pull 1, create 5
  ✓ network   default                                                    0.0s
@@ -241,23 +241,23 @@ func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
 func TestQuietShowsFailuresOnly(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer
-	d := &plainDisplay{board: newBoard(began), w: &out, quiet: true, now: func() time.Time { return at(1) }}
-	d.plan(plan)
+	d := &plainDisplay{board: NewBoard(Began), w: &out, quiet: true, now: func() time.Time { return At(1) }}
+	d.Plan(plan)
 	for _, e := range events {
-		d.event(e)
+		d.Event(e)
 	}
-	d.finish(summary{words: words{failed: "is not up"}, verdict: &api.Verdict{}})
+	d.Finish(Summary{Words: Words{Failed: "is not up"}, Verdict: &api.Verdict{}})
 	if want := failureText[1:]; out.String() != want {
 		t.Errorf("quiet output is\n%swant\n%s", out.String(), want)
 	}
 	out.Reset()
-	d = &plainDisplay{board: newBoard(began), w: &out, quiet: true, now: func() time.Time { return at(1) }}
+	d = &plainDisplay{board: NewBoard(Began), w: &out, quiet: true, now: func() time.Time { return At(1) }}
 	plan, events = halfWay(t)
-	d.plan(plan)
+	d.Plan(plan)
 	for _, e := range events {
-		d.event(e)
+		d.Event(e)
 	}
-	d.finish(summary{verdict: &api.Verdict{Ok: true}})
+	d.Finish(Summary{Verdict: &api.Verdict{Ok: true}})
 	if out.Len() > 0 {
 		t.Errorf("quiet output of a success is %q", out.String())
 	}
@@ -265,10 +265,10 @@ func TestQuietShowsFailuresOnly(t *testing.T) {
 
 func TestNothingToDoIsOneLine(t *testing.T) {
 	var out bytes.Buffer
-	w := words{nothing: "is up to date", header: true, counts: true}
-	d := &plainDisplay{board: newBoard(began), w: &out, words: w, now: func() time.Time { return at(1) }}
-	d.plan(&planner.Plan{Project: "shop", Leave: 7})
-	d.finish(summary{words: w, verdict: &api.Verdict{Ok: true, UpToDate: true}, took: 20 * time.Millisecond, services: 6})
+	w := Words{Nothing: "is up to date", Header: true, Counts: true}
+	d := &plainDisplay{board: NewBoard(Began), w: &out, words: w, now: func() time.Time { return At(1) }}
+	d.Plan(&planner.Plan{Project: "shop", Leave: 7})
+	d.Finish(Summary{Words: w, Verdict: &api.Verdict{Ok: true, UpToDate: true}, Took: 20 * time.Millisecond, Services: 6})
 	if want := " shop is up to date: 6 services, 7 containers (0.02 s)\n"; out.String() != want {
 		t.Errorf("output is %q, want %q", out.String(), want)
 	}
@@ -277,12 +277,12 @@ func TestNothingToDoIsOneLine(t *testing.T) {
 func TestJSONLinesCarryTheirVersion(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer
-	d := &jsonDisplay{enc: json.NewEncoder(&out)}
-	d.plan(plan)
+	d := &JSON{Enc: json.NewEncoder(&out)}
+	d.Plan(plan)
 	for _, e := range events {
-		d.event(e)
+		d.Event(e)
 	}
-	d.finish(summary{verdict: &api.Verdict{Error: "db"}})
+	d.Finish(Summary{Verdict: &api.Verdict{Error: "db"}})
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != len(events)+2 {
 		t.Fatalf("%d lines, want %d", len(lines), len(events)+2)
@@ -309,8 +309,8 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
 		{ID: "await old healthy", Action: planner.Await, Resource: "old healthy", Service: "old", Condition: spec.ServiceHealthy},
 	}}
 	s := script{t, plan}
-	b := newBoard(began)
-	b.setPlan(plan)
+	b := NewBoard(Began)
+	b.SetPlan(plan)
 	for _, e := range []planner.Event{
 		s.event(0, "create web/1", planner.Started, nil), s.event(0, "create web/2", planner.Started, nil),
 		s.event(1, "create web/1", planner.Done, nil), s.event(1, "create web/2", planner.Done, nil),
@@ -318,7 +318,7 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
 		s.event(1, "await old healthy", planner.Started, nil),
 		s.event(2, "await web ready", planner.Failed, func(e *planner.Event) { e.Text = "web/2 exited with code 3" }),
 	} {
-		b.apply(e)
+		b.Apply(e)
 	}
 	want := `
  ⠋ up        web/1                                                      3.0s
@@ -326,17 +326,17 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
  ⠋ await     old healthy                                                2.0s
  ✗ await     web ready         web/2 exited with code 3
 `[1:]
-	if got := strings.Join(b.tree(at(3), 0, 90, 20, style{}), "\n") + "\n"; got != want {
+	if got := strings.Join(b.tree(At(3), 0, 90, 20, Style{}), "\n") + "\n"; got != want {
 		t.Errorf("tree is\n%swant\n%s", got, want)
 	}
 }
 
 func TestFramesReplaceEachOtherInOneWrite(t *testing.T) {
 	w := &writes{}
-	d := &canvas{w: w}
-	d.draw([]string{"one", "two"}, 80)
-	d.draw([]string{strings.Repeat("x", 70)}, 80)
-	d.draw([]string{"three"}, 40) // the line of 70 has become two rows
+	d := &Canvas{w: w}
+	d.Draw([]string{"one", "two"}, 80)
+	d.Draw([]string{strings.Repeat("x", 70)}, 80)
+	d.Draw([]string{"three"}, 40) // the line of 70 has become two rows
 	if len(*w) != 3 {
 		t.Fatalf("%d writes, want 3", len(*w))
 	}
@@ -360,11 +360,11 @@ func TestTimesReadBest(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		20 * time.Millisecond: "0.02 s", 400 * time.Millisecond: "0.4 s", 9240 * time.Millisecond: "9.2 s", 125 * time.Second: "2 min 5 s",
 	} {
-		if got := seconds(d); got != want {
+		if got := Seconds(d); got != want {
 			t.Errorf("%s reads %q, want %q", d, got, want)
 		}
 	}
-	if got := clock(125 * time.Second); got != "2m05s" {
+	if got := Clock(125 * time.Second); got != "2m05s" {
 		t.Errorf("125 s in a column is %q", got)
 	}
 }

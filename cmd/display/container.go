@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"cmp"
@@ -50,12 +50,12 @@ type publisher struct {
 	Protocol      string
 }
 
-func containerJSON(c *planner.Container, project string, now time.Time) psLine {
+func ContainerJSON(c *planner.Container, project string, now time.Time) psLine {
 	line := psLine{
 		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
-		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: imageText(c, project), Labels: labelsText(c, project),
+		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: ImageText(c, project), Labels: labelsText(c, project),
 		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: project, Publishers: publishers(c),
-		RunningFor: ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: stateWord(c.State), Status: statusText(c, now),
+		RunningFor: Ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: StateWord(c.State), Status: statusText(c, now),
 	}
 	if c.Applied == nil || c.Applied.Service == nil {
 		return line
@@ -77,7 +77,7 @@ func containerJSON(c *planner.Container, project string, now time.Time) psLine {
 
 func publishers(c *planner.Container) []publisher {
 	out := []publisher{}
-	for _, b := range sortedBindings(c) {
+	for _, b := range SortedBindings(c) {
 		out = append(out, publisher{URL: b.HostIP, TargetPort: b.Target, PublishedPort: b.HostPort, Protocol: b.Protocol})
 	}
 	for _, port := range exposed(c) {
@@ -113,7 +113,7 @@ func exposed(c *planner.Container) []string {
 	return out
 }
 
-func sortedBindings(c *planner.Container) []planner.Binding {
+func SortedBindings(c *planner.Container) []planner.Binding {
 	return slices.SortedFunc(slices.Values(c.Published), func(x, y planner.Binding) int {
 		return cmp.Or(x.Target-y.Target, strings.Compare(x.Protocol, y.Protocol), strings.Compare(x.HostIP, y.HostIP), x.HostPort-y.HostPort)
 	})
@@ -123,7 +123,7 @@ func sortedBindings(c *planner.Container) []planner.Binding {
 // ports that nobody published behind.
 func portsText(c *planner.Container) string {
 	var parts []string
-	for _, b := range sortedBindings(c) {
+	for _, b := range SortedBindings(c) {
 		host := b.HostIP
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"
@@ -133,7 +133,7 @@ func portsText(c *planner.Container) string {
 	return strings.Join(append(parts, exposed(c)...), ", ")
 }
 
-func imageText(c *planner.Container, project string) string {
+func ImageText(c *planner.Container, project string) string {
 	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
 		return c.Applied.Service.Image
 	}
@@ -165,7 +165,7 @@ func labelsText(c *planner.Container, project string) string {
 		labels["com.docker.compose.version"] = c.Version
 	}
 	if c.Applied != nil && c.Applied.Service != nil {
-		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(imageText(c, project))
+		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(ImageText(c, project))
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
 	var parts []string
@@ -175,8 +175,8 @@ func labelsText(c *planner.Container, project string) string {
 	return strings.Join(parts, ",")
 }
 
-// stateWord is the state in Compose's words, which know no stopping.
-func stateWord(s planner.State) string {
+// StateWord is the state in Compose's words, which know no stopping.
+func StateWord(s planner.State) string {
 	if s == planner.Stopping {
 		return string(planner.Running)
 	}
@@ -189,19 +189,19 @@ func statusText(c *planner.Container, now time.Time) string {
 	case planner.Created:
 		return "Created"
 	case planner.Restarting:
-		text := fmt.Sprintf("Restarting (%d) %s", c.ExitCode, ago(now, c.ExitedAt))
+		text := fmt.Sprintf("Restarting (%d) %s", c.ExitCode, Ago(now, c.ExitedAt))
 		if wait := c.NextTry.Sub(now); wait > 0 {
-			text += ", next try in " + span(wait)
+			text += ", next try in " + Span(wait)
 		}
 		return text
 	case planner.Exited:
-		text := fmt.Sprintf("Exited (%d) %s", c.ExitCode, ago(now, c.ExitedAt))
+		text := fmt.Sprintf("Exited (%d) %s", c.ExitCode, Ago(now, c.ExitedAt))
 		if c.OOMKilled {
 			text += ", out of memory"
 		}
 		return text
 	}
-	text := "Up " + span(now.Sub(c.StartedAt))
+	text := "Up " + Span(now.Sub(c.StartedAt))
 	switch {
 	case c.State == planner.Stopping:
 		text += " (stopping)"
@@ -213,15 +213,15 @@ func statusText(c *planner.Container, now time.Time) string {
 	return text
 }
 
-func ago(now, then time.Time) string {
+func Ago(now, then time.Time) string {
 	if then.IsZero() {
 		return "never"
 	}
-	return span(now.Sub(then)) + " ago"
+	return Span(now.Sub(then)) + " ago"
 }
 
-// span is a time span as people say it, in Docker's words.
-func span(d time.Duration) string {
+// Span is a time span as people say it, in Docker's words.
+func Span(d time.Duration) string {
 	switch {
 	case d < time.Second:
 		return "Less than a second"
@@ -247,7 +247,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d years", int(d.Hours()/24/365))
 }
 
-func containerTable(w io.Writer, containers []planner.Container, project string, now time.Time, whole bool) error {
+func ContainerTable(w io.Writer, containers []planner.Container, project string, now time.Time, whole bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
 	for i := range containers {
@@ -256,26 +256,26 @@ func containerTable(w io.Writer, containers []planner.Container, project string,
 		if r := []rune(command); len(r) > 22 && !whole {
 			command = string(r[:20]) + `…"`
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, imageText(c, project), command, c.Service,
-			ago(now, c.CreatedAt), statusText(c, now), portsText(c))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, ImageText(c, project), command, c.Service,
+			Ago(now, c.CreatedAt), statusText(c, now), portsText(c))
 	}
 	return t.Flush()
 }
 
-// replica names a container as the displays do: "web/1".
-func replica(c *planner.Container) string {
+// Replica names a container as the displays do: "web/1".
+func Replica(c *planner.Container) string {
 	if c.OneOff {
 		return c.Name
 	}
 	return fmt.Sprintf("%s/%d", c.Service, c.Number)
 }
 
-// stateNote says how a container stands, and how it came to that.
-func stateNote(k *planner.Container) string {
+// StateNote says how a container stands, and how it came to that.
+func StateNote(k *planner.Container) string {
 	text := string(k.State)
 	switch k.State {
 	case planner.Exited, planner.Restarting:
-		text = fmt.Sprintf("exited with code %d%s", k.ExitCode, spaced(exitNotes(k)))
+		text = fmt.Sprintf("exited with code %d%s", k.ExitCode, Spaced(ExitNotes(k)))
 	case planner.Running:
 		text = "runs"
 		if k.Health != planner.NoHealth {
@@ -288,8 +288,8 @@ func stateNote(k *planner.Container) string {
 	return text
 }
 
-// exitNotes are the signal and the cause behind an exit code.
-func exitNotes(k *planner.Container) string {
+// ExitNotes are the signal and the cause behind an exit code.
+func ExitNotes(k *planner.Container) string {
 	var notes []string
 	if name := unix.SignalName(syscall.Signal(k.ExitCode - 128)); k.ExitCode > 128 && name != "" {
 		notes = append(notes, name)
@@ -306,7 +306,7 @@ func exitNotes(k *planner.Container) string {
 	return "(" + strings.Join(notes, ", ") + ")"
 }
 
-func spaced(text string) string {
+func Spaced(text string) string {
 	if text == "" {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"bytes"
@@ -12,24 +12,24 @@ func TestMarksOfGitHubAndGitLab(t *testing.T) {
 	now := func() time.Time { return time.Unix(1700000000, 0) }
 	at := spec.Place{File: "/w/repo/stack.yaml", Line: 3, Column: 5}
 	for name, test := range map[string]struct {
-		w    workflow
+		w    Workflow
 		want string
 	}{
-		"GitHub": {workflow{github: true, root: "/w/repo"},
+		"GitHub": {Workflow{github: true, root: "/w/repo"},
 			"::group::up 100%25\n::error file=stack.yaml,line=3,col=5,title=a%3A b%2C c::one%0Atwo\n::endgroup::\n::group::next\n::endgroup::\n"},
-		"GitLab": {workflow{gitlab: true},
+		"GitLab": {Workflow{gitlab: true},
 			"\x1b[0Ksection_start:1700000000:orlop_1_up_100\r\x1b[0Kup 100%\n\x1b[0Ksection_end:1700000000:orlop_1_up_100\r\x1b[0K\n" +
 				"\x1b[0Ksection_start:1700000000:orlop_2_next\r\x1b[0Knext\n\x1b[0Ksection_end:1700000000:orlop_2_next\r\x1b[0K\n"},
-		"neither": {workflow{}, ""},
+		"neither": {Workflow{}, ""},
 	} {
 		var out bytes.Buffer
 		w := test.w
 		w.w, w.now = &out, now
-		w.begin("up 100%")
-		w.annotate("error", at, "a: b, c", "one\ntwo")
-		w.begin("next")
-		w.end()
-		w.end()
+		w.Begin("up 100%")
+		w.Annotate("error", at, "a: b, c", "one\ntwo")
+		w.Begin("next")
+		w.End()
+		w.End()
 		if out.String() != test.want {
 			t.Errorf("%s:\n%q\nwant\n%q", name, out.String(), test.want)
 		}
@@ -37,7 +37,7 @@ func TestMarksOfGitHubAndGitLab(t *testing.T) {
 }
 
 func TestAnnotationsStartAtTheTopOfTheRepository(t *testing.T) {
-	w := workflow{root: "/w/repo", dir: "/w/repo/deploy"}
+	w := Workflow{root: "/w/repo", dir: "/w/repo/deploy"}
 	for path, want := range map[string]string{
 		"stack.yaml": "deploy/stack.yaml", "/w/repo/Dockerfile": "Dockerfile", "../x.yaml": "x.yaml", "/etc/other.yaml": "/etc/other.yaml", "": "",
 	} {

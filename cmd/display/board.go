@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"cmp"
@@ -42,9 +42,9 @@ type row struct {
 	ran     bool // of a container: its program was started, so that there are logs
 }
 
-// board is the state of one progress, fed by events. It neither prints nor
+// Board is the state of one progress, fed by events. It neither prints nor
 // looks at the clock, so that a display is a pure function of it.
-type board struct {
+type Board struct {
 	plan  *planner.Plan
 	rows  []*row
 	byID  map[string]*row
@@ -52,12 +52,12 @@ type board struct {
 	times *timeline
 }
 
-func newBoard(began time.Time) *board {
-	return &board{plan: &planner.Plan{}, byID: map[string]*row{}, ups: map[string][]*row{}, times: newTimeline("", began)}
+func NewBoard(began time.Time) *Board {
+	return &Board{plan: &planner.Plan{}, byID: map[string]*row{}, ups: map[string][]*row{}, times: newTimeline("", began)}
 }
 
-// setPlan makes a row of each step that is no await.
-func (b *board) setPlan(p *planner.Plan) {
+// SetPlan makes a row of each step that is no await.
+func (b *Board) SetPlan(p *planner.Plan) {
 	b.plan = p
 	b.times.setPlan(p)
 	for _, s := range p.Steps {
@@ -68,8 +68,8 @@ func (b *board) setPlan(p *planner.Plan) {
 	}
 }
 
-func (b *board) addRow(r *row, action planner.Action, resource string, noStart bool) *row {
-	r.verb, r.name = describe(action, planner.ShortDigests(resource))
+func (b *Board) addRow(r *row, action planner.Action, resource string, noStart bool) *row {
+	r.verb, r.name = Describe(action, planner.ShortDigests(resource))
 	if noStart && r.verb == "up" {
 		r.verb = "create"
 	}
@@ -83,8 +83,8 @@ func (b *board) addRow(r *row, action planner.Action, resource string, noStart b
 	return r
 }
 
-// describe gives the two first columns of a row.
-func describe(action planner.Action, resource string) (verb, name string) {
+// Describe gives the two first columns of a row.
+func Describe(action planner.Action, resource string) (verb, name string) {
 	switch action {
 	case planner.CreateNetwork:
 		return "network", resource
@@ -106,8 +106,8 @@ func describe(action planner.Action, resource string) (verb, name string) {
 	return string(action), resource
 }
 
-// apply takes in an event and gives the rows that it changed.
-func (b *board) apply(e planner.Event) []*row {
+// Apply takes in an event and gives the rows that it changed.
+func (b *Board) Apply(e planner.Event) []*row {
 	if e.Kind == planner.Warned {
 		return nil // told at the end
 	}
@@ -154,7 +154,7 @@ func (r *row) apply(e planner.Event) {
 
 // await folds what happens to an await into the rows of the containers that
 // it waits for.
-func (b *board) await(e planner.Event) []*row {
+func (b *Board) await(e planner.Event) []*row {
 	rows := slices.DeleteFunc(slices.Clone(b.ups[e.Service]), func(r *row) bool { return r.mark == failed || r.mark == skipped })
 	switch {
 	case e.Kind == planner.Skipped, e.Kind == planner.Cancelled && len(rows) == 0:
@@ -193,7 +193,7 @@ func (b *board) await(e planner.Event) []*row {
 }
 
 // awaited is the word for the condition of an await: healthy or completed.
-func (b *board) awaited(e planner.Event) string {
+func (b *Board) awaited(e planner.Event) string {
 	condition := ""
 	if s := b.plan.Step(e.Step); s != nil {
 		condition = s.Condition
@@ -208,7 +208,7 @@ func (b *board) awaited(e planner.Event) string {
 }
 
 // waits says what a pending row waits for.
-func (b *board) waits(r *row) string {
+func (b *Board) waits(r *row) string {
 	for _, id := range r.needs {
 		on := b.byID[id]
 		switch {
@@ -230,7 +230,7 @@ func (b *board) waits(r *row) string {
 }
 
 // isAwaited says that the containers that an await waits for are all done.
-func (b *board) isAwaited(s *planner.Step) bool {
+func (b *Board) isAwaited(s *planner.Step) bool {
 	for _, r := range b.ups[s.Service] {
 		if r.mark == pending || r.mark == active {
 			return false
@@ -239,7 +239,7 @@ func (b *board) isAwaited(s *planner.Step) bool {
 	return len(b.ups[s.Service]) > 0
 }
 
-func (b *board) count(m mark) int {
+func (b *Board) count(m mark) int {
 	n := 0
 	for _, r := range b.rows {
 		if r.mark == m {
@@ -250,7 +250,7 @@ func (b *board) count(m mark) int {
 }
 
 // failures are the rows that failed, in the order of the plan.
-func (b *board) failures() []*row {
+func (b *Board) failures() []*row {
 	var rows []*row
 	for _, r := range b.rows {
 		if r.mark == failed {
@@ -262,14 +262,14 @@ func (b *board) failures() []*row {
 
 // line is a row as text, painted, no wider than width; the time stands at the
 // right of 76 columns.
-func (b *board) line(r *row, now time.Time, frame int, width int, st style) string {
+func (b *Board) line(r *row, now time.Time, frame int, width int, st Style) string {
 	name := b.nameWidth()
 	middle, clockText := r.middle(b, st), ""
 	switch r.mark {
 	case done, failed, cancelled:
-		clockText = clock(r.took)
+		clockText = Clock(r.took)
 	case active:
-		clockText = clock(max(0, now.Sub(r.began)))
+		clockText = Clock(max(0, now.Sub(r.began)))
 	}
 	head := fmt.Sprintf("%-9s %-*s ", r.verb, name, r.name)
 	room := min(width, 77) - 3 - len([]rune(head)) - len(clockText) - 2
@@ -279,18 +279,18 @@ func (b *board) line(r *row, now time.Time, frame int, width int, st style) stri
 	if r.mark == failed {
 		room, clockText = width-4-len([]rune(head)), ""
 	}
-	text := []rune(printable(planner.ShortDigests(middle)))
+	text := []rune(Printable(planner.ShortDigests(middle)))
 	if r.mark != failed && len(text) > room {
 		text = append(text[:max(0, room-1)], '…')
 	}
 	out := " " + r.symbol(frame, st) + " " + head + string(text)
 	if clockText != "" {
-		out += strings.Repeat(" ", max(1, room-len(text)+1)) + st.dim(clockText)
+		out += strings.Repeat(" ", max(1, room-len(text)+1)) + st.Dim(clockText)
 	}
 	return strings.TrimRight(out, " ")
 }
 
-func (b *board) nameWidth() int {
+func (b *Board) nameWidth() int {
 	width := 17
 	for _, r := range b.rows {
 		width = max(width, len([]rune(r.name)))
@@ -299,7 +299,7 @@ func (b *board) nameWidth() int {
 }
 
 // middle is the text of a row: a bar where a total is known.
-func (r *row) middle(b *board, st style) string {
+func (r *row) middle(b *Board, st Style) string {
 	switch {
 	case r.mark == pending:
 		return b.waits(r)
@@ -317,7 +317,7 @@ func bar(current, total int64) string {
 
 // amounts is "12/41 MB".
 func amounts(current, total int64) string {
-	text := bytesText(total)
+	text := Bytes(total)
 	number, unit, _ := strings.Cut(text, " ")
 	divisor := map[string]float64{"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
 	if strings.Contains(number, ".") {
@@ -326,25 +326,25 @@ func amounts(current, total int64) string {
 	return fmt.Sprintf("%.0f/%s", float64(current)/divisor, text)
 }
 
-func (r *row) symbol(frame int, st style) string {
+func (r *row) symbol(frame int, st Style) string {
 	switch r.mark {
 	case active:
-		return st.cyan(string([]rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10]))
+		return st.Cyan(string([]rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10]))
 	case done:
-		return st.green("✓")
+		return st.Green("✓")
 	case failed:
-		return st.red("✗")
+		return st.Red("✗")
 	case skipped, cancelled:
-		return st.yellow("-")
+		return st.Yellow("-")
 	}
-	return st.dim("·")
+	return st.Dim("·")
 }
 
 // output is what a failed step printed, indented.
-func (r *row) output(st style) []string {
+func (r *row) output(st Style) []string {
 	var out []string
 	for _, l := range r.lines {
-		out = append(out, "     "+st.dim("|")+" "+printable(planner.ShortDigests(l)))
+		out = append(out, "     "+st.Dim("|")+" "+Printable(planner.ShortDigests(l)))
 	}
 	return out
 }
@@ -352,9 +352,9 @@ func (r *row) output(st style) []string {
 // waitColumns bounds what is said again and again; it was said whole once.
 const waitColumns = 72
 
-// unfinished says what has not ended yet: what it is at, what it waits for, and
+// Unfinished says what has not ended yet: what it is at, what it waits for, and
 // since when.
-func (b *board) unfinished(now time.Time) []string {
+func (b *Board) Unfinished(now time.Time) []string {
 	var out []string
 	for _, r := range b.rows {
 		text, since := r.text, r.began
@@ -365,8 +365,8 @@ func (b *board) unfinished(now time.Time) []string {
 		default:
 			continue
 		}
-		text = clip(printable(cmp.Or(text, "runs")), waitColumns)
-		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", r.verb, b.nameWidth(), r.name, text, seconds(now.Sub(since))))
+		text = Clip(Printable(cmp.Or(text, "runs")), waitColumns)
+		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", r.verb, b.nameWidth(), r.name, text, Seconds(now.Sub(since))))
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ type statsLine struct {
 	BlockWritten int64
 }
 
-func statsJSON(c *api.ContainerStats) statsLine {
+func StatsJSON(c *api.ContainerStats) statsLine {
 	return statsLine{
 		BlockIO: pair(c.ReadBytes, c.WrittenBytes), CPUPerc: percent(c.CpuPercent), Container: c.Id[:min(12, len(c.Id))], ID: c.Id,
 		MemPerc: percent(memoryPercent(c)), MemUsage: pair(c.MemoryBytes, c.MemoryLimitBytes), Name: c.Name,
@@ -46,7 +46,7 @@ func statsJSON(c *api.ContainerStats) statsLine {
 	}
 }
 
-func pair(a, b int64) string { return bytesText(a) + " / " + bytesText(b) }
+func pair(a, b int64) string { return Bytes(a) + " / " + Bytes(b) }
 
 func percent(p float64) string { return fmt.Sprintf("%.2f%%", p) }
 
@@ -68,17 +68,17 @@ func tabled(rows [][]string) []string {
 	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 }
 
-func statsTable(r *api.StatsReply) []string {
+func StatsTable(r *api.StatsReply) []string {
 	rows := [][]string{{"NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}}
 	for _, c := range r.Containers {
-		l := statsJSON(c)
+		l := StatsJSON(c)
 		rows = append(rows, []string{l.Name, l.CPUPerc, l.MemUsage, l.MemPerc, l.NetIO, l.BlockIO, l.PIDs})
 	}
 	return tabled(rows)
 }
 
-// processTable are the processes of each container, those that work most first.
-func processTable(r *api.StatsReply) []string {
+// ProcessTable are the processes of each container, those that work most first.
+func ProcessTable(r *api.StatsReply) []string {
 	rows := [][]string{{"CONTAINER", "UID", "PID", "PPID", "CPU %", "MEM", "TIME", "COMMAND"}}
 	for _, c := range r.Containers {
 		list := slices.SortedStableFunc(slices.Values(c.Processes), func(x, y *api.ProcessStats) int {
@@ -93,7 +93,7 @@ func processTable(r *api.StatsReply) []string {
 		for _, p := range list {
 			rows = append(rows, []string{
 				c.Name, strconv.Itoa(int(p.Uid)), strconv.Itoa(int(p.Pid)), strconv.Itoa(int(p.Ppid)), percent(p.CpuPercent),
-				bytesText(p.MemoryBytes), clock(time.Duration(p.CpuMs) * time.Millisecond), printable(p.Command),
+				Bytes(p.MemoryBytes), Clock(time.Duration(p.CpuMs) * time.Millisecond), Printable(p.Command),
 			})
 		}
 	}

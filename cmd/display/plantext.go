@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"encoding/json"
@@ -8,8 +8,8 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// writePlan writes a plan as text or JSON.
-func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {
+// WritePlan writes a plan as text or JSON.
+func WritePlan(w io.Writer, plan *planner.Plan, format string, st Style) error {
 	if format == "json" {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
@@ -21,8 +21,8 @@ func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {
 }
 
 // paintPlan colours the symbol of each line.
-func paintPlan(text string, st style) string {
-	if !st.color {
+func paintPlan(text string, st Style) string {
+	if !st.Color {
 		return text
 	}
 	codes := map[rune]string{'+': "32", '~': "33", '±': "33", '-': "31", '!': "33"}

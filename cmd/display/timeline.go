@@ -1,4 +1,4 @@
-package cmd
+package display
 
 import (
 	"cmp"
@@ -196,8 +196,8 @@ func (t *timeline) latest(ids []string) *stretch {
 
 // What a verb does outside of plans.
 const (
-	actionTest    planner.Action = "test"
-	actionCollect planner.Action = "collect"
+	ActionTest    planner.Action = "test"
+	ActionCollect planner.Action = "collect"
 )
 
 // words are what a step did, in a sentence that begins with a time.
@@ -209,7 +209,7 @@ func (s *stretch) words() string {
 		planner.CreateVolume: "making volume", planner.RemoveNetwork: "removing network",
 		planner.UpdateNetwork: "changing network", planner.UpdateVolume: "changing volume",
 		planner.RemoveVolume: "removing volume", planner.RemoveImage: "removing image",
-		actionTest: "running", actionCollect: "collecting",
+		ActionTest: "running", ActionCollect: "collecting",
 	}
 	if s.action != planner.Await {
 		return cmp.Or(doing[s.action], string(s.action)) + " " + s.resource
@@ -233,7 +233,7 @@ func spent(path []leg, n int) string {
 	slices.SortStableFunc(path, func(x, y leg) int { return cmp.Compare(y.took, x.took) })
 	var parts []string
 	for _, l := range path[:min(n, len(path))] {
-		parts = append(parts, seconds(l.took)+" "+l.what)
+		parts = append(parts, Seconds(l.took)+" "+l.what)
 	}
 	return strings.Join(parts, ", ")
 }
