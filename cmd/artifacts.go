@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
@@ -138,13 +139,13 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 		printers[name] = display.NewLogPrinter(masked, masked, display.Style{}, display.Style{}, display.LogFormat{NoColor: true, Times: true, NoPrefix: c.project.Services[name].Replicas() < 2}, nil)
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
-	err := ReadLines(ctx, c.client, req, func(l *api.LogLine) {
+	err := cli.ReadLines(ctx, c.client, req, func(l *api.LogLine) {
 		if p := printers[l.Service]; p != nil {
 			p.Print(l)
 		}
 	})
 	if err != nil {
-		c.warn(fmt.Sprintf("cannot collect the logs: %v", Cause(ctx, err)))
+		c.warn(fmt.Sprintf("cannot collect the logs: %v", cli.Cause(ctx, err)))
 	}
 }
 

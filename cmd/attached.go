@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
@@ -50,7 +51,7 @@ func (s *shutdown) start(u *upRun, action planner.Action) {
 		case err != nil:
 			s.cancel(err)
 		case u.watching != nil:
-			s.cancel(ErrInterrupted) // nothing else ends a watch
+			s.cancel(cli.ErrInterrupted) // nothing else ends a watch
 		}
 	})
 }
@@ -67,13 +68,13 @@ func (s *shutdown) wait() error {
 func (u *upRun) shutDown(ctx context.Context, action planner.Action) error {
 	req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
 	if len(u.services) == 0 {
-		req.Within = Stack{Project: u.project}.Within(action)
+		req.Within = cli.Stack{Project: u.project}.Within(action)
 	}
 	stream, err := u.client.Lifecycle(ctx, req)
 	if err != nil {
-		err = Cause(ctx, err)
+		err = cli.Cause(ctx, err)
 	} else {
-		_, err = Follow(ctx, stream, nil, nil)
+		_, err = cli.Follow(ctx, stream, nil, nil)
 	}
 	if err == nil {
 		return nil
@@ -91,9 +92,9 @@ func (u *upRun) attached(ctx context.Context) error {
 	defer u.shutdown.wg.Wait()
 	defer cancel(nil)
 
-	known, err := Observe(ctx, u.client, Stack{Name: u.project.Name, Project: u.project})
+	known, err := cli.Observe(ctx, u.client, cli.Stack{Name: u.project.Name, Project: u.project})
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	for _, c := range known {
 		if u.project.Services[c.Service] == nil {
@@ -107,13 +108,13 @@ func (u *upRun) attached(ctx context.Context) error {
 	defer cancel(nil)
 	wg.Go(func() {
 		if err := u.readLogs(ctx, logs, true, nil); err != nil && ctx.Err() == nil {
-			cancel(Cause(ctx, err))
+			cancel(cli.Cause(ctx, err))
 		}
 	})
 	if u.watching != nil {
 		wg.Go(func() {
 			if err := u.keepWatching(ctx, logs, cancel); err != nil && ctx.Err() == nil {
-				cancel(Cause(ctx, err))
+				cancel(cli.Cause(ctx, err))
 			}
 		})
 	}
@@ -125,7 +126,7 @@ func (u *upRun) attached(ctx context.Context) error {
 	case failed != nil:
 		return failed
 	case u.interrupts.interrupted():
-		return ErrInterrupted
+		return cli.ErrInterrupted
 	case errors.Is(context.Cause(ctx), errLeft):
 		u.SayRunsOn(u.project.Name)
 		return nil
@@ -168,7 +169,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *display.LogMerge, follow boo
 		SinceUnixNs: u.since.UnixNano(), Containers: containers,
 	}
 	reader := logs.Reader()
-	return ReadLines(ctx, u.client, req, func(line *api.LogLine) {
+	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {
 		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.Line(line)
 		}
@@ -178,7 +179,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *display.LogMerge, follow boo
 // watchExits says when a container ends, after its last line, and returns
 // when none is left that runs.
 func (u *upRun) watchExits(ctx context.Context, logs *display.LogMerge) error {
-	doc, err := Marshal(u.project)
+	doc, err := cli.Marshal(u.project)
 	if err != nil {
 		return err
 	}
@@ -196,12 +197,12 @@ func (u *upRun) watchExits(ctx context.Context, logs *display.LogMerge) error {
 func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge, states *watched) error {
 	stream, err := u.client.Watch(ctx, &api.ObserveRequest{Project: u.project.Name, Document: doc})
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	for {
 		change, err := stream.Recv()
 		if err != nil {
-			return Cause(ctx, err)
+			return cli.Cause(ctx, err)
 		}
 		c, news, err := states.apply(change)
 		if err != nil {
@@ -209,7 +210,7 @@ func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerg
 		}
 		if news != "" {
 			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
-				return Cause(ctx, err)
+				return cli.Cause(ctx, err)
 			}
 			logs.Say(news)
 			u.followExit(logs, c)
@@ -242,7 +243,7 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 		return nil, "", nil
 	}
 	c = &planner.Container{}
-	if err := Unmarshal(m.Container, c); err != nil {
+	if err := cli.Unmarshal(m.Container, c); err != nil {
 		return nil, "", err
 	}
 	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {

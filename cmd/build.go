@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -23,11 +24,11 @@ func (a *app) buildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			builds := BuildOptions{Args: values, NoCache: noCache, Pull: pull}
+			builds := cli.BuildOptions{Args: values, NoCache: noCache, Pull: pull}
 			if err := cache.read(&a.settings, &builds); err != nil {
 				return err
 			}
-			return a.applyImages(c.Context(), services, Application{
+			return a.applyImages(c.Context(), services, cli.Application{
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
 				Builds:  builds,
 				Anew:    noCache || pull,
@@ -44,7 +45,7 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 // applyImages applies the part of a project that concerns images.
-func (a *app) applyImages(ctx context.Context, services []string, p Application, w display.Words) error {
+func (a *app) applyImages(ctx context.Context, services []string, p cli.Application, w display.Words) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	opts := a.Options(services)
@@ -55,7 +56,7 @@ func (a *app) applyImages(ctx context.Context, services []string, p Application,
 	}
 	if p.Options.BuildOnly && len(services) > 0 {
 		// A build on another service's image needs that one, whatever else is left out.
-		services = ChosenServices(p.Project, services, p.Options.NoDeps)
+		services = cli.ChosenServices(p.Project, services, p.Options.NoDeps)
 	}
 	p.Options.Services, p.Timeout = services, -1
 	client, err := a.Connect(ctx)
@@ -63,6 +64,6 @@ func (a *app) applyImages(ctx context.Context, services []string, p Application,
 		return err
 	}
 	defer client.Close()
-	_, err = a.Apply(ctx, client, p, Progress{Words: w, Project: p.Project})
+	_, err = a.Apply(ctx, client, p, cli.Progress{Words: w, Project: p.Project})
 	return err
 }

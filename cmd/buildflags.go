@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/spf13/cobra"
 )
 
 // buildArgs reads --build-arg NAME=value, or NAME for the value that the stack file sees.
@@ -37,7 +37,7 @@ func (f *cacheFlags) flags(c *cobra.Command) {
 }
 
 // read reads the flags into options of builds.
-func (f cacheFlags) read(s *Settings, o *BuildOptions) error {
+func (f cacheFlags) read(s *cli.Settings, o *cli.BuildOptions) error {
 	dir := s.WorkingDir() // the engine has a directory of its own
 	for _, list := range []struct {
 		flag string

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -100,7 +101,7 @@ func (s signalled) code() int {
 	if n, ok := s.signal.(unix.Signal); ok {
 		return 128 + int(n)
 	}
-	return ExitInterrupted
+	return cli.ExitInterrupted
 }
 
 // ci carries out the verb.
@@ -111,13 +112,13 @@ func (a *app) ci(ctx context.Context, names []string, f ciFlags) error {
 	}
 	c.flow = a.Workflow() // what it writes is masked from here on
 	if err := c.open(); err != nil {
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
 	defer c.record.close()
 	all, work, stop := c.limits(ctx)
 	defer stop()
 	c.carryOut(all, work)
-	return Exit{c.end.code}
+	return cli.Exit{Code: c.end.code}
 }
 
 // limits gives the context of the whole, which a second signal ends, and that

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -99,7 +100,7 @@ func (c *ciRun) explain(ctx context.Context, err error) {
 	case errors.As(err, &by):
 	case errors.Is(err, errTimeout):
 		c.explainTimeout(ctx)
-	case len(failures) == 0 && !errors.As(err, new(Exit)):
+	case len(failures) == 0 && !errors.As(err, new(cli.Exit)):
 		c.say(" " + c.ErrStyle().Red("✗ "+err.Error()))
 		path, _, _ := strings.Cut(err.Error(), ": ")
 		c.flow.Annotate("error", c.project.Places.Nearest(path), "", err.Error())
@@ -167,7 +168,7 @@ func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed [
 		return notes, nil
 	}
 	kept := &display.Tail{Most: culpritLines}
-	_ = ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.Piece) // what can't be read is said where logs are collected
+	_ = cli.ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.Piece) // what can't be read is said where logs are collected
 	if len(kept.Lines()) > 0 {
 		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.Lines()), "line")))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -16,9 +17,9 @@ import (
 
 // ciRun is one run of ci: an instance from its stack file to its removal.
 type ciRun struct {
-	*Invocation
+	*cli.Invocation
 	flags    ciFlags
-	builds   BuildOptions
+	builds   cli.BuildOptions
 	project  *spec.Project // the instance
 	tests    []string      // in the order in which they run
 	began    time.Time
@@ -76,7 +77,7 @@ func (c *ciRun) carryOut(all, work context.Context) {
 func (c *ciRun) start(ctx context.Context) error {
 	client, err := c.Connect(ctx)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	c.client = client
 	if err := c.mustBeNew(ctx); err != nil {
@@ -96,7 +97,7 @@ func (c *ciRun) mustBeNew(ctx context.Context) error {
 		return err
 	}
 	if len(o.Containers)+len(o.Networks)+len(o.Volumes) > 0 {
-		return Coded{fmt.Errorf("%s exists already and would be removed: leave --instance out, or run \"orlop down\" for it", c.project.Name), ExitBadFile}
+		return cli.Coded{Err: fmt.Errorf("%s exists already and would be removed: leave --instance out, or run \"orlop down\" for it", c.project.Name), Code: ExitBadFile}
 	}
 	return nil
 }
@@ -106,7 +107,7 @@ func (c *ciRun) mustBeNew(ctx context.Context) error {
 func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Observed, error) {
 	req := &api.ObserveRequest{Project: c.project.Name}
 	if withDocument {
-		doc, err := Marshal(c.project)
+		doc, err := cli.Marshal(c.project)
 		if err != nil {
 			return nil, err
 		}
@@ -114,10 +115,10 @@ func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Obser
 	}
 	reply, err := c.client.Observe(ctx, req)
 	if err != nil {
-		return nil, Cause(ctx, err)
+		return nil, cli.Cause(ctx, err)
 	}
 	o := &planner.Observed{}
-	return o, Unmarshal(reply.Observed, o)
+	return o, cli.Unmarshal(reply.Observed, o)
 }
 
 // work brings the environment up and runs the tests.
@@ -154,7 +155,7 @@ func (c *ciRun) apply(ctx context.Context) error {
 	c.record.failed = func(planner.Event) { cancel(errStepFailed) }
 	began := c.Now()
 	env := environment(c.project, c.tests)
-	req, err := c.Request(ctx, c.client, Application{
+	req, err := c.Request(ctx, c.client, cli.Application{
 		Project: env, Builds: c.builds, Timeout: -1, Options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
 	})
 	if err != nil {
@@ -166,16 +167,16 @@ func (c *ciRun) apply(ctx context.Context) error {
 	defer req.Close()
 	stream, err := c.client.Apply(ctx, req.Message)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	return c.show(ctx, stream, Progress{
+	return c.show(ctx, stream, cli.Progress{
 		Words:    display.Words{Done: "is up", Nothing: "is up", Failed: "is not up", Header: true, Brief: true, Fold: "environment"},
 		Services: len(env.Services) - len(c.tests), Began: began, Lend: req.Lend,
 	})
 }
 
 // show shows a progress, and records it.
-func (c *ciRun) show(ctx context.Context, stream ProgressStream, how Progress) error {
+func (c *ciRun) show(ctx context.Context, stream cli.ProgressStream, how cli.Progress) error {
 	how.Project, how.Tracer, how.Beside = c.project, c.tracer, []display.Display{c.record}
 	_, err := c.Show(ctx, stream, how)
 	return err
@@ -212,7 +213,7 @@ func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
 // judge gives the exit code of an error, or of the tests.
 func (c *ciRun) judge(err error) ciEnd {
 	var by signalled
-	var with Coded
+	var with cli.Coded
 	var before notBuilt
 	var test *testNotRun
 	switch {
@@ -269,7 +270,7 @@ func (c *ciRun) tearDown(ctx context.Context) {
 	if !c.failed() {
 		c.end.code = ExitNotRemoved
 	}
-	var quiet Exit
+	var quiet cli.Exit
 	if !errors.As(err, &quiet) {
 		c.say(" " + c.ErrStyle().Red("✗ "+err.Error()))
 	}
@@ -279,17 +280,17 @@ func (c *ciRun) remove(ctx context.Context) error {
 	began := c.Now()
 	req := &api.DownRequest{Project: c.project.Name}
 	var err error
-	if req.Document, err = Marshal(c.project); err != nil {
+	if req.Document, err = cli.Marshal(c.project); err != nil {
 		return err
 	}
-	if req.Options, err = Marshal(planner.DownOptions{Volumes: true, RemoveImages: "local", RemoveOrphans: true}); err != nil {
+	if req.Options, err = cli.Marshal(planner.DownOptions{Volumes: true, RemoveImages: "local", RemoveOrphans: true}); err != nil {
 		return err
 	}
 	stream, err := c.client.Down(ctx, req)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	return c.show(ctx, stream, Progress{
+	return c.show(ctx, stream, cli.Progress{
 		Words: display.Words{Done: "is removed", Nothing: "is removed", Failed: "is not removed", Fold: "remove"}, Began: began,
 	})
 }

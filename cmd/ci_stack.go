@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -19,10 +20,10 @@ const testProfile = "test"
 // tests from the environment.
 func (c *ciRun) load(ctx context.Context, names []string) error {
 	if err := c.flags.check(); err != nil {
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
 	if err := c.flags.cache.read(&c.Settings, &c.builds); err != nil {
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
 	opts := c.Options(names)
 	if !slices.Contains(opts.Profiles, testProfile) {
@@ -32,27 +33,27 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 	if c.Instance != "" {
 		var err error
 		if c.instance, err = c.InstanceOf(); err != nil {
-			return Coded{err, ExitBadFile}
+			return cli.Coded{Err: err, Code: ExitBadFile}
 		}
 	}
 	opts.Instance = c.instance
 	project, err := c.LoadNamed(ctx, opts)
-	var quiet Exit
+	var quiet cli.Exit
 	switch {
 	case errors.As(err, &quiet):
-		return Exit{ExitBadFile}
+		return cli.Exit{Code: ExitBadFile}
 	case err != nil:
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
 	c.Output.HideSecrets()
 	if c.tests, err = testServices(project, names); err != nil {
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
 	if c.project, err = withoutOtherTests(project, c.tests); err != nil {
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
-	if err = c.CheckBuilds(c.project, Builders(c.project, c.project)); errors.As(err, &quiet) {
-		return Exit{ExitBadFile}
+	if err = c.CheckBuilds(c.project, cli.Builders(c.project, c.project)); errors.As(err, &quiet) {
+		return cli.Exit{Code: ExitBadFile}
 	}
 	return err
 }

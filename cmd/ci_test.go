@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
@@ -177,11 +178,11 @@ func TestWhereTheExitCodeComesFrom(t *testing.T) {
 		"late":             {errTimeout, nil, "", 67, "the time of --timeout, 5s, is over"},
 		"a build":          {errStepFailed, nil, planner.Build, 65, "an image could not be built or pulled"},
 		"before any build": {notBuilt{errors.New("no Dockerfile")}, nil, "", 65, "an image could not be built"},
-		"a container":      {Exit{1}, nil, planner.Create, 66, "the environment did not come up"},
+		"a container":      {cli.Exit{Code: 1}, nil, planner.Create, 66, "the environment did not come up"},
 		"no engine":        {errors.New("no engine"), nil, "", 66, "the environment did not come up"},
 		"a lost test":      {&testNotRun{"a", errTestGone}, nil, "", 69, "a was not run to its end"},
 		"a late test":      {&testNotRun{"a", errTimeout}, nil, "", 67, "the time of --timeout, 5s, is over"},
-		"it exists":        {Coded{errors.New("exists"), 64}, nil, "", 64, "nothing was started"},
+		"it exists":        {cli.Coded{Err: errors.New("exists"), Code: 64}, nil, "", 64, "nothing was started"},
 	} {
 		steps := []*planner.Step{{ID: "x", Action: test.failed, Service: "s"}}
 		c := &ciRun{flags: ciFlags{timeout: 5 * time.Second}, results: test.results, record: recorded(time.Time{}, nil)}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
@@ -117,15 +118,15 @@ func (c *ciRun) skips(name string) string {
 // runTest runs one test to its end.
 func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 	project := oneRun(c.project, t.service)
-	req, err := c.Request(ctx, c.client, Application{Project: project, Timeout: -1, PlanOnly: true, Options: planner.Options{NoBuild: true}})
+	req, err := c.Request(ctx, c.client, cli.Application{Project: project, Timeout: -1, PlanOnly: true, Options: planner.Options{NoBuild: true}})
 	if err != nil {
 		return err
 	}
 	defer req.Close()
 	t.began = c.Now()
-	made, err := CreateOneOff(ctx, c.client, &api.CreateRequest{Apply: req.Message, Service: t.service}, c.SayNotice)
+	made, err := cli.CreateOneOff(ctx, c.client, &api.CreateRequest{Apply: req.Message, Service: t.service}, c.SayNotice)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	t.container = made.Id
 	t.code, err = c.attachTest(ctx, t)
@@ -154,11 +155,11 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 	defer cancel()
 	stream, err := c.client.Attach(ctx)
 	if err != nil {
-		return 0, Cause(ctx, err)
+		return 0, cli.Cause(ctx, err)
 	}
 	start := &api.ProcessStart{Project: c.project.Name, Container: t.container, Service: t.service}
 	if err := stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
-		return 0, Cause(ctx, err)
+		return 0, cli.Cause(ctx, err)
 	}
 	to := c.Stdout
 	if c.flow.Marks() {
@@ -172,7 +173,7 @@ func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err er
 			return 0, api.ErrLost
 		}
 		if err != nil {
-			return 0, Cause(ctx, err)
+			return 0, cli.Cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
@@ -201,7 +202,7 @@ func (c *ciRun) awaitExit(ctx context.Context, id string) (code int, err error) 
 	defer cancel()
 	for {
 		code, err := c.awaitExitHere(ctx, id)
-		if err = Cause(ctx, err); !errors.Is(err, api.ErrLost) {
+		if err = cli.Cause(ctx, err); !errors.Is(err, api.ErrLost) {
 			return code, err
 		}
 	}
@@ -226,7 +227,7 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 			continue
 		}
 		var k planner.Container
-		if err := Unmarshal(change.Container, &k); err != nil {
+		if err := cli.Unmarshal(change.Container, &k); err != nil {
 			return 0, err
 		}
 		if k.ID != id {
@@ -367,7 +368,7 @@ type readFile struct {
 func (c *ciRun) readFiles(ctx context.Context, container string, patterns []string) ([]readFile, error) {
 	stream, err := c.client.ReadFiles(ctx, &api.ReadFilesRequest{Project: c.project.Name, Container: container, Patterns: patterns})
 	if err != nil {
-		return nil, Cause(ctx, err)
+		return nil, cli.Cause(ctx, err)
 	}
 	var files []readFile
 	for {
@@ -376,7 +377,7 @@ func (c *ciRun) readFiles(ctx context.Context, container string, patterns []stri
 			return files, nil
 		}
 		if err != nil {
-			if err = Cause(ctx, err); ctx.Err() != nil || errors.Is(err, api.ErrLost) { // maybe within the last one
+			if err = cli.Cause(ctx, err); ctx.Err() != nil || errors.Is(err, api.ErrLost) { // maybe within the last one
 				files = files[:max(0, len(files)-1)]
 			}
 			return files, err

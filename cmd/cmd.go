@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 	"github.com/spf13/cobra"
@@ -23,7 +24,7 @@ import (
 
 // Run carries out a command line, without the program's name, and gives the
 // exit code.
-func Run(ctx context.Context, args []string, w World) int {
+func Run(ctx context.Context, args []string, w cli.World) int {
 	a := newApp(w)
 	root := a.root()
 	root.SetArgs(args)
@@ -40,34 +41,34 @@ func Run(ctx context.Context, args []string, w World) int {
 }
 
 func (a *app) exitCode(err error) int {
-	var quiet Exit
-	var with Coded
+	var quiet cli.Exit
+	var with cli.Coded
 	switch {
 	case err == nil:
-		return ExitOK
+		return cli.ExitOK
 	case errors.As(err, &quiet):
 		return quiet.Code
-	case errors.Is(err, ErrInterrupted):
-		return ExitInterrupted
+	case errors.Is(err, cli.ErrInterrupted):
+		return cli.ExitInterrupted
 	}
 	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(err.Error()))
 	if errors.As(err, &with) {
 		return with.Code
 	}
-	return ExitFailure
+	return cli.ExitFailure
 }
 
 // app is the tree of verbs. Flags are read into settings; a verb works with the
 // invocation that is made of them once all are read.
 type app struct {
-	*Invocation
-	settings Settings
+	*cli.Invocation
+	settings cli.Settings
 	output   *display.Output
 }
 
-func newApp(w World) *app {
-	a := &app{settings: NewSettings(w), output: display.NewOutput(w.Stdout, w.Stderr)}
-	a.Invocation = New(a.settings, a.output)
+func newApp(w cli.World) *app {
+	a := &app{settings: cli.NewSettings(w), output: display.NewOutput(w.Stdout, w.Stderr)}
+	a.Invocation = cli.New(a.settings, a.output)
 	return a
 }
 
@@ -80,7 +81,7 @@ func (a *app) begin(c *cobra.Command) error {
 	if c.Annotations[quietFlag] != "" && c.Flags().Changed(quietFlag) {
 		a.settings.Progress = "quiet"
 	}
-	a.Invocation = New(a.settings, a.output)
+	a.Invocation = cli.New(a.settings, a.output)
 	return nil
 }
 
@@ -264,7 +265,7 @@ func flagNames(c *cobra.Command) map[string]string {
 // for it.
 func misuse(c *cobra.Command, err error) error {
 	if err != nil && c.Name() == "ci" {
-		return Coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
 	return err
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/spf13/cobra"
-
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 // Variables of Compose that stand for flags, in the environment or in an
@@ -21,7 +21,7 @@ const (
 )
 
 // takeDefaults lets Compose's variables speak where no flag of a command does.
-func takeDefaults(c *cobra.Command, s *Settings) error {
+func takeDefaults(c *cobra.Command, s *cli.Settings) error {
 	vars := s.Variables()
 	var problems []error
 	for _, d := range []struct {
@@ -44,7 +44,7 @@ func takeDefaults(c *cobra.Command, s *Settings) error {
 }
 
 // takeOrphans sets --remove-orphans of a verb that has it.
-func takeOrphans(c *cobra.Command, s *Settings, remove bool) error {
+func takeOrphans(c *cobra.Command, s *cli.Settings, remove bool) error {
 	f := c.Flags().Lookup("remove-orphans")
 	if f == nil {
 		return nil
@@ -61,7 +61,7 @@ func takeOrphans(c *cobra.Command, s *Settings, remove bool) error {
 }
 
 // takeLimit reads how many steps are carried out at once; less than 1 is no limit.
-func takeLimit(s *Settings, value string) error {
+func takeLimit(s *cli.Settings, value string) error {
 	if value == "" {
 		return nil
 	}

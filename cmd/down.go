@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -48,18 +49,18 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 	}
 	defer client.Close()
 	req := &api.DownRequest{Project: s.Name, Disabled: s.Disabled()}
-	req.StopTimeoutMs, req.HasStopTimeout = StopTimeout(seconds)
+	req.StopTimeoutMs, req.HasStopTimeout = cli.StopTimeout(seconds)
 	if req.Document, err = s.Document(); err != nil {
 		return err
 	}
 	opts.Limit = a.Parallel
-	if req.Options, err = Marshal(opts); err != nil {
+	if req.Options, err = cli.Marshal(opts); err != nil {
 		return err
 	}
 	stream, err := client.Down(ctx, req)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	_, err = a.Show(ctx, stream, Progress{Words: display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down"}, Project: s.Project})
+	_, err = a.Show(ctx, stream, cli.Progress{Words: display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down"}, Project: s.Project})
 	return err
 }

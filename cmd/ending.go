@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -90,7 +91,7 @@ func isAwaited(p *spec.Project, service string) bool {
 // result is the exit code, as an error.
 func (e *ending) result() error {
 	if e.known && e.code != 0 {
-		return Exit{e.code}
+		return cli.Exit{Code: e.code}
 	}
 	return nil
 }
@@ -121,7 +122,7 @@ func (u *upRun) stopAfterFailure(known []planner.Container) {
 // endAfterFailure shows what the services printed after an up that failed,
 // stops them, and gives the exit code that is asked for.
 func (u *upRun) endAfterFailure(failure error, attach func() error) error {
-	var quiet Exit
+	var quiet cli.Exit
 	if !u.ending.wanted() || !errors.As(failure, &quiet) {
 		return failure
 	}

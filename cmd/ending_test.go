@@ -3,6 +3,7 @@ package cmd
 import (
 	"testing"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -42,7 +43,7 @@ func TestWhatEndsAnUp(t *testing.T) {
 			}
 			code := 0
 			if err := test.e.result(); err != nil {
-				code = err.(Exit).Code
+				code = err.(cli.Exit).Code
 			}
 			if stopped != test.stop || code != test.code {
 				t.Errorf("stops at %d with code %d, want %d and %d", stopped, code, test.stop, test.code)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/keeper"
 	"github.com/spf13/cobra"
@@ -59,7 +60,7 @@ func (a *app) engineStop(ctx context.Context) error {
 	}
 	defer client.Close()
 	st, err := a.Greet(ctx, client)
-	if errors.Is(err, ErrHangs) {
+	if errors.Is(err, cli.ErrHangs) {
 		return err
 	}
 	owner := -1
@@ -69,7 +70,7 @@ func (a *app) engineStop(ctx context.Context) error {
 		}
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{}); err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	if err := gone(ctx, client, a.Socket()); err != nil {
 		return err
@@ -144,14 +145,14 @@ func (a *app) engineRestart(ctx context.Context) error {
 	}
 	defer client.Close()
 	before, err := a.Greet(ctx, client)
-	if errors.Is(err, ErrHangs) {
+	if errors.Is(err, cli.ErrHangs) {
 		return a.engineReplace(ctx, client)
 	}
 	if err != nil {
 		return err
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{Restart: true}); err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	leftReady(ctx, client)
 	after, err := a.Greet(ctx, client)
@@ -244,7 +245,7 @@ func (a *app) engineStatus(ctx context.Context, format string) error {
 		line.print(a.Stdout, a.Now(), a.Version)
 	}
 	if !line.Running {
-		return Exit{ExitFailure}
+		return cli.Exit{Code: cli.ExitFailure}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -83,12 +84,12 @@ func (a *app) events(ctx context.Context, services []string, asJSON bool) error 
 func followEvents(ctx context.Context, client *api.Client, seen *history, show func(eventLine)) error {
 	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name})
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
-			return Cause(ctx, err)
+			return cli.Cause(ctx, err)
 		}
 		lines, err := seen.apply(m)
 		if err != nil {
@@ -104,7 +105,7 @@ func followEvents(ctx context.Context, client *api.Client, seen *history, show f
 // What an engine that comes back tells first is held against what the one
 // before it told last.
 type history struct {
-	stack    Stack
+	stack    cli.Stack
 	services []string
 	now      func() time.Time
 	states   map[string]planner.Container
@@ -120,7 +121,7 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		return gone, nil
 	}
 	var c planner.Container
-	if err := Unmarshal(m.Container, &c); err != nil {
+	if err := cli.Unmarshal(m.Container, &c); err != nil {
 		return nil, err
 	}
 	if len(h.services) > 0 && !slices.Contains(h.services, c.Service) {

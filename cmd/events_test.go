@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
@@ -85,7 +86,7 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 			[]*api.ContainerChange{first(changed(t, running)), synced, first(changed(t, again)), synced}, "die@6.0s=0 start@7.0s restart@7.0s"},
 		"what went away without an engine": {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
 	} {
-		h := &history{stack: Stack{Name: "shop"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
+		h := &history{stack: cli.Stack{Name: "shop"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
 		if got := told(t, h, c.messages...); got != c.want {
 			t.Errorf("%s: events are %q, want %q", name, got, c.want)
 		}
@@ -93,7 +94,7 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 }
 
 func TestEventsOfOtherServicesAreLeftOut(t *testing.T) {
-	h := &history{stack: Stack{Name: "shop"}, services: []string{"db"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
+	h := &history{stack: cli.Stack{Name: "shop"}, services: []string{"db"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
 	web := planner.Container{ID: "w", Service: "web", State: planner.Running, CreatedAt: at(1), StartedAt: at(2)}
 	db := planner.Container{ID: "d", Service: "db", State: planner.Running, CreatedAt: at(1), StartedAt: at(3)}
 	if got, want := told(t, h, &api.ContainerChange{Synced: true}, changed(t, web), changed(t, db)), "create@1.0s start@3.0s"; got != want {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) execCommand() *cobra.Command {
@@ -25,7 +25,7 @@ func (a *app) execCommand() *cobra.Command {
 			start.Service, start.Command, start.Index = args[0], args[1:], index
 			start.Stdin = !start.Detach && interactive
 			start.Terminal = !noTerminal && !start.Detach && a.onTerminal()
-			start.Environment = FillEnvironment(start.Environment, a.Variables())
+			start.Environment = cli.FillEnvironment(start.Environment, a.Variables())
 			return a.exec(c.Context(), &start, detachKeys)
 		},
 	}
@@ -59,7 +59,7 @@ func (a *app) exec(ctx context.Context, start *api.ProcessStart, detachKeys stri
 	defer cancel()
 	stream, err := client.Exec(ctx)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	return a.process(ctx, stream, start, detachKeys)
 }

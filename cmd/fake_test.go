@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/planner"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/cmd"
-	"github.com/orlop/orlop/planner"
 )
 
 // fakeEngine answers as a test has laid down, and remembers what it was asked.
@@ -446,7 +446,7 @@ func (d *desk) run(line string) (stdout, stderr string, code int) {
 func (d *desk) runArgs(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
 	var out, errs bytes.Buffer
-	code = cmd.Run(context.Background(), args, cmd.World{
+	code = cmd.Run(context.Background(), args, cli.World{
 		Version: "v1", Dir: d.dir, Environ: append([]string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir}, d.env...),
 		Stdin: strings.NewReader(d.stdin), Stdout: &out, Stderr: &errs, Signals: d.signals, Root: d.root,
 		Now: func() time.Time { return then },

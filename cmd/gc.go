@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 	"github.com/spf13/cobra"
@@ -52,7 +53,7 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	req.DryRun = true
 	found, err := client.Collect(ctx, req)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	if dryRun || len(found.Projects) == 0 {
 		a.sayCollected(found, "would remove")
@@ -70,7 +71,7 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	}
 	removed, err := client.Collect(ctx, req)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	a.sayCollected(removed, "removed")
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // hold keeps a project on the engine for as long as this command lives. When
@@ -33,7 +34,7 @@ func takeHold(ctx context.Context, client *api.Client, project string) (*hold, e
 	defer context.AfterFunc(ctx, cancel)()
 	if err := h.take(own); err != nil {
 		cancel()
-		return nil, Cause(ctx, err)
+		return nil, cli.Cause(ctx, err)
 	}
 	go h.keep(own)
 	return h, nil

@@ -29,8 +29,9 @@ func house() map[string][]string {
 		"cmd/watch":        {"spec"},
 		"cmd/junit":        {},
 		"cmd/display":      {"spec", "planner", "api"},
-		"cmd":              {"cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/cli":          {"cmd/display", "spec", "planner", "builder", "api", "keeper"},
+		"cmd":              {"cmd/cli", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/cli", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
 		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
 )
@@ -32,7 +33,7 @@ func (a *app) withEngine(ctx context.Context, f func(context.Context, *api.Clien
 		return err
 	}
 	defer client.Close()
-	return Cause(ctx, f(ctx, client))
+	return cli.Cause(ctx, f(ctx, client))
 }
 
 func (a *app) imageLoadCommand() *cobra.Command {
@@ -79,11 +80,11 @@ func (a *app) loadImages(ctx context.Context, client *api.Client, path string, q
 	}
 	stream, err := client.LoadImages(ctx)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	reply, err := upload(stream, in)
 	if err != nil {
-		return fmt.Errorf("cannot load %s: %w", path, Cause(ctx, err))
+		return fmt.Errorf("cannot load %s: %w", path, cli.Cause(ctx, err))
 	}
 	if !quiet {
 		for _, name := range reply.Images {
@@ -199,7 +200,7 @@ func (a *app) imageRmCommand() *cobra.Command {
 				var errs []error
 				for _, name := range names {
 					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
-					errs = append(errs, Cause(ctx, err))
+					errs = append(errs, cli.Cause(ctx, err))
 				}
 				return errors.Join(errs...)
 			})

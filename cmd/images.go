@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
 )
@@ -44,7 +45,7 @@ func (a *app) images(ctx context.Context, client *api.Client, services []string,
 	if err != nil {
 		return err
 	}
-	containers, err := Observe(ctx, client, s)
+	containers, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"sync"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // stage is how often the user has interrupted an up.
@@ -51,7 +53,7 @@ type interrupts struct {
 	stopped chan struct{}
 }
 
-func onInterrupt(inv *Invocation, respond func(response)) *interrupts {
+func onInterrupt(inv *cli.Invocation, respond func(response)) *interrupts {
 	i := &interrupts{asked: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go func() {
 		defer close(i.stopped)

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/spf13/cobra"
 )
 
 // resource is a volume or a network as its verbs see it: they differ in little.
@@ -127,7 +127,7 @@ func (a *app) removeCommand(k resourceKind) *cobra.Command {
 					absent, err := k.remove(ctx, client, name)
 					switch {
 					case err != nil:
-						errs = append(errs, Cause(ctx, err))
+						errs = append(errs, cli.Cause(ctx, err))
 					case absent && !force:
 						errs = append(errs, k.unknown(name))
 					case !absent:

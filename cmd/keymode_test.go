@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"golang.org/x/sys/unix"
 )
 
 // holdTerminal has the test program take its terminal and wait to be killed.
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 			fmt.Println("holds", err)
 			select {}
 		case "guard-terminal":
-			os.Exit(cmd.Run(context.Background(), os.Args[1:], cmd.World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}))
+			os.Exit(cmd.Run(context.Background(), os.Args[1:], cli.World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}))
 		}
 	}
 	os.Exit(m.Run())

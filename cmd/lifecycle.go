@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 	var seconds int
 	timeoutFlag(c.Flags(), &seconds)
 	return func(r *api.LifecycleRequest) error {
-		r.StopTimeoutMs, r.HasStopTimeout = StopTimeout(seconds)
+		r.StopTimeoutMs, r.HasStopTimeout = cli.StopTimeout(seconds)
 		return nil
 	}
 }
@@ -111,8 +112,8 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 	defer client.Close()
 	stream, err := client.Lifecycle(ctx, req)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	_, err = a.Show(ctx, stream, Progress{Words: w, Project: s.Project})
+	_, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
 	return err
 }

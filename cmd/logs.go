@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
 )
@@ -66,14 +67,14 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 		return err
 	}
 	defer client.Close()
-	known, err := Observe(ctx, client, s)
+	known, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
 	req.Project = s.Name
 	printer := a.NewLogPrinter(f.print, known)
 	defer printer.EndLine()
-	return Cause(ctx, ReadLines(ctx, client, req, printer.Print))
+	return cli.Cause(ctx, cli.ReadLines(ctx, client, req, printer.Print))
 }
 
 // moment reads a time as logs takes it: a span before now, a date, or Unix

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 	"github.com/spf13/cobra"
@@ -59,7 +60,7 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 	defer client.Close()
 	reply, err := client.Projects(ctx, &api.ProjectsRequest{DiskUse: !quiet})
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	lines := []lsLine{}
 	for _, p := range reply.Projects {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ import (
 
 // menu is the line of keys below a watch on a terminal, and what they do.
 type menu struct {
-	*Invocation
+	*cli.Invocation
 	in        *os.File
 	line      *display.BottomLine
 	release   func()
@@ -51,7 +52,7 @@ type question struct {
 
 // openMenu takes the terminal for a menu; without one, it gives nil. From
 // then on what is written to the terminal stands above the menu's line.
-func openMenu(inv *Invocation) *menu {
+func openMenu(inv *cli.Invocation) *menu {
 	if inv.KeyMode == nil || inv.IsSilent() || inv.Env["TERM"] == "dumb" || inv.ANSI == "never" {
 		return nil
 	}
@@ -255,7 +256,7 @@ func nextOf(names []string, name string) string {
 // followedLogs shows the logs of one service at a time beside a watch that
 // shows none by itself.
 type followedLogs struct {
-	*Invocation
+	*cli.Invocation
 	client  *api.Client
 	project string
 	wg      sync.WaitGroup
@@ -278,9 +279,9 @@ func (f *followedLogs) of(ctx context.Context, service string) {
 	printer := f.NewLogPrinter(display.LogFormat{}, nil)
 	req := &api.LogsRequest{Project: f.project, Services: []string{service}, Follow: true, Tail: pastLines}
 	f.wg.Go(func() {
-		err := ReadLines(ctx, f.client, req, printer.Print)
+		err := cli.ReadLines(ctx, f.client, req, printer.Print)
 		if err != nil && ctx.Err() == nil {
-			fmt.Fprintln(f.Stderr, f.ErrStyle().Red(Cause(ctx, err).Error()))
+			fmt.Fprintln(f.Stderr, f.ErrStyle().Red(cli.Cause(ctx, err).Error()))
 		}
 	})
 }

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orlop/orlop/cmd/display/screentest"
-	"golang.org/x/sys/unix"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
+	"golang.org/x/sys/unix"
 )
 
 // screen is a terminal that a command runs on: what it shows, and its keys.
@@ -57,7 +57,7 @@ func (d *desk) onScreen(line string) *screen {
 	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: screentest.New(screenColumns, 500), changed: make(chan struct{}, 1)}
 	go s.show()
 	go func() {
-		s.code <- cmd.Run(context.Background(), strings.Fields(line), cmd.World{
+		s.code <- cmd.Run(context.Background(), strings.Fields(line), cli.World{
 			Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir, "TERM=xterm"},
 			Stdin: tty, Stdout: tty, Stderr: tty, Signals: d.signals, Now: time.Now,
 			KeyMode: func(f *os.File) (func(), error) {

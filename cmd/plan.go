@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ func (a *app) planCommand() *cobra.Command {
 				return err
 			}
 			if detailed && !plan.IsEmpty() {
-				return Exit{ExitChanges}
+				return cli.Exit{Code: cli.ExitChanges}
 			}
 			return nil
 		},
@@ -52,7 +53,7 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 	if err != nil {
 		return nil, err
 	}
-	if err := Rescale(project, sel.scale); err != nil {
+	if err := cli.Rescale(project, sel.scale); err != nil {
 		return nil, err
 	}
 	client, err := a.Connect(ctx)
@@ -60,7 +61,7 @@ func (a *app) plan(ctx context.Context, services []string, sel selection, wait b
 		return nil, err
 	}
 	defer client.Close()
-	plan, err := a.Plan(ctx, client, Application{Project: project, Options: sel.options(services, wait), Timeout: sel.timeout})
+	plan, err := a.Plan(ctx, client, cli.Application{Project: project, Options: sel.options(services, wait), Timeout: sel.timeout})
 	a.LeaveOrphans(plan)
 	return plan, err
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -74,8 +75,8 @@ func portLines(containers []planner.Container, services []string) []portLine {
 				Service: c.Service, Index: c.Number, Target: b.Target, Protocol: b.Protocol, Host: reachable(b.HostIP), Port: b.HostPort,
 			}
 			line.URL = line.Protocol + "://" + line.address()
-			if b.Protocol == "tcp" && isWebPort(b.Target) {
-				line.URL = webScheme(b.Target) + "://" + line.address()
+			if b.Protocol == "tcp" && cli.IsWebPort(b.Target) {
+				line.URL = cli.WebScheme(b.Target) + "://" + line.address()
 			}
 			if !slices.Contains(lines, line) {
 				lines = append(lines, line)
@@ -107,7 +108,7 @@ func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) 
 		return nil, err
 	}
 	defer client.Close()
-	containers, err := Observe(ctx, client, s)
+	containers, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) 
 
 // mustBeUp refuses to speak of ports where nothing is up: an empty answer would
 // be taken for one.
-func mustBeUp(s Stack, containers []planner.Container, services []string) error {
+func mustBeUp(s cli.Stack, containers []planner.Container, services []string) error {
 	isUp := func(service string) bool {
 		return slices.ContainsFunc(containers, func(c planner.Container) bool {
 			return !c.OneOff && (service == "" || c.Service == service) && c.State != planner.Exited && c.State != planner.Created
@@ -158,7 +159,7 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 		return err
 	}
 	defer client.Close()
-	containers, err := Observe(ctx, client, s)
+	containers, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -40,7 +41,7 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 	}
 	defer restore()
 	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -63,7 +64,7 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 
 // processPipe is one running process; messages to it are sent one at a time.
 type processPipe struct {
-	*Invocation
+	*cli.Invocation
 	mu     sync.Mutex // serialises sending
 	stream processStream
 	detach detacher    // of the one that forwards input
@@ -91,7 +92,7 @@ func (p *processPipe) receive(ctx context.Context, detach bool) error {
 			return api.ErrLost
 		}
 		if err != nil {
-			return Cause(ctx, err)
+			return cli.Cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
@@ -105,7 +106,7 @@ func (p *processPipe) receive(ctx context.Context, detach bool) error {
 		case *api.ProcessOutput_ExitCode:
 			over = true
 			if of.ExitCode != 0 {
-				code = Exit{int(of.ExitCode)}
+				code = cli.Exit{Code: int(of.ExitCode)}
 			}
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
 		return err
 	}
 	defer client.Close()
-	containers, err := Observe(ctx, client, s)
+	containers, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (f psFlags) wants(c *planner.Container, services []string) bool {
 	return f.all || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
 }
 
-func (a *app) printContainers(containers []planner.Container, s Stack, f psFlags) error {
+func (a *app) printContainers(containers []planner.Container, s cli.Stack, f psFlags) error {
 	w := a.Stdout
 	now := a.Now()
 	switch {

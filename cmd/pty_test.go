@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
 	"golang.org/x/sys/unix"
@@ -71,7 +72,7 @@ func TestUpOnAPseudoTerminalEndsInASummary(t *testing.T) {
 					}
 				}
 			}()
-			code := cmd.Run(context.Background(), []string{"up", "-d"}, cmd.World{
+			code := cmd.Run(context.Background(), []string{"up", "-d"}, cli.World{
 				Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state, "TERM=xterm"}, Stdin: strings.NewReader(""),
 				Stdout: slave, Stderr: slave, Signals: d.signals, Now: func() time.Time { return then },
 			})

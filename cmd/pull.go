@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ func (a *app) pullCommand() *cobra.Command {
 				}
 			}
 			return a.applyImages(c.Context(), services,
-				Application{Options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
+				cli.Application{Options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
 				display.Words{Done: "is pulled", Nothing: "has nothing to pull", Failed: "is not pulled"})
 		},
 	}

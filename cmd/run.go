@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -97,7 +98,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	defer end()
 	stream, err := client.Attach(ctx)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive}, f.detachKeys)
 }
@@ -106,7 +107,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 // and the services that it depends on, until their conditions hold), and makes
 // it.
 func (a *app) create(ctx context.Context, client *api.Client, project *spec.Project, service string, f runFlags) (*api.CreateReply, error) {
-	req, err := a.Request(ctx, client, Application{
+	req, err := a.Request(ctx, client, cli.Application{
 		Project: project, Timeout: -1,
 		Options: planner.Options{Services: []string{service}, NoDeps: f.noDeps, Prepare: service, Build: f.build, Pull: f.pull},
 	})
@@ -116,9 +117,9 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	defer req.Close()
 	stream, err := client.Apply(ctx, req.Message)
 	if err != nil {
-		return nil, Cause(ctx, err)
+		return nil, cli.Cause(ctx, err)
 	}
-	how := Progress{
+	how := cli.Progress{
 		Words:   display.Words{Done: "is ready for " + service, Failed: "is not ready for " + service, Silent: true},
 		Project: project, Lend: req.Lend,
 	}
@@ -128,7 +129,7 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	if _, err = a.Show(ctx, stream, how); err != nil {
 		return nil, err
 	}
-	made, err := CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach}, a.SayNotice)
+	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach}, a.SayNotice)
 	a.SayWarnings(made.GetWarnings())
 	return made, err
 }
@@ -156,7 +157,7 @@ func (a *app) alter(project *spec.Project, name string, command []string, f runF
 	if s.Environment == nil {
 		s.Environment = map[string]*string{}
 	}
-	for _, v := range FillEnvironment(f.env, project.Variables) {
+	for _, v := range cli.FillEnvironment(f.env, project.Variables) {
 		key, value, _ := cutAssignment(v)
 		s.Environment[key] = &value
 	}
@@ -204,7 +205,7 @@ func (a *app) readShortForms(project *spec.Project, ports, volumes []string) (*s
 		declared[name] = nil
 	}
 	service := map[string]any{"image": "scratch", "ports": literal(ports), "volumes": literal(volumes)}
-	doc, err := Marshal(map[string]any{"services": map[string]any{"run": service}, "volumes": declared})
+	doc, err := cli.Marshal(map[string]any{"services": map[string]any{"run": service}, "volumes": declared})
 	if err != nil {
 		return nil, err
 	}

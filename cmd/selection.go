@@ -2,14 +2,11 @@ package cmd
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/spec"
 )
 
 // selection are the flags of up that say what is to be changed; plan has the
@@ -61,32 +58,4 @@ func (s *selection) options(services []string, wait bool) planner.Options {
 		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
 		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
 	}
-}
-
-// Rescale carries --scale out on the project.
-func Rescale(p *spec.Project, flags []string) error {
-	for _, f := range flags {
-		name, number, ok := strings.Cut(f, "=")
-		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n < 0 {
-			return fmt.Errorf("--scale is %q: it must be SERVICE=N", f)
-		}
-		service := p.Services[name]
-		if service == nil {
-			_, err := p.Select([]string{name}, true)
-			return fmt.Errorf("--scale %s: %w", f, err)
-		}
-		if key := p.OnlyOne(name); key != "" && n > 1 {
-			return fmt.Errorf("--scale %s: replicas cannot share one %s (%s)", f, key[strings.LastIndexByte(key, '.')+1:], p.Places.Nearest(key))
-		}
-		scaled := *service
-		scaled.Scale = &n
-		if service.Deploy != nil && service.Deploy.Replicas != nil {
-			deploy := *service.Deploy
-			deploy.Replicas = &n
-			scaled.Deploy = &deploy
-		}
-		p.Services[name] = &scaled
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
 )
@@ -86,12 +87,12 @@ func (a *app) measure(ctx context.Context, services []string, f statsFlags, proc
 func watchStats(ctx context.Context, client *api.Client, req *api.StatsRequest, once bool, show func(*api.StatsReply) error) error {
 	stream, err := client.Stats(ctx, req)
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	for n := 0; ; n++ {
 		reply, err := stream.Recv()
 		if err != nil {
-			return Cause(ctx, err)
+			return cli.Cause(ctx, err)
 		}
 		if n == 0 && !req.Processes {
 			continue

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
 )
 
 // stuckTerminal is a terminal whose user has pressed Ctrl-S, or whose other end
@@ -55,11 +55,11 @@ type sessions struct{ connected chan struct{} }
 
 func (sessions) Check(*spec.Project, []string) error { return nil }
 
-func (sessions) Inputs(context.Context, *spec.Project, cmd.BuildOptions) (map[string]*planner.Inputs, error) {
+func (sessions) Inputs(context.Context, *spec.Project, cli.BuildOptions) (map[string]*planner.Inputs, error) {
 	return nil, nil
 }
 
-func (s sessions) Open(context.Context, *spec.Project, cmd.BuildOptions) (cmd.BuildSession, error) {
+func (s sessions) Open(context.Context, *spec.Project, cli.BuildOptions) (cli.BuildSession, error) {
 	return s, nil
 }
 
@@ -72,10 +72,10 @@ func (s sessions) Connect(*grpc.ClientConn, ...string) error {
 }
 
 // on runs a command line of a desk with its output on a file.
-func (d *desk) on(out *os.File, line, term string, b cmd.Builder) <-chan int {
+func (d *desk) on(out *os.File, line, term string, b cli.Builder) <-chan int {
 	code := make(chan int, 1)
 	go func() {
-		code <- cmd.Run(context.Background(), strings.Fields(line), cmd.World{
+		code <- cmd.Run(context.Background(), strings.Fields(line), cli.World{
 			Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir, "TERM=" + term}, Stdin: strings.NewReader(""),
 			Stdout: out, Stderr: out, Signals: d.signals, Now: time.Now, Builder: b,
 		})

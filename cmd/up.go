@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -57,14 +58,14 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	source := Source{Services: services, NoDeps: f.noDeps, Scale: f.scale}
+	source := cli.Source{Services: services, NoDeps: f.noDeps, Scale: f.scale}
 	project, files, err := source.Load(ctx, a.Invocation)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := f.ending.mustHave(ChosenServices(project, services, f.noDeps)); err != nil {
+	if err := f.ending.mustHave(cli.ChosenServices(project, services, f.noDeps)); err != nil {
 		return err
 	}
 	u := &upRun{Invocation: a.Invocation, project: project, services: services, since: a.Now(), format: f.print, ending: f.ending}
@@ -93,7 +94,7 @@ func (f *upFlags) stays() bool { return !f.detach && !f.wait && !f.noStart && f.
 // attach enters the attached mode, unless the user has let go already.
 func (u *upRun) attach(ctx context.Context) error {
 	if !u.interrupts.attach() {
-		return ErrInterrupted
+		return cli.ErrInterrupted
 	}
 	return u.attached(ctx)
 }
@@ -114,7 +115,7 @@ func (f *upFlags) check() error {
 
 // upRun is one up, from its request to the end of its logs.
 type upRun struct {
-	*Invocation
+	*cli.Invocation
 	client     *api.Client
 	project    *spec.Project
 	services   []string
@@ -137,7 +138,7 @@ func (u *upRun) applyAll(ctx context.Context, f upFlags) error {
 			"%s is not ready after %s: what runs goes on; see \"orlop ps\"", u.project.Name, limit))
 	}
 	defer cancel()
-	var builds BuildOptions
+	var builds cli.BuildOptions
 	if err := f.cache.read(&u.Settings, &builds); err != nil {
 		return err
 	}
@@ -149,16 +150,16 @@ func (u *upRun) applyAll(ctx context.Context, f upFlags) error {
 	if f.noStart {
 		w.Done, w.Failed = "is created", "is not created"
 	}
-	chosen := ChosenServices(u.project, u.services, f.noDeps)
-	o, err := u.Apply(applying, u.client, Application{Project: u.project, Options: options, Builds: builds, Timeout: f.timeout}, Progress{
+	chosen := cli.ChosenServices(u.project, u.services, f.noDeps)
+	o, err := u.Apply(applying, u.client, cli.Application{Project: u.project, Options: options, Builds: builds, Timeout: f.timeout}, cli.Progress{
 		Words: w, Services: len(chosen), Project: u.project,
-		Addresses: func() []string { return Addresses(applying, u.client, u.project, chosen) },
+		Addresses: func() []string { return cli.Addresses(applying, u.client, u.project, chosen) },
 	})
-	if errors.Is(err, ErrInterrupted) {
+	if errors.Is(err, cli.ErrInterrupted) {
 		u.sayWhatRuns(ctx)
 	}
 	u.hints(o.Plan, err == nil)
-	u.unchanged = err == nil && o.Plan != nil && o.isEmpty()
+	u.unchanged = err == nil && o.Plan != nil && o.IsEmpty()
 	return err
 }
 
@@ -181,9 +182,9 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 
 // sayWhatRuns tells, after an interrupt, what the engine has got to.
 func (u *upRun) sayWhatRuns(ctx context.Context) {
-	ctx, cancel := Detached(ctx)
+	ctx, cancel := cli.Detached(ctx)
 	defer cancel()
-	containers, err := Observe(ctx, u.client, Stack{Name: u.project.Name, Project: u.project})
+	containers, err := cli.Observe(ctx, u.client, cli.Stack{Name: u.project.Name, Project: u.project})
 	if err != nil {
 		return
 	}
@@ -204,7 +205,7 @@ func (u *upRun) sayWhatRuns(ctx context.Context) {
 func (u *upRun) respond(r response, cancel context.CancelCauseFunc) {
 	switch r {
 	case cancelApply, leave:
-		cancel(ErrInterrupted)
+		cancel(cli.ErrInterrupted)
 	case stopServices:
 		u.shutdown.start(u, planner.Stop)
 		fmt.Fprintln(u.Stderr, " stopping; press Ctrl-C again to kill")

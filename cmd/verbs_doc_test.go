@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // TestMissingVerbsAreMissing holds docs/compose-verbs.md: what it says is not
@@ -15,7 +17,7 @@ func TestMissingVerbsAreMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := newApp(World{Now: time.Now}).root()
+	root := newApp(cli.World{Now: time.Now}).root()
 	word := regexp.MustCompile("`([a-z-]+)`")
 	rows, flags := 0, false
 	for line := range strings.Lines(string(text)) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
@@ -46,7 +47,7 @@ func (f *watchFlags) flags(c *cobra.Command) {
 func (a *app) watch(ctx context.Context, services []string, f watchFlags) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	source := Source{Services: services}
+	source := cli.Source{Services: services}
 	project, files, err := source.Load(ctx, a.Invocation)
 	if err != nil {
 		return err
@@ -59,8 +60,8 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 	behind := false
 	if !f.noUp {
 		w := display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Header: true, Counts: true}
-		err := applyProject(ctx, a.Invocation, client, project, planner.Options{Services: services}, Progress{Words: w})
-		var shown Exit
+		err := applyProject(ctx, a.Invocation, client, project, planner.Options{Services: services}, cli.Progress{Words: w})
+		var shown cli.Exit
 		if behind = errors.As(err, &shown); err != nil && !behind {
 			return err // it could not even be planned
 		}
@@ -76,7 +77,7 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 		m.quit, m.quitItem = func() { leave(errLeft) }, "q quit"
 	}
 	err = keepInStep(ctx, a.Invocation, s)
-	if errors.Is(err, errLeft) || errors.Is(err, ErrInterrupted) {
+	if errors.Is(err, errLeft) || errors.Is(err, cli.ErrInterrupted) {
 		a.SayRunsOn(project.Name)
 	}
 	if errors.Is(err, errLeft) {
@@ -86,18 +87,18 @@ func (a *app) watch(ctx context.Context, services []string, f watchFlags) error 
 }
 
 // applyProject applies a project and shows how.
-func applyProject(ctx context.Context, inv *Invocation, client *api.Client, p *spec.Project, opts planner.Options, how Progress) error {
-	chosen := ChosenServices(p, opts.Services, opts.NoDeps)
+func applyProject(ctx context.Context, inv *cli.Invocation, client *api.Client, p *spec.Project, opts planner.Options, how cli.Progress) error {
+	chosen := cli.ChosenServices(p, opts.Services, opts.NoDeps)
 	how.Services, how.Project = len(chosen), p
-	how.Addresses = func() []string { return Addresses(ctx, client, p, chosen) }
-	_, err := inv.Apply(ctx, client, Application{Project: p, Options: opts, Timeout: -1}, how)
+	how.Addresses = func() []string { return cli.Addresses(ctx, client, p, chosen) }
+	_, err := inv.Apply(ctx, client, cli.Application{Project: p, Options: opts, Timeout: -1}, how)
 	return err
 }
 
 // step is what a stack is kept in step with, and how.
 type step struct {
 	client  *api.Client
-	source  Source
+	source  cli.Source
 	files   []string // that the stack was read from
 	project *spec.Project
 	flags   watchFlags
@@ -110,7 +111,7 @@ type step struct {
 var errLeft = errors.New("left to itself")
 
 // keepInStep watches until the context ends.
-func keepInStep(ctx context.Context, inv *Invocation, s *step) error {
+func keepInStep(ctx context.Context, inv *cli.Invocation, s *step) error {
 	p := s.project
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -144,7 +145,7 @@ func chosenForWatch(p *spec.Project, names []string) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	return ChosenServices(p, names, false)
+	return cli.ChosenServices(p, names, false)
 }
 
 // followContainers tells which containers run, from engine to engine.
@@ -162,7 +163,7 @@ func followContainers(ctx context.Context, client *api.Client, project string, o
 func followOnce(ctx context.Context, client *api.Client, project string, known bool, out chan<- watch.Container) error {
 	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: project})
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	for {
 		m, err := stream.Recv()
@@ -170,13 +171,13 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 			return api.ErrLost
 		}
 		if err != nil {
-			return Cause(ctx, err)
+			return cli.Cause(ctx, err)
 		}
 		if m.Synced {
 			continue
 		}
 		var c planner.Container
-		if err := Unmarshal(m.Container, &c); err != nil {
+		if err := cli.Unmarshal(m.Container, &c); err != nil {
 			return err
 		}
 		if c.OneOff {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
@@ -13,7 +14,7 @@ import (
 // absence says why no container of a service runs, with the last lines of the
 // one that ran last.
 func (c *watchCarrier) absence(ctx context.Context, service string) error {
-	containers, err := Observe(ctx, c.client, Stack{Name: c.current().Name})
+	containers, err := cli.Observe(ctx, c.client, cli.Stack{Name: c.current().Name})
 	if err != nil {
 		return err
 	}
@@ -27,9 +28,9 @@ func (c *watchCarrier) absence(ctx context.Context, service string) error {
 		req.SinceUnixNs = last.StartedAt.UnixNano()
 	}
 	kept := &display.Tail{Most: pastLines}
-	err = ReadLines(ctx, c.client, req, kept.Piece)
+	err = cli.ReadLines(ctx, c.client, req, kept.Piece)
 	if ctx.Err() != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	absent.Lines = kept.Lines() // none where they can't be read: the logs are named
 	return absent

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
@@ -24,9 +25,9 @@ import (
 // watchCarrier carries out what a watch decides, by the calls that the other
 // verbs make too.
 type watchCarrier struct {
-	*Invocation
+	*cli.Invocation
 	client *api.Client
-	source Source
+	source cli.Source
 	ask    bool
 	// confirm asks by a key of the menu; nil: there is none.
 	confirm func(ctx context.Context, question string) bool
@@ -53,7 +54,7 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 	defer cancel()
 	stream, err := c.client.Sync(ctx)
 	if err != nil {
-		return watch.Synced{}, Cause(ctx, err)
+		return watch.Synced{}, cli.Cause(ctx, err)
 	}
 	msg, size := &api.SyncInput{Project: c.current().Name, Service: service}, 0
 	flush := func() error {
@@ -72,14 +73,14 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 		err = flush()
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
-		return watch.Synced{}, Cause(ctx, err)
+		return watch.Synced{}, cli.Cause(ctx, err)
 	}
 	reply, err := stream.CloseAndRecv()
 	if status.Code(err) == codes.FailedPrecondition {
 		return watch.Synced{}, c.absence(ctx, service)
 	}
 	if err != nil {
-		return watch.Synced{}, Cause(ctx, err)
+		return watch.Synced{}, cli.Cause(ctx, err)
 	}
 	done := watch.Synced{Files: int(reply.Files), Removed: int(reply.Removed)}
 	if reply.Still == reply.Containers {
@@ -116,7 +117,7 @@ func (c *watchCarrier) Restart(ctx context.Context, service string) error {
 
 // RestartAll restarts services as one restart of them all.
 func (c *watchCarrier) RestartAll(ctx context.Context, services []string, ended func(service string, err error)) error {
-	containers, err := Observe(ctx, c.client, Stack{Name: c.current().Name})
+	containers, err := cli.Observe(ctx, c.client, cli.Stack{Name: c.current().Name})
 	if err != nil {
 		return err
 	}
@@ -165,15 +166,15 @@ func (r restarts) failed() bool {
 func (c *watchCarrier) lifecycle(ctx context.Context, action planner.Action, event func(planner.Event), services ...string) error {
 	stream, err := c.client.Lifecycle(ctx, &api.LifecycleRequest{Project: c.current().Name, Action: string(action), Services: services})
 	if err != nil {
-		return Cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	_, err = Follow(ctx, stream, nil, event)
+	_, err = cli.Follow(ctx, stream, nil, event)
 	return withOutput(err)
 }
 
 // Exec runs a command in each running container of a service.
 func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook) (output []string, err error) {
-	containers, err := Observe(ctx, c.client, Stack{Name: c.current().Name})
+	containers, err := cli.Observe(ctx, c.client, cli.Stack{Name: c.current().Name})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (c *watchCarrier) Exec(ctx context.Context, service string, hook *spec.Hook
 		}
 		start := &api.ProcessStart{
 			Project: c.current().Name, Container: k.ID, Command: hook.Command, User: hook.User,
-			WorkingDir: hook.WorkingDir, Privileged: hook.Privileged, Environment: FillEnvironment(env, c.current().Variables),
+			WorkingDir: hook.WorkingDir, Privileged: hook.Privileged, Environment: cli.FillEnvironment(env, c.current().Variables),
 		}
 		printed, err := c.execOne(ctx, start)
 		if err != nil {
@@ -209,13 +210,13 @@ func (c *watchCarrier) execOne(ctx context.Context, start *api.ProcessStart) ([]
 		err = stream.Send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}})
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
-		return nil, Cause(ctx, err)
+		return nil, cli.Cause(ctx, err)
 	}
 	output := display.Tail{Most: hookLines}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
-			return nil, Cause(ctx, err)
+			return nil, cli.Cause(ctx, err)
 		}
 		switch of := m.Of.(type) {
 		case *api.ProcessOutput_Stdout:
@@ -237,7 +238,7 @@ const hookLines = 100
 // Build builds the image of a service, and those that it builds on.
 func (c *watchCarrier) Build(ctx context.Context, service string, asked bool, begun func()) (watch.Built, error) {
 	p := c.current()
-	req, err := c.Request(ctx, c.client, Application{
+	req, err := c.Request(ctx, c.client, cli.Application{
 		Project: p, Timeout: -1, Anew: asked, Options: planner.Options{Services: buildsOn(p, service, nil), NoDeps: true, BuildOnly: true, Build: true},
 	})
 	if err != nil {
@@ -246,11 +247,11 @@ func (c *watchCarrier) Build(ctx context.Context, service string, asked bool, be
 	defer req.Close()
 	stream, err := c.client.Apply(ctx, req.Message)
 	if err != nil {
-		return watch.Built{}, Cause(ctx, err)
+		return watch.Built{}, cli.Cause(ctx, err)
 	}
 	built := watch.Built{}
 	times := stepTimes{now: c.Now}
-	built.Changed, err = Follow(ctx, stream, func(plan *planner.Plan) error {
+	built.Changed, err = cli.Follow(ctx, stream, func(plan *planner.Plan) error {
 		if built.Ran = !plan.IsEmpty(); built.Ran {
 			begun()
 		}
@@ -262,7 +263,7 @@ func (c *watchCarrier) Build(ctx context.Context, service string, asked bool, be
 
 // withOutput gives the failure of a step as the watch tells it.
 func withOutput(err error) error {
-	if step, ok := errors.AsType[*StepError](err); ok {
+	if step, ok := errors.AsType[*cli.StepError](err); ok {
 		return &watch.OutputError{Message: step.Text, Lines: step.Lines}
 	}
 	return err
@@ -285,7 +286,7 @@ func buildsOn(p *spec.Project, service string, names []string) []string {
 // Replace brings the containers of a service to its image.
 func (c *watchCarrier) Replace(ctx context.Context, service string) (changed bool, err error) {
 	p := c.current()
-	req, err := c.Request(ctx, c.client, Application{
+	req, err := c.Request(ctx, c.client, cli.Application{
 		Project: p, Timeout: -1,
 		Options: planner.Options{Services: restartedWith(p, service), NoDeps: true, NoBuild: true, Wait: true},
 	})
@@ -295,9 +296,9 @@ func (c *watchCarrier) Replace(ctx context.Context, service string) (changed boo
 	defer req.Close()
 	stream, err := c.client.Apply(ctx, req.Message)
 	if err != nil {
-		return false, Cause(ctx, err)
+		return false, cli.Cause(ctx, err)
 	}
-	changed, err = Follow(ctx, stream, req.Lend, nil)
+	changed, err = cli.Follow(ctx, stream, req.Lend, nil)
 	return changed, withOutput(err)
 }
 
@@ -366,7 +367,7 @@ func (c *watchCarrier) Reload(ctx context.Context) (*spec.Project, []string, err
 	if len(files) == 0 {
 		files = c.current().Files
 	}
-	var shown Exit
+	var shown cli.Exit
 	if err != nil && !errors.As(err, &shown) && ctx.Err() == nil {
 		fmt.Fprintln(c.Stderr, c.ErrStyle().Red(err.Error()))
 	}
@@ -406,10 +407,10 @@ func (c *watchCarrier) Apply(ctx context.Context, p *spec.Project) error {
 	c.mu.Lock()
 	c.project = p // what is gone from it is removed: the next edit is not told of it again
 	c.mu.Unlock()
-	err := applyProject(ctx, c.Invocation, c.client, p, opts, Progress{
+	err := applyProject(ctx, c.Invocation, c.client, p, opts, cli.Progress{
 		Words: display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Silent: true}, Mode: mode, Began: c.Now(),
 	})
-	var shown Exit
+	var shown cli.Exit
 	if errors.As(err, &shown) {
 		return errors.New("see above; the next edit tries again")
 	}
@@ -427,7 +428,7 @@ func (c *watchCarrier) agrees(ctx context.Context, question string) bool {
 // showPlan prints what an edit of the stack's files would change, and says
 // whether that is anything.
 func (c *watchCarrier) showPlan(ctx context.Context, p *spec.Project, opts planner.Options, gone []string) (some bool, err error) {
-	plan, err := c.Plan(ctx, c.client, Application{Project: p, Options: opts, Timeout: -1})
+	plan, err := c.Plan(ctx, c.client, cli.Application{Project: p, Options: opts, Timeout: -1})
 	if err != nil {
 		return false, err
 	}
@@ -445,8 +446,8 @@ func (c *watchCarrier) showPlan(ctx context.Context, p *spec.Project, opts plann
 
 // showPlanNow shows what the stack's files as they are would change.
 func (c *watchCarrier) showPlanNow(ctx context.Context) error {
-	p, _, err := Source{Services: c.source.Services, Scale: c.source.Scale}.Load(ctx, c.Invocation)
-	var shown Exit
+	p, _, err := cli.Source{Services: c.source.Services, Scale: c.source.Scale}.Load(ctx, c.Invocation)
+	var shown cli.Exit
 	if errors.As(err, &shown) {
 		return nil // its mistakes are
 	}

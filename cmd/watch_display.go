@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/spec"
@@ -14,7 +15,7 @@ import (
 
 // newWatchDisplay shows a watch: one line an event, without secrets. interrupt
 // is what Ctrl-C does.
-func newWatchDisplay(inv *Invocation, interrupt string) func(watch.Event) {
+func newWatchDisplay(inv *cli.Invocation, interrupt string) func(watch.Event) {
 	if inv.Progress == "json" {
 		enc := json.NewEncoder(inv.Stderr)
 		return func(e watch.Event) {

@@ -6,13 +6,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // gitExcludes are the files beside .gitignore that say what git leaves out of
 // the working tree that holds a directory, the weaker ones first: the user's
 // own, and the repository's. git is asked, which knows how its settings
 // include each other; without it they are where they are by default.
-func gitExcludes(ctx context.Context, s *Settings) func(dir string) []string {
+func gitExcludes(ctx context.Context, s *cli.Settings) func(dir string) []string {
 	return func(dir string) []string {
 		own := askGit(ctx, s.Environ, dir, "config", "--path", "--get", "core.excludesFile")
 		if own == "" {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 func TestGitIsAskedWhereItsExcludesAre(t *testing.T) {
@@ -16,7 +18,7 @@ func TestGitIsAskedWhereItsExcludesAre(t *testing.T) {
 	}
 	home, dir := t.TempDir(), t.TempDir()
 	environ := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}
-	settings := NewSettings(World{Environ: environ, Now: time.Now})
+	settings := cli.NewSettings(cli.World{Environ: environ, Now: time.Now})
 	asked := func(what string, want ...string) {
 		t.Helper()
 		if got := gitExcludes(context.Background(), &settings)(dir); !slices.Equal(got, want) {

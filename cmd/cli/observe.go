@@ -1,4 +1,4 @@
-package cmd
+package cli
 
 import (
 	"cmp"
@@ -88,7 +88,7 @@ func Addresses(ctx context.Context, client *api.Client, p *spec.Project, service
 			continue
 		}
 		for _, b := range c.Published {
-			if b.Protocol == "udp" || !isWebPort(b.Target) {
+			if b.Protocol == "udp" || !IsWebPort(b.Target) {
 				continue
 			}
 			if url := webAddress(b); !slices.Contains(out, url) {
@@ -109,19 +109,19 @@ func webAddress(b planner.Binding) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return webScheme(b.Target) + "://" + host + ":" + strconv.Itoa(b.HostPort)
+	return WebScheme(b.Target) + "://" + host + ":" + strconv.Itoa(b.HostPort)
 }
 
-func webScheme(port int) string {
+func WebScheme(port int) string {
 	if port == 443 || port == 8443 {
 		return "https"
 	}
 	return "http"
 }
 
-// isWebPort says whether a port is one where web pages are usually served;
+// IsWebPort says whether a port is one where web pages are usually served;
 // databases and the like are not worth a click.
-func isWebPort(port int) bool {
+func IsWebPort(port int) bool {
 	switch port {
 	case 80, 443, 1313, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090:
 		return true

@@ -1,9 +1,12 @@
-package cmd
+package cli
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -32,4 +35,32 @@ func (s Source) Load(ctx context.Context, inv *Invocation) (project *spec.Projec
 		return nil, files, err
 	}
 	return project, files, Rescale(project, s.Scale)
+}
+
+// Rescale carries --scale out on the project.
+func Rescale(p *spec.Project, flags []string) error {
+	for _, f := range flags {
+		name, number, ok := strings.Cut(f, "=")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || n < 0 {
+			return fmt.Errorf("--scale is %q: it must be SERVICE=N", f)
+		}
+		service := p.Services[name]
+		if service == nil {
+			_, err := p.Select([]string{name}, true)
+			return fmt.Errorf("--scale %s: %w", f, err)
+		}
+		if key := p.OnlyOne(name); key != "" && n > 1 {
+			return fmt.Errorf("--scale %s: replicas cannot share one %s (%s)", f, key[strings.LastIndexByte(key, '.')+1:], p.Places.Nearest(key))
+		}
+		scaled := *service
+		scaled.Scale = &n
+		if service.Deploy != nil && service.Deploy.Replicas != nil {
+			deploy := *service.Deploy
+			deploy.Replicas = &n
+			scaled.Deploy = &deploy
+		}
+		p.Services[name] = &scaled
+	}
+	return nil
 }

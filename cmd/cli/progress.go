@@ -1,4 +1,4 @@
-package cmd
+package cli
 
 import (
 	"cmp"
@@ -78,8 +78,8 @@ type Outcome struct {
 	Warnings []string // of steps, each once
 }
 
-// isEmpty says that nothing was changed.
-func (o *Outcome) isEmpty() bool { return o.Verdict.UpToDate || o.Plan.IsEmpty() }
+// IsEmpty says that nothing was changed.
+func (o *Outcome) IsEmpty() bool { return o.Verdict.UpToDate || o.Plan.IsEmpty() }
 
 // waitingMessages is how many messages wait for the display. What is more waits
 // in the engine, which keeps the latest state of each step.
@@ -135,7 +135,7 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 		began = inv.Began
 	}
 	s := display.Summary{Words: how.Words, Verdict: o.Verdict, Took: inv.Now().Sub(began), Services: how.Services}
-	if how.Addresses != nil && o.Verdict.Ok && !o.isEmpty() {
+	if how.Addresses != nil && o.Verdict.Ok && !o.IsEmpty() {
 		s.Addresses = how.Addresses()
 	}
 	d.Finish(s)
