@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/cmd/cli"
-	"github.com/spf13/cobra"
 )
 
 // buildArgs reads --build-arg NAME=value, or NAME for the value that the stack file sees.

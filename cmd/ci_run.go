@@ -156,7 +156,7 @@ func (c *ciRun) apply(ctx context.Context) error {
 	began := c.Now()
 	env := environment(c.project, c.tests)
 	req, err := c.Request(ctx, c.client, cli.Application{
-		Project: env, Builds: c.builds, Timeout: -1, Options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
+		Project: env, Builds: c.flags.builds, Timeout: -1, Options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
 	})
 	if err != nil {
 		if ctx.Err() == nil {

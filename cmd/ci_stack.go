@@ -22,9 +22,6 @@ func (c *ciRun) load(ctx context.Context, names []string) error {
 	if err := c.flags.check(); err != nil {
 		return cli.Coded{Err: err, Code: ExitBadFile}
 	}
-	if err := c.flags.cache.read(&c.Settings, &c.builds); err != nil {
-		return cli.Coded{Err: err, Code: ExitBadFile}
-	}
 	opts := c.Options(names)
 	if !slices.Contains(opts.Profiles, testProfile) {
 		opts.Profiles = append(slices.Clone(opts.Profiles), testProfile)

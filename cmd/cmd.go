@@ -15,11 +15,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orlop/orlop/cmd/cli"
-	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/spec"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
+	"github.com/orlop/orlop/spec"
 )
 
 // Run carries out a command line, without the program's name, and gives the
@@ -134,6 +136,14 @@ func (a *app) root() *cobra.Command {
 		a.guardCommand())
 	inherit(root, root.Flags())
 	return root
+}
+
+// guardCommand is the guard of a terminal, for KeyMode alone.
+func (a *app) guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: terminal.GuardVerb, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return terminal.Guard(a.Stdin, a.Stdout) },
+	}
 }
 
 func add(root *cobra.Command, group string, verbs ...*cobra.Command) {

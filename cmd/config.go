@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
-	"github.com/spf13/cobra"
 )
 
 type configFlags struct {

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/spec"
-	"github.com/spf13/cobra"
 )
 
 // Variables of Compose that stand for flags, in the environment or in an

@@ -3,11 +3,12 @@ package cmd
 import (
 	"context"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) downCommand() *cobra.Command {

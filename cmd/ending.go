@@ -6,11 +6,12 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"github.com/spf13/cobra"
 )
 
 // ending says when an attached up ends because a container has ended, and with

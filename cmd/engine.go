@@ -13,13 +13,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/connectivity"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/keeper"
-	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
-	"google.golang.org/grpc/connectivity"
 )
 
 func (a *app) engineCommand() *cobra.Command {

@@ -8,8 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/display"
 )
 
 func (a *app) envCommand() *cobra.Command {

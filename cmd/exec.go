@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
-	"github.com/spf13/cobra"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 func (a *app) execCommand() *cobra.Command {
@@ -24,7 +26,7 @@ func (a *app) execCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			start.Service, start.Command, start.Index = args[0], args[1:], index
 			start.Stdin = !start.Detach && interactive
-			start.Terminal = !noTerminal && !start.Detach && a.onTerminal()
+			start.Terminal = !noTerminal && !start.Detach && terminal.IsOn(a.Invocation)
 			start.Environment = cli.FillEnvironment(start.Environment, a.Variables())
 			return a.exec(c.Context(), &start, detachKeys)
 		},
@@ -61,7 +63,7 @@ func (a *app) exec(ctx context.Context, start *api.ProcessStart, detachKeys stri
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return a.process(ctx, stream, start, detachKeys)
+	return terminal.Run(ctx, a.Invocation, stream, start, detachKeys)
 }
 
 // noTerminalFlag is -T of exec and run, by Compose's name and an older one.
@@ -85,4 +87,8 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+func detachFlag(c *cobra.Command, keys *string) {
+	c.Flags().StringVar(keys, "detach-keys", terminal.DefaultDetachKeys, "`keys` that let go of the terminal and leave the command running; none: \"\"")
 }

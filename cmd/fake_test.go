@@ -13,13 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // fakeEngine answers as a test has laid down, and remembers what it was asked.

@@ -30,8 +30,9 @@ func house() map[string][]string {
 		"cmd/junit":        {},
 		"cmd/display":      {"spec", "planner", "api"},
 		"cmd/cli":          {"cmd/display", "spec", "planner", "builder", "api", "keeper"},
-		"cmd":              {"cmd/cli", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/cli", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/terminal":     {"cmd/cli", "cmd/display", "spec", "planner", "builder", "api", "keeper"},
+		"cmd":              {"cmd/cli", "cmd/terminal", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/orlop":        {"cmd", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/watch", "cmd/junit", "spec", "planner", "builder", "api", "keeper"},
 		"cmd/orlopd":       {"keeper"},
 		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
 	}

@@ -11,9 +11,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
-	"github.com/spf13/cobra"
 )
 
 // resource is a volume or a network as its verbs see it: they differ in little.

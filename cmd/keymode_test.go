@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/cmd"
 	"github.com/orlop/orlop/cmd/cli"
-	"golang.org/x/sys/unix"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 // holdTerminal has the test program take its terminal and wait to be killed.
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 {
 		switch os.Args[1] {
 		case holdTerminal:
-			_, err := cmd.KeyMode(os.Stdin)
+			_, err := terminal.KeyMode(os.Stdin)
 			fmt.Println("holds", err)
 			select {}
 		case "guard-terminal":

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) startCommand() *cobra.Command {

@@ -10,11 +10,13 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/cmd/watch"
-	"golang.org/x/sys/unix"
 )
 
 // menu is the line of keys below a watch on a terminal, and what they do.
@@ -133,7 +135,7 @@ func (m *menu) run(ctx context.Context) {
 		case q := <-questions:
 			m.asked = &q
 		case <-m.Resized:
-			renewKeyMode(m.in)
+			terminal.RenewKeyMode(m.in)
 		case key, ok := <-m.keys:
 			if !ok {
 				return

@@ -11,12 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
-	"golang.org/x/sys/unix"
 )
 
 // screen is a terminal that a command runs on: what it shows, and its keys.

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/cmd"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
-	"golang.org/x/sys/unix"
 )
 
 // openTerminal opens a pseudo-terminal: its two ends.

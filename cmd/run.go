@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"github.com/spf13/cobra"
 )
 
 // runFlags alter the service for one container.
@@ -74,8 +76,8 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	if err != nil {
 		return err
 	}
-	terminal := !f.noTerminal && !f.detach && a.onTerminal()
-	if err := a.alter(project, service, command, f, terminal, f.interactive); err != nil {
+	tty := !f.noTerminal && !f.detach && terminal.IsOn(a.Invocation)
+	if err := a.alter(project, service, command, f, tty, f.interactive); err != nil {
 		return err
 	}
 	prepare, cancel := a.Interruptible(ctx)
@@ -100,7 +102,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive}, f.detachKeys)
+	return terminal.Run(ctx, a.Invocation, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: tty, Stdin: f.interactive}, f.detachKeys)
 }
 
 // create prepares what the container needs (its image, networks and volumes,
@@ -135,9 +137,9 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 }
 
 // alter makes the service in the project what the flags ask for.
-func (a *app) alter(project *spec.Project, name string, command []string, f runFlags, terminal, stdin bool) error {
+func (a *app) alter(project *spec.Project, name string, command []string, f runFlags, tty, stdin bool) error {
 	s := *project.Services[name]
-	s.Restart, s.ContainerName, s.Tty, s.StdinOpen = "", "", terminal, stdin
+	s.Restart, s.ContainerName, s.Tty, s.StdinOpen = "", "", tty, stdin
 	one := 1
 	s.Scale, s.Deploy = &one, nil
 	if len(command) > 0 {

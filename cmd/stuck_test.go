@@ -8,13 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
 )
 
 // stuckTerminal is a terminal whose user has pressed Ctrl-S, or whose other end

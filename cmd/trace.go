@@ -5,8 +5,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/orlop/orlop/cmd/display"
 	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/display"
 )
 
 func (a *app) traceCommand() *cobra.Command {

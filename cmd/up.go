@@ -9,12 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"github.com/spf13/cobra"
 )
 
 // upFlags are the flags of up beside the selection.

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"github.com/spf13/cobra"
 )
 
 // watchFlags are the flags of watch, and of up --watch.

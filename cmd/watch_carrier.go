@@ -12,14 +12,15 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // watchCarrier carries out what a watch decides, by the calls that the other

@@ -12,9 +12,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
-	"golang.org/x/sys/unix"
 )
 
 // psLine is a container as "ps --format json" prints it: the fields and words

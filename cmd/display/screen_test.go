@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orlop/orlop/cmd/display/screentest"
-
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
 )
 

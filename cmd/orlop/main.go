@@ -13,6 +13,7 @@ import (
 
 	"github.com/orlop/orlop/cmd"
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 // version is set when a release is linked.
@@ -37,7 +38,7 @@ func main() {
 		Root:        os.Geteuid() == 0,
 		Now:         time.Now,
 		Builder:     cli.Sessions{},
-		KeyMode:     cmd.KeyMode,
+		KeyMode:     terminal.KeyMode,
 		StartEngine: cli.StartKeeper,
 	}))
 }

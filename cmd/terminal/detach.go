@@ -1,18 +1,12 @@
-package cmd
+package terminal
 
 import (
 	"fmt"
 	"strings"
-
-	"github.com/spf13/cobra"
 )
 
-// defaultDetachKeys let go of a process on a terminal, as Docker's do.
-const defaultDetachKeys = "ctrl-p,ctrl-q"
-
-func detachFlag(c *cobra.Command, keys *string) {
-	c.Flags().StringVar(keys, "detach-keys", defaultDetachKeys, "`keys` that let go of the terminal and leave the command running; none: \"\"")
-}
+// DefaultDetachKeys let go of a process on a terminal, as Docker's do.
+const DefaultDetachKeys = "ctrl-p,ctrl-q"
 
 // parseKeys reads keys as Docker writes them: a character, or ctrl- and one,
 // with commas between them.

@@ -1,4 +1,4 @@
-package cmd
+package terminal
 
 import (
 	"context"
@@ -9,11 +9,12 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 )
 
 // processStream is the stream of Exec and Attach.
@@ -23,10 +24,10 @@ type processStream interface {
 	CloseSend() error
 }
 
-// process connects the caller's streams to a process inside a container until
+// Run connects the caller's streams to a process inside a container until
 // that ends; its exit code becomes ours.
-func (a *app) process(ctx context.Context, stream processStream, start *api.ProcessStart, detachKeys string) error {
-	p := &processPipe{Invocation: a.Invocation, stream: stream}
+func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *api.ProcessStart, detachKeys string) error {
+	p := &processPipe{Invocation: inv, stream: stream}
 	if start.Terminal {
 		var err error
 		if p.detach.keys, err = parseKeys(detachKeys); err != nil {
@@ -35,9 +36,9 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 	}
 	restore := func() {}
 	if start.Terminal {
-		columns, rows := display.Size(a.Stdout)
+		columns, rows := display.Size(inv.Stdout)
 		start.Size = &api.TerminalSize{Columns: uint32(columns), Rows: uint32(rows)}
-		restore = a.rawTerminal()
+		restore = rawTerminal(inv.Stdin)
 	}
 	defer restore()
 	if err := p.send(&api.ProcessInput{Of: &api.ProcessInput_Start{Start: start}}); err != nil && !errors.Is(err, io.EOF) { // what ended the stream comes with its end
@@ -56,7 +57,7 @@ func (a *app) process(ctx context.Context, stream processStream, start *api.Proc
 	err := p.receive(ctx, start.Detach)
 	if p.left.Load() {
 		restore()
-		fmt.Fprintln(a.Stderr, "\nthe command runs on without this terminal")
+		fmt.Fprintln(inv.Stderr, "\nthe command runs on without this terminal")
 		return nil
 	}
 	return err
@@ -145,7 +146,7 @@ func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
 		case <-done:
 			return
 		case s := <-p.Signals:
-			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: signalName(s)}})
+			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: SignalName(s)}})
 		case <-p.Resized:
 			if terminal {
 				columns, rows := display.Size(p.Stdout)
@@ -157,7 +158,7 @@ func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
 	}
 }
 
-func signalName(s os.Signal) string {
+func SignalName(s os.Signal) string {
 	if number, ok := s.(unix.Signal); ok {
 		if name := unix.SignalName(number); name != "" {
 			return name
@@ -168,8 +169,8 @@ func signalName(s os.Signal) string {
 
 // rawTerminal hands every key to the process; the returned function takes
 // that back.
-func (a *app) rawTerminal() func() {
-	f, ok := a.Stdin.(*os.File)
+func rawTerminal(stdin io.Reader) func() {
+	f, ok := stdin.(*os.File)
 	if !ok {
 		return func() {}
 	}
@@ -180,5 +181,7 @@ func (a *app) rawTerminal() func() {
 	return func() { _ = term.Restore(int(f.Fd()), state) }
 }
 
-// onTerminal says that a process may have a terminal: both its ends are one.
-func (a *app) onTerminal() bool { return display.IsTerminal(a.Stdin) && display.IsTerminal(a.Stdout) }
+// IsOn says that a process may have a terminal: both its ends are one.
+func IsOn(inv *cli.Invocation) bool {
+	return display.IsTerminal(inv.Stdin) && display.IsTerminal(inv.Stdout)
+}

@@ -1,4 +1,4 @@
-package cmd
+package terminal
 
 import (
 	"context"
@@ -10,12 +10,11 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
-// guardVerb is the hidden verb of the process that guards a terminal.
-const guardVerb = "guard-terminal"
+// GuardVerb is the hidden verb of the process that guards a terminal.
+const GuardVerb = "guard-terminal"
 
 // KeyMode has a terminal give each key as it is pressed, without showing it.
 // A small process of our own gives the terminal back as it was: on release,
@@ -27,7 +26,7 @@ func KeyMode(tty *os.File) (release func(), err error) {
 		return nil, errors.New("the terminal is another job's")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, "/proc/self/exe", guardVerb)
+	c := exec.CommandContext(ctx, "/proc/self/exe", GuardVerb)
 	c.ExtraFiles = []*os.File{tty}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no signal of the terminal ends it
 	hold, err := c.StdinPipe()
@@ -51,34 +50,28 @@ func KeyMode(tty *os.File) (release func(), err error) {
 	}, nil
 }
 
-// guardCommand is the guard: it changes the terminal that is its file 3,
-// waits until its input ends, and gives the terminal back unless somebody
-// else has taken it meanwhile.
-func (a *app) guardCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: guardVerb, Hidden: true, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			const tty = 3
-			before, err := unix.IoctlGetTermios(tty, unix.TCGETS)
-			if err != nil {
-				return err
-			}
-			ours := keyByKey(*before)
-			if err := unix.IoctlSetTermios(tty, unix.TCSETS, &ours); err != nil {
-				return err
-			}
-			fmt.Fprint(a.Stdout, "\n")
-			_, _ = io.Copy(io.Discard, a.Stdin)
-			if now, err := unix.IoctlGetTermios(tty, unix.TCGETS); err != nil || *now != ours {
-				return nil
-			}
-			return unix.IoctlSetTermios(tty, unix.TCSETS, before)
-		},
+// Guard changes the terminal that is its file 3, waits until its input ends, and
+// gives the terminal back unless somebody else has taken it meanwhile.
+func Guard(in io.Reader, out io.Writer) error {
+	const tty = 3
+	before, err := unix.IoctlGetTermios(tty, unix.TCGETS)
+	if err != nil {
+		return err
 	}
+	ours := keyByKey(*before)
+	if err := unix.IoctlSetTermios(tty, unix.TCSETS, &ours); err != nil {
+		return err
+	}
+	fmt.Fprint(out, "\n")
+	_, _ = io.Copy(io.Discard, in)
+	if now, err := unix.IoctlGetTermios(tty, unix.TCGETS); err != nil || *now != ours {
+		return nil
+	}
+	return unix.IoctlSetTermios(tty, unix.TCSETS, before)
 }
 
-// renewKeyMode takes a terminal again that came back from another job.
-func renewKeyMode(tty *os.File) {
+// RenewKeyMode takes a terminal again that came back from another job.
+func RenewKeyMode(tty *os.File) {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	if err != nil || group != unix.Getpgrp() {
 		return
