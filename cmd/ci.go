@@ -1,6 +1,10 @@
 package cmd
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/ci"
+)
 
 const ciHelp = `Bring the stack up in an instance of its own, run its tests beside it, remove everything, and end with the tests' code.
 
@@ -25,7 +29,7 @@ Exit codes:
 The last line says where the code comes from, for a test may end with any of these.`
 
 func (a *app) ciCommand() *cobra.Command {
-	var f ciFlags
+	var f ci.Options
 	var cache cacheFlags
 	c := &cobra.Command{
 		Use:   "ci [SERVICE...]",
@@ -36,23 +40,23 @@ func (a *app) ciCommand() *cobra.Command {
 			"  orlop ci e2e --junit '/reports/*.xml'     run one, with the reports that it writes",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			if f.pull != "" {
-				if err := choice("pull", f.pull, "always", "missing", "never"); err != nil {
+			if f.Pull != "" {
+				if err := choice("pull", f.Pull, "always", "missing", "never"); err != nil {
 					return misuse(c, err)
 				}
 			}
-			if err := cache.read(&a.Settings, &f.builds); err != nil {
+			if err := cache.read(&a.Settings, &f.Builds); err != nil {
 				return misuse(c, err)
 			}
-			return runCI(c.Context(), a.Invocation, args, f)
+			return ci.Run(c.Context(), a.Invocation, args, f)
 		},
 	}
-	c.Flags().DurationVar(&f.timeout, "timeout", 0, "`time` that all may take, such as 10m; without it there is no limit")
-	c.Flags().StringVar(&f.artifacts, "artifacts", "", "`directory` for logs, events, plan, configuration and reports")
-	c.Flags().StringArrayVar(&f.junit, "junit", nil, "`files` of the tests' containers to take into the report: /reports/**/*.xml")
-	c.Flags().BoolVar(&f.keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
-	c.Flags().BoolVar(&f.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
-	c.Flags().StringVar(&f.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
+	c.Flags().DurationVar(&f.Timeout, "timeout", 0, "`time` that all may take, such as 10m; without it there is no limit")
+	c.Flags().StringVar(&f.Artifacts, "artifacts", "", "`directory` for logs, events, plan, configuration and reports")
+	c.Flags().StringArrayVar(&f.JUnit, "junit", nil, "`files` of the tests' containers to take into the report: /reports/**/*.xml")
+	c.Flags().BoolVar(&f.Keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
+	c.Flags().BoolVar(&f.Build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
+	c.Flags().StringVar(&f.Pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
 	cache.flags(c)
 	return c
 }

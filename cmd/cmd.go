@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/orlop/orlop/cmd/ci"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/terminal"
@@ -275,7 +276,7 @@ func flagNames(c *cobra.Command) map[string]string {
 // for it.
 func misuse(c *cobra.Command, err error) error {
 	if err != nil && c.Name() == "ci" {
-		return cli.Coded{Err: err, Code: ExitBadFile}
+		return cli.Coded{Err: err, Code: ci.ExitBadFile}
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"cmp"
@@ -26,28 +26,28 @@ const (
 )
 
 // say prints a line of ci's own, where people read.
-func (c *ciRun) say(line string) {
+func (c *run) say(line string) {
 	if c.Progress != "json" {
 		fmt.Fprintln(c.Stderr, line)
 	}
 }
 
 // note says what happens meanwhile.
-func (c *ciRun) note(text string) {
+func (c *run) note(text string) {
 	if c.Progress != "quiet" {
 		c.say(" " + text)
 	}
 }
 
 // warn says what does not look right.
-func (c *ciRun) warn(text string) {
+func (c *run) warn(text string) {
 	text = c.Mask.Text(text)
 	c.say(" " + c.ErrStyle().Yellow("! "+text))
 	c.record.note(display.JSONLine{Type: "warning", Error: text})
 }
 
 // sayTest is the line of a test that has ended, or was skipped.
-func (c *ciRun) sayTest(t *testResult) {
+func (c *run) sayTest(t *testResult) {
 	st := c.ErrStyle()
 	switch {
 	case t.skipped != "":
@@ -66,8 +66,8 @@ func (c *ciRun) sayTest(t *testResult) {
 	if n := t.reports.Count(); n.Tests > 0 {
 		text += "      " + casesText(n.Tests, n.Failures+n.Errors, n.Skipped)
 	}
-	if c.flags.artifacts != "" && t.code != 0 {
-		text += "      " + filepath.Join(c.flags.artifacts, "junit.xml")
+	if c.flags.Artifacts != "" && t.code != 0 {
+		text += "      " + filepath.Join(c.flags.Artifacts, "junit.xml")
 	}
 	c.say(fmt.Sprintf(" %s %-11s %s", mark, t.service, text))
 }
@@ -84,7 +84,7 @@ func casesText(tests, failed, skipped int) string {
 }
 
 // explain tells of a failure: the culprit first, then what it stopped.
-func (c *ciRun) explain(ctx context.Context, err error) {
+func (c *run) explain(ctx context.Context, err error) {
 	for _, s := range c.sick {
 		c.warn(s + " while the tests ran")
 	}
@@ -108,7 +108,7 @@ func (c *ciRun) explain(ctx context.Context, err error) {
 }
 
 // explainTimeout names what had not ended when the time was over.
-func (c *ciRun) explainTimeout(ctx context.Context) {
+func (c *run) explainTimeout(ctx context.Context) {
 	if t := c.running; t != nil {
 		c.say(fmt.Sprintf(" %s %-11s hangs: it has not ended after %s", c.ErrStyle().Red("✗"), t.service, display.Seconds(c.Now().Sub(t.began))))
 		return
@@ -120,7 +120,7 @@ func (c *ciRun) explainTimeout(ctx context.Context) {
 }
 
 // sayCulprit tells all that is known of a step that failed or hangs.
-func (c *ciRun) sayCulprit(ctx context.Context, s *stepRecord) {
+func (c *run) sayCulprit(ctx context.Context, s *stepRecord) {
 	st := c.ErrStyle()
 	verb, name := display.Describe(s.step.Action, s.step.Resource)
 	if s.step.Action == planner.Await {
@@ -147,7 +147,7 @@ func (c *ciRun) sayCulprit(ctx context.Context, s *stepRecord) {
 
 // evidence is what the engine knows of the containers that a step is about:
 // how they stand, what their last probe said, and what they printed last.
-func (c *ciRun) evidence(ctx context.Context, s *planner.Step) (notes, printed []string) {
+func (c *run) evidence(ctx context.Context, s *planner.Step) (notes, printed []string) {
 	o, err := c.observed(ctx, false)
 	if err != nil {
 		return nil, nil
@@ -196,13 +196,13 @@ func isWell(k *planner.Container, restarts int) bool {
 }
 
 // verdict is the last line.
-func (c *ciRun) verdict() {
+func (c *run) verdict() {
 	where := []string{}
 	if c.upTook > 0 && slices.ContainsFunc(c.results, func(t *testResult) bool { return t.container != "" }) {
 		where = append(where, "environment up in "+display.Seconds(c.upTook))
 	}
-	if c.flags.artifacts != "" {
-		where = append(where, "artifacts in "+c.flags.artifacts)
+	if c.flags.Artifacts != "" {
+		where = append(where, "artifacts in "+c.flags.Artifacts)
 	}
 	text := strings.Join(where, ", ")
 	if text != "" {

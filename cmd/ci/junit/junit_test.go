@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orlop/orlop/cmd/junit"
+	"github.com/orlop/orlop/cmd/ci/junit"
 )
 
 // reports are what runners write, each in its own way.

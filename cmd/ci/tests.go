@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/ci/junit"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -49,18 +49,18 @@ func (t *testResult) outcome() (planner.Outcome, string) {
 }
 
 // judgeTests is the end of a run in which every test had its turn.
-func judgeTests(results []*testResult) ciEnd {
+func judgeTests(results []*testResult) end {
 	for _, t := range results {
 		if t.failed() {
-			return ciEnd{t.code, "the code of " + t.service}
+			return end{t.code, "the code of " + t.service}
 		}
 	}
-	return ciEnd{0, spec.Plural(len(results), "test service") + " passed"}
+	return end{0, spec.Plural(len(results), "test service") + " passed"}
 }
 
 // runTests runs the tests one after the other. One whose dependency failed is
 // skipped; the others have their turn all the same.
-func (c *ciRun) runTests(ctx context.Context) error {
+func (c *run) runTests(ctx context.Context) error {
 	before := c.restarts(ctx)
 	for _, name := range c.tests {
 		t := &testResult{service: name, last: &display.Tail{Most: culpritLines}}
@@ -83,7 +83,7 @@ func (c *ciRun) runTests(ctx context.Context) error {
 		c.sayTest(t)
 	}
 	c.sick = c.sickContainers(ctx, before)
-	if patterns := c.flags.junit; len(patterns) > 0 && !anyReports(c.results) {
+	if patterns := c.flags.JUnit; len(patterns) > 0 && !anyReports(c.results) {
 		c.warn("no test has a file that matches " + strings.Join(patterns, " or "))
 	}
 	return nil
@@ -106,7 +106,7 @@ func (e *testNotRun) Error() string { return e.service + " was not run to its en
 func (e *testNotRun) Unwrap() error { return e.err }
 
 // skips says why a test can't run: another that it depends on failed.
-func (c *ciRun) skips(name string) string {
+func (c *run) skips(name string) string {
 	for _, t := range c.results {
 		if _, on := c.project.Services[name].DependsOn[t.service]; on && (t.failed() || t.skipped != "") {
 			return "skipped: waits for " + t.service
@@ -116,7 +116,7 @@ func (c *ciRun) skips(name string) string {
 }
 
 // runTest runs one test to its end.
-func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
+func (c *run) runTest(ctx context.Context, t *testResult) error {
 	project := oneRun(c.project, t.service)
 	req, err := c.Request(ctx, c.client, cli.Application{Project: project, Timeout: -1, PlanOnly: true, Options: planner.Options{NoBuild: true}})
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *ciRun) runTest(ctx context.Context, t *testResult) error {
 }
 
 // attachTest starts the test's program and passes on what it prints.
-func (c *ciRun) attachTest(ctx context.Context, t *testResult) (code int, err error) {
+func (c *run) attachTest(ctx context.Context, t *testResult) (code int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.client.Attach(ctx)
@@ -197,7 +197,7 @@ var (
 )
 
 // awaitExit waits for the end of a container under whatever engine.
-func (c *ciRun) awaitExit(ctx context.Context, id string) (code int, err error) {
+func (c *run) awaitExit(ctx context.Context, id string) (code int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
@@ -209,7 +209,7 @@ func (c *ciRun) awaitExit(ctx context.Context, id string) (code int, err error) 
 }
 
 // awaitExitHere waits for the end of a container under one engine.
-func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err error) {
+func (c *run) awaitExitHere(ctx context.Context, id string) (code int, err error) {
 	stream, err := c.client.Watch(ctx, &api.ObserveRequest{Project: c.project.Name})
 	if err != nil {
 		return 0, err
@@ -247,7 +247,7 @@ func (c *ciRun) awaitExitHere(ctx context.Context, id string) (code int, err err
 
 // howEnded says of a container's end what its code does not. One that another
 // command ended has said nothing with its code.
-func (c *ciRun) howEnded(ctx context.Context, id string) (string, error) {
+func (c *run) howEnded(ctx context.Context, id string) (string, error) {
 	o, err := c.observed(ctx, false)
 	if err != nil {
 		return "", nil // the code is known, and counts
@@ -266,7 +266,7 @@ func (c *ciRun) howEnded(ctx context.Context, id string) (string, error) {
 
 // sickContainers names those of the environment that ended or were started
 // again while the tests ran.
-func (c *ciRun) sickContainers(ctx context.Context, before map[string]int) []string {
+func (c *run) sickContainers(ctx context.Context, before map[string]int) []string {
 	o, err := c.observed(ctx, false)
 	if err != nil {
 		return nil
@@ -282,7 +282,7 @@ func (c *ciRun) sickContainers(ctx context.Context, before map[string]int) []str
 }
 
 // restarts are how often each container was started again.
-func (c *ciRun) restarts(ctx context.Context) map[string]int {
+func (c *run) restarts(ctx context.Context) map[string]int {
 	o, err := c.observed(ctx, false)
 	if err != nil {
 		return nil
@@ -332,11 +332,11 @@ func (p *prefixed) flush() {
 }
 
 // readReports reads the JUnit files that a test has written.
-func (c *ciRun) readReports(ctx context.Context, t *testResult) {
-	if len(c.flags.junit) == 0 || t.container == "" {
+func (c *run) readReports(ctx context.Context, t *testResult) {
+	if len(c.flags.JUnit) == 0 || t.container == "" {
 		return
 	}
-	files, err := c.readFiles(ctx, t.container, c.flags.junit)
+	files, err := c.readFiles(ctx, t.container, c.flags.JUnit)
 	if err != nil {
 		c.warn("cannot read all reports of " + t.service + ": " + err.Error())
 	}
@@ -365,7 +365,7 @@ type readFile struct {
 }
 
 // readFiles gives the whole files that it has read, also beside an error.
-func (c *ciRun) readFiles(ctx context.Context, container string, patterns []string) ([]readFile, error) {
+func (c *run) readFiles(ctx context.Context, container string, patterns []string) ([]readFile, error) {
 	stream, err := c.client.ReadFiles(ctx, &api.ReadFilesRequest{Project: c.project.Name, Container: container, Patterns: patterns})
 	if err != nil {
 		return nil, cli.Cause(ctx, err)

@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/cmd/ci/junit"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -185,7 +185,7 @@ func TestWhereTheExitCodeComesFrom(t *testing.T) {
 		"it exists":        {cli.Coded{Err: errors.New("exists"), Code: 64}, nil, "", 64, "nothing was started"},
 	} {
 		steps := []*planner.Step{{ID: "x", Action: test.failed, Service: "s"}}
-		c := &ciRun{flags: ciFlags{timeout: 5 * time.Second}, results: test.results, record: recorded(time.Time{}, nil)}
+		c := &run{flags: Options{Timeout: 5 * time.Second}, results: test.results, record: recorded(time.Time{}, nil)}
 		if test.failed != "" {
 			c.record = recorded(time.Time{}, steps, planner.Event{Step: "x", Action: test.failed, Service: "s", Kind: planner.Failed})
 		}

@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"context"
@@ -24,20 +24,20 @@ const (
 	ExitNotRun     = 69 // a test was not run to its end: it was not made, or something else ended it
 )
 
-// ciFlags are the flags of the verb.
-type ciFlags struct {
-	timeout   time.Duration
-	artifacts string
-	junit     []string
-	keep      bool
-	build     bool
-	pull      string
-	builds    cli.BuildOptions
+// Options are the flags of the verb.
+type Options struct {
+	Timeout   time.Duration
+	Artifacts string
+	JUnit     []string
+	Keep      bool
+	Build     bool
+	Pull      string
+	Builds    cli.BuildOptions
 }
 
-func (f *ciFlags) check() error {
-	if f.timeout < 0 {
-		return fmt.Errorf("--timeout is %s: it must be more than nothing", f.timeout)
+func (f *Options) check() error {
+	if f.Timeout < 0 {
+		return fmt.Errorf("--timeout is %s: it must be more than nothing", f.Timeout)
 	}
 	return nil
 }
@@ -58,10 +58,10 @@ func (s signalled) code() int {
 	return cli.ExitInterrupted
 }
 
-// runCI carries out the verb. The tests are the named services, or those of
+// Run carries out the verb. The tests are the named services, or those of
 // profile test.
-func runCI(ctx context.Context, inv *cli.Invocation, names []string, f ciFlags) error {
-	c := &ciRun{Invocation: inv, flags: f, began: inv.Now()}
+func Run(ctx context.Context, inv *cli.Invocation, names []string, f Options) error {
+	c := &run{Invocation: inv, flags: f, began: inv.Now()}
 	if err := c.load(ctx, names); err != nil {
 		return err
 	}
@@ -78,12 +78,12 @@ func runCI(ctx context.Context, inv *cli.Invocation, names []string, f ciFlags) 
 
 // limits gives the context of the whole, which a second signal ends, and that
 // of the work, which the first signal and --timeout end.
-func (c *ciRun) limits(ctx context.Context) (all, work context.Context, stop func()) {
+func (c *run) limits(ctx context.Context) (all, work context.Context, stop func()) {
 	all, cancelAll := context.WithCancelCause(ctx)
 	work, cancelWork := context.WithCancelCause(all)
 	timer := time.AfterFunc(1<<62, func() { cancelWork(errTimeout) })
-	if c.flags.timeout > 0 {
-		timer.Reset(c.flags.timeout)
+	if c.flags.Timeout > 0 {
+		timer.Reset(c.flags.Timeout)
 	}
 	done := make(chan struct{})
 	go func() {

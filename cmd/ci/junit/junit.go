@@ -1,6 +1,6 @@
 // Package junit reads, merges and writes JUnit XML, the reports that CI
 // systems read. It takes what common runners write, also where these differ,
-// and writes the one form that cmd/junit/testdata/junit.xsd describes. It knows
+// and writes the one form that cmd/ci/junit/testdata/junit.xsd describes. It knows
 // nothing of stacks or services.
 package junit
 

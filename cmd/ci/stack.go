@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"context"
@@ -18,7 +18,7 @@ const testProfile = "test"
 
 // load reads the stack file as an instance that nobody else has, and tells the
 // tests from the environment.
-func (c *ciRun) load(ctx context.Context, names []string) error {
+func (c *run) load(ctx context.Context, names []string) error {
 	if err := c.flags.check(); err != nil {
 		return cli.Coded{Err: err, Code: ExitBadFile}
 	}

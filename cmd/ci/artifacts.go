@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"bytes"
@@ -15,17 +15,17 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/ci/junit"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/cmd/junit"
 	"github.com/orlop/orlop/planner"
 )
 
 // open makes the directory of the artifacts and begins to record.
-func (c *ciRun) open() error {
+func (c *run) open() error {
 	trace := c.Trace
 	var events io.WriteCloser
-	if dir := c.flags.artifacts; dir != "" {
+	if dir := c.flags.Artifacts; dir != "" {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(c.Dir, dir)
 		}
@@ -34,7 +34,7 @@ func (c *ciRun) open() error {
 			events, err = os.Create(filepath.Join(dir, "events.jsonl"))
 		}
 		if err != nil {
-			return fmt.Errorf("cannot write to --artifacts %s: %w", c.flags.artifacts, err)
+			return fmt.Errorf("cannot write to --artifacts %s: %w", c.flags.Artifacts, err)
 		}
 		c.directoryOfArtifacts = dir
 		trace = cmp.Or(trace, filepath.Join(dir, "trace.json"))
@@ -50,7 +50,7 @@ const collectTimeout = time.Minute
 
 // collect writes the artifacts, while all that they tell of is still there.
 // What can't be written is said and keeps nothing else from being written.
-func (c *ciRun) collect(ctx context.Context) {
+func (c *run) collect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
 	if t := c.running; t != nil {
@@ -86,7 +86,7 @@ func (c *ciRun) collect(ctx context.Context) {
 }
 
 // write writes one artifact, without the project's secrets.
-func (c *ciRun) write(name string, content func(io.Writer) error) {
+func (c *run) write(name string, content func(io.Writer) error) {
 	var text bytes.Buffer
 	err := content(&text)
 	path := filepath.Join(c.directoryOfArtifacts, name)
@@ -101,7 +101,7 @@ func (c *ciRun) write(name string, content func(io.Writer) error) {
 	}
 }
 
-func (c *ciRun) writePlan(w io.Writer, format string) error {
+func (c *run) writePlan(w io.Writer, format string) error {
 	plan := c.record.text
 	if plan == nil {
 		plan = &planner.Plan{Project: c.project.Name, Steps: []*planner.Step{}}
@@ -109,7 +109,7 @@ func (c *ciRun) writePlan(w io.Writer, format string) error {
 	return display.WritePlan(w, plan, format, display.Style{})
 }
 
-func (c *ciRun) writeConfig(w io.Writer) error {
+func (c *run) writeConfig(w io.Writer) error {
 	doc, err := c.project.YAML()
 	if err == nil {
 		_, err = w.Write(doc)
@@ -125,7 +125,7 @@ func writeIndented(w io.Writer, v any) error {
 }
 
 // writeLogs writes a file a service with all that its containers printed.
-func (c *ciRun) writeLogs(ctx context.Context) {
+func (c *run) writeLogs(ctx context.Context) {
 	printers := map[string]*display.LogPrinter{}
 	for _, name := range slices.Sorted(maps.Keys(c.project.Services)) {
 		f, err := os.Create(filepath.Join(c.directoryOfArtifacts, name+".log"))
@@ -151,7 +151,7 @@ func (c *ciRun) writeLogs(ctx context.Context) {
 
 // report is the JUnit report of the run: a suite of the steps, one of the
 // services, one of the tests as a whole, and those that the tests wrote.
-func (c *ciRun) report(observed *planner.Observed) *junit.Report {
+func (c *run) report(observed *planner.Observed) *junit.Report {
 	now := c.Now()
 	r := &junit.Report{Name: c.project.Name, Time: now.Sub(c.began), Suites: []junit.Suite{
 		{Name: "orlop: steps", Timestamp: c.began, Cases: c.stepCases(now)},
@@ -165,7 +165,7 @@ func (c *ciRun) report(observed *planner.Observed) *junit.Report {
 	return r
 }
 
-func (c *ciRun) stepCases(now time.Time) []junit.Case {
+func (c *run) stepCases(now time.Time) []junit.Case {
 	var cases []junit.Case
 	for _, s := range c.record.those(func(*stepRecord) bool { return true }) {
 		cases = append(cases, stepCase(s, now))
@@ -196,7 +196,7 @@ func stepCase(s *stepRecord, now time.Time) junit.Case {
 }
 
 // serviceCases has a case for each service of the environment.
-func (c *ciRun) serviceCases(observed *planner.Observed, now time.Time) []junit.Case {
+func (c *run) serviceCases(observed *planner.Observed, now time.Time) []junit.Case {
 	var cases []junit.Case
 	steps := c.record.those(func(*stepRecord) bool { return true })
 	for _, name := range slices.Sorted(maps.Keys(c.project.Services)) {
@@ -245,7 +245,7 @@ func serviceCase(name string, steps []*stepRecord, now time.Time) junit.Case {
 }
 
 // testCases has a case for each test service as a whole.
-func (c *ciRun) testCases(now time.Time) []junit.Case {
+func (c *run) testCases(now time.Time) []junit.Case {
 	var cases []junit.Case
 	for _, name := range c.tests {
 		k := junit.Case{Class: "orlop.test", Name: name, Status: junit.Skipped, Message: "not begun"}

@@ -1,4 +1,4 @@
-package cmd
+package ci
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// ciRun is one run of ci: an instance from its stack file to its removal.
-type ciRun struct {
+// run is one run of ci: an instance from its stack file to its removal.
+type run struct {
 	*cli.Invocation
-	flags    ciFlags
+	flags    Options
 	builds   cli.BuildOptions
 	project  *spec.Project // the instance
 	tests    []string      // in the order in which they run
@@ -33,13 +33,13 @@ type ciRun struct {
 	running  *testResult // the test that was under way when the work ended
 	upTook   time.Duration
 	sick     []string // containers of the environment that did not live through the tests
-	end      ciEnd
+	end      end
 
 	directoryOfArtifacts string // absolute; empty: none are wanted
 }
 
-// ciEnd is how a run ended: its exit code, and where that comes from.
-type ciEnd struct {
+// end is how a run ended: its exit code, and where that comes from.
+type end struct {
 	code int
 	why  string
 }
@@ -53,7 +53,7 @@ type notBuilt struct{ error }
 func (e notBuilt) Unwrap() error { return e.error }
 
 // carryOut is the run: all bounds collecting and removing, work the rest.
-func (c *ciRun) carryOut(all, work context.Context) {
+func (c *run) carryOut(all, work context.Context) {
 	err := c.start(work)
 	if err == nil {
 		defer c.client.Close()
@@ -74,7 +74,7 @@ func (c *ciRun) carryOut(all, work context.Context) {
 }
 
 // start connects to the engine and has it hold the instance.
-func (c *ciRun) start(ctx context.Context) error {
+func (c *run) start(ctx context.Context) error {
 	client, err := c.Connect(ctx)
 	if err != nil {
 		return cli.Cause(ctx, err)
@@ -91,7 +91,7 @@ func (c *ciRun) start(ctx context.Context) error {
 }
 
 // mustBeNew refuses an instance that exists: it would be removed at the end.
-func (c *ciRun) mustBeNew(ctx context.Context) error {
+func (c *run) mustBeNew(ctx context.Context) error {
 	o, err := c.observed(ctx, false)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (c *ciRun) mustBeNew(ctx context.Context) error {
 
 // observed is what exists of the instance; without its document images and
 // external things are left out.
-func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Observed, error) {
+func (c *run) observed(ctx context.Context, withDocument bool) (*planner.Observed, error) {
 	req := &api.ObserveRequest{Project: c.project.Name}
 	if withDocument {
 		doc, err := cli.Marshal(c.project)
@@ -122,7 +122,7 @@ func (c *ciRun) observed(ctx context.Context, withDocument bool) (*planner.Obser
 }
 
 // work brings the environment up and runs the tests.
-func (c *ciRun) work(ctx context.Context) error {
+func (c *run) work(ctx context.Context) error {
 	began := c.Now()
 	err := c.bringUp(ctx)
 	c.upTook = c.Now().Sub(began)
@@ -138,7 +138,7 @@ func (c *ciRun) work(ctx context.Context) error {
 const enginesToOutlive = 3
 
 // bringUp applies the environment until all of it is ready.
-func (c *ciRun) bringUp(ctx context.Context) error {
+func (c *run) bringUp(ctx context.Context) error {
 	defer c.tellWaits(ctx)()
 	for left := enginesToOutlive; ; left-- {
 		err := c.apply(ctx)
@@ -149,14 +149,14 @@ func (c *ciRun) bringUp(ctx context.Context) error {
 	}
 }
 
-func (c *ciRun) apply(ctx context.Context) error {
+func (c *run) apply(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.record.failed = func(planner.Event) { cancel(errStepFailed) }
 	began := c.Now()
 	env := environment(c.project, c.tests)
 	req, err := c.Request(ctx, c.client, cli.Application{
-		Project: env, Builds: c.flags.builds, Timeout: -1, Options: planner.Options{Wait: true, Build: c.flags.build, Pull: c.flags.pull},
+		Project: env, Builds: c.flags.Builds, Timeout: -1, Options: planner.Options{Wait: true, Build: c.flags.Build, Pull: c.flags.Pull},
 	})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -176,7 +176,7 @@ func (c *ciRun) apply(ctx context.Context) error {
 }
 
 // show shows a progress, and records it.
-func (c *ciRun) show(ctx context.Context, stream cli.ProgressStream, how cli.Progress) error {
+func (c *run) show(ctx context.Context, stream cli.ProgressStream, how cli.Progress) error {
 	how.Project, how.Tracer, how.Beside = c.project, c.tracer, []display.Display{c.record}
 	_, err := c.Show(ctx, stream, how)
 	return err
@@ -187,7 +187,7 @@ const waitsEvery = 10 * time.Second
 
 // tellWaits says now and then, where lines are never taken back, what is
 // waited for. The returned function ends that.
-func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
+func (c *run) tellWaits(ctx context.Context) (stop func()) {
 	if c.DisplayMode() != "plain" {
 		return func() {}
 	}
@@ -211,7 +211,7 @@ func (c *ciRun) tellWaits(ctx context.Context) (stop func()) {
 }
 
 // judge gives the exit code of an error, or of the tests.
-func (c *ciRun) judge(err error) ciEnd {
+func (c *run) judge(err error) end {
 	var by signalled
 	var with cli.Coded
 	var before notBuilt
@@ -220,38 +220,38 @@ func (c *ciRun) judge(err error) ciEnd {
 	case err == nil:
 		return judgeTests(c.results)
 	case errors.As(err, &by):
-		return ciEnd{by.code(), by.Error()}
+		return end{by.code(), by.Error()}
 	case errors.Is(err, errTimeout):
-		return ciEnd{ExitTimeout, fmt.Sprintf("the time of --timeout, %s, is over", c.flags.timeout)}
+		return end{ExitTimeout, fmt.Sprintf("the time of --timeout, %s, is over", c.flags.Timeout)}
 	case errors.As(err, &test):
-		return ciEnd{ExitNotRun, test.service + " was not run to its end"}
+		return end{ExitNotRun, test.service + " was not run to its end"}
 	case errors.Is(err, errNotHeld):
-		return ciEnd{ExitNotUp, errNotHeld.Error()}
+		return end{ExitNotUp, errNotHeld.Error()}
 	case errors.As(err, &with):
-		return ciEnd{with.Code, "nothing was started"}
+		return end{with.Code, "nothing was started"}
 	case errors.As(err, &before):
-		return ciEnd{ExitNotBuilt, "an image could not be built"}
+		return end{ExitNotBuilt, "an image could not be built"}
 	}
 	for _, s := range c.record.failures() {
 		if s.step.Action == planner.Build || s.step.Action == planner.Pull {
-			return ciEnd{ExitNotBuilt, "an image could not be built or pulled"}
+			return end{ExitNotBuilt, "an image could not be built or pulled"}
 		}
 	}
-	return ciEnd{ExitNotUp, "the environment did not come up"}
+	return end{ExitNotUp, "the environment did not come up"}
 }
 
 // failed says that the run has anything to explain or to keep.
-func (c *ciRun) failed() bool { return c.end.code != 0 }
+func (c *run) failed() bool { return c.end.code != 0 }
 
 // removeTimeout bounds the removal; what takes longer is killed by the engine.
 const removeTimeout = 5 * time.Minute
 
 // tearDown removes the instance, or keeps it where that is asked for. What it
 // can't remove is left to the engine.
-func (c *ciRun) tearDown(ctx context.Context) {
+func (c *run) tearDown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
-	if c.failed() && c.flags.keep && ctx.Err() == nil {
+	if c.failed() && c.flags.Keep && ctx.Err() == nil {
 		if err := c.hold.release(ctx); err == nil {
 			c.sayHowToLookInside()
 			return
@@ -276,7 +276,7 @@ func (c *ciRun) tearDown(ctx context.Context) {
 	}
 }
 
-func (c *ciRun) remove(ctx context.Context) error {
+func (c *run) remove(ctx context.Context) error {
 	began := c.Now()
 	req := &api.DownRequest{Project: c.project.Name}
 	var err error
@@ -296,7 +296,7 @@ func (c *ciRun) remove(ctx context.Context) error {
 }
 
 // sayHowToLookInside ends a run whose instance is kept.
-func (c *ciRun) sayHowToLookInside() {
+func (c *run) sayHowToLookInside() {
 	c.end.why += ", kept"
 	orlop := c.commandLine()
 	c.say(" " + c.project.Name + " is kept. Look inside, and remove it:")
@@ -306,7 +306,7 @@ func (c *ciRun) sayHowToLookInside() {
 }
 
 // commandLine is how later commands reach the instance.
-func (c *ciRun) commandLine() string {
+func (c *run) commandLine() string {
 	words := []string{"orlop"}
 	for _, f := range c.Files {
 		words = append(words, "-f", f)
