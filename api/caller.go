@@ -33,9 +33,10 @@ func CallerOf(ctx context.Context) (c Caller) {
 	return c
 }
 
-// named adds to a call who makes it.
+// named adds to a call who makes it, and in which protocol.
 func (c *Client) named(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, callerVerb, c.Verb, callerProcess, strconv.Itoa(os.Getpid()))
+	return metadata.AppendToOutgoingContext(ctx, callerVerb, c.Verb, callerProcess, strconv.Itoa(os.Getpid()),
+		protocolKey, strconv.Itoa(Protocol))
 }
 
 func (c *Client) nameUnary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,

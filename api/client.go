@@ -1,5 +1,6 @@
 // Package api is the protocol between the command and the engine: generated
-// code, and a small client. It holds no decisions and links nothing but gRPC.
+// code, how planner's values cross it, and a small client. It holds no decisions
+// and links nothing but gRPC.
 package api
 
 import (

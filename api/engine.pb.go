@@ -5,8 +5,10 @@
 // source: engine.proto
 
 // The protocol between the command and the engine, over the engine's unix
-// socket. Documents (projects, plans, snapshots, events) travel as the JSON
-// that the packages spec and planner define; everything else is typed here.
+// socket. What is asked for (a project, its options) and a whole snapshot are
+// documents, the JSON that the packages spec and planner define; all that
+// happens is typed here. A change that a side which does not know it would get
+// wrong takes a new number (Protocol).
 
 package api
 
@@ -77,7 +79,7 @@ func (x SyncEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SyncEntry_Kind.Descriptor instead.
 func (SyncEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28, 0}
+	return file_engine_proto_rawDescGZIP(), []int{37, 0}
 }
 
 type StatusRequest struct {
@@ -134,6 +136,7 @@ type StatusReply struct {
 	Containers          int32                  `protobuf:"varint,14,opt,name=containers,proto3" json:"containers,omitempty"`                                                                          // running
 	Components          map[string]string      `protobuf:"bytes,15,rep,name=components,proto3" json:"components,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // containerd, buildkit, runc -> version
 	Warnings            []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"` // see Protocol; 0 of engines that did not say it yet
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -278,6 +281,13 @@ func (x *StatusReply) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *StatusReply) GetProtocol() int32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
 }
 
 type ShutdownRequest struct {
@@ -538,7 +548,7 @@ func (x *ApplyRequest) GetDisabled() []string {
 
 type PlanReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plan          []byte                 `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Plan          *Plan                  `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,7 +583,7 @@ func (*PlanReply) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *PlanReply) GetPlan() []byte {
+func (x *PlanReply) GetPlan() *Plan {
 	if x != nil {
 		return x.Plan
 	}
@@ -584,10 +594,10 @@ type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Of:
 	//
-	//	*Progress_Plan
-	//	*Progress_Event
 	//	*Progress_Verdict
 	//	*Progress_Notice
+	//	*Progress_Plan
+	//	*Progress_Event
 	Of            isProgress_Of `protobuf_oneof:"of"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -630,24 +640,6 @@ func (x *Progress) GetOf() isProgress_Of {
 	return nil
 }
 
-func (x *Progress) GetPlan() []byte {
-	if x != nil {
-		if x, ok := x.Of.(*Progress_Plan); ok {
-			return x.Plan
-		}
-	}
-	return nil
-}
-
-func (x *Progress) GetEvent() []byte {
-	if x != nil {
-		if x, ok := x.Of.(*Progress_Event); ok {
-			return x.Event
-		}
-	}
-	return nil
-}
-
 func (x *Progress) GetVerdict() *Verdict {
 	if x != nil {
 		if x, ok := x.Of.(*Progress_Verdict); ok {
@@ -666,16 +658,26 @@ func (x *Progress) GetNotice() string {
 	return ""
 }
 
+func (x *Progress) GetPlan() *Plan {
+	if x != nil {
+		if x, ok := x.Of.(*Progress_Plan); ok {
+			return x.Plan
+		}
+	}
+	return nil
+}
+
+func (x *Progress) GetEvent() *Event {
+	if x != nil {
+		if x, ok := x.Of.(*Progress_Event); ok {
+			return x.Event
+		}
+	}
+	return nil
+}
+
 type isProgress_Of interface {
 	isProgress_Of()
-}
-
-type Progress_Plan struct {
-	Plan []byte `protobuf:"bytes,1,opt,name=plan,proto3,oneof"` // JSON of planner.Plan
-}
-
-type Progress_Event struct {
-	Event []byte `protobuf:"bytes,2,opt,name=event,proto3,oneof"` // JSON of planner.Event
 }
 
 type Progress_Verdict struct {
@@ -686,13 +688,623 @@ type Progress_Notice struct {
 	Notice string `protobuf:"bytes,4,opt,name=notice,proto3,oneof"` // before the plan: whom the caller waits for, or whose work it ends
 }
 
-func (*Progress_Plan) isProgress_Of() {}
+type Progress_Plan struct {
+	Plan *Plan `protobuf:"bytes,5,opt,name=plan,proto3,oneof"`
+}
 
-func (*Progress_Event) isProgress_Of() {}
+type Progress_Event struct {
+	Event *Event `protobuf:"bytes,6,opt,name=event,proto3,oneof"`
+}
 
 func (*Progress_Verdict) isProgress_Of() {}
 
 func (*Progress_Notice) isProgress_Of() {}
+
+func (*Progress_Plan) isProgress_Of() {}
+
+func (*Progress_Event) isProgress_Of() {}
+
+// Plan is a planner.Plan as far as it is shown.
+type Plan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Steps         []*Step                `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	Leave         int32                  `protobuf:"varint,3,opt,name=leave,proto3" json:"leave,omitempty"`
+	Orphans       []string               `protobuf:"bytes,4,rep,name=orphans,proto3" json:"orphans,omitempty"`
+	Warnings      []string               `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan) Reset() {
+	*x = Plan{}
+	mi := &file_engine_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan) ProtoMessage() {}
+
+func (x *Plan) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan.ProtoReflect.Descriptor instead.
+func (*Plan) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Plan) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *Plan) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Plan) GetLeave() int32 {
+	if x != nil {
+		return x.Leave
+	}
+	return 0
+}
+
+func (x *Plan) GetOrphans() []string {
+	if x != nil {
+		return x.Orphans
+	}
+	return nil
+}
+
+func (x *Plan) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+type Step struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Resource      string                 `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
+	Service       string                 `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	Number        int32                  `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
+	Container     string                 `protobuf:"bytes,6,opt,name=container,proto3" json:"container,omitempty"`
+	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	Condition     string                 `protobuf:"bytes,8,opt,name=condition,proto3" json:"condition,omitempty"`
+	Reasons       []*Reason              `protobuf:"bytes,9,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Needs         []string               `protobuf:"bytes,10,rep,name=needs,proto3" json:"needs,omitempty"`
+	After         []string               `protobuf:"bytes,11,rep,name=after,proto3" json:"after,omitempty"`
+	IfChanged     bool                   `protobuf:"varint,12,opt,name=if_changed,json=ifChanged,proto3" json:"if_changed,omitempty"`
+	Otherwise     string                 `protobuf:"bytes,13,opt,name=otherwise,proto3" json:"otherwise,omitempty"`
+	Optional      bool                   `protobuf:"varint,14,opt,name=optional,proto3" json:"optional,omitempty"`
+	NoStart       bool                   `protobuf:"varint,15,opt,name=no_start,json=noStart,proto3" json:"no_start,omitempty"`
+	Overlap       bool                   `protobuf:"varint,16,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	Signal        string                 `protobuf:"bytes,17,opt,name=signal,proto3" json:"signal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_engine_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Step) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Step) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Step) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Step) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Step) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Step) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *Step) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Step) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *Step) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *Step) GetNeeds() []string {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
+func (x *Step) GetAfter() []string {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Step) GetIfChanged() bool {
+	if x != nil {
+		return x.IfChanged
+	}
+	return false
+}
+
+func (x *Step) GetOtherwise() string {
+	if x != nil {
+		return x.Otherwise
+	}
+	return ""
+}
+
+func (x *Step) GetOptional() bool {
+	if x != nil {
+		return x.Optional
+	}
+	return false
+}
+
+func (x *Step) GetNoStart() bool {
+	if x != nil {
+		return x.NoStart
+	}
+	return false
+}
+
+func (x *Step) GetOverlap() bool {
+	if x != nil {
+		return x.Overlap
+	}
+	return false
+}
+
+func (x *Step) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+type Reason struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	Place         *Place                 `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reason) Reset() {
+	*x = Reason{}
+	mi := &file_engine_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reason) ProtoMessage() {}
+
+func (x *Reason) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reason.ProtoReflect.Descriptor instead.
+func (*Reason) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Reason) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Reason) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Reason) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Reason) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Reason) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+type Place struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Line          int32                  `protobuf:"varint,2,opt,name=line,proto3" json:"line,omitempty"`
+	Column        int32                  `protobuf:"varint,3,opt,name=column,proto3" json:"column,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_engine_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Place) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *Place) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *Place) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+// Event is a planner.Event.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TimeUnixNs    int64                  `protobuf:"varint,1,opt,name=time_unix_ns,json=timeUnixNs,proto3" json:"time_unix_ns,omitempty"`
+	Step          string                 `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	Action        string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Resource      string                 `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	Service       string                 `protobuf:"bytes,5,opt,name=service,proto3" json:"service,omitempty"`
+	Kind          string                 `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	TookNs        int64                  `protobuf:"varint,7,opt,name=took_ns,json=tookNs,proto3" json:"took_ns,omitempty"`
+	Text          string                 `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
+	Lines         []string               `protobuf:"bytes,9,rep,name=lines,proto3" json:"lines,omitempty"`
+	Current       int64                  `protobuf:"varint,10,opt,name=current,proto3" json:"current,omitempty"`
+	Total         int64                  `protobuf:"varint,11,opt,name=total,proto3" json:"total,omitempty"`
+	Cause         string                 `protobuf:"bytes,12,opt,name=cause,proto3" json:"cause,omitempty"`
+	Part          *Part                  `protobuf:"bytes,13,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_engine_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Event) GetTimeUnixNs() int64 {
+	if x != nil {
+		return x.TimeUnixNs
+	}
+	return 0
+}
+
+func (x *Event) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Event) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Event) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Event) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Event) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Event) GetTookNs() int64 {
+	if x != nil {
+		return x.TookNs
+	}
+	return 0
+}
+
+func (x *Event) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Event) GetLines() []string {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *Event) GetCurrent() int64 {
+	if x != nil {
+		return x.Current
+	}
+	return 0
+}
+
+func (x *Event) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Event) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Event) GetPart() *Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+type Part struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	BeganUnixNs   int64                  `protobuf:"varint,2,opt,name=began_unix_ns,json=beganUnixNs,proto3" json:"began_unix_ns,omitempty"`
+	EndedUnixNs   int64                  `protobuf:"varint,3,opt,name=ended_unix_ns,json=endedUnixNs,proto3" json:"ended_unix_ns,omitempty"`
+	Cached        bool                   `protobuf:"varint,4,opt,name=cached,proto3" json:"cached,omitempty"`
+	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_engine_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Part) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Part) GetBeganUnixNs() int64 {
+	if x != nil {
+		return x.BeganUnixNs
+	}
+	return 0
+}
+
+func (x *Part) GetEndedUnixNs() int64 {
+	if x != nil {
+		return x.EndedUnixNs
+	}
+	return 0
+}
+
+func (x *Part) GetCached() bool {
+	if x != nil {
+		return x.Cached
+	}
+	return false
+}
+
+func (x *Part) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
 
 type Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -706,7 +1318,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +1330,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +1343,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{8}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Verdict) GetOk() bool {
@@ -776,7 +1388,7 @@ type DownRequest struct {
 
 func (x *DownRequest) Reset() {
 	*x = DownRequest{}
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +1400,7 @@ func (x *DownRequest) String() string {
 func (*DownRequest) ProtoMessage() {}
 
 func (x *DownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +1413,7 @@ func (x *DownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownRequest.ProtoReflect.Descriptor instead.
 func (*DownRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{9}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DownRequest) GetProject() string {
@@ -860,7 +1472,7 @@ type HoldInput struct {
 
 func (x *HoldInput) Reset() {
 	*x = HoldInput{}
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1484,7 @@ func (x *HoldInput) String() string {
 func (*HoldInput) ProtoMessage() {}
 
 func (x *HoldInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1497,7 @@ func (x *HoldInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldInput.ProtoReflect.Descriptor instead.
 func (*HoldInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{10}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HoldInput) GetProject() string {
@@ -918,7 +1530,7 @@ type HoldReply struct {
 
 func (x *HoldReply) Reset() {
 	*x = HoldReply{}
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1542,7 @@ func (x *HoldReply) String() string {
 func (*HoldReply) ProtoMessage() {}
 
 func (x *HoldReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1555,7 @@ func (x *HoldReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldReply.ProtoReflect.Descriptor instead.
 func (*HoldReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{11}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 type LifecycleRequest struct {
@@ -965,7 +1577,7 @@ type LifecycleRequest struct {
 
 func (x *LifecycleRequest) Reset() {
 	*x = LifecycleRequest{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1589,7 @@ func (x *LifecycleRequest) String() string {
 func (*LifecycleRequest) ProtoMessage() {}
 
 func (x *LifecycleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1602,7 @@ func (x *LifecycleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LifecycleRequest.ProtoReflect.Descriptor instead.
 func (*LifecycleRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LifecycleRequest) GetProject() string {
@@ -1083,7 +1695,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1707,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1720,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateRequest) GetApply() *ApplyRequest {
@@ -1158,7 +1770,7 @@ type CreateReply struct {
 
 func (x *CreateReply) Reset() {
 	*x = CreateReply{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1782,7 @@ func (x *CreateReply) String() string {
 func (*CreateReply) ProtoMessage() {}
 
 func (x *CreateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1795,7 @@ func (x *CreateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReply.ProtoReflect.Descriptor instead.
 func (*CreateReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateReply) GetId() string {
@@ -1224,7 +1836,7 @@ type ObserveRequest struct {
 
 func (x *ObserveRequest) Reset() {
 	*x = ObserveRequest{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1848,7 @@ func (x *ObserveRequest) String() string {
 func (*ObserveRequest) ProtoMessage() {}
 
 func (x *ObserveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1861,7 @@ func (x *ObserveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveRequest.ProtoReflect.Descriptor instead.
 func (*ObserveRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ObserveRequest) GetProject() string {
@@ -1275,7 +1887,7 @@ type ObserveReply struct {
 
 func (x *ObserveReply) Reset() {
 	*x = ObserveReply{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1899,7 @@ func (x *ObserveReply) String() string {
 func (*ObserveReply) ProtoMessage() {}
 
 func (x *ObserveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1912,7 @@ func (x *ObserveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveReply.ProtoReflect.Descriptor instead.
 func (*ObserveReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObserveReply) GetObserved() []byte {
@@ -1319,7 +1931,7 @@ type ProjectsRequest struct {
 
 func (x *ProjectsRequest) Reset() {
 	*x = ProjectsRequest{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1943,7 @@ func (x *ProjectsRequest) String() string {
 func (*ProjectsRequest) ProtoMessage() {}
 
 func (x *ProjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1956,7 @@ func (x *ProjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectsRequest.ProtoReflect.Descriptor instead.
 func (*ProjectsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ProjectsRequest) GetDiskUse() bool {
@@ -1373,7 +1985,7 @@ type ProjectInfo struct {
 
 func (x *ProjectInfo) Reset() {
 	*x = ProjectInfo{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1997,7 @@ func (x *ProjectInfo) String() string {
 func (*ProjectInfo) ProtoMessage() {}
 
 func (x *ProjectInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +2010,7 @@ func (x *ProjectInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectInfo.ProtoReflect.Descriptor instead.
 func (*ProjectInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProjectInfo) GetName() string {
@@ -1487,7 +2099,7 @@ type ProjectsReply struct {
 
 func (x *ProjectsReply) Reset() {
 	*x = ProjectsReply{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +2111,7 @@ func (x *ProjectsReply) String() string {
 func (*ProjectsReply) ProtoMessage() {}
 
 func (x *ProjectsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +2124,7 @@ func (x *ProjectsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectsReply.ProtoReflect.Descriptor instead.
 func (*ProjectsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ProjectsReply) GetProjects() []*ProjectInfo {
@@ -1524,7 +2136,7 @@ func (x *ProjectsReply) GetProjects() []*ProjectInfo {
 
 type ContainerChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Container     []byte                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"` // JSON of planner.Container
+	Container     *Container             `protobuf:"bytes,5,opt,name=container,proto3" json:"container,omitempty"`
 	Removed       bool                   `protobuf:"varint,2,opt,name=removed,proto3" json:"removed,omitempty"`
 	Initial       bool                   `protobuf:"varint,3,opt,name=initial,proto3" json:"initial,omitempty"` // part of the first snapshot
 	Synced        bool                   `protobuf:"varint,4,opt,name=synced,proto3" json:"synced,omitempty"`   // the first snapshot is complete; no container
@@ -1534,7 +2146,7 @@ type ContainerChange struct {
 
 func (x *ContainerChange) Reset() {
 	*x = ContainerChange{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +2158,7 @@ func (x *ContainerChange) String() string {
 func (*ContainerChange) ProtoMessage() {}
 
 func (x *ContainerChange) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,10 +2171,10 @@ func (x *ContainerChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerChange.ProtoReflect.Descriptor instead.
 func (*ContainerChange) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
-func (x *ContainerChange) GetContainer() []byte {
+func (x *ContainerChange) GetContainer() *Container {
 	if x != nil {
 		return x.Container
 	}
@@ -1590,6 +2202,395 @@ func (x *ContainerChange) GetSynced() bool {
 	return false
 }
 
+// Container is a planner.Container.
+type Container struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Service       string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Number        int32                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	OneOff        bool                   `protobuf:"varint,5,opt,name=one_off,json=oneOff,proto3" json:"one_off,omitempty"`
+	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	Health        string                 `protobuf:"bytes,7,opt,name=health,proto3" json:"health,omitempty"`
+	ExitCode      int32                  `protobuf:"varint,8,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	OomKilled     bool                   `protobuf:"varint,9,opt,name=oom_killed,json=oomKilled,proto3" json:"oom_killed,omitempty"`
+	Stopped       bool                   `protobuf:"varint,10,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	Restarts      int32                  `protobuf:"varint,11,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	CreatedUnixNs int64                  `protobuf:"varint,12,opt,name=created_unix_ns,json=createdUnixNs,proto3" json:"created_unix_ns,omitempty"`
+	StartedUnixNs int64                  `protobuf:"varint,13,opt,name=started_unix_ns,json=startedUnixNs,proto3" json:"started_unix_ns,omitempty"`
+	ExitedUnixNs  int64                  `protobuf:"varint,14,opt,name=exited_unix_ns,json=exitedUnixNs,proto3" json:"exited_unix_ns,omitempty"`
+	NextTryUnixNs int64                  `protobuf:"varint,15,opt,name=next_try_unix_ns,json=nextTryUnixNs,proto3" json:"next_try_unix_ns,omitempty"`
+	Error         string                 `protobuf:"bytes,16,opt,name=error,proto3" json:"error,omitempty"`
+	Applied       []byte                 `protobuf:"bytes,17,opt,name=applied,proto3" json:"applied,omitempty"` // JSON of planner.Applied, a document
+	Addresses     []string               `protobuf:"bytes,18,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Published     []*Binding             `protobuf:"bytes,19,rep,name=published,proto3" json:"published,omitempty"`
+	Exposed       []string               `protobuf:"bytes,20,rep,name=exposed,proto3" json:"exposed,omitempty"`
+	Version       string                 `protobuf:"bytes,21,opt,name=version,proto3" json:"version,omitempty"`
+	Pid           int32                  `protobuf:"varint,22,opt,name=pid,proto3" json:"pid,omitempty"`
+	Command       []string               `protobuf:"bytes,23,rep,name=command,proto3" json:"command,omitempty"`
+	LastProbe     *ProbeInfo             `protobuf:"bytes,24,opt,name=last_probe,json=lastProbe,proto3" json:"last_probe,omitempty"`
+	LeftOut       []string               `protobuf:"bytes,25,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	Adrift        bool                   `protobuf:"varint,26,opt,name=adrift,proto3" json:"adrift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Container) Reset() {
+	*x = Container{}
+	mi := &file_engine_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Container) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Container) ProtoMessage() {}
+
+func (x *Container) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Container.ProtoReflect.Descriptor instead.
+func (*Container) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Container) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Container) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Container) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Container) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Container) GetOneOff() bool {
+	if x != nil {
+		return x.OneOff
+	}
+	return false
+}
+
+func (x *Container) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Container) GetHealth() string {
+	if x != nil {
+		return x.Health
+	}
+	return ""
+}
+
+func (x *Container) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *Container) GetOomKilled() bool {
+	if x != nil {
+		return x.OomKilled
+	}
+	return false
+}
+
+func (x *Container) GetStopped() bool {
+	if x != nil {
+		return x.Stopped
+	}
+	return false
+}
+
+func (x *Container) GetRestarts() int32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *Container) GetCreatedUnixNs() int64 {
+	if x != nil {
+		return x.CreatedUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetStartedUnixNs() int64 {
+	if x != nil {
+		return x.StartedUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetExitedUnixNs() int64 {
+	if x != nil {
+		return x.ExitedUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetNextTryUnixNs() int64 {
+	if x != nil {
+		return x.NextTryUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Container) GetApplied() []byte {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+func (x *Container) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Container) GetPublished() []*Binding {
+	if x != nil {
+		return x.Published
+	}
+	return nil
+}
+
+func (x *Container) GetExposed() []string {
+	if x != nil {
+		return x.Exposed
+	}
+	return nil
+}
+
+func (x *Container) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Container) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Container) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Container) GetLastProbe() *ProbeInfo {
+	if x != nil {
+		return x.LastProbe
+	}
+	return nil
+}
+
+func (x *Container) GetLeftOut() []string {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+func (x *Container) GetAdrift() bool {
+	if x != nil {
+		return x.Adrift
+	}
+	return false
+}
+
+type Binding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HostIp        string                 `protobuf:"bytes,1,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
+	HostPort      int32                  `protobuf:"varint,2,opt,name=host_port,json=hostPort,proto3" json:"host_port,omitempty"`
+	Target        int32                  `protobuf:"varint,3,opt,name=target,proto3" json:"target,omitempty"`
+	Protocol      string                 `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binding) Reset() {
+	*x = Binding{}
+	mi := &file_engine_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Binding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Binding) ProtoMessage() {}
+
+func (x *Binding) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binding.ProtoReflect.Descriptor instead.
+func (*Binding) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Binding) GetHostIp() string {
+	if x != nil {
+		return x.HostIp
+	}
+	return ""
+}
+
+func (x *Binding) GetHostPort() int32 {
+	if x != nil {
+		return x.HostPort
+	}
+	return 0
+}
+
+func (x *Binding) GetTarget() int32 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *Binding) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+type ProbeInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtUnixNs      int64                  `protobuf:"varint,1,opt,name=at_unix_ns,json=atUnixNs,proto3" json:"at_unix_ns,omitempty"`
+	TookNs        int64                  `protobuf:"varint,2,opt,name=took_ns,json=tookNs,proto3" json:"took_ns,omitempty"`
+	ExitCode      int32                  `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	Output        string                 `protobuf:"bytes,4,opt,name=output,proto3" json:"output,omitempty"`
+	Failing       int32                  `protobuf:"varint,5,opt,name=failing,proto3" json:"failing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeInfo) Reset() {
+	*x = ProbeInfo{}
+	mi := &file_engine_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeInfo) ProtoMessage() {}
+
+func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeInfo.ProtoReflect.Descriptor instead.
+func (*ProbeInfo) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ProbeInfo) GetAtUnixNs() int64 {
+	if x != nil {
+		return x.AtUnixNs
+	}
+	return 0
+}
+
+func (x *ProbeInfo) GetTookNs() int64 {
+	if x != nil {
+		return x.TookNs
+	}
+	return 0
+}
+
+func (x *ProbeInfo) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *ProbeInfo) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+func (x *ProbeInfo) GetFailing() int32 {
+	if x != nil {
+		return x.Failing
+	}
+	return 0
+}
+
 type LogsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
@@ -1605,7 +2606,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +2618,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +2631,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LogsRequest) GetProject() string {
@@ -1699,7 +2700,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2712,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2725,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -1807,7 +2808,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2820,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2833,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProcessInput) GetOf() isProcessInput_Of {
@@ -1957,7 +2958,7 @@ type ProcessStart struct {
 
 func (x *ProcessStart) Reset() {
 	*x = ProcessStart{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2970,7 @@ func (x *ProcessStart) String() string {
 func (*ProcessStart) ProtoMessage() {}
 
 func (x *ProcessStart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2983,7 @@ func (x *ProcessStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStart.ProtoReflect.Descriptor instead.
 func (*ProcessStart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ProcessStart) GetProject() string {
@@ -2086,7 +3087,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +3099,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +3112,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -2143,7 +3144,7 @@ type ProcessOutput struct {
 
 func (x *ProcessOutput) Reset() {
 	*x = ProcessOutput{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +3156,7 @@ func (x *ProcessOutput) String() string {
 func (*ProcessOutput) ProtoMessage() {}
 
 func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +3169,7 @@ func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessOutput.ProtoReflect.Descriptor instead.
 func (*ProcessOutput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProcessOutput) GetOf() isProcessOutput_Of {
@@ -2255,7 +3256,7 @@ type SyncInput struct {
 
 func (x *SyncInput) Reset() {
 	*x = SyncInput{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +3268,7 @@ func (x *SyncInput) String() string {
 func (*SyncInput) ProtoMessage() {}
 
 func (x *SyncInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +3281,7 @@ func (x *SyncInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncInput.ProtoReflect.Descriptor instead.
 func (*SyncInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SyncInput) GetProject() string {
@@ -2320,7 +3321,7 @@ type SyncEntry struct {
 
 func (x *SyncEntry) Reset() {
 	*x = SyncEntry{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +3333,7 @@ func (x *SyncEntry) String() string {
 func (*SyncEntry) ProtoMessage() {}
 
 func (x *SyncEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +3346,7 @@ func (x *SyncEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncEntry.ProtoReflect.Descriptor instead.
 func (*SyncEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SyncEntry) GetKind() SyncEntry_Kind {
@@ -2412,13 +3413,14 @@ type SyncReply struct {
 	Containers    int32                  `protobuf:"varint,4,opt,name=containers,proto3" json:"containers,omitempty"`
 	Failures      []*SyncFailure         `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
 	Still         int32                  `protobuf:"varint,6,opt,name=still,proto3" json:"still,omitempty"` // containers among them that don't run
+	Cut           string                 `protobuf:"bytes,7,opt,name=cut,proto3" json:"cut,omitempty"`      // why it ended before the caller did; what is counted is written all the same
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +3432,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +3445,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SyncReply) GetFiles() int32 {
@@ -2488,6 +3490,13 @@ func (x *SyncReply) GetStill() int32 {
 	return 0
 }
 
+func (x *SyncReply) GetCut() string {
+	if x != nil {
+		return x.Cut
+	}
+	return ""
+}
+
 type SyncFailure struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
@@ -2499,7 +3508,7 @@ type SyncFailure struct {
 
 func (x *SyncFailure) Reset() {
 	*x = SyncFailure{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +3520,7 @@ func (x *SyncFailure) String() string {
 func (*SyncFailure) ProtoMessage() {}
 
 func (x *SyncFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +3533,7 @@ func (x *SyncFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncFailure.ProtoReflect.Descriptor instead.
 func (*SyncFailure) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncFailure) GetContainer() string {
@@ -2557,7 +3566,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2569,7 +3578,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2582,7 +3591,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -2601,7 +3610,7 @@ type LoadReply struct {
 
 func (x *LoadReply) Reset() {
 	*x = LoadReply{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +3622,7 @@ func (x *LoadReply) String() string {
 func (*LoadReply) ProtoMessage() {}
 
 func (x *LoadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +3635,7 @@ func (x *LoadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadReply.ProtoReflect.Descriptor instead.
 func (*LoadReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LoadReply) GetImages() []string {
@@ -2644,7 +3653,7 @@ type ImagesRequest struct {
 
 func (x *ImagesRequest) Reset() {
 	*x = ImagesRequest{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +3665,7 @@ func (x *ImagesRequest) String() string {
 func (*ImagesRequest) ProtoMessage() {}
 
 func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +3678,7 @@ func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesRequest.ProtoReflect.Descriptor instead.
 func (*ImagesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 type ImageInfo struct {
@@ -2687,7 +3696,7 @@ type ImageInfo struct {
 
 func (x *ImageInfo) Reset() {
 	*x = ImageInfo{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +3708,7 @@ func (x *ImageInfo) String() string {
 func (*ImageInfo) ProtoMessage() {}
 
 func (x *ImageInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +3721,7 @@ func (x *ImageInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageInfo.ProtoReflect.Descriptor instead.
 func (*ImageInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ImageInfo) GetName() string {
@@ -2773,7 +3782,7 @@ type ImagesReply struct {
 
 func (x *ImagesReply) Reset() {
 	*x = ImagesReply{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +3794,7 @@ func (x *ImagesReply) String() string {
 func (*ImagesReply) ProtoMessage() {}
 
 func (x *ImagesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +3807,7 @@ func (x *ImagesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesReply.ProtoReflect.Descriptor instead.
 func (*ImagesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ImagesReply) GetImages() []*ImageInfo {
@@ -2818,7 +3827,7 @@ type TagRequest struct {
 
 func (x *TagRequest) Reset() {
 	*x = TagRequest{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3839,7 @@ func (x *TagRequest) String() string {
 func (*TagRequest) ProtoMessage() {}
 
 func (x *TagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3852,7 @@ func (x *TagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagRequest.ProtoReflect.Descriptor instead.
 func (*TagRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TagRequest) GetSource() string {
@@ -2868,7 +3877,7 @@ type TagReply struct {
 
 func (x *TagReply) Reset() {
 	*x = TagReply{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3889,7 @@ func (x *TagReply) String() string {
 func (*TagReply) ProtoMessage() {}
 
 func (x *TagReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3902,7 @@ func (x *TagReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagReply.ProtoReflect.Descriptor instead.
 func (*TagReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 type RemoveImageRequest struct {
@@ -2906,7 +3915,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3927,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3940,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveImageRequest) GetName() string {
@@ -2956,7 +3965,7 @@ type RemoveImageReply struct {
 
 func (x *RemoveImageReply) Reset() {
 	*x = RemoveImageReply{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3977,7 @@ func (x *RemoveImageReply) String() string {
 func (*RemoveImageReply) ProtoMessage() {}
 
 func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3990,7 @@ func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageReply.ProtoReflect.Descriptor instead.
 func (*RemoveImageReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 type VolumesRequest struct {
@@ -2992,7 +4001,7 @@ type VolumesRequest struct {
 
 func (x *VolumesRequest) Reset() {
 	*x = VolumesRequest{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +4013,7 @@ func (x *VolumesRequest) String() string {
 func (*VolumesRequest) ProtoMessage() {}
 
 func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +4026,7 @@ func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesRequest.ProtoReflect.Descriptor instead.
 func (*VolumesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 type VolumesReply struct {
@@ -3029,7 +4038,7 @@ type VolumesReply struct {
 
 func (x *VolumesReply) Reset() {
 	*x = VolumesReply{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +4050,7 @@ func (x *VolumesReply) String() string {
 func (*VolumesReply) ProtoMessage() {}
 
 func (x *VolumesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +4063,7 @@ func (x *VolumesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesReply.ProtoReflect.Descriptor instead.
 func (*VolumesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *VolumesReply) GetVolumes() []*VolumeInfo {
@@ -3080,7 +4089,7 @@ type VolumeInfo struct {
 
 func (x *VolumeInfo) Reset() {
 	*x = VolumeInfo{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +4101,7 @@ func (x *VolumeInfo) String() string {
 func (*VolumeInfo) ProtoMessage() {}
 
 func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +4114,7 @@ func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInfo.ProtoReflect.Descriptor instead.
 func (*VolumeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *VolumeInfo) GetName() string {
@@ -3173,7 +4182,7 @@ type RemoveVolumeRequest struct {
 
 func (x *RemoveVolumeRequest) Reset() {
 	*x = RemoveVolumeRequest{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +4194,7 @@ func (x *RemoveVolumeRequest) String() string {
 func (*RemoveVolumeRequest) ProtoMessage() {}
 
 func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3198,7 +4207,7 @@ func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RemoveVolumeRequest) GetName() string {
@@ -3217,7 +4226,7 @@ type RemoveVolumeReply struct {
 
 func (x *RemoveVolumeReply) Reset() {
 	*x = RemoveVolumeReply{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +4238,7 @@ func (x *RemoveVolumeReply) String() string {
 func (*RemoveVolumeReply) ProtoMessage() {}
 
 func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +4251,7 @@ func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeReply.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RemoveVolumeReply) GetAbsent() bool {
@@ -3260,7 +4269,7 @@ type NetworksRequest struct {
 
 func (x *NetworksRequest) Reset() {
 	*x = NetworksRequest{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +4281,7 @@ func (x *NetworksRequest) String() string {
 func (*NetworksRequest) ProtoMessage() {}
 
 func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,7 +4294,7 @@ func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksRequest.ProtoReflect.Descriptor instead.
 func (*NetworksRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 type NetworksReply struct {
@@ -3297,7 +4306,7 @@ type NetworksReply struct {
 
 func (x *NetworksReply) Reset() {
 	*x = NetworksReply{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +4318,7 @@ func (x *NetworksReply) String() string {
 func (*NetworksReply) ProtoMessage() {}
 
 func (x *NetworksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +4331,7 @@ func (x *NetworksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksReply.ProtoReflect.Descriptor instead.
 func (*NetworksReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *NetworksReply) GetNetworks() []*NetworkInfo {
@@ -3349,7 +4358,7 @@ type NetworkInfo struct {
 
 func (x *NetworkInfo) Reset() {
 	*x = NetworkInfo{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +4370,7 @@ func (x *NetworkInfo) String() string {
 func (*NetworkInfo) ProtoMessage() {}
 
 func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +4383,7 @@ func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInfo.ProtoReflect.Descriptor instead.
 func (*NetworkInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *NetworkInfo) GetName() string {
@@ -3451,7 +4460,7 @@ type NetworkUser struct {
 
 func (x *NetworkUser) Reset() {
 	*x = NetworkUser{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3463,7 +4472,7 @@ func (x *NetworkUser) String() string {
 func (*NetworkUser) ProtoMessage() {}
 
 func (x *NetworkUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3476,7 +4485,7 @@ func (x *NetworkUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkUser.ProtoReflect.Descriptor instead.
 func (*NetworkUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NetworkUser) GetId() string {
@@ -3509,7 +4518,7 @@ type RemoveNetworkRequest struct {
 
 func (x *RemoveNetworkRequest) Reset() {
 	*x = RemoveNetworkRequest{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3521,7 +4530,7 @@ func (x *RemoveNetworkRequest) String() string {
 func (*RemoveNetworkRequest) ProtoMessage() {}
 
 func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3534,7 +4543,7 @@ func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RemoveNetworkRequest) GetName() string {
@@ -3553,7 +4562,7 @@ type RemoveNetworkReply struct {
 
 func (x *RemoveNetworkReply) Reset() {
 	*x = RemoveNetworkReply{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +4574,7 @@ func (x *RemoveNetworkReply) String() string {
 func (*RemoveNetworkReply) ProtoMessage() {}
 
 func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +4587,7 @@ func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkReply.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RemoveNetworkReply) GetAbsent() bool {
@@ -3600,7 +4609,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +4621,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +4634,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{51}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CollectRequest) GetOlderThanMs() int64 {
@@ -3668,7 +4677,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3680,7 +4689,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3693,7 +4702,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{52}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CollectReply) GetProjects() []*ProjectInfo {
@@ -3728,7 +4737,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +4749,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +4762,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{53}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *StatsRequest) GetProject() string {
@@ -3786,7 +4795,7 @@ type StatsReply struct {
 
 func (x *StatsReply) Reset() {
 	*x = StatsReply{}
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +4807,7 @@ func (x *StatsReply) String() string {
 func (*StatsReply) ProtoMessage() {}
 
 func (x *StatsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +4820,7 @@ func (x *StatsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
 func (*StatsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{54}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StatsReply) GetContainers() []*ContainerStats {
@@ -3842,7 +4851,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +4863,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +4876,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{55}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ContainerStats) GetId() string {
@@ -3976,7 +4985,7 @@ type ProcessStats struct {
 
 func (x *ProcessStats) Reset() {
 	*x = ProcessStats{}
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4997,7 @@ func (x *ProcessStats) String() string {
 func (*ProcessStats) ProtoMessage() {}
 
 func (x *ProcessStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +5010,7 @@ func (x *ProcessStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
 func (*ProcessStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{56}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ProcessStats) GetPid() int32 {
@@ -4067,7 +5076,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4079,7 +5088,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4092,7 +5101,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{57}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -4127,7 +5136,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4139,7 +5148,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4152,7 +5161,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{58}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *FilePart) GetPath() string {
@@ -4174,7 +5183,7 @@ var File_engine_proto protoreflect.FileDescriptor
 const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"\fengine.proto\x12\borlop.v1\"\x0f\n" +
-	"\rStatusRequest\"\x83\x05\n" +
+	"\rStatusRequest\"\x9f\x05\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1d\n" +
@@ -4199,7 +5208,8 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"components\x18\x0f \x03(\v2%.orlop.v1.StatusReply.ComponentsEntryR\n" +
 	"components\x12\x1a\n" +
-	"\bwarnings\x18\x10 \x03(\tR\bwarnings\x1a=\n" +
+	"\bwarnings\x18\x10 \x03(\tR\bwarnings\x12\x1a\n" +
+	"\bprotocol\x18\x11 \x01(\x05R\bprotocol\x1a=\n" +
 	"\x0fComponentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"+\n" +
@@ -4228,15 +5238,73 @@ const file_engine_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x11.orlop.v1.PayloadR\x05value:\x028\x01\x1a;\n" +
 	"\rSessionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1f\n" +
-	"\tPlanReply\x12\x12\n" +
-	"\x04plan\x18\x01 \x01(\fR\x04plan\"\x87\x01\n" +
-	"\bProgress\x12\x14\n" +
-	"\x04plan\x18\x01 \x01(\fH\x00R\x04plan\x12\x16\n" +
-	"\x05event\x18\x02 \x01(\fH\x00R\x05event\x12-\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
+	"\tPlanReply\x12\"\n" +
+	"\x04plan\x18\x02 \x01(\v2\x0e.orlop.v1.PlanR\x04planJ\x04\b\x01\x10\x02\"\xb4\x01\n" +
+	"\bProgress\x12-\n" +
 	"\averdict\x18\x03 \x01(\v2\x11.orlop.v1.VerdictH\x00R\averdict\x12\x18\n" +
-	"\x06notice\x18\x04 \x01(\tH\x00R\x06noticeB\x04\n" +
-	"\x02of\"o\n" +
+	"\x06notice\x18\x04 \x01(\tH\x00R\x06notice\x12$\n" +
+	"\x04plan\x18\x05 \x01(\v2\x0e.orlop.v1.PlanH\x00R\x04plan\x12'\n" +
+	"\x05event\x18\x06 \x01(\v2\x0f.orlop.v1.EventH\x00R\x05eventB\x04\n" +
+	"\x02ofJ\x04\b\x01\x10\x02J\x04\b\x02\x10\x03\"\x92\x01\n" +
+	"\x04Plan\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12$\n" +
+	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
+	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
+	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xca\x03\n" +
+	"\x04Step\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
+	"\bresource\x18\x03 \x01(\tR\bresource\x12\x18\n" +
+	"\aservice\x18\x04 \x01(\tR\aservice\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x05R\x06number\x12\x1c\n" +
+	"\tcontainer\x18\x06 \x01(\tR\tcontainer\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x1c\n" +
+	"\tcondition\x18\b \x01(\tR\tcondition\x12*\n" +
+	"\areasons\x18\t \x03(\v2\x10.orlop.v1.ReasonR\areasons\x12\x14\n" +
+	"\x05needs\x18\n" +
+	" \x03(\tR\x05needs\x12\x14\n" +
+	"\x05after\x18\v \x03(\tR\x05after\x12\x1d\n" +
+	"\n" +
+	"if_changed\x18\f \x01(\bR\tifChanged\x12\x1c\n" +
+	"\totherwise\x18\r \x01(\tR\totherwise\x12\x1a\n" +
+	"\boptional\x18\x0e \x01(\bR\boptional\x12\x19\n" +
+	"\bno_start\x18\x0f \x01(\bR\anoStart\x12\x18\n" +
+	"\aoverlap\x18\x10 \x01(\bR\aoverlap\x12\x16\n" +
+	"\x06signal\x18\x11 \x01(\tR\x06signal\"{\n" +
+	"\x06Reason\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12%\n" +
+	"\x05place\x18\x05 \x01(\v2\x0f.orlop.v1.PlaceR\x05place\"G\n" +
+	"\x05Place\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\x05R\x04line\x12\x16\n" +
+	"\x06column\x18\x03 \x01(\x05R\x06column\"\xcc\x02\n" +
+	"\x05Event\x12 \n" +
+	"\ftime_unix_ns\x18\x01 \x01(\x03R\n" +
+	"timeUnixNs\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x1a\n" +
+	"\bresource\x18\x04 \x01(\tR\bresource\x12\x18\n" +
+	"\aservice\x18\x05 \x01(\tR\aservice\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x17\n" +
+	"\atook_ns\x18\a \x01(\x03R\x06tookNs\x12\x12\n" +
+	"\x04text\x18\b \x01(\tR\x04text\x12\x14\n" +
+	"\x05lines\x18\t \x03(\tR\x05lines\x12\x18\n" +
+	"\acurrent\x18\n" +
+	" \x01(\x03R\acurrent\x12\x14\n" +
+	"\x05total\x18\v \x01(\x03R\x05total\x12\x14\n" +
+	"\x05cause\x18\f \x01(\tR\x05cause\x12\"\n" +
+	"\x04part\x18\r \x01(\v2\x0e.orlop.v1.PartR\x04part\"\x90\x01\n" +
+	"\x04Part\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\rbegan_unix_ns\x18\x02 \x01(\x03R\vbeganUnixNs\x12\"\n" +
+	"\rended_unix_ns\x18\x03 \x01(\x03R\vendedUnixNs\x12\x16\n" +
+	"\x06cached\x18\x04 \x01(\bR\x06cached\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"o\n" +
 	"\aVerdict\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x1c\n" +
@@ -4302,12 +5370,54 @@ const file_engine_proto_rawDesc = "" +
 	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
 	"\x06images\x18i \x03(\tR\x06images\"B\n" +
 	"\rProjectsReply\x121\n" +
-	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"{\n" +
-	"\x0fContainerChange\x12\x1c\n" +
-	"\tcontainer\x18\x01 \x01(\fR\tcontainer\x12\x18\n" +
+	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\x96\x01\n" +
+	"\x0fContainerChange\x121\n" +
+	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06synced\"\xd7\x01\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xff\x05\n" +
+	"\tContainer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x05R\x06number\x12\x17\n" +
+	"\aone_off\x18\x05 \x01(\bR\x06oneOff\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06health\x18\a \x01(\tR\x06health\x12\x1b\n" +
+	"\texit_code\x18\b \x01(\x05R\bexitCode\x12\x1d\n" +
+	"\n" +
+	"oom_killed\x18\t \x01(\bR\toomKilled\x12\x18\n" +
+	"\astopped\x18\n" +
+	" \x01(\bR\astopped\x12\x1a\n" +
+	"\brestarts\x18\v \x01(\x05R\brestarts\x12&\n" +
+	"\x0fcreated_unix_ns\x18\f \x01(\x03R\rcreatedUnixNs\x12&\n" +
+	"\x0fstarted_unix_ns\x18\r \x01(\x03R\rstartedUnixNs\x12$\n" +
+	"\x0eexited_unix_ns\x18\x0e \x01(\x03R\fexitedUnixNs\x12'\n" +
+	"\x10next_try_unix_ns\x18\x0f \x01(\x03R\rnextTryUnixNs\x12\x14\n" +
+	"\x05error\x18\x10 \x01(\tR\x05error\x12\x18\n" +
+	"\aapplied\x18\x11 \x01(\fR\aapplied\x12\x1c\n" +
+	"\taddresses\x18\x12 \x03(\tR\taddresses\x12/\n" +
+	"\tpublished\x18\x13 \x03(\v2\x11.orlop.v1.BindingR\tpublished\x12\x18\n" +
+	"\aexposed\x18\x14 \x03(\tR\aexposed\x12\x18\n" +
+	"\aversion\x18\x15 \x01(\tR\aversion\x12\x10\n" +
+	"\x03pid\x18\x16 \x01(\x05R\x03pid\x12\x18\n" +
+	"\acommand\x18\x17 \x03(\tR\acommand\x122\n" +
+	"\n" +
+	"last_probe\x18\x18 \x01(\v2\x13.orlop.v1.ProbeInfoR\tlastProbe\x12\x19\n" +
+	"\bleft_out\x18\x19 \x03(\tR\aleftOut\x12\x16\n" +
+	"\x06adrift\x18\x1a \x01(\bR\x06adrift\"s\n" +
+	"\aBinding\x12\x17\n" +
+	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
+	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\x05R\x06target\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\tR\bprotocol\"\x91\x01\n" +
+	"\tProbeInfo\x12\x1c\n" +
+	"\n" +
+	"at_unix_ns\x18\x01 \x01(\x03R\batUnixNs\x12\x17\n" +
+	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
+	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
+	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\xd7\x01\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -4386,7 +5496,7 @@ const file_engine_proto_rawDesc = "" +
 	"\aSYMLINK\x10\x02\x12\n" +
 	"\n" +
 	"\x06REMOVE\x10\x03\x12\b\n" +
-	"\x04MORE\x10\x04\"\xba\x01\n" +
+	"\x04MORE\x10\x04\"\xcc\x01\n" +
 	"\tSyncReply\x12\x14\n" +
 	"\x05files\x18\x01 \x01(\x05R\x05files\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\x05R\aremoved\x12\x14\n" +
@@ -4395,7 +5505,8 @@ const file_engine_proto_rawDesc = "" +
 	"containers\x18\x04 \x01(\x05R\n" +
 	"containers\x121\n" +
 	"\bfailures\x18\x05 \x03(\v2\x15.orlop.v1.SyncFailureR\bfailures\x12\x14\n" +
-	"\x05still\x18\x06 \x01(\x05R\x05still\"U\n" +
+	"\x05still\x18\x06 \x01(\x05R\x05still\x12\x10\n" +
+	"\x03cut\x18\a \x01(\tR\x03cut\"U\n" +
 	"\vSyncFailure\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
@@ -4566,7 +5677,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -4577,148 +5688,167 @@ var file_engine_proto_goTypes = []any{
 	(*ApplyRequest)(nil),         // 6: orlop.v1.ApplyRequest
 	(*PlanReply)(nil),            // 7: orlop.v1.PlanReply
 	(*Progress)(nil),             // 8: orlop.v1.Progress
-	(*Verdict)(nil),              // 9: orlop.v1.Verdict
-	(*DownRequest)(nil),          // 10: orlop.v1.DownRequest
-	(*HoldInput)(nil),            // 11: orlop.v1.HoldInput
-	(*HoldReply)(nil),            // 12: orlop.v1.HoldReply
-	(*LifecycleRequest)(nil),     // 13: orlop.v1.LifecycleRequest
-	(*CreateRequest)(nil),        // 14: orlop.v1.CreateRequest
-	(*CreateReply)(nil),          // 15: orlop.v1.CreateReply
-	(*ObserveRequest)(nil),       // 16: orlop.v1.ObserveRequest
-	(*ObserveReply)(nil),         // 17: orlop.v1.ObserveReply
-	(*ProjectsRequest)(nil),      // 18: orlop.v1.ProjectsRequest
-	(*ProjectInfo)(nil),          // 19: orlop.v1.ProjectInfo
-	(*ProjectsReply)(nil),        // 20: orlop.v1.ProjectsReply
-	(*ContainerChange)(nil),      // 21: orlop.v1.ContainerChange
-	(*LogsRequest)(nil),          // 22: orlop.v1.LogsRequest
-	(*LogLine)(nil),              // 23: orlop.v1.LogLine
-	(*ProcessInput)(nil),         // 24: orlop.v1.ProcessInput
-	(*ProcessStart)(nil),         // 25: orlop.v1.ProcessStart
-	(*TerminalSize)(nil),         // 26: orlop.v1.TerminalSize
-	(*ProcessOutput)(nil),        // 27: orlop.v1.ProcessOutput
-	(*SyncInput)(nil),            // 28: orlop.v1.SyncInput
-	(*SyncEntry)(nil),            // 29: orlop.v1.SyncEntry
-	(*SyncReply)(nil),            // 30: orlop.v1.SyncReply
-	(*SyncFailure)(nil),          // 31: orlop.v1.SyncFailure
-	(*Chunk)(nil),                // 32: orlop.v1.Chunk
-	(*LoadReply)(nil),            // 33: orlop.v1.LoadReply
-	(*ImagesRequest)(nil),        // 34: orlop.v1.ImagesRequest
-	(*ImageInfo)(nil),            // 35: orlop.v1.ImageInfo
-	(*ImagesReply)(nil),          // 36: orlop.v1.ImagesReply
-	(*TagRequest)(nil),           // 37: orlop.v1.TagRequest
-	(*TagReply)(nil),             // 38: orlop.v1.TagReply
-	(*RemoveImageRequest)(nil),   // 39: orlop.v1.RemoveImageRequest
-	(*RemoveImageReply)(nil),     // 40: orlop.v1.RemoveImageReply
-	(*VolumesRequest)(nil),       // 41: orlop.v1.VolumesRequest
-	(*VolumesReply)(nil),         // 42: orlop.v1.VolumesReply
-	(*VolumeInfo)(nil),           // 43: orlop.v1.VolumeInfo
-	(*RemoveVolumeRequest)(nil),  // 44: orlop.v1.RemoveVolumeRequest
-	(*RemoveVolumeReply)(nil),    // 45: orlop.v1.RemoveVolumeReply
-	(*NetworksRequest)(nil),      // 46: orlop.v1.NetworksRequest
-	(*NetworksReply)(nil),        // 47: orlop.v1.NetworksReply
-	(*NetworkInfo)(nil),          // 48: orlop.v1.NetworkInfo
-	(*NetworkUser)(nil),          // 49: orlop.v1.NetworkUser
-	(*RemoveNetworkRequest)(nil), // 50: orlop.v1.RemoveNetworkRequest
-	(*RemoveNetworkReply)(nil),   // 51: orlop.v1.RemoveNetworkReply
-	(*CollectRequest)(nil),       // 52: orlop.v1.CollectRequest
-	(*CollectReply)(nil),         // 53: orlop.v1.CollectReply
-	(*StatsRequest)(nil),         // 54: orlop.v1.StatsRequest
-	(*StatsReply)(nil),           // 55: orlop.v1.StatsReply
-	(*ContainerStats)(nil),       // 56: orlop.v1.ContainerStats
-	(*ProcessStats)(nil),         // 57: orlop.v1.ProcessStats
-	(*ReadFilesRequest)(nil),     // 58: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),             // 59: orlop.v1.FilePart
-	nil,                          // 60: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 61: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 62: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 63: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 64: orlop.v1.NetworkInfo.LabelsEntry
+	(*Plan)(nil),                 // 9: orlop.v1.Plan
+	(*Step)(nil),                 // 10: orlop.v1.Step
+	(*Reason)(nil),               // 11: orlop.v1.Reason
+	(*Place)(nil),                // 12: orlop.v1.Place
+	(*Event)(nil),                // 13: orlop.v1.Event
+	(*Part)(nil),                 // 14: orlop.v1.Part
+	(*Verdict)(nil),              // 15: orlop.v1.Verdict
+	(*DownRequest)(nil),          // 16: orlop.v1.DownRequest
+	(*HoldInput)(nil),            // 17: orlop.v1.HoldInput
+	(*HoldReply)(nil),            // 18: orlop.v1.HoldReply
+	(*LifecycleRequest)(nil),     // 19: orlop.v1.LifecycleRequest
+	(*CreateRequest)(nil),        // 20: orlop.v1.CreateRequest
+	(*CreateReply)(nil),          // 21: orlop.v1.CreateReply
+	(*ObserveRequest)(nil),       // 22: orlop.v1.ObserveRequest
+	(*ObserveReply)(nil),         // 23: orlop.v1.ObserveReply
+	(*ProjectsRequest)(nil),      // 24: orlop.v1.ProjectsRequest
+	(*ProjectInfo)(nil),          // 25: orlop.v1.ProjectInfo
+	(*ProjectsReply)(nil),        // 26: orlop.v1.ProjectsReply
+	(*ContainerChange)(nil),      // 27: orlop.v1.ContainerChange
+	(*Container)(nil),            // 28: orlop.v1.Container
+	(*Binding)(nil),              // 29: orlop.v1.Binding
+	(*ProbeInfo)(nil),            // 30: orlop.v1.ProbeInfo
+	(*LogsRequest)(nil),          // 31: orlop.v1.LogsRequest
+	(*LogLine)(nil),              // 32: orlop.v1.LogLine
+	(*ProcessInput)(nil),         // 33: orlop.v1.ProcessInput
+	(*ProcessStart)(nil),         // 34: orlop.v1.ProcessStart
+	(*TerminalSize)(nil),         // 35: orlop.v1.TerminalSize
+	(*ProcessOutput)(nil),        // 36: orlop.v1.ProcessOutput
+	(*SyncInput)(nil),            // 37: orlop.v1.SyncInput
+	(*SyncEntry)(nil),            // 38: orlop.v1.SyncEntry
+	(*SyncReply)(nil),            // 39: orlop.v1.SyncReply
+	(*SyncFailure)(nil),          // 40: orlop.v1.SyncFailure
+	(*Chunk)(nil),                // 41: orlop.v1.Chunk
+	(*LoadReply)(nil),            // 42: orlop.v1.LoadReply
+	(*ImagesRequest)(nil),        // 43: orlop.v1.ImagesRequest
+	(*ImageInfo)(nil),            // 44: orlop.v1.ImageInfo
+	(*ImagesReply)(nil),          // 45: orlop.v1.ImagesReply
+	(*TagRequest)(nil),           // 46: orlop.v1.TagRequest
+	(*TagReply)(nil),             // 47: orlop.v1.TagReply
+	(*RemoveImageRequest)(nil),   // 48: orlop.v1.RemoveImageRequest
+	(*RemoveImageReply)(nil),     // 49: orlop.v1.RemoveImageReply
+	(*VolumesRequest)(nil),       // 50: orlop.v1.VolumesRequest
+	(*VolumesReply)(nil),         // 51: orlop.v1.VolumesReply
+	(*VolumeInfo)(nil),           // 52: orlop.v1.VolumeInfo
+	(*RemoveVolumeRequest)(nil),  // 53: orlop.v1.RemoveVolumeRequest
+	(*RemoveVolumeReply)(nil),    // 54: orlop.v1.RemoveVolumeReply
+	(*NetworksRequest)(nil),      // 55: orlop.v1.NetworksRequest
+	(*NetworksReply)(nil),        // 56: orlop.v1.NetworksReply
+	(*NetworkInfo)(nil),          // 57: orlop.v1.NetworkInfo
+	(*NetworkUser)(nil),          // 58: orlop.v1.NetworkUser
+	(*RemoveNetworkRequest)(nil), // 59: orlop.v1.RemoveNetworkRequest
+	(*RemoveNetworkReply)(nil),   // 60: orlop.v1.RemoveNetworkReply
+	(*CollectRequest)(nil),       // 61: orlop.v1.CollectRequest
+	(*CollectReply)(nil),         // 62: orlop.v1.CollectReply
+	(*StatsRequest)(nil),         // 63: orlop.v1.StatsRequest
+	(*StatsReply)(nil),           // 64: orlop.v1.StatsReply
+	(*ContainerStats)(nil),       // 65: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),         // 66: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),     // 67: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),             // 68: orlop.v1.FilePart
+	nil,                          // 69: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 70: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 71: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 72: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 73: orlop.v1.NetworkInfo.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	60, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	61, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	62, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	9,  // 3: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
-	6,  // 4: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	19, // 5: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	25, // 6: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	26, // 7: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	26, // 8: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	29, // 9: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 10: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	31, // 11: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	35, // 12: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	43, // 13: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	63, // 14: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	48, // 15: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	64, // 16: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	49, // 17: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	19, // 18: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	19, // 19: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	56, // 20: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	57, // 21: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 22: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 23: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 24: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 25: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 26: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	10, // 27: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	11, // 28: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	13, // 29: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	14, // 30: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	16, // 31: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	18, // 32: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	16, // 33: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	22, // 34: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	24, // 35: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	24, // 36: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	28, // 37: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	32, // 38: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	34, // 39: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	37, // 40: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	39, // 41: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	41, // 42: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	43, // 43: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	44, // 44: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	46, // 45: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	48, // 46: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	50, // 47: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	52, // 48: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	54, // 49: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	58, // 50: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 51: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 52: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 53: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 54: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 55: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	12, // 56: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 57: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	15, // 58: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	17, // 59: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	20, // 60: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	21, // 61: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	23, // 62: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	27, // 63: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	27, // 64: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	30, // 65: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	33, // 66: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	36, // 67: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	38, // 68: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	40, // 69: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	42, // 70: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	43, // 71: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	45, // 72: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	47, // 73: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	48, // 74: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	51, // 75: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	53, // 76: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	55, // 77: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	59, // 78: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	51, // [51:79] is the sub-list for method output_type
-	23, // [23:51] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	69, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	70, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	71, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	9,  // 3: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
+	15, // 4: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	9,  // 5: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
+	13, // 6: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	10, // 7: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
+	11, // 8: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	12, // 9: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	14, // 10: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,  // 11: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	25, // 12: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	28, // 13: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29, // 14: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	30, // 15: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	34, // 16: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	35, // 17: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	35, // 18: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	38, // 19: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 20: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	40, // 21: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	44, // 22: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	52, // 23: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	72, // 24: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	57, // 25: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	73, // 26: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	58, // 27: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	25, // 28: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	25, // 29: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	65, // 30: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	66, // 31: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 32: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 33: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 34: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 35: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 36: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	16, // 37: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	17, // 38: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	19, // 39: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	20, // 40: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	22, // 41: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	24, // 42: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	22, // 43: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	31, // 44: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	33, // 45: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	33, // 46: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	37, // 47: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	41, // 48: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	43, // 49: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	46, // 50: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	48, // 51: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	50, // 52: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	52, // 53: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	53, // 54: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	55, // 55: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	57, // 56: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	59, // 57: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	61, // 58: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	63, // 59: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	67, // 60: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 61: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 62: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 63: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 64: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 65: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	18, // 66: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 67: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	21, // 68: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	23, // 69: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	26, // 70: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	27, // 71: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	32, // 72: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	36, // 73: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	36, // 74: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	39, // 75: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	42, // 76: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	45, // 77: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	47, // 78: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	49, // 79: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	51, // 80: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	52, // 81: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	54, // 82: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	56, // 83: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	57, // 84: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	60, // 85: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	62, // 86: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	64, // 87: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	68, // 88: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	61, // [61:89] is the sub-list for method output_type
+	33, // [33:61] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4727,12 +5857,12 @@ func file_engine_proto_init() {
 		return
 	}
 	file_engine_proto_msgTypes[7].OneofWrappers = []any{
-		(*Progress_Plan)(nil),
-		(*Progress_Event)(nil),
 		(*Progress_Verdict)(nil),
 		(*Progress_Notice)(nil),
+		(*Progress_Plan)(nil),
+		(*Progress_Event)(nil),
 	}
-	file_engine_proto_msgTypes[23].OneofWrappers = []any{
+	file_engine_proto_msgTypes[32].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
@@ -4740,7 +5870,7 @@ func file_engine_proto_init() {
 		(*ProcessInput_Signal)(nil),
 		(*ProcessInput_Detach)(nil),
 	}
-	file_engine_proto_msgTypes[26].OneofWrappers = []any{
+	file_engine_proto_msgTypes[35].OneofWrappers = []any{
 		(*ProcessOutput_Stdout)(nil),
 		(*ProcessOutput_Stderr)(nil),
 		(*ProcessOutput_ExitCode)(nil),
@@ -4752,7 +5882,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   64,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

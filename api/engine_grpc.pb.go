@@ -5,8 +5,10 @@
 // source: engine.proto
 
 // The protocol between the command and the engine, over the engine's unix
-// socket. Documents (projects, plans, snapshots, events) travel as the JSON
-// that the packages spec and planner define; everything else is typed here.
+// socket. What is asked for (a project, its options) and a whole snapshot are
+// documents, the JSON that the packages spec and planner define; all that
+// happens is typed here. A change that a side which does not know it would get
+// wrong takes a new number (Protocol).
 
 package api
 

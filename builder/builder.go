@@ -25,6 +25,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Options are what a caller asks of all builds of a command.
@@ -45,7 +46,8 @@ type Request struct {
 	Images   map[string]string // service -> full reference, for contexts "service:NAME"
 	Session  string            // in which the caller lends the files of this build
 	Options  Options
-	Existing string // digest that Tag points to now, "" if none
+	Existing string       // digest that Tag points to now, "" if none
+	Mask     *secret.Mask // hides secrets in what the build prints; nil hides none
 }
 
 // Builder asks a BuildKit in the same process for images.
@@ -66,7 +68,7 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ref := identity.NewID()
-	watch := newWatch(note)
+	watch := newWatch(note, req.Mask)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

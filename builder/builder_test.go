@@ -16,6 +16,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 func listenUnix(path string) (net.Listener, error) { return net.Listen("unix", path) }
@@ -86,7 +87,7 @@ func TestFailureText(t *testing.T) {
 		"no base": {err: errors.New("failed to solve: nowhere/x: failed to resolve source metadata for nowhere/x"),
 			want: `nowhere/x: failed to resolve source metadata for nowhere/x (the base image is not here and its registry can't be reached: load it with "orlop image load", or set a mirror)`},
 	} {
-		w := newWatch(func(planner.Event) {})
+		w := newWatch(func(planner.Event) {}, nil)
 		w.update(&controlapi.StatusResponse{Vertexes: test.vertexes})
 		w.update(&controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Vertex: "1", Msg: []byte("make: *** no ru")}}})
 		w.update(&controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Vertex: "1", Msg: []byte("le")}}})
@@ -139,5 +140,41 @@ func TestBuildWithoutASession(t *testing.T) {
 	_, err := New(nil).Build(context.Background(), Request{Service: "web"}, func(planner.Event) {})
 	if err == nil || !strings.Contains(err.Error(), "orlop build") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestASecretThatAChunkCutsIsHidden: BuildKit hands on what a step prints in the
+// pieces in which it was read.
+func TestASecretThatAChunkCutsIsHidden(t *testing.T) {
+	mask := &secret.Mask{}
+	mask.Add([]byte("canary-canary"))
+	const text = "it is canary-canary.\n"
+	for cut := range len(text) {
+		var lines []string
+		w := newWatch(func(e planner.Event) { lines = append(lines, e.Lines...) }, mask)
+		w.update(&controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: "d", Name: "RUN it"}}})
+		for _, part := range []string{text[:cut], text[cut:]} {
+			w.update(&controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Vertex: "d", Stream: 1, Msg: []byte(part)}}})
+		}
+		if want := []string{"it is ***."}; !slices.Equal(lines, want) {
+			t.Errorf("cut at %d: %q", cut, lines)
+		}
+	}
+}
+
+// TestAnUnfinishedLineOfAFailureHidesTheSecretInIt: also where it is longer than
+// what is kept.
+func TestAnUnfinishedLineOfAFailureHidesTheSecretInIt(t *testing.T) {
+	mask := &secret.Mask{}
+	mask.Add([]byte("canary-canary"))
+	w := newWatch(func(planner.Event) {}, mask)
+	w.update(&controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: "d", Name: "RUN it", Error: "exit code 1"}}})
+	long := strings.Repeat("canary-canary", longestLine/5)
+	for _, part := range []string{long[:len(long)-7], long[len(long)-7:], " cana"} {
+		w.update(&controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Vertex: "d", Stream: 2, Msg: []byte(part)}}})
+	}
+	line := w.failedStep().lines[0]
+	if strings.Contains(line, "nary-") || !strings.HasSuffix(line, "*** cana") {
+		t.Errorf("it ends with %q", line[len(line)-40:])
 	}
 }

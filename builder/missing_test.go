@@ -44,7 +44,7 @@ func TestInstructionOverSeveralLines(t *testing.T) {
 }
 
 func TestWarningsTellOfIgnoredFiles(t *testing.T) {
-	w := newWatch(func(planner.Event) {})
+	w := newWatch(func(planner.Event) {}, nil)
 	w.update(&controlapi.StatusResponse{Warnings: []*controlapi.VertexWarning{
 		{Short: []byte(`CopyIgnoredFile: Attempting to Copy file "src/x.log" that is excluded by .dockerignore (line 2)`)},
 		{Short: []byte("FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)")},

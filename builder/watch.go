@@ -9,6 +9,7 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // keptLines is how many of a step's last lines are kept to explain a failure.
@@ -20,6 +21,7 @@ const longestLine = 64 << 10
 // watch follows the vertices of one build and says in events what is done now.
 type watch struct {
 	note func(planner.Event)
+	mask *secret.Mask
 
 	mu    sync.Mutex
 	steps map[string]*step // guarded by mu
@@ -36,10 +38,11 @@ type step struct {
 	err     string
 	lines   []string
 	partial string
+	streams map[int64]*secret.Stream // of stdout and stderr, each of which may cut a secret
 }
 
-func newWatch(note func(planner.Event)) *watch {
-	return &watch{note: note, steps: map[string]*step{}}
+func newWatch(note func(planner.Event), mask *secret.Mask) *watch {
+	return &watch{note: note, mask: mask, steps: map[string]*step{}}
 }
 
 // update takes in what BuildKit says.
@@ -59,7 +62,7 @@ func (w *watch) update(msg *controlapi.StatusResponse) {
 	}
 	for _, l := range msg.Logs {
 		if s := w.steps[l.Vertex]; s != nil {
-			s.print(string(l.Msg), func(line string) {
+			s.print(w.shown(s, l), func(line string) {
 				w.note(planner.Event{Text: s.name, Lines: []string{line}})
 			})
 		}
@@ -91,6 +94,17 @@ func (w *watch) vertex(v *controlapi.Vertex) {
 	if fresh && !s.cached && !strings.HasPrefix(s.name, "[internal]") {
 		w.note(planner.Event{Text: s.name})
 	}
+}
+
+// shown is what of an output of a step can be shown by now. The caller holds mu.
+func (w *watch) shown(s *step, l *controlapi.VertexLog) string {
+	if s.streams[l.Stream] == nil {
+		if s.streams == nil {
+			s.streams = map[int64]*secret.Stream{}
+		}
+		s.streams[l.Stream] = &secret.Stream{Mask: w.mask}
+	}
+	return s.streams[l.Stream].Push(string(l.Msg))
 }
 
 // print splits output into lines and keeps the last of them.
@@ -141,6 +155,9 @@ func (w *watch) failedStep() *step {
 	for _, d := range w.order {
 		s := w.steps[d]
 		if s.err != "" && !strings.Contains(s.err, "context canceled") {
+			for _, stream := range s.streams {
+				s.partial += stream.Rest()
+			}
 			if s.partial != "" {
 				s.lines = append(s.lines, s.partial)
 				s.partial = ""

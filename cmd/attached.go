@@ -242,10 +242,11 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 		w.synced = true
 		return nil, "", nil
 	}
-	c = &planner.Container{}
-	if err := cli.Unmarshal(m.Container, c); err != nil {
+	now, err := m.Container.Planner()
+	if err != nil {
 		return nil, "", err
 	}
+	c = &now
 	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {
 		return c, "", nil
 	}

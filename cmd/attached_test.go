@@ -1,7 +1,6 @@
 package cmd_test
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -12,7 +11,7 @@ import (
 )
 
 func changed(c planner.Container) *api.ContainerChange {
-	return &api.ContainerChange{Container: must(json.Marshal(c))}
+	return &api.ContainerChange{Container: must(api.NewContainer(c))}
 }
 
 func webContainer(state planner.State, code int) planner.Container {

@@ -210,7 +210,7 @@ func TestCIWhoseEngineDiesBesideATest(t *testing.T) {
 		}
 		if test.removed {
 			go func() {
-				d.engine.changes <- &api.ContainerChange{Container: []byte(`{"id":"c1","state":"running"}`), Removed: true}
+				d.engine.changes <- &api.ContainerChange{Container: &api.Container{Id: "c1", State: "running"}, Removed: true}
 			}()
 		}
 		_, stderr, code := d.run("ci --timeout 20s")

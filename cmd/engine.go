@@ -160,6 +160,11 @@ func (a *app) engineRestart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if after.Version == before.Version && after.Version != a.Version {
+		fmt.Fprintln(a.Stderr, a.ErrStyle().Yellow(fmt.Sprintf(
+			"it is installed elsewhere than this command, which is %s: \"orlop engine stop\", then \"orlop engine start\", change to the engine beside this command",
+			a.Version)))
+	}
 	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
 	return nil
 }

@@ -121,8 +121,8 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		h.begun, h.present = true, nil
 		return gone, nil
 	}
-	var c planner.Container
-	if err := cli.Unmarshal(m.Container, &c); err != nil {
+	c, err := m.Container.Planner()
+	if err != nil {
 		return nil, err
 	}
 	if len(h.services) > 0 && !slices.Contains(h.services, c.Service) {

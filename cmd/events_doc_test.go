@@ -91,7 +91,7 @@ func TestTheEventsDocumentNamesTheVersionAndWords(t *testing.T) {
 	words := []string{
 		string(planner.Started), string(planner.Progressed), string(planner.Done), string(planner.Unchanged), string(planner.Failed),
 		string(planner.Skipped), string(planner.Cancelled), string(planner.Pull), string(planner.Build), string(planner.CreateNetwork),
-		string(planner.RemoveNetwork), string(planner.CreateVolume), string(planner.RemoveVolume), string(planner.RemoveImage),
+		string(planner.AttachNetwork), string(planner.RemoveNetwork), string(planner.CreateVolume), string(planner.RemoveVolume), string(planner.RemoveImage),
 		string(planner.Create), string(planner.Replace), string(planner.Update), string(planner.Start), string(planner.Restart),
 		string(planner.Stop), string(planner.Kill), string(planner.Remove), string(planner.Await), planner.Ready,
 		string(watch.Ready), string(watch.SyncDone), string(watch.Restarted), string(watch.Executed), string(watch.Building),

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -39,11 +38,11 @@ func told(t *testing.T, h *history, messages ...*api.ContainerChange) string {
 
 func changed(t *testing.T, c planner.Container) *api.ContainerChange {
 	t.Helper()
-	doc, err := json.Marshal(c)
+	m, err := api.NewContainer(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &api.ContainerChange{Container: doc}
+	return &api.ContainerChange{Container: m}
 }
 
 func first(m *api.ContainerChange) *api.ContainerChange {

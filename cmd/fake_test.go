@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,7 +74,7 @@ func (f *fakeEngine) note(call string) {
 
 func (f *fakeEngine) Status(context.Context, *api.StatusRequest) (*api.StatusReply, error) {
 	return &api.StatusReply{
-		Version: f.version, Pid: 42, KeeperPid: 41, KeeperVersion: "v1", StartedUnixMs: then.Add(-time.Hour * 3).UnixMilli(),
+		Version: f.version, Protocol: api.Protocol, Pid: 42, KeeperPid: 41, KeeperVersion: "v1", StartedUnixMs: then.Add(-time.Hour * 3).UnixMilli(),
 		KeeperStartedUnixMs: then.Add(-72 * time.Hour).UnixMilli(), MemoryBytes: 61_400_000, KeeperMemoryBytes: 9_800_000,
 		ShimMemoryBytes: 24_000_000, Containers: 3, Activities: []string{"building api for shop"}, Root: "/r", State: "/s",
 		Components: map[string]string{"runc": "1.5.2", "containerd": "v2.3.7"},
@@ -86,7 +87,7 @@ func (f *fakeEngine) Plan(_ context.Context, r *api.ApplyRequest) (*api.PlanRepl
 	plan := f.plan
 	f.mu.Unlock()
 	f.note("plan")
-	return &api.PlanReply{Plan: must(json.Marshal(plan))}, nil
+	return &api.PlanReply{Plan: api.NewPlan(cmp.Or(plan, &planner.Plan{}))}, nil
 }
 
 func (f *fakeEngine) Apply(r *api.ApplyRequest, s grpc.ServerStreamingServer[api.Progress]) error {
@@ -111,12 +112,12 @@ func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error 
 		}
 	}
 	if f.plan != nil {
-		if err := s.Send(&api.Progress{Of: &api.Progress_Plan{Plan: must(json.Marshal(f.plan))}}); err != nil {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(cmp.Or(f.plan, &planner.Plan{}))}}); err != nil {
 			return err
 		}
 	}
 	for _, e := range f.events {
-		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: must(json.Marshal(e))}}); err != nil {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}}); err != nil {
 			return err
 		}
 	}
@@ -192,13 +193,13 @@ func (f *fakeEngine) Lifecycle(r *api.LifecycleRequest, s grpc.ServerStreamingSe
 	}
 	for _, service := range r.Services {
 		done := planner.Event{Action: planner.Action(r.Action), Service: service, Resource: service + "/1", Kind: planner.Done}
-		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: must(json.Marshal(done))}}); err != nil {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(done)}}); err != nil {
 			return err
 		}
 	}
 	if f.stopVerdict != nil {
 		for _, e := range f.stopEvents {
-			if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: must(json.Marshal(e))}}); err != nil {
+			if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}}); err != nil {
 				return err
 			}
 		}
@@ -233,7 +234,7 @@ func (f *fakeEngine) Watch(_ *api.ObserveRequest, s grpc.ServerStreamingServer[a
 	containers := f.observed.Containers
 	f.mu.Unlock()
 	for _, c := range containers {
-		if err := s.Send(&api.ContainerChange{Container: must(json.Marshal(c)), Initial: true}); err != nil {
+		if err := s.Send(&api.ContainerChange{Container: must(api.NewContainer(c)), Initial: true}); err != nil {
 			return err
 		}
 	}
@@ -373,11 +374,11 @@ func (f *fakeEngine) LoadImages(s grpc.ClientStreamingServer[api.Chunk, api.Load
 	}
 }
 
-func must(data []byte, err error) []byte {
+func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return data
+	return value
 }
 
 // then is the present of all tests.

@@ -19,23 +19,35 @@ const module = "github.com/orlop/orlop/"
 
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
+	// The rooms below runner: none of them knows runner.
+	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/oci", "runner/proc", "runner/shim", "runner/volume"}
+	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
+	command := []string{"spec", "spec/secret", "planner", "builder", "api", "keeper"}
+	verbs := append([]string{"cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
-		"spec": {}, "api": {}, "keeper": {},
+		"spec": {}, "spec/secret": {}, "keeper": {},
+		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
+		"runner/image":     {"spec", "planner"},
+		"runner/logs":      {},
+		"runner/oci":       {"spec"},
+		"runner/proc":      {},
+		"runner/shim":      {},
+		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
-		"builder":          {"spec", "planner"},
-		"runner":           {"spec", "planner", "runner/network", "keeper"},
-		"engine":           {"spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
-		"cmd/watch":        {"spec"},
+		"builder":          {"spec", "spec/secret", "planner"},
+		"runner":           below,
+		"engine":           append([]string{"builder", "runner", "api"}, below...),
+		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
+		"cmd/cli":          append([]string{"cmd/display"}, command...),
+		"cmd/terminal":     append([]string{"cmd/cli", "cmd/display"}, command...),
 		"cmd/ci/junit":     {},
-		"cmd/ci":           {"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/display":      {"spec", "planner", "api"},
-		"cmd/cli":          {"cmd/display", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/terminal":     {"cmd/cli", "cmd/display", "spec", "planner", "builder", "api", "keeper"},
-		"cmd":              {"cmd/cli", "cmd/terminal", "cmd/display", "cmd/watch", "cmd/ci", "cmd/ci/junit", "spec", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/watch", "cmd/ci", "cmd/ci/junit", "spec", "planner", "builder", "api", "keeper"},
+		"cmd/ci":           append([]string{"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd/watch":        {"spec"},
+		"cmd":              append([]string{"cmd/watch"}, verbs...),
+		"cmd/orlop":        append([]string{"cmd", "cmd/watch"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": {"engine", "spec", "planner", "builder", "runner", "runner/network", "api", "keeper"},
+		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
 	}
 }
 

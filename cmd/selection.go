@@ -13,6 +13,7 @@ import (
 // same.
 type selection struct {
 	build, noBuild         bool
+	yes                    bool
 	forceRecreate          bool
 	noRecreate, noDeps     bool
 	removeOrphans, noStart bool
@@ -32,6 +33,7 @@ func (s *selection) flags(c *cobra.Command) {
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
+	f.BoolVarP(&s.yes, "yes", "y", false, "do also what disturbs other projects: detach their containers from a network that is made anew")
 	timeoutFlag(f, &s.timeout)
 }
 
@@ -57,5 +59,6 @@ func (s *selection) options(services []string, wait bool) planner.Options {
 	return planner.Options{
 		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
 		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
+		Disturb: s.yes,
 	}
 }

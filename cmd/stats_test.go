@@ -2,7 +2,6 @@ package cmd_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +72,7 @@ func TestEventsAreLinesOfJSON(t *testing.T) {
 	go func() {
 		<-d.engine.reached
 		c := planner.Container{ID: "c1", Name: "shop-web-1", Service: "web", Number: 1, State: planner.Running, CreatedAt: then, StartedAt: then.Add(time.Second)}
-		d.engine.changes <- &api.ContainerChange{Container: must(json.Marshal(c))}
+		d.engine.changes <- &api.ContainerChange{Container: must(api.NewContainer(c))}
 	}()
 	out := &enough{lines: 2, then: func() { d.signals <- nil }}
 	code := cmd.Run(t.Context(), []string{"events", "--json"}, cli.World{

@@ -171,7 +171,7 @@ func (u *upRun) hints(p *planner.Plan, succeeded bool) {
 		return
 	}
 	st := u.ErrStyle()
-	for _, w := range u.Mask.Plan(p).Warnings {
+	for _, w := range p.Masked(u.Mask.Text).Warnings {
 		fmt.Fprintln(u.Stderr, st.Yellow(" ! "+w))
 	}
 	u.LeaveOrphans(p)

@@ -177,8 +177,8 @@ func followOnce(ctx context.Context, client *api.Client, project string, known b
 		if m.Synced {
 			continue
 		}
-		var c planner.Container
-		if err := cli.Unmarshal(m.Container, &c); err != nil {
+		c, err := m.Container.Planner()
+		if err != nil {
 			return err
 		}
 		if c.OneOff {

@@ -90,6 +90,9 @@ func (c *watchCarrier) Sync(ctx context.Context, service string, each func(put f
 	for _, f := range reply.Failures {
 		done.Failures = append(done.Failures, watch.Failure{Container: f.Container, Path: f.Path, Message: f.Error})
 	}
+	if reply.Cut != "" {
+		return done, errors.New(reply.Cut)
+	}
 	return done, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // newWatchDisplay shows a watch: one line an event, without secrets. interrupt
@@ -123,7 +124,12 @@ func syncText(files, removed int) string {
 }
 
 // maskedEvent is an event without secrets.
-func maskedEvent(m *display.Masker, e watch.Event) watch.Event {
-	e.Text, e.Lines, e.Step = m.Text(e.Text), m.Texts(e.Lines), m.Text(e.Step)
+func maskedEvent(m *secret.Mask, e watch.Event) watch.Event {
+	e.Text, e.Step = m.Text(e.Text), m.Text(e.Step)
+	lines := make([]string, len(e.Lines))
+	for i, l := range e.Lines {
+		lines[i] = m.Text(l)
+	}
+	e.Lines = lines
 	return e
 }

@@ -21,7 +21,9 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Buckets of the store that the engine uses itself.
@@ -38,7 +40,8 @@ type job struct {
 	sessions map[string]string
 	order    *runner.Order
 	observed *planner.Observed
-	claim    *claim // on the project's lock
+	claim    *claim       // on the project's lock
+	mask     *secret.Mask // hides the project's secrets in what is told of the job
 }
 
 // decode reads an apply request.
@@ -67,6 +70,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
 	j.options.Files = e.prints(p.Name, req.Payloads)
+	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
 	j.order = &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
@@ -75,6 +79,27 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		j.order.Images[name] = p.ImageName(name)
 	}
 	return j, nil
+}
+
+// secrets are the contents of the secrets among payloads.
+func secrets(payloads map[string]*api.Payload) (contents [][]byte) {
+	for _, p := range payloads {
+		if p.Secret {
+			contents = append(contents, p.Content)
+		}
+	}
+	return contents
+}
+
+// keepPayloads gives the payloads of a job to the runner, which keeps them for
+// as long as anything of the project is there.
+func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
+	contents := map[string][]byte{}
+	for name, p := range payloads {
+		contents[name] = p.Content
+	}
+	e.runner.SetPayloads(j.project.Name, contents)
+	j.mask = e.runner.Mask(j.project.Name)
 }
 
 // prints are keyed digests of the contents of secrets and configs: they tell
@@ -128,8 +153,7 @@ func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanRepl
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(plan)
-	return &api.PlanReply{Plan: b}, err
+	return &api.PlanReply{Plan: api.NewPlan(plan.Masked(j.mask.Text))}, nil
 }
 
 // Apply converges the project.
@@ -158,10 +182,8 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 	s.noteInstance(j)
 	s.enter(j.project.Name)
 	defer s.leave(j.project.Name)
-	for name, payload := range req.Payloads {
-		s.runner.SetPayload(j.project.Name, name, payload.Content)
-	}
 	if !j.options.BuildOnly && !j.options.PullOnly {
+		s.keepPayloads(j, req.Payloads)
 		s.runner.Reserve(j.project)
 	}
 	plan, err := s.plan(ctx, j)
@@ -204,12 +226,12 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	}
 	s.buildNetwork.settle() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
-	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
+	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	verdict, err := s.carryOut(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, box)
+	verdict, err := s.carryOut(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, box)
 	if err != nil {
 		return err
 	}
@@ -254,22 +276,21 @@ func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, box *
 // new is begun, and what runs is finished.
 func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) (*api.Verdict, error) {
 	c.job.order.Plan = plan
-	doc, err := json.Marshal(plan)
-	if err != nil {
-		return nil, err
-	}
-	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: doc}})
-	e.background.Add(1) // the engine's end waits for what was begun
-	defer e.background.Done()
+	hide := c.job.mask.Text
+	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	if !plan.IsEmpty() {
-		emit := func(ev planner.Event) { e.locks.note(c.job.claim, plan, ev); box.tell(ev) }
+		emit := func(ev planner.Event) {
+			ev = ev.Masked(hide)
+			e.locks.note(c.job.claim, plan, ev)
+			box.tell(ev)
+		}
 		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
 		if err == nil && !c.job.options.Attached {
 			err = e.verify(plan, emit)
 		}
 		if err != nil {
-			verdict.Ok, verdict.Error = false, err.Error()
+			verdict.Ok, verdict.Error = false, hide(err.Error())
 			verdict.Interrupted = ctx.Err() != nil
 		}
 		if err := e.store.Flush(); err != nil && verdict.Ok {
@@ -326,7 +347,7 @@ func (c *carrier) Carry(ctx context.Context, s *planner.Step, note func(planner.
 }
 
 func (c *carrier) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	changed, err := c.engine.runner.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
+	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
 		note(planner.Event{Current: current, Total: total})
 	})
 	if err != nil {
@@ -344,25 +365,25 @@ func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.
 		return planner.Result{}, err
 	}
 	p := c.job.project
-	tag, err := runner.Normalize(s.Name)
+	tag, err := image.Normalize(s.Name)
 	if err != nil {
 		return planner.Result{}, err
 	}
 	images := map[string]string{}
 	for _, services := range []map[string]*spec.Service{p.Services, p.Bases} {
 		for name := range services {
-			if ref, err := runner.Normalize(p.ImageName(name)); err == nil {
+			if ref, err := image.Normalize(p.ImageName(name)); err == nil {
 				images[name] = ref
 			}
 		}
 	}
-	before, err := e.runner.ImageDigest(ctx, s.Name)
+	before, err := e.images.Digest(ctx, s.Name)
 	if err != nil {
 		return planner.Result{}, err
 	}
 	digest, err := e.builder.Build(ctx, builder.Request{
 		Project: p.Name, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
-		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before,
+		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before, Mask: c.job.mask,
 	}, note)
 	if err != nil {
 		return planner.Result{}, err
@@ -390,7 +411,7 @@ func (e *Engine) recordBuild(ctx context.Context, tag, digest string, in *planne
 	kept := *in
 	kept.Bases = map[string]string{}
 	for ref := range in.Bases {
-		if d, err := e.runner.ImageDigest(ctx, ref); err == nil {
+		if d, err := e.images.Digest(ctx, ref); err == nil {
 			kept.Bases[ref] = d
 		}
 	}
@@ -403,7 +424,7 @@ func (e *Engine) recordBuild(ctx context.Context, tag, digest string, in *planne
 // of the image that is here and of the base images that are here.
 func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs {
 	return func(ref string) *planner.Inputs {
-		tag, err := runner.Normalize(ref)
+		tag, err := image.Normalize(ref)
 		if err != nil {
 			return nil
 		}
@@ -412,11 +433,11 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 		if doc == nil || json.Unmarshal(doc, &rec) != nil {
 			return nil
 		}
-		if now, err := e.runner.ImageDigest(ctx, ref); err != nil || now != rec.Digest {
+		if now, err := e.images.Digest(ctx, ref); err != nil || now != rec.Digest {
 			return nil
 		}
 		for base, was := range rec.Inputs.Bases {
-			if now, err := e.runner.ImageDigest(ctx, base); err != nil || was != "" && now != "" && now != was {
+			if now, err := e.images.Digest(ctx, base); err != nil || was != "" && now != "" && now != was {
 				return nil
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	bknetwork "github.com/moby/buildkit/util/network"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/oci"
 )
 
 // buildNetwork gives each RUN step a network namespace on a bridge that is
@@ -111,7 +111,7 @@ type buildSandbox struct {
 // BuildKit shows us that document, so its seccomp profile is made that of the
 // containers here, too.
 func (s *buildSandbox) Set(doc *specs.Spec) error {
-	doc.Linux.Seccomp = runner.WithoutX32(doc.Linux.Seccomp)
+	doc.Linux.Seccomp = oci.WithoutX32(doc.Linux.Seccomp)
 	for i := range doc.Linux.Namespaces {
 		if doc.Linux.Namespaces[i].Type == specs.NetworkNamespace {
 			doc.Linux.Namespaces[i].Path = s.path

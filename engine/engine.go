@@ -24,7 +24,9 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // Config is what an engine is started with.
@@ -57,6 +59,7 @@ type Engine struct {
 	kitErr   error
 	kit      *kit // set by kitOnce
 	kitReady chan struct{}
+	images   *image.Store
 	builder  *builder.Builder
 
 	ctx    context.Context
@@ -69,7 +72,7 @@ type Engine struct {
 	held       map[string]*holding  // guarded by mu: projects that a command holds
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
-	background sync.WaitGroup
+	work       work // calls, and what goes on without one
 }
 
 // portKeeper is the part of the keeper that the engine uses.
@@ -112,9 +115,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if warning != "" {
 		e.warn(warning)
 	}
-	runner.EndHungShims(ctx, cfg.State, e.log)
+	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
 	rescued := runner.Rescue(ctx, e.store, taskBundles(cfg.State))
-	if err := runner.NoteShims(taskBundles(cfg.State), e.programs.shim); err != nil {
+	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
@@ -133,7 +136,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
-	e.background.Go(e.guardNetworks)
+	e.work.run(e.guardNetworks)
 	go e.startKit()
 	return e, nil
 }
@@ -206,13 +209,14 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) openRunner(ctx context.Context, rescued map[string]*runner.Rescued) error {
+func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) error {
 	var err error
+	e.images = image.New(e.daemon.client, e.hosts)
 	e.runner, err = runner.Open(ctx, runner.Config{
-		Client: e.daemon.client, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
+		Client: e.daemon.client, Images: e.images, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
-		Hosts: e.hosts, Rescued: rescued, Log: e.log,
+		Rescued: rescued, Log: e.log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)
@@ -266,22 +270,28 @@ func (e *Engine) Serve(ctx context.Context) error {
 		}
 	case err = <-served:
 	}
-	done := make(chan struct{})
-	go func() { srv.GracefulStop(); close(done) }()
+	stopped := make(chan struct{})
+	go func() { srv.GracefulStop(); close(stopped) }()
 	e.cancel(errShutdown)
 	select {
-	case <-done:
+	case <-stopped:
 	case <-time.After(2 * time.Second):
-		srv.Stop()
+		go srv.Stop() // it waits for its handlers too, which close does within bounds
 	}
 	e.close()
 	return err
 }
 
+// endTimeout bounds how long the engine's end waits for what was begun.
+const endTimeout = 15 * time.Second
+
 // close ends the parts in the reverse order of their start.
 func (e *Engine) close() {
 	e.cancel(errShutdown)
 	e.stopHolds()
+	if !e.work.end(endTimeout) {
+		e.log.Warn("what was begun does not end; the next engine goes on with it")
+	}
 	if e.runner != nil {
 		e.runner.Close()
 	}

@@ -144,7 +144,7 @@ func (e *Engine) letGo(project string, h *holding) {
 // that another change is stopping gently.
 func (e *Engine) lost(project string) {
 	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
-	e.background.Go(func() {
+	e.work.run(func() {
 		ctx := context.WithoutCancel(e.ctx)
 		e.runner.KillAll(ctx, project)
 		if _, err := e.removeProject(ctx, &claim{verb: "removal", project: project, pid: os.Getpid(), ends: true}, runner.Grace{Set: true}, nil); err != nil {
@@ -184,7 +184,7 @@ func (e *Engine) removeProject(ctx context.Context, by *claim, grace runner.Grac
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.runner.InstanceImages(ctx, project)})
 	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
 	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
-	e.settleInstance(ctx, project)
+	e.forgetGone(ctx, project)
 	return err == nil, err
 }
 
@@ -218,7 +218,7 @@ func (e *Engine) orphan(project string, h *holding, after time.Duration) {
 	})
 }
 
-// stopHolds ends what waits, and waits for what runs.
+// stopHolds ends what waits to be removed.
 func (e *Engine) stopHolds() {
 	e.mu.Lock()
 	for _, h := range e.held {
@@ -227,14 +227,4 @@ func (e *Engine) stopHolds() {
 		}
 	}
 	e.mu.Unlock()
-	done := make(chan struct{})
-	go func() { e.background.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(endTimeout):
-		e.log.Warn("what was begun does not end; the next engine goes on with it")
-	}
 }
-
-// endTimeout bounds how long the engine's end waits for steps that were begun.
-const endTimeout = 15 * time.Second

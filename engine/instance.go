@@ -56,12 +56,16 @@ func (e *Engine) noteInstance(j *job) {
 	e.runner.NoteInstance(j.order, j.project.Instance, images)
 }
 
-// settleInstance forgets an instance that nothing is left of.
-func (e *Engine) settleInstance(ctx context.Context, project string) {
+// forgetGone forgets what is kept of a project that nothing is left of: its
+// secrets, and that it is an instance. The caller holds the project's lock.
+func (e *Engine) forgetGone(ctx context.Context, project string) {
 	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
 	if err != nil {
 		e.log.Warn("cannot tell what is left of a project", "project", project, "error", err)
 		return
+	}
+	if len(observed.Containers) == 0 {
+		e.runner.ForgetPayloads(project)
 	}
 	e.runner.ForgetInstance(ctx, project, observed)
 }

@@ -44,7 +44,7 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	defer s.settleInstance(context.WithoutCancel(ctx), req.Project)
+	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	return s.walk(ctx, plan, c, box)
 }
 
@@ -117,7 +117,7 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 		Project: req.Project, Anonymous: req.RemoveVolumes,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	return plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim}}, nil
+	return plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, nil
 }
 
 // narrow leaves out the containers that a lifecycle request is not about.

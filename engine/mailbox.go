@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -173,11 +172,7 @@ func (l *letter) encode() *api.Progress {
 	if l.left > 0 {
 		e.Lines = append([]string{fmt.Sprintf("... %d lines left out: they came faster than they were read", l.left)}, e.Lines...)
 	}
-	b, err := json.Marshal(e)
-	if err != nil {
-		b, _ = json.Marshal(planner.Event{Time: e.Time, Step: e.Step, Kind: e.Kind, Text: "internal error: " + err.Error()})
-	}
-	return &api.Progress{Of: &api.Progress_Event{Event: b}}
+	return &api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}}
 }
 
 // close waits until all is sent. The error says that the caller is gone.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,10 +28,7 @@ func (r *reader) send(p *api.Progress) error {
 	<-r.goOn
 	switch of := p.Of.(type) {
 	case *api.Progress_Event:
-		var e planner.Event
-		if err := json.Unmarshal(of.Event, &e); err != nil {
-			return err
-		}
+		e := of.Event.Planner()
 		r.lines += len(e.Lines)
 		text := e.Text
 		if len(e.Lines) > 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/image"
 )
 
 // BuildKit calls containerd's services with contexts of its own. Over gRPC
@@ -34,7 +34,7 @@ func (d namedDiffer) Compare(ctx context.Context, lower, upper []mount.Mount, op
 type namedImages struct{ images.Store }
 
 func fullName(name string) string {
-	if full, err := runner.Normalize(name); err == nil {
+	if full, err := image.Normalize(name); err == nil {
 		return full
 	}
 	return name

@@ -36,14 +36,24 @@ type server struct {
 func newServer(e *Engine) *grpc.Server {
 	srv := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
-		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			done, err := e.admit(ctx, info.FullMethod)
+			if err != nil {
+				return nil, err
+			}
+			defer done()
 			if project := projectOf(req); project != "" {
 				e.runner.UseInstance(project)
 			}
 			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
 			return res, asStatus(err)
 		}),
-		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			done, err := e.admit(stream.Context(), info.FullMethod)
+			if err != nil {
+				return err
+			}
+			defer done()
 			return e.serveStream(s, stream, h)
 		}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.proxyToBuildKit(stream) }),
@@ -52,6 +62,19 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	srv.RegisterService(&sessionService, &buildSessions{engine: e})
 	return srv
+}
+
+// admit lets a call in whose caller speaks our protocol, unless the engine ends,
+// whose end waits for the call.
+func (e *Engine) admit(ctx context.Context, method string) (done func(), err error) {
+	if err := api.CheckCaller(ctx, method, e.cfg.Version); err != nil {
+		return nil, err
+	}
+	done, err = e.work.begin()
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	return done, nil
 }
 
 // serveStream ends a stream with the engine, in words that tell its caller to
@@ -117,7 +140,7 @@ func asStatus(err error) error {
 // Status tells what the engine is and does.
 func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusReply, error) {
 	reply := &api.StatusReply{
-		Version: s.cfg.Version, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
+		Version: s.cfg.Version, Protocol: api.Protocol, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
 		MemoryBytes: residentSize(os.Getpid()), Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
 		Components: map[string]string{
 			"containerd": moduleVersion("github.com/containerd/containerd/v2"),
@@ -217,6 +240,10 @@ func (s *server) Observe(ctx context.Context, req *api.ObserveRequest) (*api.Obs
 	if err != nil {
 		return nil, err
 	}
+	hide := s.runner.Mask(req.Project).Text
+	for i := range o.Containers {
+		o.Containers[i] = o.Containers[i].Masked(hide)
+	}
 	b, err := json.Marshal(o)
 	return &api.ObserveReply{Observed: b}, err
 }
@@ -239,12 +266,12 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 		}
 	}
 	s.runner.Watch(ctx, req.Project, func(c planner.Container, removed bool) {
-		b, err := json.Marshal(c)
+		m, err := api.NewContainer(c.Masked(s.runner.Mask(req.Project).Text))
 		if err != nil {
 			cancel(err)
 			return
 		}
-		send(&api.ContainerChange{Container: b, Removed: removed, Initial: initial})
+		send(&api.ContainerChange{Container: m, Removed: removed, Initial: initial})
 	}, func() {
 		initial = false
 		send(&api.ContainerChange{Synced: true})
@@ -254,7 +281,7 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 
 // LoadImages reads an OCI archive from the stream.
 func (s *server) LoadImages(stream api.Engine_LoadImagesServer) error {
-	names, err := s.runner.LoadImages(stream.Context(), &chunkReader{recv: stream.Recv})
+	names, err := s.images.Load(stream.Context(), &chunkReader{recv: stream.Recv})
 	if err != nil {
 		return err
 	}
@@ -282,7 +309,7 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 
 // Images lists the images that are here.
 func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesReply, error) {
-	list, err := s.runner.Images(ctx)
+	list, err := s.images.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +324,7 @@ func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesR
 
 // TagImage gives an image a further name.
 func (s *server) TagImage(ctx context.Context, req *api.TagRequest) (*api.TagReply, error) {
-	return &api.TagReply{}, s.runner.TagImage(ctx, req.Source, req.Target)
+	return &api.TagReply{}, s.images.Tag(ctx, req.Source, req.Target)
 }
 
 // RemoveImage removes an image's name.

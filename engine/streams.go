@@ -10,12 +10,14 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // Logs sends what containers printed.
 func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error {
 	opts := runner.LogOptions{
-		Services: req.Services, Containers: req.Containers, Follow: req.Follow, Tail: int(req.Tail),
+		Services: req.Services, Containers: req.Containers, Follow: req.Follow, Selection: logs.Selection{Tail: int(req.Tail)},
 	}
 	if req.SinceUnixNs != 0 {
 		opts.Since = time.Unix(0, req.SinceUnixNs)
@@ -23,7 +25,7 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 	if req.UntilUnixNs != 0 {
 		opts.Until = time.Unix(0, req.UntilUnixNs)
 	}
-	return s.runner.Logs(stream.Context(), req.Project, opts, func(l runner.Line) error {
+	return s.runner.Logs(stream.Context(), req.Project, opts, func(l logs.Line) error {
 		return stream.Send(&api.LogLine{
 			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
 			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
@@ -58,9 +60,7 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 	}
 	defer release()
 	s.noteInstance(j)
-	for name, payload := range req.Apply.Payloads {
-		s.runner.SetPayload(j.project.Name, name, payload.Content)
-	}
+	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.
 	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), runner.Request{
 		Project: j.project.Name, Service: req.Service, Name: req.Name, OneOff: true, AutoRemove: req.Remove,
@@ -227,7 +227,7 @@ func inputOf(start *api.ProcessStart) (feed *io.PipeWriter, in io.Reader, closeI
 // notRun is the exit code of a process that could not be begun for its
 // program's sake; 0 for any other error.
 func notRun(err error) int32 {
-	if bad, ok := errors.AsType[*runner.RuncError](err); ok {
+	if bad, ok := errors.AsType[*shim.RuncError](err); ok {
 		return int32(bad.Code)
 	}
 	return 0

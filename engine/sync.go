@@ -15,7 +15,8 @@ import (
 // can't be started while it lasts.
 const idleSync = 10 * time.Second
 
-// Sync writes a batch of files into the containers of a service.
+// Sync writes a batch of files into the containers of a service. One that is
+// cut says what it has written: the next finds that there and doesn't count it.
 func (s *server) Sync(stream api.Engine_SyncServer) error {
 	msg, err := stream.Recv()
 	if err != nil {
@@ -26,6 +27,31 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 		return err
 	}
 	defer batch.Close()
+	cut, err := applyAll(msg, stream, batch)
+	if err != nil {
+		return err
+	}
+	reply := &api.SyncReply{
+		Cut:   cut,
+		Files: int32(batch.Files), Removed: int32(batch.Removed), Bytes: batch.Bytes, Containers: int32(batch.Containers()),
+		Still: int32(batch.Still),
+	}
+	for _, f := range batch.Failures {
+		reply.Failures = append(reply.Failures, &api.SyncFailure{Container: f.Container, Path: f.Path, Error: f.Err.Error()})
+	}
+	return stream.SendAndClose(reply)
+}
+
+// syncBatch is what a sync writes by.
+type syncBatch interface {
+	Apply(entries []runner.Entry)
+	Wanted() <-chan struct{}
+	ErrWanted() error
+}
+
+// applyAll applies a first message and those after it. It is cut where somebody
+// else is to change what the batch holds.
+func applyAll(msg *api.SyncInput, stream api.Engine_SyncServer, batch syncBatch) (cut string, err error) {
 	for {
 		entries := make([]runner.Entry, 0, len(msg.Entries))
 		for _, e := range msg.Entries {
@@ -36,26 +62,20 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 		}
 		batch.Apply(entries)
 		msg, err = next(stream, batch)
-		if errors.Is(err, io.EOF) {
-			break
+		switch {
+		case errors.Is(err, batch.ErrWanted()):
+			return err.Error(), nil
+		case errors.Is(err, io.EOF):
+			return "", nil
+		case err != nil:
+			return "", err
 		}
-		if err != nil {
-			return err
-		}
 	}
-	reply := &api.SyncReply{
-		Files: int32(batch.Files), Removed: int32(batch.Removed), Bytes: batch.Bytes, Containers: int32(batch.Containers()),
-		Still: int32(batch.Still),
-	}
-	for _, f := range batch.Failures {
-		reply.Failures = append(reply.Failures, &api.SyncFailure{Container: f.Container, Path: f.Path, Error: f.Err.Error()})
-	}
-	return stream.SendAndClose(reply)
 }
 
 // next is the next message, unless it is too long in coming or somebody else is
 // to change what the batch holds.
-func next(stream api.Engine_SyncServer, batch *runner.Sync) (*api.SyncInput, error) {
+func next(stream api.Engine_SyncServer, batch syncBatch) (*api.SyncInput, error) {
 	type message struct {
 		in  *api.SyncInput
 		err error

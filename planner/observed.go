@@ -55,7 +55,17 @@ type Network struct {
 	Key     string        `json:"key,omitempty"`
 	Applied *spec.Network `json:"applied,omitempty"`
 	Subnet  string        `json:"subnet,omitempty"`
+	Guests  []Guest       `json:"guests,omitempty"` // containers of other projects on it
 }
+
+// Guest is a container of another project than the one that is looked at.
+type Guest struct {
+	Project   string `json:"project"`
+	Container string `json:"container"` // ID
+	Resource  string `json:"resource"`  // in its own project: "web/1"
+}
+
+func (g Guest) String() string { return g.Resource + " of " + g.Project }
 
 // Volume is a volume that exists.
 type Volume struct {
@@ -116,6 +126,18 @@ type Container struct {
 	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a network namespace that is not its owner's any more
+}
+
+// Masked is the container with hide applied to what its programs have printed
+// and to what went wrong.
+func (c Container) Masked(hide func(string) string) Container {
+	c.Error = hide(c.Error)
+	if c.LastProbe != nil {
+		probe := *c.LastProbe
+		probe.Output = hide(probe.Output)
+		c.LastProbe = &probe
+	}
+	return c
 }
 
 // ProbeInfo is the last health probe of a container.

@@ -19,6 +19,7 @@ const (
 	Build         Action = "build"
 	CreateNetwork Action = "create-network"
 	UpdateNetwork Action = "update-network" // its labels, in place
+	AttachNetwork Action = "attach-network" // a container of another project to a network that was made anew
 	RemoveNetwork Action = "remove-network"
 	CreateVolume  Action = "create-volume"
 	UpdateVolume  Action = "update-volume" // its labels, in place
@@ -102,6 +103,31 @@ func (p *Plan) Count(actions ...Action) int {
 		}
 	}
 	return n
+}
+
+// Masked is the plan with hide applied to all that may hold a value of the
+// user's. Names stay: they are the stack file's.
+func (p *Plan) Masked(hide func(string) string) *Plan {
+	out := *p
+	out.Warnings, out.Steps = masked(p.Warnings, hide), slices.Clone(p.Steps)
+	for i, s := range p.Steps {
+		step := *s
+		step.Reasons = slices.Clone(s.Reasons)
+		for j := range step.Reasons {
+			r := &step.Reasons[j]
+			r.From, r.To, r.Text = hide(r.From), hide(r.To), hide(r.Text)
+		}
+		out.Steps[i] = &step
+	}
+	return &out
+}
+
+func masked(texts []string, hide func(string) string) []string {
+	out := slices.Clone(texts)
+	for i := range out {
+		out[i] = hide(out[i])
+	}
+	return out
 }
 
 // add appends a step under an ID of its own. Two containers of one number get

@@ -42,6 +42,18 @@ type Event struct {
 	Part     *Part         `json:"part,omitempty"`  // of Progressed: a piece of the work that has ended
 }
 
+// Masked is the event with hide applied to all that may hold a value of the
+// user's.
+func (e Event) Masked(hide func(string) string) Event {
+	e.Text, e.Lines = hide(e.Text), masked(e.Lines, hide)
+	if e.Part != nil {
+		part := *e.Part
+		part.Name, part.Error = hide(part.Name), hide(part.Error)
+		e.Part = &part
+	}
+	return e
+}
+
 // Part is a piece of a step's work, such as one instruction of a Dockerfile.
 type Part struct {
 	Name   string    `json:"name"`

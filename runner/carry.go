@@ -9,7 +9,11 @@ import (
 	"sync"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -30,15 +34,16 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
+	case planner.AttachNetwork:
+		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
 		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
 	case planner.UpdateVolume:
-		return planner.Result{}, r.volumes.relabel(s.Name, s.Volume)
+		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.removeNetwork(ctx, s.Name)
 	case planner.CreateVolume:
-		_, err := r.volumes.ensure(&volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
-		return planner.Result{}, err
+		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
 	case planner.RemoveVolume:
 		return planner.Result{}, r.removeVolume(s.Name)
 	case planner.RemoveImage:
@@ -66,12 +71,12 @@ func (r *Runner) removeVolume(name string) error {
 			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
 		}
 	}
-	return r.volumes.remove(name)
+	return r.volumes.Remove(name)
 }
 
 // request turns a step into what create needs.
 func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
-	warn := func(w warning) { note(planner.Event{Kind: planner.Warned, Text: w.placed(s.Service, o.Places)}) }
+	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,
@@ -84,25 +89,24 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	if err := r.publish(ctx, o, c); err != nil {
-		r.unmake(ctx, c)
+		r.removeFailed(ctx, c)
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	if s.NoStart {
 		return planner.Result{Text: "created"}, nil
 	}
 	if err := c.start(ctx); err != nil {
-		r.unmake(ctx, c)
+		r.removeFailed(ctx, c)
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	return planner.Result{}, nil
 }
 
-// unmake removes a container that never ran.
-func (r *Runner) unmake(ctx context.Context, c *container) {
-	if err := c.removeLocked(context.WithoutCancel(ctx), Grace{Set: true}, true); err != nil {
+// removeFailed removes a container that could not take up its work.
+func (r *Runner) removeFailed(ctx context.Context, c *container) {
+	if err := c.remove(context.WithoutCancel(ctx), Grace{Set: true}, true); err != nil {
 		r.log.Warn("cannot remove a container that could not be started", "container", c.name, "error", err)
 	}
 }
@@ -113,9 +117,11 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	if c == nil {
 		return fmt.Errorf("%s is gone: run the command again", s.Resource)
 	}
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
 	defer c.op.Unlock()
-	before := c.rec.Applied
+	before := c.snapshot().Applied
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
 		err = r.publish(ctx, o, c)
@@ -128,40 +134,40 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 	}
-	if c.isRunning() {
-		c.probe()
-		c.route()
-	}
+	c.route()
 	return err
 }
 
 // adjust makes what can be changed in place as a new document wants it: policy,
 // health check, stop signal, limits and labels.
 func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied) error {
+	rec := c.snapshot()
 	applied := *want
-	applied.Image = c.rec.Applied.Image
-	if reflect.DeepEqual(&applied, c.rec.Applied) {
+	applied.Image = rec.Applied.Image
+	if reflect.DeepEqual(&applied, rec.Applied) {
 		return nil
 	}
-	if err := checkCPUs(c.rec.Service, applied.Service); err != nil {
+	if err := oci.Check(rec.Service, applied.Service); err != nil {
 		return err
 	}
-	img, err := r.imageFor(ctx, c.rec.Image)
+	img, err := r.Images.Get(ctx, rec.Image)
 	if err != nil {
 		return err
 	}
-	c.set(func(rec *record) {
-		rec.Applied = &applied
-		rec.Probe = probeFor(applied.Service.HealthCheck, img.config.Healthcheck)
-		rec.StopSignal = applied.Service.StopSignal
-		if rec.StopSignal == "" {
-			rec.StopSignal = img.config.StopSignal
+	c.change(func(m *metadata) {
+		m.Applied = &applied
+		m.Probe = probeFor(applied.Service.HealthCheck, img.Config.Healthcheck)
+		m.StopSignal = applied.Service.StopSignal
+		if m.StopSignal == "" {
+			m.StopSignal = img.Config.StopSignal
 		}
 	})
+	rec = c.snapshot()
+	c.apply(updated{terms: rec.terms()})
 	if err := c.limit(ctx); err != nil {
 		return err
 	}
-	if _, err := c.ctr.SetLabels(ctx, containerLabels(c.rec)); err != nil {
+	if _, err := c.ctr.SetLabels(ctx, containerLabels(&rec.metadata)); err != nil {
 		return fmt.Errorf("cannot set the labels of %s: %w", c.name, err)
 	}
 	return nil
@@ -227,7 +233,7 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 			}
 			switch s.Action {
 			case planner.Create, planner.Replace, planner.Start, planner.Restart:
-				failed[s.ID] = &failedError{text: exited(&c).Error(), lines: r.LastLines(c.ID, 20)}
+				failed[s.ID] = &failedError{text: exitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
 			}
 		}
 	}
@@ -242,7 +248,7 @@ func (c *container) limit(ctx context.Context) error {
 	if task == nil {
 		return c.rewrite(ctx)
 	}
-	if err := c.updateTask(ctx, task); err != nil {
+	if err := task.Update(ctx, containerd.WithResources(oci.Limits(c.snapshot().Applied.Service))); err != nil {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
 	return c.rewrite(ctx)
@@ -257,7 +263,9 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	if s.Action == planner.Kill {
 		return planner.Result{}, c.kill(ctx, s.Signal)
 	}
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return planner.Result{}, err
+	}
 	defer c.op.Unlock()
 	switch s.Action {
 	case planner.Start:
@@ -269,7 +277,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err := r.publish(ctx, o, c); err != nil {
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
-		c.forgive()
+		c.apply(startAsked{})
 		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
@@ -282,58 +290,10 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err != nil {
 			return planner.Result{}, err
 		}
-		c.forgive()
+		c.apply(startAsked{})
 		return planner.Result{}, c.start(ctx)
 	case planner.Remove:
-		return planner.Result{}, c.removeLocked(ctx, o.Grace, o.Anonymous)
+		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
-}
-
-// forgive counts restarts anew: someone starts the container by hand.
-func (c *container) forgive() {
-	c.mu.Lock()
-	c.delay = 0
-	c.mu.Unlock()
-	c.set(func(rec *record) { rec.Restarts = 0 })
-}
-
-// kill sends a signal to the container's process; it is stopped on the user's
-// word if that ends it.
-func (c *container) kill(ctx context.Context, name string) error {
-	c.mu.Lock()
-	task, end := c.task, c.ending
-	state := c.rec.State
-	c.mu.Unlock()
-	if state == planner.Restarting {
-		c.op.Lock()
-		defer c.op.Unlock()
-		return c.stop(ctx, Grace{Set: true}, true)
-	}
-	if task == nil || state != planner.Running && state != planner.Stopping {
-		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
-	}
-	sig, err := parseSignal(name)
-	if err != nil {
-		return err
-	}
-	if isFatal(sig) {
-		c.set(func(rec *record) { rec.Stopped = true })
-	}
-	if err := c.signal(ctx, task, sig); err != nil {
-		return err
-	}
-	if !isFatal(sig) {
-		return nil
-	}
-	timer := time.NewTimer(stopTimeout)
-	defer timer.Stop()
-	select {
-	case <-end.settled:
-		return nil
-	case <-timer.C:
-		return fmt.Errorf("%s did not end within %s of SIGKILL", c.name, stopTimeout)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -10,49 +10,11 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
-
-// KeyError is a key of a service that can't be carried out as it is.
-type KeyError struct {
-	Service string
-	Key     string // user, mem_limit
-	Place   spec.Place
-	Text    string
-	Err     error // what it was told by; may be nil
-}
-
-func (e *KeyError) Error() string {
-	at := ""
-	if e.Place.Line > 0 {
-		at = " (" + e.Place.String() + ")"
-	}
-	return fmt.Sprintf("services.%s.%s%s: %s", e.Service, e.Key, at, e.Text)
-}
-
-func (e *KeyError) Unwrap() error { return e.Err }
-
-// MountError is an entry of a service's volumes that can't be mounted.
-type MountError struct {
-	Service string
-	Source  string // "" where nobody named one
-	Target  string
-	Place   spec.Place
-	Err     error
-}
-
-func (e *MountError) Error() string {
-	what, at := e.Target, ""
-	if e.Source != "" {
-		what = e.Source + " at " + e.Target
-	}
-	if e.Place.Line > 0 {
-		at = " (" + e.Place.String() + ")"
-	}
-	return fmt.Sprintf("cannot mount %s for %s%s: %v", what, e.Service, at, e.Err)
-}
-
-func (e *MountError) Unwrap() error { return e.Err }
 
 // placed adds to an error where the stack file asks for what failed, in what
 // was wanted.
@@ -65,7 +27,7 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 			}
 		}
 	}
-	if me, ok := errors.AsType[*MountError](err); ok {
+	if me, ok := errors.AsType[*volume.MountError](err); ok {
 		for i, m := range want.Service.Volumes {
 			if m.Target == me.Target {
 				me.Place = o.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", me.Service, i))
@@ -73,7 +35,7 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 			}
 		}
 	}
-	if ke, ok := errors.AsType[*KeyError](err); ok {
+	if ke, ok := errors.AsType[*oci.KeyError](err); ok {
 		ke.Place = o.Places.Nearest("services." + ke.Service + "." + ke.Key)
 	}
 	return err
@@ -83,16 +45,16 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 // stack file where a key of it is to blame.
 func (c *container) startError(err error) error {
 	rec := c.snapshot()
-	bad := cleanRuncError(err)
-	if m := mountFailed().FindStringSubmatch(bad.text); m != nil {
+	bad := shim.Explain(err)
+	if m := mountFailed().FindStringSubmatch(bad.Error()); m != nil {
 		for _, v := range rec.Applied.Service.Volumes {
 			if filepath.Clean(v.Target) == filepath.Clean(m[2]) {
-				return &MountError{Service: rec.Service, Source: v.Source, Target: v.Target, Err: mountCause(rec.Applied.Service, v, m[1], m[3], bad)}
+				return &volume.MountError{Service: rec.Service, Source: v.Source, Target: v.Target, Err: mountCause(rec.Applied.Service, v, m[1], m[3], bad)}
 			}
 		}
 	}
-	if text := memoryCause(bad.text); text != "" {
-		return &KeyError{Service: rec.Service, Key: "mem_limit", Text: text, Err: bad}
+	if text := memoryCause(bad.Error()); text != "" {
+		return &oci.KeyError{Service: rec.Service, Key: "mem_limit", Text: text, Err: bad}
 	}
 	return fmt.Errorf("cannot start %s: %w", c.name, bad)
 }
@@ -157,15 +119,3 @@ func memoryCause(said string) string {
 }
 
 func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB" }
-
-// leastCPUs is the least share of a core that the kernel can give: a
-// millisecond of its period of a tenth of a second.
-const leastCPUs = 0.01
-
-// checkCPUs refuses what the kernel would.
-func checkCPUs(service string, s *spec.Service) error {
-	if s.CPUs > 0 && s.CPUs < leastCPUs {
-		return &KeyError{Service: service, Key: "cpus", Text: fmt.Sprintf("%g is too little: %g is the least", s.CPUs, leastCPUs)}
-	}
-	return nil
-}

@@ -2,7 +2,7 @@ package runner
 
 import (
 	"errors"
-	"strings"
+	"os"
 	"testing"
 
 	"github.com/orlop/orlop/planner"
@@ -10,7 +10,10 @@ import (
 )
 
 func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
-	dir := rootfs(t, map[string]string{"file": "x"})
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const runc = "OCI runtime create failed: runc create failed: unable to start container process: error during container init: "
 	const cgroup = "OCI runtime create failed: runc create failed: unable to start container process: error setting cgroup config for procHooks process: "
 	service := &spec.Service{Volumes: []spec.Mount{
@@ -23,7 +26,7 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 	o := &Order{Places: spec.Places{
 		"services.web.volumes[0]": {File: "stack.yaml", Line: 3, Column: 9}, "services.web.mem_limit": {File: "stack.yaml", Line: 7, Column: 5},
 	}}
-	c := &container{name: "web-1", rec: &record{Service: "web", Applied: &planner.Applied{Service: service}}}
+	c := &container{name: "web-1", made: &metadata{Service: "web", Applied: &planner.Applied{Service: service}}}
 	mounting := func(source, target, said string) string {
 		return runc + `error mounting "` + source + `" to rootfs at "` + target + `": ` + said
 	}
@@ -40,31 +43,8 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		runc + `exec: "nope": executable file not found in $PATH`:                                      `cannot start web-1: no directory of its PATH has a program "nope"`,
 	} {
 		long := errors.New(said)
-		if err := o.placed(c.startError(long), c.rec.Applied); err.Error() != want || !errors.Is(err, long) {
+		if err := o.placed(c.startError(long), c.made.Applied); err.Error() != want || !errors.Is(err, long) {
 			t.Errorf("%s\nbecomes\n%s\nwant\n%s", said, err, want)
-		}
-	}
-	for cpus, want := range map[float64]string{0.001: "services.web.cpus: 0.001 is too little: 0.01 is the least", 0.01: "", 0: ""} {
-		if err := checkCPUs("web", &spec.Service{CPUs: cpus}); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
-			t.Errorf("%g: %v", cpus, err)
-		}
-	}
-}
-
-func TestASourceThatCannotBeMadeIsNotMade(t *testing.T) {
-	dir := rootfs(t, map[string]string{"file": "x", "dangling": "->/nonexistent/zz", "circle": "->circle", "dir/file": "x"})
-	made := &spec.BindOptions{CreateHostPath: true}
-	for source, want := range map[string]string{
-		"dangling":      "it is a link to /nonexistent/zz, which does not exist",
-		"dangling/more": "a part of its path is no directory",
-		"file/more":     "a part of its path is no directory",
-		"circle":        "its links lead in a circle",
-		"dir":           "",
-		"file":          "",
-	} {
-		err := ensureBindSource(t.Context(), spec.Mount{Source: dir + "/" + source, Target: "/x", Bind: made}, nil)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v, want %q", source, err, want)
 		}
 	}
 }

@@ -12,15 +12,13 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/shim"
 )
 
-// container is the supervisor of one container: a small state machine with
-// one method per event. Its state has one writer, the method that holds mu;
-// what is done about it (start, stop, remove) is serialised by op.
-//
-//	created -> running -> exited
-//	             |  ^        |
-//	        stopping |    restarting (back-off), and back to running
+// container is one container under supervision. What happens to it goes through
+// apply (see supervisor.go); what is done to it (start, stop, remove) is
+// serialised by op.
 type container struct {
 	r       *Runner
 	id      string // these three never change
@@ -29,10 +27,12 @@ type container struct {
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
-	op opLock // held by whoever starts, stops or removes the container
+	op   opLock     // held by whoever starts, stops or removes the container
+	turn sync.Mutex // held while an event is dealt with, so that effects come in the order of events
 
 	mu       sync.Mutex
-	rec      *record              // guarded by mu
+	made     *metadata            // guarded by mu; another in its place when it changes
+	state    state                // guarded by mu; changed by apply alone
 	ctr      containerd.Container // guarded by mu
 	task     containerd.Task      // guarded by mu; nil when no process is there
 	pidfd    *os.Process          // guarded by mu; the first process, by its descriptor
@@ -41,33 +41,36 @@ type container struct {
 	ending   *ending              // guarded by mu; of the present process, or the last
 	prober   context.CancelFunc   // guarded by mu; ends the present prober
 	retry    *time.Timer          // guarded by mu; runs during a back-off
-	retryAt  time.Time            // guarded by mu
-	delay    time.Duration        // guarded by mu; of the last back-off
-	oom      bool                 // guarded by mu; the kernel killed something of it
-	gone     bool                 // guarded by mu; removed
-	shim     *shim                // guarded by mu; the task's parent
+	shim     *shim.Shim           // guarded by mu; the task's parent
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on
 
-	log *logWriter
+	log *logs.Log
 	tap *tap // who is attached to its streams
 }
 
 // ending is the end of a process, in two steps.
 type ending struct {
-	gone    chan struct{} // closed when nothing of the process runs any more
-	settled chan struct{} // closed when containerd has forgotten it, too, and its end is on record
+	exited chan struct{} // closed when nothing of the process runs any more
+	reaped chan struct{} // closed when containerd has forgotten it, too, and its end is on record
 }
 
 func newEnding() *ending {
-	return &ending{gone: make(chan struct{}), settled: make(chan struct{})}
+	return &ending{exited: make(chan struct{}), reaped: make(chan struct{})}
 }
 
-func (r *Runner) newContainer(rec *record, ctr containerd.Container) *container {
+// newContainer knows a container from here on. Whoever has just made it holds
+// op before anybody else can.
+func (r *Runner) newContainer(rec *record, ctr containerd.Container, held bool) *container {
+	made := rec.metadata
 	c := &container{
-		r: r, id: rec.ID, project: rec.Project, name: rec.Name, rec: rec, ctr: ctr,
-		log: newLogWriter(r.logPath(rec.ID), r.Now), tap: newTap(), over: make(chan struct{}),
+		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr,
+		made: &made, state: state{status: rec.status, terms: made.terms()},
+		log: r.openLog(rec), tap: newTap(), over: make(chan struct{}),
+	}
+	if held {
+		_ = c.op.Lock(context.Background()) // it is free
 	}
 	r.mu.Lock()
 	r.containers[rec.ID] = c
@@ -79,18 +82,18 @@ func (r *Runner) newContainer(rec *record, ctr containerd.Container) *container 
 func (c *container) observe() planner.Container {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rec := c.rec
+	m, s := c.made, &c.state
 	out := planner.Container{
-		ID: rec.ID, Name: rec.Name, Service: rec.Service, Number: rec.Number, OneOff: rec.OneOff,
-		State: rec.State, Health: rec.Health, ExitCode: rec.ExitCode, OOMKilled: rec.OOMKilled, Stopped: rec.Stopped,
-		Restarts: rec.Restarts, CreatedAt: rec.CreatedAt, StartedAt: rec.StartedAt, ExitedAt: rec.ExitedAt,
-		NextTry: c.retryAt, Error: rec.Error, Applied: rec.Applied, Addresses: rec.Addresses,
-		LeftOut: rec.LeftOut, Published: rec.Published, Exposed: rec.Exposed, Version: rec.Version, Command: rec.Command, LastProbe: c.last,
+		ID: m.ID, Name: m.Name, Service: m.Service, Number: m.Number, OneOff: m.OneOff,
+		State: s.State, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
+		Restarts: s.Restarts, CreatedAt: m.CreatedAt, StartedAt: s.StartedAt, ExitedAt: s.ExitedAt,
+		NextTry: s.retryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
+		LeftOut: m.LeftOut, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
 	}
-	if rec.State == planner.Exited && !c.yields {
+	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
 	}
-	if c.task != nil && rec.State != planner.Exited {
+	if c.task != nil && s.State != planner.Exited {
 		out.PID = int(c.task.Pid())
 	}
 	return out
@@ -100,72 +103,67 @@ func (c *container) observe() planner.Container {
 func (c *container) snapshot() record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return *c.rec
+	return record{metadata: *c.made, status: c.state.status}
 }
 
-// set changes the record under the lock, keeps it, and tells the watchers.
-func (c *container) set(change func(rec *record)) {
+// apply deals with an event: it changes the state, saves it, tells the watchers
+// and performs what follows.
+func (c *container) apply(e event) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	c.mu.Lock()
-	change(c.rec)
-	if !c.gone {
-		c.r.save(c.rec) // under the lock, so that the last change is the last one kept
-	}
+	s, effects := next(c.state, e)
+	c.state = s
+	rec := record{metadata: *c.made, status: s.status}
 	c.mu.Unlock()
+	if !s.removing { // else the store is to have nothing of it
+		c.r.save(&rec)
+	}
 	c.r.changed(c.project, c.id)
+	for _, f := range effects {
+		c.perform(f)
+	}
 }
 
-// onStarted is the event that its process runs.
-func (c *container) onStarted(task containerd.Task, at time.Time) {
-	c.mu.Lock()
-	c.task = task
-	c.oom = false
-	c.retryAt = time.Time{}
-	c.mu.Unlock()
-	c.set(func(rec *record) {
-		rec.Health = planner.NoHealth
-		if rec.Probe != nil {
-			rec.Health = planner.Starting
-		}
-		rec.State, rec.StartedAt, rec.Wanted, rec.Stopped, rec.Error = planner.Running, at, true, false, ""
-		rec.ExitCode, rec.OOMKilled = 0, false
-	})
-	c.names(true)
-	c.route()
-	c.probe()
+// perform does what a change of state asks for. It waits for no process.
+func (c *container) perform(f effect) {
+	switch f := f.(type) {
+	case resolveNames:
+		c.names(bool(f))
+	case routePorts:
+		c.route()
+	case parkPorts:
+		c.unroute(f.again)
+	case startProbes:
+		c.startProbes()
+	case stopProbes:
+		c.stopProbes()
+	case awaitRetry:
+		c.awaitRetry(f.due)
+	case cancelRetry:
+		c.cancelRetry()
+	case tryStart:
+		c.r.wg.Go(c.tryStart)
+	case killProcess:
+		c.r.wg.Go(c.killStopping)
+	case warn:
+		c.r.log.Warn(string(f), "container", c.name)
+	default:
+		panic("internal error: an effect that nobody performs")
+	}
 }
 
-// onExit is the event that its process has ended. What follows is decided
-// here: done, removed, or tried again after a while.
-func (c *container) onExit(code int, at time.Time, lost bool) {
+// change notes what the container was changed to in place.
+func (c *container) change(how func(m *metadata)) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	c.mu.Lock()
-	if c.prober != nil {
-		c.prober()
-		c.prober = nil
-	}
-	ran := at.Sub(c.rec.StartedAt)
-	stopped := c.rec.Stopped || c.rec.State == planner.Stopping
-	oom := c.oom
-	if ran >= steadyAfter {
-		c.delay = 0
-	}
-	again := !stopped && !c.detached && !c.gone && c.shouldRestart(code)
+	made := *c.made
+	how(&made)
+	c.made = &made
+	rec := record{metadata: made, status: c.state.status}
 	c.mu.Unlock()
-
-	c.names(false)
-	c.unroute(again)
-	c.set(func(rec *record) {
-		rec.ExitCode, rec.ExitedAt, rec.OOMKilled, rec.Health = code, at, oom, planner.NoHealth
-		rec.State = planner.Exited
-		if again {
-			rec.State = planner.Restarting
-		}
-		if lost {
-			rec.Error = "its shim was lost"
-		}
-	})
-	if again {
-		c.backOff()
-	}
+	c.r.save(&rec)
 }
 
 // names makes the container's names resolve, or not.
@@ -178,57 +176,16 @@ func (c *container) names(active bool) {
 	}
 }
 
-// Bounds of the back-off between restarts.
-const (
-	firstDelay  = 100 * time.Millisecond
-	lastDelay   = time.Minute
-	steadyAfter = 10 * time.Second
-)
-
-// shouldRestart applies the restart policy; the caller holds mu.
-func (c *container) shouldRestart(code int) bool {
-	policy, limit, _ := strings.Cut(c.rec.Applied.Service.Restart, ":")
-	switch policy {
-	case "always", "unless-stopped":
-		return true
-	case "on-failure":
-		return code != 0 && (limit == "" || c.rec.Restarts < number(limit))
-	}
-	return false
-}
-
-// backOff starts the container again after a while, twice the last one.
-func (c *container) backOff() {
+// awaitRetry lets the end of a back-off be told.
+func (c *container) awaitRetry(due time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.detached || c.gone {
+	if c.detached {
 		return
 	}
-	c.delay = min(max(2*c.delay, firstDelay), lastDelay)
-	c.retryAt = c.r.Now().Add(c.delay)
-	c.retry = time.AfterFunc(c.delay, func() {
-		c.r.wg.Go(func() { c.onBackOffOver() })
+	c.retry = time.AfterFunc(due.Sub(c.r.Now()), func() {
+		c.r.wg.Go(func() { c.apply(backOffOver{due: due}) })
 	})
-}
-
-// onBackOffOver is the event that it is time for another try.
-func (c *container) onBackOffOver() {
-	c.op.Lock()
-	defer c.op.Unlock()
-	c.mu.Lock()
-	waiting := c.rec.State == planner.Restarting && !c.detached && !c.gone
-	if waiting {
-		c.rec.Restarts++
-	}
-	c.mu.Unlock()
-	if !waiting {
-		return
-	}
-	if err := c.start(c.r.ctx); err != nil && !errors.Is(err, context.Canceled) {
-		c.r.log.Warn("cannot restart a container", "container", c.name, "error", err)
-		c.set(func(rec *record) { rec.Error = err.Error() })
-		c.backOff()
-	}
 }
 
 // cancelRetry ends a back-off.
@@ -239,19 +196,42 @@ func (c *container) cancelRetry() {
 		c.retry.Stop()
 		c.retry = nil
 	}
-	c.retryAt = time.Time{}
+}
+
+// tryStart starts the container after a back-off, unless somebody was faster.
+func (c *container) tryStart() {
+	if c.op.Lock(c.r.ctx) != nil {
+		return // the next engine tries
+	}
+	defer c.op.Unlock()
+	if c.snapshot().State != planner.Restarting {
+		return
+	}
+	if err := c.start(c.r.ctx); err != nil && !errors.Is(err, context.Canceled) {
+		c.r.log.Warn("cannot restart a container", "container", c.name, "error", err)
+		c.apply(startFailed{reason: err.Error(), now: c.r.Now()})
+	}
+}
+
+// killStopping kills a process that was being stopped when the engine before
+// was lost.
+func (c *container) killStopping() {
+	if c.op.Lock(c.r.ctx) != nil {
+		return
+	}
+	defer c.op.Unlock()
+	if err := c.stop(c.r.ctx, Grace{Set: true}, false); err != nil {
+		c.r.log.Warn("cannot stop", "container", c.name, "error", err)
+	}
 }
 
 // detach ends the supervision and leaves the container as it is.
 func (c *container) detach() {
 	c.mu.Lock()
 	c.detached = true
-	if c.prober != nil {
-		c.prober()
-		c.prober = nil
-	}
 	streams := c.streams
 	c.mu.Unlock()
+	c.stopProbes()
 	c.cancelRetry()
 	if streams != nil {
 		streams.close()
@@ -270,14 +250,14 @@ func (c *container) isDetached() bool {
 func (c *container) isRunning() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rec.State == planner.Running || c.rec.State == planner.Stopping
+	return c.state.hasProcess()
 }
 
-// isGone says whether it is being removed.
-func (c *container) isGone() bool {
+// isRemoving says whether it is being removed.
+func (c *container) isRemoving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.gone
+	return c.state.removing
 }
 
 // isPending says whether it is about to take the place of another container.
@@ -311,24 +291,22 @@ func sortContainers(list []planner.Container) {
 	})
 }
 
-func summarise(list []*container) []ProjectInfo {
+func summarise(list []record) []ProjectInfo {
 	by := map[string]*ProjectInfo{}
-	for _, c := range list {
-		c.mu.Lock()
-		info := by[c.project]
+	for _, rec := range list {
+		info := by[rec.Project]
 		if info == nil {
-			info = &ProjectInfo{Name: c.project, WorkingDir: c.rec.WorkingDir, Files: c.rec.Files, Created: c.rec.CreatedAt}
-			by[c.project] = info
+			info = &ProjectInfo{Name: rec.Project, WorkingDir: rec.WorkingDir, Files: rec.Files, Created: rec.CreatedAt}
+			by[rec.Project] = info
 		}
-		if c.rec.CreatedAt.Before(info.Created) {
-			info.Created = c.rec.CreatedAt
+		if rec.CreatedAt.Before(info.Created) {
+			info.Created = rec.CreatedAt
 		}
-		if c.rec.State == planner.Running || c.rec.State == planner.Restarting {
+		if rec.State == planner.Running || rec.State == planner.Restarting {
 			info.Running++
 		} else {
 			info.Exited++
 		}
-		c.mu.Unlock()
 	}
 	out := make([]ProjectInfo, 0, len(by))
 	for _, info := range by {

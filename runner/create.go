@@ -7,18 +7,18 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/opencontainers/go-digest"
-	imagespec "github.com/opencontainers/image-spec/identity"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // Request says which container to make.
@@ -35,16 +35,14 @@ type Request struct {
 	Files      []string
 	From       string // ID of the container that it replaces: its anonymous volumes are taken over
 
-	warn func(warning) // told what it gets otherwise than asked for; may be nil
+	warn func(oci.Warning) // told what it gets otherwise than asked for; may be nil
 }
 
-// snapshotter is the one snapshotter of the engine.
-const snapshotter = "overlayfs"
-
 // create makes a container with all that belongs to it; its process is not
-// there yet. On failure nothing of it is left.
+// there yet. The caller holds op of what it gets. On failure nothing of it is
+// left.
 func (r *Runner) create(ctx context.Context, req Request) (_ *container, err error) {
-	img, err := r.imageFor(ctx, req.Image)
+	img, err := r.Images.Get(ctx, req.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +59,12 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
-	defer r.volumes.release(rec.ID)
+	defer r.volumes.Release(rec.ID)
 	// It comes first, so that an engine which is killed half-way leaves a trace.
 	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
 	}
-	rootfs, err := r.snapshot(ctx, rec.ID, img)
+	rootfs, err := img.Prepare(ctx, rec.ID, r.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +80,13 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		return nil, fmt.Errorf("cannot keep the record of %s: %w", rec.Name, err)
 	}
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
-		containerd.WithSnapshotter(snapshotter), containerd.WithSnapshot(rec.ID),
-		containerd.WithImageName(req.Image), r.runtime(), containerd.WithSpec(doc),
-		containerd.WithSandbox(sandboxID), containerd.WithContainerLabels(containerLabels(rec)))
+		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
+		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
+		containerd.WithContainerLabels(containerLabels(&rec.metadata)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
-	c := r.newContainer(rec, ctr)
+	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
 	r.save(rec)
 	r.changed(rec.Project, rec.ID)
@@ -96,51 +94,34 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 }
 
 // recordFor fills in what the request and the image say.
-func (r *Runner) recordFor(req Request, img *image) *record {
+func (r *Runner) recordFor(req Request, img *image.Image) *record {
 	s := req.Applied.Service
 	applied := *req.Applied
-	applied.Image = img.digest.String()
-	rec := &record{
+	applied.Image = img.Digest.String()
+	rec := &record{metadata: metadata{
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
-		WorkingDir: req.WorkingDir, Files: req.Files, State: planner.Created, CreatedAt: r.Now(),
-		Probe: probeFor(s.HealthCheck, img.config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
-		Exposed: slices.Sorted(maps.Keys(img.config.ExposedPorts)),
-	}
+		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
+		Probe: probeFor(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
+		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
+	}, status: status{State: planner.Created}}
 	if rec.StopSignal == "" {
-		rec.StopSignal = img.config.StopSignal
+		rec.StopSignal = img.Config.StopSignal
 	}
 	if rec.Name == "" {
 		rec.Name = s.ContainerName
 	}
 	if rec.Name == "" {
-		rec.Name = req.Project + "-" + req.Service + "-" + itoa(req.Number)
+		rec.Name = req.Project + "-" + req.Service + "-" + strconv.Itoa(req.Number)
 	}
 	rec.Hostname = s.Hostname
 	if rec.Hostname == "" {
 		rec.Hostname = rec.ID[:12]
 	}
 	if from := r.lookup(req.From); from != nil {
-		from.mu.Lock()
-		rec.Anonymous = maps.Clone(from.rec.Anonymous)
-		from.mu.Unlock()
+		rec.Anonymous = maps.Clone(from.snapshot().Anonymous)
 	}
 	return rec
-}
-
-// snapshot makes the writable layer of a container.
-func (r *Runner) snapshot(ctx context.Context, id string, img *image) ([]mount.Mount, error) {
-	if err := img.unpack(ctx); err != nil {
-		return nil, err
-	}
-	// Until its container is there, nothing else keeps it from being collected;
-	// a lease would do, too, at the price of two more writes of the database.
-	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": r.Now().Format(time.RFC3339)})
-	mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, id, img.chain(), root)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", img.name, err)
-	}
-	return mounts, nil
 }
 
 // connect makes the container's network namespace with an address in each
@@ -236,18 +217,18 @@ func (r *Runner) aliases(rec *record, key string) []string {
 
 // documentFor resolves user, mounts, environment and command into the OCI
 // document of a container.
-func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(warning)) (*specs.Spec, error) {
+func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(oci.Warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
 	who := s.User
 	if who == "" {
-		who = img.config.User
+		who = img.Config.User
 	}
-	if err := checkCPUs(rec.Service, s); err != nil {
+	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
-	id, err := r.whoIs(ctx, img.digest.String(), rootfs, who)
+	id, err := img.User(ctx, rootfs, who)
 	if err != nil && s.User != "" {
-		return nil, &KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
+		return nil, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
 	}
 	if err != nil {
 		return nil, err
@@ -256,7 +237,11 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	if err != nil {
 		return nil, err
 	}
-	more, err := r.volumeMounts(ctx, rec, slices.Sorted(maps.Keys(img.config.Volumes)), rootfs)
+	mounted, err := r.volumes.Mounts(ctx, &volume.Request{
+		Container: rec.ID, Project: rec.Project, Service: rec.Service, Applied: rec.Applied,
+		ImageVolumes: slices.Sorted(maps.Keys(img.Config.Volumes)), Anonymous: rec.Anonymous, Rootfs: rootfs,
+	})
+	rec.Anonymous, rec.LeftOut = mounted.Anonymous, mounted.LeftOut
 	if err != nil {
 		return nil, err
 	}
@@ -264,26 +249,16 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	if err != nil {
 		return nil, err
 	}
-	args, err := commandLine(rec, img)
-	if err != nil {
-		return nil, err
+	rec.Command = oci.Command(s, &img.Config)
+	if len(rec.Command) == 0 {
+		return nil, fmt.Errorf("services.%s: neither the service nor image %s says what to run: set command", rec.Service, rec.Image)
 	}
-	rec.Command = args
-	in := ociInput{
-		service: s, args: args, user: id, hostname: rec.Hostname, netns: rec.Netns,
-		env: withHome(imageEnv(img.config.Env, s, rec.Terminal, rec.Hostname), id.Home),
-		cwd: workdir(s.WorkingDir, img.config.WorkingDir), mounts: slices.Concat(mounts, more, files),
-		cgroupPath: r.cgroups + "/" + rec.ID, terminal: rec.Terminal,
-	}
-	if s.NetworkMode == "host" {
-		in.hostname = ""
-	}
-	if s.Init != nil && *s.Init {
-		in.init = r.Init
-	}
-	doc, warnings, err := document(in)
+	doc, warnings, err := oci.Document(oci.Input{
+		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns,
+		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: r.cgroups + "/" + rec.ID, Terminal: rec.Terminal, Init: r.Init,
+	})
 	for _, w := range warnings {
-		r.log.Warn(w.text, "container", rec.Name, "key", w.key)
+		r.log.Warn(w.Text, "container", rec.Name, "key", w.Key)
 		if warn != nil {
 			warn(w)
 		}
@@ -291,37 +266,10 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image, rootf
 	return doc, err
 }
 
-func withHome(env []string, home string) []string {
-	for _, kv := range env {
-		if strings.HasPrefix(kv, "HOME=") {
-			return env
-		}
-	}
-	return append(env, "HOME="+home)
-}
-
-// commandLine joins entrypoint and command: a service's entrypoint puts the
-// image's command away (Compose Specification, entrypoint).
-func commandLine(rec *record, img *image) ([]string, error) {
-	s := rec.Applied.Service
-	entry, cmd := []string(s.Entrypoint), []string(s.Command)
-	if s.Entrypoint == nil {
-		entry = img.config.Entrypoint
-		if s.Command == nil {
-			cmd = img.config.Cmd
-		}
-	}
-	args := slices.Concat(entry, cmd)
-	if len(args) == 0 {
-		return nil, fmt.Errorf("services.%s: neither the service nor image %s says what to run: set command", rec.Service, rec.Image)
-	}
-	return args, nil
-}
-
 // containerLabels are the labels of containerd's container. An image's own
 // labels never get there: they could steer the host (CVE-2026-53488). Labels
 // of a service that would not fit stay in the record alone.
-func containerLabels(rec *record) map[string]string {
+func containerLabels(rec *metadata) map[string]string {
 	labels := map[string]string{}
 	for k, v := range rec.Applied.Service.Labels {
 		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {
@@ -333,7 +281,7 @@ func containerLabels(rec *record) map[string]string {
 		oneOff = "True"
 	}
 	maps.Copy(labels, map[string]string{
-		labelProject: rec.Project, labelService: rec.Service, labelNumber: itoa(rec.Number), labelOneOff: oneOff,
+		labelProject: rec.Project, labelService: rec.Service, labelNumber: strconv.Itoa(rec.Number), labelOneOff: oneOff,
 		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
 		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})
@@ -354,27 +302,16 @@ func (r *Runner) removeAnonymous(rec *record, from string) {
 		if id == rec.ID {
 			continue
 		}
-		c.mu.Lock()
-		for _, name := range c.rec.Anonymous {
+		for _, name := range c.snapshot().Anonymous {
 			kept[name] = true
 		}
-		c.mu.Unlock()
 	}
 	r.mu.Unlock()
 	for _, name := range rec.Anonymous {
 		if !kept[name] {
-			if err := r.volumes.remove(name); err != nil {
+			if err := r.volumes.Remove(name); err != nil {
 				r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
 			}
 		}
 	}
-}
-
-// chainID of an image's layers names the snapshot that they unpack to.
-func chainID(diffs []digest.Digest) string { return imagespec.ChainID(diffs).String() }
-
-// hasSnapshot says whether the snapshot of an image's layers is there.
-func (r *Runner) hasSnapshot(ctx context.Context, chain string) bool {
-	info, err := r.client.SnapshotService(snapshotter).Stat(ctx, chain)
-	return err == nil && info.Kind == snapshots.KindCommitted
 }

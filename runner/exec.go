@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
 )
 
 // ProcessOptions say what Exec runs.
@@ -66,7 +69,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && !c.rec.StartedAt.IsZero()
+	task, running := c.task, c.task != nil && !c.state.StartedAt.IsZero()
 	c.mu.Unlock()
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
@@ -92,9 +95,9 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if err != nil {
 		process.Delete(clean, containerd.WithProcessKill)
 		streams.Close()
-		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, cleanRuncError(err))
+		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, shim.Explain(err))
 	}
-	streams.settle()
+	streams.handOver()
 	if stdin != nil {
 		fed := make(chan struct{})
 		go func() { streams.feed(stdin); close(fed) }() // as long as its caller's input lasts
@@ -148,46 +151,28 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 	if err != nil {
 		return nil, err
 	}
-	p := *doc.Process
-	p.Args, p.Terminal = opts.Command, opts.Terminal
-	p.Env = slices.Concat(p.Env, opts.Environment)
-	if opts.Terminal {
-		p.Env = append([]string{"TERM=xterm"}, p.Env...)
-	}
-	if opts.WorkingDir != "" {
-		p.Cwd = opts.WorkingDir
+	e := oci.Exec{
+		Args: opts.Command, Terminal: opts.Terminal, Env: opts.Environment, Cwd: opts.WorkingDir, Privileged: opts.Privileged,
 	}
 	if opts.User != "" && task != nil {
 		root := fmt.Sprintf("/proc/%d/root", task.Pid())
 		if _, err := os.Stat(root); err != nil {
 			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 		}
-		id, err := identify(root, opts.User)
+		who, err := image.LookupUser(root, opts.User)
 		if err != nil {
 			return nil, err
 		}
-		p.User = specs.User{UID: id.UID, GID: id.GID, AdditionalGids: id.Groups}
+		user := who.Spec()
+		e.User = &user
 	}
-	if opts.Privileged {
-		caps := allCaps()
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
-	} else if p.Capabilities != nil {
-		caps := p.Capabilities.Bounding
-		p.Capabilities = &specs.LinuxCapabilities{Bounding: caps}
-		if p.User.UID == 0 {
-			p.Capabilities.Effective, p.Capabilities.Permitted = caps, caps
-		}
-	}
-	return &p, nil
+	return e.Process(doc.Process), nil
 }
 
 // startUnlessGone starts a container that may have been removed while its
 // caller waited for it; the caller holds op.
 func (c *container) startUnlessGone(ctx context.Context) error {
-	c.mu.Lock()
-	gone := c.gone
-	c.mu.Unlock()
-	if gone {
+	if c.isRemoving() {
 		return fmt.Errorf("%s is gone: it was removed meanwhile", c.name)
 	}
 	return c.start(ctx)
@@ -202,17 +187,16 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	}
 	sub := c.tap.subscribe()
 	if start {
-		c.op.Lock()
-		// What is begun is finished, though the caller goes away: a start that is
-		// given up in the middle leaves a process that nobody knows of.
-		err := context.Cause(ctx)
+		err := c.op.Lock(ctx)
 		if err == nil {
+			// What is begun is finished, though the caller goes away: a start that is
+			// given up in the middle leaves a process that nobody knows of.
 			err = c.startUnlessGone(context.WithoutCancel(ctx))
+			c.op.Unlock()
 		}
-		c.op.Unlock()
 		if err != nil {
 			c.tap.unsubscribe(sub)
-			c.removeEnded(context.WithoutCancel(ctx))
+			c.autoRemove(context.WithoutCancel(ctx))
 			return nil, err
 		}
 	}
@@ -277,7 +261,7 @@ func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdou
 			if err := give(chunk); err != nil {
 				return -1, err
 			}
-		case <-end.settled:
+		case <-end.reaped:
 			for {
 				select {
 				case chunk := <-sub.ch:
@@ -287,7 +271,7 @@ func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdou
 				default:
 					c.mu.Lock()
 					defer c.mu.Unlock()
-					return c.rec.ExitCode, nil
+					return c.state.ExitCode, nil
 				}
 			}
 		case <-ctx.Done():

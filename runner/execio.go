@@ -93,8 +93,8 @@ func (e *execIO) feed(from io.Reader) {
 	e.stdin.Close()
 }
 
-// settle lets the pipes end with the shim's writing ends.
-func (e *execIO) settle() {
+// handOver lets the pipes end with the shim's writing ends.
+func (e *execIO) handOver() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.keep {
@@ -107,14 +107,14 @@ func (e *execIO) settle() {
 func (e *execIO) Config() cio.Config { return e.config }
 
 // Cancel lets a process that was never started end.
-func (e *execIO) Cancel() { e.settle() }
+func (e *execIO) Cancel() { e.handOver() }
 
 // Wait returns when everything that the process printed was copied.
 func (e *execIO) Wait() { e.copies.Wait() }
 
 // Close gives the pipes up.
 func (e *execIO) Close() error {
-	e.settle()
+	e.handOver()
 	for _, f := range e.files {
 		f.Close()
 	}

@@ -19,7 +19,7 @@ func TestAnExitSaysHowLongTheContainerRan(t *testing.T) {
 		{planner.Container{ExitCode: 143, StartedAt: start, ExitedAt: start}, "exited with code 143 (SIGTERM) after 0.0 s"},
 		{planner.Container{ExitCode: 127, Error: "no such program"}, "exited with code 127: no such program"},
 	} {
-		if got := exited(&c.container).Error(); got != c.want {
+		if got := exitError(&c.container).Error(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}

@@ -83,10 +83,19 @@ func (s *secretFS) write(id string, n int, content []byte, uid, gid int, mode ui
 	return path, os.Chmod(path, fs.FileMode(mode&0o777))
 }
 
-// has says whether the n files of a container are there.
+// has says that the n files of a container are there.
 func (s *secretFS) has(id string, n int) bool {
 	entries, err := os.ReadDir(filepath.Join(s.dir, id))
 	return err == nil && len(entries) == n
+}
+
+// read is the content of one file of a container, nil if it isn't there.
+func (s *secretFS) read(id string, n int) []byte {
+	content, err := os.ReadFile(filepath.Join(s.dir, id, strconv.Itoa(n)))
+	if err != nil {
+		return nil
+	}
+	return content
 }
 
 // remove forgets the files of a container, and the tmpfs with the last one.
@@ -142,21 +151,6 @@ func (r *Runner) fileMounts(rec *record) ([]specs.Mount, error) {
 func number(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
-}
-
-// SetPayload gives the content of a project's secret ("secrets.NAME") or
-// config ("configs.NAME"). It is kept in memory and on tmpfs only.
-func (r *Runner) SetPayload(project, key string, content []byte) {
-	r.mu.Lock()
-	r.payloads[project+"/"+key] = content
-	r.mu.Unlock()
-}
-
-func (r *Runner) payload(project, key string) ([]byte, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b, ok := r.payloads[project+"/"+key]
-	return b, ok
 }
 
 // etcMounts writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a

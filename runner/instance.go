@@ -149,7 +149,7 @@ func (r *Runner) InstanceImages(ctx context.Context, project string) []string {
 	}
 	r.instances.mu.Unlock()
 	return slices.DeleteFunc(built, func(ref string) bool {
-		digest, err := r.ImageDigest(ctx, ref)
+		digest, err := r.Images.Digest(ctx, ref)
 		return err == nil && digest == ""
 	})
 }

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"maps"
 	"testing"
 	"time"
 
@@ -55,20 +54,3 @@ func TestAnInstanceIsForgottenWithTheLastOfIt(t *testing.T) {
 		t.Error("an instance that nothing is left of is kept")
 	}
 }
-
-// memory is a Store that ends with the test.
-type memory struct{ docs map[string]map[string][]byte }
-
-func newMemory() *memory { return &memory{docs: map[string]map[string][]byte{}} }
-
-func (m *memory) Save(bucket, key string, value []byte) {
-	if m.docs[bucket] == nil {
-		m.docs[bucket] = map[string][]byte{}
-	}
-	m.docs[bucket][key] = value
-}
-func (m *memory) Delete(bucket, key string) { delete(m.docs[bucket], key) }
-func (m *memory) Load(bucket string) (map[string][]byte, error) {
-	return maps.Clone(m.docs[bucket]), nil
-}
-func (m *memory) Flush() error { return nil }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -43,9 +45,9 @@ func (r *Runner) Volumes() []VolumeInfo {
 		}
 	}
 	var list []VolumeInfo
-	for _, v := range r.volumes.list() {
+	for _, v := range r.volumes.List() {
 		info := VolumeInfo{
-			Name: v.Name, Project: v.Project, Key: v.Key, Path: r.volumes.data(v.Name), Anonymous: v.Anonymous, Users: users[v.Name],
+			Name: v.Name, Project: v.Project, Key: v.Key, Path: r.volumes.Path(v.Name), Anonymous: v.Anonymous, Users: users[v.Name],
 		}
 		if v.Applied != nil {
 			info.Labels = v.Applied.Labels
@@ -57,17 +59,6 @@ func (r *Runner) Volumes() []VolumeInfo {
 		list = append(list, info)
 	}
 	slices.SortFunc(list, func(a, b VolumeInfo) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
-
-// list copies what is known of all volumes.
-func (v *volumes) list() []*volume {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var list []*volume
-	for _, vol := range v.all {
-		list = append(list, &volume{Name: vol.Name, Project: vol.Project, Key: vol.Key, Anonymous: vol.Anonymous, Applied: vol.Applied})
-	}
 	return list
 }
 
@@ -97,14 +88,13 @@ func (rec *record) usedVolumes() []string {
 // CreateVolume makes a volume that belongs to no project, unless there is one
 // of that name.
 func (r *Runner) CreateVolume(name string, labels map[string]string) error {
-	_, err := r.volumes.ensure(&volume{Name: name, Applied: &spec.Volume{Name: name, Labels: labels}})
-	return err
+	return r.volumes.Ensure(&volume.Volume{Name: name, Applied: &spec.Volume{Name: name, Labels: labels}})
 }
 
 // RemoveVolume removes a volume that no container has. It says whether there
 // was one.
 func (r *Runner) RemoveVolume(name string) (bool, error) {
-	if !slices.ContainsFunc(r.volumes.list(), func(v *volume) bool { return v.Name == name }) {
+	if !slices.ContainsFunc(r.volumes.List(), func(v *volume.Volume) bool { return v.Name == name }) {
 		return false, nil
 	}
 	return true, r.removeVolume(name)
@@ -158,9 +148,55 @@ func (r *Runner) networkUsers() map[string][]NetworkUser {
 	return users
 }
 
+// DiskUse is how many bytes a project takes on the disk beside its images: the
+// writable layers of its containers, and its volumes.
+func (r *Runner) DiskUse(ctx context.Context, project string) (int64, error) {
+	var total int64
+	names := map[string]bool{}
+	for _, rec := range r.records() {
+		if rec.Project != project {
+			continue
+		}
+		size, err := r.Images.LayerSize(ctx, rec.ID)
+		if err != nil {
+			return 0, fmt.Errorf("cannot measure the writable layer of %s: %w", rec.Name, err)
+		}
+		total += size
+		for _, name := range rec.Anonymous {
+			names[name] = true
+		}
+	}
+	for name := range r.volumes.Observe(project, nil) {
+		names[name] = true
+	}
+	for name := range names {
+		size, err := r.volumes.Size(name)
+		if err != nil {
+			return 0, err
+		}
+		total += size
+	}
+	return total, nil
+}
+
+// RemoveImage removes the name of an image. Without force, an image that
+// containers are made of stays.
+func (r *Runner) RemoveImage(ctx context.Context, ref string, force bool) error {
+	name, err := image.Normalize(ref)
+	if err != nil {
+		return err
+	}
+	for _, rec := range r.records() {
+		if used, err := image.Normalize(rec.Image); !force && err == nil && used == name {
+			return fmt.Errorf("cannot remove image %s: container %s is made of it (remove that first, or use --force)", ref, rec.Name)
+		}
+	}
+	return r.Images.Remove(ctx, ref)
+}
+
 // CreateNetwork makes a network that belongs to no project.
 func (r *Runner) CreateNetwork(ctx context.Context, want *spec.Network) error {
-	if !isName(want.Name) {
+	if !volume.IsName(want.Name) {
 		return fmt.Errorf("%q is no name for a network: use letters, digits, and . _ - inside", want.Name)
 	}
 	if _, ok := r.nets.Network(want.Name); ok {

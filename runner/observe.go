@@ -12,12 +12,12 @@ import (
 	"syscall"
 	"time"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -105,7 +105,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
 		}
 		if rec.Project == name || wantNetworks[n.Name] {
-			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String()}
+			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String(), Guests: r.guests(name, n.Name)}
 		}
 	}
 	for i, c := range o.Containers {
@@ -114,11 +114,11 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
 	}
-	o.Volumes = r.volumes.observed(name, wantVolumes)
+	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = absentSources(p)
 	slices.Sort(refs)
 	o.At = r.Now()
-	o.Images, err = r.observeImages(ctx, slices.Compact(refs), inputs)
+	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
 	return o, err
 }
 
@@ -199,9 +199,9 @@ func judgeOne(c *planner.Container, condition string, now time.Time) (string, ti
 	ended := c.State == planner.Exited
 	switch {
 	case ended && !c.IsCompleted():
-		return "", 0, exited(c)
+		return "", 0, exitError(c)
 	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
-		return "", 0, fmt.Errorf("flaps: %w, started again %s", exited(c), spec.Times(c.Restarts))
+		return "", 0, fmt.Errorf("flaps: %w, started again %s", exitError(c), spec.Times(c.Restarts))
 	}
 	switch {
 	case condition == spec.ServiceStarted || condition == "":
@@ -216,7 +216,7 @@ func judgeOne(c *planner.Container, condition string, now time.Time) (string, ti
 	case ended && condition == planner.Ready:
 		return "completed", 0, nil
 	case ended:
-		return "", 0, exited(c)
+		return "", 0, exitError(c)
 	case c.Health == planner.Healthy:
 		return "healthy", 0, nil
 	case c.Health == planner.Unhealthy:
@@ -244,7 +244,7 @@ func firstLine(s string) string {
 	return s
 }
 
-func exited(c *planner.Container) error {
+func exitError(c *planner.Container) error {
 	text := fmt.Sprintf("exited with code %d", c.ExitCode)
 	if c.OOMKilled {
 		text += ": out of memory"
@@ -285,26 +285,11 @@ func (r *Runner) explain(project, service string, err error) error {
 	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
 }
 
-// updateTask changes the limits of the running processes.
-func (c *container) updateTask(ctx context.Context, task containerd.Task) error {
-	res := resources(c.rec.Applied.Service)
-	res.Devices = nil
-	if res.Memory == nil {
-		unlimited := int64(-1)
-		res.Memory = &specs.LinuxMemory{Limit: &unlimited}
-	}
-	if res.CPU == nil {
-		period, quota := uint64(100_000), int64(-1)
-		res.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
-	}
-	return task.Update(ctx, containerd.WithResources(res))
-}
-
 // rewrite puts the present limits into the container's document, for its next start.
 func (c *container) rewrite(ctx context.Context) error {
 	return c.redocument(ctx, func(doc *specs.Spec) {
 		devices := doc.Linux.Resources.Devices
-		doc.Linux.Resources = resources(c.rec.Applied.Service)
+		doc.Linux.Resources = oci.Resources(c.snapshot().Applied.Service)
 		doc.Linux.Resources.Devices = devices
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -14,19 +15,18 @@ func (r *Runner) CreateOneOff(ctx context.Context, req Request, places spec.Plac
 	if req.Name == "" {
 		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
 	}
-	req.warn = func(w warning) { made.Warnings = append(made.Warnings, w.placed(req.Service, places)) }
+	req.warn = func(w oci.Warning) { made.Warnings = append(made.Warnings, w.Placed(req.Service, places)) }
 	c, err := r.create(ctx, req)
 	if err != nil {
 		return made, err
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	err = r.publish(ctx, nil, c)
 	if err == nil && start {
 		err = c.start(ctx)
 	}
 	if err != nil {
-		r.unmake(ctx, c)
+		r.removeFailed(ctx, c)
 		return made, err
 	}
 	made.ID, made.Name = c.id, c.name
@@ -45,16 +45,18 @@ func (rec *record) isOver() bool {
 	return rec.AutoRemove && (rec.State == planner.Exited || rec.State == planner.Created)
 }
 
-// removeEnded removes the container if that is what its end leads to. It
+// autoRemove removes the container if that is what its end leads to. It
 // holds no lock when it is called.
-func (c *container) removeEnded(ctx context.Context) {
-	defer c.settled()
-	c.op.Lock() // somebody may be starting it again
+func (c *container) autoRemove(ctx context.Context) {
+	defer c.closeOver()
+	if c.op.Lock(ctx) != nil { // somebody may be starting it again
+		return
+	}
 	defer c.op.Unlock()
 	if rec := c.snapshot(); !rec.isOver() || c.isDetached() {
 		return
 	}
-	if err := c.removeLocked(ctx, Grace{Set: true}, true); err != nil {
+	if err := c.remove(ctx, Grace{Set: true}, true); err != nil {
 		c.r.log.Warn("cannot remove a container that has ended", "container", c.name, "error", err)
 	}
 }
@@ -62,13 +64,13 @@ func (c *container) removeEnded(ctx context.Context) {
 // Abandon is told that the caller who was to start a container is gone.
 func (r *Runner) Abandon(ctx context.Context, id string) {
 	if c := r.lookup(id); c != nil {
-		c.removeEnded(ctx)
+		c.autoRemove(ctx)
 	}
 }
 
-// settled tells those who wait that nothing more follows from the end of the
+// closeOver tells those who wait that nothing more follows from the end of the
 // container's process.
-func (c *container) settled() {
+func (c *container) closeOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
@@ -78,8 +80,8 @@ func (c *container) settled() {
 	}
 }
 
-// removeOver removes what an engine before this one was to remove.
-func (r *Runner) removeOver(ctx context.Context) {
+// autoRemoveAll removes what an engine before this one was to remove.
+func (r *Runner) autoRemoveAll(ctx context.Context) {
 	r.mu.Lock()
 	var list []*container
 	for _, c := range r.containers {
@@ -90,7 +92,7 @@ func (r *Runner) removeOver(ctx context.Context) {
 	r.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, c := range list {
-		wg.Go(func() { c.removeEnded(ctx) })
+		wg.Go(func() { c.autoRemove(ctx) })
 	}
 	wg.Wait()
 }

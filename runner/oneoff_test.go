@@ -15,7 +15,7 @@ func TestWhatIsRemovedWithItsEnd(t *testing.T) {
 		{planner.Created, true, true}, {planner.Exited, true, true}, {planner.Running, true, false},
 		{planner.Stopping, true, false}, {planner.Exited, false, false}, {planner.Created, false, false},
 	} {
-		rec := record{AutoRemove: test.auto, State: test.state}
+		rec := record{metadata: metadata{AutoRemove: test.auto}, status: status{State: test.state}}
 		if got := rec.isOver(); got != test.want {
 			t.Errorf("%s with --rm %v: %v, want %v", test.state, test.auto, got, test.want)
 		}

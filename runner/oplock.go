@@ -22,16 +22,25 @@ func (l *opLock) place() chan struct{} {
 	return l.slot
 }
 
-// Lock takes the lock. A holder that gives way is told so.
-func (l *opLock) Lock() {
+// Lock takes the lock, unless ctx ends before it is free. A holder that gives
+// way is told so.
+func (l *opLock) Lock(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	slot := l.place()
 	select {
 	case slot <- struct{}{}:
-		return
+		return nil
 	default:
 	}
 	l.want()
-	slot <- struct{}{}
+	select {
+	case slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (l *opLock) want() {

@@ -11,9 +11,9 @@ func TestAHolderThatGivesWayIsTold(t *testing.T) {
 	var first, second opLock
 	wanted := make(chan struct{}, 1)
 	must(t, first.lockUntilWanted(t.Context(), wanted))
-	second.Lock()
+	must(t, second.Lock(t.Context()))
 	got := make(chan struct{})
-	go func() { first.Lock(); close(got) }()
+	go func() { must(t, first.Lock(context.Background())); close(got) }()
 	// It waits for another lock when the one that it has is wanted.
 	if err := second.lockUntilWanted(t.Context(), wanted); !errors.Is(err, errWanted) {
 		t.Fatalf("%v", err)

@@ -22,7 +22,7 @@ import (
 
 // portPrefix is the part of a port's key that names the replica.
 func portPrefix(project, service string, number int) string {
-	return project + "/" + service + "/" + itoa(number) + "/"
+	return project + "/" + service + "/" + strconv.Itoa(number) + "/"
 }
 
 // portPrefix names the place that the ports of a container belong to. A one-off
@@ -63,7 +63,7 @@ func bindings(rec *record) ([]binding, error) {
 		if proto == spec.ProtocolSCTP {
 			continue // nothing forwards it yet, which the load has said
 		}
-		key := prefix + proto + "/" + p.HostIP + "/" + p.Published + "/" + itoa(p.Target)
+		key := prefix + proto + "/" + p.HostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
 		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
 	}
 	return list, nil
@@ -110,7 +110,7 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 		}
 	}
 	if len(bound) > 0 || len(now.Published) > 0 {
-		c.set(func(rec *record) { rec.Published = bound })
+		c.apply(published{bindings: bound})
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (o *Order) gives(key string) bool {
 		case planner.Remove:
 			return true
 		case planner.Update, planner.Replace:
-			list, err := bindings(&record{Project: o.Project, Service: s.Service, Number: s.Number, Applied: s.Applied})
+			list, err := bindings(&record{metadata: metadata{Project: o.Project, Service: s.Service, Number: s.Number, Applied: s.Applied}})
 			return err == nil && !slices.ContainsFunc(list, func(b binding) bool { return b.key == key })
 		}
 	}
@@ -286,18 +286,22 @@ func (e *PortError) Unwrap() error { return e.Err }
 // unpublish closes the listeners of a replica, unless another container has
 // its place.
 func (r *Runner) unpublish(ctx context.Context, c *container) {
-	if c.rec.OneOff && len(c.rec.Published) == 0 {
+	rec := c.snapshot()
+	if rec.OneOff && len(rec.Published) == 0 {
 		return
 	}
 	r.mu.Lock()
 	for _, other := range r.containers {
-		if other != c && !other.isGone() && other.rec.portPrefix() == c.rec.portPrefix() {
+		if other == c || other.isRemoving() {
+			continue
+		}
+		if its := other.snapshot(); its.portPrefix() == rec.portPrefix() {
 			r.mu.Unlock()
 			return
 		}
 	}
 	r.mu.Unlock()
-	states, err := r.ports(ctx, c.rec)
+	states, err := r.ports(ctx, &rec)
 	if err != nil {
 		r.log.Warn("cannot list published ports", "container", c.name, "error", err)
 		return
@@ -313,10 +317,10 @@ func (r *Runner) unpublish(ctx context.Context, c *container) {
 // a health check, else when it is known to be healthy or not to be.
 func (c *container) route() {
 	c.mu.Lock()
-	rec, health := c.rec, c.rec.Health
-	running := c.task != nil && rec.State == planner.Running
-	addresses := slices.Clone(rec.Addresses)
-	published := len(rec.Published) > 0 && !c.pending // while it is, they are another's
+	s := &c.state
+	health, addresses := s.Health, s.Addresses
+	running := c.task != nil && s.State == planner.Running
+	published := len(s.Published) > 0 && !c.pending // while it is, they are another's
 	c.mu.Unlock()
 	if !published || !running {
 		return
@@ -328,7 +332,7 @@ func (c *container) route() {
 // connections fail where nothing is to come.
 func (c *container) unroute(again bool) {
 	c.mu.Lock()
-	published := len(c.rec.Published) > 0 && !c.gone && !c.yields && !c.pending
+	published := len(c.state.Published) > 0 && !c.state.removing && !c.yields && !c.pending
 	c.mu.Unlock()
 	if published {
 		c.lead(nil, again)

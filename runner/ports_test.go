@@ -128,7 +128,7 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 		}
 		ports := &somePorts{held: map[string]uint16{"p/old/1/tcp//80/80": 80}, quick: c.quick}
 		r := &Runner{Config: Config{Ports: ports}}
-		rec := &record{Project: "p", Service: "new", Number: 1, Applied: &planner.Applied{Service: publishing("80")}}
+		rec := &record{metadata: metadata{Project: "p", Service: "new", Number: 1, Applied: &planner.Applied{Service: publishing("80")}}}
 		list, err := bindings(rec)
 		if err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestWhatHasEndedIsPublishedNoMore(t *testing.T) {
 		{planner.Exited, false, 0},
 		{planner.Exited, true, 1}, // another is about to take its place
 	} {
-		got := (&container{rec: &record{State: c.state, Published: published}, yields: c.yields}).observe()
+		got := (&container{made: &metadata{}, state: state{status: status{State: c.state, Published: published}}, yields: c.yields}).observe()
 		if len(got.Published) != c.want {
 			t.Errorf("%s, yields %t: published as %v", c.state, c.yields, got.Published)
 		}
@@ -178,8 +178,9 @@ func TestWhoGoesGivesItsPortsBack(t *testing.T) {
 		r := &Runner{Config: Config{Ports: ports}, containers: map[string]*container{}}
 		var list []*container
 		for _, id := range []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"} {
-			rec := &record{ID: id, Project: "p", Service: "web", OneOff: c.oneOffs, Applied: &planner.Applied{Service: service}, Published: make([]planner.Binding, 1)}
-			k := &container{r: r, id: id, project: "p", rec: rec, gone: c.goes}
+			rec := &record{metadata: metadata{ID: id, Project: "p", Service: "web", OneOff: c.oneOffs, Applied: &planner.Applied{Service: service}}}
+			k := &container{r: r, id: id, project: "p", made: &rec.metadata}
+			k.state.Published, k.state.removing = make([]planner.Binding, 1), c.goes
 			r.containers[id] = k
 			list = append(list, k)
 			ports.held[rec.portPrefix()+"tcp//80/80"] = 80

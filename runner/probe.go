@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -93,26 +94,29 @@ func setDuration(to *time.Duration, v *spec.Duration) {
 	}
 }
 
-// probe begins to check the health of the process that runs now.
-func (c *container) probe() {
+// startProbes begins to check the health of the process that runs now, by the
+// health check in force, if there is one.
+func (c *container) startProbes() {
+	c.stopProbes()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, task := c.made.Probe, c.task
+	if p == nil || task == nil || c.detached {
+		return
+	}
+	ctx, cancel := context.WithCancel(c.r.ctx)
+	c.prober = cancel
+	started := c.state.StartedAt
+	c.r.wg.Go(func() { c.probeLoop(ctx, p, task, started) })
+}
+
+func (c *container) stopProbes() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.prober != nil {
 		c.prober()
 		c.prober = nil
 	}
-	p, task := c.rec.Probe, c.task
-	if p == nil || task == nil || c.detached {
-		c.rec.Health = planner.NoHealth
-		return
-	}
-	if c.rec.Health == planner.NoHealth {
-		c.rec.Health = planner.Starting
-	}
-	ctx, cancel := context.WithCancel(c.r.ctx)
-	c.prober = cancel
-	started := c.rec.StartedAt
-	c.r.wg.Go(func() { c.probeLoop(ctx, p, task, started) })
 }
 
 // schedule says how long to wait before the next probe and whether a failure
@@ -168,7 +172,7 @@ func (c *container) probeLoop(ctx context.Context, p *probe, task containerd.Tas
 		if ctx.Err() != nil {
 			return
 		}
-		health := c.currentHealth()
+		health := c.snapshot().Health
 		counted := true
 		if health == planner.Starting && info.ExitCode != 0 {
 			counted = sched.counts(c.r.Now())
@@ -183,7 +187,7 @@ func (c *container) probeLoop(ctx context.Context, p *probe, task containerd.Tas
 			}
 		}
 		info.Failing = failing
-		c.onProbe(ctx, info, health)
+		c.onProbe(ctx, info, health, started)
 		timer := time.NewTimer(sched.pause(health, c.r.Now()))
 		select {
 		case <-ctx.Done():
@@ -194,28 +198,21 @@ func (c *container) probeLoop(ctx context.Context, p *probe, task containerd.Tas
 	}
 }
 
-func (c *container) currentHealth() planner.Health {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.rec.Health
-}
-
-// onProbe is the event that a probe has ended.
-func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, health planner.Health) {
+// onProbe notes how a probe has ended.
+func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, health planner.Health, started time.Time) {
 	c.mu.Lock()
 	if ctx.Err() != nil {
 		c.mu.Unlock()
 		return
 	}
-	changed := c.rec.Health != health
+	changed := c.state.Health != health
 	c.last = &info
 	c.mu.Unlock()
-	if !changed {
+	if changed {
+		c.apply(probed{health: health, started: started})
+	} else {
 		c.r.changed(c.project, c.id)
-		return
 	}
-	c.set(func(rec *record) { rec.Health = health })
-	c.route()
 }
 
 // probeOnce runs the probe's command in the container. A probe that takes too
@@ -225,7 +222,7 @@ func (c *container) probeOnce(ctx context.Context, p *probe, task containerd.Tas
 	info := planner.ProbeInfo{At: begun, ExitCode: -1}
 	out := &boundedBuffer{limit: probeOutput}
 	code, err := c.probeExec(ctx, p, task, out)
-	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, out.String()
+	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, c.r.Mask(c.project).Cut(out.String())
 	if err != nil {
 		info.ExitCode, info.Output = -1, err.Error()
 	}
@@ -252,7 +249,7 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 	defer func() {
 		short, cancel := context.WithTimeout(clean, probeLeave)
 		defer cancel()
-		streams.settle()
+		streams.handOver()
 		_, _ = process.Delete(short, containerd.WithProcessKill)
 		streams.Close()
 	}()
@@ -261,9 +258,9 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 		return -1, err
 	}
 	if err := process.Start(clean); err != nil {
-		return -1, cleanRuncError(err)
+		return -1, shim.Explain(err)
 	}
-	streams.settle()
+	streams.handOver()
 	var late <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)

@@ -39,7 +39,7 @@ func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, ea
 	if err != nil {
 		return err
 	}
-	rootfs, err := r.client.SnapshotService(snapshotter).Mounts(ctx, id)
+	rootfs, err := r.Images.Layer(ctx, id)
 	if err != nil {
 		return fmt.Errorf("cannot read the files of %s: %w", c.name, err)
 	}
@@ -77,11 +77,8 @@ func (t tree) open() (*os.Root, error) {
 // what its document names for them is there only while a process is made.
 func (r *Runner) subpathTrees(c *container) []tree {
 	var all []tree
-	applied := c.snapshot().Applied
-	for _, m := range applied.Service.Volumes {
-		if isSubpath(m) {
-			all = append(all, tree{target: path.Clean(m.Target), source: r.volumes.data(applied.Volumes[m.Source]), inside: m.Volume.Subpath})
-		}
+	for _, s := range r.volumes.Subpaths(c.snapshot().Applied) {
+		all = append(all, tree{target: path.Clean(s.Target), source: s.Volume, inside: s.Path})
 	}
 	return all
 }

@@ -12,6 +12,12 @@ import (
 // record is what is kept of a container across engines. What containerd knows
 // better (is the task alive, how did it end) is asked of containerd.
 type record struct {
+	metadata
+	status
+}
+
+// metadata is what a container was made from, as it was last changed in place.
+type metadata struct {
 	ID         string              `json:"id"`
 	Name       string              `json:"name"`
 	Project    string              `json:"project"`
@@ -26,7 +32,6 @@ type record struct {
 	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
 	LeftOut    []string            `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
-	Addresses  []string            `json:"addresses,omitempty"`
 	Netns      string              `json:"netns,omitempty"`
 	Hostname   string              `json:"hostname,omitempty"`
 	Command    []string            `json:"command,omitempty"`
@@ -36,19 +41,29 @@ type record struct {
 	Stdin      bool                `json:"stdin,omitempty"`
 	WorkingDir string              `json:"working_dir,omitempty"` // of the project
 	Files      []string            `json:"files,omitempty"`       // stack files
-	Published  []planner.Binding   `json:"published,omitempty"`
+	CreatedAt  time.Time           `json:"created_at"`
+}
 
-	State     planner.State  `json:"state"`
-	Health    planner.Health `json:"health,omitempty"`
-	Wanted    bool           `json:"wanted"`  // to run, as the user last said
-	Stopped   bool           `json:"stopped"` // on the user's word
-	ExitCode  int            `json:"exit_code"`
-	OOMKilled bool           `json:"oom_killed,omitempty"`
-	Restarts  int            `json:"restarts"`
-	Error     string         `json:"error,omitempty"`
-	CreatedAt time.Time      `json:"created_at"`
-	StartedAt time.Time      `json:"started_at"`
-	ExitedAt  time.Time      `json:"exited_at"`
+// terms are what the supervision goes by.
+func (m *metadata) terms() terms {
+	return terms{restart: m.Applied.Service.Restart, checked: m.Probe != nil}
+}
+
+// procStatus is what is wanted of a container, and what was observed of it that an
+// engine to come can't find out by itself. The supervisor alone changes it.
+type status struct {
+	State     planner.State     `json:"state"`
+	Health    planner.Health    `json:"health,omitempty"`
+	Wanted    bool              `json:"wanted"`  // to run
+	Stopped   bool              `json:"stopped"` // on the user's word
+	ExitCode  int               `json:"exit_code"`
+	OOMKilled bool              `json:"oom_killed,omitempty"`
+	Restarts  int               `json:"restarts"`
+	Error     string            `json:"error,omitempty"`
+	StartedAt time.Time         `json:"started_at"`
+	ExitedAt  time.Time         `json:"exited_at"`
+	Addresses []string          `json:"addresses,omitempty"`
+	Published []planner.Binding `json:"published,omitempty"`
 }
 
 // Store keeps small documents across engines. Save and Delete take effect at
@@ -64,7 +79,6 @@ type Store interface {
 const (
 	bucketContainers = "containers"
 	bucketNetworks   = "networks"
-	bucketVolumes    = "volumes"
 )
 
 // writeRecord keeps a container's record beside its log, before containerd
@@ -77,14 +91,18 @@ func (r *Runner) writeRecord(rec *record) error {
 	return os.WriteFile(filepath.Join(r.dir(rec.ID), "record.json"), b, 0o600)
 }
 
-// readRecord reads what writeRecord wrote.
-func (r *Runner) readRecord(id string) (*record, error) {
-	b, err := os.ReadFile(filepath.Join(r.dir(id), "record.json"))
-	if err != nil {
-		return nil, err
+// readRecord is the record of a container of which the store has doc, or
+// nothing. What the store has lost of it is its status.
+func (r *Runner) readRecord(id string, doc []byte) (rec record, ok bool) {
+	if json.Unmarshal(doc, &rec) == nil && rec.Applied != nil {
+		return rec, true
 	}
-	rec := &record{}
-	return rec, json.Unmarshal(b, rec)
+	doc, err := os.ReadFile(filepath.Join(r.dir(id), "record.json"))
+	if err != nil || json.Unmarshal(doc, &rec) != nil || rec.Applied == nil {
+		return record{}, false
+	}
+	rec.status = status{}
+	return rec, true
 }
 
 func (r *Runner) save(rec *record) {

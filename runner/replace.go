@@ -20,7 +20,9 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	if old == nil {
 		return r.up(ctx, o, s, note)
 	}
-	old.op.Lock()
+	if err := old.op.Lock(waits); err != nil {
+		return planner.Result{}, err
+	}
 	defer old.op.Unlock()
 	wasUp := old.isRunning()
 	if s.Overlap && wasUp && !hasFixedAddress(s.Applied) && !s.NoStart {
@@ -47,7 +49,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 		old.setYields(true)
 		old.lead(nil, true)
 		old.drainTraffic(ctx, o.Grace)
-		if err := r.vacate(ctx, old, o.Grace); err != nil {
+		if err := r.stopAndDisconnect(ctx, old, o.Grace); err != nil {
 			return planner.Result{}, r.revive(ctx, old, wasUp, err)
 		}
 	}
@@ -55,22 +57,21 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	if err != nil {
 		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, o.placed(err, s.Applied))
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
 	if err == nil && !s.NoStart {
 		err = c.prepare(ctx)
 	}
 	if err != nil {
-		r.unmake(ctx, c)
+		r.removeFailed(ctx, c)
 		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
 	}
 	old.setYields(true)
 	c.lead(nil, true)
 	old.drainTraffic(ctx, o.Grace)
 	// What is left of the old process is dealt with while the new one starts.
-	if _, err := old.halt(ctx, o.Grace, false); err != nil {
-		r.unmake(ctx, c)
+	if _, err := old.stopUnreaped(ctx, o.Grace, false); err != nil {
+		r.removeFailed(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
 	old.names(false)
@@ -80,13 +81,13 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	}
 	if err != nil {
 		err = errors.Join(err, old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
-		r.unmake(ctx, c)
+		r.removeFailed(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
 	c.setPending(false)
 	c.route()
 	r.changed(c.project, c.id)
-	return planner.Result{}, old.removeLocked(ctx, o.Grace, true)
+	return planner.Result{}, old.remove(ctx, o.Grace, true)
 }
 
 // overlap puts a new container in the place of one that goes on until the new
@@ -99,7 +100,6 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
-	c.op.Lock()
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
 	if err == nil {
@@ -109,7 +109,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 		err = r.awaitOne(waits, c, note)
 	}
 	if err != nil {
-		r.unmake(ctx, c)
+		r.removeFailed(ctx, c)
 		// The ports that only the old one has are published again.
 		err = errors.Join(o.placed(err, s.Applied), r.publish(ctx, nil, old))
 		old.route()
@@ -119,7 +119,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	c.setPending(false)
 	c.route()
 	old.drainTraffic(ctx, o.Grace)
-	if err := errors.Join(old.stop(ctx, o.Grace, false), old.removeLocked(ctx, o.Grace, true)); err != nil {
+	if err := errors.Join(old.stop(ctx, o.Grace, false), old.remove(ctx, o.Grace, true)); err != nil {
 		return planner.Result{}, err
 	}
 	r.changed(c.project, c.id)
@@ -184,14 +184,12 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 		if !ok {
 			return fmt.Errorf("internal error: the network of %s is gone", c.name)
 		}
-		c.mu.Lock()
-		fresh := *c.rec
-		c.mu.Unlock()
+		fresh := c.snapshot()
 		names := addressesOf(&fresh, state)
 		if _, err := r.etcMounts(&fresh, names); err != nil {
 			return err
 		}
-		c.set(func(rec *record) { rec.Addresses = fresh.Addresses })
+		c.apply(connected{addresses: fresh.Addresses})
 	}
 	return nil
 }
@@ -200,7 +198,9 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 // not finished may have left others on record.
 func (c *container) readdress() {
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
-		c.set(func(rec *record) { addressesOf(rec, state) })
+		rec := c.snapshot()
+		addressesOf(&rec, state)
+		c.apply(connected{addresses: rec.Addresses})
 	}
 }
 
@@ -219,9 +219,9 @@ func hasFixedAddress(a *planner.Applied) bool {
 	return false
 }
 
-// vacate stops a container and gives its addresses up, for one that must have
+// stopAndDisconnect stops a container and gives its addresses up, for one that must have
 // the same.
-func (r *Runner) vacate(ctx context.Context, c *container, grace Grace) error {
+func (r *Runner) stopAndDisconnect(ctx context.Context, c *container, grace Grace) error {
 	if err := c.stop(ctx, grace, false); err != nil {
 		return err
 	}
@@ -240,7 +240,8 @@ func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err err
 		old.route()
 		return err
 	}
-	if _, ok := r.nets.Sandbox(old.id); !ok && old.rec.Netns != "" && old.rec.Applied.Service.NetworkMode == "" {
+	rec := old.snapshot()
+	if !old.ownsNetwork() && rec.Netns != "" && rec.Applied.Service.NetworkMode == "" {
 		if cerr := old.restore(clean); cerr != nil {
 			return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, cerr))
 		}

@@ -9,43 +9,29 @@ import (
 	"syscall"
 	"time"
 
-	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
-	tasktypes "github.com/containerd/containerd/api/types/task"
-	"github.com/containerd/ttrpc"
-
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/shim"
 )
 
-// Rescued is a process that ran when the engine before was lost. Containerd
-// forgets one that has ended meanwhile when it starts, with its exit code; so
-// the shims are asked before that, and until every container was adopted.
-type Rescued struct {
-	ended  chan struct{} // closed when code and at are known
-	code   int
-	at     time.Time
-	client *ttrpc.Client
-	cancel context.CancelFunc
-	wait   sync.WaitGroup
-}
-
-// Rescue asks the shims of an earlier engine for processes that have ended.
+// Rescue asks the shims of an earlier engine for processes that have ended;
+// containerd, which forgets those, must not have been started yet.
 // bundles is containerd's directory of tasks in our namespace. ctx carries the
 // namespace.
-func Rescue(ctx context.Context, store Store, bundles string) map[string]*Rescued {
+func Rescue(ctx context.Context, store Store, bundles string) map[string]*shim.Exit {
 	docs, err := store.Load(bucketContainers)
 	if err != nil {
 		return nil
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	found := map[string]*Rescued{}
+	found := map[string]*shim.Exit{}
 	for id, doc := range docs {
 		var rec record
 		if json.Unmarshal(doc, &rec) != nil || rec.State != planner.Running && rec.State != planner.Stopping {
 			continue
 		}
 		wg.Go(func() {
-			if r := rescue(ctx, id, filepath.Join(bundles, id)); r != nil {
+			if r := shim.AwaitExit(ctx, id, bundles); r != nil {
 				mu.Lock()
 				found[id] = r
 				mu.Unlock()
@@ -54,64 +40,6 @@ func Rescue(ctx context.Context, store Store, bundles string) map[string]*Rescue
 	}
 	wg.Wait()
 	return found
-}
-
-// rescue asks one shim; it is nil where none answers.
-func rescue(ctx context.Context, id, bundle string) *Rescued {
-	address, err := shimAddress(bundle)
-	if err != nil {
-		return nil
-	}
-	short, done := context.WithTimeout(ctx, 2*time.Second)
-	defer done()
-	client, err := dialShim(short, address)
-	if err != nil {
-		return nil
-	}
-	r := &Rescued{ended: make(chan struct{}), client: client}
-	tasks := taskapi.NewTTRPCTaskClient(r.client)
-	st, err := tasks.State(short, &taskapi.StateRequest{ID: id})
-	if err != nil {
-		r.client.Close()
-		return nil
-	}
-	if st.Status == tasktypes.Status_STOPPED {
-		r.code, r.at = int(st.ExitStatus), st.ExitedAt.AsTime()
-		close(r.ended)
-		return r
-	}
-	ctx, r.cancel = context.WithCancel(ctx)
-	r.wait.Go(func() {
-		if res, err := tasks.Wait(ctx, &taskapi.WaitRequest{ID: id}); err == nil {
-			r.code, r.at = int(res.ExitStatus), res.ExitedAt.AsTime()
-			close(r.ended)
-		}
-	})
-	return r
-}
-
-// exit is how the process ended, where that is known by now or in a moment.
-func (r *Rescued) exit() (code int, at time.Time, known bool) {
-	if r == nil {
-		return 0, time.Time{}, false
-	}
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case <-r.ended:
-		return r.code, r.at, true
-	case <-timer.C:
-		return 0, time.Time{}, false
-	}
-}
-
-// close ends the connection to the shim.
-func (r *Rescued) close() {
-	if r.cancel != nil {
-		r.cancel()
-	}
-	r.client.Close()
-	r.wait.Wait()
 }
 
 // drainTime bounds how long the pipes of a process that has ended are read: a
@@ -126,7 +54,7 @@ func (c *container) drainPipes() {
 		return
 	}
 	paths := []string{filepath.Join(dir, "stdout"), filepath.Join(dir, "stderr")}
-	spools := c.openSpools(paths)
+	spools := c.log.OpenSpools(paths[0], paths[1])
 	var wg sync.WaitGroup
 	for i, path := range paths {
 		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -136,7 +64,7 @@ func (c *container) drainPipes() {
 			c.r.log.Warn("the pipes of a lost process are read without a limit", "container", c.name, "error", err)
 		}
 		wg.Go(func() {
-			c.copyPipe(f, spools[i], i == 1, nil)
+			c.logStream(f, spools[i], i == 1, false)
 			if f != nil {
 				f.Close()
 			}

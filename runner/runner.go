@@ -8,9 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -20,18 +18,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/volume"
 )
 
 // Config is what a Runner works with.
 type Config struct {
 	Client   *containerd.Client
+	Images   *image.Store
 	Networks *network.Manager
 	Ports    Ports
 	Keeping  Keeping
@@ -45,11 +45,10 @@ type Config struct {
 
 	TTRPCAddress string // containerd's socket for events of shims
 
-	Shim    string // path of containerd-shim-runc-v2
-	Runc    string // path of runc
-	Init    string // path of the static program that "init: true" runs first
-	Hosts   HostsFunc
-	Rescued map[string]*Rescued // what Rescue found, by container ID
+	Shim    string                // path of containerd-shim-runc-v2
+	Runc    string                // path of runc
+	Init    string                // path of the static program that "init: true" runs first
+	Rescued map[string]*shim.Exit // what Rescue found, by container ID
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -81,19 +80,18 @@ type Runner struct {
 
 	ctx    context.Context // ends with the engine, containers live on
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     routines
 
 	mu         sync.Mutex
 	containers map[string]*container // guarded by mu
 	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
-	users      map[string]identity   // guarded by mu: image and user -> who that is
-	payloads   map[string][]byte     // guarded by mu: project/secrets.NAME -> content
+	payloads   map[string]payloads   // guarded by mu: by project
 
-	volumes   volumes
+	volumes   *volume.Store
 	instances instances
 	secrets   secretFS
-	shims     shims
+	shims     *shim.Pool
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
@@ -106,33 +104,37 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
 		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		users: map[string]identity{}, payloads: map[string][]byte{},
+		payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.volumes.dir = filepath.Join(cfg.Root, "volumes")
-	r.volumes.store = cfg.Store
-	r.shims.dir, r.shims.used = filepath.Join(cfg.State, "shims"), map[string]*shim{}
 	r.secrets.dir = filepath.Join(cfg.State, "secrets")
-	for _, dir := range []string{r.volumes.dir, filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo"), r.shims.dir} {
+	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
 	r.instances.store = cfg.Store
-	if err := errors.Join(r.volumes.load(), r.instances.load()); err != nil {
+	var err error
+	r.volumes, err = volume.Open(volume.Config{
+		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
+	})
+	if err := errors.Join(err, r.instances.load()); err != nil {
 		return nil, err
 	}
-	if err := r.ensureSandbox(ctx); err != nil {
+	r.shims, err = shim.Open(ctx, shim.Config{
+		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
+		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc, State: filepath.Join(cfg.State, "runc"), Log: cfg.Log,
+	})
+	if err != nil {
 		return nil, err
 	}
-	r.dropAllSubpaths()
 	r.dropStoppedRoots()
-	r.findShims()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
-	r.settleShims(ctx)
-	r.removeOver(ctx)
+	r.shims.EndUnused(ctx)
+	r.autoRemoveAll(ctx)
+	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
 }
 
@@ -160,81 +162,6 @@ func (r *Runner) Close() {
 // closeTimeout bounds the end of the supervision.
 const closeTimeout = 5 * time.Second
 
-// adopt takes over the containers of the store. What containerd has and the
-// store has not was never finished, and is removed; so is the reverse.
-func (r *Runner) adopt(ctx context.Context) error {
-	docs, err := r.store.Load(bucketContainers)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
-		return err
-	}
-	existing, err := r.client.Containers(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot list containerd's containers: %w", err)
-	}
-	byID := map[string]containerd.Container{}
-	for _, c := range existing {
-		byID[c.ID()] = c
-	}
-	var wg sync.WaitGroup
-	if docs == nil {
-		docs = map[string][]byte{}
-	}
-	for id := range byID {
-		if docs[id] != nil {
-			continue
-		}
-		// The store was lost, or this one's part of it.
-		if rec, err := r.readRecord(id); err == nil {
-			rec.State, rec.Wanted = planner.Running, true
-			docs[id], _ = json.Marshal(rec)
-			r.log.Warn("a container is adopted by its own record", "container", rec.Name)
-		}
-	}
-	for id, doc := range docs {
-		rec := &record{}
-		if err := json.Unmarshal(doc, rec); err != nil || byID[id] == nil {
-			r.log.Warn("a container is gone; its record is removed", "container", id)
-			r.removeLeftovers(ctx, id)
-			r.store.Delete(bucketContainers, id)
-			continue
-		}
-		c := r.newContainer(rec, byID[id])
-		delete(byID, id)
-		wg.Go(func() { c.adopt(ctx) })
-	}
-	wg.Wait()
-	for id, c := range byID {
-		r.log.Warn("a container was never finished; it is removed", "container", id)
-		r.destroy(ctx, c)
-		r.removeLeftovers(ctx, id)
-	}
-	for _, rescued := range r.Rescued {
-		rescued.close()
-	}
-	r.removeStrayFiles()
-	for _, id := range r.nets.Sandboxes() {
-		if r.lookup(id) == nil {
-			r.removeLeftovers(ctx, id)
-		}
-	}
-	return nil
-}
-
-// destroy removes a container and its task from containerd, whatever its state.
-func (r *Runner) destroy(ctx context.Context, c containerd.Container) {
-	if task, err := c.Task(ctx, nil); err == nil {
-		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
-			r.log.Warn("cannot delete a task", "container", c.ID(), "error", err)
-		}
-	}
-	if err := c.Delete(ctx, containerd.WithSnapshotCleanup); err != nil {
-		r.log.Warn("cannot delete a container", "container", c.ID(), "error", err)
-	}
-}
-
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.disconnect(ctx, id)
@@ -253,7 +180,7 @@ func (r *Runner) disconnect(ctx context.Context, id string) {
 // removeUnfinished removes what there is of a container that was not finished.
 // Its directory is the only trace of its layer, and stays with it.
 func (r *Runner) removeUnfinished(ctx context.Context, id string) {
-	if err := r.client.SnapshotService(snapshotter).Remove(ctx, id); err != nil && !errdefs.IsNotFound(err) {
+	if err := r.Images.RemoveLayer(ctx, id); err != nil {
 		r.log.Warn("cannot remove a writable layer: it is tried again when the engine starts", "container", id, "error", err)
 		r.disconnect(ctx, id)
 		return
@@ -299,14 +226,6 @@ func (r *Runner) lookup(id string) *container {
 	defer r.mu.Unlock()
 	return r.containers[id]
 }
-
-// runtime gives the shim and runc to containerd.
-func (r *Runner) runtime() containerd.NewContainerOpts {
-	return containerd.WithRuntime(r.Shim, &options.Options{BinaryName: r.Runc, Root: r.runcRoot()})
-}
-
-// runcRoot is where runc keeps its state, in a directory a namespace.
-func (r *Runner) runcRoot() string { return filepath.Join(r.State, "runc") }
 
 // watcher is told of every change of a container of its project.
 type watcher struct {
@@ -410,11 +329,5 @@ type ProjectInfo struct {
 
 // Projects lists the projects that have containers, by name.
 func (r *Runner) Projects() []ProjectInfo {
-	r.mu.Lock()
-	list := make([]*container, 0, len(r.containers))
-	for _, c := range r.containers {
-		list = append(list, c)
-	}
-	r.mu.Unlock()
-	return summarise(list)
+	return summarise(r.records())
 }

@@ -26,9 +26,8 @@ func (r *Runner) share(rec *record) error {
 		mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
 		return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of: run \"orlop up\"", rec.Service, mode, other)
 	}
-	of.mu.Lock()
-	defer of.mu.Unlock()
-	rec.Netns, rec.Addresses = of.rec.Netns, slices.Clone(of.rec.Addresses)
+	owner := of.snapshot()
+	rec.Netns, rec.Addresses = owner.Netns, slices.Clone(owner.Addresses)
 	return nil
 }
 
@@ -85,7 +84,8 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, err)
 	}
-	c.set(func(rec *record) { rec.Netns, rec.Addresses = fresh.Netns, fresh.Addresses })
+	c.change(func(m *metadata) { m.Netns = fresh.Netns })
+	c.apply(connected{addresses: fresh.Addresses})
 	return nil
 }
 
@@ -156,7 +156,9 @@ func (r *Runner) isLeftBehind(c *container, project, service string) bool {
 // restartLeftBehind restarts a container that was left behind, unless another replica's
 // step has by now.
 func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, service string) error {
-	c.op.Lock()
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
 	defer c.op.Unlock()
 	if !r.isLeftBehind(c, project, service) {
 		return nil
@@ -170,4 +172,20 @@ func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, s
 // concerns says whether the plan has a step for a container.
 func (o *Order) concerns(id string) bool {
 	return o.Plan != nil && slices.ContainsFunc(o.Plan.Steps, func(s *planner.Step) bool { return s.Container == id && s.Action != planner.Update })
+}
+
+// renew points a container at the program of this engine that "init: true"
+// mounts: that of an earlier version may be gone since it last ran.
+func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
+	doc, err := ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range doc.Mounts {
+		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
+			doc.Mounts[i].Source = r.Init
+			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
+		}
+	}
+	return nil
 }

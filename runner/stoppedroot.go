@@ -36,13 +36,13 @@ func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *c
 		return root, nil, err
 	}
 	c.mu.Lock()
-	gone, end := c.gone, c.ending
+	removing, end := c.state.removing, c.ending
 	c.mu.Unlock()
-	if gone {
+	if removing {
 		return nil, nil, nil
 	}
 	if end != nil { // its process has ended, and may hold its layers still
-		if err := c.awaitSettled(ctx, end); err != nil {
+		if err := c.awaitReaped(ctx, end); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -76,7 +76,7 @@ func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *c
 
 // mountStopped mounts a container's layers and what is mounted in them.
 func (c *container) mountStopped(ctx context.Context, dir string) error {
-	layers, err := c.r.client.SnapshotService(snapshotter).Mounts(ctx, c.id)
+	layers, err := c.r.Images.Layer(ctx, c.id)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,8 @@ func (c *container) mountStopped(ctx context.Context, dir string) error {
 	if err := mount.All(layers, dir); err != nil {
 		return err
 	}
-	release, err := c.mountSubpaths()
+	rec := c.snapshot()
+	release, err := c.r.volumes.MountSubpaths(c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/logs"
 )
 
 // streams are the pipes of a container's process. The shim keeps both ends of
@@ -34,13 +35,13 @@ func (s *streams) Wait() { s.wg.Wait() }
 
 // Cancel lets the pipes of a process that was never started end. What another
 // has printed is still to be read: its pipes end on the shim's side.
-func (s *streams) Cancel() { s.settle() }
+func (s *streams) Cancel() { s.handOver() }
 
 // Close gives the pipes up.
 func (s *streams) Close() error { s.close(); return nil }
 
 func (s *streams) close() {
-	s.settle()
+	s.handOver()
 	for _, f := range s.files {
 		f.Close()
 	}
@@ -49,8 +50,8 @@ func (s *streams) close() {
 	}
 }
 
-// settle lets the pipes end with the shim's writing ends.
-func (s *streams) settle() {
+// handOver lets the pipes end with the shim's writing ends.
+func (s *streams) handOver() {
 	for _, f := range s.keep {
 		f.Close()
 	}
@@ -67,18 +68,18 @@ func (c *container) openStreams(string) (cio.IO, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	before := c.streams
+	before, made := c.streams, c.made
 	c.mu.Unlock()
 	if before != nil { // of a try that failed: they have the same paths
 		before.close()
 		before.Wait()
 	}
 	c.tap.begin()
-	config := cio.Config{Terminal: c.rec.Terminal, Stdout: filepath.Join(dir, "stdout")}
-	if !c.rec.Terminal {
+	config := cio.Config{Terminal: made.Terminal, Stdout: filepath.Join(dir, "stdout")}
+	if !made.Terminal {
 		config.Stderr = filepath.Join(dir, "stderr")
 	}
-	if c.rec.Stdin {
+	if made.Stdin {
 		config.Stdin = filepath.Join(dir, "stdin")
 	}
 	for _, path := range []string{config.Stdin, config.Stdout, config.Stderr} {
@@ -86,7 +87,7 @@ func (c *container) openStreams(string) (cio.IO, error) {
 			continue
 		}
 		os.Remove(path)
-		os.Remove(path + spoolSuffix)
+		logs.RemoveSpool(path)
 		if err := unix.Mkfifo(path, 0o600); err != nil {
 			return nil, fmt.Errorf("cannot make the pipe %s: %w", path, err)
 		}
@@ -100,7 +101,7 @@ func (c *container) attachStreams(set *cio.FIFOSet) (cio.IO, error) {
 }
 
 // connectStreams reads the pipes into the log and to whoever is attached. A
-// pipe that the shim has yet to open is held open until streams.settle, for a
+// pipe that the shim has yet to open is held open until streams.handOver, for a
 // read before that would see its end.
 func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error) {
 	s := &streams{config: config}
@@ -113,7 +114,7 @@ func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error
 		return f, nil
 	}
 	outputs := []string{config.Stdout, config.Stderr}
-	spools := c.openSpools(outputs)
+	spools := c.log.OpenSpools(config.Stdout, config.Stderr)
 	for i, path := range outputs {
 		if path == "" {
 			continue
@@ -132,7 +133,7 @@ func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error
 			}
 			s.keep = append(s.keep, k)
 		}
-		s.wg.Go(func() { c.copyStream(f, spools[i], i == 1) })
+		s.wg.Go(func() { c.logStream(f, spools[i], i == 1, true) })
 	}
 	if config.Stdin != "" {
 		f, err := open(config.Stdin, os.O_RDWR)
@@ -163,87 +164,13 @@ func (c *container) dropPipes(ctx context.Context) {
 	}
 }
 
-// spoolSuffix names the spool beside its pipe.
-const spoolSuffix = ".spool"
-
-// openSpools opens the spools of the pipes at paths; one that can't be opened
-// is nil. Both are opened before anything is written to the log, whose size
-// tells what they have to give.
-func (c *container) openSpools(paths []string) (spools [2]*spool) {
-	size := c.log.Size()
-	for i, path := range paths {
-		if path == "" {
-			continue
-		}
-		s, err := openSpool(path+spoolSuffix, size)
-		if err != nil {
-			c.r.log.Warn("cannot keep what a container prints", "container", c.name, "error", err)
-			continue
-		}
-		spools[i] = s
-	}
-	return spools
-}
-
-// copyStream reads a pipe to its end, by way of a spool where there is one;
-// without a pipe it reads what the spool has left.
-func (c *container) copyStream(f *os.File, s *spool, stderr bool) {
-	c.copyPipe(f, s, stderr, &hiddenLine{log: c.log, stderr: stderr, pipe: f})
-}
-
-// copyPipe is copyStream; hidden is nil where no unfinished line is to be shown
-// before its end.
-func (c *container) copyPipe(f *os.File, s *spool, stderr bool, hidden *hiddenLine) {
-	buf := make([]byte, spoolChunk)
-	if s != nil {
-		c.log.SetSpool(stderr, s)
-		if rest, err := s.pending(); err == nil && len(rest) > 0 {
-			c.log.Write(stderr, rest)
-		}
-	}
-	for f != nil {
-		hidden.watch()
-		chunk, err := c.nextChunk(f, s, buf)
-		if hidden.isDue(err) {
-			c.log.ShowLine(stderr)
-			continue
-		}
-		if bad, ok := errors.AsType[*spoolError](err); ok {
-			// What the log does not have yet is in its memory from here on.
-			c.r.log.Warn("an engine that is killed loses output", "container", c.name, "error", bad)
-			c.log.SetSpool(stderr, nil)
-			_ = s.remove()
-			s = nil
-			continue
-		}
-		if len(chunk) > 0 {
-			c.log.Write(stderr, chunk)
-			c.tap.write(stderr, chunk)
-		}
-		if err != nil {
-			break
-		}
-	}
-	if c.isDetached() {
-		if s != nil {
-			s.close()
-		}
-		return
-	}
-	c.log.EndLine(stderr)
-	c.log.SetSpool(stderr, nil)
-	if s != nil {
-		_ = s.remove() // nothing is in it, and the directory goes with the container
-	}
-}
-
-// nextChunk waits for something to come out of a pipe.
-func (c *container) nextChunk(f *os.File, s *spool, buf []byte) ([]byte, error) {
-	if s != nil {
-		return s.fill(f, buf)
-	}
-	n, err := f.Read(buf)
-	return buf[:n], err
+// logStream puts what comes out of a pipe into the log, and gives it to whoever
+// is attached; see logs.Stream.
+func (c *container) logStream(f *os.File, s *logs.Spool, stderr, live bool) {
+	c.log.Copy(logs.Stream{
+		Pipe: f, Spool: s, Stderr: stderr, Live: live, Detached: c.isDetached,
+		Tee: func(chunk []byte) { c.tap.write(stderr, chunk) },
+	})
 }
 
 // tap hands the streams of a container to those attached to it.

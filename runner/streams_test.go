@@ -7,6 +7,9 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // forgetful keeps nothing.
@@ -18,8 +21,12 @@ func (forgetful) Drop(context.Context, string) error              { return nil }
 // TestWhatWasPrintedIsReadToItsEnd: a process that has ended leaves output in
 // its pipe; it arrives, however slowly it is read.
 func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
-	c, _ := logged(t)
-	c.r = &Runner{Config: Config{State: t.TempDir(), Keeping: forgetful{}}, ctx: t.Context(), log: slog.New(slog.DiscardHandler)}
+	r := &Runner{
+		Config: Config{Root: t.TempDir(), State: t.TempDir(), Keeping: forgetful{}, Now: time.Now},
+		ctx:    t.Context(), log: slog.New(slog.DiscardHandler), containers: map[string]*container{},
+	}
+	c := r.newContainer(&record{metadata: metadata{ID: "id", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{}}}}, nil, false)
+	defer c.log.Close()
 	streams, err := c.openStreams("")
 	if err != nil {
 		t.Fatal(err)

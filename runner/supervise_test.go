@@ -2,11 +2,10 @@ package runner
 
 import (
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -132,8 +131,7 @@ func TestRestartPolicies(t *testing.T) {
 		{"", 1, 0, false}, {"no", 1, 0, false}, {"always", 0, 99, true}, {"always", 1, 0, true}, {"unless-stopped", 0, 0, true},
 		{"on-failure", 0, 0, false}, {"on-failure", 1, 99, true}, {"on-failure:3", 1, 2, true}, {"on-failure:3", 1, 3, false}, {"on-failure:3", 0, 0, false},
 	} {
-		c := &container{rec: &record{Restarts: test.tries, Applied: &planner.Applied{Service: &spec.Service{Restart: test.policy}}}}
-		if got := c.shouldRestart(test.code); got != test.want {
+		if got := isRestarted(test.policy, test.code, test.tries); got != test.want {
 			t.Errorf("%q after code %d and %d tries: %v", test.policy, test.code, test.tries, got)
 		}
 	}
@@ -141,32 +139,22 @@ func TestRestartPolicies(t *testing.T) {
 
 func TestBackOffGrowsToItsBound(t *testing.T) {
 	clock := newManual()
-	c := &container{r: &Runner{}, rec: &record{}}
-	c.r.Now = clock.now
+	var s state
 	var last time.Duration
 	for i := range 15 {
-		c.backOff()
-		c.cancelRetryTimer()
-		if i == 0 && c.delay != firstDelay || c.delay < last || c.delay > lastDelay || i > 0 && c.delay != min(2*last, lastDelay) {
-			t.Fatalf("delay %d is %s after %s", i, c.delay, last)
+		s, _ = s.backOff(clock.now())
+		if i == 0 && s.delay != firstDelay || s.delay < last || s.delay > lastDelay || i > 0 && s.delay != min(2*last, lastDelay) {
+			t.Fatalf("delay %d is %s after %s", i, s.delay, last)
 		}
-		if want := clock.now().Add(c.delay); !c.retryAt.Equal(want) {
-			t.Errorf("the next try is at %s, want %s", c.retryAt, want)
+		if want := clock.now().Add(s.delay); !s.retryAt.Equal(want) {
+			t.Errorf("the next try is at %s, want %s", s.retryAt, want)
 		}
-		last = c.delay
+		last = s.delay
 	}
 	if last != lastDelay {
 		t.Errorf("the delay ends at %s", last)
 	}
-	c = &container{r: c.r, rec: &record{}, detached: true}
-	c.backOff()
-	if c.retry != nil {
-		t.Error("a container that is left alone is tried again")
-	}
 }
-
-// cancelRetryTimer stops the timer and leaves what backOff decided.
-func (c *container) cancelRetryTimer() { c.retry.Stop() }
 
 func TestJudge(t *testing.T) {
 	now := time.Unix(1000, 0)
@@ -256,32 +244,6 @@ func TestSignals(t *testing.T) {
 
 // TestIgnoredSignals asks about this process: the masks in /proc tell which
 // signals it handles.
-func TestIgnoredSignals(t *testing.T) {
-	pid := os.Getpid()
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, unix.SIGUSR2)
-	defer signal.Stop(ch)
-	if ignoresSignal(pid, unix.SIGUSR2) {
-		t.Error("a signal that is handled counts as ignored")
-	}
-	if ignoresSignal(pid, unix.SIGKILL) || ignoresSignal(pid, unix.SIGSTOP) {
-		t.Error("SIGKILL counts as ignored")
-	}
-	if ignoresSignal(1<<30, unix.SIGTERM) {
-		t.Error("a process that is not there ignores a signal")
-	}
-	// Another program, for the threads of a Go program block signals for
-	// moments of their own.
-	sleep := exec.Command("sleep", "60")
-	if err := sleep.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer sleep.Wait()
-	defer sleep.Process.Kill()
-	if !ignoresSignal(sleep.Process.Pid, unix.SIGTERM) {
-		t.Error("a signal that nobody handles counts as handled")
-	}
-}
 
 func TestAProbeThatTookTooLongSaysWhatItPrinted(t *testing.T) {
 	for output, want := range map[string]string{"": "timed out after 3s", "waiting\n": "timed out after 3s: waiting"} {
@@ -343,4 +305,25 @@ func TestSecretsAreOnTmpfs(t *testing.T) {
 	if _, err := os.Stat(s.dir); err == nil {
 		t.Error("the tmpfs is still there")
 	}
+}
+
+// manual is a clock that the test moves.
+type manual struct {
+	mu sync.Mutex
+	at time.Time // guarded by mu
+}
+
+func newManual() *manual { return &manual{at: time.Unix(1_700_000_000, 0).UTC()} }
+
+func (m *manual) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at
+}
+
+func (m *manual) move(d time.Duration) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at = m.at.Add(d)
+	return m.at
 }

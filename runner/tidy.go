@@ -1,13 +1,10 @@
 package runner
 
 import (
-	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // Tidy removes what belongs to no single container once none is left: the
@@ -18,30 +15,7 @@ func (r *Runner) Tidy() {
 	r.mu.Unlock()
 	if left == 0 {
 		r.tidyCgroups()
-		r.tidySockets()
-		r.tidyRunc()
-	}
-}
-
-// tidyRunc removes runc's directories, which are empty: one a namespace.
-func (r *Runner) tidyRunc() {
-	dirs, _ := filepath.Glob(filepath.Join(r.runcRoot(), "*"))
-	for _, dir := range append(dirs, r.runcRoot()) {
-		_ = os.Remove(dir)
-	}
-}
-
-// tidySockets removes the sockets of shims that are gone: a shim of several
-// containers leaves its own behind. Nobody listens on such a socket.
-func (r *Runner) tidySockets() {
-	paths, _ := filepath.Glob(filepath.Join(r.State, "s", "*"))
-	for _, path := range paths {
-		conn, err := net.Dial("unix", path)
-		if err == nil {
-			conn.Close()
-		} else if errors.Is(err, syscall.ECONNREFUSED) {
-			_ = os.Remove(path)
-		}
+		r.shims.Tidy()
 	}
 }
 

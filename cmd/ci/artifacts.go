@@ -19,6 +19,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // open makes the directory of the artifacts and begins to record.
@@ -134,8 +135,8 @@ func (c *run) writeLogs(ctx context.Context) {
 			continue
 		}
 		defer f.Close()
-		masked, flush := c.Mask.Writer(f)
-		defer flush()
+		masked := secret.NewWriter(f, c.Mask)
+		defer func() { _ = masked.Flush() }() // as the file's end: what is missing there is seen
 		printers[name] = display.NewLogPrinter(masked, masked, display.Style{}, display.Style{}, display.LogFormat{NoColor: true, Times: true, NoPrefix: c.project.Services[name].Replicas() < 2}, nil)
 	}
 	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
@@ -276,7 +277,7 @@ func testCase(t *testResult, now time.Time) junit.Case {
 }
 
 // maskReport hides secrets in all texts of a report, before XML escapes them.
-func maskReport(m *display.Masker, r *junit.Report) {
+func maskReport(m *secret.Mask, r *junit.Report) {
 	each := func(texts ...*string) {
 		for _, t := range texts {
 			*t = m.Text(*t)

@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 func on(condition string, names ...string) map[string]spec.Dependency {
@@ -214,17 +215,17 @@ func TestHowAContainerStands(t *testing.T) {
 
 // TestSecretsOfReportsAreHidden has a secret that XML escapes in each text.
 func TestSecretsOfReportsAreHidden(t *testing.T) {
-	const secret, inXML = `p&ss<word`, `p&amp;ss&lt;word`
+	const content, inXML = `p&ss<word`, `p&amp;ss&lt;word`
 	text := strings.ReplaceAll(`<testsuites name="S"><testsuite name="S" hostname="S"><properties><property name="S" value="S"/></properties>`+
 		`<testcase classname="S" name="S"><failure message="S" type="S">S</failure><system-out>S</system-out><system-err><![CDATA[C]]></system-err></testcase>`+
 		`<system-out>S</system-out><system-err>S</system-err></testsuite></testsuites>`, "S", inXML)
-	text = strings.Replace(text, "[C]", "["+secret+"]", 1)
+	text = strings.Replace(text, "[C]", "["+content+"]", 1)
 	r, err := junit.Read(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &display.Masker{}
-	m.Hide(&spec.Project{Payloads: map[string]spec.Payload{"secrets.a": {Content: []byte(secret), Secret: true}}})
+	m := &secret.Mask{}
+	m.Add([]byte(content))
 	maskReport(m, r)
 	var out strings.Builder
 	if err := r.Write(&out); err != nil {

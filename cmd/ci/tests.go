@@ -226,8 +226,8 @@ func (c *run) awaitExitHere(ctx context.Context, id string) (code int, err error
 		case change.Container == nil:
 			continue
 		}
-		var k planner.Container
-		if err := cli.Unmarshal(change.Container, &k); err != nil {
+		k, err := change.Container.Planner()
+		if err != nil {
 			return 0, err
 		}
 		if k.ID != id {

@@ -36,6 +36,10 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 		client.Close()
 		return nil, err
 	}
+	if err := api.CheckEngine(status, inv.Version); err != nil {
+		client.Close()
+		return nil, err
+	}
 	if status.Version != inv.Version {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(
 			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, inv.Version)))

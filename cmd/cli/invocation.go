@@ -12,6 +12,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Exit codes of the command. A verb that runs a process passes its code on.
@@ -85,7 +86,7 @@ type Invocation struct {
 	Settings
 	Stdout, Stderr *display.Stream // in place of the world's
 	Output         *display.Output
-	Mask           *display.Masker // of the secrets of all that was loaded
+	Mask           *secret.Mask    // of the secrets of all that was loaded
 	Tracer         *display.Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 }
 

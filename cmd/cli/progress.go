@@ -12,6 +12,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // ProgressStream is the stream of Apply, Down and Lifecycle.
@@ -40,17 +41,10 @@ func receive(stream ProgressStream) message {
 	}
 	switch of := m.Of.(type) {
 	case *api.Progress_Plan:
-		plan := &planner.Plan{}
-		if err := Unmarshal(of.Plan, plan); err != nil {
-			return message{err: err}
-		}
-		return message{plan: plan}
+		return message{plan: of.Plan.Planner()}
 	case *api.Progress_Event:
-		event := &planner.Event{}
-		if err := Unmarshal(of.Event, event); err != nil {
-			return message{err: err}
-		}
-		return message{event: event}
+		event := of.Event.Planner()
+		return message{event: &event}
 	case *api.Progress_Verdict:
 		return message{verdict: of.Verdict}
 	}
@@ -150,13 +144,13 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *Outcome) take(m message, d display.Display, mask *display.Masker) {
+func (o *Outcome) take(m message, d display.Display, mask *secret.Mask) {
 	switch {
 	case m.plan != nil:
 		o.Plan = m.plan
-		d.Plan(mask.Plan(m.plan))
+		d.Plan(m.plan.Masked(mask.Text))
 	case m.event != nil:
-		e := mask.Event(*m.event)
+		e := m.event.Masked(mask.Text)
 		if e.Kind == planner.Warned && !slices.Contains(o.Warnings, e.Text) {
 			o.Warnings = append(o.Warnings, e.Text)
 		}

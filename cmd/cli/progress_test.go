@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"slices"
 	"testing"
@@ -22,20 +21,11 @@ func (s *said) Recv() (*api.Progress, error) {
 	return m, nil
 }
 
-func document(t *testing.T, v any) []byte {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestWarningsOfStepsAreToldOnce(t *testing.T) {
-	stream := said{{Of: &api.Progress_Plan{Plan: document(t, planner.Plan{Project: "p"})}}}
+	stream := said{{Of: &api.Progress_Plan{Plan: api.NewPlan(&planner.Plan{Project: "p"})}}}
 	for _, text := range []string{"a is cut", "b is cut", "a is cut"} { // two replicas of a
 		event := planner.Event{Step: "create a/1", Kind: planner.Warned, Text: text}
-		stream = append(stream, &api.Progress{Of: &api.Progress_Event{Event: document(t, event)}})
+		stream = append(stream, &api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(event)}})
 	}
 	stream = append(stream, &api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{Ok: true}}})
 	inv := New(NewSettings(World{Now: func() time.Time { return time.Unix(1, 0) }}), display.NewOutput(io.Discard, io.Discard))

@@ -148,11 +148,7 @@ func (inv *Invocation) Plan(ctx context.Context, client *api.Client, p Applicati
 	if err != nil {
 		return nil, Cause(ctx, err)
 	}
-	plan := &planner.Plan{}
-	if err := Unmarshal(reply.Plan, plan); err != nil {
-		return nil, err
-	}
-	return inv.Mask.Plan(plan), nil
+	return reply.Plan.Planner().Masked(inv.Mask.Text), nil
 }
 
 // LeaveOrphans takes out of a plan what the caller does not want to hear of.

@@ -60,7 +60,11 @@ func (inv *Invocation) LoadWith(ctx context.Context, opts spec.Options) (*spec.P
 		return nil, err
 	}
 	inv.warn(diagnostics.Warnings())
-	inv.Mask.Hide(project)
+	for _, payload := range project.Payloads {
+		if payload.Secret {
+			inv.Mask.Add(payload.Content)
+		}
+	}
 	return project, nil
 }
 

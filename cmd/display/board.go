@@ -94,6 +94,8 @@ func Describe(action planner.Action, resource string) (verb, name string) {
 		return "update", "network " + resource
 	case planner.UpdateVolume:
 		return "update", "volume " + resource
+	case planner.AttachNetwork:
+		return "attach", resource
 	case planner.RemoveNetwork:
 		return "remove", "network " + resource
 	case planner.RemoveVolume:

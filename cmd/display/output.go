@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Output is where a command writes: the two streams of its caller. It keeps
@@ -13,7 +15,7 @@ import (
 // terminal or pipe that nobody reads keeps the command waiting no longer.
 type Output struct {
 	Out, Err *Stream
-	Mask     *Masker
+	Mask     *secret.Mask
 
 	interrupted chan struct{} // closed by Interrupted
 	once        sync.Once
@@ -21,7 +23,7 @@ type Output struct {
 
 // NewOutput writes to the caller's streams.
 func NewOutput(out, errs io.Writer) *Output {
-	o := &Output{Mask: &Masker{}, interrupted: make(chan struct{})}
+	o := &Output{Mask: &secret.Mask{}, interrupted: make(chan struct{})}
 	o.Out, o.Err = o.stream(out), o.stream(errs)
 	return o
 }
@@ -31,7 +33,7 @@ func (o *Output) stream(to io.Writer) *Stream {
 	if f, ok := to.(*os.File); ok {
 		to = &deadlineWriter{file: f, interrupted: o.interrupted}
 	}
-	return &Stream{to: to, mask: o.Mask}
+	return &Stream{to: to, secret: secret.Stream{Mask: o.Mask}}
 }
 
 // HideSecrets keeps secrets out of all that is printed from here on, what the
@@ -68,12 +70,11 @@ func (o *Output) KeepLine() *BottomLine {
 // Stream is one of the streams. Each write is whole: no other one gets into it.
 type Stream struct {
 	to    io.Writer
-	mask  *Masker
 	hides atomic.Bool
 	line  atomic.Pointer[BottomLine] // nil: there is none
 
-	mu   sync.Mutex // one write at a time
-	rest []byte     // guarded by mu: what may be the beginning of a secret
+	mu     sync.Mutex    // one write at a time
+	secret secret.Stream // guarded by mu: keeps back what may be the beginning of one
 }
 
 func (s *Stream) Write(text []byte) (int, error) {
@@ -81,7 +82,7 @@ func (s *Stream) Write(text []byte) (int, error) {
 	defer s.mu.Unlock()
 	passed := text
 	if s.hides.Load() {
-		passed, s.rest = s.mask.cut(append(s.rest, text...))
+		passed = []byte(s.secret.Push(string(text)))
 	}
 	return len(text), s.pass(passed)
 }
@@ -89,8 +90,7 @@ func (s *Stream) Write(text []byte) (int, error) {
 func (s *Stream) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.pass(s.rest)
-	s.rest = nil
+	_ = s.pass([]byte(s.secret.Rest()))
 }
 
 func (s *Stream) pass(text []byte) error {
@@ -104,8 +104,8 @@ func (s *Stream) pass(text []byte) error {
 	return err
 }
 
-// file is what the stream is in the end, so that a terminal stays one.
-func (s *Stream) file() descriptor { return fileOf(s.to) }
+// Unwrap is what is written to, so that a terminal stays one.
+func (s *Stream) Unwrap() io.Writer { return s.to }
 
 // File is the caller's file, or nil where the stream is none.
 func (s *Stream) File() *os.File {

@@ -40,8 +40,8 @@ type descriptor interface{ Fd() uintptr }
 // fileOf is the file that a stream of the caller is in the end, or nil.
 func fileOf(stream any) descriptor {
 	switch s := stream.(type) {
-	case interface{ file() descriptor }:
-		return s.file()
+	case interface{ Unwrap() io.Writer }:
+		return fileOf(s.Unwrap())
 	case descriptor:
 		return s
 	}

@@ -207,7 +207,7 @@ func (s *stretch) words() string {
 		planner.Update: "changing", planner.Start: "starting", planner.Restart: "restarting", planner.Stop: "stopping",
 		planner.Kill: "killing", planner.Remove: "removing", planner.CreateNetwork: "making network",
 		planner.CreateVolume: "making volume", planner.RemoveNetwork: "removing network",
-		planner.UpdateNetwork: "changing network", planner.UpdateVolume: "changing volume",
+		planner.UpdateNetwork: "changing network", planner.AttachNetwork: "attaching", planner.UpdateVolume: "changing volume",
 		planner.RemoveVolume: "removing volume", planner.RemoveImage: "removing image",
 		ActionTest: "running", ActionCollect: "collecting",
 	}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// fill sets every field of a value to something that is not its zero, so that a
+// field which the protocol forgets is seen.
+func fill(v reflect.Value, n *int) {
+	*n++
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(int64(*n), 7)))
+			return
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				fill(v.Field(i), n)
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range 2 {
+			fill(v.Index(i), n)
+		}
+	case reflect.String:
+		v.SetString(string(rune('a' + *n%26)))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(*n))
+	default:
+		panic("the protocol has no form yet for " + v.Type().String())
+	}
+}
+
+// crossed is a message as the other side reads it.
+func crossed[M proto.Message](t *testing.T, m M) M {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := m.ProtoReflect().New().Interface().(M)
+	if err := proto.Unmarshal(b, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func equal(t *testing.T, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("it comes as\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestEveryFieldOfAnEventCrosses(t *testing.T) {
+	var e planner.Event
+	n := 0
+	fill(reflect.ValueOf(&e).Elem(), &n)
+	equal(t, crossed(t, NewEvent(e)).Planner(), e)
+	equal(t, crossed(t, NewEvent(planner.Event{})).Planner(), planner.Event{})
+}
+
+func TestEveryFieldOfAPlanThatIsShownCrosses(t *testing.T) {
+	step, n := &planner.Step{}, 0
+	v := reflect.ValueOf(step).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("json") != "-" { // the rest is the engine's alone
+			fill(v.Field(i), &n)
+		}
+	}
+	p := &planner.Plan{Project: "shop", Steps: []*planner.Step{step}, Leave: 2, Orphans: []string{"old"}, Warnings: []string{"w"}}
+	equal(t, crossed(t, NewPlan(p)).Planner(), p)
+	equal(t, crossed(t, NewPlan(&planner.Plan{})).Planner(), &planner.Plan{})
+}
+
+func TestEveryFieldOfAContainerCrosses(t *testing.T) {
+	var c planner.Container
+	n := 0
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Name != "Applied" {
+			fill(v.Field(i), &n)
+		}
+	}
+	c.Applied = &planner.Applied{Service: &spec.Service{Image: "busybox"}, Image: "sha256:1", Networks: map[string]string{"default": "shop_default"}}
+	m, err := NewContainer(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := crossed(t, m).Planner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, got, c)
+	if _, err := (&Container{Name: "web", Applied: []byte("{")}).Planner(); err == nil {
+		t.Error("half a document is read as one")
+	}
+}

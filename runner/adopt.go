@@ -1,0 +1,158 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+)
+
+// adopt takes over the containers of an earlier engine. What containerd has and
+// no record tells of was never finished, and is removed; so is the reverse.
+func (r *Runner) adopt(ctx context.Context) error {
+	docs, err := r.store.Load(bucketContainers)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
+		return err
+	}
+	existing, err := r.client.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot list containerd's containers: %w", err)
+	}
+	for _, ctr := range existing {
+		rec, ok := r.readRecord(ctr.ID(), docs[ctr.ID()])
+		if !ok {
+			r.log.Warn("a container was never finished; it is removed", "container", ctr.ID())
+			r.removeContainer(ctx, ctr)
+			r.removeLeftovers(ctx, ctr.ID())
+			continue
+		}
+		r.newContainer(&rec, ctr, false)
+	}
+	for id := range docs {
+		if r.lookup(id) == nil {
+			r.log.Warn("a container is gone; its record is removed", "container", id)
+			r.removeLeftovers(ctx, id)
+			r.store.Delete(bucketContainers, id)
+		}
+	}
+	r.adoptAll(ctx)
+	for _, rescued := range r.Rescued {
+		rescued.Close()
+	}
+	r.removeStrayFiles()
+	for _, id := range r.nets.Sandboxes() {
+		if r.lookup(id) == nil {
+			r.removeLeftovers(ctx, id)
+		}
+	}
+	return nil
+}
+
+// adoptAll takes over the containers that are known by now.
+func (r *Runner) adoptAll(ctx context.Context) {
+	var list []*container
+	r.mu.Lock()
+	for _, c := range r.containers {
+		list = append(list, c)
+	}
+	r.mu.Unlock()
+	for _, c := range list {
+		if c.snapshot().State == unknown {
+			c.readdress()
+		}
+	}
+	var wg sync.WaitGroup
+	for _, c := range list {
+		wg.Go(func() { c.adopt(ctx) })
+	}
+	wg.Wait()
+}
+
+// removeContainer removes a container that is under no supervision, and its
+// task, from containerd.
+func (r *Runner) removeContainer(ctx context.Context, ctr containerd.Container) {
+	if task, err := ctr.Task(ctx, nil); err == nil {
+		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
+			r.log.Warn("cannot delete a task", "container", ctr.ID(), "error", err)
+		}
+	}
+	if err := ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil {
+		r.log.Warn("cannot delete a container", "container", ctr.ID(), "error", err)
+	}
+}
+
+// adopt takes over a container that an earlier engine made.
+func (c *container) adopt(ctx context.Context) {
+	task, err := c.ctr.Task(ctx, c.attachStreams)
+	if err != nil {
+		if !errdefs.IsNotFound(err) {
+			c.r.log.Warn("cannot look at a task", "container", c.name, "error", err)
+			// It is there and can't be taken over: it must not run on beside its
+			// successor.
+			if lost, err := c.ctr.Task(ctx, nil); err == nil {
+				c.deleteTask(ctx, lost)
+			}
+		}
+		c.adoptWithoutTask()
+		return
+	}
+	status, err := task.Status(ctx)
+	if err != nil || status.Status == containerd.Created {
+		if err != nil {
+			c.r.log.Warn("cannot look at a task", "container", c.name, "error", err)
+		}
+		c.deleteTask(ctx, task)
+		c.adoptWithoutTask()
+		return
+	}
+	c.adoptTask(ctx, task, status)
+}
+
+// adoptTask takes over a process that runs, or has ended while no engine was
+// there.
+func (c *container) adoptTask(ctx context.Context, task containerd.Task, status containerd.Status) {
+	end, joined := newEnding(), c.r.shims.Join(c.project, c.id)
+	c.mu.Lock()
+	c.task, c.ending, c.shim = task, end, joined
+	c.mu.Unlock()
+	exits, err := task.Wait(context.WithoutCancel(ctx))
+	if err != nil {
+		c.r.log.Warn("cannot wait for a task", "container", c.name, "error", err)
+	}
+	if status.Status == containerd.Running {
+		c.hold(task)
+		if err := c.r.publish(ctx, nil, c); err != nil {
+			c.r.log.Warn("cannot publish a port again", "container", c.name, "error", err)
+		}
+		c.apply(adopted{process: processRunning, now: c.r.Now()})
+	} else {
+		c.apply(adopted{process: processEnded, code: int(status.ExitStatus), at: status.ExitTime, now: c.r.Now()})
+	}
+	c.r.wg.Go(func() { c.await(task, exits, end) })
+}
+
+// adoptWithoutTask deals with a container whose process is not there: it was
+// never started, had ended, or went with a reboot or its shim.
+func (c *container) adoptWithoutTask() {
+	c.mu.Lock()
+	stays := c.state.State != unknown && !c.state.hasProcess()
+	c.mu.Unlock()
+	e := adopted{process: processAbsent}
+	if !stays {
+		if c.r.shims.IsKnownToRunc(c.id) {
+			c.r.shims.DeleteLost(c.r.ctx, c.id) // it must not run on unmanaged
+		}
+		c.drainPipes()
+		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
+			e.code, e.at = code, at
+		}
+	}
+	e.now = c.r.Now()
+	c.apply(e)
+}

@@ -1,0 +1,87 @@
+package image
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// pullWatch adds up how many bytes of a pull are here. The content store has
+// no events for bytes, so it is asked a few times a second while a display
+// wants to know.
+type pullWatch struct {
+	content  content.Store
+	progress func(current, total int64)
+
+	mu    sync.Mutex
+	blobs map[string]int64 // guarded by mu: digest -> size
+}
+
+func newPullWatch(store content.Store, progress func(current, total int64)) *pullWatch {
+	return &pullWatch{content: store, progress: progress, blobs: map[string]int64{}}
+}
+
+// handle notes each blob that the pull is about to fetch.
+func (w *pullWatch) handle(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	if images.IsLayerType(desc.MediaType) || images.IsConfigType(desc.MediaType) {
+		w.mu.Lock()
+		w.blobs[desc.Digest.String()] = desc.Size
+		w.mu.Unlock()
+	}
+	return nil, nil
+}
+
+// run reports until the returned function is called.
+func (w *pullWatch) run(ctx context.Context) (stop func()) {
+	if w.progress == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				w.report(ctx)
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+func (w *pullWatch) report(ctx context.Context) {
+	active, err := w.content.ListStatuses(ctx)
+	if err != nil {
+		return
+	}
+	pending := map[string]int64{}
+	for _, st := range active {
+		pending[st.Ref] = st.Offset
+	}
+	w.mu.Lock()
+	blobs := make(map[string]int64, len(w.blobs))
+	for d, size := range w.blobs {
+		blobs[d] = size
+	}
+	w.mu.Unlock()
+	var current, total int64
+	for d, size := range blobs {
+		total += size
+		have := size
+		for ref, offset := range pending {
+			if len(ref) >= len(d) && ref[len(ref)-len(d):] == d {
+				have = offset
+			}
+		}
+		current += have
+	}
+	w.progress(current, total)
+}

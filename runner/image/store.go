@@ -1,0 +1,287 @@
+// Package image keeps the images that containers are made of: it pulls, loads,
+// names and removes them in containerd's stores, and makes the writable layers
+// of containers on them. It knows no container and runs nothing of an image;
+// what an image says is untrusted.
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// Snapshotter is the one snapshotter of the engine.
+const Snapshotter = "overlayfs"
+
+// Store is the images of an engine.
+type Store struct {
+	client *containerd.Client
+	hosts  HostsFunc
+
+	mu    sync.Mutex
+	users map[string]User // guarded by mu: image and user -> who that is
+}
+
+// New gives the images of containerd; hosts may be nil where none is pulled.
+func New(client *containerd.Client, hosts HostsFunc) *Store {
+	return &Store{client: client, hosts: hosts, users: map[string]User{}}
+}
+
+// Image is an image that containers can be made of.
+type Image struct {
+	Name   string
+	Digest digest.Digest // of its manifest or index: what the name points to
+	Config dockerspec.DockerOCIImageConfig
+
+	diffs []digest.Digest
+	ctd   containerd.Image
+	store *Store
+}
+
+// Normalize is the full form of a reference: "redis" is
+// "docker.io/library/redis:latest".
+func Normalize(ref string) (string, error) {
+	named, err := reference.ParseDockerRef(ref)
+	if err != nil {
+		return "", fmt.Errorf("%q is no image reference: %w", ref, err)
+	}
+	return reference.TagNameOnly(named).String(), nil
+}
+
+// Get looks an image up by a reference as users write it.
+func (s *Store) Get(ctx context.Context, ref string) (*Image, error) {
+	name, err := Normalize(ref)
+	if err != nil {
+		return nil, err
+	}
+	ctd, err := s.client.GetImage(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("image %s is not here: run \"orlop pull\" or \"orlop build\"", ref)
+	}
+	if err != nil {
+		return nil, err
+	}
+	desc, err := ctd.Config(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read image %s: %w", ref, err)
+	}
+	blob, err := content.ReadBlob(ctx, s.client.ContentStore(), desc)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration of image %s: %w", ref, err)
+	}
+	var doc dockerspec.DockerOCIImage
+	if err := json.Unmarshal(blob, &doc); err != nil {
+		return nil, fmt.Errorf("cannot read the configuration of image %s: %w", ref, err)
+	}
+	return &Image{Name: name, Digest: ctd.Target().Digest, Config: doc.Config, diffs: doc.RootFS.DiffIDs, ctd: ctd, store: s}, nil
+}
+
+// Prepare makes the writable layer of a container on the image, under the
+// container's ID, and gives its mounts.
+func (i *Image) Prepare(ctx context.Context, id string, now time.Time) ([]mount.Mount, error) {
+	chain := identity.ChainID(i.diffs).String() // the name of the snapshot that its layers unpack to
+	if err := i.unpack(ctx, chain); err != nil {
+		return nil, err
+	}
+	// Until its container is there, nothing else keeps it from being collected;
+	// a lease would do, too, at the price of two more writes of the database.
+	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": now.Format(time.RFC3339)})
+	mounts, err := i.store.client.SnapshotService(Snapshotter).Prepare(ctx, id, chain, root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", i.Name, err)
+	}
+	return mounts, nil
+}
+
+// unpack makes the snapshot of the image's layers unless it is there.
+func (i *Image) unpack(ctx context.Context, chain string) error {
+	info, err := i.store.client.SnapshotService(Snapshotter).Stat(ctx, chain)
+	if err == nil && info.Kind == snapshots.KindCommitted {
+		return nil
+	}
+	if err := i.ctd.Unpack(ctx, Snapshotter); err != nil {
+		return fmt.Errorf("cannot unpack image %s: %w", i.Name, err)
+	}
+	return nil
+}
+
+// Layer gives the mounts of a writable layer that Prepare has made.
+func (s *Store) Layer(ctx context.Context, id string) ([]mount.Mount, error) {
+	return s.client.SnapshotService(Snapshotter).Mounts(ctx, id)
+}
+
+// LayerSize is how many bytes a writable layer takes; 0 if there is none.
+func (s *Store) LayerSize(ctx context.Context, id string) (int64, error) {
+	use, err := s.client.SnapshotService(Snapshotter).Usage(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return 0, nil
+	}
+	return use.Size, err
+}
+
+// RemoveLayer removes a writable layer, if there is one.
+func (s *Store) RemoveLayer(ctx context.Context, id string) error {
+	if err := s.client.SnapshotService(Snapshotter).Remove(ctx, id); !errdefs.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// Digest is what a reference points to, or "" if it is not here.
+func (s *Store) Digest(ctx context.Context, ref string) (string, error) {
+	img, err := s.Find(ctx, ref)
+	return img.Digest, err
+}
+
+// Find is the image that a reference names; the zero one if it is not here.
+func (s *Store) Find(ctx context.Context, ref string) (planner.Image, error) {
+	name, err := Normalize(ref)
+	if err != nil {
+		return planner.Image{}, err
+	}
+	img, err := s.client.ImageService().Get(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return planner.Image{}, nil
+	}
+	if err != nil {
+		return planner.Image{}, err
+	}
+	return planner.Image{Digest: img.Target.Digest.String(), Named: img.UpdatedAt}, nil
+}
+
+// Load imports the images of an OCI or Docker archive and gives their names.
+func (s *Store) Load(ctx context.Context, archive io.Reader) ([]string, error) {
+	list, err := s.client.Import(ctx, archive, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
+	if err != nil {
+		return nil, fmt.Errorf("cannot load images: %w", err)
+	}
+	var names []string
+	for _, img := range list {
+		names = append(names, img.Name)
+		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter); err != nil {
+			return names, fmt.Errorf("cannot unpack image %s: %w", img.Name, err)
+		}
+	}
+	return names, nil
+}
+
+// Info describes an image that is here.
+type Info struct {
+	Name      string
+	Digest    string
+	ID        string // digest of its configuration
+	Size      int64  // bytes of its blobs
+	Created   time.Time
+	Platforms []string
+	OnBuild   []string // instructions that a build on it carries out
+}
+
+// List gives the images that have a name, by name.
+func (s *Store) List(ctx context.Context) ([]Info, error) {
+	list, err := s.client.ListImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Info
+	for _, img := range list {
+		info := Info{Name: img.Name(), Digest: img.Target().Digest.String(), Created: img.Metadata().CreatedAt}
+		if size, err := img.Size(ctx); err == nil {
+			info.Size = size
+		}
+		if desc, err := img.Config(ctx); err == nil {
+			info.ID = desc.Digest.String()
+			s.describe(ctx, desc, &info)
+		}
+		out = append(out, info)
+	}
+	slices.SortFunc(out, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// describe adds what an image's configuration says, where it can be read.
+func (s *Store) describe(ctx context.Context, config ocispec.Descriptor, info *Info) {
+	var doc dockerspec.DockerOCIImage
+	blob, err := content.ReadBlob(ctx, s.client.ContentStore(), config)
+	if err != nil || json.Unmarshal(blob, &doc) != nil {
+		return
+	}
+	info.Platforms, info.OnBuild = []string{doc.OS + "/" + doc.Architecture}, doc.Config.OnBuild
+	if doc.Created != nil {
+		info.Created = *doc.Created
+	}
+}
+
+// Tag gives an image a further name.
+func (s *Store) Tag(ctx context.Context, source, target string) error {
+	from, err := Normalize(source)
+	if err != nil {
+		return err
+	}
+	to, err := Normalize(target)
+	if err != nil {
+		return err
+	}
+	img, err := s.client.ImageService().Get(ctx, from)
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("image %s is not here: see \"orlop image ls\"", source)
+	}
+	if err != nil {
+		return err
+	}
+	made := images.Image{Name: to, Target: img.Target, Labels: img.Labels}
+	_, err = s.client.ImageService().Create(ctx, made)
+	if errdefs.IsAlreadyExists(err) {
+		_, err = s.client.ImageService().Update(ctx, made)
+	}
+	return err
+}
+
+// Remove removes the name of an image, and its content once nothing else needs
+// it.
+func (s *Store) Remove(ctx context.Context, ref string) error {
+	name, err := Normalize(ref)
+	if err != nil {
+		return err
+	}
+	err = s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("image %s is not here: see \"orlop image ls\"", ref)
+	}
+	return err
+}
+
+// FindAll finds which of the references are here. inputs tells what each was
+// built from.
+func (s *Store) FindAll(ctx context.Context, refs []string, inputs func(ref string) *planner.Inputs) (map[string]planner.Image, error) {
+	out := map[string]planner.Image{}
+	for _, ref := range refs {
+		img, err := s.Find(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if img.Digest != "" {
+			img.Inputs = inputs(ref)
+			out[ref] = img
+		}
+	}
+	return out, nil
+}

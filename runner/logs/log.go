@@ -1,0 +1,394 @@
+// Package logs keeps what containers print: a log of each, written line by line,
+// rotated, and read by many while it grows. What has left a pipe and is in no
+// log yet lies in a spool, so that an engine that is killed loses none of it. It
+// knows files and pipes, and nothing of what prints.
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A log is kept as lines of text: time, stream, whether the line is whole,
+// and what was printed:
+//
+//	2026-01-02T15:04:05.999999999Z stdout F hello
+//
+// F is the end of a line, P a part of one. A file is rotated at logSize;
+// logFiles of them are kept.
+const (
+	logSize  = 10 << 20
+	logFiles = 5
+	lineSize = 16 << 10
+)
+
+// Origin is the container that a log is of.
+type Origin struct {
+	ID        string
+	Container string // its name
+	Service   string
+	Number    int
+	OneOff    bool
+}
+
+// Config is what a log needs.
+type Config struct {
+	Path   string // of its file; what it keeps for long lies beside it
+	Origin Origin
+	Now    func() time.Time
+	Log    *slog.Logger // is told when the log can't be kept
+}
+
+// Log is the log of one container.
+type Log struct {
+	path   string
+	origin Origin
+	now    func() time.Time
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	file    *os.File      // guarded by mu; opened by the first line
+	size    int64         // guarded by mu
+	partial [2][]byte     // guarded by mu; of an unfinished line of each stream, what the file does not have
+	begun   [2]bool       // guarded by mu; the file has a part of the unfinished line
+	ended   [2]int        // guarded by mu; how many lines of each stream have ended
+	spools  [2]*Spool     // guarded by mu; where each stream comes from, or nil
+	grown   chan struct{} // guarded by mu; closed when something was written
+	closed  bool          // guarded by mu
+	rotated int           // guarded by mu; how often the file was rotated
+	last    time.Time     // guarded by mu; of the last line
+	kept    [2]int        // guarded by mu; how many of the ended lines the file has
+	midLine [2]bool       // guarded by mu; of each stream: what the file has ends in a part of a line
+	failure failure       // guarded by mu
+}
+
+// New is the log that goes on with what is at the path of its file. It must be
+// closed.
+func New(cfg Config) *Log {
+	return &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, grown: make(chan struct{})}
+}
+
+// Write splits what a process printed into lines. It never fails: a log that
+// can't be written must not hold the process up.
+func (w *Log) Write(stderr bool, p []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out bytes.Buffer
+	part := &w.partial[index(stderr)]
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			*part = append(*part, p...)
+			for len(*part) >= lineSize {
+				w.piece(&out, stderr, 'P', (*part)[:lineSize])
+				*part = append([]byte(nil), (*part)[lineSize:]...)
+			}
+			break
+		}
+		rest := append(*part, p[:i]...)
+		for len(rest) > lineSize {
+			w.piece(&out, stderr, 'P', rest[:lineSize])
+			rest = rest[lineSize:]
+		}
+		w.piece(&out, stderr, 'F', rest)
+		*part = (*part)[:0]
+		p = p[i+1:]
+	}
+	w.append(stderr, out.Bytes())
+}
+
+// endLine writes what a stream left unfinished at its end.
+func (w *Log) endLine(stderr bool) { w.flush(stderr, 'F') }
+
+// showLine writes what has come of an unfinished line, so that it can be read.
+func (w *Log) showLine(stderr bool) { w.flush(stderr, 'P') }
+
+func (w *Log) flush(stderr bool, mark byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	part := &w.partial[index(stderr)]
+	if len(*part) == 0 && (mark == 'P' || !w.begun[index(stderr)]) {
+		return
+	}
+	var out bytes.Buffer
+	w.piece(&out, stderr, mark, *part)
+	*part = nil
+	w.append(stderr, out.Bytes())
+}
+
+// unfinished says whether something of an unfinished line of a stream can't be
+// read yet, and the how manieth line that is.
+func (w *Log) unfinished(stderr bool) (number int, hidden bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended[index(stderr)], len(w.partial[index(stderr)]) > 0
+}
+
+// setSpool says that what is written of a stream lies in a spool as well,
+// which is to be told what the log has.
+func (w *Log) setSpool(stderr bool, s *Spool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spools[index(stderr)] = s
+}
+
+// fileSize is how long the file is.
+func (w *Log) fileSize() int64 {
+	st, err := os.Stat(w.path)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+// stamp is the time of the next line. No two lines have the same, so that a
+// reader can go on after the last one it had. The caller holds mu.
+func (w *Log) stamp() time.Time {
+	at := w.now().UTC()
+	if !at.After(w.last) {
+		at = w.last.Add(1)
+	}
+	w.last = at
+	return at
+}
+
+func index(stderr bool) int {
+	if stderr {
+		return 1
+	}
+	return 0
+}
+
+// piece writes a line or a part of one. The caller holds mu.
+func (w *Log) piece(out *bytes.Buffer, stderr bool, mark byte, text []byte) {
+	line(out, w.stamp(), stderr, mark, text)
+	w.begun[index(stderr)] = mark == 'P'
+	if mark == 'F' {
+		w.ended[index(stderr)]++
+	}
+}
+
+func line(out *bytes.Buffer, at time.Time, stderr bool, mark byte, text []byte) {
+	stream := " stdout "
+	if stderr {
+		stream = " stderr "
+	}
+	out.WriteString(at.Format(time.RFC3339Nano))
+	out.WriteString(stream)
+	out.WriteByte(mark)
+	out.WriteByte(' ')
+	out.Write(text)
+	out.WriteByte('\n')
+}
+
+// append writes whole lines of one stream to the file, or notes that they are
+// lost. The caller has put what is left of the stream into partial, and holds mu.
+func (w *Log) append(stderr bool, p []byte) {
+	if len(p) == 0 || w.closed {
+		return
+	}
+	from := w.spools[index(stderr)]
+	if from != nil {
+		from.begin(w.size, len(w.partial[index(stderr)]))
+	}
+	if w.failure.isPaused(w.now()) {
+		w.failure.ended = w.ended
+	} else if n, err := w.write(p); err != nil {
+		w.fail(stderr, p, n, err)
+	} else {
+		w.kept, w.midLine[index(stderr)] = w.ended, w.begun[index(stderr)]
+	}
+	if from != nil {
+		from.done()
+	}
+	close(w.grown)
+	w.grown = make(chan struct{})
+}
+
+// write writes whole lines to the file, after what is to be said of a failure
+// before them. It says how many bytes of p the file has.
+func (w *Log) write(p []byte) (n int, err error) {
+	if err := w.ready(len(p)); err != nil {
+		return 0, err
+	}
+	if w.failure.err != nil {
+		word := w.recovery()
+		n, err := w.file.Write(word)
+		w.size += int64(n)
+		if err != nil {
+			w.failure.isCut = w.failure.isCut || n > 0
+			w.letGo()
+			return 0, err
+		}
+		w.recovered()
+	}
+	n, err = w.file.Write(p)
+	w.size += int64(n)
+	if err != nil {
+		w.letGo()
+	}
+	return n, err
+}
+
+// ready opens the file that so many bytes are to be written to: a new one where
+// it is full, or was removed.
+func (w *Log) ready(length int) error {
+	if w.file != nil {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(w.file.Fd()), &st); err == nil && st.Nlink == 0 {
+			w.letGo()
+			w.size = 0
+			w.rotated++ // for who reads it
+		}
+	}
+	if w.file != nil && w.size+int64(length) > logSize {
+		if err := w.rotate(); err != nil {
+			return err
+		}
+	}
+	if w.file != nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	w.file, w.size = f, st.Size()
+	return nil
+}
+
+// letGo closes the file; the next write opens what is there then.
+func (w *Log) letGo() {
+	w.file.Close()
+	w.file = nil
+}
+
+func (w *Log) rotate() error {
+	w.letGo()
+	for i := logFiles - 1; i > 0; i-- {
+		err := os.Rename(numbered(w.path, i-1), numbered(w.path, i))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	w.size = 0
+	w.rotated++
+	return nil
+}
+
+// numbered is the path of a rotated file; 0 is the present one.
+func numbered(path string, i int) string {
+	if i == 0 {
+		return path
+	}
+	return fmt.Sprintf("%s.%d", path, i)
+}
+
+// Suspend closes the log so that the next engine can go on with it: of lines
+// that are not finished and that no spool has, what came so far is written as
+// their first part.
+func (w *Log) Suspend() {
+	w.mu.Lock()
+	for i := range w.partial {
+		if len(w.partial[i]) > 0 && w.spools[i] == nil {
+			var out bytes.Buffer
+			w.piece(&out, i == 1, 'P', w.partial[i])
+			w.partial[i] = nil
+			w.append(i == 1, out.Bytes())
+		}
+	}
+	w.mu.Unlock()
+	w.Close()
+}
+
+// Close ends the log; followers see its end.
+func (w *Log) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	w.closed = true
+	if w.file != nil {
+		w.letGo()
+	}
+	close(w.grown)
+}
+
+// state is what a follower needs: a channel that is closed by the next write,
+// how often the file was rotated, and whether the log has ended.
+func (w *Log) state() (grown <-chan struct{}, rotated int, closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grown, w.rotated, w.closed
+}
+
+// Position is where a reader goes on: the byte of a file, and which file that
+// is, counted by rotations.
+type Position struct {
+	offset   int64
+	rotated  int
+	failures int // that the reader was told of
+}
+
+// open opens the file of a position there; of one that was rotated away, the
+// oldest that is left. The file is nil where there is none.
+func (w *Log) open(at Position) (*os.File, Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if oldest := w.rotated - logFiles + 1; at.rotated < oldest {
+		at = Position{rotated: oldest, failures: at.failures}
+	}
+	f, err := os.Open(numbered(w.path, w.rotated-at.rotated))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, at, nil
+	}
+	if err == nil {
+		_, err = f.Seek(at.offset, io.SeekStart)
+	}
+	return f, at, err
+}
+
+// files opens all files there are, the oldest first, and says where they end.
+func (w *Log) files() ([]*os.File, Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []*os.File
+	end := Position{rotated: w.rotated, failures: w.failure.number}
+	for i := logFiles - 1; i >= 0; i-- {
+		f, err := os.Open(numbered(w.path, i))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return list, end, err
+		}
+		list = append(list, f)
+		if i == 0 {
+			st, err := f.Stat()
+			if err != nil {
+				return list, end, err
+			}
+			end.offset = st.Size()
+		}
+	}
+	return list, end, nil
+}

@@ -1,0 +1,350 @@
+package logs
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Selection says which lines of a log are meant.
+type Selection struct {
+	Tail  int       // the last lines; negative: all
+	Since time.Time // zero: from the start
+	Until time.Time // zero: to the end
+}
+
+// Line is one line, or a part of one, that a container printed.
+type Line struct {
+	Origin
+	Time    time.Time
+	Stderr  bool
+	Partial bool
+	Text    []byte
+}
+
+// Past gives the lines that the logs have now, those of all in the order of
+// time. Follow goes on with each where ends says; an error of emit ends Past.
+func Past(list []*Log, which Selection, emit func(Line) error) (ends []Position, err error) {
+	var feeds []iter.Seq2[Line, error]
+	for _, w := range list {
+		files, at, err := w.files()
+		defer closeAll(files)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, at)
+		feeds = append(feeds, w.lines(files, at, which))
+	}
+	return ends, inOrder(feeds, emit)
+}
+
+// Last gives the last whole lines since a moment, to explain a failure.
+func (w *Log) Last(n int, since time.Time) []string {
+	lines, _, err := w.past(Selection{Tail: n, Since: since})
+	if err != nil {
+		return nil
+	}
+	return joined(lines)
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// maxTail is more lines than the files of a log hold.
+const maxTail = 1 << 30
+
+// lines are those that are there; with a tail, the last of them.
+func (w *Log) lines(files []*os.File, at Position, opts Selection) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		stopped := errors.New("stopped")
+		last := tail{lines: min(opts.Tail, maxTail)}
+		keep := func(l Line) error {
+			switch {
+			case !opts.in(l.Time):
+			case opts.Tail >= 0:
+				last.add(l)
+			case !yield(l, nil):
+				return stopped
+			}
+			return nil
+		}
+		for i, f := range files {
+			var in io.Reader = f
+			if i == len(files)-1 && at.offset > 0 {
+				in = io.LimitReader(f, at.offset)
+			}
+			if err := w.scan(in, keep); err != nil {
+				if err != stopped {
+					yield(Line{}, err)
+				}
+				return
+			}
+		}
+		for _, l := range last.take() {
+			if !yield(l, nil) {
+				return
+			}
+		}
+		if l, lost := w.lossLine(); lost && opts.in(l.Time) {
+			yield(l, nil)
+		}
+	}
+}
+
+// tail keeps the last lines of a log, each with all its pieces.
+type tail struct {
+	lines  int // to keep
+	pieces []Line
+	ends   int // of lines among the pieces
+}
+
+func (t *tail) add(l Line) {
+	t.pieces = append(t.pieces, l)
+	if !l.Partial {
+		t.ends++
+	}
+	switch {
+	case t.ends > 2*t.lines+1000:
+		t.pieces, t.ends = t.take(), t.lines
+	case len(t.pieces) > t.ends+2*mostPieces: // a line without an end, such as a progress bar's
+		t.pieces = slices.Delete(t.pieces, 0, len(t.pieces)-t.ends-mostPieces)
+	}
+}
+
+// mostPieces is how many pieces of lines that have not ended are kept: 16 MiB.
+const mostPieces = 1024
+
+// take gives the pieces of the last lines. Those of the two streams may lie
+// between each other.
+func (t *tail) take() []Line {
+	var taken []Line
+	var known, ours [2]bool // of each stream: that a piece of it came later, and that the line of that piece is taken
+	for n, i := 0, len(t.pieces)-1; i >= 0 && (n < t.lines || ours[0] || ours[1]); i-- {
+		l := t.pieces[i]
+		s := index(l.Stderr)
+		if !l.Partial || !known[s] { // the end of a line, as seen from here
+			ours[s] = n < t.lines
+			n++
+		}
+		known[s] = true
+		if ours[s] {
+			taken = append(taken, l)
+		}
+	}
+	slices.Reverse(taken)
+	return taken
+}
+
+// inOrder gives the lines of all feeds, each of which is in the order of time,
+// in that order; of each feed it holds one line at a time.
+func inOrder(feeds []iter.Seq2[Line, error], emit func(Line) error) error {
+	type head struct {
+		line Line
+		next func() (Line, error, bool)
+	}
+	var heads []*head
+	for _, f := range feeds {
+		next, stop := iter.Pull2(f)
+		defer stop()
+		heads = append(heads, &head{next: next})
+	}
+	advance := func(h *head) (ok bool, err error) {
+		h.line, err, ok = h.next()
+		return ok, err
+	}
+	for i := 0; i < len(heads); {
+		switch ok, err := advance(heads[i]); {
+		case err != nil:
+			return err
+		case !ok:
+			heads = slices.Delete(heads, i, i+1)
+		default:
+			i++
+		}
+	}
+	for len(heads) > 0 {
+		first := 0
+		for i, h := range heads {
+			if h.line.Time.Before(heads[first].line.Time) {
+				first = i
+			}
+		}
+		if err := emit(heads[first].line); err != nil {
+			return err
+		}
+		switch ok, err := advance(heads[first]); {
+		case err != nil:
+			return err
+		case !ok:
+			heads = slices.Delete(heads, first, first+1)
+		}
+	}
+	return nil
+}
+
+// past reads the lines that are there.
+func (w *Log) past(opts Selection) ([]Line, Position, error) {
+	files, at, err := w.files()
+	defer closeAll(files)
+	var lines []Line
+	if err != nil {
+		return nil, at, err
+	}
+	for l, err := range w.lines(files, at, opts) {
+		if err != nil {
+			return lines, at, err
+		}
+		lines = append(lines, l)
+	}
+	return lines, at, nil
+}
+
+func (o *Selection) in(t time.Time) bool {
+	return (o.Since.IsZero() || !t.Before(o.Since)) && (o.Until.IsZero() || !t.After(o.Until))
+}
+
+// Follow gives each line as it is written, until the log or ctx ends.
+func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func(Line) error) error {
+	var f *os.File
+	defer func() {
+		if f != nil {
+			f.Close()
+		}
+	}()
+	wanted := func(l Line) error {
+		if !opts.in(l.Time) {
+			return nil
+		}
+		return emit(l)
+	}
+	var rest []byte
+	for {
+		grown, rotated, closed := w.state()
+		if f == nil {
+			var err error
+			if f, at, err = w.open(at); err != nil {
+				return err
+			}
+			rest = rest[:0]
+		}
+		if f != nil {
+			var err error
+			if rest, err = w.drain(f, rest, wanted); err != nil {
+				return err
+			}
+		}
+		if at.rotated < rotated { // this file was whole before it was read
+			if f != nil {
+				f.Close()
+				f = nil
+			}
+			at = Position{rotated: at.rotated + 1, failures: at.failures}
+			continue
+		}
+		l, number, isNew := w.failureSince(at.failures)
+		at.failures = number
+		if isNew {
+			if err := wanted(l); err != nil {
+				return err
+			}
+		}
+		if closed {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-grown:
+		}
+	}
+}
+
+// drain gives the lines up to the end of the file as it is now; what is left
+// of one that is not whole is for the next time.
+func (w *Log) drain(f *os.File, rest []byte, emit func(Line) error) ([]byte, error) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := f.Read(buf)
+		rest = append(rest, buf[:n]...)
+		if i := bytes.LastIndexByte(rest, '\n'); i >= 0 {
+			if err := w.scan(bytes.NewReader(rest[:i+1]), emit); err != nil {
+				return rest, err
+			}
+			rest = append(rest[:0], rest[i+1:]...)
+		}
+		if errors.Is(err, io.EOF) {
+			return rest, nil
+		}
+		if err != nil {
+			return rest, err
+		}
+	}
+}
+
+// scan parses lines of a log. What is none, such as what a power failure
+// leaves, is passed over.
+func (w *Log) scan(in io.Reader, each func(Line) error) error {
+	r := bufio.NewReaderSize(in, 2*lineSize+128)
+	tooLong := false
+	for {
+		text, err := r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			tooLong = true
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !tooLong && err == nil {
+			l.Origin = w.origin
+			if err := each(l); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+		tooLong = false
+	}
+}
+
+func parseLine(text string) (Line, bool) {
+	stamp, rest, ok := strings.Cut(text, " ")
+	if !ok {
+		return Line{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil || len(rest) < 9 {
+		return Line{}, false
+	}
+	return Line{Time: at, Stderr: rest[:6] == "stderr", Partial: rest[7] == 'P', Text: []byte(rest[9:])}, true
+}
+
+// joined are the texts of whole lines.
+func joined(pieces []Line) []string {
+	out := []string{}
+	var begun [2][]byte
+	for _, l := range pieces {
+		part := &begun[index(l.Stderr)]
+		if *part = append(*part, l.Text...); !l.Partial {
+			out = append(out, string(*part))
+			*part = nil
+		}
+	}
+	for _, part := range begun { // not finished yet
+		if len(part) > 0 {
+			out = append(out, string(part))
+		}
+	}
+	return out
+}

@@ -1,0 +1,139 @@
+// Package oci makes OCI runtime documents (OCI Runtime Specification 1.3) of
+// services: process, namespaces, limits, capabilities, seccomp, with Docker's
+// defaults where a service is silent. It reads the machine that it runs on, and
+// changes nothing.
+package oci
+
+import (
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/containerd/cgroups/v3"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// maskedPaths and readonlyPaths are Docker's, its later additions included
+// (GHSA-6fw5-f8r9-fgfm, GHSA-jq35-85cj-fj4p).
+var (
+	maskedPaths = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+		"/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+// Input is all that decides about a container's document.
+type Input struct {
+	Service    *spec.Service
+	Image      *dockerspec.DockerOCIImageConfig // its environment and working directory count
+	Args       []string                         // see Command
+	User       specs.User
+	Home       string
+	Hostname   string
+	Netns      string // path; empty: the host's
+	Mounts     []specs.Mount
+	CgroupPath string
+	Terminal   bool
+	Init       string // path on the host of the program that "init: true" runs first
+}
+
+// Document builds the document of a container. The warnings tell what it gets
+// otherwise than asked for.
+func Document(in Input) (*specs.Spec, []Warning, error) {
+	s := in.Service
+	caps, err := capabilities(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	limits, warnings, err := rlimits(s.Ulimits)
+	if err != nil {
+		return nil, nil, err
+	}
+	args := in.Args
+	mounts := append(defaultMounts(s.Privileged), in.Mounts...)
+	if s.Init != nil && *s.Init {
+		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
+		args = append([]string{"/dev/init", "init", "--"}, args...)
+	}
+	hostname := in.Hostname
+	if s.NetworkMode == "host" {
+		hostname = "" // it has that of the host
+	}
+	doc := &specs.Spec{
+		Version:  specs.Version,
+		Hostname: hostname,
+		Root:     &specs.Root{Path: "rootfs", Readonly: s.ReadOnly},
+		Mounts:   mounts,
+		Process: &specs.Process{
+			Terminal: in.Terminal, Args: args, Env: environment(in.Image.Env, s, in.Terminal, in.Hostname, in.Home), Cwd: workdir(s.WorkingDir, in.Image.WorkingDir),
+			User:         in.User,
+			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
+			Rlimits:      limits,
+		},
+		Linux: &specs.Linux{
+			CgroupsPath: in.CgroupPath,
+			Namespaces:  namespacesOf(in),
+			Resources:   Resources(s),
+		},
+	}
+	if in.Netns != "" {
+		doc.Linux.Sysctl = map[string]string{
+			"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
+		}
+	}
+	if in.User.UID != 0 {
+		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = nil, nil
+		if s.Privileged {
+			doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
+		}
+	}
+	if s.Privileged {
+		return doc, warnings, privilege(doc)
+	}
+	doc.Linux.MaskedPaths = append(slices.Clone(maskedPaths), thermalPaths()...)
+	doc.Linux.ReadonlyPaths = readonlyPaths
+	doc.Linux.Seccomp, err = profile(doc, caps)
+	return doc, warnings, err
+}
+
+// thermalPaths are the per-processor files that tell of the neighbours' load.
+var thermalPaths = sync.OnceValue(func() []string {
+	paths, _ := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
+	return paths
+})
+
+// namespacesOf gives each container namespaces of its own; the network one is
+// made beforehand, so that names and addresses outlive the process.
+func namespacesOf(in Input) []specs.LinuxNamespace {
+	list := []specs.LinuxNamespace{
+		{Type: specs.MountNamespace}, {Type: specs.UTSNamespace}, {Type: specs.PIDNamespace}, {Type: specs.IPCNamespace},
+	}
+	if in.Netns != "" {
+		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: in.Netns})
+	}
+	if cgroups.Mode() == cgroups.Unified {
+		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+	return list
+}
+
+func defaultMounts(privileged bool) []specs.Mount {
+	access := "ro"
+	if privileged {
+		access = "rw"
+	}
+	return []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access, "nosuid", "noexec", "nodev"}},
+	}
+}

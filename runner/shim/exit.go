@@ -1,0 +1,83 @@
+package shim
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"time"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	tasktypes "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/ttrpc"
+)
+
+// Exit is the end of a process that ran when the engine before was lost.
+// Containerd forgets one that has ended meanwhile when it starts, with its exit
+// code; so its shim is asked before that, until the container was adopted.
+type Exit struct {
+	ended  chan struct{} // closed when code and at are known
+	code   int
+	at     time.Time
+	client *ttrpc.Client
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+}
+
+// AwaitExit asks the shim of a container how its process has ended, or ends; it
+// is nil where none answers. It must be closed. ctx carries the namespace.
+func AwaitExit(ctx context.Context, id, bundles string) *Exit {
+	address, err := addressOf(filepath.Join(bundles, id))
+	if err != nil {
+		return nil
+	}
+	short, done := context.WithTimeout(ctx, 2*time.Second)
+	defer done()
+	client, err := dial(short, address)
+	if err != nil {
+		return nil
+	}
+	r := &Exit{ended: make(chan struct{}), client: client}
+	tasks := taskapi.NewTTRPCTaskClient(r.client)
+	st, err := tasks.State(short, &taskapi.StateRequest{ID: id})
+	if err != nil {
+		r.client.Close()
+		return nil
+	}
+	if st.Status == tasktypes.Status_STOPPED {
+		r.code, r.at = int(st.ExitStatus), st.ExitedAt.AsTime()
+		close(r.ended)
+		return r
+	}
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.wait.Go(func() {
+		if res, err := tasks.Wait(ctx, &taskapi.WaitRequest{ID: id}); err == nil {
+			r.code, r.at = int(res.ExitStatus), res.ExitedAt.AsTime()
+			close(r.ended)
+		}
+	})
+	return r
+}
+
+// Result is how the process ended, where that is known by now or in a moment.
+func (r *Exit) Result() (code int, at time.Time, known bool) {
+	if r == nil {
+		return 0, time.Time{}, false
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-r.ended:
+		return r.code, r.at, true
+	case <-timer.C:
+		return 0, time.Time{}, false
+	}
+}
+
+// Close ends the connection to the shim.
+func (r *Exit) Close() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.client.Close()
+	r.wait.Wait()
+}

@@ -1,0 +1,91 @@
+package shim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+)
+
+// hangTimeout is how long a shim may take to answer before it counts as hung:
+// as long as containerd gives it to load its tasks, after which it kills them.
+const hangTimeout = 5 * time.Second
+
+// EndHung kills the shims of an earlier engine that don't answer: their
+// containers count as lost, as those of a shim that was killed. A shim that
+// hangs holds their pipes open, and the engine would wait for it when it
+// starts. dir has a directory for each shim; ctx carries the namespace. It is
+// called before containerd is started.
+func EndHung(ctx context.Context, dir string, log *slog.Logger) {
+	dirs, _ := filepath.Glob(filepath.Join(dir, "*"))
+	var wg sync.WaitGroup
+	for _, dir := range dirs {
+		var file document
+		if doc, err := os.ReadFile(filepath.Join(dir, "shim.json")); err != nil || json.Unmarshal(doc, &file) != nil {
+			continue
+		}
+		wg.Go(func() {
+			if !hangs(ctx, file.Address) {
+				return
+			}
+			pid := kill(filepath.Base(dir))
+			log.Warn("a shim did not answer and was killed: its containers are lost", "project", file.Project, "pid", pid)
+		})
+	}
+	wg.Wait()
+}
+
+// hangs says that a shim takes calls and gives no answer, be it an error.
+func hangs(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, hangTimeout)
+	defer cancel()
+	client, err := dial(ctx, address)
+	if err != nil {
+		return errors.Is(err, context.DeadlineExceeded)
+	}
+	defer client.Close()
+	_, _ = taskapi.NewTTRPCTaskClient(client).Connect(ctx, &taskapi.ConnectRequest{ID: "orlop"})
+	return errors.Is(ctx.Err(), context.DeadlineExceeded)
+}
+
+// kill kills the shim of an ID, which is in its arguments and in no other
+// process's. It gives the process, or 0.
+func kill(id string) int {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil || !isShimOf(path, id) {
+			continue
+		}
+		p, err := os.FindProcess(pid)
+		if err != nil {
+			continue
+		}
+		if isShimOf(path, id) { // the descriptor is its, not a successor's
+			_ = p.Kill()
+		}
+		_ = p.Release()
+		return pid
+	}
+	return 0
+}
+
+// isShimOf says that a command line is that of the shim of an ID.
+func isShimOf(cmdline, id string) bool {
+	text, err := os.ReadFile(cmdline)
+	if err != nil {
+		return false
+	}
+	args := bytes.Split(text, []byte{0})
+	at := slices.IndexFunc(args, func(a []byte) bool { return string(a) == "-id" })
+	return filepath.Base(string(args[0])) == "containerd-shim-runc-v2" && at > 0 && at+1 < len(args) && string(args[at+1]) == id
+}

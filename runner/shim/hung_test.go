@@ -1,0 +1,52 @@
+package shim
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestAShimThatOnlyListensHangs(t *testing.T) {
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	address := "unix://" + filepath.Join(dir, "mute")
+	l, err := net.Listen("unix", filepath.Join(dir, "mute"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if !hangs(context.Background(), address) {
+		t.Error("a shim that gives no answer counts as well")
+	}
+	well := "unix://" + filepath.Join(dir, "well")
+	serveShim(t, well)
+	if hangs(context.Background(), well) {
+		t.Error("a shim that answers with an error counts as hung")
+	}
+	if hangs(context.Background(), "unix://"+filepath.Join(dir, "none")) {
+		t.Error("a shim that is gone counts as hung")
+	}
+}
+
+func TestAShimIsKnownByItsArguments(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cmdline")
+	for line, want := range map[string]bool{
+		"/x/containerd-shim-runc-v2\x00-namespace\x00orlop\x00-id\x00shop-1234\x00-address\x00/a\x00": true,
+		"/x/containerd-shim-runc-v2\x00-id\x00shop-12345\x00":                                         false,
+		"/x/containerd-shim-runc-v2\x00-id":                                                           false,
+		"grep\x00-id\x00shop-1234\x00":                                                                false,
+		"":                                                                                            false,
+	} {
+		if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := isShimOf(path, "shop-1234"); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}

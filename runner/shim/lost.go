@@ -1,0 +1,89 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/ttrpc"
+)
+
+// NoteProgram leaves word for containerd, before it starts, by which program the
+// tasks of an earlier engine are reached: it would look for the one that made
+// them, which an upgrade may have removed, and forget those that run. bundles
+// is its directory of tasks in our namespace.
+func NoteProgram(bundles, program string) error {
+	notes, _ := filepath.Glob(filepath.Join(bundles, "*", "bootstrap.json"))
+	var errs []error
+	for _, note := range notes {
+		path := filepath.Join(filepath.Dir(note), "shim-binary-path")
+		if said, err := os.ReadFile(path); err == nil && string(said) == program {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(program), 0o600); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// IsGone says that a call failed because there is no shim to answer it.
+func IsGone(err error) bool {
+	text := err.Error()
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, ttrpc.ErrClosed) || errdefs.IsUnavailable(err) ||
+		strings.Contains(text, "ttrpc: closed") || strings.Contains(text, "connection refused") ||
+		strings.Contains(text, "connection reset") || strings.Contains(text, "no such file or directory") && strings.Contains(text, "dial unix")
+}
+
+// IsKnownToRunc says that runc has a state of a container's process.
+func (p *Pool) IsKnownToRunc(id string) bool {
+	found, _ := filepath.Glob(filepath.Join(p.State, "*", id))
+	return len(found) > 0
+}
+
+// DeleteLost removes what a shim that died has left of a task: containerd's
+// directory with its mounts, and runc's state with its cgroup.
+func (p *Pool) DeleteLost(ctx context.Context, id string) {
+	_, err := p.Client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	if err != nil && !IsGone(err) && !errdefs.IsNotFound(err) {
+		p.Log.Warn("cannot delete a task whose shim is gone", "container", id, "error", err)
+	}
+	ns, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, p.Runc, "--root", filepath.Join(p.State, ns), "delete", "--force", id).CombinedOutput()
+	if err != nil {
+		p.Log.Warn("cannot remove what runc knows of a container", "container", id, "error", err, "output", string(out))
+	}
+}
+
+// Tidy removes what no shim needs once there is no container: the sockets of
+// those that are gone, for a shim of several containers leaves its own behind,
+// and runc's directories, which are empty.
+func (p *Pool) Tidy() {
+	paths, _ := filepath.Glob(filepath.Join(p.Sockets, "*"))
+	for _, path := range paths {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(path)
+		}
+	}
+	dirs, _ := filepath.Glob(filepath.Join(p.State, "*"))
+	for _, dir := range append(dirs, p.State) {
+		_ = os.Remove(dir)
+	}
+}

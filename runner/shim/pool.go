@@ -1,0 +1,273 @@
+// Package shim keeps the parents of containers: a containerd-shim-runc-v2 for
+// each project, which it starts, counts the tasks of, and ends. It knows what is
+// left of a shim that has died or hangs, and says in plain words why runc could
+// not begin a process. What becomes of a container whose shim is lost is not for
+// it to decide.
+package shim
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/sandbox"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+)
+
+// The containers of a project share one shim. We start it and end it; for
+// containerd it is the task service of a sandbox, lent by its address. So it
+// starts no process of its own for each container that begins, and none that
+// cleans up behind each that has ended. In turn the death of a shim is ours to
+// deal with: the wait for each of its processes fails.
+
+// sandboxID is the sandbox that containerd believes all containers to be in.
+const sandboxID = "orlop"
+
+// callTimeout bounds a call of a shim.
+const callTimeout = 10 * time.Second
+
+// Config is what a Pool works with.
+type Config struct {
+	Client  *containerd.Client
+	Dir     string // a directory for each shim
+	Sockets string // directory of the shims' sockets
+	Bundles string // containerd's directory of tasks in our namespace
+	Address string // containerd's gRPC socket
+	Events  string // containerd's ttrpc socket, for events of shims
+	Program string // path of containerd-shim-runc-v2
+	Runc    string // path of runc
+	State   string // where runc keeps its state, in a directory a namespace
+	Log     *slog.Logger
+}
+
+// Pool is the shims of an engine, by project.
+type Pool struct {
+	Config
+
+	mu   sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
+	used map[string]*Shim // guarded by mu
+	more []*Shim          // guarded by mu; of an earlier engine, beside those in use
+}
+
+// Shim is a process that is the parent of a project's containers.
+type Shim struct {
+	project string
+	dir     string        // whose name is the shim's ID
+	address string        // of its socket, as a URL
+	started chan struct{} // closed when it answers, or never will
+
+	err   error // why it can't be used; set before started is closed
+	tasks int   // guarded by Pool.mu; that live in it, or are being made
+	ended bool  // guarded by Pool.mu
+}
+
+// document says in a shim's directory whose it is and where it answers.
+type document struct {
+	Project string `json:"project"`
+	Address string `json:"address"`
+}
+
+// Open knows the shims of an earlier engine again, each with one task more than
+// it has, until EndUnused.
+func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	p := newPool(cfg)
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of the shims: %w", err)
+	}
+	_, err := p.Client.SandboxStore().Create(ctx, sandbox.Sandbox{ID: sandboxID, Runtime: sandbox.RuntimeOpts{Name: p.Program}})
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("cannot keep the record of the shims: %w", err)
+	}
+	p.find()
+	return p, nil
+}
+
+func newPool(cfg Config) *Pool { return &Pool{Config: cfg, used: map[string]*Shim{}} }
+
+// Runtime makes a container one of those that a shim of the pool runs (a
+// containerd.NewContainerOpts).
+func (p *Pool) Runtime(ctx context.Context, client *containerd.Client, c *containers.Container) error {
+	programs := containerd.WithRuntime(p.Program, &options.Options{BinaryName: p.Runc, Root: p.State})
+	return errors.Join(programs(ctx, client, c), containerd.WithSandbox(sandboxID)(ctx, client, c))
+}
+
+// withPrograms runs a task by the programs of this engine, whatever the
+// container was made with: containerd lets nobody change that.
+func (p *Pool) withPrograms(_ context.Context, _ *containerd.Client, info *containerd.TaskInfo) error {
+	info.RuntimePath = p.Program
+	info.Options = &options.Options{BinaryName: p.Runc, Root: p.State}
+	return nil
+}
+
+// NewTask makes the process of a container in its project's shim, which is given
+// back by Release.
+func (p *Pool) NewTask(ctx context.Context, project string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
+	for again := true; ; again = false {
+		s, err := p.acquire(ctx, project)
+		if err != nil {
+			return nil, nil, err
+		}
+		// A call that is given up half-way leaves a process that nobody knows.
+		clean := context.WithoutCancel(ctx)
+		task, err := ctr.NewTask(clean, streams, p.withPrograms, containerd.WithTaskAPIEndpoint("ttrpc+"+s.address, 3))
+		if err == nil {
+			return task, s, nil
+		}
+		gone := IsGone(err)
+		if gone {
+			p.DeleteLost(clean, ctr.ID()) // what it had made by then is in the next one's way
+		}
+		p.Release(ctx, s, err)
+		if !gone || !again || ctx.Err() != nil {
+			return nil, nil, err
+		}
+		// It died under our hands; another is tried, once.
+	}
+}
+
+// acquire gives the shim of a project to one more task, starting it for
+// the first.
+func (p *Pool) acquire(ctx context.Context, project string) (*Shim, error) {
+	for {
+		p.mu.Lock()
+		s := p.used[project]
+		first := s == nil
+		if first {
+			name := project + "-" + strings.ToLower(rand.Text()[:8]) // never that of one which is just ending
+			s = &Shim{project: project, dir: filepath.Join(p.Dir, name), started: make(chan struct{})}
+			p.used[project] = s
+		}
+		s.tasks++
+		p.mu.Unlock()
+		if first {
+			if s.err = p.start(ctx, s); s.err != nil {
+				p.lose(s)
+			}
+			close(s.started)
+			return s, s.err
+		}
+		<-s.started // within callTimeout
+		if s.err == nil {
+			return s, nil
+		}
+	}
+}
+
+// Release takes a task's part in a shim back; with the last, it ends. err is how
+// the last call of the shim failed, or nil.
+func (p *Pool) Release(ctx context.Context, s *Shim, err error) {
+	if err != nil && IsGone(err) {
+		p.lose(s)
+	}
+	p.mu.Lock()
+	s.tasks--
+	last := s.tasks <= 0 && p.retire(s)
+	p.mu.Unlock()
+	if !last {
+		return
+	}
+	if err := p.end(ctx, s.dir, s.address); err != nil {
+		p.Log.Warn("cannot end a shim", "project", s.project, "error", err)
+	}
+}
+
+// lose notes that a shim has died, or was never there.
+func (p *Pool) lose(s *Shim) {
+	p.mu.Lock()
+	lost := p.retire(s)
+	p.mu.Unlock()
+	if lost {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+// retire takes a shim out of use, once. The caller holds mu, under which it has
+// seen that nobody uses the shim any more.
+func (p *Pool) retire(old *Shim) bool {
+	if old.ended {
+		return false
+	}
+	old.ended = true
+	if p.used[old.project] == old {
+		delete(p.used, old.project)
+	}
+	return true
+}
+
+// find is what Open says of shims.
+func (p *Pool) find() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	entries, _ := os.ReadDir(p.Dir)
+	for _, e := range entries {
+		dir := filepath.Join(p.Dir, e.Name())
+		var file document
+		doc, err := os.ReadFile(filepath.Join(dir, "shim.json"))
+		if err != nil || json.Unmarshal(doc, &file) != nil {
+			_ = os.RemoveAll(dir) // the note comes first: there is no shim
+			continue
+		}
+		s := &Shim{project: file.Project, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
+		close(s.started)
+		if _, taken := p.used[file.Project]; taken {
+			p.more = append(p.more, s)
+			continue
+		}
+		p.used[file.Project] = s
+	}
+}
+
+// EndUnused ends those of which no task was adopted.
+func (p *Pool) EndUnused(ctx context.Context) {
+	p.mu.Lock()
+	list := slices.Concat(slices.Collect(maps.Values(p.used)), p.more)
+	p.more = nil
+	p.mu.Unlock()
+	for _, s := range list {
+		p.Release(ctx, s, nil)
+	}
+}
+
+// Join counts a task that an earlier engine made to its project's shim; nil if
+// that is not known.
+func (p *Pool) Join(project, id string) *Shim {
+	address, err := addressOf(filepath.Join(p.Bundles, id))
+	if err != nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, known := range append([]*Shim{p.used[project]}, p.more...) {
+		if known != nil && known.address == address {
+			known.tasks++
+			return known
+		}
+	}
+	return nil
+}
+
+// addressOf reads where the shim of a task answers.
+func addressOf(bundle string) (string, error) {
+	var params struct {
+		Address string `json:"address"`
+	}
+	text, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json"))
+	if err != nil {
+		return "", err
+	}
+	return params.Address, json.Unmarshal(text, &params)
+}

@@ -1,0 +1,139 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/ttrpc"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// fakeShim is the task service of a shim that has no tasks.
+type fakeShim struct {
+	taskapi.TTRPCTaskService
+	server *ttrpc.Server
+	asked  chan string
+}
+
+func (f *fakeShim) Shutdown(_ context.Context, req *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+	f.asked <- req.ID
+	go f.server.Close()
+	return &emptypb.Empty{}, nil
+}
+
+func (f *fakeShim) Connect(context.Context, *taskapi.ConnectRequest) (*taskapi.ConnectResponse, error) {
+	return nil, errdefs.ErrNotFound
+}
+
+// serveShim lets a shim answer at an address until it is shut down.
+func serveShim(t *testing.T, address string) *fakeShim {
+	t.Helper()
+	server, err := ttrpc.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeShim{server: server, asked: make(chan string, 1)}
+	taskapi.RegisterTTRPCTaskService(server, f)
+	l, err := net.Listen("unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(t.Context(), l) }()
+	t.Cleanup(func() { server.Close(); <-served })
+	return f
+}
+
+// poolOf is a pool that has no containerd; program is what it starts as a shim.
+func poolOf(t *testing.T, program string) (*Pool, context.Context) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "shim")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := newPool(Config{
+		Dir: filepath.Join(dir, "shims"), Sockets: filepath.Join(dir, "s"), State: filepath.Join(dir, "runc"), Address: "/run/x.sock",
+		Program: path, Log: slog.New(slog.DiscardHandler),
+	})
+	if err := os.Mkdir(filepath.Join(dir, "s"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return p, namespaces.WithNamespace(context.Background(), "orlop")
+}
+
+// An engine may be killed between the start of a shim and the moment when it
+// is told of its address. What it noted before must be enough for the next
+// engine to end the shim.
+func TestAShimThatNobodyHeardOf(t *testing.T) {
+	p, ctx := poolOf(t, "cp -r . ../../kept; exit 1")
+	if _, err := p.acquire(ctx, "shop"); err == nil {
+		t.Fatal("a shim that can't be started is used")
+	}
+	if left, _ := os.ReadDir(p.Dir); len(left) > 0 {
+		t.Errorf("of a failed start %s is left", left[0].Name())
+	}
+	// The directory as it was while the shim was being started.
+	dir := filepath.Join(p.Dir, "shop-1")
+	if err := os.Rename(filepath.Join(p.Dir, "..", "kept"), dir); err != nil {
+		t.Fatal(err)
+	}
+	next := newPool(p.Config)
+	next.find()
+	s := next.used["shop"]
+	if s == nil {
+		t.Fatal("nothing was noted before the start")
+	}
+	f := serveShim(t, s.address)
+	next.EndUnused(ctx)
+	if got := <-f.asked; got != "shop-1" {
+		t.Errorf("%s was ended", got)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory: %v", err)
+	}
+}
+
+func TestAShimThatStartsSlowlyHoldsUpNoOther(t *testing.T) {
+	p, ctx := poolOf(t, "case $PWD in */slow-*) read line < ../../fifo;; esac")
+	fifo := filepath.Join(p.Dir, "..", "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var slow [2]*Shim
+	var wg sync.WaitGroup
+	for i := range slow {
+		wg.Go(func() {
+			s, err := p.acquire(ctx, "slow")
+			if err != nil {
+				t.Error(err)
+			}
+			slow[i] = s
+		})
+	}
+	if _, err := p.acquire(ctx, "fast"); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(fifo, []byte("go\n"), 0o600); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if slow[0] != slow[1] {
+		t.Error("two tasks of a project are in different shims")
+	}
+}

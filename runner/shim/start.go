@@ -1,0 +1,134 @@
+package shim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	shimapi "github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/ttrpc"
+	"google.golang.org/protobuf/proto"
+)
+
+// start starts the process. Its address is known before, and noted: an
+// engine that is killed in the middle leaves word of it to the next one.
+func (p *Pool) start(ctx context.Context, s *Shim) error {
+	name := filepath.Base(s.dir)
+	err := os.MkdirAll(s.dir, 0o700)
+	if err == nil {
+		s.address, err = shimapi.CreateSocketAddress(ctx, p.Sockets, p.Address, name, false)
+	}
+	if err == nil {
+		err = s.note()
+	}
+	if err == nil {
+		err = p.run(ctx, name, s)
+		if err != nil {
+			err = errors.Join(err, p.end(ctx, s.dir, s.address))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot start the parent process of %s's containers: %w", s.project, err)
+	}
+	return nil
+}
+
+// note leaves word of a shim in its directory.
+func (s *Shim) note() error {
+	doc, err := json.Marshal(document{Project: s.project, Address: s.address})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.dir, "shim.json"), doc, 0o600)
+}
+
+// run calls the program as containerd does (its runtime v2 README,
+// "start"), which prints the address of the process that it leaves behind.
+func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
+	ns, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return err
+	}
+	stdin, err := proto.Marshal(&bootapi.BootstrapParams{
+		InstanceID: name, Namespace: ns, SocketDir: &p.Sockets, ContainerdBinary: os.Args[0],
+		ContainerdGrpcAddress: p.Address, ContainerdTtrpcAddress: p.Events,
+	})
+	if err != nil {
+		return err
+	}
+	for file, text := range map[string]string{"config.json": "{}", "log": ""} {
+		if err := os.WriteFile(filepath.Join(s.dir, file), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, p.Program, "-namespace", ns, "-address", p.Address, "-publish-binary", os.Args[0], "-id", name, "start")
+	cmd.Dir, cmd.Stdin, cmd.Stderr = s.dir, bytes.NewReader(stdin), &stderr
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
+		"TTRPC_ADDRESS="+p.Events, "GRPC_ADDRESS="+p.Address, "NAMESPACE="+ns)
+	// What starts the process ends with the engine, so that the next one finds
+	// either a process that answers or none. The signal comes with the end of
+	// the thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	var result bootapi.BootstrapResult
+	if err := proto.Unmarshal(out, &result); err != nil {
+		return fmt.Errorf("what it printed can't be read: %w", err)
+	}
+	if result.Address != s.address {
+		s.address = result.Address
+		return s.note()
+	}
+	return nil
+}
+
+// end asks a shim to end; one that has tasks goes on.
+func (p *Pool) end(ctx context.Context, dir, address string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	client, err := dial(ctx, address)
+	if err == nil {
+		defer client.Close()
+		_, err = taskapi.NewTTRPCTaskClient(client).Shutdown(ctx, &taskapi.ShutdownRequest{ID: filepath.Base(dir)})
+		if errors.Is(err, ttrpc.ErrClosed) {
+			err = nil // it was faster to end than to answer
+		} else if err == nil {
+			// It says yes and goes on while it has a task that we don't know of.
+			err = client.UserOnCloseWait(ctx)
+		}
+	} else if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
+		err = nil // it has ended
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func dial(ctx context.Context, address string) (*ttrpc.Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		return nil, err
+	}
+	return ttrpc.NewClient(conn), nil
+}

@@ -1,0 +1,277 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/signal"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/proc"
+)
+
+// killOrphan kills a process that lost its parent, so that nothing runs on
+// unmanaged. Its number could be another's by now; the descriptor is its own.
+func (c *container) killOrphan() {
+	c.mu.Lock()
+	p := c.pidfd
+	c.mu.Unlock()
+	if p != nil {
+		_ = p.Kill() // it may have ended
+	}
+}
+
+// Grace is how long a container may take to stop; the zero value is its own.
+type Grace struct {
+	Set  bool
+	Time time.Duration
+}
+
+// stopTimeout is the grace period when neither the user nor the service says.
+const stopTimeout = 10 * time.Second
+
+// graceOf is how long the container may take to stop, and whether the user or
+// the stack file has chosen it.
+func (c *container) graceOf(grace Grace) (wait time.Duration, isChosen bool) {
+	if grace.Set {
+		return grace.Time, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.made.Applied.Service.StopGrace; p != nil {
+		return time.Duration(*p), true
+	}
+	return stopTimeout, false
+}
+
+// The three ways of ending a container: stop (its signal, the grace period,
+// SIGKILL), kill (a signal, now), and remove, which takes its layer along.
+
+// stop stops the container and waits until its process is reaped. A process
+// that can't be reached by the signal is killed at once where nobody has chosen
+// the grace period. The caller holds op.
+func (c *container) stop(ctx context.Context, grace Grace, byUser bool) error {
+	end, err := c.stopUnreaped(ctx, grace, byUser)
+	if err != nil || end == nil {
+		return err
+	}
+	return c.awaitReaped(ctx, end)
+}
+
+// awaitReaped waits until a process that has ended is reaped.
+func (c *container) awaitReaped(ctx context.Context, end *ending) error {
+	timer := time.NewTimer(reapTimeout)
+	defer timer.Stop()
+	select {
+	case <-end.reaped:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("cannot stop %s: its process has ended, and containerd does not clear it away: run \"orlop engine restart\"", c.name)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// reapTimeout bounds how long it may take to clear away what is left of a
+// process that has ended: its output is read to the end, and runc is called.
+const reapTimeout = 30 * time.Second
+
+// stopUnreaped is stop that doesn't wait until the process is reaped, which
+// what it returns tells of; it is nil where there is nothing to reap.
+func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) (*ending, error) {
+	was := c.snapshot().State
+	c.apply(stopAsked{byUser: byUser})
+	c.mu.Lock()
+	task, end, sig := c.task, c.ending, c.made.StopSignal
+	c.mu.Unlock()
+	wait, isChosen := c.graceOf(grace)
+	switch {
+	case was == planner.Created && task != nil:
+		c.deleteTask(ctx, task)
+	case was != planner.Running && was != planner.Stopping:
+	case task != nil:
+		return end, c.stopTask(ctx, task, end, stopSignal(sig), wait, isChosen)
+	default:
+		return end, nil // it has just ended by itself
+	}
+	return nil, nil
+}
+
+// stopTask signals a process and waits until it has ended. A wait that nobody
+// has chosen ends where the process can't be reached by the signal.
+func (c *container) stopTask(ctx context.Context, task containerd.Task, end *ending, sig syscall.Signal, wait time.Duration, isChosen bool) error {
+	select {
+	case <-end.exited:
+		return nil
+	default:
+	}
+	if pid := int(task.Pid()); wait > 0 && !proc.IsBeforeExec(pid) {
+		if err := c.signal(ctx, task, sig); err != nil {
+			return err
+		}
+		grace, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		var alone <-chan struct{}
+		if !isChosen && proc.IgnoresSignal(pid, sig) {
+			alone = proc.Childless(grace, pid)
+		}
+		select {
+		case <-end.exited:
+			return nil
+		case <-alone:
+		case <-grace.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return c.killTask(ctx, task, end)
+}
+
+// killTask kills a process and waits until it has ended.
+func (c *container) killTask(ctx context.Context, task containerd.Task, end *ending) error {
+	if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
+		return err
+	}
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-end.exited:
+		return nil
+	case <-timer.C:
+		if state := proc.State(int(task.Pid())); strings.HasPrefix(state, "Z") {
+			return fmt.Errorf("cannot stop %s: its process has ended, and its parent, the shim, does not say so: run \"orlop engine restart\"", c.name)
+		}
+		return fmt.Errorf("cannot stop %s: process %d did not end within %s of SIGKILL (state %s)", c.name, task.Pid(), stopTimeout, proc.State(int(task.Pid())))
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// kill sends a signal to the container's process; it is stopped on the user's
+// word if that ends it for certain.
+func (c *container) kill(ctx context.Context, name string) error {
+	c.mu.Lock()
+	task, end, state := c.task, c.ending, c.state.State
+	running := c.state.hasProcess()
+	c.mu.Unlock()
+	if state == planner.Restarting {
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
+		defer c.op.Unlock()
+		return c.stop(ctx, Grace{Set: true}, true)
+	}
+	if task == nil || !running {
+		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
+	}
+	sig, err := parseSignal(name)
+	if err != nil {
+		return err
+	}
+	if !isFatal(sig) {
+		return c.signal(ctx, task, sig)
+	}
+	c.apply(stopAsked{byUser: true})
+	if err := c.killTask(ctx, task, end); err != nil {
+		return err
+	}
+	return c.awaitReaped(ctx, end)
+}
+
+// KillAll kills every process of a project's containers at once. Their
+// policies bring none of them back.
+func (r *Runner) KillAll(ctx context.Context, project string) {
+	for _, p := range r.Containers(project) {
+		c := r.lookup(p.ID)
+		if c == nil {
+			continue
+		}
+		c.apply(stopAsked{byUser: true})
+		c.mu.Lock()
+		task := c.task
+		c.mu.Unlock()
+		if task == nil || p.State == planner.Created {
+			continue
+		}
+		if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
+			r.log.Warn("cannot kill", "container", c.name, "error", err)
+		}
+	}
+}
+
+// signal sends to the first process, by a descriptor of it where there is
+// one: a number could be another's by now. The shim, which would start runc
+// for it, is asked where that fails.
+func (c *container) signal(ctx context.Context, task containerd.Task, sig syscall.Signal) error {
+	c.mu.Lock()
+	p := c.pidfd
+	c.mu.Unlock()
+	if p != nil {
+		if err := p.Signal(sig); err == nil || errors.Is(err, os.ErrProcessDone) {
+			return nil
+		}
+	}
+	if err := task.Kill(ctx, sig); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("cannot signal %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// stopSignal parses a name or number; what can't be parsed is SIGTERM.
+func stopSignal(name string) syscall.Signal {
+	if name == "" {
+		return syscall.SIGTERM
+	}
+	sig, err := signal.ParseSignal(name)
+	if err != nil {
+		return syscall.SIGTERM
+	}
+	return sig
+}
+
+// remove stops the container and removes it with its layer and all else that
+// belongs to it but named volumes. The caller holds op.
+func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) error {
+	if c.isRemoving() {
+		return nil
+	}
+	if err := c.stop(ctx, grace, true); err != nil {
+		return err
+	}
+	c.apply(removeBegun{})
+	c.mu.Lock()
+	ctr := c.ctr
+	c.mu.Unlock()
+	rec := c.snapshot()
+	r := c.r
+	r.unpublish(ctx, c)
+	var leaving sync.WaitGroup
+	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
+	defer leaving.Wait()
+	if err := ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
+		c.apply(removeFailed{})
+		return fmt.Errorf("cannot remove %s: %w", c.name, err)
+	}
+	c.log.Close()
+	leaving.Wait()
+	r.removeLeftovers(ctx, c.id)
+	r.store.Delete(bucketContainers, c.id)
+	r.mu.Lock()
+	delete(r.containers, c.id)
+	r.mu.Unlock()
+	if anonymous {
+		r.removeAnonymous(&rec, "")
+	}
+	r.Tidy()
+	r.changed(c.project, c.id)
+	return nil
+}

@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/spec"
+)
+
+// alone is a Runner without containerd: for what needs no container.
+func alone(t *testing.T) *Runner {
+	t.Helper()
+	held := keeper.InProcess()
+	r := &Runner{
+		Config:     Config{Root: t.TempDir(), State: t.TempDir(), Now: time.Now, Ports: held, Keeping: held},
+		nets:       &network.Manager{},
+		store:      newMemory(),
+		log:        slog.New(slog.DiscardHandler),
+		containers: map[string]*container{}, watchers: map[*watcher]struct{}{},
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	t.Cleanup(r.Close)
+	return r
+}
+
+// stored is the record of a container in the store.
+func stored(t *testing.T, r *Runner, id string) record {
+	t.Helper()
+	docs, err := r.store.Load(bucketContainers)
+	must(t, err)
+	var rec record
+	must(t, json.Unmarshal(docs[id], &rec))
+	return rec
+}
+
+func of(state planner.State, restart string) *record {
+	return &record{
+		metadata: metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
+		status:   status{State: state, Wanted: true, Health: planner.Healthy},
+	}
+}
+
+func TestWhatIsKilledIsSavedAsStopped(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Restarting, "always")
+	r.newContainer(rec, nil, false)
+	r.KillAll(t.Context(), "shop")
+	if got := stored(t, r, rec.ID); got.Wanted || !got.Stopped {
+		t.Errorf("saved is %+v", got)
+	}
+}
+
+func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Restarting, "always")
+	c := r.newContainer(rec, nil, false)
+	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }}
+	c.task = task
+	c.apply(backOffOver{})
+	if got := <-task.seen; got != 1 {
+		t.Errorf("while it was tried, %d restarts were saved", got)
+	}
+}
+
+// deadTask is a process that can't be started.
+type deadTask struct {
+	containerd.Task
+	look func() int
+	seen chan int
+}
+
+func (d *deadTask) Wait(context.Context) (<-chan containerd.ExitStatus, error) {
+	d.seen <- d.look()
+	return nil, os.ErrNotExist
+}
+
+func (d *deadTask) Delete(context.Context, ...containerd.ProcessDeleteOpts) (*containerd.ExitStatus, error) {
+	return nil, nil
+}
+
+func TestAHealthCheckThatIsTakenAwayIsSaved(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Running, "")
+	c := r.newContainer(rec, nil, false)
+	c.apply(updated{})
+	if got := stored(t, r, rec.ID); got.Health != planner.NoHealth {
+		t.Errorf("saved is %q", got.Health)
+	}
+}
+
+func TestNothingBeginsOnceTheRunnerIsClosed(t *testing.T) {
+	r := alone(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				r.wg.Go(func() {})
+			}
+		})
+	}
+	r.Close()
+	all.Wait()
+	began := make(chan struct{})
+	r.wg.Go(func() { close(began) })
+	select {
+	case <-began:
+		t.Error("something begins that nobody waits for")
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
+	r := alone(t)
+	rec := of(planner.Created, "")
+	c := r.newContainer(rec, nil, false)
+	must(t, c.op.Lock(t.Context())) // as a replacement does until the new container is ready
+	defer c.op.Unlock()
+	asked := errors.New("no, leave it")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Carry(ctx, &Order{Project: "shop"}, &planner.Step{Action: planner.Stop, Container: rec.ID}, nil)
+		done <- err
+	}()
+	cancel(asked)
+	select {
+	case err := <-done:
+		if !errors.Is(err, asked) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(2 * time.Second):
+		t.Fatal("it waits on")
+	}
+}

@@ -1,0 +1,72 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	cfs "github.com/containerd/continuity/fs"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// ensureBindSource makes the directory of a bind mount that does not exist,
+// where the service allows it (Compose Specification, create_host_path) and a
+// directory can be what is meant. rootfs are the mounts of the image's snapshot.
+func ensureBindSource(ctx context.Context, m spec.Mount, rootfs []mount.Mount) error {
+	if _, err := os.Stat(m.Source); !errors.Is(err, fs.ErrNotExist) {
+		return hostPathError(err)
+	}
+	if to, err := os.Readlink(m.Source); err == nil {
+		return fmt.Errorf("it is a link to %s, which does not exist", to)
+	}
+	if m.Bind == nil || !m.Bind.CreateHostPath {
+		return errors.New("it does not exist: make it, or set bind.create_host_path: true")
+	}
+	var isFile bool
+	err := mount.WithReadonlyTempMount(ctx, rootfs, func(root string) error {
+		isFile = hasFile(root, m.Target)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if isFile {
+		return fmt.Errorf("it does not exist, and %s is a file in the image: make the file first", m.Target)
+	}
+	return hostPathError(os.MkdirAll(m.Source, 0o755))
+}
+
+// hasFile says whether a root file system has a file, and no directory, at a path.
+func hasFile(root, path string) bool {
+	at, err := cfs.RootPath(root, path)
+	if err != nil {
+		return false
+	}
+	st, err := os.Lstat(at)
+	return err == nil && !st.IsDir()
+}
+
+// hostPathError says what is wrong with a path of the host.
+func hostPathError(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EEXIST):
+		return errors.New("a part of its path is no directory")
+	case errors.Is(err, unix.ELOOP):
+		return errors.New("its links lead in a circle")
+	}
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err // the path is named already
+	}
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(filepath.Clean(path))
+	return !errors.Is(err, fs.ErrNotExist)
+}

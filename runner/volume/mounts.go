@@ -1,0 +1,177 @@
+package volume
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Request says what a container that is being made mounts.
+type Request struct {
+	Container    string // ID
+	Project      string
+	Service      string
+	Applied      *planner.Applied
+	ImageVolumes []string          // the image's VOLUMEs
+	Anonymous    map[string]string // target -> volume that nobody named and that it takes over
+	Rootfs       []mount.Mount     // of a snapshot of the image
+}
+
+// Mounts is what a container mounts.
+type Mounts struct {
+	List      []specs.Mount
+	Anonymous map[string]string // target -> volume that nobody named
+	LeftOut   []string          // targets of mounts whose source is not there
+}
+
+// Mounts gives the mounts that a service's volumes and tmpfs keys, and the
+// image's VOLUMEs, ask for. Volumes are made and filled as needed, and kept from
+// being removed until Release. Mounts are ordered so that an outer one never
+// covers an inner one. With an error comes what was made until then.
+func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
+	s := req.Applied.Service
+	out := Mounts{Anonymous: maps.Clone(req.Anonymous)}
+	taken := map[string]bool{}
+	for i, m := range s.Volumes {
+		taken[filepath.Clean(m.Target)] = true
+		if _, err := os.Lstat(filepath.Clean(m.Source)); planner.IsForeign(m) && errors.Is(err, fs.ErrNotExist) {
+			out.LeftOut = append(out.LeftOut, m.Target) // the plan has told of it
+			continue
+		}
+		om, err := v.mount(ctx, req, &out, m)
+		if isSubpath(m) {
+			om.Source = v.placeOf(req.Container, i)
+		}
+		if err != nil {
+			return out, &MountError{Service: req.Service, Source: m.Source, Target: m.Target, Err: err}
+		}
+		out.List = append(out.List, om)
+	}
+	for _, t := range s.Tmpfs {
+		target, options, _ := strings.Cut(t, ":")
+		taken[filepath.Clean(target)] = true
+		out.List = append(out.List, tmpfsMount(target, options))
+	}
+	for _, target := range req.ImageVolumes {
+		target = filepath.Clean("/" + target)
+		if taken[target] || target == "/" {
+			continue
+		}
+		om, err := v.mount(ctx, req, &out, spec.Mount{Type: spec.MountVolume, Target: target})
+		if err != nil {
+			return out, err
+		}
+		out.List = append(out.List, om)
+	}
+	slices.SortStableFunc(out.List, func(a, b specs.Mount) int {
+		return strings.Count(filepath.Clean(a.Destination), "/") - strings.Count(filepath.Clean(b.Destination), "/")
+	})
+	return out, nil
+}
+
+func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m spec.Mount) (specs.Mount, error) {
+	access := "rw"
+	if m.ReadOnly {
+		access = "ro"
+	}
+	out := specs.Mount{Destination: m.Target, Type: "bind"}
+	switch m.Type {
+	case spec.MountTmpfs:
+		return tmpfsMount(m.Target, tmpfsOptions(m)), nil
+	case spec.MountBind:
+		propagation := "rprivate"
+		if m.Bind != nil && m.Bind.Propagation != "" {
+			propagation = m.Bind.Propagation
+		}
+		out.Source, out.Options = m.Source, []string{"rbind", access, propagation}
+		return out, ensureBindSource(ctx, m, req.Rootfs)
+	case spec.MountVolume:
+		vol, err := v.claimMounted(req, made, m)
+		if err != nil {
+			return out, err
+		}
+		if !isSubpath(m) && (m.Volume == nil || !m.Volume.NoCopy) {
+			if err := v.fill(ctx, vol, req.Rootfs, m.Target); err != nil {
+				return out, err
+			}
+		}
+		out.Source, out.Options = v.Path(vol.Name), []string{"rbind", access, "rprivate"}
+		return out, nil
+	}
+	return out, fmt.Errorf("type %q is not supported yet", m.Type)
+}
+
+// claimMounted is the volume behind a mount: the declared one, or one of the
+// container's own that nobody named.
+func (v *Store) claimMounted(req *Request, made *Mounts, m spec.Mount) (*Volume, error) {
+	if m.Source != "" {
+		name := req.Applied.Volumes[m.Source]
+		if name == "" {
+			return nil, fmt.Errorf("no volume named %q", m.Source)
+		}
+		return v.claim(req.Container, &Volume{Name: name, Project: req.Project, Key: m.Source})
+	}
+	name := made.Anonymous[m.Target]
+	if name == "" {
+		name = newName()
+		if made.Anonymous == nil {
+			made.Anonymous = map[string]string{}
+		}
+		made.Anonymous[m.Target] = name
+	}
+	return v.claim(req.Container, &Volume{Name: name, Project: req.Project, Anonymous: true})
+}
+
+// newName is the name of a volume that nobody named: as Docker makes them, 64
+// hexadecimal digits.
+func newName() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// tmpfsOptions are those of a mount of the long form.
+func tmpfsOptions(m spec.Mount) string {
+	var options []string
+	if m.ReadOnly {
+		options = append(options, "ro")
+	}
+	if m.Tmpfs != nil && m.Tmpfs.Size > 0 {
+		options = append(options, "size="+strconv.FormatInt(int64(m.Tmpfs.Size), 10))
+	}
+	if m.Tmpfs != nil && m.Tmpfs.Mode != 0 {
+		options = append(options, "mode="+strconv.FormatUint(uint64(m.Tmpfs.Mode), 8))
+	}
+	return strings.Join(options, ",")
+}
+
+func tmpfsMount(target, options string) specs.Mount {
+	list := []string{"noexec", "nosuid", "nodev"}
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "":
+		case "exec", "suid", "dev", "rw":
+			list = slices.DeleteFunc(list, func(have string) bool { return have == "no"+o })
+		default:
+			if !slices.Contains(list, o) {
+				list = append(list, o)
+			}
+		}
+	}
+	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: list}
+}

@@ -1,0 +1,235 @@
+// Package volume keeps volumes, a directory each, and turns what a service
+// mounts (its volumes and tmpfs keys, the image's VOLUMEs) into mounts: volumes
+// are made and filled from the image, paths inside them and paths of the host are
+// looked after. What an image or a container says of a path is untrusted. It runs
+// nothing, and knows of containers only their IDs.
+package volume
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// bucket of the documents that the volumes are kept in.
+const bucket = "volumes"
+
+// Documents keeps small documents across engines.
+type Documents interface {
+	Save(bucket, key string, value []byte)
+	Delete(bucket, key string)
+	Load(bucket string) (map[string][]byte, error)
+}
+
+// Config is what a Store works with.
+type Config struct {
+	Dir       string // of the volumes
+	Places    string // where paths inside volumes are mounted for a moment
+	Documents Documents
+	Log       *slog.Logger
+}
+
+// Store is the named and anonymous volumes of an engine.
+type Store struct {
+	dir    string
+	places string
+	docs   Documents
+	log    *slog.Logger
+	delete func(path string) error // os.RemoveAll, but in tests
+
+	mu  sync.Mutex
+	all map[string]*Volume // guarded by mu
+	// guarded by mu; the volumes that containers which are just being made
+	// have: container ID -> names
+	claims map[string][]string
+}
+
+// Volume is what is kept of one.
+type Volume struct {
+	Name      string       `json:"name"`
+	Project   string       `json:"project,omitempty"`
+	Key       string       `json:"key,omitempty"`
+	Anonymous bool         `json:"anonymous,omitempty"`
+	Owned     bool         `json:"filled,omitempty"` // its directory has its owner and mode from an image
+	Applied   *spec.Volume `json:"applied,omitempty"`
+
+	fill sync.Mutex // held while it is filled from an image
+}
+
+// Open knows the volumes of an earlier engine again, and unmounts the places
+// that it has left. What it began to remove is no volume any more; see
+// FinishRemovals.
+func Open(cfg Config) (*Store, error) {
+	v := &Store{
+		dir: cfg.Dir, places: cfg.Places, docs: cfg.Documents, log: cfg.Log, delete: os.RemoveAll,
+		all: map[string]*Volume{}, claims: map[string][]string{},
+	}
+	if err := os.MkdirAll(v.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of the volumes: %w", err)
+	}
+	v.dropPlaces()
+	return v, v.load()
+}
+
+func (v *Store) load() error {
+	docs, err := v.docs.Load(bucket)
+	if err != nil {
+		return err
+	}
+	for name, doc := range docs {
+		vol := &Volume{}
+		if err := json.Unmarshal(doc, vol); err != nil {
+			return fmt.Errorf("cannot read the record of volume %s: %w", name, err)
+		}
+		if v.isLeaving(name) {
+			v.docs.Delete(bucket, name)
+			continue
+		}
+		v.all[name] = vol
+	}
+	return v.rediscover()
+}
+
+// rediscover takes directories that the store has forgotten for what they
+// are: volumes with a user's data. Nothing of them is ever removed by itself.
+func (v *Store) rediscover() error {
+	entries, err := os.ReadDir(v.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := v.all[e.Name()]; !ok && e.IsDir() && e.Name() != leaving {
+			vol := &Volume{Name: e.Name(), Owned: true}
+			if b, err := os.ReadFile(filepath.Join(v.dir, e.Name(), "volume.json")); err == nil {
+				_ = json.Unmarshal(b, vol)
+				vol.Owned = true
+			}
+			v.all[e.Name()] = vol
+			v.save(vol)
+		}
+	}
+	return nil
+}
+
+func (v *Store) save(vol *Volume) {
+	b, err := json.Marshal(vol)
+	if err == nil {
+		v.docs.Save(bucket, vol.Name, b)
+	}
+}
+
+// Path is the directory of a volume that a container sees.
+func (v *Store) Path(name string) string { return filepath.Join(v.dir, name, "_data") }
+
+// claim makes a volume that does not exist yet, and keeps it from being
+// removed until Release.
+func (v *Store) claim(container string, vol *Volume) (*Volume, error) {
+	v.mu.Lock()
+	v.claims[container] = append(v.claims[container], vol.Name)
+	v.mu.Unlock()
+	return v.ensure(vol)
+}
+
+// Release ends the claims of a container: it is among the others by now, or
+// is not to be.
+func (v *Store) Release(container string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.claims, container)
+}
+
+// Ensure makes a volume that does not exist yet.
+func (v *Store) Ensure(vol *Volume) error {
+	_, err := v.ensure(vol)
+	return err
+}
+
+func (v *Store) ensure(vol *Volume) (*Volume, error) {
+	if !IsName(vol.Name) {
+		return nil, fmt.Errorf("%q is no name for a volume: use letters, digits, and . _ - inside", vol.Name)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if have := v.all[vol.Name]; have != nil {
+		return have, nil
+	}
+	if err := os.MkdirAll(v.Path(vol.Name), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
+	}
+	if err := v.describe(vol); err != nil {
+		return nil, err
+	}
+	v.all[vol.Name] = vol
+	v.save(vol)
+	return vol, nil
+}
+
+// Relabel notes the labels that a volume has now. All else is as it was made.
+func (v *Store) Relabel(name string, want *spec.Volume) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	vol := v.all[name]
+	if vol == nil {
+		return fmt.Errorf("volume %s is gone: run the command again", name)
+	}
+	applied := spec.Volume{Name: name}
+	if vol.Applied != nil {
+		applied = *vol.Applied
+	}
+	applied.Labels = want.Labels
+	vol.Applied = &applied
+	v.save(vol)
+	return v.describe(vol)
+}
+
+// describe keeps the record beside the data, for an engine that has lost its store.
+func (v *Store) describe(vol *Volume) error {
+	b, err := json.Marshal(vol)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the record of volume %s: %w", vol.Name, err)
+	}
+	return nil
+}
+
+// Observe lists the volumes of a project, and those named in want.
+func (v *Store) Observe(project string, want map[string]bool) map[string]planner.Volume {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := map[string]planner.Volume{}
+	for name, vol := range v.all {
+		if vol.Anonymous || vol.Project != project && !want[name] {
+			continue
+		}
+		out[name] = planner.Volume{Name: name, Project: vol.Project, Key: vol.Key, Applied: vol.Applied}
+	}
+	return out
+}
+
+// List gives what is known of all volumes.
+func (v *Store) List() []*Volume {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var list []*Volume
+	for _, vol := range v.all {
+		list = append(list, &Volume{Name: vol.Name, Project: vol.Project, Key: vol.Key, Anonymous: vol.Anonymous, Applied: vol.Applied})
+	}
+	return list
+}
+
+// IsName says whether a name is sound as a name of a file and an object.
+func IsName(s string) bool {
+	if s == "" || len(s) > 200 || s[0] == '.' || s[0] == '-' || s[0] == '_' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
+}
