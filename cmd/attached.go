@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/cmd/watch/loop"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -127,7 +128,7 @@ func (u *upRun) attached(ctx context.Context) error {
 		return failed
 	case u.interrupts.interrupted():
 		return cli.ErrInterrupted
-	case errors.Is(context.Cause(ctx), errLeft):
+	case errors.Is(context.Cause(ctx), watch.ErrLeft):
 		u.SayRunsOn(u.project.Name)
 		return nil
 	case err == nil:
@@ -152,14 +153,14 @@ func (u *upRun) sayFollows(known []planner.Container) {
 
 // keepWatching keeps the stack in step beside its logs.
 func (u *upRun) keepWatching(ctx context.Context, logs *display.LogMerge, leave context.CancelCauseFunc) error {
-	report := newWatchDisplay(u.Invocation, "stops the stack")
-	u.watching.report = func(e watch.Event) { logs.Between(func() { report(e) }) }
-	if m := u.watching.menu; m != nil {
-		m.logsOf, m.noLogs = func(_ context.Context, service string) { logs.Only(service) }, "all"
-		m.quit, m.quitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
-		m.detach = func() { leave(errLeft) }
+	report := watch.NewDisplay(u.Invocation, "stops the stack")
+	u.watching.Report = func(e loop.Event) { logs.Between(func() { report(e) }) }
+	if m := u.watching.Menu; m != nil {
+		m.LogsOf, m.NoLogs = func(_ context.Context, service string) { logs.Only(service) }, "all"
+		m.Quit, m.QuitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
+		m.Detach = func() { leave(watch.ErrLeft) }
 	}
-	return keepInStep(ctx, u.Invocation, u.watching)
+	return watch.Keep(ctx, u.Invocation, u.watching)
 }
 
 // readLogs passes what the services print since the up began.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/cmd/watch/loop"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -57,7 +57,7 @@ func TestTheEventsDocumentNamesEveryField(t *testing.T) {
 	for section, of := range map[string]reflect.Type{
 		"line": reflect.TypeFor[display.JSONLine](), "plan": reflect.TypeFor[planner.Plan](), "step": reflect.TypeFor[planner.Step](),
 		"reason": reflect.TypeFor[planner.Reason](), "place": reflect.TypeFor[spec.Place](), "event": reflect.TypeFor[planner.Event](),
-		"part": reflect.TypeFor[planner.Part](), "watch event": reflect.TypeFor[watch.Event](),
+		"part": reflect.TypeFor[planner.Part](), "watch event": reflect.TypeFor[loop.Event](),
 	} {
 		fields := printed(of)
 		if got, want := slices.Sorted(maps.Keys(doc[section])), slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
@@ -94,8 +94,8 @@ func TestTheEventsDocumentNamesTheVersionAndWords(t *testing.T) {
 		string(planner.AttachNetwork), string(planner.RemoveNetwork), string(planner.CreateVolume), string(planner.RemoveVolume), string(planner.RemoveImage),
 		string(planner.Create), string(planner.Replace), string(planner.Update), string(planner.Start), string(planner.Restart),
 		string(planner.Stop), string(planner.Kill), string(planner.Remove), string(planner.Await), planner.Ready,
-		string(watch.Ready), string(watch.SyncDone), string(watch.Restarted), string(watch.Executed), string(watch.Building),
-		string(watch.Rebuilt), string(watch.Applied), string(watch.Note), string(watch.Warning),
+		string(loop.Ready), string(loop.SyncDone), string(loop.Restarted), string(loop.Executed), string(loop.Building),
+		string(loop.Rebuilt), string(loop.Applied), string(loop.Note), string(loop.Warning),
 		spec.ServiceStarted, spec.ServiceHealthy, spec.ServiceCompleted,
 	}
 	for line := range strings.Lines(out.String()) {

@@ -23,7 +23,7 @@ func house() map[string][]string {
 	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/oci", "runner/proc", "runner/shim", "runner/volume"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/secret", "planner", "builder", "api", "keeper"}
-	verbs := append([]string{"cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
+	verbs := append([]string{"cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
 		"api":              {"spec", "planner"},
@@ -43,9 +43,10 @@ func house() map[string][]string {
 		"cmd/terminal":     append([]string{"cmd/cli", "cmd/display"}, command...),
 		"cmd/ci/junit":     {},
 		"cmd/ci":           append([]string{"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
-		"cmd/watch":        {"spec"},
-		"cmd":              append([]string{"cmd/watch"}, verbs...),
-		"cmd/orlop":        append([]string{"cmd", "cmd/watch"}, verbs...),
+		"cmd/watch/loop":   {"spec"},
+		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd":              verbs,
+		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
 		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
 	}

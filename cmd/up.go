@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -26,7 +27,7 @@ type upFlags struct {
 	waitTimeout int
 	print       display.LogFormat
 	watch       bool
-	watchFlags  watchFlags
+	watchFlags  watch.Flags
 	ending      ending
 	cache       cacheFlags
 }
@@ -46,7 +47,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.wait, "wait", false, "return when every service is healthy or running; implies -d")
 	c.Flags().IntVar(&f.waitTimeout, "wait-timeout", 0, "`seconds` to wait at most")
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "keep the stack in step with the working tree")
-	f.watchFlags.flags(c)
+	watchFlagsOf(c, &f.watchFlags)
 	f.ending.flags(c)
 	f.cache.flags(c)
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show log lines without the container's name")
@@ -83,8 +84,8 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 		return nil
 	}
 	if f.watch {
-		u.watching = &step{client: u.client, source: source, files: files, project: project, flags: f.watchFlags, menu: openMenu(a.Invocation)}
-		defer u.watching.menu.close()
+		u.watching = &watch.Config{Client: u.client, Source: source, Files: files, Project: project, Flags: f.watchFlags, Menu: watch.OpenMenu(a.Invocation)}
+		defer u.watching.Menu.Close()
 	}
 	return u.attach(ctx)
 }
@@ -124,8 +125,8 @@ type upRun struct {
 	format     display.LogFormat
 	interrupts *interrupts
 	shutdown   shutdown
-	watching   *step    // nil without --watch
-	orphans    []string // services that run and are not in the stack file
+	watching   *watch.Config // nil without --watch
+	orphans    []string      // services that run and are not in the stack file
 	ending     ending
 	stopAtOnce bool // the up failed: what runs is stopped
 	unchanged  bool // the stack was up to date
