@@ -1,4 +1,4 @@
-package cmd
+package up
 
 import (
 	"cmp"
@@ -31,7 +31,7 @@ type shutdown struct {
 }
 
 // start asks the engine to stop or kill the services of u.
-func (s *shutdown) start(u *upRun, action planner.Action) {
+func (s *shutdown) start(u *run, action planner.Action) {
 	s.mu.Lock()
 	s.calls++
 	call := s.calls
@@ -66,7 +66,7 @@ func (s *shutdown) wait() error {
 }
 
 // shutDown stops or kills the services, up to the engine's verdict.
-func (u *upRun) shutDown(ctx context.Context, action planner.Action) error {
+func (u *run) shutDown(ctx context.Context, action planner.Action) error {
 	req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
 	if len(u.services) == 0 {
 		req.Within = cli.Stack{Project: u.project}.Within(action)
@@ -86,7 +86,7 @@ func (u *upRun) shutDown(ctx context.Context, action planner.Action) error {
 
 // attached shows logs and exits until every container has ended or the user
 // has let go.
-func (u *upRun) attached(ctx context.Context) error {
+func (u *run) attached(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	u.shutdown.ctx, u.shutdown.cancel = ctx, cancel
@@ -141,7 +141,7 @@ func (u *upRun) attached(ctx context.Context) error {
 
 // sayFollows says what an up goes on with that had nothing to do: logs may
 // be long in coming. Under a menu its line says so.
-func (u *upRun) sayFollows(known []planner.Container) {
+func (u *run) sayFollows(known []planner.Container) {
 	active := u.activeServices()
 	runs := slices.ContainsFunc(known, func(c planner.Container) bool {
 		return c.State == planner.Running && !c.OneOff && slices.Contains(active, c.Service)
@@ -152,7 +152,7 @@ func (u *upRun) sayFollows(known []planner.Container) {
 }
 
 // keepWatching keeps the stack in step beside its logs.
-func (u *upRun) keepWatching(ctx context.Context, logs *display.LogMerge, leave context.CancelCauseFunc) error {
+func (u *run) keepWatching(ctx context.Context, logs *display.LogMerge, leave context.CancelCauseFunc) error {
 	report := watch.NewDisplay(u.Invocation, "stops the stack")
 	u.watching.Report = func(e loop.Event) { logs.Between(func() { report(e) }) }
 	if m := u.watching.Menu; m != nil {
@@ -164,7 +164,7 @@ func (u *upRun) keepWatching(ctx context.Context, logs *display.LogMerge, leave 
 }
 
 // readLogs passes what the services print since the up began.
-func (u *upRun) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
+func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
 	req := &api.LogsRequest{
 		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
 		SinceUnixNs: u.since.UnixNano(), Containers: containers,
@@ -179,7 +179,7 @@ func (u *upRun) readLogs(ctx context.Context, logs *display.LogMerge, follow boo
 
 // watchExits says when a container ends, after its last line, and returns
 // when none is left that runs.
-func (u *upRun) watchExits(ctx context.Context, logs *display.LogMerge) error {
+func (u *run) watchExits(ctx context.Context, logs *display.LogMerge) error {
 	doc, err := cli.Marshal(u.project)
 	if err != nil {
 		return err
@@ -195,7 +195,7 @@ func (u *upRun) watchExits(ctx context.Context, logs *display.LogMerge) error {
 }
 
 // watchOnce is watchExits under one engine.
-func (u *upRun) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge, states *watched) error {
+func (u *run) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge, states *watched) error {
 	stream, err := u.client.Watch(ctx, &api.ObserveRequest{Project: u.project.Name, Document: doc})
 	if err != nil {
 		return cli.Cause(ctx, err)

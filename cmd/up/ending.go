@@ -1,4 +1,4 @@
-package cmd
+package up
 
 import (
 	"errors"
@@ -6,50 +6,42 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/spf13/cobra"
-
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
-// ending says when an attached up ends because a container has ended, and with
+// Ending says when an attached up ends because a container has ended, and with
 // which exit code (Compose's up, --abort-on-container-exit,
 // --abort-on-container-failure and --exit-code-from).
-type ending struct {
-	onExit, onFailure bool
-	from              string // service
+type Ending struct {
+	OnExit, OnFailure bool
+	From              string // service
 
 	begun bool // the rest is being stopped
 	known bool // code is that of the service, or of the container that ended it
 	code  int
 }
 
-func (e *ending) flags(c *cobra.Command) {
-	c.Flags().BoolVar(&e.onExit, "abort-on-container-exit", false, "stop all when a container ends; one-shot services that others wait for may")
-	c.Flags().BoolVar(&e.onFailure, "abort-on-container-failure", false, "stop all when a container ends with a code other than 0")
-	c.Flags().StringVar(&e.from, "exit-code-from", "", "end with the exit code of this `SERVICE`; implies --abort-on-container-exit")
-}
+func (e *Ending) Wanted() bool { return e.OnExit || e.OnFailure || e.From != "" }
 
-func (e *ending) wanted() bool { return e.onExit || e.onFailure || e.from != "" }
-
-func (e *ending) check() error {
-	if e.onExit && e.onFailure {
+func (e *Ending) Check() error {
+	if e.OnExit && e.OnFailure {
 		return errors.New("--abort-on-container-exit and --abort-on-container-failure exclude each other")
 	}
-	e.onExit = e.onExit || e.from != "" && !e.onFailure
+	e.OnExit = e.OnExit || e.From != "" && !e.OnFailure
 	return nil
 }
 
 // again are the services whose end is what the command is for: they run once
 // more if they have completed, as no ending could follow from them otherwise.
-func (e *ending) again(p *spec.Project) (services []string) {
-	if !e.wanted() {
+func (e *Ending) again(p *spec.Project) (services []string) {
+	if !e.Wanted() {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		if name == e.from || !isAwaited(p, name) {
+		if name == e.From || !isAwaited(p, name) {
 			services = append(services, name)
 		}
 	}
@@ -58,16 +50,16 @@ func (e *ending) again(p *spec.Project) (services []string) {
 
 // exited takes in that a container has ended for good, and says whether the
 // rest is to be stopped now.
-func (e *ending) exited(p *spec.Project, c *planner.Container) (stop bool) {
-	if e.from == c.Service && (!e.known || e.code == 0 && !e.begun) {
+func (e *Ending) exited(p *spec.Project, c *planner.Container) (stop bool) {
+	if e.From == c.Service && (!e.known || e.code == 0 && !e.begun) {
 		e.known, e.code = true, c.ExitCode
 	}
-	ends := e.onFailure && c.ExitCode != 0 || e.onExit && (c.Service == e.from || !isAwaitedOneShot(p, c))
+	ends := e.OnFailure && c.ExitCode != 0 || e.OnExit && (c.Service == e.From || !isAwaitedOneShot(p, c))
 	if !ends || e.begun {
 		return false
 	}
 	e.begun = true
-	if e.from == "" {
+	if e.From == "" {
 		e.known, e.code = true, c.ExitCode
 	}
 	return true
@@ -90,7 +82,7 @@ func isAwaited(p *spec.Project, service string) bool {
 }
 
 // result is the exit code, as an error.
-func (e *ending) result() error {
+func (e *Ending) result() error {
 	if e.known && e.code != 0 {
 		return cli.Exit{Code: e.code}
 	}
@@ -98,7 +90,7 @@ func (e *ending) result() error {
 }
 
 // followExit carries out what a container's end asks for.
-func (u *upRun) followExit(logs *display.LogMerge, c *planner.Container) {
+func (u *run) followExit(logs *display.LogMerge, c *planner.Container) {
 	if c.State != planner.Exited || u.interrupts.interrupted() { // what the user ends ends nothing else
 		return
 	}
@@ -110,7 +102,7 @@ func (u *upRun) followExit(logs *display.LogMerge, c *planner.Container) {
 
 // stopAfterFailure stops what a failed up has brought up. What has ended by
 // then decides about the exit code.
-func (u *upRun) stopAfterFailure(known []planner.Container) {
+func (u *run) stopAfterFailure(known []planner.Container) {
 	for i := range known {
 		if k := &known[i]; k.State == planner.Exited && !k.OneOff && k.ExitedAt.After(u.since) {
 			u.ending.exited(u.project, k)
@@ -122,9 +114,9 @@ func (u *upRun) stopAfterFailure(known []planner.Container) {
 
 // endAfterFailure shows what the services printed after an up that failed,
 // stops them, and gives the exit code that is asked for.
-func (u *upRun) endAfterFailure(failure error, attach func() error) error {
+func (u *run) endAfterFailure(failure error, attach func() error) error {
 	var quiet cli.Exit
-	if !u.ending.wanted() || !errors.As(failure, &quiet) {
+	if !u.ending.Wanted() || !errors.As(failure, &quiet) {
 		return failure
 	}
 	u.stopAtOnce = true
@@ -136,9 +128,9 @@ func (u *upRun) endAfterFailure(failure error, attach func() error) error {
 
 // mustHave checks that the service of --exit-code-from is one of those that
 // are brought up.
-func (e *ending) mustHave(services []string) error {
-	if e.from != "" && !slices.Contains(services, e.from) {
-		return fmt.Errorf("--exit-code-from is %q: no such service is brought up", e.from)
+func (e *Ending) mustHave(services []string) error {
+	if e.From != "" && !slices.Contains(services, e.From) {
+		return fmt.Errorf("--exit-code-from is %q: no such service is brought up", e.From)
 	}
 	return nil
 }
