@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,17 +51,6 @@ func (l eventLine) String() string {
 }
 
 func (a *app) events(ctx context.Context, services []string, asJSON bool) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
-	s, err := a.Identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	enc := json.NewEncoder(a.Stdout)
 	enc.SetEscapeHTML(false)
 	show := func(l eventLine) {
@@ -72,34 +60,27 @@ func (a *app) events(ctx context.Context, services []string, asJSON bool) error 
 			fmt.Fprintln(a.Stdout, l)
 		}
 	}
-	seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.Now}
-	for {
-		err := followEvents(ctx, client, seen, show)
-		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
-			return err
-		}
-	}
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.Now}
+		return cli.AcrossEngines(ctx, func() error { return followEvents(ctx, client, seen, show) })
+	})
 }
 
 // followEvents is events under one engine.
 func followEvents(ctx context.Context, client *api.Client, seen *history, show func(eventLine)) error {
 	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name})
-	if err != nil {
-		return cli.Cause(ctx, err)
-	}
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return cli.Cause(ctx, err)
+	for err == nil {
+		var m *api.ContainerChange
+		if m, err = stream.Recv(); err != nil {
+			break
 		}
-		lines, err := seen.apply(m)
-		if err != nil {
-			return err
-		}
+		var lines []eventLine
+		lines, err = seen.apply(m)
 		for _, l := range lines {
 			show(l)
 		}
 	}
+	return err
 }
 
 // history is what is known of the containers: events are what is new to it.

@@ -25,18 +25,6 @@ func (a *app) imageCommand() *cobra.Command {
 		a.imageLoadCommand(), a.imageLsCommand(), a.imageRmCommand(), a.imageTagCommand())
 }
 
-// withEngine connects, runs f, and disconnects.
-func (a *app) withEngine(ctx context.Context, f func(context.Context, *api.Client) error) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return cli.Cause(ctx, f(ctx, client))
-}
-
 func (a *app) imageLoadCommand() *cobra.Command {
 	var input string
 	var quiet bool

@@ -31,8 +31,8 @@ func (a *app) imagesCommand() *cobra.Command {
 			if err := choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
-				return a.images(ctx, client, services, quiet, format)
+			return a.withStack(c.Context(), services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+				return a.images(ctx, client, s, services, quiet, format)
 			})
 		},
 	}
@@ -41,11 +41,7 @@ func (a *app) imagesCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) images(ctx context.Context, client *api.Client, services []string, quiet bool, format string) error {
-	s, err := a.Identify(ctx, services)
-	if err != nil {
-		return err
-	}
+func (a *app) images(ctx context.Context, client *api.Client, s cli.Stack, services []string, quiet bool, format string) error {
 	containers, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return err

@@ -93,28 +93,19 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 }
 
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
-	s, err := a.Identify(ctx, services)
-	if err != nil {
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: services, Limit: int32(a.Parallel)}
+		if len(services) == 0 {
+			req.Within = s.Within(action)
+		}
+		if err := fill(req); err != nil {
+			return err
+		}
+		stream, err := client.Lifecycle(ctx, req)
+		if err != nil {
+			return err
+		}
+		_, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
 		return err
-	}
-	req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: services, Limit: int32(a.Parallel)}
-	if len(services) == 0 {
-		req.Within = s.Within(action)
-	}
-	if err := fill(req); err != nil {
-		return err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	stream, err := client.Lifecycle(ctx, req)
-	if err != nil {
-		return cli.Cause(ctx, err)
-	}
-	_, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
-	return err
+	})
 }

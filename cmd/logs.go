@@ -43,8 +43,6 @@ func (a *app) logsCommand() *cobra.Command {
 }
 
 func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
 	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1}
 	now := a.Now()
 	var err error
@@ -59,23 +57,16 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
 		return err
 	}
-	s, err := a.Identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	known, err := cli.Observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	req.Project = s.Name
-	printer := a.NewLogPrinter(f.print, known)
-	defer printer.EndLine()
-	return cli.Cause(ctx, cli.ReadLines(ctx, client, req, printer.Print))
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		known, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
+		}
+		req.Project = s.Name
+		printer := a.NewLogPrinter(f.print, known)
+		defer printer.EndLine()
+		return cli.ReadLines(ctx, client, req, printer.Print)
+	})
 }
 
 // moment reads a time as logs takes it: a span before now, a date, or Unix

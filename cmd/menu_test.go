@@ -239,6 +239,14 @@ func TestAnInterruptGivesTheTerminalBack(t *testing.T) {
 	s.ends(130)
 }
 
+// save writes a file as an editor does, in one step.
+func (d *desk) save(name, text string) {
+	d.t.Helper()
+	path := filepath.Join(d.dir, name)
+	check(d.t, os.WriteFile(path+"~", []byte(text), 0o600))
+	check(d.t, os.Rename(path+"~", path))
+}
+
 func TestAChangeOfTheStackIsAppliedAfterAKey(t *testing.T) {
 	d := watchDesk(t)
 	s := d.onScreen("watch --ask")
@@ -248,7 +256,7 @@ func TestAChangeOfTheStackIsAppliedAfterAKey(t *testing.T) {
 	d.engine.mu.Unlock()
 	edit := func(label string) {
 		text := strings.ReplaceAll(watchedShop, "image: nginx", "image: nginx\n    labels: {a: "+label+"}")
-		check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(text), 0o600))
+		d.save("stack.yaml", text)
 	}
 	edit("one")
 	s.until("? Apply this? [y/N]", "web/1")
@@ -270,7 +278,7 @@ func TestAServiceThatCouldNotBeRemovedIsTriedAgainAtTheNextEdit(t *testing.T) {
 	s.until("q quit", "watching")
 	edit := func(label string) {
 		text := "name: shop\nservices:\n  web: {image: nginx, labels: {a: " + label + "}, develop: {watch: [{path: src, action: restart}]}}\n"
-		check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(text), 0o600))
+		d.save("stack.yaml", text)
 	}
 	edit("one")
 	d.await("stop")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
@@ -97,26 +98,16 @@ func reachable(hostIP string) string {
 }
 
 // ports asks the engine for the published ports of services.
-func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
-	s, err := a.Identify(ctx, services)
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	containers, err := cli.Observe(ctx, client, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := mustBeUp(s, containers, services); err != nil {
-		return nil, err
-	}
-	return portLines(containers, services), nil
+func (a *app) ports(ctx context.Context, services []string) (lines []portLine, err error) {
+	err = a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err == nil {
+			err = mustBeUp(s, containers, services)
+		}
+		lines = portLines(containers, services)
+		return err
+	})
+	return lines, err
 }
 
 // mustBeUp refuses to speak of ports where nothing is up: an empty answer would
@@ -149,34 +140,25 @@ func (a *app) portsJSON(ctx context.Context, services []string) error {
 }
 
 func (a *app) port(ctx context.Context, service string, port int, protocol string, index int) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
-	s, err := a.Identify(ctx, []string{service})
-	if err != nil {
-		return err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	containers, err := cli.Observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	for _, c := range containers {
-		if c.Service != service || c.OneOff || index > 0 && c.Number != index {
-			continue
+	return a.withStack(ctx, []string{service}, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
 		}
-		if b, ok := binding(&c, port, protocol); ok {
-			fmt.Fprintln(a.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
-			return nil
+		for _, c := range containers {
+			if c.Service != service || c.OneOff || index > 0 && c.Number != index {
+				continue
+			}
+			if b, ok := binding(&c, port, protocol); ok {
+				_, err := fmt.Fprintln(a.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
+				return err
+			}
 		}
-	}
-	if err := mustBeUp(s, containers, []string{service}); err != nil {
-		return err
-	}
-	return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
+		if err := mustBeUp(s, containers, []string{service}); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
+	})
 }
 
 func binding(c *planner.Container, port int, protocol string) (planner.Binding, bool) {

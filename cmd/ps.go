@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
@@ -40,8 +41,6 @@ func (a *app) psCommand() *cobra.Command {
 }
 
 func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
 	if err := choice("format", f.format, "table", "json"); err != nil {
 		return err
 	}
@@ -50,21 +49,14 @@ func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
 			return err
 		}
 	}
-	s, err := a.Identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	containers, err := cli.Observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
-	return a.printContainers(containers, s, f)
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
+		}
+		containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
+		return a.printContainers(containers, s, f)
+	})
 }
 
 func (f psFlags) wants(c *planner.Container, services []string) bool {

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,25 +61,12 @@ func (a *app) topCommand() *cobra.Command {
 // measure shows what the engine measures, until it is interrupted or the first
 // whole measurement is there.
 func (a *app) measure(ctx context.Context, services []string, f statsFlags, processes bool) error {
-	ctx, cancel := a.Interruptible(ctx)
-	defer cancel()
-	s, err := a.Identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	frames := display.NewCanvas(a.Stdout)
 	show := func(r *api.StatsReply) error { return a.showStats(r, f, processes, frames) }
-	for {
-		err := watchStats(ctx, client, &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}, f.once, show)
-		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
-			return err
-		}
-	}
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		req := &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}
+		return cli.AcrossEngines(ctx, func() error { return watchStats(ctx, client, req, f.once, show) })
+	})
 }
 
 // watchStats passes measurements on. The first one has no rates of its own yet:
@@ -88,12 +74,12 @@ func (a *app) measure(ctx context.Context, services []string, f statsFlags, proc
 func watchStats(ctx context.Context, client *api.Client, req *api.StatsRequest, once bool, show func(*api.StatsReply) error) error {
 	stream, err := client.Stats(ctx, req)
 	if err != nil {
-		return cli.Cause(ctx, err)
+		return err
 	}
 	for n := 0; ; n++ {
 		reply, err := stream.Recv()
 		if err != nil {
-			return cli.Cause(ctx, err)
+			return err
 		}
 		if n == 0 && !req.Processes {
 			continue

@@ -200,12 +200,11 @@ var (
 func (c *run) awaitExit(ctx context.Context, id string) (code int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for {
-		code, err := c.awaitExitHere(ctx, id)
-		if err = cli.Cause(ctx, err); !errors.Is(err, api.ErrLost) {
-			return code, err
-		}
-	}
+	err = cli.AcrossEngines(ctx, func() (err error) {
+		code, err = c.awaitExitHere(ctx, id)
+		return err
+	})
+	return code, cli.Cause(ctx, err)
 }
 
 // awaitExitHere waits for the end of a container under one engine.

@@ -185,13 +185,10 @@ func (u *run) watchExits(ctx context.Context, logs *display.LogMerge) error {
 		return err
 	}
 	states := watched{services: u.activeServices(), orphans: u.orphans, since: u.since}
-	for {
+	return cli.AcrossEngines(ctx, func() error {
 		states.begin()
-		err := u.watchOnce(ctx, doc, logs, &states)
-		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
-			return err
-		}
-	}
+		return u.watchOnce(ctx, doc, logs, &states)
+	})
 }
 
 // watchOnce is watchExits under one engine.

@@ -14,13 +14,10 @@ import (
 // followContainers tells which containers run, from engine to engine.
 func followContainers(ctx context.Context, client *api.Client, project string, out chan<- loop.Container) error {
 	known := true // what runs when the watch begins
-	for {
-		err := followOnce(ctx, client, project, known, out)
-		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
-			return err
-		}
-		known = false
-	}
+	return cli.AcrossEngines(ctx, func() error {
+		defer func() { known = false }()
+		return followOnce(ctx, client, project, known, out)
+	})
 }
 
 func followOnce(ctx context.Context, client *api.Client, project string, known bool, out chan<- loop.Container) error {
