@@ -19,7 +19,6 @@ import (
 type run struct {
 	*cli.Invocation
 	flags    Options
-	builds   cli.BuildOptions
 	project  *spec.Project // the instance
 	tests    []string      // in the order in which they run
 	began    time.Time
