@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
@@ -51,7 +52,7 @@ type Engine struct {
 	lock         *os.File
 	daemon       *daemon
 	networks     *network.Manager
-	buildNetwork *buildNetwork
+	buildNetwork *buildkit.Network
 	runner       *runner.Runner
 	store        *store
 	programs     programs
@@ -59,7 +60,7 @@ type Engine struct {
 
 	kitOnce   sync.Once
 	kitErr    error
-	kit       *kit // set by kitOnce
+	kit       *buildkit.Kit // set by kitOnce
 	kitReady  chan struct{}
 	images    *image.Store
 	instances *instance.Book
@@ -132,10 +133,10 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.openRunner(ctx, rescued); err != nil {
 		return nil, err
 	}
-	if e.steps().sweep(ctx) {
+	if e.steps().Sweep(ctx) {
 		e.runner.Tidy()
 	}
-	e.buildNetwork.sweep()
+	e.buildNetwork.Sweep()
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
@@ -208,7 +209,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the networks: %w", err)
 	}
-	e.buildNetwork = newBuildNetwork(e.networks, e.log)
+	e.buildNetwork = buildkit.NewNetwork(e.networks, e.log)
 	return nil
 }
 
@@ -230,10 +231,10 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	return nil
 }
 
-func (e *Engine) steps() *steps {
-	return &steps{
-		bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), runc: e.programs.runc,
-		notes: filepath.Join(e.cfg.State, "runc", "steps"), log: e.log,
+func (e *Engine) steps() *buildkit.Steps {
+	return &buildkit.Steps{
+		Bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), Runc: e.programs.runc,
+		Notes: filepath.Join(e.cfg.State, "runc", "steps"), Log: e.log,
 	}
 }
 
@@ -241,12 +242,13 @@ func (e *Engine) steps() *steps {
 func (e *Engine) startKit() {
 	e.kitOnce.Do(func() {
 		defer close(e.kitReady)
-		e.kit, e.kitErr = startBuildKit(e.ctx, kitConfig{
-			root: e.cfg.Root, id: e.id, steps: e.steps(), services: e.daemon.services,
-			networks: e.buildNetwork,
+		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
+			Dir: filepath.Join(e.cfg.Root, "buildkit"), CgroupPath: "/orlop-" + e.id + "/build", Namespace: Namespace, MaxMessage: maxMessage,
+			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
+			Hosts: registryHosts(e.cfg.Root), LoggedIn: loggedIn(registryHosts(e.cfg.Root), e.cfg.Root),
 		})
 		if e.kitErr == nil {
-			e.builder = builder.New(e.kit.control())
+			e.builder = builder.New(e.kit.Control())
 		}
 	})
 }
@@ -306,10 +308,10 @@ func (e *Engine) close() {
 		<-e.kitReady
 	}
 	if e.kit != nil {
-		e.kit.close()
+		e.kit.Close()
 	}
 	if e.networks != nil {
-		e.buildNetwork.settle()
+		e.buildNetwork.Wait()
 		if err := e.networks.Close(); err != nil {
 			e.log.Warn("cannot close the networks", "error", err)
 		}

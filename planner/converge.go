@@ -18,6 +18,7 @@ type Options struct {
 	ForceRecreate bool               `json:"force_recreate,omitempty"`
 	NoRecreate    bool               `json:"no_recreate,omitempty"`
 	RemoveOrphans bool               `json:"remove_orphans,omitempty"`
+	Disturb       bool               `json:"disturb,omitempty"` // containers of other projects, where a change can't spare them
 	NoBuild       bool               `json:"no_build,omitempty"`
 	Build         bool               `json:"build,omitempty"`      // ask BuildKit unless the inputs are known to be unchanged
 	Rebuild       bool               `json:"rebuild,omitempty"`    // ask BuildKit in any case
@@ -53,7 +54,7 @@ type converger struct {
 	removals []*Step            // of containers that go, for what takes over their ports and names
 	going    []*Container       // the containers of removals
 	absent   []*absent          // host paths that are mounted and not there
-	lacking  []error            // external things that are not there
+	refused  []error            // why there is no plan: external things that are not there, guests
 }
 
 // Converge plans what takes the observed world to the project. The same
@@ -80,8 +81,8 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.planVolumes(order)
-	if len(c.lacking) > 0 { // nothing is begun that can't be ended
-		return nil, errors.Join(c.lacking...)
+	if len(c.refused) > 0 { // nothing is begun that can't be ended
+		return nil, errors.Join(c.refused...)
 	}
 	var needs, after []string // of the run that is prepared for
 	c.planRemovals(order)

@@ -36,8 +36,18 @@ func (c *converger) planNetworks(order []string) {
 			if len(step.Reasons) == 0 || !c.mayRenew(key, want.Name, order) {
 				continue
 			}
+			if len(have.Guests) > 0 && !c.opts.Disturb {
+				c.refused = append(c.refused, &GuestsError{Network: key, Guests: have.Guests, Why: step.Reasons[0]})
+				continue
+			}
 		}
 		c.network[key] = c.plan.add(step)
+		for _, g := range have.Guests {
+			c.plan.add(&Step{
+				Action: AttachNetwork, Resource: g.String(), Name: want.Name, Container: g.Container, Needs: []string{step.ID},
+				Reasons: []Reason{{Text: fmt.Sprintf("network %s is made anew", key)}},
+			})
+		}
 	}
 }
 

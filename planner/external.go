@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -25,5 +26,26 @@ func (e *MissingError) Error() string {
 // missing notes that an external thing is not there. The planning goes on, so
 // that all of them are told at once.
 func (c *converger) missing(kind, name, path string) {
-	c.lacking = append(c.lacking, &MissingError{Kind: kind, Name: name, Place: c.project.Places.Nearest(path)})
+	c.refused = append(c.refused, &MissingError{Kind: kind, Name: name, Place: c.project.Places.Nearest(path)})
+}
+
+// GuestsError is a network that would have to be made anew while containers of
+// other projects are on it, which nobody has agreed to.
+type GuestsError struct {
+	Network string
+	Guests  []Guest
+	Why     Reason
+}
+
+func (e *GuestsError) Error() string {
+	names := make([]string, len(e.Guests))
+	for i, g := range e.Guests {
+		names[i] = g.String()
+	}
+	text := fmt.Sprintf("network %s has to be made anew (%s), and containers of other projects are on it (%s): "+
+		"\"orlop up -y\" detaches and attaches them again", e.Network, e.Why, strings.Join(names, ", "))
+	if e.Why.Place.File == "" {
+		return text
+	}
+	return e.Why.Place.String() + ": " + text
 }

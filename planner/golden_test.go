@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write the wanted plans anew")
 //	stop web/1           the user stopped it
 //	exit web/1 3         it ended by itself
 //	health db/1 unhealthy
+//	guest NETWORK PROJECT web/1 ID  another project's container is on it
 //	adrift app/1         its network's owner was replaced without it
 //	digest redis:7       another image is under this name now
 //	forget image redis:7 | network shop_default | volume shop_data | record web/1
@@ -203,6 +204,10 @@ func (s *scenario) line(line string) {
 		k := s.w.find(s.t, words[1])
 		k.State, k.Health = Exited, NoHealth
 		k.ExitCode, _ = strconv.Atoi(words[2])
+	case "guest":
+		n := o.Networks[words[1]]
+		n.Guests = append(n.Guests, Guest{Project: words[2], Resource: words[3], Container: words[4]})
+		o.Networks[words[1]] = n
 	case "adrift":
 		s.w.find(s.t, words[1]).Adrift = true
 	case "left-out":

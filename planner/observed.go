@@ -55,7 +55,17 @@ type Network struct {
 	Key     string        `json:"key,omitempty"`
 	Applied *spec.Network `json:"applied,omitempty"`
 	Subnet  string        `json:"subnet,omitempty"`
+	Guests  []Guest       `json:"guests,omitempty"` // containers of other projects on it
 }
+
+// Guest is a container of another project than the one that is looked at.
+type Guest struct {
+	Project   string `json:"project"`
+	Container string `json:"container"` // ID
+	Resource  string `json:"resource"`  // in its own project: "web/1"
+}
+
+func (g Guest) String() string { return g.Resource + " of " + g.Project }
 
 // Volume is a volume that exists.
 type Volume struct {

@@ -19,6 +19,7 @@ const (
 	Build         Action = "build"
 	CreateNetwork Action = "create-network"
 	UpdateNetwork Action = "update-network" // its labels, in place
+	AttachNetwork Action = "attach-network" // a container of another project to a network that was made anew
 	RemoveNetwork Action = "remove-network"
 	CreateVolume  Action = "create-volume"
 	UpdateVolume  Action = "update-volume" // its labels, in place

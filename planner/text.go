@@ -18,7 +18,7 @@ func (a Action) Symbol() string {
 		return "+"
 	case Replace:
 		return "±"
-	case Update, UpdateNetwork, UpdateVolume, Start, Restart:
+	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart:
 		return "~"
 	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
 		return "-"
@@ -130,6 +130,8 @@ func (s *Step) label() string {
 		return string(s.Action) + " " + s.Resource
 	case CreateNetwork, UpdateNetwork, RemoveNetwork:
 		return "network " + s.Resource
+	case AttachNetwork:
+		return "attach " + s.Resource
 	case CreateVolume, UpdateVolume, RemoveVolume:
 		return "volume " + s.Resource
 	case RemoveImage:
@@ -153,6 +155,7 @@ func (p *Plan) Summary() string {
 	say("create %d", p.Count(Create, CreateNetwork, CreateVolume))
 	say("replace %d", p.Count(Replace))
 	say("change %d in place", p.Count(Update, UpdateNetwork, UpdateVolume))
+	say("attach %d", p.Count(AttachNetwork))
 	say("start %d", p.Count(Start))
 	say("restart %d", p.Count(Restart))
 	say("stop %d", p.Count(Stop, Kill))

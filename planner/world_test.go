@@ -80,6 +80,10 @@ func (w *world) step(project string, s *Step) error {
 		v := o.Volumes[s.Name]
 		v.Applied = s.Volume
 		o.Volumes[s.Name] = v
+	case AttachNetwork:
+		if n, ok := o.Networks[s.Name]; !ok || n.Applied == nil {
+			return fmt.Errorf("it is not there")
+		}
 	case RemoveNetwork:
 		delete(o.Networks, s.Name)
 	case CreateVolume:

@@ -20,6 +20,25 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err := r.topology.Restore(ctx); err != nil {
 		return err
 	}
+	if err := r.readContainers(ctx, docs); err != nil {
+		return err
+	}
+	r.adoptAll(ctx)
+	for _, rescued := range r.Rescued {
+		rescued.Close()
+	}
+	r.removeStrayFiles()
+	for _, id := range r.nets.Sandboxes() {
+		if r.lookup(id) == nil {
+			r.removeLeftovers(ctx, id)
+		}
+	}
+	return nil
+}
+
+// readContainers makes the containers known of which containerd and the store
+// tell, and removes halves of some.
+func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) error {
 	existing, err := r.client.Containers(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot list containerd's containers: %w", err)
@@ -42,16 +61,6 @@ func (r *Runner) adopt(ctx context.Context) error {
 			r.log.Warn("a container is gone; its record is removed", "container", id)
 			r.removeLeftovers(ctx, id)
 			r.store.Delete(bucketContainers, id)
-		}
-	}
-	r.adoptAll(ctx)
-	for _, rescued := range r.Rescued {
-		rescued.Close()
-	}
-	r.removeStrayFiles()
-	for _, id := range r.nets.Sandboxes() {
-		if r.lookup(id) == nil {
-			r.removeLeftovers(ctx, id)
 		}
 	}
 	return nil

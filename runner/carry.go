@@ -36,6 +36,8 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
+	case planner.AttachNetwork:
+		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
 		return planner.Result{}, r.topology.Relabel(s.Name, s.Network)
 	case planner.UpdateVolume:
@@ -288,18 +290,23 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
-		c.setYields(true) // to itself: its ports wait
-		c.lead(nil, true)
-		c.drainTraffic(ctx, o.Grace)
-		err := c.stop(ctx, o.Grace, false)
-		c.setYields(false)
-		if err != nil {
-			return planner.Result{}, err
-		}
-		c.apply(startAsked{})
-		return planner.Result{}, c.start(ctx)
+		return planner.Result{}, c.restart(ctx, o.Grace)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// restart stops the container and starts it again; the caller holds op.
+func (c *container) restart(ctx context.Context, grace Grace) error {
+	c.setYields(true) // to itself: its ports wait
+	c.lead(nil, true)
+	c.drainTraffic(ctx, grace)
+	err := c.stop(ctx, grace, false)
+	c.setYields(false)
+	if err != nil {
+		return err
+	}
+	c.apply(startAsked{})
+	return c.start(ctx)
 }

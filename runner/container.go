@@ -114,13 +114,15 @@ func (c *container) apply(e event) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
-	before := c.state.status
-	s, effects := next(c.state, e)
+	before := c.state
+	c.mu.Unlock()
+	s, effects := next(before, e)
+	if !s.removing && !reflect.DeepEqual(s.status, before.status) { // the store is to have nothing of what is removed
+		c.r.save(c.id, s.status) // before anybody sees it
+	}
+	c.mu.Lock()
 	c.state = s
 	c.mu.Unlock()
-	if !s.removing && !reflect.DeepEqual(s.status, before) { // the store is to have nothing of what is removed
-		c.r.save(c.id, s.status)
-	}
 	c.r.changed(c.project, c.id)
 	for _, f := range effects {
 		c.perform(f)

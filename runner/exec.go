@@ -34,7 +34,7 @@ type Process struct {
 	resize func(ctx context.Context, columns, rows uint32) error
 	signal func(ctx context.Context, sig syscall.Signal) error
 	wait   func(ctx context.Context) (int, error)
-	settle func(ctx context.Context)
+	over   func(ctx context.Context)
 }
 
 // Resize sets the size of the process's terminal, in characters.
@@ -54,9 +54,9 @@ func (p *Process) Signal(ctx context.Context, name string) error {
 // Wait gives the exit code once the process has ended and its output is read.
 func (p *Process) Wait(ctx context.Context) (int, error) { return p.wait(ctx) }
 
-// Settle returns when what follows from the end of the process is done: the
+// AwaitOver returns when what follows from the end of the process is done: the
 // removal of a container that goes with it.
-func (p *Process) Settle(ctx context.Context) { p.settle(ctx) }
+func (p *Process) AwaitOver(ctx context.Context) { p.over(ctx) }
 
 // ErrNotRunning is the error of a call that needs a running container.
 var ErrNotRunning = errors.New("is not running")
@@ -87,7 +87,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
-	return &Process{resize: started.Resize, signal: started.Kill, wait: started.Wait, settle: func(context.Context) {}}, nil
+	return &Process{resize: started.Resize, signal: started.Kill, wait: started.Wait, over: func(context.Context) {}}, nil
 }
 
 // processSpec is the OCI document of a further process: the container's own
@@ -187,7 +187,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			}
 			return c.snapshot().ExitCode, nil
 		},
-		settle: func(ctx context.Context) {
+		over: func(ctx context.Context) {
 			select {
 			case <-c.over:
 			case <-r.ctx.Done():

@@ -2,16 +2,19 @@ package runner
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/spec"
 )
 
-// createNetwork makes a network, or makes one anew whose settings changed:
-// its containers are replaced by later steps of the plan.
+// createNetwork makes a network, or makes one anew whose settings changed: the
+// project's containers are replaced by later steps of the plan, and those of
+// others attached again, or here where the plan does not know of them.
 func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
 	if _, ok := r.nets.Network(s.Name); ok {
 		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
@@ -22,11 +25,41 @@ func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (
 	if err != nil {
 		return planner.Result{}, err
 	}
+	for _, id := range r.nets.Detached(s.Name) {
+		planned := slices.ContainsFunc(o.Plan.Steps, func(s *planner.Step) bool { return s.Action == planner.AttachNetwork && s.Container == id })
+		if !planned {
+			if err := r.attachNetwork(ctx, s.Name, id); err != nil {
+				r.log.Warn("cannot bring a container back to its network", "container", id, "network", s.Name, "error", err)
+			}
+		}
+	}
 	return planner.Result{Text: n.Subnet.String()}, nil
 }
 
-// dropNetwork removes a network that is to be made anew. Its containers are
-// stopped: nothing could reach them, and the plan replaces them.
+// attachNetwork brings a container that runs back to a network that was made anew.
+func (r *Runner) attachNetwork(ctx context.Context, network, id string) error {
+	c := r.lookup(id)
+	if c == nil {
+		return nil // it was removed meanwhile
+	}
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
+	defer c.op.Unlock()
+	moved, err := r.nets.Attach(ctx, c.id, network)
+	if err != nil || !moved {
+		return err
+	}
+	if err := c.noteAddresses(); err != nil {
+		return err
+	}
+	c.route()
+	return nil
+}
+
+// dropNetwork removes a network that is to be made anew. The project's own
+// containers are stopped: nothing could reach them, and the plan replaces them.
+// Those of others run on, and are detached.
 func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 	for _, p := range r.Containers("") {
 		c := r.lookup(p.ID)
@@ -36,7 +69,12 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 		if err := c.op.Lock(ctx); err != nil {
 			return err
 		}
-		err := r.stopAndDisconnect(ctx, c, o.Grace)
+		var err error
+		if c.project == o.Project {
+			err = r.stopAndDisconnect(ctx, c, o.Grace)
+		} else {
+			err = r.nets.Detach(ctx, c.id, name)
+		}
 		c.op.Unlock()
 		if err != nil {
 			return err
@@ -51,3 +89,30 @@ func (r *Runner) Reserve(p *spec.Project) { r.topology.Reserve(p) }
 
 // Unreserve forgets the addresses that a project fixes.
 func (r *Runner) Unreserve(project string) { r.topology.Unreserve(project) }
+
+// guests are the containers of other projects than the given one that are on a
+// network.
+func (r *Runner) guests(project, network string) (out []planner.Guest) {
+	r.mu.Lock()
+	var others []*container
+	for _, c := range r.containers {
+		if c.project != project {
+			others = append(others, c)
+		}
+	}
+	r.mu.Unlock()
+	for _, c := range others {
+		state, ok := r.nets.Sandbox(c.id)
+		if _, on := state.Addresses[network]; !ok || !on {
+			continue
+		}
+		rec := c.snapshot()
+		g := planner.Guest{Project: c.project, Container: c.id, Resource: fmt.Sprintf("%s/%d", rec.Service, rec.Number)}
+		if rec.OneOff {
+			g.Resource = rec.Name
+		}
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b planner.Guest) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}

@@ -42,6 +42,10 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	if o.Networks, err = r.topology.Observe(name, wantNetworks); err != nil {
 		return nil, err
 	}
+	for key, n := range o.Networks {
+		n.Guests = r.guests(name, n.Name)
+		o.Networks[key] = n
+	}
 	for i, c := range o.Containers {
 		if k := r.lookup(c.ID); k != nil {
 			rec := k.snapshot()

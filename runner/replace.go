@@ -181,17 +181,26 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 		return err
 	}
 	for _, c := range []*container{from, to} {
-		state, ok := r.nets.Sandbox(c.id)
-		if !ok {
-			return fmt.Errorf("internal error: the network of %s is gone", c.name)
-		}
-		rec := c.snapshot()
-		addresses, names := rec.member().Addresses(state)
-		if _, err := r.etcMounts(&rec, names); err != nil {
+		if err := c.noteAddresses(); err != nil {
 			return err
 		}
-		c.apply(connected{addresses: addresses})
 	}
+	return nil
+}
+
+// noteAddresses notes the addresses that a container has in its network namespace,
+// also in its files.
+func (c *container) noteAddresses() error {
+	state, ok := c.r.nets.Sandbox(c.id)
+	if !ok {
+		return fmt.Errorf("internal error: the network of %s is gone", c.name)
+	}
+	rec := c.snapshot()
+	addresses, names := rec.member().Addresses(state)
+	if _, err := c.r.etcMounts(&rec, names); err != nil {
+		return err
+	}
+	c.apply(connected{addresses: addresses})
 	return nil
 }
 

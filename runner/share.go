@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
@@ -152,20 +151,4 @@ func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, s
 // concerns says whether the plan has a step for a container.
 func (o *Order) concerns(id string) bool {
 	return o.Plan != nil && slices.ContainsFunc(o.Plan.Steps, func(s *planner.Step) bool { return s.Container == id && s.Action != planner.Update })
-}
-
-// renew points a container at the program of this engine that "init: true"
-// mounts: that of an earlier version may be gone since it last ran.
-func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
-	doc, err := ctr.Spec(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range doc.Mounts {
-		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
-			doc.Mounts[i].Source = r.Init
-			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
-		}
-	}
-	return nil
 }

@@ -84,6 +84,22 @@ func (c *container) restore(ctx context.Context) error {
 	return nil
 }
 
+// renew points a container at the program of this engine that "init: true"
+// mounts: that of an earlier version may be gone since it last ran.
+func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
+	doc, err := ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range doc.Mounts {
+		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
+			doc.Mounts[i].Source = r.Init
+			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
+		}
+	}
+	return nil
+}
+
 // start runs the container's program; the caller holds op.
 func (c *container) start(ctx context.Context) error {
 	switch c.snapshot().State {

@@ -163,12 +163,17 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 		if err := m.adoptEndpoint(s, i, e, links); err != nil {
 			return err
 		}
+		if err := m.returnEndpoint(s, i, links); err != nil {
+			return err
+		}
 	}
 	if !s.Alive {
 		// An exchange of addresses may have been cut off.
 		nets, all := map[string]Network{}, map[int]bool{}
 		for i, e := range s.Endpoints {
-			nets[e.Network], all[i] = m.networks[e.Network].Network, true
+			if n, ok := m.networks[e.Network]; ok {
+				nets[e.Network], all[i] = n.Network, true
+			}
 		}
 		if err := m.readdress(s, nets, all); err != nil {
 			return err
@@ -202,7 +207,27 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 	return m.serveNames(ctx, s, socks, true)
 }
 
+// returnEndpoint attaches an endpoint whose network has come back, or takes away
+// the link that it must not have.
+func (m *Manager) returnEndpoint(s *sandbox, i int, links map[string]netlink.Link) error {
+	e := s.Endpoints[i]
+	if !e.Detached {
+		return nil
+	}
+	if _, ok := m.Network(e.Network); ok {
+		_, err := m.reattach(s, i)
+		return err
+	}
+	if links[e.Link] == nil {
+		return nil
+	}
+	return m.reaper.remove(e.Link)
+}
+
 func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]netlink.Link) error {
+	if e.Detached {
+		return nil // who took its network away brings it back
+	}
 	n, ok := m.Network(e.Network)
 	if !ok {
 		return fmt.Errorf("its network %s is gone", e.Network)
@@ -222,7 +247,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
 	route := !n.Internal
 	for _, earlier := range s.Endpoints[:i] {
-		if en, ok := m.Network(earlier.Network); ok && !en.Internal {
+		if en, ok := m.Network(earlier.Network); ok && !en.Internal && !earlier.Detached {
 			route = false
 		}
 	}

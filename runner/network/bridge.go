@@ -121,6 +121,13 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 			addrs.bound(spec.Range)
 			m.mu.Lock()
 			m.networks[n.Name] = &network{n, addrs}
+			for _, s := range m.sandboxes { // those that were here before come back to their places
+				for _, e := range s.Endpoints {
+					if e.Detached && e.Network == n.Name {
+						addrs.used[e.Address] = true
+					}
+				}
+			}
 			m.mu.Unlock()
 			return n, nil
 		}
@@ -357,7 +364,7 @@ func (m *Manager) usersOf(network string) []string {
 	var users []string
 	for id, s := range m.sandboxes {
 		for _, e := range s.Endpoints {
-			if e.Network == network {
+			if e.Network == network && !e.Detached {
 				users = append(users, s.label(id))
 			}
 		}

@@ -66,7 +66,7 @@ func common(a, b *sandbox) (pairs [][2]int) {
 	for i, ea := range a.Endpoints {
 		for j, eb := range b.Endpoints {
 			free := !a.Spec.Endpoints[i].IPv4.IsValid() && !b.Spec.Endpoints[j].IPv4.IsValid()
-			if ea.Network == eb.Network && free {
+			if ea.Network == eb.Network && free && !ea.Detached && !eb.Detached {
 				pairs = append(pairs, [2]int{i, j})
 			}
 		}
@@ -90,8 +90,8 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 		for i, e := range s.Endpoints {
 			n := nets[e.Network]
 			wantRoute := !routed && !n.Internal
-			routed = routed || wantRoute
-			if !changed[i] {
+			routed = routed || wantRoute && !e.Detached
+			if !changed[i] || e.Detached {
 				continue
 			}
 			if err := setAddress(inside, fmt.Sprintf("eth%d", i), e, n, wantRoute); err != nil {

@@ -35,6 +35,9 @@ func shortID(id string) string { return id[:min(len(id), 12)] }
 
 func (t *nameTable) add(s *sandbox) {
 	for i, e := range s.Endpoints {
+		if e.Detached {
+			continue
+		}
 		names := slices.Concat(s.Spec.Names, s.Spec.Endpoints[i].Aliases, []string{shortID(s.ID)})
 		for j, name := range names {
 			names[j] = strings.ToLower(strings.TrimSuffix(name, "."))

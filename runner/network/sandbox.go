@@ -71,6 +71,8 @@ type endpoint struct {
 	Network string     `json:"network"`
 	Link    string     `json:"link"` // on the host; inside it is eth<n>
 	Address netip.Addr `json:"address"`
+	// Detached endpoints have no link: their network is away, see Detach.
+	Detached bool `json:"detached,omitempty"`
 }
 
 func (s *sandbox) label(id string) string {
@@ -253,6 +255,9 @@ func (m *Manager) mend(s *sandbox) error {
 		if err := m.adoptEndpoint(s, i, e, links); err != nil {
 			return err
 		}
+		if err := m.returnEndpoint(s, i, links); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -424,7 +429,7 @@ func (m *Manager) stateOf(s *sandbox) SandboxState {
 		Addresses: map[string]netip.Prefix{},
 	}
 	for _, e := range s.Endpoints {
-		if n, ok := m.networks[e.Network]; ok {
+		if n, ok := m.networks[e.Network]; ok && !e.Detached {
 			st.Addresses[e.Network] = netip.PrefixFrom(e.Address, n.Subnet.Bits())
 		}
 	}

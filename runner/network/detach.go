@@ -1,0 +1,184 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Detach takes a sandbox off a network while its programs run, so that the
+// network can be removed. Its place is kept for Attach: the address, should the
+// network come back with a subnet that has it, and the aliases. A sandbox that is
+// not on the network is no error.
+func (m *Manager) Detach(_ context.Context, id, network string) error {
+	s, i, err := m.occupy(id, network)
+	if s == nil || err != nil {
+		return err
+	}
+	defer m.vacate(s)
+	m.mu.Lock()
+	m.resolver.remove(id)
+	s.Endpoints[i].Detached = true
+	m.resolver.add(s)
+	link := s.Endpoints[i].Link
+	m.mu.Unlock()
+	// On record first: a link that a crash leaves is removed when adopted.
+	err = errors.Join(m.recordSandbox(s), m.reaper.remove(link), m.reroute(s))
+	if err != nil {
+		return fmt.Errorf("cannot detach %s from network %s: %w", s.label(id), network, err)
+	}
+	return nil
+}
+
+// Attach gives a sandbox its place on a network back. It says whether the address
+// is another one, as the old one is none of the network's any more. A sandbox
+// that is attached already is no error, nor is one that is not there.
+func (m *Manager) Attach(_ context.Context, id, network string) (moved bool, err error) {
+	s, i, err := m.occupy(id, network)
+	if s == nil || err != nil {
+		return false, err
+	}
+	defer m.vacate(s)
+	if moved, err = m.reattach(s, i); err != nil {
+		return false, fmt.Errorf("cannot attach %s to network %s: %w", s.label(id), network, err)
+	}
+	return moved, nil
+}
+
+// Detached lists the sandboxes that wait for a network to come back.
+func (m *Manager) Detached(network string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for id, s := range m.sandboxes {
+		if slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return e.Detached && e.Network == network }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// occupy marks a sandbox as being changed, and finds its place on a network;
+// there is no sandbox where there is no such place.
+func (m *Manager) occupy(id, network string) (*sandbox, int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.sandboxes[id]
+	if !ok {
+		return nil, 0, nil
+	}
+	i := slices.IndexFunc(s.Endpoints, func(e endpoint) bool { return e.Network == network })
+	switch {
+	case i < 0:
+		return nil, 0, nil
+	case s.busy || !s.Ready:
+		return nil, 0, fmt.Errorf("%s is just being connected or disconnected: try again", s.label(id))
+	}
+	s.busy = true
+	return s, i, nil
+}
+
+func (m *Manager) vacate(s *sandbox) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.busy = false
+}
+
+// reattach makes the link of a detached endpoint again. Nobody else changes the
+// sandbox meanwhile.
+func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
+	m.mu.Lock()
+	e := s.Endpoints[i]
+	n, ok := m.networks[e.Network]
+	switch {
+	case !e.Detached:
+		m.mu.Unlock()
+		return false, nil
+	case !ok:
+		m.mu.Unlock()
+		return false, fmt.Errorf("there is no network %s", e.Network)
+	}
+	if !n.addrs.isHost(e.Address) || e.Address == n.Gateway {
+		want := s.Spec.Endpoints[i].IPv4
+		e.Address, err = n.addrs.take(want, func(a netip.Addr) bool { return m.isReserved(e.Network, a) })
+		moved = true
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	if err := m.reaper.remove(e.Link); err != nil { // a crash may have left it
+		return false, err
+	}
+	err = inNetns(m.netnsPath(s.ID), func() error {
+		return m.attachHere(s.ID, e, i, n.Network)
+	})
+	m.mu.Lock()
+	if err != nil {
+		if moved {
+			n.addrs.give(e.Address)
+		}
+		m.mu.Unlock()
+		return false, err
+	}
+	m.resolver.remove(s.ID)
+	e.Detached = false
+	s.Endpoints[i] = e
+	m.resolver.add(s)
+	m.mu.Unlock()
+	return moved, errors.Join(m.recordSandbox(s), m.reroute(s))
+}
+
+// attachHere makes one link of a sandbox, in whose namespace it runs. It has no
+// route yet.
+func (m *Manager) attachHere(id string, e endpoint, i int, n Network) error {
+	inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("cannot open a netlink socket: %w", err)
+	}
+	defer inside.Close()
+	ns, err := os.Open(m.netnsPath(id))
+	if err != nil {
+		return fmt.Errorf("cannot open a network namespace: %w", err)
+	}
+	defer ns.Close()
+	return m.attach(inside, int(ns.Fd()), e, i, n, false)
+}
+
+// reroute leads the default route of a sandbox over the first of its networks
+// that has a way out.
+func (m *Manager) reroute(s *sandbox) error {
+	m.mu.Lock()
+	at, gateway := -1, netip.Addr{}
+	for i, e := range s.Endpoints {
+		if n, ok := m.networks[e.Network]; ok && !e.Detached && !n.Internal {
+			at, gateway = i, n.Gateway
+			break
+		}
+	}
+	m.mu.Unlock()
+	if at < 0 {
+		return nil // a route went with its link
+	}
+	return inNetns(m.netnsPath(s.ID), func() error {
+		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return fmt.Errorf("cannot open a netlink socket: %w", err)
+		}
+		defer inside.Close()
+		link, err := inside.LinkByName(fmt.Sprintf("eth%d", at))
+		if err != nil {
+			return fmt.Errorf("cannot find eth%d: %w", at, err)
+		}
+		if err := inside.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+			return fmt.Errorf("cannot route by %s: %w", gateway, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,155 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/keeper"
+)
+
+// routes are those of a sandbox, by the kernel's own word.
+func routes(t *testing.T, s SandboxState) string {
+	t.Helper()
+	return run(t, "nsenter", "--net="+s.NetnsPath, "ip", "-4", "route")
+}
+
+// TestADetachedSandboxComesBackToItsPlace: a network is removed and made anew
+// under a program that runs, which keeps its address and aliases and loses the
+// way out that the network has no more.
+func TestADetachedSandboxComesBackToItsPlace(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	cfg := testConfig(t, keeper.InProcess())
+	m := openManager(t, cfg)
+	subnet := netip.MustParsePrefix("10.97.5.0/24")
+	ensure(t, m, Spec{Name: "front", Subnet: subnet})
+	ensure(t, m, Spec{Name: "back"})
+	create(t, m, "other", on("front"))
+	spec := Sandbox{DNS: true, Endpoints: []Endpoint{{Network: "front", Aliases: []string{"web"}}, {Network: "back"}}}
+	guest := create(t, m, "guest", spec)
+	for _, id := range []string{"other", "guest"} {
+		if err := m.SetNames(id, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := routes(t, guest); !strings.Contains(got, "default via 10.97.5.1 dev eth0") {
+		t.Fatalf("its routes are\n%s", got)
+	}
+	if err := m.RemoveNetwork(t.Context(), "front"); err == nil {
+		t.Fatal("a network that is in use can be removed")
+	}
+	if err := m.RemoveSandbox(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Detach(t.Context(), "guest", "front"); err != nil {
+		t.Fatal(err)
+	}
+	if got := routes(t, guest); strings.Contains(got, "10.97.5.") || !strings.Contains(got, "default") || !strings.Contains(got, "dev eth1") {
+		t.Errorf("detached, it has no way out by its other network:\n%s", got)
+	}
+	if got, _ := lookup(guest, "web"); len(got) != 0 {
+		t.Errorf("a name leads to who is detached: %v", got)
+	}
+	if err := m.RemoveNetwork(t.Context(), "front"); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Detached("front"); !slices.Equal(got, []string{"guest"}) {
+		t.Errorf("detached are %v", got)
+	}
+	ensure(t, m, Spec{Name: "front", Subnet: subnet, Internal: true})
+	first := create(t, m, "first", on("front")) // does not take the place
+	if first.Addresses["front"] == guest.Addresses["front"] {
+		t.Errorf("%s is given to another", first.Addresses["front"])
+	}
+	for range 2 { // the second time there is nothing to do
+		if moved, err := m.Attach(t.Context(), "guest", "front"); err != nil || moved {
+			t.Fatalf("moved: %t, %v", moved, err)
+		}
+	}
+	now, _ := m.Sandbox("guest")
+	if now.Addresses["front"] != guest.Addresses["front"] || len(m.Detached("front")) != 0 {
+		t.Errorf("it is at %v now, and was at %v", now.Addresses, guest.Addresses)
+	}
+	if got := routes(t, guest); strings.Contains(got, "default via 10.97.5.1") || !strings.Contains(got, "dev eth0") {
+		t.Errorf("its routes are\n%s", got)
+	}
+	at := now.Addresses["front"].Addr()
+	if got, err := lookup(first, "web"); err != nil || !slices.Equal(got, []string{at.String()}) {
+		t.Errorf("web is %v, %v", got, err)
+	}
+	serveHello(t, now.NetnsPath, hostPort(at, 80))
+	if _, err := dialFrom(first.NetnsPath, hostPort(at, 80), 3*time.Second); err != nil {
+		t.Error(err)
+	}
+	// Where the network has other addresses, so has it.
+	if err := m.RemoveSandbox(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Detach(t.Context(), "guest", "front"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RemoveNetwork(t.Context(), "front"); err != nil {
+		t.Fatal(err)
+	}
+	other := ensure(t, m, Spec{Name: "front", Subnet: netip.MustParsePrefix("10.97.6.0/24")})
+	if moved, err := m.Attach(t.Context(), "guest", "front"); err != nil || !moved {
+		t.Fatalf("moved: %t, %v", moved, err)
+	}
+	if now, _ = m.Sandbox("guest"); !other.Subnet.Contains(now.Addresses["front"].Addr()) {
+		t.Errorf("it is at %v", now.Addresses)
+	}
+	for _, id := range []string{"guest", "nobody"} {
+		if err := m.Detach(t.Context(), id, "unknown"); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// TestAnEngineThatEndsBetweenDetachingAndAttaching: the next one finds who waits
+// for a network, with the network or without.
+func TestAnEngineThatEndsBetweenDetachingAndAttaching(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	for _, back := range []bool{false, true} {
+		cfg := testConfig(t, keeper.InProcess())
+		m := openManager(t, cfg)
+		ensure(t, m, Spec{Name: "front"})
+		was := create(t, m, "guest", on("front"))
+		if err := m.Detach(t.Context(), "guest", "front"); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.RemoveNetwork(t.Context(), "front"); err != nil {
+			t.Fatal(err)
+		}
+		if back {
+			ensure(t, m, Spec{Name: "front", Subnet: was.Addresses["front"].Masked()})
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m = openManager(t, cfg)
+		if !back {
+			if got := m.Detached("front"); !slices.Equal(got, []string{"guest"}) {
+				t.Fatalf("detached are %v", got)
+			}
+			ensure(t, m, Spec{Name: "front", Subnet: was.Addresses["front"].Masked()})
+			if _, err := m.Attach(t.Context(), "guest", "front"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if now, ok := m.Sandbox("guest"); !ok || now.Addresses["front"] != was.Addresses["front"] {
+			t.Errorf("with the network %t: it is at %v, and was at %v", back, now.Addresses, was.Addresses)
+		}
+		if err := m.RemoveSandbox(t.Context(), "guest"); err != nil {
+			t.Error(err)
+		}
+		if err := m.RemoveNetwork(t.Context(), "front"); err != nil {
+			t.Error(err)
+		}
+	}
+}
