@@ -167,6 +167,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 		c.reapLost(task, end)
 	}
 	c.autoRemove(context.WithoutCancel(c.r.ctx))
+	c.closeOver()
 }
 
 // reapExited deals with a process that has ended.
