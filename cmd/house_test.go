@@ -39,7 +39,7 @@ func house() map[string][]string {
 		"runner/ports":     {"spec", "planner", "keeper"},
 		"runner/oci":       {"spec"},
 		"runner/proc":      {},
-		"runner/rootfs":    {"spec"},
+		"runner/rootfs":    {"spec", "spec/secret"},
 		"runner/shim":      {},
 		"runner/stdio":     {},
 		"runner/topology":  {"spec", "planner", "runner/network", "keeper"},

@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/topology"
@@ -78,11 +79,11 @@ type Runner struct {
 	containers map[string]*container // guarded by mu
 	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
 	watchers   map[*watcher]struct{} // guarded by mu
-	payloads   map[string]payloads   // guarded by mu: by project
 
 	volumes  *volume.Store
 	ports    *ports.Table
 	topology *topology.Store
+	payloads *rootfs.Payloads
 	secrets  *rootfs.Secrets
 	shims    *shim.Pool
 }
@@ -129,7 +130,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
 		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		payloads: map[string]payloads{},
+		payloads: rootfs.NewPayloads(),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
@@ -202,6 +203,18 @@ func (r *Runner) removeStrayFiles() {
 				r.removeUnfinished(r.ctx, e.Name())
 			}
 		}
+	}
+}
+
+// Tidy removes what belongs to no single container once none is left: the
+// cgroups above theirs, sockets that shims forgot, and runc's directory.
+func (r *Runner) Tidy() {
+	r.mu.Lock()
+	left := len(r.containers)
+	r.mu.Unlock()
+	if left == 0 {
+		proc.RemoveCgroups(r.cgroups)
+		r.shims.Tidy()
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/signal"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/proc"
@@ -98,7 +97,7 @@ func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) 
 		c.deleteTask(ctx, task)
 	case was != planner.Running && was != planner.Stopping:
 	case task != nil:
-		return end, c.stopTask(ctx, task, end, stopSignal(sig), wait, isChosen)
+		return end, c.stopTask(ctx, task, end, proc.StopSignal(sig), wait, isChosen)
 	default:
 		return end, nil // it has just ended by itself
 	}
@@ -173,11 +172,11 @@ func (c *container) kill(ctx context.Context, name string) error {
 	if task == nil || !running {
 		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
-	sig, err := parseSignal(name)
+	sig, err := proc.ParseSignal(name)
 	if err != nil {
 		return err
 	}
-	if !isFatal(sig) {
+	if sig != syscall.SIGKILL {
 		return c.signal(ctx, task, sig)
 	}
 	c.apply(stopAsked{byUser: true})
@@ -224,18 +223,6 @@ func (c *container) signal(ctx context.Context, task containerd.Task, sig syscal
 		return fmt.Errorf("cannot signal %s: %w", c.name, err)
 	}
 	return nil
-}
-
-// stopSignal parses a name or number; what can't be parsed is SIGTERM.
-func stopSignal(name string) syscall.Signal {
-	if name == "" {
-		return syscall.SIGTERM
-	}
-	sig, err := signal.ParseSignal(name)
-	if err != nil {
-		return syscall.SIGTERM
-	}
-	return sig
 }
 
 // remove stops the container and removes it with its layer and all else that
