@@ -97,15 +97,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			}
 		}
 	}
-	for _, n := range r.nets.Networks() {
-		var rec networkRecord
-		if json.Unmarshal(docs[n.Name], &rec) != nil {
-			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
-		}
-		if rec.Project == name || wantNetworks[n.Name] {
-			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String(), Guests: r.guests(name, n.Name)}
-		}
-	}
+	r.observeNetworks(o, name, wantNetworks, docs)
 	for i, c := range o.Containers {
 		if k := r.lookup(c.ID); k != nil {
 			rec := k.snapshot()
@@ -118,6 +110,22 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	o.At = r.Now()
 	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
 	return o, err
+}
+
+// observeNetworks notes the networks of a project and those that it wants. docs
+// are their records.
+func (r *Runner) observeNetworks(o *planner.Observed, project string, want map[string]bool, docs map[string][]byte) {
+	for _, n := range r.nets.Networks() {
+		var rec networkRecord
+		if json.Unmarshal(docs[n.Name], &rec) != nil {
+			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
+		}
+		if rec.Project == project || want[n.Name] {
+			o.Networks[n.Name] = planner.Network{
+				Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String(), Guests: r.guests(project, n.Name),
+			}
+		}
+	}
 }
 
 // absentSources are the host paths that a project mounts and that don't exist.

@@ -269,14 +269,7 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 	}
 	select {
 	case status := <-exits:
-		// What it leaves behind may hold its output open for ever.
-		read := make(chan struct{})
-		go func() { streams.Wait(); close(read) }()
-		select {
-		case <-read:
-		case <-time.After(probeLeave):
-			streams.Close()
-		}
+		streams.readRest()
 		return int(status.ExitCode()), status.Error()
 	case <-late:
 		err = timedOut(timeout, out.String())
@@ -285,6 +278,18 @@ func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *s
 	}
 	_ = process.Kill(clean, unix.SIGKILL)
 	return -1, err
+}
+
+// readRest reads what a process that has ended has printed. What it leaves
+// behind may hold its output open for ever.
+func (e *execIO) readRest() {
+	read := make(chan struct{})
+	go func() { e.Wait(); close(read) }()
+	select {
+	case <-read:
+	case <-time.After(probeLeave):
+		e.Close()
+	}
 }
 
 // timedOut is the error of a probe that was ended, with what it had printed.
