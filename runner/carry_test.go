@@ -326,10 +326,8 @@ func TestOneOffs(t *testing.T) {
 	s.r.Close()
 	s.r = s.h.engine(t)
 	must(t, s.r.adopt(s.r.ctx))
-	if c := s.r.lookup(runs.ID); c != nil {
-		<-c.over
-	}
 	s.r.autoRemoveAll(s.r.ctx)
+	s.awaitGone(runs.ID)
 	if n := s.left(); n > 0 {
 		t.Errorf("%d things are left by the next engine", n)
 	}
@@ -344,6 +342,20 @@ func (s *site) awaitOther(id string) {
 		}
 	}, func() {
 		if len(s.r.records()) > 1 {
+			cancel()
+		}
+	})
+}
+
+// awaitGone waits until a container is removed.
+func (s *site) awaitGone(id string) {
+	ctx, cancel := context.WithCancel(s.r.ctx)
+	s.r.Watch(ctx, "shop", func(c planner.Container, removed bool) {
+		if removed && c.ID == id {
+			cancel()
+		}
+	}, func() {
+		if s.r.lookup(id) == nil {
 			cancel()
 		}
 	})

@@ -21,7 +21,7 @@ const shimLost = 255
 // namespaces and limits are set, so that start takes the least time.
 func (c *container) prepare(ctx context.Context) error {
 	c.mu.Lock()
-	ctr, ready := c.ctr, c.task != nil
+	ready := c.task != nil
 	c.mu.Unlock()
 	if ready {
 		return nil
@@ -29,7 +29,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.restore(ctx); err != nil {
 		return err
 	}
-	if err := c.r.renew(ctx, ctr); err != nil {
+	if err := c.r.renew(ctx, c.ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
@@ -37,7 +37,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	task, parent, err := c.r.shims.NewTask(ctx, c.project, ctr, c.openStreams)
+	task, parent, err := c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
 	release()
 	if err != nil {
 		return c.startError(err)
