@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -69,7 +70,7 @@ func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func
 // removeVolume removes a volume that no container has.
 func (r *Runner) removeVolume(name string) error {
 	for _, rec := range r.records() {
-		if slices.Contains(rec.usedVolumes(), name) {
+		if slices.Contains(rec.UsedVolumes(), name) {
 			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
 		}
 	}
@@ -156,7 +157,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err != nil {
 		return err
 	}
-	made := rec.metadata
+	made := rec.Metadata
 	made.Applied = &applied
 	made.Probe = health.CheckOf(applied.Service.HealthCheck, img.Config.Healthcheck)
 	made.StopSignal = applied.Service.StopSignal
@@ -173,7 +174,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		}
 		return err
 	}
-	c.apply(updated{terms: made.terms()})
+	c.apply(supervisor.Updated{Terms: made.Terms()})
 	return nil
 }
 
@@ -285,7 +286,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err := r.publish(ctx, o, c); err != nil {
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
-		c.apply(startAsked{})
+		c.apply(supervisor.StartAsked{})
 		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
@@ -307,6 +308,6 @@ func (c *container) restart(ctx context.Context, grace Grace) error {
 	if err != nil {
 		return err
 	}
-	c.apply(startAsked{})
+	c.apply(supervisor.StartAsked{})
 	return c.start(ctx)
 }

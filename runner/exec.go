@@ -68,7 +68,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && c.state.hasProcess()
+	task, running := c.task, c.task != nil && c.state.HasProcess()
 	c.mu.Unlock()
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)

@@ -14,11 +14,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/rootfs"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec/secret"
 )
 
 // fileMounts gives a container the secrets and configs of its service.
-func (r *Runner) fileMounts(rec *record) ([]specs.Mount, error) {
+func (r *Runner) fileMounts(rec *supervisor.Record) ([]specs.Mount, error) {
 	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, bool) { return r.payloads.Content(rec.Project, key) })
 }
 
@@ -51,7 +52,7 @@ func (r *Runner) givenSecrets(project string) (all [][]byte) {
 }
 
 // etcMounts gives a container its files below /etc.
-func (r *Runner) etcMounts(rec *record, names map[netip.Addr][]string) ([]specs.Mount, error) {
+func (r *Runner) etcMounts(rec *supervisor.Record, names map[netip.Addr][]string) ([]specs.Mount, error) {
 	e := rootfs.Etc{
 		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
 	}
@@ -196,7 +197,7 @@ func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *r
 		return root, nil, err
 	}
 	c.mu.Lock()
-	removing, end := c.state.removing, c.ending
+	removing, end := c.state.Removing, c.ending
 	c.mu.Unlock()
 	if removing {
 		return nil, nil, nil

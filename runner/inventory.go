@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -37,7 +38,7 @@ type NetworkUser struct{ ID, Name, Address string }
 func (r *Runner) Volumes() []VolumeInfo {
 	users := map[string][]string{}
 	for _, rec := range r.records() {
-		for _, used := range rec.usedVolumes() {
+		for _, used := range rec.UsedVolumes() {
 			users[used] = append(users[used], rec.Name)
 		}
 	}
@@ -60,26 +61,14 @@ func (r *Runner) Volumes() []VolumeInfo {
 }
 
 // records are those of all containers.
-func (r *Runner) records() []record {
+func (r *Runner) records() []supervisor.Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var list []record
+	var list []supervisor.Record
 	for _, c := range r.containers {
 		list = append(list, c.snapshot())
 	}
 	return list
-}
-
-// usedVolumes are the names of the volumes that a container has.
-func (rec *record) usedVolumes() []string {
-	var names []string
-	for _, name := range rec.Applied.Volumes {
-		names = append(names, name)
-	}
-	for _, name := range rec.Anonymous {
-		names = append(names, name)
-	}
-	return names
 }
 
 // CreateVolume makes a volume that belongs to no project, unless there is one

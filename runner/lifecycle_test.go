@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 func TestAContainerThatEndsIsStartedAgain(t *testing.T) {
@@ -24,7 +25,7 @@ func TestAContainerThatEndsIsStartedAgain(t *testing.T) {
 	}
 	must(t, c.stop(r.ctx, Grace{}, true))
 	if got := stored(t, r, c.id); got.State != planner.Exited || !got.Stopped || got.ExitCode != 143 {
-		t.Errorf("after a stop %+v", got.status)
+		t.Errorf("after a stop %+v", got.Status)
 	}
 }
 
@@ -53,7 +54,7 @@ func TestWaysOfEndingAContainer(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if got := stored(t, r, c.id); got.State != planner.Exited || got.Wanted {
-			t.Errorf("%s: saved is %+v", name, got.status)
+			t.Errorf("%s: saved is %+v", name, got.Status)
 		}
 		must(t, c.remove(r.ctx, Grace{}, true))
 		if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || r.lookup(c.id) != nil {
@@ -97,7 +98,7 @@ func TestTheNextEngineGoesOnFromWhatItFinds(t *testing.T) {
 			h.procs.end(t, c.id)
 		}, func(k planner.Container) bool { return k.State == planner.Running && k.Restarts == 1 }},
 		"it was being stopped": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
-			c.apply(stopAsked{byUser: true})
+			c.apply(supervisor.StopAsked{ByUser: true})
 		}, func(k planner.Container) bool { return k.State == planner.Exited && k.Stopped && k.ExitCode == 137 }},
 		"it waited for another try": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
 			h.procs.mu.Lock()

@@ -26,6 +26,7 @@ import (
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
@@ -76,9 +77,9 @@ type Runner struct {
 	wg     routines
 
 	mu         sync.Mutex
-	containers map[string]*container // guarded by mu
-	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
-	watchers   map[*watcher]struct{} // guarded by mu
+	containers map[string]*container         // guarded by mu
+	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
+	watchers   map[*watcher]struct{}         // guarded by mu
 
 	volumes  *volume.Store
 	ports    *ports.Table
@@ -129,7 +130,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
+		containers: map[string]*container{}, making: map[string]*supervisor.Record{}, watchers: map[*watcher]struct{}{},
 		payloads: rootfs.NewPayloads(),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)

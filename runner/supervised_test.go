@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -31,19 +32,19 @@ func alone(t *testing.T) *Runner {
 }
 
 // stored is the record of a container in the store.
-func stored(t *testing.T, r *Runner, id string) record {
+func stored(t *testing.T, r *Runner, id string) supervisor.Record {
 	t.Helper()
 	docs, err := r.store.Load(bucketContainers)
 	must(t, err)
-	var rec record
+	var rec supervisor.Record
 	must(t, json.Unmarshal(docs[id], &rec))
 	return rec
 }
 
-func of(state planner.State, restart string) *record {
-	return &record{
-		metadata: metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
-		status:   status{State: state, Wanted: true, Health: planner.Healthy},
+func of(state planner.State, restart string) *supervisor.Record {
+	return &supervisor.Record{
+		Metadata: supervisor.Metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
+		Status:   supervisor.Status{State: state, Wanted: true, Health: planner.Healthy},
 	}
 }
 
@@ -63,7 +64,7 @@ func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
 	c := r.newContainer(rec, nil, false)
 	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }}
 	c.task = task
-	c.apply(backOffOver{})
+	c.apply(supervisor.BackOffOver{})
 	if got := <-task.seen; got != 1 {
 		t.Errorf("while it was tried, %d restarts were saved", got)
 	}
@@ -89,7 +90,7 @@ func TestAHealthCheckThatIsTakenAwayIsSaved(t *testing.T) {
 	r := alone(t)
 	rec := of(planner.Running, "")
 	c := r.newContainer(rec, nil, false)
-	c.apply(updated{})
+	c.apply(supervisor.Updated{})
 	if got := stored(t, r, rec.ID); got.Health != planner.NoHealth {
 		t.Errorf("saved is %q", got.Health)
 	}

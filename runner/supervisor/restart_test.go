@@ -1,4 +1,4 @@
-package runner
+package supervisor
 
 import (
 	"sync"
@@ -24,15 +24,15 @@ func TestRestartPolicies(t *testing.T) {
 
 func TestBackOffGrowsToItsBound(t *testing.T) {
 	clock := newManual()
-	var s state
+	var s State
 	var last time.Duration
 	for i := range 15 {
 		s, _ = s.backOff(clock.now())
 		if i == 0 && s.delay != firstDelay || s.delay < last || s.delay > lastDelay || i > 0 && s.delay != min(2*last, lastDelay) {
 			t.Fatalf("delay %d is %s after %s", i, s.delay, last)
 		}
-		if want := clock.now().Add(s.delay); !s.retryAt.Equal(want) {
-			t.Errorf("the next try is at %s, want %s", s.retryAt, want)
+		if want := clock.now().Add(s.delay); !s.RetryAt.Equal(want) {
+			t.Errorf("the next try is at %s, want %s", s.RetryAt, want)
 		}
 		last = s.delay
 	}
