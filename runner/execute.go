@@ -39,11 +39,11 @@ func (r *Runner) Execute(ctx context.Context, o *Order, s *planner.Step, note fu
 	case planner.AttachNetwork:
 		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
-		return planner.Result{}, r.relabelNetwork(s.Name, s.Network)
+		return planner.Result{}, r.topology.Relabel(s.Name, s.Network)
 	case planner.UpdateVolume:
 		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
-		return planner.Result{}, r.removeNetwork(ctx, s.Name)
+		return planner.Result{}, r.topology.Remove(ctx, s.Name)
 	case planner.CreateVolume:
 		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
 	case planner.RemoveVolume:

@@ -93,7 +93,6 @@ type Store interface {
 // Buckets of the store that the runner uses.
 const (
 	bucketContainers = "containers"
-	bucketNetworks   = "networks"
 )
 
 // save keeps a container's status.

@@ -181,17 +181,26 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 		return err
 	}
 	for _, c := range []*container{from, to} {
-		state, ok := r.nets.Sandbox(c.id)
-		if !ok {
-			return fmt.Errorf("internal error: the network of %s is gone", c.name)
-		}
-		fresh := c.snapshot()
-		names := addressesOf(&fresh, state)
-		if _, err := r.etcMounts(&fresh, names); err != nil {
+		if err := c.noteAddresses(); err != nil {
 			return err
 		}
-		c.apply(connected{addresses: fresh.Addresses})
 	}
+	return nil
+}
+
+// noteAddresses notes the addresses that a container has in its network namespace,
+// also in its files.
+func (c *container) noteAddresses() error {
+	state, ok := c.r.nets.Sandbox(c.id)
+	if !ok {
+		return fmt.Errorf("internal error: the network of %s is gone", c.name)
+	}
+	rec := c.snapshot()
+	addresses, names := rec.member().Addresses(state)
+	if _, err := c.r.etcMounts(&rec, names); err != nil {
+		return err
+	}
+	c.apply(connected{addresses: addresses})
 	return nil
 }
 
@@ -200,8 +209,8 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 func (c *container) readdress() {
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
 		rec := c.snapshot()
-		addressesOf(&rec, state)
-		c.apply(connected{addresses: rec.Addresses})
+		addresses, _ := rec.member().Addresses(state)
+		c.apply(connected{addresses: addresses})
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *container) prepare(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.task, c.shim = task, parent
-	c.streams.handOver()
+	c.streams.HandOver()
 	c.mu.Unlock()
 	return nil
 }
@@ -167,12 +167,13 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 		c.reapLost(task, end)
 	}
 	c.autoRemove(context.WithoutCancel(c.r.ctx))
+	c.closeOver()
 }
 
 // reapExited deals with a process that has ended.
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
-	c.tap.end()
+	c.tap.End()
 	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
@@ -186,7 +187,7 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 func (c *container) reapLost(task containerd.Task, end *ending) {
 	at := c.r.Now()
 	c.killOrphan()
-	c.tap.end()
+	c.tap.End()
 	c.reap(task, exited{code: shimLost, at: at, lost: true})
 	close(end.exited)
 	close(end.reaped)

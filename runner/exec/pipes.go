@@ -1,4 +1,4 @@
-package runner
+package exec
 
 import (
 	"fmt"
@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// execIO are the pipes of a process that joins a container. They are open
+// pipes are those of a process that joins a container. They are open
 // before the process is asked for: containerd's own (cio.WithStreams) open in
 // the background, and are given up, with all that is in them, when a short
 // process has ended before they noticed.
-type execIO struct {
+type pipes struct {
 	config cio.Config
 	dir    string
 	files  []*os.File // reading ends
@@ -27,20 +27,20 @@ type execIO struct {
 	keep []*os.File // guarded by mu; writing ends of our own, until the shim has opened its
 }
 
-// execStreams makes the pipes of a process and copies what it prints; a nil
-// stderr means a terminal.
-func (c *container) execStreams(terminal, stdin bool, stdout, stderr io.Writer) cio.Creator {
+// newPipes makes pipes for processes below a directory and copies what they print;
+// a terminal has no stderr.
+func newPipes(dir string, terminal, stdin bool, stdout, stderr io.Writer) cio.Creator {
 	return func(id string) (cio.IO, error) {
-		e := &execIO{dir: filepath.Join(c.r.fifoDir(c.id), id), config: cio.Config{Terminal: terminal}}
+		e := &pipes{dir: filepath.Join(dir, id), config: cio.Config{Terminal: terminal}}
 		if err := e.open(stdin, stdout, stderr); err != nil {
 			e.Close()
-			return nil, fmt.Errorf("cannot make the pipes of a process in %s: %w", c.name, err)
+			return nil, fmt.Errorf("cannot make the pipes of a process: %w", err)
 		}
 		return e, nil
 	}
 }
 
-func (e *execIO) open(stdin bool, stdout, stderr io.Writer) error {
+func (e *pipes) open(stdin bool, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
@@ -88,13 +88,13 @@ func drain(to io.Writer, from io.Reader) {
 
 // feed gives the process its input, to the input's end. The shim has opened
 // its end by then: an input that ends before would be lost.
-func (e *execIO) feed(from io.Reader) {
+func (e *pipes) feed(from io.Reader) {
 	_, _ = io.Copy(e.stdin, from) // a process that has ended reads no more
 	e.stdin.Close()
 }
 
 // handOver lets the pipes end with the shim's writing ends.
-func (e *execIO) handOver() {
+func (e *pipes) handOver() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.keep {
@@ -104,16 +104,16 @@ func (e *execIO) handOver() {
 }
 
 // Config names the pipes.
-func (e *execIO) Config() cio.Config { return e.config }
+func (e *pipes) Config() cio.Config { return e.config }
 
 // Cancel lets a process that was never started end.
-func (e *execIO) Cancel() { e.handOver() }
+func (e *pipes) Cancel() { e.handOver() }
 
 // Wait returns when everything that the process printed was copied.
-func (e *execIO) Wait() { e.copies.Wait() }
+func (e *pipes) Wait() { e.copies.Wait() }
 
 // Close gives the pipes up.
-func (e *execIO) Close() error {
+func (e *pipes) Close() error {
 	e.handOver()
 	for _, f := range e.files {
 		f.Close()

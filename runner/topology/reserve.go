@@ -1,4 +1,4 @@
-package runner
+package topology
 
 import (
 	"encoding/json"
@@ -7,24 +7,21 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// bucketFixed keeps the addresses that projects fix: project -> network -> addresses.
-const bucketFixed = "fixed-addresses"
-
 // Reserve keeps the addresses that a project's file fixes from being given to
 // others of their networks, whatever is started first. It holds until the
 // project says otherwise, or is taken down.
-func (r *Runner) Reserve(p *spec.Project) {
+func (t *Store) Reserve(p *spec.Project) {
 	fixed := fixedAddresses(p)
-	r.nets.Reserve(p.Name, fixed)
+	t.nets.Reserve(p.Name, fixed)
 	if b, err := json.Marshal(fixed); err == nil && len(fixed) > 0 {
-		r.store.Save(bucketFixed, p.Name, b)
+		t.docs.Save(bucketFixed, p.Name, b)
 	} else {
-		r.store.Delete(bucketFixed, p.Name)
+		t.docs.Delete(bucketFixed, p.Name)
 	}
 }
 
 // Unreserve forgets the addresses that a project fixes.
-func (r *Runner) Unreserve(project string) { r.Reserve(&spec.Project{Name: project}) }
+func (t *Store) Unreserve(project string) { t.Reserve(&spec.Project{Name: project}) }
 
 // fixedAddresses are those that the services of a project ask for, by the full
 // names of their networks.
@@ -45,15 +42,15 @@ func fixedAddresses(p *spec.Project) map[string][]netip.Addr {
 }
 
 // restoreFixed reserves what an earlier engine had on record.
-func (r *Runner) restoreFixed() error {
-	docs, err := r.store.Load(bucketFixed)
+func (t *Store) restoreFixed() error {
+	docs, err := t.docs.Load(bucketFixed)
 	if err != nil {
 		return err
 	}
 	for project, doc := range docs {
 		var fixed map[string][]netip.Addr
 		if json.Unmarshal(doc, &fixed) == nil {
-			r.nets.Reserve(project, fixed)
+			t.nets.Reserve(project, fixed)
 		}
 	}
 	return nil
