@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
@@ -57,6 +59,11 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	if len(req.BuildOptions) > 0 {
 		if err := json.Unmarshal(req.BuildOptions, &j.build); err != nil {
 			return nil, fmt.Errorf("cannot read the build options: %w", err)
+		}
+		for _, c := range slices.Concat(j.build.CacheTo, j.build.CacheFrom) {
+			if err := buildkit.CheckCache(c.Type); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(req.Places) > 0 {
@@ -224,7 +231,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	if err != nil {
 		return err
 	}
-	s.buildNetwork.settle() // after a down nothing is left
+	s.buildNetwork.Wait() // after a down nothing is left
 	plan := planner.Down(req.Project, p, observed, opts)
 	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
@@ -450,7 +457,7 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 func (e *Engine) credentials(ctx context.Context, sessionID string) func(host string) (string, string, error) {
 	return func(host string) (string, string, error) {
 		if sessionID != "" && e.needKit(ctx) == nil {
-			ask := auth.CredentialsFunc(ctx, e.kit.sessions, session.NewGroup(sessionID))
+			ask := auth.CredentialsFunc(ctx, e.kit.Sessions, session.NewGroup(sessionID))
 			if _, user, secret, err := ask(host); err == nil && secret != "" {
 				return user, secret, nil
 			}

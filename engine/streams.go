@@ -210,7 +210,7 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_ExitCode{ExitCode: int32(code)}}); err != nil {
 		return err
 	}
-	p.Settle(ctx) // the end of the stream says that it is
+	p.AwaitOver(ctx) // the end of the stream says that it is
 	return nil
 }
 

@@ -20,26 +20,8 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
 		return err
 	}
-	existing, err := r.client.Containers(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot list containerd's containers: %w", err)
-	}
-	for _, ctr := range existing {
-		rec, ok := r.readRecord(ctr.ID(), docs[ctr.ID()])
-		if !ok {
-			r.log.Warn("a container was never finished; it is removed", "container", ctr.ID())
-			r.removeContainer(ctx, ctr)
-			r.removeLeftovers(ctx, ctr.ID())
-			continue
-		}
-		r.newContainer(&rec, ctr, false)
-	}
-	for id := range docs {
-		if r.lookup(id) == nil {
-			r.log.Warn("a container is gone; its record is removed", "container", id)
-			r.removeLeftovers(ctx, id)
-			r.store.Delete(bucketContainers, id)
-		}
+	if err := r.readContainers(ctx, docs); err != nil {
+		return err
 	}
 	r.adoptAll(ctx)
 	for _, rescued := range r.Rescued {
@@ -49,6 +31,36 @@ func (r *Runner) adopt(ctx context.Context) error {
 	for _, id := range r.nets.Sandboxes() {
 		if r.lookup(id) == nil {
 			r.removeLeftovers(ctx, id)
+		}
+	}
+	return nil
+}
+
+// readContainers makes the containers known of which containerd and the store
+// tell, and removes halves of some.
+func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) error {
+	existing, err := r.client.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot list containerd's containers: %w", err)
+	}
+	for _, ctr := range existing {
+		rec, err := r.recordOf(ctx, ctr, docs[ctr.ID()])
+		switch {
+		case err == nil:
+			r.newContainer(&rec, ctr, false)
+		case errors.Is(err, errNoMetadata):
+			r.log.Warn("a container was never finished; it is removed", "container", ctr.ID())
+			r.removeContainer(ctx, ctr)
+			r.removeLeftovers(ctx, ctr.ID())
+		default:
+			return err
+		}
+	}
+	for id := range docs {
+		if r.lookup(id) == nil {
+			r.log.Warn("a container is gone; its record is removed", "container", id)
+			r.removeLeftovers(ctx, id)
+			r.store.Delete(bucketContainers, id)
 		}
 	}
 	return nil

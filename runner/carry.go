@@ -10,8 +10,10 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -154,28 +156,26 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err != nil {
 		return err
 	}
-	c.change(func(m *metadata) {
-		m.Applied = &applied
-		m.Probe = probeFor(applied.Service.HealthCheck, img.Config.Healthcheck)
-		m.StopSignal = applied.Service.StopSignal
-		if m.StopSignal == "" {
-			m.StopSignal = img.Config.StopSignal
+	made := rec.metadata
+	made.Applied = &applied
+	made.Probe = health.CheckOf(applied.Service.HealthCheck, img.Config.Healthcheck)
+	made.StopSignal = applied.Service.StopSignal
+	if made.StopSignal == "" {
+		made.StopSignal = img.Config.StopSignal
+	}
+	err = c.limit(ctx, applied.Service)
+	if err == nil {
+		err = c.amend(ctx, made, func(doc *specs.Spec) { setLimits(doc, applied.Service) })
+	}
+	if err != nil {
+		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
+			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
-	})
-	rec = c.snapshot()
-	c.apply(updated{terms: rec.terms()})
-	if err := c.limit(ctx); err != nil {
 		return err
 	}
-	if _, err := c.ctr.SetLabels(ctx, containerLabels(&rec.metadata)); err != nil {
-		return fmt.Errorf("cannot set the labels of %s: %w", c.name, err)
-	}
+	c.apply(updated{terms: made.terms()})
 	return nil
 }
-
-// steadyRun is how long a container without a health check must have run to
-// count as ready: many fail within their first moments.
-const steadyRun = 400 * time.Millisecond
 
 // await waits until the containers of a service meet a condition. It watches
 // their changes; it asks nobody.
@@ -190,7 +190,7 @@ func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func
 	check = func() {
 		mu.Lock()
 		defer mu.Unlock()
-		text, wait, err := judge(r.Containers(o.Project), s.Service, s.Condition, r.Now())
+		text, wait, err := health.Meets(r.Containers(o.Project), s.Service, s.Condition, r.Now())
 		switch {
 		case err != nil:
 			cancel(r.explain(o.Project, s.Service, err))
@@ -233,25 +233,33 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 			}
 			switch s.Action {
 			case planner.Create, planner.Replace, planner.Start, planner.Restart:
-				failed[s.ID] = &failedError{text: exitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
+				failed[s.ID] = &failedError{text: health.ExitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
 			}
 		}
 	}
 	return failed
 }
 
-// limit changes the cgroup limits of a running container.
-func (c *container) limit(ctx context.Context) error {
+// limit changes the cgroup limits of a container whose process is there.
+func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	c.mu.Lock()
 	task := c.task
 	c.mu.Unlock()
 	if task == nil {
-		return c.rewrite(ctx)
+		return nil
 	}
-	if err := task.Update(ctx, containerd.WithResources(oci.Limits(c.snapshot().Applied.Service))); err != nil {
+	if err := task.Update(ctx, containerd.WithResources(oci.Limits(s))); err != nil {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
-	return c.rewrite(ctx)
+	return nil
+}
+
+// setLimits puts the limits of a service into a container's document, for its
+// next start.
+func setLimits(doc *specs.Spec, s *spec.Service) {
+	devices := doc.Linux.Resources.Devices
+	doc.Linux.Resources = oci.Resources(s)
+	doc.Linux.Resources.Devices = devices
 }
 
 // lifecycle carries out start, stop, restart, kill and remove.
@@ -282,18 +290,23 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
-		c.setYields(true) // to itself: its ports wait
-		c.lead(nil, true)
-		c.drainTraffic(ctx, o.Grace)
-		err := c.stop(ctx, o.Grace, false)
-		c.setYields(false)
-		if err != nil {
-			return planner.Result{}, err
-		}
-		c.apply(startAsked{})
-		return planner.Result{}, c.start(ctx)
+		return planner.Result{}, c.restart(ctx, o.Grace)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// restart stops the container and starts it again; the caller holds op.
+func (c *container) restart(ctx context.Context, grace Grace) error {
+	c.setYields(true) // to itself: its ports wait
+	c.lead(nil, true)
+	c.drainTraffic(ctx, grace)
+	err := c.stop(ctx, grace, false)
+	c.setYields(false)
+	if err != nil {
+		return err
+	}
+	c.apply(startAsked{})
+	return c.start(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -93,7 +94,7 @@ func (c *container) observe() planner.Container {
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
 	}
-	if c.task != nil && s.State != planner.Exited {
+	if c.task != nil && s.hasProcess() { // it has no number before, and the start sets it
 		out.PID = int(c.task.Pid())
 	}
 	return out
@@ -112,13 +113,15 @@ func (c *container) apply(e event) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
-	s, effects := next(c.state, e)
-	c.state = s
-	rec := record{metadata: *c.made, status: s.status}
+	before := c.state
 	c.mu.Unlock()
-	if !s.removing { // else the store is to have nothing of it
-		c.r.save(&rec)
+	s, effects := next(before, e)
+	if !s.removing && !reflect.DeepEqual(s.status, before.status) { // the store is to have nothing of what is removed
+		c.r.save(c.id, s.status) // before anybody sees it
 	}
+	c.mu.Lock()
+	c.state = s
+	c.mu.Unlock()
 	c.r.changed(c.project, c.id)
 	for _, f := range effects {
 		c.perform(f)
@@ -151,19 +154,6 @@ func (c *container) perform(f effect) {
 	default:
 		panic("internal error: an effect that nobody performs")
 	}
-}
-
-// change notes what the container was changed to in place.
-func (c *container) change(how func(m *metadata)) {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	c.mu.Lock()
-	made := *c.made
-	how(&made)
-	c.made = &made
-	rec := record{metadata: made, status: c.state.status}
-	c.mu.Unlock()
-	c.r.save(&rec)
 }
 
 // names makes the container's names resolve, or not.

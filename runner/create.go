@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/oci"
@@ -76,19 +77,16 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	if err != nil {
 		return nil, err
 	}
-	if err := r.writeRecord(rec); err != nil {
-		return nil, fmt.Errorf("cannot keep the record of %s: %w", rec.Name, err)
-	}
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
-		containerd.WithContainerLabels(containerLabels(&rec.metadata)))
+		withMetadata(&rec.metadata))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
 	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
-	r.save(rec)
+	r.save(rec.ID, rec.status)
 	r.changed(rec.Project, rec.ID)
 	return c, nil
 }
@@ -102,7 +100,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
-		Probe: probeFor(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
+		Probe: health.CheckOf(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
 		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
 	}, status: status{State: planner.Created}}
 	if rec.StopSignal == "" {

@@ -35,7 +35,7 @@ type Process struct {
 	resize func(ctx context.Context, columns, rows uint32) error
 	signal func(ctx context.Context, sig syscall.Signal) error
 	wait   func(ctx context.Context) (int, error)
-	settle func(ctx context.Context)
+	over   func(ctx context.Context)
 }
 
 // Resize sets the size of the process's terminal, in characters.
@@ -55,9 +55,9 @@ func (p *Process) Signal(ctx context.Context, name string) error {
 // Wait gives the exit code once the process has ended and its output is read.
 func (p *Process) Wait(ctx context.Context) (int, error) { return p.wait(ctx) }
 
-// Settle returns when what follows from the end of the process is done: the
+// AwaitOver returns when what follows from the end of the process is done: the
 // removal of a container that goes with it.
-func (p *Process) Settle(ctx context.Context) { p.settle(ctx) }
+func (p *Process) AwaitOver(ctx context.Context) { p.over(ctx) }
 
 // ErrNotRunning is the error of a call that needs a running container.
 var ErrNotRunning = errors.New("is not running")
@@ -69,7 +69,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && !c.state.StartedAt.IsZero()
+	task, running := c.task, c.task != nil && c.state.hasProcess()
 	c.mu.Unlock()
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
@@ -114,7 +114,7 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		resize: func(ctx context.Context, columns, rows uint32) error { return process.Resize(ctx, columns, rows) },
 		signal: func(ctx context.Context, sig syscall.Signal) error { return process.Kill(ctx, sig) },
 		wait:   func(ctx context.Context) (int, error) { return waitProcess(ctx, process, exits) },
-		settle: func(context.Context) {},
+		over:   func(context.Context) {},
 	}, nil
 }
 
@@ -235,7 +235,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			defer c.tap.unsubscribe(sub)
 			return c.pump(ctx, sub, end, stdout, stderr)
 		},
-		settle: func(ctx context.Context) {
+		over: func(ctx context.Context) {
 			select {
 			case <-c.over:
 			case <-r.ctx.Done():

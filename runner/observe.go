@@ -8,16 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/moby/sys/signal"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -159,7 +156,7 @@ func (r *Runner) Steady(ctx context.Context, project string) {
 		var left time.Duration
 		for _, c := range r.Containers(project) {
 			if !c.OneOff && c.State == planner.Running && c.Health == planner.NoHealth {
-				left = max(left, steadyRun-r.Now().Sub(c.StartedAt))
+				left = max(left, health.SteadyRun-r.Now().Sub(c.StartedAt))
 			}
 		}
 		if left <= 0 {
@@ -175,105 +172,6 @@ func (r *Runner) Steady(ctx context.Context, project string) {
 	}
 }
 
-// pending is the wait of what only an event can end.
-const pending = time.Duration(-1)
-
-// judge says whether the containers of a service meet a condition: wait is 0
-// where they do, the time after which to look again where only time is
-// missing, and pending else. An error says that they can't any more.
-func judge(all []planner.Container, service, condition string, now time.Time) (text string, wait time.Duration, err error) {
-	text, wait = "no container yet", pending
-	for i := range all {
-		if all[i].Service != service || all[i].OneOff {
-			continue
-		}
-		text, wait, err = judgeOne(&all[i], condition, now)
-		if err != nil || wait != 0 {
-			return text, wait, err
-		}
-	}
-	return text, wait, nil
-}
-
-func judgeOne(c *planner.Container, condition string, now time.Time) (string, time.Duration, error) {
-	ended := c.State == planner.Exited
-	switch {
-	case ended && !c.IsCompleted():
-		return "", 0, exitError(c)
-	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
-		return "", 0, fmt.Errorf("flaps: %w, started again %s", exitError(c), spec.Times(c.Restarts))
-	}
-	switch {
-	case condition == spec.ServiceStarted || condition == "":
-		if c.IsUp() {
-			return "running", 0, nil
-		}
-		return string(c.State), pending, nil
-	case condition == spec.ServiceCompleted && ended:
-		return "completed", 0, nil
-	case condition == spec.ServiceCompleted:
-		return "running", pending, nil
-	case ended && condition == planner.Ready:
-		return "completed", 0, nil
-	case ended:
-		return "", 0, exitError(c)
-	case c.Health == planner.Healthy:
-		return "healthy", 0, nil
-	case c.Health == planner.Unhealthy:
-		return "", 0, unhealthy(c)
-	case c.State == planner.Running && c.Health == planner.NoHealth && condition == spec.ServiceHealthy:
-		return "", 0, fmt.Errorf("%s has no health check to wait for: give it one, or wait for service_started", c.Name)
-	case c.State == planner.Running && c.Health == planner.NoHealth:
-		return "running", max(0, steadyRun-now.Sub(c.StartedAt)), nil
-	}
-	return waitsFor(c), pending, nil
-}
-
-func waitsFor(c *planner.Container) string {
-	if c.LastProbe == nil || c.LastProbe.ExitCode == 0 {
-		return string(c.Health)
-	}
-	if out := firstLine(c.LastProbe.Output); out != "" {
-		return "not healthy yet: " + out
-	}
-	return fmt.Sprintf("not healthy yet: exit code %d", c.LastProbe.ExitCode)
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	return s
-}
-
-func exitError(c *planner.Container) error {
-	text := fmt.Sprintf("exited with code %d", c.ExitCode)
-	if c.OOMKilled {
-		text += ": out of memory"
-	} else if name := unix.SignalName(syscall.Signal(c.ExitCode - 128)); name != "" {
-		text += " (" + name + ")"
-	}
-	if !c.StartedAt.IsZero() && !c.ExitedAt.IsZero() {
-		// The exit of one that ends at once may be dated before its start is noted.
-		text += fmt.Sprintf(" after %.1f s", max(0, c.ExitedAt.Sub(c.StartedAt)).Seconds())
-	}
-	if c.Error != "" {
-		text += ": " + c.Error
-	}
-	return errors.New(text)
-}
-
-func unhealthy(c *planner.Container) error {
-	text := "unhealthy"
-	if p := c.LastProbe; p != nil {
-		text += " after " + spec.Plural(p.Failing, "failed probe")
-		if out := firstLine(p.Output); out != "" {
-			text += ": " + out
-		} else {
-			text += fmt.Sprintf(" (exit code %d)", p.ExitCode)
-		}
-	}
-	return errors.New(text)
-}
-
 // explain adds the last lines that the service's containers printed.
 func (r *Runner) explain(project, service string, err error) error {
 	var lines []string
@@ -283,15 +181,6 @@ func (r *Runner) explain(project, service string, err error) error {
 		}
 	}
 	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
-}
-
-// rewrite puts the present limits into the container's document, for its next start.
-func (c *container) rewrite(ctx context.Context) error {
-	return c.redocument(ctx, func(doc *specs.Spec) {
-		devices := doc.Linux.Resources.Devices
-		doc.Linux.Resources = oci.Resources(c.snapshot().Applied.Service)
-		doc.Linux.Resources.Devices = devices
-	})
 }
 
 // parseSignal reads a name or number; "" is SIGKILL, as for Compose's kill.

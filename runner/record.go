@@ -1,16 +1,31 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
+
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 )
 
 // record is what is kept of a container across engines. What containerd knows
 // better (is the task alive, how did it end) is asked of containerd.
+//
+// Its two halves are kept where they belong: the metadata with containerd's
+// container, as an extension, so that the two can't disagree; the status in the
+// engine's store.
 type record struct {
 	metadata
 	status
@@ -28,7 +43,7 @@ type metadata struct {
 	Applied    *planner.Applied    `json:"applied"`
 	Image      string              `json:"image"` // reference
 	StopSignal string              `json:"stop_signal,omitempty"`
-	Probe      *probe              `json:"probe,omitempty"`     // the health check in force
+	Probe      *health.Check       `json:"probe,omitempty"`     // the health check in force
 	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
 	LeftOut    []string            `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
@@ -81,37 +96,148 @@ const (
 	bucketNetworks   = "networks"
 )
 
-// writeRecord keeps a container's record beside its log, before containerd
-// knows of the container: what the store loses is read from there.
-func (r *Runner) writeRecord(rec *record) error {
-	b, err := json.Marshal(rec)
+// save keeps a container's status.
+func (r *Runner) save(id string, s status) {
+	b, err := json.Marshal(s)
 	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(r.dir(rec.ID), "record.json"), b, 0o600)
-}
-
-// readRecord is the record of a container of which the store has doc, or
-// nothing. What the store has lost of it is its status.
-func (r *Runner) readRecord(id string, doc []byte) (rec record, ok bool) {
-	if json.Unmarshal(doc, &rec) == nil && rec.Applied != nil {
-		return rec, true
-	}
-	doc, err := os.ReadFile(filepath.Join(r.dir(id), "record.json"))
-	if err != nil || json.Unmarshal(doc, &rec) != nil || rec.Applied == nil {
-		return record{}, false
-	}
-	rec.status = status{}
-	return rec, true
-}
-
-func (r *Runner) save(rec *record) {
-	b, err := json.Marshal(rec)
-	if err != nil {
-		r.log.Error("cannot encode a container's record", "container", rec.ID, "error", err)
+		r.log.Error("cannot encode the status of a container", "container", id, "error", err)
 		return
 	}
-	r.store.Save(bucketContainers, rec.ID, b)
+	r.store.Save(bucketContainers, id, b)
+}
+
+// extension is the name of the metadata on containerd's containers, and
+// metadataType their type.
+const (
+	extension    = "io.orlop.metadata"
+	metadataType = "orlop.io/metadata"
+)
+
+// extend puts the metadata, and the labels that follow from it, on a container
+// of containerd.
+func (m *metadata) extend(k *containers.Container) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("internal error: cannot encode the metadata of %s: %w", m.Name, err)
+	}
+	if k.Extensions == nil {
+		k.Extensions = map[string]typeurl.Any{}
+	}
+	k.Extensions[extension] = &anypb.Any{TypeUrl: metadataType, Value: b}
+	labels := containerLabels(m)
+	for name, value := range k.Labels {
+		if strings.HasPrefix(name, "containerd.io/") {
+			labels[name] = value
+		}
+	}
+	k.Labels = labels
+	return nil
+}
+
+// withMetadata makes a container with what it is made from.
+func withMetadata(m *metadata) containerd.NewContainerOpts {
+	return func(_ context.Context, _ *containerd.Client, k *containers.Container) error { return m.extend(k) }
+}
+
+// amend changes what a container was made from, and the document that its next
+// process is made from, in one step: both hold, or neither. The document may
+// be left as it is. The caller holds op.
+func (c *container) amend(ctx context.Context, made metadata, doc func(*specs.Spec)) error {
+	err := c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
+		if doc != nil {
+			if err := redocument(k, doc); err != nil {
+				return err
+			}
+		}
+		return made.extend(k)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot change the record of %s: %w", c.name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made = &made
+	return nil
+}
+
+// redocument changes the document that a container's next process is made from.
+func redocument(k *containers.Container, change func(doc *specs.Spec)) error {
+	var doc specs.Spec
+	if err := json.Unmarshal(k.Spec.GetValue(), &doc); err != nil {
+		return err
+	}
+	change(&doc)
+	encoded, err := typeurl.MarshalAny(&doc)
+	if err == nil {
+		k.Spec = encoded
+	}
+	return err
+}
+
+// readRecord puts the record of a container together. Without a status its
+// state is unknown. An error says that it was never finished.
+func readRecord(k *containers.Container, doc []byte) (rec record, err error) {
+	kept := k.Extensions[extension]
+	if kept == nil {
+		return rec, errNoMetadata
+	}
+	if err := json.Unmarshal(kept.GetValue(), &rec.metadata); err != nil {
+		return rec, err
+	}
+	if rec.Applied == nil || rec.Applied.Service == nil {
+		return rec, errNoMetadata
+	}
+	if json.Unmarshal(doc, &rec.status) != nil {
+		rec.status = status{}
+	}
+	return rec, nil
+}
+
+// errNoMetadata says that nothing tells what a container was made from.
+var errNoMetadata = errors.New("nothing tells what it was made from")
+
+// readOldRecord is readRecord for a container of an engine before v1.1, which
+// kept both halves in the store, and a copy of the first one that was written
+// in the container's directory.
+func readOldRecord(doc, first []byte) (rec record, err error) {
+	if json.Unmarshal(doc, &rec) == nil && rec.Applied != nil && rec.Applied.Service != nil {
+		return rec, nil
+	}
+	rec = record{}
+	if json.Unmarshal(first, &rec) != nil || rec.Applied == nil || rec.Applied.Service == nil {
+		return rec, errNoMetadata
+	}
+	rec.status = status{}
+	return rec, nil
+}
+
+// recordOf reads the record of a container of an earlier engine, of which the
+// store has doc or nothing. That of an engine which kept it elsewhere is
+// carried over.
+func (r *Runner) recordOf(ctx context.Context, ctr containerd.Container, doc []byte) (record, error) {
+	k, err := ctr.Info(ctx, containerd.WithoutRefreshedMetadata)
+	if err != nil {
+		return record{}, err
+	}
+	rec, err := readRecord(&k, doc)
+	path := filepath.Join(r.dir(ctr.ID()), "record.json")
+	if err == nil {
+		_ = os.Remove(path) // of an engine that was lost while it carried it over
+		return rec, nil
+	}
+	first, _ := os.ReadFile(path)
+	if rec, err = readOldRecord(doc, first); err != nil {
+		return rec, err
+	}
+	update := func(_ context.Context, _ *containerd.Client, k *containers.Container) error { return rec.extend(k) }
+	if err := ctr.Update(ctx, update); err != nil {
+		return rec, fmt.Errorf("cannot carry the record of %s over from an earlier version: %w", rec.Name, err)
+	}
+	if rec.State != unknown {
+		r.save(rec.ID, rec.status)
+	}
+	_ = os.Remove(path)
+	return rec, nil
 }
 
 // Labels on containerd's containers. The com.docker.compose ones are those

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 )
 
 // replace puts a new container in an old one's place. The old one runs until
@@ -155,7 +156,7 @@ func (r *Runner) awaitOne(ctx context.Context, c *container, note func(planner.E
 			return context.Cause(ctx)
 		}
 		state := c.observe()
-		text, wait, err := judgeOne(&state, planner.Ready, r.Now())
+		text, wait, err := health.Is(&state, planner.Ready, r.Now())
 		switch {
 		case err != nil:
 			return &failedError{text: err.Error() + "; the old container stays", lines: r.LastLines(c.id, 20)}

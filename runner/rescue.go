@@ -1,46 +1,12 @@
 package runner
 
 import (
-	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/shim"
 )
-
-// Rescue asks the shims of an earlier engine for processes that have ended;
-// containerd, which forgets those, must not have been started yet.
-// bundles is containerd's directory of tasks in our namespace. ctx carries the
-// namespace.
-func Rescue(ctx context.Context, store Store, bundles string) map[string]*shim.Exit {
-	docs, err := store.Load(bucketContainers)
-	if err != nil {
-		return nil
-	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	found := map[string]*shim.Exit{}
-	for id, doc := range docs {
-		var rec record
-		if json.Unmarshal(doc, &rec) != nil || rec.State != planner.Running && rec.State != planner.Stopping {
-			continue
-		}
-		wg.Go(func() {
-			if r := shim.AwaitExit(ctx, id, bundles); r != nil {
-				mu.Lock()
-				found[id] = r
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	return found
-}
 
 // drainTime bounds how long the pipes of a process that has ended are read: a
 // process that got away from its container may hold them open.

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,28 +19,30 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 
-	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 )
 
 // Config is what a Runner works with.
 type Config struct {
-	Client   *containerd.Client
-	Images   *image.Store
-	Networks *network.Manager
-	Ports    Ports
-	Keeping  Keeping
-	Store    Store
-	Root     string // what outlives a reboot: volumes, logs
-	State    string // what does not: sockets, namespaces, secrets
-	ID       string // short name of this engine, unique on the machine
-	Version  string // of this engine
-	Bundles  string // containerd's directory of tasks in our namespace
-	Address  string // containerd's gRPC socket
+	Client    *containerd.Client
+	Images    *image.Store
+	Instances ports.Kept // what is kept of instances
+	Networks  *network.Manager
+	Ports     ports.Listeners
+	Keeping   Keeping
+	Store     Store
+	Root      string // what outlives a reboot: volumes, logs
+	State     string // what does not: sockets, namespaces, secrets
+	ID        string // short name of this engine, unique on the machine
+	Version   string // of this engine
+	Bundles   string // containerd's directory of tasks in our namespace
+	Address   string // containerd's gRPC socket
 
 	TTRPCAddress string // containerd's socket for events of shims
 
@@ -57,16 +58,6 @@ type Config struct {
 type Keeping interface {
 	Keep(ctx context.Context, key string, files ...*os.File) error
 	Drop(ctx context.Context, key string) error
-}
-
-// Ports are the published ports, which the keeper holds; *keeper.Conn and
-// *keeper.Holdings are some.
-type Ports interface {
-	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
-	Route(ctx context.Context, key string, r keeper.Route) error
-	Drain(ctx context.Context, key string, patience keeper.Patience) (busy int, err error)
-	Close(ctx context.Context, key string) error
-	Ports(ctx context.Context) ([]keeper.PortState, error)
 }
 
 // Runner is the one owner of this engine's containers and volumes.
@@ -88,15 +79,47 @@ type Runner struct {
 	watchers   map[*watcher]struct{} // guarded by mu
 	payloads   map[string]payloads   // guarded by mu: by project
 
-	volumes   *volume.Store
-	instances instances
-	secrets   secretFS
-	shims     *shim.Pool
+	volumes *volume.Store
+	ports   *ports.Table
+	secrets *rootfs.Secrets
+	shims   *shim.Pool
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
 // that were missed are dealt with, halves of things are removed.
 func Open(ctx context.Context, cfg Config) (*Runner, error) {
+	r := newRunner(ctx, cfg)
+	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	r.volumes, err = volume.Open(volume.Config{
+		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.shims, err = shim.Open(ctx, shim.Config{
+		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
+		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc, State: filepath.Join(cfg.State, "runc"), Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.unmountAllStopped()
+	if err := r.adopt(ctx); err != nil {
+		return nil, err
+	}
+	r.shims.EndUnused(ctx)
+	r.autoRemoveAll(ctx)
+	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
+	return r, nil
+}
+
+// newRunner is a Runner that has nothing yet.
+func newRunner(ctx context.Context, cfg Config) *Runner {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -107,35 +130,9 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 		payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.secrets.dir = filepath.Join(cfg.State, "secrets")
-	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), filepath.Join(cfg.State, "fifo")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	r.instances.store = cfg.Store
-	var err error
-	r.volumes, err = volume.Open(volume.Config{
-		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
-	})
-	if err := errors.Join(err, r.instances.load()); err != nil {
-		return nil, err
-	}
-	r.shims, err = shim.Open(ctx, shim.Config{
-		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
-		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc, State: filepath.Join(cfg.State, "runc"), Log: cfg.Log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.dropStoppedRoots()
-	if err := r.adopt(ctx); err != nil {
-		return nil, err
-	}
-	r.shims.EndUnused(ctx)
-	r.autoRemoveAll(ctx)
-	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
-	return r, nil
+	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
+	r.ports = ports.New(cfg.Ports, cfg.Instances)
+	return r
 }
 
 // Close ends the supervision; the containers live on.
@@ -165,7 +162,7 @@ const closeTimeout = 5 * time.Second
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.disconnect(ctx, id)
-	r.secrets.remove(id)
+	r.secrets.Remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
 }
@@ -191,7 +188,7 @@ func (r *Runner) removeUnfinished(ctx context.Context, id string) {
 // removeStrayFiles removes the directories of containers that are no more, and
 // the writable layers of those that were never finished.
 func (r *Runner) removeStrayFiles() {
-	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.dir} {
+	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.Dir()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("cannot read a directory", "path", parent, "error", err)

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
@@ -75,7 +72,7 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if fresh.Netns == rec.Netns {
 		return nil
 	}
-	err := c.redocument(ctx, func(doc *specs.Spec) {
+	err := c.amend(ctx, fresh.metadata, func(doc *specs.Spec) {
 		doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
 		if fresh.Netns != "" {
 			doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: fresh.Netns})
@@ -84,26 +81,8 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, err)
 	}
-	c.change(func(m *metadata) { m.Netns = fresh.Netns })
 	c.apply(connected{addresses: fresh.Addresses})
 	return nil
-}
-
-// redocument changes the document that a container's next process is made from.
-func (c *container) redocument(ctx context.Context, change func(doc *specs.Spec)) error {
-	doc, err := c.ctr.Spec(ctx)
-	if err != nil {
-		return err
-	}
-	change(doc)
-	encoded, err := typeurl.MarshalAny(doc)
-	if err != nil {
-		return err
-	}
-	return c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
-		k.Spec = encoded
-		return nil
-	})
 }
 
 // carry is how a container is made, alone or in the place of another.
@@ -172,20 +151,4 @@ func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, s
 // concerns says whether the plan has a step for a container.
 func (o *Order) concerns(id string) bool {
 	return o.Plan != nil && slices.ContainsFunc(o.Plan.Steps, func(s *planner.Step) bool { return s.Container == id && s.Action != planner.Update })
-}
-
-// renew points a container at the program of this engine that "init: true"
-// mounts: that of an earlier version may be gone since it last ran.
-func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
-	doc, err := ctr.Spec(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range doc.Mounts {
-		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
-			doc.Mounts[i].Source = r.Init
-			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
-		}
-	}
-	return nil
 }

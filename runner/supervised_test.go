@@ -22,14 +22,10 @@ import (
 func alone(t *testing.T) *Runner {
 	t.Helper()
 	held := keeper.InProcess()
-	r := &Runner{
-		Config:     Config{Root: t.TempDir(), State: t.TempDir(), Now: time.Now, Ports: held, Keeping: held},
-		nets:       &network.Manager{},
-		store:      newMemory(),
-		log:        slog.New(slog.DiscardHandler),
-		containers: map[string]*container{}, watchers: map[*watcher]struct{}{},
-	}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r := newRunner(context.Background(), Config{
+		Networks: &network.Manager{}, Store: newMemory(), Ports: held, Keeping: held,
+		Root: t.TempDir(), State: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+	})
 	t.Cleanup(r.Close)
 	return r
 }

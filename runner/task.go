@@ -65,7 +65,11 @@ func (c *container) restore(ctx context.Context) error {
 		if _, err := r.etcMounts(&fresh, names); err != nil {
 			return err
 		}
-		c.change(func(m *metadata) { m.Netns = fresh.Netns })
+		if fresh.Netns != rec.Netns {
+			if err := c.amend(ctx, fresh.metadata, nil); err != nil {
+				return err
+			}
+		}
 		c.apply(connected{addresses: fresh.Addresses})
 	}
 	if shared {
@@ -73,9 +77,25 @@ func (c *container) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if n := len(rec.Applied.Service.Secrets) + len(rec.Applied.Service.Configs); n > 0 && !r.secrets.has(rec.ID, n) {
+	if !r.secrets.Has(rec.ID, rec.Applied.Service) {
 		_, err := r.fileMounts(&rec)
 		return err
+	}
+	return nil
+}
+
+// renew points a container at the program of this engine that "init: true"
+// mounts: that of an earlier version may be gone since it last ran.
+func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
+	doc, err := ctr.Spec(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range doc.Mounts {
+		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
+			doc.Mounts[i].Source = r.Init
+			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
+		}
 	}
 	return nil
 }

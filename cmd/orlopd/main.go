@@ -30,6 +30,9 @@ func main() {
 }
 
 func run() int {
+	if filepath.Base(os.Args[0]) == stepRunner {
+		return runStep(os.Args[0], os.Args[1:])
+	}
 	if len(os.Args) > 2 && os.Args[1] == "init" && os.Args[2] == "--" {
 		return beInit(os.Args[3:])
 	}

@@ -21,7 +21,7 @@ import (
 // Copies of the test binary are the keeper and the engine, by their names.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
-	case "orlopd":
+	case "orlopd", stepRunner:
 		main()
 	case "orlop-engine":
 		engine()

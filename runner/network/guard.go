@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	nfnetlink "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,14 +43,11 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 // listen repairs as long as the kernel's messages come: with too many at once
 // a subscription ends. An error says that there was none.
 func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
-	tables, err := nfnetlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err == nil {
-		defer tables.Close()
-		err = tables.JoinGroup(unix.NFNLGRP_NFTABLES)
-	}
+	tables, err := nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
 	if err != nil {
 		return fmt.Errorf("cannot watch nftables: %w", err)
 	}
+	defer tables.Close()
 	links, done := make(chan netlink.LinkUpdate, 64), make(chan struct{})
 	err = netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ReceiveBufferSize: 1 << 20})
 	if err != nil {
@@ -99,13 +96,13 @@ func (m *Manager) isOurs(link string) bool {
 }
 
 // deletedTable is the kernel's message that a table of nftables is gone.
-const deletedTable = nfnetlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE)
+const deletedTable = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE
 
 // watchTables tells when a table of nftables is gone (ours may be it), until
 // the connection is closed or overrun.
-func watchTables(conn *nfnetlink.Conn, lost chan<- struct{}) {
+func watchTables(conn *nl.NetlinkSocket, lost chan<- struct{}) {
 	for {
-		messages, err := conn.Receive()
+		messages, _, err := conn.Receive()
 		if err != nil {
 			return
 		}

@@ -23,16 +23,16 @@ func profile(doc *specs.Spec, caps []string) (*specs.LinuxSeccomp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the seccomp profile: %w", err)
 	}
-	p = WithoutX32(p)
+	p = withoutX32(p)
 	profiles.Store(key, p)
 	return p, nil
 }
 
-// WithoutX32 is a seccomp profile that has no rules for the x32 ABI, whose
+// withoutX32 is a seccomp profile that has no rules for the x32 ABI, whose
 // calls then end the program: next to no kernel carries them out, and the rules
 // cost each process of each container, and each probe, more time than all
 // others together (docs/adr/seccomp-without-x32.md).
-func WithoutX32(p *specs.LinuxSeccomp) *specs.LinuxSeccomp {
+func withoutX32(p *specs.LinuxSeccomp) *specs.LinuxSeccomp {
 	if p == nil {
 		return nil
 	}

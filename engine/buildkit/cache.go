@@ -1,4 +1,4 @@
-package engine
+package buildkit
 
 import (
 	"context"
@@ -12,11 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/moby/buildkit/cache/remotecache"
-	"github.com/moby/buildkit/cache/remotecache/azblob"
-	"github.com/moby/buildkit/cache/remotecache/gha"
 	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/cache/remotecache/registry"
-	"github.com/moby/buildkit/cache/remotecache/s3"
 	"github.com/moby/buildkit/client/ociindex"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/util/compression"
@@ -25,17 +22,28 @@ import (
 
 // cacheExporters are the kinds of --cache-to, cacheImporters of --cache-from.
 func cacheExporters(sessions *session.Manager, hosts docker.RegistryHosts, l *localCache) map[string]remotecache.ResolveCacheExporterFunc {
-	return map[string]remotecache.ResolveCacheExporterFunc{
-		"registry": registry.ResolveCacheExporterFunc(sessions, hosts), "inline": inline.ResolveCacheExporterFunc(), "local": l.exporter,
-		"gha": gha.ResolveCacheExporterFunc(nil, nil), "s3": s3.ResolveCacheExporterFunc(), "azblob": azblob.ResolveCacheExporterFunc(),
-	}
+	exporters := cloudExporters()
+	exporters["registry"] = registry.ResolveCacheExporterFunc(sessions, hosts)
+	exporters["inline"], exporters["local"] = inline.ResolveCacheExporterFunc(), l.exporter
+	return exporters
 }
 
 func cacheImporters(sessions *session.Manager, contents content.Store, hosts docker.RegistryHosts, l *localCache) map[string]remotecache.ResolveCacheImporterFunc {
-	return map[string]remotecache.ResolveCacheImporterFunc{
-		"registry": registry.ResolveCacheImporterFunc(sessions, contents, hosts), "local": l.importer,
-		"gha": gha.ResolveCacheImporterFunc(nil, nil), "s3": s3.ResolveCacheImporterFunc(), "azblob": azblob.ResolveCacheImporterFunc(),
+	importers := cloudImporters()
+	importers["registry"], importers["local"] = registry.ResolveCacheImporterFunc(sessions, contents, hosts), l.importer
+	return importers
+}
+
+// CheckCache says whether there is a kind of cache in this engine.
+func CheckCache(kind string) error {
+	if _, cloud := cloudExporters()[kind]; cloud {
+		return nil
 	}
+	switch kind {
+	case "registry", "inline", "local":
+		return nil
+	}
+	return fmt.Errorf("this engine is built without the cache %q: use registry or local, or build it with \"make build TAGS=cloudcache\"", kind)
 }
 
 // localCache keeps build caches in directories of this machine, as OCI layouts.

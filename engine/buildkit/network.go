@@ -1,4 +1,4 @@
-package engine
+package buildkit
 
 import (
 	"context"
@@ -12,14 +12,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/network"
-	"github.com/orlop/orlop/runner/oci"
 )
 
-// buildNetwork gives each RUN step a network namespace on a bridge that is
+// Network gives each RUN step a network namespace on a bridge that is
 // made for the first one and goes with the last. What a step had is removed
 // behind its back: the kernel takes a tenth of a second for it, and the next
 // step need not wait.
-type buildNetwork struct {
+type Network struct {
 	networks *network.Manager
 	name     string
 	log      *slog.Logger
@@ -30,16 +29,17 @@ type buildNetwork struct {
 	gone    sync.Cond
 }
 
-func newBuildNetwork(networks *network.Manager, log *slog.Logger) *buildNetwork {
-	b := &buildNetwork{networks: networks, name: "orlop-build", log: log}
+// NewNetwork gives the network of builds among networks.
+func NewNetwork(networks *network.Manager, log *slog.Logger) *Network {
+	b := &Network{networks: networks, name: "orlop-build", log: log}
 	b.gone.L = &b.mu
 	return b
 }
 
-var _ bknetwork.Provider = (*buildNetwork)(nil)
+var _ bknetwork.Provider = (*Network)(nil)
 
 // New makes a namespace for one step.
-func (b *buildNetwork) New(ctx context.Context, _ string, _ bknetwork.NamespaceOptions) (bknetwork.Namespace, error) {
+func (b *Network) New(ctx context.Context, _ string, _ bknetwork.NamespaceOptions) (bknetwork.Namespace, error) {
 	if err := b.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (b *buildNetwork) New(ctx context.Context, _ string, _ bknetwork.NamespaceO
 }
 
 // enter makes the bridge for the first step.
-func (b *buildNetwork) enter(ctx context.Context) error {
+func (b *Network) enter(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.steps == 0 {
@@ -70,7 +70,7 @@ func (b *buildNetwork) enter(ctx context.Context) error {
 }
 
 // leave removes the bridge after the last step.
-func (b *buildNetwork) leave() {
+func (b *Network) leave() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.steps--; b.steps == 0 {
@@ -78,8 +78,8 @@ func (b *buildNetwork) leave() {
 	}
 }
 
-// settle waits until what ended steps had is gone.
-func (b *buildNetwork) settle() {
+// Wait waits until what ended steps had is gone.
+func (b *Network) Wait() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.leaving > 0 {
@@ -87,31 +87,28 @@ func (b *buildNetwork) settle() {
 	}
 }
 
-// sweep removes the bridge of an engine that was killed under a step. There is
+// Sweep removes the bridge of an engine that was killed under a step. There is
 // none of ours yet, and its namespaces are gone.
-func (b *buildNetwork) sweep() {
+func (b *Network) Sweep() {
 	if err := b.networks.RemoveNetwork(context.Background(), b.name); err != nil {
 		b.log.Warn("cannot remove the network of an earlier engine's builds", "error", err)
 	}
 }
 
 // Close is called with BuildKit.
-func (b *buildNetwork) Close() error {
-	b.settle()
+func (b *Network) Close() error {
+	b.Wait()
 	return nil
 }
 
 type buildSandbox struct {
-	network *buildNetwork
+	network *Network
 	id      string
 	path    string
 }
 
-// Set puts the namespace into a step's document. It is the only place where
-// BuildKit shows us that document, so its seccomp profile is made that of the
-// containers here, too.
+// Set puts the namespace into a step's document.
 func (s *buildSandbox) Set(doc *specs.Spec) error {
-	doc.Linux.Seccomp = oci.WithoutX32(doc.Linux.Seccomp)
 	for i := range doc.Linux.Namespaces {
 		if doc.Linux.Namespaces[i].Type == specs.NetworkNamespace {
 			doc.Linux.Namespaces[i].Path = s.path

@@ -1,8 +1,8 @@
-package runner
+package rootfs
 
 import (
 	"bytes"
-	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,15 +11,15 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// containerRoot is the root directory of a container. Every path is
+// Root is the root directory of a container. Every path is
 // resolved by the kernel inside of it: a link of the container's can lead
 // nowhere else.
-type containerRoot struct {
+type Root struct {
 	name     string
 	fd       int
 	uid, gid int // who new files belong to: the container's user
@@ -41,45 +41,25 @@ type pendingFile struct {
 	mode fs.FileMode
 }
 
-// liveRoot is the root of a container that runs.
-func (c *container) liveRoot(ctx context.Context) (*containerRoot, error) {
-	c.mu.Lock()
-	process, task := c.pidfd, c.task
-	c.mu.Unlock()
-	if process == nil || task == nil || !c.isRunning() {
-		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
-	}
-	fd, err := unix.Open("/proc/"+strconv.Itoa(process.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if process.Signal(syscall.Signal(0)) != nil { // the number may be another's by now
-		if err == nil {
-			unix.Close(fd)
-		}
-		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
-	}
+// Open opens the root at a directory, /proc/PID/root for one, for files as the
+// container's process would make them; doc is the container's document.
+func Open(container, dir string, doc *specs.Spec) (*Root, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the files of %s: %w", c.name, err)
-	}
-	return c.rootAt(ctx, fd)
-}
-
-// rootAt is the root that a descriptor leads to, which it takes over.
-func (c *container) rootAt(ctx context.Context, fd int) (*containerRoot, error) {
-	doc, err := c.ctr.Spec(ctx)
-	if err != nil {
-		unix.Close(fd)
 		return nil, err
 	}
-	return &containerRoot{name: c.name, fd: fd, dirFD: -1, uid: int(doc.Process.User.UID), gid: int(doc.Process.User.GID)}, nil
+	return &Root{name: container, fd: fd, dirFD: -1, uid: int(doc.Process.User.UID), gid: int(doc.Process.User.GID)}, nil
 }
 
-func (c *containerRoot) close() {
+// Close lets the root go. A file whose content did not come whole is dropped.
+func (c *Root) Close() {
 	c.abandon()
 	c.forget()
 	unix.Close(c.fd)
 }
 
 // forget lets the directory that was used last go.
-func (c *containerRoot) forget() {
+func (c *Root) forget() {
 	if c.dirFD >= 0 {
 		unix.Close(c.dirFD)
 	}
@@ -87,7 +67,7 @@ func (c *containerRoot) forget() {
 }
 
 // abandon drops a file whose content did not come whole.
-func (c *containerRoot) abandon() {
+func (c *Root) abandon() {
 	if c.open == nil {
 		return
 	}
@@ -98,7 +78,7 @@ func (c *containerRoot) abandon() {
 	c.open = nil
 }
 
-func (c *containerRoot) apply(e Entry) error {
+func (c *Root) apply(e Entry) error {
 	if e.Kind == EntryMore {
 		if c.open == nil {
 			return nil // its beginning failed, and that was said
@@ -139,7 +119,7 @@ func (c *containerRoot) apply(e Entry) error {
 
 // has says that what an entry would bring about is so already. A file that
 // comes in several pieces is not compared.
-func (c *containerRoot) has(e Entry) bool {
+func (c *Root) has(e Entry) bool {
 	if e.Kind == EntryMore || e.Kind == EntryFile && e.Unfinished {
 		return false
 	}
@@ -187,7 +167,7 @@ func holds(dir int, name string, content []byte) bool {
 }
 
 // parent opens a directory inside the root, and makes it if it is to be.
-func (c *containerRoot) parent(dir string, create bool) (int, error) {
+func (c *Root) parent(dir string, create bool) (int, error) {
 	if c.dirFD >= 0 && c.dir == dir {
 		return c.dirFD, nil
 	}
@@ -205,14 +185,14 @@ func (c *containerRoot) parent(dir string, create bool) (int, error) {
 	return fd, nil
 }
 
-func (c *containerRoot) resolve(dir string) (int, error) {
+func (c *Root) resolve(dir string) (int, error) {
 	return unix.Openat2(c.fd, dir, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }
 
 // makeAll makes a directory and those above it.
-func (c *containerRoot) makeAll(dir string) (int, error) {
+func (c *Root) makeAll(dir string) (int, error) {
 	made := ""
 	for part := range strings.SplitSeq(strings.Trim(dir, "/"), "/") {
 		up, err := c.resolve("/" + made)
@@ -234,7 +214,7 @@ func (c *containerRoot) makeAll(dir string) (int, error) {
 
 // mkdir makes a directory. A link of the container's to a directory is one;
 // anything else gives way.
-func (c *containerRoot) mkdir(dir int, clean, name string, e Entry) error {
+func (c *Root) mkdir(dir int, clean, name string, e Entry) error {
 	err := unix.Mkdirat(dir, name, uint32(e.Mode.Perm()))
 	if err == nil {
 		return unix.Fchownat(dir, name, c.uid, c.gid, unix.AT_SYMLINK_NOFOLLOW)
@@ -256,7 +236,7 @@ func (c *containerRoot) mkdir(dir int, clean, name string, e Entry) error {
 }
 
 // isDirectory says that a path leads to a directory, also by a link.
-func (c *containerRoot) isDirectory(clean string) bool {
+func (c *Root) isDirectory(clean string) bool {
 	fd, err := c.resolve(clean)
 	if err == nil {
 		unix.Close(fd)
@@ -267,7 +247,7 @@ func (c *containerRoot) isDirectory(clean string) bool {
 // openThere opens the file that is at a path, or that a link there leads to, to
 // be written as it is. Where there is none, or a program runs from it, another
 // one takes its place.
-func (c *containerRoot) openThere(clean string, e Entry) bool {
+func (c *Root) openThere(clean string, e Entry) bool {
 	place, err := unix.Openat2(c.fd, clean, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
@@ -312,8 +292,8 @@ func isKernels(fd int) bool {
 }
 
 // symlink puts a link in the place of whatever is there, in one step.
-func (c *containerRoot) symlink(dir int, name, to string) error {
-	temp := ".orlop-" + newID()[:12]
+func (c *Root) symlink(dir int, name, to string) error {
+	temp := ".orlop-" + rand.Text()[:12]
 	if err := unix.Symlinkat(to, dir, temp); err != nil {
 		return err
 	}
@@ -327,13 +307,13 @@ func (c *containerRoot) symlink(dir int, name, to string) error {
 
 // create begins a file under another name, as the one that is there has its
 // owner, or as the container's user would make it.
-func (c *containerRoot) create(dir int, name string, e Entry) error {
+func (c *Root) create(dir int, name string, e Entry) error {
 	uid, gid := c.uid, c.gid
 	var st unix.Stat_t
 	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
 		uid, gid = int(st.Uid), int(st.Gid)
 	}
-	temp := ".orlop-" + newID()[:12]
+	temp := ".orlop-" + rand.Text()[:12]
 	fd, err := unix.Openat(dir, temp, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
@@ -351,7 +331,7 @@ func (c *containerRoot) create(dir int, name string, e Entry) error {
 // write adds content to the open file, and puts it in its place when whole: no
 // reader sees half of it. One that is written as it is grows or is cut at its
 // end, so that a reader never finds it empty.
-func (c *containerRoot) write(e Entry) error {
+func (c *Root) write(e Entry) error {
 	p := c.open
 	if _, err := p.f.Write(e.Content); err != nil {
 		c.abandon()
@@ -400,7 +380,7 @@ func (p *pendingFile) finish() error {
 }
 
 // overwrite writes what has come into the file that can't be replaced.
-func (c *containerRoot) overwrite(p *pendingFile) error {
+func (c *Root) overwrite(p *pendingFile) error {
 	defer unix.Unlinkat(p.dir, p.temp, 0)
 	from, err := unix.Openat(p.dir, p.temp, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -421,7 +401,7 @@ func (c *containerRoot) overwrite(p *pendingFile) error {
 }
 
 // replace renames over what is there; a directory gives way.
-func (c *containerRoot) replace(dir int, temp, name string) error {
+func (c *Root) replace(dir int, temp, name string) error {
 	err := unix.Renameat(dir, temp, dir, name)
 	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) {
 		if err = removeAll(dir, name); err == nil {
@@ -434,7 +414,7 @@ func (c *containerRoot) replace(dir int, temp, name string) error {
 	return err
 }
 
-func (c *containerRoot) remove(dir, name string) error {
+func (c *Root) remove(dir, name string) error {
 	fd, err := c.parent(dir, false)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil

@@ -1,4 +1,7 @@
-package engine
+// Package buildkit hosts BuildKit in the engine's process: its controller on the
+// engine's containerd, the network and the processes of its RUN steps, its caches,
+// and its services on the engine's socket. What to build is the builder's.
+package buildkit
 
 import (
 	"context"
@@ -9,6 +12,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	bkconfig "github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/control"
@@ -35,39 +39,46 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// kit is BuildKit's controller in this process, on containerd's content
+// Kit is BuildKit's controller in this process, on containerd's content
 // store and snapshotter: an image that it builds is one that runs.
-type kit struct {
+type Kit struct {
+	// Sessions are those of the callers that lend files and secrets.
+	Sessions   *session.Manager
 	controller *control.Controller
-	sessions   *session.Manager
 	server     *grpc.Server
 	conn       *grpc.ClientConn // to the server, in memory
 	raw        *grpc.ClientConn // to the server, for messages as they came
 	stop       context.CancelFunc
 }
 
-// kitConfig is what BuildKit needs of the engine.
-type kitConfig struct {
-	root     string
-	id       string
-	steps    *steps
-	services containerd.Opt
-	networks bknetwork.Provider
+// Config is what BuildKit needs of the engine.
+type Config struct {
+	Dir        string // of its own
+	CgroupPath string // below which the steps are
+	Namespace  string // of containerd
+	MaxMessage int    // in bytes
+	Steps      *Steps
+	Services   containerd.Opt // containerd in this process
+	Network    *Network       // of the steps
+	// Hosts says where each registry is reached; BuildKit logs in with what the
+	// caller's session lends. LoggedIn does it with the logins of the engine's
+	// settings where that lends none.
+	Hosts, LoggedIn docker.RegistryHosts
 }
 
-// startBuildKit opens BuildKit's state and gives a controller. RUN steps are
+// Start opens BuildKit's state and gives a controller. RUN steps are
 // executed by our runc on a bridge of ours. Frontends that an image brings
 // are off: a Dockerfile's "# syntax" line can't run code of others here.
-func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
+func Start(ctx context.Context, cfg Config) (*Kit, error) {
 	if err := nameBuildKit(); err != nil {
 		return nil, err
 	}
-	root := filepath.Join(cfg.root, "buildkit")
+	root := cfg.Dir
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	runc := filepath.Join(root, "runc")
-	if err := cfg.steps.program(runc); err != nil {
+	runc, err := cfg.Steps.program(root)
+	if err != nil {
 		return nil, fmt.Errorf("cannot make the program that runs build steps: %w", err)
 	}
 	w, err := newWorker(ctx, root, runc, cfg)
@@ -91,7 +102,7 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 		return nil, fmt.Errorf("cannot open the build history: %w", err)
 	}
 	entries := int64(50)
-	hosts, local := registryHosts(cfg.root), &localCache{}
+	local := &localCache{}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c, err := control.NewController(control.Opt{
 		SessionManager:   sessions,
@@ -106,20 +117,20 @@ func startBuildKit(ctx context.Context, cfg kitConfig) (*kit, error) {
 		GarbageCollect:   w.GarbageCollect,
 		GracefulStop:     run.Done(),
 
-		ResolveCacheExporterFuncs: cacheExporters(sessions, hosts, local),
-		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), hosts, local),
+		ResolveCacheExporterFuncs: cacheExporters(sessions, cfg.Hosts, local),
+		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local),
 	})
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("cannot start BuildKit: %w", err)
 	}
-	return serveKit(c, sessions, stop)
+	return serve(c, sessions, stop, cfg.MaxMessage)
 }
 
-// serveKit makes the controller callable in memory, through gRPC's own
+// serve makes the controller callable in memory, through gRPC's own
 // machinery, for its sessions and status streams are gRPC streams.
-func serveKit(c *control.Controller, sessions *session.Manager, stop context.CancelFunc) (*kit, error) {
-	k := &kit{controller: c, sessions: sessions, stop: stop, server: grpc.NewServer(
+func serve(c *control.Controller, sessions *session.Manager, stop context.CancelFunc, maxMessage int) (*Kit, error) {
+	k := &Kit{controller: c, Sessions: sessions, stop: stop, server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor))}
 	c.Register(k.server)
@@ -131,7 +142,7 @@ func serveKit(c *control.Controller, sessions *session.Manager, stop context.Can
 			grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	}
 	var err error
-	if k.raw, err = dial(grpc.WithDefaultCallOptions(grpc.ForceCodecV2(frameCodec{}),
+	if k.raw, err = dial(grpc.WithDefaultCallOptions(grpc.ForceCodecV2(FrameCodec{}),
 		grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))); err != nil {
 		return nil, err
 	}
@@ -140,9 +151,11 @@ func serveKit(c *control.Controller, sessions *session.Manager, stop context.Can
 	return k, err
 }
 
-func (k *kit) control() controlapi.ControlClient { return controlapi.NewControlClient(k.conn) }
+// Control is BuildKit's control service.
+func (k *Kit) Control() controlapi.ControlClient { return controlapi.NewControlClient(k.conn) }
 
-func (k *kit) close() {
+// Close ends BuildKit; builds that go on fail.
+func (k *Kit) Close() {
 	k.stop()
 	k.conn.Close()
 	k.raw.Close()
@@ -171,17 +184,18 @@ func openCache(path string) (store *bboltcachestorage.Store, err error) {
 }
 
 // newWorker is BuildKit's containerd worker with our executor and networks.
-func newWorker(ctx context.Context, root, runc string, cfg kitConfig) (*base.Worker, error) {
+func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker, error) {
 	opt, err := bkcontainerd.NewWorkerOpt(bkcontainerd.WorkerOptions{
-		Root: root, SnapshotterName: "overlayfs", Namespace: Namespace,
+		Root: root, SnapshotterName: "overlayfs", Namespace: cfg.Namespace,
 		NetworkOpt: netproviders.Opt{Mode: "host"},
-	}, cfg.services)
+	}, cfg.Services)
 	if err != nil {
 		return nil, err
 	}
-	opt.Applier, opt.Differ, opt.ImageStore = namedApplier{opt.Applier}, namedDiffer{opt.Differ}, namedImages{opt.ImageStore}
+	ns := inNamespace(cfg.Namespace)
+	opt.Applier, opt.Differ, opt.ImageStore = namedApplier{opt.Applier, ns}, namedDiffer{opt.Differ, ns}, namedImages{opt.ImageStore, ns}
 	networks := map[pb.NetMode]bknetwork.Provider{
-		pb.NetMode_UNSET: cfg.networks, pb.NetMode_NONE: bknetwork.NewNoneProvider(), pb.NetMode_HOST: bknetwork.NewHostProvider(),
+		pb.NetMode_UNSET: cfg.Network, pb.NetMode_NONE: bknetwork.NewNoneProvider(), pb.NetMode_HOST: bknetwork.NewHostProvider(),
 	}
 	monitor, err := resources.NewMonitor()
 	if err != nil {
@@ -189,8 +203,8 @@ func newWorker(ctx context.Context, root, runc string, cfg kitConfig) (*base.Wor
 	}
 	opt.ResourceMonitor = monitor
 	opt.Executor, err = runcexecutor.New(runcexecutor.Opt{
-		Root: cfg.steps.bundles, CommandCandidates: []string{runc},
-		DefaultCgroupParent: "/orlop-" + cfg.id + "/build",
+		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
+		DefaultCgroupParent: cfg.CgroupPath,
 		ResourceMonitor:     monitor,
 		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},
 	}, networks)
@@ -198,6 +212,6 @@ func newWorker(ctx context.Context, root, runc string, cfg kitConfig) (*base.Wor
 		return nil, err
 	}
 	opt.NetworkProviders = networks
-	opt.RegistryHosts = loggedIn(registryHosts(cfg.root), cfg.root)
+	opt.RegistryHosts = cfg.LoggedIn
 	return base.NewWorker(ctx, opt)
 }

@@ -1,9 +1,12 @@
-package runner
+// Package rootfs is the root file system of a container as files are written into
+// it and read from it: that of its process where it runs, else its layers with
+// what is mounted in them. Every path is resolved inside of that root, for what
+// is there is the container's: no link leads out of it, and nothing but plain
+// files and directories is opened. It also makes the files that a container is
+// given: secrets, configs, and those below /etc.
+package rootfs
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io/fs"
 	"runtime"
 	"sync"
@@ -39,42 +42,34 @@ type Entry struct {
 	Anew bool
 }
 
-// SyncFailure is an entry that could not be carried out in a container.
-type SyncFailure struct {
+// Failure is an entry that could not be carried out in a container.
+type Failure struct {
 	Container string
 	Path      string
 	Err       error
 }
 
-// Sync writes files into all containers of a service: through the root file
-// systems of those that run as their processes see them, and of the others as
-// theirs will when they are started.
-type Sync struct {
+// Batch writes files into all containers of a service, through their roots.
+type Batch struct {
 	Files, Removed int
 	Bytes          int64
-	Failures       []SyncFailure
-	Still          int     // containers among them that don't run
-	lanes          []*lane // beside the first one only for many files
-	release        []func()
-	wanted         chan struct{}
+	Failures       []Failure
+
+	lanes []*lane // beside the first one only for many files
 }
 
-// errWanted ends a sync whose container another command is to change.
-var errWanted = errors.New("another command changes the container")
+// NewBatch is a batch without containers. It must be closed.
+func NewBatch() *Batch { return &Batch{lanes: []*lane{{}}} }
 
-// Wanted tells that another command waits for a container of the sync that does
-// not run: the sync is to be closed, and tried again.
-func (s *Sync) Wanted() <-chan struct{} { return s.wanted }
-
-// ErrWanted is why a sync that is wanted ends.
-func (s *Sync) ErrWanted() error { return errWanted }
+// Add gives a container's root to the batch, which closes it.
+func (s *Batch) Add(root *Root) { s.lanes[0].roots = append(s.lanes[0].roots, root) }
 
 // lane writes one entry after the other. Lanes share nothing but the disk.
 type lane struct {
-	roots          []*containerRoot
+	roots          []*Root
 	files, removed int
 	bytes          int64
-	failures       []SyncFailure
+	failures       []Failure
 }
 
 // Files in a row that are worth another lane, and lanes at most.
@@ -83,56 +78,13 @@ const (
 	mostLanes = 4
 )
 
-// NewSync opens the containers of a service. It is an error if there is none.
-// One that doesn't run is not started before Close.
-func (r *Runner) NewSync(ctx context.Context, project, service string) (*Sync, error) {
-	s := &Sync{lanes: []*lane{{}}, wanted: make(chan struct{}, 1)}
-	for _, p := range r.Containers(project) {
-		c := r.lookup(p.ID)
-		if p.Service != service || p.OneOff || c == nil {
-			continue
-		}
-		if err := s.open(ctx, c); err != nil {
-			s.Close()
-			return nil, err
-		}
-	}
-	if s.Containers() == 0 {
-		return nil, fmt.Errorf("service %s has no container: %w", service, ErrNotRunning)
-	}
-	return s, nil
-}
-
-// open adds a container, if it is still there.
-func (s *Sync) open(ctx context.Context, c *container) error {
-	root, err := c.liveRoot(ctx)
-	if errors.Is(err, ErrNotRunning) {
-		var release func()
-		root, release, err = c.stoppedRoot(ctx, s.wanted)
-		switch {
-		case err != nil:
-			return err
-		case root == nil:
-			return nil // removed meanwhile
-		case release != nil:
-			s.release = append(s.release, release)
-			s.Still++
-		}
-	}
-	if err != nil {
-		return err
-	}
-	s.lanes[0].roots = append(s.lanes[0].roots, root)
-	return nil
-}
-
 // Containers is how many containers the files are written to.
-func (s *Sync) Containers() int { return len(s.lanes[0].roots) }
+func (s *Batch) Containers() int { return len(s.lanes[0].roots) }
 
 // Apply carries out entries in each container, in their order; whole files
 // that follow each other are written side by side. What is there already as
 // the entry would have it is left alone and not counted.
-func (s *Sync) Apply(entries []Entry) {
+func (s *Batch) Apply(entries []Entry) {
 	for len(entries) > 0 {
 		n := wholeFiles(entries)
 		if n < 2*laneFiles || !s.moreLanes() {
@@ -163,7 +115,7 @@ func wholeFiles(entries []Entry) int {
 
 // applyBeside writes files by all lanes. Neighbours stay together: they are
 // mostly in one directory.
-func (s *Sync) applyBeside(files []Entry) {
+func (s *Batch) applyBeside(files []Entry) {
 	share := (len(files) + len(s.lanes) - 1) / len(s.lanes)
 	var wg sync.WaitGroup
 	for i, l := range s.lanes {
@@ -178,7 +130,7 @@ func (s *Sync) applyBeside(files []Entry) {
 }
 
 // moreLanes opens the other lanes and says whether there are any.
-func (s *Sync) moreLanes() bool {
+func (s *Batch) moreLanes() bool {
 	for len(s.lanes) < min(runtime.NumCPU(), mostLanes) {
 		l := &lane{}
 		for _, root := range s.lanes[0].roots {
@@ -187,7 +139,7 @@ func (s *Sync) moreLanes() bool {
 				l.close()
 				return len(s.lanes) > 1
 			}
-			l.roots = append(l.roots, &containerRoot{name: root.name, fd: fd, dirFD: -1, uid: root.uid, gid: root.gid})
+			l.roots = append(l.roots, &Root{name: root.name, fd: fd, dirFD: -1, uid: root.uid, gid: root.gid})
 		}
 		s.lanes = append(s.lanes, l)
 	}
@@ -202,7 +154,7 @@ func (l *lane) apply(e Entry) {
 			continue
 		}
 		if err := root.apply(e); err != nil {
-			l.failures = append(l.failures, SyncFailure{Container: root.name, Path: e.Path, Err: err})
+			l.failures = append(l.failures, Failure{Container: root.name, Path: e.Path, Err: err})
 			continue
 		}
 		changed = true
@@ -220,18 +172,14 @@ func (l *lane) apply(e Entry) {
 }
 
 // Close ends the batch; a file that was not finished is dropped.
-func (s *Sync) Close() {
+func (s *Batch) Close() {
 	for _, l := range s.lanes {
 		l.close()
 	}
-	for _, release := range s.release {
-		release()
-	}
-	s.release = nil
 }
 
 func (l *lane) close() {
 	for _, root := range l.roots {
-		root.close()
+		root.Close()
 	}
 }

@@ -1,4 +1,4 @@
-package runner
+package rootfs
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -16,7 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Bounds of what ReadFiles gives: a file, all of them together, in bytes, and
+// Bounds of what Read gives: a file, all of them together, in bytes, and
 // how many they are.
 const (
 	longestRead = 64 << 20
@@ -24,33 +23,30 @@ const (
 	mostRead    = 10_000
 )
 
-// ReadFiles gives the regular files of a container that match one of the
-// patterns, each with its path in the container. The container may run or have
-// ended; what it had on a tmpfs goes with its processes. In a pattern "*" and
-// "?" stand for characters of one name and "**" for any directories; one that
-// does not begin with a slash begins at the container's working directory.
-// Links are followed inside of one file system only, and nowhere else.
-func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, each func(name string, content io.Reader) error) error {
-	c := r.lookup(id)
-	if c == nil {
-		return fmt.Errorf("no container with ID %s", id)
-	}
-	doc, err := c.ctr.Spec(ctx)
-	if err != nil {
-		return err
-	}
-	rootfs, err := r.Images.Layer(ctx, id)
-	if err != nil {
-		return fmt.Errorf("cannot read the files of %s: %w", c.name, err)
-	}
-	return mount.WithReadonlyTempMount(ctx, rootfs, func(root string) error {
-		f := newFileReader(slices.Concat(trees(root, doc.Mounts), r.subpathTrees(c)), each)
+// Inside is a path inside a directory of the host that a container has at a
+// target. It is the container's: no link of it is to be trusted.
+type Inside struct{ Target, Dir, Path string }
+
+// Read gives the regular files of a container that match one of the patterns,
+// each with its path in the container. The container may run or have ended; what
+// it had on a tmpfs goes with its processes. In a pattern "*" and "?" stand for
+// characters of one name and "**" for any directories; one that does not begin
+// with a slash begins at the container's working directory. Links are followed
+// inside of one file system only, and nowhere else. layers and doc are the
+// container's; more are directories beside those that doc mounts.
+func Read(ctx context.Context, container string, layers []mount.Mount, doc *specs.Spec, more []Inside, patterns []string, each func(name string, content io.Reader) error) error {
+	return mount.WithReadonlyTempMount(ctx, layers, func(root string) error {
+		all := trees(root, doc.Mounts)
+		for _, m := range more {
+			all = append(all, tree{target: path.Clean(m.Target), source: m.Dir, inside: m.Path})
+		}
+		f := newFileReader(all, each)
 		for _, p := range patterns {
 			if !path.IsAbs(p) {
 				p = path.Join("/", doc.Process.Cwd, p)
 			}
 			if err := f.read(ctx, path.Clean(p)); err != nil {
-				return fmt.Errorf("cannot read %s of %s: %w", p, c.name, err)
+				return fmt.Errorf("cannot read %s of %s: %w", p, container, err)
 			}
 		}
 		return nil
@@ -71,16 +67,6 @@ func (t tree) open() (*os.Root, error) {
 	}
 	defer root.Close()
 	return root.OpenRoot(t.inside)
-}
-
-// subpathTrees are the directories inside of volumes that a container has:
-// what its document names for them is there only while a process is made.
-func (r *Runner) subpathTrees(c *container) []tree {
-	var all []tree
-	for _, s := range r.volumes.Subpaths(c.snapshot().Applied) {
-		all = append(all, tree{target: path.Clean(s.Target), source: s.Volume, inside: s.Path})
-	}
-	return all
 }
 
 // trees are the root file system and the directories that are mounted in it.

@@ -1,4 +1,4 @@
-package runner
+package ports
 
 import (
 	"context"
@@ -59,7 +59,7 @@ func TestAPortErrorNamesWhoHoldsThePort(t *testing.T) {
 		"cannot publish 80/tcp for web: held by nginx (process 812)":      &keeper.PortError{Reason: "in use", Process: "nginx", PID: 812},
 		"cannot publish 80/tcp for web: in use":                           &keeper.PortError{Reason: "in use"},
 	} {
-		if got := (&PortError{Service: "web", Port: "80", Proto: "tcp", Err: err}).Error(); got != want {
+		if got := (&Error{Service: "web", Port: "80", Proto: "tcp", Err: err}).Error(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -102,13 +102,18 @@ func (p *somePorts) Ports(context.Context) ([]keeper.PortState, error) {
 func (*somePorts) Route(context.Context, string, keeper.Route) error           { return nil }
 func (*somePorts) Drain(context.Context, string, keeper.Patience) (int, error) { return 0, nil }
 
+// nobody has no instances.
+type nobody struct{}
+
+func (nobody) Port(string, string) (int, bool) { return 0, false }
+func (nobody) KeepPort(string, string, int)    {}
+
 func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
-	publishing := func(ports ...string) *spec.Service {
-		s := &spec.Service{}
+	publishing := func(ports ...string) (list []spec.Port) {
 		for _, p := range ports {
-			s.Ports = append(s.Ports, spec.Port{Target: 80, Published: p, Protocol: "tcp"})
+			list = append(list, spec.Port{Target: 80, Published: p, Protocol: "tcp"})
 		}
-		return s
+		return list
 	}
 	for name, c := range map[string]struct {
 		other *planner.Step // what the plan does to the one that has the port
@@ -116,9 +121,9 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 		taken bool
 	}{
 		"removed":                    {&planner.Step{Action: planner.Remove}, false, true},
-		"moves to another port":      {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: publishing("81")}}, false, true},
-		"and is faster":              {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: publishing("81")}}, true, true},
-		"keeps it":                   {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: publishing("80")}}, false, false},
+		"moves to another port":      {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: &spec.Service{Ports: publishing("81")}}}, false, true},
+		"and is faster":              {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: &spec.Service{Ports: publishing("81")}}}, true, true},
+		"keeps it":                   {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: &spec.Service{Ports: publishing("80")}}}, false, false},
 		"is not touched by the plan": {nil, false, false},
 	} {
 		plan := &planner.Plan{}
@@ -127,67 +132,12 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 			plan.Steps = append(plan.Steps, c.other)
 		}
 		ports := &somePorts{held: map[string]uint16{"p/old/1/tcp//80/80": 80}, quick: c.quick}
-		r := &Runner{Config: Config{Ports: ports}}
-		rec := &record{metadata: metadata{Project: "p", Service: "new", Number: 1, Applied: &planner.Applied{Service: publishing("80")}}}
-		list, err := bindings(rec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = r.bind(t.Context(), &Order{Project: "p", Plan: plan}, rec, list[0])
+		_, err := New(ports, nobody{}).Publish(t.Context(), Owner{Project: "p", Service: "new", Number: 1, Ports: publishing("80")}, plan)
 		if c.taken != (err == nil) {
 			t.Errorf("the other %s: %v", name, err)
 		}
 		if err != nil && !strings.Contains(err.Error(), "cannot publish 80/tcp for new") {
 			t.Errorf("the other %s: %v", name, err)
-		}
-	}
-}
-
-func TestWhatHasEndedIsPublishedNoMore(t *testing.T) {
-	published := []planner.Binding{{HostIP: "0.0.0.0", HostPort: 80, Target: 80, Protocol: "tcp"}}
-	for _, c := range []struct {
-		state  planner.State
-		yields bool
-		want   int
-	}{
-		{planner.Running, false, 1},
-		{planner.Restarting, false, 1},
-		{planner.Exited, false, 0},
-		{planner.Exited, true, 1}, // another is about to take its place
-	} {
-		got := (&container{made: &metadata{}, state: state{status: status{State: c.state, Published: published}}, yields: c.yields}).observe()
-		if len(got.Published) != c.want {
-			t.Errorf("%s, yields %t: published as %v", c.state, c.yields, got.Published)
-		}
-	}
-}
-
-// Each one-off has ports of its own; those of a replica are its place's.
-func TestWhoGoesGivesItsPortsBack(t *testing.T) {
-	for name, c := range map[string]struct {
-		oneOffs, goes bool // the two are one-offs; the other is being removed, too
-		want          int
-	}{
-		"one-offs":                         {true, false, 1},
-		"one-offs that go together":        {true, true, 1},
-		"a successor has the place":        {false, false, 1},
-		"a second of the number goes, too": {false, true, 0},
-	} {
-		service := &spec.Service{Ports: []spec.Port{{Target: 80, Published: "80", Protocol: "tcp"}}}
-		ports := &somePorts{held: map[string]uint16{}}
-		r := &Runner{Config: Config{Ports: ports}, containers: map[string]*container{}}
-		var list []*container
-		for _, id := range []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"} {
-			rec := &record{metadata: metadata{ID: id, Project: "p", Service: "web", OneOff: c.oneOffs, Applied: &planner.Applied{Service: service}}}
-			k := &container{r: r, id: id, project: "p", made: &rec.metadata}
-			k.state.Published, k.state.removing = make([]planner.Binding, 1), c.goes
-			r.containers[id] = k
-			list = append(list, k)
-			ports.held[rec.portPrefix()+"tcp//80/80"] = 80
-		}
-		r.unpublish(t.Context(), list[0])
-		if len(ports.held) != c.want {
-			t.Errorf("%s: held are %v", name, ports.held)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package runner
+package rootfs
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // syncInto is a sync into directories that stand for the roots of containers.
-func syncInto(t *testing.T, dirs ...string) *Sync {
+func syncInto(t *testing.T, dirs ...string) *Batch {
 	t.Helper()
 	l := &lane{}
 	for i, dir := range dirs {
@@ -19,9 +19,9 @@ func syncInto(t *testing.T, dirs ...string) *Sync {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.roots = append(l.roots, &containerRoot{name: fmt.Sprint(i), fd: fd, dirFD: -1, uid: os.Getuid(), gid: os.Getgid()})
+		l.roots = append(l.roots, &Root{name: fmt.Sprint(i), fd: fd, dirFD: -1, uid: os.Getuid(), gid: os.Getgid()})
 	}
-	s := &Sync{lanes: []*lane{l}}
+	s := &Batch{lanes: []*lane{l}}
 	t.Cleanup(s.Close)
 	return s
 }

@@ -1,0 +1,143 @@
+package runner
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+func TestAContainerThatEndsIsStartedAgain(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "always"))
+	must(t, c.start(r.ctx))
+	h.procs.mu.Lock()
+	h.procs.refusal = errors.New("not now")
+	h.procs.mu.Unlock()
+	h.procs.end(t, c.id)
+	// The first try fails, and is followed by another.
+	got := r.awaitState(t, c.id, "running again", func(k planner.Container) bool { return k.State == planner.Running && k.Restarts > 0 })
+	if got.Restarts != 2 || stored(t, r, c.id).Restarts != 2 {
+		t.Errorf("restarts are %d, saved %d", got.Restarts, stored(t, r, c.id).Restarts)
+	}
+	must(t, c.stop(r.ctx, Grace{}, true))
+	if got := stored(t, r, c.id); got.State != planner.Exited || !got.Stopped || got.ExitCode != 143 {
+		t.Errorf("after a stop %+v", got.status)
+	}
+}
+
+func TestWaysOfEndingAContainer(t *testing.T) {
+	for name, test := range map[string]struct {
+		end     func(r *Runner, c *container) error
+		stopped bool
+		code    int
+	}{
+		"stop":                {func(r *Runner, c *container) error { return c.stop(r.ctx, Grace{}, true) }, true, 143},
+		"stop for a purpose":  {func(r *Runner, c *container) error { return c.stop(r.ctx, Grace{}, false) }, false, 143},
+		"stop without grace":  {func(r *Runner, c *container) error { return c.stop(r.ctx, Grace{Set: true}, true) }, true, 137},
+		"kill":                {func(r *Runner, c *container) error { return c.kill(r.ctx, "") }, true, 137},
+		"kill all":            {func(r *Runner, c *container) error { r.KillAll(r.ctx, "shop"); return nil }, true, 137},
+		"stop, with a signal": {func(r *Runner, c *container) error { c.made.StopSignal = "SIGINT"; return c.stop(r.ctx, Grace{}, true) }, true, 130},
+	} {
+		h := newHost(t)
+		r := h.engine(t)
+		c := h.add(t, r, of(planner.Created, "always"))
+		must(t, c.start(r.ctx))
+		if err := test.end(r, c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		got := r.awaitState(t, c.id, "exited", in(planner.Exited))
+		if got.Stopped != test.stopped || got.ExitCode != test.code || got.PID != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if got := stored(t, r, c.id); got.State != planner.Exited || got.Wanted {
+			t.Errorf("%s: saved is %+v", name, got.status)
+		}
+		must(t, c.remove(r.ctx, Grace{}, true))
+		if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || r.lookup(c.id) != nil {
+			t.Errorf("%s: after its removal %v", name, docs)
+		}
+		if _, err := h.containers.Get(r.ctx, c.id); err == nil {
+			t.Errorf("%s: containerd still has it after its removal", name)
+		}
+		r.Close()
+	}
+}
+
+func TestASignalThatEndsNothingForCertainIsNoStop(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "no"))
+	if err := c.kill(r.ctx, ""); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a kill of what does not run: %v", err)
+	}
+	must(t, c.start(r.ctx))
+	must(t, c.kill(r.ctx, "TERM"))
+	if got := r.awaitState(t, c.id, "exited", in(planner.Exited)); got.Stopped || got.ExitCode != 143 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What the next engine finds of the process decides what becomes of it.
+func TestTheNextEngineGoesOnFromWhatItFinds(t *testing.T) {
+	for name, test := range map[string]struct {
+		restart string
+		before  func(t *testing.T, h *host, r *Runner, c *container)
+		as      func(k planner.Container) bool
+	}{
+		"it runs": {"no", func(*testing.T, *host, *Runner, *container) {}, in(planner.Running)},
+		"it has ended": {"no", func(t *testing.T, h *host, r *Runner, c *container) {
+			r.cancel()
+			h.procs.end(t, c.id)
+		}, func(k planner.Container) bool { return k.State == planner.Exited && k.ExitCode == 137 && !k.Stopped }},
+		"it has ended, and is wanted": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
+			r.cancel()
+			h.procs.end(t, c.id)
+		}, func(k planner.Container) bool { return k.State == planner.Running && k.Restarts == 1 }},
+		"it was being stopped": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
+			c.apply(stopAsked{byUser: true})
+		}, func(k planner.Container) bool { return k.State == planner.Exited && k.Stopped && k.ExitCode == 137 }},
+		"it waited for another try": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
+			h.procs.mu.Lock()
+			h.procs.refusal = errors.New("not now")
+			h.procs.mu.Unlock()
+			h.procs.end(t, c.id)
+			r.awaitState(t, c.id, "restarting", in(planner.Restarting))
+		}, in(planner.Running)},
+		"its start was not told of": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
+			h.store.Save(bucketContainers, c.id, []byte(`{"state":"exited","stopped":true}`))
+		}, func(k planner.Container) bool { return k.State == planner.Running && !k.Stopped }},
+	} {
+		h := newHost(t)
+		r := h.engine(t)
+		c := h.add(t, r, of(planner.Created, test.restart))
+		must(t, c.start(r.ctx))
+		test.before(t, h, r, c)
+		r.Close()
+		r = h.engine(t)
+		must(t, r.adopt(r.ctx))
+		t.Log(name)
+		r.awaitState(t, c.id, name, test.as)
+		r.Close()
+	}
+}
+
+func TestAOneOffGoesWithItsEnd(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	rec := of(planner.Created, "")
+	rec.OneOff, rec.AutoRemove = true, true
+	c := h.add(t, r, rec)
+	must(t, c.start(r.ctx))
+	h.procs.end(t, c.id)
+	select {
+	case <-c.over:
+	case <-time.After(5 * time.Second):
+		t.Fatal("nothing follows from its end")
+	}
+	if r.lookup(c.id) != nil {
+		t.Error("it is still there")
+	}
+}
