@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -199,7 +200,7 @@ func (l *loader) included(src *source, item *node, outer *variables, including [
 		if !ok {
 			return nil
 		}
-		dir = cmpOr(dir, filepath.Dir(at))
+		dir = cmp.Or(dir, filepath.Dir(at))
 		if vars == nil {
 			if vars = l.includeVariables(src, item, outer, dir, path); vars == nil {
 				return nil
@@ -215,14 +216,14 @@ func (l *loader) included(src *source, item *node, outer *variables, including [
 		}
 	}
 	buildsIn(included, dir)
-	settle(included, vars)
+	resolveNames(included, vars)
 	return included
 }
 
-// settle gives what an included tree takes from the environment by name alone
+// resolveNames gives what an included tree takes from the environment by name alone
 // the variables of the include: secrets and configs, and the environment of
 // services.
-func settle(tree *node, vars *variables) {
+func resolveNames(tree *node, vars *variables) {
 	if tree == nil {
 		return
 	}

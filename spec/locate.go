@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -27,7 +28,7 @@ func Variables(opts Options) map[string]string {
 	return l.env
 }
 
-// begin settles the variables that decide which files are read: the
+// begin resolves the variables that decide which files are read: the
 // environment files that are given, or the .env of the directory that the
 // search for a stack file starts from.
 func (l *loader) begin() error {
@@ -43,7 +44,7 @@ func (l *loader) begin() error {
 	return l.environment(l.startDir(l.opts.Files))
 }
 
-// locate settles the variables, which files are read and where the project's
+// locate resolves the variables, which files are read and where the project's
 // directory is. A stack file that stands elsewhere has a .env beside it too,
 // for what is not set before.
 func (l *loader) locate() ([]string, error) {
@@ -90,7 +91,7 @@ func (l *loader) startDir(files []string) string {
 // file start from that file; what is not there is looked for in the working
 // directory.
 func (l *loader) composeFile() []string {
-	separator := cmpOr(l.env[composeSeparator], string(os.PathListSeparator))
+	separator := cmp.Or(l.env[composeSeparator], string(os.PathListSeparator))
 	files := fieldsOf(l.env[composeFile], separator)
 	origin := l.origins[composeFile]
 	if len(files) == 0 {

@@ -46,7 +46,7 @@ func wanted(change func(*spec.Service)) *planner.Applied {
 
 func (s *site) carry(ctx context.Context, step *planner.Step) error {
 	step.Service, step.Number = "web", 1
-	_, err := s.r.Carry(ctx, s.o, step, func(planner.Event) {})
+	_, err := s.r.Execute(ctx, s.o, step, func(planner.Event) {})
 	return err
 }
 

@@ -32,8 +32,8 @@ type Order struct {
 	Plan       *planner.Plan
 }
 
-// Carry carries out the steps that concern networks, volumes and containers.
-func (r *Runner) Carry(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+// Execute carries out the steps that concern networks, volumes and containers.
+func (r *Runner) Execute(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
