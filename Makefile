@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Build tags of Go: cloudcache links the build caches of cloud services (gha, s3, azblob).
+TAGS ?=
 # Where base images come from: registry, local (made by `make images`), or auto, which takes local ones only when no
 # registry answers.
 BASE_IMAGES ?= auto
@@ -37,7 +39,7 @@ deps: ## install the Debian packages that building and testing need
 
 .PHONY: build
 build: ## build the command, keeper, engine, shim and runc into bin/
-	@.ci/build "$(VERSION)"
+	@.ci/build "$(VERSION)" "$(TAGS)"
 
 .PHONY: install
 install: build ## install below $(DESTDIR)$(PREFIX)

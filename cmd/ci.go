@@ -1,37 +1,10 @@
 package cmd
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"time"
-
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
-)
 
-// Exit codes of ci besides that of the first test that failed. The last line
-// says which it is: a test may end with these as well.
-const (
-	ExitBadFile    = 64 // a mistake in the stack file or the command line
-	ExitNotBuilt   = 65 // an image could not be built or pulled
-	ExitNotUp      = 66 // the environment did not come up
-	ExitTimeout    = 67
-	ExitNotRemoved = 68 // the tests passed, but something is left behind
-	ExitNotRun     = 69 // a test was not run to its end: it was not made, or something else ended it
+	"github.com/orlop/orlop/cmd/ci"
 )
-
-// ciFlags are the flags of ci.
-type ciFlags struct {
-	timeout   time.Duration
-	artifacts string
-	junit     []string
-	keep      bool
-	build     bool
-	pull      string
-	cache     cacheFlags
-}
 
 const ciHelp = `Bring the stack up in an instance of its own, run its tests beside it, remove everything, and end with the tests' code.
 
@@ -56,7 +29,8 @@ Exit codes:
 The last line says where the code comes from, for a test may end with any of these.`
 
 func (a *app) ciCommand() *cobra.Command {
-	var f ciFlags
+	var f ci.Options
+	var cache cacheFlags
 	c := &cobra.Command{
 		Use:   "ci [SERVICE...]",
 		Short: "Test against the stack in an instance of its own, and leave nothing",
@@ -65,86 +39,24 @@ func (a *app) ciCommand() *cobra.Command {
 			"  orlop ci --timeout 10m --artifacts out    with logs, plan and reports in out\n" +
 			"  orlop ci e2e --junit '/reports/*.xml'     run one, with the reports that it writes",
 		ValidArgsFunction: a.completeServices,
-		RunE:              func(c *cobra.Command, args []string) error { return a.ci(c.Context(), args, f) },
-	}
-	c.Flags().DurationVar(&f.timeout, "timeout", 0, "`time` that all may take, such as 10m; without it there is no limit")
-	c.Flags().StringVar(&f.artifacts, "artifacts", "", "`directory` for logs, events, plan, configuration and reports")
-	c.Flags().StringArrayVar(&f.junit, "junit", nil, "`files` of the tests' containers to take into the report: /reports/**/*.xml")
-	c.Flags().BoolVar(&f.keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
-	c.Flags().BoolVar(&f.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
-	c.Flags().StringVar(&f.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
-	f.cache.flags(c)
-	return c
-}
-
-func (f *ciFlags) check() error {
-	if f.timeout < 0 {
-		return fmt.Errorf("--timeout is %s: it must be more than nothing", f.timeout)
-	}
-	if f.pull == "" {
-		return nil
-	}
-	return choice("pull", f.pull, "always", "missing", "never")
-}
-
-// errTimeout is the cause of what --timeout ended.
-var errTimeout = errors.New("the time is over")
-
-// signalled is the cause of what a signal ended.
-type signalled struct{ signal os.Signal }
-
-func (s signalled) Error() string { return "interrupted by " + signalName(s.signal) }
-
-// code is the exit code of a process that the signal ended.
-func (s signalled) code() int {
-	if n, ok := s.signal.(unix.Signal); ok {
-		return 128 + int(n)
-	}
-	return ExitInterrupted
-}
-
-// ci carries out the verb.
-func (a *app) ci(ctx context.Context, names []string, f ciFlags) error {
-	c := &ciRun{app: a, flags: f, began: a.world.Now()}
-	if err := c.load(ctx, names); err != nil {
-		return err
-	}
-	c.flow = a.newWorkflow() // what it writes is masked from here on
-	if err := c.open(); err != nil {
-		return coded{err, ExitBadFile}
-	}
-	defer c.record.close()
-	all, work, stop := c.limits(ctx)
-	defer stop()
-	c.carryOut(all, work)
-	return exit{c.end.code}
-}
-
-// limits gives the context of the whole, which a second signal ends, and that
-// of the work, which the first signal and --timeout end.
-func (c *ciRun) limits(ctx context.Context) (all, work context.Context, stop func()) {
-	all, cancelAll := context.WithCancelCause(ctx)
-	work, cancelWork := context.WithCancelCause(all)
-	timer := time.AfterFunc(1<<62, func() { cancelWork(errTimeout) })
-	if c.flags.timeout > 0 {
-		timer.Reset(c.flags.timeout)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for first := true; ; first = false {
-			select {
-			case s := <-c.world.Signals:
-				if !first {
-					cancelAll(signalled{s})
-					continue
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.Pull != "" {
+				if err := choice("pull", f.Pull, "always", "missing", "never"); err != nil {
+					return misuse(c, err)
 				}
-				c.note(fmt.Sprintf("interrupted by %s: the instance is removed; once more to kill it at once", signalName(s)))
-				cancelWork(signalled{s})
-			case <-all.Done():
-				return
 			}
-		}
-	}()
-	return all, work, func() { timer.Stop(); cancelAll(nil); <-done }
+			if err := cache.read(&a.Settings, &f.Builds); err != nil {
+				return misuse(c, err)
+			}
+			return ci.Run(c.Context(), a.Invocation, args, f)
+		},
+	}
+	c.Flags().DurationVar(&f.Timeout, "timeout", 0, "`time` that all may take, such as 10m; without it there is no limit")
+	c.Flags().StringVar(&f.Artifacts, "artifacts", "", "`directory` for logs, events, plan, configuration and reports")
+	c.Flags().StringArrayVar(&f.JUnit, "junit", nil, "`files` of the tests' containers to take into the report: /reports/**/*.xml")
+	c.Flags().BoolVar(&f.Keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
+	c.Flags().BoolVar(&f.Build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
+	c.Flags().StringVar(&f.Pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
+	cache.flags(c)
+	return c
 }

@@ -9,9 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,148 +18,82 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/cmd/ci"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/spec"
-	"github.com/orlop/orlop/spec/secret"
 )
-
-// Exit codes of the command. A verb that runs a process passes its code on.
-const (
-	ExitOK          = 0
-	ExitFailure     = 1
-	ExitChanges     = 2 // plan --detailed-exitcode: there is something to do
-	ExitInterrupted = 130
-)
-
-// World is all that the command touches outside of itself.
-type World struct {
-	Version string
-	Dir     string   // working directory
-	Environ []string // "NAME=value"
-	Stdin   io.Reader
-	Stdout  io.Writer
-	Stderr  io.Writer
-	Signals <-chan os.Signal // interrupts
-	Resized <-chan os.Signal // changes of the terminal's size, and when it is ours again
-	Root    bool             // the caller may start an engine
-	Now     func() time.Time
-	Builder Builder // lends build sessions; nil: the engine builds nothing for us
-	// KeyMode has a terminal give key by key until release is called; nil: no
-	// keys are read.
-	KeyMode func(tty *os.File) (release func(), err error)
-	// StartEngine starts the keeper for the two directories and returns when
-	// its socket accepts connections.
-	StartEngine func(ctx context.Context, root, state string) error
-}
 
 // Run carries out a command line, without the program's name, and gives the
 // exit code.
-func Run(ctx context.Context, args []string, w World) int {
+func Run(ctx context.Context, args []string, w cli.World) int {
 	a := newApp(w)
 	root := a.root()
 	root.SetArgs(args)
-	root.SetOut(w.Stdout)
-	root.SetErr(w.Stderr)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
 	root.SetIn(w.Stdin)
 	err := root.ExecuteContext(ctx)
 	if _, before := err.(*pflag.NotExistError); before { // it stands before the verb, where cobra asks nobody
 		err = flagError(root, err)
 	}
 	code := a.exitCode(err)
-	a.endOutput()
+	a.output.Flush()
 	return code
 }
 
-// errInterrupted is the cause of what the user's interrupt ended.
-var errInterrupted = errors.New("interrupted")
-
-// exit is an error that was reported already, or needs no words.
-type exit struct{ code int }
-
-func (e exit) Error() string { return fmt.Sprintf("exit code %d", e.code) }
-
-// coded is an error with an exit code of its own.
-type coded struct {
-	error
-	code int
-}
-
-func (e coded) Unwrap() error { return e.error }
-
 func (a *app) exitCode(err error) int {
-	var quiet exit
-	var with coded
+	var quiet cli.Exit
+	var with cli.Coded
 	switch {
 	case err == nil:
-		return ExitOK
+		return cli.ExitOK
 	case errors.As(err, &quiet):
-		return quiet.code
-	case errors.Is(err, errInterrupted):
-		return ExitInterrupted
+		return quiet.Code
+	case errors.Is(err, cli.ErrInterrupted):
+		return cli.ExitInterrupted
 	}
-	fmt.Fprintln(a.world.Stderr, a.errStyle().red(err.Error()))
+	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(err.Error()))
 	if errors.As(err, &with) {
-		return with.code
+		return with.Code
 	}
-	return ExitFailure
+	return cli.ExitFailure
 }
 
-// app is one run of the command.
+// app is the tree of verbs. Flags are read into settings; a verb works with the
+// invocation that is made of them once all are read.
 type app struct {
-	world World
-	env   map[string]string
-	began time.Time // of the command: what a user waits for counts from here
-
-	files      []string
-	name       string
-	instance   string
-	directory  string
-	profiles   []string
-	envFiles   []string
-	progress   string
-	hushed     bool // progress is quiet, though nobody has asked for that
-	ansi       string
-	trace      string // file that a timeline is written to
-	strict     bool
-	allowUnset bool
-	verbose    bool // config: every warning with its line
-
-	ignoreOrphans bool // nothing is said of them
-	parallel      int  // steps at once; 0: as many as the engine likes
-
-	verb   string                                          // the one that runs
-	tracer *tracer                                         // of --trace and OpenTelemetry; nil: nobody asks for a timeline
-	answer func(ctx context.Context, question string) bool // by a key of the menu; nil: there is none
-
-	lend    func(*planner.Plan) error // connects what a plan's builds and pulls need; nil: nothing
-	lookers []display                 // see every progress beside the screen
-	loaded  *spec.Project             // the last one
-	mask    *secret.Mask              // of the secrets of all that were loaded; nil: none was
-	hiding  []*secret.Writer          // what stdout and stderr go through, where secrets are kept out of them
+	*cli.Invocation
+	settings cli.Settings
+	output   *display.Output
 }
 
-func newApp(w World) *app {
-	a := &app{world: w, env: map[string]string{}, began: w.Now()}
-	for _, kv := range w.Environ {
-		if name, value, ok := strings.Cut(kv, "="); ok {
-			a.env[name] = value
-		}
-	}
+func newApp(w cli.World) *app {
+	a := &app{settings: cli.NewSettings(w), output: display.NewOutput(w.Stdout, w.Stderr)}
+	a.Invocation = cli.New(a.settings, a.output)
 	return a
 }
 
-// socket is where the engine listens.
-func (a *app) socket() string { return a.stateDir() + "/orlop.sock" }
-
-func (a *app) stateDir() string { return or(a.env["ORLOP_STATE"], "/run/orlop") }
-func (a *app) rootDir() string  { return or(a.env["ORLOP_ROOT"], "/var/lib/orlop") }
-
-func or(s, otherwise string) string {
-	if s != "" {
-		return s
+// begin makes the invocation of a verb.
+func (a *app) begin(c *cobra.Command) error {
+	a.settings.Verb = c.Name()
+	if err := takeDefaults(c, &a.settings); err != nil {
+		return misuse(c, err)
 	}
-	return otherwise
+	if c.Annotations[quietFlag] != "" && c.Flags().Changed(quietFlag) {
+		a.settings.Progress = "quiet"
+	}
+	a.Invocation = cli.New(a.settings, a.output)
+	return nil
+}
+
+// quietFlag is -q of a verb whose progress it hides.
+const quietFlag = "quiet"
+
+func addQuiet(c *cobra.Command) {
+	c.Annotations = map[string]string{quietFlag: "progress"}
+	c.Flags().BoolP(quietFlag, "q", false, "show nothing but failures")
 }
 
 // Groups of verbs in the help.
@@ -175,7 +107,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "orlop",
 		Short:   "Build and run a stack of services from one file",
-		Version: a.world.Version,
+		Version: a.Version,
 		Example: "  orlop up -d        bring the stack of stack.yaml up\n" +
 			"  orlop plan         show what up would change, and why\n" +
 			"  orlop logs -f api  follow what a service prints",
@@ -187,10 +119,7 @@ func (a *app) root() *cobra.Command {
 			}
 			return unknownVerb(c, args[0])
 		},
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			a.verb = c.Name()
-			return misuse(c, a.takeDefaults(c))
-		},
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.begin(c) },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddGroup(&cobra.Group{ID: groupMain, Title: "The stack:"},
@@ -210,6 +139,14 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// guardCommand is the guard of a terminal, for KeyMode alone.
+func (a *app) guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: terminal.GuardVerb, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return terminal.Guard(a.Stdin, a.Stdout) },
+	}
+}
+
 func add(root *cobra.Command, group string, verbs ...*cobra.Command) {
 	for _, v := range verbs {
 		v.GroupID = group
@@ -219,17 +156,17 @@ func add(root *cobra.Command, group string, verbs ...*cobra.Command) {
 
 func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringArrayVarP(&a.files, "file", "f", nil, "stack `file`; may be given many times, later ones override")
-	f.StringVarP(&a.name, "project-name", "p", "", "`name` of the project")
-	f.StringVar(&a.instance, "instance", "", "`name` of a copy of the stack beside others; auto derives it from git work tree and branch")
-	f.StringVar(&a.directory, "project-directory", "", "`directory` that the paths in the stack file start from")
-	f.StringArrayVar(&a.profiles, "profile", nil, "activate a `profile`")
-	f.StringArrayVar(&a.envFiles, "env-file", nil, "environment `file` in place of .env")
-	f.StringVar(&a.progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
-	f.StringVar(&a.ansi, "ansi", "auto", "`when` to colour: auto, always or never")
-	f.StringVar(&a.trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
-	f.BoolVar(&a.strict, "strict", false, "a key that is not carried out yet is an error")
-	f.BoolVar(&a.allowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
+	f.StringArrayVarP(&a.settings.Files, "file", "f", nil, "stack `file`; may be given many times, later ones override")
+	f.StringVarP(&a.settings.Name, "project-name", "p", "", "`name` of the project")
+	f.StringVar(&a.settings.Instance, "instance", "", "`name` of a copy of the stack beside others; auto derives it from git work tree and branch")
+	f.StringVar(&a.settings.Directory, "project-directory", "", "`directory` that the paths in the stack file start from")
+	f.StringArrayVar(&a.settings.Profiles, "profile", nil, "activate a `profile`")
+	f.StringArrayVar(&a.settings.EnvFiles, "env-file", nil, "environment `file` in place of .env")
+	f.StringVar(&a.settings.Progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
+	f.StringVar(&a.settings.ANSI, "ansi", "auto", "`when` to colour: auto, always or never")
+	f.StringVar(&a.settings.Trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
+	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not carried out yet is an error")
+	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
 }
 
 // inherit lets the global flags stand after the verb too. As in Compose, a
@@ -339,7 +276,7 @@ func flagNames(c *cobra.Command) map[string]string {
 // for it.
 func misuse(c *cobra.Command, err error) error {
 	if err != nil && c.Name() == "ci" {
-		return coded{err, ExitBadFile}
+		return cli.Coded{Err: err, Code: ci.ExitBadFile}
 	}
 	return err
 }
@@ -357,37 +294,6 @@ func verbGroup(use, short, example string, subs ...*cobra.Command) *cobra.Comman
 	}
 	c.AddCommand(subs...)
 	return c
-}
-
-// interruptible ends the context when the user interrupts.
-func (a *app) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-a.world.Signals:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil); <-done }
-}
-
-// cause is the error of a call to the engine, in words, with the reason why
-// its context ended in place of "context canceled".
-func cause(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	err = api.Cause(err)
-	if _, limited := ctx.Deadline(); limited && errors.Is(err, context.DeadlineExceeded) {
-		<-ctx.Done() // the transport's clock may be a moment ahead of ours
-	}
-	if reason := context.Cause(ctx); reason != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		return reason
-	}
-	return err
 }
 
 // choice checks the value of a flag that has few.

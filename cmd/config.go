@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -39,7 +40,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
-	c.Flags().BoolVar(&a.verbose, "verbose", false, "show every warning with its place, also those that were shown before")
+	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	return c
 }
@@ -48,12 +49,12 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if err := choice("format", f.format, "yaml", "json"); err != nil {
 		return err
 	}
-	opts := a.options(services)
+	opts := a.Options(services)
 	opts.Only, opts.SpareContents = true, true
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}
-	project, err := a.loadWith(ctx, opts, true)
+	project, err := a.LoadWith(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(a.world.Stdout, text)
+	_, err = fmt.Fprint(a.Stdout, text)
 	return err
 }
 
@@ -75,17 +76,17 @@ func (f configFlags) text(p *spec.Project) (string, error) {
 	names := slices.Sorted(maps.Keys(p.Services))
 	switch {
 	case f.services:
-		return lines(names), nil
+		return display.Lines(names), nil
 	case f.volumes:
-		return lines(slices.Sorted(maps.Keys(p.Volumes))), nil
+		return display.Lines(slices.Sorted(maps.Keys(p.Volumes))), nil
 	case f.networks:
-		return lines(slices.Sorted(maps.Keys(p.Networks))), nil
+		return display.Lines(slices.Sorted(maps.Keys(p.Networks))), nil
 	case f.images:
 		var refs []string
 		for _, name := range names {
 			refs = append(refs, p.ImageName(name))
 		}
-		return lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
+		return display.Lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
 	case f.profiles:
 		var all []string
 		for _, s := range p.Services {
@@ -93,7 +94,7 @@ func (f configFlags) text(p *spec.Project) (string, error) {
 		}
 		slices.Sort(all)
 		all = slices.DeleteFunc(all, func(p string) bool { return p == "" })
-		return lines(slices.Compact(all)), nil
+		return display.Lines(slices.Compact(all)), nil
 	case f.hash != "":
 		return hashes(p, f.hash)
 	case f.format == "json":
@@ -117,12 +118,5 @@ func hashes(p *spec.Project, which string) (string, error) {
 	for _, name := range names {
 		out = append(out, name+" "+p.Hash(name))
 	}
-	return lines(out), nil
-}
-
-func lines(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return strings.Join(words, "\n") + "\n"
+	return display.Lines(out), nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -22,16 +22,16 @@ const (
 )
 
 // takeDefaults lets Compose's variables speak where no flag of a command does.
-func (a *app) takeDefaults(c *cobra.Command) error {
-	vars := a.variables()
+func takeDefaults(c *cobra.Command, s *cli.Settings) error {
+	vars := s.Variables()
 	var problems []error
 	for _, d := range []struct {
 		variable, flag string
 		value          *string
 		choices        []string
 	}{
-		{varProgress, "progress", &a.progress, []string{"auto", "tty", "plain", "json", "quiet"}},
-		{varANSI, "ansi", &a.ansi, []string{"auto", "always", "never"}},
+		{varProgress, "progress", &s.Progress, []string{"auto", "tty", "plain", "json", "quiet"}},
+		{varANSI, "ansi", &s.ANSI, []string{"auto", "always", "never"}},
 	} {
 		name := "--" + d.flag
 		if value := vars[d.variable]; value != "" && !isGiven(c, d.flag) {
@@ -39,13 +39,13 @@ func (a *app) takeDefaults(c *cobra.Command) error {
 		}
 		problems = append(problems, oneOf(name, *d.value, d.choices))
 	}
-	a.ignoreOrphans = spec.IsTrue(vars[varIgnoreOrphans])
-	problems = append(problems, a.takeOrphans(c, spec.IsTrue(vars[varRemoveOrphans])), a.takeLimit(vars[varParallelLimit]))
+	s.IgnoreOrphans = spec.IsTrue(vars[varIgnoreOrphans])
+	problems = append(problems, takeOrphans(c, s, spec.IsTrue(vars[varRemoveOrphans])), takeLimit(s, vars[varParallelLimit]))
 	return errors.Join(problems...)
 }
 
-// takeOrphans settles --remove-orphans of a verb that has it.
-func (a *app) takeOrphans(c *cobra.Command, remove bool) error {
+// takeOrphans sets --remove-orphans of a verb that has it.
+func takeOrphans(c *cobra.Command, s *cli.Settings, remove bool) error {
 	f := c.Flags().Lookup("remove-orphans")
 	if f == nil {
 		return nil
@@ -55,14 +55,14 @@ func (a *app) takeOrphans(c *cobra.Command, remove bool) error {
 			return err
 		}
 	}
-	if a.ignoreOrphans && f.Changed && f.Value.String() == "true" {
+	if s.IgnoreOrphans && f.Changed && f.Value.String() == "true" {
 		return fmt.Errorf("%s and --remove-orphans exclude each other", varIgnoreOrphans)
 	}
 	return nil
 }
 
 // takeLimit reads how many steps are carried out at once; less than 1 is no limit.
-func (a *app) takeLimit(value string) error {
+func takeLimit(s *cli.Settings, value string) error {
 	if value == "" {
 		return nil
 	}
@@ -70,15 +70,8 @@ func (a *app) takeLimit(value string) error {
 	if err != nil {
 		return fmt.Errorf("%s is %q: it must be a whole number", varParallelLimit, value)
 	}
-	a.parallel = max(limit, 0)
+	s.Parallel = max(limit, 0)
 	return nil
-}
-
-// leaveOrphans takes out of a plan what the caller does not want to hear of.
-func (a *app) leaveOrphans(p *planner.Plan) {
-	if a.ignoreOrphans && p != nil {
-		p.Orphans = nil
-	}
 }
 
 // isGiven says whether a global flag stands on the command line, before the

@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -36,30 +38,22 @@ func (a *app) downCommand() *cobra.Command {
 }
 
 func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) error {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
-	s, err := a.identify(ctx, opts.Services)
-	if err != nil {
+	return a.withStack(ctx, opts.Services, func(ctx context.Context, client *api.Client, s cli.Stack) (err error) {
+		req := &api.DownRequest{Project: s.Name, Disabled: s.Disabled()}
+		req.StopTimeoutMs, req.HasStopTimeout = cli.StopTimeout(seconds)
+		if req.Document, err = s.Document(); err != nil {
+			return err
+		}
+		opts.Limit = a.Parallel
+		if req.Options, err = cli.Marshal(opts); err != nil {
+			return err
+		}
+		stream, err := client.Down(ctx, req)
+		if err != nil {
+			return err
+		}
+		w := display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down"}
+		_, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
 		return err
-	}
-	client, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	req := &api.DownRequest{Project: s.name, Disabled: s.disabled()}
-	req.StopTimeoutMs, req.HasStopTimeout = timeout(seconds)
-	if req.Document, err = s.document(); err != nil {
-		return err
-	}
-	opts.Limit = a.parallel
-	if req.Options, err = marshal(opts); err != nil {
-		return err
-	}
-	stream, err := client.Down(ctx, req)
-	if err != nil {
-		return cause(ctx, err)
-	}
-	_, err = a.show(ctx, stream, words{done: "is down", nothing: "is down already", failed: "is not down"}, 0, nil)
-	return err
+	})
 }

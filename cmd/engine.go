@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/keeper"
 )
 
@@ -28,7 +31,7 @@ func (a *app) engineCommand() *cobra.Command {
 				return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 					status, err := client.Status(ctx, &api.StatusRequest{})
 					if err == nil {
-						fmt.Fprintf(a.world.Stdout, "the engine runs (process %d)\n", status.Pid)
+						fmt.Fprintf(a.Stdout, "the engine runs (process %d)\n", status.Pid)
 					}
 					return err
 				})
@@ -46,19 +49,19 @@ func (a *app) engineCommand() *cobra.Command {
 }
 
 func (a *app) engineStop(ctx context.Context) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := api.Dial(ctx, a.socket())
+	client, err := api.Dial(ctx, a.Socket())
 	if errors.Is(err, api.ErrAbsent) {
-		fmt.Fprintln(a.world.Stdout, "no engine runs")
+		fmt.Fprintln(a.Stdout, "no engine runs")
 		return nil
 	}
 	if err != nil {
-		return a.dialError(err)
+		return a.DialError(err)
 	}
 	defer client.Close()
-	st, err := a.greet(ctx, client)
-	if errors.Is(err, errHangs) {
+	st, err := a.Greet(ctx, client)
+	if errors.Is(err, cli.ErrHangs) {
 		return err
 	}
 	owner := -1
@@ -68,9 +71,9 @@ func (a *app) engineStop(ctx context.Context) error {
 		}
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{}); err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	if err := gone(ctx, client, a.socket()); err != nil {
+	if err := gone(ctx, client, a.Socket()); err != nil {
 		return err
 	}
 	awaitEnd(owner)
@@ -78,7 +81,7 @@ func (a *app) engineStop(ctx context.Context) error {
 	if st != nil && st.Containers > 0 {
 		text += "; containers keep running"
 	}
-	fmt.Fprintln(a.world.Stdout, text)
+	fmt.Fprintln(a.Stdout, text)
 	return nil
 }
 
@@ -129,54 +132,54 @@ func leftReady(ctx context.Context, client *api.Client) {
 }
 
 func (a *app) engineRestart(ctx context.Context) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := api.Dial(ctx, a.socket())
+	client, err := api.Dial(ctx, a.Socket())
 	if errors.Is(err, api.ErrAbsent) {
-		if err := a.startEngine(ctx); err != nil {
+		if err := a.StartTheEngine(ctx); err != nil {
 			return err
 		}
-		client, err = api.Dial(ctx, a.socket())
+		client, err = api.Dial(ctx, a.Socket())
 	}
 	if err != nil {
-		return a.dialError(err)
+		return a.DialError(err)
 	}
 	defer client.Close()
-	before, err := a.greet(ctx, client)
-	if errors.Is(err, errHangs) {
+	before, err := a.Greet(ctx, client)
+	if errors.Is(err, cli.ErrHangs) {
 		return a.engineReplace(ctx, client)
 	}
 	if err != nil {
 		return err
 	}
 	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{Restart: true}); err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	leftReady(ctx, client)
-	after, err := a.greet(ctx, client)
+	after, err := a.Greet(ctx, client)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
-	if after.Version == before.Version && after.Version != a.world.Version {
-		fmt.Fprintln(a.world.Stderr, a.errStyle().yellow(fmt.Sprintf(
+	if after.Version == before.Version && after.Version != a.Version {
+		fmt.Fprintln(a.Stderr, a.ErrStyle().Yellow(fmt.Sprintf(
 			"it is installed elsewhere than this command, which is %s: \"orlop engine stop\", then \"orlop engine start\", change to the engine beside this command",
-			a.world.Version)))
+			a.Version)))
 	}
+	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
 	return nil
 }
 
 // engineReplace ends an engine that does not answer; its keeper starts the next.
 func (a *app) engineReplace(ctx context.Context, client *api.Client) error {
-	pid, err := keeper.KillEngine(a.stateDir())
+	pid, err := keeper.KillEngine(a.StateDir())
 	if err != nil {
 		return err
 	}
-	after, err := a.greet(ctx, client)
+	after, err := a.Greet(ctx, client)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.world.Stdout, "the engine runs again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
+	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
 	return nil
 }
 
@@ -223,32 +226,32 @@ type keeperLine struct {
 }
 
 func (a *app) engineStatus(ctx context.Context, format string) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	line := engineLine{Root: a.rootDir(), State: a.stateDir(), Activities: []string{}}
-	client, err := api.Dial(ctx, a.socket())
+	line := engineLine{Root: a.RootDir(), State: a.StateDir(), Activities: []string{}}
+	client, err := api.Dial(ctx, a.Socket())
 	if err != nil && !errors.Is(err, api.ErrAbsent) {
-		return a.dialError(err)
+		return a.DialError(err)
 	}
 	if err == nil {
 		defer client.Close()
-		status, err := a.greet(ctx, client)
+		status, err := a.Greet(ctx, client)
 		if err != nil {
 			return err
 		}
 		line.fill(status)
 	}
 	if format == "json" {
-		enc := json.NewEncoder(a.world.Stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(line); err != nil {
 			return err
 		}
 	} else {
-		line.print(a.world.Stdout, a.world.Now(), a.world.Version)
+		line.print(a.Stdout, a.Now(), a.Version)
 	}
 	if !line.Running {
-		return exit{ExitFailure}
+		return cli.Exit{Code: cli.ExitFailure}
 	}
 	return nil
 }
@@ -258,7 +261,7 @@ func (l *engineLine) fill(s *api.StatusReply) {
 	l.Running, l.Version, l.PID, l.Started, l.Memory, l.Restarts = true, s.Version, s.Pid, &started, s.MemoryBytes, s.Restarts
 	l.ShimMemory, l.Containers, l.Components, l.Warnings = s.ShimMemoryBytes, s.Containers, s.Components, s.Warnings
 	l.Activities = slices.Concat(l.Activities, s.Activities)
-	l.Root, l.State = or(s.Root, l.Root), or(s.State, l.State)
+	l.Root, l.State = cmp.Or(s.Root, l.Root), cmp.Or(s.State, l.State)
 	if s.KeeperPid != 0 {
 		l.Keeper = &keeperLine{Version: s.KeeperVersion, PID: s.KeeperPid, Started: time.UnixMilli(s.KeeperStartedUnixMs), Memory: s.KeeperMemoryBytes}
 	}
@@ -269,12 +272,12 @@ func (l *engineLine) print(w io.Writer, now time.Time, command string) {
 		fmt.Fprintf(w, "engine      not running\nroot        %s\nstate       %s\n", l.Root, l.State)
 		return
 	}
-	fmt.Fprintf(w, "engine      process %d, %s, up %s, %s\n", l.PID, l.Version, strings.ToLower(span(now.Sub(*l.Started))), bytesText(l.Memory))
+	fmt.Fprintf(w, "engine      process %d, %s, up %s, %s\n", l.PID, l.Version, strings.ToLower(display.Span(now.Sub(*l.Started))), display.Bytes(l.Memory))
 	if l.Keeper != nil {
 		fmt.Fprintf(w, "keeper      process %d, %s, up %s, %s\n", l.Keeper.PID, l.Keeper.Version,
-			strings.ToLower(span(now.Sub(l.Keeper.Started))), bytesText(l.Keeper.Memory))
+			strings.ToLower(display.Span(now.Sub(l.Keeper.Started))), display.Bytes(l.Keeper.Memory))
 	}
-	fmt.Fprintf(w, "containers  %d running, their shims %s\n", l.Containers, bytesText(l.ShimMemory))
+	fmt.Fprintf(w, "containers  %d running, their shims %s\n", l.Containers, display.Bytes(l.ShimMemory))
 	if l.Restarts > 0 {
 		fmt.Fprintf(w, "restarts    %d of the engine under this keeper\n", l.Restarts)
 	}

@@ -32,7 +32,7 @@ func (a *app) engineLogsCommand() *cobra.Command {
 			if ofKeeper {
 				name = "keeper.log"
 			}
-			return a.engineLogs(c.Context(), filepath.Join(a.rootDir(), "log", name), n, follow)
+			return a.engineLogs(c.Context(), filepath.Join(a.RootDir(), "log", name), n, follow)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
@@ -42,12 +42,12 @@ func (a *app) engineLogsCommand() *cobra.Command {
 }
 
 func (a *app) engineLogs(ctx context.Context, path string, tail int, follow bool) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no log at %s: the engine has never run with ORLOP_ROOT=%s", path, a.rootDir())
+		return fmt.Errorf("there is no log at %s: the engine has never run with ORLOP_ROOT=%s", path, a.RootDir())
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("only root may read %s: run the command with sudo", path)
 	case err != nil:
@@ -58,7 +58,7 @@ func (a *app) engineLogs(ctx context.Context, path string, tail int, follow bool
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	if _, err := a.world.Stdout.Write(lastLines(text, tail)); err != nil || !follow {
+	if _, err := a.Stdout.Write(lastLines(text, tail)); err != nil || !follow {
 		return err
 	}
 	return a.followFile(ctx, f, path)
@@ -89,7 +89,7 @@ func (a *app) followFile(ctx context.Context, f *os.File, path string) error {
 	}
 	current := f
 	for {
-		if _, err := io.Copy(a.world.Stdout, current); err != nil {
+		if _, err := io.Copy(a.Stdout, current); err != nil {
 			return err
 		}
 		select {

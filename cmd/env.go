@@ -3,14 +3,14 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/display"
 )
 
 func (a *app) envCommand() *cobra.Command {
@@ -44,13 +44,13 @@ func (a *app) environment(ctx context.Context, services []string, file, format s
 		return err
 	}
 	if file == "" {
-		_, err = fmt.Fprint(a.world.Stdout, text)
+		_, err = fmt.Fprint(a.Stdout, text)
 		return err
 	}
 	if !filepath.IsAbs(file) {
-		file = filepath.Join(a.world.Dir, file)
+		file = filepath.Join(a.Dir, file)
 	}
-	return replaceFile(file, text)
+	return display.ReplaceFile(file, text)
 }
 
 // variable is one variable of the environment.
@@ -115,24 +115,4 @@ func variablesText(list []variable, format string) (string, error) {
 		}
 	}
 	return b.String(), nil
-}
-
-// replaceFile puts a text in a file's place in one step: a reader sees the old
-// one or the new one.
-func replaceFile(path, text string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("cannot write %s: %w", path, err)
-		}
-	}()
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -44,67 +45,49 @@ type eventLine struct {
 func (l eventLine) String() string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(l.Attributes)) {
-		parts = append(parts, k+"="+printable(l.Attributes[k]))
+		parts = append(parts, k+"="+display.Printable(l.Attributes[k]))
 	}
 	return fmt.Sprintf("%s %s %s %s (%s)", l.Time.Format("2006-01-02 15:04:05.000000"), l.Type, l.Action, l.ID, strings.Join(parts, ", "))
 }
 
 func (a *app) events(ctx context.Context, services []string, asJSON bool) error {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
-	s, err := a.identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	enc := json.NewEncoder(a.world.Stdout)
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetEscapeHTML(false)
 	show := func(l eventLine) {
 		if asJSON {
 			_ = enc.Encode(l)
 		} else {
-			fmt.Fprintln(a.world.Stdout, l)
+			fmt.Fprintln(a.Stdout, l)
 		}
 	}
-	seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.world.Now}
-	for {
-		err := followEvents(ctx, client, seen, show)
-		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
-			return err
-		}
-	}
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.Now}
+		return cli.AcrossEngines(ctx, func() error { return followEvents(ctx, client, seen, show) })
+	})
 }
 
 // followEvents is events under one engine.
 func followEvents(ctx context.Context, client *api.Client, seen *history, show func(eventLine)) error {
-	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.name})
-	if err != nil {
-		return cause(ctx, err)
-	}
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return cause(ctx, err)
+	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name})
+	for err == nil {
+		var m *api.ContainerChange
+		if m, err = stream.Recv(); err != nil {
+			break
 		}
-		lines, err := seen.apply(m)
-		if err != nil {
-			return err
-		}
+		var lines []eventLine
+		lines, err = seen.apply(m)
 		for _, l := range lines {
 			show(l)
 		}
 	}
+	return err
 }
 
 // history is what is known of the containers: events are what is new to it.
 // What an engine that comes back tells first is held against what the one
 // before it told last.
 type history struct {
-	stack    stack
+	stack    cli.Stack
 	services []string
 	now      func() time.Time
 	states   map[string]planner.Container
@@ -162,7 +145,7 @@ func (h *history) lines(c *planner.Container, list []happening) []eventLine {
 	var out []eventLine
 	for _, what := range list {
 		attributes := map[string]string{
-			"name": c.Name, "image": imageText(c, h.stack), "project": h.stack.name, "number": strconv.Itoa(c.Number),
+			"name": c.Name, "image": display.ImageText(c, h.stack.Name), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
 		}
 		if c.OneOff {
 			attributes["oneoff"] = "true"

@@ -12,7 +12,8 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/watch/loop"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -54,9 +55,9 @@ func printed(of reflect.Type) map[string]bool {
 func TestTheEventsDocumentNamesEveryField(t *testing.T) {
 	doc := documented(t)
 	for section, of := range map[string]reflect.Type{
-		"line": reflect.TypeFor[jsonLine](), "plan": reflect.TypeFor[planner.Plan](), "step": reflect.TypeFor[planner.Step](),
+		"line": reflect.TypeFor[display.JSONLine](), "plan": reflect.TypeFor[planner.Plan](), "step": reflect.TypeFor[planner.Step](),
 		"reason": reflect.TypeFor[planner.Reason](), "place": reflect.TypeFor[spec.Place](), "event": reflect.TypeFor[planner.Event](),
-		"part": reflect.TypeFor[planner.Part](), "watch event": reflect.TypeFor[watch.Event](),
+		"part": reflect.TypeFor[planner.Part](), "watch event": reflect.TypeFor[loop.Event](),
 	} {
 		fields := printed(of)
 		if got, want := slices.Sorted(maps.Keys(doc[section])), slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
@@ -76,8 +77,8 @@ func TestTheEventsDocumentNamesTheVersionAndWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	d := &jsonDisplay{enc: json.NewEncoder(&out)}
-	d.plan(&planner.Plan{Steps: []*planner.Step{}})
+	d := &display.JSON{Enc: json.NewEncoder(&out)}
+	d.Plan(&planner.Plan{Steps: []*planner.Step{}})
 	var first map[string]any
 	if err := json.Unmarshal(out.Bytes(), &first); err != nil {
 		t.Fatal(err)
@@ -85,21 +86,21 @@ func TestTheEventsDocumentNamesTheVersionAndWords(t *testing.T) {
 	if v, _ := first["version"].(float64); v == 0 || !strings.Contains(string(text), "of this schema: "+string('0'+rune(v))) {
 		t.Errorf("the first line is %s: the document names another version", out.String())
 	}
-	d.event(planner.Event{Kind: planner.Done})
-	d.finish(summary{verdict: &api.Verdict{}})
+	d.Event(planner.Event{Kind: planner.Done})
+	d.Finish(display.Summary{Verdict: &api.Verdict{}})
 	words := []string{
 		string(planner.Started), string(planner.Progressed), string(planner.Done), string(planner.Unchanged), string(planner.Failed),
 		string(planner.Skipped), string(planner.Cancelled), string(planner.Pull), string(planner.Build), string(planner.CreateNetwork),
 		string(planner.AttachNetwork), string(planner.RemoveNetwork), string(planner.CreateVolume), string(planner.RemoveVolume), string(planner.RemoveImage),
 		string(planner.Create), string(planner.Replace), string(planner.Update), string(planner.Start), string(planner.Restart),
 		string(planner.Stop), string(planner.Kill), string(planner.Remove), string(planner.Await), planner.Ready,
-		string(watch.Ready), string(watch.SyncDone), string(watch.Restarted), string(watch.Executed), string(watch.Building),
-		string(watch.Rebuilt), string(watch.Applied), string(watch.Note), string(watch.Warning),
+		string(loop.Ready), string(loop.SyncDone), string(loop.Restarted), string(loop.Executed), string(loop.Building),
+		string(loop.Rebuilt), string(loop.Applied), string(loop.Note), string(loop.Warning),
 		spec.ServiceStarted, spec.ServiceHealthy, spec.ServiceCompleted,
 	}
 	for line := range strings.Lines(out.String()) {
-		var l jsonLine
-		if err := json.Unmarshal([]byte(line), &l); err != nil || l.Version != jsonVersion {
+		var l display.JSONLine
+		if err := json.Unmarshal([]byte(line), &l); err != nil || l.Version != display.JSONVersion {
 			t.Errorf("%s has version %d: %v", line, l.Version, err)
 		}
 		words = append(words, l.Type)

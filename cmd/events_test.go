@@ -6,8 +6,15 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
+
+// began is when all that these tests tell of begins.
+var began = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
 
 // told are the events of a row of states of one container, as "action@second".
 func told(t *testing.T, h *history, messages ...*api.ContainerChange) string {
@@ -19,7 +26,7 @@ func told(t *testing.T, h *history, messages ...*api.ContainerChange) string {
 			t.Fatal(err)
 		}
 		for _, l := range lines {
-			word := l.Action + "@" + clock(l.Time.Sub(began))
+			word := l.Action + "@" + display.Clock(l.Time.Sub(began))
 			if code := l.Attributes["exitCode"]; code != "" {
 				word += "=" + code
 			}
@@ -78,7 +85,7 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 			[]*api.ContainerChange{first(changed(t, running)), synced, first(changed(t, again)), synced}, "die@6.0s=0 start@7.0s restart@7.0s"},
 		"what went away without an engine": {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
 	} {
-		h := &history{stack: stack{name: "shop"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
+		h := &history{stack: cli.Stack{Name: "shop"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
 		if got := told(t, h, c.messages...); got != c.want {
 			t.Errorf("%s: events are %q, want %q", name, got, c.want)
 		}
@@ -86,7 +93,7 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 }
 
 func TestEventsOfOtherServicesAreLeftOut(t *testing.T) {
-	h := &history{stack: stack{name: "shop"}, services: []string{"db"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
+	h := &history{stack: cli.Stack{Name: "shop"}, services: []string{"db"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
 	web := planner.Container{ID: "w", Service: "web", State: planner.Running, CreatedAt: at(1), StartedAt: at(2)}
 	db := planner.Container{ID: "d", Service: "db", State: planner.Running, CreatedAt: at(1), StartedAt: at(3)}
 	if got, want := told(t, h, &api.ContainerChange{Synced: true}, changed(t, web), changed(t, db)), "create@1.0s start@3.0s"; got != want {

@@ -7,7 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 func (a *app) execCommand() *cobra.Command {
@@ -25,8 +26,8 @@ func (a *app) execCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			start.Service, start.Command, start.Index = args[0], args[1:], index
 			start.Stdin = !start.Detach && interactive
-			start.Terminal = !noTerminal && !start.Detach && a.onTerminal()
-			start.Environment = a.fillEnvironment(start.Environment)
+			start.Terminal = !noTerminal && !start.Detach && terminal.IsOn(a.Invocation)
+			start.Environment = cli.FillEnvironment(start.Environment, a.Variables())
 			return a.exec(c.Context(), &start, detachKeys)
 		},
 	}
@@ -46,12 +47,12 @@ func (a *app) execCommand() *cobra.Command {
 }
 
 func (a *app) exec(ctx context.Context, start *api.ProcessStart, detachKeys string) error {
-	s, err := a.identify(ctx, []string{start.Service})
+	s, err := a.Identify(ctx, []string{start.Service})
 	if err != nil {
 		return err
 	}
-	start.Project = s.name
-	client, err := a.connect(ctx)
+	start.Project = s.Name
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,36 +61,9 @@ func (a *app) exec(ctx context.Context, start *api.ProcessStart, detachKeys stri
 	defer cancel()
 	stream, err := client.Exec(ctx)
 	if err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	return a.process(ctx, stream, start, detachKeys)
-}
-
-// fillEnvironment gives NAME without a value that of the caller or of the
-// environment files, as Compose does, and drops it where there is none.
-func (a *app) fillEnvironment(vars []string) []string {
-	var out []string
-	variables := a.variables()
-	for _, v := range vars {
-		if name, _, set := cutAssignment(v); !set {
-			value, known := variables[name]
-			if !known {
-				continue
-			}
-			v = name + "=" + value
-		}
-		out = append(out, v)
-	}
-	return out
-}
-
-// variables are those that the stack file sees: the caller's environment over
-// the environment files.
-func (a *app) variables() map[string]string {
-	if a.loaded != nil {
-		return a.loaded.Variables
-	}
-	return spec.Variables(a.options(nil))
+	return terminal.Run(ctx, a.Invocation, stream, start, detachKeys)
 }
 
 // noTerminalFlag is -T of exec and run, by Compose's name and an older one.
@@ -113,4 +87,8 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+func detachFlag(c *cobra.Command, keys *string) {
+	c.Flags().StringVar(keys, "detach-keys", terminal.DefaultDetachKeys, "`keys` that let go of the terminal and leave the command running; none: \"\"")
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -32,6 +33,7 @@ type fakeEngine struct {
 	notice       string // before the plan
 	events       []planner.Event
 	verdict      *api.Verdict
+	verdictAfter chan struct{} // what comes before the verdict; nil: nothing
 	projects     []*api.ProjectInfo
 	lines        []*api.LogLine
 	files        []*api.FilePart
@@ -119,6 +121,13 @@ func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error 
 			return err
 		}
 	}
+	if f.verdictAfter != nil {
+		select {
+		case <-f.verdictAfter:
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
 	verdict := f.verdict
 	if verdict == nil {
 		verdict = &api.Verdict{Ok: true, UpToDate: f.plan == nil || f.plan.IsEmpty()}
@@ -131,6 +140,7 @@ func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.P
 	f.down = r
 	f.observed.Containers = nil
 	f.mu.Unlock()
+	f.note("down")
 	if f.downError != nil {
 		return f.downError
 	}
@@ -438,7 +448,7 @@ func (d *desk) run(line string) (stdout, stderr string, code int) {
 func (d *desk) runArgs(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
 	var out, errs bytes.Buffer
-	code = cmd.Run(context.Background(), args, cmd.World{
+	code = cmd.Run(context.Background(), args, cli.World{
 		Version: "v1", Dir: d.dir, Environ: append([]string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir}, d.env...),
 		Stdin: strings.NewReader(d.stdin), Stdout: &out, Stderr: &errs, Signals: d.signals, Root: d.root,
 		Now: func() time.Time { return then },

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -42,9 +44,9 @@ func (a *app) gcCommand() *cobra.Command {
 }
 
 func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force bool) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,16 +54,16 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	req.DryRun = true
 	found, err := client.Collect(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	if dryRun || len(found.Projects) == 0 {
 		a.sayCollected(found, "would remove")
 		return nil
 	}
-	if !force && isTerminal(a.world.Stdin) {
+	if !force && display.IsTerminal(a.Stdin) {
 		a.sayCollected(found, "is to be removed:")
-		if err := a.confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))); err != nil {
-			return err
+		if !a.Confirm(fmt.Sprintf("Remove %s with all data?", spec.Plural(len(found.Projects), "instance"))) {
+			return errNothingRemoved
 		}
 	}
 	req.DryRun = false
@@ -70,7 +72,7 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 	}
 	removed, err := client.Collect(ctx, req)
 	if err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	a.sayCollected(removed, "removed")
 	return nil
@@ -78,20 +80,20 @@ func (a *app) gc(ctx context.Context, req *api.CollectRequest, dryRun, force boo
 
 // sayCollected lists instances, and what they take on the disk.
 func (a *app) sayCollected(r *api.CollectReply, did string) {
-	now := a.world.Now()
+	now := a.Now()
 	for _, p := range r.Projects {
-		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))), bytesText(p.DiskBytes))
+		line := fmt.Sprintf("%s %s   last used %s, %s", did, p.Name, strings.ToLower(display.Ago(now, time.UnixMilli(p.UsedUnixMs))), display.Bytes(p.DiskBytes))
 		if len(p.Images) > 0 {
 			line += ", " + spec.Plural(len(p.Images), "image") + ": " + strings.Join(p.Images, ", ")
 		}
-		fmt.Fprintln(a.world.Stdout, line)
+		fmt.Fprintln(a.Stdout, line)
 	}
 	for _, p := range r.Left {
-		fmt.Fprintf(a.world.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, strings.ToLower(ago(now, time.UnixMilli(p.UsedUnixMs))))
+		fmt.Fprintf(a.Stdout, "left %s   last used %s: it runs, only --running removes it\n", p.Name, strings.ToLower(display.Ago(now, time.UnixMilli(p.UsedUnixMs))))
 	}
 	if len(r.Projects) == 0 {
-		fmt.Fprintln(a.world.Stdout, "nothing to remove")
+		fmt.Fprintln(a.Stdout, "nothing to remove")
 		return
 	}
-	fmt.Fprintf(a.world.Stdout, "%s, %s\n", spec.Plural(len(r.Projects), "instance"), bytesText(r.DiskBytes))
+	fmt.Fprintf(a.Stdout, "%s, %s\n", spec.Plural(len(r.Projects), "instance"), display.Bytes(r.DiskBytes))
 }

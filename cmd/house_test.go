@@ -20,28 +20,47 @@ const module = "github.com/orlop/orlop/"
 // house says which of our packages each may import, itself left out.
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
-	rooms := []string{"runner/image", "runner/logs", "runner/network", "runner/oci", "runner/proc", "runner/shim", "runner/volume"}
+	rooms := []string{
+		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/shim", "runner/stdio", "runner/topology", "runner/volume",
+	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
+	command := []string{"spec", "spec/secret", "planner", "builder", "api", "keeper"}
+	verbs := append([]string{"cmd/up", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
 		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
+		"runner/exec":      {"runner/shim"},
+		"runner/health":    {"spec", "planner"},
+		"runner/instance":  {"spec", "planner"},
 		"runner/logs":      {},
+		"runner/ports":     {"spec", "planner", "keeper"},
 		"runner/oci":       {"spec"},
 		"runner/proc":      {},
+		"runner/rootfs":    {"spec"},
 		"runner/shim":      {},
+		"runner/stdio":     {},
+		"runner/topology":  {"spec", "planner", "runner/network", "keeper"},
 		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
 		"builder":          {"spec", "spec/secret", "planner"},
 		"runner":           below,
-		"engine":           append([]string{"builder", "runner", "api"}, below...),
-		"cmd/watch":        {"spec"},
-		"cmd/junit":        {},
-		"cmd":              {"cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
-		"cmd/orlop":        {"cmd", "cmd/watch", "cmd/junit", "spec", "spec/secret", "planner", "builder", "api", "keeper"},
+		"engine/buildkit":  {"spec", "planner", "keeper", "runner/image", "runner/network"},
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit"}, below...),
+		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
+		"cmd/cli":          append([]string{"cmd/display"}, command...),
+		"cmd/terminal":     append([]string{"cmd/cli", "cmd/display"}, command...),
+		"cmd/ci/junit":     {},
+		"cmd/ci":           append([]string{"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd/watch/loop":   {"spec"},
+		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd/up":           append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd":              verbs,
+		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "builder", "runner", "api"}, below...),
 	}
 }
 

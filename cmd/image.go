@@ -16,23 +16,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 )
 
 func (a *app) imageCommand() *cobra.Command {
 	return verbGroup("image", "Images that the engine has", "  orlop image load busybox.tar",
 		a.imageLoadCommand(), a.imageLsCommand(), a.imageRmCommand(), a.imageTagCommand())
-}
-
-// withEngine connects, runs f, and disconnects.
-func (a *app) withEngine(ctx context.Context, f func(context.Context, *api.Client) error) error {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
-	client, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return cause(ctx, f(ctx, client))
 }
 
 func (a *app) imageLoadCommand() *cobra.Command {
@@ -47,7 +37,7 @@ func (a *app) imageLoadCommand() *cobra.Command {
 				files = append(files, input)
 			}
 			if len(files) == 0 {
-				if isTerminal(a.world.Stdin) {
+				if display.IsTerminal(a.Stdin) {
 					return errors.New("orlop image load needs a file: see orlop image load --help")
 				}
 				files = []string{"-"}
@@ -68,7 +58,7 @@ func (a *app) imageLoadCommand() *cobra.Command {
 }
 
 func (a *app) loadImages(ctx context.Context, client *api.Client, path string, quiet bool) error {
-	in := a.world.Stdin
+	in := a.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
@@ -79,15 +69,15 @@ func (a *app) loadImages(ctx context.Context, client *api.Client, path string, q
 	}
 	stream, err := client.LoadImages(ctx)
 	if err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	reply, err := upload(stream, in)
 	if err != nil {
-		return fmt.Errorf("cannot load %s: %w", path, cause(ctx, err))
+		return fmt.Errorf("cannot load %s: %w", path, cli.Cause(ctx, err))
 	}
 	if !quiet {
 		for _, name := range reply.Images {
-			fmt.Fprintln(a.world.Stdout, "loaded "+name)
+			fmt.Fprintln(a.Stdout, "loaded "+name)
 		}
 	}
 	return nil
@@ -153,7 +143,7 @@ func (a *app) imageLsCommand() *cobra.Command {
 }
 
 func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) error {
-	w := a.world.Stdout
+	w := a.Stdout
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	if !quiet && format == "table" {
 		fmt.Fprintln(t, "NAME\tID\tCREATED\tSIZE")
@@ -165,7 +155,7 @@ func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) er
 		}
 		switch {
 		case quiet:
-			fmt.Fprintln(t, or(i.Id, i.Digest))
+			fmt.Fprintln(t, cmp.Or(i.Id, i.Digest))
 		case format == "json":
 			err := json.NewEncoder(t).Encode(imageLine{
 				Name: i.Name, Digest: i.Digest, ID: i.Id, Size: i.SizeBytes, CreatedAt: created.UTC().Format(time.RFC3339), Platforms: i.Platforms,
@@ -176,9 +166,9 @@ func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) er
 		default:
 			when := "-"
 			if !created.IsZero() {
-				when = ago(a.world.Now(), created)
+				when = display.Ago(a.Now(), created)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, shortDigest(or(i.Id, i.Digest)), when, bytesText(i.SizeBytes))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, shortDigest(cmp.Or(i.Id, i.Digest)), when, display.Bytes(i.SizeBytes))
 		}
 	}
 	return t.Flush()
@@ -199,7 +189,7 @@ func (a *app) imageRmCommand() *cobra.Command {
 				var errs []error
 				for _, name := range names {
 					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
-					errs = append(errs, cause(ctx, err))
+					errs = append(errs, cli.Cause(ctx, err))
 				}
 				return errors.Join(errs...)
 			})

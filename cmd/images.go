@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 )
 
 // imagesLine is a row of "images --format json".
@@ -29,8 +31,8 @@ func (a *app) imagesCommand() *cobra.Command {
 			if err := choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
-				return a.images(ctx, client, services, quiet, format)
+			return a.withStack(c.Context(), services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+				return a.images(ctx, client, s, services, quiet, format)
 			})
 		},
 	}
@@ -39,16 +41,12 @@ func (a *app) imagesCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) images(ctx context.Context, client *api.Client, services []string, quiet bool, format string) error {
-	s, err := a.identify(ctx, services)
+func (a *app) images(ctx context.Context, client *api.Client, s cli.Stack, services []string, quiet bool, format string) error {
+	containers, err := cli.Observe(ctx, client, s)
 	if err != nil {
 		return err
 	}
-	containers, err := observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
+	t := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
 	if !quiet && format == "table" {
 		fmt.Fprintln(t, "CONTAINER\tSERVICE\tIMAGE\tDIGEST")
 	}
@@ -58,7 +56,7 @@ func (a *app) images(ctx context.Context, client *api.Client, services []string,
 		if !all.wants(c, services) {
 			continue
 		}
-		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: imageText(c, s)}
+		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: display.ImageText(c, s.Name)}
 		if c.Applied != nil {
 			line.ID = c.Applied.Image
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // resource is a volume or a network as its verbs see it: they differ in little.
@@ -56,7 +57,7 @@ func (a *app) listCommand(k resourceKind) *cobra.Command {
 					return err
 				}
 				list = slices.DeleteFunc(list, func(r resource) bool { return !keep(r) })
-				return printResources(a.world.Stdout, k.header, list, quiet, format)
+				return printResources(a.Stdout, k.header, list, quiet, format)
 			})
 		},
 	}
@@ -127,11 +128,11 @@ func (a *app) removeCommand(k resourceKind) *cobra.Command {
 					absent, err := k.remove(ctx, client, name)
 					switch {
 					case err != nil:
-						errs = append(errs, cause(ctx, err))
+						errs = append(errs, cli.Cause(ctx, err))
 					case absent && !force:
 						errs = append(errs, k.unknown(name))
 					case !absent:
-						fmt.Fprintln(a.world.Stdout, name)
+						fmt.Fprintln(a.Stdout, name)
 					}
 				}
 				return errors.Join(errs...)
@@ -160,7 +161,7 @@ func (a *app) inspectCommand(k resourceKind) *cobra.Command {
 					}
 					found = append(found, list[i].inspect)
 				}
-				enc := json.NewEncoder(a.world.Stdout)
+				enc := json.NewEncoder(a.Stdout)
 				enc.SetIndent("", "    ")
 				return errors.Join(append(errs, enc.Encode(found))...)
 			})

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 // holdTerminal has the test program take its terminal and wait to be killed.
@@ -24,11 +26,11 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 {
 		switch os.Args[1] {
 		case holdTerminal:
-			_, err := cmd.KeyMode(os.Stdin)
+			_, err := terminal.KeyMode(os.Stdin)
 			fmt.Println("holds", err)
 			select {}
 		case "guard-terminal":
-			os.Exit(cmd.Run(context.Background(), os.Args[1:], cmd.World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}))
+			os.Exit(cmd.Run(context.Background(), os.Args[1:], cli.World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}))
 		}
 	}
 	os.Exit(m.Run())

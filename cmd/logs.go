@@ -10,13 +10,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 )
 
 type logsFlags struct {
 	follow       bool
 	tail         string
 	since, until string
-	print        logFormat
+	print        display.LogFormat
 }
 
 func (a *app) logsCommand() *cobra.Command {
@@ -34,17 +36,15 @@ func (a *app) logsCommand() *cobra.Command {
 	c.Flags().StringVarP(&f.tail, "tail", "n", "all", "`lines` to show of each container")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
 	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
-	c.Flags().BoolVarP(&f.print.times, "timestamps", "t", false, "show the time of each line")
-	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show lines without the container's name")
-	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show lines without colours")
+	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
+	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show lines without the container's name")
+	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show lines without colours")
 	return c
 }
 
 func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
 	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1}
-	now := a.world.Now()
+	now := a.Now()
 	var err error
 	if f.tail != "all" {
 		if req.Tail, err = strconv.ParseInt(f.tail, 10, 64); err != nil {
@@ -57,23 +57,16 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
 		return err
 	}
-	s, err := a.identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	known, err := observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	req.Project = s.name
-	printer := a.newLogPrinter(f.print, known)
-	defer printer.endLine()
-	return cause(ctx, readLines(ctx, client, req, printer.print))
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		known, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
+		}
+		req.Project = s.Name
+		printer := a.NewLogPrinter(f.print, known)
+		defer printer.EndLine()
+		return cli.ReadLines(ctx, client, req, printer.Print)
+	})
 }
 
 // moment reads a time as logs takes it: a span before now, a date, or Unix

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -50,16 +52,16 @@ type lsLine struct {
 }
 
 func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	reply, err := client.Projects(ctx, &api.ProjectsRequest{DiskUse: !quiet})
 	if err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
 	lines := []lsLine{}
 	for _, p := range reply.Projects {
@@ -71,22 +73,22 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 	switch {
 	case quiet:
 		for _, l := range lines {
-			fmt.Fprintln(a.world.Stdout, l.Name)
+			fmt.Fprintln(a.Stdout, l.Name)
 		}
 		return nil
 	case format == "json":
-		return json.NewEncoder(a.world.Stdout).Encode(lines)
+		return json.NewEncoder(a.Stdout).Encode(lines)
 	}
-	t := tabwriter.NewWriter(a.world.Stdout, 0, 0, 3, ' ', 0)
+	t := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSTATUS\tINSTANCE\tCREATED\tUSED\tDISK\tCONFIG FILES")
-	now := a.world.Now()
+	now := a.Now()
 	for _, l := range lines {
 		used := "-"
 		if l.UsedAt != nil {
-			used = ago(now, *l.UsedAt)
+			used = display.Ago(now, *l.UsedAt)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			l.Name, l.Status, or(l.Instance, "-"), ago(now, l.CreatedAt), used, bytesText(l.DiskUse), l.ConfigFiles)
+			l.Name, l.Status, cmp.Or(l.Instance, "-"), display.Ago(now, l.CreatedAt), used, display.Bytes(l.DiskUse), l.ConfigFiles)
 	}
 	return t.Flush()
 }
@@ -118,5 +120,5 @@ func projectStatus(p *api.ProjectInfo) string {
 	default:
 		return "down"
 	}
-	return or(strings.Join(parts, ", "), "created")
+	return cmp.Or(strings.Join(parts, ", "), "created")
 }

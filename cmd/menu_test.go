@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tonistiigi/vt100"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -28,7 +29,7 @@ type screen struct {
 	code     chan int
 
 	mu      sync.Mutex // guards what follows
-	vt      *vt100.VT100
+	vt      *screentest.Screen
 	changed chan struct{}
 }
 
@@ -54,10 +55,10 @@ func pseudoTerminal(t *testing.T) (keys, tty *os.File) {
 func (d *desk) onScreen(line string) *screen {
 	d.t.Helper()
 	keys, tty := pseudoTerminal(d.t)
-	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: vt100.NewVT100(500, screenColumns), changed: make(chan struct{}, 1)}
+	s := &screen{t: d.t, keys: keys, tty: tty, code: make(chan int, 1), vt: screentest.New(screenColumns, 500), changed: make(chan struct{}, 1)}
 	go s.show()
 	go func() {
-		s.code <- cmd.Run(context.Background(), strings.Fields(line), cmd.World{
+		s.code <- cmd.Run(context.Background(), strings.Fields(line), cli.World{
 			Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir, "TERM=xterm"},
 			Stdin: tty, Stdout: tty, Stderr: tty, Signals: d.signals, Now: time.Now,
 			KeyMode: func(f *os.File) (func(), error) {
@@ -103,8 +104,8 @@ func (s *screen) lines() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []string
-	for _, row := range s.vt.Content {
-		if line := strings.TrimRight(string(row), " \x00"); line != "" {
+	for _, line := range s.vt.Rows() {
+		if line != "" {
 			out = append(out, line)
 		}
 	}
@@ -238,6 +239,14 @@ func TestAnInterruptGivesTheTerminalBack(t *testing.T) {
 	s.ends(130)
 }
 
+// save writes a file as an editor does, in one step.
+func (d *desk) save(name, text string) {
+	d.t.Helper()
+	path := filepath.Join(d.dir, name)
+	check(d.t, os.WriteFile(path+"~", []byte(text), 0o600))
+	check(d.t, os.Rename(path+"~", path))
+}
+
 func TestAChangeOfTheStackIsAppliedAfterAKey(t *testing.T) {
 	d := watchDesk(t)
 	s := d.onScreen("watch --ask")
@@ -247,7 +256,7 @@ func TestAChangeOfTheStackIsAppliedAfterAKey(t *testing.T) {
 	d.engine.mu.Unlock()
 	edit := func(label string) {
 		text := strings.ReplaceAll(watchedShop, "image: nginx", "image: nginx\n    labels: {a: "+label+"}")
-		check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(text), 0o600))
+		d.save("stack.yaml", text)
 	}
 	edit("one")
 	s.until("? Apply this? [y/N]", "web/1")
@@ -269,7 +278,7 @@ func TestAServiceThatCouldNotBeRemovedIsTriedAgainAtTheNextEdit(t *testing.T) {
 	s.until("q quit", "watching")
 	edit := func(label string) {
 		text := "name: shop\nservices:\n  web: {image: nginx, labels: {a: " + label + "}, develop: {watch: [{path: src, action: restart}]}}\n"
-		check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(text), 0o600))
+		d.save("stack.yaml", text)
 	}
 	edit("one")
 	d.await("stop")
@@ -278,6 +287,26 @@ func TestAServiceThatCouldNotBeRemovedIsTriedAgainAtTheNextEdit(t *testing.T) {
 	d.await("stop")
 	d.await("remove")
 	d.await("apply")
+	s.press("q")
+	s.ends(0)
+}
+
+// TestAPlanCanBeLookedAtWhileABuildBegins is for the race detector: both load
+// or read what the command knows of the stack.
+func TestAPlanCanBeLookedAtWhileABuildBegins(t *testing.T) {
+	d := watchDesk(t)
+	stack := strings.Replace(watchedShop, "image: nginx", "build: .", 1)
+	check(t, os.WriteFile(filepath.Join(d.dir, "stack.yaml"), []byte(stack), 0o600))
+	check(t, os.WriteFile(filepath.Join(d.dir, "Dockerfile"), []byte("FROM scratch\n"), 0o600))
+	s := d.onScreen("watch")
+	s.until("q quit", "watching")
+	d.await("apply")
+	for range 5 {
+		s.press("vrvvrv") // plans are shown beside each other and beside builds
+		for range 4 {
+			d.await("plan")
+		}
+	}
 	s.press("q")
 	s.ends(0)
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -32,7 +33,7 @@ func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.CreateNetwork(ctx, &want)
 				if err == nil {
-					fmt.Fprintln(a.world.Stdout, want.Name)
+					fmt.Fprintln(a.Stdout, want.Name)
 				}
 				return err
 			})
@@ -91,7 +92,7 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 		}
 		list = append(list, resource{
 			name: n.Name, labels: labels, dangles: len(users) == 0,
-			columns: []string{n.Name, "bridge", n.Subnet, or(n.Project, "-"), or(strings.Join(users, ", "), "-")},
+			columns: []string{n.Name, "bridge", n.Subnet, cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
 			line: networkLine{
 				Driver: "bridge", ID: n.Name, IPv4: "true", IPv6: "false", Internal: strconv.FormatBool(n.Internal),
 				Labels: labelText(labels), Name: n.Name, Scope: "local",

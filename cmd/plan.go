@@ -2,12 +2,11 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -29,11 +28,11 @@ func (a *app) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := writePlan(a.world.Stdout, plan, format, a.styleOf(a.world.Stdout)); err != nil {
+			if err := display.WritePlan(a.Stdout, plan, format, a.StyleOf(a.Stdout)); err != nil {
 				return err
 			}
 			if detailed && !plan.IsEmpty() {
-				return exit{ExitChanges}
+				return cli.Exit{Code: cli.ExitChanges}
 			}
 			return nil
 		},
@@ -46,65 +45,24 @@ func (a *app) planCommand() *cobra.Command {
 }
 
 func (a *app) plan(ctx context.Context, services []string, sel selection, wait bool) (*planner.Plan, error) {
-	ctx, cancel := a.interruptible(ctx)
+	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	if err := sel.check(); err != nil {
 		return nil, err
 	}
-	project, err := a.load(ctx, services, sel.noDeps)
+	project, err := a.Load(ctx, services, sel.noDeps)
 	if err != nil {
 		return nil, err
 	}
-	if err := rescale(project, sel.scale); err != nil {
+	if err := cli.Rescale(project, sel.scale); err != nil {
 		return nil, err
 	}
-	client, err := a.connect(ctx)
+	client, err := a.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	req, done, err := a.request(ctx, client, application{
-		project: project, options: sel.options(services, wait), timeout: sel.timeout, planOnly: true,
-	})
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	defer done()
-	reply, err := client.Plan(ctx, req)
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	plan := reply.Plan.Planner()
-	a.leaveOrphans(plan)
-	return plan.Masked(a.mask.Text), nil
-}
-
-func writePlan(w io.Writer, plan *planner.Plan, format string, st style) error {
-	if format == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(plan)
-	}
-	_, err := fmt.Fprint(w, paintPlan(plan.Text(), st))
-	return err
-}
-
-// paintPlan colours the symbol of each line.
-func paintPlan(text string, st style) string {
-	if !st.color {
-		return text
-	}
-	codes := map[rune]string{'+': "32", '~': "33", '±': "33", '-': "31", '!': "33"}
-	out, atStart := "", true
-	for i, r := range text {
-		code, known := codes[r]
-		if atStart && known && i+1 < len(text) {
-			out += st.paint(code, string(r))
-		} else {
-			out += string(r)
-		}
-		atStart = r == '\n' || atStart && r == ' '
-	}
-	return out
+	plan, err := a.Plan(ctx, client, cli.Application{Project: project, Options: sel.options(services, wait), Timeout: sel.timeout})
+	a.LeaveOrphans(plan)
+	return plan, err
 }

@@ -11,6 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -69,13 +72,13 @@ func portLines(containers []planner.Container, services []string) []portLine {
 		if c.OneOff || len(services) > 0 && !slices.Contains(services, c.Service) {
 			continue
 		}
-		for _, b := range sortedBindings(c) {
+		for _, b := range display.SortedBindings(c) {
 			line := portLine{
 				Service: c.Service, Index: c.Number, Target: b.Target, Protocol: b.Protocol, Host: reachable(b.HostIP), Port: b.HostPort,
 			}
 			line.URL = line.Protocol + "://" + line.address()
-			if b.Protocol == "tcp" && isWebPort(b.Target) {
-				line.URL = webScheme(b.Target) + "://" + line.address()
+			if b.Protocol == "tcp" && cli.IsWebPort(b.Target) {
+				line.URL = cli.WebScheme(b.Target) + "://" + line.address()
 			}
 			if !slices.Contains(lines, line) {
 				lines = append(lines, line)
@@ -95,42 +98,32 @@ func reachable(hostIP string) string {
 }
 
 // ports asks the engine for the published ports of services.
-func (a *app) ports(ctx context.Context, services []string) ([]portLine, error) {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
-	s, err := a.identify(ctx, services)
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	containers, err := observe(ctx, client, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := mustBeUp(s, containers, services); err != nil {
-		return nil, err
-	}
-	return portLines(containers, services), nil
+func (a *app) ports(ctx context.Context, services []string) (lines []portLine, err error) {
+	err = a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err == nil {
+			err = mustBeUp(s, containers, services)
+		}
+		lines = portLines(containers, services)
+		return err
+	})
+	return lines, err
 }
 
 // mustBeUp refuses to speak of ports where nothing is up: an empty answer would
 // be taken for one.
-func mustBeUp(s stack, containers []planner.Container, services []string) error {
+func mustBeUp(s cli.Stack, containers []planner.Container, services []string) error {
 	isUp := func(service string) bool {
 		return slices.ContainsFunc(containers, func(c planner.Container) bool {
 			return !c.OneOff && (service == "" || c.Service == service) && c.State != planner.Exited && c.State != planner.Created
 		})
 	}
 	if !isUp("") {
-		return fmt.Errorf("%s is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is", s.name)
+		return fmt.Errorf("%s is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is", s.Name)
 	}
 	for _, name := range services {
 		if !isUp(name) {
-			return fmt.Errorf("%s of %s is not up: bring it up with \"orlop up\"", name, s.name)
+			return fmt.Errorf("%s of %s is not up: bring it up with \"orlop up\"", name, s.Name)
 		}
 	}
 	return nil
@@ -141,44 +134,35 @@ func (a *app) portsJSON(ctx context.Context, services []string) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(a.world.Stdout)
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetIndent("", "  ")
 	return enc.Encode(lines)
 }
 
 func (a *app) port(ctx context.Context, service string, port int, protocol string, index int) error {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
-	s, err := a.identify(ctx, []string{service})
-	if err != nil {
-		return err
-	}
-	client, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	containers, err := observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	for _, c := range containers {
-		if c.Service != service || c.OneOff || index > 0 && c.Number != index {
-			continue
+	return a.withStack(ctx, []string{service}, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
 		}
-		if b, ok := binding(&c, port, protocol); ok {
-			fmt.Fprintln(a.world.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
-			return nil
+		for _, c := range containers {
+			if c.Service != service || c.OneOff || index > 0 && c.Number != index {
+				continue
+			}
+			if b, ok := binding(&c, port, protocol); ok {
+				_, err := fmt.Fprintln(a.Stdout, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
+				return err
+			}
 		}
-	}
-	if err := mustBeUp(s, containers, []string{service}); err != nil {
-		return err
-	}
-	return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
+		if err := mustBeUp(s, containers, []string{service}); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
+	})
 }
 
 func binding(c *planner.Container, port int, protocol string) (planner.Binding, bool) {
-	for _, b := range sortedBindings(c) {
+	for _, b := range display.SortedBindings(c) {
 		if b.Target == port && b.Protocol == protocol {
 			return b, true
 		}

@@ -1,19 +1,16 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -44,8 +41,6 @@ func (a *app) psCommand() *cobra.Command {
 }
 
 func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
-	ctx, cancel := a.interruptible(ctx)
-	defer cancel()
 	if err := choice("format", f.format, "table", "json"); err != nil {
 		return err
 	}
@@ -54,21 +49,14 @@ func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
 			return err
 		}
 	}
-	s, err := a.identify(ctx, services)
-	if err != nil {
-		return err
-	}
-	client, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	containers, err := observe(ctx, client, s)
-	if err != nil {
-		return err
-	}
-	containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
-	return a.printContainers(containers, s, f)
+	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
+		}
+		containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
+		return a.printContainers(containers, s, f)
+	})
 }
 
 func (f psFlags) wants(c *planner.Container, services []string) bool {
@@ -76,14 +64,14 @@ func (f psFlags) wants(c *planner.Container, services []string) bool {
 		return false
 	}
 	if len(f.status) > 0 {
-		return slices.Contains(f.status, stateWord(c.State))
+		return slices.Contains(f.status, display.StateWord(c.State))
 	}
 	return f.all || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
 }
 
-func (a *app) printContainers(containers []planner.Container, s stack, f psFlags) error {
-	w := a.world.Stdout
-	now := a.world.Now()
+func (a *app) printContainers(containers []planner.Container, s cli.Stack, f psFlags) error {
+	w := a.Stdout
+	now := a.Now()
 	switch {
 	case f.quiet:
 		for _, c := range containers {
@@ -101,62 +89,12 @@ func (a *app) printContainers(containers []planner.Container, s stack, f psFlags
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		for i := range containers {
-			if err := enc.Encode(containerJSON(&containers[i], s, now)); err != nil {
+			if err := enc.Encode(display.ContainerJSON(&containers[i], s.Name, now)); err != nil {
 				return err
 			}
 		}
 	default:
-		return containerTable(w, containers, s, now, f.noTrunc)
+		return display.ContainerTable(w, containers, s.Name, now, f.noTrunc)
 	}
 	return nil
-}
-
-func containerTable(w io.Writer, containers []planner.Container, s stack, now time.Time, whole bool) error {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
-	for i := range containers {
-		c := &containers[i]
-		command := commandText(c)
-		if r := []rune(command); len(r) > 22 && !whole {
-			command = string(r[:20]) + `…"`
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, imageText(c, s), command, c.Service,
-			ago(now, c.CreatedAt), statusText(c, now), portsText(c))
-	}
-	return t.Flush()
-}
-
-// observe gives the project's containers by service and number.
-func observe(ctx context.Context, client *api.Client, s stack) ([]planner.Container, error) {
-	doc, err := s.document()
-	if err != nil {
-		return nil, err
-	}
-	reply, err := client.Observe(ctx, &api.ObserveRequest{Project: s.name, Document: doc})
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	var observed planner.Observed
-	if err := unmarshal(reply.Observed, &observed); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(observed.Containers, func(x, y planner.Container) int {
-		return cmp.Or(strings.Compare(x.Service, y.Service), boolean(x.OneOff)-boolean(y.OneOff), x.Number-y.Number, strings.Compare(x.Name, y.Name))
-	})
-	return observed.Containers, nil
-}
-
-func boolean(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// replica names a container as the displays do: "web/1".
-func replica(c *planner.Container) string {
-	if c.OneOff {
-		return c.Name
-	}
-	return fmt.Sprintf("%s/%d", c.Service, c.Number)
 }

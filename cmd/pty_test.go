@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tonistiigi/vt100"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display/screentest"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -57,7 +58,7 @@ func TestUpOnAPseudoTerminalEndsInASummary(t *testing.T) {
 				}
 			}
 			master, slave := openTerminal(t, size[0], size[1])
-			screen := cmd.Screen{VT100: vt100.NewVT100(int(size[1]), int(size[0]))}
+			screen := screentest.New(int(size[0]), int(size[1]))
 			read := make(chan struct{})
 			go func() {
 				defer close(read)
@@ -67,18 +68,20 @@ func TestUpOnAPseudoTerminalEndsInASummary(t *testing.T) {
 					if err != nil {
 						return // the other end is closed
 					}
-					_, _ = screen.Write(buf[:n])
+					if _, err := screen.Write(buf[:n]); err != nil {
+						t.Error(err)
+					}
 				}
 			}()
-			code := cmd.Run(context.Background(), []string{"up", "-d"}, cmd.World{
+			code := cmd.Run(context.Background(), []string{"up", "-d"}, cli.World{
 				Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state, "TERM=xterm"}, Stdin: strings.NewReader(""),
 				Stdout: slave, Stderr: slave, Signals: d.signals, Now: func() time.Time { return then },
 			})
 			slave.Close()
 			<-read
 			var rows []string
-			for _, row := range screen.Content {
-				if text := strings.TrimRight(string(row), " "); text != "" {
+			for _, text := range screen.Rows() {
+				if text != "" {
 					rows = append(rows, text)
 				}
 			}

@@ -3,11 +3,13 @@ package cmd
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
 
 func (a *app) pullCommand() *cobra.Command {
-	var quiet, includeDeps bool
+	var includeDeps bool
 	var policy string
 	c := &cobra.Command{
 		Use:               "pull [SERVICE...]",
@@ -15,20 +17,17 @@ func (a *app) pullCommand() *cobra.Command {
 		Example:           "  orlop pull db  the newest image of db; containers stay as they are until up",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
-			if quiet {
-				a.progress = "quiet"
-			}
 			if policy != "" {
 				if err := choice("policy", policy, "always", "missing"); err != nil {
 					return err
 				}
 			}
 			return a.applyImages(c.Context(), services,
-				application{options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
-				words{done: "is pulled", nothing: "has nothing to pull", failed: "is not pulled"})
+				cli.Application{Options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
+				display.Words{Done: "is pulled", Nothing: "has nothing to pull", Failed: "is not pulled"})
 		},
 	}
-	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "show nothing but failures")
+	addQuiet(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")
 	return c

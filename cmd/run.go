@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -68,17 +72,17 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) run(ctx context.Context, service string, command []string, f runFlags) error {
-	project, err := a.load(ctx, []string{service}, f.noDeps)
+	project, err := a.Load(ctx, []string{service}, f.noDeps)
 	if err != nil {
 		return err
 	}
-	terminal := !f.noTerminal && !f.detach && a.onTerminal()
-	if err := a.alter(project, service, command, f, terminal, f.interactive); err != nil {
+	tty := !f.noTerminal && !f.detach && terminal.IsOn(a.Invocation)
+	if err := a.alter(project, service, command, f, tty, f.interactive); err != nil {
 		return err
 	}
-	prepare, cancel := a.interruptible(ctx)
+	prepare, cancel := a.Interruptible(ctx)
 	defer cancel()
-	client, err := a.connect(prepare)
+	client, err := a.Connect(prepare)
 	if err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 		return err
 	}
 	if f.detach {
-		fmt.Fprintln(a.world.Stdout, made.Name)
+		fmt.Fprintln(a.Stdout, made.Name)
 		return nil
 	}
 	cancel() // from here on interrupts belong to the process
@@ -96,66 +100,46 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	defer end()
 	stream, err := client.Attach(ctx)
 	if err != nil {
-		return cause(ctx, err)
+		return cli.Cause(ctx, err)
 	}
-	return a.process(ctx, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: terminal, Stdin: f.interactive}, f.detachKeys)
-}
-
-// createOneOff makes a container outside of a service's replicas. notice is told
-// whom it waits for.
-func createOneOff(ctx context.Context, client *api.Client, req *api.CreateRequest, notice func(string)) (*api.CreateReply, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := client.Create(ctx, req)
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	for {
-		made, err := stream.Recv()
-		if err != nil {
-			return nil, cause(ctx, err)
-		}
-		if made.Id != "" {
-			return made, nil
-		}
-		notice(made.Notice)
-	}
+	return terminal.Run(ctx, a.Invocation, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: tty, Stdin: f.interactive}, f.detachKeys)
 }
 
 // create prepares what the container needs (its image, networks and volumes,
 // and the services that it depends on, until their conditions hold), and makes
 // it.
 func (a *app) create(ctx context.Context, client *api.Client, project *spec.Project, service string, f runFlags) (*api.CreateReply, error) {
-	apply, done, err := a.request(ctx, client, application{
-		project: project, timeout: -1,
-		options: planner.Options{Services: []string{service}, NoDeps: f.noDeps, Prepare: service, Build: f.build, Pull: f.pull},
+	req, err := a.Request(ctx, client, cli.Application{
+		Project: project, Timeout: -1,
+		Options: planner.Options{Services: []string{service}, NoDeps: f.noDeps, Prepare: service, Build: f.build, Pull: f.pull},
 	})
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	defer done()
-	stream, err := client.Apply(ctx, apply)
-	if err != nil {
-		return nil, cause(ctx, err)
-	}
-	progress := a.progress
-	if progress == "auto" && !isTerminal(a.world.Stderr) {
-		a.progress, a.hushed = "quiet", true // the output of the command is what counts
-	}
-	_, err = a.show(ctx, stream, words{done: "is ready for " + service, failed: "is not ready for " + service, silent: true}, 0, nil)
-	a.progress, a.hushed = progress, false
 	if err != nil {
 		return nil, err
 	}
-	made, err := createOneOff(ctx, client, &api.CreateRequest{Apply: apply, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach}, a.sayNotice)
-	a.sayWarnings(made.GetWarnings())
+	defer req.Close()
+	stream, err := client.Apply(ctx, req.Message)
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	how := cli.Progress{
+		Words:   display.Words{Done: "is ready for " + service, Failed: "is not ready for " + service, Silent: true},
+		Project: project, Lend: req.Lend,
+	}
+	if a.Progress == "auto" && !display.IsTerminal(a.Stderr) {
+		how.Mode = "quiet" // the output of the command is what counts
+	}
+	if _, err = a.Show(ctx, stream, how); err != nil {
+		return nil, err
+	}
+	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach}, a.SayNotice)
+	a.SayWarnings(made.GetWarnings())
 	return made, err
 }
 
 // alter makes the service in the project what the flags ask for.
-func (a *app) alter(project *spec.Project, name string, command []string, f runFlags, terminal, stdin bool) error {
+func (a *app) alter(project *spec.Project, name string, command []string, f runFlags, tty, stdin bool) error {
 	s := *project.Services[name]
-	s.Restart, s.ContainerName, s.Tty, s.StdinOpen = "", "", terminal, stdin
+	s.Restart, s.ContainerName, s.Tty, s.StdinOpen = "", "", tty, stdin
 	one := 1
 	s.Scale, s.Deploy = &one, nil
 	if len(command) > 0 {
@@ -170,12 +154,12 @@ func (a *app) alter(project *spec.Project, name string, command []string, f runF
 			s.Command = spec.Command{}
 		}
 	}
-	s.User, s.WorkingDir = or(f.user, s.User), or(f.workdir, s.WorkingDir)
+	s.User, s.WorkingDir = cmp.Or(f.user, s.User), cmp.Or(f.workdir, s.WorkingDir)
 	s.Environment = maps.Clone(s.Environment)
 	if s.Environment == nil {
 		s.Environment = map[string]*string{}
 	}
-	for _, v := range a.fillEnvironment(f.env) {
+	for _, v := range cli.FillEnvironment(f.env, project.Variables) {
 		key, value, _ := cutAssignment(v)
 		s.Environment[key] = &value
 	}
@@ -223,12 +207,12 @@ func (a *app) readShortForms(project *spec.Project, ports, volumes []string) (*s
 		declared[name] = nil
 	}
 	service := map[string]any{"image": "scratch", "ports": literal(ports), "volumes": literal(volumes)}
-	doc, err := marshal(map[string]any{"services": map[string]any{"run": service}, "volumes": declared})
+	doc, err := cli.Marshal(map[string]any{"services": map[string]any{"run": service}, "volumes": declared})
 	if err != nil {
 		return nil, err
 	}
 	read, _, err := spec.Load(context.Background(), spec.Options{
-		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.world.Dir, ProjectDirectory: or(a.world.Dir, "."), Name: "run",
+		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: "run",
 		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
 	})
 	var mistakes *spec.Mistakes

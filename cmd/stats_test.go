@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -74,7 +75,7 @@ func TestEventsAreLinesOfJSON(t *testing.T) {
 		d.engine.changes <- &api.ContainerChange{Container: must(api.NewContainer(c))}
 	}()
 	out := &enough{lines: 2, then: func() { d.signals <- nil }}
-	code := cmd.Run(t.Context(), []string{"events", "--json"}, cmd.World{
+	code := cmd.Run(t.Context(), []string{"events", "--json"}, cli.World{
 		Version: "v1", Dir: d.dir, Environ: []string{"ORLOP_STATE=" + d.state}, Stdout: out, Stderr: out, Signals: d.signals,
 		Now: func() time.Time { return then },
 	})

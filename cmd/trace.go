@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/display"
 )
 
 func (a *app) traceCommand() *cobra.Command {
@@ -18,19 +20,19 @@ func (a *app) traceCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := args[0]
 			if !filepath.IsAbs(path) {
-				path = filepath.Join(a.world.Dir, path)
+				path = filepath.Join(a.Dir, path)
 			}
 			data, err := os.ReadFile(path)
 			if err != nil {
 				return fmt.Errorf("cannot read the trace: %w", err)
 			}
-			all, err := readTrace(data)
+			all, err := display.ReadTrace(data)
 			if err != nil {
 				return fmt.Errorf("%s is no trace of orlop's: %w", args[0], err)
 			}
-			st := a.styleOf(a.world.Stdout)
+			st := a.StyleOf(a.Stdout)
 			for _, t := range all {
-				fmt.Fprint(a.world.Stdout, lines(t.told(st)))
+				fmt.Fprint(a.Stdout, display.Lines(t.Told(st)))
 			}
 			return nil
 		},

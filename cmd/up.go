@@ -2,19 +2,15 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/up"
+	"github.com/orlop/orlop/cmd/watch"
 )
 
 // upFlags are the flags of up beside the selection.
@@ -23,10 +19,10 @@ type upFlags struct {
 	detach      bool
 	wait        bool
 	waitTimeout int
-	print       logFormat
+	print       display.LogFormat
 	watch       bool
-	watchFlags  watchFlags
-	ending      ending
+	watchFlags  watch.Flags
+	ending      up.Ending
 	cache       cacheFlags
 }
 
@@ -45,12 +41,14 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.wait, "wait", false, "return when every service is healthy or running; implies -d")
 	c.Flags().IntVar(&f.waitTimeout, "wait-timeout", 0, "`seconds` to wait at most")
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "keep the stack in step with the working tree")
-	f.watchFlags.flags(c)
-	f.ending.flags(c)
+	watchFlagsOf(c, &f.watchFlags)
+	c.Flags().BoolVar(&f.ending.OnExit, "abort-on-container-exit", false, "stop all when a container ends; one-shot services that others wait for may")
+	c.Flags().BoolVar(&f.ending.OnFailure, "abort-on-container-failure", false, "stop all when a container ends with a code other than 0")
+	c.Flags().StringVar(&f.ending.From, "exit-code-from", "", "end with the exit code of this `SERVICE`; implies --abort-on-container-exit")
 	f.cache.flags(c)
-	c.Flags().BoolVar(&f.print.noPrefix, "no-log-prefix", false, "show log lines without the container's name")
-	c.Flags().BoolVar(&f.print.noColor, "no-color", false, "show log lines without colours")
-	c.Flags().BoolVar(&f.print.times, "timestamps", false, "show the time of each log line")
+	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show log lines without the container's name")
+	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show log lines without colours")
+	c.Flags().BoolVar(&f.print.Times, "timestamps", false, "show the time of each log line")
 	return c
 }
 
@@ -58,229 +56,32 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	source := &stackSource{app: a, services: services, noDeps: f.noDeps, scale: f.scale}
-	project, err := source.load(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if err := f.ending.mustHave(chosenServices(project, services, f.noDeps)); err != nil {
-		return err
-	}
-	u := &upRun{app: a, project: project, services: services, since: a.world.Now(), format: f.print, ending: f.ending}
-	u.interrupts = a.onInterrupt(func(r response) { u.respond(r, cancel) })
-	defer u.interrupts.close()
-	if u.client, err = a.connect(ctx); err != nil {
-		return err
-	}
-	defer u.client.Close()
-	if err := u.apply(ctx, f); err != nil {
-		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
-	}
-	if !f.stays() {
-		return nil
+	o := up.Options{
+		Source: cli.Source{Services: services, NoDeps: f.noDeps, Scale: f.scale}, Plan: f.options(services, f.wait || f.waitTimeout > 0),
+		StopTimeout: f.timeout, ReadyWithin: time.Duration(f.waitTimeout) * time.Second, Stays: f.stays(), Print: f.print, Ending: f.ending,
 	}
 	if f.watch {
-		u.watching = &step{client: u.client, source: source, project: project, flags: f.watchFlags, menu: a.openMenu()}
-		defer u.watching.menu.close()
+		o.Watch = &f.watchFlags
 	}
-	return u.attach(ctx)
+	if err := f.cache.read(&a.Settings, &o.Builds); err != nil {
+		return err
+	}
+	return up.Run(ctx, a.Invocation, o)
 }
 
 // stays says that the up goes on with the logs when the stack is up.
 func (f *upFlags) stays() bool { return !f.detach && !f.wait && !f.noStart && f.waitTimeout <= 0 }
-
-// attach enters the attached mode, unless the user has let go already.
-func (u *upRun) attach(ctx context.Context) error {
-	if !u.interrupts.attach() {
-		return errInterrupted
-	}
-	return u.attached(ctx)
-}
 
 // check refuses flags that exclude each other.
 func (f *upFlags) check() error {
 	if f.watch && !f.stays() {
 		return fmt.Errorf("--watch stays with the stack: it excludes --detach, --wait and --no-start; \"orlop watch\" watches without logs")
 	}
-	if f.ending.wanted() && (f.watch || !f.stays()) {
+	if f.ending.Wanted() && (f.watch || !f.stays()) {
 		return fmt.Errorf("--exit-code-from and --abort-on-container-exit or -failure stay with the stack: they exclude --detach, --wait, --no-start and --watch")
 	}
-	if err := f.ending.check(); err != nil {
+	if err := f.ending.Check(); err != nil {
 		return err
 	}
 	return f.selection.check()
-}
-
-// upRun is one up, from its request to the end of its logs.
-type upRun struct {
-	*app
-	client     *api.Client
-	project    *spec.Project
-	services   []string
-	since      time.Time
-	format     logFormat
-	interrupts *interrupts
-	shutdown   shutdown
-	watching   *step    // nil without --watch
-	orphans    []string // services that run and are not in the stack file
-	ending     ending
-	stopAtOnce bool // the up failed: what runs is stopped
-	unchanged  bool // the stack was up to date
-}
-
-func (u *upRun) apply(ctx context.Context, f upFlags) error {
-	applying, cancel := ctx, context.CancelFunc(func() {})
-	if f.waitTimeout > 0 {
-		limit := time.Duration(f.waitTimeout) * time.Second
-		applying, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf(
-			"%s is not ready after %s: what runs goes on; see \"orlop ps\"", u.project.Name, limit))
-	}
-	defer cancel()
-	var builds BuildOptions
-	if err := u.caches(f.cache, &builds); err != nil {
-		return err
-	}
-	wait := f.wait || f.waitTimeout > 0
-	options := f.options(u.services, wait)
-	options.Attached = f.stays()
-	options.Again = u.ending.again(u.project)
-	req, done, err := u.request(applying, u.client, application{
-		project: u.project, options: options, builds: builds, timeout: f.timeout,
-	})
-	if err != nil {
-		return cause(applying, err)
-	}
-	defer done()
-	stream, err := u.client.Apply(applying, req)
-	if err != nil {
-		return cause(applying, err)
-	}
-	w := words{done: "is up", nothing: "is up to date", failed: "is not up", header: true, counts: true, fold: "up " + u.project.Name}
-	if f.noStart {
-		w.done, w.failed = "is created", "is not created"
-	}
-	chosen := chosenServices(u.project, u.services, f.noDeps)
-	o, err := u.show(applying, stream, w, len(chosen), func() []string { return u.addresses(applying, u.client, u.project, chosen) })
-	if errors.Is(err, errInterrupted) {
-		u.sayWhatRuns(ctx)
-	}
-	u.hints(o.plan, err == nil)
-	u.unchanged = err == nil && o.plan != nil && (o.verdict.UpToDate || o.plan.IsEmpty())
-	return err
-}
-
-// hints are said at the end: what the plan warns of, which may explain a
-// failure, and what it left aside.
-func (u *upRun) hints(p *planner.Plan, succeeded bool) {
-	if p == nil || u.progress == "quiet" || u.progress == "json" {
-		return
-	}
-	st := u.errStyle()
-	for _, w := range p.Masked(u.mask.Text).Warnings {
-		fmt.Fprintln(u.world.Stderr, st.yellow(" ! "+w))
-	}
-	u.leaveOrphans(p)
-	if len(p.Orphans) > 0 && succeeded {
-		fmt.Fprintf(u.world.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",
-			st.yellow("!"), strings.Join(p.Orphans, ", "))
-	}
-}
-
-// sayWhatRuns tells, after an interrupt, what the engine has got to.
-func (u *upRun) sayWhatRuns(ctx context.Context) {
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	containers, err := observe(ctx, u.client, stack{name: u.project.Name, project: u.project})
-	if err != nil {
-		return
-	}
-	var running []string
-	for _, c := range containers {
-		if c.State == planner.Running && !c.OneOff {
-			running = append(running, replica(&c))
-		}
-	}
-	text := "nothing of " + u.project.Name + " runs"
-	if len(running) > 0 {
-		text = "running: " + strings.Join(running, ", ")
-	}
-	fmt.Fprintf(u.world.Stderr, " interrupted; %s. Go on with: orlop up; undo with: orlop down\n", text)
-}
-
-// respond carries out what an interrupt asks for.
-func (u *upRun) respond(r response, cancel context.CancelCauseFunc) {
-	switch r {
-	case cancelApply, leave:
-		cancel(errInterrupted)
-	case stopServices:
-		fmt.Fprintln(u.world.Stderr, " stopping; press Ctrl-C again to kill")
-		u.shutdown.start(u, planner.Stop)
-	case killServices:
-		u.shutdown.start(u, planner.Kill)
-	}
-}
-
-// addresses are where the published services answer: those that look like
-// web pages as a URL to click, up to three.
-func (a *app) addresses(ctx context.Context, client *api.Client, p *spec.Project, services []string) []string {
-	containers, err := observe(ctx, client, stack{name: p.Name, project: p})
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, c := range containers {
-		if c.OneOff || !slices.Contains(services, c.Service) {
-			continue
-		}
-		for _, b := range c.Published {
-			if b.Protocol == "udp" || !isWebPort(b.Target) {
-				continue
-			}
-			if url := webAddress(b); !slices.Contains(out, url) {
-				out = append(out, url)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out[:min(3, len(out))]
-}
-
-func webAddress(b planner.Binding) string {
-	host := b.HostIP
-	switch host {
-	case "", "0.0.0.0", "::", "127.0.0.1", "::1":
-		host = "localhost"
-	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return webScheme(b.Target) + "://" + host + ":" + strconv.Itoa(b.HostPort)
-}
-
-func webScheme(port int) string {
-	if port == 443 || port == 8443 {
-		return "https"
-	}
-	return "http"
-}
-
-// isWebPort says whether a port is one where web pages are usually served;
-// databases and the like are not worth a click.
-func isWebPort(port int) bool {
-	switch port {
-	case 80, 443, 1313, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090:
-		return true
-	}
-	return false
-}
-
-// activeServices are the services whose containers an attached up looks after;
-// none are all, those to come included.
-func (u *upRun) activeServices() []string {
-	if len(u.services) > 0 || u.watching != nil {
-		return u.services
-	}
-	return slices.Sorted(maps.Keys(u.project.Services))
 }

@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 // TestMissingVerbsAreMissing holds docs/compose-verbs.md: what it says is not
@@ -14,7 +17,7 @@ func TestMissingVerbsAreMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := (&app{}).root()
+	root := newApp(cli.World{Now: time.Now}).root()
 	word := regexp.MustCompile("`([a-z-]+)`")
 	rows, flags := 0, false
 	for line := range strings.Lines(string(text)) {

@@ -18,13 +18,13 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			switch {
 			case format == "json":
-				return json.NewEncoder(a.world.Stdout).Encode(map[string]string{"version": a.world.Version})
+				return json.NewEncoder(a.Stdout).Encode(map[string]string{"version": a.Version})
 			case format != "pretty":
 				return choice("format", format, "pretty", "json")
 			case short:
-				fmt.Fprintln(a.world.Stdout, a.world.Version)
+				fmt.Fprintln(a.Stdout, a.Version)
 			default:
-				fmt.Fprintln(a.world.Stdout, "orlop version "+a.world.Version)
+				fmt.Fprintln(a.Stdout, "orlop version "+a.Version)
 			}
 			return nil
 		},

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,7 +30,7 @@ func (a *app) volumeCreateCommand(k resourceKind) *cobra.Command {
 			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.CreateVolume(ctx, &api.VolumeInfo{Name: args[0], Labels: labels})
 				if err == nil {
-					fmt.Fprintln(a.world.Stdout, args[0])
+					fmt.Fprintln(a.Stdout, args[0])
 				}
 				return err
 			})
@@ -66,7 +67,7 @@ func volumeThings(ctx context.Context, client *api.Client) ([]resource, error) {
 		}
 		list = append(list, resource{
 			name: v.Name, labels: labels, dangles: len(v.Users) == 0,
-			columns: []string{v.Name, "local", or(v.Project, "-"), or(strings.Join(v.Users, ", "), "-")},
+			columns: []string{v.Name, "local", cmp.Or(v.Project, "-"), cmp.Or(strings.Join(v.Users, ", "), "-")},
 			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local"},
 			inspect: volumeDocument{
 				CreatedAt: time.UnixMilli(v.CreatedUnixMs).UTC().Format(time.RFC3339), Driver: "local", Labels: labels,

@@ -22,10 +22,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -49,18 +52,19 @@ type Engine struct {
 	lock         *os.File
 	daemon       *daemon
 	networks     *network.Manager
-	buildNetwork *buildNetwork
+	buildNetwork *buildkit.Network
 	runner       *runner.Runner
 	store        *store
 	programs     programs
 	warnings     []string
 
-	kitOnce  sync.Once
-	kitErr   error
-	kit      *kit // set by kitOnce
-	kitReady chan struct{}
-	images   *image.Store
-	builder  *builder.Builder
+	kitOnce   sync.Once
+	kitErr    error
+	kit       *buildkit.Kit // set by kitOnce
+	kitReady  chan struct{}
+	images    *image.Store
+	instances *instance.Book
+	builder   *builder.Builder
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -78,7 +82,7 @@ type Engine struct {
 // portKeeper is the part of the keeper that the engine uses.
 type portKeeper interface {
 	network.Sockets
-	runner.Ports
+	ports.Listeners
 }
 
 // errShutdown is the cause of an orderly end.
@@ -116,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		e.warn(warning)
 	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
-	rescued := runner.Rescue(ctx, taskBundles(cfg.State))
+	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
 	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
@@ -129,10 +133,10 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.openRunner(ctx, rescued); err != nil {
 		return nil, err
 	}
-	if e.steps().sweep(ctx) {
+	if e.steps().Sweep(ctx) {
 		e.runner.Tidy()
 	}
-	e.buildNetwork.sweep()
+	e.buildNetwork.Sweep()
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
@@ -205,15 +209,18 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the networks: %w", err)
 	}
-	e.buildNetwork = newBuildNetwork(e.networks, e.log)
+	e.buildNetwork = buildkit.NewNetwork(e.networks, e.log)
 	return nil
 }
 
 func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) error {
 	var err error
+	if e.instances, err = instance.Open(e.store, time.Now); err != nil {
+		return err
+	}
 	e.images = image.New(e.daemon.client, e.hosts)
 	e.runner, err = runner.Open(ctx, runner.Config{
-		Client: e.daemon.client, Images: e.images, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
+		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
 		Rescued: rescued, Log: e.log,
@@ -224,10 +231,10 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	return nil
 }
 
-func (e *Engine) steps() *steps {
-	return &steps{
-		bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), runc: e.programs.runc,
-		notes: filepath.Join(e.cfg.State, "runc", "steps"), log: e.log,
+func (e *Engine) steps() *buildkit.Steps {
+	return &buildkit.Steps{
+		Bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), Runc: e.programs.runc,
+		Notes: filepath.Join(e.cfg.State, "runc", "steps"), Log: e.log,
 	}
 }
 
@@ -235,12 +242,13 @@ func (e *Engine) steps() *steps {
 func (e *Engine) startKit() {
 	e.kitOnce.Do(func() {
 		defer close(e.kitReady)
-		e.kit, e.kitErr = startBuildKit(e.ctx, kitConfig{
-			root: e.cfg.Root, id: e.id, steps: e.steps(), services: e.daemon.services,
-			networks: e.buildNetwork,
+		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
+			Dir: filepath.Join(e.cfg.Root, "buildkit"), CgroupPath: "/orlop-" + e.id + "/build", Namespace: Namespace, MaxMessage: maxMessage,
+			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
+			Hosts: registryHosts(e.cfg.Root), LoggedIn: loggedIn(registryHosts(e.cfg.Root), e.cfg.Root),
 		})
 		if e.kitErr == nil {
-			e.builder = builder.New(e.kit.control())
+			e.builder = builder.New(e.kit.Control())
 		}
 	})
 }
@@ -300,10 +308,10 @@ func (e *Engine) close() {
 		<-e.kitReady
 	}
 	if e.kit != nil {
-		e.kit.close()
+		e.kit.Close()
 	}
 	if e.networks != nil {
-		e.buildNetwork.settle()
+		e.buildNetwork.Wait()
 		if err := e.networks.Close(); err != nil {
 			e.log.Warn("cannot close the networks", "error", err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/instance"
 )
 
 // projectOf is the project that a message of the API is about, or "".
@@ -25,7 +26,7 @@ func (e *Engine) enter(project string) {
 	e.mu.Lock()
 	e.callers[project]++
 	e.mu.Unlock()
-	e.runner.UseInstance(project)
+	e.instances.Use(project)
 }
 
 // leave ends what enter began: the project was used until now.
@@ -35,7 +36,7 @@ func (e *Engine) leave(project string) {
 		delete(e.callers, project)
 	}
 	e.mu.Unlock()
-	e.runner.UseInstance(project)
+	e.instances.Use(project)
 }
 
 // inUse says that a command is about a project now, or may come back to it.
@@ -53,7 +54,17 @@ func (e *Engine) noteInstance(j *job) {
 			images = append(images, j.project.ImageName(name))
 		}
 	}
-	e.runner.NoteInstance(j.order, j.project.Instance, images)
+	e.instances.Note(instance.Instance{
+		Project: j.order.Project, Name: j.project.Instance, WorkingDir: j.order.WorkingDir, Files: j.order.Files, Images: images,
+	})
+}
+
+// hasImage says whether an image is here, also where that can't be told.
+func (e *Engine) hasImage(ctx context.Context) func(ref string) bool {
+	return func(ref string) bool {
+		digest, err := e.images.Digest(ctx, ref)
+		return err != nil || digest != ""
+	}
 }
 
 // forgetGone forgets what is kept of a project that nothing is left of: its
@@ -67,14 +78,14 @@ func (e *Engine) forgetGone(ctx context.Context, project string) {
 	if len(observed.Containers) == 0 {
 		e.runner.ForgetPayloads(project)
 	}
-	e.runner.ForgetInstance(ctx, project, observed)
+	e.instances.Forget(project, observed, e.hasImage(ctx))
 }
 
 // Projects lists the projects that something exists of.
 func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.ProjectsReply, error) {
 	reply := &api.ProjectsReply{Projects: s.projectInfos()}
 	for _, p := range reply.Projects {
-		p.Images = s.runner.InstanceImages(ctx, p.Name)
+		p.Images = s.instances.Images(p.Name, s.hasImage(ctx))
 		if !req.DiskUse {
 			continue
 		}
@@ -101,7 +112,7 @@ func (e *Engine) projectInfos() []*api.ProjectInfo {
 			CreatedUnixMs: p.Created.UnixMilli(),
 		})
 	}
-	for _, i := range e.runner.Instances() {
+	for _, i := range e.instances.List() {
 		if by[i.Project] == nil {
 			add(&api.ProjectInfo{Name: i.Project, Files: i.Files, WorkingDir: i.WorkingDir})
 		}
@@ -141,7 +152,7 @@ func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.Col
 		if err != nil {
 			return nil, err
 		}
-		p.Images = s.runner.InstanceImages(ctx, p.Name)
+		p.Images = s.instances.Images(p.Name, s.hasImage(ctx))
 		if !req.DryRun {
 			s.log.Info("an abandoned instance is removed", "project", p.Name)
 			usedMeanwhile := func() bool {

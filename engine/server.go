@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/spec"
@@ -43,7 +44,7 @@ func newServer(e *Engine) *grpc.Server {
 			}
 			defer done()
 			if project := projectOf(req); project != "" {
-				e.runner.UseInstance(project)
+				e.instances.Use(project)
 			}
 			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
 			return res, asStatus(err)
@@ -57,10 +58,10 @@ func newServer(e *Engine) *grpc.Server {
 			return e.serveStream(s, stream, h)
 		}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return e.proxyToBuildKit(stream) }),
-		grpc.ForceServerCodecV2(frameCodec{}),
+		grpc.ForceServerCodecV2(buildkit.FrameCodec{}),
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
-	srv.RegisterService(&sessionService, &buildSessions{engine: e})
+	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/rootfs"
 )
 
 // idleSync is how long a caller may send nothing: containers that don't run
@@ -44,7 +44,7 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 
 // syncBatch is what a sync writes by.
 type syncBatch interface {
-	Apply(entries []runner.Entry)
+	Apply(entries []rootfs.Entry)
 	Wanted() <-chan struct{}
 	ErrWanted() error
 }
@@ -53,9 +53,9 @@ type syncBatch interface {
 // else is to change what the batch holds.
 func applyAll(msg *api.SyncInput, stream api.Engine_SyncServer, batch syncBatch) (cut string, err error) {
 	for {
-		entries := make([]runner.Entry, 0, len(msg.Entries))
+		entries := make([]rootfs.Entry, 0, len(msg.Entries))
 		for _, e := range msg.Entries {
-			entries = append(entries, runner.Entry{
+			entries = append(entries, rootfs.Entry{
 				Kind: entryKind(e.Kind), Path: e.Path, Mode: fs.FileMode(e.Mode), Link: e.Link, Content: e.Content, Unfinished: e.Unfinished,
 				InPlace: e.InPlace, Anew: e.Anew,
 			})
@@ -97,16 +97,16 @@ func next(stream api.Engine_SyncServer, batch syncBatch) (*api.SyncInput, error)
 	}
 }
 
-func entryKind(k api.SyncEntry_Kind) runner.EntryKind {
+func entryKind(k api.SyncEntry_Kind) rootfs.EntryKind {
 	switch k {
 	case api.SyncEntry_DIRECTORY:
-		return runner.EntryDirectory
+		return rootfs.EntryDirectory
 	case api.SyncEntry_SYMLINK:
-		return runner.EntrySymlink
+		return rootfs.EntrySymlink
 	case api.SyncEntry_REMOVE:
-		return runner.EntryRemove
+		return rootfs.EntryRemove
 	case api.SyncEntry_MORE:
-		return runner.EntryMore
+		return rootfs.EntryMore
 	}
-	return runner.EntryFile
+	return rootfs.EntryFile
 }

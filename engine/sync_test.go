@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/rootfs"
 )
 
 // silentSync is a caller that has more to send, and doesn't.
@@ -27,7 +27,7 @@ type wantedBatch struct {
 
 var errTestWanted = errors.New("wanted")
 
-func (b *wantedBatch) Apply(entries []runner.Entry) { b.applied += len(entries) }
+func (b *wantedBatch) Apply(entries []rootfs.Entry) { b.applied += len(entries) }
 func (b *wantedBatch) Wanted() <-chan struct{}      { return b.wanted }
 func (b *wantedBatch) ErrWanted() error             { return errTestWanted }
 

@@ -17,7 +17,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
+	if err := r.topology.Restore(ctx); err != nil {
 		return err
 	}
 	if err := r.readContainers(ctx, docs); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -19,7 +20,7 @@ import (
 // placed adds to an error where the stack file asks for what failed, in what
 // was wanted.
 func (o *Order) placed(err error, want *planner.Applied) error {
-	if pe, ok := errors.AsType[*PortError](err); ok {
+	if pe, ok := errors.AsType[*ports.Error](err); ok {
 		for i, p := range want.Service.Ports {
 			if p.Published == pe.Port && p.Target == pe.Target {
 				pe.Place = o.Places.Nearest(fmt.Sprintf("services.%s.ports[%d]", pe.Service, i))

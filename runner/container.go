@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/stdio"
 )
 
 // container is one container under supervision. What happens to it goes through
@@ -37,7 +38,7 @@ type container struct {
 	state    state              // guarded by mu; changed by apply alone
 	task     containerd.Task    // guarded by mu; nil when no process is there
 	pidfd    *os.Process        // guarded by mu; the first process, by its descriptor
-	streams  *streams           // guarded by mu; of the present task
+	streams  *stdio.Pipes       // guarded by mu; of the present task
 	last     *planner.ProbeInfo // guarded by mu
 	ending   *ending            // guarded by mu; of the present process, or the last
 	prober   context.CancelFunc // guarded by mu; ends the present prober
@@ -48,7 +49,7 @@ type container struct {
 	detached bool               // guarded by mu; the engine ends, the container lives on
 
 	log *logs.Log
-	tap *tap // who is attached to its streams
+	tap *stdio.Tap // who is attached to its streams
 }
 
 // ending is the end of a process, in two steps.
@@ -68,7 +69,7 @@ func (r *Runner) newContainer(rec *record, ctr containerd.Container, held bool) 
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr,
 		made: &made, state: state{status: rec.status, terms: made.terms()},
-		log: r.openLog(rec), tap: newTap(), over: make(chan struct{}),
+		log: r.openLog(rec), tap: stdio.NewTap(), over: make(chan struct{}),
 	}
 	if held {
 		_ = c.op.Lock(context.Background()) // it is free
@@ -113,13 +114,15 @@ func (c *container) apply(e event) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
-	before := c.state.status
-	s, effects := next(c.state, e)
+	before := c.state
+	c.mu.Unlock()
+	s, effects := next(before, e)
+	if !s.removing && !reflect.DeepEqual(s.status, before.status) { // the store is to have nothing of what is removed
+		c.r.save(c.id, s.status) // before anybody sees it
+	}
+	c.mu.Lock()
 	c.state = s
 	c.mu.Unlock()
-	if !s.removing && !reflect.DeepEqual(s.status, before) { // the store is to have nothing of what is removed
-		c.r.save(c.id, s.status)
-	}
 	c.r.changed(c.project, c.id)
 	for _, f := range effects {
 		c.perform(f)
@@ -222,7 +225,7 @@ func (c *container) detach() {
 	c.stopProbes()
 	c.cancelRetry()
 	if streams != nil {
-		streams.close()
+		streams.Close()
 		streams.Wait() // what was read of the pipes reaches the log
 	}
 	c.log.Suspend()

@@ -15,9 +15,10 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
-	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -105,7 +106,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
-		Probe: probeFor(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
+		Probe: health.CheckOf(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
 		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
 	}, status: status{State: planner.Created}}
 	if rec.StopSignal == "" {
@@ -131,91 +132,30 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 // of its networks, and gives the names for /etc/hosts.
 func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]string, error) {
 	s := rec.Applied.Service
-	sandbox := network.Sandbox{Names: ownNames(rec), DNS: true}
 	switch mode, _, _ := strings.Cut(s.NetworkMode, ":"); mode {
 	case "host":
 		return nil, nil
 	case "service", "container":
 		return nil, r.share(rec)
-	case "none":
-		sandbox.DNS = false
-	default:
-		for _, key := range networkOrder(rec.Applied) {
-			e := network.Endpoint{Network: rec.Applied.Networks[key], Aliases: r.aliases(rec, key)}
-			// A fixed address is the service's; a one-off beside it gets a free one.
-			if n := s.Networks[key]; n != nil && n.IPv4Address != "" && !rec.OneOff {
-				addr, err := netip.ParseAddr(n.IPv4Address)
-				if err != nil {
-					return nil, fmt.Errorf("services.%s.networks.%s: %q is no address", rec.Service, key, n.IPv4Address)
-				}
-				e.IPv4 = addr
-			}
-			sandbox.Endpoints = append(sandbox.Endpoints, e)
-		}
+	}
+	member := rec.member()
+	sandbox, err := member.Sandbox()
+	if err != nil {
+		return nil, err
 	}
 	state, err := r.nets.CreateSandbox(ctx, rec.ID, sandbox)
 	if err != nil {
 		return nil, err
 	}
 	rec.Netns = state.NetnsPath
-	return addressesOf(rec, state), nil
+	var names map[netip.Addr][]string
+	rec.Addresses, names = member.Addresses(state)
+	return names, nil
 }
 
-// addressesOf notes the addresses that a container's sandbox has, in the order
-// of its networks, and gives their names for /etc/hosts.
-func addressesOf(rec *record, state network.SandboxState) map[netip.Addr][]string {
-	names := map[netip.Addr][]string{}
-	rec.Addresses = nil
-	if rec.Applied.Service.NetworkMode != "" {
-		return names
-	}
-	for _, key := range networkOrder(rec.Applied) {
-		if addr, ok := state.Addresses[rec.Applied.Networks[key]]; ok {
-			rec.Addresses = append(rec.Addresses, addr.Addr().String())
-			names[addr.Addr()] = []string{rec.Hostname}
-		}
-	}
-	return names
-}
-
-// networkOrder sorts a service's networks by priority, then by key: the
-// first one gives the default route (Compose Specification, priority).
-func networkOrder(a *planner.Applied) []string {
-	keys := slices.Collect(maps.Keys(a.Networks))
-	slices.SortFunc(keys, func(x, y string) int {
-		px, py := 0, 0
-		if n := a.Service.Networks[x]; n != nil {
-			px = n.Priority
-		}
-		if n := a.Service.Networks[y]; n != nil {
-			py = n.Priority
-		}
-		if px != py {
-			return py - px
-		}
-		return strings.Compare(x, y)
-	})
-	return keys
-}
-
-// ownNames are the names that the container answers to on all its networks.
-func ownNames(rec *record) []string {
-	names := []string{rec.Name}
-	if !rec.OneOff {
-		names = append(names, rec.Service)
-	}
-	if rec.Applied.Service.Hostname != "" {
-		names = append(names, rec.Hostname)
-	}
-	return names
-}
-
-// aliases are the further names that it answers to on one network.
-func (r *Runner) aliases(rec *record, key string) []string {
-	if n := rec.Applied.Service.Networks[key]; n != nil && !rec.OneOff {
-		return n.Aliases
-	}
-	return nil
+// member is a container as far as its networks go.
+func (rec *record) member() *topology.Member {
+	return &topology.Member{Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
 }
 
 // documentFor resolves user, mounts, environment and command into the OCI

@@ -1,233 +1,222 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/runner/rootfs"
 )
 
-// secretFS is a tmpfs that holds the contents of secrets and configs, a
-// directory a container. It is mounted when the first one needs it and goes
-// with the last.
-type secretFS struct {
-	dir     string
-	mu      sync.Mutex
-	mounted bool // guarded by mu
+// fileMounts gives a container the secrets and configs of its service.
+func (r *Runner) fileMounts(rec *record) ([]specs.Mount, error) {
+	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, bool) { return r.payload(rec.Project, key) })
 }
 
-// mount mounts the tmpfs, unswappable where the kernel can.
-// The caller holds mu.
-func (s *secretFS) mount() error {
-	if s.mounted {
-		return nil
+// etcMounts gives a container its files below /etc.
+func (r *Runner) etcMounts(rec *record, names map[netip.Addr][]string) ([]specs.Mount, error) {
+	e := rootfs.Etc{
+		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	return e.Mounts()
+}
+
+// ReadFiles gives the regular files of a container that match one of the
+// patterns; see rootfs.Read.
+func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, each func(name string, content io.Reader) error) error {
+	c := r.lookup(id)
+	if c == nil {
+		return fmt.Errorf("no container with ID %s", id)
+	}
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
 		return err
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.dir, &st); err == nil && st.Type == unix.TMPFS_MAGIC && isMountPoint(s.dir) {
-		s.mounted = true
-		return nil
+	layers, err := r.Images.Layer(ctx, id)
+	if err != nil {
+		return fmt.Errorf("cannot read the files of %s: %w", c.name, err)
 	}
-	const flags = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
-	err := unix.Mount("orlop-secrets", s.dir, "tmpfs", flags, "mode=0711,size=64m,noswap")
-	if errors.Is(err, unix.EINVAL) {
-		err = unix.Mount("orlop-secrets", s.dir, "tmpfs", flags, "mode=0711,size=64m")
+	var more []rootfs.Inside
+	for _, s := range r.volumes.Subpaths(c.snapshot().Applied) {
+		more = append(more, rootfs.Inside{Target: s.Target, Dir: s.Volume, Path: s.Path})
+	}
+	return rootfs.Read(ctx, c.name, layers, doc, more, patterns, each)
+}
+
+// Sync writes files into all containers of a service: through the root file
+// systems of those that run as their processes see them, and of the others as
+// theirs will when they are started.
+type Sync struct {
+	*rootfs.Batch
+	Still   int // containers among them that don't run
+	release []func()
+	wanted  chan struct{}
+}
+
+// errWanted ends a sync whose container another command is to change.
+var errWanted = errors.New("another command changes the container")
+
+// Wanted tells that another command waits for a container of the sync that does
+// not run: the sync is to be closed, and tried again.
+func (s *Sync) Wanted() <-chan struct{} { return s.wanted }
+
+// ErrWanted is why a sync that is wanted ends.
+func (s *Sync) ErrWanted() error { return errWanted }
+
+// NewSync opens the containers of a service. It is an error if there is none.
+// One that doesn't run is not started before Close.
+func (r *Runner) NewSync(ctx context.Context, project, service string) (*Sync, error) {
+	s := &Sync{Batch: rootfs.NewBatch(), wanted: make(chan struct{}, 1)}
+	for _, p := range r.Containers(project) {
+		c := r.lookup(p.ID)
+		if p.Service != service || p.OneOff || c == nil {
+			continue
+		}
+		if err := s.open(ctx, c); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	if s.Containers() == 0 {
+		return nil, fmt.Errorf("service %s has no container: %w", service, ErrNotRunning)
+	}
+	return s, nil
+}
+
+// open adds a container, if it is still there.
+func (s *Sync) open(ctx context.Context, c *container) error {
+	root, err := c.liveRoot(ctx)
+	if errors.Is(err, ErrNotRunning) {
+		var release func()
+		root, release, err = c.stoppedRoot(ctx, s.wanted)
+		switch {
+		case err != nil:
+			return err
+		case root == nil:
+			return nil // removed meanwhile
+		case release != nil:
+			s.release = append(s.release, release)
+			s.Still++
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot mount a tmpfs for secrets at %s: %w", s.dir, err)
+		return err
 	}
-	s.mounted = true
+	s.Add(root)
 	return nil
 }
 
-func isMountPoint(dir string) bool {
-	var a, b unix.Stat_t
-	if unix.Stat(dir, &a) != nil || unix.Stat(filepath.Dir(dir), &b) != nil {
-		return false
+// Close ends the sync; a file that was not finished is dropped.
+func (s *Sync) Close() {
+	s.Batch.Close()
+	for _, release := range s.release {
+		release()
 	}
-	return a.Dev != b.Dev
+	s.release = nil
 }
 
-// write stores one file for a container and returns its path.
-func (s *secretFS) write(id string, n int, content []byte, uid, gid int, mode uint32) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.mount(); err != nil {
-		return "", err
+// liveRoot is the root of a container that runs.
+func (c *container) liveRoot(ctx context.Context) (*rootfs.Root, error) {
+	c.mu.Lock()
+	process, task := c.pidfd, c.task
+	c.mu.Unlock()
+	if process == nil || task == nil || !c.isRunning() {
+		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
-	dir := filepath.Join(s.dir, id)
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, strconv.Itoa(n))
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		return "", err
-	}
-	if err := os.Chown(path, uid, gid); err != nil {
-		return "", err
-	}
-	return path, os.Chmod(path, fs.FileMode(mode&0o777))
-}
-
-// has says that the n files of a container are there.
-func (s *secretFS) has(id string, n int) bool {
-	entries, err := os.ReadDir(filepath.Join(s.dir, id))
-	return err == nil && len(entries) == n
-}
-
-// read is the content of one file of a container, nil if it isn't there.
-func (s *secretFS) read(id string, n int) []byte {
-	content, err := os.ReadFile(filepath.Join(s.dir, id, strconv.Itoa(n)))
+	doc, err := c.ctr.Spec(ctx)
 	if err != nil {
-		return nil
-	}
-	return content
-}
-
-// remove forgets the files of a container, and the tmpfs with the last one.
-func (s *secretFS) remove(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, err := os.Stat(s.dir); err != nil {
-		return
-	}
-	os.RemoveAll(filepath.Join(s.dir, id))
-	if entries, err := os.ReadDir(s.dir); err == nil && len(entries) == 0 && isMountPoint(s.dir) {
-		if unix.Unmount(s.dir, unix.MNT_DETACH) == nil {
-			s.mounted = false
-			os.Remove(s.dir)
-		}
-	}
-}
-
-// fileMounts puts the secrets and configs of a service on the tmpfs and
-// gives their mounts (Compose Specification, secrets and configs).
-func (r *Runner) fileMounts(rec *record) ([]specs.Mount, error) {
-	s := rec.Applied.Service
-	var mounts []specs.Mount
-	add := func(kind, where string, uses []spec.FileMount) error {
-		for _, use := range uses {
-			key := kind + "." + use.Source
-			content, ok := r.payload(rec.Project, key)
-			if !ok {
-				return fmt.Errorf("the content of %s is not known any more: run \"orlop up\" again", key)
-			}
-			target := use.Target
-			if target == "" {
-				target = where + use.Source
-			}
-			if !strings.HasPrefix(target, "/") {
-				target = where + target
-			}
-			mode := uint32(0o444)
-			if use.Mode != nil {
-				mode = *use.Mode
-			}
-			path, err := r.secrets.write(rec.ID, len(mounts), content, number(use.UID), number(use.GID), mode)
-			if err != nil {
-				return fmt.Errorf("cannot write %s: %w", key, err)
-			}
-			mounts = append(mounts, specs.Mount{Destination: target, Type: "bind", Source: path, Options: []string{"bind", "ro", "nosuid", "nodev"}})
-		}
-		return nil
-	}
-	return mounts, errors.Join(add("secrets", "/run/secrets/", s.Secrets), add("configs", "/", s.Configs))
-}
-
-func number(s string) int {
-	n, _ := strconv.Atoi(s)
-	return n
-}
-
-// etcMounts writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a
-// container and gives their mounts. With the host's network the host's own
-// files serve.
-func (r *Runner) etcMounts(rec *record, names map[netip.Addr][]string) ([]specs.Mount, error) {
-	dir := r.dir(rec.ID)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := rec.Applied.Service
-	extra := r.resolveHosts(rec)
-	files := map[string]string{"hosts": hostsFile(names, extra), "hostname": rec.Hostname + "\n"}
-	switch {
-	case s.NetworkMode == "host":
-		b, err := os.ReadFile("/etc/resolv.conf")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	root, err := rootfs.Open(c.name, "/proc/"+strconv.Itoa(process.Pid)+"/root", doc)
+	if process.Signal(syscall.Signal(0)) != nil { // the number may be another's by now
+		if err == nil {
+			root.Close()
 		}
-		files["resolv.conf"] = string(b)
-		if b, err := os.ReadFile("/etc/hosts"); err == nil {
-			files["hosts"] = string(b) + extraHosts(extra)
-		}
-	case s.NetworkMode == "none":
-		files["resolv.conf"] = ""
-	default:
-		files["resolv.conf"] = "nameserver 127.0.0.11\noptions ndots:0\n"
+		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
-	var mounts []specs.Mount
-	for _, name := range []string{"hosts", "hostname", "resolv.conf"} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(files[name]), 0o644); err != nil {
-			return nil, err
-		}
-		mounts = append(mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: path, Options: []string{"rbind", "rprivate", "rw"}})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the files of %s: %w", c.name, err)
 	}
-	return mounts, nil
+	return root, nil
 }
 
-func hostsFile(names map[netip.Addr][]string, extra []string) string {
-	var b strings.Builder
-	b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-	for _, addr := range slices.SortedFunc(maps.Keys(names), netip.Addr.Compare) {
-		fmt.Fprintf(&b, "%s\t%s\n", addr, strings.Join(names[addr], " "))
+func (r *Runner) stoppedRootDir(id string) string { return filepath.Join(r.State, "roots", id) }
+
+// stoppedRoot mounts the root of a container that doesn't run, until release is
+// called, which is to be soon once wanted tells that others wait: meanwhile it is
+// not started. It has none once it is removed; it is that of its process if it
+// has been started meanwhile.
+func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *rootfs.Root, release func(), err error) {
+	if err := c.op.lockUntilWanted(ctx, wanted); err != nil {
+		return nil, nil, err
 	}
-	b.WriteString(extraHosts(extra))
-	return b.String()
+	defer func() {
+		if release == nil {
+			c.op.Unlock()
+		}
+	}()
+	if root, err := c.liveRoot(ctx); !errors.Is(err, ErrNotRunning) {
+		return root, nil, err
+	}
+	c.mu.Lock()
+	removing, end := c.state.removing, c.ending
+	c.mu.Unlock()
+	if removing {
+		return nil, nil, nil
+	}
+	if end != nil { // its process has ended, and may hold its layers still
+		if err := c.awaitReaped(ctx, end); err != nil {
+			return nil, nil, err
+		}
+	}
+	root, err := c.mountStopped(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot open the files of %s: %w", c.name, err)
+	}
+	return root, func() {
+		c.r.unmountStopped(c.id)
+		c.op.Unlock()
+	}, nil
 }
 
-// resolveHosts are the service's extra hosts with "host-gateway" filled in:
-// the address at which a container reaches its host.
-func (r *Runner) resolveHosts(rec *record) []string {
-	gateway := "127.0.0.1"
-	for _, key := range networkOrder(rec.Applied) {
-		if n, ok := r.nets.Network(rec.Applied.Networks[key]); ok && rec.Applied.Service.NetworkMode == "" {
-			gateway = n.Gateway.String()
-			break
-		}
+// mountStopped mounts a container's layers and what is mounted in them.
+func (c *container) mountStopped(ctx context.Context) (*rootfs.Root, error) {
+	layers, err := c.r.Images.Layer(ctx, c.id)
+	if err != nil {
+		return nil, err
 	}
-	var out []string
-	for _, e := range rec.Applied.Service.ExtraHosts {
-		if i := strings.IndexAny(e, "=:"); i > 0 && e[i+1:] == "host-gateway" {
-			e = e[:i+1] + gateway
-		}
-		out = append(out, e)
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return out
+	rec := c.snapshot()
+	release, err := c.r.volumes.MountSubpaths(c.id, rec.Service, rec.Applied)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return rootfs.OpenStopped(c.name, layers, doc, c.r.stoppedRootDir(c.id))
 }
 
-// extraHosts turns "name=address" (or "name:address") into lines of a hosts file.
-func extraHosts(extra []string) string {
-	var b strings.Builder
-	for _, e := range extra {
-		i := strings.IndexAny(e, "=:")
-		if i > 0 {
-			fmt.Fprintf(&b, "%s\t%s\n", strings.Trim(e[i+1:], "[]"), e[:i])
-		}
+// unmountStopped takes away what mountStopped has mounted.
+func (r *Runner) unmountStopped(id string) {
+	if err := rootfs.Unmount(r.stoppedRootDir(id)); err != nil {
+		r.log.Warn("the files of a container that does not run stay mounted", "container", id, "error", err)
 	}
-	return b.String()
+}
+
+// unmountAllStopped takes away what an engine before this one has left.
+func (r *Runner) unmountAllStopped() {
+	entries, _ := os.ReadDir(r.stoppedRootDir(""))
+	for _, e := range entries {
+		r.unmountStopped(e.Name())
+	}
 }

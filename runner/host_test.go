@@ -39,6 +39,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/volume"
@@ -85,8 +86,10 @@ func (h *host) engine(t *testing.T) *Runner {
 			containerd.WithImageStore(h.images), containerd.WithContentStore(h.content),
 			containerd.WithSnapshotters(map[string]snapshots.Snapshotter{image.Snapshotter: layers{}})))
 	must(t, err)
+	instances, err := instance.Open(h.store, time.Now)
+	must(t, err)
 	r := newRunner(leases.WithLease(namespaces.WithNamespace(context.Background(), "orlop"), "none"), Config{
-		Client: client, Images: image.New(client, nil), Networks: &network.Manager{}, Store: h.store, Ports: h.ports, Keeping: h.ports,
+		Client: client, Images: image.New(client, nil), Networks: &network.Manager{}, Store: h.store, Ports: h.ports, Instances: instances, Keeping: h.ports,
 		Root: h.root, State: h.state, Log: slog.New(slog.DiscardHandler),
 	})
 	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})

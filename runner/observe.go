@@ -2,85 +2,26 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/moby/sys/signal"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/spec"
 )
-
-// networkRecord is what is kept of a network besides what the network package
-// keeps of it.
-type networkRecord struct {
-	Project string        `json:"project"`
-	Key     string        `json:"key"`
-	Applied *spec.Network `json:"applied"`
-	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
-}
-
-func (r *Runner) saveNetwork(name string, rec networkRecord) {
-	if b, err := json.Marshal(rec); err == nil {
-		r.store.Save(bucketNetworks, name, b)
-	}
-}
-
-// restoreNetworks makes the networks anew that a reboot took.
-func (r *Runner) restoreNetworks(ctx context.Context) error {
-	docs, err := r.store.Load(bucketNetworks)
-	if err != nil {
-		return err
-	}
-	for name, doc := range docs {
-		var rec networkRecord
-		if err := json.Unmarshal(doc, &rec); err != nil || rec.Applied == nil {
-			r.store.Delete(bucketNetworks, name)
-			continue
-		}
-		if _, ok := r.nets.Network(name); ok {
-			within, err := rangeOf(rec.Applied)
-			if err == nil {
-				err = r.nets.SetRange(name, within)
-			}
-			if err != nil {
-				r.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
-			}
-			continue
-		}
-		if _, err := r.ensureNetwork(ctx, name, rec); err != nil {
-			r.log.Warn("cannot make a network again", "network", name, "error", err)
-		}
-	}
-	return nil
-}
-
-// removeNetwork removes a network that nothing is attached to.
-func (r *Runner) removeNetwork(ctx context.Context, name string) error {
-	if err := r.nets.RemoveNetwork(ctx, name); err != nil {
-		return err
-	}
-	r.store.Delete(bucketNetworks, name)
-	return nil
-}
 
 // Observe takes a snapshot of what exists of a project. The project's
 // document may be nil; then images and external things are left out. inputs
 // tells what an image was built from.
 func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inputs func(ref string) *planner.Inputs) (*planner.Observed, error) {
-	o := &planner.Observed{Networks: map[string]planner.Network{}, Containers: r.Containers(name)}
-	docs, err := r.store.Load(bucketNetworks)
-	if err != nil {
-		return nil, err
-	}
+	o := &planner.Observed{Containers: r.Containers(name)}
 	wantVolumes := map[string]bool{}
 	wantNetworks := map[string]bool{}
 	var refs []string
@@ -97,7 +38,14 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			}
 		}
 	}
-	r.observeNetworks(o, name, wantNetworks, docs)
+	var err error
+	if o.Networks, err = r.topology.Observe(name, wantNetworks); err != nil {
+		return nil, err
+	}
+	for key, n := range o.Networks {
+		n.Guests = r.guests(name, n.Name)
+		o.Networks[key] = n
+	}
 	for i, c := range o.Containers {
 		if k := r.lookup(c.ID); k != nil {
 			rec := k.snapshot()
@@ -110,22 +58,6 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	o.At = r.Now()
 	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
 	return o, err
-}
-
-// observeNetworks notes the networks of a project and those that it wants. docs
-// are their records.
-func (r *Runner) observeNetworks(o *planner.Observed, project string, want map[string]bool, docs map[string][]byte) {
-	for _, n := range r.nets.Networks() {
-		var rec networkRecord
-		if json.Unmarshal(docs[n.Name], &rec) != nil {
-			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
-		}
-		if rec.Project == project || want[n.Name] {
-			o.Networks[n.Name] = planner.Network{
-				Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String(), Guests: r.guests(project, n.Name),
-			}
-		}
-	}
 }
 
 // absentSources are the host paths that a project mounts and that don't exist.
@@ -165,7 +97,7 @@ func (r *Runner) Steady(ctx context.Context, project string) {
 		var left time.Duration
 		for _, c := range r.Containers(project) {
 			if !c.OneOff && c.State == planner.Running && c.Health == planner.NoHealth {
-				left = max(left, steadyRun-r.Now().Sub(c.StartedAt))
+				left = max(left, health.SteadyRun-r.Now().Sub(c.StartedAt))
 			}
 		}
 		if left <= 0 {
@@ -179,105 +111,6 @@ func (r *Runner) Steady(ctx context.Context, project string) {
 			return
 		}
 	}
-}
-
-// pending is the wait of what only an event can end.
-const pending = time.Duration(-1)
-
-// judge says whether the containers of a service meet a condition: wait is 0
-// where they do, the time after which to look again where only time is
-// missing, and pending else. An error says that they can't any more.
-func judge(all []planner.Container, service, condition string, now time.Time) (text string, wait time.Duration, err error) {
-	text, wait = "no container yet", pending
-	for i := range all {
-		if all[i].Service != service || all[i].OneOff {
-			continue
-		}
-		text, wait, err = judgeOne(&all[i], condition, now)
-		if err != nil || wait != 0 {
-			return text, wait, err
-		}
-	}
-	return text, wait, nil
-}
-
-func judgeOne(c *planner.Container, condition string, now time.Time) (string, time.Duration, error) {
-	ended := c.State == planner.Exited
-	switch {
-	case ended && !c.IsCompleted():
-		return "", 0, exitError(c)
-	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
-		return "", 0, fmt.Errorf("flaps: %w, started again %s", exitError(c), spec.Times(c.Restarts))
-	}
-	switch {
-	case condition == spec.ServiceStarted || condition == "":
-		if c.IsUp() {
-			return "running", 0, nil
-		}
-		return string(c.State), pending, nil
-	case condition == spec.ServiceCompleted && ended:
-		return "completed", 0, nil
-	case condition == spec.ServiceCompleted:
-		return "running", pending, nil
-	case ended && condition == planner.Ready:
-		return "completed", 0, nil
-	case ended:
-		return "", 0, exitError(c)
-	case c.Health == planner.Healthy:
-		return "healthy", 0, nil
-	case c.Health == planner.Unhealthy:
-		return "", 0, unhealthy(c)
-	case c.State == planner.Running && c.Health == planner.NoHealth && condition == spec.ServiceHealthy:
-		return "", 0, fmt.Errorf("%s has no health check to wait for: give it one, or wait for service_started", c.Name)
-	case c.State == planner.Running && c.Health == planner.NoHealth:
-		return "running", max(0, steadyRun-now.Sub(c.StartedAt)), nil
-	}
-	return waitsFor(c), pending, nil
-}
-
-func waitsFor(c *planner.Container) string {
-	if c.LastProbe == nil || c.LastProbe.ExitCode == 0 {
-		return string(c.Health)
-	}
-	if out := firstLine(c.LastProbe.Output); out != "" {
-		return "not healthy yet: " + out
-	}
-	return fmt.Sprintf("not healthy yet: exit code %d", c.LastProbe.ExitCode)
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	return s
-}
-
-func exitError(c *planner.Container) error {
-	text := fmt.Sprintf("exited with code %d", c.ExitCode)
-	if c.OOMKilled {
-		text += ": out of memory"
-	} else if name := unix.SignalName(syscall.Signal(c.ExitCode - 128)); name != "" {
-		text += " (" + name + ")"
-	}
-	if !c.StartedAt.IsZero() && !c.ExitedAt.IsZero() {
-		// The exit of one that ends at once may be dated before its start is noted.
-		text += fmt.Sprintf(" after %.1f s", max(0, c.ExitedAt.Sub(c.StartedAt)).Seconds())
-	}
-	if c.Error != "" {
-		text += ": " + c.Error
-	}
-	return errors.New(text)
-}
-
-func unhealthy(c *planner.Container) error {
-	text := "unhealthy"
-	if p := c.LastProbe; p != nil {
-		text += " after " + spec.Plural(p.Failing, "failed probe")
-		if out := firstLine(p.Output); out != "" {
-			text += ": " + out
-		} else {
-			text += fmt.Sprintf(" (exit code %d)", p.ExitCode)
-		}
-	}
-	return errors.New(text)
 }
 
 // explain adds the last lines that the service's containers printed.

@@ -29,3 +29,10 @@ func TestAHolderThatGivesWayIsTold(t *testing.T) {
 	second.Unlock()
 	must(t, second.lockUntilWanted(t.Context(), wanted)) // it is free again
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

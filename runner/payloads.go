@@ -60,7 +60,7 @@ func (r *Runner) Mask(project string) *secret.Mask {
 	p = payloads{contents: map[string][]byte{}, mask: &secret.Mask{}}
 	for _, c := range containers {
 		for i := range c.snapshot().Applied.Service.Secrets {
-			p.mask.Add(r.secrets.read(c.id, i))
+			p.mask.Add(r.secrets.Read(c.id, i))
 		}
 	}
 	r.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 )
 
 // record is what is kept of a container across engines. What containerd knows
@@ -42,7 +43,7 @@ type metadata struct {
 	Applied    *planner.Applied    `json:"applied"`
 	Image      string              `json:"image"` // reference
 	StopSignal string              `json:"stop_signal,omitempty"`
-	Probe      *probe              `json:"probe,omitempty"`     // the health check in force
+	Probe      *health.Check       `json:"probe,omitempty"`     // the health check in force
 	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
 	LeftOut    []string            `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
@@ -92,7 +93,6 @@ type Store interface {
 // Buckets of the store that the runner uses.
 const (
 	bucketContainers = "containers"
-	bucketNetworks   = "networks"
 )
 
 // save keeps a container's status.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
 )
 
 // replace puts a new container in an old one's place. The old one runs until
@@ -162,7 +163,7 @@ func (r *Runner) awaitOne(ctx context.Context, c *container, note func(planner.E
 			return context.Cause(ctx)
 		}
 		state := c.observe()
-		text, wait, err := judgeOne(&state, planner.Ready, r.Now())
+		text, wait, err := health.Is(&state, planner.Ready, r.Now())
 		switch {
 		case err != nil:
 			return &failedError{text: err.Error() + "; the old container stays", lines: r.LastLines(c.id, 20)}
@@ -187,17 +188,26 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 		return err
 	}
 	for _, c := range []*container{from, to} {
-		state, ok := r.nets.Sandbox(c.id)
-		if !ok {
-			return fmt.Errorf("internal error: the network of %s is gone", c.name)
-		}
-		fresh := c.snapshot()
-		names := addressesOf(&fresh, state)
-		if _, err := r.etcMounts(&fresh, names); err != nil {
+		if err := c.noteAddresses(); err != nil {
 			return err
 		}
-		c.apply(connected{addresses: fresh.Addresses})
 	}
+	return nil
+}
+
+// noteAddresses notes the addresses that a container has in its network namespace,
+// also in its files.
+func (c *container) noteAddresses() error {
+	state, ok := c.r.nets.Sandbox(c.id)
+	if !ok {
+		return fmt.Errorf("internal error: the network of %s is gone", c.name)
+	}
+	rec := c.snapshot()
+	addresses, names := rec.member().Addresses(state)
+	if _, err := c.r.etcMounts(&rec, names); err != nil {
+		return err
+	}
+	c.apply(connected{addresses: addresses})
 	return nil
 }
 
@@ -206,8 +216,8 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 func (c *container) readdress() {
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
 		rec := c.snapshot()
-		addressesOf(&rec, state)
-		c.apply(connected{addresses: rec.Addresses})
+		addresses, _ := rec.member().Addresses(state)
+		c.apply(connected{addresses: addresses})
 	}
 }
 

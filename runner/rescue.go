@@ -1,38 +1,12 @@
 package runner
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/orlop/orlop/runner/shim"
 )
-
-// Rescue asks the shims of an earlier engine for processes that have ended;
-// containerd, which forgets those, must not have been started yet.
-// bundles is containerd's directory of tasks in our namespace. ctx carries the
-// namespace.
-func Rescue(ctx context.Context, bundles string) map[string]*shim.Exit {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	found := map[string]*shim.Exit{}
-	dirs, _ := filepath.Glob(filepath.Join(bundles, "*"))
-	for _, bundle := range dirs {
-		id := filepath.Base(bundle)
-		wg.Go(func() {
-			if r := shim.AwaitExit(ctx, id, bundles); r != nil {
-				mu.Lock()
-				found[id] = r
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	return found
-}
 
 // drainTime bounds how long the pipes of a process that has ended are read: a
 // process that got away from its container may hold them open.

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,28 +19,31 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 
-	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
 
 // Config is what a Runner works with.
 type Config struct {
-	Client   *containerd.Client
-	Images   *image.Store
-	Networks *network.Manager
-	Ports    Ports
-	Keeping  Keeping
-	Store    Store
-	Root     string // what outlives a reboot: volumes, logs
-	State    string // what does not: sockets, namespaces, secrets
-	ID       string // short name of this engine, unique on the machine
-	Version  string // of this engine
-	Bundles  string // containerd's directory of tasks in our namespace
-	Address  string // containerd's gRPC socket
+	Client    *containerd.Client
+	Images    *image.Store
+	Instances ports.Kept // what is kept of instances
+	Networks  *network.Manager
+	Ports     ports.Listeners
+	Keeping   Keeping
+	Store     Store
+	Root      string // what outlives a reboot: volumes, logs
+	State     string // what does not: sockets, namespaces, secrets
+	ID        string // short name of this engine, unique on the machine
+	Version   string // of this engine
+	Bundles   string // containerd's directory of tasks in our namespace
+	Address   string // containerd's gRPC socket
 
 	TTRPCAddress string // containerd's socket for events of shims
 
@@ -57,16 +59,6 @@ type Config struct {
 type Keeping interface {
 	Keep(ctx context.Context, key string, files ...*os.File) error
 	Drop(ctx context.Context, key string) error
-}
-
-// Ports are the published ports, which the keeper holds; *keeper.Conn and
-// *keeper.Holdings are some.
-type Ports interface {
-	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
-	Route(ctx context.Context, key string, r keeper.Route) error
-	Drain(ctx context.Context, key string, patience keeper.Patience) (busy int, err error)
-	Close(ctx context.Context, key string) error
-	Ports(ctx context.Context) ([]keeper.PortState, error)
 }
 
 // Runner is the one owner of this engine's containers and volumes.
@@ -88,10 +80,11 @@ type Runner struct {
 	watchers   map[*watcher]struct{} // guarded by mu
 	payloads   map[string]payloads   // guarded by mu: by project
 
-	volumes   *volume.Store
-	instances instances
-	secrets   secretFS
-	shims     *shim.Pool
+	volumes  *volume.Store
+	ports    *ports.Table
+	topology *topology.Store
+	secrets  *rootfs.Secrets
+	shims    *shim.Pool
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
@@ -107,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	r.volumes, err = volume.Open(volume.Config{
 		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
 	})
-	if err := errors.Join(err, r.instances.load()); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	r.shims, err = shim.Open(ctx, shim.Config{
@@ -117,7 +110,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.dropStoppedRoots()
+	r.unmountAllStopped()
 	if err := r.adopt(ctx); err != nil {
 		return nil, err
 	}
@@ -139,8 +132,9 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		payloads: map[string]payloads{},
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	r.secrets.dir = filepath.Join(cfg.State, "secrets")
-	r.instances.store = cfg.Store
+	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
+	r.topology = topology.New(cfg.Networks, cfg.Store, cfg.Log)
+	r.ports = ports.New(cfg.Ports, cfg.Instances)
 	return r
 }
 
@@ -171,7 +165,7 @@ const closeTimeout = 5 * time.Second
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.disconnect(ctx, id)
-	r.secrets.remove(id)
+	r.secrets.Remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
 }
@@ -197,7 +191,7 @@ func (r *Runner) removeUnfinished(ctx context.Context, id string) {
 // removeStrayFiles removes the directories of containers that are no more, and
 // the writable layers of those that were never finished.
 func (r *Runner) removeStrayFiles() {
-	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.dir} {
+	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.Dir()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("cannot read a directory", "path", parent, "error", err)

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -260,7 +261,8 @@ func isRestarted(restart string, code, restarts int) bool {
 	case "always", "unless-stopped":
 		return true
 	case "on-failure":
-		return code != 0 && (limit == "" || restarts < number(limit))
+		most, _ := strconv.Atoi(limit)
+		return code != 0 && (limit == "" || restarts < most)
 	}
 	return false
 }

@@ -44,7 +44,7 @@ func (c *container) prepare(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.task, c.shim = task, parent
-	c.streams.handOver()
+	c.streams.HandOver()
 	c.mu.Unlock()
 	return nil
 }
@@ -77,7 +77,7 @@ func (c *container) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if n := len(rec.Applied.Service.Secrets) + len(rec.Applied.Service.Configs); n > 0 && !r.secrets.has(rec.ID, n) {
+	if !r.secrets.Has(rec.ID, rec.Applied.Service) {
 		_, err := r.fileMounts(&rec)
 		return err
 	}
@@ -173,7 +173,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 // reapExited deals with a process that has ended.
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
-	c.tap.end()
+	c.tap.End()
 	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
@@ -187,7 +187,7 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 func (c *container) reapLost(task containerd.Task, end *ending) {
 	at := c.r.Now()
 	c.killOrphan()
-	c.tap.end()
+	c.tap.End()
 	c.reap(task, exited{code: shimLost, at: at, lost: true})
 	close(end.exited)
 	close(end.reaped)

@@ -67,7 +67,7 @@ func (l *loader) envFileMistake(path string, problem *envFileError) {
 	l.report(Diagnostic{Severity: Error, Place: Place{File: name, Line: problem.line, Column: 1}, Message: problem.message})
 }
 
-// projectName settles the name of the project.
+// projectName finds the name of the project.
 func (l *loader) projectName(files []string, docs []document) string {
 	if l.opts.Name != "" {
 		l.checkProjectName(l.opts.Name, &node{}, "the project name")

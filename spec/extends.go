@@ -215,14 +215,14 @@ func (l *loader) included(src *source, item *node, outer *variables, including [
 		}
 	}
 	buildsIn(included, dir)
-	settle(included, vars)
+	resolveNames(included, vars)
 	return included
 }
 
-// settle gives what an included tree takes from the environment by name alone
+// resolveNames gives what an included tree takes from the environment by name alone
 // the variables of the include: secrets and configs, and the environment of
 // services.
-func settle(tree *node, vars *variables) {
+func resolveNames(tree *node, vars *variables) {
 	if tree == nil {
 		return
 	}

@@ -27,7 +27,7 @@ func Variables(opts Options) map[string]string {
 	return l.env
 }
 
-// begin settles the variables that decide which files are read: the
+// begin resolves the variables that decide which files are read: the
 // environment files that are given, or the .env of the directory that the
 // search for a stack file starts from.
 func (l *loader) begin() error {
@@ -43,7 +43,7 @@ func (l *loader) begin() error {
 	return l.environment(l.startDir(l.opts.Files))
 }
 
-// locate settles the variables, which files are read and where the project's
+// locate resolves the variables, which files are read and where the project's
 // directory is. A stack file that stands elsewhere has a .env beside it too,
 // for what is not set before.
 func (l *loader) locate() ([]string, error) {

@@ -9,7 +9,7 @@ type fault struct {
 	found      bool // it stands in the tree: whoever uses it decides
 }
 
-// choose settles which services are asked for: those named, what they depend
+// choose decides which services are asked for: those named, what they depend
 // on, and those whose images they are built from; without names, the active ones.
 func (v *validator) choose() {
 	v.asked = map[string]bool{}

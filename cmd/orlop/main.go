@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/terminal"
 )
 
 // version is set when a release is linked.
@@ -25,7 +27,7 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH, syscall.SIGCONT)
-	os.Exit(cmd.Run(context.Background(), os.Args[1:], cmd.World{
+	os.Exit(cmd.Run(context.Background(), os.Args[1:], cli.World{
 		Version:     version,
 		Environ:     os.Environ(),
 		Stdin:       os.Stdin,
@@ -35,8 +37,8 @@ func main() {
 		Resized:     resized,
 		Root:        os.Geteuid() == 0,
 		Now:         time.Now,
-		Builder:     cmd.Sessions{},
-		KeyMode:     cmd.KeyMode,
-		StartEngine: cmd.StartKeeper,
+		Builder:     cli.Sessions{},
+		KeyMode:     terminal.KeyMode,
+		StartEngine: cli.StartKeeper,
 	}))
 }

@@ -7,14 +7,14 @@ import (
 	"sync"
 	"time"
 
-	nfnetlink "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// settleDelay is how long the guard lets a disturbance go on before it looks:
+// repairDelay is how long the guard lets a disturbance go on before it looks:
 // a reload of a firewall is many changes.
-const settleDelay = 50 * time.Millisecond
+const repairDelay = 50 * time.Millisecond
 
 // listenAgain is how long the guard waits before it subscribes anew.
 const listenAgain = time.Second
@@ -43,14 +43,11 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 // listen repairs as long as the kernel's messages come: with too many at once
 // a subscription ends. An error says that there was none.
 func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
-	tables, err := nfnetlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err == nil {
-		defer tables.Close()
-		err = tables.JoinGroup(unix.NFNLGRP_NFTABLES)
-	}
+	tables, err := nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
 	if err != nil {
 		return fmt.Errorf("cannot watch nftables: %w", err)
 	}
+	defer tables.Close()
 	links, done := make(chan netlink.LinkUpdate, 64), make(chan struct{})
 	err = netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ReceiveBufferSize: 1 << 20})
 	if err != nil {
@@ -85,7 +82,7 @@ func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(settleDelay):
+		case <-time.After(repairDelay):
 		}
 		repaired(m.repair(ctx))
 	}
@@ -99,13 +96,13 @@ func (m *Manager) isOurs(link string) bool {
 }
 
 // deletedTable is the kernel's message that a table of nftables is gone.
-const deletedTable = nfnetlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE)
+const deletedTable = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE
 
 // watchTables tells when a table of nftables is gone (ours may be it), until
 // the connection is closed or overrun.
-func watchTables(conn *nfnetlink.Conn, lost chan<- struct{}) {
+func watchTables(conn *nl.NetlinkSocket, lost chan<- struct{}) {
 	for {
-		messages, err := conn.Receive()
+		messages, _, err := conn.Receive()
 		if err != nil {
 			return
 		}
@@ -132,7 +129,7 @@ func (m *Manager) repair(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, s := range m.settled() {
+	for _, s := range m.ready() {
 		for i, e := range s.Endpoints {
 			if links[e.Link] != nil {
 				continue
@@ -147,8 +144,8 @@ func (m *Manager) repair(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// settled are the sandboxes that nobody is just making or removing.
-func (m *Manager) settled() []*sandbox {
+// ready are the sandboxes that nobody is just making or removing.
+func (m *Manager) ready() []*sandbox {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []*sandbox

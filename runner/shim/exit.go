@@ -23,10 +23,32 @@ type Exit struct {
 	wait   sync.WaitGroup
 }
 
-// AwaitExit asks the shim of a container how its process has ended, or ends; it
-// is nil where none answers. It must be closed. ctx carries the namespace.
-func AwaitExit(ctx context.Context, id, bundles string) *Exit {
-	address, err := addressOf(filepath.Join(bundles, id))
+// AwaitExits asks the shims of an earlier engine for processes that have ended;
+// containerd, which forgets those, must not have been started yet. bundles is its
+// directory of tasks in our namespace. Each must be closed. ctx carries the
+// namespace.
+func AwaitExits(ctx context.Context, bundles string) map[string]*Exit {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	found := map[string]*Exit{}
+	dirs, _ := filepath.Glob(filepath.Join(bundles, "*"))
+	for _, bundle := range dirs {
+		id := filepath.Base(bundle)
+		wg.Go(func() {
+			if r := awaitExit(ctx, id, bundle); r != nil {
+				mu.Lock()
+				found[id] = r
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return found
+}
+
+// awaitExit asks the shim of one container; it is nil where none answers.
+func awaitExit(ctx context.Context, id, bundle string) *Exit {
+	address, err := addressOf(bundle)
 	if err != nil {
 		return nil
 	}

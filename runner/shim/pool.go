@@ -84,6 +84,9 @@ type document struct {
 // Open knows the shims of an earlier engine again, each with one task more than
 // it has, until EndUnused.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	if cfg.Dir == "" || cfg.Sockets == "" || cfg.State == "" {
+		return nil, errors.New("internal error: a pool of shims needs directories of its own: it removes what is left in them")
+	}
 	p := newPool(cfg)
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of the shims: %w", err)

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/orlop/orlop/api"
+)
+
+// answerTimeout is how long the engine may take for its first answer. One that
+// was killed is back within a second; what takes longer hangs.
+const answerTimeout = 30 * time.Second
+
+// ErrHangs is the cause of what is given up because the engine does not answer.
+var ErrHangs = errors.New("the engine does not answer")
+
+// Connect gives a client of the engine, which it starts when none answers.
+func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
+	client, err := api.Dial(ctx, inv.Socket())
+	if errors.Is(err, api.ErrAbsent) {
+		if err := inv.StartTheEngine(ctx); err != nil {
+			return nil, err
+		}
+		client, err = api.Dial(ctx, inv.Socket())
+	}
+	if err != nil {
+		return nil, inv.DialError(err)
+	}
+	client.Verb = inv.Verb
+	status, err := inv.Greet(ctx, client)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	if err := api.CheckEngine(status, inv.Version); err != nil {
+		client.Close()
+		return nil, err
+	}
+	if status.Version != inv.Version {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(
+			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, inv.Version)))
+	}
+	return client, nil
+}
+
+// Greet waits for the engine's first answer.
+func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
+	late := fmt.Errorf("%w at %s: see \"orlop engine logs\", or run \"orlop engine restart\"", ErrHangs, inv.Socket())
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, late)
+	defer cancel()
+	status, err := client.Status(ctx, &api.StatusRequest{})
+	return status, Cause(ctx, err)
+}
+
+// StartTheEngine starts an engine where the caller may.
+func (inv *Invocation) StartTheEngine(ctx context.Context) error {
+	if !inv.Root {
+		return fmt.Errorf("no engine runs at %s, and only root may start one: run \"sudo orlop engine start\"", inv.Socket())
+	}
+	return inv.StartEngine(ctx, inv.RootDir(), inv.StateDir())
+}
+
+// DialError is an error of api.Dial in words.
+func (inv *Invocation) DialError(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("only root may talk to the engine at %s: run the command with sudo", inv.Socket())
+	}
+	return fmt.Errorf("cannot reach the engine at %s: %w", inv.Socket(), err)
+}
+
+// Marshal is the JSON of a document that goes to the engine.
+func Marshal(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("internal error: cannot write a document for the engine: %w", err)
+	}
+	return data, nil
+}
+
+// Unmarshal reads a document of the engine.
+func Unmarshal(data []byte, v any) error {
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("cannot read the engine's answer (%w): run \"orlop engine restart\"", err)
+	}
+	return nil
+}

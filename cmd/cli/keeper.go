@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/orlop/orlop/keeper"
+)
+
+// StartKeeper starts the keeper that is installed with the command: beside it,
+// or in ../libexec/orlop.
+func StartKeeper(ctx context.Context, root, state string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot tell where the command is installed: %w", err)
+	}
+	path, err := findKeeper(self)
+	if err != nil {
+		return err
+	}
+	return keeper.Start(ctx, keeper.StartOptions{Path: path, Root: root, State: state})
+}
+
+func findKeeper(self string) (string, error) {
+	if real, err := filepath.EvalSymlinks(self); err == nil {
+		self = real
+	}
+	dir := filepath.Dir(self)
+	places := []string{filepath.Join(dir, "orlopd"), filepath.Join(filepath.Dir(dir), "libexec", "orlop", "orlopd")}
+	for _, path := range places {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("cannot start the engine: orlopd is neither at %s nor at %s: install Orlop whole (make install)", places[0], places[1])
+}

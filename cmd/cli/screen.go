@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/planner"
+)
+
+// StyleOf is the style for a stream: --ansi, NO_COLOR, TERM, and what it is.
+func (inv *Invocation) StyleOf(stream any) display.Style {
+	switch inv.ANSI {
+	case "always":
+		return display.Style{Color: true}
+	case "never":
+		return display.Style{}
+	}
+	return display.Style{Color: display.IsTerminal(stream) && inv.Env["NO_COLOR"] == "" && inv.Env["TERM"] != "dumb"}
+}
+
+// ErrStyle is the style of stderr.
+func (inv *Invocation) ErrStyle() display.Style { return inv.StyleOf(inv.Stderr) }
+
+// DisplayMode is the display in force: auto is a tree on a terminal, and lines
+// elsewhere.
+func (inv *Invocation) DisplayMode() string {
+	switch {
+	case inv.Progress != "auto":
+		return inv.Progress
+	case display.IsTerminal(inv.Stderr) && inv.Env["TERM"] != "dumb" && inv.ANSI != "never":
+		return "tty"
+	}
+	return "plain"
+}
+
+// newDisplay is the display of a progress.
+func (inv *Invocation) newDisplay(p *Progress) display.Display {
+	return display.New(display.Config{
+		Mode: cmp.Or(p.Mode, inv.DisplayMode()), W: inv.Stderr, Style: inv.ErrStyle(), Words: p.Words, Services: p.Services,
+		Began: inv.Now(), Now: inv.Now, Tracer: cmp.Or(p.Tracer, inv.Tracer), Flow: inv.Workflow(), Project: p.Project, Beside: p.Beside,
+	})
+}
+
+// NewTracer records a timeline for a file and for what the environment asks
+// for; nil where neither is.
+func (inv *Invocation) NewTracer(file string) *display.Tracer {
+	if file != "" && !filepath.IsAbs(file) {
+		file = filepath.Join(inv.Dir, file)
+	}
+	return display.NewTracer(inv.Verb, inv.Began, file, inv.Env, inv.Now, inv.Stderr)
+}
+
+// Workflow marks lines for the CI system that runs us. Only lines that stay can
+// be marked: a tree on a terminal or JSON is left alone.
+func (inv *Invocation) Workflow() *display.Workflow {
+	return display.NewWorkflow(inv.Stderr, inv.WorkingDir(), inv.Env, inv.Now, inv.DisplayMode() == "plain")
+}
+
+// InWorkflow says that a CI system runs us, whose logs many may read.
+func (inv *Invocation) InWorkflow() bool {
+	return inv.Env["GITHUB_ACTIONS"] == "true" || inv.Env["GITLAB_CI"] == "true"
+}
+
+// WorkingDir is the working directory, absolute.
+func (s *Settings) WorkingDir() string {
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil {
+		return s.Dir
+	}
+	return dir
+}
+
+// NewLogPrinter prints the logs of containers of which some are known.
+func (inv *Invocation) NewLogPrinter(f display.LogFormat, known []planner.Container) *display.LogPrinter {
+	st, errStyle := inv.StyleOf(inv.Stdout), inv.ErrStyle()
+	if f.NoColor {
+		st, errStyle = display.Style{}, display.Style{}
+	}
+	return display.NewLogPrinter(inv.Stdout, inv.Stderr, st, errStyle, f, known)
+}
+
+// SayNotice tells whom the command waits for, or whose work it ends.
+func (inv *Invocation) SayNotice(text string) {
+	if text != "" && !inv.IsSilent() {
+		fmt.Fprintln(inv.Stderr, " "+inv.ErrStyle().Dim(text))
+	}
+}
+
+// SayWarnings tells what steps had to warn of.
+func (inv *Invocation) SayWarnings(warnings []string) {
+	if inv.IsSilent() {
+		return
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(w)))
+	}
+}
+
+// SayRunsOn says what goes on when its user lets go.
+func (inv *Invocation) SayRunsOn(project string) {
+	if !inv.IsSilent() {
+		fmt.Fprintf(inv.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", project)
+	}
+}
+
+// Confirm asks on a terminal; only yes is a yes.
+func (inv *Invocation) Confirm(question string) bool {
+	fmt.Fprint(inv.Stderr, question+" [y/N] ")
+	var answer [64]byte
+	n, err := inv.Stdin.Read(answer[:])
+	return n > 0 && (err == nil || err == io.EOF) && (answer[0] == 'y' || answer[0] == 'Y')
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Options are those of a load, from the global flags and the environment.
+func (s *Settings) Options(services []string) spec.Options {
+	return spec.Options{
+		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
+		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, Strict: s.Strict,
+		Stdin: s.Stdin,
+	}
+}
+
+// Load reads the stack file with the contents of secrets, as far as the named
+// services need them, and shows every complaint. They must exist.
+func (inv *Invocation) Load(ctx context.Context, services []string, noDeps bool) (*spec.Project, error) {
+	opts := inv.Options(services)
+	opts.Only, opts.NoDeps = true, noDeps
+	return inv.LoadNamed(ctx, opts)
+}
+
+// LoadNamed loads a stack file that must have the services asked for.
+func (inv *Invocation) LoadNamed(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+	project, err := inv.LoadWith(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := project.Select(opts.Services, true); err != nil {
+		return nil, err
+	}
+	return project, nil
+}
+
+// LoadWith loads a stack file, shows every complaint, and hides its secrets
+// from here on.
+func (inv *Invocation) LoadWith(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+	if opts.Instance == "" {
+		var err error
+		if opts.Instance, err = inv.InstanceOf(); err != nil {
+			return nil, err
+		}
+	}
+	project, diagnostics, err := spec.Load(ctx, opts)
+	var mistakes *spec.Mistakes
+	switch {
+	case errors.As(err, &mistakes):
+		return nil, inv.Complain(mistakes.Diagnostics)
+	case err != nil:
+		return nil, err
+	}
+	inv.warn(diagnostics.Warnings())
+	for _, payload := range project.Payloads {
+		if payload.Secret {
+			inv.Mask.Add(payload.Content)
+		}
+	}
+	return project, nil
+}
+
+// Complain shows the mistakes of a stack file.
+func (inv *Invocation) Complain(mistakes spec.Diagnostics) error {
+	inv.warn(mistakes.Warnings())
+	_ = mistakes.Errors().Render(inv.Stderr, inv.ErrStyle().Color)
+	inv.Workflow().Diagnostics(mistakes.Errors())
+	return Exit{ExitFailure}
+}
+
+// Stack is what a verb about what runs knows: the project is nil where its
+// name is all that can be told.
+type Stack struct {
+	Name    string
+	Project *spec.Project
+}
+
+// Identify finds the project's name. What runs can be seen and stopped without
+// a faultless Stack file: a mistake in it is a warning here, and with -p or
+// COMPOSE_PROJECT_NAME there need be none.
+func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, error) {
+	opts := inv.Options(services)
+	opts.SkipPayloads = true
+	var err error
+	if opts.Instance, err = inv.InstanceOf(); err != nil {
+		return Stack{}, err
+	}
+	project, _, err := spec.Load(ctx, opts)
+	var mistakes *spec.Mistakes
+	switch {
+	case err == nil:
+		s := Stack{Name: project.Name, Project: project}
+		return s, inv.mustKnow(ctx, s, services)
+	case errors.As(err, &mistakes) && mistakes.Project != "":
+		inv.sayMistakes(mistakes)
+		return Stack{Name: mistakes.Project}, nil
+	case errors.As(err, &mistakes):
+		err := inv.Complain(mistakes.Diagnostics)
+		if inv.Name == "" {
+			fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! the name of the project cannot be told: give it with -p NAME"))
+		}
+		return Stack{}, err
+	}
+	var none *spec.NotFound
+	name := cmp.Or(inv.Name, inv.Variables()["COMPOSE_PROJECT_NAME"])
+	if name == "" || !errors.As(err, &none) && len(inv.Files) > 0 {
+		return Stack{}, err
+	}
+	name, err = spec.InstanceProject(name, opts.Instance)
+	return Stack{Name: name}, err
+}
+
+// mustKnow checks that the services are in the stack file, or that the engine
+// has a container of them.
+func (inv *Invocation) mustKnow(ctx context.Context, s Stack, services []string) error {
+	_, unknown := s.Project.Select(services, true)
+	if unknown == nil {
+		return nil
+	}
+	client, err := inv.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	there, err := Observe(ctx, client, Stack{Name: s.Name})
+	if err != nil {
+		return err
+	}
+	for _, name := range services {
+		_, known := s.Project.Services[name]
+		_, disabled := s.Project.Disabled[name]
+		if !known && !disabled && !slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == name }) {
+			return unknown
+		}
+	}
+	return nil
+}
+
+// sayMistakes warns of a stack file that is left aside, and says which project
+// the verb is about all the same.
+func (inv *Invocation) sayMistakes(m *spec.Mistakes) {
+	if inv.IsSilent() {
+		return
+	}
+	errs := m.Diagnostics.Errors()
+	text := fmt.Sprintf(" ! %s", errs[0])
+	if len(errs) > 1 {
+		text += fmt.Sprintf(", and %s more", spec.Plural(len(errs)-1, "mistake"))
+	}
+	fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(text+"; the stack file is left aside, the project is "+m.Project))
+}
+
+// Document is the project as the engine reads it; empty where there is none.
+func (s Stack) Document() ([]byte, error) {
+	if s.Project == nil {
+		return nil, nil
+	}
+	return Marshal(s.Project)
+}
+
+// Disabled are the services of profiles that are not active.
+func (s Stack) Disabled() []string {
+	if s.Project == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.Project.Disabled))
+}
+
+// Variables are those that the stack file sees: the caller's environment over
+// the environment files.
+func (s *Settings) Variables() map[string]string { return spec.Variables(s.Options(nil)) }
+
+// FillEnvironment gives NAME without a value the one of the variables that the
+// stack file sees, as Compose does, and drops it where there is none.
+func FillEnvironment(assignments []string, variables map[string]string) []string {
+	var out []string
+	for _, v := range assignments {
+		if name, _, set := strings.Cut(v, "="); !set {
+			value, known := variables[name]
+			if !known {
+				continue
+			}
+			v = name + "=" + value
+		}
+		out = append(out, v)
+	}
+	return out
+}

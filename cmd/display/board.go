@@ -1,0 +1,374 @@
+package display
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// mark is where a row of the board stands.
+type mark uint8
+
+const (
+	pending mark = iota
+	active
+	done
+	failed
+	skipped
+	cancelled
+)
+
+// row is what is shown of one resource: its step, and the awaits for it.
+type row struct {
+	id      string // of the step
+	verb    string
+	name    string
+	mark    mark
+	text    string
+	lines   []string
+	current int64
+	total   int64
+	began   time.Time
+	took    time.Duration
+	needs   []string
+	cause   string // of skipped: the ID of the step that failed
+	image   string // of a build or pull: its reference
+	service string
+	ran     bool // of a container: its program was started, so that there are logs
+}
+
+// Board is the state of one progress, fed by events. It neither prints nor
+// looks at the clock, so that a display is a pure function of it.
+type Board struct {
+	plan  *planner.Plan
+	rows  []*row
+	byID  map[string]*row
+	ups   map[string][]*row // service -> its containers
+	times *timeline
+}
+
+func NewBoard(began time.Time) *Board {
+	return &Board{plan: &planner.Plan{}, byID: map[string]*row{}, ups: map[string][]*row{}, times: newTimeline("", began)}
+}
+
+// SetPlan makes a row of each step that is no await.
+func (b *Board) SetPlan(p *planner.Plan) {
+	b.plan = p
+	b.times.setPlan(p)
+	for _, s := range p.Steps {
+		if s.Action == planner.Await {
+			continue
+		}
+		b.addRow(&row{id: s.ID, needs: slices.Concat(s.Needs, s.After), image: s.Name, service: s.Service}, s.Action, s.Resource, s.NoStart)
+	}
+}
+
+func (b *Board) addRow(r *row, action planner.Action, resource string, noStart bool) *row {
+	r.verb, r.name = Describe(action, planner.ShortDigests(resource))
+	if noStart && r.verb == "up" {
+		r.verb = "create"
+	}
+	b.rows = append(b.rows, r)
+	b.byID[r.id] = r
+	r.ran = action != planner.Create && action != planner.Replace // until it has: the old one's logs tell nothing
+	switch action {
+	case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update:
+		b.ups[r.service] = append(b.ups[r.service], r)
+	}
+	return r
+}
+
+// Describe gives the two first columns of a row.
+func Describe(action planner.Action, resource string) (verb, name string) {
+	switch action {
+	case planner.CreateNetwork:
+		return "network", resource
+	case planner.CreateVolume:
+		return "volume", resource
+	case planner.UpdateNetwork:
+		return "update", "network " + resource
+	case planner.UpdateVolume:
+		return "update", "volume " + resource
+	case planner.AttachNetwork:
+		return "attach", resource
+	case planner.RemoveNetwork:
+		return "remove", "network " + resource
+	case planner.RemoveVolume:
+		return "remove", "volume " + resource
+	case planner.RemoveImage:
+		return "remove", "image " + resource
+	case planner.Create, planner.Replace:
+		return "up", resource
+	}
+	return string(action), resource
+}
+
+// Apply takes in an event and gives the rows that it changed.
+func (b *Board) Apply(e planner.Event) []*row {
+	if e.Kind == planner.Warned {
+		return nil // told at the end
+	}
+	b.times.apply(e)
+	if e.Action == planner.Await {
+		return b.await(e)
+	}
+	r := b.byID[e.Step]
+	if r == nil {
+		r = b.addRow(&row{id: e.Step, service: e.Service}, e.Action, e.Resource, false)
+	}
+	r.apply(e)
+	return []*row{r}
+}
+
+func (r *row) apply(e planner.Event) {
+	if e.Text != "" || e.Kind != planner.Progressed {
+		r.text = e.Text
+	}
+	switch e.Kind {
+	case planner.Started:
+		r.mark, r.began = active, e.Time
+	case planner.Progressed:
+		if e.Total > 0 || e.Current > 0 {
+			r.current, r.total = e.Current, e.Total
+		}
+	case planner.Done, planner.Unchanged:
+		r.mark, r.took, r.ran = done, e.Took, true
+		if r.text == "" && e.Kind == planner.Unchanged {
+			r.text = "unchanged"
+		}
+	case planner.Failed:
+		r.mark, r.took, r.lines = failed, e.Took, e.Lines
+	case planner.Skipped:
+		r.mark, r.cause = skipped, e.Cause
+		r.text = "skipped"
+		if e.Text != "" {
+			r.text = "skipped: " + e.Text
+		}
+	case planner.Cancelled:
+		r.mark, r.text = cancelled, "interrupted"
+	}
+}
+
+// await folds what happens to an await into the rows of the containers that
+// it waits for.
+func (b *Board) await(e planner.Event) []*row {
+	rows := slices.DeleteFunc(slices.Clone(b.ups[e.Service]), func(r *row) bool { return r.mark == failed || r.mark == skipped })
+	switch {
+	case e.Kind == planner.Skipped, e.Kind == planner.Cancelled && len(rows) == 0:
+		return nil // its containers say so themselves
+	case len(rows) == 0, e.Kind == planner.Failed && len(rows) > 1:
+		r := b.byID[e.Step]
+		if r == nil {
+			r = b.addRow(&row{id: e.Step, service: e.Service}, e.Action, e.Resource, false)
+			r.began = e.Time
+		}
+		r.apply(e)
+		return []*row{r}
+	}
+	word := b.awaited(e)
+	for _, r := range rows {
+		began := r.began
+		text := r.text
+		r.apply(e)
+		if !began.IsZero() {
+			r.began = began
+		}
+		switch e.Kind {
+		case planner.Started:
+			r.text = text
+			if word != "" {
+				r.text = "until it is " + word
+			}
+		case planner.Done, planner.Unchanged:
+			r.text = cmp.Or(e.Text, word)
+			r.took = e.Time.Sub(r.began)
+		case planner.Failed:
+			r.took = e.Time.Sub(r.began)
+		}
+	}
+	return rows
+}
+
+// awaited is the word for the condition of an await: healthy or completed.
+func (b *Board) awaited(e planner.Event) string {
+	condition := ""
+	if s := b.plan.Step(e.Step); s != nil {
+		condition = s.Condition
+	}
+	switch condition {
+	case spec.ServiceHealthy:
+		return "healthy"
+	case spec.ServiceCompleted:
+		return "completed"
+	}
+	return ""
+}
+
+// waits says what a pending row waits for.
+func (b *Board) waits(r *row) string {
+	for _, id := range r.needs {
+		on := b.byID[id]
+		switch {
+		case on == nil:
+			if s := b.plan.Step(id); s != nil && !b.isAwaited(s) {
+				return "waits until " + s.Service + " is " + strings.TrimPrefix(s.Resource, s.Service+" ")
+			}
+		case on.mark == pending || on.mark == active:
+			if on.verb == "build" || on.verb == "pull" {
+				return "waits for image " + on.name
+			}
+			if on.verb == "network" || on.verb == "volume" {
+				return "waits for " + on.verb + " " + on.name
+			}
+			return "waits for " + on.name
+		}
+	}
+	return ""
+}
+
+// isAwaited says that the containers that an await waits for are all done.
+func (b *Board) isAwaited(s *planner.Step) bool {
+	for _, r := range b.ups[s.Service] {
+		if r.mark == pending || r.mark == active {
+			return false
+		}
+	}
+	return len(b.ups[s.Service]) > 0
+}
+
+func (b *Board) count(m mark) int {
+	n := 0
+	for _, r := range b.rows {
+		if r.mark == m {
+			n++
+		}
+	}
+	return n
+}
+
+// failures are the rows that failed, in the order of the plan.
+func (b *Board) failures() []*row {
+	var rows []*row
+	for _, r := range b.rows {
+		if r.mark == failed {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// line is a row as text, painted, no wider than width; the time stands at the
+// right of 76 columns.
+func (b *Board) line(r *row, now time.Time, frame int, width int, st Style) string {
+	name := b.nameWidth()
+	middle, clockText := r.middle(b, st), ""
+	switch r.mark {
+	case done, failed, cancelled:
+		clockText = Clock(r.took)
+	case active:
+		clockText = Clock(max(0, now.Sub(r.began)))
+	}
+	head := fmt.Sprintf("%-9s %-*s ", r.verb, name, r.name)
+	room := min(width, 77) - 3 - len([]rune(head)) - len(clockText) - 2
+	if clockText == "" {
+		room = width - 4 - len([]rune(head))
+	}
+	if r.mark == failed {
+		room, clockText = width-4-len([]rune(head)), ""
+	}
+	text := []rune(Printable(planner.ShortDigests(middle)))
+	if r.mark != failed && len(text) > room {
+		text = append(text[:max(0, room-1)], '…')
+	}
+	out := " " + r.symbol(frame, st) + " " + head + string(text)
+	if clockText != "" {
+		out += strings.Repeat(" ", max(1, room-len(text)+1)) + st.Dim(clockText)
+	}
+	return strings.TrimRight(out, " ")
+}
+
+func (b *Board) nameWidth() int {
+	width := 17
+	for _, r := range b.rows {
+		width = max(width, len([]rune(r.name)))
+	}
+	return min(width, 32)
+}
+
+// middle is the text of a row: a bar where a total is known.
+func (r *row) middle(b *Board, st Style) string {
+	switch {
+	case r.mark == pending:
+		return b.waits(r)
+	case r.total > 0 && (r.mark == active || r.mark == done && r.text == ""):
+		return bar(r.current, r.total) + " " + amounts(r.current, r.total)
+	}
+	return r.text
+}
+
+func bar(current, total int64) string {
+	const cells = 20
+	full := int(cells * min(current, total) / total)
+	return strings.Repeat("█", full) + strings.Repeat("░", cells-full)
+}
+
+// amounts is "12/41 MB".
+func amounts(current, total int64) string {
+	text := Bytes(total)
+	number, unit, _ := strings.Cut(text, " ")
+	divisor := map[string]float64{"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
+	if strings.Contains(number, ".") {
+		return fmt.Sprintf("%.1f/%s", float64(current)/divisor, text)
+	}
+	return fmt.Sprintf("%.0f/%s", float64(current)/divisor, text)
+}
+
+func (r *row) symbol(frame int, st Style) string {
+	switch r.mark {
+	case active:
+		return st.Cyan(string([]rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10]))
+	case done:
+		return st.Green("✓")
+	case failed:
+		return st.Red("✗")
+	case skipped, cancelled:
+		return st.Yellow("-")
+	}
+	return st.Dim("·")
+}
+
+// output is what a failed step printed, indented.
+func (r *row) output(st Style) []string {
+	var out []string
+	for _, l := range r.lines {
+		out = append(out, "     "+st.Dim("|")+" "+Printable(planner.ShortDigests(l)))
+	}
+	return out
+}
+
+// waitColumns bounds what is said again and again; it was said whole once.
+const waitColumns = 72
+
+// Unfinished says what has not ended yet: what it is at, what it waits for, and
+// since when.
+func (b *Board) Unfinished(now time.Time) []string {
+	var out []string
+	for _, r := range b.rows {
+		text, since := r.text, r.began
+		switch r.mark {
+		case pending:
+			text, since = cmp.Or(b.waits(r), "waits for its turn behind "+spec.Plural(b.count(active), "other")), b.times.began
+		case active:
+		default:
+			continue
+		}
+		text = Clip(Printable(cmp.Or(text, "runs")), waitColumns)
+		out = append(out, fmt.Sprintf(" · %-9s %-*s %s (%s)", r.verb, b.nameWidth(), r.name, text, Seconds(now.Sub(since))))
+	}
+	return out
+}

@@ -1,0 +1,258 @@
+package display
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Display shows one progress. It reads the plan and events, nothing else.
+type Display interface {
+	Plan(*planner.Plan)
+	Event(planner.Event)
+	// finish ends the display with the verdict.
+	Finish(Summary)
+	// abort ends it without one: the stream broke or the user interrupted.
+	Abort()
+}
+
+// Config says how a progress is shown.
+type Config struct {
+	Mode     string // tty, plain, json or quiet
+	W        io.Writer
+	Style    Style
+	Words    Words
+	Services int // that the verb is about
+	Began    time.Time
+	Now      func() time.Time
+
+	Tracer  *Tracer       // nil: none
+	Flow    *Workflow     // of the CI system that reads
+	Project *spec.Project // whose files failures are annotated in; may be nil
+	Beside  []Display     // see it too
+}
+
+// New is the display of a mode, with a timeline beside it if one is
+// wanted, folded and annotated where a CI system reads it.
+func New(c Config) Display {
+	d := c.screen()
+	if c.Tracer != nil {
+		d = c.Tracer.beside(d)
+	}
+	if c.Words.Fold != "" {
+		d = &folded{d, c.Flow, c.Words.Fold}
+	}
+	all := displays{d}
+	if c.Project != nil && c.Flow.github {
+		all = append(all, &annotator{c.Project, c.Flow})
+	}
+	return append(all, c.Beside...)
+}
+
+func (c *Config) screen() Display {
+	switch c.Mode {
+	case "json":
+		return &JSON{Enc: json.NewEncoder(c.W)}
+	case "tty":
+		return newTTYDisplay(c.W, NewBoard(c.Began), c.Style, c.Words, c.Services, c.Now, func() (int, int) { return Size(c.W) })
+	}
+	return &plainDisplay{
+		board: NewBoard(c.Began), w: c.W, st: c.Style, words: c.Words, services: c.Services, quiet: c.Mode == "quiet", now: c.Now,
+	}
+}
+
+// displays show one progress in several ways.
+type displays []Display
+
+func (ds displays) Plan(p *planner.Plan) {
+	for _, d := range ds {
+		d.Plan(p)
+	}
+}
+
+func (ds displays) Event(e planner.Event) {
+	for _, d := range ds {
+		d.Event(e)
+	}
+}
+
+func (ds displays) Finish(s Summary) {
+	for _, d := range ds {
+		d.Finish(s)
+	}
+}
+
+func (ds displays) Abort() {
+	for _, d := range ds {
+		d.Abort()
+	}
+}
+
+// folded is a display whose lines fold in a CI system's log; the verdict stays
+// outside.
+type folded struct {
+	Display
+	flow  *Workflow
+	title string
+}
+
+func (d *folded) Plan(p *planner.Plan) {
+	if !p.IsEmpty() {
+		d.flow.Begin(d.title)
+	}
+	d.Display.Plan(p)
+}
+
+func (d *folded) Finish(s Summary) {
+	d.flow.End()
+	d.Display.Finish(s)
+}
+
+func (d *folded) Abort() {
+	d.flow.End()
+	d.Display.Abort()
+}
+
+// plainDisplay prints a line when something ends, and for builds each step:
+// lines are never taken back, so it suits files and pipes.
+type plainDisplay struct {
+	board    *Board
+	w        io.Writer
+	st       Style
+	quiet    bool
+	words    Words
+	services int
+	now      func() time.Time
+	last     map[string]string // row -> last text
+}
+
+func (d *plainDisplay) Plan(p *planner.Plan) {
+	d.board.SetPlan(p)
+	d.last = map[string]string{}
+	if d.quiet || p.IsEmpty() {
+		return
+	}
+	if d.words.Header {
+		fmt.Fprintln(d.w, header(d.board, d.services, d.st))
+	}
+}
+
+func (d *plainDisplay) Event(e planner.Event) {
+	for _, r := range d.board.Apply(e) {
+		d.show(r, e)
+	}
+}
+
+func (d *plainDisplay) show(r *row, e planner.Event) {
+	switch {
+	case r.mark == skipped, r.mark == cancelled && r.began.IsZero():
+		return // one line for all of them, at the end
+	case r.mark == failed && e.Kind == planner.Failed:
+		if d.words.Brief {
+			return
+		}
+		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
+		for _, l := range r.output(d.st) {
+			fmt.Fprintln(d.w, l)
+		}
+		return
+	case d.quiet:
+		return
+	case r.mark == done || r.mark == cancelled:
+		fmt.Fprintln(d.w, d.board.line(r, d.now(), 0, 1000, d.st))
+		return
+	}
+	// Long work says what it is at; amounts would only flood.
+	if text := cmp.Or(r.text, "begins"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
+		d.last[r.id] = text
+		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.Dim("·"), r.verb, d.board.nameWidth(), r.name, Printable(planner.ShortDigests(text)))
+	}
+}
+
+func (d *plainDisplay) Finish(s Summary) {
+	d.sayLeftOut()
+	if d.quiet && s.Verdict.Ok || s.isToldElsewhere(d.board) {
+		return
+	}
+	fmt.Fprintln(d.w, s.line(d.board, d.st))
+}
+
+func (d *plainDisplay) Abort() { d.sayLeftOut() }
+
+// sayLeftOut tells of what was not begun.
+func (d *plainDisplay) sayLeftOut() {
+	marks := []mark{cancelled, skipped}
+	switch {
+	case d.words.Brief:
+		return
+	case d.quiet:
+		marks = marks[1:]
+	}
+	for _, m := range marks {
+		for _, l := range d.board.leftOut(m, d.now(), 1000, d.st) {
+			fmt.Fprintln(d.w, l)
+		}
+	}
+}
+
+// header is the first line: what the stack is and what will be done.
+func header(b *Board, services int, st Style) string {
+	plan := *b.plan
+	plan.Leave = 0
+	return fmt.Sprintf(" %s  %s  ·  plan: %s", st.Bold(plan.Project), spec.Plural(services, "service"), plan.Summary())
+}
+
+// JSON prints each message as a line of JSON. Its version changes when
+// a reader of the old one would go wrong.
+type JSON struct{ Enc *json.Encoder }
+
+const JSONVersion = 1
+
+// NewJSON writes lines of JSON that nobody puts into a page.
+func NewJSON(w io.Writer) *JSON {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return &JSON{Enc: enc}
+}
+
+// Write writes a line of the verb's own.
+func (d *JSON) Write(line JSONLine) {
+	line.Version = JSONVersion
+	_ = d.Enc.Encode(line)
+}
+
+type JSONLine struct {
+	Version  int            `json:"version"`
+	Type     string         `json:"type"` // plan, event or verdict; of ci also test, warning and result
+	Plan     *planner.Plan  `json:"plan,omitempty"`
+	Event    *planner.Event `json:"event,omitempty"`
+	OK       *bool          `json:"ok,omitempty"`
+	UpToDate bool           `json:"up_to_date,omitempty"`
+	Error    string         `json:"error,omitempty"`
+	Took     time.Duration  `json:"took,omitempty"` // nanoseconds
+
+	Service string `json:"service,omitempty"` // of a test
+	Code    *int   `json:"exit_code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+func (d *JSON) Plan(p *planner.Plan) {
+	_ = d.Enc.Encode(JSONLine{Version: JSONVersion, Type: "plan", Plan: p})
+}
+
+func (d *JSON) Event(e planner.Event) {
+	_ = d.Enc.Encode(JSONLine{Version: JSONVersion, Type: "event", Event: &e})
+}
+
+func (d *JSON) Finish(s Summary) {
+	_ = d.Enc.Encode(JSONLine{
+		Version: JSONVersion, Type: "verdict", OK: &s.Verdict.Ok, UpToDate: s.Verdict.UpToDate, Error: s.Verdict.Error, Took: s.Took,
+	})
+}
+
+func (d *JSON) Abort() {}

@@ -1,0 +1,101 @@
+package display
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/orlop/orlop/api"
+)
+
+// statsLine is a measurement as "stats --format json" prints it: the fields and
+// words of Docker, then ours as numbers.
+type statsLine struct {
+	BlockIO   string
+	CPUPerc   string
+	Container string
+	ID        string
+	MemPerc   string
+	MemUsage  string
+	Name      string
+	NetIO     string
+	PIDs      string
+
+	Service      string
+	Number       int32
+	CPUPercent   float64 // of one core
+	Memory       int64   // bytes, as the others
+	MemoryLimit  int64
+	NetReceived  int64
+	NetSent      int64
+	BlockRead    int64
+	BlockWritten int64
+}
+
+func StatsJSON(c *api.ContainerStats) statsLine {
+	return statsLine{
+		BlockIO: pair(c.ReadBytes, c.WrittenBytes), CPUPerc: percent(c.CpuPercent), Container: c.Id[:min(12, len(c.Id))], ID: c.Id,
+		MemPerc: percent(memoryPercent(c)), MemUsage: pair(c.MemoryBytes, c.MemoryLimitBytes), Name: c.Name,
+		NetIO: pair(c.NetReceivedBytes, c.NetSentBytes), PIDs: strconv.Itoa(int(c.ProcessCount)),
+		Service: c.Service, Number: c.Number, CPUPercent: c.CpuPercent, Memory: c.MemoryBytes, MemoryLimit: c.MemoryLimitBytes,
+		NetReceived: c.NetReceivedBytes, NetSent: c.NetSentBytes, BlockRead: c.ReadBytes, BlockWritten: c.WrittenBytes,
+	}
+}
+
+func pair(a, b int64) string { return Bytes(a) + " / " + Bytes(b) }
+
+func percent(p float64) string { return fmt.Sprintf("%.2f%%", p) }
+
+func memoryPercent(c *api.ContainerStats) float64 {
+	if c.MemoryLimitBytes == 0 {
+		return 0
+	}
+	return 100 * float64(c.MemoryBytes) / float64(c.MemoryLimitBytes)
+}
+
+// tabled sets rows of cells in columns.
+func tabled(rows [][]string) []string {
+	var b bytes.Buffer
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush()
+	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+}
+
+func StatsTable(r *api.StatsReply) []string {
+	rows := [][]string{{"NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}}
+	for _, c := range r.Containers {
+		l := StatsJSON(c)
+		rows = append(rows, []string{l.Name, l.CPUPerc, l.MemUsage, l.MemPerc, l.NetIO, l.BlockIO, l.PIDs})
+	}
+	return tabled(rows)
+}
+
+// ProcessTable are the processes of each container, those that work most first.
+func ProcessTable(r *api.StatsReply) []string {
+	rows := [][]string{{"CONTAINER", "UID", "PID", "PPID", "CPU %", "MEM", "TIME", "COMMAND"}}
+	for _, c := range r.Containers {
+		list := slices.SortedStableFunc(slices.Values(c.Processes), func(x, y *api.ProcessStats) int {
+			switch {
+			case x.CpuPercent > y.CpuPercent:
+				return -1
+			case x.CpuPercent < y.CpuPercent:
+				return 1
+			}
+			return int(x.Pid - y.Pid)
+		})
+		for _, p := range list {
+			rows = append(rows, []string{
+				c.Name, strconv.Itoa(int(p.Uid)), strconv.Itoa(int(p.Pid)), strconv.Itoa(int(p.Ppid)), percent(p.CpuPercent),
+				Bytes(p.MemoryBytes), Clock(time.Duration(p.CpuMs) * time.Millisecond), Printable(p.Command),
+			})
+		}
+	}
+	return tabled(rows)
+}

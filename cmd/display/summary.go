@@ -1,0 +1,118 @@
+package display
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// Words are what a verb calls its ends: "shop is up", "shop is up to date".
+type Words struct {
+	Done    string
+	Nothing string
+	Failed  string
+	Header  bool   // the line over the tree
+	Counts  bool   // "6 services, 7 containers" when there was nothing to do
+	Silent  bool   // no last line when there was nothing to do
+	Brief   bool   // what failed is told elsewhere, and what was skipped because of it
+	Fold    string // what the tree is called where it folds; empty: it does not
+}
+
+// Summary is what the last line is made of.
+type Summary struct {
+	Words     Words
+	Verdict   *api.Verdict
+	Took      time.Duration
+	Services  int
+	Addresses []string
+}
+
+// line is the last line: the verdict in one sentence.
+func (s Summary) line(b *Board, st Style) string {
+	project := b.plan.Project
+	switch {
+	case !s.Verdict.Ok:
+		return " " + st.Red(project+" "+s.Words.Failed) + s.why(b)
+	case s.Verdict.UpToDate || b.plan.IsEmpty():
+		text := fmt.Sprintf(" %s %s", project, s.Words.Nothing)
+		if s.Words.Counts {
+			text += fmt.Sprintf(": %s, %s", spec.Plural(s.Services, "service"), spec.Plural(b.plan.Leave+b.containers(), "container"))
+		}
+		return text + st.Dim(fmt.Sprintf(" (%s)", Seconds(s.Took)))
+	}
+	text := fmt.Sprintf(" %s %s in %s", st.Green("✓"), st.Bold(project+" "+s.Words.Done), Seconds(s.Took))
+	if why := spent(b.times.criticalPath(), 2); why != "" {
+		text += st.Dim(" (" + why + ")")
+	}
+	if len(s.Addresses) > 0 {
+		text += "   " + strings.Join(s.Addresses, "  ")
+	}
+	return text
+}
+
+// isToldElsewhere says that the verdict would repeat what the verb tells of
+// the steps that failed.
+func (s Summary) isToldElsewhere(b *Board) bool {
+	return s.Words.Brief && !s.Verdict.Ok && len(b.failures()) > 0
+}
+
+// exitCode is that of the program, not of a probe of its health.
+var exitCode = regexp.MustCompile(`exited with code (\d+)`)
+
+// why names what failed, and where to look.
+func (s Summary) why(b *Board) string {
+	var names, services []string
+	for _, r := range b.failures() {
+		name := r.name
+		if r.service != "" && (r.verb == "build" || b.isContainer(r)) {
+			name = r.service
+			if b.isContainer(r) && r.ran && !slices.Contains(services, name) {
+				services = append(services, name)
+			}
+		}
+		switch r.verb {
+		case "build", "pull", "network", "volume":
+			name = r.verb + " " + name
+		}
+		if m := exitCode.FindStringSubmatch(r.text); m != nil && b.isContainer(r) {
+			name += " failed (exit code " + m[1] + ")"
+		} else {
+			name += " failed"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ": " + cmp.Or(planner.ShortDigests(s.Verdict.Error), "the engine gave no reason")
+	}
+	text := ": " + strings.Join(names, ", ")
+	if len(services) > 0 {
+		text += ". See: orlop logs " + strings.Join(services, " ")
+	}
+	return text
+}
+
+func (b *Board) isContainer(r *row) bool {
+	for _, up := range b.ups[r.service] {
+		if up == r {
+			return true
+		}
+	}
+	return r.verb == "await"
+}
+
+func (b *Board) containers() int {
+	n := 0
+	for _, rows := range b.ups {
+		n += len(rows)
+	}
+	return n
+}

@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// selection are the flags of up that say what is to be changed; plan has the
+// same.
+type selection struct {
+	build, noBuild         bool
+	yes                    bool
+	forceRecreate          bool
+	noRecreate, noDeps     bool
+	removeOrphans, noStart bool
+	scale                  []string
+	pull                   string
+	timeout                int
+}
+
+func (s *selection) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&s.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
+	f.BoolVar(&s.noBuild, "no-build", false, "take images as they are")
+	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that need no change too")
+	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave containers that exist as they are")
+	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
+	f.BoolVar(&s.removeOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
+	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
+	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
+	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
+	f.BoolVarP(&s.yes, "yes", "y", false, "do also what disturbs other projects: detach their containers from a network that is made anew")
+	timeoutFlag(f, &s.timeout)
+}
+
+// timeoutFlag adds --timeout; less than 0, each container has its own.
+func timeoutFlag(f *pflag.FlagSet, seconds *int) {
+	f.IntVarP(seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")
+	f.Lookup("timeout").DefValue = "0" // of the help, which says in words what holds
+}
+
+func (s *selection) check() error {
+	switch {
+	case s.build && s.noBuild:
+		return fmt.Errorf("--build and --no-build exclude each other")
+	case s.forceRecreate && s.noRecreate:
+		return fmt.Errorf("--force-recreate and --no-recreate exclude each other")
+	case s.pull == "":
+		return nil
+	}
+	return choice("pull", s.pull, "always", "missing", "never")
+}
+
+func (s *selection) options(services []string, wait bool) planner.Options {
+	return planner.Options{
+		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
+		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
+		Disturb: s.yes,
+	}
+}

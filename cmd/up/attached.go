@@ -1,0 +1,283 @@
+package up
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/cmd/watch/loop"
+	"github.com/orlop/orlop/planner"
+)
+
+// shutdown is the stop of an attached up, and the kill that may follow it; they
+// run beside the logs.
+type shutdown struct {
+	wg     sync.WaitGroup
+	ctx    context.Context         // of the attached mode, set before the first call
+	cancel context.CancelCauseFunc // ends it
+
+	mu     sync.Mutex
+	calls  int   // guarded by mu: how many were begun
+	failed error // guarded by mu: the newest one's
+}
+
+// start asks the engine to stop or kill the services of u.
+func (s *shutdown) start(u *run, action planner.Action) {
+	s.mu.Lock()
+	s.calls++
+	call := s.calls
+	s.mu.Unlock()
+	s.wg.Go(func() {
+		err := u.shutDown(s.ctx, action)
+		if s.ctx.Err() != nil {
+			return
+		}
+		s.mu.Lock()
+		superseded := call < s.calls // a kill has begun, which ends a stop
+		if !superseded {
+			s.failed = err
+		}
+		s.mu.Unlock()
+		switch {
+		case superseded:
+		case err != nil:
+			s.cancel(err)
+		case u.watching != nil:
+			s.cancel(cli.ErrInterrupted) // nothing else ends a watch
+		}
+	})
+}
+
+// wait waits for what was begun and gives its failure.
+func (s *shutdown) wait() error {
+	s.wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// shutDown stops or kills the services, up to the engine's verdict.
+func (u *run) shutDown(ctx context.Context, action planner.Action) error {
+	req := &api.LifecycleRequest{Project: u.project.Name, Action: string(action), Services: u.services}
+	if len(u.services) == 0 {
+		req.Within = cli.Stack{Project: u.project}.Within(action)
+	}
+	stream, err := u.client.Lifecycle(ctx, req)
+	if err != nil {
+		err = cli.Cause(ctx, err)
+	} else {
+		_, err = cli.Follow(ctx, stream, nil, nil)
+	}
+	if err == nil {
+		return nil
+	}
+	state := map[planner.Action]string{planner.Stop: "stopped", planner.Kill: "killed"}[action]
+	return fmt.Errorf("%s is not %s: %w; what still runs: orlop ps", u.project.Name, state, err)
+}
+
+// attached shows logs and exits until every container has ended or the user
+// has let go.
+func (u *run) attached(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u.shutdown.ctx, u.shutdown.cancel = ctx, cancel
+	defer u.shutdown.wg.Wait()
+	defer cancel(nil)
+
+	known, err := cli.Observe(ctx, u.client, cli.Stack{Name: u.project.Name, Project: u.project})
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	for _, c := range known {
+		if u.project.Services[c.Service] == nil {
+			u.orphans = append(u.orphans, c.Service)
+		}
+	}
+	u.sayFollows(known)
+	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := u.readLogs(ctx, logs, true, nil); err != nil && ctx.Err() == nil {
+			cancel(cli.Cause(ctx, err))
+		}
+	})
+	if u.watching != nil {
+		wg.Go(func() {
+			if err := u.keepWatching(ctx, logs, cancel); err != nil && ctx.Err() == nil {
+				cancel(cli.Cause(ctx, err))
+			}
+		})
+	}
+	if u.stopAtOnce {
+		u.stopAfterFailure(known)
+	}
+	err = u.watchExits(ctx, logs)
+	switch failed := u.shutdown.wait(); {
+	case failed != nil:
+		return failed
+	case u.interrupts.interrupted():
+		return cli.ErrInterrupted
+	case errors.Is(context.Cause(ctx), watch.ErrLeft):
+		u.SayRunsOn(u.project.Name)
+		return nil
+	case err == nil:
+		return u.ending.result()
+	case ctx.Err() == nil:
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// sayFollows says what an up goes on with that had nothing to do: logs may
+// be long in coming. Under a menu its line says so.
+func (u *run) sayFollows(known []planner.Container) {
+	active := u.activeServices()
+	runs := slices.ContainsFunc(known, func(c planner.Container) bool {
+		return c.State == planner.Running && !c.OneOff && slices.Contains(active, c.Service)
+	})
+	if u.unchanged && runs && u.watching == nil && !u.IsSilent() {
+		fmt.Fprintf(u.Stderr, " following its logs; Ctrl-C stops %s\n", cmp.Or(strings.Join(u.services, ", "), "the stack"))
+	}
+}
+
+// keepWatching keeps the stack in step beside its logs.
+func (u *run) keepWatching(ctx context.Context, logs *display.LogMerge, leave context.CancelCauseFunc) error {
+	report := watch.NewDisplay(u.Invocation, "stops the stack")
+	u.watching.Report = func(e loop.Event) { logs.Between(func() { report(e) }) }
+	if m := u.watching.Menu; m != nil {
+		m.LogsOf, m.NoLogs = func(_ context.Context, service string) { logs.Only(service) }, "all"
+		m.Quit, m.QuitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
+		m.Detach = func() { leave(watch.ErrLeft) }
+	}
+	return watch.Keep(ctx, u.Invocation, u.watching)
+}
+
+// readLogs passes what the services print since the up began.
+func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
+	req := &api.LogsRequest{
+		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
+		SinceUnixNs: u.since.UnixNano(), Containers: containers,
+	}
+	reader := logs.Reader()
+	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {
+		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
+			reader.Line(line)
+		}
+	})
+}
+
+// watchExits says when a container ends, after its last line, and returns
+// when none is left that runs.
+func (u *run) watchExits(ctx context.Context, logs *display.LogMerge) error {
+	doc, err := cli.Marshal(u.project)
+	if err != nil {
+		return err
+	}
+	states := watched{services: u.activeServices(), orphans: u.orphans, since: u.since}
+	return cli.AcrossEngines(ctx, func() error {
+		states.begin()
+		return u.watchOnce(ctx, doc, logs, &states)
+	})
+}
+
+// watchOnce is watchExits under one engine.
+func (u *run) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge, states *watched) error {
+	stream, err := u.client.Watch(ctx, &api.ObserveRequest{Project: u.project.Name, Document: doc})
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	for {
+		change, err := stream.Recv()
+		if err != nil {
+			return cli.Cause(ctx, err)
+		}
+		c, news, err := states.apply(change)
+		if err != nil {
+			return err
+		}
+		if news != "" {
+			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
+				return cli.Cause(ctx, err)
+			}
+			logs.Say(news)
+			u.followExit(logs, c)
+		}
+		if states.isOver() && u.watching == nil { // what has ended may be mended
+			return nil
+		}
+	}
+}
+
+// watched is what an attached up knows of its containers.
+type watched struct {
+	services []string // none: all but orphans
+	orphans  []string
+	since    time.Time // exits before it are old news
+	states   map[string]planner.State
+	before   map[string]planner.State // under an engine that went away
+	synced   bool
+}
+
+// begin makes ready for the states as an engine first tells them.
+func (w *watched) begin() {
+	w.before, w.states, w.synced = w.states, map[string]planner.State{}, false
+}
+
+// apply takes in a change and gives what is to be said of it, or "".
+func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news string, err error) {
+	if m.Synced {
+		w.synced = true
+		return nil, "", nil
+	}
+	now, err := m.Container.Planner()
+	if err != nil {
+		return nil, "", err
+	}
+	c = &now
+	if c.OneOff || slices.Contains(w.orphans, c.Service) || len(w.services) > 0 && !slices.Contains(w.services, c.Service) {
+		return c, "", nil
+	}
+	if m.Removed {
+		delete(w.states, c.ID)
+		return c, "", nil
+	}
+	before, known := w.states[c.ID]
+	if !known {
+		before, known = w.before[c.ID]
+	}
+	w.states[c.ID] = c.State
+	if before == c.State || !known && !c.ExitedAt.After(w.since) {
+		return c, "", nil
+	}
+	switch c.State {
+	case planner.Exited:
+		return c, fmt.Sprintf("%s exited with code %d", display.Replica(c), c.ExitCode), nil
+	case planner.Restarting:
+		return c, fmt.Sprintf("%s exited with code %d and is started again", display.Replica(c), c.ExitCode), nil
+	}
+	return c, "", nil
+}
+
+// isOver says that nothing is left to wait for.
+func (w *watched) isOver() bool {
+	if !w.synced {
+		return false
+	}
+	for _, state := range w.states {
+		if state != planner.Exited && state != planner.Created {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,241 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// fakeCarrier builds another image each time, and replaces until it is told to
+// end.
+type fakeCarrier struct {
+	replacing chan string
+	reload    func() (*spec.Project, []string)
+	apply     func()
+	synced    chan Entry
+	unsynced  error // of Sync
+	restarted chan []string
+}
+
+func (c *fakeCarrier) Sync(_ context.Context, _ string, each func(put func(Entry) error) error) (Synced, error) {
+	if c.unsynced != nil {
+		return Synced{}, c.unsynced
+	}
+	return Synced{Files: 1}, each(func(e Entry) error { c.synced <- e; return nil })
+}
+func (c *fakeCarrier) Restart(context.Context, string) error { return nil }
+func (c *fakeCarrier) RestartAll(_ context.Context, services []string, ended func(string, error)) error {
+	c.restarted <- services
+	ended("db", nil)
+	ended("web", errors.New("exited with code 1"))
+	return nil
+}
+func (c *fakeCarrier) Exec(context.Context, string, *spec.Hook) ([]string, error) { return nil, nil }
+func (c *fakeCarrier) Build(context.Context, string, bool, func()) (Built, error) {
+	return Built{Ran: true, Changed: true}, nil
+}
+
+func (c *fakeCarrier) Replace(ctx context.Context, service string) (bool, error) {
+	c.replacing <- service
+	<-ctx.Done()
+	return false, context.Cause(ctx)
+}
+
+func (c *fakeCarrier) Reload(context.Context) (*spec.Project, []string, error) {
+	p, files := c.reload()
+	return p, files, nil
+}
+func (c *fakeCarrier) Apply(context.Context, *spec.Project) error { c.apply(); return nil }
+
+// mendedCarrier builds what can't be built at first, and then what was there before.
+type mendedCarrier struct {
+	fakeCarrier
+	builds int
+}
+
+func (c *mendedCarrier) Build(context.Context, string, bool, func()) (Built, error) {
+	if c.builds++; c.builds == 1 {
+		return Built{Ran: true}, errors.New("no such file")
+	}
+	return Built{}, nil
+}
+
+func TestAMendThatLeadsToTheSameImageIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	web := &spec.Service{Name: "web", Build: &spec.Build{Context: dir, DockerfileInline: "FROM scratch\nCOPY . /"}}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	commands, events, end := make(chan Command), make(chan Event, 16), make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": web}}, Executor: &mendedCarrier{}, Commands: commands,
+			Now: time.Now, Report: func(e Event) { events <- e },
+		})
+	}()
+	want := []Event{{Kind: Ready}, {Kind: Failed, Text: "build failed: no such file"}, {Kind: Unchanged, Text: "builds again: as it was"}}
+	for i, w := range want {
+		if i > 0 {
+			commands <- Rebuild
+		}
+		if e := awaited(t, string(w.Kind), events); e.Kind != w.Kind || i > 0 && e.Text != w.Text {
+			t.Fatalf("it says %+v, want %+v", e, w)
+		}
+	}
+	commands <- Rebuild // has nothing to say
+	commands <- Pause
+	if e := awaited(t, "the pause", events); e.Kind != Note {
+		t.Errorf("what goes well twice is said twice: %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
+
+// awaited gives what comes on a channel, soon.
+func awaited[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(5 * time.Second):
+		t.Fatalf("no end: %s", what)
+		panic("unreachable")
+	}
+}
+
+// watched runs a watch; the error it ends with comes on the channel.
+func watched(ctx context.Context, cfg Config) <-chan error {
+	cfg.Now, cfg.Report = time.Now, func(Event) {}
+	end := make(chan error, 1)
+	go func() { end <- Run(ctx, cfg) }()
+	return end
+}
+
+func TestAWatchEndsBesideAReplacementThatNeverGetsReady(t *testing.T) {
+	dir := t.TempDir()
+	web := &spec.Service{Name: "web", Build: &spec.Build{Context: dir, DockerfileInline: "FROM scratch\nCOPY . /"}}
+	executor := &fakeCarrier{replacing: make(chan string)}
+	commands := make(chan Command)
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	end := watched(ctx, Config{
+		Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": web}}, Executor: executor, Commands: commands,
+	})
+	commands <- Rebuild
+	awaited(t, "the build", executor.replacing)
+	cancel(why)
+	if err := awaited(t, "the watch", end); !errors.Is(err, why) {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestAllIsRestartedAtOnceAlsoInAPause(t *testing.T) {
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: t.TempDir(), Action: spec.WatchRestart}}}
+	services := map[string]*spec.Service{"web": {Name: "web", Develop: rules}, "db": {Name: "db", Develop: rules}}
+	executor := &fakeCarrier{restarted: make(chan []string)}
+	commands, events := make(chan Command), make(chan Event, 64)
+	ctx, cancel := context.WithCancel(context.Background())
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: services}, Executor: executor, Commands: commands,
+			Now: time.Now, Report: func(e Event) { events <- e },
+		})
+	}()
+	commands <- Pause
+	commands <- RestartAll
+	if got := awaited(t, "the restart", executor.restarted); !slices.Equal(got, []string{"db", "web"}) {
+		t.Errorf("restarted at once: %v", got)
+	}
+	commands <- RestartAll
+	awaited(t, "the second restart", executor.restarted)
+	var told []string
+	for len(told) < 2 {
+		if e := awaited(t, "the outcome", events); e.Kind == Restarted || e.Kind == Failed {
+			told = append(told, e.Service+" "+string(e.Kind)+" "+e.Text)
+		}
+	}
+	if want := []string{"db restarted ", "web failed not restarted: exited with code 1"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
+
+func TestAServiceOfAnEditGetsItsInitialSync(t *testing.T) {
+	dir := t.TempDir()
+	stack, src := filepath.Join(dir, "stack.yaml"), filepath.Join(dir, "src")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(stack, "one")
+	write(filepath.Join(src, "a.txt"), "a")
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: src, Action: spec.WatchSync, Target: "/app", InitialSync: true}}}
+	after := &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}}
+	containers := make(chan Container)
+	executor := &fakeCarrier{
+		synced: make(chan Entry, 8),
+		reload: func() (*spec.Project, []string) { return after, []string{stack} },
+		apply: func() { // one starts and ends, one stays
+			containers <- Container{Service: "web", ID: "0", Running: true}
+			containers <- Container{Service: "web", ID: "0"}
+			containers <- Container{Service: "web", ID: "1", Running: true}
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ready := make(chan Event, 64)
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{}}, Files: []string{stack},
+			Executor: executor, Containers: containers, Now: time.Now, Report: func(e Event) { ready <- e },
+		})
+	}()
+	awaited(t, "the beginning", ready)
+	write(stack, "two")
+	if e := awaited(t, "the sync", executor.synced); e.Path != "/app/a.txt" {
+		t.Errorf("what is synced first is %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}
+
+func TestAServiceThatIsDownIsRestartedBesideFilesThatWait(t *testing.T) {
+	dir := t.TempDir()
+	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: dir, Action: spec.WatchSync, Target: "/app"}}}
+	commands, events := make(chan Command), make(chan Event, 64)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	end := make(chan error, 1)
+	go func() {
+		end <- Run(ctx, Config{
+			Project:  &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}},
+			Executor: &fakeCarrier{unsynced: ErrAbsent, restarted: make(chan []string, 1)}, Commands: commands, Now: time.Now, Report: func(e Event) { events <- e },
+		})
+	}()
+	awaited(t, "the beginning", events)
+	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := awaited(t, "the sync", events); e.Kind != Failed || e.Text != "1 file not synced yet: it has no container" {
+		t.Errorf("of the sync is told %+v", e)
+	}
+	commands <- RestartAll
+	if e := awaited(t, "the restart", events); e.Kind != Restarted {
+		t.Errorf("of the restart is told %+v", e)
+	}
+	cancel()
+	awaited(t, "the watch", end)
+}

@@ -1,0 +1,217 @@
+// Package buildkit hosts BuildKit in the engine's process: its controller on the
+// engine's containerd, the network and the processes of its RUN steps, its caches,
+// and its services on the engine's socket. What to build is the builder's.
+package buildkit
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	controlapi "github.com/moby/buildkit/api/services/control"
+	bkconfig "github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/executor/resources"
+	"github.com/moby/buildkit/executor/runcexecutor"
+	"github.com/moby/buildkit/frontend"
+	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/grpcerrors"
+	bknetwork "github.com/moby/buildkit/util/network"
+	"github.com/moby/buildkit/util/network/netproviders"
+	"github.com/moby/buildkit/worker"
+	"github.com/moby/buildkit/worker/base"
+	bkcontainerd "github.com/moby/buildkit/worker/containerd"
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+// Kit is BuildKit's controller in this process, on containerd's content
+// store and snapshotter: an image that it builds is one that runs.
+type Kit struct {
+	// Sessions are those of the callers that lend files and secrets.
+	Sessions   *session.Manager
+	controller *control.Controller
+	server     *grpc.Server
+	conn       *grpc.ClientConn // to the server, in memory
+	raw        *grpc.ClientConn // to the server, for messages as they came
+	stop       context.CancelFunc
+}
+
+// Config is what BuildKit needs of the engine.
+type Config struct {
+	Dir        string // of its own
+	CgroupPath string // below which the steps are
+	Namespace  string // of containerd
+	MaxMessage int    // in bytes
+	Steps      *Steps
+	Services   containerd.Opt // containerd in this process
+	Network    *Network       // of the steps
+	// Hosts says where each registry is reached; BuildKit logs in with what the
+	// caller's session lends. LoggedIn does it with the logins of the engine's
+	// settings where that lends none.
+	Hosts, LoggedIn docker.RegistryHosts
+}
+
+// Start opens BuildKit's state and gives a controller. RUN steps are
+// executed by our runc on a bridge of ours. Frontends that an image brings
+// are off: a Dockerfile's "# syntax" line can't run code of others here.
+func Start(ctx context.Context, cfg Config) (*Kit, error) {
+	if err := nameBuildKit(); err != nil {
+		return nil, err
+	}
+	root := cfg.Dir
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	runc, err := cfg.Steps.program(root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the program that runs build steps: %w", err)
+	}
+	w, err := newWorker(ctx, root, runc, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start BuildKit's worker: %w", err)
+	}
+	workers := &worker.Controller{}
+	if err := workers.Add(w); err != nil {
+		return nil, err
+	}
+	sessions, err := session.NewManager()
+	if err != nil {
+		return nil, err
+	}
+	cacheStore, err := openCache(filepath.Join(root, "cache.db"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the build cache: %w", err)
+	}
+	history, err := boltutil.SafeOpen(filepath.Join(root, "history.db"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType, Timeout: 5 * time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the build history: %w", err)
+	}
+	entries := int64(50)
+	local := &localCache{}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c, err := control.NewController(control.Opt{
+		SessionManager:   sessions,
+		WorkerController: workers,
+		Frontends:        map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)},
+		CacheManager:     solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)),
+		HistoryDB:        history,
+		CacheStore:       cacheStore,
+		LeaseManager:     w.LeaseManager(),
+		ContentStore:     w.ContentStore(),
+		HistoryConfig:    &bkconfig.HistoryConfig{MaxEntries: &entries},
+		GarbageCollect:   w.GarbageCollect,
+		GracefulStop:     run.Done(),
+
+		ResolveCacheExporterFuncs: cacheExporters(sessions, cfg.Hosts, local),
+		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local),
+	})
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("cannot start BuildKit: %w", err)
+	}
+	return serve(c, sessions, stop, cfg.MaxMessage)
+}
+
+// serve makes the controller callable in memory, through gRPC's own
+// machinery, for its sessions and status streams are gRPC streams.
+func serve(c *control.Controller, sessions *session.Manager, stop context.CancelFunc, maxMessage int) (*Kit, error) {
+	k := &Kit{controller: c, Sessions: sessions, stop: stop, server: grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor), grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor))}
+	c.Register(k.server)
+	pipe := bufconn.Listen(1 << 20)
+	go k.server.Serve(pipe)
+	dial := func(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+		return grpc.NewClient("passthrough:///buildkit", append(opts,
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	}
+	var err error
+	if k.raw, err = dial(grpc.WithDefaultCallOptions(grpc.ForceCodecV2(FrameCodec{}),
+		grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))); err != nil {
+		return nil, err
+	}
+	k.conn, err = dial(
+		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor), grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor))
+	return k, err
+}
+
+// Control is BuildKit's control service.
+func (k *Kit) Control() controlapi.ControlClient { return controlapi.NewControlClient(k.conn) }
+
+// Close ends BuildKit; builds that go on fail.
+func (k *Kit) Close() {
+	k.stop()
+	k.conn.Close()
+	k.raw.Close()
+	k.server.Stop()
+	k.controller.Close()
+}
+
+// openCache opens BuildKit's cache index; a damaged one is thrown away, for
+// it only saves time.
+func openCache(path string) (store *bboltcachestorage.Store, err error) {
+	open := func() (s *bboltcachestorage.Store, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("damaged: %v", p)
+			}
+		}()
+		return bboltcachestorage.NewStore(path)
+	}
+	if store, err = open(); err == nil {
+		return store, nil
+	}
+	if rerr := os.Rename(path, path+".damaged"); rerr != nil {
+		return nil, err
+	}
+	return open()
+}
+
+// newWorker is BuildKit's containerd worker with our executor and networks.
+func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker, error) {
+	opt, err := bkcontainerd.NewWorkerOpt(bkcontainerd.WorkerOptions{
+		Root: root, SnapshotterName: "overlayfs", Namespace: cfg.Namespace,
+		NetworkOpt: netproviders.Opt{Mode: "host"},
+	}, cfg.Services)
+	if err != nil {
+		return nil, err
+	}
+	ns := inNamespace(cfg.Namespace)
+	opt.Applier, opt.Differ, opt.ImageStore = namedApplier{opt.Applier, ns}, namedDiffer{opt.Differ, ns}, namedImages{opt.ImageStore, ns}
+	networks := map[pb.NetMode]bknetwork.Provider{
+		pb.NetMode_UNSET: cfg.Network, pb.NetMode_NONE: bknetwork.NewNoneProvider(), pb.NetMode_HOST: bknetwork.NewHostProvider(),
+	}
+	monitor, err := resources.NewMonitor()
+	if err != nil {
+		return nil, err
+	}
+	opt.ResourceMonitor = monitor
+	opt.Executor, err = runcexecutor.New(runcexecutor.Opt{
+		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
+		DefaultCgroupParent: cfg.CgroupPath,
+		ResourceMonitor:     monitor,
+		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},
+	}, networks)
+	if err != nil {
+		return nil, err
+	}
+	opt.NetworkProviders = networks
+	opt.RegistryHosts = cfg.LoggedIn
+	return base.NewWorker(ctx, opt)
+}

@@ -1,0 +1,119 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// SteadyRun is how long a container without a health check must have run to
+// count as ready: many fail within their first moments.
+const SteadyRun = 400 * time.Millisecond
+
+// pending is the wait of what only an event can end.
+const pending = time.Duration(-1)
+
+// Meets says whether the containers of a service meet a condition: wait is 0
+// where they do, the time after which to look again where only time is
+// missing, and negative where only an event can bring it about. An error says that they can't any more.
+func Meets(all []planner.Container, service, condition string, now time.Time) (text string, wait time.Duration, err error) {
+	text, wait = "no container yet", pending
+	for i := range all {
+		if all[i].Service != service || all[i].OneOff {
+			continue
+		}
+		text, wait, err = Is(&all[i], condition, now)
+		if err != nil || wait != 0 {
+			return text, wait, err
+		}
+	}
+	return text, wait, nil
+}
+
+// Is is Meets for one container.
+func Is(c *planner.Container, condition string, now time.Time) (string, time.Duration, error) {
+	ended := c.State == planner.Exited
+	switch {
+	case ended && !c.IsCompleted():
+		return "", 0, ExitError(c)
+	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
+		return "", 0, fmt.Errorf("flaps: %w, started again %s", ExitError(c), spec.Times(c.Restarts))
+	}
+	switch {
+	case condition == spec.ServiceStarted || condition == "":
+		if c.IsUp() {
+			return "running", 0, nil
+		}
+		return string(c.State), pending, nil
+	case condition == spec.ServiceCompleted && ended:
+		return "completed", 0, nil
+	case condition == spec.ServiceCompleted:
+		return "running", pending, nil
+	case ended && condition == planner.Ready:
+		return "completed", 0, nil
+	case ended:
+		return "", 0, ExitError(c)
+	case c.Health == planner.Healthy:
+		return "healthy", 0, nil
+	case c.Health == planner.Unhealthy:
+		return "", 0, unhealthy(c)
+	case c.State == planner.Running && c.Health == planner.NoHealth && condition == spec.ServiceHealthy:
+		return "", 0, fmt.Errorf("%s has no health check to wait for: give it one, or wait for service_started", c.Name)
+	case c.State == planner.Running && c.Health == planner.NoHealth:
+		return "running", max(0, SteadyRun-now.Sub(c.StartedAt)), nil
+	}
+	return waitsFor(c), pending, nil
+}
+
+func waitsFor(c *planner.Container) string {
+	if c.LastProbe == nil || c.LastProbe.ExitCode == 0 {
+		return string(c.Health)
+	}
+	if out := firstLine(c.LastProbe.Output); out != "" {
+		return "not healthy yet: " + out
+	}
+	return fmt.Sprintf("not healthy yet: exit code %d", c.LastProbe.ExitCode)
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+// ExitError says how a container has ended.
+func ExitError(c *planner.Container) error {
+	text := fmt.Sprintf("exited with code %d", c.ExitCode)
+	if c.OOMKilled {
+		text += ": out of memory"
+	} else if name := unix.SignalName(syscall.Signal(c.ExitCode - 128)); name != "" {
+		text += " (" + name + ")"
+	}
+	if !c.StartedAt.IsZero() && !c.ExitedAt.IsZero() {
+		// The exit of one that ends at once may be dated before its start is noted.
+		text += fmt.Sprintf(" after %.1f s", max(0, c.ExitedAt.Sub(c.StartedAt)).Seconds())
+	}
+	if c.Error != "" {
+		text += ": " + c.Error
+	}
+	return errors.New(text)
+}
+
+func unhealthy(c *planner.Container) error {
+	text := "unhealthy"
+	if p := c.LastProbe; p != nil {
+		text += " after " + spec.Plural(p.Failing, "failed probe")
+		if out := firstLine(p.Output); out != "" {
+			text += ": " + out
+		} else {
+			text += fmt.Sprintf(" (exit code %d)", p.ExitCode)
+		}
+	}
+	return errors.New(text)
+}

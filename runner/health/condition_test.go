@@ -1,0 +1,98 @@
+package health
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+func TestConditions(t *testing.T) {
+	now := time.Unix(1000, 0)
+	one := func(change func(k *planner.Container)) planner.Container {
+		k := planner.Container{Name: "shop-db-1", Service: "db", State: planner.Running, StartedAt: now.Add(-time.Minute), Applied: &planner.Applied{Service: &spec.Service{}}}
+		change(&k)
+		return k
+	}
+	up := one(func(*planner.Container) {})
+	healthy := one(func(k *planner.Container) { k.Health = planner.Healthy })
+	starting := one(func(k *planner.Container) {
+		k.Health, k.LastProbe = planner.Starting, &planner.ProbeInfo{ExitCode: 1, Output: "refused\nmore"}
+	})
+	unhealthy := one(func(k *planner.Container) {
+		k.Health, k.LastProbe = planner.Unhealthy, &planner.ProbeInfo{ExitCode: 1, Failing: 3}
+	})
+	done := one(func(k *planner.Container) { k.State = planner.Exited })
+	failed := one(func(k *planner.Container) {
+		k.State, k.ExitCode, k.ExitedAt = planner.Exited, 3, k.StartedAt.Add(400*time.Millisecond)
+	})
+	killed := one(func(k *planner.Container) { k.State, k.ExitCode = planner.Exited, 137 })
+	oom := one(func(k *planner.Container) { k.State, k.ExitCode, k.OOMKilled = planner.Exited, 137, true })
+	fresh := one(func(k *planner.Container) { k.StartedAt = now })
+	created := one(func(k *planner.Container) { k.State = planner.Created })
+	looping := one(func(k *planner.Container) { k.State, k.Restarts, k.ExitCode = planner.Restarting, 3, 1 })
+	oneOff := one(func(k *planner.Container) { k.OneOff = true })
+	other := one(func(k *planner.Container) { k.Service, k.State, k.ExitCode = "web", planner.Exited, 1 })
+	const H, C, R, S = spec.ServiceHealthy, spec.ServiceCompleted, planner.Ready, spec.ServiceStarted
+	for name, test := range map[string]struct {
+		condition string
+		list      []planner.Container
+		text      string
+		met       bool
+		err       string
+	}{
+		"started":             {S, []planner.Container{up}, "running", true, ""},
+		"started, completed":  {S, []planner.Container{done}, "running", true, ""},
+		"started, created":    {S, []planner.Container{created}, "created", false, ""},
+		"started, failed":     {S, []planner.Container{failed}, "", false, "exited with code 3 after 0.4 s"},
+		"healthy":             {H, []planner.Container{healthy}, "healthy", true, ""},
+		"healthy, starting":   {H, []planner.Container{starting}, "not healthy yet: refused", false, ""},
+		"healthy, not all":    {H, []planner.Container{healthy, starting}, "not healthy yet: refused", false, ""},
+		"healthy, unhealthy":  {H, []planner.Container{unhealthy}, "", false, "unhealthy after 3 failed probes (exit code 1)"},
+		"healthy, no check":   {H, []planner.Container{up}, "", false, "no health check to wait for"},
+		"healthy, ended":      {H, []planner.Container{done}, "", false, "exited with code 0"},
+		"healthy, killed":     {H, []planner.Container{killed}, "", false, "exited with code 137 (SIGKILL)"},
+		"healthy, no memory":  {H, []planner.Container{oom}, "", false, "exited with code 137: out of memory"},
+		"healthy, looping":    {H, []planner.Container{looping}, "", false, "exited with code 1"},
+		"completed":           {C, []planner.Container{done}, "completed", true, ""},
+		"completed, runs":     {C, []planner.Container{up}, "running", false, ""},
+		"completed, failed":   {C, []planner.Container{done, failed}, "", false, "exited with code 3"},
+		"ready":               {R, []planner.Container{up, healthy, done}, "completed", true, ""},
+		"ready, just started": {R, []planner.Container{fresh}, "running", false, ""},
+		"ready, unhealthy":    {R, []planner.Container{up, unhealthy}, "", false, "unhealthy"},
+		"ready, failed":       {R, []planner.Container{failed}, "", false, "exited with code 3"},
+		"nobody":              {H, nil, "no container yet", false, ""},
+		"others":              {H, []planner.Container{other, oneOff}, "no container yet", false, ""},
+	} {
+		text, wait, err := Meets(test.list, "db", test.condition, now)
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: %q, %v, want %q", name, text, err, test.err)
+			}
+			continue
+		}
+		if err != nil || text != test.text || (wait == 0) != test.met {
+			t.Errorf("%s: %q, %v, %v, want %q, %v", name, text, wait, err, test.text, test.met)
+		}
+	}
+}
+
+func TestAnExitSaysHowLongTheContainerRan(t *testing.T) {
+	start := time.Unix(1000, 0)
+	for _, c := range []struct {
+		container planner.Container
+		want      string
+	}{
+		{planner.Container{ExitCode: 3, StartedAt: start, ExitedAt: start.Add(1500 * time.Millisecond)}, "exited with code 3 after 1.5 s"},
+		{planner.Container{ExitCode: 3, StartedAt: start, ExitedAt: start.Add(-time.Millisecond)}, "exited with code 3 after 0.0 s"},
+		{planner.Container{ExitCode: 137, OOMKilled: true, StartedAt: start, ExitedAt: start}, "exited with code 137: out of memory after 0.0 s"},
+		{planner.Container{ExitCode: 143, StartedAt: start, ExitedAt: start}, "exited with code 143 (SIGTERM) after 0.0 s"},
+		{planner.Container{ExitCode: 127, Error: "no such program"}, "exited with code 127: no such program"},
+	} {
+		if got := ExitError(&c.container).Error(); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}

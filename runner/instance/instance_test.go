@@ -1,0 +1,65 @@
+package instance
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// documents are kept in memory: an engine's store, for one bucket.
+type documents map[string][]byte
+
+func (d documents) Save(_, key string, value []byte)       { d[key] = value }
+func (d documents) Delete(_, key string)                   { delete(d, key) }
+func (d documents) Load(string) (map[string][]byte, error) { return maps.Clone(d), nil }
+
+// open opens the instances of a store, as a new engine does.
+func open(t *testing.T, docs documents) *Book {
+	t.Helper()
+	b, err := Open(docs, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func nothing(string) bool { return false }
+
+func TestAnInstanceKeepsItsPortsAcrossEngines(t *testing.T) {
+	store := documents{}
+	b := open(t, store)
+	b.Note(Instance{Project: "shop"})
+	b.Note(Instance{Project: "shop-a", WorkingDir: "/w", Name: "a"})
+	b.KeepPort("shop-a", "shop-a/web/1/tcp//8080/80", 4711)
+	b.KeepPort("shop", "shop/web/1/tcp//8080/80", 8080)
+
+	b = open(t, store)
+	b.Note(Instance{Project: "shop-a", WorkingDir: "/w", Name: "a"})
+	if port, ok := b.Port("shop-a", "shop-a/web/1/tcp//8080/80"); port != 4711 || !ok {
+		t.Errorf("the port is %d, instance %t", port, ok)
+	}
+	if _, ok := b.Port("shop", "shop/web/1/tcp//8080/80"); ok {
+		t.Error("the stack itself counts as an instance")
+	}
+	if list := b.List(); len(list) != 1 || list[0].Name != "a" || list[0].WorkingDir != "/w" {
+		t.Errorf("instances are %+v", list)
+	}
+}
+
+func TestAnInstanceIsForgottenWithTheLastOfIt(t *testing.T) {
+	store := documents{}
+	b := open(t, store)
+	b.Note(Instance{Project: "shop-a", Name: "a"})
+	left := &planner.Observed{Volumes: map[string]planner.Volume{"shop-a_data": {Project: "shop-a"}}}
+	b.Forget("shop-a", left, nothing)
+	if len(b.List()) != 1 {
+		t.Fatal("an instance with data was forgotten")
+	}
+	others := &planner.Observed{Networks: map[string]planner.Network{"world": {Project: "other"}}}
+	b.Forget("shop-a", others, nothing)
+	if len(b.List()) != 0 || len(open(t, store).List()) != 0 {
+		t.Error("an instance that nothing is left of is kept")
+	}
+}

@@ -1,0 +1,332 @@
+// Package ports publishes the ports of containers: listeners that the keeper
+// holds, which are bound, led to whoever has them, parked and drained. Which port
+// a listener has is decided here; when it is led somewhere is not.
+package ports
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+// A published port belongs to a replica's place (project, service, number),
+// not to a container: the listener stays while one container follows another,
+// and connections that come in between wait.
+
+// Listeners are the listeners of published ports, which the keeper holds;
+// *keeper.Conn and *keeper.Holdings have some.
+type Listeners interface {
+	Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error)
+	Route(ctx context.Context, key string, r keeper.Route) error
+	Drain(ctx context.Context, key string, patience keeper.Patience) (busy int, err error)
+	Close(ctx context.Context, key string) error
+	Ports(ctx context.Context) ([]keeper.PortState, error)
+}
+
+// Kept are the ports that instances of a stack were given once.
+type Kept interface {
+	// Port is that of a listener, 0 if none; known says that the project is an
+	// instance at all.
+	Port(project, key string) (port int, known bool)
+	KeepPort(project, key string, port int)
+}
+
+// Table is the published ports of an engine.
+type Table struct {
+	listeners Listeners
+	kept      Kept
+}
+
+// New is the table of the ports that the keeper holds.
+func New(l Listeners, kept Kept) *Table { return &Table{listeners: l, kept: kept} }
+
+// Owner is a container as far as its ports go.
+type Owner struct {
+	Project   string
+	Service   string
+	Number    int
+	OneOff    string // a one-off's short ID, for it has a place of its own; "" for a replica
+	Ports     []spec.Port
+	Published []planner.Binding // that it has
+}
+
+// Place begins the key of each listener of the owner's place.
+func (o *Owner) Place() string {
+	if o.OneOff != "" {
+		return place(o.Project, o.OneOff, 0)
+	}
+	return place(o.Project, o.Service, o.Number)
+}
+
+func place(project, service string, number int) string {
+	return project + "/" + service + "/" + strconv.Itoa(number) + "/"
+}
+
+// binding is one listener of a place.
+type binding struct {
+	key    string
+	host   netip.Addr
+	port   string // "", a number or a range
+	target int
+	proto  string
+}
+
+// bindings lists the listeners that the owner's ports ask for; without a host
+// address it is all of the host's, on IPv4 and IPv6.
+func (o *Owner) bindings() ([]binding, error) {
+	var list []binding
+	for _, p := range o.Ports {
+		var host netip.Addr
+		if p.HostIP != "" {
+			var err error
+			if host, err = netip.ParseAddr(strings.Trim(p.HostIP, "[]")); err != nil {
+				return nil, fmt.Errorf("services.%s.ports: %q is no address", o.Service, p.HostIP)
+			}
+		}
+		proto := cmp.Or(p.Protocol, "tcp")
+		if proto == spec.ProtocolSCTP {
+			continue // it is not supported yet, which the load has said
+		}
+		key := o.Place() + proto + "/" + p.HostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
+		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
+	}
+	return list, nil
+}
+
+// Publish binds the ports of a container and parks their connections until they
+// are led to it. Listeners that its predecessor had and that it has not are
+// closed; those that it shares are kept as they are. A port that another replica
+// holds and gives up in the plan, which may be nil, is taken from it.
+func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]planner.Binding, error) {
+	list, err := o.bindings()
+	if err != nil || len(list) == 0 && len(o.Published) == 0 && o.OneOff != "" {
+		return nil, err
+	}
+	states, err := t.bound(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var all []planner.Binding
+	for _, b := range list {
+		port, ok := states[b.key]
+		delete(states, b.key)
+		if !ok {
+			if port, err = t.bind(ctx, o, b, plan); err != nil {
+				return nil, err
+			}
+		}
+		hosts := []string{b.host.String()}
+		if !b.host.IsValid() {
+			hosts = []string{"0.0.0.0", "::"}
+		}
+		for _, h := range hosts {
+			all = append(all, planner.Binding{HostIP: h, HostPort: port, Target: b.target, Protocol: b.proto})
+		}
+	}
+	for key := range states {
+		if err := t.listeners.Close(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// bind binds one listener, and takes the port from replicas of the plan that
+// will not have it any more when it is carried out. They may give it up by
+// themselves in the same moment, so it is tried again whoever closed it.
+func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan) (int, error) {
+	port, err := t.listen(ctx, o, b)
+	if err == nil || !isTaken(err) || plan == nil {
+		return port, err
+	}
+	all, lost := t.listeners.Ports(ctx)
+	if lost != nil {
+		return 0, err
+	}
+	for _, p := range all {
+		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == b.port && gives(plan, o.Project, p.Key) {
+			_ = t.listeners.Close(ctx, p.Key) // its replica may have been faster
+		}
+	}
+	return t.listen(ctx, o, b)
+}
+
+// gives says whether a plan takes a listener from the replica that has it.
+func gives(plan *planner.Plan, project, key string) bool {
+	for _, s := range plan.Steps {
+		if s.Service == "" || !strings.HasPrefix(key, place(project, s.Service, s.Number)) {
+			continue
+		}
+		switch s.Action {
+		case planner.Remove:
+			return true
+		case planner.Update, planner.Replace:
+			next := Owner{Project: project, Service: s.Service, Number: s.Number, Ports: s.Applied.Service.Ports}
+			list, err := next.bindings()
+			return err == nil && !slices.ContainsFunc(list, func(b binding) bool { return b.key == key })
+		}
+	}
+	return false
+}
+
+// bound are the listeners that the owner's place has now: key -> port.
+func (t *Table) bound(ctx context.Context, o Owner) (map[string]int, error) {
+	all, err := t.listeners.Ports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	for _, p := range all {
+		if strings.HasPrefix(p.Key, o.Place()) {
+			out[p.Key] = int(p.Bound.Port())
+		}
+	}
+	return out, nil
+}
+
+// listen binds one listener: the port, the first free one of a range, or any.
+// That of an instance keeps the port that it was given once, and gives way
+// where another has the one that the stack file wants.
+func (t *Table) listen(ctx context.Context, o Owner, b binding) (int, error) {
+	kept, isInstance := t.kept.Port(o.Project, b.key)
+	if !isInstance && b.port == "" {
+		kept = b.before(o.Published)
+	}
+	var err error
+	for port := range b.candidates(kept, isInstance) {
+		if port == 0 && err != nil && b.port != "" && !isTaken(err) {
+			break // another port would not help
+		}
+		var addr netip.AddrPort
+		addr, err = t.listeners.Listen(ctx, keeper.Port{Key: b.key, Proto: b.proto, Addr: b.host, Port: uint16(port)})
+		if err != nil {
+			continue
+		}
+		if isInstance && o.OneOff == "" {
+			t.kept.KeepPort(o.Project, b.key, int(addr.Port()))
+		}
+		return int(addr.Port()), nil
+	}
+	return 0, &Error{Service: o.Service, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
+}
+
+// candidates are the ports to try, in their order: the one that the listener
+// had, those that the stack file wants, and 0 for any that is free.
+func (b *binding) candidates(kept int, isInstance bool) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if kept != 0 && !yield(kept) {
+			return
+		}
+		from, to, _ := strings.Cut(b.port, "-")
+		low, _ := strconv.Atoi(from)
+		high, _ := strconv.Atoi(to) // 0 where there is one port alone
+		high = max(low, high)
+		for port := low; port <= high && b.port != ""; port++ {
+			if port != kept && !yield(port) {
+				return
+			}
+		}
+		if isInstance || b.port == "" && kept == 0 {
+			yield(0)
+		}
+	}
+}
+
+// before is the port that a listener for any free port had, so that it has
+// the same again; 0 if there was none.
+func (b *binding) before(published []planner.Binding) int {
+	for _, p := range published {
+		if p.Target == b.target && p.Protocol == b.proto {
+			return p.HostPort
+		}
+	}
+	return 0
+}
+
+// Unpublish closes the listeners of a place.
+func (t *Table) Unpublish(ctx context.Context, o Owner) error {
+	states, err := t.bound(ctx, o)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for key := range states {
+		if err := t.listeners.Close(ctx, key); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Lead points each port of a container at an address; the zero one is none. While
+// it is parked, connections wait.
+func (t *Table) Lead(ctx context.Context, o Owner, to netip.Addr, parked bool) error {
+	list, err := o.bindings()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, b := range list {
+		route := keeper.Route{Parked: parked}
+		if to.IsValid() {
+			route.Backends = []netip.AddrPort{netip.AddrPortFrom(to, uint16(b.target))}
+		}
+		if err := t.listeners.Route(ctx, b.key, route); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", b.key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Drain waits until the keeper knows of no request under way by the TCP ports of
+// a container. The error tells of those that are, still.
+func (t *Table) Drain(ctx context.Context, o Owner, patience keeper.Patience) error {
+	list, err := o.bindings()
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(list))
+	var all sync.WaitGroup
+	for i, b := range list {
+		if b.proto != keeper.TCP {
+			continue
+		}
+		all.Go(func() {
+			busy, err := t.listeners.Drain(ctx, b.key, patience)
+			if err == nil && busy > 0 {
+				err = fmt.Errorf("%d under way", busy)
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("%s: %w", b.key, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Targets are the container's own ports that TCP ports lead to.
+func (o *Owner) Targets() []uint16 {
+	list, err := o.bindings()
+	if err != nil {
+		return nil
+	}
+	var out []uint16
+	for _, b := range list {
+		if b.proto == keeper.TCP {
+			out = append(out, uint16(b.target))
+		}
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+)
+
+func TestPortsAreTriedInTheirOrder(t *testing.T) {
+	for _, c := range []struct {
+		port       string
+		kept       int
+		isInstance bool
+		want       []int
+	}{
+		{"8080", 0, false, []int{8080}},
+		{"", 0, false, []int{0}},
+		{"", 4711, false, []int{4711}},
+		{"8000-8002", 0, false, []int{8000, 8001, 8002}},
+		{"8080", 0, true, []int{8080, 0}},
+		{"8080", 4711, true, []int{4711, 8080, 0}},
+		{"8080", 8080, true, []int{8080, 0}},
+		{"8000-8001", 8001, true, []int{8001, 8000, 0}},
+		{"", 4711, true, []int{4711, 0}},
+	} {
+		b := binding{port: c.port}
+		if got := slices.Collect(b.candidates(c.kept, c.isInstance)); !slices.Equal(got, c.want) {
+			t.Errorf("port %q, kept %d, instance %t: tried are %v, want %v", c.port, c.kept, c.isInstance, got, c.want)
+		}
+	}
+}
+
+func TestOnlyAPortThatAnotherHasIsTaken(t *testing.T) {
+	for err, want := range map[error]bool{
+		&keeper.PortError{Errno: int(syscall.EADDRINUSE), Holder: "x"}:          true,
+		fmt.Errorf("so: %w", &keeper.PortError{Errno: int(syscall.EADDRINUSE)}): true,
+		&keeper.PortError{Errno: int(syscall.EADDRNOTAVAIL)}:                    false,
+		errors.New("the keeper is gone"):                                        false,
+	} {
+		if isTaken(err) != want {
+			t.Errorf("isTaken(%v) is %t", err, !want)
+		}
+	}
+}
+
+func TestAPortErrorNamesWhoHoldsThePort(t *testing.T) {
+	for want, err := range map[string]error{
+		"cannot publish 80/tcp for web: held by api/2 of shop":            &keeper.PortError{Reason: "in use", Holder: "shop/api/2/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by run 0123456789ab of shop": &keeper.PortError{Reason: "in use", Holder: "shop/0123456789ab/0/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by nginx (process 812)":      &keeper.PortError{Reason: "in use", Process: "nginx", PID: 812},
+		"cannot publish 80/tcp for web: in use":                           &keeper.PortError{Reason: "in use"},
+	} {
+		if got := (&Error{Service: "web", Port: "80", Proto: "tcp", Err: err}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// somePorts are published ports by key. A listener that is given up is closed
+// by its own replica as soon as another has found it in its way.
+type somePorts struct {
+	held  map[string]uint16
+	quick bool // the replica is always faster
+}
+
+func (p *somePorts) Listen(_ context.Context, at keeper.Port) (netip.AddrPort, error) {
+	for key, port := range p.held {
+		if port == at.Port {
+			if p.quick {
+				delete(p.held, key)
+			}
+			return netip.AddrPort{}, &keeper.PortError{Port: at, Errno: int(syscall.EADDRINUSE), Holder: key}
+		}
+	}
+	p.held[at.Key] = at.Port
+	return netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port), nil
+}
+
+func (p *somePorts) Close(_ context.Context, key string) error {
+	delete(p.held, key)
+	return nil
+}
+
+func (p *somePorts) Ports(context.Context) ([]keeper.PortState, error) {
+	var list []keeper.PortState
+	for key, port := range p.held {
+		bound := netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+		list = append(list, keeper.PortState{Port: keeper.Port{Key: key, Proto: keeper.TCP, Port: port}, Bound: bound})
+	}
+	return list, nil
+}
+
+func (*somePorts) Route(context.Context, string, keeper.Route) error           { return nil }
+func (*somePorts) Drain(context.Context, string, keeper.Patience) (int, error) { return 0, nil }
+
+// nobody has no instances.
+type nobody struct{}
+
+func (nobody) Port(string, string) (int, bool) { return 0, false }
+func (nobody) KeepPort(string, string, int)    {}
+
+func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
+	publishing := func(ports ...string) (list []spec.Port) {
+		for _, p := range ports {
+			list = append(list, spec.Port{Target: 80, Published: p, Protocol: "tcp"})
+		}
+		return list
+	}
+	for name, c := range map[string]struct {
+		other *planner.Step // what the plan does to the one that has the port
+		quick bool
+		taken bool
+	}{
+		"removed":                    {&planner.Step{Action: planner.Remove}, false, true},
+		"moves to another port":      {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: &spec.Service{Ports: publishing("81")}}}, false, true},
+		"and is faster":              {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: &spec.Service{Ports: publishing("81")}}}, true, true},
+		"keeps it":                   {&planner.Step{Action: planner.Update, Applied: &planner.Applied{Service: &spec.Service{Ports: publishing("80")}}}, false, false},
+		"is not touched by the plan": {nil, false, false},
+	} {
+		plan := &planner.Plan{}
+		if c.other != nil {
+			c.other.Service, c.other.Number = "old", 1
+			plan.Steps = append(plan.Steps, c.other)
+		}
+		ports := &somePorts{held: map[string]uint16{"p/old/1/tcp//80/80": 80}, quick: c.quick}
+		_, err := New(ports, nobody{}).Publish(t.Context(), Owner{Project: "p", Service: "new", Number: 1, Ports: publishing("80")}, plan)
+		if c.taken != (err == nil) {
+			t.Errorf("the other %s: %v", name, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "cannot publish 80/tcp for new") {
+			t.Errorf("the other %s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package rootfs
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/spec"
+)
+
+func TestHostsFile(t *testing.T) {
+	got := extraHosts([]string{"a=10.0.0.1", "b:10.0.0.2", "six=[::1]", "plain=::2", "broken"})
+	if want := "10.0.0.1\ta\n10.0.0.2\tb\n::1\tsix\n::2\tplain\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestSecretsAreOnTmpfs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: it mounts a tmpfs")
+	}
+	s := &Secrets{dir: filepath.Join(t.TempDir(), "secrets")}
+	t.Cleanup(func() { unix.Unmount(s.dir, unix.MNT_DETACH) })
+	mode := uint32(0o440)
+	path, err := s.write("one", 0, []byte("hunter2"), &spec.FileMount{UID: "1000", GID: "100", Mode: &mode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+		t.Errorf("the secret is on %#x, %v", fs.Type, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Uid != 1000 || st.Gid != 100 || st.Mode&0o7777 != 0o440 {
+		t.Errorf("owner and mode are %d:%d %o, %v", st.Uid, st.Gid, st.Mode, err)
+	}
+	again := &Secrets{dir: s.dir} // the next engine
+	if _, err := again.write("two", 0, []byte("x"), &spec.FileMount{}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "hunter2" {
+		t.Errorf("a second mount hides the first: %q, %v", b, err)
+	}
+	again.Remove("one")
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the secret is still there")
+	}
+	again.Remove("two")
+	if _, err := os.Stat(s.dir); err == nil {
+		t.Error("the tmpfs is still there")
+	}
+}
