@@ -214,8 +214,14 @@ func (c *container) noteAddresses() error {
 // readdress notes the addresses that a container has, where something that was
 // not finished may have left others on record.
 func (c *container) readdress() {
+	rec := c.snapshot()
+	if isSharer(&rec) {
+		if c.r.share(&rec) == nil {
+			c.apply(connected{addresses: rec.Addresses})
+		}
+		return
+	}
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
-		rec := c.snapshot()
 		addresses, _ := rec.member().Addresses(state)
 		c.apply(connected{addresses: addresses})
 	}
