@@ -38,8 +38,3 @@ func imagePart(s *node) *node {
 	}
 	return part
 }
-
-// imageOnly is a service of which only the image counts.
-func (s *Service) imageOnly() *Service {
-	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
-}

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -24,7 +25,7 @@ func (ds Diagnostics) Brief() []string {
 			groups = append(groups, g)
 		}
 		g.paths = append(g.paths, d.topic())
-		g.hint = cmpOr(g.hint, d.Hint)
+		g.hint = cmp.Or(g.hint, d.Hint)
 	}
 	lines := make([]string, len(groups))
 	for i, g := range groups {
@@ -41,8 +42,8 @@ type topic struct {
 	isVariable bool   // one that has no value
 }
 
-func (d Diagnostic) topic() string { return cmpOr(d.about.subject, d.Path) }
-func (d Diagnostic) brief() string { return cmpOr(d.about.text, d.Message) }
+func (d Diagnostic) topic() string { return cmp.Or(d.about.subject, d.Path) }
+func (d Diagnostic) brief() string { return cmp.Or(d.about.text, d.Message) }
 
 func unsetTopic(name string) topic {
 	return topic{subject: name, text: "not set", isVariable: true}

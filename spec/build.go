@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -304,4 +305,14 @@ func byteOffset(s string, n int) int {
 		n--
 	}
 	return len(s)
+}
+
+// isFetched says whether a context of the file is remote. A directory of that
+// name wins.
+func (c *conformer) isFetched(context string) bool {
+	if !isRemoteName(context) || strings.Contains(context, "://") {
+		return IsRemote(context)
+	}
+	info, err := os.Stat(c.absolute(context))
+	return err != nil || !info.IsDir()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -145,7 +146,7 @@ func (c canonicalizer) mapping(v reflect.Value) *yaml.Node {
 	for _, k := range v.MapKeys() {
 		keys[k.String()] = k
 	}
-	for _, k := range sortedKeys(keys) {
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		out.Content = append(out.Content, textNode(k), c.node(v.MapIndex(keys[k])))
 	}
 	if len(keys) == 0 {

@@ -110,8 +110,9 @@ func (ds Diagnostics) Sourced(dir string) Diagnostics {
 		if err != nil {
 			continue // standard input, or gone since: the place says enough
 		}
-		src := &source{data: data}
-		d.Source = src.line(d.Place.Line)
+		if lines := strings.Split(string(data), "\n"); d.Place.Line >= 1 && d.Place.Line <= len(lines) {
+			d.Source = lines[d.Place.Line-1]
+		}
 		d.Width = max(1, widthOf(d.Source, d.Place.Column))
 	}
 	return out
@@ -310,3 +311,15 @@ func distance(a, b string) int {
 }
 
 func abs(n int) int { return max(n, -n) }
+
+// shorten is a text of the user as far as a message has room for it.
+func shorten(s string) string {
+	if len(s) <= 40 {
+		return s
+	}
+	cut := 37
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "..."
+}

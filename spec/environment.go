@@ -1,11 +1,11 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"unicode/utf8"
 
@@ -153,17 +153,6 @@ func (l *loader) checkProjectName(name string, at *node, what string) {
 		what, shorten(name)), hint)
 }
 
-// normalName is a directory's name as a project may be called.
-func normalName(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_' {
-			return r
-		}
-		return -1
-	}, strings.ToLower(s))
-	return strings.TrimLeft(s, "-_")
-}
-
 // serviceEnvironment merges the env_file entries of a service below its
 // environment and fills values in that the caller's environment has.
 func (l *loader) serviceEnvironment(service *node, path string) {
@@ -229,7 +218,7 @@ func (e *envFileReader) read(entry *node, path string) {
 			l.fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
-		l.fail(at, path, fmt.Sprintf("cannot read %s: %s", cmpOr(at.raw, at.text), cause(err)), "create it, or write required: false")
+		l.fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.raw, at.text), cause(err)), "create it, or write required: false")
 		return
 	}
 	read := l.readEnv(at.text, data, textAt(entry, "format") == "raw", e.values, e.lookup)

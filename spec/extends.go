@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -199,7 +200,7 @@ func (l *loader) included(src *source, item *node, outer *variables, including [
 		if !ok {
 			return nil
 		}
-		dir = cmpOr(dir, filepath.Dir(at))
+		dir = cmp.Or(dir, filepath.Dir(at))
 		if vars == nil {
 			if vars = l.includeVariables(src, item, outer, dir, path); vars == nil {
 				return nil

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -356,6 +355,3 @@ func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[str
 	}
 	return used
 }
-
-// sortedKeys are the keys of a map in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

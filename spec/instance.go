@@ -51,7 +51,7 @@ func instanceName(s string) (string, error) {
 // What is external stays, for it belongs to nobody here.
 func (p *Project) isolate(instance string, warn func(path, message string)) {
 	p.Instance = instance
-	for _, key := range sortedKeys(p.Networks) {
+	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
 		n := p.Networks[key]
 		n.Name = p.ownName(n.Name, key, n.External)
 		if n.External || n.IPAM == nil || len(n.IPAM.Config) == 0 {
@@ -153,4 +153,15 @@ func (p *Project) OwnsImage(service string) bool {
 		return false
 	}
 	return s.Image == "" || p.Instance != "" && (s.PullPolicy == "" || s.PullPolicy == "build") && !strings.Contains(s.Image, "@")
+}
+
+// normalName is a directory's name as a project may be called.
+func normalName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(s))
+	return strings.TrimLeft(s, "-_")
 }

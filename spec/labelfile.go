@@ -1,5 +1,7 @@
 package spec
 
+import "cmp"
+
 // serviceLabels merges the label_file entries of a service below its labels.
 func (l *loader) serviceLabels(service *node, path string) {
 	files := service.value("label_file")
@@ -16,7 +18,7 @@ func (l *loader) serviceLabels(service *node, path string) {
 		at := indexed(path+".label_file", i)
 		data, err := l.readFile(f.text)
 		if err != nil {
-			l.fail(f, at, "cannot read "+cmpOr(f.raw, f.text)+": "+cause(err), "create it, or remove it from label_file")
+			l.fail(f, at, "cannot read "+cmp.Or(f.raw, f.text)+": "+cause(err), "create it, or remove it from label_file")
 			continue
 		}
 		read := l.readEnv(f.text, data, false, values, none)

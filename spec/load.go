@@ -112,13 +112,6 @@ func (l *loader) lookup(name string) (string, bool) {
 	return v, ok
 }
 
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // within makes a path of the caller absolute.
 func (l *loader) within(path string) string {
 	if path == "" || filepath.IsAbs(path) {

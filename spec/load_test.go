@@ -7,8 +7,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -221,7 +223,7 @@ func dump(t *testing.T, opts Options, differs string) {
 	}
 	write(t, filepath.Join(base, "ours.json"), string(canonical))
 	var environ, files strings.Builder
-	for _, name := range sortedKeys(opts.Environ) {
+	for _, name := range slices.Sorted(maps.Keys(opts.Environ)) {
 		fmt.Fprintf(&environ, "%s=%s\n", name, opts.Environ[name])
 	}
 	for _, f := range project.Files {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -90,7 +91,7 @@ func (l *loader) startDir(files []string) string {
 // file start from that file; what is not there is looked for in the working
 // directory.
 func (l *loader) composeFile() []string {
-	separator := cmpOr(l.env[composeSeparator], string(os.PathListSeparator))
+	separator := cmp.Or(l.env[composeSeparator], string(os.PathListSeparator))
 	files := fieldsOf(l.env[composeFile], separator)
 	origin := l.origins[composeFile]
 	if len(files) == 0 {

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"unicode/utf8"
 )
 
 type nodeKind uint8
@@ -156,15 +155,4 @@ func (n *node) describe() string {
 		return "the date " + n.text
 	}
 	return fmt.Sprintf("the text %q", shorten(n.text))
-}
-
-func shorten(s string) string {
-	if len(s) <= 40 {
-		return s
-	}
-	cut := 37
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "..."
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -46,7 +47,7 @@ func (l *loader) payload(f field, path string) ([]byte, Diagnostic) {
 		l.reading(file.text)
 		content, err := readPayload(file.text)
 		if err != nil {
-			return wrong(file, "cannot read "+cmpOr(file.raw, file.text)+": "+cause(err), "create it, or use environment: or content:")
+			return wrong(file, "cannot read "+cmp.Or(file.raw, file.text)+": "+cause(err), "create it, or use environment: or content:")
 		}
 		return content, Diagnostic{}
 	}

@@ -1,21 +1,13 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// Protocols of a port.
-const (
-	ProtocolTCP  = "tcp"
-	ProtocolUDP  = "udp"
-	ProtocolSCTP = "sctp" // not published yet
-)
-
-func protocols() []string { return []string{ProtocolTCP, ProtocolUDP, ProtocolSCTP} }
 
 // maxPorts is how many ports one service may publish.
 const maxPorts = 4096
@@ -54,7 +46,7 @@ type shortPort struct {
 // text. Parts that are empty, as by a variable without a value, are not given.
 func parsePort(s string) (p shortPort, problem string) {
 	rest, protocol, _ := strings.Cut(s, "/")
-	p.protocol = cmpOr(strings.ToLower(protocol), ProtocolTCP)
+	p.protocol = cmp.Or(strings.ToLower(protocol), ProtocolTCP)
 	if !slices.Contains(protocols(), p.protocol) {
 		return p, fmt.Sprintf("protocol %q is not one of %s", protocol, strings.Join(protocols(), ", "))
 	}

@@ -5,7 +5,11 @@
 // files that the stack names.
 package spec
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Project is the resolved stack in canonical form. Its JSON is the document
 // that the command sends to the engine and that the engine keeps as applied;
@@ -343,7 +347,7 @@ func (p *Project) OnlyOne(service string) string {
 	if s.ContainerName != "" {
 		return "services." + service + ".container_name"
 	}
-	for _, key := range sortedKeys(s.Networks) {
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 		if at := s.Networks[key]; at != nil && at.IPv4Address != "" {
 			return "services." + service + ".networks." + key + ".ipv4_address"
 		}
@@ -385,3 +389,26 @@ func (p Places) Nearest(path string) Place {
 	}
 	return Place{}
 }
+
+// imageOnly is a service of which only the image counts.
+func (s *Service) imageOnly() *Service {
+	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
+}
+
+// How the mounts below the source of a bind mount come with it.
+const (
+	recursiveEnabled  = "enabled"
+	recursiveWritable = "writable" // they stay so below a read-only one
+	recursiveDisabled = "disabled"
+	recursiveReadOnly = "readonly"
+)
+
+// Protocols of a port.
+const (
+	ProtocolTCP  = "tcp"
+	ProtocolUDP  = "udp"
+	ProtocolSCTP = "sctp" // not published yet
+)
+
+// protocols are those that a port may have.
+func protocols() []string { return []string{ProtocolTCP, ProtocolUDP, ProtocolSCTP} }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -167,13 +169,13 @@ func TestSelect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := sortedKeys(q.Services); !reflect.DeepEqual(got, test.want) {
+			if got := slices.Sorted(maps.Keys(q.Services)); !reflect.DeepEqual(got, test.want) {
 				t.Errorf("services %v, want %v", got, test.want)
 			}
-			if got := sortedKeys(q.Networks); !reflect.DeepEqual(got, test.nets) {
+			if got := slices.Sorted(maps.Keys(q.Networks)); !reflect.DeepEqual(got, test.nets) {
 				t.Errorf("networks %v, want %v", got, test.nets)
 			}
-			if got := sortedKeys(q.Volumes); !reflect.DeepEqual(got, test.mounts) {
+			if got := slices.Sorted(maps.Keys(q.Volumes)); !reflect.DeepEqual(got, test.mounts) {
 				t.Errorf("volumes %v, want %v", got, test.mounts)
 			}
 			if len(q.Payloads) != test.payloads {

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"strings"
 	"time"
 )
@@ -29,22 +28,4 @@ func RefreshAfter(policy string) (age time.Duration, isTimed bool) {
 		return 0, false
 	}
 	return parseDuration(span)
-}
-
-// pullPolicy checks when the image of a service is pulled.
-func (v *validator) pullPolicy(s *node, path string) {
-	policy := s.value("pull_policy")
-	if policy == nil || policy.kind != scalarNode || policy.text == "" && len(policy.unset) > 0 {
-		return
-	}
-	for _, word := range pullPolicies() {
-		if policy.text == word {
-			return
-		}
-	}
-	if _, ok := RefreshAfter(policy.text); ok {
-		return
-	}
-	v.l.fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", shorten(policy.text), strings.Join(pullPolicies(), ", ")),
-		cmpOr(didYouMean(policy.text, pullPolicies()), "write a time as in every_2d or every_12h"))
 }

@@ -21,14 +21,6 @@ func (v *validator) refusedKeys(f field, keys []key, path string) {
 	}
 }
 
-// How the mounts below the source of a bind mount come with it.
-const (
-	recursiveEnabled  = "enabled"
-	recursiveWritable = "writable" // they stay so below a read-only one
-	recursiveDisabled = "disabled"
-	recursiveReadOnly = "readonly"
-)
-
 // recursive complains of bind mounts whose mounts below are not to be seen, or
 // not to be written to: they would be.
 func (v *validator) recursive(service *node, path string) {

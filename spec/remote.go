@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"os"
 	"regexp"
 	"strings"
 )
@@ -21,14 +20,4 @@ func IsRemote(context string) bool {
 // name could have, too.
 func isRemoteName(context string) bool {
 	return strings.HasPrefix(context, "github.com/") || scpForm.MatchString(context)
-}
-
-// isFetched says whether a context of the file is remote. A directory of that
-// name wins.
-func (c *conformer) isFetched(context string) bool {
-	if !isRemoteName(context) || strings.Contains(context, "://") {
-		return IsRemote(context)
-	}
-	info, err := os.Stat(c.absolute(context))
-	return err != nil || !info.IsDir()
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -218,4 +219,22 @@ func (v *validator) prefix(n *node, path string) (netip.Prefix, bool) {
 		v.l.fail(n, path, fmt.Sprintf("%q is not a range of addresses", shorten(n.text)), "write it as 10.5.0.0/16")
 	}
 	return p, err == nil
+}
+
+// pullPolicy checks when the image of a service is pulled.
+func (v *validator) pullPolicy(s *node, path string) {
+	policy := s.value("pull_policy")
+	if policy == nil || policy.kind != scalarNode || policy.text == "" && len(policy.unset) > 0 {
+		return
+	}
+	for _, word := range pullPolicies() {
+		if policy.text == word {
+			return
+		}
+	}
+	if _, ok := RefreshAfter(policy.text); ok {
+		return
+	}
+	v.l.fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", shorten(policy.text), strings.Join(pullPolicies(), ", ")),
+		cmp.Or(didYouMean(policy.text, pullPolicies()), "write a time as in every_2d or every_12h"))
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"slices"
 	"strings"
 	"sync"
 )
@@ -403,4 +404,18 @@ func secretKeys() []key {
 		{name: "name", shape: text},
 		{name: "template_driver", level: refused, shape: text, note: inFile + " as it is to be"},
 	}
+}
+
+// jobKeys are those of a job, which is not carried out yet: those of a service
+// that make a container, and what triggers it.
+func jobKeys() []key {
+	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
+		"pre_stop", "provider", "restart", "scale"}
+	keys := slices.DeleteFunc(serviceKeys(), func(k key) bool { return slices.Contains(ofServices, k.name) })
+	return append(keys, key{name: "triggers", shape: object, keys: []key{{name: "manual"}, {name: "schedule", shape: scheduleList, keys: []key{
+		{name: "cron", shape: text},
+		{name: "timezone", shape: text},
+		{name: "concurrency", shape: text, words: []string{"forbid", "queue"}},
+		{name: "missed_fires", shape: text, words: []string{"one", "skip"}},
+	}}}})
 }

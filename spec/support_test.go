@@ -81,15 +81,15 @@ with its aliases filled in. A stack: ` +
 func sortedRows(keys []key) []key {
 	out := slices.Clone(keys)
 	slices.SortStableFunc(out, func(a, b key) int {
-		if a.isMissing() != b.isMissing() {
-			return map[bool]int{true: 1, false: -1}[a.isMissing()]
+		if isMissing(a) != isMissing(b) {
+			return map[bool]int{true: 1, false: -1}[isMissing(a)]
 		}
 		return strings.Compare(a.name, b.name)
 	})
 	return out
 }
 
-func (k key) isMissing() bool { return k.level == ignored || k.level == refused }
+func isMissing(k key) bool { return k.level == ignored || k.level == refused }
 
 func describeKey(b *strings.Builder, k key, prefix string) {
 	path := prefix + k.name
@@ -106,7 +106,7 @@ func describeKey(b *strings.Builder, k key, prefix string) {
 		form = strings.TrimPrefix(form+"; "+k.note, "; ")
 	}
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", path, carriedOut, strings.ReplaceAll(form, "|", "\\|"), merging)
-	if k.isMissing() {
+	if isMissing(k) {
 		return
 	}
 	below := map[shape]string{named: ".*.", networkSet: ".*.", dependSet: ".*.", limitSet: ".*.", objects: "[].", watchList: "[].", portList: "[].",

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"path"
@@ -226,7 +227,7 @@ func (v *validator) replicas(s *node, path string) {
 
 // replicasOf is how many containers of a service are wanted, as far as it says.
 func replicasOf(s *node) int {
-	count, _ := strconv.Atoi(cmpOr(textAt(s, "scale"), textAt(s.value("deploy"), "replicas")))
+	count, _ := strconv.Atoi(cmp.Or(textAt(s, "scale"), textAt(s.value("deploy"), "replicas")))
 	return count
 }
 
