@@ -76,9 +76,11 @@ func (r *Runner) adoptAll(ctx context.Context) {
 		list = append(list, c)
 	}
 	r.mu.Unlock()
-	for _, c := range list {
-		if c.snapshot().State == supervisor.Unknown {
-			c.readdress()
+	for _, shares := range []bool{false, true} { // who shares a network has the addresses of its owner
+		for _, c := range list {
+			if rec := c.snapshot(); rec.State == supervisor.Unknown && isSharer(&rec) == shares {
+				c.readdress()
+			}
 		}
 	}
 	var wg sync.WaitGroup

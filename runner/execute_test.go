@@ -44,7 +44,7 @@ func wanted(change func(*spec.Service)) *planner.Applied {
 	return &planner.Applied{Service: s}
 }
 
-func (s *site) carry(ctx context.Context, step *planner.Step) error {
+func (s *site) execute(ctx context.Context, step *planner.Step) error {
 	step.Service, step.Number = "web", 1
 	_, err := s.r.Execute(ctx, s.o, step, func(planner.Event) {})
 	return err
@@ -63,7 +63,7 @@ func (s *site) only() planner.Container {
 // up makes the container, which runs.
 func (s *site) up(want *planner.Applied) planner.Container {
 	s.Helper()
-	must(s.T, s.carry(s.r.ctx, &planner.Step{Action: planner.Create, Applied: want}))
+	must(s.T, s.execute(s.r.ctx, &planner.Step{Action: planner.Create, Applied: want}))
 	c := s.only()
 	if c.State != planner.Running {
 		s.Fatalf("it is %s", c.State)
@@ -106,7 +106,7 @@ func TestAContainerThatCannotStartLeavesNothing(t *testing.T) {
 	} {
 		s := newSite(t)
 		refuse(s.h.procs)
-		if err := s.carry(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil)}); err == nil || !strings.Contains(err.Error(), "no such program") {
+		if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil)}); err == nil || !strings.Contains(err.Error(), "no such program") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := s.left(); n > 0 || len(s.r.Containers("")) > 0 {
@@ -122,7 +122,7 @@ func TestAChangeInPlaceLeavesTheProcessAlone(t *testing.T) {
 		k.Labels, k.Restart, k.StopSignal = map[string]string{"colour": "blue"}, "no", "SIGINT"
 		k.HealthCheck = &spec.HealthCheck{Test: []string{"CMD", "true"}}
 	})
-	must(t, s.carry(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}))
+	must(t, s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}))
 	after := s.only()
 	if after.ID != before.ID || after.PID != before.PID || after.Applied.Image != before.Applied.Image || after.Health != planner.Starting {
 		t.Errorf("it is %+v, was %+v", after, before)
@@ -151,7 +151,7 @@ func TestAChangeInPlaceThatFailsIsUndone(t *testing.T) {
 		k.Restart = "no"
 		k.Ports = []spec.Port{{Target: 80, HostIP: "127.0.0.1", Published: port, Protocol: "tcp"}}
 	})
-	if err := s.carry(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}); err == nil {
+	if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}); err == nil {
 		t.Fatal("a port that another has was published")
 	}
 	if after := s.only(); after.Applied.Service.Restart != "always" || len(after.Published) > 0 || after.PID != before.PID {
@@ -182,7 +182,7 @@ func TestOneContainerInThePlaceOfAnother(t *testing.T) {
 			test.fail(s.h.procs)
 		}
 		step := &planner.Step{Action: planner.Replace, Container: before.ID, Overlap: test.overlap, Applied: wanted(func(k *spec.Service) { k.Labels = map[string]string{"v": "2"} })}
-		err := s.carry(s.r.ctx, step)
+		err := s.execute(s.r.ctx, step)
 		after := s.only()
 		switch {
 		case after.State != planner.Running:
@@ -210,13 +210,13 @@ func TestAStartFirstReplacementThatWaits(t *testing.T) {
 	})
 	replaced := make(chan error, 1)
 	go func() {
-		replaced <- s.carry(ctx, &planner.Step{Action: planner.Replace, Container: before.ID, Overlap: true, Applied: sick})
+		replaced <- s.execute(ctx, &planner.Step{Action: planner.Replace, Container: before.ID, Overlap: true, Applied: sick})
 	}()
 	s.awaitOther(before.ID)
 	gaveUp := errors.New("no, leave it")
 	behind, leave := context.WithCancelCause(s.r.ctx)
 	leave(gaveUp)
-	if err := s.carry(behind, &planner.Step{Action: planner.Stop, Container: before.ID}); !errors.Is(err, gaveUp) {
+	if err := s.execute(behind, &planner.Step{Action: planner.Stop, Container: before.ID}); !errors.Is(err, gaveUp) {
 		t.Errorf("a stop that was given up: %v", err)
 	}
 	stopped := errors.New("stopped")
@@ -231,14 +231,14 @@ func TestAStartFirstReplacementThatWaits(t *testing.T) {
 
 func TestStartStopRestartRemove(t *testing.T) {
 	s := newSite(t)
-	must(t, s.carry(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil), NoStart: true}))
+	must(t, s.execute(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil), NoStart: true}))
 	c := s.only()
 	if c.State != planner.Created || c.PID != 0 {
 		t.Fatalf("it is %+v", c)
 	}
 	do := func(action planner.Action, state planner.State) planner.Container {
 		t.Helper()
-		must(t, s.carry(s.r.ctx, &planner.Step{Action: action, Container: c.ID}))
+		must(t, s.execute(s.r.ctx, &planner.Step{Action: action, Container: c.ID}))
 		got := s.only()
 		if got.State != state {
 			t.Errorf("after a %s it is %s", action, got.State)
@@ -258,16 +258,16 @@ func TestStartStopRestartRemove(t *testing.T) {
 	if got := do(planner.Kill, planner.Exited); !got.Stopped {
 		t.Errorf("killed is %+v", got)
 	}
-	must(t, s.carry(s.r.ctx, &planner.Step{Action: planner.Remove, Container: c.ID}))
+	must(t, s.execute(s.r.ctx, &planner.Step{Action: planner.Remove, Container: c.ID}))
 	if n := s.left(); n > 0 {
 		t.Errorf("%d things are left", n)
 	}
 	for _, action := range []planner.Action{planner.Start, planner.Stop, planner.Remove} {
-		if err := s.carry(s.r.ctx, &planner.Step{Action: action, Container: c.ID}); err != nil {
+		if err := s.execute(s.r.ctx, &planner.Step{Action: action, Container: c.ID}); err != nil {
 			t.Errorf("%s of what is gone: %v", action, err)
 		}
 	}
-	if err := s.carry(s.r.ctx, &planner.Step{Action: planner.Update, Container: c.ID, Applied: wanted(nil)}); err == nil {
+	if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: c.ID, Applied: wanted(nil)}); err == nil {
 		t.Error("a change of what is gone succeeds")
 	}
 }
@@ -276,7 +276,7 @@ func TestAwaitEndsWithTheCondition(t *testing.T) {
 	s := newSite(t)
 	await := func(condition string) chan error {
 		done := make(chan error, 1)
-		go func() { done <- s.carry(s.r.ctx, &planner.Step{Action: planner.Await, Condition: condition}) }()
+		go func() { done <- s.execute(s.r.ctx, &planner.Step{Action: planner.Await, Condition: condition}) }()
 		return done
 	}
 	begun := await(spec.ServiceStarted)

@@ -69,7 +69,7 @@ func newHost(t *testing.T) *host {
 	meta := coremetadata.NewDB(db, nil, nil)
 	h := &host{
 		containers: coremetadata.NewContainerStore(meta), sandboxes: coremetadata.NewSandboxStore(meta), images: coremetadata.NewImageStore(meta),
-		procs: &processes{all: map[string]*task{}},
+		procs: &processes{all: map[string]*task{}, gone: make(chan struct{})},
 		store: newMemory(), ports: keeper.InProcess(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
 	}
 	h.content, err = local.NewStore(filepath.Join(dir, "content"))
@@ -149,6 +149,7 @@ type processes struct {
 	all     map[string]*task // guarded by mu
 	refusal error            // guarded by mu; of the next task
 	failure error            // guarded by mu; of the next start of one
+	gone    chan struct{}    // closed when the shim is lost
 }
 
 type task struct {
@@ -268,6 +269,8 @@ func (p *processes) Wait(ctx context.Context, in *tasks.WaitRequest, _ ...grpc.C
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return &tasks.WaitResponse{ExitStatus: k.code, ExitedAt: timestamppb.New(k.at)}, nil
+	case <-p.gone:
+		return nil, errgrpc.ToGRPC(errdefs.ErrUnavailable)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -215,8 +215,14 @@ func (c *container) noteAddresses() error {
 // readdress notes the addresses that a container has, where something that was
 // not finished may have left others on record.
 func (c *container) readdress() {
+	rec := c.snapshot()
+	if isSharer(&rec) {
+		if c.r.share(&rec) == nil {
+			c.apply(supervisor.Connected{Addresses: rec.Addresses})
+		}
+		return
+	}
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
-		rec := c.snapshot()
 		addresses, _ := memberOf(&rec).Addresses(state)
 		c.apply(supervisor.Connected{Addresses: addresses})
 	}
