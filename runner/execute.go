@@ -166,7 +166,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	}
 	err = c.limit(ctx, applied.Service)
 	if err == nil {
-		err = c.amend(ctx, made, func(doc *specs.Spec) { setLimits(doc, applied.Service) })
+		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, applied.Service) })
 	}
 	if err != nil {
 		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
@@ -253,14 +253,6 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
 	return nil
-}
-
-// setLimits puts the limits of a service into a container's document, for its
-// next start.
-func setLimits(doc *specs.Spec, s *spec.Service) {
-	devices := doc.Linux.Resources.Devices
-	doc.Linux.Resources = oci.Resources(s)
-	doc.Linux.Resources.Devices = devices
 }
 
 // lifecycle carries out start, stop, restart, kill and remove.

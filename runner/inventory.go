@@ -3,10 +3,8 @@ package runner
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -17,12 +15,8 @@ import (
 
 // VolumeInfo is a volume as it is here.
 type VolumeInfo struct {
-	Name, Project, Key string
-	Labels             map[string]string
-	Path               string
-	Created            time.Time
-	Anonymous          bool
-	Users              []string // names of containers
+	volume.Info
+	Users []string // names of containers
 }
 
 // NetworkInfo is a network as it is here.
@@ -43,20 +37,10 @@ func (r *Runner) Volumes() []VolumeInfo {
 		}
 	}
 	var list []VolumeInfo
-	for _, v := range r.volumes.List() {
-		info := VolumeInfo{
-			Name: v.Name, Project: v.Project, Key: v.Key, Path: r.volumes.Path(v.Name), Anonymous: v.Anonymous, Users: users[v.Name],
-		}
-		if v.Applied != nil {
-			info.Labels = v.Applied.Labels
-		}
-		if st, err := os.Stat(info.Path); err == nil {
-			info.Created = st.ModTime()
-		}
-		slices.Sort(info.Users)
-		list = append(list, info)
+	for _, info := range r.volumes.List() {
+		slices.Sort(users[info.Name])
+		list = append(list, VolumeInfo{Info: info, Users: users[info.Name]})
 	}
-	slices.SortFunc(list, func(a, b VolumeInfo) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
@@ -80,7 +64,7 @@ func (r *Runner) CreateVolume(name string, labels map[string]string) error {
 // RemoveVolume removes a volume that no container has. It says whether there
 // was one.
 func (r *Runner) RemoveVolume(name string) (bool, error) {
-	if !slices.ContainsFunc(r.volumes.List(), func(v *volume.Volume) bool { return v.Name == name }) {
+	if !r.volumes.Has(name) {
 		return false, nil
 	}
 	return true, r.removeVolume(name)

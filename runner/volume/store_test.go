@@ -127,7 +127,7 @@ func TestNewLabelsMakeNothingElseApplied(t *testing.T) {
 	}
 	want := &spec.Volume{Name: "v", Driver: "local", Labels: labels}
 	for _, v := range []*Store{v, again(t, v)} {
-		if got := v.List()[0].Applied; !reflect.DeepEqual(got, want) {
+		if got := v.Observe("", nil)["v"].Applied; !reflect.DeepEqual(got, want) {
 			t.Errorf("the volume has %+v", got)
 		}
 	}
