@@ -282,28 +282,3 @@ func sortContainers(list []planner.Container) {
 		return a.CreatedAt.Compare(b.CreatedAt)
 	})
 }
-
-func summarise(list []supervisor.Record) []ProjectInfo {
-	by := map[string]*ProjectInfo{}
-	for _, rec := range list {
-		info := by[rec.Project]
-		if info == nil {
-			info = &ProjectInfo{Name: rec.Project, WorkingDir: rec.WorkingDir, Files: rec.Files, Created: rec.CreatedAt}
-			by[rec.Project] = info
-		}
-		if rec.CreatedAt.Before(info.Created) {
-			info.Created = rec.CreatedAt
-		}
-		if rec.State == planner.Running || rec.State == planner.Restarting {
-			info.Running++
-		} else {
-			info.Exited++
-		}
-	}
-	out := make([]ProjectInfo, 0, len(by))
-	for _, info := range by {
-		out = append(out, *info)
-	}
-	slices.SortFunc(out, func(a, b ProjectInfo) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}

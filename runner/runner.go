@@ -331,17 +331,5 @@ func (r *Runner) Containers(project string) []planner.Container {
 	return out
 }
 
-// ProjectInfo sums up a project that something exists of.
-type ProjectInfo struct {
-	Name       string
-	WorkingDir string
-	Files      []string
-	Running    int
-	Exited     int
-	Created    time.Time // of its oldest container
-}
-
 // Projects lists the projects that have containers, by name.
-func (r *Runner) Projects() []ProjectInfo {
-	return summarise(r.records())
-}
+func (r *Runner) Projects() []supervisor.Project { return supervisor.Projects(r.records()) }
