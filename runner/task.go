@@ -14,7 +14,8 @@ import (
 	"github.com/orlop/orlop/runner/shim"
 )
 
-// shimLost is the exit code of a container whose parent process vanished.
+// shimLost is the exit code of a container of which nobody knows how it ended:
+// its parent process vanished, or the store did.
 const shimLost = 255
 
 // prepare makes the container's process without starting its program: mounts,
