@@ -74,9 +74,11 @@ func (r *Runner) adoptAll(ctx context.Context) {
 		list = append(list, c)
 	}
 	r.mu.Unlock()
-	for _, c := range list {
-		if c.snapshot().State == unknown {
-			c.readdress()
+	for _, shares := range []bool{false, true} { // who shares a network has the addresses of its owner
+		for _, c := range list {
+			if rec := c.snapshot(); rec.State == unknown && isSharer(&rec) == shares {
+				c.readdress()
+			}
 		}
 	}
 	var wg sync.WaitGroup

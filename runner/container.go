@@ -23,9 +23,10 @@ import (
 // serialised by op.
 type container struct {
 	r       *Runner
-	id      string // these three never change
+	id      string // these four never change
 	project string
 	name    string
+	ctr     containerd.Container
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
@@ -33,20 +34,19 @@ type container struct {
 	turn sync.Mutex // held while an event is dealt with, so that effects come in the order of events
 
 	mu       sync.Mutex
-	made     *metadata            // guarded by mu; another in its place when it changes
-	state    state                // guarded by mu; changed by apply alone
-	ctr      containerd.Container // guarded by mu
-	task     containerd.Task      // guarded by mu; nil when no process is there
-	pidfd    *os.Process          // guarded by mu; the first process, by its descriptor
-	streams  *stdio.Pipes         // guarded by mu; of the present task
-	last     *planner.ProbeInfo   // guarded by mu
-	ending   *ending              // guarded by mu; of the present process, or the last
-	prober   context.CancelFunc   // guarded by mu; ends the present prober
-	retry    *time.Timer          // guarded by mu; runs during a back-off
-	shim     *shim.Shim           // guarded by mu; the task's parent
-	pending  bool                 // guarded by mu; made to replace one that is still there
-	yields   bool                 // guarded by mu; another is about to take its place, and its ports
-	detached bool                 // guarded by mu; the engine ends, the container lives on
+	made     *metadata          // guarded by mu; another in its place when it changes
+	state    state              // guarded by mu; changed by apply alone
+	task     containerd.Task    // guarded by mu; nil when no process is there
+	pidfd    *os.Process        // guarded by mu; the first process, by its descriptor
+	streams  *stdio.Pipes       // guarded by mu; of the present task
+	last     *planner.ProbeInfo // guarded by mu
+	ending   *ending            // guarded by mu; of the present process, or the last
+	prober   context.CancelFunc // guarded by mu; ends the present prober
+	retry    *time.Timer        // guarded by mu; runs during a back-off
+	shim     *shim.Shim         // guarded by mu; the task's parent
+	pending  bool               // guarded by mu; made to replace one that is still there
+	yields   bool               // guarded by mu; another is about to take its place, and its ports
+	detached bool               // guarded by mu; the engine ends, the container lives on
 
 	log *logs.Log
 	tap *stdio.Tap // who is attached to its streams

@@ -61,19 +61,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		}
 	}()
 	defer r.volumes.Release(rec.ID)
-	// It comes first, so that an engine which is killed half-way leaves a trace.
-	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
-	}
-	rootfs, err := img.Prepare(ctx, rec.ID, r.Now())
-	if err != nil {
-		return nil, err
-	}
-	names, err := r.connect(ctx, rec)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := r.documentFor(ctx, rec, img, rootfs, names, req.warn)
+	doc, err := r.assemble(ctx, rec, img, req.warn)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +77,24 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	r.save(rec.ID, rec.status)
 	r.changed(rec.Project, rec.ID)
 	return c, nil
+}
+
+// assemble makes what a container consists of: its directory, its writable
+// layer, its network namespace, and the document that tells of them.
+func (r *Runner) assemble(ctx context.Context, rec *record, img *image.Image, warn func(oci.Warning)) (*specs.Spec, error) {
+	// It comes first, so that an engine which is killed half-way leaves a trace.
+	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
+	}
+	rootfs, err := img.Prepare(ctx, rec.ID, r.Now())
+	if err != nil {
+		return nil, err
+	}
+	names, err := r.connect(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	return r.documentFor(ctx, rec, img, rootfs, names, warn)
 }
 
 // recordFor fills in what the request and the image say.
@@ -156,17 +162,10 @@ func (rec *record) member() *topology.Member {
 // document of a container.
 func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(oci.Warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
-	who := s.User
-	if who == "" {
-		who = img.Config.User
-	}
 	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
-	id, err := img.User(ctx, rootfs, who)
-	if err != nil && s.User != "" {
-		return nil, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
-	}
+	id, err := userOf(ctx, rec, img, rootfs)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +200,19 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image,
 		}
 	}
 	return doc, err
+}
+
+// userOf is who a container runs as.
+func userOf(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount) (image.User, error) {
+	who := rec.Applied.Service.User
+	if who == "" {
+		return img.User(ctx, rootfs, img.Config.User)
+	}
+	id, err := img.User(ctx, rootfs, who)
+	if err != nil {
+		return id, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
+	}
+	return id, nil
 }
 
 // containerLabels are the labels of containerd's container. An image's own

@@ -94,9 +94,9 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 // with what the options change.
 func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*specs.Process, error) {
 	c.mu.Lock()
-	ctr, task := c.ctr, c.task
+	task := c.task
 	c.mu.Unlock()
-	doc, err := ctr.Spec(ctx)
+	doc, err := c.ctr.Spec(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func wanted(change func(*spec.Service)) *planner.Applied {
 	return &planner.Applied{Service: s}
 }
 
-func (s *site) carry(ctx context.Context, step *planner.Step) error {
+func (s *site) execute(ctx context.Context, step *planner.Step) error {
 	step.Service, step.Number = "web", 1
 	_, err := s.r.Execute(ctx, s.o, step, func(planner.Event) {})
 	return err
@@ -62,7 +62,7 @@ func (s *site) only() planner.Container {
 // up makes the container, which runs.
 func (s *site) up(want *planner.Applied) planner.Container {
 	s.Helper()
-	must(s.T, s.carry(s.r.ctx, &planner.Step{Action: planner.Create, Applied: want}))
+	must(s.T, s.execute(s.r.ctx, &planner.Step{Action: planner.Create, Applied: want}))
 	c := s.only()
 	if c.State != planner.Running {
 		s.Fatalf("it is %s", c.State)
@@ -105,7 +105,7 @@ func TestAContainerThatCannotStartLeavesNothing(t *testing.T) {
 	} {
 		s := newSite(t)
 		refuse(s.h.procs)
-		if err := s.carry(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil)}); err == nil || !strings.Contains(err.Error(), "no such program") {
+		if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil)}); err == nil || !strings.Contains(err.Error(), "no such program") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := s.left(); n > 0 || len(s.r.Containers("")) > 0 {
@@ -121,7 +121,7 @@ func TestAChangeInPlaceLeavesTheProcessAlone(t *testing.T) {
 		k.Labels, k.Restart, k.StopSignal = map[string]string{"colour": "blue"}, "no", "SIGINT"
 		k.HealthCheck = &spec.HealthCheck{Test: []string{"CMD", "true"}}
 	})
-	must(t, s.carry(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}))
+	must(t, s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}))
 	after := s.only()
 	if after.ID != before.ID || after.PID != before.PID || after.Applied.Image != before.Applied.Image || after.Health != planner.Starting {
 		t.Errorf("it is %+v, was %+v", after, before)
@@ -150,7 +150,7 @@ func TestAChangeInPlaceThatFailsIsUndone(t *testing.T) {
 		k.Restart = "no"
 		k.Ports = []spec.Port{{Target: 80, HostIP: "127.0.0.1", Published: port, Protocol: "tcp"}}
 	})
-	if err := s.carry(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}); err == nil {
+	if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}); err == nil {
 		t.Fatal("a port that another has was published")
 	}
 	if after := s.only(); after.Applied.Service.Restart != "always" || len(after.Published) > 0 || after.PID != before.PID {
@@ -181,7 +181,7 @@ func TestOneContainerInThePlaceOfAnother(t *testing.T) {
 			test.fail(s.h.procs)
 		}
 		step := &planner.Step{Action: planner.Replace, Container: before.ID, Overlap: test.overlap, Applied: wanted(func(k *spec.Service) { k.Labels = map[string]string{"v": "2"} })}
-		err := s.carry(s.r.ctx, step)
+		err := s.execute(s.r.ctx, step)
 		after := s.only()
 		switch {
 		case after.State != planner.Running:
@@ -209,13 +209,13 @@ func TestAStartFirstReplacementThatWaits(t *testing.T) {
 	})
 	replaced := make(chan error, 1)
 	go func() {
-		replaced <- s.carry(ctx, &planner.Step{Action: planner.Replace, Container: before.ID, Overlap: true, Applied: sick})
+		replaced <- s.execute(ctx, &planner.Step{Action: planner.Replace, Container: before.ID, Overlap: true, Applied: sick})
 	}()
 	s.awaitOther(before.ID)
 	gaveUp := errors.New("no, leave it")
 	behind, leave := context.WithCancelCause(s.r.ctx)
 	leave(gaveUp)
-	if err := s.carry(behind, &planner.Step{Action: planner.Stop, Container: before.ID}); !errors.Is(err, gaveUp) {
+	if err := s.execute(behind, &planner.Step{Action: planner.Stop, Container: before.ID}); !errors.Is(err, gaveUp) {
 		t.Errorf("a stop that was given up: %v", err)
 	}
 	stopped := errors.New("stopped")
@@ -230,14 +230,14 @@ func TestAStartFirstReplacementThatWaits(t *testing.T) {
 
 func TestStartStopRestartRemove(t *testing.T) {
 	s := newSite(t)
-	must(t, s.carry(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil), NoStart: true}))
+	must(t, s.execute(s.r.ctx, &planner.Step{Action: planner.Create, Applied: wanted(nil), NoStart: true}))
 	c := s.only()
 	if c.State != planner.Created || c.PID != 0 {
 		t.Fatalf("it is %+v", c)
 	}
 	do := func(action planner.Action, state planner.State) planner.Container {
 		t.Helper()
-		must(t, s.carry(s.r.ctx, &planner.Step{Action: action, Container: c.ID}))
+		must(t, s.execute(s.r.ctx, &planner.Step{Action: action, Container: c.ID}))
 		got := s.only()
 		if got.State != state {
 			t.Errorf("after a %s it is %s", action, got.State)
@@ -257,16 +257,16 @@ func TestStartStopRestartRemove(t *testing.T) {
 	if got := do(planner.Kill, planner.Exited); !got.Stopped {
 		t.Errorf("killed is %+v", got)
 	}
-	must(t, s.carry(s.r.ctx, &planner.Step{Action: planner.Remove, Container: c.ID}))
+	must(t, s.execute(s.r.ctx, &planner.Step{Action: planner.Remove, Container: c.ID}))
 	if n := s.left(); n > 0 {
 		t.Errorf("%d things are left", n)
 	}
 	for _, action := range []planner.Action{planner.Start, planner.Stop, planner.Remove} {
-		if err := s.carry(s.r.ctx, &planner.Step{Action: action, Container: c.ID}); err != nil {
+		if err := s.execute(s.r.ctx, &planner.Step{Action: action, Container: c.ID}); err != nil {
 			t.Errorf("%s of what is gone: %v", action, err)
 		}
 	}
-	if err := s.carry(s.r.ctx, &planner.Step{Action: planner.Update, Container: c.ID, Applied: wanted(nil)}); err == nil {
+	if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: c.ID, Applied: wanted(nil)}); err == nil {
 		t.Error("a change of what is gone succeeds")
 	}
 }
@@ -275,7 +275,7 @@ func TestAwaitEndsWithTheCondition(t *testing.T) {
 	s := newSite(t)
 	await := func(condition string) chan error {
 		done := make(chan error, 1)
-		go func() { done <- s.carry(s.r.ctx, &planner.Step{Action: planner.Await, Condition: condition}) }()
+		go func() { done <- s.execute(s.r.ctx, &planner.Step{Action: planner.Await, Condition: condition}) }()
 		return done
 	}
 	begun := await(spec.ServiceStarted)
@@ -326,10 +326,8 @@ func TestOneOffs(t *testing.T) {
 	s.r.Close()
 	s.r = s.h.engine(t)
 	must(t, s.r.adopt(s.r.ctx))
-	if c := s.r.lookup(runs.ID); c != nil {
-		<-c.over
-	}
 	s.r.autoRemoveAll(s.r.ctx)
+	s.awaitGone(runs.ID)
 	if n := s.left(); n > 0 {
 		t.Errorf("%d things are left by the next engine", n)
 	}
@@ -344,6 +342,20 @@ func (s *site) awaitOther(id string) {
 		}
 	}, func() {
 		if len(s.r.records()) > 1 {
+			cancel()
+		}
+	})
+}
+
+// awaitGone waits until a container is removed.
+func (s *site) awaitGone(id string) {
+	ctx, cancel := context.WithCancel(s.r.ctx)
+	s.r.Watch(ctx, "shop", func(c planner.Container, removed bool) {
+		if removed && c.ID == id {
+			cancel()
+		}
+	}, func() {
+		if s.r.lookup(id) == nil {
 			cancel()
 		}
 	})

@@ -68,7 +68,7 @@ func newHost(t *testing.T) *host {
 	meta := coremetadata.NewDB(db, nil, nil)
 	h := &host{
 		containers: coremetadata.NewContainerStore(meta), sandboxes: coremetadata.NewSandboxStore(meta), images: coremetadata.NewImageStore(meta),
-		procs: &processes{all: map[string]*task{}},
+		procs: &processes{all: map[string]*task{}, gone: make(chan struct{})},
 		store: newMemory(), ports: keeper.InProcess(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
 	}
 	h.content, err = local.NewStore(filepath.Join(dir, "content"))
@@ -148,6 +148,7 @@ type processes struct {
 	all     map[string]*task // guarded by mu
 	refusal error            // guarded by mu; of the next task
 	failure error            // guarded by mu; of the next start of one
+	gone    chan struct{}    // closed when the shim is lost
 }
 
 type task struct {
@@ -169,13 +170,22 @@ func (p *processes) of(id string) (*task, error) {
 
 // run is a task that runs.
 func (p *processes) run(id string) *task {
-	k := &task{cmd: exec.Command("sleep", "600"), ended: make(chan struct{}), status: tasktypes.Status_RUNNING}
-	if err := k.cmd.Start(); err != nil {
-		panic(err)
-	}
+	k := &task{cmd: &exec.Cmd{}, ended: make(chan struct{})}
 	p.mu.Lock()
 	p.all[id] = k
 	p.mu.Unlock()
+	p.start(k)
+	return k
+}
+
+// start starts the process of a task.
+func (p *processes) start(k *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k.cmd, k.status = exec.Command("sleep", "600"), tasktypes.Status_RUNNING
+	if err := k.cmd.Start(); err != nil {
+		panic(err)
+	}
 	go func() {
 		_ = k.cmd.Wait()
 		p.mu.Lock()
@@ -186,7 +196,6 @@ func (p *processes) run(id string) *task {
 		p.mu.Unlock()
 		close(k.ended)
 	}()
-	return k
 }
 
 // end lets the process of a container end, and waits until it has.
@@ -227,7 +236,12 @@ func (p *processes) Start(_ context.Context, in *tasks.StartRequest, _ ...grpc.C
 	if err != nil {
 		return nil, err
 	}
-	return &tasks.StartResponse{Pid: uint32(p.run(in.ContainerID).cmd.Process.Pid)}, nil
+	k, err := p.of(in.ContainerID)
+	if err != nil {
+		return nil, err
+	}
+	p.start(k)
+	return &tasks.StartResponse{Pid: uint32(k.cmd.Process.Pid)}, nil
 }
 
 func (p *processes) Get(_ context.Context, in *tasks.GetRequest, _ ...grpc.CallOption) (*tasks.GetResponse, error) {
@@ -249,24 +263,22 @@ func (p *processes) Wait(ctx context.Context, in *tasks.WaitRequest, _ ...grpc.C
 	if err != nil {
 		return nil, err
 	}
-	for {
-		select {
-		case <-k.ended:
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return &tasks.WaitResponse{ExitStatus: k.code, ExitedAt: timestamppb.New(k.at)}, nil
-		case <-time.After(time.Millisecond): // it may be another by now: Wait comes before Start
-			if now, err := p.of(in.ContainerID); err == nil {
-				k = now
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	select {
+	case <-k.ended:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return &tasks.WaitResponse{ExitStatus: k.code, ExitedAt: timestamppb.New(k.at)}, nil
+	case <-p.gone:
+		return nil, errgrpc.ToGRPC(errdefs.ErrUnavailable)
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
 func (p *processes) Kill(_ context.Context, in *tasks.KillRequest, _ ...grpc.CallOption) (*emptypb.Empty, error) {
 	k, err := p.of(in.ContainerID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err == nil && k.cmd.Process != nil {
 		_ = k.cmd.Process.Signal(syscall.Signal(in.Signal))
 	}

@@ -134,7 +134,6 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
 	r.topology = topology.New(cfg.Networks, cfg.Store, cfg.Log)
-	r.topology = topology.New(cfg.Networks, cfg.Store, cfg.Log)
 	r.ports = ports.New(cfg.Ports, cfg.Instances)
 	return r
 }
