@@ -126,7 +126,7 @@ func TestTreeFoldsWhatDoesNotFit(t *testing.T) {
  ⠋ pull      redis:7           ██████████░░░░░░░░░░ … 1.9s
  ⠋ build     api               compile [4/6] go buil… 1.9s
  ⠋ up        db/1              until it is healthy    1.9s
- · 2 more wait
+ · 2 more waiting
 `[1:]
 	if got := strings.Join(b.tree(At(1.9), 0, 60, 5, Style{}), "\n") + "\n"; got != want {
 		t.Errorf("a small tree is\n%swant\n%s", got, want)
@@ -225,7 +225,7 @@ func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
  shop  4 services  ·  plan: build 1, pull 1, create 5
  ✓ network   default                                                    0.0s
  ✓ volume    pgdata                                                     0.0s
- · build     api               begins
+ · build     api               started
  ✓ up        db/1                                                       0.0s
  ✗ up        db/1              exited with code 1 after 0.4 s
      | initdb: error: directory "/var/lib/postgresql/data" exists but is not empty

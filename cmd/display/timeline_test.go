@@ -119,7 +119,7 @@ func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
 	} {
 		times.apply(e)
 	}
-	if got, want := spent(times.criticalPath(), 2), "2.0 s waiting for its turn behind 2 other steps, 1.0 s building c"; got != want {
+	if got, want := spent(times.criticalPath(), 2), "2.0 s queued behind 2 other steps, 1.0 s building c"; got != want {
 		t.Errorf("spent is %q, want %q", got, want)
 	}
 }

@@ -264,7 +264,7 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 	case planner.Exited:
 		return c, fmt.Sprintf("%s exited with code %d", display.Replica(c), c.ExitCode), nil
 	case planner.Restarting:
-		return c, fmt.Sprintf("%s exited with code %d and is started again", display.Replica(c), c.ExitCode), nil
+		return c, fmt.Sprintf("%s exited with code %d and is restarted", display.Replica(c), c.ExitCode), nil
 	}
 	return c, "", nil
 }
