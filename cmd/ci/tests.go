@@ -102,7 +102,9 @@ type testNotRun struct {
 	err     error
 }
 
-func (e *testNotRun) Error() string { return e.service + " did not run to completion: " + e.err.Error() }
+func (e *testNotRun) Error() string {
+	return e.service + " did not run to completion: " + e.err.Error()
+}
 func (e *testNotRun) Unwrap() error { return e.err }
 
 // skips says why a test can't run: another that it depends on failed.
