@@ -51,7 +51,7 @@ func (a *app) runCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.SetInterspersed(false)
 	fl.BoolVar(&f.remove, "rm", false, "remove the container when its command has ended")
-	fl.BoolVarP(&f.detach, "detach", "d", false, "leave it to itself and print its name")
+	fl.BoolVarP(&f.detach, "detach", "d", false, "run it in the background and print its name")
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "`NAME=value` to set")
 	fl.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a `port`: 8080:80")
 	fl.BoolVarP(&f.servicePorts, "service-ports", "P", false, "publish the service's ports")

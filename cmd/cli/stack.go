@@ -107,7 +107,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 	case errors.As(err, &mistakes):
 		err := inv.Complain(mistakes.Diagnostics)
 		if inv.Name == "" {
-			fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! the name of the project cannot be told: give it with -p NAME"))
+			fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! cannot tell the project's name: pass it with -p NAME"))
 		}
 		return Stack{}, err
 	}
@@ -157,7 +157,7 @@ func (inv *Invocation) sayMistakes(m *spec.Mistakes) {
 	if len(errs) > 1 {
 		text += fmt.Sprintf(", and %s more", spec.Plural(len(errs)-1, "mistake"))
 	}
-	fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(text+"; the stack file is left aside, the project is "+m.Project))
+	fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(text+"; the stack file is ignored, the project is "+m.Project))
 }
 
 // Document is the project as the engine reads it; empty where there is none.

@@ -164,7 +164,7 @@ func (m *menu) text() string {
 	}
 	pause := "pause"
 	if m.paused {
-		pause = "go on"
+		pause = "resume"
 	}
 	items := []string{"r rebuild", "s restart", "p " + pause, "v plan", "l logs: " + cmp.Or(m.logs, m.NoLogs)}
 	if m.Detach != nil {

@@ -78,7 +78,7 @@ func TestAMendThatLeadsToTheSameImageIsSaid(t *testing.T) {
 			Now: time.Now, Report: func(e Event) { events <- e },
 		})
 	}()
-	want := []Event{{Kind: Ready}, {Kind: Failed, Text: "build failed: no such file"}, {Kind: Unchanged, Text: "builds again: as it was"}}
+	want := []Event{{Kind: Ready}, {Kind: Failed, Text: "build failed: no such file"}, {Kind: Unchanged, Text: "builds again; the image is unchanged"}}
 	for i, w := range want {
 		if i > 0 {
 			commands <- Rebuild

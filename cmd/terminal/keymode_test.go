@@ -1,8 +1,7 @@
-package cmd_test
+package terminal
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,13 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/orlop/orlop/cmd"
-	"github.com/orlop/orlop/cmd/cli"
-	"github.com/orlop/orlop/cmd/terminal"
 )
 
 // holdTerminal has the test program take its terminal and wait to be killed.
@@ -26,14 +20,40 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 {
 		switch os.Args[1] {
 		case holdTerminal:
-			_, err := terminal.KeyMode(os.Stdin)
+			_, err := KeyMode(os.Stdin)
 			fmt.Println("holds", err)
 			select {}
 		case "guard-terminal":
-			os.Exit(cmd.Run(context.Background(), os.Args[1:], cli.World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}))
+			if Guard(os.Stdin, os.Stdout) != nil {
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
 	}
 	os.Exit(m.Run())
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pseudoTerminal is a terminal and the end that it is seen and typed at.
+func pseudoTerminal(t *testing.T) (keys, tty *os.File) {
+	t.Helper()
+	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("SKIPPED: no pseudo-terminals here: %v", err)
+	}
+	number, err := unix.IoctlGetInt(int(keys.Fd()), unix.TIOCGPTN)
+	check(t, err)
+	check(t, unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0))
+	check(t, unix.IoctlSetWinsize(int(keys.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100}))
+	tty, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	check(t, err)
+	return keys, tty
 }
 
 func TestATerminalIsGivenBackWhateverEndsTheCommand(t *testing.T) {
