@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -137,5 +138,27 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 		}
 	case <-time.After(2 * time.Second):
 		t.Fatal("it waits on")
+	}
+}
+
+func TestWhatIsSavedLastIsTheState(t *testing.T) {
+	r := alone(t)
+	c := r.newContainer(of(planner.Created, "always"), nil, false)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 50 {
+				at := time.Unix(int64(i*50+n), 0).UTC()
+				for _, e := range []event{started{at: at}, stopAsked{byUser: n%2 == 0}, exited{code: n, at: at, now: at}, connected{addresses: []string{at.String()}}} {
+					c.apply(e)
+					c.observe()
+				}
+			}
+		})
+	}
+	all.Wait()
+	c.apply(stopAsked{byUser: true})
+	if got, want := stored(t, r, c.id).status, c.snapshot().status; !reflect.DeepEqual(got, want) {
+		t.Errorf("saved is %+v, the state is %+v", got, want)
 	}
 }
