@@ -313,5 +313,5 @@ func (c *run) commandLine() string {
 	if c.Name != "" {
 		words = append(words, "-p", c.Name)
 	}
-	return strings.Join(append(words, "--profile", testProfile, "--instance", c.Instance), " ")
+	return strings.Join(append(words, "--profile", testProfile, "--instance", c.instance), " ")
 }
