@@ -100,7 +100,7 @@ func TestAttachedUpSaysRestarts(t *testing.T) {
 		}
 	}()
 	_, stderr, _ := d.run("up --progress quiet")
-	equal(t, "messages", stderr, "web/1 exited with code 2 and is started again\nweb/1 exited with code 0\n")
+	equal(t, "messages", stderr, "web/1 exited with code 2 and is restarted\nweb/1 exited with code 0\n")
 }
 
 func TestInterruptsStopThenKillThenLeave(t *testing.T) {
@@ -184,7 +184,7 @@ func TestInterruptDuringApplySaysWhatRuns(t *testing.T) {
 		d.signals <- os.Interrupt
 	}()
 	_, stderr, code := d.run("up -d")
-	equal(t, "messages", stderr, " interrupted; running: web/1. Go on with: orlop up; undo with: orlop down\n")
+	equal(t, "messages", stderr, " interrupted; running: web/1. Continue with: orlop up; undo with: orlop down\n")
 	if code != 130 {
 		t.Errorf("exit code is %d, want 130", code)
 	}

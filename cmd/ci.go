@@ -21,9 +21,9 @@ Exit codes:
   64   a mistake in the stack file or in the command line; nothing was started
   65   an image could not be built or pulled
   66   the environment did not come up
-  67   the time of --timeout is over
+  67   --timeout: it took too long
   68   the tests passed, but the instance could not be removed
-  69   a test was not run to its end: its container could not be made, another command stopped or removed
+  69   a test did not run to completion: its container could not be made, another command stopped or removed
        it, or no engine could go on
   129  SIGHUP, 130 SIGINT, 143 SIGTERM ended the command
 The last line says where the code comes from, for a test may end with any of these.`
@@ -33,7 +33,7 @@ func (a *app) ciCommand() *cobra.Command {
 	var cache cacheFlags
 	c := &cobra.Command{
 		Use:   "ci [SERVICE...]",
-		Short: "Test against the stack in an instance of its own, and leave nothing",
+		Short: "Run the stack's tests in an instance of its own, and remove all of it",
 		Long:  ciHelp,
 		Example: "  orlop ci                                  run the services of profile test\n" +
 			"  orlop ci --timeout 10m --artifacts out    with logs, plan and reports in out\n" +

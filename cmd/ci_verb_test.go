@@ -225,8 +225,8 @@ func TestCIDoesNotTakeTheCodeOfATestThatAnotherCommandStopped(t *testing.T) {
 		d := newCI(t, ends)
 		d.engine.stopped = true
 		_, stderr, code := d.run("ci")
-		if code != 69 || !d.removed() || !strings.Contains(stderr, "✗ tests was not run to its end: another command stopped its container") ||
-			!strings.Contains(stderr, "Exit code 69: tests was not run to its end, removed") {
+		if code != 69 || !d.removed() || !strings.Contains(stderr, "✗ tests did not run to completion: another command stopped its container") ||
+			!strings.Contains(stderr, "Exit code 69: tests did not run to completion, removed") {
 			t.Errorf("exit code %d:\n%s", code, stderr)
 		}
 	}
@@ -274,7 +274,7 @@ func TestCIWhoseTestHasNoContainer(t *testing.T) {
 	d := newCI(t, 0)
 	d.engine.makeError = errors.New("the mount is refused")
 	_, stderr, code := d.run("ci")
-	if code != 69 || !d.removed() || !strings.Contains(stderr, "tests was not run to its end: the mount is refused") {
+	if code != 69 || !d.removed() || !strings.Contains(stderr, "tests did not run to completion: the mount is refused") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 }

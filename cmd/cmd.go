@@ -165,8 +165,8 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.settings.Progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
 	f.StringVar(&a.settings.ANSI, "ansi", "auto", "`when` to colour: auto, always or never")
 	f.StringVar(&a.settings.Trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
-	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not carried out yet is an error")
-	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "unset variables may stand in images and mounts")
+	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not supported yet is an error")
+	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "allow unset variables in images and mounts")
 }
 
 // inherit lets the global flags stand after the verb too. As in Compose, a
@@ -251,11 +251,11 @@ func wrongValue(kind, value string) string {
 	case kind == "duration" && notNumber == nil:
 		return fmt.Sprintf("%q has no unit, write %ss or %sm", value, value, value)
 	case kind == "duration":
-		return fmt.Sprintf("%q is no span of time, write a number with a unit: 90s, 10m, 24h", value)
+		return fmt.Sprintf("%q is not a duration, write a number with a unit: 90s, 10m, 24h", value)
 	case kind == "int" && notSpan == nil:
 		return fmt.Sprintf("%q has a unit, write the number alone: %d", value, int(span.Seconds()))
 	case kind == "int":
-		return fmt.Sprintf("%q is no whole number", value)
+		return fmt.Sprintf("%q is not a whole number", value)
 	}
 	return ""
 }

@@ -56,7 +56,7 @@ func takeOrphans(c *cobra.Command, s *cli.Settings, remove bool) error {
 		}
 	}
 	if s.IgnoreOrphans && f.Changed && f.Value.String() == "true" {
-		return fmt.Errorf("%s and --remove-orphans exclude each other", varIgnoreOrphans)
+		return fmt.Errorf("%s and --remove-orphans cannot be used together", varIgnoreOrphans)
 	}
 	return nil
 }

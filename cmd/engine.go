@@ -31,7 +31,7 @@ func (a *app) engineCommand() *cobra.Command {
 				return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 					status, err := client.Status(ctx, &api.StatusRequest{})
 					if err == nil {
-						fmt.Fprintf(a.Stdout, "the engine runs (process %d)\n", status.Pid)
+						fmt.Fprintf(a.Stdout, "the engine is running (process %d)\n", status.Pid)
 					}
 					return err
 				})
@@ -53,7 +53,7 @@ func (a *app) engineStop(ctx context.Context) error {
 	defer cancel()
 	client, err := api.Dial(ctx, a.Socket())
 	if errors.Is(err, api.ErrAbsent) {
-		fmt.Fprintln(a.Stdout, "no engine runs")
+		fmt.Fprintln(a.Stdout, "no engine is running")
 		return nil
 	}
 	if err != nil {
@@ -165,7 +165,7 @@ func (a *app) engineRestart(ctx context.Context) error {
 			"it is installed elsewhere than this command, which is %s: \"orlop engine stop\", then \"orlop engine start\", change to the engine beside this command",
 			a.Version)))
 	}
-	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
+	fmt.Fprintf(a.Stdout, "the engine is running again (process %d, %s; it was %d, %s)\n", after.Pid, after.Version, before.Pid, before.Version)
 	return nil
 }
 
@@ -179,7 +179,7 @@ func (a *app) engineReplace(ctx context.Context, client *api.Client) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Stdout, "the engine runs again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
+	fmt.Fprintf(a.Stdout, "the engine is running again (process %d, %s; %d did not answer and was killed)\n", after.Pid, after.Version, pid)
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (a *app) execCommand() *cobra.Command {
 	c.Flags().BoolVarP(&interactive, "interactive", "i", true, "connect standard input")
 	c.Flags().BoolP("tty", "t", true, "a terminal where ours is one")
 	hide(c, "interactive", "tty")
-	c.Flags().BoolVarP(&start.Detach, "detach", "d", false, "leave the command to itself")
+	c.Flags().BoolVarP(&start.Detach, "detach", "d", false, "run the command in the background")
 	c.Flags().StringVarP(&start.User, "user", "u", "", "`user` to run as")
 	c.Flags().StringVarP(&start.WorkingDir, "workdir", "w", "", "`directory` to run in")
 	c.Flags().StringArrayVarP(&start.Environment, "env", "e", nil, "`NAME=value` to set")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,14 @@ type fakeEngine struct {
 	mu        sync.Mutex // guards what follows
 	apply     *api.ApplyRequest
 	down      *api.DownRequest
+	shutdown  *api.ShutdownRequest
+	stop      func() // of the server, at a shutdown
+	volumes   []*api.VolumeInfo
+	networks  []*api.NetworkInfo
+	images    []*api.ImageInfo
+	removed   []string // volumes, networks and images
+	collect   []*api.CollectRequest
+	collected *api.CollectReply
 	lifecycle []*api.LifecycleRequest
 	logs      []*api.LogsRequest
 	create    *api.CreateRequest
@@ -79,6 +88,66 @@ func (f *fakeEngine) Status(context.Context, *api.StatusRequest) (*api.StatusRep
 		ShimMemoryBytes: 24_000_000, Containers: 3, Activities: []string{"building api for shop"}, Root: "/r", State: "/s",
 		Components: map[string]string{"runc": "1.5.2", "containerd": "v2.3.7"},
 	}, nil
+}
+
+func (f *fakeEngine) Shutdown(_ context.Context, r *api.ShutdownRequest) (*api.ShutdownReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shutdown = r
+	if f.stop != nil {
+		go f.stop()
+	}
+	return &api.ShutdownReply{}, nil
+}
+
+func (f *fakeEngine) Volumes(context.Context, *api.VolumesRequest) (*api.VolumesReply, error) {
+	return &api.VolumesReply{Volumes: f.volumes}, nil
+}
+
+func (f *fakeEngine) CreateVolume(_ context.Context, r *api.VolumeInfo) (*api.VolumeInfo, error) {
+	f.volumes = append(f.volumes, r)
+	return r, nil
+}
+
+func (f *fakeEngine) RemoveVolume(_ context.Context, r *api.RemoveVolumeRequest) (*api.RemoveVolumeReply, error) {
+	f.removed = append(f.removed, r.Name)
+	return &api.RemoveVolumeReply{Absent: !slices.ContainsFunc(f.volumes, func(v *api.VolumeInfo) bool { return v.Name == r.Name })}, nil
+}
+
+func (f *fakeEngine) Networks(context.Context, *api.NetworksRequest) (*api.NetworksReply, error) {
+	return &api.NetworksReply{Networks: f.networks}, nil
+}
+
+func (f *fakeEngine) CreateNetwork(_ context.Context, r *api.NetworkInfo) (*api.NetworkInfo, error) {
+	f.networks = append(f.networks, r)
+	return r, nil
+}
+
+func (f *fakeEngine) RemoveNetwork(_ context.Context, r *api.RemoveNetworkRequest) (*api.RemoveNetworkReply, error) {
+	f.removed = append(f.removed, r.Name)
+	return &api.RemoveNetworkReply{Absent: !slices.ContainsFunc(f.networks, func(n *api.NetworkInfo) bool { return n.Name == r.Name })}, nil
+}
+
+func (f *fakeEngine) Images(context.Context, *api.ImagesRequest) (*api.ImagesReply, error) {
+	return &api.ImagesReply{Images: f.images}, nil
+}
+
+func (f *fakeEngine) RemoveImage(_ context.Context, r *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
+	if r.Name == "used" && !r.Force {
+		return nil, errors.New("web/1 uses it")
+	}
+	f.removed = append(f.removed, r.Name)
+	return &api.RemoveImageReply{}, nil
+}
+
+func (f *fakeEngine) TagImage(_ context.Context, r *api.TagRequest) (*api.TagReply, error) {
+	f.images = append(f.images, &api.ImageInfo{Name: r.Target, Id: r.Source})
+	return &api.TagReply{}, nil
+}
+
+func (f *fakeEngine) Collect(_ context.Context, r *api.CollectRequest) (*api.CollectReply, error) {
+	f.collect = append(f.collect, r)
+	return f.collected, nil
 }
 
 func (f *fakeEngine) Plan(_ context.Context, r *api.ApplyRequest) (*api.PlanReply, error) {
@@ -436,6 +505,7 @@ func (d *desk) serve() *desk {
 		defer close(done)
 		_ = server.Serve(l)
 	}()
+	d.engine.stop = server.GracefulStop
 	d.t.Cleanup(func() { server.Stop(); <-done })
 	return d
 }

@@ -31,7 +31,7 @@ func (a *app) gcCommand() *cobra.Command {
 				return fmt.Errorf("gc needs --older-than: how long an instance must have been left alone, such as 24h; --dry-run lists all")
 			}
 			if olderThan < 0 {
-				return fmt.Errorf("--older-than is %s: it must not be less than nothing", olderThan)
+				return fmt.Errorf("--older-than is %s: it must not be negative", olderThan)
 			}
 			return a.gc(c.Context(), &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), Running: running}, dryRun, force)
 		},

@@ -195,13 +195,13 @@ func (a *app) imageRmCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "though containers use it")
+	c.Flags().BoolVarP(&force, "force", "f", false, "even if containers use it")
 	return c
 }
 
 func (a *app) imageTagCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "tag SOURCE TARGET", Short: "Give an image a further name", Example: "  orlop image tag shop-api registry.example/api:2",
+		Use: "tag SOURCE TARGET", Short: "Give an image another name", Example: "  orlop image tag shop-api registry.example/api:2",
 		Args: cobra.MatchAll(atLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {

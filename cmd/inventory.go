@@ -139,7 +139,7 @@ func (a *app) removeCommand(k resourceKind) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "one that does not exist is no error")
+	c.Flags().BoolVarP(&force, "force", "f", false, "ignore what does not exist")
 	return c
 }
 

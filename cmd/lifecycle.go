@@ -18,7 +18,7 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 func (a *app) stopCommand() *cobra.Command {
-	return a.lifecycleCommand(planner.Stop, "stop [SERVICE...]", "Stop containers; they stay", "  orlop stop -t 30 db",
+	return a.lifecycleCommand(planner.Stop, "stop [SERVICE...]", "Stop containers without removing them", "  orlop stop -t 30 db",
 		display.Words{Done: "is stopped", Nothing: "is stopped already", Failed: "is not stopped"}, stopTimeout)
 }
 
@@ -40,7 +40,7 @@ func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 }
 
 func (a *app) killCommand() *cobra.Command {
-	return a.lifecycleCommand(planner.Kill, "kill [SERVICE...]", "Send containers a signal, SIGKILL without another",
+	return a.lifecycleCommand(planner.Kill, "kill [SERVICE...]", "Send containers a signal, SIGKILL by default",
 		"  orlop kill -s HUP web",
 		display.Words{Done: "is signalled", Nothing: "has nothing that runs", Failed: "is not signalled"},
 		func(c *cobra.Command) func(*api.LifecycleRequest) error {

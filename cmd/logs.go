@@ -86,12 +86,12 @@ func moment(flag, text string, now time.Time) (unixNs int64, err error) {
 	whole, fraction, _ := strings.Cut(text, ".")
 	s, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || len(fraction) > 9 {
-		return 0, fmt.Errorf("--%s is %q: it must be a span (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time", flag, text)
+		return 0, fmt.Errorf("--%s is %q: it must be a duration (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time", flag, text)
 	}
 	var ns int64
 	if fraction != "" {
 		if ns, err = strconv.ParseInt(fraction+strings.Repeat("0", 9-len(fraction)), 10, 64); err != nil {
-			return 0, fmt.Errorf("--%s is %q: it is no time", flag, text)
+			return 0, fmt.Errorf("--%s is %q: it is not a time", flag, text)
 		}
 	}
 	return s*int64(time.Second) + ns, nil

@@ -184,24 +184,24 @@ func TestTheMenuOfAWatchNamesItsKeysAndDoesWhatTheySay(t *testing.T) {
 	s := d.onScreen("watch")
 	s.until("r rebuild  ·  s restart  ·  p pause  ·  v plan  ·  l logs: none  ·  q quit", "watching 2 folders")
 	s.press("p")
-	s.until("p go on", "watching pauses")
+	s.until("p resume", "watching is paused")
 	s.press("s") // what is asked for doesn't wait
 	d.await("restart")
-	s.until("p go on", "web   restarted")
+	s.until("p resume", "web   restarted")
 	s.press("p")
 	s.until("p pause", "watching again")
 	s.press("s")
 	d.await("restart")
 	s.until("q quit", "web   restarted")
 	s.press("v")
-	s.until("q quit", "the stack is as its files say")
+	s.until("q quit", "the stack matches its files")
 	s.press("x") // no key of ours
 	s.press("l")
 	s.until("l logs: db", "a line of db")
 	s.press("ll")
 	s.until("l logs: none", "a line of web")
 	s.press("q")
-	if end := s.ends(0); strings.Contains(end, "q quit") || !strings.Contains(end, "shop runs on") {
+	if end := s.ends(0); strings.Contains(end, "q quit") || !strings.Contains(end, "shop keeps running") {
 		t.Errorf("the line stays behind, or that the stack goes on is not said:\n%s", end)
 	}
 	if len(d.engine.lifecycle) != 2 {
@@ -217,7 +217,7 @@ func TestTheMenuOfAnAttachedUp(t *testing.T) {
 	s.press("l")
 	s.until("l logs: db", "")
 	s.press("d")
-	if end := s.ends(0); !strings.Contains(end, "shop runs on") || len(d.engine.lifecycle) > 0 {
+	if end := s.ends(0); !strings.Contains(end, "shop keeps running") || len(d.engine.lifecycle) > 0 {
 		t.Errorf("detached with %v:\n%s", d.engine.lifecycle, end)
 	}
 }

@@ -22,7 +22,7 @@ func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 	var by madeBy
 	var want api.NetworkInfo
 	c := &cobra.Command{
-		Use: "create NAME", Short: "Make a network that belongs to no stack",
+		Use: "create NAME", Short: "Create a network that belongs to no stack",
 		Example: "  orlop network create edge\n  orlop network create --subnet 10.77.0.0/24 --internal backend", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/stackfile"
+
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
@@ -49,7 +51,7 @@ func (a *app) runCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.SetInterspersed(false)
 	fl.BoolVar(&f.remove, "rm", false, "remove the container when its command has ended")
-	fl.BoolVarP(&f.detach, "detach", "d", false, "leave it to itself and print its name")
+	fl.BoolVarP(&f.detach, "detach", "d", false, "run it in the background and print its name")
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "`NAME=value` to set")
 	fl.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a `port`: 8080:80")
 	fl.BoolVarP(&f.servicePorts, "service-ports", "P", false, "publish the service's ports")
@@ -211,7 +213,7 @@ func (a *app) readShortForms(project *spec.Project, ports, volumes []string) (*s
 	if err != nil {
 		return nil, err
 	}
-	read, _, err := spec.Load(context.Background(), spec.Options{
+	read, _, err := stackfile.Load(context.Background(), stackfile.Options{
 		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: "run",
 		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
 	})

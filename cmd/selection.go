@@ -26,8 +26,8 @@ func (s *selection) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&s.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	f.BoolVar(&s.noBuild, "no-build", false, "take images as they are")
-	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that need no change too")
-	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave containers that exist as they are")
+	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers even if nothing has changed")
+	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave existing containers as they are")
 	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
 	f.BoolVar(&s.removeOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
@@ -46,9 +46,9 @@ func timeoutFlag(f *pflag.FlagSet, seconds *int) {
 func (s *selection) check() error {
 	switch {
 	case s.build && s.noBuild:
-		return fmt.Errorf("--build and --no-build exclude each other")
+		return fmt.Errorf("--build and --no-build cannot be used together")
 	case s.forceRecreate && s.noRecreate:
-		return fmt.Errorf("--force-recreate and --no-recreate exclude each other")
+		return fmt.Errorf("--force-recreate and --no-recreate cannot be used together")
 	case s.pull == "":
 		return nil
 	}

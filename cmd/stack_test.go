@@ -9,7 +9,7 @@ import (
 
 // What runs can be seen and stopped, whatever the stack file is like.
 func TestVerbsAboutWhatRunsNeedNoFaultlessFile(t *testing.T) {
-	const warning = "; the stack file is left aside, the project is "
+	const warning = "; the stack file is ignored, the project is "
 	for name, c := range map[string]struct {
 		text, flags string
 		env         []string
@@ -61,7 +61,7 @@ func TestVerbsAskForAProjectThatCannotBeTold(t *testing.T) {
 	for _, verb := range []string{"stop", "rm -f", "down", "ps"} {
 		d := newDesk(t, "name: ${STAGE}-shop\nservices: [\n").serve()
 		_, stderr, code := d.run(verb)
-		if code != 1 || !strings.Contains(stderr, "stack.yaml:") || !strings.HasSuffix(stderr, "give it with -p NAME\n") {
+		if code != 1 || !strings.Contains(stderr, "stack.yaml:") || !strings.HasSuffix(stderr, "pass it with -p NAME\n") {
 			t.Errorf("%s ends with %d: %s", verb, code, stderr)
 		}
 		if len(d.engine.lifecycle) > 0 || d.engine.down != nil {

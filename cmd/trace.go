@@ -28,7 +28,7 @@ func (a *app) traceCommand() *cobra.Command {
 			}
 			all, err := display.ReadTrace(data)
 			if err != nil {
-				return fmt.Errorf("%s is no trace of orlop's: %w", args[0], err)
+				return fmt.Errorf("%s is not a trace that orlop has written: %w", args[0], err)
 			}
 			st := a.StyleOf(a.Stdout)
 			for _, t := range all {

@@ -22,7 +22,7 @@ func TestUpWritesATraceThatTraceTellsOf(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(stdout, "up took ") || !strings.Contains(stdout, ": 2.0 s building web\n") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
-	if _, stderr, code = d.run("trace stack.yaml"); code != 1 || !strings.Contains(stderr, "stack.yaml is no trace of orlop's") {
+	if _, stderr, code = d.run("trace stack.yaml"); code != 1 || !strings.Contains(stderr, "stack.yaml is not a trace that orlop has written") {
 		t.Errorf("no trace: exit code %d, %s", code, stderr)
 	}
 	d.env = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"}

@@ -72,13 +72,13 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 // stays says that the up goes on with the logs when the stack is up.
 func (f *upFlags) stays() bool { return !f.detach && !f.wait && !f.noStart && f.waitTimeout <= 0 }
 
-// check refuses flags that exclude each other.
+// check refuses flags that cannot be used together.
 func (f *upFlags) check() error {
 	if f.watch && !f.stays() {
-		return fmt.Errorf("--watch stays with the stack: it excludes --detach, --wait and --no-start; \"orlop watch\" watches without logs")
+		return fmt.Errorf("--watch stays attached to the stack: it cannot be used with --detach, --wait or --no-start; \"orlop watch\" watches without logs")
 	}
 	if f.ending.Wanted() && (f.watch || !f.stays()) {
-		return fmt.Errorf("--exit-code-from and --abort-on-container-exit or -failure stay with the stack: they exclude --detach, --wait, --no-start and --watch")
+		return fmt.Errorf("--exit-code-from and --abort-on-container-exit or -failure stay attached to the stack: they cannot be used with --detach, --wait, --no-start or --watch")
 	}
 	if err := f.ending.Check(); err != nil {
 		return err

@@ -116,7 +116,7 @@ func TestOrphansCanBeIgnored(t *testing.T) {
 	if strings.Contains(stdout+stderr, "old/1") {
 		t.Errorf("the orphan is told: %s%s", stdout, stderr)
 	}
-	if _, stderr, code := d.run("up -d --remove-orphans"); code == 0 || !strings.Contains(stderr, "COMPOSE_IGNORE_ORPHANS and --remove-orphans exclude each other") {
+	if _, stderr, code := d.run("up -d --remove-orphans"); code == 0 || !strings.Contains(stderr, "COMPOSE_IGNORE_ORPHANS and --remove-orphans cannot be used together") {
 		t.Errorf("the exit code is %d: %s", code, stderr)
 	}
 }

@@ -185,12 +185,12 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"exec --no-tyt web true", shop, "unknown flag: --no-tyt: did you mean --no-TTY?\n"},
 		{"up --xyzzy", shop, "unknown flag: --xyzzy: see orlop up --help\n"},
 		{"up -Z", shop, "unknown shorthand flag: 'Z' in -Z: see orlop up --help\n"},
-		{"up --build --no-build", shop, "--build and --no-build exclude each other\n"},
+		{"up --build --no-build", shop, "--build and --no-build cannot be used together\n"},
 		{"up -d --scale web", shop, "--scale is \"web\": it must be SERVICE=N\n"},
 		{"up -d --scale wbe=2", shop, "--scale wbe=2: no service named \"wbe\" (did you mean \"web\"?)\n"},
 		{"up --pull sometimes", shop, "--pull is \"sometimes\": it must be one of always, missing, never\n"},
 		{"ps --format xml", shop, "--format is \"xml\": it must be one of table, json\n"},
-		{"logs --since yesterday", shop, "--since is \"yesterday\": it must be a span (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time\n"},
+		{"logs --since yesterday", shop, "--since is \"yesterday\": it must be a duration (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time\n"},
 		{"exec web", shop, "orlop exec needs a service and a command: see orlop exec --help\n"},
 		{"port web 99", shop, "shop is not up: bring it up with \"orlop up\"; \"orlop ls -a\" lists what there is\n"},
 		{"run -p 8o:80 web", shop, "bad port \"8o:80\": \"8o\" is not a port (write it as [ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL])\n"},
@@ -221,7 +221,7 @@ func TestMistakesAreShownWithTheirLines(t *testing.T) {
 func TestEngineIsStartedByRootOnly(t *testing.T) {
 	d := newDesk(t, shop)
 	_, stderr, code := d.run("ps")
-	equal(t, "error", stderr, "no engine runs at "+d.state+"/orlop.sock, and only root may start one: run \"sudo orlop engine start\"\n")
+	equal(t, "error", stderr, "no engine is running at "+d.state+"/orlop.sock, and only root may start one: run \"sudo orlop engine start\"\n")
 	if code != 1 {
 		t.Errorf("exit code is %d", code)
 	}
@@ -496,13 +496,13 @@ func TestAWrongValueSaysWhatToWrite(t *testing.T) {
 	d := newDesk(t, tested).serve()
 	for line, want := range map[string]string{
 		"ci --timeout 10":           `--timeout: "10" has no unit, write 10s or 10m`,
-		"ci --timeout soon":         `--timeout: "soon" is no span of time, write a number with a unit: 90s, 10m, 24h`,
-		"ci --timeout 10m5":         `--timeout: "10m5" is no span of time, write a number with a unit: 90s, 10m, 24h`,
+		"ci --timeout soon":         `--timeout: "soon" is not a duration, write a number with a unit: 90s, 10m, 24h`,
+		"ci --timeout 10m5":         `--timeout: "10m5" is not a duration, write a number with a unit: 90s, 10m, 24h`,
 		"gc --older-than 24":        `--older-than: "24" has no unit, write 24s or 24m`,
-		"gc --older-than -1h":       "--older-than is -1h0m0s: it must not be less than nothing",
+		"gc --older-than -1h":       "--older-than is -1h0m0s: it must not be negative",
 		"up -t 10s":                 `--timeout: "10s" has a unit, write the number alone: 10`,
 		"down --timeout 1m":         `--timeout: "1m" has a unit, write the number alone: 60`,
-		"up --wait-timeout forever": `--wait-timeout: "forever" is no whole number`,
+		"up --wait-timeout forever": `--wait-timeout: "forever" is not a whole number`,
 	} {
 		_, stderr, code := d.run(line)
 		if verb, _, _ := strings.Cut(line, " "); stderr != want+"\n" || (code == 64) != (verb == "ci") || code == 0 {

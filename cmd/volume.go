@@ -21,7 +21,7 @@ func (a *app) volumeCommand() *cobra.Command {
 func (a *app) volumeCreateCommand(k resourceKind) *cobra.Command {
 	var by madeBy
 	c := &cobra.Command{
-		Use: "create NAME", Short: "Make a volume that belongs to no stack", Example: "  orlop volume create data", Args: cobra.ExactArgs(1),
+		Use: "create NAME", Short: "Create a volume that belongs to no stack", Example: "  orlop volume create data", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			labels, err := by.read(k)
 			if err != nil {

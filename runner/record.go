@@ -24,10 +24,8 @@ type Store interface {
 	Flush() error
 }
 
-// Buckets of the store that the runner uses.
-const (
-	bucketContainers = "containers"
-)
+// bucketContainers is the bucket of the containers' statuses in the store.
+const bucketContainers = "containers"
 
 // save keeps a container's status.
 func (r *Runner) save(id string, s supervisor.Status) {

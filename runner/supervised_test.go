@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -138,5 +139,30 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 		}
 	case <-time.After(2 * time.Second):
 		t.Fatal("it waits on")
+	}
+}
+
+func TestWhatIsSavedLastIsTheState(t *testing.T) {
+	r := alone(t)
+	c := r.newContainer(of(planner.Created, "always"), nil, false)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 50 {
+				at := time.Unix(int64(i*50+n), 0).UTC()
+				for _, e := range []supervisor.Event{
+					supervisor.Started{At: at}, supervisor.StopAsked{ByUser: n%2 == 0}, supervisor.Exited{Code: n, At: at, Now: at},
+					supervisor.Connected{Addresses: []string{at.String()}},
+				} {
+					c.apply(e)
+					c.observe()
+				}
+			}
+		})
+	}
+	all.Wait()
+	c.apply(supervisor.StopAsked{ByUser: true})
+	if got, want := stored(t, r, c.id).Status, c.snapshot().Status; !reflect.DeepEqual(got, want) {
+		t.Errorf("saved is %+v, the state is %+v", got, want)
 	}
 }

@@ -81,7 +81,7 @@ func scalarOf(tag, value string) *yaml.Node {
 // textNode is text, quoted where an old YAML reader would take it for a truth
 // value ("no") or a number by sixties ("10:30").
 func textNode(s string) *yaml.Node {
-	if _, ok := parseFlag(s); ok || s != "" && strings.Trim(s, "0123456789:") == "" {
+	if _, ok := ParseFlag(s); ok || s != "" && strings.Trim(s, "0123456789:") == "" {
 		return quoted(s)
 	}
 	n := &yaml.Node{}

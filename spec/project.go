@@ -1,8 +1,7 @@
-// Package spec turns stack files (Compose Specification documents) into one
-// canonical Project: short syntax gone, variables filled in, paths absolute,
-// several files merged. Every complaint names its place (file:line:column).
-// It decides nothing about what exists or runs, and it reads no more than the
-// files that the stack names.
+// Package spec has the types of a project, which is a stack (Compose Specification)
+// in its one canonical form, and the diagnostics about it, each with its place.
+// It decides nothing about what exists or runs, and reads no file but to show the
+// line of a diagnostic: stackfile reads stack files, by the table of keys in schema.
 package spec
 
 import (
@@ -390,17 +389,17 @@ func (p Places) Nearest(path string) Place {
 	return Place{}
 }
 
-// imageOnly is a service of which only the image counts.
-func (s *Service) imageOnly() *Service {
+// ImageOnly is a service of which only the image counts.
+func (s *Service) ImageOnly() *Service {
 	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
 }
 
 // How the mounts below the source of a bind mount come with it.
 const (
-	recursiveEnabled  = "enabled"
-	recursiveWritable = "writable" // they stay so below a read-only one
-	recursiveDisabled = "disabled"
-	recursiveReadOnly = "readonly"
+	RecursiveEnabled  = "enabled"
+	RecursiveWritable = "writable" // they stay so below a read-only one
+	RecursiveDisabled = "disabled"
+	RecursiveReadOnly = "readonly"
 )
 
 // Protocols of a port.
@@ -410,5 +409,5 @@ const (
 	ProtocolSCTP = "sctp" // not published yet
 )
 
-// protocols are those that a port may have.
-func protocols() []string { return []string{ProtocolTCP, ProtocolUDP, ProtocolSCTP} }
+// Protocols are those that a port may have.
+func Protocols() []string { return []string{ProtocolTCP, ProtocolUDP, ProtocolSCTP} }

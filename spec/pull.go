@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// pullPolicies are the values of pull_policy that are words.
-func pullPolicies() []string {
+// PullPolicies are the values of pull_policy that are words.
+func PullPolicies() []string {
 	return []string{"always", "missing", "if_not_present", "never", "build", "daily", "weekly", "refresh"}
 }
 
@@ -27,5 +27,5 @@ func RefreshAfter(policy string) (age time.Duration, isTimed bool) {
 	if !isTimed || span == "" {
 		return 0, false
 	}
-	return parseDuration(span)
+	return ParseDuration(span)
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// parseFlag reads a truth value as YAML 1.1 knows them, which old files use.
-func parseFlag(s string) (string, bool) {
+// ParseFlag reads a truth value as YAML 1.1 knows them, which old files use.
+func ParseFlag(s string) (string, bool) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "on", "y":
 		return "true", true
@@ -21,12 +21,12 @@ func parseFlag(s string) (string, bool) {
 // IsTrue reads a variable of the environment that switches something on: the
 // truth values of a stack file, and those that Compose reads there beside them.
 func IsTrue(s string) bool {
-	flag, _ := parseFlag(s)
+	flag, _ := ParseFlag(s)
 	return flag == "true" || s == "1" || strings.EqualFold(s, "t")
 }
 
-// parseDuration reads Go's durations, and days and weeks.
-func parseDuration(s string) (time.Duration, bool) {
+// ParseDuration reads Go's durations, and days and weeks.
+func ParseDuration(s string) (time.Duration, bool) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return d, d >= 0
 	}
@@ -61,10 +61,10 @@ func parseDuration(s string) (time.Duration, bool) {
 	return total, total >= 0
 }
 
-// parseBytes reads a size: a number and b, k, m, g, t or p, each also with b
+// ParseBytes reads a size: a number and b, k, m, g, t or p, each also with b
 // or ib; all count by 1024. Less than a byte is no size: it would become zero,
 // which means no limit.
-func parseBytes(s string) (int64, bool) {
+func ParseBytes(s string) (int64, bool) {
 	end := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if end < 0 {
 		end = len(s)

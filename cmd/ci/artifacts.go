@@ -190,7 +190,7 @@ func stepCase(s *stepRecord, now time.Time) junit.Case {
 	default:
 		k.Status, k.Message = junit.Skipped, "not begun"
 		if !s.began.IsZero() {
-			k.Status, k.Message, k.Time = junit.Broken, "not ended: "+cmp.Or(s.last.Text, "it was under way"), now.Sub(s.began)
+			k.Status, k.Message, k.Time = junit.Broken, "not ended: "+cmp.Or(s.last.Text, "it was running"), now.Sub(s.began)
 		}
 	}
 	return k

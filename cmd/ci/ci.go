@@ -21,7 +21,7 @@ const (
 	ExitNotUp      = 66 // the environment did not come up
 	ExitTimeout    = 67
 	ExitNotRemoved = 68 // the tests passed, but something is left behind
-	ExitNotRun     = 69 // a test was not run to its end: it was not made, or something else ended it
+	ExitNotRun     = 69 // a test did not run to completion: it was not made, or something else ended it
 )
 
 // Options are the flags of the verb.
@@ -37,13 +37,13 @@ type Options struct {
 
 func (f *Options) check() error {
 	if f.Timeout < 0 {
-		return fmt.Errorf("--timeout is %s: it must be more than nothing", f.Timeout)
+		return fmt.Errorf("--timeout is %s: it must be positive", f.Timeout)
 	}
 	return nil
 }
 
 // errTimeout is the cause of what --timeout ended.
-var errTimeout = errors.New("the time is over")
+var errTimeout = errors.New("timed out")
 
 // signalled is the cause of what a signal ended.
 type signalled struct{ signal os.Signal }
@@ -96,7 +96,7 @@ func (c *run) limits(ctx context.Context) (all, work context.Context, stop func(
 					cancelAll(signalled{s})
 					continue
 				}
-				c.note(fmt.Sprintf("interrupted by %s: the instance is removed; once more to kill it at once", terminal.SignalName(s)))
+				c.note(fmt.Sprintf("interrupted by %s: removing the instance; interrupt again to kill it at once", terminal.SignalName(s)))
 				cancelWork(signalled{s})
 			case <-all.Done():
 				return

@@ -176,13 +176,13 @@ func TestWhereTheExitCodeComesFrom(t *testing.T) {
 		"the first failed": {nil, []*testResult{{service: "a", ended: true}, {service: "b", ended: true, code: 3}, {service: "c", ended: true, code: 4}}, "", 3, "the code of b"},
 		"SIGTERM":          {signalled{syscall.SIGTERM}, nil, "", 143, "interrupted by SIGTERM"},
 		"SIGINT":           {signalled{syscall.SIGINT}, nil, planner.Create, 130, "interrupted by SIGINT"},
-		"late":             {errTimeout, nil, "", 67, "the time of --timeout, 5s, is over"},
+		"late":             {errTimeout, nil, "", 67, "timed out after 5s (--timeout)"},
 		"a build":          {errStepFailed, nil, planner.Build, 65, "an image could not be built or pulled"},
 		"before any build": {notBuilt{errors.New("no Dockerfile")}, nil, "", 65, "an image could not be built"},
 		"a container":      {cli.Exit{Code: 1}, nil, planner.Create, 66, "the environment did not come up"},
 		"no engine":        {errors.New("no engine"), nil, "", 66, "the environment did not come up"},
-		"a lost test":      {&testNotRun{"a", errTestGone}, nil, "", 69, "a was not run to its end"},
-		"a late test":      {&testNotRun{"a", errTimeout}, nil, "", 67, "the time of --timeout, 5s, is over"},
+		"a lost test":      {&testNotRun{"a", errTestGone}, nil, "", 69, "a did not run to completion"},
+		"a late test":      {&testNotRun{"a", errTimeout}, nil, "", 67, "timed out after 5s (--timeout)"},
 		"it exists":        {cli.Coded{Err: errors.New("exists"), Code: 64}, nil, "", 64, "nothing was started"},
 	} {
 		steps := []*planner.Step{{ID: "x", Action: test.failed, Service: "s"}}
@@ -198,14 +198,14 @@ func TestWhereTheExitCodeComesFrom(t *testing.T) {
 
 func TestHowAContainerStands(t *testing.T) {
 	for want, k := range map[string]planner.Container{
-		"exited with code 137 (SIGKILL, out of memory)":    {State: planner.Exited, ExitCode: 137, OOMKilled: true},
-		"exited with code 3":                               {State: planner.Exited, ExitCode: 3},
-		"exited with code 5, flaps: started again 4 times": {State: planner.Restarting, ExitCode: 5, Restarts: 4},
-		"runs, unhealthy":                                  {State: planner.Running, Health: planner.Unhealthy},
-		"runs, flaps: started again once":                  {State: planner.Running, Restarts: 1},
-		"exited with code 255 (its shim was lost)":         {State: planner.Exited, ExitCode: 255, Error: "its shim was lost"},
-		"exited with code 143 (SIGTERM)":                   {State: planner.Exited, ExitCode: 143},
-		"created":                                          {State: planner.Created},
+		"exited with code 137 (SIGKILL, out of memory)": {State: planner.Exited, ExitCode: 137, OOMKilled: true},
+		"exited with code 3":                            {State: planner.Exited, ExitCode: 3},
+		"exited with code 5, restarted 4 times":         {State: planner.Restarting, ExitCode: 5, Restarts: 4},
+		"running, unhealthy":                            {State: planner.Running, Health: planner.Unhealthy},
+		"running, restarted once":                       {State: planner.Running, Restarts: 1},
+		"exited with code 255 (its shim was lost)":      {State: planner.Exited, ExitCode: 255, Error: "its shim was lost"},
+		"exited with code 143 (SIGTERM)":                {State: planner.Exited, ExitCode: 143},
+		"created":                                       {State: planner.Created},
 	} {
 		if got := display.StateNote(&k); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -144,7 +144,7 @@ func (c *run) bringUp(ctx context.Context) error {
 		if !errors.Is(err, api.ErrLost) || left == 0 {
 			return err
 		}
-		c.note("the engine went away in the middle: going on with the next one")
+		c.note("the engine went away: continuing with the next one")
 	}
 }
 
@@ -221,9 +221,9 @@ func (c *run) judge(err error) end {
 	case errors.As(err, &by):
 		return end{by.code(), by.Error()}
 	case errors.Is(err, errTimeout):
-		return end{ExitTimeout, fmt.Sprintf("the time of --timeout, %s, is over", c.flags.Timeout)}
+		return end{ExitTimeout, fmt.Sprintf("timed out after %s (--timeout)", c.flags.Timeout)}
 	case errors.As(err, &test):
-		return end{ExitNotRun, test.service + " was not run to its end"}
+		return end{ExitNotRun, test.service + " did not run to completion"}
 	case errors.Is(err, errNotHeld):
 		return end{ExitNotUp, errNotHeld.Error()}
 	case errors.As(err, &with):
@@ -313,5 +313,5 @@ func (c *run) commandLine() string {
 	if c.Name != "" {
 		words = append(words, "-p", c.Name)
 	}
-	return strings.Join(append(words, "--profile", testProfile, "--instance", c.Instance), " ")
+	return strings.Join(append(words, "--profile", testProfile, "--instance", c.instance), " ")
 }

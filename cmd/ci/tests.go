@@ -102,7 +102,9 @@ type testNotRun struct {
 	err     error
 }
 
-func (e *testNotRun) Error() string { return e.service + " was not run to its end: " + e.err.Error() }
+func (e *testNotRun) Error() string {
+	return e.service + " did not run to completion: " + e.err.Error()
+}
 func (e *testNotRun) Unwrap() error { return e.err }
 
 // skips says why a test can't run: another that it depends on failed.
@@ -192,7 +194,7 @@ func (c *run) attachTest(ctx context.Context, t *testResult) (code int, err erro
 // Why a container that is waited for will not end.
 var (
 	errNotStarted  = errors.New("no engine has started it")
-	errTestGone    = errors.New("another command removed its container")
+	errTestGone    = errors.New("another command has removed its container")
 	errTestStopped = errors.New("another command stopped its container")
 )
 

@@ -59,7 +59,7 @@ func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.Stat
 // StartTheEngine starts an engine where the caller may.
 func (inv *Invocation) StartTheEngine(ctx context.Context) error {
 	if !inv.Root {
-		return fmt.Errorf("no engine runs at %s, and only root may start one: run \"sudo orlop engine start\"", inv.Socket())
+		return fmt.Errorf("no engine is running at %s, and only root may start one: run \"sudo orlop engine start\"", inv.Socket())
 	}
 	return inv.StartEngine(ctx, inv.RootDir(), inv.StateDir())
 }

@@ -16,6 +16,9 @@ import (
 type said []*api.Progress
 
 func (s *said) Recv() (*api.Progress, error) {
+	if len(*s) == 0 {
+		return nil, io.EOF
+	}
 	m := (*s)[0]
 	*s = (*s)[1:]
 	return m, nil

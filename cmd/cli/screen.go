@@ -102,7 +102,7 @@ func (inv *Invocation) SayWarnings(warnings []string) {
 // SayRunsOn says what goes on when its user lets go.
 func (inv *Invocation) SayRunsOn(project string) {
 	if !inv.IsSilent() {
-		fmt.Fprintf(inv.Stderr, " %s runs on; see: orlop ps, orlop logs; end it with: orlop down\n", project)
+		fmt.Fprintf(inv.Stderr, " %s keeps running; see: orlop ps, orlop logs; stop it with: orlop down\n", project)
 	}
 }
 

@@ -362,7 +362,7 @@ func (b *Board) Unfinished(now time.Time) []string {
 		text, since := r.text, r.began
 		switch r.mark {
 		case pending:
-			text, since = cmp.Or(b.waits(r), "waits for its turn behind "+spec.Plural(b.count(active), "other")), b.times.began
+			text, since = cmp.Or(b.waits(r), "queued behind "+spec.Plural(b.count(active), "other")), b.times.began
 		case active:
 		default:
 			continue

@@ -278,13 +278,13 @@ func StateNote(k *planner.Container) string {
 	case planner.Exited, planner.Restarting:
 		text = fmt.Sprintf("exited with code %d%s", k.ExitCode, Spaced(ExitNotes(k)))
 	case planner.Running:
-		text = "runs"
+		text = "running"
 		if k.Health != planner.NoHealth {
 			text += ", " + string(k.Health)
 		}
 	}
 	if k.Restarts > 0 {
-		text += fmt.Sprintf(", flaps: started again %s", spec.Times(k.Restarts))
+		text += fmt.Sprintf(", restarted %s", spec.Times(k.Restarts))
 	}
 	return text
 }

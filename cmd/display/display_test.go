@@ -12,10 +12,10 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// Began is when the progress of all these tests begins.
-var Began = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+// began is when the progress of all these tests begins.
+var began = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-func At(seconds float64) time.Time { return Began.Add(time.Duration(seconds * float64(time.Second))) }
+func at(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
 
 func dur(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
@@ -43,7 +43,7 @@ func (s script) event(seconds float64, id string, kind planner.Outcome, change f
 	if step == nil {
 		s.t.Fatalf("no step %q", id)
 	}
-	e := planner.Event{Time: At(seconds), Step: id, Action: step.Action, Resource: step.Resource, Service: step.Service, Kind: kind}
+	e := planner.Event{Time: at(seconds), Step: id, Action: step.Action, Resource: step.Resource, Service: step.Service, Kind: kind}
 	if change != nil {
 		change(&e)
 	}
@@ -72,7 +72,7 @@ func halfWay(t *testing.T) (*planner.Plan, []planner.Event) {
 
 func TestTreeShowsALineForEachResource(t *testing.T) {
 	plan, events := halfWay(t)
-	b := NewBoard(Began)
+	b := NewBoard(began)
 	b.SetPlan(plan)
 	for _, e := range events {
 		b.Apply(e)
@@ -80,7 +80,7 @@ func TestTreeShowsALineForEachResource(t *testing.T) {
 	s := script{t, plan}
 	check := func(what string, seconds float64, want string) {
 		t.Helper()
-		if got := strings.Join(b.tree(At(seconds), 3, 90, 20, Style{}), "\n") + "\n"; got != want {
+		if got := strings.Join(b.tree(at(seconds), 3, 90, 20, Style{}), "\n") + "\n"; got != want {
 			t.Errorf("%s is\n%swant\n%s", what, got, want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestTreeShowsALineForEachResource(t *testing.T) {
 
 func TestTreeFoldsWhatDoesNotFit(t *testing.T) {
 	plan, events := halfWay(t)
-	b := NewBoard(Began)
+	b := NewBoard(began)
 	b.SetPlan(plan)
 	for _, e := range events {
 		b.Apply(e)
@@ -126,14 +126,14 @@ func TestTreeFoldsWhatDoesNotFit(t *testing.T) {
  ⠋ pull      redis:7           ██████████░░░░░░░░░░ … 1.9s
  ⠋ build     api               compile [4/6] go buil… 1.9s
  ⠋ up        db/1              until it is healthy    1.9s
- · 2 more wait
+ · 2 more waiting
 `[1:]
-	if got := strings.Join(b.tree(At(1.9), 0, 60, 5, Style{}), "\n") + "\n"; got != want {
+	if got := strings.Join(b.tree(at(1.9), 0, 60, 5, Style{}), "\n") + "\n"; got != want {
 		t.Errorf("a small tree is\n%swant\n%s", got, want)
 	}
 	for height := 3; height < 10; height++ {
 		for width := 20; width < 100; width += 7 {
-			lines := b.tree(At(1.9), 0, width, height, Style{Color: true})
+			lines := b.tree(at(1.9), 0, width, height, Style{Color: true})
 			if len(lines) > height {
 				t.Errorf("%d lines in %d rows", len(lines), height)
 			}
@@ -175,13 +175,13 @@ const failureText = `
 
 func TestFailureShowsTheCulpritFirst(t *testing.T) {
 	plan, events := failing(t)
-	b := NewBoard(Began)
+	b := NewBoard(began)
 	b.SetPlan(plan)
 	for _, e := range events {
 		b.Apply(e)
 	}
 	s := Summary{Words: Words{Failed: "is not up"}, Verdict: &api.Verdict{Error: "db: exited"}}
-	got := strings.Join(append(b.report(At(1), 90, Style{}), s.line(b, Style{})), "\n") + "\n"
+	got := strings.Join(append(b.report(at(1), 90, Style{}), s.line(b, Style{})), "\n") + "\n"
 	if want := failureText[1:]; got != want {
 		t.Errorf("report is\n%swant\n%s", got, want)
 	}
@@ -201,7 +201,7 @@ func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 		"not replaced": {[]planner.Event{{Step: "replace web/1", Action: planner.Replace, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no such program; the old container stays"}}, " shop is not up: web failed"},
 		"never made":   {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
 	} {
-		b := NewBoard(Began)
+		b := NewBoard(began)
 		b.SetPlan(plan)
 		for _, e := range test.events {
 			b.Apply(e)
@@ -215,7 +215,7 @@ func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer
-	d := &plainDisplay{board: NewBoard(Began), w: &out, words: Words{Failed: "is not up", Header: true}, services: 4, now: func() time.Time { return At(1) }}
+	d := &plainDisplay{board: NewBoard(began), w: &out, words: Words{Failed: "is not up", Header: true}, services: 4, now: func() time.Time { return at(1) }}
 	d.Plan(plan)
 	for _, e := range events {
 		d.Event(e)
@@ -225,7 +225,7 @@ func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
  shop  4 services  ·  plan: build 1, pull 1, create 5
  ✓ network   default                                                    0.0s
  ✓ volume    pgdata                                                     0.0s
- · build     api               begins
+ · build     api               started
  ✓ up        db/1                                                       0.0s
  ✗ up        db/1              exited with code 1 after 0.4 s
      | initdb: error: directory "/var/lib/postgresql/data" exists but is not empty
@@ -241,7 +241,7 @@ func TestPlainPrintsALineWhenSomethingEnds(t *testing.T) {
 func TestQuietShowsFailuresOnly(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer
-	d := &plainDisplay{board: NewBoard(Began), w: &out, quiet: true, now: func() time.Time { return At(1) }}
+	d := &plainDisplay{board: NewBoard(began), w: &out, quiet: true, now: func() time.Time { return at(1) }}
 	d.Plan(plan)
 	for _, e := range events {
 		d.Event(e)
@@ -251,7 +251,7 @@ func TestQuietShowsFailuresOnly(t *testing.T) {
 		t.Errorf("quiet output is\n%swant\n%s", out.String(), want)
 	}
 	out.Reset()
-	d = &plainDisplay{board: NewBoard(Began), w: &out, quiet: true, now: func() time.Time { return At(1) }}
+	d = &plainDisplay{board: NewBoard(began), w: &out, quiet: true, now: func() time.Time { return at(1) }}
 	plan, events = halfWay(t)
 	d.Plan(plan)
 	for _, e := range events {
@@ -266,7 +266,7 @@ func TestQuietShowsFailuresOnly(t *testing.T) {
 func TestNothingToDoIsOneLine(t *testing.T) {
 	var out bytes.Buffer
 	w := Words{Nothing: "is up to date", Header: true, Counts: true}
-	d := &plainDisplay{board: NewBoard(Began), w: &out, words: w, now: func() time.Time { return At(1) }}
+	d := &plainDisplay{board: NewBoard(began), w: &out, words: w, now: func() time.Time { return at(1) }}
 	d.Plan(&planner.Plan{Project: "shop", Leave: 7})
 	d.Finish(Summary{Words: w, Verdict: &api.Verdict{Ok: true, UpToDate: true}, Took: 20 * time.Millisecond, Services: 6})
 	if want := " shop is up to date: 6 services, 7 containers (0.02 s)\n"; out.String() != want {
@@ -309,7 +309,7 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
 		{ID: "await old healthy", Action: planner.Await, Resource: "old healthy", Service: "old", Condition: spec.ServiceHealthy},
 	}}
 	s := script{t, plan}
-	b := NewBoard(Began)
+	b := NewBoard(began)
 	b.SetPlan(plan)
 	for _, e := range []planner.Event{
 		s.event(0, "create web/1", planner.Started, nil), s.event(0, "create web/2", planner.Started, nil),
@@ -326,7 +326,7 @@ func TestReplicasThatBecomeHealthyAreDoneTogether(t *testing.T) {
  ⠋ await     old healthy                                                2.0s
  ✗ await     web ready         web/2 exited with code 3
 `[1:]
-	if got := strings.Join(b.tree(At(3), 0, 90, 20, Style{}), "\n") + "\n"; got != want {
+	if got := strings.Join(b.tree(at(3), 0, 90, 20, Style{}), "\n") + "\n"; got != want {
 		t.Errorf("tree is\n%swant\n%s", got, want)
 	}
 }

@@ -159,7 +159,7 @@ func (b *Board) tree(now time.Time, tick, width, height int, st Style) []string 
 		lines = append(lines, Clip(b.line(r, now, tick, width-1, st), width-1))
 	}
 	if hidePending > 0 {
-		lines = append(lines, st.Dim(fmt.Sprintf(" · %d more wait", hidePending)))
+		lines = append(lines, st.Dim(fmt.Sprintf(" · %d more waiting", hidePending)))
 	}
 	if len(lines) > height {
 		lines = lines[len(lines)-height:]

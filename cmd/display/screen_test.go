@@ -23,10 +23,10 @@ type terminal struct {
 
 // newTerminal is a terminal on which a prompt stands already.
 func newTerminal(columns, rows int, plan *planner.Plan) *terminal {
-	x := &terminal{vt: screentest.New(columns, rows), now: Began}
+	x := &terminal{vt: screentest.New(columns, rows), now: began}
 	fmt.Fprint(x.vt, "$ orlop up\n")
 	x.display = &ttyDisplay{
-		canvas: Canvas{w: x.vt}, board: NewBoard(Began), words: Words{Header: true, Done: "is up", Failed: "is not up"}, services: 6,
+		canvas: Canvas{w: x.vt}, board: NewBoard(began), words: Words{Header: true, Done: "is up", Failed: "is not up"}, services: 6,
 		st: Style{Color: true}, now: func() time.Time { return x.now }, size: func() (int, int) { return x.vt.Width, x.vt.Height },
 	}
 	x.display.Plan(plan)
@@ -172,7 +172,7 @@ func TestThePictureOfTheScreen(t *testing.T) {
 	for _, e := range events {
 		x.show(e)
 	}
-	x.now = At(1.9)
+	x.now = at(1.9)
 	x.draw()
 	got := picture(x.vt)
 	const path = "../../docs/up.svg"

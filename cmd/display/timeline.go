@@ -170,7 +170,7 @@ func (t *timeline) idle(s *stretch, since time.Time) string {
 	if others == 0 {
 		return "waiting to begin"
 	}
-	return "waiting for its turn behind " + spec.Plural(others, "other step")
+	return "queued behind " + spec.Plural(others, "other step")
 }
 
 // last is the step that ended last.
@@ -205,8 +205,8 @@ func (s *stretch) words() string {
 	doing := map[planner.Action]string{
 		planner.Build: "building", planner.Pull: "pulling", planner.Create: "starting", planner.Replace: "replacing",
 		planner.Update: "changing", planner.Start: "starting", planner.Restart: "restarting", planner.Stop: "stopping",
-		planner.Kill: "killing", planner.Remove: "removing", planner.CreateNetwork: "making network",
-		planner.CreateVolume: "making volume", planner.RemoveNetwork: "removing network",
+		planner.Kill: "killing", planner.Remove: "removing", planner.CreateNetwork: "creating network",
+		planner.CreateVolume: "creating volume", planner.RemoveNetwork: "removing network",
 		planner.UpdateNetwork: "changing network", planner.AttachNetwork: "attaching", planner.UpdateVolume: "changing volume",
 		planner.RemoveVolume: "removing volume", planner.RemoveImage: "removing image",
 		ActionTest: "running", ActionCollect: "collecting",

@@ -49,7 +49,7 @@ func wholeUp(t *testing.T) *timeline {
 	s := script{t, plan}
 	part := func(name string, from, to float64, cached bool) planner.Event {
 		return s.event(to, "build api", planner.Progressed, func(e *planner.Event) {
-			e.Part = &planner.Part{Name: name, Began: At(from), Ended: At(to), Cached: cached}
+			e.Part = &planner.Part{Name: name, Began: at(from), Ended: at(to), Cached: cached}
 		})
 	}
 	events = append(events,
@@ -60,12 +60,12 @@ func wholeUp(t *testing.T) *timeline {
 		s.event(4.1, "build api", planner.Done, nil),
 		s.event(4.3, "create api/1", planner.Started, nil), s.event(4.9, "create api/1", planner.Done, nil),
 		s.event(4.9, "await api ready", planner.Started, nil), s.event(6.2, "await api ready", planner.Done, nil))
-	times := newTimeline("up", At(-0.02))
+	times := newTimeline("up", at(-0.02))
 	times.setPlan(plan)
 	for _, e := range events {
 		times.apply(e)
 	}
-	times.ended, times.ok = At(6.21), true
+	times.ended, times.ok = at(6.21), true
 	return times
 }
 
@@ -90,7 +90,7 @@ func TestWhatRunsBesideDoesNotCount(t *testing.T) {
 		{ID: "create b/1", Action: planner.Create, Resource: "b/1", Needs: []string{"build b"}},
 	}}
 	s := script{t, plan}
-	times := newTimeline("up", At(0))
+	times := newTimeline("up", at(0))
 	times.setPlan(plan)
 	for _, e := range []planner.Event{
 		s.event(0, "build a", planner.Started, nil), s.event(0, "build b", planner.Started, nil),
@@ -110,7 +110,7 @@ func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
 		{ID: "build c", Action: planner.Build, Resource: "c"},
 	}}
 	s := script{t, plan}
-	times := newTimeline("up", At(0))
+	times := newTimeline("up", at(0))
 	times.setPlan(plan)
 	for _, e := range []planner.Event{
 		s.event(0, "build a", planner.Started, nil), s.event(0, "build b", planner.Started, nil),
@@ -119,13 +119,13 @@ func TestAStepThatWaitsForItsTurnSaysSo(t *testing.T) {
 	} {
 		times.apply(e)
 	}
-	if got, want := spent(times.criticalPath(), 2), "2.0 s waiting for its turn behind 2 other steps, 1.0 s building c"; got != want {
+	if got, want := spent(times.criticalPath(), 2), "2.0 s queued behind 2 other steps, 1.0 s building c"; got != want {
 		t.Errorf("spent is %q, want %q", got, want)
 	}
 }
 
 func TestSeveralProgressesAreOneTimeline(t *testing.T) {
-	clock := At(0)
+	clock := at(0)
 	tr := &Tracer{verb: "ci", began: clock, now: func() time.Time { return clock }}
 	tr.Join()
 	progress := func(id string, action planner.Action, resource string, from, to float64) {
@@ -135,13 +135,13 @@ func TestSeveralProgressesAreOneTimeline(t *testing.T) {
 		d.Plan(plan)
 		d.Event(s.event(from, id, planner.Started, nil))
 		d.Event(s.event(to, id, planner.Done, nil))
-		clock = At(to)
+		clock = at(to)
 		d.Abort()
 	}
 	progress("create web/1", planner.Create, "web/1", 0, 2)
-	clock = At(2.1)
+	clock = at(2.1)
 	ended := tr.Own(ActionTest, "checks")
-	clock = At(6)
+	clock = at(6)
 	ended(planner.Failed, "exit code 1")
 	progress("create web/1", planner.Create, "web/1", 6, 6.5) // of an engine that came after
 	progress("remove web/1", planner.Remove, "web/1", 7, 8)

@@ -173,13 +173,13 @@ func ReadTrace(data []byte) ([]*timeline, error) {
 			by[e.Pid] = t
 			all = append(all, t)
 		case t == nil:
-			return nil, errors.New("it has steps of no verb")
+			return nil, errors.New("it has steps of no command")
 		default:
 			t.take(e)
 		}
 	}
 	if len(all) == 0 {
-		return nil, errors.New("it has no verb: \"orlop up --trace FILE\" writes such a file")
+		return nil, errors.New("it has no command: \"orlop up --trace FILE\" writes such a file")
 	}
 	return all, nil
 }

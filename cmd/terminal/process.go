@@ -57,7 +57,7 @@ func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *
 	err := p.receive(ctx, start.Detach)
 	if p.left.Load() {
 		restore()
-		fmt.Fprintln(inv.Stderr, "\nthe command runs on without this terminal")
+		fmt.Fprintln(inv.Stderr, "\ndetached: the command keeps running")
 		return nil
 	}
 	return err

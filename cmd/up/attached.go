@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/cmd/watch"
 	"github.com/orlop/orlop/cmd/watch/loop"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // shutdown is the stop of an attached up, and the kill that may follow it; they
@@ -36,25 +37,28 @@ func (s *shutdown) start(u *run, action planner.Action) {
 	s.calls++
 	call := s.calls
 	s.mu.Unlock()
-	s.wg.Go(func() {
-		err := u.shutDown(s.ctx, action)
-		if s.ctx.Err() != nil {
-			return
-		}
-		s.mu.Lock()
-		superseded := call < s.calls // a kill has begun, which ends a stop
-		if !superseded {
-			s.failed = err
-		}
-		s.mu.Unlock()
-		switch {
-		case superseded:
-		case err != nil:
-			s.cancel(err)
-		case u.watching != nil:
-			s.cancel(cli.ErrInterrupted) // nothing else ends a watch
-		}
-	})
+	s.wg.Go(func() { s.ended(call, u.shutDown(s.ctx, action), u.watching != nil) })
+}
+
+// ended takes in how a call ended. A failure ends the attached mode, and so does
+// the end of the services under a watch, which nothing else ends.
+func (s *shutdown) ended(call int, err error, watching bool) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	superseded := call < s.calls // a kill has begun, which ends a stop
+	if !superseded {
+		s.failed = err
+	}
+	s.mu.Unlock()
+	switch {
+	case superseded:
+	case err != nil:
+		s.cancel(err)
+	case watching:
+		s.cancel(cli.ErrInterrupted)
+	}
 }
 
 // wait waits for what was begun and gives its failure.
@@ -97,11 +101,7 @@ func (u *run) attached(ctx context.Context) error {
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	for _, c := range known {
-		if u.project.Services[c.Service] == nil {
-			u.orphans = append(u.orphans, c.Service)
-		}
-	}
+	u.orphans = orphans(u.project, known)
 	u.sayFollows(known)
 	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
 	var wg sync.WaitGroup
@@ -122,7 +122,21 @@ func (u *run) attached(ctx context.Context) error {
 	if u.stopAtOnce {
 		u.stopAfterFailure(known)
 	}
-	err = u.watchExits(ctx, logs)
+	return u.outcome(ctx, u.watchExits(ctx, logs))
+}
+
+// orphans are the services of containers that the project does not have.
+func orphans(p *spec.Project, known []planner.Container) (names []string) {
+	for _, c := range known {
+		if p.Services[c.Service] == nil {
+			names = append(names, c.Service)
+		}
+	}
+	return names
+}
+
+// outcome is how the attached mode ended: err is that of following the exits.
+func (u *run) outcome(ctx context.Context, err error) error {
 	switch failed := u.shutdown.wait(); {
 	case failed != nil:
 		return failed
@@ -264,7 +278,7 @@ func (w *watched) apply(m *api.ContainerChange) (c *planner.Container, news stri
 	case planner.Exited:
 		return c, fmt.Sprintf("%s exited with code %d", display.Replica(c), c.ExitCode), nil
 	case planner.Restarting:
-		return c, fmt.Sprintf("%s exited with code %d and is started again", display.Replica(c), c.ExitCode), nil
+		return c, fmt.Sprintf("%s exited with code %d and is restarted", display.Replica(c), c.ExitCode), nil
 	}
 	return c, "", nil
 }

@@ -28,7 +28,7 @@ func (e *Ending) Wanted() bool { return e.OnExit || e.OnFailure || e.From != "" 
 
 func (e *Ending) Check() error {
 	if e.OnExit && e.OnFailure {
-		return errors.New("--abort-on-container-exit and --abort-on-container-failure exclude each other")
+		return errors.New("--abort-on-container-exit and --abort-on-container-failure cannot be used together")
 	}
 	e.OnExit = e.OnExit || e.From != "" && !e.OnFailure
 	return nil
@@ -95,7 +95,7 @@ func (u *run) followExit(logs *display.LogMerge, c *planner.Container) {
 		return
 	}
 	if u.ending.exited(u.project, c) {
-		logs.Say(fmt.Sprintf(" stopping all: %s has ended", display.Replica(c)))
+		logs.Say(fmt.Sprintf(" stopping all services: %s has ended", display.Replica(c)))
 		u.shutdown.start(u, planner.Stop)
 	}
 }

@@ -149,7 +149,7 @@ func (u *run) sayWhatRuns(ctx context.Context) {
 	if len(running) > 0 {
 		text = "running: " + strings.Join(running, ", ")
 	}
-	fmt.Fprintf(u.Stderr, " interrupted; %s. Go on with: orlop up; undo with: orlop down\n", text)
+	fmt.Fprintf(u.Stderr, " interrupted; %s. Continue with: orlop up; undo with: orlop down\n", text)
 }
 
 // respond carries out what an interrupt asks for.

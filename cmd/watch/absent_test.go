@@ -27,7 +27,7 @@ func TestWhyNoContainerOfAServiceRuns(t *testing.T) {
 		"has no container. Bring it up with: orlop up -d web":                                  {{Service: "db"}, beside},
 		"web/2 exited with code 3 after 1.5 s. See: orlop logs web":                            {ran(1, 0, 1, 1), ran(2, 0.5, 2, 3), beside},
 		"web/1 exited with code 137 (SIGKILL, out of memory) after 9.0 s. See: orlop logs web": {killed},
-		"web/1 exited with code 4, flaps: started again 3 times. See: orlop logs web":          {flaps},
+		"web/1 exited with code 4, restarted 3 times. See: orlop logs web":                     {flaps},
 		"web/1 was stopped. Start it with: orlop start web":                                    {stopped},
 		"web/1 was never started. Start it with: orlop start web":                              {{Service: "web", Number: 1, State: planner.Created}},
 	} {

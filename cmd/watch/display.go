@@ -102,9 +102,9 @@ func (d *screen) text(e loop.Event) (text, mark string) {
 		}
 		return text, good
 	case loop.Unchanged:
-		return cmp.Or(e.Text, "built, and the image is the same"), dim
+		return cmp.Or(e.Text, "built; the image is unchanged"), dim
 	case loop.Applied:
-		return "the stack is as its files say", good
+		return "the stack matches its files", good
 	case loop.Failed:
 		return d.st.Red(e.Text), bad
 	case loop.Note:

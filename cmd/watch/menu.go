@@ -19,8 +19,8 @@ import (
 	"github.com/orlop/orlop/cmd/watch/loop"
 )
 
-// menu is the line of keys below a watch on a terminal, and what they do.
-type menu struct {
+// Menu is the line of keys below a watch on a terminal, and what they do.
+type Menu struct {
 	*cli.Invocation
 	in        *os.File
 	line      *display.BottomLine
@@ -54,7 +54,7 @@ type question struct {
 
 // OpenMenu takes the terminal for a menu; without one, it gives nil. From
 // then on what is written to the terminal stands above the menu's line.
-func OpenMenu(inv *cli.Invocation) *menu {
+func OpenMenu(inv *cli.Invocation) *Menu {
 	if inv.KeyMode == nil || inv.IsSilent() || inv.Env["TERM"] == "dumb" || inv.ANSI == "never" {
 		return nil
 	}
@@ -72,7 +72,7 @@ func OpenMenu(inv *cli.Invocation) *menu {
 		wake.Close()
 		return nil
 	}
-	m := &menu{
+	m := &Menu{
 		Invocation: inv, in: in, line: inv.Output.KeepLine(), release: release, wake: wake, closed: make(chan struct{}), over: make(chan struct{}),
 		keys: make(chan byte), questions: make(chan question), commands: make(chan loop.Command),
 	}
@@ -82,7 +82,7 @@ func OpenMenu(inv *cli.Invocation) *menu {
 
 // read passes keys on until the menu is closed. A read of a terminal can't be
 // called off, so it begins only when there is something to read.
-func (m *menu) read(in, woken *os.File) {
+func (m *Menu) read(in, woken *os.File) {
 	defer close(m.keys)
 	defer woken.Close()
 	var key [1]byte
@@ -115,7 +115,7 @@ func readable(f, other *os.File) bool {
 }
 
 // run shows the line and does what the keys say until the context ends.
-func (m *menu) run(ctx context.Context) {
+func (m *Menu) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -146,7 +146,7 @@ func (m *menu) run(ctx context.Context) {
 }
 
 // Close gives the terminal back.
-func (m *menu) Close() {
+func (m *Menu) Close() {
 	if m != nil {
 		m.line.Set("")
 		close(m.closed)
@@ -157,14 +157,14 @@ func (m *menu) Close() {
 }
 
 // text is the line.
-func (m *menu) text() string {
+func (m *Menu) text() string {
 	st := m.ErrStyle()
 	if m.asked != nil {
 		return st.Yellow(" ? ") + st.Bold(m.asked.text+" [y/N]")
 	}
 	pause := "pause"
 	if m.paused {
-		pause = "go on"
+		pause = "resume"
 	}
 	items := []string{"r rebuild", "s restart", "p " + pause, "v plan", "l logs: " + cmp.Or(m.logs, m.NoLogs)}
 	if m.Detach != nil {
@@ -179,7 +179,7 @@ func (m *menu) text() string {
 }
 
 // press does what a key says. What may take long is done beside the menu.
-func (m *menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
+func (m *Menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
 	if m.asked != nil {
 		m.asked.answer <- key == 'y' || key == 'Y'
 		m.asked = nil
@@ -211,7 +211,7 @@ func (m *menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
 	}
 }
 
-func (m *menu) command(ctx context.Context, c loop.Command) {
+func (m *Menu) command(ctx context.Context, c loop.Command) {
 	select {
 	case m.commands <- c:
 	case <-ctx.Done():
@@ -219,7 +219,7 @@ func (m *menu) command(ctx context.Context, c loop.Command) {
 }
 
 // ask has a question answered by a key.
-func (m *menu) ask(ctx context.Context, text string) bool {
+func (m *Menu) ask(ctx context.Context, text string) bool {
 	q := question{text: text, answer: make(chan bool, 1)}
 	select {
 	case m.questions <- q:

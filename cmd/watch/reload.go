@@ -25,7 +25,7 @@ func (c *executor) Reload(ctx context.Context) (*spec.Project, []string, error) 
 		fmt.Fprintln(c.Stderr, c.ErrStyle().Red(err.Error()))
 	}
 	if err == nil && p.Name != c.current().Name {
-		err = fmt.Errorf("the project is called %s now and was %s: stop the watch and begin it again", p.Name, c.current().Name)
+		err = fmt.Errorf("the project is called %s now and was %s: restart the watch", p.Name, c.current().Name)
 		fmt.Fprintln(c.Stderr, c.ErrStyle().Red(err.Error()))
 	}
 	return p, files, err
@@ -65,7 +65,7 @@ func (c *executor) Apply(ctx context.Context, p *spec.Project) error {
 	})
 	var shown cli.Exit
 	if errors.As(err, &shown) {
-		return errors.New("see above; the next edit tries again")
+		return errors.New("see above; the next edit retries")
 	}
 	return err
 }
@@ -109,7 +109,7 @@ func (c *executor) showPlanNow(ctx context.Context) error {
 	}
 	some, err := c.showPlan(ctx, p, planner.Options{Services: c.source.Services}, goneServices(c.current(), p))
 	if err == nil && !some {
-		fmt.Fprintf(c.Stderr, " %s the stack is as its files say\n", c.ErrStyle().Dim("·"))
+		fmt.Fprintf(c.Stderr, " %s the stack matches its files\n", c.ErrStyle().Dim("·"))
 	}
 	return err
 }

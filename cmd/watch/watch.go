@@ -84,7 +84,7 @@ type Config struct {
 	Flags   Flags
 	behind  bool // the up before has failed
 	Report  func(loop.Event)
-	Menu    *menu // nil where there is no terminal
+	Menu    *Menu // nil where there is no terminal
 }
 
 // ErrLeft is the cause of what the user ends by a key and leaves running.

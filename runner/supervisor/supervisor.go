@@ -366,8 +366,8 @@ func (s State) onFound(e Adopted) (State, []Effect) {
 	}
 	s.Wanted, s.Stopped = false, true
 	s.State, s.ExitCode, s.ExitedAt = planner.Exited, e.Code, e.At
-	if s.ExitedAt.IsZero() {
-		s.ExitedAt = e.Now // at the latest
+	if e.At.IsZero() {
+		s.ExitCode, s.ExitedAt, s.Error = ShimLost, e.Now, "how it ended is not known"
 	}
 	if e.Process == ProcessEnded {
 		s.State = planner.Stopping // to be reaped
@@ -375,5 +375,6 @@ func (s State) onFound(e Adopted) (State, []Effect) {
 	return s, []Effect{Warn("what was wanted of a container is not known: it does not run, and is taken as stopped")}
 }
 
-// ShimLost is the exit code of a container whose parent process vanished.
+// ShimLost is the exit code of a container of which nobody knows how it ended: its
+// parent process vanished, or the store did.
 const ShimLost = 255

@@ -241,6 +241,12 @@ func TestWhatIsKnownAfterAnEvent(t *testing.T) {
 			Unknown, nil, Adopted{Code: 3, At: long, Now: now},
 			func(s *State) { s.State, s.Stopped, s.ExitCode, s.ExitedAt = planner.Exited, true, 3, long },
 		},
+		"who is found without its wants, and nobody knows how it ended": {
+			Unknown, nil, Adopted{Now: now},
+			func(s *State) {
+				s.State, s.Stopped, s.ExitCode, s.ExitedAt, s.Error = planner.Exited, true, ShimLost, now, "how it ended is not known"
+			},
+		},
 		"a start that the engine before could not tell of": {
 			planner.Exited, nil, Adopted{Process: ProcessRunning, Now: now},
 			func(s *State) {

@@ -133,7 +133,7 @@ func (w *watcher) build(ctx context.Context, q *queue, asked bool, began time.Ti
 		case built.Ran && !q.rebuild:
 			w.report(Event{Service: q.service, Kind: Unchanged, Took: imaged.Sub(began)})
 		case wasBroken && !q.rebuild:
-			w.report(Event{Service: q.service, Kind: Unchanged, Text: "builds again: as it was"})
+			w.report(Event{Service: q.service, Kind: Unchanged, Text: "builds again; the image is unchanged"})
 		}
 	})
 	select {
@@ -325,7 +325,7 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 		}
 	}
 	if again > 0 {
-		text += fmt.Sprintf("; tried again in %s", again)
+		text += fmt.Sprintf("; retrying in %s", again)
 	}
 	w.report(Event{Service: q.service, Kind: Failed, Text: text})
 }
@@ -338,7 +338,7 @@ func (w *watcher) reload(ctx context.Context) {
 		w.tell(func() {
 			w.applying = false
 			w.watchFiles(w.Project, files, false)
-			w.report(Event{Kind: Failed, Text: "the stack stays as it is until its files are right"})
+			w.report(Event{Kind: Failed, Text: "the stack stays as it is until its files are valid"})
 		})
 		return
 	}
@@ -354,7 +354,7 @@ func (w *watcher) reload(ctx context.Context) {
 			return
 		case err != nil:
 			w.Behind = true
-			w.fail("", "the stack is not as its files say", err, "")
+			w.fail("", "the stack does not match its files", err, "")
 		default:
 			w.Behind = false
 			w.report(Event{Kind: Applied, Took: w.Now().Sub(began)})

@@ -87,7 +87,7 @@ func missing(p *spec.Project, rules []*Rule) (list []spec.Diagnostic) {
 		}
 		list = append(list, spec.Diagnostic{
 			Severity: spec.Warning, Path: r.at + ".path", Place: p.Places.Nearest(r.at + ".path"),
-			Message: shown + " does not exist", Hint: "it is watched from when it comes",
+			Message: shown + " does not exist", Hint: "it is watched once it exists",
 		})
 	}
 	return list

@@ -65,7 +65,7 @@ func TestARuleWhosePathIsMissingIsWarnedAboutAtItsPlace(t *testing.T) {
 	}
 	rules, err := Compile(p, nil, Options{})
 	must(t, err)
-	want := "stack.yaml:14:9: warning: services.web.develop.watch[1].path: srcx does not exist (it is watched from when it comes)"
+	want := "stack.yaml:14:9: warning: services.web.develop.watch[1].path: srcx does not exist (it is watched once it exists)"
 	if list := missing(p, rules); len(list) != 1 || list[0].String() != want {
 		t.Errorf("%v, want %s", list, want)
 	}

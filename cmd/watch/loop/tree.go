@@ -104,17 +104,17 @@ func (t *tree) watch(dir string) {
 	}
 }
 
-// limitError says what to do when the kernel watches no more directories.
+// limitError says what to do when the kernel's limit of watched directories is reached.
 func limitError(dir string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("the kernel watches no more directories: run %s; until then the rest is looked at every few seconds",
+		return fmt.Errorf("the kernel's limit of watched directories is reached: run %s; until then the rest is checked every few seconds",
 			sysctl("fs.inotify.max_user_watches", 1_048_576))
 	case errors.Is(err, unix.EMFILE):
-		return fmt.Errorf("the kernel gives no more watchers: run %s and begin the watch again; "+
-			"until then the files are looked at every few seconds", sysctl("fs.inotify.max_user_instances", 1024))
+		return fmt.Errorf("the kernel has no more inotify instances: run %s and restart the watch; "+
+			"until then the files are checked every few seconds", sysctl("fs.inotify.max_user_instances", 1024))
 	}
-	return fmt.Errorf("cannot watch %s: %w; it is looked at every few seconds", dir, err)
+	return fmt.Errorf("cannot watch %s: %w; it is checked every few seconds", dir, err)
 }
 
 // sysctl is the command that raises a limit of the kernel: to twice what it

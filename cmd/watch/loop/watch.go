@@ -141,7 +141,7 @@ const (
 type Config struct {
 	Project    *spec.Project
 	Files      []string // of the stack: an edit of them is a new plan
-	Behind     bool     // the stack is not as its files say: what changes is tried with all of it
+	Behind     bool     // the stack does not match its files: what changes is tried with all of it
 	Services   []string // none: all
 	Options    Options
 	Executor   Executor
@@ -386,8 +386,8 @@ func (w *watcher) take(b batch) {
 	if b.overflow {
 		if !w.overflowed {
 			w.overflowed = true
-			w.report(Event{Kind: Note, Text: "more changed at once than the kernel keeps, so everything is compared; for larger bursts run " +
-				sysctl("fs.inotify.max_queued_events", 131_072) + " and begin the watch again"})
+			w.report(Event{Kind: Note, Text: "more changed at once than the kernel can queue, so everything is compared; for larger bursts run " +
+				sysctl("fs.inotify.max_queued_events", 131_072) + " and restart the watch"})
 		}
 		w.burst.add(b, w.tree.survey())
 	} else {
@@ -454,7 +454,7 @@ func (w *watcher) command(c Command) {
 		}
 		text := "watching again"
 		if w.paused {
-			text = "watching pauses: changes are kept until it goes on, what you ask for is done"
+			text = "watching is paused: changes are kept until you resume; rebuild and restart still work"
 		}
 		w.report(Event{Kind: Note, Text: text})
 	case RestartAll:

@@ -12,9 +12,9 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// fakeCarrier builds another image each time, and replaces until it is told to
+// fakeExecutor builds another image each time, and replaces until it is told to
 // end.
-type fakeCarrier struct {
+type fakeExecutor struct {
 	replacing chan string
 	reload    func() (*spec.Project, []string)
 	apply     func()
@@ -23,43 +23,43 @@ type fakeCarrier struct {
 	restarted chan []string
 }
 
-func (c *fakeCarrier) Sync(_ context.Context, _ string, each func(put func(Entry) error) error) (Synced, error) {
+func (c *fakeExecutor) Sync(_ context.Context, _ string, each func(put func(Entry) error) error) (Synced, error) {
 	if c.unsynced != nil {
 		return Synced{}, c.unsynced
 	}
 	return Synced{Files: 1}, each(func(e Entry) error { c.synced <- e; return nil })
 }
-func (c *fakeCarrier) Restart(context.Context, string) error { return nil }
-func (c *fakeCarrier) RestartAll(_ context.Context, services []string, ended func(string, error)) error {
+func (c *fakeExecutor) Restart(context.Context, string) error { return nil }
+func (c *fakeExecutor) RestartAll(_ context.Context, services []string, ended func(string, error)) error {
 	c.restarted <- services
 	ended("db", nil)
 	ended("web", errors.New("exited with code 1"))
 	return nil
 }
-func (c *fakeCarrier) Exec(context.Context, string, *spec.Hook) ([]string, error) { return nil, nil }
-func (c *fakeCarrier) Build(context.Context, string, bool, func()) (Built, error) {
+func (c *fakeExecutor) Exec(context.Context, string, *spec.Hook) ([]string, error) { return nil, nil }
+func (c *fakeExecutor) Build(context.Context, string, bool, func()) (Built, error) {
 	return Built{Ran: true, Changed: true}, nil
 }
 
-func (c *fakeCarrier) Replace(ctx context.Context, service string) (bool, error) {
+func (c *fakeExecutor) Replace(ctx context.Context, service string) (bool, error) {
 	c.replacing <- service
 	<-ctx.Done()
 	return false, context.Cause(ctx)
 }
 
-func (c *fakeCarrier) Reload(context.Context) (*spec.Project, []string, error) {
+func (c *fakeExecutor) Reload(context.Context) (*spec.Project, []string, error) {
 	p, files := c.reload()
 	return p, files, nil
 }
-func (c *fakeCarrier) Apply(context.Context, *spec.Project) error { c.apply(); return nil }
+func (c *fakeExecutor) Apply(context.Context, *spec.Project) error { c.apply(); return nil }
 
-// mendedCarrier builds what can't be built at first, and then what was there before.
-type mendedCarrier struct {
-	fakeCarrier
+// mendedExecutor builds what can't be built at first, and then what was there before.
+type mendedExecutor struct {
+	fakeExecutor
 	builds int
 }
 
-func (c *mendedCarrier) Build(context.Context, string, bool, func()) (Built, error) {
+func (c *mendedExecutor) Build(context.Context, string, bool, func()) (Built, error) {
 	if c.builds++; c.builds == 1 {
 		return Built{Ran: true}, errors.New("no such file")
 	}
@@ -74,11 +74,11 @@ func TestAMendThatLeadsToTheSameImageIsSaid(t *testing.T) {
 	commands, events, end := make(chan Command), make(chan Event, 16), make(chan error, 1)
 	go func() {
 		end <- Run(ctx, Config{
-			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": web}}, Executor: &mendedCarrier{}, Commands: commands,
+			Project: &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": web}}, Executor: &mendedExecutor{}, Commands: commands,
 			Now: time.Now, Report: func(e Event) { events <- e },
 		})
 	}()
-	want := []Event{{Kind: Ready}, {Kind: Failed, Text: "build failed: no such file"}, {Kind: Unchanged, Text: "builds again: as it was"}}
+	want := []Event{{Kind: Ready}, {Kind: Failed, Text: "build failed: no such file"}, {Kind: Unchanged, Text: "builds again; the image is unchanged"}}
 	for i, w := range want {
 		if i > 0 {
 			commands <- Rebuild
@@ -119,7 +119,7 @@ func watched(ctx context.Context, cfg Config) <-chan error {
 func TestAWatchEndsBesideAReplacementThatNeverGetsReady(t *testing.T) {
 	dir := t.TempDir()
 	web := &spec.Service{Name: "web", Build: &spec.Build{Context: dir, DockerfileInline: "FROM scratch\nCOPY . /"}}
-	executor := &fakeCarrier{replacing: make(chan string)}
+	executor := &fakeExecutor{replacing: make(chan string)}
 	commands := make(chan Command)
 	why := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -137,7 +137,7 @@ func TestAWatchEndsBesideAReplacementThatNeverGetsReady(t *testing.T) {
 func TestAllIsRestartedAtOnceAlsoInAPause(t *testing.T) {
 	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: t.TempDir(), Action: spec.WatchRestart}}}
 	services := map[string]*spec.Service{"web": {Name: "web", Develop: rules}, "db": {Name: "db", Develop: rules}}
-	executor := &fakeCarrier{restarted: make(chan []string)}
+	executor := &fakeExecutor{restarted: make(chan []string)}
 	commands, events := make(chan Command), make(chan Event, 64)
 	ctx, cancel := context.WithCancel(context.Background())
 	end := make(chan error, 1)
@@ -184,7 +184,7 @@ func TestAServiceOfAnEditGetsItsInitialSync(t *testing.T) {
 	rules := &spec.Develop{Watch: []spec.WatchRule{{Path: src, Action: spec.WatchSync, Target: "/app", InitialSync: true}}}
 	after := &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}}
 	containers := make(chan Container)
-	executor := &fakeCarrier{
+	executor := &fakeExecutor{
 		synced: make(chan Entry, 8),
 		reload: func() (*spec.Project, []string) { return after, []string{stack} },
 		apply: func() { // one starts and ends, one stays
@@ -222,7 +222,7 @@ func TestAServiceThatIsDownIsRestartedBesideFilesThatWait(t *testing.T) {
 	go func() {
 		end <- Run(ctx, Config{
 			Project:  &spec.Project{Name: "p", Services: map[string]*spec.Service{"web": {Name: "web", Image: "nginx", Develop: rules}}},
-			Executor: &fakeCarrier{unsynced: ErrAbsent, restarted: make(chan []string, 1)}, Commands: commands, Now: time.Now, Report: func(e Event) { events <- e },
+			Executor: &fakeExecutor{unsynced: ErrAbsent, restarted: make(chan []string, 1)}, Commands: commands, Now: time.Now, Report: func(e Event) { events <- e },
 		})
 	}()
 	awaited(t, "the beginning", events)
