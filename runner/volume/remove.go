@@ -22,7 +22,7 @@ func (v *Store) Remove(name string) error {
 	if err != nil || aside == "" {
 		return err
 	}
-	defer v.dropLeaving()
+	defer v.tidy()
 	if err := v.delete(aside); err != nil {
 		return fmt.Errorf("cannot remove all that was in volume %s (the rest is removed when the engine starts next): %w", name, err)
 	}
@@ -55,9 +55,9 @@ func (v *Store) takeOut(name string) (aside string, err error) {
 	return aside, nil
 }
 
-// dropLeaving removes the directory of what is being removed once nothing is in it.
-func (v *Store) dropLeaving() {
-	v.mu.Lock()
+// tidy removes the directory of what is being removed once nothing is in it.
+func (v *Store) tidy() {
+	v.mu.Lock() // takeOut needs it there
 	defer v.mu.Unlock()
 	_ = os.Remove(filepath.Join(v.dir, leaving))
 }
@@ -80,7 +80,7 @@ func (v *Store) isLeaving(name string) bool {
 func (v *Store) FinishRemovals(ctx context.Context) {
 	dir := filepath.Join(v.dir, leaving)
 	volumes, _ := os.ReadDir(dir)
-	defer v.dropLeaving()
+	defer v.tidy()
 	for _, vol := range volumes {
 		path := filepath.Join(dir, vol.Name())
 		// One thing after the other, so that the engine's end is noticed.
