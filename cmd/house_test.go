@@ -30,7 +30,10 @@ func house() map[string][]string {
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
 		"spec/schema":       {"spec"},
-		"spec/stackfile":    {"spec", "spec/schema"},
+		"spec/variables":    {"spec"},
+		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
+		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
 		"runner/image":      {"spec", "planner"},
