@@ -247,7 +247,7 @@ func TestCIMissesReportsOnlyWhereThereAreNone(t *testing.T) {
 // read, and an engine that goes away within one.
 func TestCIKeepsTheReportsThatItHasRead(t *testing.T) {
 	report := []*api.FilePart{{Path: "/a.xml", Content: []byte(`<testsuite name="s"><testcase name="add"/></testsuite>`)}}
-	tooLarge := errors.New("/r.xml is no file of less than 64 MB")
+	tooLarge := errors.New("/r.xml is not a regular file of less than 64 MB")
 	for name, test := range map[string]struct {
 		files []*api.FilePart
 		err   error

@@ -97,6 +97,21 @@ func (c *container) startUnlessGone(ctx context.Context) error {
 	return c.start(ctx)
 }
 
+// feed gives the process its input, to the input's end.
+func (c *container) feed(stdin io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := stdin.Read(buf)
+		if n > 0 && c.tap.WriteStdin(buf[:n]) != nil {
+			return
+		}
+		if err != nil {
+			c.closeStdin()
+			return
+		}
+	}
+}
+
 // Attach connects to the streams of a container's own process. With start it
 // is started after that, so that nothing it prints is missed.
 func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Reader, stdout, stderr io.Writer) (*exec.Process, error) {
@@ -123,19 +138,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	task, end := c.task, c.ending
 	c.mu.Unlock()
 	if stdin != nil {
-		r.wg.Go(func() {
-			buf := make([]byte, 32<<10)
-			for {
-				n, err := stdin.Read(buf)
-				if n > 0 && c.tap.WriteStdin(buf[:n]) != nil {
-					return
-				}
-				if err != nil {
-					c.closeStdin()
-					return
-				}
-			}
-		})
+		r.wg.Go(func() { c.feed(stdin) })
 	}
 	return exec.NewProcess(exec.Controls{
 		Resize: func(ctx context.Context, columns, rows uint32) error {

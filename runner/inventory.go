@@ -152,10 +152,10 @@ func (r *Runner) RemoveImage(ctx context.Context, ref string, force bool) error 
 // CreateNetwork makes a network that belongs to no project.
 func (r *Runner) CreateNetwork(ctx context.Context, want *spec.Network) error {
 	if !volume.IsName(want.Name) {
-		return fmt.Errorf("%q is no name for a network: use letters, digits, and . _ - inside", want.Name)
+		return fmt.Errorf("%q is not a valid name for a network: use letters, digits, and . _ - inside", want.Name)
 	}
 	if _, ok := r.nets.Network(want.Name); ok {
-		return fmt.Errorf("there is a network %s already", want.Name)
+		return fmt.Errorf("network %s exists already", want.Name)
 	}
 	_, err := r.topology.Ensure(ctx, want.Name, topology.Record{Key: want.Name, Applied: want})
 	return err

@@ -66,7 +66,7 @@ func pullError(ref string, err error) error {
 	case status.StatusCode >= http.StatusInternalServerError:
 		return fmt.Errorf("cannot pull %s: the registry answers %s: try again later, or set a mirror", ref, status.Status)
 	case strings.Contains(text, "unexpected commit digest"), strings.Contains(text, "unexpected commit size"):
-		return fmt.Errorf("cannot pull %s: other bytes came than its digest says: a registry, mirror or proxy damages them", ref)
+		return fmt.Errorf("cannot pull %s: digest mismatch: a registry, mirror or proxy damages what it hands on", ref)
 	case strings.Contains(text, "no such host"), strings.Contains(text, "connection refused"),
 		strings.Contains(text, "i/o timeout"), strings.Contains(text, "network is unreachable"), errdefs.IsUnavailable(err):
 		return fmt.Errorf("cannot pull %s: %w (the registry can't be reached: check the network, set a mirror, or load the image with \"orlop image load\")",

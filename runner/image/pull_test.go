@@ -28,7 +28,7 @@ func TestPullErrorsSayTheCauseAndWhatToDo(t *testing.T) {
 		{answered(429, "429 Too Many Requests"), "cannot pull app:1: the registry's rate limit is reached: log in, wait, or set a mirror"},
 		{answered(503, "503 Service Unavailable"), "cannot pull app:1: the registry answers 503 Service Unavailable: try again later, or set a mirror"},
 		{fmt.Errorf("unexpected commit digest a, expected b: %w", errdefs.ErrFailedPrecondition),
-			"cannot pull app:1: other bytes came than its digest says: a registry, mirror or proxy damages them"},
+			"cannot pull app:1: digest mismatch: a registry, mirror or proxy damages what it hands on"},
 		{errors.New("something else"), "cannot pull app:1: something else"},
 	} {
 		if got := pullError("app:1", c.err).Error(); got != c.want {

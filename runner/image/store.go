@@ -62,7 +62,7 @@ type Image struct {
 func Normalize(ref string) (string, error) {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
-		return "", fmt.Errorf("%q is no image reference: %w", ref, err)
+		return "", fmt.Errorf("%q is not an image reference: %w", ref, err)
 	}
 	return reference.TagNameOnly(named).String(), nil
 }

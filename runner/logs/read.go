@@ -251,12 +251,8 @@ func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func
 			at = Position{rotated: at.rotated + 1, failures: at.failures}
 			continue
 		}
-		l, number, isNew := w.failureSince(at.failures)
-		at.failures = number
-		if isNew {
-			if err := wanted(l); err != nil {
-				return err
-			}
+		if err := w.tellFailure(&at, wanted); err != nil {
+			return err
 		}
 		if closed {
 			return nil
@@ -267,6 +263,16 @@ func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func
 		case <-grown:
 		}
 	}
+}
+
+// tellFailure tells a follower that the log can't be written, once.
+func (w *Log) tellFailure(at *Position, emit func(Line) error) error {
+	l, number, isNew := w.failureSince(at.failures)
+	at.failures = number
+	if !isNew {
+		return nil
+	}
+	return emit(l)
 }
 
 // drain gives the lines up to the end of the file as it is now; what is left

@@ -150,7 +150,7 @@ func checkSpec(spec Spec) error {
 	}
 	switch {
 	case !spec.Subnet.Addr().Is4():
-		return fmt.Errorf("subnet %s: only IPv4 subnets are carried out", spec.Subnet)
+		return fmt.Errorf("subnet %s: IPv6 is not supported yet", spec.Subnet)
 	case spec.Subnet.Bits() > 30:
 		return fmt.Errorf("subnet %s has no room for a gateway and a container", spec.Subnet)
 	case spec.Gateway.IsValid() && !spec.Subnet.Contains(spec.Gateway):

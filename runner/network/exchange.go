@@ -83,7 +83,7 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 	return inNetns(path, func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
-			return fmt.Errorf("cannot speak to the kernel about links: %w", err)
+			return fmt.Errorf("cannot open a netlink socket for links: %w", err)
 		}
 		defer inside.Close()
 		routed := false

@@ -125,7 +125,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	for _, p := range cfg.Pools {
 		if !p.Addr().Is4() {
-			return nil, fmt.Errorf("address pool %s: only IPv4 pools are carried out", p)
+			return nil, fmt.Errorf("address pool %s: IPv6 is not supported yet", p)
 		}
 	}
 	for _, dir := range []string{networksDir, sandboxesDir, netnsDir} {
@@ -135,7 +135,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	links, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("cannot speak to the kernel about links: %w", err)
+		return nil, fmt.Errorf("cannot open a netlink socket for links: %w", err)
 	}
 	m := &Manager{
 		cfg: cfg, links: links, reaper: &reaper{links: links},

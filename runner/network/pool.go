@@ -84,7 +84,7 @@ func (p *addrPool) take(want netip.Addr, isReserved func(netip.Addr) bool) (neti
 		want = want.Unmap()
 		switch {
 		case !p.isHost(want):
-			return netip.Addr{}, fmt.Errorf("address %s is no host's address in %s", want, p.subnet)
+			return netip.Addr{}, fmt.Errorf("address %s is not a host address in %s", want, p.subnet)
 		case p.used[want]:
 			return netip.Addr{}, fmt.Errorf("address %s is %w", want, errTaken)
 		}

@@ -266,7 +266,7 @@ func (m *Manager) mend(s *sandbox) error {
 func (m *Manager) furnish(path string, s *sandbox, nets []Network) error {
 	inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		return fmt.Errorf("cannot speak to the kernel about links: %w", err)
+		return fmt.Errorf("cannot open a netlink socket for links: %w", err)
 	}
 	defer inside.Close()
 	const lo = 1 // always, in a new namespace

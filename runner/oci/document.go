@@ -54,25 +54,15 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	args := in.Args
-	mounts := append(defaultMounts(s.Privileged), in.Mounts...)
-	if s.Init != nil && *s.Init {
-		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
-		args = append([]string{"/dev/init", "init", "--"}, args...)
-	}
-	hostname := in.Hostname
-	if s.NetworkMode == "host" {
-		hostname = "" // it has that of the host
-	}
+	args, mounts := in.program()
 	doc := &specs.Spec{
-		Version:  specs.Version,
-		Hostname: hostname,
-		Root:     &specs.Root{Path: "rootfs", Readonly: s.ReadOnly},
-		Mounts:   mounts,
+		Version: specs.Version,
+		Root:    &specs.Root{Path: "rootfs", Readonly: s.ReadOnly},
+		Mounts:  mounts,
 		Process: &specs.Process{
 			Terminal: in.Terminal, Args: args, Env: environment(in.Image.Env, s, in.Terminal, in.Hostname, in.Home), Cwd: workdir(s.WorkingDir, in.Image.WorkingDir),
 			User:         in.User,
-			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
+			Capabilities: &specs.LinuxCapabilities{Bounding: caps},
 			Rlimits:      limits,
 		},
 		Linux: &specs.Linux{
@@ -81,16 +71,16 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			Resources:   Resources(s),
 		},
 	}
+	if s.NetworkMode != "host" { // it has the host's name there
+		doc.Hostname = in.Hostname
+	}
 	if in.Netns != "" {
 		doc.Linux.Sysctl = map[string]string{
 			"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
 		}
 	}
-	if in.User.UID != 0 {
-		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = nil, nil
-		if s.Privileged {
-			doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
-		}
+	if in.User.UID == 0 || s.Privileged {
+		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}
 	if s.Privileged {
 		return doc, warnings, privilege(doc)
@@ -99,6 +89,17 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	doc.Linux.ReadonlyPaths = readonlyPaths
 	doc.Linux.Seccomp, err = profile(doc, caps)
 	return doc, warnings, err
+}
+
+// program is what the container runs, and what it has mounted, the program that
+// "init: true" runs first included.
+func (in *Input) program() (args []string, mounts []specs.Mount) {
+	args, mounts = in.Args, append(defaultMounts(in.Service.Privileged), in.Mounts...)
+	if in.Service.Init != nil && *in.Service.Init {
+		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
+		args = append([]string{"/dev/init", "init", "--"}, args...)
+	}
+	return args, mounts
 }
 
 // thermalPaths are the per-processor files that tell of the neighbours' load.

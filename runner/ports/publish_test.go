@@ -122,7 +122,7 @@ func TestWhatIsPublished(t *testing.T) {
 	if err := table.Unpublish(t.Context(), owner); err != nil || len(b.held) != 0 {
 		t.Errorf("held are %v, %v", b.keys(), err)
 	}
-	if _, err := table.Publish(t.Context(), web(spec.Port{Target: 80, HostIP: "nonsense"}), nil); err == nil || err.Error() != `services.web.ports: "nonsense" is no address` {
+	if _, err := table.Publish(t.Context(), web(spec.Port{Target: 80, HostIP: "nonsense"}), nil); err == nil || err.Error() != `services.web.ports: "nonsense" is not an IP address` {
 		t.Errorf("got %v", err)
 	}
 }

@@ -91,7 +91,7 @@ func (o *Owner) bindings() ([]binding, error) {
 		if p.HostIP != "" {
 			var err error
 			if host, err = netip.ParseAddr(strings.Trim(p.HostIP, "[]")); err != nil {
-				return nil, fmt.Errorf("services.%s.ports: %q is no address", o.Service, p.HostIP)
+				return nil, fmt.Errorf("services.%s.ports: %q is not an IP address", o.Service, p.HostIP)
 			}
 		}
 		proto := cmp.Or(p.Protocol, "tcp")

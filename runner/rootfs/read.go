@@ -167,7 +167,7 @@ func (f *fileReader) give(root *os.Root, name, inside string) error {
 	defer file.Close()
 	st, err := file.Stat()
 	if err != nil || !st.Mode().IsRegular() || st.Size() > longestRead {
-		return errors.Join(err, fmt.Errorf("%s is no file of less than %d MB", inside, longestRead>>20))
+		return errors.Join(err, fmt.Errorf("%s is not a regular file of less than %d MB", inside, longestRead>>20))
 	}
 	// One that grows while it is read gives no more than it had.
 	if f.left -= st.Size(); f.left < 0 || len(f.seen) > mostRead {

@@ -88,7 +88,7 @@ func (c *Root) apply(e Entry) error {
 	c.abandon()
 	clean := path.Clean("/" + e.Path)
 	if clean == "/" {
-		return errors.New("the root itself is no target")
+		return errors.New("the root directory itself cannot be replaced or removed")
 	}
 	for _, at := range c.volatile {
 		if clean == at || strings.HasPrefix(clean, strings.TrimSuffix(at, "/")+"/") {

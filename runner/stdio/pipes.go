@@ -19,8 +19,10 @@ type Pipes struct {
 	config cio.Config
 	wg     sync.WaitGroup
 	files  []*os.File // reading ends
-	keep   []*os.File // writing ends of our own, until the shim has opened its
 	stdin  *os.File
+
+	mu   sync.Mutex // containerd's client may cancel what is just handed over
+	keep []*os.File // guarded by mu; writing ends of our own, until the shim has opened its
 }
 
 // Config names the pipes.
@@ -47,6 +49,8 @@ func (s *Pipes) Close() error {
 
 // HandOver lets the pipes end with the shim's writing ends.
 func (s *Pipes) HandOver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, f := range s.keep {
 		f.Close()
 	}

@@ -194,3 +194,24 @@ func TestStandardInputByTheTap(t *testing.T) {
 }
 
 var _ cio.IO = (*Pipes)(nil)
+
+// Containerd's client cancels the pipes of a task that it deletes, whoever hands
+// them over meanwhile.
+func TestPipesAreHandedOverOnce(t *testing.T) {
+	config, err := Make(t.TempDir(), false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(config, true, (&reading{}).read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(p.HandOver)
+		all.Go(p.Cancel)
+	}
+	all.Wait()
+	p.Wait()
+	p.Close()
+}

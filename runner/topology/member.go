@@ -36,7 +36,7 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 			if n.IPv4Address != "" {
 				addr, err := netip.ParseAddr(n.IPv4Address)
 				if err != nil {
-					return out, fmt.Errorf("services.%s.networks.%s: %q is no address", m.Service, key, n.IPv4Address)
+					return out, fmt.Errorf("services.%s.networks.%s: %q is not an IP address", m.Service, key, n.IPv4Address)
 				}
 				e.IPv4 = addr
 			}

@@ -83,12 +83,12 @@ func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Ne
 	}
 	if subnet != "" {
 		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is not a subnet", rec.Key, subnet)
 		}
 	}
 	if gateway != "" {
 		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no address", rec.Key, gateway)
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is not an IP address", rec.Key, gateway)
 		}
 	}
 	n, err := t.nets.EnsureNetwork(ctx, ns)
@@ -109,7 +109,7 @@ func rangeOf(n *spec.Network) (netip.Prefix, error) {
 	text := n.IPAM.Config[0].IPRange
 	within, err := netip.ParsePrefix(text)
 	if err != nil {
-		return within, fmt.Errorf("ip_range %q is no range of addresses", text)
+		return within, fmt.Errorf("ip_range %q is not an address range", text)
 	}
 	return within, nil
 }

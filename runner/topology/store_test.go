@@ -147,9 +147,9 @@ func TestNetworksThatAreThereAreKept(t *testing.T) {
 
 func TestWhatIsWrongWithANetworkIsSaid(t *testing.T) {
 	for want, c := range map[string]spec.IPAMPool{
-		`networks.n.ipam: "x" is no subnet`:                      {Subnet: "x"},
-		`networks.n.ipam: "y" is no address`:                     {Subnet: "10.9.0.0/16", Gateway: "y"},
-		`networks.n.ipam: ip_range "z" is no range of addresses`: {Subnet: "10.9.0.0/16", IPRange: "z"},
+		`networks.n.ipam: "x" is not a subnet`:                  {Subnet: "x"},
+		`networks.n.ipam: "y" is not an IP address`:             {Subnet: "10.9.0.0/16", Gateway: "y"},
+		`networks.n.ipam: ip_range "z" is not an address range`: {Subnet: "10.9.0.0/16", IPRange: "z"},
 	} {
 		m := newMachine()
 		_, err := on(m, documents{}).Ensure(t.Context(), "n", Record{Key: "n", Applied: &spec.Network{IPAM: &spec.IPAM{Config: []spec.IPAMPool{c}}}})
@@ -254,7 +254,7 @@ func TestPlaceOnTheNetworks(t *testing.T) {
 		"shop-web-run shop_front shop_admin shop_back":                    {Name: "shop-web-run", Service: "web", OneOff: true, Applied: applied},
 		"shop-web-1,web,host shop_front shop_admin shop_back=db@10.9.0.5": {Name: "shop-web-1", Service: "web", Hostname: "host", Applied: &planner.Applied{Service: &named, Networks: applied.Networks}},
 		"shop-web-1,web no DNS":                                           {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &none}},
-		`services.web.networks.back: "x" is no address`:                   {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
+		`services.web.networks.back: "x" is not an IP address`:            {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
 	} {
 		if got := text(m); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -57,19 +56,14 @@ func hasFile(root, path string) bool {
 func hostPathError(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EEXIST):
-		return errors.New("a part of its path is no directory")
+		return errors.New("a part of its path is not a directory")
 	case errors.Is(err, unix.ELOOP):
-		return errors.New("its links lead in a circle")
+		return errors.New("its symbolic links form a loop")
 	}
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err // the path is named already
 	}
 	return err
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(filepath.Clean(path))
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // AbsentSources are the host paths that a project mounts and that don't exist.

@@ -12,9 +12,9 @@ func TestASourceThatCannotBeMadeIsNotMade(t *testing.T) {
 	made := &spec.BindOptions{CreateHostPath: true}
 	for source, want := range map[string]string{
 		"dangling":      "it is a link to /nonexistent/zz, which does not exist",
-		"dangling/more": "a part of its path is no directory",
-		"file/more":     "a part of its path is no directory",
-		"circle":        "its links lead in a circle",
+		"dangling/more": "a part of its path is not a directory",
+		"file/more":     "a part of its path is not a directory",
+		"circle":        "its symbolic links form a loop",
 		"dir":           "",
 		"file":          "",
 	} {

@@ -155,7 +155,7 @@ func (v *Store) Ensure(vol *Volume) error {
 
 func (v *Store) ensure(vol *Volume) (*Volume, error) {
 	if !IsName(vol.Name) {
-		return nil, fmt.Errorf("%q is no name for a volume: use letters, digits, and . _ - inside", vol.Name)
+		return nil, fmt.Errorf("%q is not a valid name for a volume: use letters, digits, and . _ - inside", vol.Name)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
