@@ -43,7 +43,7 @@ func TestLedgerKnowsWhenMetadataDoesNotTell(t *testing.T) {
 			put(t, dir+"/sub/v", "A", old)
 			first := openLedger("engine", dir, "web")
 			walk(t, first, dir)
-			first.settle()
+			first.age()
 			first.save()
 			test.change(t, dir)
 			second := openLedger("engine", dir, "web")
@@ -54,8 +54,8 @@ func TestLedgerKnowsWhenMetadataDoesNotTell(t *testing.T) {
 	}
 }
 
-// settle makes the notes those of files that have rested for a while.
-func (l *ledger) settle() {
+// age makes the notes those of files that have rested for a while.
+func (l *ledger) age() {
 	for dir, files := range l.has {
 		for path := range files {
 			files[path], _ = stampOf(filepath.Join(dir, path))
@@ -81,7 +81,7 @@ func TestLedgerIsOneSessions(t *testing.T) {
 	if first.has[dir]["a"].Ctime != 0 {
 		t.Error("a file that changed within the clock's grain is trusted")
 	}
-	first.settle()
+	first.age()
 	first.save()
 	if other := openLedger("other engine", dir, "web"); other.key == first.key {
 		t.Error("another engine holds the same")
@@ -110,7 +110,7 @@ func TestLedgerSeesAChangeAfterItWasOpened(t *testing.T) {
 	put("A")
 	first := openLedger("engine", dir, "web")
 	walk(t, first, dir)
-	first.settle()
+	first.age()
 	first.save()
 	second := openLedger("engine", dir, "web")
 	put("B")

@@ -36,11 +36,11 @@ type remembered struct {
 }
 
 // rememberFrom is the size from which remembering a digest is worth it, and
-// settled the age of a change from which its time can be trusted: a file may
+// trustedAfter the age of a change from which its time can be trusted: a file may
 // change twice within the clock's grain.
 const (
 	rememberFrom = 16 << 10
-	settled      = 2 * time.Second
+	trustedAfter = 2 * time.Second
 )
 
 func newSums() *sums {
@@ -101,7 +101,7 @@ func (s *sums) content(path string, info fs.FileInfo) (string, error) {
 		return "", err
 	}
 	is.Sum = sum
-	if s.now.Sub(time.Unix(0, max(is.Mtime, is.Ctime))) > settled {
+	if s.now.Sub(time.Unix(0, max(is.Mtime, is.Ctime))) > trustedAfter {
 		s.next[path] = is
 	}
 	return sum, nil

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"github.com/orlop/orlop/spec/stackfile"
 
-	"github.com/orlop/orlop/spec"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) completionCommand() *cobra.Command {
@@ -37,7 +37,7 @@ func (a *app) completionCommand() *cobra.Command {
 func (a *app) completeServices(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	opts := a.settings.Options(nil) // the flags of what is completed are read by now
 	opts.SkipPayloads, opts.Profiles = true, []string{"*"}
-	project, _, err := spec.Load(c.Context(), opts)
+	project, _, err := stackfile.Load(c.Context(), opts)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -21,17 +21,20 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
-		"runner/shim", "runner/volume",
+		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/shim", "runner/stdio", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
-	command := []string{"spec", "spec/secret", "planner", "builder", "api", "keeper"}
+	command := []string{"spec", "spec/schema", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
+		"spec/schema":      {"spec"},
+		"spec/stackfile":   {"spec", "spec/schema"},
 		"api":              {"spec", "planner"},
 		"runner/network":   {"keeper"}, // published ports are held there
 		"runner/image":     {"spec", "planner"},
+		"runner/exec":      {"runner/shim"},
 		"runner/health":    {"spec", "planner"},
 		"runner/instance":  {"spec", "planner"},
 		"runner/logs":      {},
@@ -40,6 +43,8 @@ func house() map[string][]string {
 		"runner/proc":      {},
 		"runner/rootfs":    {"spec"},
 		"runner/shim":      {},
+		"runner/stdio":     {},
+		"runner/topology":  {"spec", "planner", "runner/network", "keeper"},
 		"runner/volume":    {"spec", "planner"},
 		"planner":          {"spec"},
 		"builder":          {"spec", "spec/secret", "planner"},

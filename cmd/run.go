@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/stackfile"
+
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
@@ -211,7 +213,7 @@ func (a *app) readShortForms(project *spec.Project, ports, volumes []string) (*s
 	if err != nil {
 		return nil, err
 	}
-	read, _, err := spec.Load(context.Background(), spec.Options{
+	read, _, err := stackfile.Load(context.Background(), stackfile.Options{
 		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: "run",
 		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
 	})

@@ -9,7 +9,7 @@ import (
 // is told what is left aside, and not again until something changes.
 func TestWarningsAreSaidOnceForTheSameContent(t *testing.T) {
 	const file = "name: shop\nservices:\n  db: {image: a, logging: {driver: gelf}}\n  web: {image: a, logging: {driver: gelf}, user: '${WHO}'}\n"
-	const brief = " ! services.*.logging: not carried out yet, 2 services (first stack.yaml:3)\n" +
+	const brief = " ! services.*.logging: not supported yet, 2 services (first stack.yaml:3)\n" +
 		" ! WHO is not set: empty (stack.yaml:4)\n" +
 		"   all places: orlop config --verbose\n"
 	d := newDesk(t, file).serve()
@@ -38,7 +38,7 @@ func TestWarningsAreSaidOnceForTheSameContent(t *testing.T) {
 		t.Errorf("the same warnings are said again: %s", got)
 	}
 	d.write("stack.yaml", strings.Replace(file, ", user: '${WHO}'", ", platform: x", 1))
-	equal(t, "after a change", said("plan"), strings.Replace(brief, "WHO is not set: empty (", "services.web.platform: not carried out yet (", 1))
+	equal(t, "after a change", said("plan"), strings.Replace(brief, "WHO is not set: empty (", "services.web.platform: not supported yet (", 1))
 	d.env = nil
 	for range 2 {
 		if got := said("config"); !strings.Contains(got, "services.*.logging") {
@@ -57,7 +57,7 @@ func TestStrictAlwaysSaysWarnings(t *testing.T) {
 		}
 	}
 	d.write("stack.yaml", "name: shop\nversion: '3'\nservices: {web: {image: a, logging: {}}}\n")
-	if _, stderr, code := d.run("--strict config"); code == 0 || !strings.Contains(stderr, `services.web: "logging" is not carried out yet`) {
+	if _, stderr, code := d.run("--strict config"); code == 0 || !strings.Contains(stderr, `services.web: "logging" is not supported yet`) {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

@@ -76,7 +76,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
-	j.options.Files = e.prints(p.Name, req.Payloads)
+	j.options.Files = e.payloadDigests(p.Name, req.Payloads)
 	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
 	j.order = &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
@@ -109,10 +109,10 @@ func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
 	j.mask = e.runner.Mask(j.project.Name)
 }
 
-// prints are keyed digests of the contents of secrets and configs: they tell
+// payloadDigests are keyed digests of the contents of secrets and configs: they tell
 // a change and nothing else.
-func (e *Engine) prints(project string, payloads map[string]*api.Payload) map[string]string {
-	key := e.printKey()
+func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload) map[string]string {
+	key := e.digestKey()
 	out := map[string]string{}
 	for name, payload := range payloads {
 		mac := hmac.New(sha256.New, key)
@@ -123,8 +123,9 @@ func (e *Engine) prints(project string, payloads map[string]*api.Payload) map[st
 	return out
 }
 
-// printKey is a random key that only this engine has.
-func (e *Engine) printKey() []byte {
+// digestKey is a random key that only this engine has. Its name in the store is
+// that of its beginnings.
+func (e *Engine) digestKey() []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	key := e.store.get(bucketEngine, "print-key")
@@ -197,7 +198,7 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	return s.walk(ctx, plan, &carrier{engine: s.Engine, job: j}, box)
+	return s.walk(ctx, plan, &executor{engine: s.Engine, job: j}, box)
 }
 
 // causeOf is the reason why a context ended in place of the error of what it
@@ -238,7 +239,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 		Project: req.Project, Anonymous: true,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	verdict, err := s.carryOut(ctx, plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, box)
+	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, box)
 	if err != nil {
 		return err
 	}
@@ -270,7 +271,7 @@ func decodeDown(req *api.DownRequest) (p *spec.Project, opts planner.DownOptions
 }
 
 // walk sends the plan, carries it out and sends each event and the verdict.
-func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) error {
+func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *executor, box *mailbox) error {
 	verdict, err := e.carryOut(ctx, plan, c, box)
 	if err != nil {
 		return err
@@ -281,7 +282,7 @@ func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *carrier, box *
 
 // carryOut is walk without its last word. When the command goes away nothing
 // new is begun, and what runs is finished.
-func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *carrier, box *mailbox) (*api.Verdict, error) {
+func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, box *mailbox) (*api.Verdict, error) {
 	c.job.order.Plan = plan
 	hide := c.job.mask.Text
 	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
@@ -333,27 +334,27 @@ func (e *Engine) verify(plan *planner.Plan, emit func(planner.Event)) error {
 	return errors.Join(errs...)
 }
 
-// carrier carries out steps with the builder and the runner.
-type carrier struct {
+// executor carries out steps with the builder and the runner.
+type executor struct {
 	engine *Engine
 	job    *job
 }
 
-// Carry carries out one step. What was begun with a container is finished
+// Execute carries out one step. What was begun with a container is finished
 // even if the command goes away; builds, pulls and waits are given up.
-func (c *carrier) Carry(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+func (c *executor) Execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
 	case planner.Build:
 		return c.build(ctx, s, note)
 	case planner.Pull:
 		return c.pull(ctx, s, note)
 	case planner.Await, planner.Replace: // the runner finishes what of a replacement is no wait
-		return c.engine.runner.Carry(ctx, c.job.order, s, note)
+		return c.engine.runner.Execute(ctx, c.job.order, s, note)
 	}
-	return c.engine.runner.Carry(context.WithoutCancel(ctx), c.job.order, s, note)
+	return c.engine.runner.Execute(context.WithoutCancel(ctx), c.job.order, s, note)
 }
 
-func (c *carrier) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
 		note(planner.Event{Current: current, Total: total})
 	})
@@ -366,7 +367,7 @@ func (c *carrier) pull(ctx context.Context, s *planner.Step, note func(planner.E
 	return planner.Result{}, nil
 }
 
-func (c *carrier) build(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	e := c.engine
 	if err := e.needKit(ctx); err != nil {
 		return planner.Result{}, err

@@ -183,7 +183,7 @@ func (e *Engine) removeProject(ctx context.Context, by *claim, grace runner.Grac
 	}
 	plan := planner.Down(project, nil, observed, planner.DownOptions{Volumes: true, Images: e.instances.Images(project, e.hasImage(ctx))})
 	order := &runner.Order{Project: project, Anonymous: true, Grace: grace}
-	err = plan.Walk(ctx, &carrier{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
+	err = plan.Walk(ctx, &executor{engine: e, job: &job{order: order, observed: observed}}, walkLimit(), time.Now, func(planner.Event) {})
 	e.forgetGone(ctx, project)
 	return err == nil, err
 }

@@ -106,7 +106,7 @@ func (s *server) killBegun(ctx context.Context, req *api.LifecycleRequest, claim
 }
 
 // planLifecycle plans what a lifecycle request asks for.
-func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, claim *claim) (*planner.Plan, *carrier, error) {
+func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, claim *claim) (*planner.Plan, *executor, error) {
 	observed, err := s.runner.Observe(ctx, req.Project, nil, s.inputsOf(ctx))
 	if err != nil {
 		return nil, nil, err
@@ -117,7 +117,7 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 		Project: req.Project, Anonymous: req.RemoveVolumes,
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
-	return plan, &carrier{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, nil
+	return plan, &executor{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, nil
 }
 
 // narrow leaves out the containers that a lifecycle request is not about.

@@ -138,11 +138,11 @@ func TestPrintsTellAChangeAndNothingElse(t *testing.T) {
 	payload := func(text string) map[string]*api.Payload {
 		return map[string]*api.Payload{"secrets.key": {Content: []byte(text), Secret: true}}
 	}
-	a, b, c := e.prints("p", payload("hunter2")), e.prints("p", payload("hunter2")), e.prints("p", payload("hunter3"))
+	a, b, c := e.payloadDigests("p", payload("hunter2")), e.payloadDigests("p", payload("hunter2")), e.payloadDigests("p", payload("hunter3"))
 	if a["secrets.key"] != b["secrets.key"] || a["secrets.key"] == c["secrets.key"] {
 		t.Errorf("%v, %v, %v", a, b, c)
 	}
-	if other := e.prints("q", payload("hunter2")); other["secrets.key"] == a["secrets.key"] {
+	if other := e.payloadDigests("q", payload("hunter2")); other["secrets.key"] == a["secrets.key"] {
 		t.Error("two projects with one secret have one print")
 	}
 	if strings.Contains(a["secrets.key"], "hunter2") || len(a["secrets.key"]) != 24 {

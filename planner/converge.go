@@ -33,7 +33,7 @@ type Options struct {
 	Attached      bool               `json:"attached,omitempty"` // the caller stays with the containers: their ends are no failure of the plan
 	Limit         int                `json:"limit,omitempty"`    // steps at once; 0: any number
 	Inputs        map[string]*Inputs `json:"inputs,omitempty"`
-	Files         map[string]string  `json:"files,omitempty"` // prints of secrets and configs
+	Files         map[string]string  `json:"files,omitempty"` // digests of secrets and configs
 }
 
 // converger holds one planning.

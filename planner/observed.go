@@ -164,7 +164,7 @@ type Applied struct {
 	Image    string            `json:"image,omitempty"`    // digest
 	Networks map[string]string `json:"networks,omitempty"` // key -> full name
 	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
-	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> print of the content
+	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
 }
 
 // IsCompleted says that a one-shot container has done its work: it ended by

@@ -1,6 +1,6 @@
 // Package planner decides what must change: from a project and a snapshot of
 // what exists it makes a plan, a directed acyclic graph of steps, each with
-// its reason; and it walks a plan, handing each step to a carrier when all
+// its reason; and it walks a plan, handing each step to an executor when all
 // that it needs is done. It does no input or output of its own.
 package planner
 

@@ -12,19 +12,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orlop/orlop/spec/stackfile"
+
 	"github.com/orlop/orlop/spec"
 )
 
 // TestCorpus plans each real stack file from nothing, carries the plan out,
 // and plans again: nothing is left to do.
 func TestCorpus(t *testing.T) {
-	paths, err := filepath.Glob("../spec/testdata/corpus/*.y*ml")
+	paths, err := filepath.Glob("../spec/stackfile/testdata/corpus/*.y*ml")
 	if err != nil || len(paths) < 20 {
 		t.Fatalf("the corpus is not there: %d files, %v", len(paths), err)
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			p, _, err := spec.Load(context.Background(), spec.Options{
+			p, _, err := stackfile.Load(context.Background(), stackfile.Options{
 				Files: []string{path}, Name: "demo", AllowUnset: true, SkipPayloads: true,
 				Environ: map[string]string{"HOME": "/root"},
 			})
@@ -330,7 +332,7 @@ func TestSecretsAreNotInPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p, _, err := spec.Load(context.Background(), spec.Options{Files: []string{filepath.Join(dir, "stack.yaml")}})
+	p, _, err := stackfile.Load(context.Background(), stackfile.Options{Files: []string{filepath.Join(dir, "stack.yaml")}})
 	if err != nil {
 		t.Fatal(err)
 	}

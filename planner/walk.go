@@ -63,14 +63,14 @@ type Part struct {
 	Error  string    `json:"error,omitempty"`
 }
 
-// Carrier carries out one step. It reports progress through note, which may be
-// called from any goroutine until Carry returns. A result of Unchanged says
+// Executor carries out one step. It reports progress through note, which may be
+// called from any goroutine until Execute returns. A result of Unchanged says
 // that nothing had to be done; "" stands for Done.
-type Carrier interface {
-	Carry(ctx context.Context, step *Step, note func(Event)) (Result, error)
+type Executor interface {
+	Execute(ctx context.Context, step *Step, note func(Event)) (Result, error)
 }
 
-// Result is what a carrier says of a step that succeeded.
+// Result is what an executor says of a step that succeeded.
 type Result struct {
 	Outcome Outcome
 	Text    string
@@ -90,8 +90,8 @@ func (e *StepError) Unwrap() error { return e.Err }
 // the plan's caller allows. What a failed step stopped is skipped, the rest
 // goes on. The error joins a *StepError for each root cause. now is the clock
 // of the events.
-func (p *Plan) Walk(ctx context.Context, carrier Carrier, limit int, now func() time.Time, emit func(Event)) error {
-	w := newWalk(p, carrier, now, emit)
+func (p *Plan) Walk(ctx context.Context, executor Executor, limit int, now func() time.Time, emit func(Event)) error {
+	w := newWalk(p, executor, now, emit)
 	if p.Limit > 0 {
 		limit = min(limit, p.Limit)
 	}
@@ -113,17 +113,17 @@ type node struct {
 }
 
 type walk struct {
-	nodes   []*node
-	byID    map[string]*node
-	ready   ready
-	carrier Carrier
-	now     func() time.Time
-	emit    func(Event)
-	ended   chan *node
+	nodes    []*node
+	byID     map[string]*node
+	ready    ready
+	executor Executor
+	now      func() time.Time
+	emit     func(Event)
+	ended    chan *node
 }
 
-func newWalk(p *Plan, carrier Carrier, now func() time.Time, emit func(Event)) *walk {
-	w := &walk{byID: map[string]*node{}, carrier: carrier, now: now, emit: emit, ended: make(chan *node)}
+func newWalk(p *Plan, executor Executor, now func() time.Time, emit func(Event)) *walk {
+	w := &walk{byID: map[string]*node{}, executor: executor, now: now, emit: emit, ended: make(chan *node)}
 	for i, step := range p.Steps {
 		n := &node{step: step, index: i}
 		w.nodes = append(w.nodes, n)
@@ -160,7 +160,7 @@ func (w *walk) run(ctx context.Context, limit int) error {
 			n := heap.Pop(&w.ready).(*node)
 			if done := w.void(ctx, n); done {
 				left--
-				w.settle(n)
+				w.tellDependents(n)
 				continue
 			}
 			if n.step.Action != Await && busy >= limit {
@@ -189,7 +189,7 @@ func (w *walk) run(ctx context.Context, limit int) error {
 			busy--
 		}
 		w.finish(ctx, n)
-		w.settle(n)
+		w.tellDependents(n)
 	}
 	return w.causes(ctx)
 }
@@ -263,7 +263,7 @@ func (w *walk) unchanged(n *node) bool {
 func (w *walk) carry(ctx context.Context, n *node) {
 	n.begun = w.now()
 	w.emit(w.event(n, Started))
-	n.result, n.err = w.carrier.Carry(ctx, n.step, func(e Event) {
+	n.result, n.err = w.executor.Execute(ctx, n.step, func(e Event) {
 		e.Time, e.Step, e.Action, e.Resource, e.Service = w.now(), n.step.ID, n.step.Action, n.step.Resource, n.step.Service
 		if e.Kind == "" {
 			e.Kind = Progressed
@@ -296,8 +296,8 @@ func (w *walk) finish(ctx context.Context, n *node) {
 	w.emit(e)
 }
 
-// settle tells those that wait for n that it has ended.
-func (w *walk) settle(n *node) {
+// tellDependents tells those that wait for n that it has ended.
+func (w *walk) tellDependents(n *node) {
 	for _, next := range n.unblock {
 		if next.waits--; next.waits == 0 {
 			heap.Push(&w.ready, next)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// recorder is a carrier whose steps end when the test says so.
+// recorder is an executor whose steps end when the test says so.
 type recorder struct {
 	t     *testing.T
 	begun chan *call
@@ -34,7 +34,7 @@ func newRecorder(t *testing.T) *recorder {
 	return &recorder{t: t, begun: make(chan *call), ended: map[string]bool{}}
 }
 
-func (r *recorder) Carry(ctx context.Context, s *Step, note func(Event)) (Result, error) {
+func (r *recorder) Execute(ctx context.Context, s *Step, note func(Event)) (Result, error) {
 	c := &call{ctx: ctx, step: s, end: make(chan error)}
 	note(Event{Text: "begins"})
 	r.mu.Lock()
@@ -118,7 +118,7 @@ func clock() func() time.Time {
 }
 
 // start begins a walk; its error comes on the channel.
-func start(ctx context.Context, p *Plan, c Carrier, limit int, ev *events) <-chan error {
+func start(ctx context.Context, p *Plan, c Executor, limit int, ev *events) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- p.Walk(ctx, c, limit, clock(), ev.add) }()
 	return done
@@ -441,7 +441,7 @@ func TestCancelledTooLate(t *testing.T) {
 	}
 }
 
-// TestCauseOfCancellationIsNoFailure: a carrier that gives up hands the
+// TestCauseOfCancellationIsNoFailure: an executor that gives up hands the
 // cause back; that is no step that failed.
 func TestCauseOfCancellationIsNoFailure(t *testing.T) {
 	cause := errors.New("second Ctrl-C")
@@ -474,7 +474,7 @@ func TestCircleIsAnError(t *testing.T) {
 // instant carries everything at once.
 type instant struct{}
 
-func (instant) Carry(context.Context, *Step, func(Event)) (Result, error) { return Result{}, nil }
+func (instant) Execute(context.Context, *Step, func(Event)) (Result, error) { return Result{}, nil }
 
 func BenchmarkWalk(b *testing.B) {
 	p := randomPlan(random{rand.New(rand.NewPCG(1, 1))})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/stackfile"
 )
 
 // load resolves the text of a stack file as the command would.
@@ -22,7 +23,7 @@ func load(t *testing.T, text string) *spec.Project {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p, _, err := spec.Load(context.Background(), spec.Options{Files: []string{path}, Name: "shop", AllowUnset: true, SkipPayloads: true})
+	p, _, err := stackfile.Load(context.Background(), stackfile.Options{Files: []string{path}, Name: "shop", AllowUnset: true, SkipPayloads: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(r.restoreNetworks(ctx), r.restoreFixed()); err != nil {
+	if err := r.topology.Restore(ctx); err != nil {
 		return err
 	}
 	if err := r.readContainers(ctx, docs); err != nil {
@@ -74,9 +74,11 @@ func (r *Runner) adoptAll(ctx context.Context) {
 		list = append(list, c)
 	}
 	r.mu.Unlock()
-	for _, c := range list {
-		if c.snapshot().State == unknown {
-			c.readdress()
+	for _, shares := range []bool{false, true} { // who shares a network has the addresses of its owner
+		for _, c := range list {
+			if rec := c.snapshot(); rec.State == unknown && isSharer(&rec) == shares {
+				c.readdress()
+			}
 		}
 	}
 	var wg sync.WaitGroup

@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/stdio"
 )
 
 // container is one container under supervision. What happens to it goes through
@@ -22,9 +23,10 @@ import (
 // serialised by op.
 type container struct {
 	r       *Runner
-	id      string // these three never change
+	id      string // these four never change
 	project string
 	name    string
+	ctr     containerd.Container
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
@@ -32,23 +34,22 @@ type container struct {
 	turn sync.Mutex // held while an event is dealt with, so that effects come in the order of events
 
 	mu       sync.Mutex
-	made     *metadata            // guarded by mu; another in its place when it changes
-	state    state                // guarded by mu; changed by apply alone
-	ctr      containerd.Container // guarded by mu
-	task     containerd.Task      // guarded by mu; nil when no process is there
-	pidfd    *os.Process          // guarded by mu; the first process, by its descriptor
-	streams  *streams             // guarded by mu; of the present task
-	last     *planner.ProbeInfo   // guarded by mu
-	ending   *ending              // guarded by mu; of the present process, or the last
-	prober   context.CancelFunc   // guarded by mu; ends the present prober
-	retry    *time.Timer          // guarded by mu; runs during a back-off
-	shim     *shim.Shim           // guarded by mu; the task's parent
-	pending  bool                 // guarded by mu; made to replace one that is still there
-	yields   bool                 // guarded by mu; another is about to take its place, and its ports
-	detached bool                 // guarded by mu; the engine ends, the container lives on
+	made     *metadata          // guarded by mu; another in its place when it changes
+	state    state              // guarded by mu; changed by apply alone
+	task     containerd.Task    // guarded by mu; nil when no process is there
+	pidfd    *os.Process        // guarded by mu; the first process, by its descriptor
+	streams  *stdio.Pipes       // guarded by mu; of the present task
+	last     *planner.ProbeInfo // guarded by mu
+	ending   *ending            // guarded by mu; of the present process, or the last
+	prober   context.CancelFunc // guarded by mu; ends the present prober
+	retry    *time.Timer        // guarded by mu; runs during a back-off
+	shim     *shim.Shim         // guarded by mu; the task's parent
+	pending  bool               // guarded by mu; made to replace one that is still there
+	yields   bool               // guarded by mu; another is about to take its place, and its ports
+	detached bool               // guarded by mu; the engine ends, the container lives on
 
 	log *logs.Log
-	tap *tap // who is attached to its streams
+	tap *stdio.Tap // who is attached to its streams
 }
 
 // ending is the end of a process, in two steps.
@@ -68,7 +69,7 @@ func (r *Runner) newContainer(rec *record, ctr containerd.Container, held bool) 
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr,
 		made: &made, state: state{status: rec.status, terms: made.terms()},
-		log: r.openLog(rec), tap: newTap(), over: make(chan struct{}),
+		log: r.openLog(rec), tap: stdio.NewTap(), over: make(chan struct{}),
 	}
 	if held {
 		_ = c.op.Lock(context.Background()) // it is free
@@ -224,7 +225,7 @@ func (c *container) detach() {
 	c.stopProbes()
 	c.cancelRetry()
 	if streams != nil {
-		streams.close()
+		streams.Close()
 		streams.Wait() // what was read of the pipes reaches the log
 	}
 	c.log.Suspend()

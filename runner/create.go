@@ -17,8 +17,8 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
-	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -61,19 +61,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		}
 	}()
 	defer r.volumes.Release(rec.ID)
-	// It comes first, so that an engine which is killed half-way leaves a trace.
-	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
-	}
-	rootfs, err := img.Prepare(ctx, rec.ID, r.Now())
-	if err != nil {
-		return nil, err
-	}
-	names, err := r.connect(ctx, rec)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := r.documentFor(ctx, rec, img, rootfs, names, req.warn)
+	doc, err := r.assemble(ctx, rec, img, req.warn)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +77,24 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	r.save(rec.ID, rec.status)
 	r.changed(rec.Project, rec.ID)
 	return c, nil
+}
+
+// assemble makes what a container consists of: its directory, its writable
+// layer, its network namespace, and the document that tells of them.
+func (r *Runner) assemble(ctx context.Context, rec *record, img *image.Image, warn func(oci.Warning)) (*specs.Spec, error) {
+	// It comes first, so that an engine which is killed half-way leaves a trace.
+	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
+	}
+	rootfs, err := img.Prepare(ctx, rec.ID, r.Now())
+	if err != nil {
+		return nil, err
+	}
+	names, err := r.connect(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	return r.documentFor(ctx, rec, img, rootfs, names, warn)
 }
 
 // recordFor fills in what the request and the image say.
@@ -126,108 +132,40 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 // of its networks, and gives the names for /etc/hosts.
 func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]string, error) {
 	s := rec.Applied.Service
-	sandbox := network.Sandbox{Names: ownNames(rec), DNS: true}
 	switch mode, _, _ := strings.Cut(s.NetworkMode, ":"); mode {
 	case "host":
 		return nil, nil
 	case "service", "container":
 		return nil, r.share(rec)
-	case "none":
-		sandbox.DNS = false
-	default:
-		for _, key := range networkOrder(rec.Applied) {
-			e := network.Endpoint{Network: rec.Applied.Networks[key], Aliases: r.aliases(rec, key)}
-			// A fixed address is the service's; a one-off beside it gets a free one.
-			if n := s.Networks[key]; n != nil && n.IPv4Address != "" && !rec.OneOff {
-				addr, err := netip.ParseAddr(n.IPv4Address)
-				if err != nil {
-					return nil, fmt.Errorf("services.%s.networks.%s: %q is no address", rec.Service, key, n.IPv4Address)
-				}
-				e.IPv4 = addr
-			}
-			sandbox.Endpoints = append(sandbox.Endpoints, e)
-		}
+	}
+	member := rec.member()
+	sandbox, err := member.Sandbox()
+	if err != nil {
+		return nil, err
 	}
 	state, err := r.nets.CreateSandbox(ctx, rec.ID, sandbox)
 	if err != nil {
 		return nil, err
 	}
 	rec.Netns = state.NetnsPath
-	return addressesOf(rec, state), nil
+	var names map[netip.Addr][]string
+	rec.Addresses, names = member.Addresses(state)
+	return names, nil
 }
 
-// addressesOf notes the addresses that a container's sandbox has, in the order
-// of its networks, and gives their names for /etc/hosts.
-func addressesOf(rec *record, state network.SandboxState) map[netip.Addr][]string {
-	names := map[netip.Addr][]string{}
-	rec.Addresses = nil
-	if rec.Applied.Service.NetworkMode != "" {
-		return names
-	}
-	for _, key := range networkOrder(rec.Applied) {
-		if addr, ok := state.Addresses[rec.Applied.Networks[key]]; ok {
-			rec.Addresses = append(rec.Addresses, addr.Addr().String())
-			names[addr.Addr()] = []string{rec.Hostname}
-		}
-	}
-	return names
-}
-
-// networkOrder sorts a service's networks by priority, then by key: the
-// first one gives the default route (Compose Specification, priority).
-func networkOrder(a *planner.Applied) []string {
-	keys := slices.Collect(maps.Keys(a.Networks))
-	slices.SortFunc(keys, func(x, y string) int {
-		px, py := 0, 0
-		if n := a.Service.Networks[x]; n != nil {
-			px = n.Priority
-		}
-		if n := a.Service.Networks[y]; n != nil {
-			py = n.Priority
-		}
-		if px != py {
-			return py - px
-		}
-		return strings.Compare(x, y)
-	})
-	return keys
-}
-
-// ownNames are the names that the container answers to on all its networks.
-func ownNames(rec *record) []string {
-	names := []string{rec.Name}
-	if !rec.OneOff {
-		names = append(names, rec.Service)
-	}
-	if rec.Applied.Service.Hostname != "" {
-		names = append(names, rec.Hostname)
-	}
-	return names
-}
-
-// aliases are the further names that it answers to on one network.
-func (r *Runner) aliases(rec *record, key string) []string {
-	if n := rec.Applied.Service.Networks[key]; n != nil && !rec.OneOff {
-		return n.Aliases
-	}
-	return nil
+// member is a container as far as its networks go.
+func (rec *record) member() *topology.Member {
+	return &topology.Member{Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
 }
 
 // documentFor resolves user, mounts, environment and command into the OCI
 // document of a container.
 func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(oci.Warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
-	who := s.User
-	if who == "" {
-		who = img.Config.User
-	}
 	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
-	id, err := img.User(ctx, rootfs, who)
-	if err != nil && s.User != "" {
-		return nil, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
-	}
+	id, err := userOf(ctx, rec, img, rootfs)
 	if err != nil {
 		return nil, err
 	}
@@ -262,6 +200,19 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image,
 		}
 	}
 	return doc, err
+}
+
+// userOf is who a container runs as.
+func userOf(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount) (image.User, error) {
+	who := rec.Applied.Service.User
+	if who == "" {
+		return img.User(ctx, rootfs, img.Config.User)
+	}
+	id, err := img.User(ctx, rootfs, who)
+	if err != nil {
+		return id, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
+	}
+	return id, nil
 }
 
 // containerLabels are the labels of containerd's container. An image's own

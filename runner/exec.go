@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/oci"
-	"github.com/orlop/orlop/runner/shim"
 )
 
 // ProcessOptions say what Exec runs.
@@ -82,72 +81,22 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		// From the start: a program asks once, often at once.
 		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
 	}
-	process, err := task.Exec(ctx, "x"+newID()[:12], doc, c.execStreams(opts.Terminal, stdin != nil, stdout, stderr))
+	started, err := exec.Start(ctx, task, doc, exec.Streams{
+		Dir: r.fifoDir(c.id), Stdin: stdin, Stdout: stdout, Stderr: stderr,
+	}, r.wg.Go)
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
-	clean := context.WithoutCancel(ctx)
-	exits, err := process.Wait(clean)
-	if err == nil {
-		err = process.Start(ctx)
-	}
-	streams := process.IO().(*execIO)
-	if err != nil {
-		process.Delete(clean, containerd.WithProcessKill)
-		streams.Close()
-		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, shim.Explain(err))
-	}
-	streams.handOver()
-	if stdin != nil {
-		fed := make(chan struct{})
-		go func() { streams.feed(stdin); close(fed) }() // as long as its caller's input lasts
-		// The shim holds the pipe open until it is told.
-		r.wg.Go(func() {
-			select {
-			case <-fed:
-				_ = process.CloseIO(clean, containerd.WithStdinCloser)
-			case <-ctx.Done():
-			}
-		})
-	}
-	return &Process{
-		resize: func(ctx context.Context, columns, rows uint32) error { return process.Resize(ctx, columns, rows) },
-		signal: func(ctx context.Context, sig syscall.Signal) error { return process.Kill(ctx, sig) },
-		wait:   func(ctx context.Context) (int, error) { return waitProcess(ctx, process, exits) },
-		over:   func(context.Context) {},
-	}, nil
-}
-
-// waitProcess waits for a process that exec began. When its caller goes away
-// it is killed: nobody could end it any more.
-func waitProcess(ctx context.Context, process containerd.Process, exits <-chan containerd.ExitStatus) (int, error) {
-	clean := context.WithoutCancel(ctx)
-	defer process.IO().Close()
-	select {
-	case status := <-exits:
-		_, err := process.Delete(clean)
-		return int(status.ExitCode()), errors.Join(status.Error(), ignoreGone(err))
-	case <-ctx.Done():
-		_ = process.Kill(clean, syscall.SIGKILL)
-		_, _ = process.Delete(clean, containerd.WithProcessKill)
-		return -1, context.Cause(ctx)
-	}
-}
-
-func ignoreGone(err error) error {
-	if err != nil && strings.Contains(err.Error(), "not found") {
-		return nil
-	}
-	return err
+	return &Process{resize: started.Resize, signal: started.Kill, wait: started.Wait, over: func(context.Context) {}}, nil
 }
 
 // processSpec is the OCI document of a further process: the container's own
 // with what the options change.
 func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*specs.Process, error) {
 	c.mu.Lock()
-	ctr, task := c.ctr, c.task
+	task := c.task
 	c.mu.Unlock()
-	doc, err := ctr.Spec(ctx)
+	doc, err := c.ctr.Spec(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +134,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
-	sub := c.tap.subscribe()
+	sub := c.tap.Attach()
 	if start {
 		err := c.op.Lock(ctx)
 		if err == nil {
@@ -195,7 +144,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			c.op.Unlock()
 		}
 		if err != nil {
-			c.tap.unsubscribe(sub)
+			c.tap.Detach(sub)
 			c.autoRemove(context.WithoutCancel(ctx))
 			return nil, err
 		}
@@ -208,7 +157,7 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			buf := make([]byte, 32<<10)
 			for {
 				n, err := stdin.Read(buf)
-				if n > 0 && c.tap.writeStdin(buf[:n]) != nil {
+				if n > 0 && c.tap.WriteStdin(buf[:n]) != nil {
 					return
 				}
 				if err != nil {
@@ -232,8 +181,11 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			return c.signal(ctx, task, sig)
 		},
 		wait: func(ctx context.Context) (int, error) {
-			defer c.tap.unsubscribe(sub)
-			return c.pump(ctx, sub, end, stdout, stderr)
+			defer c.tap.Detach(sub)
+			if err := sub.Copy(ctx, end.reaped, stdout, stderr); err != nil {
+				return -1, err
+			}
+			return c.snapshot().ExitCode, nil
 		},
 		over: func(ctx context.Context) {
 			select {
@@ -245,45 +197,10 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 	}, nil
 }
 
-// pump hands on what the process prints until it has ended.
-func (c *container) pump(ctx context.Context, sub *tapReader, end *ending, stdout, stderr io.Writer) (int, error) {
-	give := func(chunk tapChunk) error {
-		w := stdout
-		if chunk.stderr {
-			w = stderr
-		}
-		_, err := w.Write(chunk.data)
-		return err
-	}
-	for {
-		select {
-		case chunk := <-sub.ch:
-			if err := give(chunk); err != nil {
-				return -1, err
-			}
-		case <-end.reaped:
-			for {
-				select {
-				case chunk := <-sub.ch:
-					if err := give(chunk); err != nil {
-						return -1, err
-					}
-				default:
-					c.mu.Lock()
-					defer c.mu.Unlock()
-					return c.state.ExitCode, nil
-				}
-			}
-		case <-ctx.Done():
-			return -1, context.Cause(ctx)
-		}
-	}
-}
-
 // closeStdin ends the process's standard input: our end of the pipe, and the
 // shim's, which it keeps open for the engines to come.
 func (c *container) closeStdin() {
-	c.tap.closeStdin()
+	c.tap.CloseStdin()
 	c.mu.Lock()
 	task := c.task
 	c.mu.Unlock()

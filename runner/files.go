@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -25,29 +24,9 @@ func (r *Runner) fileMounts(rec *record) ([]specs.Mount, error) {
 // etcMounts gives a container its files below /etc.
 func (r *Runner) etcMounts(rec *record, names map[netip.Addr][]string) ([]specs.Mount, error) {
 	e := rootfs.Etc{
-		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.resolveHosts(rec), NetworkMode: rec.Applied.Service.NetworkMode,
+		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
 	}
 	return e.Mounts()
-}
-
-// resolveHosts are the service's extra hosts with "host-gateway" filled in:
-// the address at which a container reaches its host.
-func (r *Runner) resolveHosts(rec *record) []string {
-	gateway := "127.0.0.1"
-	for _, key := range networkOrder(rec.Applied) {
-		if n, ok := r.nets.Network(rec.Applied.Networks[key]); ok && rec.Applied.Service.NetworkMode == "" {
-			gateway = n.Gateway.String()
-			break
-		}
-	}
-	var out []string
-	for _, e := range rec.Applied.Service.ExtraHosts {
-		if i := strings.IndexAny(e, "=:"); i > 0 && e[i+1:] == "host-gateway" {
-			e = e[:i+1] + gateway
-		}
-		out = append(out, e)
-	}
-	return out
 }
 
 // ReadFiles gives the regular files of a container that match one of the

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -16,11 +17,20 @@ import (
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	coremetadata "github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/sandbox"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -28,6 +38,7 @@ import (
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
@@ -39,8 +50,11 @@ import (
 type host struct {
 	containers containers.Store
 	sandboxes  sandbox.Store
+	images     images.Store
+	content    content.Store
 	procs      *processes
 	store      *memory
+	ports      *keeper.Holdings
 	root       string
 	state      string
 }
@@ -51,37 +65,38 @@ func newHost(t *testing.T) *host {
 	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, nil)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	metadata := coremetadata.NewDB(db, nil, nil)
+	meta := coremetadata.NewDB(db, nil, nil)
 	h := &host{
-		containers: coremetadata.NewContainerStore(metadata), sandboxes: coremetadata.NewSandboxStore(metadata),
-		procs: &processes{all: map[string]*fakeProcess{}},
-		store: newMemory(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
+		containers: coremetadata.NewContainerStore(meta), sandboxes: coremetadata.NewSandboxStore(meta), images: coremetadata.NewImageStore(meta),
+		procs: &processes{all: map[string]*task{}, gone: make(chan struct{})},
+		store: newMemory(), ports: keeper.InProcess(), root: filepath.Join(dir, "root"), state: filepath.Join(dir, "state"),
 	}
+	h.content, err = local.NewStore(filepath.Join(dir, "content"))
+	must(t, err)
 	t.Cleanup(h.procs.close)
 	return h
 }
 
-// engine is a Runner on the host, as an engine that starts has one. Containers
-// can be started: the shim of the project is there.
+// engine is a Runner on the host, as an engine that starts has one. Its shims are no processes.
 func (h *host) engine(t *testing.T) *Runner {
 	t.Helper()
 	client, err := containerd.New("", containerd.WithDefaultNamespace("orlop"), containerd.WithDefaultRuntime("io.containerd.runc.v2"),
-		containerd.WithServices(containerd.WithContainerStore(h.containers), containerd.WithSandboxStore(h.sandboxes), containerd.WithTaskClient(h.procs)))
+		containerd.WithServices(
+			containerd.WithContainerStore(h.containers), containerd.WithSandboxStore(h.sandboxes), containerd.WithTaskClient(h.procs),
+			containerd.WithImageStore(h.images), containerd.WithContentStore(h.content),
+			containerd.WithSnapshotters(map[string]snapshots.Snapshotter{image.Snapshotter: layers{}})))
 	must(t, err)
-	held := keeper.InProcess()
 	instances, err := instance.Open(h.store, time.Now)
 	must(t, err)
-	r := newRunner(namespaces.WithNamespace(context.Background(), "orlop"), Config{
-		Client: client, Networks: &network.Manager{}, Store: h.store, Ports: held, Instances: instances, Keeping: held,
+	r := newRunner(leases.WithLease(namespaces.WithNamespace(context.Background(), "orlop"), "none"), Config{
+		Client: client, Images: image.New(client, nil), Networks: &network.Manager{}, Store: h.store, Ports: h.ports, Instances: instances, Keeping: h.ports,
 		Root: h.root, State: h.state, Log: slog.New(slog.DiscardHandler),
 	})
 	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})
 	must(t, err)
-	dir := filepath.Join(h.state, "shims")
-	must(t, os.MkdirAll(filepath.Join(dir, "shop-1"), 0o700))
-	must(t, os.WriteFile(filepath.Join(dir, "shop-1", "shim.json"), []byte(`{"project": "shop", "address": "unix:///nowhere"}`), 0o600))
 	r.shims, err = shim.Open(r.ctx, shim.Config{
-		Client: client, Dir: dir, Sockets: filepath.Join(h.state, "s"), State: filepath.Join(h.state, "runc"), Program: "io.containerd.runc.v2", Log: r.log,
+		Client: client, Dir: filepath.Join(h.state, "shims"), Sockets: filepath.Join(h.state, "s"), Bundles: filepath.Join(h.state, "tasks"),
+		State: filepath.Join(h.state, "runc"), Program: "/bin/true", Runc: "/bin/true", Log: r.log,
 	})
 	must(t, err)
 	t.Cleanup(r.Close)
@@ -130,11 +145,13 @@ func in(state planner.State) func(planner.Container) bool {
 type processes struct {
 	tasks.TasksClient
 	mu      sync.Mutex
-	all     map[string]*fakeProcess // guarded by mu
-	refusal error                   // guarded by mu; of the next start
+	all     map[string]*task // guarded by mu
+	refusal error            // guarded by mu; of the next task
+	failure error            // guarded by mu; of the next start of one
+	gone    chan struct{}    // closed when the shim is lost
 }
 
-type fakeProcess struct {
+type task struct {
 	cmd    *exec.Cmd
 	status tasktypes.Status // guarded by processes.mu
 	code   uint32           // guarded by processes.mu
@@ -142,7 +159,7 @@ type fakeProcess struct {
 	ended  chan struct{}
 }
 
-func (p *processes) of(id string) (*fakeProcess, error) {
+func (p *processes) of(id string) (*task, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k := p.all[id]; k != nil {
@@ -152,14 +169,23 @@ func (p *processes) of(id string) (*fakeProcess, error) {
 }
 
 // run is a task that runs.
-func (p *processes) run(id string) *fakeProcess {
-	k := &fakeProcess{cmd: exec.Command("sleep", "600"), ended: make(chan struct{}), status: tasktypes.Status_RUNNING}
-	if err := k.cmd.Start(); err != nil {
-		panic(err)
-	}
+func (p *processes) run(id string) *task {
+	k := &task{cmd: &exec.Cmd{}, ended: make(chan struct{})}
 	p.mu.Lock()
 	p.all[id] = k
 	p.mu.Unlock()
+	p.start(k)
+	return k
+}
+
+// start starts the process of a task.
+func (p *processes) start(k *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k.cmd, k.status = exec.Command("sleep", "600"), tasktypes.Status_RUNNING
+	if err := k.cmd.Start(); err != nil {
+		panic(err)
+	}
 	go func() {
 		_ = k.cmd.Wait()
 		p.mu.Lock()
@@ -170,7 +196,6 @@ func (p *processes) run(id string) *fakeProcess {
 		p.mu.Unlock()
 		close(k.ended)
 	}()
-	return k
 }
 
 // end lets the process of a container end, and waits until it has.
@@ -199,12 +224,24 @@ func (p *processes) Create(_ context.Context, in *tasks.CreateTaskRequest, _ ...
 		p.refusal = nil
 		return nil, err
 	}
-	p.all[in.ContainerID] = &fakeProcess{cmd: &exec.Cmd{}, status: tasktypes.Status_CREATED, ended: make(chan struct{})}
+	p.all[in.ContainerID] = &task{cmd: &exec.Cmd{}, status: tasktypes.Status_CREATED, ended: make(chan struct{})}
 	return &tasks.CreateTaskResponse{ContainerID: in.ContainerID}, nil
 }
 
 func (p *processes) Start(_ context.Context, in *tasks.StartRequest, _ ...grpc.CallOption) (*tasks.StartResponse, error) {
-	return &tasks.StartResponse{Pid: uint32(p.run(in.ContainerID).cmd.Process.Pid)}, nil
+	p.mu.Lock()
+	err := p.failure
+	p.failure = nil
+	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	k, err := p.of(in.ContainerID)
+	if err != nil {
+		return nil, err
+	}
+	p.start(k)
+	return &tasks.StartResponse{Pid: uint32(k.cmd.Process.Pid)}, nil
 }
 
 func (p *processes) Get(_ context.Context, in *tasks.GetRequest, _ ...grpc.CallOption) (*tasks.GetResponse, error) {
@@ -226,24 +263,22 @@ func (p *processes) Wait(ctx context.Context, in *tasks.WaitRequest, _ ...grpc.C
 	if err != nil {
 		return nil, err
 	}
-	for {
-		select {
-		case <-k.ended:
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return &tasks.WaitResponse{ExitStatus: k.code, ExitedAt: timestamppb.New(k.at)}, nil
-		case <-time.After(time.Millisecond): // it may be another by now: Wait comes before Start
-			if now, err := p.of(in.ContainerID); err == nil {
-				k = now
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	select {
+	case <-k.ended:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return &tasks.WaitResponse{ExitStatus: k.code, ExitedAt: timestamppb.New(k.at)}, nil
+	case <-p.gone:
+		return nil, errgrpc.ToGRPC(errdefs.ErrUnavailable)
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
 func (p *processes) Kill(_ context.Context, in *tasks.KillRequest, _ ...grpc.CallOption) (*emptypb.Empty, error) {
 	k, err := p.of(in.ContainerID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err == nil && k.cmd.Process != nil {
 		_ = k.cmd.Process.Signal(syscall.Signal(in.Signal))
 	}
@@ -303,4 +338,42 @@ func oldHost(t *testing.T) (*host, map[string]string) {
 		must(t, os.WriteFile(filepath.Join(dir, "record.json"), old.File, 0o600))
 	}
 	return h, ids
+}
+
+// layers are snapshots that have nothing in them.
+type layers struct{ snapshots.Snapshotter }
+
+func (layers) Stat(_ context.Context, name string) (snapshots.Info, error) {
+	return snapshots.Info{Name: name, Kind: snapshots.KindCommitted}, nil
+}
+func (layers) Prepare(context.Context, string, string, ...snapshots.Opt) ([]mount.Mount, error) {
+	return nil, nil
+}
+func (layers) Mounts(context.Context, string) ([]mount.Mount, error) { return nil, nil }
+func (layers) Remove(context.Context, string) error                  { return nil }
+func (layers) Usage(context.Context, string) (snapshots.Usage, error) {
+	return snapshots.Usage{Size: 7}, nil
+}
+
+// addImage is an image without layers.
+func (h *host) addImage(t *testing.T, name string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: who a container runs as is looked up in its image, which is mounted")
+	}
+	ctx := namespaces.WithNamespace(t.Context(), "orlop")
+	put := func(mediaType string, v any) ocispec.Descriptor {
+		b, err := json.Marshal(v)
+		must(t, err)
+		d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
+		must(t, content.WriteBlob(ctx, h.content, d.Digest.String(), bytes.NewReader(b), d))
+		return d
+	}
+	config := ocispec.Image{Platform: platforms.DefaultSpec(), Config: ocispec.ImageConfig{Cmd: []string{"sleep", "600"}}, RootFS: ocispec.RootFS{Type: "layers"}}
+	manifest := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: put(ocispec.MediaTypeImageConfig, config)}
+	manifest.SchemaVersion = 2
+	full, err := image.Normalize(name)
+	must(t, err)
+	_, err = h.images.Create(ctx, images.Image{Name: full, Target: put(ocispec.MediaTypeImageManifest, manifest)})
+	must(t, err)
 }

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -26,11 +26,8 @@ type VolumeInfo struct {
 
 // NetworkInfo is a network as it is here.
 type NetworkInfo struct {
-	Name, Project, Key       string
-	Labels                   map[string]string
-	Subnet, Gateway, IPRange string
-	Internal                 bool
-	Users                    []NetworkUser
+	topology.Info
+	Users []NetworkUser
 }
 
 // NetworkUser is a container that is attached to a network.
@@ -102,30 +99,15 @@ func (r *Runner) RemoveVolume(name string) (bool, error) {
 
 // Networks lists the networks, by name.
 func (r *Runner) Networks() ([]NetworkInfo, error) {
-	docs, err := r.store.Load(bucketNetworks)
+	all, err := r.topology.List()
 	if err != nil {
 		return nil, err
 	}
 	users := r.networkUsers()
 	var list []NetworkInfo
-	for name, doc := range docs {
-		var rec networkRecord
-		if err := json.Unmarshal(doc, &rec); err != nil {
-			return nil, fmt.Errorf("cannot read the record of network %s: %w", name, err)
-		}
-		info := NetworkInfo{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Users: users[name]}
-		if rec.Applied != nil {
-			info.Labels, info.Internal = rec.Applied.Labels, rec.Applied.Internal
-			if within, _ := rangeOf(rec.Applied); within.IsValid() {
-				info.IPRange = within.String()
-			}
-		}
-		if n, ok := r.nets.Network(name); ok {
-			info.Subnet, info.Gateway = n.Subnet.String(), n.Gateway.String()
-		}
-		list = append(list, info)
+	for _, info := range all {
+		list = append(list, NetworkInfo{Info: info, Users: users[info.Name]})
 	}
-	slices.SortFunc(list, func(a, b NetworkInfo) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 
@@ -202,7 +184,7 @@ func (r *Runner) CreateNetwork(ctx context.Context, want *spec.Network) error {
 	if _, ok := r.nets.Network(want.Name); ok {
 		return fmt.Errorf("there is a network %s already", want.Name)
 	}
-	_, err := r.ensureNetwork(ctx, want.Name, networkRecord{Key: want.Name, Applied: want})
+	_, err := r.topology.Ensure(ctx, want.Name, topology.Record{Key: want.Name, Applied: want})
 	return err
 }
 
@@ -215,5 +197,5 @@ func (r *Runner) RemoveNetwork(ctx context.Context, name string) (bool, error) {
 	if users := r.networkUsers()[name]; len(users) > 0 {
 		return true, fmt.Errorf("cannot remove network %s: container %s uses it", name, users[0].Name)
 	}
-	return true, r.removeNetwork(ctx, name)
+	return true, r.topology.Remove(ctx, name)
 }

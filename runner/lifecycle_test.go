@@ -2,6 +2,8 @@ package runner
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,5 +141,77 @@ func TestAOneOffGoesWithItsEnd(t *testing.T) {
 	}
 	if r.lookup(c.id) != nil {
 		t.Error("it is still there")
+	}
+}
+
+// A process that has lost its parent does not run on, and counts as failed.
+func TestAProcessThatLosesItsParentIsKilled(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "no"))
+	must(t, c.start(r.ctx))
+	k, err := h.procs.of(c.id)
+	must(t, err)
+	close(h.procs.gone)
+	<-k.ended
+	got := r.awaitState(t, c.id, "exited", in(planner.Exited))
+	if got.ExitCode != shimLost || got.Error != "its shim was lost" || got.Stopped {
+		t.Errorf("it is %+v", got)
+	}
+	if saved := stored(t, r, c.id); saved.ExitCode != shimLost || saved.Error == "" {
+		t.Errorf("saved is %+v", saved.status)
+	}
+}
+
+// sharing is the record of a container that has the network of another.
+func sharing(mode string) *record {
+	rec := of(planner.Created, "no")
+	rec.Service, rec.Name, rec.Applied.Service.NetworkMode = "side", "shop-side-1", mode
+	return rec
+}
+
+func TestWhoSharesANetworkStartsInThatOfItsOwner(t *testing.T) {
+	for _, mode := range []string{"service:web", "container:shop-web-1"} {
+		h := newHost(t)
+		r := h.engine(t)
+		rec := sharing(mode)
+		side := h.add(t, r, rec)
+		if err := side.start(r.ctx); err == nil || !strings.Contains(err.Error(), "is there to share the network of") {
+			t.Errorf("%s, without an owner: %v", mode, err)
+		}
+		before := of(planner.Created, "no")
+		before.Netns, before.Addresses = "/run/n/1", []string{"10.0.0.2"}
+		owner := h.add(t, r, before)
+		must(t, side.start(r.ctx))
+		check := func(netns, address string) {
+			t.Helper()
+			got := side.snapshot()
+			k, err := h.containers.Get(r.ctx, side.id)
+			must(t, err)
+			kept, err := readRecord(&k, nil)
+			must(t, err)
+			if got.Netns != netns || kept.Netns != netns || !strings.Contains(string(k.Spec.GetValue()), netns) || !slices.Equal(got.Addresses, []string{address}) {
+				t.Errorf("%s: it is in %s at %v, kept is %s, its document is %s", mode, got.Netns, got.Addresses, kept.Netns, k.Spec.GetValue())
+			}
+			if r.isAdrift(&got) {
+				t.Errorf("%s: it counts as left behind", mode)
+			}
+		}
+		check("/run/n/1", "10.0.0.2")
+		first := side.observe().PID
+
+		made := owner.snapshot().metadata
+		made.Netns = "/run/n/2"
+		must(t, owner.amend(r.ctx, made, nil))
+		owner.apply(connected{addresses: []string{"10.0.0.3"}})
+		if rec := side.snapshot(); !r.isAdrift(&rec) || !r.isLeftBehind(side, "shop", "web") {
+			t.Errorf("%s: its owner was made anew, and it does not count as left behind", mode)
+		}
+		r.leadSharers(r.ctx, &Order{Project: "shop"}, "web", func(planner.Event) {})
+		check("/run/n/2", "10.0.0.3")
+		if side.observe().PID == first {
+			t.Errorf("%s: it was not restarted", mode)
+		}
+		r.Close()
 	}
 }

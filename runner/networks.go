@@ -2,15 +2,13 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -23,7 +21,7 @@ func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (
 			return planner.Result{}, err
 		}
 	}
-	n, err := r.ensureNetwork(ctx, s.Name, networkRecord{Project: o.Project, Key: s.Resource, Applied: s.Network})
+	n, err := r.topology.Ensure(ctx, s.Name, topology.Record{Project: o.Project, Key: s.Resource, Applied: s.Network})
 	if err != nil {
 		return planner.Result{}, err
 	}
@@ -52,16 +50,9 @@ func (r *Runner) attachNetwork(ctx context.Context, network, id string) error {
 	if err != nil || !moved {
 		return err
 	}
-	state, ok := r.nets.Sandbox(c.id)
-	if !ok {
-		return fmt.Errorf("internal error: the network of %s is gone", c.name)
-	}
-	fresh := c.snapshot()
-	names := addressesOf(&fresh, state)
-	if _, err := r.etcMounts(&fresh, names); err != nil {
+	if err := c.noteAddresses(); err != nil {
 		return err
 	}
-	c.apply(connected{addresses: fresh.Addresses})
 	c.route()
 	return nil
 }
@@ -89,72 +80,15 @@ func (r *Runner) dropNetwork(ctx context.Context, o *Order, name string) error {
 			return err
 		}
 	}
-	return r.removeNetwork(ctx, name)
+	return r.topology.Remove(ctx, name)
 }
 
-// ensureNetwork makes a network as it was applied and keeps its record.
-func (r *Runner) ensureNetwork(ctx context.Context, name string, rec networkRecord) (network.Network, error) {
-	want := rec.Applied
-	within, err := rangeOf(want)
-	if err != nil {
-		return network.Network{}, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
-	}
-	ns := network.Spec{Name: name, Internal: want.Internal, Range: within, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
-	subnet, gateway := rec.Subnet, ""
-	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
-		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
-	}
-	if subnet != "" {
-		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
-		}
-	}
-	if gateway != "" {
-		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no address", rec.Key, gateway)
-		}
-	}
-	n, err := r.nets.EnsureNetwork(ctx, ns)
-	if err != nil {
-		return n, err
-	}
-	rec.Subnet = n.Subnet.String()
-	r.saveNetwork(name, rec)
-	return n, nil
-}
+// Reserve keeps the addresses that a project's file fixes for it; see
+// topology.Store.
+func (r *Runner) Reserve(p *spec.Project) { r.topology.Reserve(p) }
 
-// rangeOf is the part of its subnet that a network hands addresses out of; the
-// zero Prefix is all.
-func rangeOf(n *spec.Network) (netip.Prefix, error) {
-	if n.IPAM == nil || len(n.IPAM.Config) == 0 || n.IPAM.Config[0].IPRange == "" {
-		return netip.Prefix{}, nil
-	}
-	text := n.IPAM.Config[0].IPRange
-	within, err := netip.ParsePrefix(text)
-	if err != nil {
-		return within, fmt.Errorf("ip_range %q is no range of addresses", text)
-	}
-	return within, nil
-}
-
-// relabelNetwork notes the labels that a network has now. All else is as it was
-// made.
-func (r *Runner) relabelNetwork(name string, want *spec.Network) error {
-	docs, err := r.store.Load(bucketNetworks)
-	if err != nil {
-		return err
-	}
-	var rec networkRecord
-	if err := json.Unmarshal(docs[name], &rec); err != nil {
-		return fmt.Errorf("cannot read the record of network %s: %w", name, err)
-	}
-	if rec.Applied == nil {
-		rec.Applied = &spec.Network{Name: name}
-	}
-	rec.Applied.Labels = want.Labels
-	r.saveNetwork(name, rec)
-	return nil
-}
+// Unreserve forgets the addresses that a project fixes.
+func (r *Runner) Unreserve(project string) { r.topology.Unreserve(project) }
 
 // guests are the containers of other projects than the given one that are on a
 // network.

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,68 +17,11 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// networkRecord is what is kept of a network besides what the network package
-// keeps of it.
-type networkRecord struct {
-	Project string        `json:"project"`
-	Key     string        `json:"key"`
-	Applied *spec.Network `json:"applied"`
-	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
-}
-
-func (r *Runner) saveNetwork(name string, rec networkRecord) {
-	if b, err := json.Marshal(rec); err == nil {
-		r.store.Save(bucketNetworks, name, b)
-	}
-}
-
-// restoreNetworks makes the networks anew that a reboot took.
-func (r *Runner) restoreNetworks(ctx context.Context) error {
-	docs, err := r.store.Load(bucketNetworks)
-	if err != nil {
-		return err
-	}
-	for name, doc := range docs {
-		var rec networkRecord
-		if err := json.Unmarshal(doc, &rec); err != nil || rec.Applied == nil {
-			r.store.Delete(bucketNetworks, name)
-			continue
-		}
-		if _, ok := r.nets.Network(name); ok {
-			within, err := rangeOf(rec.Applied)
-			if err == nil {
-				err = r.nets.SetRange(name, within)
-			}
-			if err != nil {
-				r.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
-			}
-			continue
-		}
-		if _, err := r.ensureNetwork(ctx, name, rec); err != nil {
-			r.log.Warn("cannot make a network again", "network", name, "error", err)
-		}
-	}
-	return nil
-}
-
-// removeNetwork removes a network that nothing is attached to.
-func (r *Runner) removeNetwork(ctx context.Context, name string) error {
-	if err := r.nets.RemoveNetwork(ctx, name); err != nil {
-		return err
-	}
-	r.store.Delete(bucketNetworks, name)
-	return nil
-}
-
 // Observe takes a snapshot of what exists of a project. The project's
 // document may be nil; then images and external things are left out. inputs
 // tells what an image was built from.
 func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inputs func(ref string) *planner.Inputs) (*planner.Observed, error) {
-	o := &planner.Observed{Networks: map[string]planner.Network{}, Containers: r.Containers(name)}
-	docs, err := r.store.Load(bucketNetworks)
-	if err != nil {
-		return nil, err
-	}
+	o := &planner.Observed{Containers: r.Containers(name)}
 	wantVolumes := map[string]bool{}
 	wantNetworks := map[string]bool{}
 	var refs []string
@@ -96,14 +38,13 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			}
 		}
 	}
-	for _, n := range r.nets.Networks() {
-		var rec networkRecord
-		if json.Unmarshal(docs[n.Name], &rec) != nil {
-			rec = networkRecord{Project: n.Labels["project"], Key: n.Labels["key"]}
-		}
-		if rec.Project == name || wantNetworks[n.Name] {
-			o.Networks[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String(), Guests: r.guests(name, n.Name)}
-		}
+	var err error
+	if o.Networks, err = r.topology.Observe(name, wantNetworks); err != nil {
+		return nil, err
+	}
+	for key, n := range o.Networks {
+		n.Guests = r.guests(name, n.Name)
+		o.Networks[key] = n
 	}
 	for i, c := range o.Containers {
 		if k := r.lookup(c.ID); k != nil {

@@ -48,7 +48,6 @@ func (rec *record) isOver() bool {
 // autoRemove removes the container if that is what its end leads to. It
 // holds no lock when it is called.
 func (c *container) autoRemove(ctx context.Context) {
-	defer c.closeOver()
 	if c.op.Lock(ctx) != nil { // somebody may be starting it again
 		return
 	}

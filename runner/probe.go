@@ -1,24 +1,18 @@
 package runner
 
 import (
-	"bytes"
 	"context"
-	"sync"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/health"
-	"github.com/orlop/orlop/runner/shim"
 )
 
-const (
-	probeOutput = 4 << 10
-	probeLeave  = time.Second // for the output of a probe that has ended
-)
+// probeOutput is how much of what a probe prints is kept.
+const probeOutput = 4 << 10
 
 // startProbes begins to check the health of the process that runs now, by the
 // health check in force, if there is one.
@@ -89,91 +83,15 @@ func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, is plan
 func (c *container) probeOnce(ctx context.Context, p *health.Check, task containerd.Task) planner.ProbeInfo {
 	begun := c.r.Now()
 	info := planner.ProbeInfo{At: begun, ExitCode: -1}
-	out := &boundedBuffer{limit: probeOutput}
-	code, err := c.probeExec(ctx, p, task, out)
-	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, c.r.Mask(c.project).Cut(out.String())
+	var code int
+	var output string
+	doc, err := c.processSpec(ctx, ProcessOptions{Command: p.Args})
+	if err == nil {
+		code, output, err = exec.Run(ctx, task, doc, exec.Bounds{Dir: c.r.fifoDir(c.id), Output: probeOutput, Time: p.Timeout})
+	}
+	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, c.r.Mask(c.project).Cut(output)
 	if err != nil {
 		info.ExitCode, info.Output = -1, err.Error()
 	}
 	return info
-}
-
-func (c *container) probeExec(ctx context.Context, p *health.Check, task containerd.Task, out *boundedBuffer) (int, error) {
-	doc, err := c.processSpec(ctx, ProcessOptions{Command: p.Args})
-	if err != nil {
-		return -1, err
-	}
-	return c.runProcess(ctx, task, doc, out, p.Timeout)
-}
-
-// runProcess runs a process in the container to its end, or kills it after
-// the time-out (0: none).
-func (c *container) runProcess(ctx context.Context, task containerd.Task, doc *specs.Process, out *boundedBuffer, timeout time.Duration) (int, error) {
-	clean := context.WithoutCancel(ctx)
-	process, err := task.Exec(clean, "p"+newID()[:12], doc, c.execStreams(false, false, out, out))
-	if err != nil {
-		return -1, err
-	}
-	streams := process.IO().(*execIO)
-	defer func() {
-		short, cancel := context.WithTimeout(clean, probeLeave)
-		defer cancel()
-		streams.handOver()
-		_, _ = process.Delete(short, containerd.WithProcessKill)
-		streams.Close()
-	}()
-	exits, err := process.Wait(clean)
-	if err != nil {
-		return -1, err
-	}
-	if err := process.Start(clean); err != nil {
-		return -1, shim.Explain(err)
-	}
-	streams.handOver()
-	var late <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case status := <-exits:
-		// What it leaves behind may hold its output open for ever.
-		read := make(chan struct{})
-		go func() { streams.Wait(); close(read) }()
-		select {
-		case <-read:
-		case <-time.After(probeLeave):
-			streams.Close()
-		}
-		return int(status.ExitCode()), status.Error()
-	case <-late:
-		err = health.TimedOut(timeout, out.String())
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	_ = process.Kill(clean, unix.SIGKILL)
-	return -1, err
-}
-
-// boundedBuffer keeps the first bytes of an output.
-type boundedBuffer struct {
-	mu    sync.Mutex
-	limit int
-	buf   bytes.Buffer // guarded by mu
-}
-
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if room := b.limit - b.buf.Len(); room > 0 {
-		b.buf.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
-}
-
-func (b *boundedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

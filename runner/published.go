@@ -11,11 +11,11 @@ import (
 	"github.com/orlop/orlop/runner/ports"
 )
 
-// settleTime is how long a program that is to end may take at least to accept
+// acceptTime is how long a program that is to end may take at least to accept
 // the connections that came before its ports led elsewhere, however short its
 // grace period. It takes that long only on a busy machine, or if it accepts
 // none any more.
-const settleTime = time.Second
+const acceptTime = time.Second
 
 // unseenTime is how long what a client said last counts as a request where its
 // protocol is not known, unless somebody has chosen a grace period: a database's
@@ -46,9 +46,9 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 	if err := c.r.ports.Drain(ctx, owner, patience); err != nil {
 		c.r.log.Warn("requests may be lost", "container", c.name, "error", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, max(limit-c.r.Now().Sub(began), settleTime))
+	ctx, cancel := context.WithTimeout(ctx, max(limit-c.r.Now().Sub(began), acceptTime))
 	defer cancel()
-	if err := c.r.nets.Settle(ctx, c.id, targets); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := c.r.nets.AwaitAccept(ctx, c.id, targets); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		c.r.log.Warn("connections may be lost", "container", c.name, "error", err)
 	}
 }

@@ -64,7 +64,7 @@ func (m *metadata) terms() terms {
 	return terms{restart: m.Applied.Service.Restart, checked: m.Probe != nil}
 }
 
-// procStatus is what is wanted of a container, and what was observed of it that an
+// status is what is wanted of a container, and what was observed of it that an
 // engine to come can't find out by itself. The supervisor alone changes it.
 type status struct {
 	State     planner.State     `json:"state"`
@@ -90,11 +90,8 @@ type Store interface {
 	Flush() error
 }
 
-// Buckets of the store that the runner uses.
-const (
-	bucketContainers = "containers"
-	bucketNetworks   = "networks"
-)
+// bucketContainers is the bucket of the containers' statuses in the store.
+const bucketContainers = "containers"
 
 // save keeps a container's status.
 func (r *Runner) save(id string, s status) {

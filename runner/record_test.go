@@ -200,3 +200,44 @@ func TestWhatWasNeverFinishedIsRemoved(t *testing.T) {
 		t.Errorf("left are %v, %v", docs, h.procs.all)
 	}
 }
+
+// The addresses of a container whose status is lost are the network's to tell; who
+// shares a network has those of its owner.
+func TestWhoSharesANetworkIsFoundAtItsOwnersAddresses(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	h.add(t, r, of(planner.Running, "no"))
+	side := h.add(t, r, sharing("service:web"))
+	for _, c := range r.containers {
+		if c.made.Service == "web" {
+			c.apply(connected{addresses: []string{"10.0.0.2"}})
+		}
+	}
+	side.readdress()
+	if got := side.snapshot().Addresses; len(got) != 1 || got[0] != "10.0.0.2" {
+		t.Errorf("who shares a network is at %v", got)
+	}
+}
+
+func TestVolumesInUseStay(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	must(t, r.CreateVolume("data", map[string]string{"a": "b"}))
+	rec := of(planner.Exited, "no")
+	rec.Anonymous = map[string]string{"/data": "data"}
+	c := h.add(t, r, rec)
+	if _, err := r.RemoveVolume("data"); err == nil || !strings.Contains(err.Error(), "shop-web-1") {
+		t.Errorf("a volume in use: %v", err)
+	}
+	list := r.Volumes()
+	if len(list) != 1 || list[0].Labels["a"] != "b" || len(list[0].Users) != 1 {
+		t.Errorf("the volumes are %+v", list)
+	}
+	must(t, c.remove(r.ctx, Grace{Set: true}, false))
+	if was, err := r.RemoveVolume("data"); !was || err != nil {
+		t.Errorf("a volume that nobody uses: %t, %v", was, err)
+	}
+	if was, err := r.RemoveVolume("data"); was || err != nil {
+		t.Errorf("a volume that is gone: %t, %v", was, err)
+	}
+}

@@ -67,21 +67,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 		r.removeFailed(ctx, c)
 		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
 	}
-	old.setYields(true)
-	c.lead(nil, true)
-	old.drainTraffic(ctx, o.Grace)
-	// What is left of the old process is dealt with while the new one starts.
-	if _, err := old.stopUnreaped(ctx, o.Grace, false); err != nil {
-		r.removeFailed(ctx, c)
-		return planner.Result{}, r.revive(ctx, old, wasUp, err)
-	}
-	old.names(false)
-	err = r.exchange(ctx, old, c)
-	if err == nil && !s.NoStart {
-		err = c.start(ctx)
-	}
-	if err != nil {
-		err = errors.Join(err, old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
+	if err := r.takePlace(ctx, o, old, c, !s.NoStart); err != nil {
 		r.removeFailed(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
@@ -89,6 +75,27 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	c.route()
 	r.changed(c.project, c.id)
 	return planner.Result{}, old.remove(ctx, o.Grace, true)
+}
+
+// takePlace stops the old container and starts the new one with its addresses,
+// which are the old one's again where that fails.
+func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, start bool) error {
+	old.setYields(true)
+	c.lead(nil, true)
+	old.drainTraffic(ctx, o.Grace)
+	// What is left of the old process is dealt with while the new one starts.
+	if _, err := old.stopUnreaped(ctx, o.Grace, false); err != nil {
+		return err
+	}
+	old.names(false)
+	err := r.exchange(ctx, old, c)
+	if err == nil && start {
+		err = c.start(ctx)
+	}
+	if err != nil {
+		err = errors.Join(err, old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
+	}
+	return err
 }
 
 // overlap puts a new container in the place of one that goes on until the new
@@ -181,27 +188,42 @@ func (r *Runner) exchange(ctx context.Context, from, to *container) error {
 		return err
 	}
 	for _, c := range []*container{from, to} {
-		state, ok := r.nets.Sandbox(c.id)
-		if !ok {
-			return fmt.Errorf("internal error: the network of %s is gone", c.name)
-		}
-		fresh := c.snapshot()
-		names := addressesOf(&fresh, state)
-		if _, err := r.etcMounts(&fresh, names); err != nil {
+		if err := c.noteAddresses(); err != nil {
 			return err
 		}
-		c.apply(connected{addresses: fresh.Addresses})
 	}
+	return nil
+}
+
+// noteAddresses notes the addresses that a container has in its network namespace,
+// also in its files.
+func (c *container) noteAddresses() error {
+	state, ok := c.r.nets.Sandbox(c.id)
+	if !ok {
+		return fmt.Errorf("internal error: the network of %s is gone", c.name)
+	}
+	rec := c.snapshot()
+	addresses, names := rec.member().Addresses(state)
+	if _, err := c.r.etcMounts(&rec, names); err != nil {
+		return err
+	}
+	c.apply(connected{addresses: addresses})
 	return nil
 }
 
 // readdress notes the addresses that a container has, where something that was
 // not finished may have left others on record.
 func (c *container) readdress() {
+	rec := c.snapshot()
+	if isSharer(&rec) {
+		if c.r.share(&rec) == nil {
+			c.apply(connected{addresses: rec.Addresses})
+		}
+		return
+	}
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
-		rec := c.snapshot()
-		addressesOf(&rec, state)
-		c.apply(connected{addresses: rec.Addresses})
+		addresses, _ := rec.member().Addresses(state)
+		c.apply(connected{addresses: addresses})
 	}
 }
 

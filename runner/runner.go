@@ -25,6 +25,7 @@ import (
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -79,10 +80,11 @@ type Runner struct {
 	watchers   map[*watcher]struct{} // guarded by mu
 	payloads   map[string]payloads   // guarded by mu: by project
 
-	volumes *volume.Store
-	ports   *ports.Table
-	secrets *rootfs.Secrets
-	shims   *shim.Pool
+	volumes  *volume.Store
+	ports    *ports.Table
+	topology *topology.Store
+	secrets  *rootfs.Secrets
+	shims    *shim.Pool
 }
 
 // Open adopts what an earlier engine left: containers that run go on, exits
@@ -131,6 +133,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
+	r.topology = topology.New(cfg.Networks, cfg.Store, cfg.Log)
 	r.ports = ports.New(cfg.Ports, cfg.Instances)
 	return r
 }

@@ -125,7 +125,7 @@ func (r *Runner) leadSharers(ctx context.Context, o *Order, service string, note
 // that a service of a project had before.
 func (r *Runner) isLeftBehind(c *container, project, service string) bool {
 	rec := c.snapshot()
-	if rec.OneOff && c.tap.isAttached() || rec.State != planner.Running || !r.isAdrift(&rec) {
+	if rec.OneOff && c.tap.IsAttached() || rec.State != planner.Running || !r.isAdrift(&rec) {
 		return false
 	}
 	of := r.ownerOf(&rec)

@@ -248,16 +248,13 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 		return err
 	}
 	c.apply(removeBegun{})
-	c.mu.Lock()
-	ctr := c.ctr
-	c.mu.Unlock()
 	rec := c.snapshot()
 	r := c.r
 	r.unpublish(ctx, c)
 	var leaving sync.WaitGroup
 	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
 	defer leaving.Wait()
-	if err := ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
+	if err := c.ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
 		c.apply(removeFailed{})
 		return fmt.Errorf("cannot remove %s: %w", c.name, err)
 	}

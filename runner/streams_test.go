@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"testing"
@@ -36,8 +37,8 @@ func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := c.tap.subscribe()
-	defer c.tap.unsubscribe(reader)
+	reader := c.tap.Attach()
+	defer c.tap.Detach(reader)
 	want := bytes.Repeat([]byte("0123456789abcde\n"), 40_000) // fits into the pipe
 	if n, err := shim.Write(want); n != len(want) || err != nil {
 		t.Fatalf("%d bytes, %v", n, err)
@@ -46,45 +47,12 @@ func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
 	streams.Cancel() // as containerd's client does before it deletes a task
 	read := make(chan struct{})
 	go func() { streams.Wait(); close(read) }()
-	var got []byte
-	for ended := false; !ended; {
-		select {
-		case chunk := <-reader.ch:
-			got = append(got, chunk.data...)
-		case <-read:
-			ended = true
-		}
+	var out bytes.Buffer
+	if err := reader.Copy(t.Context(), read, &out, io.Discard); err != nil {
+		t.Fatal(err)
 	}
-	for len(reader.ch) > 0 {
-		got = append(got, (<-reader.ch).data...)
-	}
+	got := out.Bytes()
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes arrived of %d", len(got), len(want))
-	}
-}
-
-// TestASleepingReaderHoldsUpNoEnd: who is attached and reads nothing is let go
-// a while after the process has ended.
-func TestASleepingReaderHoldsUpNoEnd(t *testing.T) {
-	t.Parallel()
-	tap := newTap()
-	reader := tap.subscribe()
-	written := make(chan struct{})
-	go func() {
-		for range cap(reader.ch) + 1 {
-			tap.write(false, []byte("x"))
-		}
-		close(written)
-	}()
-	tap.end()
-	select {
-	case <-written:
-	case <-time.After(10 * tapPatience):
-		t.Fatal("the end waits for it")
-	}
-	select {
-	case <-reader.gone:
-	default:
-		t.Error("it is still attached")
 	}
 }

@@ -64,18 +64,6 @@ func TestSignals(t *testing.T) {
 // TestIgnoredSignals asks about this process: the masks in /proc tell which
 // signals it handles.
 
-func TestBoundedOutput(t *testing.T) {
-	b := &boundedBuffer{limit: 5}
-	for _, p := range []string{"abc", "def", "ghi"} {
-		if n, err := b.Write([]byte(p)); n != 3 || err != nil {
-			t.Errorf("%d, %v", n, err)
-		}
-	}
-	if b.String() != "abcde" {
-		t.Errorf("%q", b.String())
-	}
-}
-
 // manual is a clock that the test moves.
 type manual struct {
 	mu sync.Mutex

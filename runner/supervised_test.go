@@ -126,7 +126,7 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.Carry(ctx, &Order{Project: "shop"}, &planner.Step{Action: planner.Stop, Container: rec.ID}, nil)
+		_, err := r.Execute(ctx, &Order{Project: "shop"}, &planner.Step{Action: planner.Stop, Container: rec.ID}, nil)
 		done <- err
 	}()
 	cancel(asked)

@@ -363,8 +363,8 @@ func (s state) onFound(e adopted) (state, []effect) {
 	}
 	s.Wanted, s.Stopped = false, true
 	s.State, s.ExitCode, s.ExitedAt = planner.Exited, e.code, e.at
-	if s.ExitedAt.IsZero() {
-		s.ExitedAt = e.now // at the latest
+	if e.at.IsZero() {
+		s.ExitCode, s.ExitedAt, s.Error = shimLost, e.now, "how it ended is not known"
 	}
 	if e.process == processEnded {
 		s.State = planner.Stopping // to be reaped

@@ -241,6 +241,12 @@ func TestWhatIsKnownAfterAnEvent(t *testing.T) {
 			unknown, nil, adopted{code: 3, at: long, now: now},
 			func(s *state) { s.State, s.Stopped, s.ExitCode, s.ExitedAt = planner.Exited, true, 3, long },
 		},
+		"who is found without its wants, and nobody knows how it ended": {
+			unknown, nil, adopted{now: now},
+			func(s *state) {
+				s.State, s.Stopped, s.ExitCode, s.ExitedAt, s.Error = planner.Exited, true, shimLost, now, "how it ended is not known"
+			},
+		},
 		"a start that the engine before could not tell of": {
 			planner.Exited, nil, adopted{process: processRunning, now: now},
 			func(s *state) {

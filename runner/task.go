@@ -14,14 +14,15 @@ import (
 	"github.com/orlop/orlop/runner/shim"
 )
 
-// shimLost is the exit code of a container whose parent process vanished.
+// shimLost is the exit code of a container of which nobody knows how it ended:
+// its parent process vanished, or the store did.
 const shimLost = 255
 
 // prepare makes the container's process without starting its program: mounts,
 // namespaces and limits are set, so that start takes the least time.
 func (c *container) prepare(ctx context.Context) error {
 	c.mu.Lock()
-	ctr, ready := c.ctr, c.task != nil
+	ready := c.task != nil
 	c.mu.Unlock()
 	if ready {
 		return nil
@@ -29,7 +30,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.restore(ctx); err != nil {
 		return err
 	}
-	if err := c.r.renew(ctx, ctr); err != nil {
+	if err := c.r.renew(ctx, c.ctr); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
@@ -37,14 +38,14 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	task, parent, err := c.r.shims.NewTask(ctx, c.project, ctr, c.openStreams)
+	task, parent, err := c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
 	release()
 	if err != nil {
 		return c.startError(err)
 	}
 	c.mu.Lock()
 	c.task, c.shim = task, parent
-	c.streams.handOver()
+	c.streams.HandOver()
 	c.mu.Unlock()
 	return nil
 }
@@ -167,12 +168,13 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 		c.reapLost(task, end)
 	}
 	c.autoRemove(context.WithoutCancel(c.r.ctx))
+	c.closeOver()
 }
 
 // reapExited deals with a process that has ended.
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
-	c.tap.end()
+	c.tap.End()
 	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
@@ -186,7 +188,7 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 func (c *container) reapLost(task containerd.Task, end *ending) {
 	at := c.r.Now()
 	c.killOrphan()
-	c.tap.end()
+	c.tap.End()
 	c.reap(task, exited{code: shimLost, at: at, lost: true})
 	close(end.exited)
 	close(end.reaped)

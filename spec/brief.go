@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -24,7 +25,7 @@ func (ds Diagnostics) Brief() []string {
 			groups = append(groups, g)
 		}
 		g.paths = append(g.paths, d.topic())
-		g.hint = cmpOr(g.hint, d.Hint)
+		g.hint = cmp.Or(g.hint, d.Hint)
 	}
 	lines := make([]string, len(groups))
 	for i, g := range groups {
@@ -33,19 +34,20 @@ func (ds Diagnostics) Brief() []string {
 	return lines
 }
 
-// topic is what a warning is about, where that is more than a value at a path:
+// Topic is what a warning is about, where that is more than a value at a path:
 // a key as such, or a variable.
-type topic struct {
-	subject    string // path of the key, or name of the variable; "" is the path of the value
-	text       string // what is to be said of it; "" is the message
+type Topic struct {
+	Subject    string // path of the key, or name of the variable; "" is the path of the value
+	Text       string // what is to be said of it; "" is the message
 	isVariable bool   // one that has no value
 }
 
-func (d Diagnostic) topic() string { return cmpOr(d.about.subject, d.Path) }
-func (d Diagnostic) brief() string { return cmpOr(d.about.text, d.Message) }
+func (d Diagnostic) topic() string { return cmp.Or(d.About.Subject, d.Path) }
+func (d Diagnostic) brief() string { return cmp.Or(d.About.Text, d.Message) }
 
-func unsetTopic(name string) topic {
-	return topic{subject: name, text: "not set", isVariable: true}
+// UnsetTopic is a variable that has no value.
+func UnsetTopic(name string) Topic {
+	return Topic{Subject: name, Text: "not set", isVariable: true}
 }
 
 // briefGroup are diagnostics that say the same of the same key or variable.
@@ -69,7 +71,7 @@ func (g *briefGroup) line() string {
 	}
 	text := g.first.brief()
 	switch subject := g.pattern; {
-	case g.first.about.isVariable:
+	case g.first.About.isVariable:
 		text = subject + " is not set: empty"
 		if n > 1 {
 			text += fmt.Sprintf(" in %d places", n)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -80,7 +81,7 @@ func scalarOf(tag, value string) *yaml.Node {
 // textNode is text, quoted where an old YAML reader would take it for a truth
 // value ("no") or a number by sixties ("10:30").
 func textNode(s string) *yaml.Node {
-	if _, ok := parseFlag(s); ok || s != "" && strings.Trim(s, "0123456789:") == "" {
+	if _, ok := ParseFlag(s); ok || s != "" && strings.Trim(s, "0123456789:") == "" {
 		return quoted(s)
 	}
 	n := &yaml.Node{}
@@ -145,7 +146,7 @@ func (c canonicalizer) mapping(v reflect.Value) *yaml.Node {
 	for _, k := range v.MapKeys() {
 		keys[k.String()] = k
 	}
-	for _, k := range sortedKeys(keys) {
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		out.Content = append(out.Content, textNode(k), c.node(v.MapIndex(keys[k])))
 	}
 	if len(keys) == 0 {

@@ -39,7 +39,7 @@ type Diagnostic struct {
 	Source   string // the line of the file that Place names
 	Width    int    // columns to underline, at least 1
 
-	about topic
+	About Topic
 }
 
 // String is the diagnostic on one line: place, path, message, hint in parentheses.
@@ -110,8 +110,9 @@ func (ds Diagnostics) Sourced(dir string) Diagnostics {
 		if err != nil {
 			continue // standard input, or gone since: the place says enough
 		}
-		src := &source{data: data}
-		d.Source = src.line(d.Place.Line)
+		if lines := strings.Split(string(data), "\n"); d.Place.Line >= 1 && d.Place.Line <= len(lines) {
+			d.Source = lines[d.Place.Line-1]
+		}
 		d.Width = max(1, widthOf(d.Source, d.Place.Column))
 	}
 	return out
@@ -228,9 +229,9 @@ func (m *Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders diagnostics by file (in the order that they were read), line
+// Sorted orders diagnostics by file (in the order that they were read), line
 // and column, and drops repetitions: an anchor used twice complains once.
-func (ds Diagnostics) sorted(order []string) Diagnostics {
+func (ds Diagnostics) Sorted(order []string) Diagnostics {
 	rank := make(map[string]int, len(order))
 	for i, f := range order {
 		rank[f] = i + 1
@@ -274,8 +275,8 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// didYouMean is the hint for a misspelt word, or "".
-func didYouMean(word string, candidates []string) string {
+// DidYouMean is the hint for a misspelt word, or "".
+func DidYouMean(word string, candidates []string) string {
 	if best := Nearest(word, candidates); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
@@ -310,3 +311,15 @@ func distance(a, b string) int {
 }
 
 func abs(n int) int { return max(n, -n) }
+
+// Shorten is a text of the user as far as a message has room for it.
+func Shorten(s string) string {
+	if len(s) <= 40 {
+		return s
+	}
+	cut := 37
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "..."
+}

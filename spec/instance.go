@@ -16,14 +16,14 @@ func InstanceProject(stack, instance string) (string, error) {
 	if instance == "" {
 		return stack, nil
 	}
-	instance, err := instanceName(instance)
+	instance, err := InstanceName(instance)
 	return stack + "-" + instance, err
 }
 
 // NormalInstance is a text, such as a branch's name, as an instance may be
 // called; "" if nothing of it may stand in a name.
 func NormalInstance(s string) string {
-	name := normalName(strings.Map(func(r rune) rune {
+	name := NormalName(strings.Map(func(r rune) rune {
 		if r == '/' || r == '.' || r == ' ' {
 			return '-'
 		}
@@ -32,8 +32,8 @@ func NormalInstance(s string) string {
 	return strings.TrimRight(name[:min(len(name), maxInstance)], "-_")
 }
 
-// instanceName checks the name of an instance: it is a part of a project's.
-func instanceName(s string) (string, error) {
+// InstanceName checks the name of an instance: it is a part of a project's.
+func InstanceName(s string) (string, error) {
 	normal := NormalInstance(s)
 	if s == normal {
 		return s, nil
@@ -43,15 +43,15 @@ func instanceName(s string) (string, error) {
 		hint = fmt.Sprintf(": write %q", normal)
 	}
 	return "", fmt.Errorf("%q cannot name an instance: a name is up to %d lower-case letters, digits, dashes and underscores, "+
-		"and neither begins nor ends with one of the latter%s", shorten(s), maxInstance, hint)
+		"and neither begins nor ends with one of the latter%s", Shorten(s), maxInstance, hint)
 }
 
-// isolate makes the project a copy of its stack that shares no name with other
+// Isolate makes the project a copy of its stack that shares no name with other
 // copies: what the stack file names itself is named after the instance too.
 // What is external stays, for it belongs to nobody here.
-func (p *Project) isolate(instance string, warn func(path, message string)) {
+func (p *Project) Isolate(instance string, warn func(path, message string)) {
 	p.Instance = instance
-	for _, key := range sortedKeys(p.Networks) {
+	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
 		n := p.Networks[key]
 		n.Name = p.ownName(n.Name, key, n.External)
 		if n.External || n.IPAM == nil || len(n.IPAM.Config) == 0 {
@@ -153,4 +153,15 @@ func (p *Project) OwnsImage(service string) bool {
 		return false
 	}
 	return s.Image == "" || p.Instance != "" && (s.PullPolicy == "" || s.PullPolicy == "build") && !strings.Contains(s.Image, "@")
+}
+
+// NormalName is a directory's name as a project may be called.
+func NormalName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(s))
+	return strings.TrimLeft(s, "-_")
 }

@@ -1,11 +1,14 @@
-// Package spec turns stack files (Compose Specification documents) into one
-// canonical Project: short syntax gone, variables filled in, paths absolute,
-// several files merged. Every complaint names its place (file:line:column).
-// It decides nothing about what exists or runs, and it reads no more than the
-// files that the stack names.
+// Package spec has the types of a project, which is a stack (Compose Specification)
+// in its one canonical form, and the diagnostics about it, each with its place.
+// It decides nothing about what exists or runs, and reads no file but to show the
+// line of a diagnostic: stackfile reads stack files, by the table of keys in schema.
 package spec
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Project is the resolved stack in canonical form. Its JSON is the document
 // that the command sends to the engine and that the engine keeps as applied;
@@ -343,7 +346,7 @@ func (p *Project) OnlyOne(service string) string {
 	if s.ContainerName != "" {
 		return "services." + service + ".container_name"
 	}
-	for _, key := range sortedKeys(s.Networks) {
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 		if at := s.Networks[key]; at != nil && at.IPv4Address != "" {
 			return "services." + service + ".networks." + key + ".ipv4_address"
 		}
@@ -385,3 +388,26 @@ func (p Places) Nearest(path string) Place {
 	}
 	return Place{}
 }
+
+// ImageOnly is a service of which only the image counts.
+func (s *Service) ImageOnly() *Service {
+	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
+}
+
+// How the mounts below the source of a bind mount come with it.
+const (
+	RecursiveEnabled  = "enabled"
+	RecursiveWritable = "writable" // they stay so below a read-only one
+	RecursiveDisabled = "disabled"
+	RecursiveReadOnly = "readonly"
+)
+
+// Protocols of a port.
+const (
+	ProtocolTCP  = "tcp"
+	ProtocolUDP  = "udp"
+	ProtocolSCTP = "sctp" // not published yet
+)
+
+// Protocols are those that a port may have.
+func Protocols() []string { return []string{ProtocolTCP, ProtocolUDP, ProtocolSCTP} }

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"os"
 	"regexp"
 	"strings"
 )
@@ -14,21 +13,11 @@ var scpForm = regexp.MustCompile(`^[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:`)
 // and USER@HOST:PATH, with #REF:SUBDIR behind each (Compose Specification,
 // build.context).
 func IsRemote(context string) bool {
-	return strings.Contains(context, "://") || isRemoteName(context)
+	return strings.Contains(context, "://") || IsRemoteName(context)
 }
 
-// isRemoteName says whether a context is remote by a form that a directory's
+// IsRemoteName says whether a context is remote by a form that a directory's
 // name could have, too.
-func isRemoteName(context string) bool {
+func IsRemoteName(context string) bool {
 	return strings.HasPrefix(context, "github.com/") || scpForm.MatchString(context)
-}
-
-// isFetched says whether a context of the file is remote. A directory of that
-// name wins.
-func (c *conformer) isFetched(context string) bool {
-	if !isRemoteName(context) || strings.Contains(context, "://") {
-		return IsRemote(context)
-	}
-	info, err := os.Stat(c.absolute(context))
-	return err != nil || !info.IsDir()
 }

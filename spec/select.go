@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -64,7 +65,7 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 	}
 	s := p.Services[name]
 	if s == nil {
-		known := sortedKeys(p.Services)
+		known := slices.Sorted(maps.Keys(p.Services))
 		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known}
 		if off := p.Disabled[name]; off != nil {
 			err.Profiles = slices.DeleteFunc(slices.Clone(off.Profiles), func(p string) bool { return p == "" })
@@ -75,7 +76,7 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 	if noDeps {
 		return nil
 	}
-	for _, dep := range sortedKeys(s.DependsOn) {
+	for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
 		if p.Services[dep] == nil && !s.DependsOn[dep].Required {
 			continue
 		}
@@ -91,7 +92,7 @@ func (p *Project) chooseContexts(s *Service, chosen map[string]*Service) error {
 	if s.Build == nil {
 		return nil
 	}
-	for _, name := range sortedKeys(s.Build.AdditionalContexts) {
+	for _, name := range slices.Sorted(maps.Keys(s.Build.AdditionalContexts)) {
 		target, ok := strings.CutPrefix(s.Build.AdditionalContexts[name], "service:")
 		if !ok || p.Services[target] == nil {
 			continue

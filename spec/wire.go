@@ -57,7 +57,7 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &text); err != nil {
 		return fmt.Errorf("%s is not a duration", data)
 	}
-	v, ok := parseDuration(text)
+	v, ok := ParseDuration(text)
 	if !ok {
 		return fmt.Errorf("%q is not a duration", text)
 	}

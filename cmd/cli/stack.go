@@ -9,13 +9,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/stackfile"
+
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
 // Options are those of a load, from the global flags and the environment.
-func (s *Settings) Options(services []string) spec.Options {
-	return spec.Options{
+func (s *Settings) Options(services []string) stackfile.Options {
+	return stackfile.Options{
 		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
 		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, Strict: s.Strict,
 		Stdin: s.Stdin,
@@ -31,7 +33,7 @@ func (inv *Invocation) Load(ctx context.Context, services []string, noDeps bool)
 }
 
 // LoadNamed loads a stack file that must have the services asked for.
-func (inv *Invocation) LoadNamed(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+func (inv *Invocation) LoadNamed(ctx context.Context, opts stackfile.Options) (*spec.Project, error) {
 	project, err := inv.LoadWith(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -44,14 +46,14 @@ func (inv *Invocation) LoadNamed(ctx context.Context, opts spec.Options) (*spec.
 
 // LoadWith loads a stack file, shows every complaint, and hides its secrets
 // from here on.
-func (inv *Invocation) LoadWith(ctx context.Context, opts spec.Options) (*spec.Project, error) {
+func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*spec.Project, error) {
 	if opts.Instance == "" {
 		var err error
 		if opts.Instance, err = inv.InstanceOf(); err != nil {
 			return nil, err
 		}
 	}
-	project, diagnostics, err := spec.Load(ctx, opts)
+	project, diagnostics, err := stackfile.Load(ctx, opts)
 	var mistakes *spec.Mistakes
 	switch {
 	case errors.As(err, &mistakes):
@@ -93,7 +95,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 	if opts.Instance, err = inv.InstanceOf(); err != nil {
 		return Stack{}, err
 	}
-	project, _, err := spec.Load(ctx, opts)
+	project, _, err := stackfile.Load(ctx, opts)
 	var mistakes *spec.Mistakes
 	switch {
 	case err == nil:
@@ -109,7 +111,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 		}
 		return Stack{}, err
 	}
-	var none *spec.NotFound
+	var none *stackfile.NotFound
 	name := cmp.Or(inv.Name, inv.Variables()["COMPOSE_PROJECT_NAME"])
 	if name == "" || !errors.As(err, &none) && len(inv.Files) > 0 {
 		return Stack{}, err
@@ -176,7 +178,7 @@ func (s Stack) Disabled() []string {
 
 // Variables are those that the stack file sees: the caller's environment over
 // the environment files.
-func (s *Settings) Variables() map[string]string { return spec.Variables(s.Options(nil)) }
+func (s *Settings) Variables() map[string]string { return stackfile.Variables(s.Options(nil)) }
 
 // FillEnvironment gives NAME without a value the one of the variables that the
 // stack file sees, as Compose does, and drops it where there is none.

@@ -5,9 +5,6 @@
 package health
 
 import (
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -152,13 +149,4 @@ func (s *Series) counts(now time.Time) bool {
 	}
 	s.counted = now
 	return true
-}
-
-// TimedOut is the error of a probe that was ended, with what it had printed.
-func TimedOut(after time.Duration, output string) error {
-	text := fmt.Sprintf("timed out after %s", after)
-	if output = strings.TrimSpace(output); output != "" {
-		text += ": " + output
-	}
-	return errors.New(text)
 }

@@ -116,14 +116,6 @@ func TestProbesInTheStartPeriod(t *testing.T) {
 	}
 }
 
-func TestAProbeThatTookTooLongSaysWhatItPrinted(t *testing.T) {
-	for output, want := range map[string]string{"": "timed out after 3s", "waiting\n": "timed out after 3s: waiting"} {
-		if err := TimedOut(3*time.Second, output); err.Error() != want {
-			t.Errorf("%q, want %q", err, want)
-		}
-	}
-}
-
 // TestHealthByItsProbes: what the outcomes of probes, an interval apart, make of a
 // container's health.
 func TestHealthByItsProbes(t *testing.T) {

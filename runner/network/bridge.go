@@ -67,7 +67,7 @@ func (m *Manager) verify(ctx context.Context, n Network) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range m.settled() {
+	for _, s := range m.ready() {
 		for i, e := range s.Endpoints {
 			if e.Network == n.Name {
 				if err := m.adoptEndpoint(s, i, e, links); err != nil {

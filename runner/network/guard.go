@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleDelay is how long the guard lets a disturbance go on before it looks:
+// repairDelay is how long the guard lets a disturbance go on before it looks:
 // a reload of a firewall is many changes.
-const settleDelay = 50 * time.Millisecond
+const repairDelay = 50 * time.Millisecond
 
 // listenAgain is how long the guard waits before it subscribes anew.
 const listenAgain = time.Second
@@ -82,7 +82,7 @@ func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(settleDelay):
+		case <-time.After(repairDelay):
 		}
 		repaired(m.repair(ctx))
 	}
@@ -129,7 +129,7 @@ func (m *Manager) repair(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, s := range m.settled() {
+	for _, s := range m.ready() {
 		for i, e := range s.Endpoints {
 			if links[e.Link] != nil {
 				continue
@@ -144,8 +144,8 @@ func (m *Manager) repair(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// settled are the sandboxes that nobody is just making or removing.
-func (m *Manager) settled() []*sandbox {
+// ready are the sandboxes that nobody is just making or removing.
+func (m *Manager) ready() []*sandbox {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []*sandbox

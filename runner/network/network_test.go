@@ -204,7 +204,7 @@ func TestPublishedPortsReachSandboxes(t *testing.T) {
 	}
 }
 
-func TestSettleWaitsForConnectionsToBeAccepted(t *testing.T) {
+func TestAwaitAcceptWaitsForConnections(t *testing.T) {
 	if !onFreshHost(t) {
 		return
 	}
@@ -219,7 +219,7 @@ func TestSettleWaitsForConnectionsToBeAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := m.Settle(t.Context(), "a", []uint16{80}); err != nil {
+	if err := m.AwaitAccept(t.Context(), "a", []uint16{80}); err != nil {
 		t.Fatalf("without a connection: %v", err)
 	}
 	client, err := net.Dial("tcp", hostPort(a.Addresses["default"].Addr(), 80))
@@ -229,18 +229,18 @@ func TestSettleWaitsForConnectionsToBeAccepted(t *testing.T) {
 	defer client.Close()
 	short, cancel := context.WithTimeout(t.Context(), never/4)
 	defer cancel()
-	if err := m.Settle(short, "a", []uint16{81}); err != nil {
+	if err := m.AwaitAccept(short, "a", []uint16{81}); err != nil {
 		t.Errorf("another port's connections were waited for: %v", err)
 	}
-	if err := m.Settle(short, "a", []uint16{80}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := m.AwaitAccept(short, "a", []uint16{80}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a connection that nobody accepted: %v", err)
 	}
-	settled := make(chan error, 1)
-	go func() { settled <- m.Settle(t.Context(), "a", []uint16{80}) }()
+	done := make(chan error, 1)
+	go func() { done <- m.AwaitAccept(t.Context(), "a", []uint16{80}) }()
 	if _, err := l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-settled; err != nil {
+	if err := <-done; err != nil {
 		t.Errorf("after it was accepted: %v", err)
 	}
 }

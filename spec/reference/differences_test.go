@@ -17,7 +17,7 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{regexp.MustCompile(`is not carried out yet, and the outcome would be wrong without it`), 24},
+	{regexp.MustCompile(`is not supported yet, and the outcome would be wrong without it`), 24},
 	{regexp.MustCompile(`(networks|volumes)\.[^ ]+\.driver: "[^"]+" is not one of (bridge|local|default)`), 10},
 	{regexp.MustCompile(`the target "[A-Za-z]:\\\\[^"]*" is not an absolute path`), 3},
 }

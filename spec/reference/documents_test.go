@@ -149,7 +149,7 @@ func records(t *testing.T, dir string) []*document {
 // loadOurs has our loader load the documents, by its own test binary.
 func loadOurs(t *testing.T, dir string) {
 	t.Helper()
-	run := exec.Command("go", "test", "-count=1", "-run", "^TestDumpDocuments$", "github.com/orlop/orlop/spec")
+	run := exec.Command("go", "test", "-count=1", "-run", "^TestDumpDocuments$", "github.com/orlop/orlop/spec/stackfile")
 	run.Dir = filepath.Join("..", "..")
 	run.Env = append(os.Environ(), "ORLOP_SPEC_DOCUMENTS="+dir)
 	if report, err := run.CombinedOutput(); err != nil {

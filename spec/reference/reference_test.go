@@ -20,7 +20,7 @@ import (
 // directories.
 func TestBothLoadersAgree(t *testing.T) {
 	out := t.TempDir()
-	dump := exec.Command("go", "test", "-count=1", "-run", "^TestDump$", "github.com/orlop/orlop/spec")
+	dump := exec.Command("go", "test", "-count=1", "-run", "^TestDump$", "github.com/orlop/orlop/spec/stackfile")
 	dump.Dir = filepath.Join("..", "..")
 	dump.Env = append(os.Environ(), "ORLOP_SPEC_DUMP="+out)
 	if report, err := dump.CombinedOutput(); err != nil {

@@ -70,7 +70,7 @@ func sendOne(target string, d *delivery, put func(Entry) error) (read, sent erro
 	info, err := look(source)
 	e := Entry{Path: target}
 	if err == nil {
-		d.sent = originOf(info, now)
+		d.sent = originOf(source, info, now)
 		e.Mode, e.Anew = info.Mode().Perm(), !d.base.isNothing() && d.base.kind != d.sent.kind
 	}
 	switch {
@@ -91,7 +91,7 @@ func sendOne(target string, d *delivery, put func(Entry) error) (read, sent erro
 	case !info.Mode().IsRegular():
 		return nil, nil
 	}
-	e.Kind, e.InPlace = File, d.base.wrote(source, d.sent)
+	e.Kind, e.InPlace = File, d.base.wrote(d.sent)
 	return sendFile(e, source, info, put)
 }
 

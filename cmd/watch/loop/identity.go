@@ -21,6 +21,7 @@ type identity struct {
 	directory bool
 	missing   bool
 	seen      stamp
+	born      int64   // see origin
 	from      *origin // where it is another than was met first
 }
 
@@ -30,6 +31,7 @@ type identity struct {
 type origin struct {
 	kind  fs.FileMode // the type bits
 	inode uint64
+	born  int64     // when the inode was made, in nanoseconds since 1970; 0 where the file system does not say
 	at    time.Time // when it was so
 }
 
@@ -37,8 +39,11 @@ type origin struct {
 func (o origin) isNothing() bool { return o.at.IsZero() }
 
 // originOf is what is at a path now.
-func originOf(info fs.FileInfo, now time.Time) origin {
+func originOf(path string, info fs.FileInfo, now time.Time) origin {
 	o := origin{kind: info.Mode().Type(), at: now}
+	if o.kind.IsRegular() {
+		o.born = bornAt(path)
+	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		o.inode = st.Ino
 	}
@@ -46,17 +51,21 @@ func originOf(info fs.FileInfo, now time.Time) origin {
 }
 
 // wrote says that the file which is at a path now is the one that was there,
-// with other content. An inode's number may be another file's by now, which is
-// younger then.
-func (o origin) wrote(path string, now origin) bool {
-	if o.isNothing() || !o.kind.IsRegular() || !now.kind.IsRegular() || o.inode != now.inode {
-		return false
-	}
+// with other content. An inode's number may be another file's by now, which was
+// made at another time. (That time is by the kernel's coarse clock, and is not to
+// be compared with ours.)
+func (o origin) wrote(now origin) bool {
+	return !o.isNothing() && o.kind.IsRegular() && now.kind.IsRegular() && o.inode == now.inode && o.born == now.born
+}
+
+// bornAt is when the inode of a file was made.
+func bornAt(path string) int64 {
 	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &st); err != nil || st.Mask&unix.STATX_BTIME == 0 {
-		return true
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_BTIME, &st)
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return 0
 	}
-	return !time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).After(o.at)
+	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).UnixNano()
 }
 
 // stamp is what a file looked like when it was read.
@@ -82,7 +91,7 @@ func (a identity) origin(at time.Time) origin {
 	if a.directory {
 		kind = fs.ModeDir
 	}
-	return origin{kind: kind, inode: a.seen.inode, at: at}
+	return origin{kind: kind, inode: a.seen.inode, born: a.born, at: at}
 }
 
 // trustedAfter is the age of a change from which its time can be trusted: a
@@ -132,11 +141,12 @@ func (r *reader) identity(p pendingFile, now time.Time) identity {
 		is.seen = stamp{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), inode: st.Ino}
 		is.seen.trusted = now.Sub(time.Unix(0, max(is.seen.mtime, is.seen.ctime))) > trustedAfter
 		if p.had && p.was.seen.trusted && p.was.seen == is.seen {
-			is.sum = p.was.sum
+			is.sum, is.born = p.was.sum, p.was.born
 			return is
 		}
 	}
 	is.sum, is.missing = r.contentSum(p.path)
+	is.born = bornAt(p.path)
 	return is
 }
 

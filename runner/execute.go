@@ -1,0 +1,312 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/volume"
+	"github.com/orlop/orlop/spec"
+)
+
+// Order is what the steps of one plan have in common.
+type Order struct {
+	Project    string
+	WorkingDir string
+	Files      []string
+	Images     map[string]string // service -> reference
+	Grace      Grace
+	Places     spec.Places
+	Anonymous  bool // remove anonymous volumes with their containers
+	Plan       *planner.Plan
+}
+
+// Execute carries out the steps that concern networks, volumes and containers.
+func (r *Runner) Execute(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	switch s.Action {
+	case planner.CreateNetwork:
+		return r.createNetwork(ctx, o, s)
+	case planner.AttachNetwork:
+		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
+	case planner.UpdateNetwork:
+		return planner.Result{}, r.topology.Relabel(s.Name, s.Network)
+	case planner.UpdateVolume:
+		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
+	case planner.RemoveNetwork:
+		return planner.Result{}, r.topology.Remove(ctx, s.Name)
+	case planner.CreateVolume:
+		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
+	case planner.RemoveVolume:
+		return planner.Result{}, r.removeVolume(s.Name)
+	case planner.RemoveImage:
+		return planner.Result{}, r.RemoveImage(ctx, s.Name, false)
+	case planner.Create:
+		return r.withSharers(ctx, o, s, note, r.up)
+	case planner.Replace:
+		return r.withSharers(ctx, o, s, note, r.replace)
+	case planner.Update:
+		return planner.Result{}, r.update(ctx, o, s)
+	case planner.Await:
+		return r.await(ctx, o, s, note)
+	}
+	result, err := r.lifecycle(ctx, o, s)
+	if err == nil && s.Action == planner.Start {
+		r.leadSharers(context.WithoutCancel(ctx), o, s.Service, note) // it may have been made without being started
+	}
+	return result, err
+}
+
+// removeVolume removes a volume that no container has.
+func (r *Runner) removeVolume(name string) error {
+	for _, rec := range r.records() {
+		if slices.Contains(rec.usedVolumes(), name) {
+			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
+		}
+	}
+	return r.volumes.Remove(name)
+}
+
+// request turns a step into what create needs.
+func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
+	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
+	return Request{
+		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
+		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,
+	}
+}
+
+// up makes a container and starts it. One that can't be started leaves nothing.
+func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	c, err := r.create(ctx, o.request(s, note))
+	if err != nil {
+		return planner.Result{}, o.placed(err, s.Applied)
+	}
+	defer c.op.Unlock()
+	if err := r.publish(ctx, o, c); err != nil {
+		r.removeFailed(ctx, c)
+		return planner.Result{}, o.placed(err, s.Applied)
+	}
+	if s.NoStart {
+		return planner.Result{Text: "created"}, nil
+	}
+	if err := c.start(ctx); err != nil {
+		r.removeFailed(ctx, c)
+		return planner.Result{}, o.placed(err, s.Applied)
+	}
+	return planner.Result{}, nil
+}
+
+// removeFailed removes a container that could not take up its work.
+func (r *Runner) removeFailed(ctx context.Context, c *container) {
+	if err := c.remove(context.WithoutCancel(ctx), Grace{Set: true}, true); err != nil {
+		r.log.Warn("cannot remove a container that could not be started", "container", c.name, "error", err)
+	}
+}
+
+// update changes a container in place: limits, policy, ports, health check.
+func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
+	c := r.lookup(s.Container)
+	if c == nil {
+		return fmt.Errorf("%s is gone: run the command again", s.Resource)
+	}
+	if err := c.op.Lock(ctx); err != nil {
+		return err
+	}
+	defer c.op.Unlock()
+	before := c.snapshot().Applied
+	err := r.adjust(ctx, c, s.Applied)
+	if err == nil {
+		err = r.publish(ctx, o, c)
+	}
+	if err != nil {
+		// What could not be changed must not count as applied.
+		err = o.placed(err, s.Applied)
+		clean := context.WithoutCancel(ctx)
+		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, o, c)); back != nil {
+			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
+		}
+	}
+	c.route()
+	return err
+}
+
+// adjust makes what can be changed in place as a new document wants it: policy,
+// health check, stop signal, limits and labels.
+func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied) error {
+	rec := c.snapshot()
+	applied := *want
+	applied.Image = rec.Applied.Image
+	if reflect.DeepEqual(&applied, rec.Applied) {
+		return nil
+	}
+	if err := oci.Check(rec.Service, applied.Service); err != nil {
+		return err
+	}
+	img, err := r.Images.Get(ctx, rec.Image)
+	if err != nil {
+		return err
+	}
+	made := rec.metadata
+	made.Applied = &applied
+	made.Probe = health.CheckOf(applied.Service.HealthCheck, img.Config.Healthcheck)
+	made.StopSignal = applied.Service.StopSignal
+	if made.StopSignal == "" {
+		made.StopSignal = img.Config.StopSignal
+	}
+	err = c.limit(ctx, applied.Service)
+	if err == nil {
+		err = c.amend(ctx, made, func(doc *specs.Spec) { setLimits(doc, applied.Service) })
+	}
+	if err != nil {
+		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
+			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
+		}
+		return err
+	}
+	c.apply(updated{terms: made.terms()})
+	return nil
+}
+
+// await waits until the containers of a service meet a condition. It watches
+// their changes; it asks nobody.
+func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	var result planner.Result
+	var timer *time.Timer
+	met := errors.New("met")
+	var check func()
+	check = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		text, wait, err := health.Meets(r.Containers(o.Project), s.Service, s.Condition, r.Now())
+		switch {
+		case err != nil:
+			cancel(r.explain(o.Project, s.Service, err))
+		case wait == 0:
+			result.Text = text
+			cancel(met)
+		case wait > 0 && timer == nil:
+			timer = time.AfterFunc(wait, func() { mu.Lock(); timer = nil; mu.Unlock(); check() })
+		default:
+			note(planner.Event{Text: text})
+		}
+	}
+	r.Watch(ctx, o.Project, func(c planner.Container, _ bool) {
+		if c.Service == s.Service {
+			check()
+		}
+	}, check)
+	mu.Lock()
+	defer mu.Unlock()
+	if timer != nil {
+		timer.Stop()
+	}
+	if err := context.Cause(ctx); !errors.Is(err, met) {
+		return planner.Result{}, err
+	}
+	return result, nil
+}
+
+// Verify says which containers of the steps ended with a failure since they
+// were started: a step is done when its program runs, and some do not for long.
+func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error {
+	failed := map[string]error{}
+	for _, c := range r.Containers(project) {
+		if c.OneOff || c.State != planner.Exited || c.ExitCode == 0 || c.Stopped {
+			continue
+		}
+		for _, s := range steps {
+			if s.Service != c.Service || s.Number != c.Number || s.NoStart {
+				continue
+			}
+			switch s.Action {
+			case planner.Create, planner.Replace, planner.Start, planner.Restart:
+				failed[s.ID] = &failedError{text: health.ExitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
+			}
+		}
+	}
+	return failed
+}
+
+// limit changes the cgroup limits of a container whose process is there.
+func (c *container) limit(ctx context.Context, s *spec.Service) error {
+	c.mu.Lock()
+	task := c.task
+	c.mu.Unlock()
+	if task == nil {
+		return nil
+	}
+	if err := task.Update(ctx, containerd.WithResources(oci.Limits(s))); err != nil {
+		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// setLimits puts the limits of a service into a container's document, for its
+// next start.
+func setLimits(doc *specs.Spec, s *spec.Service) {
+	devices := doc.Linux.Resources.Devices
+	doc.Linux.Resources = oci.Resources(s)
+	doc.Linux.Resources.Devices = devices
+}
+
+// lifecycle carries out start, stop, restart, kill and remove.
+func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+	c := r.lookup(s.Container)
+	if c == nil {
+		return planner.Result{Outcome: planner.Unchanged}, nil
+	}
+	if s.Action == planner.Kill {
+		return planner.Result{}, c.kill(ctx, s.Signal)
+	}
+	if err := c.op.Lock(ctx); err != nil {
+		return planner.Result{}, err
+	}
+	defer c.op.Unlock()
+	switch s.Action {
+	case planner.Start:
+		if s.Applied != nil {
+			if err := r.adjust(ctx, c, s.Applied); err != nil {
+				return planner.Result{}, err
+			}
+		}
+		if err := r.publish(ctx, o, c); err != nil {
+			return planner.Result{}, o.placed(err, c.snapshot().Applied)
+		}
+		c.apply(startAsked{})
+		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
+	case planner.Stop:
+		return planner.Result{}, c.stop(ctx, o.Grace, true)
+	case planner.Restart:
+		return planner.Result{}, c.restart(ctx, o.Grace)
+	case planner.Remove:
+		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
+	}
+	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
+}
+
+// restart stops the container and starts it again; the caller holds op.
+func (c *container) restart(ctx context.Context, grace Grace) error {
+	c.setYields(true) // to itself: its ports wait
+	c.lead(nil, true)
+	c.drainTraffic(ctx, grace)
+	err := c.stop(ctx, grace, false)
+	c.setYields(false)
+	if err != nil {
+		return err
+	}
+	c.apply(startAsked{})
+	return c.start(ctx)
+}

@@ -1,0 +1,232 @@
+// Package topology is the networks as projects declare them, over those of package
+// network: it keeps what each was made from, makes it again after a reboot, keeps
+// fixed addresses free, and says where a container is on them and by which names.
+// It knows neither containerd nor the processes of containers.
+package topology
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/spec"
+)
+
+// Buckets of the documents.
+const (
+	bucketNetworks = "networks"
+	bucketFixed    = "fixed-addresses" // project -> network -> addresses
+)
+
+// Documents keeps small documents across engines.
+type Documents interface {
+	Save(bucket, key string, value []byte)
+	Delete(bucket, key string)
+	Load(bucket string) (map[string][]byte, error)
+}
+
+// Networks are those that the machine has; *network.Manager has some.
+type Networks interface {
+	Network(name string) (network.Network, bool)
+	Networks() []network.Network
+	EnsureNetwork(ctx context.Context, spec network.Spec) (network.Network, error)
+	RemoveNetwork(ctx context.Context, name string) error
+	SetRange(name string, within netip.Prefix) error
+	Reserve(owner string, fixed map[string][]netip.Addr)
+}
+
+// Store is the declared networks of an engine.
+type Store struct {
+	nets Networks
+	docs Documents
+	log  *slog.Logger
+}
+
+// New is the networks that are on record.
+func New(nets Networks, docs Documents, log *slog.Logger) *Store {
+	return &Store{nets: nets, docs: docs, log: log}
+}
+
+// Restore makes the networks anew that a reboot took, and reserves the addresses
+// that are on record as fixed.
+func (t *Store) Restore(ctx context.Context) error {
+	return errors.Join(t.restore(ctx), t.restoreFixed())
+}
+
+// Record is what is kept of a network besides what the network package
+// keeps of it.
+type Record struct {
+	Project string        `json:"project"`
+	Key     string        `json:"key"`
+	Applied *spec.Network `json:"applied"`
+	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
+}
+
+// Ensure makes a network as it was applied and keeps its record.
+func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Network, error) {
+	want := rec.Applied
+	within, err := rangeOf(want)
+	if err != nil {
+		return network.Network{}, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
+	}
+	ns := network.Spec{Name: name, Internal: want.Internal, Range: within, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	subnet, gateway := rec.Subnet, ""
+	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
+		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
+	}
+	if subnet != "" {
+		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no subnet", rec.Key, subnet)
+		}
+	}
+	if gateway != "" {
+		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
+			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is no address", rec.Key, gateway)
+		}
+	}
+	n, err := t.nets.EnsureNetwork(ctx, ns)
+	if err != nil {
+		return n, err
+	}
+	rec.Subnet = n.Subnet.String()
+	t.save(name, rec)
+	return n, nil
+}
+
+// rangeOf is the part of its subnet that a network hands addresses out of; the
+// zero Prefix is all.
+func rangeOf(n *spec.Network) (netip.Prefix, error) {
+	if n.IPAM == nil || len(n.IPAM.Config) == 0 || n.IPAM.Config[0].IPRange == "" {
+		return netip.Prefix{}, nil
+	}
+	text := n.IPAM.Config[0].IPRange
+	within, err := netip.ParsePrefix(text)
+	if err != nil {
+		return within, fmt.Errorf("ip_range %q is no range of addresses", text)
+	}
+	return within, nil
+}
+
+// Relabel notes the labels that a network has now. All else is as it was
+// made.
+func (t *Store) Relabel(name string, want *spec.Network) error {
+	docs, err := t.docs.Load(bucketNetworks)
+	if err != nil {
+		return err
+	}
+	var rec Record
+	if err := json.Unmarshal(docs[name], &rec); err != nil {
+		return fmt.Errorf("cannot read the record of network %s: %w", name, err)
+	}
+	if rec.Applied == nil {
+		rec.Applied = &spec.Network{Name: name}
+	}
+	rec.Applied.Labels = want.Labels
+	t.save(name, rec)
+	return nil
+}
+
+func (t *Store) save(name string, rec Record) {
+	if b, err := json.Marshal(rec); err == nil {
+		t.docs.Save(bucketNetworks, name, b)
+	}
+}
+
+// restore makes the networks anew that a reboot took.
+func (t *Store) restore(ctx context.Context) error {
+	docs, err := t.docs.Load(bucketNetworks)
+	if err != nil {
+		return err
+	}
+	for name, doc := range docs {
+		var rec Record
+		if err := json.Unmarshal(doc, &rec); err != nil || rec.Applied == nil {
+			t.docs.Delete(bucketNetworks, name)
+			continue
+		}
+		if _, ok := t.nets.Network(name); ok {
+			within, err := rangeOf(rec.Applied)
+			if err == nil {
+				err = t.nets.SetRange(name, within)
+			}
+			if err != nil {
+				t.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
+			}
+			continue
+		}
+		if _, err := t.Ensure(ctx, name, rec); err != nil {
+			t.log.Warn("cannot make a network again", "network", name, "error", err)
+		}
+	}
+	return nil
+}
+
+// Remove removes a network that nothing is attached to.
+func (t *Store) Remove(ctx context.Context, name string) error {
+	if err := t.nets.RemoveNetwork(ctx, name); err != nil {
+		return err
+	}
+	t.docs.Delete(bucketNetworks, name)
+	return nil
+}
+
+// Observe lists the networks of a project, and those named in want.
+func (t *Store) Observe(project string, want map[string]bool) (map[string]planner.Network, error) {
+	docs, err := t.docs.Load(bucketNetworks)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]planner.Network{}
+	for _, n := range t.nets.Networks() {
+		var rec Record
+		if json.Unmarshal(docs[n.Name], &rec) != nil {
+			rec = Record{Project: n.Labels["project"], Key: n.Labels["key"]}
+		}
+		if rec.Project == project || want[n.Name] {
+			out[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String()}
+		}
+	}
+	return out, nil
+}
+
+// Info is a network as it is here.
+type Info struct {
+	Name, Project, Key       string
+	Labels                   map[string]string
+	Subnet, Gateway, IPRange string
+	Internal                 bool
+}
+
+// List gives the networks, by name.
+func (t *Store) List() ([]Info, error) {
+	docs, err := t.docs.Load(bucketNetworks)
+	if err != nil {
+		return nil, err
+	}
+	var list []Info
+	for _, name := range slices.Sorted(maps.Keys(docs)) {
+		var rec Record
+		if err := json.Unmarshal(docs[name], &rec); err != nil {
+			return nil, fmt.Errorf("cannot read the record of network %s: %w", name, err)
+		}
+		info := Info{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet}
+		if rec.Applied != nil {
+			info.Labels, info.Internal = rec.Applied.Labels, rec.Applied.Internal
+			if within, _ := rangeOf(rec.Applied); within.IsValid() {
+				info.IPRange = within.String()
+			}
+		}
+		if n, ok := t.nets.Network(name); ok {
+			info.Subnet, info.Gateway = n.Subnet.String(), n.Gateway.String()
+		}
+		list = append(list, info)
+	}
+	return list, nil
+}

@@ -1,0 +1,285 @@
+package topology
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/spec"
+)
+
+// documents are kept in memory: an engine's store.
+type documents map[string]map[string][]byte
+
+func (d documents) Save(bucket, key string, value []byte) {
+	if d[bucket] == nil {
+		d[bucket] = map[string][]byte{}
+	}
+	d[bucket][key] = bytes.Clone(value)
+}
+func (d documents) Delete(bucket, key string)                     { delete(d[bucket], key) }
+func (d documents) Load(bucket string) (map[string][]byte, error) { return maps.Clone(d[bucket]), nil }
+
+// machine has networks that are made of nothing but their names and subnets.
+type machine struct {
+	all      map[string]network.Network
+	ranges   map[string]netip.Prefix
+	reserved map[string]map[string][]netip.Addr
+}
+
+func newMachine() *machine {
+	return &machine{all: map[string]network.Network{}, ranges: map[string]netip.Prefix{}, reserved: map[string]map[string][]netip.Addr{}}
+}
+
+func (m *machine) Network(name string) (network.Network, bool) {
+	n, ok := m.all[name]
+	return n, ok
+}
+func (m *machine) Networks() []network.Network { return slices.Collect(maps.Values(m.all)) }
+
+func (m *machine) EnsureNetwork(_ context.Context, want network.Spec) (network.Network, error) {
+	if !want.Subnet.IsValid() {
+		want.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(len(m.all)), 0}), 24)
+	}
+	if !want.Gateway.IsValid() {
+		want.Gateway = want.Subnet.Addr().Next()
+	}
+	m.all[want.Name] = network.Network{Name: want.Name, Subnet: want.Subnet, Gateway: want.Gateway, Internal: want.Internal, Labels: want.Labels}
+	return m.all[want.Name], m.SetRange(want.Name, want.Range)
+}
+
+func (m *machine) RemoveNetwork(_ context.Context, name string) error {
+	if m.all[name].Labels["busy"] != "" {
+		return fmt.Errorf("network %s is in use", name)
+	}
+	delete(m.all, name)
+	return nil
+}
+
+func (m *machine) SetRange(name string, within netip.Prefix) error {
+	m.ranges[name] = within
+	return nil
+}
+
+func (m *machine) Reserve(owner string, fixed map[string][]netip.Addr) {
+	if len(fixed) == 0 {
+		delete(m.reserved, owner)
+		return
+	}
+	m.reserved[owner] = fixed
+}
+
+func on(m *machine, docs documents) *Store { return New(m, docs, slog.New(slog.DiscardHandler)) }
+
+func ensure(t *testing.T, s *Store, name string, rec Record) network.Network {
+	t.Helper()
+	n, err := s.Ensure(t.Context(), name, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A reboot takes the networks, but neither their records nor their subnets.
+func TestNetworksComeBackAfterAReboot(t *testing.T) {
+	docs := documents{}
+	before := newMachine()
+	s := on(before, docs)
+	front := ensure(t, s, "shop_front", Record{Project: "shop", Key: "front", Applied: &spec.Network{Internal: true}})
+	back := ensure(t, s, "shop_back", Record{Project: "shop", Key: "back", Applied: &spec.Network{IPAM: &spec.IPAM{
+		Config: []spec.IPAMPool{{Subnet: "10.9.0.0/16", Gateway: "10.9.0.9", IPRange: "10.9.1.0/24"}},
+	}}})
+	s.Reserve(&spec.Project{
+		Name: "shop", Networks: map[string]*spec.Network{"back": {Name: "shop_back"}},
+		Services: map[string]*spec.Service{
+			"db":  {Networks: map[string]*spec.ServiceNetwork{"back": {IPv4Address: "10.9.0.5"}, "nosuch": {IPv4Address: "10.9.0.6"}}},
+			"web": {Networks: map[string]*spec.ServiceNetwork{"back": nil}},
+		},
+	})
+	after := newMachine()
+	if err := on(after, docs).Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []network.Network{front, back} {
+		if got := after.all[want.Name]; !reflect.DeepEqual(got, want) {
+			t.Errorf("after a reboot it is %+v, was %+v", got, want)
+		}
+	}
+	if got := after.ranges["shop_back"]; got.String() != "10.9.1.0/24" {
+		t.Errorf("addresses are given out of %s", got)
+	}
+	want := map[string][]netip.Addr{"shop_back": {netip.MustParseAddr("10.9.0.5")}}
+	if got := after.reserved["shop"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("reserved are %v, want %v", got, want)
+	}
+	s.Unreserve("shop")
+	again := newMachine()
+	if err := on(again, docs).Restore(t.Context()); err != nil || len(again.reserved) > 0 {
+		t.Errorf("what is given up is reserved again: %v, %v", again.reserved, err)
+	}
+}
+
+// An engine that only starts again finds its networks, and bounds them anew.
+func TestNetworksThatAreThereAreKept(t *testing.T) {
+	docs, m := documents{}, newMachine()
+	ensure(t, on(m, docs), "n", Record{Key: "n", Applied: &spec.Network{IPAM: &spec.IPAM{Config: []spec.IPAMPool{{Subnet: "10.9.0.0/16", IPRange: "10.9.1.0/24"}}}}})
+	docs.Save(bucketNetworks, "broken", []byte("{"))
+	m.ranges = map[string]netip.Prefix{}
+	if err := on(m, docs).Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.all) != 1 || m.ranges["n"].String() != "10.9.1.0/24" {
+		t.Errorf("there are %v, bound to %v", m.all, m.ranges)
+	}
+	if _, ok := docs[bucketNetworks]["broken"]; ok {
+		t.Error("a record that says nothing is kept")
+	}
+}
+
+func TestWhatIsWrongWithANetworkIsSaid(t *testing.T) {
+	for want, c := range map[string]spec.IPAMPool{
+		`networks.n.ipam: "x" is no subnet`:                      {Subnet: "x"},
+		`networks.n.ipam: "y" is no address`:                     {Subnet: "10.9.0.0/16", Gateway: "y"},
+		`networks.n.ipam: ip_range "z" is no range of addresses`: {Subnet: "10.9.0.0/16", IPRange: "z"},
+	} {
+		m := newMachine()
+		_, err := on(m, documents{}).Ensure(t.Context(), "n", Record{Key: "n", Applied: &spec.Network{IPAM: &spec.IPAM{Config: []spec.IPAMPool{c}}}})
+		if err == nil || err.Error() != want || len(m.all) > 0 {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestNetworksOfAProjectAreObserved(t *testing.T) {
+	docs, m := documents{}, newMachine()
+	s := on(m, docs)
+	ensure(t, s, "shop_front", Record{Project: "shop", Key: "front", Applied: &spec.Network{}})
+	ensure(t, s, "other_x", Record{Project: "other", Key: "x", Applied: &spec.Network{}})
+	ensure(t, s, "lost", Record{Project: "shop", Key: "lost", Applied: &spec.Network{}})
+	docs.Delete(bucketNetworks, "lost") // it is known by what the machine has
+	got, err := s.Observe("shop", map[string]bool{"other_x": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"lost", "other_x", "shop_front"}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
+		t.Errorf("observed are %v", names)
+	}
+	if n := got["other_x"]; n.Project != "other" || n.Subnet != "10.0.1.0/24" {
+		t.Errorf("it is %+v", n)
+	}
+	list, err := s.List()
+	if err != nil || len(list) != 2 || list[0].Name != "other_x" || list[1].Gateway != "10.0.0.1" {
+		t.Errorf("listed are %+v, %v", list, err)
+	}
+}
+
+func TestARemovedNetworkIsForgotten(t *testing.T) {
+	docs, m := documents{}, newMachine()
+	s := on(m, docs)
+	ensure(t, s, "n", Record{Key: "n", Applied: &spec.Network{}})
+	busy := m.all["n"]
+	busy.Labels = map[string]string{"busy": "yes"}
+	m.all["n"] = busy
+	if err := s.Remove(t.Context(), "n"); err == nil || len(docs[bucketNetworks]) != 1 {
+		t.Errorf("one that is in use is forgotten: %v", err)
+	}
+	busy.Labels = nil
+	m.all["n"] = busy
+	if err := s.Remove(t.Context(), "n"); err != nil || len(docs[bucketNetworks]) != 0 {
+		t.Errorf("it is kept: %v", err)
+	}
+}
+
+// What else the stack file asks for is not carried out with the labels, and is
+// told of again.
+func TestNewLabelsMakeNothingElseApplied(t *testing.T) {
+	docs, labels := documents{}, map[string]string{"b": "2"}
+	s := on(newMachine(), docs)
+	made := Record{Key: "n", Applied: &spec.Network{Name: "n", Internal: true}}
+	ensure(t, s, "n", made)
+	if err := s.Relabel("n", &spec.Network{Name: "n", Labels: labels}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Observe("", nil)
+	want := &spec.Network{Name: "n", Internal: true, Labels: labels}
+	if err != nil || !reflect.DeepEqual(got["n"].Applied, want) {
+		t.Errorf("the network has %+v, %v", got["n"].Applied, err)
+	}
+	if err := s.Relabel("none", &spec.Network{}); err == nil {
+		t.Error("a network that is gone has new labels")
+	}
+}
+
+// TestPlaceOnTheNetworks: names, aliases, addresses and order of a container's
+// networks.
+func TestPlaceOnTheNetworks(t *testing.T) {
+	service := &spec.Service{Networks: map[string]*spec.ServiceNetwork{
+		"back": {Aliases: []string{"db"}, IPv4Address: "10.9.0.5"}, "front": {Priority: 10}, "admin": nil,
+	}}
+	applied := &planner.Applied{Service: service, Networks: map[string]string{"back": "shop_back", "front": "shop_front", "admin": "shop_admin"}}
+	text := func(m Member) string {
+		got, err := m.Sandbox()
+		if err != nil {
+			return err.Error()
+		}
+		parts := []string{strings.Join(got.Names, ",")}
+		if !got.DNS {
+			parts = append(parts, "no DNS")
+		}
+		for _, e := range got.Endpoints {
+			part := e.Network + strings.Join(append([]string{""}, e.Aliases...), "=")
+			if e.IPv4.IsValid() {
+				part += "@" + e.IPv4.String()
+			}
+			parts = append(parts, part)
+		}
+		return strings.Join(parts, " ")
+	}
+	named := *service
+	named.Hostname = "host"
+	none := spec.Service{NetworkMode: "none"}
+	bad := spec.Service{Networks: map[string]*spec.ServiceNetwork{"back": {IPv4Address: "x"}}}
+	for want, m := range map[string]Member{
+		"shop-web-1,web shop_front shop_admin shop_back=db@10.9.0.5":      {Name: "shop-web-1", Service: "web", Hostname: "c0ffee", Applied: applied},
+		"shop-web-run shop_front shop_admin shop_back":                    {Name: "shop-web-run", Service: "web", OneOff: true, Applied: applied},
+		"shop-web-1,web,host shop_front shop_admin shop_back=db@10.9.0.5": {Name: "shop-web-1", Service: "web", Hostname: "host", Applied: &planner.Applied{Service: &named, Networks: applied.Networks}},
+		"shop-web-1,web no DNS":                                           {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &none}},
+		`services.web.networks.back: "x" is no address`:                   {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
+	} {
+		if got := text(m); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	m := Member{Hostname: "c0ffee", Applied: applied}
+	list, names := m.Addresses(network.SandboxState{Addresses: map[string]netip.Prefix{
+		"shop_back": netip.MustParsePrefix("10.9.0.5/16"), "shop_front": netip.MustParsePrefix("10.8.0.2/16"),
+	}})
+	if !slices.Equal(list, []string{"10.8.0.2", "10.9.0.5"}) || names[netip.MustParseAddr("10.9.0.5")][0] != "c0ffee" {
+		t.Errorf("its addresses are %v, %v", list, names)
+	}
+}
+
+func TestHostGatewayIsTheFirstNetworks(t *testing.T) {
+	m := newMachine()
+	s := on(m, documents{})
+	ensure(t, s, "shop_front", Record{Key: "front", Applied: &spec.Network{}})
+	service := &spec.Service{ExtraHosts: []string{"host=host-gateway", "other:10.1.1.1", "odd"}}
+	applied := &planner.Applied{Service: service, Networks: map[string]string{"front": "shop_front"}}
+	if got := s.Hosts(applied); !slices.Equal(got, []string{"host=10.0.0.1", "other:10.1.1.1", "odd"}) {
+		t.Errorf("got %v", got)
+	}
+	service.NetworkMode = "host"
+	if got := s.Hosts(applied); got[0] != "host=127.0.0.1" {
+		t.Errorf("on the host's network: %v", got)
+	}
+}

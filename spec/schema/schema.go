@@ -1,0 +1,428 @@
+// Package schema is the table of keys of a stack file: what each may hold, how two
+// of them are merged, and how far Orlop carries it out. It reads nothing, and it
+// knows no values.
+package schema
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Level says how far Orlop carries a key out.
+type Level uint8
+
+const (
+	Supported Level = iota // whole
+	NotYet                 // a key of the specification that is not supported yet: a warning
+	Obsolete               // a key that the specification dropped: a warning, never an error
+	LoadOnly               // used while loading and gone from the project
+	Refused                // not supported yet, and the outcome would be wrong without it: an error where it is used
+)
+
+// Key is one row of the table of keys: it drives validation, canonical forms,
+// merging, suggestions and docs/compose-support.md.
+type Key struct {
+	Name   string
+	Shape  Shape
+	Level  Level
+	Keys   []Key    // of an object, a named map of objects or a list of objects
+	Words  []string // the only values that are allowed, if any
+	Note   string   // for the documentation; of an ignored or refused key also the hint
+	Former string   // the extension ("x-...") that it was before, which is still read
+	Kept   bool     // of an ignored key: its value is looked at by what checks the project
+}
+
+// Shape is the form of a key's value: what is accepted, its canonical form,
+// and how two of them are merged.
+type Shape uint8
+
+const (
+	Any            Shape = iota
+	String               // text
+	StringOrNumber       // text or a number, kept as text
+	Boolean              // true or false
+	Integer              // a whole number
+	Number               // a number
+	Duration             // a duration
+	Bytes                // a number of bytes
+	FileMode             // permission bits, octal
+	StringList           // a list of texts
+	StringOrList         // a text or a list of texts
+	MappingOrList        // a mapping or a list of NAME=VALUE; no value is null
+	Labels               // the same; no value is ""
+	Object               // a mapping with known keys
+	Named                // a mapping of names to objects
+	ObjectList           // a list of objects
+	Command              // a text, split into words, or a list
+	HealthTest           // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
+	Ports                // ports, short or long
+	Expose               // ports without a host side
+	Mounts               // volumes, short or long
+	FileMounts           // names of secrets or configs, or objects
+	PathOrList           // a path or a list of paths, made absolute
+	Devices              // a list of devices to reserve, or all
+	Schedule             // a list of cron lines or objects
+	Umask                // permission bits, as YAML writes a whole number
+	AnyButNull           // any value, but not nothing
+	Networks             // names of networks, or a mapping to objects
+	DependsOn            // names of services, or a mapping to objects
+	Build                // a path or an object
+	EnvFiles             // a path, or a list of paths or objects
+	Hosts                // NAME=ADDRESS list, or a mapping
+	Ulimits              // a mapping of names to a number or {soft, hard}
+	External             // true, false, or the old {name: ...}
+	Contexts             // a mapping or list of NAME=CONTEXT
+	DirPath              // a path, made absolute
+	FilePath             // a path, made absolute
+	Extends              // a service's name, or {file, service}
+	Include              // a list of paths or objects
+	Watch                // a list of objects, all of which count
+)
+
+// MergeRule is how a value of a later file meets that of an earlier one.
+type MergeRule uint8
+
+const (
+	MergeReplace MergeRule = iota // the later one stands
+	MergeMap                      // key by key
+	MergeAppend                   // the later entries follow; equal ones are kept once
+	MergeUnique                   // entries with the same identity are replaced in place
+)
+
+// MergeRule is how two values of the shape are merged (Compose Specification, merge).
+func (s Shape) MergeRule() MergeRule {
+	switch s {
+	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+		return MergeMap
+	case StringList, StringOrList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
+		return MergeAppend
+	case Ports, Mounts, FileMounts, ObjectList:
+		return MergeUnique
+	}
+	return MergeReplace
+}
+
+// Find is the row of a key.
+func Find(keys []Key, name string) *Key {
+	for i := range keys {
+		if keys[i].Name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+// Names are those of keys, in their order.
+func Names(keys []Key) []string {
+	var out []string
+	for i := range keys {
+		out = append(out, keys[i].Name)
+	}
+	return out
+}
+
+// Root are the keys at the top of a stack file, and by them the whole table.
+var Root = sync.OnceValue(func() []Key {
+	return []Key{
+		{Name: "version", Level: Obsolete, Note: "accepted and without meaning"},
+		{Name: "name", Shape: String},
+		{Name: "include", Shape: Include, Level: LoadOnly, Keys: includeKeys(), Note: "local files"},
+		{Name: "services", Shape: Named, Keys: serviceKeys()},
+		{Name: "networks", Shape: Named, Keys: networkKeys()},
+		{Name: "volumes", Shape: Named, Keys: volumeKeys()},
+		{Name: "secrets", Shape: Named, Keys: secretKeys()},
+		{Name: "configs", Shape: Named, Keys: secretKeys()},
+		{Name: "models", Level: NotYet, Shape: Named, Keys: []Key{{Name: "name"}, {Name: "model"}, {Name: "context_size"}, {Name: "runtime_flags"}}},
+		{Name: "jobs", Level: NotYet, Shape: Named, Keys: jobKeys(), Kept: true},
+	}
+})
+
+func includeKeys() []Key {
+	return []Key{
+		{Name: "path", Shape: StringOrList},
+		{Name: "project_directory", Shape: String},
+		{Name: "env_file", Shape: StringOrList},
+	}
+}
+
+func serviceKeys() []Key {
+	const inCommand = "make it a part of the service's command"
+	keys := []Key{
+		{Name: "external_links", Level: Refused, Shape: StringList, Note: "put both on a network that is external: services on it reach each other by name, and by its aliases:"},
+		{Name: "links", Level: Refused, Shape: StringList, Note: "services reach each other by name: remove it, and write aliases: of a network for other names"},
+		{Name: "post_start", Level: Refused, Note: inCommand},
+		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
+		{Name: "pre_stop", Level: Refused, Note: inCommand},
+		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
+		{Name: "volumes_from", Level: Refused, Shape: StringList, Note: "write the volumes of the other service here"},
+		{Name: "blkio_config", Level: NotYet, Shape: Object, Keys: blockKeys()},
+		{Name: "cgroup", Level: NotYet, Shape: String, Kept: true},
+		{Name: "ipc", Level: NotYet, Shape: String, Kept: true},
+		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+		{Name: "pid", Level: NotYet, Shape: String, Kept: true},
+		{Name: "security_opt", Level: NotYet, Note: "Docker's default seccomp profile holds and no other; no AppArmor profile, no SELinux label; no-new-privileges is not set"},
+		{Name: "umask", Level: NotYet, Shape: Umask},
+		{Name: "userns_mode", Level: NotYet, Note: "the users of a container are those of the host, root too"},
+		{Name: "uts", Level: NotYet, Shape: String, Kept: true},
+		{Name: "build", Shape: Build, Keys: buildKeys()},
+		{Name: "cap_add", Shape: StringList},
+		{Name: "cap_drop", Shape: StringList},
+		{Name: "command", Shape: Command},
+		{Name: "configs", Shape: FileMounts, Keys: fileMountKeys()},
+		{Name: "container_name", Shape: String},
+		{Name: "cpus", Shape: Number},
+		{Name: "depends_on", Shape: DependsOn, Keys: []Key{
+			{Name: "condition", Shape: String, Words: []string{spec.ServiceStarted, spec.ServiceHealthy, spec.ServiceCompleted}},
+			{Name: "required", Shape: Boolean},
+			{Name: "restart", Shape: Boolean},
+		}},
+		{Name: "deploy", Shape: Object, Keys: deployKeys()},
+		{Name: "develop", Shape: Object, Former: "x-develop", Keys: []Key{
+			{Name: "watch", Shape: Watch, Keys: watchKeys()},
+		}},
+		{Name: "entrypoint", Shape: Command},
+		{Name: "env_file", Shape: EnvFiles, Level: LoadOnly, Note: "its variables become the service's environment", Keys: []Key{
+			{Name: "path", Shape: String},
+			{Name: "required", Shape: Boolean},
+			{Name: "format", Shape: String, Words: []string{"raw"}},
+		}},
+		{Name: "environment", Shape: MappingOrList},
+		{Name: "expose", Shape: Expose},
+		{Name: "extends", Shape: Extends, Level: LoadOnly, Note: "of the same file or of another local one", Keys: []Key{
+			{Name: "file", Shape: String},
+			{Name: "service", Shape: String},
+		}},
+		{Name: "extra_hosts", Shape: Hosts},
+		{Name: "healthcheck", Shape: Object, Keys: healthKeys()},
+		{Name: "hostname", Shape: String},
+		{Name: "image", Shape: String},
+		{Name: "init", Shape: Boolean},
+		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
+		{Name: "labels", Shape: Labels},
+		{Name: "mem_limit", Shape: Bytes},
+		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
+		{Name: "networks", Shape: Networks, Keys: serviceNetworkKeys()},
+		{Name: "pids_limit", Shape: Integer},
+		{Name: "ports", Shape: Ports, Keys: portKeys()},
+		{Name: "privileged", Shape: Boolean},
+		{Name: "profiles", Shape: StringList},
+		{Name: "pull_policy", Shape: String, Note: strings.Join(spec.PullPolicies(), ", ") + ", every_TIME such as every_2d"},
+		{Name: "read_only", Shape: Boolean},
+		{Name: "restart", Shape: String, Note: "no, always, on-failure[:N], unless-stopped"},
+		{Name: "scale", Shape: Integer},
+		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
+		{Name: "stdin_open", Shape: Boolean},
+		{Name: "stop_grace_period", Shape: Duration},
+		{Name: "stop_signal", Shape: String},
+		{Name: "tmpfs", Shape: StringOrList},
+		{Name: "tty", Shape: Boolean},
+		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
+		{Name: "user", Shape: String},
+		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
+		{Name: "working_dir", Shape: String},
+	}
+	return append(keys, notYet("annotations", "attach", "cgroup_parent", "cpu_count", "cpu_percent",
+		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
+		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+		"group_add", "isolation", "logging", "mac_address", "mem_reservation",
+		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "platform", "pull_refresh_after", "runtime", "shm_size", "storage_opt",
+		"sysctls", "use_api_socket")...)
+}
+
+func watchKeys() []Key {
+	return []Key{
+		{Name: "action", Shape: String, Words: []string{spec.WatchSync, spec.WatchSyncRestart, spec.WatchSyncExec, spec.WatchRestart, spec.WatchRebuild}},
+		{Name: "exec", Shape: Object, Keys: []Key{
+			{Name: "command", Shape: Command},
+			{Name: "environment", Shape: MappingOrList},
+			{Name: "privileged", Shape: Boolean},
+			{Name: "user", Shape: String},
+			{Name: "working_dir", Shape: String},
+		}},
+		{Name: "ignore", Shape: StringOrList},
+		{Name: "include", Shape: StringOrList},
+		{Name: "initial_sync", Shape: Boolean, Former: "x-initialSync"},
+		{Name: "path", Shape: FilePath},
+		{Name: "target", Shape: String},
+	}
+}
+
+// notYet are keys of the specification that are not carried out.
+func notYet(names ...string) []Key {
+	keys := make([]Key, len(names))
+	for i, n := range names {
+		keys[i] = Key{Name: n, Level: NotYet}
+	}
+	return keys
+}
+
+func buildKeys() []Key {
+	return append([]Key{
+		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
+		{Name: "args", Shape: MappingOrList},
+		{Name: "context", Shape: DirPath},
+		{Name: "dockerfile", Shape: String},
+		{Name: "dockerfile_inline", Shape: String},
+		{Name: "labels", Shape: Labels},
+		{Name: "no_cache", Shape: Boolean},
+		{Name: "pull", Shape: Boolean},
+		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
+		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
+		{Name: "target", Shape: String},
+	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "isolation", "network", "no_cache_filter", "platforms",
+		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
+}
+
+func fileMountKeys() []Key {
+	return []Key{
+		{Name: "source", Shape: String},
+		{Name: "target", Shape: String},
+		{Name: "uid", Shape: StringOrNumber},
+		{Name: "gid", Shape: StringOrNumber},
+		{Name: "mode", Shape: FileMode},
+	}
+}
+
+func deployKeys() []Key {
+	return append([]Key{
+		{Name: "replicas", Shape: Integer},
+		{Name: "update_config", Shape: Object, Keys: append([]Key{
+			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
+		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
+		{Name: "resources", Level: NotYet, Shape: Object, Keys: resourceKeys(), Note: "use mem_limit, cpus and pids_limit of the service"},
+	}, notYet("endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config")...)
+}
+
+func resourceKeys() []Key {
+	return []Key{
+		{Name: "limits", Shape: Object, Keys: []Key{{Name: "cpus"}, {Name: "memory"}, {Name: "pids"}}},
+		{Name: "reservations", Shape: Object, Keys: []Key{
+			{Name: "cpus"}, {Name: "memory"}, {Name: "generic_resources"}, {Name: "devices", Shape: Devices, Keys: deviceKeys()},
+		}},
+	}
+}
+
+func deviceKeys() []Key {
+	return []Key{{Name: "capabilities"}, {Name: "count"}, {Name: "device_ids"}, {Name: "driver"}, {Name: "options"}}
+}
+
+func blockKeys() []Key {
+	keys := []Key{{Name: "weight"}, {Name: "weight_device", Shape: ObjectList, Keys: []Key{{Name: "path"}, {Name: "weight"}}}}
+	for _, name := range []string{"device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"} {
+		keys = append(keys, Key{Name: name, Shape: ObjectList, Keys: []Key{{Name: "path"}, {Name: "rate"}}})
+	}
+	return keys
+}
+
+func healthKeys() []Key {
+	return []Key{
+		{Name: "disable", Shape: Boolean},
+		{Name: "interval", Shape: Duration},
+		{Name: "retries", Shape: Integer},
+		{Name: "start_interval", Shape: Duration},
+		{Name: "start_period", Shape: Duration},
+		{Name: "test", Shape: HealthTest},
+		{Name: "timeout", Shape: Duration},
+	}
+}
+
+func serviceNetworkKeys() []Key {
+	return append([]Key{
+		{Name: "aliases", Shape: StringList},
+		{Name: "ipv4_address", Shape: String},
+		{Name: "priority", Shape: Integer},
+		{Name: "use_service_name_alias", Level: NotYet, Shape: Boolean},
+	}, notYet("driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips", "mac_address")...)
+}
+
+func portKeys() []Key {
+	return append([]Key{
+		{Name: "host_ip", Shape: String},
+		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}},
+		{Name: "name", Shape: String},
+		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published yet"},
+		{Name: "published", Shape: StringOrNumber},
+		{Name: "target", Shape: Integer},
+	}, notYet("app_protocol")...)
+}
+
+func mountKeys() []Key {
+	return append([]Key{
+		{Name: "bind", Shape: Object, Keys: append([]Key{
+			{Name: "create_host_path", Shape: Boolean},
+			{Name: "propagation", Shape: String, Words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
+			{Name: "recursive", Shape: String, Words: []string{spec.RecursiveEnabled, spec.RecursiveWritable, spec.RecursiveDisabled, spec.RecursiveReadOnly},
+				Note: spec.RecursiveEnabled + ", " + spec.RecursiveWritable + "; others are refused where a service uses them"},
+		}, notYet("selinux")...)},
+		{Name: "read_only", Shape: Boolean},
+		{Name: "source", Shape: String},
+		{Name: "target", Shape: String},
+		{Name: "tmpfs", Shape: Object, Keys: []Key{{Name: "mode", Shape: FileMode}, {Name: "size", Shape: Bytes}}},
+		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs}},
+		{Name: "volume", Shape: Object, Keys: append([]Key{
+			{Name: "nocopy", Shape: Boolean},
+			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
+		}, notYet("labels")...)},
+	}, notYet("consistency", "image")...)
+}
+
+func networkKeys() []Key {
+	return append([]Key{
+		{Name: "driver", Shape: String, Words: []string{"bridge"}},
+		{Name: "external", Shape: External},
+		{Name: "internal", Shape: Boolean},
+		{Name: "ipam", Shape: Object, Keys: append([]Key{
+			{Name: "config", Shape: ObjectList, Keys: append([]Key{
+				{Name: "gateway", Shape: String},
+				{Name: "ip_range", Shape: String},
+				{Name: "subnet", Shape: String},
+			}, notYet("aux_addresses")...)},
+			{Name: "driver", Shape: String, Words: []string{"default"}},
+		}, notYet("options")...)},
+		{Name: "labels", Shape: Labels},
+		{Name: "name", Shape: String},
+		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
+	}, notYet("attachable", "enable_ipv4", "enable_ipv6")...)
+}
+
+func volumeKeys() []Key {
+	return []Key{
+		{Name: "driver", Shape: String, Words: []string{"local"}},
+		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: "for a directory of the host, write it as the source of the service's volume"},
+		{Name: "external", Shape: External},
+		{Name: "labels", Shape: Labels},
+		{Name: "name", Shape: String},
+	}
+}
+
+func secretKeys() []Key {
+	const inFile = "write the content itself: file:, environment: or content:"
+	return []Key{
+		{Name: "content", Shape: String},
+		{Name: "environment", Shape: String},
+		{Name: "external", Shape: External, Note: "refused where a service uses it: there is no store"},
+		{Name: "driver", Level: Refused, Shape: String, Note: inFile},
+		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: inFile},
+		{Name: "file", Shape: FilePath},
+		{Name: "labels", Shape: Labels},
+		{Name: "name", Shape: String},
+		{Name: "template_driver", Level: Refused, Shape: String, Note: inFile + " as it is to be"},
+	}
+}
+
+// jobKeys are those of a job, which is not supported yet: those of a service
+// that make a container, and what triggers it.
+func jobKeys() []Key {
+	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
+		"pre_stop", "provider", "restart", "scale"}
+	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
+	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual"}, {Name: "schedule", Shape: Schedule, Keys: []Key{
+		{Name: "cron", Shape: String},
+		{Name: "timezone", Shape: String},
+		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},
+		{Name: "missed_fires", Shape: String, Words: []string{"one", "skip"}},
+	}}}})
+}

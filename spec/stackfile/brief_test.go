@@ -1,0 +1,55 @@
+package stackfile
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestWarningsAreOneLineAKeyOrVariable holds what is said of a big stack.
+func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
+	for _, test := range []struct{ name, file, want string }{
+		{"a key of many services", `services:
+  a: {image: a, logging: {driver: gelf}}
+  b: {image: a, logging: {driver: gelf}, platform: x}
+  c: {image: a, logging: {driver: gelf}}`,
+			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
+				"services.b.platform: not supported yet (stack.yaml:3)"},
+		{"a key with a hint", `services:
+  a: {image: a, deploy: {resources: {limits: {cpus: "1"}}}}
+  b: {image: a, deploy: {resources: {limits: {cpus: "1"}}}}`,
+			"services.*.deploy.resources: not supported yet, 2 services (first stack.yaml:2); use mem_limit, cpus and pids_limit of the service"},
+		{"keys below names of the user", `services:
+  a: {image: a, networks: {n: {mac_address: x}, m: {mac_address: y}}}
+networks:
+  n: {attachable: true}
+  m: {attachable: true}`,
+			"services.*.networks.*.mac_address: not supported yet, 2 places (first stack.yaml:2)\n" +
+				"networks.*.attachable: not supported yet, 2 networks (first stack.yaml:4)"},
+		{"a variable", `services:
+  a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
+  b: {image: a, hostname: "h${PORT}"}`,
+			"PORT is not set: empty in 3 places (first stack.yaml:2)\nONE is not set: empty (stack.yaml:2)"},
+		{"an obsolete key", "version: '3'\nservices: {a: {image: a}}",
+			"version: obsolete and without meaning (stack.yaml:1); remove it"},
+		{"what is said of a value", `services:
+  a: {image: a, labels: {x: 010}}
+  b: {image: a, labels: {x: 010}}`,
+			`services.*.labels.x: 010 is not text for YAML and becomes "8", 2 services (first stack.yaml:2); quote it: "010"`},
+		{"a list", "services:\n  a: {image: a, ports: [80/sctp, 81/sctp]}",
+			"services.*.ports: ports of sctp are not published yet, 2 places (first stack.yaml:2); the containers of a network reach it"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "stack.yaml"), test.file)
+			_, diagnostics, err := Load(context.Background(), Options{Dir: dir, Name: "p"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(diagnostics.Warnings().Brief(), "\n"); got != test.want {
+				t.Errorf("said is\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,281 @@
+package stackfile
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// envFileError is a mistake in an environment file. Its message quotes nothing
+// of the line: that may be a piece of a password.
+type envFileError struct {
+	line    int
+	message string
+}
+
+// envReading is how the reading of an environment file went.
+type envReading struct {
+	names   []string        // that it gives a value
+	unset   []unsetVariable // that its values ask for
+	problem *envFileError
+}
+
+// readEnv reads the lines of an environment file into values: NAME=value with
+// optional quotes (double ones with escapes and variables, single ones
+// literal, both over several lines), "export", comments, and NAME alone, which
+// takes the value of lookup. Variables come from lookup first, then from
+// values. A raw file is taken line by line as it stands.
+func readEnv(data string, raw bool, values map[string]string, lookup func(string) (string, bool)) envReading {
+	data = strings.TrimPrefix(data, "\uFEFF")
+	data = strings.ReplaceAll(data, "\r\n", "\n")
+	p := &envParser{data: data, rest: data, line: 1, out: values, lookup: lookup}
+	for p.err == nil && p.rest != "" {
+		if raw {
+			p.rawLine()
+		} else {
+			p.statement()
+		}
+	}
+	return envReading{p.names, p.unset, p.err}
+}
+
+type envParser struct {
+	data   string
+	rest   string
+	line   int
+	out    map[string]string
+	lookup func(string) (string, bool)
+	names  []string
+	unset  []unsetVariable
+	err    *envFileError
+}
+
+func (p *envParser) set(name, value string) {
+	p.out[name] = value
+	p.names = append(p.names, name)
+}
+
+func (p *envParser) fail(format string, args ...any) {
+	p.err = &envFileError{p.line, fmt.Sprintf(format, args...)}
+}
+
+// cutLine takes the rest of the line.
+func (p *envParser) cutLine() string {
+	line, rest, _ := strings.Cut(p.rest, "\n")
+	p.rest = rest
+	p.line++
+	return line
+}
+
+func (p *envParser) rawLine() {
+	number := p.line
+	line := strings.TrimLeft(p.cutLine(), " \t")
+	if line == "" || line[0] == '#' {
+		return
+	}
+	name, value, ok := strings.Cut(line, "=")
+	if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
+		p.line = number
+		p.fail("the line does not begin with the name of a variable")
+		return
+	}
+	p.assign(name, value, ok)
+}
+
+func (p *envParser) assign(name, value string, given bool) {
+	if !given {
+		var ok bool
+		if value, ok = p.lookup(name); !ok {
+			return
+		}
+	}
+	p.set(name, value)
+}
+
+func (p *envParser) statement() {
+	trimmed := strings.TrimLeftFunc(p.rest, unicode.IsSpace)
+	p.line += strings.Count(p.rest[:len(p.rest)-len(trimmed)], "\n")
+	p.rest = trimmed
+	if p.rest == "" {
+		return
+	}
+	if p.rest[0] == '#' {
+		p.cutLine()
+		return
+	}
+	if after, ok := strings.CutPrefix(p.rest, "export"); ok && after != "" && (after[0] == ' ' || after[0] == '\t') {
+		p.rest = strings.TrimLeft(after, " \t")
+	}
+	end := strings.IndexAny(p.rest, "=:\n")
+	name := p.rest
+	if end >= 0 {
+		name = p.rest[:end]
+	}
+	if !p.checkName(name) {
+		return
+	}
+	name = strings.TrimSpace(name)
+	if end < 0 || p.rest[end] == '\n' {
+		p.cutLine()
+		p.assign(name, "", false)
+		return
+	}
+	p.rest = strings.TrimLeft(p.rest[end+1:], " \t\v\f\r\u0085\u00a0")
+	if p.rest != "" && (p.rest[0] == '"' || p.rest[0] == '\'') {
+		p.quoted(name)
+		return
+	}
+	p.unquoted(name)
+}
+
+func (p *envParser) checkName(name string) bool {
+	trimmed := strings.TrimSpace(name)
+	for _, r := range trimmed {
+		if unicode.IsLetter(r) || unicode.IsNumber(r) || strings.ContainsRune("_.-[]", r) {
+			continue
+		}
+		if r == ' ' || r == '\t' {
+			p.fail("the name of a variable holds a space")
+		} else {
+			p.fail("unexpected %q in the name of a variable", string(r))
+		}
+		return false
+	}
+	if trimmed == "" {
+		p.fail("the name of a variable is missing")
+		return false
+	}
+	return true
+}
+
+func (p *envParser) unquoted(name string) {
+	number, start := p.line, len(p.data)-len(p.rest)
+	value := p.cutLine()
+	if i := strings.Index(value, " #"); i >= 0 {
+		value = value[:i]
+	}
+	p.set(name, p.expand(strings.TrimRightFunc(value, unicode.IsSpace), number, start))
+}
+
+func (p *envParser) quoted(name string) {
+	number, start, quote := p.line, len(p.data)-len(p.rest), p.rest[0]
+	var b strings.Builder
+	for i := 1; i < len(p.rest); i++ {
+		c := p.rest[i]
+		switch {
+		case c == quote:
+			p.rest = p.rest[i+1:]
+			value := b.String()
+			if quote == '"' {
+				value = p.expand(unescape(value), number, start)
+			}
+			p.set(name, value)
+			p.afterQuote()
+			return
+		case c == '\\' && i+1 < len(p.rest) && p.rest[i+1] == quote:
+			b.WriteByte(quote)
+			i++
+		case c == '\\' && i+1 < len(p.rest):
+			b.WriteByte(c)
+			i++
+			b.WriteByte(p.rest[i])
+			if p.rest[i] == '\n' {
+				p.line++
+			}
+		default:
+			if c == '\n' {
+				p.line++
+			}
+			b.WriteByte(c)
+		}
+	}
+	p.line = number
+	p.fail("the quote of %s is not closed", name)
+}
+
+// afterQuote skips a comment behind a quoted value.
+func (p *envParser) afterQuote() {
+	trimmed := strings.TrimLeft(p.rest, " \t\r")
+	if trimmed == "" || trimmed[0] == '#' || trimmed[0] == '\n' {
+		p.cutLine()
+		return
+	}
+	p.fail("unexpected text behind the closing quote")
+}
+
+// expand fills the variables of a value in that begins on a line, at an offset.
+func (p *envParser) expand(value string, line, start int) string {
+	vars := variables{lookup: func(name string) (string, bool) {
+		if v, ok := p.lookup(name); ok {
+			return v, true
+		}
+		v, ok := p.out[name]
+		return v, ok
+	}}
+	text, unset, bad := vars.expand(value)
+	if bad != nil {
+		message := bad.message
+		if !bad.required {
+			message = "a dollar sign in the value begins no variable: write $$, or put the value into single quotes"
+		}
+		p.err = &envFileError{line, message}
+	}
+	for _, u := range unset {
+		u.at = spec.Place{Line: line, Column: 1}
+		if i := strings.Index(p.data[start:], u.expr); i >= 0 {
+			begin := start + i
+			u.at.Line = 1 + strings.Count(p.data[:begin], "\n")
+			u.at.Column = 1 + utf8.RuneCountInString(p.data[strings.LastIndexByte(p.data[:begin], '\n')+1:begin])
+			start = begin + len(u.expr)
+		}
+		p.unset = append(p.unset, u)
+	}
+	return text
+}
+
+// unescape resolves the escapes of a double-quoted value; "\$" becomes "$$",
+// which expanding variables makes a dollar sign.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		i++
+		if j := strings.IndexByte("abfnrtv\\\"", s[i]); j >= 0 {
+			b.WriteByte("\a\b\f\n\r\t\v\\\""[j])
+			continue
+		}
+		switch {
+		case s[i] == '$':
+			b.WriteString("$$")
+		case s[i] == '0':
+			size, code := octal(s[i:])
+			b.WriteRune(code)
+			i += size - 1
+		default:
+			b.WriteByte('\\')
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+// octal reads "0" and up to three octal digits.
+func octal(s string) (size int, code rune) {
+	for size < len(s) && size < 4 && '0' <= s[size] && s[size] <= '7' {
+		code = code*8 + rune(s[size]-'0')
+		size++
+	}
+	if code > utf8.RuneSelf {
+		code &= 0xff
+	}
+	return size, code
+}

@@ -1,0 +1,199 @@
+// Package stackfile turns stack files (Compose Specification documents) into one
+// canonical Project: short syntax gone, variables filled in, paths absolute,
+// several files merged. Every complaint names its place (file:line:column).
+// It decides nothing about what exists or runs, and it reads no more than the
+// files that the stack names.
+package stackfile
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/schema"
+)
+
+// Options say what to load and from where. The zero value loads the stack
+// file of the working directory with an empty environment.
+type Options struct {
+	Files            []string          // stack files, later ones override; "-" is Stdin; none: COMPOSE_FILE, else Find
+	Dir              string            // directory that the search and relative arguments start from; "" is the working directory
+	ProjectDirectory string            // directory that paths in the files start from; "" is that of the first file
+	Name             string            // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
+	Instance         string            // which copy of the stack to load: its project is NAME-INSTANCE; "" is the stack itself
+	Profiles         []string          // active profiles beside COMPOSE_PROFILES; "*" is all of them
+	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
+	Environ          map[string]string // the caller's environment
+	Services         []string          // services asked for by name: their profiles become active
+	Only             bool              // what Services and what they depend on do not need may be missing
+	NoDeps           bool              // with Only: what they depend on too
+	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
+	Strict           bool              // a key that is not supported yet is an error, not a warning
+	Stdin            io.Reader         // what "-" reads
+	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
+	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+	SpareContents    bool              // the contents of secrets and configs may be missing
+	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
+}
+
+// Load reads the stack files and resolves them into a Project. All complaints
+// come at once, sorted by place. The error is a *Mistakes if a diagnostic is
+// an error; any other error says that nothing could be read at all.
+func Load(ctx context.Context, opts Options) (*spec.Project, spec.Diagnostics, error) {
+	l := &loader{opts: opts}
+	project, err := l.load(ctx)
+	diagnostics := l.diagnostics.Sorted(l.order)
+	if err != nil {
+		return nil, diagnostics, err
+	}
+	if len(diagnostics.Errors()) > 0 {
+		return nil, diagnostics, &spec.Mistakes{Diagnostics: diagnostics, Project: l.knownName()}
+	}
+	return project, diagnostics, nil
+}
+
+// loader is one load.
+type loader struct {
+	opts        Options
+	dir         string // absolute directory that the load starts from
+	projectDir  string
+	env         map[string]string // the caller's environment over that of the environment files
+	origins     map[string]string // which environment file a variable of env is from; none: the caller
+	chosenBy    string            // who chose the files by COMPOSE_FILE; "" if nobody did
+	sources     map[string]*source
+	order       []string // names of the sources as they were read
+	diagnostics spec.Diagnostics
+	extended    map[string]*node // trees of files that services extend from
+	includes    map[string]*node // trees of entries of include that were read
+	reads       int              // files read so far
+	name        string           // of the project
+	nameUnsure  bool             // what says the name could not be read, whole: name may be wrong
+	broken      bool             // part of the stack could not be read: what is missing may be there
+	envBroken   bool             // so is part of an environment file
+	faults      []*fault         // mistakes that count only where they are used
+}
+
+func (l *loader) load(ctx context.Context) (*spec.Project, error) {
+	files, err := l.locate()
+	if err != nil {
+		return nil, err
+	}
+	var docs []document
+	for _, path := range files {
+		read, err := l.read(path, l.projectDir)
+		if err != nil {
+			return nil, l.named(err)
+		}
+		docs = append(docs, read...)
+	}
+	name := l.projectName(files, docs)
+	instance := ""
+	if l.opts.Instance != "" {
+		if instance, err = spec.InstanceName(l.opts.Instance); err != nil {
+			return nil, err
+		}
+		name += "-" + instance
+	}
+	l.name = name
+	l.env["COMPOSE_PROJECT_NAME"] = name
+	vars := &variables{lookup: l.lookup}
+	tree := &node{kind: mapNode}
+	for _, doc := range docs {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		tree = merge(tree, l.resolve(doc, vars, nil), root())
+	}
+	tidy(tree, root())
+	return l.finish(tree, name, instance, files), nil
+}
+
+// root is the row of the whole file.
+func root() *schema.Key { return &schema.Key{Shape: schema.Object, Keys: schema.Root()} }
+
+// lookup is the value of a variable for interpolation.
+func (l *loader) lookup(name string) (string, bool) {
+	v, ok := l.env[name]
+	return v, ok
+}
+
+// within makes a path of the caller absolute.
+func (l *loader) within(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(l.dir, path)
+}
+
+// resolve turns one document into a canonical tree: variables filled in,
+// checked, included files and extended services resolved.
+func (l *loader) resolve(doc document, vars *variables, including []string) *node {
+	tree := l.conform(doc, vars)
+	if tree.kind != mapNode {
+		return tree
+	}
+	l.include(tree, doc.src, vars, including)
+	l.extendAll(tree, doc.src, vars)
+	return tree
+}
+
+// conform turns one document into a checked tree.
+func (l *loader) conform(doc document, vars *variables) *node {
+	b := &builder{l: l, src: doc.src, vars: vars}
+	tree := b.build(doc.node, 0)
+	switch {
+	case tree.kind == nullNode:
+		return tree
+	case b.full:
+		return tree.bad()
+	}
+	c := &conformer{l: l, base: doc.src.base}
+	tree = c.object(tree, schema.Root(), "")
+	if services := tree.value("services"); services != nil && len(services.fields) > maxServices {
+		l.fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
+		return tree.bad()
+	}
+	return tree
+}
+
+// readFile reads a file beside the stack files.
+func (l *loader) readFile(path string) ([]byte, error) {
+	l.reading(path)
+	return os.ReadFile(path)
+}
+
+// reading tells the caller of a file that the outcome depends on.
+func (l *loader) reading(path string) {
+	if l.opts.Reading != nil {
+		l.opts.Reading(path)
+	}
+}
+
+// report keeps a diagnostic and the line that it speaks of.
+func (l *loader) report(d spec.Diagnostic) {
+	if src := l.sources[d.Place.File]; src != nil && d.Source == "" {
+		d.Source = src.line(d.Place.Line)
+	}
+	d.Width = max(1, d.Width)
+	l.diagnostics = append(l.diagnostics, d)
+}
+
+func (l *loader) fail(n *node, path, message, hint string) {
+	l.report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width})
+}
+
+func (l *loader) warn(n *node, path, message, hint string) {
+	l.report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width})
+}
+
+// notYet reports what the specification knows and Orlop does not carry out.
+func (l *loader) notYet(n *node, path string, about spec.Topic, message, hint string) {
+	d := spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: n.at, Message: message, Hint: hint, Width: n.width}
+	if l.opts.Strict {
+		d.Severity = spec.Error
+	}
+	l.report(d)
+}

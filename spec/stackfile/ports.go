@@ -1,0 +1,223 @@
+package stackfile
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/schema"
+)
+
+// maxPorts is how many ports one service may publish.
+const maxPorts = 4096
+
+// portRange is "from-to"; one port is a range of its own.
+type portRange struct{ from, to int }
+
+func (r portRange) size() int { return r.to - r.from + 1 }
+
+func (r portRange) String() string {
+	if r.from == r.to {
+		return strconv.Itoa(r.from)
+	}
+	return fmt.Sprintf("%d-%d", r.from, r.to)
+}
+
+func parseRange(s string) (portRange, bool) {
+	low, high, ok := strings.Cut(s, "-")
+	from, err := strconv.ParseUint(low, 10, 16)
+	if !ok {
+		return portRange{int(from), int(from)}, err == nil
+	}
+	to, err2 := strconv.ParseUint(high, 10, 16)
+	return portRange{int(from), int(to)}, err == nil && err2 == nil && from <= to
+}
+
+// shortPort is a port's short form: [address:][published:]target[/protocol].
+type shortPort struct {
+	ip        string
+	published *portRange
+	target    portRange
+	protocol  string
+}
+
+// parsePort reads a port's short form; what is wrong with it comes back as
+// text. Parts that are empty, as by a variable without a value, are not given.
+func parsePort(s string) (p shortPort, problem string) {
+	rest, protocol, _ := strings.Cut(s, "/")
+	p.protocol = cmp.Or(strings.ToLower(protocol), spec.ProtocolTCP)
+	if !slices.Contains(spec.Protocols(), p.protocol) {
+		return p, fmt.Sprintf("protocol %q is not one of %s", protocol, strings.Join(spec.Protocols(), ", "))
+	}
+	ok := false
+	target := rest
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
+		host := rest[:i]
+		target = rest[i+1:]
+		if problem := p.host(host); problem != "" {
+			return p, problem
+		}
+	}
+	if p.target, ok = parseRange(target); !ok || p.target.from == 0 {
+		return p, fmt.Sprintf("%q is not a port", target)
+	}
+	if p.published != nil && p.target.size() > 1 && p.published.size() != p.target.size() {
+		return p, fmt.Sprintf("the ranges %s and %s differ in length", p.published, p.target)
+	}
+	return p, ""
+}
+
+// host reads the part before the target: "published" or "address:published".
+func (p *shortPort) host(s string) string {
+	published := s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		p.ip, published = s[:i], s[i+1:]
+		if strings.HasPrefix(p.ip, "[") && strings.HasSuffix(p.ip, "]") {
+			p.ip = p.ip[1 : len(p.ip)-1]
+		}
+		if _, err := netip.ParseAddr(p.ip); err != nil && p.ip != "" {
+			return fmt.Sprintf("%q is not an IP address", p.ip)
+		}
+	}
+	if published == "" {
+		return ""
+	}
+	r, ok := parseRange(published)
+	if !ok {
+		return fmt.Sprintf("%q is not a port", published)
+	}
+	p.published = &r
+	return ""
+}
+
+// ports brings a list of ports into long form, one entry a target port.
+func (c *conformer) ports(n *node, k *schema.Key, path string) *node {
+	count := 0
+	return c.list(n, path, func(item *node, path string) []*node {
+		if count > maxPorts {
+			return nil
+		}
+		made := c.port(item, k.Keys, path, maxPorts-count)
+		if made == nil {
+			count = maxPorts + 1
+			c.fail(n, path, fmt.Sprintf("a service may publish at most %d ports", maxPorts), "")
+			return nil
+		}
+		count += len(made)
+		return made
+	})
+}
+
+// port is the long form of one entry; nil when there is no room for it.
+func (c *conformer) port(item *node, keys []schema.Key, path string, room int) []*node {
+	if item.kind == mapNode {
+		if room < 1 {
+			return nil
+		}
+		made := c.longPort(item, keys, path)
+		c.forwarded(item, textAt(made, "protocol"), path)
+		return []*node{made}
+	}
+	if item.kind != scalarNode || item.tag == "!!bool" {
+		return []*node{c.expected(item, path, "a port such as \"8080:80\" or a mapping")}
+	}
+	p, problem := parsePort(item.text)
+	if problem != "" {
+		return []*node{c.fail(item, path, fmt.Sprintf("bad port %q: %s", spec.Shorten(item.text), problem),
+			"write it as [ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL]")}
+	}
+	if p.target.size() > room {
+		return nil
+	}
+	var out []*node
+	for target := p.target.from; target <= p.target.to; target++ {
+		published := ""
+		if p.published != nil {
+			published = p.published.String()
+			if p.target.size() > 1 {
+				published = strconv.Itoa(p.published.from + target - p.target.from)
+			}
+		}
+		out = append(out, portNode(item, p.ip, published, target, p.protocol))
+	}
+	out[0].unset = item.unset
+	c.forwarded(item, p.protocol, path)
+	return out
+}
+
+// forwarded tells of a port that nothing forwards.
+func (c *conformer) forwarded(item *node, protocol, path string) {
+	if protocol == spec.ProtocolSCTP {
+		c.notYet(item, path, spec.Topic{}, "ports of sctp are not published yet", "the containers of a network reach it")
+	}
+}
+
+func portNode(at *node, ip, published string, target int, protocol string) *node {
+	made := at.mapping(at.with("mode", at.scalar("!!str", "ingress")))
+	made.merge = mergeNormally
+	if ip != "" {
+		made.set(at.with("host_ip", at.scalar("!!str", ip)))
+	}
+	made.set(at.with("target", at.scalar("!!int", strconv.Itoa(target))))
+	if published != "" {
+		made.set(at.with("published", at.scalar("!!str", published)))
+	}
+	made.set(at.with("protocol", at.scalar("!!str", protocol)))
+	return made
+}
+
+// longPort checks the long form and fills its defaults in.
+func (c *conformer) longPort(n *node, keys []schema.Key, path string) *node {
+	out := c.object(withoutEmpty(n, "host_ip", "published", "protocol", "mode"), keys, path)
+	if out.kind == badNode {
+		return out
+	}
+	target := out.value("target")
+	if target == nil {
+		return c.fail(n, path, "a port needs a target", "write target: and the port in the container")
+	}
+	if target.kind == scalarNode {
+		if p, err := strconv.Atoi(target.text); err != nil || p < 1 || p > 65535 {
+			return c.fail(target, path+".target", target.text+" is not a port", "a port is 1 to 65535")
+		}
+	}
+	if p := out.value("published"); p != nil && p.kind == scalarNode && p.text != "" {
+		if _, ok := parseRange(p.text); !ok {
+			return c.fail(p, path+".published", fmt.Sprintf("%q is not a port", p.text), "write a port or a range FROM-TO")
+		}
+	}
+	if ip := out.value("host_ip"); ip != nil && ip.kind == scalarNode && ip.text != "" {
+		if _, err := netip.ParseAddr(ip.text); err != nil {
+			return c.fail(ip, path+".host_ip", fmt.Sprintf("%q is not an IP address", ip.text), "")
+		}
+	}
+	if out.value("mode") == nil {
+		out.set(n.with("mode", n.scalar("!!str", "ingress")))
+	}
+	if out.value("protocol") == nil {
+		out.set(n.with("protocol", n.scalar("!!str", "tcp")))
+	}
+	return out
+}
+
+// expose checks a port without a host side.
+func (c *conformer) expose(item *node, path string) []*node {
+	if item.kind != scalarNode || item.tag == "!!bool" {
+		return []*node{c.expected(item, path, "a port such as \"3000\" or \"5000-5010/tcp\"")}
+	}
+	if item.text == "" {
+		return []*node{item} // not given; it goes when its variables were told
+	}
+	port, protocol, _ := strings.Cut(item.text, "/")
+	r, ok := parseRange(port)
+	if !ok || r.from == 0 || protocol != "" && !slices.Contains(spec.Protocols(), protocol) {
+		return []*node{c.fail(item, path, fmt.Sprintf("bad port %q", spec.Shorten(item.text)), "write it as PORT[/PROTOCOL]")}
+	}
+	made := item.scalar("!!str", strings.TrimSuffix(item.text, "/"))
+	made.unset = item.unset
+	return []*node{made}
+}

@@ -1,0 +1,166 @@
+package stackfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/orlop/orlop/spec"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Limits on files.
+const (
+	maxFileSize = 8 << 20 // bytes of one file
+	maxFiles    = 500     // read in one load, included ones counted each time
+)
+
+// source is a file that was read.
+type source struct {
+	name  string // as shown to the user
+	path  string // absolute, or "-"
+	base  string // directory that its relative paths start from
+	data  []byte
+	lines []string
+
+	broken bool // it is no YAML, or not to its end
+}
+
+func (s *source) line(n int) string {
+	if s.lines == nil {
+		s.lines = strings.Split(string(s.data), "\n")
+	}
+	if n < 1 || n > len(s.lines) {
+		return ""
+	}
+	return s.lines[n-1]
+}
+
+// document is one YAML document of a source.
+type document struct {
+	src  *source
+	node *yaml.Node
+}
+
+// read reads and parses a file. A file that cannot be read is an error; one
+// that is not YAML is a diagnostic.
+func (l *loader) read(path, base string) ([]document, error) {
+	if l.reads++; l.reads > maxFiles {
+		return nil, fmt.Errorf("a stack may be made of at most %d files", maxFiles)
+	}
+	data, err := l.contents(path)
+	if err != nil {
+		return nil, err
+	}
+	src := &source{name: l.display(path), path: path, base: base, data: data}
+	if l.sources == nil {
+		l.sources = map[string]*source{}
+	}
+	if l.sources[src.name] == nil {
+		l.order = append(l.order, src.name)
+	}
+	l.sources[src.name] = src
+	return l.parse(src), nil
+}
+
+func (l *loader) contents(path string) ([]byte, error) {
+	var in io.Reader = l.opts.Stdin
+	name := "standard input"
+	if path != "-" {
+		name = l.display(path)
+		l.reading(path)
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %s", name, cause(err))
+		}
+		defer f.Close()
+		in = f
+	}
+	if in == nil {
+		return nil, errors.New("cannot read a stack file from standard input: there is none")
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %s", name, cause(err))
+	}
+	if len(data) > maxFileSize {
+		return nil, fmt.Errorf("cannot read %s: it is larger than %d MB", name, maxFileSize>>20)
+	}
+	return data, nil
+}
+
+// display is a path as a user would write it.
+func (l *loader) display(path string) string {
+	if path == "-" {
+		return "<stdin>"
+	}
+	rel, err := filepath.Rel(l.dir, path)
+	if err != nil || strings.Count(rel, "..") > 2 {
+		return path
+	}
+	return rel
+}
+
+func (l *loader) parse(src *source) (docs []document) {
+	defer func() {
+		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
+			l.broken, src.broken = true, true
+			l.report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: src.name, Line: 1, Column: 1}, Message: "not valid YAML"})
+			docs = nil
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(src.data))
+	for {
+		var n yaml.Node
+		err := decoder.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			return docs
+		}
+		if err != nil {
+			l.yamlError(src, err)
+			return docs
+		}
+		docs = append(docs, document{src, &n})
+	}
+}
+
+// yamlError turns an error of the YAML parser into a diagnostic.
+func (l *loader) yamlError(src *source, err error) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	at := spec.Place{File: src.name, Line: 1, Column: 1}
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
+		at.Line, _ = strconv.Atoi(m[1])
+		text = text[len(m[0]):]
+	}
+	if strings.Contains(text, "tab character") && strings.HasPrefix(src.line(at.Line+1), "\t") {
+		at.Line++ // the parser names the line before
+	}
+	line := src.line(at.Line)
+	blank := len(line) - len(strings.TrimLeft(line, " \t"))
+	at.Column = utf8.RuneCountInString(line[:blank]) + 1
+	hint := ""
+	if strings.Contains(line[:blank], "\t") {
+		hint = "indent with spaces, not tabs"
+	}
+	width := utf8.RuneCountInString(strings.TrimSpace(line))
+	if isAboutBrackets(text) {
+		if f, found := findFlowFault(string(src.data)); found {
+			at.Line, at.Column, width, hint = f.line, f.column, f.width, f.hint
+		}
+	}
+	l.broken, src.broken = true, true
+	l.report(spec.Diagnostic{Severity: spec.Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
+}
+
+// isAboutBrackets says that the YAML parser has lost its way in brackets.
+func isAboutBrackets(text string) bool {
+	return strings.HasSuffix(text, "',' or ']'") || strings.HasSuffix(text, "',' or '}'")
+}

@@ -1,0 +1,167 @@
+package stackfile
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/schema"
+)
+
+const supportDoc = "../../docs/compose-support.md"
+
+// TestTheSupportDocumentSaysWhatTheTableSays keeps docs/compose-support.md
+// and the table of keys the same; -update writes the document.
+func TestTheSupportDocumentSaysWhatTheTableSays(t *testing.T) {
+	want := supportDocument()
+	if *update {
+		if err := os.WriteFile(supportDoc, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(supportDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the table of keys says; run: go test ./spec/stackfile -run Support -update", supportDoc)
+	}
+}
+
+func supportDocument() string {
+	var b strings.Builder
+	b.WriteString(`# Compose keys, one by one
+
+Every key of the Compose Specification, and what Orlop makes of it. This page is made from the table that the loader
+itself works by (spec/schema), so that it cannot be wrong: ` + "`go test ./spec/stackfile -run Support -update`" + ` writes it.
+
+- **yes**: carried out.
+- **not yet**: a warning, ` + "`not supported yet`" + `, and an error with ` + "`--strict`" + `.
+- **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
+  Of ` + "`driver_opts`" + ` of networks, those of Docker's bridge that close a network are (` + "`host_binding_ipv4`, `enable_icc` and\n  `enable_ip_masquerade`" + ` that are false).
+- **obsolete**: a warning; the key has no meaning any more.
+
+Warnings are one line a key or variable, with how often and where first; what was said once of the same content is not said again.
+` + "`orlop config --verbose`" + ` shows every place.
+
+Any other key is an error with its place and the nearest key that exists; keys that start with ` + "`x-`" + ` are yours.
+Merging says what happens when a later file gives the key again; ` + "`!override`" + ` replaces anything, ` + "`!reset`" + ` removes it.
+
+| key | carried out | form | merging |
+|---|---|---|---|
+`)
+	for _, k := range sortedRows(schema.Root()) {
+		describeKey(&b, k, "")
+	}
+	b.WriteString(`
+## Variables
+
+` + "`$X`, `${X}`, `${X:-default}`, `${X-default}`, `${X:?error}`, `${X?error}`, `${X:+other}`, `${X+other}`" + `, nested up to ` +
+		fmt.Sprint(maxNesting) + ` deep, and ` + "`$$`" + ` for a dollar
+sign, in values (not in keys). A variable without a value is empty, with a warning; in an image or in the source of a mount
+it is an error unless ` + "`--allow-unset`" + ` is given. In environment files too: for a dollar sign there, write ` + "`$$`" + ` or put the
+value into single quotes.
+
+A variable has the value of the caller's environment, else of ` + "`--env-file`" + ` (or ` + "`COMPOSE_ENV_FILES`" + `, or the .env of the directory
+that the search for a stack file starts from), else of the .env beside the stack file. ` + "`COMPOSE_FILE`" + `, ` + "`COMPOSE_PATH_SEPARATOR`" + `,
+` + "`COMPOSE_PROFILES`" + ` and ` + "`COMPOSE_PROJECT_NAME`" + ` are taken from all of these; names in ` + "`COMPOSE_FILE`" + ` of an environment file start from
+that file. ` + "`COMPOSE_DISABLE_ENV_FILE=1`" + ` leaves every .env unread.
+
+## Limits
+
+One file: ` + fmt.Sprint(maxFileSize>>20) + ` MB, ` + fmt.Sprint(maxDepth) + ` levels, ` + fmt.Sprint(maxEntries) + ` entries of one mapping or list, ` + fmt.Sprint(maxNodes) + ` values
+with its aliases filled in. A stack: ` +
+		fmt.Sprint(maxServices) + ` services. A service: ` + fmt.Sprint(maxReplicas) + ` replicas, ` + fmt.Sprint(maxPorts) + ` published ports.
+`)
+	return b.String()
+}
+
+// sortedRows are the rows with what is carried out first.
+func sortedRows(keys []schema.Key) []schema.Key {
+	out := slices.Clone(keys)
+	slices.SortStableFunc(out, func(a, b schema.Key) int {
+		if isMissing(a) != isMissing(b) {
+			return map[bool]int{true: 1, false: -1}[isMissing(a)]
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return out
+}
+
+func isMissing(k schema.Key) bool { return k.Level == schema.NotYet || k.Level == schema.Refused }
+
+func describeKey(b *strings.Builder, k schema.Key, prefix string) {
+	path := prefix + k.Name
+	carriedOut := map[schema.Level]string{schema.Supported: "yes", schema.LoadOnly: "yes", schema.NotYet: "not yet", schema.Refused: "refused", schema.Obsolete: "obsolete"}[k.Level]
+	form, merging := formOf(k), map[schema.MergeRule]string{schema.MergeReplace: "replaced", schema.MergeMap: "key by key",
+		schema.MergeAppend: "appended, equal entries once", schema.MergeUnique: "entries with the same identity replaced"}[k.Shape.MergeRule()]
+	if k.Level == schema.NotYet || k.Level == schema.Refused || k.Level == schema.Obsolete {
+		form, merging = "", ""
+	}
+	if k.Former != "" {
+		form += "; also by its former name `" + k.Former + "`"
+	}
+	if k.Note != "" {
+		form = strings.TrimPrefix(form+"; "+k.Note, "; ")
+	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", path, carriedOut, strings.ReplaceAll(form, "|", "\\|"), merging)
+	if isMissing(k) {
+		return
+	}
+	below := map[schema.Shape]string{schema.Named: ".*.", schema.Networks: ".*.", schema.DependsOn: ".*.", schema.Ulimits: ".*.", schema.ObjectList: "[].", schema.Watch: "[].", schema.Ports: "[].",
+		schema.Mounts: "[].", schema.FileMounts: "[].", schema.EnvFiles: "[].", schema.Include: "[]."}
+	separator, ok := below[k.Shape]
+	if !ok {
+		separator = "."
+	}
+	for _, child := range sortedRows(k.Keys) {
+		describeKey(b, child, path+separator)
+	}
+}
+
+func formOf(k schema.Key) string {
+	if k.Words != nil && k.Note == "" {
+		return strings.Join(k.Words, ", ")
+	}
+	return map[schema.Shape]string{
+		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "a whole number", schema.Number: "a number",
+		schema.Duration: "a duration", schema.Bytes: "a size", schema.FileMode: "octal permission bits", schema.StringList: "a list", schema.StringOrList: "text or a list",
+		schema.MappingOrList: "a mapping or a list of NAME=VALUE", schema.Labels: "a mapping or a list of NAME=VALUE", schema.Object: "a mapping",
+		schema.Named: "a mapping of names", schema.ObjectList: "a list of mappings", schema.Watch: "a list of mappings", schema.Command: "text or a list of words",
+		schema.HealthTest: "a shell line, or a list that starts with CMD, CMD-SHELL or NONE", schema.Ports: "a list, short or long",
+		schema.Expose: "a list of ports", schema.Mounts: "a list, short or long", schema.FileMounts: "a list of names or mappings",
+		schema.PathOrList: "a path or a list of paths", schema.Networks: "a list of names or a mapping", schema.DependsOn: "a list of names or a mapping", schema.Build: "a directory or a mapping",
+		schema.EnvFiles: "a path, or a list of paths or mappings", schema.Hosts: "a list of NAME=ADDRESS or a mapping",
+		schema.Ulimits: "a mapping to a number, or to soft and hard", schema.External: "true or false",
+		schema.Contexts: "a mapping or a list of NAME=CONTEXT", schema.DirPath: "a directory or a URL", schema.FilePath: "a path",
+		schema.Extends: "a service, or a mapping", schema.Include: "a list of paths or mappings",
+	}[k.Shape]
+}
+
+// TestEveryCarriedKeyHasAPlaceInTheProject holds that a key that is said to be
+// carried out has a place in the project (or is resolved while loading).
+func TestEveryCarriedKeyHasAPlaceInTheProject(t *testing.T) {
+	types := map[string]reflect.Type{
+		"services": reflect.TypeFor[spec.Service](), "networks": reflect.TypeFor[spec.Network](), "volumes": reflect.TypeFor[spec.Volume](),
+		"secrets": reflect.TypeFor[spec.Secret](), "configs": reflect.TypeFor[spec.Config](),
+	}
+	for section := range types {
+		known := map[string]bool{}
+		for i := range types[section].NumField() {
+			name, _, _ := strings.Cut(types[section].Field(i).Tag.Get("json"), ",")
+			known[name] = true
+		}
+		for _, k := range schema.Find(schema.Root(), section).Keys {
+			if k.Level == schema.Supported && !known[k.Name] && k.Name != "content" {
+				t.Errorf("%s.*.%s is carried out, but the project has no room for it", section, k.Name)
+			}
+			if k.Level == schema.NotYet && known[k.Name] && k.Name != "driver_opts" { // kept for the engine to come
+				t.Errorf("%s.*.%s is in the project, but not carried out", section, k.Name)
+			}
+		}
+	}
+}
