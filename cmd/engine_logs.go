@@ -87,26 +87,41 @@ func (a *app) followFile(ctx context.Context, f *os.File, path string) error {
 	if err := watcher.Add(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("cannot follow %s: %w", path, err)
 	}
-	current := f
+	current, next := f, successor(f, path) // rotated before it was watched
 	for {
 		if _, err := io.Copy(a.Stdout, current); err != nil {
 			return err
 		}
+		if next != nil {
+			defer next.Close()
+			current, next = next, nil
+			continue
+		}
 		select {
 		case e := <-watcher.Events:
-			if e.Name != path || !e.Has(fsnotify.Create) {
-				continue
+			if e.Name == path && e.Has(fsnotify.Create) {
+				next = successor(current, path)
 			}
-			next, err := os.Open(path)
-			if err != nil {
-				continue // it was moved on already; its successor is announced too
-			}
-			defer next.Close()
-			current = next
 		case err := <-watcher.Errors:
 			return fmt.Errorf("cannot follow %s: %w", path, err)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// successor is the file that is at a path now, nil if that is still f, or if it was
+// moved on already: its successor is announced too.
+func successor(f *os.File, path string) *os.File {
+	next, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	old, errOld := f.Stat()
+	now, errNow := next.Stat()
+	if errOld == nil && errNow == nil && os.SameFile(old, now) {
+		next.Close()
+		return nil
+	}
+	return next
 }

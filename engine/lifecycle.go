@@ -8,6 +8,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // newClaim is the claim of who calls. A caller that does not say what it was
@@ -69,7 +70,7 @@ func verbOf(a planner.Action) string {
 func (s *server) kill(ctx context.Context, req *api.LifecycleRequest, claim *claim, box *mailbox) error {
 	defer s.doing(req.Action + " " + req.Project)()
 	var ended []string
-	if runner.IsFatal(req.Signal) {
+	if proc.IsFatal(req.Signal) {
 		ended = s.locks.end(req.Project, claim)
 	}
 	for _, text := range ended {

@@ -10,6 +10,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/shim"
 )
@@ -111,7 +112,7 @@ func (s *server) Exec(stream api.Engine_ExecServer) error {
 		}()
 		return stream.Send(&api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}})
 	}
-	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error) {
+	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*exec.Process, error) {
 		return s.runner.Exec(ctx, id, opts, in, out, errOut)
 	})
 }
@@ -126,7 +127,7 @@ func (s *server) Attach(stream api.Engine_AttachServer) error {
 	if err != nil {
 		return err
 	}
-	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error) {
+	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*exec.Process, error) {
 		p, err := s.runner.Attach(ctx, id, true, in, out, errOut)
 		if err == nil && start.Terminal && start.Size != nil {
 			_ = p.Resize(ctx, start.Size.Columns, start.Size.Rows)
@@ -162,7 +163,7 @@ func (s *server) target(start *api.ProcessStart) (string, error) {
 }
 
 // drive connects a stream with a process until the process has ended.
-func (s *server) drive(stream processStream, start *api.ProcessStart, run func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*runner.Process, error)) error {
+func (s *server) drive(stream processStream, start *api.ProcessStart, run func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*exec.Process, error)) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	// The process has its caller's life until that lets go of it.
@@ -236,7 +237,7 @@ func notRun(err error) int32 {
 // receive hands on what the caller sends. It returns when the caller is gone;
 // a caller that only has nothing more to say is not. It closes detached when the
 // caller lets go of the process.
-func receive(ctx context.Context, stream processStream, p *runner.Process, feed *io.PipeWriter, detached chan<- struct{}) error {
+func receive(ctx context.Context, stream processStream, p *exec.Process, feed *io.PipeWriter, detached chan<- struct{}) error {
 	for {
 		msg, err := stream.Recv()
 		if errors.Is(err, io.EOF) {

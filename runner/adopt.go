@@ -8,6 +8,8 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // adopt takes over the containers of an earlier engine. What containerd has and
@@ -48,7 +50,7 @@ func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) err
 		switch {
 		case err == nil:
 			r.newContainer(&rec, ctr, false)
-		case errors.Is(err, errNoMetadata):
+		case errors.Is(err, supervisor.ErrNoMetadata):
 			r.log.Warn("a container was never finished; it is removed", "container", ctr.ID())
 			r.removeContainer(ctx, ctr)
 			r.removeLeftovers(ctx, ctr.ID())
@@ -76,7 +78,7 @@ func (r *Runner) adoptAll(ctx context.Context) {
 	r.mu.Unlock()
 	for _, shares := range []bool{false, true} { // who shares a network has the addresses of its owner
 		for _, c := range list {
-			if rec := c.snapshot(); rec.State == unknown && isSharer(&rec) == shares {
+			if rec := c.snapshot(); rec.State == supervisor.Unknown && isSharer(&rec) == shares {
 				c.readdress()
 			}
 		}
@@ -144,9 +146,9 @@ func (c *container) adoptTask(ctx context.Context, task containerd.Task, status 
 		if err := c.r.publish(ctx, nil, c); err != nil {
 			c.r.log.Warn("cannot publish a port again", "container", c.name, "error", err)
 		}
-		c.apply(adopted{process: processRunning, now: c.r.Now()})
+		c.apply(supervisor.Adopted{Process: supervisor.ProcessRunning, Now: c.r.Now()})
 	} else {
-		c.apply(adopted{process: processEnded, code: int(status.ExitStatus), at: status.ExitTime, now: c.r.Now()})
+		c.apply(supervisor.Adopted{Process: supervisor.ProcessEnded, Code: int(status.ExitStatus), At: status.ExitTime, Now: c.r.Now()})
 	}
 	c.r.wg.Go(func() { c.await(task, exits, end) })
 }
@@ -155,18 +157,18 @@ func (c *container) adoptTask(ctx context.Context, task containerd.Task, status 
 // never started, had ended, or went with a reboot or its shim.
 func (c *container) adoptWithoutTask() {
 	c.mu.Lock()
-	stays := c.state.State != unknown && !c.state.hasProcess()
+	stays := c.state.State != supervisor.Unknown && !c.state.HasProcess()
 	c.mu.Unlock()
-	e := adopted{process: processAbsent}
+	e := supervisor.Adopted{Process: supervisor.ProcessAbsent}
 	if !stays {
 		if c.r.shims.IsKnownToRunc(c.id) {
 			c.r.shims.DeleteLost(c.r.ctx, c.id) // it must not run on unmanaged
 		}
 		c.drainPipes()
 		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
-			e.code, e.at = code, at
+			e.Code, e.At = code, at
 		}
 	}
-	e.now = c.r.Now()
+	e.Now = c.r.Now()
 	c.apply(e)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,7 +27,7 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 	o := &Order{Places: spec.Places{
 		"services.web.volumes[0]": {File: "stack.yaml", Line: 3, Column: 9}, "services.web.mem_limit": {File: "stack.yaml", Line: 7, Column: 5},
 	}}
-	c := &container{name: "web-1", made: &metadata{Service: "web", Applied: &planner.Applied{Service: service}}}
+	c := &container{name: "web-1", made: &supervisor.Metadata{Service: "web", Applied: &planner.Applied{Service: service}}}
 	mounting := func(source, target, said string) string {
 		return runc + `error mounting "` + source + `" to rootfs at "` + target + `": ` + said
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/stdio"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // container is one container under supervision. What happens to it goes through
@@ -34,19 +35,19 @@ type container struct {
 	turn sync.Mutex // held while an event is dealt with, so that effects come in the order of events
 
 	mu       sync.Mutex
-	made     *metadata          // guarded by mu; another in its place when it changes
-	state    state              // guarded by mu; changed by apply alone
-	task     containerd.Task    // guarded by mu; nil when no process is there
-	pidfd    *os.Process        // guarded by mu; the first process, by its descriptor
-	streams  *stdio.Pipes       // guarded by mu; of the present task
-	last     *planner.ProbeInfo // guarded by mu
-	ending   *ending            // guarded by mu; of the present process, or the last
-	prober   context.CancelFunc // guarded by mu; ends the present prober
-	retry    *time.Timer        // guarded by mu; runs during a back-off
-	shim     *shim.Shim         // guarded by mu; the task's parent
-	pending  bool               // guarded by mu; made to replace one that is still there
-	yields   bool               // guarded by mu; another is about to take its place, and its ports
-	detached bool               // guarded by mu; the engine ends, the container lives on
+	made     *supervisor.Metadata // guarded by mu; another in its place when it changes
+	state    supervisor.State     // guarded by mu; changed by apply alone
+	task     containerd.Task      // guarded by mu; nil when no process is there
+	pidfd    *os.Process          // guarded by mu; the first process, by its descriptor
+	streams  *stdio.Pipes         // guarded by mu; of the present task
+	last     *planner.ProbeInfo   // guarded by mu
+	ending   *ending              // guarded by mu; of the present process, or the last
+	prober   context.CancelFunc   // guarded by mu; ends the present prober
+	retry    *time.Timer          // guarded by mu; runs during a back-off
+	shim     *shim.Shim           // guarded by mu; the task's parent
+	pending  bool                 // guarded by mu; made to replace one that is still there
+	yields   bool                 // guarded by mu; another is about to take its place, and its ports
+	detached bool                 // guarded by mu; the engine ends, the container lives on
 
 	log *logs.Log
 	tap *stdio.Tap // who is attached to its streams
@@ -64,11 +65,11 @@ func newEnding() *ending {
 
 // newContainer knows a container from here on. Whoever has just made it holds
 // op before anybody else can.
-func (r *Runner) newContainer(rec *record, ctr containerd.Container, held bool) *container {
-	made := rec.metadata
+func (r *Runner) newContainer(rec *supervisor.Record, ctr containerd.Container, held bool) *container {
+	made := rec.Metadata
 	c := &container{
 		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr,
-		made: &made, state: state{status: rec.status, terms: made.terms()},
+		made: &made, state: supervisor.State{Status: rec.Status, Terms: made.Terms()},
 		log: r.openLog(rec), tap: stdio.NewTap(), over: make(chan struct{}),
 	}
 	if held {
@@ -89,36 +90,36 @@ func (c *container) observe() planner.Container {
 		ID: m.ID, Name: m.Name, Service: m.Service, Number: m.Number, OneOff: m.OneOff,
 		State: s.State, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
 		Restarts: s.Restarts, CreatedAt: m.CreatedAt, StartedAt: s.StartedAt, ExitedAt: s.ExitedAt,
-		NextTry: s.retryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
+		NextTry: s.RetryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
 		LeftOut: m.LeftOut, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
 	}
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
 	}
-	if c.task != nil && s.hasProcess() { // it has no number before, and the start sets it
+	if c.task != nil && s.HasProcess() { // it has no number before, and the start sets it
 		out.PID = int(c.task.Pid())
 	}
 	return out
 }
 
 // snapshot is the record as it is now. What it points to is never changed.
-func (c *container) snapshot() record {
+func (c *container) snapshot() supervisor.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return record{metadata: *c.made, status: c.state.status}
+	return supervisor.Record{Metadata: *c.made, Status: c.state.Status}
 }
 
 // apply deals with an event: it changes the state, saves it, tells the watchers
 // and performs what follows.
-func (c *container) apply(e event) {
+func (c *container) apply(e supervisor.Event) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
 	before := c.state
 	c.mu.Unlock()
-	s, effects := next(before, e)
-	if !s.removing && !reflect.DeepEqual(s.status, before.status) { // the store is to have nothing of what is removed
-		c.r.save(c.id, s.status) // before anybody sees it
+	s, effects := supervisor.Next(before, e)
+	if !s.Removing && !reflect.DeepEqual(s.Status, before.Status) { // the store is to have nothing of what is removed
+		c.r.save(c.id, s.Status) // before anybody sees it
 	}
 	c.mu.Lock()
 	c.state = s
@@ -130,27 +131,27 @@ func (c *container) apply(e event) {
 }
 
 // perform does what a change of state asks for. It waits for no process.
-func (c *container) perform(f effect) {
+func (c *container) perform(f supervisor.Effect) {
 	switch f := f.(type) {
-	case resolveNames:
+	case supervisor.ResolveNames:
 		c.names(bool(f))
-	case routePorts:
+	case supervisor.RoutePorts:
 		c.route()
-	case parkPorts:
-		c.unroute(f.again)
-	case startProbes:
+	case supervisor.ParkPorts:
+		c.unroute(f.Again)
+	case supervisor.StartProbes:
 		c.startProbes()
-	case stopProbes:
+	case supervisor.StopProbes:
 		c.stopProbes()
-	case awaitRetry:
-		c.awaitRetry(f.due)
-	case cancelRetry:
+	case supervisor.AwaitRetry:
+		c.awaitRetry(f.Due)
+	case supervisor.CancelRetry:
 		c.cancelRetry()
-	case tryStart:
+	case supervisor.TryStart:
 		c.r.wg.Go(c.tryStart)
-	case killProcess:
+	case supervisor.KillProcess:
 		c.r.wg.Go(c.killStopping)
-	case warn:
+	case supervisor.Warn:
 		c.r.log.Warn(string(f), "container", c.name)
 	default:
 		panic("internal error: an effect that nobody performs")
@@ -175,7 +176,7 @@ func (c *container) awaitRetry(due time.Time) {
 		return
 	}
 	c.retry = time.AfterFunc(due.Sub(c.r.Now()), func() {
-		c.r.wg.Go(func() { c.apply(backOffOver{due: due}) })
+		c.r.wg.Go(func() { c.apply(supervisor.BackOffOver{Due: due}) })
 	})
 }
 
@@ -200,7 +201,7 @@ func (c *container) tryStart() {
 	}
 	if err := c.start(c.r.ctx); err != nil && !errors.Is(err, context.Canceled) {
 		c.r.log.Warn("cannot restart a container", "container", c.name, "error", err)
-		c.apply(startFailed{reason: err.Error(), now: c.r.Now()})
+		c.apply(supervisor.StartFailed{Reason: err.Error(), Now: c.r.Now()})
 	}
 }
 
@@ -241,14 +242,14 @@ func (c *container) isDetached() bool {
 func (c *container) isRunning() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state.hasProcess()
+	return c.state.HasProcess()
 }
 
 // isRemoving says whether it is being removed.
 func (c *container) isRemoving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state.removing
+	return c.state.Removing
 }
 
 // isPending says whether it is about to take the place of another container.
@@ -280,29 +281,4 @@ func sortContainers(list []planner.Container) {
 		}
 		return a.CreatedAt.Compare(b.CreatedAt)
 	})
-}
-
-func summarise(list []record) []ProjectInfo {
-	by := map[string]*ProjectInfo{}
-	for _, rec := range list {
-		info := by[rec.Project]
-		if info == nil {
-			info = &ProjectInfo{Name: rec.Project, WorkingDir: rec.WorkingDir, Files: rec.Files, Created: rec.CreatedAt}
-			by[rec.Project] = info
-		}
-		if rec.CreatedAt.Before(info.Created) {
-			info.Created = rec.CreatedAt
-		}
-		if rec.State == planner.Running || rec.State == planner.Restarting {
-			info.Running++
-		} else {
-			info.Exited++
-		}
-	}
-	out := make([]ProjectInfo, 0, len(by))
-	for _, info := range by {
-		out = append(out, *info)
-	}
-	slices.SortFunc(out, func(a, b ProjectInfo) int { return strings.Compare(a.Name, b.Name) })
-	return out
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
@@ -68,20 +69,20 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
-		withMetadata(&rec.metadata))
+		withMetadata(&rec.Metadata))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
 	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
-	r.save(rec.ID, rec.status)
+	r.save(rec.ID, rec.Status)
 	r.changed(rec.Project, rec.ID)
 	return c, nil
 }
 
 // assemble makes what a container consists of: its directory, its writable
 // layer, its network namespace, and the document that tells of them.
-func (r *Runner) assemble(ctx context.Context, rec *record, img *image.Image, warn func(oci.Warning)) (*specs.Spec, error) {
+func (r *Runner) assemble(ctx context.Context, rec *supervisor.Record, img *image.Image, warn func(oci.Warning)) (*specs.Spec, error) {
 	// It comes first, so that an engine which is killed half-way leaves a trace.
 	if err := os.MkdirAll(r.dir(rec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
@@ -98,17 +99,17 @@ func (r *Runner) assemble(ctx context.Context, rec *record, img *image.Image, wa
 }
 
 // recordFor fills in what the request and the image say.
-func (r *Runner) recordFor(req Request, img *image.Image) *record {
+func (r *Runner) recordFor(req Request, img *image.Image) *supervisor.Record {
 	s := req.Applied.Service
 	applied := *req.Applied
 	applied.Image = img.Digest.String()
-	rec := &record{metadata: metadata{
+	rec := &supervisor.Record{Metadata: supervisor.Metadata{
 		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
 		Probe: health.CheckOf(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,
 		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
-	}, status: status{State: planner.Created}}
+	}, Status: supervisor.Status{State: planner.Created}}
 	if rec.StopSignal == "" {
 		rec.StopSignal = img.Config.StopSignal
 	}
@@ -130,7 +131,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *record {
 
 // connect makes the container's network namespace with an address in each
 // of its networks, and gives the names for /etc/hosts.
-func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]string, error) {
+func (r *Runner) connect(ctx context.Context, rec *supervisor.Record) (map[netip.Addr][]string, error) {
 	s := rec.Applied.Service
 	switch mode, _, _ := strings.Cut(s.NetworkMode, ":"); mode {
 	case "host":
@@ -138,7 +139,7 @@ func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]str
 	case "service", "container":
 		return nil, r.share(rec)
 	}
-	member := rec.member()
+	member := memberOf(rec)
 	sandbox, err := member.Sandbox()
 	if err != nil {
 		return nil, err
@@ -153,14 +154,14 @@ func (r *Runner) connect(ctx context.Context, rec *record) (map[netip.Addr][]str
 	return names, nil
 }
 
-// member is a container as far as its networks go.
-func (rec *record) member() *topology.Member {
+// memberOf is a container as far as its networks go.
+func memberOf(rec *supervisor.Record) *topology.Member {
 	return &topology.Member{Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
 }
 
 // documentFor resolves user, mounts, environment and command into the OCI
 // document of a container.
-func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(oci.Warning)) (*specs.Spec, error) {
+func (r *Runner) documentFor(ctx context.Context, rec *supervisor.Record, img *image.Image, rootfs []mount.Mount, names map[netip.Addr][]string, warn func(oci.Warning)) (*specs.Spec, error) {
 	s := rec.Applied.Service
 	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
@@ -203,7 +204,7 @@ func (r *Runner) documentFor(ctx context.Context, rec *record, img *image.Image,
 }
 
 // userOf is who a container runs as.
-func userOf(ctx context.Context, rec *record, img *image.Image, rootfs []mount.Mount) (image.User, error) {
+func userOf(ctx context.Context, rec *supervisor.Record, img *image.Image, rootfs []mount.Mount) (image.User, error) {
 	who := rec.Applied.Service.User
 	if who == "" {
 		return img.User(ctx, rootfs, img.Config.User)
@@ -215,36 +216,9 @@ func userOf(ctx context.Context, rec *record, img *image.Image, rootfs []mount.M
 	return id, nil
 }
 
-// containerLabels are the labels of containerd's container. An image's own
-// labels never get there: they could steer the host (CVE-2026-53488). Labels
-// of a service that would not fit stay in the record alone.
-func containerLabels(rec *metadata) map[string]string {
-	labels := map[string]string{}
-	for k, v := range rec.Applied.Service.Labels {
-		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {
-			labels[k] = v
-		}
-	}
-	oneOff := "False"
-	if rec.OneOff {
-		oneOff = "True"
-	}
-	maps.Copy(labels, map[string]string{
-		labelProject: rec.Project, labelService: rec.Service, labelNumber: strconv.Itoa(rec.Number), labelOneOff: oneOff,
-		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
-		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
-	})
-	for k, v := range labels {
-		if len(k)+len(v) > 4096 {
-			delete(labels, k)
-		}
-	}
-	return labels
-}
-
 // removeAnonymous removes the volumes that nobody named and that no other
 // container took over.
-func (r *Runner) removeAnonymous(rec *record, from string) {
+func (r *Runner) removeAnonymous(rec *supervisor.Record, from string) {
 	kept := map[string]bool{}
 	r.mu.Lock()
 	for id, c := range r.containers {

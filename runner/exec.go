@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/exec"
@@ -29,46 +28,17 @@ type ProcessOptions struct {
 	Rows        uint32
 }
 
-// Process is a process that the caller talks to.
-type Process struct {
-	resize func(ctx context.Context, columns, rows uint32) error
-	signal func(ctx context.Context, sig syscall.Signal) error
-	wait   func(ctx context.Context) (int, error)
-	over   func(ctx context.Context)
-}
-
-// Resize sets the size of the process's terminal, in characters.
-func (p *Process) Resize(ctx context.Context, columns, rows uint32) error {
-	return p.resize(ctx, columns, rows)
-}
-
-// Signal sends a signal by its name or number.
-func (p *Process) Signal(ctx context.Context, name string) error {
-	sig, err := signal.ParseSignal(name)
-	if err != nil {
-		return fmt.Errorf("no signal named %q", name)
-	}
-	return p.signal(ctx, sig)
-}
-
-// Wait gives the exit code once the process has ended and its output is read.
-func (p *Process) Wait(ctx context.Context) (int, error) { return p.wait(ctx) }
-
-// AwaitOver returns when what follows from the end of the process is done: the
-// removal of a container that goes with it.
-func (p *Process) AwaitOver(ctx context.Context) { p.over(ctx) }
-
 // ErrNotRunning is the error of a call that needs a running container.
 var ErrNotRunning = errors.New("is not running")
 
 // Exec runs a process in a running container. Standard input may be nil.
-func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
+func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin io.Reader, stdout, stderr io.Writer) (*exec.Process, error) {
 	c := r.lookup(id)
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && c.state.hasProcess()
+	task, running := c.task, c.task != nil && c.state.HasProcess()
 	c.mu.Unlock()
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
@@ -81,13 +51,13 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		// From the start: a program asks once, often at once.
 		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
 	}
-	started, err := exec.Start(ctx, task, doc, exec.Streams{
+	process, err := exec.Start(ctx, task, doc, exec.Streams{
 		Dir: r.fifoDir(c.id), Stdin: stdin, Stdout: stdout, Stderr: stderr,
 	}, r.wg.Go)
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
-	return &Process{resize: started.Resize, signal: started.Kill, wait: started.Wait, over: func(context.Context) {}}, nil
+	return process, nil
 }
 
 // processSpec is the OCI document of a further process: the container's own
@@ -129,7 +99,7 @@ func (c *container) startUnlessGone(ctx context.Context) error {
 
 // Attach connects to the streams of a container's own process. With start it
 // is started after that, so that nothing it prints is missed.
-func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Reader, stdout, stderr io.Writer) (*Process, error) {
+func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Reader, stdout, stderr io.Writer) (*exec.Process, error) {
 	c := r.lookup(id)
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
@@ -167,34 +137,34 @@ func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Rea
 			}
 		})
 	}
-	return &Process{
-		resize: func(ctx context.Context, columns, rows uint32) error {
+	return exec.NewProcess(exec.Controls{
+		Resize: func(ctx context.Context, columns, rows uint32) error {
 			if task == nil {
 				return ErrNotRunning
 			}
 			return task.Resize(ctx, columns, rows)
 		},
-		signal: func(ctx context.Context, sig syscall.Signal) error {
+		Kill: func(ctx context.Context, sig syscall.Signal) error {
 			if task == nil {
 				return ErrNotRunning
 			}
 			return c.signal(ctx, task, sig)
 		},
-		wait: func(ctx context.Context) (int, error) {
+		Wait: func(ctx context.Context) (int, error) {
 			defer c.tap.Detach(sub)
 			if err := sub.Copy(ctx, end.reaped, stdout, stderr); err != nil {
 				return -1, err
 			}
 			return c.snapshot().ExitCode, nil
 		},
-		over: func(ctx context.Context) {
+		Over: func(ctx context.Context) {
 			select {
 			case <-c.over:
 			case <-r.ctx.Done():
 			case <-ctx.Done():
 			}
 		},
-	}, nil
+	}), nil
 }
 
 // closeStdin ends the process's standard input: our end of the pipe, and the

@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -69,7 +70,7 @@ func (r *Runner) Execute(ctx context.Context, o *Order, s *planner.Step, note fu
 // removeVolume removes a volume that no container has.
 func (r *Runner) removeVolume(name string) error {
 	for _, rec := range r.records() {
-		if slices.Contains(rec.usedVolumes(), name) {
+		if slices.Contains(rec.UsedVolumes(), name) {
 			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
 		}
 	}
@@ -156,7 +157,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err != nil {
 		return err
 	}
-	made := rec.metadata
+	made := rec.Metadata
 	made.Applied = &applied
 	made.Probe = health.CheckOf(applied.Service.HealthCheck, img.Config.Healthcheck)
 	made.StopSignal = applied.Service.StopSignal
@@ -165,7 +166,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	}
 	err = c.limit(ctx, applied.Service)
 	if err == nil {
-		err = c.amend(ctx, made, func(doc *specs.Spec) { setLimits(doc, applied.Service) })
+		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, applied.Service) })
 	}
 	if err != nil {
 		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
@@ -173,7 +174,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		}
 		return err
 	}
-	c.apply(updated{terms: made.terms()})
+	c.apply(supervisor.Updated{Terms: made.Terms()})
 	return nil
 }
 
@@ -254,14 +255,6 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	return nil
 }
 
-// setLimits puts the limits of a service into a container's document, for its
-// next start.
-func setLimits(doc *specs.Spec, s *spec.Service) {
-	devices := doc.Linux.Resources.Devices
-	doc.Linux.Resources = oci.Resources(s)
-	doc.Linux.Resources.Devices = devices
-}
-
 // lifecycle carries out start, stop, restart, kill and remove.
 func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
 	c := r.lookup(s.Container)
@@ -285,7 +278,7 @@ func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (plan
 		if err := r.publish(ctx, o, c); err != nil {
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
-		c.apply(startAsked{})
+		c.apply(supervisor.StartAsked{})
 		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
@@ -307,6 +300,6 @@ func (c *container) restart(ctx context.Context, grace Grace) error {
 	if err != nil {
 		return err
 	}
-	c.apply(startAsked{})
+	c.apply(supervisor.StartAsked{})
 	return c.start(ctx)
 }

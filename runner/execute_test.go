@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -88,9 +89,9 @@ func TestAContainerThatIsMadeIsOnRecord(t *testing.T) {
 	}
 	k, err := s.h.containers.Get(s.r.ctx, c.ID)
 	must(t, err)
-	rec, err := readRecord(&k, s.h.store.docs[bucketContainers][c.ID])
+	rec, err := supervisor.ReadRecord(&k, s.h.store.docs[bucketContainers][c.ID])
 	must(t, err)
-	if rec.State != planner.Running || !rec.Wanted || rec.Applied.Image != c.Applied.Image || k.Labels["a"] != "b" || k.Labels[labelService] != "web" {
+	if rec.State != planner.Running || !rec.Wanted || rec.Applied.Image != c.Applied.Image || k.Labels["a"] != "b" || k.Labels[supervisor.LabelService] != "web" {
 		t.Errorf("its record is %+v, its labels are %v", rec, k.Labels)
 	}
 	if use, err := s.r.DiskUse(s.r.ctx, "shop"); use != 7 || err != nil {
@@ -158,7 +159,7 @@ func TestAChangeInPlaceThatFailsIsUndone(t *testing.T) {
 	}
 	k, err := s.h.containers.Get(s.r.ctx, before.ID)
 	must(t, err)
-	if rec, err := readRecord(&k, nil); err != nil || rec.Applied.Service.Restart != "always" {
+	if rec, err := supervisor.ReadRecord(&k, nil); err != nil || rec.Applied.Service.Restart != "always" {
 		t.Errorf("kept is %+v, %v", rec.Applied, err)
 	}
 }

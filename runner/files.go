@@ -14,15 +14,45 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/rootfs"
+	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // fileMounts gives a container the secrets and configs of its service.
-func (r *Runner) fileMounts(rec *record) ([]specs.Mount, error) {
-	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, bool) { return r.payload(rec.Project, key) })
+func (r *Runner) fileMounts(rec *supervisor.Record) ([]specs.Mount, error) {
+	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, bool) { return r.payloads.Content(rec.Project, key) })
+}
+
+// SetPayloads gives contents of a project's secrets ("secrets.NAME") and configs
+// ("configs.NAME").
+func (r *Runner) SetPayloads(project string, contents map[string][]byte) {
+	r.payloads.Set(project, contents, func() [][]byte { return r.givenSecrets(project) })
+}
+
+// Mask hides the secrets of a project in what is told of it.
+func (r *Runner) Mask(project string) *secret.Mask {
+	return r.payloads.Mask(project, func() [][]byte { return r.givenSecrets(project) })
+}
+
+// ForgetPayloads forgets the secrets and configs of a project whose containers
+// are gone.
+func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }
+
+// givenSecrets are the secrets that the containers of a project have.
+func (r *Runner) givenSecrets(project string) (all [][]byte) {
+	for _, rec := range r.records() {
+		if rec.Project != project {
+			continue
+		}
+		for i := range rec.Applied.Service.Secrets {
+			all = append(all, r.secrets.Read(rec.ID, i))
+		}
+	}
+	return all
 }
 
 // etcMounts gives a container its files below /etc.
-func (r *Runner) etcMounts(rec *record, names map[netip.Addr][]string) ([]specs.Mount, error) {
+func (r *Runner) etcMounts(rec *supervisor.Record, names map[netip.Addr][]string) ([]specs.Mount, error) {
 	e := rootfs.Etc{
 		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
 	}
@@ -167,7 +197,7 @@ func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *r
 		return root, nil, err
 	}
 	c.mu.Lock()
-	removing, end := c.state.removing, c.ending
+	removing, end := c.state.Removing, c.ending
 	c.mu.Unlock()
 	if removing {
 		return nil, nil, nil

@@ -42,6 +42,7 @@ import (
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 )
 
@@ -104,15 +105,15 @@ func (h *host) engine(t *testing.T) *Runner {
 }
 
 // add puts a container into containerd and the store, as create does.
-func (h *host) add(t *testing.T, r *Runner, rec *record) *container {
+func (h *host) add(t *testing.T, r *Runner, rec *supervisor.Record) *container {
 	t.Helper()
 	k := containers.Container{ID: rec.ID, Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)}
-	must(t, rec.extend(&k))
+	must(t, rec.Extend(&k))
 	_, err := h.containers.Create(r.ctx, k)
 	must(t, err)
 	ctr, err := r.client.LoadContainer(r.ctx, rec.ID)
 	must(t, err)
-	r.save(rec.ID, rec.status)
+	r.save(rec.ID, rec.Status)
 	return r.newContainer(rec, ctr, false)
 }
 
@@ -326,7 +327,7 @@ func oldHost(t *testing.T) (*host, map[string]string) {
 	ids := map[string]string{}
 	ctx := namespaces.WithNamespace(t.Context(), "orlop")
 	for _, old := range all {
-		ids[old.Labels[labelService]] = old.ID
+		ids[old.Labels[supervisor.LabelService]] = old.ID
 		k := containers.Container{
 			ID: old.ID, Labels: old.Labels, Image: old.Image, Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t),
 		}

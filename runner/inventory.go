@@ -3,12 +3,11 @@ package runner
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -16,12 +15,8 @@ import (
 
 // VolumeInfo is a volume as it is here.
 type VolumeInfo struct {
-	Name, Project, Key string
-	Labels             map[string]string
-	Path               string
-	Created            time.Time
-	Anonymous          bool
-	Users              []string // names of containers
+	volume.Info
+	Users []string // names of containers
 }
 
 // NetworkInfo is a network as it is here.
@@ -37,49 +32,27 @@ type NetworkUser struct{ ID, Name, Address string }
 func (r *Runner) Volumes() []VolumeInfo {
 	users := map[string][]string{}
 	for _, rec := range r.records() {
-		for _, used := range rec.usedVolumes() {
+		for _, used := range rec.UsedVolumes() {
 			users[used] = append(users[used], rec.Name)
 		}
 	}
 	var list []VolumeInfo
-	for _, v := range r.volumes.List() {
-		info := VolumeInfo{
-			Name: v.Name, Project: v.Project, Key: v.Key, Path: r.volumes.Path(v.Name), Anonymous: v.Anonymous, Users: users[v.Name],
-		}
-		if v.Applied != nil {
-			info.Labels = v.Applied.Labels
-		}
-		if st, err := os.Stat(info.Path); err == nil {
-			info.Created = st.ModTime()
-		}
-		slices.Sort(info.Users)
-		list = append(list, info)
+	for _, info := range r.volumes.List() {
+		slices.Sort(users[info.Name])
+		list = append(list, VolumeInfo{Info: info, Users: users[info.Name]})
 	}
-	slices.SortFunc(list, func(a, b VolumeInfo) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
 // records are those of all containers.
-func (r *Runner) records() []record {
+func (r *Runner) records() []supervisor.Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var list []record
+	var list []supervisor.Record
 	for _, c := range r.containers {
 		list = append(list, c.snapshot())
 	}
 	return list
-}
-
-// usedVolumes are the names of the volumes that a container has.
-func (rec *record) usedVolumes() []string {
-	var names []string
-	for _, name := range rec.Applied.Volumes {
-		names = append(names, name)
-	}
-	for _, name := range rec.Anonymous {
-		names = append(names, name)
-	}
-	return names
 }
 
 // CreateVolume makes a volume that belongs to no project, unless there is one
@@ -91,7 +64,7 @@ func (r *Runner) CreateVolume(name string, labels map[string]string) error {
 // RemoveVolume removes a volume that no container has. It says whether there
 // was one.
 func (r *Runner) RemoveVolume(name string) (bool, error) {
-	if !slices.ContainsFunc(r.volumes.List(), func(v *volume.Volume) bool { return v.Name == name }) {
+	if !r.volumes.Has(name) {
 		return false, nil
 	}
 	return true, r.removeVolume(name)

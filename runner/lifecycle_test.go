@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 func TestAContainerThatEndsIsStartedAgain(t *testing.T) {
@@ -26,7 +27,7 @@ func TestAContainerThatEndsIsStartedAgain(t *testing.T) {
 	}
 	must(t, c.stop(r.ctx, Grace{}, true))
 	if got := stored(t, r, c.id); got.State != planner.Exited || !got.Stopped || got.ExitCode != 143 {
-		t.Errorf("after a stop %+v", got.status)
+		t.Errorf("after a stop %+v", got.Status)
 	}
 }
 
@@ -55,7 +56,7 @@ func TestWaysOfEndingAContainer(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if got := stored(t, r, c.id); got.State != planner.Exited || got.Wanted {
-			t.Errorf("%s: saved is %+v", name, got.status)
+			t.Errorf("%s: saved is %+v", name, got.Status)
 		}
 		must(t, c.remove(r.ctx, Grace{}, true))
 		if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || r.lookup(c.id) != nil {
@@ -99,7 +100,7 @@ func TestTheNextEngineGoesOnFromWhatItFinds(t *testing.T) {
 			h.procs.end(t, c.id)
 		}, func(k planner.Container) bool { return k.State == planner.Running && k.Restarts == 1 }},
 		"it was being stopped": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
-			c.apply(stopAsked{byUser: true})
+			c.apply(supervisor.StopAsked{ByUser: true})
 		}, func(k planner.Container) bool { return k.State == planner.Exited && k.Stopped && k.ExitCode == 137 }},
 		"it waited for another try": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
 			h.procs.mu.Lock()
@@ -155,16 +156,16 @@ func TestAProcessThatLosesItsParentIsKilled(t *testing.T) {
 	close(h.procs.gone)
 	<-k.ended
 	got := r.awaitState(t, c.id, "exited", in(planner.Exited))
-	if got.ExitCode != shimLost || got.Error != "its shim was lost" || got.Stopped {
+	if got.ExitCode != supervisor.ShimLost || got.Error != "its shim was lost" || got.Stopped {
 		t.Errorf("it is %+v", got)
 	}
-	if saved := stored(t, r, c.id); saved.ExitCode != shimLost || saved.Error == "" {
-		t.Errorf("saved is %+v", saved.status)
+	if saved := stored(t, r, c.id); saved.ExitCode != supervisor.ShimLost || saved.Error == "" {
+		t.Errorf("saved is %+v", saved.Status)
 	}
 }
 
 // sharing is the record of a container that has the network of another.
-func sharing(mode string) *record {
+func sharing(mode string) *supervisor.Record {
 	rec := of(planner.Created, "no")
 	rec.Service, rec.Name, rec.Applied.Service.NetworkMode = "side", "shop-side-1", mode
 	return rec
@@ -188,7 +189,7 @@ func TestWhoSharesANetworkStartsInThatOfItsOwner(t *testing.T) {
 			got := side.snapshot()
 			k, err := h.containers.Get(r.ctx, side.id)
 			must(t, err)
-			kept, err := readRecord(&k, nil)
+			kept, err := supervisor.ReadRecord(&k, nil)
 			must(t, err)
 			if got.Netns != netns || kept.Netns != netns || !strings.Contains(string(k.Spec.GetValue()), netns) || !slices.Equal(got.Addresses, []string{address}) {
 				t.Errorf("%s: it is in %s at %v, kept is %s, its document is %s", mode, got.Netns, got.Addresses, kept.Netns, k.Spec.GetValue())
@@ -200,10 +201,10 @@ func TestWhoSharesANetworkStartsInThatOfItsOwner(t *testing.T) {
 		check("/run/n/1", "10.0.0.2")
 		first := side.observe().PID
 
-		made := owner.snapshot().metadata
+		made := owner.snapshot().Metadata
 		made.Netns = "/run/n/2"
 		must(t, owner.amend(r.ctx, made, nil))
-		owner.apply(connected{addresses: []string{"10.0.0.3"}})
+		owner.apply(supervisor.Connected{Addresses: []string{"10.0.0.3"}})
 		if rec := side.snapshot(); !r.isAdrift(&rec) || !r.isLeftBehind(side, "shop", "web") {
 			t.Errorf("%s: its owner was made anew, and it does not count as left behind", mode)
 		}

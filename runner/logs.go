@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // LogOptions select lines of logs.
@@ -29,11 +30,11 @@ func (r *Runner) Logs(ctx context.Context, project string, opts LogOptions, emit
 		defer mu.Unlock()
 		return emit(l)
 	}
-	f := &followers{opts: opts, emit: safe, known: map[string]bool{}}
+	known := map[string]bool{}
 	var list []*logs.Log
 	for _, p := range r.Containers(project) {
 		if c := r.lookup(p.ID); c != nil && opts.wants(&p) {
-			list, f.known[p.ID] = append(list, c.log), true
+			list, known[p.ID] = append(list, c.log), true
 		}
 	}
 	ends, err := logs.Past(list, opts.Selection, safe)
@@ -45,40 +46,21 @@ func (r *Runner) Logs(ctx context.Context, project string, opts LogOptions, emit
 		ctx, done = context.WithDeadlineCause(ctx, opts.Until, context.Canceled)
 		defer done()
 	}
-	ctx, f.cancel = context.WithCancelCause(ctx)
-	defer f.cancel(nil)
-	defer f.running.Wait()
+	f, ctx := logs.NewFollowers(ctx, opts.Selection, safe)
+	defer f.Close()
 	for i, log := range list {
-		f.follow(ctx, log, ends[i])
+		f.Follow(log, ends[i])
 	}
 	r.Watch(ctx, project, func(p planner.Container, removed bool) {
-		if c := r.lookup(p.ID); !removed && !f.known[p.ID] && c != nil && opts.wants(&p) {
-			f.known[p.ID] = true
-			f.follow(ctx, c.log, logs.Position{})
+		if c := r.lookup(p.ID); !removed && !known[p.ID] && c != nil && opts.wants(&p) {
+			known[p.ID] = true
+			f.Follow(c.log, logs.Position{})
 		}
 	}, func() {})
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
-}
-
-// followers follow the logs of containers, one each.
-type followers struct {
-	opts    LogOptions
-	emit    func(logs.Line) error
-	known   map[string]bool // IDs of those that are followed
-	cancel  context.CancelCauseFunc
-	running sync.WaitGroup
-}
-
-// follow gives what comes to a log; where it can't, all of them end.
-func (f *followers) follow(ctx context.Context, log *logs.Log, at logs.Position) {
-	f.running.Go(func() {
-		if err := log.Follow(ctx, f.opts.Selection, at, f.emit); err != nil {
-			f.cancel(err)
-		}
-	})
 }
 
 func (o *LogOptions) wants(c *planner.Container) bool {
@@ -97,7 +79,7 @@ func (r *Runner) LastLines(id string, n int) []string {
 }
 
 // openLog is the log of a container, which goes on with what is there.
-func (r *Runner) openLog(rec *record) *logs.Log {
+func (r *Runner) openLog(rec *supervisor.Record) *logs.Log {
 	return logs.New(logs.Config{
 		Path:   filepath.Join(r.dir(rec.ID), "log"),
 		Origin: logs.Origin{ID: rec.ID, Container: rec.Name, Service: rec.Service, Number: rec.Number, OneOff: rec.OneOff},

@@ -1,6 +1,10 @@
 package runner
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/orlop/orlop/runner/supervisor"
+)
 
 // NameError is a container's name that another container has.
 type NameError struct {
@@ -22,7 +26,7 @@ func (e *NameError) Error() string {
 // claimName keeps a container's name from all others until release is called;
 // by then the container is there. Two containers of one replica may have the
 // same name: one replaces the other.
-func (r *Runner) claimName(rec *record) (release func(), err error) {
+func (r *Runner) claimName(rec *supervisor.Record) (release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.containers {
@@ -44,11 +48,11 @@ func (r *Runner) claimName(rec *record) (release func(), err error) {
 }
 
 // isReplica says that a record is one of the same replica as the container.
-func (c *container) isReplica(rec *record) bool {
+func (c *container) isReplica(rec *supervisor.Record) bool {
 	mine := c.snapshot()
 	return sameReplica(&mine, rec)
 }
 
-func sameReplica(a, b *record) bool {
+func sameReplica(a, b *supervisor.Record) bool {
 	return !a.OneOff && !b.OneOff && a.Project == b.Project && a.Service == b.Service && a.Number == b.Number
 }

@@ -2,18 +2,12 @@ package runner
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"slices"
-	"syscall"
 	"time"
-
-	"github.com/moby/sys/signal"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -53,31 +47,11 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		}
 	}
 	o.Volumes = r.volumes.Observe(name, wantVolumes)
-	o.Absent = absentSources(p)
+	o.Absent = volume.AbsentSources(p)
 	slices.Sort(refs)
 	o.At = r.Now()
 	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
 	return o, err
-}
-
-// absentSources are the host paths that a project mounts and that don't exist.
-func absentSources(p *spec.Project) []string {
-	if p == nil {
-		return nil
-	}
-	var out []string
-	for _, s := range p.Services {
-		for _, m := range s.Volumes {
-			if m.Type != spec.MountBind {
-				continue
-			}
-			if _, err := os.Lstat(m.Source); errors.Is(err, fs.ErrNotExist) {
-				out = append(out, m.Source)
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // failedError is a container that did not become what was awaited; its last
@@ -122,25 +96,4 @@ func (r *Runner) explain(project, service string, err error) error {
 		}
 	}
 	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
-}
-
-// parseSignal reads a name or number; "" is SIGKILL, as for Compose's kill.
-func parseSignal(name string) (syscall.Signal, error) {
-	if name == "" {
-		return syscall.SIGKILL, nil
-	}
-	sig, err := signal.ParseSignal(name)
-	if err != nil {
-		return 0, fmt.Errorf("no signal named %q", name)
-	}
-	return sig, nil
-}
-
-func isFatal(sig syscall.Signal) bool { return sig == syscall.SIGKILL }
-
-// IsFatal says that a kill with the signal of that name ends a container in any
-// case.
-func IsFatal(name string) bool {
-	sig, err := parseSignal(name)
-	return err == nil && isFatal(sig)
 }

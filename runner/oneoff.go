@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/spec"
 )
@@ -39,12 +38,6 @@ type OneOff struct {
 	Warnings []string
 }
 
-// isOver says that a container which is removed with its end has come to it:
-// its process has ended, or the engine that was to start it is gone.
-func (rec *record) isOver() bool {
-	return rec.AutoRemove && (rec.State == planner.Exited || rec.State == planner.Created)
-}
-
 // autoRemove removes the container if that is what its end leads to. It
 // holds no lock when it is called.
 func (c *container) autoRemove(ctx context.Context) {
@@ -52,7 +45,7 @@ func (c *container) autoRemove(ctx context.Context) {
 		return
 	}
 	defer c.op.Unlock()
-	if rec := c.snapshot(); !rec.isOver() || c.isDetached() {
+	if rec := c.snapshot(); !rec.IsOver() || c.isDetached() {
 		return
 	}
 	if err := c.remove(ctx, Grace{Set: true}, true); err != nil {
@@ -84,7 +77,7 @@ func (r *Runner) autoRemoveAll(ctx context.Context) {
 	r.mu.Lock()
 	var list []*container
 	for _, c := range r.containers {
-		if rec := c.snapshot(); rec.isOver() {
+		if rec := c.snapshot(); rec.IsOver() {
 			list = append(list, c)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // probeOutput is how much of what a probe prints is kept.
@@ -72,7 +73,7 @@ func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, is plan
 	c.last = &info
 	c.mu.Unlock()
 	if changed {
-		c.apply(probed{health: is, started: started})
+		c.apply(supervisor.Probed{Health: is, Started: started})
 	} else {
 		c.r.changed(c.project, c.id)
 	}

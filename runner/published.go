@@ -9,6 +9,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // acceptTime is how long a program that is to end may take at least to accept
@@ -32,7 +33,7 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 	c.mu.Lock()
 	running := c.task != nil && rec.State == planner.Running
 	c.mu.Unlock()
-	owner := rec.portOwner()
+	owner := portOwner(&rec)
 	targets := owner.Targets()
 	if !running || len(targets) == 0 {
 		return
@@ -54,7 +55,7 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 }
 
 // portOwner is a container as far as its ports go.
-func (rec *record) portOwner() ports.Owner {
+func portOwner(rec *supervisor.Record) ports.Owner {
 	o := ports.Owner{
 		Project: rec.Project, Service: rec.Service, Number: rec.Number, Ports: rec.Applied.Service.Ports, Published: rec.Published,
 	}
@@ -72,9 +73,9 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 	if o != nil {
 		plan = o.Plan
 	}
-	bound, err := r.ports.Publish(ctx, rec.portOwner(), plan)
+	bound, err := r.ports.Publish(ctx, portOwner(&rec), plan)
 	if err == nil && (len(bound) > 0 || len(rec.Published) > 0) {
-		c.apply(published{bindings: bound})
+		c.apply(supervisor.Published{Bindings: bound})
 	}
 	return err
 }
@@ -86,14 +87,14 @@ func (r *Runner) unpublish(ctx context.Context, c *container) {
 	if rec.OneOff && len(rec.Published) == 0 {
 		return
 	}
-	owner := rec.portOwner()
+	owner := portOwner(&rec)
 	r.mu.Lock()
 	for _, other := range r.containers {
 		if other == c || other.isRemoving() {
 			continue
 		}
 		its := other.snapshot()
-		if its := its.portOwner(); its.Place() == owner.Place() {
+		if its := portOwner(&its); its.Place() == owner.Place() {
 			r.mu.Unlock()
 			return
 		}
@@ -123,7 +124,7 @@ func (c *container) route() {
 // connections fail where nothing is to come.
 func (c *container) unroute(again bool) {
 	c.mu.Lock()
-	published := len(c.state.Published) > 0 && !c.state.removing && !c.yields && !c.pending
+	published := len(c.state.Published) > 0 && !c.state.Removing && !c.yields && !c.pending
 	c.mu.Unlock()
 	if published {
 		c.lead(nil, again)
@@ -140,7 +141,7 @@ func (c *container) lead(addresses []string, parked bool) {
 		}
 	}
 	rec := c.snapshot()
-	if err := c.r.ports.Lead(c.r.ctx, rec.portOwner(), to, parked); err != nil && c.r.ctx.Err() == nil {
+	if err := c.r.ports.Lead(c.r.ctx, portOwner(&rec), to, parked); err != nil && c.r.ctx.Err() == nil {
 		c.r.log.Warn("cannot route the published ports of a container", "container", c.name, "error", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -41,7 +42,7 @@ func TestWhatHasEndedIsPublishedNoMore(t *testing.T) {
 		{planner.Exited, false, 0},
 		{planner.Exited, true, 1}, // another is about to take its place
 	} {
-		got := (&container{made: &metadata{}, state: state{status: status{State: c.state, Published: published}}, yields: c.yields}).observe()
+		got := (&container{made: &supervisor.Metadata{}, state: supervisor.State{Status: supervisor.Status{State: c.state, Published: published}}, yields: c.yields}).observe()
 		if len(got.Published) != c.want {
 			t.Errorf("%s, yields %t: published as %v", c.state, c.yields, got.Published)
 		}
@@ -64,12 +65,12 @@ func TestWhoGoesGivesItsPortsBack(t *testing.T) {
 		r := &Runner{ports: ports.New(held, nil), containers: map[string]*container{}}
 		var list []*container
 		for _, id := range []string{"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"} {
-			rec := &record{metadata: metadata{ID: id, Project: "p", Service: "web", OneOff: c.oneOffs, Applied: &planner.Applied{Service: service}}}
-			k := &container{r: r, id: id, project: "p", made: &rec.metadata}
-			k.state.Published, k.state.removing = make([]planner.Binding, 1), c.goes
+			rec := &supervisor.Record{Metadata: supervisor.Metadata{ID: id, Project: "p", Service: "web", OneOff: c.oneOffs, Applied: &planner.Applied{Service: service}}}
+			k := &container{r: r, id: id, project: "p", made: &rec.Metadata}
+			k.state.Published, k.state.Removing = make([]planner.Binding, 1), c.goes
 			r.containers[id] = k
 			list = append(list, k)
-			owner := rec.portOwner()
+			owner := portOwner(rec)
 			held.held[owner.Place()+"tcp//80/80"] = 80
 		}
 		r.unpublish(t.Context(), list[0])

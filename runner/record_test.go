@@ -2,20 +2,18 @@ package runner
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -28,83 +26,18 @@ func minimalDocument(t *testing.T) typeurl.Any {
 	return b
 }
 
-func TestARecordIsReadAsItWasKept(t *testing.T) {
-	at := time.Unix(1_700_000_000, 0).UTC()
-	want := record{
-		metadata: metadata{
-			ID: "id", Name: "shop-web-1", Project: "shop", Service: "web", Number: 1, OneOff: true, AutoRemove: true, Image: "web:1",
-			Applied:    &planner.Applied{Service: &spec.Service{Restart: "always", Labels: map[string]string{"a": "b"}}, Image: "sha256:1"},
-			StopSignal: "SIGQUIT", Probe: &health.Check{Args: []string{"true"}, Interval: time.Second}, Anonymous: map[string]string{"/a": "v"},
-			LeftOut: []string{"/b"}, Netns: "/run/n", Hostname: "h", Command: []string{"c"}, Exposed: []string{"80/tcp"}, Version: "v1",
-			Terminal: true, Stdin: true, WorkingDir: "/w", Files: []string{"/w/stack.yaml"}, CreatedAt: at,
-		},
-		status: status{
-			State: planner.Running, Health: planner.Healthy, Wanted: true, Stopped: true, ExitCode: 3, OOMKilled: true, Restarts: 2, Error: "so",
-			StartedAt: at, ExitedAt: at, Addresses: []string{"10.0.0.2"}, Published: []planner.Binding{{HostPort: 80}},
-		},
-	}
-	k := &containers.Container{Labels: map[string]string{"containerd.io/x": "kept", "stale": "gone"}}
-	must(t, want.extend(k))
-	if k.Labels["containerd.io/x"] != "kept" || k.Labels["stale"] != "" || k.Labels["a"] != "b" {
-		t.Errorf("its labels are %v", k.Labels)
-	}
-	doc, err := json.Marshal(want.status)
-	must(t, err)
-	got, err := readRecord(k, doc)
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
-	}
-	for name, lost := range map[string][]byte{"none": nil, "damaged": []byte("{x")} {
-		got, err := readRecord(k, lost)
-		if err != nil || got.State != unknown || !reflect.DeepEqual(got.metadata, want.metadata) || !reflect.DeepEqual(got.status, status{}) {
-			t.Errorf("%s: %v, %+v", name, err, got)
-		}
-	}
-	if _, err := readRecord(&containers.Container{}, doc); !errors.Is(err, errNoMetadata) {
-		t.Errorf("of a container that nothing is known of: %v", err)
-	}
-}
-
-func TestAnOldRecordIsReadFromWhatIsLeftOfIt(t *testing.T) {
-	const doc = `{"id":"a","applied":{"service":{"restart":"always"}},"state":"exited","stopped":true,"exit_code":3}`
-	const first = `{"id":"a","applied":{"service":{"restart":"no"}},"state":"created"}`
-	for name, test := range map[string]struct {
-		doc, first string
-		restart    string
-		want       status
-		err        error
-	}{
-		"both":         {doc, first, "always", status{State: planner.Exited, Stopped: true, ExitCode: 3}, nil},
-		"the store":    {doc, "", "always", status{State: planner.Exited, Stopped: true, ExitCode: 3}, nil},
-		"the file":     {"", first, "no", status{}, nil},
-		"a status":     {`{"state":"running"}`, first, "no", status{}, nil},
-		"nothing":      {"", "", "", status{}, errNoMetadata},
-		"no document":  {`{"id":"a"}`, `{"id":"a"}`, "", status{}, errNoMetadata},
-		"a broken one": {"{", "{", "", status{}, errNoMetadata},
-	} {
-		rec, err := readOldRecord([]byte(test.doc), []byte(test.first))
-		if !errors.Is(err, test.err) {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if err == nil && (rec.Applied.Service.Restart != test.restart || !reflect.DeepEqual(rec.status, test.want)) {
-			t.Errorf("%s: %+v", name, rec)
-		}
-	}
-}
-
 // A change in place is kept with the container or not at all.
 func TestWhatIsChangedInPlaceIsKeptWithTheContainer(t *testing.T) {
 	h := newHost(t)
 	r := h.engine(t)
 	c := h.add(t, r, of(planner.Exited, "no"))
-	made := c.snapshot().metadata
+	made := c.snapshot().Metadata
 	made.Applied = &planner.Applied{Service: &spec.Service{Restart: "always", Labels: map[string]string{"colour": "blue"}}}
 	limit := int64(7)
 	must(t, c.amend(r.ctx, made, func(doc *specs.Spec) { doc.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit} }))
 	k, err := h.containers.Get(r.ctx, c.id)
 	must(t, err)
-	rec, err := readRecord(&k, nil)
+	rec, err := supervisor.ReadRecord(&k, nil)
 	must(t, err)
 	if rec.Applied.Service.Restart != "always" || k.Labels["colour"] != "blue" || !strings.Contains(string(k.Spec.GetValue()), `"limit":7`) {
 		t.Errorf("kept is %+v with the labels %v, %s", rec.Applied.Service, k.Labels, k.Spec.GetValue())
@@ -122,10 +55,10 @@ func TestWhatAnEarlierVersionLeftIsCarriedOver(t *testing.T) {
 	h, ids := oldHost(t)
 	h.procs.run(ids["runs"])
 	h.procs.run(ids["shares"])
-	before := map[string]record{}
+	before := map[string]supervisor.Record{}
 	docs, _ := h.store.Load(bucketContainers)
 	for id, doc := range docs {
-		var rec record
+		var rec supervisor.Record
 		must(t, json.Unmarshal(doc, &rec))
 		before[id] = rec
 	}
@@ -139,11 +72,11 @@ func TestWhatAnEarlierVersionLeftIsCarriedOver(t *testing.T) {
 			}
 			got, want := c.snapshot(), before[id]
 			want.Health, got.Health = "", ""
-			if !reflect.DeepEqual(got.metadata, want.metadata) {
-				t.Errorf("%s was made from\n%+v, want\n%+v", service, got.metadata, want.metadata)
+			if !reflect.DeepEqual(got.Metadata, want.Metadata) {
+				t.Errorf("%s was made from\n%+v, want\n%+v", service, got.Metadata, want.Metadata)
 			}
-			if !reflect.DeepEqual(got.status, want.status) {
-				t.Errorf("%s is\n%+v, want\n%+v", service, got.status, want.status)
+			if !reflect.DeepEqual(got.Status, want.Status) {
+				t.Errorf("%s is\n%+v, want\n%+v", service, got.Status, want.Status)
 			}
 			if _, err := os.Stat(filepath.Join(r.dir(id), "record.json")); !os.IsNotExist(err) {
 				t.Errorf("%s still has a third record: %v", service, err)
@@ -176,10 +109,10 @@ func TestAContainerWhoseStatusIsLostIsAdoptedAsItIs(t *testing.T) {
 		r := h.engine(t)
 		must(t, r.adopt(r.ctx))
 		if got := r.lookup(ids["runs"]).snapshot(); got.State != planner.Running || !got.Wanted || got.Stopped || got.Applied.Service.Labels["colour"] != colour {
-			t.Errorf("%s: what ran is %+v, %s", name, got.status, got.Applied.Service.Labels["colour"])
+			t.Errorf("%s: what ran is %+v, %s", name, got.Status, got.Applied.Service.Labels["colour"])
 		}
 		if got := r.lookup(ids["rests"]).snapshot(); got.State != planner.Exited || got.Wanted || !got.Stopped || got.Applied.Service.Labels["colour"] != colour {
-			t.Errorf("%s: what was stopped is %+v, %s", name, got.status, got.Applied.Service.Labels["colour"])
+			t.Errorf("%s: what was stopped is %+v, %s", name, got.Status, got.Applied.Service.Labels["colour"])
 		}
 		r.Close()
 	}
@@ -210,7 +143,7 @@ func TestWhoSharesANetworkIsFoundAtItsOwnersAddresses(t *testing.T) {
 	side := h.add(t, r, sharing("service:web"))
 	for _, c := range r.containers {
 		if c.made.Service == "web" {
-			c.apply(connected{addresses: []string{"10.0.0.2"}})
+			c.apply(supervisor.Connected{Addresses: []string{"10.0.0.2"}})
 		}
 	}
 	side.readdress()

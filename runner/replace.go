@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // replace puts a new container in an old one's place. The old one runs until
@@ -203,11 +204,11 @@ func (c *container) noteAddresses() error {
 		return fmt.Errorf("internal error: the network of %s is gone", c.name)
 	}
 	rec := c.snapshot()
-	addresses, names := rec.member().Addresses(state)
+	addresses, names := memberOf(&rec).Addresses(state)
 	if _, err := c.r.etcMounts(&rec, names); err != nil {
 		return err
 	}
-	c.apply(connected{addresses: addresses})
+	c.apply(supervisor.Connected{Addresses: addresses})
 	return nil
 }
 
@@ -217,13 +218,13 @@ func (c *container) readdress() {
 	rec := c.snapshot()
 	if isSharer(&rec) {
 		if c.r.share(&rec) == nil {
-			c.apply(connected{addresses: rec.Addresses})
+			c.apply(supervisor.Connected{Addresses: rec.Addresses})
 		}
 		return
 	}
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
-		addresses, _ := rec.member().Addresses(state)
-		c.apply(connected{addresses: addresses})
+		addresses, _ := memberOf(&rec).Addresses(state)
+		c.apply(supervisor.Connected{Addresses: addresses})
 	}
 }
 

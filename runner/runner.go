@@ -23,8 +23,10 @@ import (
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 )
@@ -75,14 +77,14 @@ type Runner struct {
 	wg     routines
 
 	mu         sync.Mutex
-	containers map[string]*container // guarded by mu
-	making     map[string]*record    // guarded by mu: name -> a container that is not among them yet
-	watchers   map[*watcher]struct{} // guarded by mu
-	payloads   map[string]payloads   // guarded by mu: by project
+	containers map[string]*container         // guarded by mu
+	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
+	watchers   map[*watcher]struct{}         // guarded by mu
 
 	volumes  *volume.Store
 	ports    *ports.Table
 	topology *topology.Store
+	payloads *rootfs.Payloads
 	secrets  *rootfs.Secrets
 	shims    *shim.Pool
 }
@@ -128,8 +130,8 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*record{}, watchers: map[*watcher]struct{}{},
-		payloads: map[string]payloads{},
+		containers: map[string]*container{}, making: map[string]*supervisor.Record{}, watchers: map[*watcher]struct{}{},
+		payloads: rootfs.NewPayloads(),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
@@ -201,6 +203,18 @@ func (r *Runner) removeStrayFiles() {
 				r.removeUnfinished(r.ctx, e.Name())
 			}
 		}
+	}
+}
+
+// Tidy removes what belongs to no single container once none is left: the
+// cgroups above theirs, sockets that shims forgot, and runc's directory.
+func (r *Runner) Tidy() {
+	r.mu.Lock()
+	left := len(r.containers)
+	r.mu.Unlock()
+	if left == 0 {
+		proc.RemoveCgroups(r.cgroups)
+		r.shims.Tidy()
 	}
 }
 
@@ -317,17 +331,5 @@ func (r *Runner) Containers(project string) []planner.Container {
 	return out
 }
 
-// ProjectInfo sums up a project that something exists of.
-type ProjectInfo struct {
-	Name       string
-	WorkingDir string
-	Files      []string
-	Running    int
-	Exited     int
-	Created    time.Time // of its oldest container
-}
-
 // Projects lists the projects that have containers, by name.
-func (r *Runner) Projects() []ProjectInfo {
-	return summarise(r.records())
-}
+func (r *Runner) Projects() []supervisor.Project { return supervisor.Projects(r.records()) }

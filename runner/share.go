@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // A container may share the network namespace of another (Compose
@@ -17,7 +18,7 @@ import (
 // whoever shares is restarted when its owner is made anew.
 
 // share notes whose network namespace a container uses.
-func (r *Runner) share(rec *record) error {
+func (r *Runner) share(rec *supervisor.Record) error {
 	of := r.ownerOf(rec)
 	if of == nil {
 		mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
@@ -29,13 +30,13 @@ func (r *Runner) share(rec *record) error {
 }
 
 // isSharer says whether a container has no network of its own.
-func isSharer(rec *record) bool {
+func isSharer(rec *supervisor.Record) bool {
 	mode, _, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
 	return mode == "service" || mode == "container"
 }
 
 // ownerOf is the container whose network namespace another is to share, or nil.
-func (r *Runner) ownerOf(rec *record) *container {
+func (r *Runner) ownerOf(rec *supervisor.Record) *container {
 	mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
 	for _, c := range r.Containers("") {
 		of := r.lookup(c.ID)
@@ -53,7 +54,7 @@ func (r *Runner) ownerOf(rec *record) *container {
 
 // isAdrift says whether a container shares a network namespace that is not its
 // owner's any more.
-func (r *Runner) isAdrift(rec *record) bool {
+func (r *Runner) isAdrift(rec *supervisor.Record) bool {
 	if !isSharer(rec) {
 		return false
 	}
@@ -72,7 +73,7 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if fresh.Netns == rec.Netns {
 		return nil
 	}
-	err := c.amend(ctx, fresh.metadata, func(doc *specs.Spec) {
+	err := c.amend(ctx, fresh.Metadata, func(doc *specs.Spec) {
 		doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
 		if fresh.Netns != "" {
 			doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: fresh.Netns})
@@ -81,7 +82,7 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, err)
 	}
-	c.apply(connected{addresses: fresh.Addresses})
+	c.apply(supervisor.Connected{Addresses: fresh.Addresses})
 	return nil
 }
 

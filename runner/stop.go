@@ -12,10 +12,10 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/signal"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/proc"
+	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // killOrphan kills a process that lost its parent, so that nothing runs on
@@ -88,7 +88,7 @@ const reapTimeout = 30 * time.Second
 // what it returns tells of; it is nil where there is nothing to reap.
 func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) (*ending, error) {
 	was := c.snapshot().State
-	c.apply(stopAsked{byUser: byUser})
+	c.apply(supervisor.StopAsked{ByUser: byUser})
 	c.mu.Lock()
 	task, end, sig := c.task, c.ending, c.made.StopSignal
 	c.mu.Unlock()
@@ -98,7 +98,7 @@ func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) 
 		c.deleteTask(ctx, task)
 	case was != planner.Running && was != planner.Stopping:
 	case task != nil:
-		return end, c.stopTask(ctx, task, end, stopSignal(sig), wait, isChosen)
+		return end, c.stopTask(ctx, task, end, proc.StopSignal(sig), wait, isChosen)
 	default:
 		return end, nil // it has just ended by itself
 	}
@@ -161,7 +161,7 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 func (c *container) kill(ctx context.Context, name string) error {
 	c.mu.Lock()
 	task, end, state := c.task, c.ending, c.state.State
-	running := c.state.hasProcess()
+	running := c.state.HasProcess()
 	c.mu.Unlock()
 	if state == planner.Restarting {
 		if err := c.op.Lock(ctx); err != nil {
@@ -173,14 +173,14 @@ func (c *container) kill(ctx context.Context, name string) error {
 	if task == nil || !running {
 		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
-	sig, err := parseSignal(name)
+	sig, err := proc.ParseSignal(name)
 	if err != nil {
 		return err
 	}
-	if !isFatal(sig) {
+	if sig != syscall.SIGKILL {
 		return c.signal(ctx, task, sig)
 	}
-	c.apply(stopAsked{byUser: true})
+	c.apply(supervisor.StopAsked{ByUser: true})
 	if err := c.killTask(ctx, task, end); err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (r *Runner) KillAll(ctx context.Context, project string) {
 		if c == nil {
 			continue
 		}
-		c.apply(stopAsked{byUser: true})
+		c.apply(supervisor.StopAsked{ByUser: true})
 		c.mu.Lock()
 		task := c.task
 		c.mu.Unlock()
@@ -226,18 +226,6 @@ func (c *container) signal(ctx context.Context, task containerd.Task, sig syscal
 	return nil
 }
 
-// stopSignal parses a name or number; what can't be parsed is SIGTERM.
-func stopSignal(name string) syscall.Signal {
-	if name == "" {
-		return syscall.SIGTERM
-	}
-	sig, err := signal.ParseSignal(name)
-	if err != nil {
-		return syscall.SIGTERM
-	}
-	return sig
-}
-
 // remove stops the container and removes it with its layer and all else that
 // belongs to it but named volumes. The caller holds op.
 func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) error {
@@ -247,7 +235,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	if err := c.stop(ctx, grace, true); err != nil {
 		return err
 	}
-	c.apply(removeBegun{})
+	c.apply(supervisor.RemoveBegun{})
 	rec := c.snapshot()
 	r := c.r
 	r.unpublish(ctx, c)
@@ -255,7 +243,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
 	defer leaving.Wait()
 	if err := c.ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
-		c.apply(removeFailed{})
+		c.apply(supervisor.RemoveFailed{})
 		return fmt.Errorf("cannot remove %s: %w", c.name, err)
 	}
 	c.log.Close()

@@ -38,13 +38,7 @@ func (c *container) attachStreams(set *cio.FIFOSet) (cio.IO, error) {
 // connectStreams reads the pipes into the log and to whoever is attached.
 func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error) {
 	spools := c.log.OpenSpools(config.Stdout, config.Stderr)
-	s, err := stdio.Open(config, fresh, func(f *os.File, stderr bool) {
-		spool := spools[0]
-		if stderr {
-			spool = spools[1]
-		}
-		c.logStream(f, spool, stderr, true)
-	})
+	s, err := stdio.Open(config, fresh, func(f *os.File, stderr bool) { c.logStream(f, spools[logs.Index(stderr)], stderr, true) })
 	if err != nil {
 		return nil, err
 	}
@@ -77,4 +71,20 @@ func (c *container) logStream(f *os.File, s *logs.Spool, stderr, live bool) {
 		Pipe: f, Spool: s, Stderr: stderr, Live: live, Detached: c.isDetached,
 		Tee: func(chunk []byte) { c.tap.Write(stderr, chunk) },
 	})
+}
+
+// drainPipes puts into the log what is left in the pipes of a process that
+// has ended: the keeper holds them open, and with them what is inside.
+func (c *container) drainPipes() {
+	dir := c.r.fifoDir(c.id)
+	if _, err := os.Stat(dir); err != nil {
+		return
+	}
+	config := stdio.Paths(dir)
+	spools := c.log.OpenSpools(config.Stdout, config.Stderr)
+	err := stdio.Drain(config, func(f *os.File, stderr bool) { c.logStream(f, spools[logs.Index(stderr)], stderr, false) })
+	if err != nil {
+		c.r.log.Warn("the pipes of a lost process are read without a limit", "container", c.name, "error", err)
+	}
+	c.dropPipes(c.r.ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,7 +27,7 @@ func TestWhatWasPrintedIsReadToItsEnd(t *testing.T) {
 		Config: Config{Root: t.TempDir(), State: t.TempDir(), Keeping: forgetful{}, Now: time.Now},
 		ctx:    t.Context(), log: slog.New(slog.DiscardHandler), containers: map[string]*container{},
 	}
-	c := r.newContainer(&record{metadata: metadata{ID: "id", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{}}}}, nil, false)
+	c := r.newContainer(&supervisor.Record{Metadata: supervisor.Metadata{ID: "id", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{}}}}, nil, false)
 	defer c.log.Close()
 	streams, err := c.openStreams("")
 	if err != nil {

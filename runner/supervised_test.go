@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -31,19 +33,19 @@ func alone(t *testing.T) *Runner {
 }
 
 // stored is the record of a container in the store.
-func stored(t *testing.T, r *Runner, id string) record {
+func stored(t *testing.T, r *Runner, id string) supervisor.Record {
 	t.Helper()
 	docs, err := r.store.Load(bucketContainers)
 	must(t, err)
-	var rec record
+	var rec supervisor.Record
 	must(t, json.Unmarshal(docs[id], &rec))
 	return rec
 }
 
-func of(state planner.State, restart string) *record {
-	return &record{
-		metadata: metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
-		status:   status{State: state, Wanted: true, Health: planner.Healthy},
+func of(state planner.State, restart string) *supervisor.Record {
+	return &supervisor.Record{
+		Metadata: supervisor.Metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
+		Status:   supervisor.Status{State: state, Wanted: true, Health: planner.Healthy},
 	}
 }
 
@@ -63,7 +65,7 @@ func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
 	c := r.newContainer(rec, nil, false)
 	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }}
 	c.task = task
-	c.apply(backOffOver{})
+	c.apply(supervisor.BackOffOver{})
 	if got := <-task.seen; got != 1 {
 		t.Errorf("while it was tried, %d restarts were saved", got)
 	}
@@ -89,7 +91,7 @@ func TestAHealthCheckThatIsTakenAwayIsSaved(t *testing.T) {
 	r := alone(t)
 	rec := of(planner.Running, "")
 	c := r.newContainer(rec, nil, false)
-	c.apply(updated{})
+	c.apply(supervisor.Updated{})
 	if got := stored(t, r, rec.ID); got.Health != planner.NoHealth {
 		t.Errorf("saved is %q", got.Health)
 	}
@@ -137,5 +139,30 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 		}
 	case <-time.After(2 * time.Second):
 		t.Fatal("it waits on")
+	}
+}
+
+func TestWhatIsSavedLastIsTheState(t *testing.T) {
+	r := alone(t)
+	c := r.newContainer(of(planner.Created, "always"), nil, false)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 50 {
+				at := time.Unix(int64(i*50+n), 0).UTC()
+				for _, e := range []supervisor.Event{
+					supervisor.Started{At: at}, supervisor.StopAsked{ByUser: n%2 == 0}, supervisor.Exited{Code: n, At: at, Now: at},
+					supervisor.Connected{Addresses: []string{at.String()}},
+				} {
+					c.apply(e)
+					c.observe()
+				}
+			}
+		})
+	}
+	all.Wait()
+	c.apply(supervisor.StopAsked{ByUser: true})
+	if got, want := stored(t, r, c.id).Status, c.snapshot().Status; !reflect.DeepEqual(got, want) {
+		t.Errorf("saved is %+v, the state is %+v", got, want)
 	}
 }

@@ -12,11 +12,8 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/supervisor"
 )
-
-// shimLost is the exit code of a container of which nobody knows how it ended:
-// its parent process vanished, or the store did.
-const shimLost = 255
 
 // prepare makes the container's process without starting its program: mounts,
 // namespaces and limits are set, so that start takes the least time.
@@ -67,11 +64,11 @@ func (c *container) restore(ctx context.Context) error {
 			return err
 		}
 		if fresh.Netns != rec.Netns {
-			if err := c.amend(ctx, fresh.metadata, nil); err != nil {
+			if err := c.amend(ctx, fresh.Metadata, nil); err != nil {
 				return err
 			}
 		}
-		c.apply(connected{addresses: fresh.Addresses})
+		c.apply(supervisor.Connected{Addresses: fresh.Addresses})
 	}
 	if shared {
 		if err := c.rejoinNetwork(ctx); err != nil {
@@ -133,7 +130,7 @@ func (c *container) start(ctx context.Context) error {
 		return c.startError(err)
 	}
 	c.hold(task)
-	c.apply(started{at: began})
+	c.apply(supervisor.Started{At: began})
 	c.r.wg.Go(func() { c.await(task, exits, end) })
 	return nil
 }
@@ -178,8 +175,8 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
-	c.apply(ended{code: code, at: at, oom: oom})
-	c.reap(task, exited{code: code, at: at, oom: oom})
+	c.apply(supervisor.Ended{Code: code, At: at, OOM: oom})
+	c.reap(task, supervisor.Exited{Code: code, At: at, OOM: oom})
 	close(end.reaped)
 }
 
@@ -189,16 +186,16 @@ func (c *container) reapLost(task containerd.Task, end *ending) {
 	at := c.r.Now()
 	c.killOrphan()
 	c.tap.End()
-	c.reap(task, exited{code: shimLost, at: at, lost: true})
+	c.reap(task, supervisor.Exited{Code: supervisor.ShimLost, At: at, Lost: true})
 	close(end.exited)
 	close(end.reaped)
 }
 
 // reap deletes what is left of a process that has ended, and then its end is
 // dealt with.
-func (c *container) reap(task containerd.Task, e exited) {
+func (c *container) reap(task containerd.Task, e supervisor.Exited) {
 	c.deleteTask(context.WithoutCancel(c.r.ctx), task)
-	e.now = c.r.Now()
+	e.Now = c.r.Now()
 	c.apply(e)
 }
 

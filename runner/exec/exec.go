@@ -7,11 +7,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"syscall"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/moby/sys/signal"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/shim"
@@ -29,15 +31,48 @@ type Streams struct {
 	Stderr io.Writer // nil with a terminal
 }
 
-// Started is a process that runs.
-type Started struct {
-	process containerd.Process
-	exits   <-chan containerd.ExitStatus
+// Process is a process that the caller talks to.
+type Process struct{ controls Controls }
+
+// Controls are how a process is reached.
+type Controls struct {
+	Resize func(ctx context.Context, columns, rows uint32) error
+	Kill   func(ctx context.Context, sig syscall.Signal) error
+	Wait   func(ctx context.Context) (int, error)
+	Over   func(ctx context.Context) // nil: nothing follows from its end
+}
+
+// NewProcess is a process that somebody else has begun.
+func NewProcess(c Controls) *Process { return &Process{controls: c} }
+
+// Resize sets the size of the process's terminal, in characters.
+func (p *Process) Resize(ctx context.Context, columns, rows uint32) error {
+	return p.controls.Resize(ctx, columns, rows)
+}
+
+// Signal sends a signal by its name or number.
+func (p *Process) Signal(ctx context.Context, name string) error {
+	sig, err := signal.ParseSignal(name)
+	if err != nil {
+		return fmt.Errorf("no signal named %q", name)
+	}
+	return p.controls.Kill(ctx, sig)
+}
+
+// Wait gives the exit code once the process has ended and its output is read.
+func (p *Process) Wait(ctx context.Context) (int, error) { return p.controls.Wait(ctx) }
+
+// AwaitOver returns when what follows from the end of the process is done: the
+// removal of a container that goes with it.
+func (p *Process) AwaitOver(ctx context.Context) {
+	if p.controls.Over != nil {
+		p.controls.Over(ctx)
+	}
 }
 
 // Start begins a process in a task. spawn is given what has to go on until the
 // input has ended, or ctx has.
-func Start(ctx context.Context, task containerd.Task, doc *specs.Process, s Streams, spawn func(func())) (*Started, error) {
+func Start(ctx context.Context, task containerd.Task, doc *specs.Process, s Streams, spawn func(func())) (*Process, error) {
 	p, err := task.Exec(ctx, id("x"), doc, newPipes(s.Dir, doc.Terminal, s.Stdin != nil, s.Stdout, s.Stderr))
 	if err != nil {
 		return nil, err
@@ -66,34 +101,28 @@ func Start(ctx context.Context, task containerd.Task, doc *specs.Process, s Stre
 			}
 		})
 	}
-	return &Started{process: p, exits: exits}, nil
+	return NewProcess(Controls{
+		Resize: p.Resize,
+		Kill:   func(ctx context.Context, sig syscall.Signal) error { return p.Kill(ctx, sig) },
+		Wait:   func(ctx context.Context) (int, error) { return wait(ctx, p, exits) },
+	}), nil
 }
 
-// Resize sets the size of its terminal, in characters.
-func (s *Started) Resize(ctx context.Context, columns, rows uint32) error {
-	return s.process.Resize(ctx, columns, rows)
-}
-
-// Kill sends it a signal.
-func (s *Started) Kill(ctx context.Context, sig syscall.Signal) error {
-	return s.process.Kill(ctx, sig)
-}
-
-// Wait gives its exit code once it has ended and its output is read. When its
-// caller goes away it is killed: nobody could end it any more.
-func (s *Started) Wait(ctx context.Context) (int, error) {
+// wait gives the exit code of a process once it has ended and its output is read.
+// When its caller goes away it is killed: nobody could end it any more.
+func wait(ctx context.Context, process containerd.Process, exits <-chan containerd.ExitStatus) (int, error) {
 	clean := context.WithoutCancel(ctx)
-	defer s.process.IO().Close()
+	defer process.IO().Close()
 	select {
-	case status := <-s.exits:
-		_, err := s.process.Delete(clean)
+	case status := <-exits:
+		_, err := process.Delete(clean)
 		if err != nil && strings.Contains(err.Error(), "not found") {
 			err = nil // it is gone already
 		}
 		return int(status.ExitCode()), errors.Join(status.Error(), err)
 	case <-ctx.Done():
-		_ = s.process.Kill(clean, syscall.SIGKILL)
-		_, _ = s.process.Delete(clean, containerd.WithProcessKill)
+		_ = process.Kill(clean, syscall.SIGKILL)
+		_, _ = process.Delete(clean, containerd.WithProcessKill)
 		return -1, context.Cause(ctx)
 	}
 }

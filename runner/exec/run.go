@@ -65,13 +65,7 @@ func run(ctx context.Context, task containerd.Task, doc *specs.Process, b Bounds
 	}
 	select {
 	case status := <-exits:
-		read := make(chan struct{})
-		go func() { streams.Wait(); close(read) }()
-		select {
-		case <-read:
-		case <-time.After(leaveTime):
-			streams.Close()
-		}
+		streams.readRest()
 		return int(status.ExitCode()), status.Error()
 	case <-late:
 		err = timedOut(b.Time, out.String())
@@ -111,4 +105,16 @@ func (b *boundedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// readRest reads what a process that has ended has printed. What it leaves behind
+// may hold its output open for ever.
+func (e *pipes) readRest() {
+	read := make(chan struct{})
+	go func() { e.Wait(); close(read) }()
+	select {
+	case <-read:
+	case <-time.After(leaveTime):
+		e.Close()
+	}
 }

@@ -63,3 +63,45 @@ func TestAnInstanceIsForgottenWithTheLastOfIt(t *testing.T) {
 		t.Error("an instance that nothing is left of is kept")
 	}
 }
+
+func TestWhatIsKeptOfAnInstance(t *testing.T) {
+	store := documents{"broken": []byte("{")}
+	now := time.Unix(1_700_000_000, 0).UTC()
+	b, err := Open(store, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Note(Instance{Project: "shop-b", Name: "b", Files: []string{"stack.yaml"}, Images: []string{"web:b"}})
+	b.Note(Instance{Project: "shop-a", Name: "a", Images: []string{"web:a"}})
+	created := now
+	now = now.Add(time.Hour)
+	b.Note(Instance{Project: "shop-a", Name: "a", Images: []string{"db:a", "web:a"}})
+	b.Use("shop-b")
+	b.Use("shop")
+	list := b.List()
+	if len(list) != 2 || list[0].Project != "shop-a" || list[1].Project != "shop-b" {
+		t.Fatalf("there are %+v", list)
+	}
+	if a := list[0]; !a.Created.Equal(created) || !a.Used.Equal(now) || len(a.Images) != 2 {
+		t.Errorf("the one that was applied twice is %+v", a)
+	}
+	if !list[1].Used.Equal(now) {
+		t.Errorf("a use is not noted: %+v", list[1])
+	}
+	list[1].Files[0] = "changed"
+	if b.List()[1].Files[0] != "stack.yaml" {
+		t.Error("a reader changes what is kept")
+	}
+	here := func(ref string) bool { return ref == "web:a" }
+	if got := b.Images("shop-a", here); len(got) != 1 || got[0] != "web:a" {
+		t.Errorf("its images are %v", got)
+	}
+	b.Forget("shop-a", &planner.Observed{}, here)
+	if len(b.List()) != 2 {
+		t.Error("an instance with images is forgotten")
+	}
+	b.Forget("shop-b", &planner.Observed{Containers: []planner.Container{{}}}, here)
+	if len(b.List()) != 2 {
+		t.Error("an instance with containers is forgotten")
+	}
+}

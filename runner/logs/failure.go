@@ -30,7 +30,7 @@ type failure struct {
 func (w *Log) fail(stderr bool, p []byte, n int, err error) {
 	for text := range bytes.Lines(p[:n]) {
 		if l, ok := parseLine(string(bytes.TrimSuffix(text, []byte("\n")))); ok && !l.Partial && bytes.HasSuffix(text, []byte("\n")) {
-			w.kept[index(stderr)]++
+			w.kept[Index(stderr)]++
 		}
 	}
 	f, now := &w.failure, w.now()
@@ -40,7 +40,7 @@ func (w *Log) fail(stderr bool, p []byte, n int, err error) {
 	}
 	if n > 0 {
 		f.isCut = p[n-1] != '\n'
-		f.isOpen[index(stderr)] = w.begun[index(stderr)]
+		f.isOpen[Index(stderr)] = w.begun[Index(stderr)]
 	}
 	f.err, f.tried, f.ended = err, now, w.ended
 	if f.warned.IsZero() || now.Sub(f.warned) >= warnAfter {

@@ -84,7 +84,7 @@ func (w *Log) Write(stderr bool, p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out bytes.Buffer
-	part := &w.partial[index(stderr)]
+	part := &w.partial[Index(stderr)]
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -116,8 +116,8 @@ func (w *Log) showLine(stderr bool) { w.flush(stderr, 'P') }
 func (w *Log) flush(stderr bool, mark byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	part := &w.partial[index(stderr)]
-	if len(*part) == 0 && (mark == 'P' || !w.begun[index(stderr)]) {
+	part := &w.partial[Index(stderr)]
+	if len(*part) == 0 && (mark == 'P' || !w.begun[Index(stderr)]) {
 		return
 	}
 	var out bytes.Buffer
@@ -131,7 +131,7 @@ func (w *Log) flush(stderr bool, mark byte) {
 func (w *Log) unfinished(stderr bool) (number int, hidden bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.ended[index(stderr)], len(w.partial[index(stderr)]) > 0
+	return w.ended[Index(stderr)], len(w.partial[Index(stderr)]) > 0
 }
 
 // setSpool says that what is written of a stream lies in a spool as well,
@@ -139,7 +139,7 @@ func (w *Log) unfinished(stderr bool) (number int, hidden bool) {
 func (w *Log) setSpool(stderr bool, s *Spool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.spools[index(stderr)] = s
+	w.spools[Index(stderr)] = s
 }
 
 // fileSize is how long the file is.
@@ -162,7 +162,8 @@ func (w *Log) stamp() time.Time {
 	return at
 }
 
-func index(stderr bool) int {
+// Index is the place of a stream among two: standard output, then error.
+func Index(stderr bool) int {
 	if stderr {
 		return 1
 	}
@@ -172,9 +173,9 @@ func index(stderr bool) int {
 // piece writes a line or a part of one. The caller holds mu.
 func (w *Log) piece(out *bytes.Buffer, stderr bool, mark byte, text []byte) {
 	line(out, w.stamp(), stderr, mark, text)
-	w.begun[index(stderr)] = mark == 'P'
+	w.begun[Index(stderr)] = mark == 'P'
 	if mark == 'F' {
-		w.ended[index(stderr)]++
+		w.ended[Index(stderr)]++
 	}
 }
 
@@ -197,16 +198,16 @@ func (w *Log) append(stderr bool, p []byte) {
 	if len(p) == 0 || w.closed {
 		return
 	}
-	from := w.spools[index(stderr)]
+	from := w.spools[Index(stderr)]
 	if from != nil {
-		from.begin(w.size, len(w.partial[index(stderr)]))
+		from.begin(w.size, len(w.partial[Index(stderr)]))
 	}
 	if w.failure.isPaused(w.now()) {
 		w.failure.ended = w.ended
 	} else if n, err := w.write(p); err != nil {
 		w.fail(stderr, p, n, err)
 	} else {
-		w.kept, w.midLine[index(stderr)] = w.ended, w.begun[index(stderr)]
+		w.kept, w.midLine[Index(stderr)] = w.ended, w.begun[Index(stderr)]
 	}
 	if from != nil {
 		from.done()

@@ -131,7 +131,7 @@ func (t *tail) take() []Line {
 	var known, ours [2]bool // of each stream: that a piece of it came later, and that the line of that piece is taken
 	for n, i := 0, len(t.pieces)-1; i >= 0 && (n < t.lines || ours[0] || ours[1]); i-- {
 		l := t.pieces[i]
-		s := index(l.Stderr)
+		s := Index(l.Stderr)
 		if !l.Partial || !known[s] { // the end of a line, as seen from here
 			ours[s] = n < t.lines
 			n++
@@ -335,7 +335,7 @@ func joined(pieces []Line) []string {
 	out := []string{}
 	var begun [2][]byte
 	for _, l := range pieces {
-		part := &begun[index(l.Stderr)]
+		part := &begun[Index(l.Stderr)]
 		if *part = append(*part, l.Text...); !l.Partial {
 			out = append(out, string(*part))
 			*part = nil

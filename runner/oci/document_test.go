@@ -217,3 +217,5 @@ func TestALimitThatIsCutIsTold(t *testing.T) {
 		}
 	}
 }
+
+func imageOf() *dockerspec.DockerOCIImageConfig { return &dockerspec.DockerOCIImageConfig{} }

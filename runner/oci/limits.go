@@ -75,6 +75,14 @@ func Limits(s *spec.Service) *specs.LinuxResources {
 	return res
 }
 
+// SetLimits puts the limits of a service into a container's document, for its next
+// start. What it may do with devices stays.
+func SetLimits(doc *specs.Spec, s *spec.Service) {
+	devices := doc.Linux.Resources.Devices
+	doc.Linux.Resources = Resources(s)
+	doc.Linux.Resources.Devices = devices
+}
+
 // leastCPUs is the least share of a core that the kernel can give: a
 // millisecond of its period of a tenth of a second.
 const leastCPUs = 0.01

@@ -1,6 +1,6 @@
 // Package proc reads what the kernel says of processes and cgroups: signals that
 // a process would not notice, the end of one that is not ours, counters of use.
-// It changes nothing and knows no container.
+// It knows no container.
 package proc
 
 import (

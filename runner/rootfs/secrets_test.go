@@ -3,6 +3,7 @@ package rootfs
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,49 @@ func TestSecretsAreOnTmpfs(t *testing.T) {
 	}
 	again.Remove("two")
 	if _, err := os.Stat(s.dir); err == nil {
+		t.Error("the tmpfs is still there")
+	}
+}
+
+// TestSecretsAndConfigsOfAService: where they are in the container, and that they
+// are there again for the next engine.
+func TestSecretsAndConfigsOfAService(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: needs root: it mounts a tmpfs")
+	}
+	s := NewSecrets(filepath.Join(t.TempDir(), "secrets"))
+	t.Cleanup(func() { unix.Unmount(s.Dir(), unix.MNT_DETACH) })
+	service := &spec.Service{
+		Secrets: []spec.FileMount{{Source: "key"}, {Source: "key", Target: "renamed"}, {Source: "key", Target: "/srv/key"}},
+		Configs: []spec.FileMount{{Source: "motd"}},
+	}
+	contents := map[string][]byte{"secrets.key": []byte("hunter2"), "configs.motd": []byte("hello")}
+	content := func(key string) ([]byte, bool) { b, ok := contents[key]; return b, ok }
+	mounts, err := s.Mounts("c1", service, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"/run/secrets/key", "/run/secrets/renamed", "/srv/key", "/motd"} {
+		text, err := os.ReadFile(mounts[i].Source)
+		if mounts[i].Destination != want || err != nil || string(text) != "hunter2" && i < 3 || string(text) != "hello" && i == 3 {
+			t.Errorf("%d: %+v holds %q, %v", i, mounts[i], text, err)
+		}
+	}
+	next := NewSecrets(s.Dir())
+	if !next.Has("c1", service) || next.Has("c2", service) || !next.Has("c2", &spec.Service{}) {
+		t.Error("the next engine does not know what a container has")
+	}
+	if string(next.Read("c1", 0)) != "hunter2" || next.Read("c1", 9) != nil {
+		t.Error("what a container was given is not read back")
+	}
+	delete(contents, "secrets.key")
+	if _, err := s.Mounts("c2", service, content); err == nil || !strings.Contains(err.Error(), "the content of secrets.key is not known any more") {
+		t.Errorf("got %v", err)
+	}
+	s.Remove("c1")
+	s.Remove("c2")
+	s.Remove("c3") // once all are gone
+	if _, err := os.Stat(s.Dir()); err == nil {
 		t.Error("the tmpfs is still there")
 	}
 }

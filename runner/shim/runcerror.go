@@ -3,6 +3,7 @@ package shim
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -62,3 +63,31 @@ func Explain(err error) *RuncError {
 	}
 	return &RuncError{text: text, err: err}
 }
+
+// Mount is the mount that could not be made: a path of the host at one of the
+// container, and what was said of it.
+func (e *RuncError) Mount() (source, target, said string, ok bool) {
+	m := regexp.MustCompile(`^error mounting "(.*)" to rootfs at "(.*?)": (.*)$`).FindStringSubmatch(e.text)
+	if m == nil {
+		return "", "", "", false
+	}
+	return m[1], m[2], m[3], true
+}
+
+// Memory says that the limit of memory is too low to start anything; "" if it is
+// not that.
+func (e *RuncError) Memory() string {
+	said := e.text
+	m := regexp.MustCompile(`unable to set memory limit to (\d+) \(current usage: \d+, peak usage: (\d+)\)`).FindStringSubmatch(said)
+	switch {
+	case m != nil:
+		limit, _ := strconv.ParseInt(m[1], 10, 64)
+		peak, _ := strconv.ParseInt(m[2], 10, 64)
+		return fmt.Sprintf("%s is too little: starting a container takes %s before its program runs", megabytes(limit), megabytes(peak))
+	case strings.Contains(said, "OOM-killed"):
+		return "it is too little: the container ran out of memory before its program ran"
+	}
+	return ""
+}
+
+func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB" }

@@ -1,11 +1,13 @@
 package stdio
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"golang.org/x/sys/unix"
@@ -128,3 +130,35 @@ func (s *Pipes) Outputs() []*os.File { return s.files }
 
 // Stdin is the writing end of the process's standard input; nil if it has none.
 func (s *Pipes) Stdin() *os.File { return s.stdin }
+
+// Paths are those of the outputs of a process whose pipes are in a directory.
+func Paths(dir string) cio.Config {
+	return cio.Config{Stdout: filepath.Join(dir, "stdout"), Stderr: filepath.Join(dir, "stderr")}
+}
+
+// drainTime bounds how long the pipes of a process that has ended are read: a
+// process that got away from its container may hold them open.
+const drainTime = 2 * time.Second
+
+// Drain has what is left in the outputs of a process that has ended read; the pipe
+// is nil where there is none any more. An error says that nothing bounds the time.
+func Drain(config cio.Config, read func(f *os.File, stderr bool)) error {
+	var all sync.WaitGroup
+	var errs []error
+	for i, path := range []string{config.Stdout, config.Stderr} {
+		f, err := openPipe(path, os.O_RDONLY)
+		if err != nil {
+			f = nil
+		} else if err := f.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
+			errs = append(errs, err)
+		}
+		all.Go(func() {
+			read(f, i == 1)
+			if f != nil {
+				f.Close()
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}

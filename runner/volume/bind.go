@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	cfs "github.com/containerd/continuity/fs"
@@ -69,4 +70,24 @@ func hostPathError(err error) error {
 func exists(path string) bool {
 	_, err := os.Lstat(filepath.Clean(path))
 	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// AbsentSources are the host paths that a project mounts and that don't exist.
+func AbsentSources(p *spec.Project) []string {
+	if p == nil {
+		return nil
+	}
+	var out []string
+	for _, s := range p.Services {
+		for _, m := range s.Volumes {
+			if m.Type != spec.MountBind {
+				continue
+			}
+			if _, err := os.Lstat(m.Source); errors.Is(err, fs.ErrNotExist) {
+				out = append(out, m.Source)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

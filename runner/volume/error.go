@@ -2,6 +2,9 @@ package volume
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -27,3 +30,55 @@ func (e *MountError) Error() string {
 }
 
 func (e *MountError) Unwrap() error { return e.Err }
+
+// StartError is why the process of a service's container could not be made, where
+// a mount of the service is to blame: what runc said of the mount of source, a path
+// of the host, at target. It is nil where none of its mounts is at target.
+func StartError(service string, s *spec.Service, source, target, said string, err error) error {
+	for _, v := range s.Volumes {
+		if filepath.Clean(v.Target) == filepath.Clean(target) {
+			return &MountError{Service: service, Source: v.Source, Target: v.Target, Err: mountCause(s, v, source, said, err)}
+		}
+	}
+	return nil
+}
+
+// causeError is a cause in our words; what it was told by stays behind it.
+type causeError struct {
+	text string
+	err  error
+}
+
+func (e *causeError) Error() string { return e.text }
+func (e *causeError) Unwrap() error { return e.err }
+
+// mountCause says why a mount failed, of what runc says; source is the path
+// on the host.
+func mountCause(s *spec.Service, v spec.Mount, source, said string, err error) error {
+	switch {
+	case strings.HasSuffix(said, "not a directory"):
+		if st, serr := os.Stat(source); serr == nil && st.IsDir() {
+			return &causeError{"it is a directory, and " + v.Target + " is a file in the container", err}
+		}
+		return &causeError{"it is a file, and " + v.Target + " is a directory in the container", err}
+	case strings.HasSuffix(said, "read-only file system"):
+		outer := readOnlyAbove(s, v.Target)
+		if outer == "" {
+			return &causeError{"the image has nothing there, and the root file system is read-only: make it in the image, or take read_only away", err}
+		}
+		return &causeError{outer + " is mounted read-only and has nothing there: make it in the source of that mount, or mount that writable", err}
+	}
+	return &causeError{strings.TrimSpace(said[strings.LastIndex(said, ":")+1:]), err}
+}
+
+// readOnlyAbove is the innermost read-only mount that a path lies in, or "".
+func readOnlyAbove(s *spec.Service, path string) string {
+	outer := ""
+	for _, v := range s.Volumes {
+		target := filepath.Clean(v.Target)
+		if v.ReadOnly && strings.HasPrefix(path, strings.TrimSuffix(target, "/")+"/") && len(target) > len(outer) {
+			outer = target
+		}
+	}
+	return outer
+}

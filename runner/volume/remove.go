@@ -22,6 +22,7 @@ func (v *Store) Remove(name string) error {
 	if err != nil || aside == "" {
 		return err
 	}
+	defer v.tidy()
 	if err := v.delete(aside); err != nil {
 		return fmt.Errorf("cannot remove all that was in volume %s (the rest is removed when the engine starts next): %w", name, err)
 	}
@@ -54,6 +55,13 @@ func (v *Store) takeOut(name string) (aside string, err error) {
 	return aside, nil
 }
 
+// tidy removes the directory of what is being removed once nothing is in it.
+func (v *Store) tidy() {
+	v.mu.Lock() // takeOut needs it there
+	defer v.mu.Unlock()
+	_ = os.Remove(filepath.Join(v.dir, leaving))
+}
+
 // isLeaving says that an earlier engine was removing a volume, and that none of
 // its name was made since.
 func (v *Store) isLeaving(name string) bool {
@@ -72,6 +80,7 @@ func (v *Store) isLeaving(name string) bool {
 func (v *Store) FinishRemovals(ctx context.Context) {
 	dir := filepath.Join(v.dir, leaving)
 	volumes, _ := os.ReadDir(dir)
+	defer v.tidy()
 	for _, vol := range volumes {
 		path := filepath.Join(dir, vol.Name())
 		// One thing after the other, so that the engine's end is noticed.

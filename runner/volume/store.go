@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -215,14 +217,40 @@ func (v *Store) Observe(project string, want map[string]bool) map[string]planner
 	return out
 }
 
-// List gives what is known of all volumes.
-func (v *Store) List() []*Volume {
+// Has says whether there is a volume of a name.
+func (v *Store) Has(name string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var list []*Volume
+	return v.all[name] != nil
+}
+
+// Info is a volume as it is here.
+type Info struct {
+	Name, Project, Key string
+	Labels             map[string]string
+	Path               string
+	Created            time.Time
+	Anonymous          bool
+}
+
+// List gives all volumes, by name.
+func (v *Store) List() []Info {
+	v.mu.Lock()
+	var list []Info
 	for _, vol := range v.all {
-		list = append(list, &Volume{Name: vol.Name, Project: vol.Project, Key: vol.Key, Anonymous: vol.Anonymous, Applied: vol.Applied})
+		info := Info{Name: vol.Name, Project: vol.Project, Key: vol.Key, Path: v.Path(vol.Name), Anonymous: vol.Anonymous}
+		if vol.Applied != nil {
+			info.Labels = vol.Applied.Labels
+		}
+		list = append(list, info)
 	}
+	v.mu.Unlock()
+	for i := range list {
+		if st, err := os.Stat(list[i].Path); err == nil {
+			list[i].Created = st.ModTime()
+		}
+	}
+	slices.SortFunc(list, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

@@ -127,7 +127,7 @@ func TestNewLabelsMakeNothingElseApplied(t *testing.T) {
 	}
 	want := &spec.Volume{Name: "v", Driver: "local", Labels: labels}
 	for _, v := range []*Store{v, again(t, v)} {
-		if got := v.List()[0].Applied; !reflect.DeepEqual(got, want) {
+		if got := v.Observe("", nil)["v"].Applied; !reflect.DeepEqual(got, want) {
 			t.Errorf("the volume has %+v", got)
 		}
 	}
@@ -152,9 +152,8 @@ func TestARemovedVolumeIsGone(t *testing.T) {
 			t.Errorf("%s has %v", name, got)
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(v.dir, leaving, "*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("of it is left %v, %v", left, err)
+	if left, err := os.ReadDir(v.dir); err != nil || len(left) != 1 {
+		t.Errorf("beside the other one is left %v, %v", left, err)
 	}
 }
 
@@ -230,6 +229,9 @@ func TestACutRemovalIsFinishedByTheNextEngine(t *testing.T) {
 			next.FinishRemovals(t.Context())
 			if left() != 0 {
 				t.Error("the rest was not deleted")
+			}
+			if _, err := os.Lstat(filepath.Join(v.dir, leaving)); err == nil {
+				t.Error("where it was is still there")
 			}
 			if _, err := os.Stat(filepath.Join(v.Path("other"), "file")); err != nil {
 				t.Error(err)

@@ -1,4 +1,4 @@
-package runner
+package supervisor
 
 import (
 	"testing"
@@ -15,8 +15,8 @@ func TestWhatIsRemovedWithItsEnd(t *testing.T) {
 		{planner.Created, true, true}, {planner.Exited, true, true}, {planner.Running, true, false},
 		{planner.Stopping, true, false}, {planner.Exited, false, false}, {planner.Created, false, false},
 	} {
-		rec := record{metadata: metadata{AutoRemove: test.auto}, status: status{State: test.state}}
-		if got := rec.isOver(); got != test.want {
+		rec := Record{Metadata: Metadata{AutoRemove: test.auto}, Status: Status{State: test.state}}
+		if got := rec.IsOver(); got != test.want {
 			t.Errorf("%s with --rm %v: %v, want %v", test.state, test.auto, got, test.want)
 		}
 	}

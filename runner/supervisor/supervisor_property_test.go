@@ -1,4 +1,4 @@
-package runner
+package supervisor
 
 import (
 	"fmt"
@@ -17,8 +17,8 @@ type world struct {
 	clock *manual
 	trace []string
 
-	state   state
-	saved   []status // since the last flush, oldest first; the first is on the disk
+	state   State
+	saved   []Status // since the last flush, oldest first; the first is on the disk
 	process process
 	code    int
 	endedAt time.Time
@@ -33,8 +33,8 @@ type lost struct{}
 
 func newWorld(seed uint64, restart string) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), clock: newManual(), wants: "stop", crash: -1}
-	w.state = state{status: status{State: planner.Created}, terms: terms{restart: restart, checked: seed%2 == 0}}
-	w.saved = []status{w.state.status}
+	w.state = State{Status: Status{State: planner.Created}, Terms: Terms{restart: restart, checked: seed%2 == 0}}
+	w.saved = []Status{w.state.Status}
 	return w
 }
 
@@ -52,17 +52,17 @@ func (w *world) step() {
 	w.crash--
 }
 
-func (w *world) apply(e event) {
-	s, effects := next(w.state, e)
+func (w *world) apply(e Event) {
+	s, effects := Next(w.state, e)
 	w.state = s
-	w.saved = append(w.saved, s.status)
+	w.saved = append(w.saved, s.Status)
 	w.say("%T: %s %s", e, s.State, describe(effects, w.clock.now()))
 	w.step()
 	for _, f := range effects {
 		switch f.(type) {
-		case tryStart:
+		case TryStart:
 			w.try()
-		case killProcess:
+		case KillProcess:
 			w.end(137)
 		}
 	}
@@ -73,14 +73,14 @@ func (w *world) flush() { w.saved = w.saved[len(w.saved)-1:] }
 // launch is what start does.
 func (w *world) launch() {
 	w.step()
-	w.process = processRunning
+	w.process = ProcessRunning
 	w.step()
-	w.apply(started{at: w.clock.now()})
+	w.apply(Started{At: w.clock.now()})
 }
 
 func (w *world) try() {
 	if w.rnd.IntN(3) == 0 {
-		w.apply(startFailed{reason: "so", now: w.clock.now()})
+		w.apply(StartFailed{Reason: "so", Now: w.clock.now()})
 		return
 	}
 	w.launch()
@@ -88,26 +88,26 @@ func (w *world) try() {
 
 // end is the end of the process, and what await does then.
 func (w *world) end(code int) {
-	w.process, w.code, w.endedAt = processEnded, code, w.clock.now()
+	w.process, w.code, w.endedAt = ProcessEnded, code, w.clock.now()
 	w.step()
 	w.reap()
 }
 
 func (w *world) reap() {
-	w.apply(ended{code: w.code, at: w.endedAt})
+	w.apply(Ended{Code: w.code, At: w.endedAt})
 	at := w.endedAt
-	w.process = processAbsent
+	w.process = ProcessAbsent
 	w.step()
-	w.apply(exited{code: w.code, at: at, now: w.clock.now()})
+	w.apply(Exited{Code: w.code, At: at, Now: w.clock.now()})
 }
 
 func (w *world) start() {
-	if w.state.hasProcess() {
+	if w.state.HasProcess() {
 		return
 	}
 	w.say("the user starts it")
 	w.wants = "either"
-	w.apply(startAsked{})
+	w.apply(StartAsked{})
 	w.launch()
 	w.flush()
 	w.wants, w.byItself = "run", false
@@ -116,8 +116,8 @@ func (w *world) start() {
 func (w *world) stop() {
 	w.say("the user stops it")
 	w.wants = "either"
-	w.apply(stopAsked{byUser: true})
-	if w.process == processRunning {
+	w.apply(StopAsked{ByUser: true})
+	if w.process == ProcessRunning {
 		w.end(143)
 	}
 	w.flush()
@@ -128,15 +128,15 @@ func (w *world) stop() {
 // has some; the shim may know of an exit that containerd has forgotten.
 func (w *world) adopt() {
 	n := w.rnd.IntN(len(w.saved))
-	w.state = state{status: w.saved[n], terms: w.state.terms}
+	w.state = State{Status: w.saved[n], Terms: w.state.Terms}
 	w.saved = w.saved[n : n+1]
-	e := adopted{process: w.process, now: w.clock.now()}
-	if w.process == processEnded || w.process == processAbsent && w.rnd.IntN(2) == 0 && w.state.hasProcess() && w.endedAt.After(w.state.StartedAt) {
-		e.code, e.at = w.code, w.endedAt
+	e := Adopted{Process: w.process, Now: w.clock.now()}
+	if w.process == ProcessEnded || w.process == ProcessAbsent && w.rnd.IntN(2) == 0 && w.state.HasProcess() && w.endedAt.After(w.state.StartedAt) {
+		e.Code, e.At = w.code, w.endedAt
 	}
 	w.say("the next engine finds %s, process %d", w.state.State, w.process)
 	w.apply(e)
-	if w.process == processEnded {
+	if w.process == ProcessEnded {
 		w.reap()
 	}
 }
@@ -152,9 +152,9 @@ func (w *world) guard(f func()) {
 						panic(p)
 					}
 					w.say("the engine is lost")
-					if w.rnd.IntN(8) == 0 && w.process != processAbsent {
+					if w.rnd.IntN(8) == 0 && w.process != ProcessAbsent {
 						w.say("and the machine with it")
-						w.process, w.byItself = processAbsent, true
+						w.process, w.byItself = ProcessAbsent, true
 					}
 					f = w.adopt
 				}
@@ -172,7 +172,7 @@ func (w *world) random() {
 	case 2:
 		w.stop()
 	case 3:
-		if w.process == processRunning {
+		if w.process == ProcessRunning {
 			w.say("its process ends")
 			w.byItself = true
 			w.end(w.rnd.IntN(2))
@@ -180,7 +180,7 @@ func (w *world) random() {
 	case 4, 5:
 		w.back()
 	case 6:
-		w.apply(probed{health: planner.Unhealthy, started: w.state.StartedAt})
+		w.apply(Probed{Health: planner.Unhealthy, Started: w.state.StartedAt})
 	case 7:
 		w.clock.move(steadyAfter)
 	}
@@ -188,9 +188,9 @@ func (w *world) random() {
 
 // back lets the back-off end, if there is one.
 func (w *world) back() {
-	if due := w.state.retryAt; w.state.State == planner.Restarting && !due.IsZero() {
+	if due := w.state.RetryAt; w.state.State == planner.Restarting && !due.IsZero() {
 		w.clock.move(due.Sub(w.clock.now()))
-		w.apply(backOffOver{due: due})
+		w.apply(BackOffOver{Due: due})
 	}
 }
 
@@ -198,7 +198,7 @@ func (w *world) back() {
 func (w *world) check(restart string) string {
 	up := w.state.State == planner.Running
 	switch {
-	case up != (w.process == processRunning) || w.process == processEnded:
+	case up != (w.process == ProcessRunning) || w.process == ProcessEnded:
 		return fmt.Sprintf("it counts as %s, and its process is %d", w.state.State, w.process)
 	case !up && w.state.State != planner.Exited && w.state.State != planner.Created:
 		return fmt.Sprintf("it is left %s", w.state.State)

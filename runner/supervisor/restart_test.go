@@ -1,13 +1,9 @@
-package runner
+package supervisor
 
 import (
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestRestartPolicies(t *testing.T) {
@@ -28,15 +24,15 @@ func TestRestartPolicies(t *testing.T) {
 
 func TestBackOffGrowsToItsBound(t *testing.T) {
 	clock := newManual()
-	var s state
+	var s State
 	var last time.Duration
 	for i := range 15 {
 		s, _ = s.backOff(clock.now())
 		if i == 0 && s.delay != firstDelay || s.delay < last || s.delay > lastDelay || i > 0 && s.delay != min(2*last, lastDelay) {
 			t.Fatalf("delay %d is %s after %s", i, s.delay, last)
 		}
-		if want := clock.now().Add(s.delay); !s.retryAt.Equal(want) {
-			t.Errorf("the next try is at %s, want %s", s.retryAt, want)
+		if want := clock.now().Add(s.delay); !s.RetryAt.Equal(want) {
+			t.Errorf("the next try is at %s, want %s", s.RetryAt, want)
 		}
 		last = s.delay
 	}
@@ -44,25 +40,6 @@ func TestBackOffGrowsToItsBound(t *testing.T) {
 		t.Errorf("the delay ends at %s", last)
 	}
 }
-
-func TestSignals(t *testing.T) {
-	for name, want := range map[string]syscall.Signal{"": unix.SIGKILL, "TERM": unix.SIGTERM, "SIGUSR1": unix.SIGUSR1, "sigint": unix.SIGINT, "9": unix.SIGKILL} {
-		if got, err := parseSignal(name); got != want || err != nil {
-			t.Errorf("parseSignal(%q): %v, %v", name, got, err)
-		}
-	}
-	if _, err := parseSignal("SIGNONSENSE"); err == nil || !strings.Contains(err.Error(), `"SIGNONSENSE"`) {
-		t.Errorf("nonsense: %v", err)
-	}
-	for name, want := range map[string]syscall.Signal{"": unix.SIGTERM, "SIGQUIT": unix.SIGQUIT, "nonsense": unix.SIGTERM, "3": unix.SIGQUIT} {
-		if got := stopSignal(name); got != want {
-			t.Errorf("stopSignal(%q) is %v", name, got)
-		}
-	}
-}
-
-// TestIgnoredSignals asks about this process: the masks in /proc tell which
-// signals it handles.
 
 // manual is a clock that the test moves.
 type manual struct {

@@ -1,0 +1,38 @@
+package logs
+
+import (
+	"context"
+	"sync"
+)
+
+// Followers follow logs, one each, and end together.
+type Followers struct {
+	ctx     context.Context // of all of them
+	cancel  context.CancelCauseFunc
+	which   Selection
+	emit    func(Line) error
+	running sync.WaitGroup
+}
+
+// NewFollowers are none yet. The context that they give ends with the first that
+// can't go on, and its cause. They must be closed.
+func NewFollowers(ctx context.Context, which Selection, emit func(Line) error) (*Followers, context.Context) {
+	f := &Followers{which: which, emit: emit}
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	return f, f.ctx
+}
+
+// Follow gives what comes to a log.
+func (f *Followers) Follow(log *Log, at Position) {
+	f.running.Go(func() {
+		if err := log.Follow(f.ctx, f.which, at, f.emit); err != nil {
+			f.cancel(err)
+		}
+	})
+}
+
+// Close returns once all of them have ended: with their logs, or their context.
+func (f *Followers) Close() {
+	f.running.Wait()
+	f.cancel(nil)
+}

@@ -1,0 +1,89 @@
+package oci
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// TestExec: what a process that joins a container has of the container's own.
+func TestExec(t *testing.T) {
+	own := &specs.Process{
+		Args: []string{"/bin/app"}, Env: []string{"A=1"}, Cwd: "/srv", Terminal: true, User: specs.User{UID: 1000, GID: 100},
+		Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}, Effective: []string{"CAP_KILL"}},
+	}
+	for name, c := range map[string]struct {
+		exec     Exec
+		env      string
+		cwd      string
+		uid      uint32
+		caps     []string // effective
+		bounding []string
+	}{
+		"as the container":  {Exec{}, "A=1", "/srv", 1000, nil, []string{"CAP_CHOWN"}},
+		"with a terminal":   {Exec{Terminal: true, Env: []string{"B=2"}}, "TERM=xterm A=1 B=2", "/srv", 1000, nil, []string{"CAP_CHOWN"}},
+		"elsewhere":         {Exec{Cwd: "/tmp"}, "A=1", "/tmp", 1000, nil, []string{"CAP_CHOWN"}},
+		"as root":           {Exec{User: &specs.User{}}, "A=1", "/srv", 0, []string{"CAP_CHOWN"}, []string{"CAP_CHOWN"}},
+		"with all there is": {Exec{Privileged: true}, "A=1", "/srv", 1000, allCaps(), allCaps()},
+	} {
+		c.exec.Args = []string{"sh"}
+		p := c.exec.Process(own)
+		if !slices.Equal(p.Args, []string{"sh"}) || strings.Join(p.Env, " ") != c.env || p.Cwd != c.cwd || p.User.UID != c.uid || p.Terminal != c.exec.Terminal {
+			t.Errorf("%s: %+v", name, p)
+		}
+		if !slices.Equal(p.Capabilities.Effective, c.caps) || !slices.Equal(p.Capabilities.Bounding, c.bounding) || len(p.Capabilities.Ambient) > 0 {
+			t.Errorf("%s: it may %+v", name, p.Capabilities)
+		}
+	}
+	if own.Args[0] != "/bin/app" || len(own.Env) != 1 || own.Capabilities.Effective[0] != "CAP_KILL" {
+		t.Errorf("the container's own is changed: %+v", own)
+	}
+}
+
+// A limit that is taken away in place is lifted, not left.
+func TestLimitsInPlaceAndForTheNextStart(t *testing.T) {
+	res := Limits(&spec.Service{})
+	if *res.Memory.Limit != -1 || *res.CPU.Quota != -1 || *res.Pids.Limit != pidsDefault || res.Devices != nil {
+		t.Errorf("of no limits: %+v", res)
+	}
+	res = Limits(&spec.Service{MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: -1})
+	if *res.Memory.Limit != 64<<20 || *res.CPU.Quota != 50_000 || *res.Pids.Limit != -1 {
+		t.Errorf("of limits: %+v", res)
+	}
+	doc := &specs.Spec{Linux: &specs.Linux{Resources: Resources(&spec.Service{MemLimit: 1 << 20})}}
+	doc.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
+	SetLimits(doc, &spec.Service{CPUs: 2})
+	if got := doc.Linux.Resources; got.Memory != nil || *got.CPU.Quota != 200_000 || len(got.Devices) != 1 || !got.Devices[0].Allow {
+		t.Errorf("for the next start: %+v", got)
+	}
+}
+
+func TestComplaintsNameTheirPlace(t *testing.T) {
+	places := spec.Places{"services.web.ulimits.nofile": {File: "stack.yaml", Line: 3, Column: 5}}
+	for got, want := range map[string]string{
+		Warning{"ulimits.nofile", "it is cut"}.Placed("web", places):                                                        "services.web.ulimits.nofile: it is cut (stack.yaml:3:5)",
+		Warning{"ulimits.nofile", "it is cut"}.Placed("db", places):                                                         "services.db.ulimits.nofile: it is cut",
+		(&KeyError{Service: "web", Key: "user", Text: "no"}).Error():                                                        "services.web.user: no",
+		(&KeyError{Service: "web", Key: "cpus", Text: "no", Place: spec.Place{File: "s.yaml", Line: 1, Column: 2}}).Error(): "services.web.cpus (s.yaml:1:2): no",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestAServiceThatCannotBeIsRefused(t *testing.T) {
+	for want, s := range map[string]*spec.Service{
+		"no capability named CAP_FLY": {CapAdd: []string{"FLY"}},
+		`no ulimit named "wings"`:     {Ulimits: map[string]*spec.Ulimit{"wings": {}}},
+	} {
+		in := Input{Service: s, Image: imageOf(), Args: []string{"x"}}
+		if _, _, err := Document(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

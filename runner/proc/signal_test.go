@@ -1,0 +1,28 @@
+package proc
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSignals(t *testing.T) {
+	for name, want := range map[string]syscall.Signal{"": unix.SIGKILL, "TERM": unix.SIGTERM, "SIGUSR1": unix.SIGUSR1, "sigint": unix.SIGINT, "9": unix.SIGKILL} {
+		if got, err := ParseSignal(name); got != want || err != nil {
+			t.Errorf("ParseSignal(%q): %v, %v", name, got, err)
+		}
+	}
+	if _, err := ParseSignal("SIGNONSENSE"); err == nil || !strings.Contains(err.Error(), `"SIGNONSENSE"`) {
+		t.Errorf("nonsense: %v", err)
+	}
+	for name, want := range map[string]syscall.Signal{"": unix.SIGTERM, "SIGQUIT": unix.SIGQUIT, "nonsense": unix.SIGTERM, "3": unix.SIGQUIT} {
+		if got := StopSignal(name); got != want {
+			t.Errorf("StopSignal(%q) is %v", name, got)
+		}
+	}
+}
+
+// TestIgnoredSignals asks about this process: the masks in /proc tell which
+// signals it handles.

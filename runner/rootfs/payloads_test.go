@@ -1,0 +1,28 @@
+package rootfs
+
+import "testing"
+
+// TestAProjectThatIsGoneLeavesNoSecret: neither by its name nor in memory that
+// another holds.
+func TestAProjectThatIsGoneLeavesNoSecret(t *testing.T) {
+	p, none := NewPayloads(), func() [][]byte { return nil }
+	content := []byte("canary")
+	p.Set("shop", map[string][]byte{"secrets.key": content, "configs.motd": []byte("hello")}, none)
+	p.Set("shop", map[string][]byte{"secrets.other": []byte("another")}, none)
+	p.Set("blog", map[string][]byte{"secrets.key": []byte("of the blog")}, none)
+	if got := p.Mask("shop", none).Text("canary, another, hello, of the blog"); got != "***, ***, hello, of the blog" {
+		t.Errorf("the mask shows %q", got)
+	}
+	p.Forget("shop")
+	if _, ok := p.Content("shop", "secrets.key"); ok || string(content) == "canary" {
+		t.Errorf("the secret is there: %q", content)
+	}
+	if b, ok := p.Content("blog", "secrets.key"); !ok || string(b) != "of the blog" {
+		t.Errorf("another project's is %q", b)
+	}
+	p.Forget("shop") // once more is once
+	p.Set("shop", map[string][]byte{"secrets.key": []byte("a new one")}, none)
+	if b, ok := p.Content("shop", "secrets.key"); !ok || string(b) != "a new one" {
+		t.Errorf("a project of the same name has %q", b)
+	}
+}

@@ -1,0 +1,203 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/typeurl/v2"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/health"
+)
+
+// Record is what is kept of a container across engines. What containerd knows
+// better (is the task alive, how did it end) is asked of containerd.
+//
+// Its two halves are kept where they belong: the metadata with containerd's
+// container, as an extension, so that the two can't disagree; the status in the
+// engine's store.
+type Record struct {
+	Metadata
+	Status
+}
+
+// Metadata is what a container was made from, as it was last changed in place.
+type Metadata struct {
+	ID         string              `json:"id"`
+	Name       string              `json:"name"`
+	Project    string              `json:"project"`
+	Service    string              `json:"service"`
+	Number     int                 `json:"number"`
+	OneOff     bool                `json:"one_off,omitempty"`
+	AutoRemove bool                `json:"auto_remove,omitempty"`
+	Applied    *planner.Applied    `json:"applied"`
+	Image      string              `json:"image"` // reference
+	StopSignal string              `json:"stop_signal,omitempty"`
+	Probe      *health.Check       `json:"probe,omitempty"`     // the health check in force
+	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
+	LeftOut    []string            `json:"left_out,omitempty"`  // targets of mounts whose source was not there
+	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
+	Netns      string              `json:"netns,omitempty"`
+	Hostname   string              `json:"hostname,omitempty"`
+	Command    []string            `json:"command,omitempty"`
+	Exposed    []string            `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
+	Version    string              `json:"version,omitempty"` // of the engine that made it
+	Terminal   bool                `json:"terminal,omitempty"`
+	Stdin      bool                `json:"stdin,omitempty"`
+	WorkingDir string              `json:"working_dir,omitempty"` // of the project
+	Files      []string            `json:"files,omitempty"`       // stack files
+	CreatedAt  time.Time           `json:"created_at"`
+}
+
+// Terms are what the supervision goes by.
+func (m *Metadata) Terms() Terms {
+	return Terms{restart: m.Applied.Service.Restart, checked: m.Probe != nil}
+}
+
+// Status is what is wanted of a container, and what was observed of it that an
+// engine to come can't find out by itself. The supervisor alone changes it.
+type Status struct {
+	State     planner.State     `json:"state"`
+	Health    planner.Health    `json:"health,omitempty"`
+	Wanted    bool              `json:"wanted"`  // to run
+	Stopped   bool              `json:"stopped"` // on the user's word
+	ExitCode  int               `json:"exit_code"`
+	OOMKilled bool              `json:"oom_killed,omitempty"`
+	Restarts  int               `json:"restarts"`
+	Error     string            `json:"error,omitempty"`
+	StartedAt time.Time         `json:"started_at"`
+	ExitedAt  time.Time         `json:"exited_at"`
+	Addresses []string          `json:"addresses,omitempty"`
+	Published []planner.Binding `json:"published,omitempty"`
+}
+
+// extension is the name of the metadata on containerd's containers, and
+// metadataType their type.
+const (
+	extension    = "io.orlop.metadata"
+	metadataType = "orlop.io/metadata"
+)
+
+// Extend puts the metadata, and the labels that follow from it, on a container
+// of containerd.
+func (m *Metadata) Extend(k *containers.Container) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("internal error: cannot encode the metadata of %s: %w", m.Name, err)
+	}
+	if k.Extensions == nil {
+		k.Extensions = map[string]typeurl.Any{}
+	}
+	k.Extensions[extension] = &anypb.Any{TypeUrl: metadataType, Value: b}
+	labels := containerLabels(m)
+	for name, value := range k.Labels {
+		if strings.HasPrefix(name, "containerd.io/") {
+			labels[name] = value
+		}
+	}
+	k.Labels = labels
+	return nil
+}
+
+// ReadRecord puts the record of a container together. Without a status its
+// state is unknown. An error says that it was never finished.
+func ReadRecord(k *containers.Container, doc []byte) (rec Record, err error) {
+	kept := k.Extensions[extension]
+	if kept == nil {
+		return rec, ErrNoMetadata
+	}
+	if err := json.Unmarshal(kept.GetValue(), &rec.Metadata); err != nil {
+		return rec, err
+	}
+	if rec.Applied == nil || rec.Applied.Service == nil {
+		return rec, ErrNoMetadata
+	}
+	if json.Unmarshal(doc, &rec.Status) != nil {
+		rec.Status = Status{}
+	}
+	return rec, nil
+}
+
+// ErrNoMetadata says that nothing tells what a container was made from.
+var ErrNoMetadata = errors.New("nothing tells what it was made from")
+
+// ReadOldRecord is readRecord for a container of an engine before v1.1, which
+// kept both halves in the store, and a copy of the first one that was written
+// in the container's directory.
+func ReadOldRecord(doc, first []byte) (rec Record, err error) {
+	if json.Unmarshal(doc, &rec) == nil && rec.Applied != nil && rec.Applied.Service != nil {
+		return rec, nil
+	}
+	rec = Record{}
+	if json.Unmarshal(first, &rec) != nil || rec.Applied == nil || rec.Applied.Service == nil {
+		return rec, ErrNoMetadata
+	}
+	rec.Status = Status{}
+	return rec, nil
+}
+
+// Labels on containerd's containers. The com.docker.compose ones are those
+// that other tools look for.
+const (
+	labelProject     = "com.docker.compose.project"
+	LabelService     = "com.docker.compose.service"
+	labelNumber      = "com.docker.compose.container-number"
+	labelOneOff      = "com.docker.compose.oneoff"
+	labelWorkingDir  = "com.docker.compose.project.working_dir"
+	labelConfigHash  = "com.docker.compose.config-hash"
+	labelVersion     = "com.docker.compose.version"
+	labelConfigFiles = "com.docker.compose.project.config_files"
+	labelName        = "io.orlop.name"
+)
+
+// containerLabels are the labels of containerd's container. An image's own
+// labels never get there: they could steer the host (CVE-2026-53488). Labels
+// of a service that would not fit stay in the record alone.
+func containerLabels(rec *Metadata) map[string]string {
+	labels := map[string]string{}
+	for k, v := range rec.Applied.Service.Labels {
+		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {
+			labels[k] = v
+		}
+	}
+	oneOff := "False"
+	if rec.OneOff {
+		oneOff = "True"
+	}
+	maps.Copy(labels, map[string]string{
+		labelProject: rec.Project, LabelService: rec.Service, labelNumber: strconv.Itoa(rec.Number), labelOneOff: oneOff,
+		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
+		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
+	})
+	for k, v := range labels {
+		if len(k)+len(v) > 4096 {
+			delete(labels, k)
+		}
+	}
+	return labels
+}
+
+// IsOver says that a container which is removed with its end has come to it:
+// its process has ended, or the engine that was to start it is gone.
+func (rec *Record) IsOver() bool {
+	return rec.AutoRemove && (rec.State == planner.Exited || rec.State == planner.Created)
+}
+
+// UsedVolumes are the names of the volumes that a container has.
+func (rec *Record) UsedVolumes() []string {
+	var names []string
+	for _, name := range rec.Applied.Volumes {
+		names = append(names, name)
+	}
+	for _, name := range rec.Anonymous {
+		names = append(names, name)
+	}
+	return names
+}

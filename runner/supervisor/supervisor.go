@@ -1,0 +1,380 @@
+// Package supervisor decides what becomes of containers: Next says for each state
+// and each event what the new state is and what is to be done. It also knows the
+// record of a container, which is what its supervision must remember: what it was
+// made from, kept with containerd's container, and its status, kept in the engine's
+// store. It decides, encodes and decodes; it does nothing.
+package supervisor
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// The runner has one place that asks Next, saves the answer and performs the
+// effects; nothing else changes a container's state.
+//
+//	unknown --adopted--> running, stopping, exited
+//
+//	created --started--> running --exited--> exited, or restarting by the policy
+//	exited --started-->    |
+//	                       +--stopAsked--> stopping --exited--> exited
+//	restarting --backOffOver--> (tried) --started--> running
+//	    |   ^                      |
+//	    |   +-----startFailed------+
+//	    +--stopAsked--> exited
+
+// Unknown is the state of a container whose status the store has lost, until
+// it is adopted. The others are the planner's: Created, Running, Stopping,
+// Restarting, Exited.
+const Unknown planner.State = ""
+
+// State is what the supervision of a container decides by.
+type State struct {
+	Status
+	Terms
+	delay    time.Duration // of the last back-off; the next engine begins anew
+	RetryAt  time.Time     // when the back-off ends
+	Removing bool          // nothing but the removal follows from anything
+}
+
+// Terms are what of its making the supervision of a container goes by.
+type Terms struct {
+	restart string // policy (Compose Specification, restart)
+	checked bool   // a health check is in force
+}
+
+// Event is what happens to a container. The set is closed.
+type Event interface{ isEvent() }
+
+type (
+	// Started: its process runs.
+	Started struct{ At time.Time }
+	// Ended: its process has ended; containerd still knows how. An engine that
+	// is lost after this leaves the next one to find it so.
+	Ended struct {
+		Code int
+		At   time.Time
+		OOM  bool
+	}
+	// Exited: its process has ended and is reaped.
+	Exited struct {
+		Code int
+		At   time.Time
+		OOM  bool
+		Lost bool // its parent was lost: how it ended is not known
+		Now  time.Time
+	}
+	// Probed: the health of the process that was started then is another.
+	Probed struct {
+		Health  planner.Health
+		Started time.Time
+	}
+	// BackOffOver: the back-off that was due then is over.
+	BackOffOver struct{ Due time.Time }
+	// StartFailed: it could not be started after a back-off.
+	StartFailed struct {
+		Reason string
+		Now    time.Time
+	}
+	// StartAsked: somebody starts it by hand.
+	StartAsked struct{}
+	// StopAsked: its process is to end, and none is to follow. By the user, or
+	// for the engine's own purposes.
+	StopAsked struct{ ByUser bool }
+	// Updated: it was changed in place.
+	Updated struct{ Terms }
+	// Adopted: another engine made it; this is what is there of its process.
+	Adopted struct {
+		Process process
+		Code    int       // of one that has ended, where that is known
+		At      time.Time // when it ended; zero where that is not known
+		Now     time.Time
+	}
+	// Connected: it has these addresses.
+	Connected struct{ Addresses []string }
+	// Published: these ports are bound for it.
+	Published struct{ Bindings []planner.Binding }
+	// RemoveBegun: it is being removed, its process has ended.
+	RemoveBegun struct{}
+	// RemoveFailed: it could not be removed.
+	RemoveFailed struct{}
+)
+
+func (Started) isEvent()      {}
+func (Ended) isEvent()        {}
+func (Exited) isEvent()       {}
+func (Probed) isEvent()       {}
+func (BackOffOver) isEvent()  {}
+func (StartFailed) isEvent()  {}
+func (StartAsked) isEvent()   {}
+func (StopAsked) isEvent()    {}
+func (Updated) isEvent()      {}
+func (Adopted) isEvent()      {}
+func (Connected) isEvent()    {}
+func (Published) isEvent()    {}
+func (RemoveBegun) isEvent()  {}
+func (RemoveFailed) isEvent() {}
+
+// process is what an engine finds of the process of a container that another
+// engine made.
+type process int
+
+const (
+	ProcessAbsent  process = iota // containerd knows none
+	ProcessRunning                // exited comes when it ends
+	ProcessEnded                  // containerd knows how it ended: exited comes at once
+)
+
+// Effect is what is to be done about a change of state. The set is closed.
+type Effect interface{ isEffect() }
+
+type (
+	ResolveNames bool                    // its names resolve, or do not
+	RoutePorts   struct{}                // its published ports lead to it, as its health allows
+	ParkPorts    struct{ Again bool }    // they don't: connections wait for it to come back, or fail
+	StartProbes  struct{}                // its health is checked from now on, if it is to be
+	StopProbes   struct{}                //
+	AwaitRetry   struct{ Due time.Time } // backOffOver comes then,
+	CancelRetry  struct{}                // or does not
+	TryStart     struct{}                // it is started; startFailed comes if that fails
+	KillProcess  struct{}                // its process is killed
+	Warn         string                  // the engine's log says so
+)
+
+func (ResolveNames) isEffect() {}
+func (RoutePorts) isEffect()   {}
+func (ParkPorts) isEffect()    {}
+func (StartProbes) isEffect()  {}
+func (StopProbes) isEffect()   {}
+func (AwaitRetry) isEffect()   {}
+func (CancelRetry) isEffect()  {}
+func (TryStart) isEffect()     {}
+func (KillProcess) isEffect()  {}
+func (Warn) isEffect()         {}
+
+// Next is the state that an event leads to, and what is to be done. What can't
+// happen in a state changes nothing.
+func Next(s State, e Event) (State, []Effect) {
+	if s.Removing {
+		if _, ok := e.(RemoveFailed); ok {
+			s.Removing = false
+		}
+		return s, nil
+	}
+	switch e := e.(type) {
+	case Started:
+		return s.onStarted(e)
+	case Ended:
+		if s.HasProcess() {
+			s.ExitCode, s.ExitedAt, s.OOMKilled = e.Code, e.At, e.OOM
+		}
+	case Exited:
+		return s.onExited(e)
+	case Probed:
+		if s.HasProcess() && s.checked && e.Started.Equal(s.StartedAt) {
+			s.Health = e.Health
+			return s, []Effect{RoutePorts{}}
+		}
+	case BackOffOver:
+		if s.State == planner.Restarting && e.Due.Equal(s.RetryAt) {
+			s.Restarts, s.RetryAt = s.Restarts+1, time.Time{}
+			return s, []Effect{TryStart{}}
+		}
+	case StartFailed:
+		if s.State == planner.Restarting {
+			s.Error = e.Reason
+			return s.backOff(e.Now)
+		}
+	case StartAsked:
+		s.Restarts, s.delay = 0, 0
+	case StopAsked:
+		return s.onStopAsked(e)
+	case Updated:
+		return s.onUpdated(e)
+	case Adopted:
+		return s.onAdopted(e)
+	case Connected:
+		s.Addresses = e.Addresses
+	case Published:
+		s.Published = e.Bindings
+	case RemoveBegun:
+		s.Removing = true
+	case RemoveFailed:
+	default:
+		panic("internal error: an event that nothing follows from")
+	}
+	return s, nil
+}
+
+// HasProcess says that a process of it is there, be it about to end.
+func (s State) HasProcess() bool {
+	return s.State == planner.Running || s.State == planner.Stopping
+}
+
+func (s State) onStarted(e Started) (State, []Effect) {
+	if s.HasProcess() || s.State == Unknown {
+		return s, nil
+	}
+	s.State, s.Wanted, s.Stopped = planner.Running, true, false
+	s.StartedAt, s.ExitCode, s.OOMKilled, s.Error = e.At, 0, false, ""
+	s.RetryAt = time.Time{}
+	s.Health = planner.NoHealth
+	s.setHealth()
+	return s, []Effect{CancelRetry{}, ResolveNames(true), RoutePorts{}, StartProbes{}}
+}
+
+// setHealth makes the health fit the health check in force.
+func (s *State) setHealth() {
+	switch {
+	case !s.checked:
+		s.Health = planner.NoHealth
+	case s.Health == planner.NoHealth:
+		s.Health = planner.Starting
+	}
+}
+
+func (s State) onExited(e Exited) (State, []Effect) {
+	if !s.HasProcess() {
+		return s, nil
+	}
+	if e.At.Sub(s.StartedAt) >= steadyAfter {
+		s.delay = 0
+	}
+	s.ExitCode, s.ExitedAt, s.OOMKilled, s.Health = e.Code, e.At, e.OOM, planner.NoHealth
+	if e.Lost {
+		s.Error = "its shim was lost"
+	}
+	again := s.Wanted && isRestarted(s.restart, e.Code, s.Restarts)
+	effects := []Effect{StopProbes{}, ResolveNames(false), ParkPorts{Again: again}}
+	if !again {
+		s.State = planner.Exited
+		return s, effects
+	}
+	s, retry := s.backOff(e.Now)
+	return s, append(effects, retry...)
+}
+
+// isRestarted applies a restart policy to a container that has ended by itself.
+func isRestarted(restart string, code, restarts int) bool {
+	policy, limit, _ := strings.Cut(restart, ":")
+	switch policy {
+	case "always", "unless-stopped":
+		return true
+	case "on-failure":
+		most, _ := strconv.Atoi(limit)
+		return code != 0 && (limit == "" || restarts < most)
+	}
+	return false
+}
+
+// Bounds of the back-off between restarts.
+const (
+	firstDelay  = 100 * time.Millisecond
+	lastDelay   = time.Minute
+	steadyAfter = 10 * time.Second // a container that ran that long begins with the first again
+)
+
+// backOff starts the container again after a while, twice the last one.
+func (s State) backOff(now time.Time) (State, []Effect) {
+	s.State = planner.Restarting
+	s.delay = min(max(2*s.delay, firstDelay), lastDelay)
+	s.RetryAt = now.Add(s.delay)
+	return s, []Effect{AwaitRetry{Due: s.RetryAt}}
+}
+
+func (s State) onStopAsked(e StopAsked) (State, []Effect) {
+	s.Wanted, s.Stopped = false, s.Stopped || e.ByUser
+	switch s.State {
+	case planner.Running:
+		s.State = planner.Stopping
+	case planner.Restarting:
+		s.State, s.RetryAt = planner.Exited, time.Time{}
+		return s, []Effect{CancelRetry{}, ParkPorts{}}
+	}
+	return s, nil
+}
+
+func (s State) onUpdated(e Updated) (State, []Effect) {
+	s.Terms = e.Terms
+	if !s.HasProcess() {
+		return s, nil
+	}
+	s.setHealth()
+	return s, []Effect{StartProbes{}}
+}
+
+// onAdopted decides by what the engine before has saved and by what is there.
+func (s State) onAdopted(e Adopted) (State, []Effect) {
+	if s.State == Unknown {
+		return s.onFound(e)
+	}
+	wasRunning := s.HasProcess()
+	switch {
+	case e.Process == ProcessRunning:
+		return s.takeOver(e, wasRunning)
+	case e.Process == ProcessEnded && (wasRunning || e.At.After(s.ExitedAt)):
+		if !wasRunning { // it was started, and the engine was lost before it could say so
+			s.State, s.Wanted, s.Stopped, s.StartedAt = planner.Running, true, false, e.Now
+		}
+		return s, nil
+	case wasRunning:
+		return s.onExited(s.missedExit(e))
+	case s.State == planner.Restarting:
+		return s.backOff(e.Now)
+	}
+	return s, nil
+}
+
+// takeOver is adoption of a process that runs. One that was being stopped when
+// the engine was lost is not left to go on.
+func (s State) takeOver(e Adopted, wasRunning bool) (State, []Effect) {
+	if !wasRunning || s.StartedAt.IsZero() {
+		s.StartedAt = e.Now
+	}
+	if !wasRunning {
+		s.Health, s.ExitCode, s.OOMKilled, s.Error = planner.NoHealth, 0, false, ""
+	}
+	s.setHealth()
+	effects := []Effect{ResolveNames(true), RoutePorts{}, StartProbes{}}
+	if s.State == planner.Stopping {
+		return s, append(effects, KillProcess{})
+	}
+	s.State, s.Wanted, s.Stopped = planner.Running, true, false
+	return s, effects
+}
+
+// missedExit is how a process ended while no engine was there to see it.
+func (s State) missedExit(e Adopted) Exited {
+	switch {
+	case !e.At.IsZero():
+		return Exited{Code: e.Code, At: e.At, OOM: s.OOMKilled, Now: e.Now}
+	case s.ExitedAt.After(s.StartedAt): // the engine before had got as far as that
+		return Exited{Code: s.ExitCode, At: s.ExitedAt, OOM: s.OOMKilled, Now: e.Now}
+	}
+	return Exited{Code: ShimLost, At: e.Now, Lost: s.State == planner.Running, Now: e.Now}
+}
+
+// onFound is adoption of a container of which nobody knows what was wanted:
+// one that runs goes on, one that does not stays so.
+func (s State) onFound(e Adopted) (State, []Effect) {
+	if e.Process == ProcessRunning {
+		s, effects := s.takeOver(e, false)
+		return s, append(effects, Warn("what was wanted of a container is not known: it runs on"))
+	}
+	s.Wanted, s.Stopped = false, true
+	s.State, s.ExitCode, s.ExitedAt = planner.Exited, e.Code, e.At
+	if e.At.IsZero() {
+		s.ExitCode, s.ExitedAt, s.Error = ShimLost, e.Now, "how it ended is not known"
+	}
+	if e.Process == ProcessEnded {
+		s.State = planner.Stopping // to be reaped
+	}
+	return s, []Effect{Warn("what was wanted of a container is not known: it does not run, and is taken as stopped")}
+}
+
+// ShimLost is the exit code of a container of which nobody knows how it ended: its
+// parent process vanished, or the store did.
+const ShimLost = 255
