@@ -175,17 +175,20 @@ func (f *fakeEngine) Apply(r *api.ApplyRequest, s grpc.ServerStreamingServer[api
 }
 
 func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error {
+	f.mu.Lock()
+	plan, events, verdict := f.plan, f.events, f.verdict
+	f.mu.Unlock()
 	if f.notice != "" {
 		if err := s.Send(&api.Progress{Of: &api.Progress_Notice{Notice: f.notice}}); err != nil {
 			return err
 		}
 	}
-	if f.plan != nil {
-		if err := s.Send(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(cmp.Or(f.plan, &planner.Plan{}))}}); err != nil {
+	if plan != nil {
+		if err := s.Send(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan)}}); err != nil {
 			return err
 		}
 	}
-	for _, e := range f.events {
+	for _, e := range events {
 		if err := s.Send(&api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}}); err != nil {
 			return err
 		}
@@ -197,9 +200,8 @@ func (f *fakeEngine) progress(s grpc.ServerStreamingServer[api.Progress]) error 
 			return s.Context().Err()
 		}
 	}
-	verdict := f.verdict
 	if verdict == nil {
-		verdict = &api.Verdict{Ok: true, UpToDate: f.plan == nil || f.plan.IsEmpty()}
+		verdict = &api.Verdict{Ok: true, UpToDate: plan == nil || plan.IsEmpty()}
 	}
 	return s.Send(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 }
@@ -213,9 +215,11 @@ func (f *fakeEngine) Down(r *api.DownRequest, s grpc.ServerStreamingServer[api.P
 	if f.downError != nil {
 		return f.downError
 	}
+	f.mu.Lock()
 	if f.verdict != nil { // of what came before
 		f.verdict, f.events = nil, nil
 	}
+	f.mu.Unlock()
 	return f.progress(s)
 }
 

@@ -25,12 +25,15 @@ func house() map[string][]string {
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
-	command := []string{"spec", "spec/schema", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
+	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
 		"spec/schema":       {"spec"},
-		"spec/stackfile":    {"spec", "spec/schema"},
+		"spec/variables":    {"spec"},
+		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
+		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
 		"runner/image":      {"spec", "planner"},

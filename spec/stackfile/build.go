@@ -2,9 +2,11 @@ package stackfile
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
 
@@ -22,20 +24,20 @@ const (
 type builder struct {
 	l      *loader
 	src    *source
-	vars   *variables
+	vars   *variables.Expander
 	count  int
 	active map[*yaml.Node]bool
-	path   []string // of the value being built
-	outer  *node    // the alias, not inside another, that is being filled in
+	path   []string   // of the value being built
+	outer  *tree.Node // the alias, not inside another, that is being filled in
 	full   bool
 }
 
 // build converts n and fills its variables in.
-func (b *builder) build(n *yaml.Node, depth int) *node {
-	out := &node{at: spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}, width: 1}
+func (b *builder) build(n *yaml.Node, depth int) *tree.Node {
+	out := &tree.Node{At: spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}, Width: 1}
 	if b.count++; b.count > maxNodes || depth > maxDepth {
 		b.refuse(out, depth)
-		return out.bad()
+		return out.Bad()
 	}
 	if len(n.Content) > 2*maxEntries {
 		return b.tooMany(out)
@@ -49,23 +51,23 @@ func (b *builder) build(n *yaml.Node, depth int) *node {
 	case yaml.AliasNode:
 		return b.alias(n, out, depth)
 	case yaml.MappingNode:
-		out.kind = mapNode
-		out.merge = tagOf(n)
-		if out.merge != mergeReset {
+		out.Kind = tree.MapNode
+		out.Merge = tagOf(n)
+		if out.Merge != tree.MergeReset {
 			b.mapping(n, out, depth)
 		}
-		if len(out.fields) > maxEntries {
+		if len(out.Fields) > maxEntries {
 			return b.tooMany(out)
 		}
 	case yaml.SequenceNode:
-		out.kind = listNode
-		out.merge = tagOf(n)
+		out.Kind = tree.ListNode
+		out.Merge = tagOf(n)
 		for i, item := range n.Content {
-			if out.merge == mergeReset || b.full {
+			if out.Merge == tree.MergeReset || b.full {
 				break
 			}
-			if built := b.child(item, indexed("", i), depth); built.merge != mergeReset {
-				out.items = append(out.items, built)
+			if built := b.child(item, tree.Indexed("", i), depth); built.Merge != tree.MergeReset {
+				out.Items = append(out.Items, built)
 			}
 		}
 	case yaml.ScalarNode:
@@ -74,13 +76,13 @@ func (b *builder) build(n *yaml.Node, depth int) *node {
 	return out
 }
 
-func (b *builder) tooMany(n *node) *node {
-	b.l.fail(n, b.where(), fmt.Sprintf("more than %d entries", maxEntries), "")
-	return n.bad()
+func (b *builder) tooMany(n *tree.Node) *tree.Node {
+	b.l.Fail(n, b.where(), fmt.Sprintf("more than %d entries", maxEntries), "")
+	return n.Bad()
 }
 
 // child builds a value below the present one.
-func (b *builder) child(n *yaml.Node, segment string, depth int) *node {
+func (b *builder) child(n *yaml.Node, segment string, depth int) *tree.Node {
 	b.path = append(b.path, segment)
 	built := b.build(n, depth+1)
 	b.path = b.path[:len(b.path)-1]
@@ -92,17 +94,17 @@ func (b *builder) where() string {
 	return strings.ReplaceAll(strings.Join(b.path, "."), ".[", "[")
 }
 
-func tagOf(n *yaml.Node) mergeTag {
+func tagOf(n *yaml.Node) tree.MergeTag {
 	switch n.Tag {
 	case "!reset":
-		return mergeReset
+		return tree.MergeReset
 	case "!override":
-		return mergeOverride
+		return tree.MergeOverride
 	}
-	return mergeNormally
+	return tree.MergeNormally
 }
 
-func (b *builder) refuse(at *node, depth int) {
+func (b *builder) refuse(at *tree.Node, depth int) {
 	if b.full {
 		return
 	}
@@ -111,24 +113,24 @@ func (b *builder) refuse(at *node, depth int) {
 		at = b.outer
 	}
 	if depth > maxDepth {
-		b.l.fail(at, "", fmt.Sprintf("nested more than %d levels deep", maxDepth), "")
+		b.l.Fail(at, "", fmt.Sprintf("nested more than %d levels deep", maxDepth), "")
 		return
 	}
-	b.l.fail(at, "", fmt.Sprintf("the file grows to more than %d values when its aliases are filled in", maxNodes),
+	b.l.Fail(at, "", fmt.Sprintf("the file grows to more than %d values when its aliases are filled in", maxNodes),
 		"use fewer aliases of aliases")
 }
 
-func (b *builder) alias(n *yaml.Node, out *node, depth int) *node {
+func (b *builder) alias(n *yaml.Node, out *tree.Node, depth int) *tree.Node {
 	if n.Alias == nil || b.active[n.Alias] {
-		out.width = len(n.Value) + 1
-		b.l.fail(out, b.where(), fmt.Sprintf("the alias *%s stands inside the value that it names", n.Value), "")
-		return out.bad()
+		out.Width = len(n.Value) + 1
+		b.l.Fail(out, b.where(), fmt.Sprintf("the alias *%s stands inside the value that it names", n.Value), "")
+		return out.Bad()
 	}
 	if b.active == nil {
 		b.active = map[*yaml.Node]bool{}
 	}
 	if len(b.active) == 0 {
-		b.outer = &node{at: out.at, width: len(n.Value) + 1}
+		b.outer = &tree.Node{At: out.At, Width: len(n.Value) + 1}
 		defer func() { b.outer = nil }()
 	}
 	b.active[n.Alias] = true
@@ -137,7 +139,7 @@ func (b *builder) alias(n *yaml.Node, out *node, depth int) *node {
 	return built
 }
 
-func (b *builder) mapping(n *yaml.Node, out *node, depth int) {
+func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
 	index := make(map[string]int, len(n.Content)/2)
 	var bases []*yaml.Node
 	for i := 0; i+1 < len(n.Content) && !b.full; i += 2 {
@@ -146,22 +148,22 @@ func (b *builder) mapping(n *yaml.Node, out *node, depth int) {
 			bases = append(bases, v)
 			continue
 		}
-		f := field{at: spec.Place{File: b.src.name, Line: k.Line, Column: k.Column}, width: keyWidth(k)}
+		f := tree.Field{At: spec.Place{File: b.src.name, Line: k.Line, Column: k.Column}, Width: keyWidth(k)}
 		var ok bool
-		if f.key, ok = b.key(k, f); !ok {
+		if f.Key, ok = b.key(k, f); !ok {
 			continue
 		}
-		if first, ok := index[f.key]; ok {
-			b.l.fail(&node{at: f.at, width: f.width}, b.where(), fmt.Sprintf("key %q is given twice", f.key),
-				fmt.Sprintf("first on line %d", out.fields[first].at.Line))
+		if first, ok := index[f.Key]; ok {
+			b.l.Fail(&tree.Node{At: f.At, Width: f.Width}, b.where(), fmt.Sprintf("key %q is given twice", f.Key),
+				fmt.Sprintf("first on line %d", out.Fields[first].At.Line))
 			continue
 		}
-		f.value = b.child(v, f.key, depth)
-		if f.value.kind == nullNode {
-			f.value.at, f.value.width = f.at, f.width
+		f.Value = b.child(v, f.Key, depth)
+		if f.Value.Kind == tree.NullNode {
+			f.Value.At, f.Value.Width = f.At, f.Width
 		}
-		index[f.key] = len(out.fields)
-		out.fields = append(out.fields, f)
+		index[f.Key] = len(out.Fields)
+		out.Fields = append(out.Fields, f)
 	}
 	for _, base := range bases {
 		b.inherit(base, out, index, depth)
@@ -169,21 +171,21 @@ func (b *builder) mapping(n *yaml.Node, out *node, depth int) {
 }
 
 // key is the text of a key; a key of another type is reported.
-func (b *builder) key(k *yaml.Node, f field) (string, bool) {
+func (b *builder) key(k *yaml.Node, f tree.Field) (string, bool) {
 	if k.Kind == yaml.AliasNode && k.Alias != nil {
 		k = k.Alias
 	}
-	at := &node{at: f.at, width: f.width}
+	at := &tree.Node{At: f.At, Width: f.Width}
 	if k.Kind != yaml.ScalarNode {
-		b.l.fail(at, b.where(), "a key must be text", "")
+		b.l.Fail(at, b.where(), "a key must be text", "")
 		return "", false
 	}
 	if k.ShortTag() != "!!str" {
-		written := &node{kind: scalarNode, tag: k.ShortTag(), text: k.Value}
-		if written.tag == "!!null" {
-			written.kind = nullNode
+		written := &tree.Node{Kind: tree.ScalarNode, Tag: k.ShortTag(), Text: k.Value}
+		if written.Tag == "!!null" {
+			written.Kind = tree.NullNode
 		}
-		b.l.fail(at, b.where(), "a key must be text, not "+written.describe(), fmt.Sprintf("quote it: %q", k.Value))
+		b.l.Fail(at, b.where(), "a key must be text, not "+written.Describe(), fmt.Sprintf("quote it: %q", k.Value))
 		return "", false
 	}
 	return k.Value, true
@@ -198,76 +200,76 @@ func keyWidth(k *yaml.Node) int {
 }
 
 // inherit adds what a merge key ("<<") brings and the mapping does not say itself.
-func (b *builder) inherit(base *yaml.Node, out *node, index map[string]int, depth int) {
+func (b *builder) inherit(base *yaml.Node, out *tree.Node, index map[string]int, depth int) {
 	built := b.build(base, depth+1)
-	sources := []*node{built}
-	if built.kind == listNode {
-		sources = built.items
+	sources := []*tree.Node{built}
+	if built.Kind == tree.ListNode {
+		sources = built.Items
 	}
 	for _, s := range sources {
-		if s.kind == badNode || s.kind == nullNode {
+		if s.Kind == tree.BadNode || s.Kind == tree.NullNode {
 			continue
 		}
-		if s.kind != mapNode {
-			b.l.fail(s, b.where(), "a merge key (<<) takes a mapping or a list of mappings, not "+s.describe(), "")
+		if s.Kind != tree.MapNode {
+			b.l.Fail(s, b.where(), "a merge key (<<) takes a mapping or a list of mappings, not "+s.Describe(), "")
 			continue
 		}
-		for _, f := range s.fields {
-			if _, ok := index[f.key]; !ok {
-				index[f.key] = len(out.fields)
-				out.fields = append(out.fields, f)
+		for _, f := range s.Fields {
+			if _, ok := index[f.Key]; !ok {
+				index[f.Key] = len(out.Fields)
+				out.Fields = append(out.Fields, f)
 			}
 		}
 	}
 }
 
-func (b *builder) scalar(n *yaml.Node, out *node) {
-	out.merge = tagOf(n)
-	out.tag, out.text = n.ShortTag(), n.Value
+func (b *builder) scalar(n *yaml.Node, out *tree.Node) {
+	out.Merge = tagOf(n)
+	out.Tag, out.Text = n.ShortTag(), n.Value
 	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
 		plain := *n
 		plain.Tag = ""
 		plain.Style &^= yaml.TaggedStyle
-		out.tag = plain.ShortTag()
+		out.Tag = plain.ShortTag()
 	}
-	out.width = max(1, utf8.RuneCountInString(n.Value))
+	out.Width = max(1, utf8.RuneCountInString(n.Value))
 	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-		out.width += 2
+		out.Width += 2
 	}
 	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		out.width = 1
+		out.Width = 1
 	}
-	if out.tag == "!!null" {
-		out.text = ""
+	if out.Tag == "!!null" {
+		out.Text = ""
 		return
 	}
-	out.kind = scalarNode
-	if out.merge != mergeReset && strings.Contains(n.Value, "$") {
+	out.Kind = tree.ScalarNode
+	if out.Merge != tree.MergeReset && strings.Contains(n.Value, "$") {
 		b.interpolate(n, out)
 	}
 }
 
 // interpolate fills the variables of a scalar in. What is wrong with it is
 // reported at the expression itself.
-func (b *builder) interpolate(n *yaml.Node, out *node) {
-	out.raw = out.text
-	text, unset, bad := b.vars.expand(out.text)
+func (b *builder) interpolate(n *yaml.Node, out *tree.Node) {
+	out.Raw = out.Text
+	text, unset, bad := b.vars.Expand(out.Text)
 	for i := range unset {
-		unset[i].at = b.locate(n, out.raw, unset[i].offset, unset[i].expr)
+		unset[i].At = b.locate(n, out.Raw, unset[i].Offset, unset[i].Expr)
 	}
-	out.text, out.unset = text, unset
+	out.Text, out.Unset = text, unset
 	if bad == nil {
 		return
 	}
-	at := b.locate(n, out.raw, bad.offset, bad.expr)
-	d := spec.Diagnostic{Severity: spec.Error, Path: b.where(), Place: at, Message: bad.message, Hint: bad.hint, Width: len(bad.expr)}
-	out.kind = badNode
-	if !bad.required {
-		b.l.report(d)
+	at := b.locate(n, out.Raw, bad.Offset, bad.Expr)
+	d := spec.Diagnostic{Severity: spec.Error, Path: b.where(), Place: at, Message: bad.Message, Hint: bad.Hint, Width: len(bad.Expr)}
+	out.Kind = tree.BadNode
+	if !bad.Required {
+		b.l.Report(d)
 		return
 	}
-	out.fault = &fault{diagnostic: d}
-	b.l.faults = append(b.l.faults, out.fault)
+	out.Fault = &tree.Fault{Diagnostic: d}
+	b.l.faults = append(b.l.faults, out.Fault)
 }
 
 // locate finds the place of an expression of a scalar in its file, whatever
@@ -307,14 +309,4 @@ func byteOffset(s string, n int) int {
 		n--
 	}
 	return len(s)
-}
-
-// isFetched says whether a context of the file is remote. A directory of that
-// name wins.
-func (c *conformer) isFetched(context string) bool {
-	if !spec.IsRemoteName(context) || strings.Contains(context, "://") {
-		return spec.IsRemote(context)
-	}
-	info, err := os.Stat(c.absolute(context))
-	return err != nil || !info.IsDir()
 }

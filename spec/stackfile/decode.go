@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 )
 
@@ -12,7 +14,7 @@ import (
 // that nothing can go wrong here: shapes and values were checked before.
 func (v *validator) decode(p *spec.Project) {
 	d := decoder{places: p.Places, types: map[reflect.Type]map[string]int{}}
-	d.decode(v.tree, reflect.ValueOf(p).Elem(), "")
+	d.decode(v.root, reflect.ValueOf(p).Elem(), "")
 	p.Name = v.name
 	if p.Services == nil {
 		p.Services = map[string]*spec.Service{}
@@ -21,7 +23,7 @@ func (v *validator) decode(p *spec.Project) {
 		s.Name = name
 	}
 	for name, n := range v.disabled {
-		if n.kind != mapNode {
+		if n.Kind != tree.MapNode {
 			continue
 		}
 		s := &spec.Service{Name: name}
@@ -38,7 +40,7 @@ func (v *validator) decode(p *spec.Project) {
 		}
 	}
 	for name, secret := range p.Secrets {
-		secret.Content = textAt(v.tree.value("secrets").value(name), "content")
+		secret.Content = tree.TextAt(v.root.Value("secrets").Value(name), "content")
 	}
 }
 
@@ -48,13 +50,13 @@ type decoder struct {
 	types  map[reflect.Type]map[string]int
 }
 
-func (d *decoder) decode(n *node, out reflect.Value, path string) {
-	if path != "" && n.at.Line > 0 {
+func (d *decoder) decode(n *tree.Node, out reflect.Value, path string) {
+	if path != "" && n.At.Line > 0 {
 		if _, ok := d.places[path]; !ok {
-			d.places[path] = n.at
+			d.places[path] = n.At
 		}
 	}
-	if n.kind == nullNode || n.kind == badNode {
+	if n.Kind == tree.NullNode || n.Kind == tree.BadNode {
 		return
 	}
 	switch out.Kind() {
@@ -67,27 +69,27 @@ func (d *decoder) decode(n *node, out reflect.Value, path string) {
 	case reflect.Map:
 		d.mapping(n, out, path)
 	case reflect.Slice:
-		list := reflect.MakeSlice(out.Type(), 0, len(n.items))
-		for i, item := range n.items {
-			if item.kind == badNode {
+		list := reflect.MakeSlice(out.Type(), 0, len(n.Items))
+		for i, item := range n.Items {
+			if item.Kind == tree.BadNode {
 				continue // of a service that is not asked for
 			}
 			made := reflect.New(out.Type().Elem()).Elem()
-			d.decode(item, made, indexed(path, i))
+			d.decode(item, made, tree.Indexed(path, i))
 			list = reflect.Append(list, made)
 		}
 		out.Set(list)
 	case reflect.String:
-		out.SetString(n.text)
+		out.SetString(n.Text)
 	case reflect.Bool:
-		out.SetBool(n.text == "true")
+		out.SetBool(n.Text == "true")
 	case reflect.Float64:
-		f, _ := strconv.ParseFloat(plainNumber(n.text), 64)
+		f, _ := strconv.ParseFloat(tree.PlainNumber(n.Text), 64)
 		out.SetFloat(f)
 	case reflect.Int, reflect.Int64:
-		out.SetInt(number(n.text, out.Type()))
+		out.SetInt(number(n.Text, out.Type()))
 	case reflect.Uint32:
-		u, _ := strconv.ParseUint(n.text, 10, 32)
+		u, _ := strconv.ParseUint(n.Text, 10, 32)
 		out.SetUint(u)
 	}
 }
@@ -101,16 +103,16 @@ func number(text string, t reflect.Type) int64 {
 	return i
 }
 
-func (d *decoder) structure(n *node, out reflect.Value, path string) {
-	if out.Type() == reflect.TypeFor[spec.Ulimit]() && n.kind == scalarNode {
-		out.FieldByName("Single").SetInt(number(n.text, nil))
+func (d *decoder) structure(n *tree.Node, out reflect.Value, path string) {
+	if out.Type() == reflect.TypeFor[spec.Ulimit]() && n.Kind == tree.ScalarNode {
+		out.FieldByName("Single").SetInt(number(n.Text, nil))
 		return
 	}
 	fields := d.fieldsOf(out.Type())
-	for _, f := range n.fields {
-		at := join(path, f.key)
-		i, ok := fields[f.key]
-		if strings.HasPrefix(f.key, "x-") {
+	for _, f := range n.Fields {
+		at := tree.Join(path, f.Key)
+		i, ok := fields[f.Key]
+		if strings.HasPrefix(f.Key, "x-") {
 			if e, has := fields["-"]; has {
 				d.extension(f, out.Field(e))
 			}
@@ -119,68 +121,35 @@ func (d *decoder) structure(n *node, out reflect.Value, path string) {
 		if !ok {
 			continue
 		}
-		if f.value.kind != scalarNode && f.at.Line > 0 {
-			d.places[at] = f.at
+		if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
+			d.places[at] = f.At
 		}
-		d.decode(f.value, out.Field(i), at)
+		d.decode(f.Value, out.Field(i), at)
 	}
 }
 
-func (d *decoder) extension(f field, out reflect.Value) {
+func (d *decoder) extension(f tree.Field, out reflect.Value) {
 	if out.IsNil() {
 		out.Set(reflect.ValueOf(map[string]any{}))
 	}
-	out.SetMapIndex(reflect.ValueOf(f.key), reflect.ValueOf(f.value.anything()))
+	out.SetMapIndex(reflect.ValueOf(f.Key), reflect.ValueOf(f.Value.Anything()))
 }
 
-func (d *decoder) mapping(n *node, out reflect.Value, path string) {
-	out.Set(reflect.MakeMapWithSize(out.Type(), len(n.fields)))
+func (d *decoder) mapping(n *tree.Node, out reflect.Value, path string) {
+	out.Set(reflect.MakeMapWithSize(out.Type(), len(n.Fields)))
 	element := out.Type().Elem()
-	for _, f := range n.fields {
-		if f.value.kind == badNode {
+	for _, f := range n.Fields {
+		if f.Value.Kind == tree.BadNode {
 			continue
 		}
-		at := join(path, f.key)
-		if f.value.kind != scalarNode && f.at.Line > 0 {
-			d.places[at] = f.at
+		at := tree.Join(path, f.Key)
+		if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
+			d.places[at] = f.At
 		}
 		value := reflect.New(element).Elem()
-		d.decode(f.value, value, at)
-		out.SetMapIndex(reflect.ValueOf(f.key), value)
+		d.decode(f.Value, value, at)
+		out.SetMapIndex(reflect.ValueOf(f.Key), value)
 	}
-}
-
-// anything is a node as plain Go values.
-func (n *node) anything() any {
-	switch n.kind {
-	case mapNode:
-		out := make(map[string]any, len(n.fields))
-		for _, f := range n.fields {
-			out[f.key] = f.value.anything()
-		}
-		return out
-	case listNode:
-		out := make([]any, len(n.items))
-		for i, item := range n.items {
-			out[i] = item.anything()
-		}
-		return out
-	case scalarNode:
-		switch n.tag {
-		case "!!bool":
-			return strings.EqualFold(n.text, "true")
-		case "!!int":
-			if i, err := strconv.ParseInt(plainNumber(n.text), 0, 64); err == nil {
-				return i
-			}
-		case "!!float":
-			if f, err := strconv.ParseFloat(plainNumber(n.text), 64); err == nil {
-				return f
-			}
-		}
-		return n.text
-	}
-	return nil
 }
 
 // fieldsOf are the fields of a struct by json tag; "-" is the Extensions field.

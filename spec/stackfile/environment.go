@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/variables"
+
 	"github.com/orlop/orlop/spec"
 
 	"gopkg.in/yaml.v3"
@@ -31,10 +34,10 @@ func (l *loader) envFileValues(files []string, optional bool, lookup func(string
 			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), cause(err))
 		}
 		read := l.readEnv(path, data, false, values, lookup)
-		if read.problem != nil {
-			l.envFileMistake(path, read.problem)
+		if read.Problem != nil {
+			l.envFileMistake(path, read.Problem)
 		}
-		for _, name := range read.names {
+		for _, name := range read.Names {
 			from[name] = path
 		}
 	}
@@ -46,11 +49,11 @@ func (l *loader) envFileValues(files []string, optional bool, lookup func(string
 // one. The variable is named though it may be a piece of that password: by the
 // rules of the format it is a name, and without it nobody who meant a variable
 // could tell which one to set. The line and the value are not shown.
-func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]string, lookup func(string) (string, bool)) envReading {
-	read := readEnv(string(data), raw, values, lookup)
-	for _, u := range read.unset {
-		u.at.File = l.display(path)
-		l.report(spec.Diagnostic{Severity: spec.Warning, Place: u.at, Width: len(u.expr), About: spec.UnsetTopic(u.name), Message: unsetMessage(u.name),
+func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]string, lookup func(string) (string, bool)) variables.EnvReading {
+	read := variables.ReadEnv(string(data), raw, values, lookup)
+	for _, u := range read.Unset {
+		u.At.File = l.display(path)
+		l.Report(spec.Diagnostic{Severity: spec.Warning, Place: u.At, Width: len(u.Expr), About: spec.UnsetTopic(u.Name), Message: unsetMessage(u.Name),
 			Hint: "for a dollar sign write $$, or put the value into single quotes"})
 	}
 	return read
@@ -63,20 +66,20 @@ func isDir(path string) bool {
 
 // envFileMistake reports a mistake inside an environment file. Its line is
 // not shown: it may hold a password.
-func (l *loader) envFileMistake(path string, problem *envFileError) {
+func (l *loader) envFileMistake(path string, problem *variables.EnvFileError) {
 	l.envBroken = true
 	name := l.display(path)
-	l.report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: name, Line: problem.line, Column: 1}, Message: problem.message})
+	l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: name, Line: problem.Line, Column: 1}, Message: problem.Message})
 }
 
 // projectName finds the name of the project.
 func (l *loader) projectName(files []string, docs []document) string {
 	if l.opts.Name != "" {
-		l.checkProjectName(l.opts.Name, &node{}, "the project name")
+		l.checkProjectName(l.opts.Name, &tree.Node{}, "the project name")
 		return l.opts.Name
 	}
 	if name := l.env["COMPOSE_PROJECT_NAME"]; name != "" {
-		l.checkProjectName(name, &node{}, "COMPOSE_PROJECT_NAME")
+		l.checkProjectName(name, &tree.Node{}, "COMPOSE_PROJECT_NAME")
 		return name
 	}
 	name, sure := l.givenName(files, docs)
@@ -85,7 +88,7 @@ func (l *loader) projectName(files []string, docs []document) string {
 		return name
 	}
 	if name = spec.NormalName(filepath.Base(l.projectDir)); name == "" && !l.broken {
-		l.fail(&node{at: spec.Place{File: l.order[0], Line: 1, Column: 1}, width: 1}, "",
+		l.Fail(&tree.Node{At: spec.Place{File: l.order[0], Line: 1, Column: 1}, Width: 1}, "",
 			fmt.Sprintf("the directory %q gives the project no name: no character of it may stand in one", spec.Shorten(filepath.Base(l.projectDir))),
 			"write name: at the top of the file, or name it with -p")
 	}
@@ -112,7 +115,7 @@ func (l *loader) givenName(files []string, docs []document) (name string, sure b
 			if doc.src.name != src.name || given == nil {
 				continue
 			}
-			text, _, bad := (&variables{lookup: l.lookup}).expand(given.text)
+			text, _, bad := (&variables.Expander{Lookup: l.lookup}).Expand(given.Text)
 			switch {
 			case bad != nil:
 				name, sure = "", false
@@ -126,7 +129,7 @@ func (l *loader) givenName(files []string, docs []document) (name string, sure b
 }
 
 // topLevelName is the name key of a document as it is written.
-func topLevelName(doc document) *node {
+func topLevelName(doc document) *tree.Node {
 	if len(doc.node.Content) == 0 {
 		return nil
 	}
@@ -137,13 +140,13 @@ func topLevelName(doc document) *node {
 			v = v.Alias
 		}
 		if content[i].Value == "name" && v.Value != "" {
-			return &node{text: v.Value, at: spec.Place{File: doc.src.name, Line: v.Line, Column: v.Column}, width: utf8.RuneCountInString(v.Value)}
+			return &tree.Node{Text: v.Value, At: spec.Place{File: doc.src.name, Line: v.Line, Column: v.Column}, Width: utf8.RuneCountInString(v.Value)}
 		}
 	}
 	return nil
 }
 
-func (l *loader) checkProjectName(name string, at *node, what string) {
+func (l *loader) checkProjectName(name string, at *tree.Node, what string) {
 	if name == spec.NormalName(name) {
 		return
 	}
@@ -151,16 +154,16 @@ func (l *loader) checkProjectName(name string, at *node, what string) {
 	if normal := spec.NormalName(name); normal != "" {
 		hint = fmt.Sprintf("write %q", normal)
 	}
-	l.fail(at, "", fmt.Sprintf("%s %q is not lower-case letters, digits, dashes and underscores, starting with a letter or digit",
+	l.Fail(at, "", fmt.Sprintf("%s %q is not lower-case letters, digits, dashes and underscores, starting with a letter or digit",
 		what, spec.Shorten(name)), hint)
 }
 
 // serviceEnvironment merges the env_file entries of a service below its
 // environment and fills values in that the caller's environment has.
-func (l *loader) serviceEnvironment(service *node, path string) {
-	files, environment := service.value("env_file"), service.value("environment")
-	service.remove("env_file")
-	if environment != nil && environment.kind != mapNode {
+func (l *loader) serviceEnvironment(service *tree.Node, path string) {
+	files, environment := service.Value("env_file"), service.Value("environment")
+	service.Remove("env_file")
+	if environment != nil && environment.Kind != tree.MapNode {
 		return
 	}
 	if environment != nil {
@@ -169,29 +172,29 @@ func (l *loader) serviceEnvironment(service *node, path string) {
 	if files == nil || l.opts.SkipPayloads || l.opts.ImagesOnly {
 		return
 	}
-	e := envFileReader{l: l, environment: environment, values: map[string]string{}, entries: map[string]*node{}}
-	for i, f := range files.items {
-		if f.kind == mapNode {
-			e.read(f, indexed(path+".env_file", i))
+	e := envFileReader{l: l, environment: environment, values: map[string]string{}, entries: map[string]*tree.Node{}}
+	for i, f := range files.Items {
+		if f.Kind == tree.MapNode {
+			e.read(f, tree.Indexed(path+".env_file", i))
 		}
 	}
 	if len(e.names) == 0 {
 		return
 	}
 	if environment == nil {
-		environment = service.mapping()
-		service.set(service.with("environment", environment))
+		environment = service.Mapping()
+		service.Set(service.With("environment", environment))
 	}
-	environment.layBelow(e.names, e.entries, e.values)
+	environment.LayBelow(e.names, e.entries, e.values)
 }
 
 // fillEnvironment gives variables without a value that of lookup.
-func fillEnvironment(environment *node, lookup func(string) (string, bool)) {
-	for i := range environment.fields {
-		f := &environment.fields[i]
-		if f.value.kind == nullNode && f.value.merge == mergeNormally {
-			if v, ok := lookup(f.key); ok {
-				f.value = f.value.scalar("!!str", v)
+func fillEnvironment(environment *tree.Node, lookup func(string) (string, bool)) {
+	for i := range environment.Fields {
+		f := &environment.Fields[i]
+		if f.Value.Kind == tree.NullNode && f.Value.Merge == tree.MergeNormally {
+			if v, ok := lookup(f.Key); ok {
+				f.Value = f.Value.Scalar("!!str", v)
 			}
 		}
 	}
@@ -200,35 +203,35 @@ func fillEnvironment(environment *node, lookup func(string) (string, bool)) {
 // envFileReader reads the env_file entries of one service.
 type envFileReader struct {
 	l           *loader
-	environment *node             // what the service says itself; may be nil
-	values      map[string]string // of all entries
-	names       []string          // in the order that they were read
-	entries     map[string]*node  // the path that each is from
+	environment *tree.Node            // what the service says itself; may be nil
+	values      map[string]string     // of all entries
+	names       []string              // in the order that they were read
+	entries     map[string]*tree.Node // the path that each is from
 }
 
-func (e *envFileReader) read(entry *node, path string) {
-	l, at := e.l, entry.value("path")
-	if at == nil || at.kind != scalarNode {
+func (e *envFileReader) read(entry *tree.Node, path string) {
+	l, at := e.l, entry.Value("path")
+	if at == nil || at.Kind != tree.ScalarNode {
 		return
 	}
-	data, err := l.readFile(at.text)
+	data, err := l.readFile(at.Text)
 	if err != nil {
-		if required := entry.value("required"); os.IsNotExist(err) && required != nil && required.text == "false" {
+		if required := entry.Value("required"); os.IsNotExist(err) && required != nil && required.Text == "false" {
 			return
 		}
-		if at.raw == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
-			l.fail(at, path, "the path is empty", "name a file, or take the entry away")
+		if at.Raw == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
+			l.Fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
-		l.fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.raw, at.text), cause(err)), "create it, or write required: false")
+		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), "create it, or write required: false")
 		return
 	}
-	read := l.readEnv(at.text, data, textAt(entry, "format") == "raw", e.values, e.lookup)
-	if problem := read.problem; problem != nil {
-		l.fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.text), problem.line, problem.message), "")
+	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, e.lookup)
+	if problem := read.Problem; problem != nil {
+		l.Fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.Text), problem.Line, problem.Message), "")
 		return
 	}
-	for _, name := range read.names {
+	for _, name := range read.Names {
 		if e.entries[name] == nil {
 			e.names = append(e.names, name)
 		}
@@ -242,9 +245,9 @@ func (e *envFileReader) lookup(name string) (string, bool) {
 	if v, ok := e.l.lookup(name); ok || e.environment == nil {
 		return v, ok
 	}
-	own := e.environment.value(name)
-	if own == nil || own.kind != scalarNode {
+	own := e.environment.Value(name)
+	if own == nil || own.Kind != tree.ScalarNode {
 		return "", false
 	}
-	return own.text, true
+	return own.Text, true
 }

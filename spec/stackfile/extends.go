@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/variables"
+
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
 )
@@ -16,187 +19,187 @@ import (
 const maxIncludes = 64
 
 // extendAll resolves the extends key of every service of a tree.
-func (l *loader) extendAll(tree *node, src *source, vars *variables) {
-	services := tree.value("services")
-	if services == nil || services.kind != mapNode {
+func (l *loader) extendAll(root *tree.Node, src *source, vars *variables.Expander) {
+	services := root.Value("services")
+	if services == nil || services.Kind != tree.MapNode {
 		return
 	}
-	for _, f := range slices.Clone(services.fields) {
-		if f.value.value("extends") != nil {
-			l.extend(services, src, f.key, vars, nil)
+	for _, f := range slices.Clone(services.Fields) {
+		if f.Value.Value("extends") != nil {
+			l.extend(services, src, f.Key, vars, nil)
 		}
 	}
 }
 
 // extend resolves the extends key of one service of services, and of those it
 // extends; nil if that cannot be. Chain is how it was reached, as "file: service".
-func (l *loader) extend(services *node, src *source, name string, vars *variables, chain []string) *node {
-	f := services.field(name)
-	service := f.value
-	ext := service.value("extends")
-	if ext == nil || service.kind != mapNode {
+func (l *loader) extend(services *tree.Node, src *source, name string, vars *variables.Expander, chain []string) *tree.Node {
+	f := services.Field(name)
+	service := f.Value
+	ext := service.Value("extends")
+	if ext == nil || service.Kind != tree.MapNode {
 		return service
 	}
 	path := "services." + name + ".extends"
 	here := src.name + ": " + name
 	if slices.Contains(chain, here) {
-		l.fail(ext, path, "services extend each other in a circle: "+strings.Join(append(chain, here), " -> "), "")
+		l.Fail(ext, path, "services extend each other in a circle: "+strings.Join(append(chain, here), " -> "), "")
 		return nil
 	}
 	base := l.extendBase(services, src, ext, path, vars, append(slices.Clone(chain), here))
-	service.remove("extends")
+	service.Remove("extends")
 	if base == nil {
-		services.set(field{name, f.at, f.width, service.bad()})
+		services.Set(tree.Field{Key: name, At: f.At, Width: f.Width, Value: service.Bad()})
 		return nil
 	}
-	merged := merge(base.clone(), service, &schema.Key{Shape: schema.Object, Keys: serviceRow().Keys})
-	services.set(field{name, f.at, f.width, merged})
+	merged := tree.Merge(base.Clone(), service, &schema.Key{Shape: schema.Object, Keys: serviceRow().Keys})
+	services.Set(tree.Field{Key: name, At: f.At, Width: f.Width, Value: merged})
 	return merged
 }
 
 func serviceRow() *schema.Key { return schema.Find(schema.Root(), "services") }
 
 // extendBase is the service that ext names, resolved; nil if there is none.
-func (l *loader) extendBase(services *node, src *source, ext *node, path string, vars *variables, chain []string) *node {
-	ref := ext.value("service")
-	if ext.kind != mapNode || ref == nil || ref.kind != scalarNode {
-		if ext.kind == mapNode && ref == nil {
-			l.fail(ext, path, "service is missing", "write service: and the service to extend")
+func (l *loader) extendBase(services *tree.Node, src *source, ext *tree.Node, path string, vars *variables.Expander, chain []string) *tree.Node {
+	ref := ext.Value("service")
+	if ext.Kind != tree.MapNode || ref == nil || ref.Kind != tree.ScalarNode {
+		if ext.Kind == tree.MapNode && ref == nil {
+			l.Fail(ext, path, "service is missing", "write service: and the service to extend")
 		}
 		return nil
 	}
-	if file := ext.value("file"); file != nil {
-		if file.kind != scalarNode {
+	if file := ext.Value("file"); file != nil {
+		if file.Kind != tree.ScalarNode {
 			return nil
 		}
-		tree, other := l.extendFile(src, file, path, vars)
-		if tree == nil {
+		root, other := l.extendFile(src, file, path, vars)
+		if root == nil {
 			return nil
 		}
-		services, src = tree.value("services"), other
+		services, src = root.Value("services"), other
 	}
-	if services == nil || services.field(ref.text) == nil {
+	if services == nil || services.Field(ref.Text) == nil {
 		var have []string
 		if services != nil {
 			have = fieldNames(services)
 		}
-		l.fail(ref, path, fmt.Sprintf("no service named %q in %s", ref.text, src.name), spec.DidYouMean(ref.text, have))
+		l.Fail(ref, path, fmt.Sprintf("no service named %q in %s", ref.Text, src.name), spec.DidYouMean(ref.Text, have))
 		return nil
 	}
-	base := l.extend(services, src, ref.text, vars, chain)
-	if base == nil || base.kind != mapNode {
+	base := l.extend(services, src, ref.Text, vars, chain)
+	if base == nil || base.Kind != tree.MapNode {
 		return nil
 	}
 	return base
 }
 
-func fieldNames(n *node) []string {
+func fieldNames(n *tree.Node) []string {
 	var out []string
-	for _, f := range n.fields {
-		out = append(out, f.key)
+	for _, f := range n.Fields {
+		out = append(out, f.Key)
 	}
 	return out
 }
 
 // extendFile reads a file that a service extends from, once.
-func (l *loader) extendFile(src *source, file *node, path string, vars *variables) (*node, *source) {
-	at := file.text
+func (l *loader) extendFile(src *source, file *tree.Node, path string, vars *variables.Expander) (*tree.Node, *source) {
+	at := file.Text
 	if !filepath.IsAbs(at) {
 		at = filepath.Join(src.base, at)
 	}
-	if strings.Contains(file.text, "://") {
-		l.fail(file, path, "only local files can be extended", "")
+	if strings.Contains(file.Text, "://") {
+		l.Fail(file, path, "only local files can be extended", "")
 		return nil, nil
 	}
 	name := l.display(at)
-	if tree, ok := l.extended[at]; ok {
-		return tree, l.sources[name]
+	if root, ok := l.extended[at]; ok {
+		return root, l.sources[name]
 	}
 	if l.extended == nil {
-		l.extended = map[string]*node{}
+		l.extended = map[string]*tree.Node{}
 	}
 	l.extended[at] = nil
 	docs, err := l.read(at, filepath.Dir(at))
 	if err != nil {
-		l.fail(file, path, err.Error(), "")
+		l.Fail(file, path, err.Error(), "")
 		return nil, nil
 	}
-	tree := &node{kind: mapNode}
+	root := &tree.Node{Kind: tree.MapNode}
 	for _, doc := range docs {
-		tree = merge(tree, l.conform(doc, vars), root())
+		root = tree.Merge(root, l.conform(doc, vars), rootKey())
 	}
-	if tree.kind != mapNode {
+	if root.Kind != tree.MapNode {
 		return nil, nil
 	}
-	l.extended[at] = tree
-	return tree, l.sources[name]
+	l.extended[at] = root
+	return root, l.sources[name]
 }
 
 // include adds what the files of the include key declare. What the including
 // file says of the same name wins.
-func (l *loader) include(tree *node, src *source, outer *variables, including []string) {
-	list := tree.value("include")
-	tree.remove("include")
-	if list == nil || list.kind != listNode {
+func (l *loader) include(root *tree.Node, src *source, outer *variables.Expander, including []string) {
+	list := root.Value("include")
+	root.Remove("include")
+	if list == nil || list.Kind != tree.ListNode {
 		return
 	}
-	for i, item := range list.items {
-		if item.kind == mapNode {
-			l.includeOne(tree, src, item, outer, append(slices.Clone(including), src.path), indexed("include", i))
+	for i, item := range list.Items {
+		if item.Kind == tree.MapNode {
+			l.includeOne(root, src, item, outer, append(slices.Clone(including), src.path), tree.Indexed("include", i))
 		}
 	}
 }
 
-func (l *loader) includeOne(tree *node, src *source, item *node, outer *variables, including []string, path string) {
+func (l *loader) includeOne(root *tree.Node, src *source, item *tree.Node, outer *variables.Expander, including []string, path string) {
 	mistakes := len(l.diagnostics.Errors())
 	included := l.includedOnce(src, item, outer, including, path)
-	if included == nil || included.kind != mapNode {
+	if included == nil || included.Kind != tree.MapNode {
 		l.broken = l.broken || len(l.diagnostics.Errors()) > mistakes
 		return
 	}
-	l.addIncluded(tree, included)
+	l.addIncluded(root, included)
 }
 
 // includedOnce is the tree of what one entry of include names, read once for
 // the same files, directory and variables: files that include the same below
 // them would be read times and times again.
-func (l *loader) includedOnce(src *source, item *node, outer *variables, including []string, path string) *node {
-	key := fmt.Sprintf("%p\x00%s\x00%s", outer, src.base, identity(item))
-	if tree, ok := l.includes[key]; ok {
-		if tree == nil {
+func (l *loader) includedOnce(src *source, item *tree.Node, outer *variables.Expander, including []string, path string) *tree.Node {
+	key := fmt.Sprintf("%p\x00%s\x00%s", outer, src.base, tree.Identity(item))
+	if root, ok := l.includes[key]; ok {
+		if root == nil {
 			return nil
 		}
-		return tree.clone()
+		return root.Clone()
 	}
-	tree := l.included(src, item, outer, including, path)
+	root := l.included(src, item, outer, including, path)
 	if l.includes == nil {
-		l.includes = map[string]*node{}
+		l.includes = map[string]*tree.Node{}
 	}
 	l.includes[key] = nil
-	if tree != nil {
-		l.includes[key] = tree.clone()
+	if root != nil {
+		l.includes[key] = root.Clone()
 	}
-	return tree
+	return root
 }
 
 // included is the tree of what one entry of include names; nil if it cannot
 // be read.
-func (l *loader) included(src *source, item *node, outer *variables, including []string, path string) *node {
-	paths := item.value("path")
-	if paths == nil || paths.kind != listNode || len(paths.items) == 0 {
+func (l *loader) included(src *source, item *tree.Node, outer *variables.Expander, including []string, path string) *tree.Node {
+	paths := item.Value("path")
+	if paths == nil || paths.Kind != tree.ListNode || len(paths.Items) == 0 {
 		if paths == nil {
-			l.fail(item, path, "path is missing", "write path: and the file to include")
+			l.Fail(item, path, "path is missing", "write path: and the file to include")
 		}
 		return nil
 	}
 	dir := ""
-	if d := item.value("project_directory"); d != nil && d.kind == scalarNode {
-		dir = within(src.base, d.text)
+	if d := item.Value("project_directory"); d != nil && d.Kind == tree.ScalarNode {
+		dir = within(src.base, d.Text)
 	}
-	var included *node
-	var vars *variables
-	for _, p := range paths.items {
-		if p.kind != scalarNode {
+	var included *tree.Node
+	var vars *variables.Expander
+	for _, p := range paths.Items {
+		if p.Kind != tree.ScalarNode {
 			return nil
 		}
 		at, ok := l.includePath(src, p, including, path)
@@ -211,11 +214,11 @@ func (l *loader) included(src *source, item *node, outer *variables, including [
 		}
 		docs, err := l.read(at, dir)
 		if err != nil {
-			l.fail(p, path, err.Error(), "")
+			l.Fail(p, path, err.Error(), "")
 			return nil
 		}
 		for _, doc := range docs {
-			included = merge(included, l.resolve(doc, vars, including), root())
+			included = tree.Merge(included, l.resolve(doc, vars, including), rootKey())
 		}
 	}
 	buildsIn(included, dir)
@@ -226,40 +229,40 @@ func (l *loader) included(src *source, item *node, outer *variables, including [
 // resolveNames gives what an included tree takes from the environment by name alone
 // the variables of the include: secrets and configs, and the environment of
 // services.
-func resolveNames(tree *node, vars *variables) {
-	if tree == nil {
+func resolveNames(root *tree.Node, vars *variables.Expander) {
+	if root == nil {
 		return
 	}
 	for _, section := range []string{"secrets", "configs"} {
-		if s := tree.value(section); s != nil {
-			for _, f := range s.fields {
-				if name := f.value.value("environment"); name != nil && name.vars == nil {
-					name.vars = vars
+		if s := root.Value(section); s != nil {
+			for _, f := range s.Fields {
+				if name := f.Value.Value("environment"); name != nil && name.Vars == nil {
+					name.Vars = vars
 				}
 			}
 		}
 	}
-	services := tree.value("services")
+	services := root.Value("services")
 	if services == nil {
 		return
 	}
-	for _, f := range services.fields {
-		if environment := f.value.value("environment"); environment != nil {
-			fillEnvironment(environment, vars.lookup)
+	for _, f := range services.Fields {
+		if environment := f.Value.Value("environment"); environment != nil {
+			fillEnvironment(environment, vars.Lookup)
 		}
 	}
 }
 
 // includePath is the file that one path of an include names.
-func (l *loader) includePath(src *source, p *node, including []string, path string) (string, bool) {
-	at := within(src.base, p.text)
+func (l *loader) includePath(src *source, p *tree.Node, including []string, path string) (string, bool) {
+	at := within(src.base, p.Text)
 	switch {
-	case strings.Contains(p.text, "://"):
-		l.fail(p, path, "only local files can be included", "")
+	case strings.Contains(p.Text, "://"):
+		l.Fail(p, path, "only local files can be included", "")
 		return "", false
 	case slices.Contains(including, at) || len(including) > maxIncludes:
 		circle := append(slices.Clone(including), at)
-		l.fail(p, path, "files include each other in a circle: "+strings.Join(l.displayAll(circle), " -> "), "")
+		l.Fail(p, path, "files include each other in a circle: "+strings.Join(l.displayAll(circle), " -> "), "")
 		return "", false
 	}
 	return at, true
@@ -267,14 +270,14 @@ func (l *loader) includePath(src *source, p *node, including []string, path stri
 
 // buildsIn gives the builds of an included tree that name no context the
 // directory of the tree, not that of the including project.
-func buildsIn(tree *node, dir string) {
-	services := tree.value("services")
+func buildsIn(root *tree.Node, dir string) {
+	services := root.Value("services")
 	if services == nil {
 		return
 	}
-	for _, f := range services.fields {
-		if build := f.value.value("build"); build != nil && build.kind == mapNode && build.value("context") == nil {
-			build.set(build.with("context", build.scalar("!!str", dir)))
+	for _, f := range services.Fields {
+		if build := f.Value.Value("build"); build != nil && build.Kind == tree.MapNode && build.Value("context") == nil {
+			build.Set(build.With("context", build.Scalar("!!str", dir)))
 		}
 	}
 }
@@ -294,43 +297,43 @@ func (l *loader) displayAll(paths []string) []string {
 	return out
 }
 
-func (l *loader) addIncluded(tree, included *node) {
-	included.remove("name")
-	for _, f := range included.fields {
-		if strings.HasPrefix(f.key, "x-") {
+func (l *loader) addIncluded(root, included *tree.Node) {
+	included.Remove("name")
+	for _, f := range included.Fields {
+		if strings.HasPrefix(f.Key, "x-") {
 			continue
 		}
-		own := tree.value(f.key)
+		own := root.Value(f.Key)
 		if own == nil {
-			tree.set(f)
+			root.Set(f)
 			continue
 		}
-		tree.field(f.key).value = merge(f.value, own, schema.Find(schema.Root(), f.key))
+		root.Field(f.Key).Value = tree.Merge(f.Value, own, schema.Find(schema.Root(), f.Key))
 	}
 }
 
 // includeVariables are the variables of an included file: those of the file
 // that includes it over those of the include's environment files; nil if one
 // cannot be read.
-func (l *loader) includeVariables(src *source, item *node, outer *variables, dir, path string) *variables {
+func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables.Expander, dir, path string) *variables.Expander {
 	var files []string
 	optional := true
-	if list := item.value("env_file"); list != nil {
+	if list := item.Value("env_file"); list != nil {
 		optional = false
-		for _, f := range list.items {
-			files = append(files, within(src.base, f.text))
+		for _, f := range list.Items {
+			files = append(files, within(src.base, f.Text))
 		}
 	} else {
 		files = []string{filepath.Join(dir, ".env")}
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
-	values, _, err := l.envFileValues(files, optional, outer.lookup)
+	values, _, err := l.envFileValues(files, optional, outer.Lookup)
 	if err != nil {
-		l.fail(item, path, err.Error(), "")
+		l.Fail(item, path, err.Error(), "")
 		return nil
 	}
-	return &variables{lookup: func(name string) (string, bool) {
-		if v, ok := outer.lookup(name); ok {
+	return &variables.Expander{Lookup: func(name string) (string, bool) {
+		if v, ok := outer.Lookup(name); ok {
 			return v, true
 		}
 		v, ok := values[name]

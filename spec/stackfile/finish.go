@@ -5,36 +5,39 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/forms"
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 )
 
 // finish turns the merged tree into a project: profiles, environments and
 // defaults applied, references checked, values decoded.
-func (l *loader) finish(tree *node, name, instance string, files []string) *spec.Project {
-	if tree.kind != mapNode || l.broken {
+func (l *loader) finish(root *tree.Node, name, instance string, files []string) *spec.Project {
+	if root.Kind != tree.MapNode || l.broken {
 		return nil
 	}
-	if len(tree.fields) == 0 && len(l.diagnostics.Errors()) == 0 {
-		l.report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: l.order[0], Line: 1, Column: 1}, Message: "the file declares nothing",
+	if len(root.Fields) == 0 && len(l.diagnostics.Errors()) == 0 {
+		l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: l.order[0], Line: 1, Column: 1}, Message: "the file declares nothing",
 			Hint: "a stack file starts with services:"})
 		return nil
 	}
-	v := &validator{l: l, tree: tree, name: name, disabled: map[string]*node{}}
+	v := &validator{l: l, root: root, name: name, disabled: map[string]*tree.Node{}}
 	v.splitServices()
 	for _, s := range v.disabled {
 		dependencyDefaults(s)
 	}
-	for _, f := range v.services.fields {
-		if f.value.kind == mapNode {
-			v.serviceDefaults(f.value, "services."+f.key)
+	for _, f := range v.services.Fields {
+		if f.Value.Kind == tree.MapNode {
+			v.serviceDefaults(f.Value, "services."+f.Key)
 		}
 	}
 	v.findBases()
 	v.choose()
-	for _, f := range v.services.fields {
-		if f.value.kind == mapNode && v.asked[f.key] {
-			l.serviceEnvironment(f.value, "services."+f.key)
-			l.serviceLabels(f.value, "services."+f.key)
+	for _, f := range v.services.Fields {
+		if f.Value.Kind == tree.MapNode && v.asked[f.Key] {
+			l.serviceEnvironment(f.Value, "services."+f.Key)
+			l.serviceLabels(f.Value, "services."+f.Key)
 		}
 	}
 	v.resourceNames()
@@ -46,34 +49,34 @@ func (l *loader) finish(tree *node, name, instance string, files []string) *spec
 		v.decode(p)
 		if instance != "" {
 			p.Isolate(instance, func(path, message string) {
-				l.report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: p.Places.Nearest(path), Message: message})
+				l.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: p.Places.Nearest(path), Message: message})
 			})
 		}
-		l.payloads(p, tree, v.contents())
+		l.payloads(p, root, v.contents())
 	}
 	return p
 }
 
 // splitServices takes the services out whose profiles are not active.
 func (v *validator) splitServices() {
-	v.services = v.tree.value("services")
-	if v.services == nil || v.services.kind != mapNode {
+	v.services = v.root.Value("services")
+	if v.services == nil || v.services.Kind != tree.MapNode {
 		v.incomplete = v.services != nil
-		v.services = &node{kind: mapNode}
+		v.services = &tree.Node{Kind: tree.MapNode}
 	}
-	v.services.fields = slices.Clone(v.services.fields)
-	slices.SortFunc(v.services.fields, func(a, b field) int { return strings.Compare(a.key, b.key) })
+	v.services.Fields = slices.Clone(v.services.Fields)
+	slices.SortFunc(v.services.Fields, func(a, b tree.Field) int { return strings.Compare(a.Key, b.Key) })
 	active := v.activeProfiles()
-	kept := v.services.fields[:0:0]
-	for _, f := range v.services.fields {
-		profiles := textsOf(f.value.value("profiles"))
+	kept := v.services.Fields[:0:0]
+	for _, f := range v.services.Fields {
+		profiles := textsOf(f.Value.Value("profiles"))
 		if len(profiles) == 0 || active["*"] || slices.ContainsFunc(profiles, func(p string) bool { return active[p] }) {
 			kept = append(kept, f)
 		} else {
-			v.disabled[f.key] = f.value
+			v.disabled[f.Key] = f.Value
 		}
 	}
-	v.services.fields = kept
+	v.services.Fields = kept
 }
 
 // activeProfiles are those asked for. While none is, the one without a name
@@ -88,7 +91,7 @@ func (v *validator) activeProfiles() map[string]bool {
 		active[strings.TrimSpace(p)] = true
 	}
 	for _, name := range v.l.opts.Services {
-		for _, p := range textsOf(v.services.value(name).value("profiles")) {
+		for _, p := range textsOf(v.services.Value(name).Value("profiles")) {
 			active[p] = true
 		}
 	}
@@ -96,172 +99,164 @@ func (v *validator) activeProfiles() map[string]bool {
 }
 
 // textsOf are the texts of a list node; of no node, none.
-func textsOf(n *node) []string {
+func textsOf(n *tree.Node) []string {
 	if n == nil {
 		return nil
 	}
 	var out []string
-	for _, item := range n.items {
-		if item.kind == scalarNode {
-			out = append(out, item.text)
+	for _, item := range n.Items {
+		if item.Kind == tree.ScalarNode {
+			out = append(out, item.Text)
 		}
 	}
 	return out
 }
 
 // profilesOf are the profiles of a service that can be asked for.
-func profilesOf(service *node) []string {
-	return slices.DeleteFunc(textsOf(service.value("profiles")), func(p string) bool { return p == "" })
-}
-
-// textAt is the text of a scalar below n, or "".
-func textAt(n *node, key string) string {
-	if v := n.value(key); v != nil && v.kind == scalarNode {
-		return v.text
-	}
-	return ""
+func profilesOf(service *tree.Node) []string {
+	return slices.DeleteFunc(textsOf(service.Value("profiles")), func(p string) bool { return p == "" })
 }
 
 // dependencyDefaults fills in what entries of depends_on leave out.
-func dependencyDefaults(s *node) {
-	deps := s.value("depends_on")
-	if deps == nil || deps.kind != mapNode {
+func dependencyDefaults(s *tree.Node) {
+	deps := s.Value("depends_on")
+	if deps == nil || deps.Kind != tree.MapNode {
 		return
 	}
-	for i := range deps.fields {
-		if f := &deps.fields[i]; f.value.kind != badNode {
-			f.value = startedDependency(f.value.clone())
+	for i := range deps.Fields {
+		if f := &deps.Fields[i]; f.Value.Kind != tree.BadNode {
+			f.Value = forms.StartedDependency(f.Value.Clone())
 		}
 	}
 }
 
 // conditions complains of entries of depends_on that no file gives a condition.
-func (v *validator) conditions(s *node, path string) {
-	deps := s.value("depends_on")
-	if deps == nil || deps.kind != mapNode {
+func (v *validator) conditions(s *tree.Node, path string) {
+	deps := s.Value("depends_on")
+	if deps == nil || deps.Kind != tree.MapNode {
 		return
 	}
-	for _, f := range withoutBad(deps.fields) {
-		if f.value.value("condition") == nil {
-			v.l.fail(&node{at: f.at, width: f.width}, path+".depends_on."+f.key, "condition is missing",
+	for _, f := range withoutBad(deps.Fields) {
+		if f.Value.Value("condition") == nil {
+			v.l.Fail(&tree.Node{At: f.At, Width: f.Width}, path+".depends_on."+f.Key, "condition is missing",
 				"write condition: "+spec.ServiceStarted+", or depends_on as a list of names")
 		}
 	}
 }
 
 // serviceDefaults fills in what Compose implies.
-func (v *validator) serviceDefaults(s *node, path string) {
+func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	v.conditions(s, path)
 	dependencyDefaults(s)
 	v.buildDefaults(s)
-	networks := s.value("networks")
-	if s.value("network_mode") == nil && (networks == nil || networks.kind == mapNode && len(networks.fields) == 0) {
-		s.set(s.with("networks", s.mapping(s.with("default", &node{}))))
+	networks := s.Value("networks")
+	if s.Value("network_mode") == nil && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
+		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
 	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {
-		shared, ok := strings.CutPrefix(textAt(s, key), "service:")
+		shared, ok := strings.CutPrefix(tree.TextAt(s, key), "service:")
 		switch {
 		case ok && v.find(shared) != nil:
-			v.impliedDependency(s, s.value(key), shared)
+			v.impliedDependency(s, s.Value(key), shared)
 		case ok && key != "network_mode" && !v.incomplete: // that one is checked with the networks
-			v.l.fail(s.value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), spec.DidYouMean(shared, fieldNames(v.services)))
+			v.l.Fail(s.Value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), spec.DidYouMean(shared, fieldNames(v.services)))
 		}
 	}
 }
 
 // buildDefaults fills in what Compose implies of an image.
-func (v *validator) buildDefaults(s *node) {
-	if policy := s.value("pull_policy"); policy != nil && policy.text == "if_not_present" {
-		policy.text = "missing"
+func (v *validator) buildDefaults(s *tree.Node) {
+	if policy := s.Value("pull_policy"); policy != nil && policy.Text == "if_not_present" {
+		policy.Text = "missing"
 	}
-	build := s.value("build")
-	if build == nil || build.kind != mapNode {
+	build := s.Value("build")
+	if build == nil || build.Kind != tree.MapNode {
 		return
 	}
-	if build.value("context") == nil {
-		build.set(build.with("context", build.scalar("!!str", v.l.projectDir)))
+	if build.Value("context") == nil {
+		build.Set(build.With("context", build.Scalar("!!str", v.l.projectDir)))
 	}
-	if build.value("dockerfile") == nil && build.value("dockerfile_inline") == nil {
-		build.set(build.with("dockerfile", build.scalar("!!str", "Dockerfile")))
+	if build.Value("dockerfile") == nil && build.Value("dockerfile_inline") == nil {
+		build.Set(build.With("dockerfile", build.Scalar("!!str", "Dockerfile")))
 	}
 	v.buildArgs(build)
 }
 
 // buildArgs gives arguments without a value that of the environment; those
 // that have none there are dropped, as Compose does.
-func (v *validator) buildArgs(build *node) {
-	args := build.value("args")
-	if args == nil || args.kind != mapNode {
+func (v *validator) buildArgs(build *tree.Node) {
+	args := build.Value("args")
+	if args == nil || args.Kind != tree.MapNode {
 		return
 	}
-	var kept []field
-	for _, f := range args.fields {
-		if f.value.kind == nullNode {
-			value, ok := v.l.env[f.key]
+	var kept []tree.Field
+	for _, f := range args.Fields {
+		if f.Value.Kind == tree.NullNode {
+			value, ok := v.l.env[f.Key]
 			if !ok {
 				continue
 			}
-			f.value = f.value.scalar("!!str", value)
+			f.Value = f.Value.Scalar("!!str", value)
 		}
 		kept = append(kept, f)
 	}
-	args.fields = kept
+	args.Fields = kept
 }
 
 // impliedDependency lets a service depend on one whose namespace it shares.
-func (v *validator) impliedDependency(s, mode *node, on string) {
-	deps := s.value("depends_on")
+func (v *validator) impliedDependency(s, mode *tree.Node, on string) {
+	deps := s.Value("depends_on")
 	if deps == nil {
-		deps = mode.mapping()
-		s.set(mode.with("depends_on", deps))
+		deps = mode.Mapping()
+		s.Set(mode.With("depends_on", deps))
 	}
-	if deps.kind != mapNode || deps.field(on) != nil {
+	if deps.Kind != tree.MapNode || deps.Field(on) != nil {
 		return
 	}
-	entry := startedDependency(mode.mapping())
-	entry.set(mode.with("restart", mode.scalar("!!bool", "true")))
-	deps.set(mode.with(on, entry))
+	entry := forms.StartedDependency(mode.Mapping())
+	entry.Set(mode.With("restart", mode.Scalar("!!bool", "true")))
+	deps.Set(mode.With(on, entry))
 }
 
 // resourceNames gives networks, volumes, secrets and configs their full names.
 func (v *validator) resourceNames() {
-	for _, f := range v.services.fields {
-		if networks := f.value.value("networks"); networks != nil && networks.kind == mapNode && networks.field("default") != nil {
+	for _, f := range v.services.Fields {
+		if networks := f.Value.Value("networks"); networks != nil && networks.Kind == tree.MapNode && networks.Field("default") != nil {
 			v.implicitNetwork()
 			break
 		}
 	}
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
-		s := v.tree.value(section)
+		s := v.root.Value(section)
 		if s == nil {
 			continue
 		}
-		for i := range s.fields {
-			f := &s.fields[i]
-			if given := f.value.value("name"); f.value.kind != mapNode || given != nil && given.kind == scalarNode && given.text != "" {
+		for i := range s.Fields {
+			f := &s.Fields[i]
+			if given := f.Value.Value("name"); f.Value.Kind != tree.MapNode || given != nil && given.Kind == tree.ScalarNode && given.Text != "" {
 				continue
 			}
-			name := v.name + "_" + f.key
-			if textAt(f.value, "external") == "true" {
-				name = f.key
+			name := v.name + "_" + f.Key
+			if tree.TextAt(f.Value, "external") == "true" {
+				name = f.Key
 			}
-			made := f.value.scalar("!!str", name)
-			if given := f.value.value("name"); given != nil {
-				made.unset, made.fault = given.unset, given.fault
+			made := f.Value.Scalar("!!str", name)
+			if given := f.Value.Value("name"); given != nil {
+				made.Unset, made.Fault = given.Unset, given.Fault
 			}
-			f.value.set(f.value.with("name", made))
+			f.Value.Set(f.Value.With("name", made))
 		}
 	}
 }
 
 func (v *validator) implicitNetwork() {
-	networks := v.tree.value("networks")
-	if networks == nil || networks.kind == nullNode {
-		networks = &node{kind: mapNode}
-		v.tree.set(field{key: "networks", value: networks})
+	networks := v.root.Value("networks")
+	if networks == nil || networks.Kind == tree.NullNode {
+		networks = &tree.Node{Kind: tree.MapNode}
+		v.root.Set(tree.Field{Key: "networks", Value: networks})
 	}
-	if networks.kind == mapNode && networks.field("default") == nil {
-		networks.set(field{key: "default", value: &node{kind: mapNode}})
+	if networks.Kind == tree.MapNode && networks.Field("default") == nil {
+		networks.Set(tree.Field{Key: "default", Value: &tree.Node{Kind: tree.MapNode}})
 	}
 }
 
@@ -269,19 +264,19 @@ func (v *validator) implicitNetwork() {
 // needed: errors in images and mount sources, warnings elsewhere.
 func (v *validator) reportUnset() {
 	l := v.l
-	v.eachNeeded(func(n *node, path string) {
-		if len(n.unset) == 0 {
+	v.eachNeeded(func(n *tree.Node, path string) {
+		if len(n.Unset) == 0 {
 			return
 		}
-		for _, u := range n.unset {
-			d := spec.Diagnostic{Severity: spec.Warning, Path: path, Place: u.at, Width: len(u.expr),
-				About: spec.UnsetTopic(u.name), Message: unsetMessage(u.name)}
+		for _, u := range n.Unset {
+			d := spec.Diagnostic{Severity: spec.Warning, Path: path, Place: u.At, Width: len(u.Expr),
+				About: spec.UnsetTopic(u.Name), Message: unsetMessage(u.Name)}
 			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
 				d.Severity = spec.Error
-				d.Message = fmt.Sprintf("variable %s is not set", u.name)
-				d.Hint = fmt.Sprintf("set it, give a default as in ${%s:-value}, or allow it with --allow-unset", u.name)
+				d.Message = fmt.Sprintf("variable %s is not set", u.Name)
+				d.Hint = fmt.Sprintf("set it, give a default as in ${%s:-value}, or allow it with --allow-unset", u.Name)
 			}
-			l.report(d)
+			l.Report(d)
 		}
 	})
 }
@@ -292,48 +287,37 @@ func unsetMessage(name string) string {
 
 // critical says whether an empty variable at a path is dangerous: it would
 // mount or run something else than was meant.
-func critical(n *node, path string) bool {
+func critical(n *tree.Node, path string) bool {
 	parts := strings.Split(path, ".")
 	if len(parts) < 3 || parts[0] != "services" {
 		return false
 	}
 	last := parts[len(parts)-1]
 	inVolumes := strings.Contains(path, ".volumes[")
-	return inVolumes && (last == "source" || n.kind == badNode) || len(parts) == 3 && last == "image"
-}
-
-// walk visits a tree, parents first.
-func (n *node) walk(path string, visit func(n *node, path string)) {
-	visit(n, path)
-	for _, f := range n.fields {
-		f.value.walk(join(path, f.key), visit)
-	}
-	for i, item := range n.items {
-		item.walk(indexed(path, i), visit)
-	}
+	return inVolumes && (last == "source" || n.Kind == tree.BadNode) || len(parts) == 3 && last == "image"
 }
 
 // prune drops what says nothing (empty entries of tmpfs and expose), and the
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
-	for _, f := range v.services.fields {
-		if image := f.value.field("image"); image != nil && !v.asked[f.key] && len(image.value.unset) > 0 && !wholeReference().MatchString(image.value.text) {
-			image.value = image.value.bad() // half a reference, of which nobody was told
+	for _, f := range v.services.Fields {
+		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset) > 0 && !wholeReference().MatchString(image.Value.Text) {
+			image.Value = image.Value.Bad() // half a reference, of which nobody was told
 		}
 		for _, key := range []string{"tmpfs", "expose"} {
-			if list := f.value.value(key); list != nil {
-				list.items = slices.DeleteFunc(slices.Clone(list.items), func(n *node) bool { return n.kind == scalarNode && n.text == "" })
+			if list := f.Value.Value(key); list != nil {
+				list.Items = slices.DeleteFunc(slices.Clone(list.Items), func(n *tree.Node) bool { return n.Kind == tree.ScalarNode && n.Text == "" })
 			}
 		}
-		if tmpfs := f.value.value("tmpfs"); tmpfs != nil {
-			for _, item := range tmpfs.items {
-				item.text = givenOptions(item.text)
+		if tmpfs := f.Value.Value("tmpfs"); tmpfs != nil {
+			for _, item := range tmpfs.Items {
+				item.Text = givenOptions(item.Text)
 			}
 		}
 	}
 	for section, names := range v.used() {
-		if s := v.tree.value(section); s != nil {
-			s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f field) bool { return !names[f.key] })
+		if s := v.root.Value(section); s != nil {
+			s.Fields = slices.DeleteFunc(slices.Clone(s.Fields), func(f tree.Field) bool { return !names[f.Key] })
 		}
 	}
 }
@@ -345,14 +329,14 @@ func (v *validator) used() map[string]map[string]bool {
 
 func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
 	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
-	for _, f := range v.services.fields {
-		if isMeant(f.key) {
-			v.references(f.value, func(section string, at *node, name, _ string) { used[section][name] = true })
+	for _, f := range v.services.Fields {
+		if isMeant(f.Key) {
+			v.references(f.Value, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
 		}
 	}
 	for base := range v.bases {
 		if isMeant(base) {
-			v.references(imagePart(v.disabled[base]), func(section string, at *node, name, _ string) { used[section][name] = true })
+			v.references(imagePart(v.disabled[base]), func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
 		}
 	}
 	return used

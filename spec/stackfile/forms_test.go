@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/spec/forms"
+
 	"github.com/orlop/orlop/spec"
 )
 
@@ -26,11 +28,11 @@ func TestSplitWords(t *testing.T) {
 		{`tab\there`, []string{"tab\there"}},
 	}
 	for _, test := range tests {
-		if got, _, problem := splitWords(test.line); problem != "" || !reflect.DeepEqual(got, test.want) {
+		if got, _, problem := forms.SplitWords(test.line); problem != "" || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%q is %q (%s), want %q", test.line, got, problem, test.want)
 		}
 	}
-	if _, _, problem := splitWords(`a "b`); problem != `the quote " of the command line is not closed` {
+	if _, _, problem := forms.SplitWords(`a "b`); problem != `the quote " of the command line is not closed` {
 		t.Errorf("an open quote gives %q", problem)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 )
 
@@ -11,22 +13,22 @@ import (
 const minProbeSpan = time.Millisecond
 
 // health checks that the spans of a health check fit each other.
-func (v *validator) health(s *node, path string) {
-	check := s.value("healthcheck")
-	if check == nil || check.kind != mapNode {
+func (v *validator) health(s *tree.Node, path string) {
+	check := s.Value("healthcheck")
+	if check == nil || check.Kind != tree.MapNode {
 		return
 	}
 	for _, key := range []string{"interval", "timeout", "start_period", "start_interval"} {
-		n := check.value(key)
-		if n == nil || n.kind != scalarNode {
+		n := check.Value(key)
+		if n == nil || n.Kind != tree.ScalarNode {
 			continue
 		}
-		if d, ok := spec.ParseDuration(n.text); ok && d > 0 && d < minProbeSpan {
-			v.l.fail(n, join(path, key), fmt.Sprintf("%s is less than %s", d, minProbeSpan), "")
+		if d, ok := spec.ParseDuration(n.Text); ok && d > 0 && d < minProbeSpan {
+			v.l.Fail(n, tree.Join(path, key), fmt.Sprintf("%s is less than %s", d, minProbeSpan), "")
 		}
 	}
-	if interval := check.field("start_interval"); interval != nil && check.value("start_period") == nil && textAt(check, "disable") != "true" {
-		v.l.fail(&node{at: interval.at, width: interval.width}, path, "start_interval means nothing without start_period",
+	if interval := check.Field("start_interval"); interval != nil && check.Value("start_period") == nil && tree.TextAt(check, "disable") != "true" {
+		v.l.Fail(&tree.Node{At: interval.At, Width: interval.Width}, path, "start_interval means nothing without start_period",
 			"write start_period: and how long a start may take")
 	}
 }

@@ -4,31 +4,33 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 )
 
 // jobs checks what jobs have to do with services.
 func (v *validator) jobs() {
-	jobs := v.tree.value("jobs")
-	if jobs == nil || jobs.kind != mapNode {
+	jobs := v.root.Value("jobs")
+	if jobs == nil || jobs.Kind != tree.MapNode {
 		return
 	}
-	for _, f := range jobs.fields {
-		at, path := &node{at: f.at, width: f.width}, "jobs."+f.key
-		if v.find(f.key) != nil {
-			v.l.fail(at, path, fmt.Sprintf("%q is the name of a service too", f.key), "names of services and jobs are unique")
+	for _, f := range jobs.Fields {
+		at, path := &tree.Node{At: f.At, Width: f.Width}, "jobs."+f.Key
+		if v.find(f.Key) != nil {
+			v.l.Fail(at, path, fmt.Sprintf("%q is the name of a service too", f.Key), "names of services and jobs are unique")
 		}
-		if f.value.kind == mapNode && f.value.value("triggers") == nil {
-			v.l.fail(at, path, "triggers is missing", "write triggers: and manual: or schedule:")
+		if f.Value.Kind == tree.MapNode && f.Value.Value("triggers") == nil {
+			v.l.Fail(at, path, "triggers is missing", "write triggers: and manual: or schedule:")
 		}
-		deps := f.value.value("depends_on")
+		deps := f.Value.Value("depends_on")
 		if deps == nil {
 			continue
 		}
-		for _, d := range withoutBad(deps.fields) {
-			if v.find(d.key) == nil && jobs.value(d.key) == nil && !v.incomplete {
-				v.l.fail(&node{at: d.at, width: d.width}, path+".depends_on", fmt.Sprintf("no service or job named %q", d.key),
-					spec.DidYouMean(d.key, slices.Concat(fieldNames(v.services), fieldNames(jobs))))
+		for _, d := range withoutBad(deps.Fields) {
+			if v.find(d.Key) == nil && jobs.Value(d.Key) == nil && !v.incomplete {
+				v.l.Fail(&tree.Node{At: d.At, Width: d.Width}, path+".depends_on", fmt.Sprintf("no service or job named %q", d.Key),
+					spec.DidYouMean(d.Key, slices.Concat(fieldNames(v.services), fieldNames(jobs))))
 			}
 		}
 	}

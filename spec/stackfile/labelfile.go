@@ -1,43 +1,47 @@
 package stackfile
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/orlop/orlop/spec/tree"
+)
 
 // serviceLabels merges the label_file entries of a service below its labels.
-func (l *loader) serviceLabels(service *node, path string) {
-	files := service.value("label_file")
+func (l *loader) serviceLabels(service *tree.Node, path string) {
+	files := service.Value("label_file")
 	if files == nil || l.opts.SkipPayloads || l.opts.ImagesOnly {
 		return
 	}
-	values, from := map[string]string{}, map[string]*node{}
+	values, from := map[string]string{}, map[string]*tree.Node{}
 	var names []string
 	none := func(string) (string, bool) { return "", false }
-	for i, f := range files.items {
-		if f.kind != scalarNode {
+	for i, f := range files.Items {
+		if f.Kind != tree.ScalarNode {
 			continue
 		}
-		at := indexed(path+".label_file", i)
-		data, err := l.readFile(f.text)
+		at := tree.Indexed(path+".label_file", i)
+		data, err := l.readFile(f.Text)
 		if err != nil {
-			l.fail(f, at, "cannot read "+cmp.Or(f.raw, f.text)+": "+cause(err), "create it, or remove it from label_file")
+			l.Fail(f, at, "cannot read "+cmp.Or(f.Raw, f.Text)+": "+cause(err), "create it, or remove it from label_file")
 			continue
 		}
-		read := l.readEnv(f.text, data, false, values, none)
-		if read.problem != nil {
-			l.envFileMistake(f.text, read.problem)
+		read := l.readEnv(f.Text, data, false, values, none)
+		if read.Problem != nil {
+			l.envFileMistake(f.Text, read.Problem)
 		}
-		for _, name := range read.names {
+		for _, name := range read.Names {
 			if from[name] == nil {
 				names = append(names, name)
 			}
 			from[name] = f
 		}
 	}
-	given := service.value("labels")
+	given := service.Value("labels")
 	if given == nil {
-		given = service.mapping()
-		service.set(service.with("labels", given))
+		given = service.Mapping()
+		service.Set(service.With("labels", given))
 	}
-	if given.kind == mapNode {
-		given.layBelow(names, from, values)
+	if given.Kind == tree.MapNode {
+		given.LayBelow(names, from, values)
 	}
 }

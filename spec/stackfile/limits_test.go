@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orlop/orlop/spec/variables"
+
 	"github.com/orlop/orlop/spec"
 )
 
@@ -131,16 +133,16 @@ func FuzzExpand(f *testing.F) {
 	for _, s := range []string{"$A", "${A:-${B:-c}}", "$$", "${A", "a${A:?no}b", "${A:+{x}}", "$", "${}", "${A!}"} {
 		f.Add(s)
 	}
-	vars := &variables{lookup: func(name string) (string, bool) { return "v", len(name)%2 == 0 }}
+	vars := &variables.Expander{Lookup: func(name string) (string, bool) { return "v", len(name)%2 == 0 }}
 	f.Fuzz(func(t *testing.T, s string) {
-		text, unset, bad := vars.expand(s)
+		text, unset, bad := vars.Expand(s)
 		for _, u := range unset {
-			if u.offset < 0 || u.offset+len(u.expr) > len(s) || s[u.offset:u.offset+len(u.expr)] != u.expr {
-				t.Errorf("%q is not at %d of %q", u.expr, u.offset, s)
+			if u.Offset < 0 || u.Offset+len(u.Expr) > len(s) || s[u.Offset:u.Offset+len(u.Expr)] != u.Expr {
+				t.Errorf("%q is not at %d of %q", u.Expr, u.Offset, s)
 			}
 		}
-		if bad != nil && !strings.HasPrefix(s[bad.offset:], bad.expr) {
-			t.Errorf("%q is not at %d of %q", bad.expr, bad.offset, s)
+		if bad != nil && !strings.HasPrefix(s[bad.Offset:], bad.Expr) {
+			t.Errorf("%q is not at %d of %q", bad.Expr, bad.Offset, s)
 		}
 		if !strings.Contains(s, "$") && text != s {
 			t.Errorf("%q became %q", s, text)
@@ -155,14 +157,14 @@ func FuzzEnvFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string, raw bool) {
 		values := map[string]string{}
-		read := readEnv(s, raw, values, func(string) (string, bool) { return "", false })
+		read := variables.ReadEnv(s, raw, values, func(string) (string, bool) { return "", false })
 		lines := strings.Count(s, "\n") + 1
-		if read.problem != nil && (read.problem.line < 1 || read.problem.line > lines) {
-			t.Errorf("line %d of %d", read.problem.line, lines)
+		if read.Problem != nil && (read.Problem.Line < 1 || read.Problem.Line > lines) {
+			t.Errorf("line %d of %d", read.Problem.Line, lines)
 		}
-		for _, u := range read.unset {
-			if u.at.Line < 1 || u.at.Line > lines || u.at.Column < 1 {
-				t.Errorf("%s is placed at %d:%d of %d lines", u.expr, u.at.Line, u.at.Column, lines)
+		for _, u := range read.Unset {
+			if u.At.Line < 1 || u.At.Line > lines || u.At.Column < 1 {
+				t.Errorf("%s is placed at %d:%d of %d lines", u.Expr, u.At.Line, u.At.Column, lines)
 			}
 		}
 		for name := range values {

@@ -12,6 +12,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/orlop/orlop/spec/forms"
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/variables"
+
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
 )
@@ -43,7 +47,7 @@ type Options struct {
 // come at once, sorted by place. The error is a *Mistakes if a diagnostic is
 // an error; any other error says that nothing could be read at all.
 func Load(ctx context.Context, opts Options) (*spec.Project, spec.Diagnostics, error) {
-	l := &loader{opts: opts}
+	l := newLoader(opts)
 	project, err := l.load(ctx)
 	diagnostics := l.diagnostics.Sorted(l.order)
 	if err != nil {
@@ -57,6 +61,7 @@ func Load(ctx context.Context, opts Options) (*spec.Project, spec.Diagnostics, e
 
 // loader is one load.
 type loader struct {
+	tree.Reporter
 	opts        Options
 	dir         string // absolute directory that the load starts from
 	projectDir  string
@@ -66,14 +71,20 @@ type loader struct {
 	sources     map[string]*source
 	order       []string // names of the sources as they were read
 	diagnostics spec.Diagnostics
-	extended    map[string]*node // trees of files that services extend from
-	includes    map[string]*node // trees of entries of include that were read
-	reads       int              // files read so far
-	name        string           // of the project
-	nameUnsure  bool             // what says the name could not be read, whole: name may be wrong
-	broken      bool             // part of the stack could not be read: what is missing may be there
-	envBroken   bool             // so is part of an environment file
-	faults      []*fault         // mistakes that count only where they are used
+	extended    map[string]*tree.Node // trees of files that services extend from
+	includes    map[string]*tree.Node // trees of entries of include that were read
+	reads       int                   // files read so far
+	name        string                // of the project
+	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
+	broken      bool                  // part of the stack could not be read: what is missing may be there
+	envBroken   bool                  // so is part of an environment file
+	faults      []*tree.Fault         // mistakes that count only where they are used
+}
+
+func newLoader(opts Options) *loader {
+	l := &loader{opts: opts}
+	l.Reporter = tree.Reporter{Report: l.keep, Strict: opts.Strict}
+	return l
 }
 
 func (l *loader) load(ctx context.Context) (*spec.Project, error) {
@@ -99,20 +110,20 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	}
 	l.name = name
 	l.env["COMPOSE_PROJECT_NAME"] = name
-	vars := &variables{lookup: l.lookup}
-	tree := &node{kind: mapNode}
+	vars := &variables.Expander{Lookup: l.lookup}
+	root := &tree.Node{Kind: tree.MapNode}
 	for _, doc := range docs {
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		tree = merge(tree, l.resolve(doc, vars, nil), root())
+		root = tree.Merge(root, l.resolve(doc, vars, nil), rootKey())
 	}
-	tidy(tree, root())
-	return l.finish(tree, name, instance, files), nil
+	tree.Tidy(root, rootKey())
+	return l.finish(root, name, instance, files), nil
 }
 
 // root is the row of the whole file.
-func root() *schema.Key { return &schema.Key{Shape: schema.Object, Keys: schema.Root()} }
+func rootKey() *schema.Key { return &schema.Key{Shape: schema.Object, Keys: schema.Root()} }
 
 // lookup is the value of a variable for interpolation.
 func (l *loader) lookup(name string) (string, bool) {
@@ -130,33 +141,33 @@ func (l *loader) within(path string) string {
 
 // resolve turns one document into a canonical tree: variables filled in,
 // checked, included files and extended services resolved.
-func (l *loader) resolve(doc document, vars *variables, including []string) *node {
-	tree := l.conform(doc, vars)
-	if tree.kind != mapNode {
-		return tree
+func (l *loader) resolve(doc document, vars *variables.Expander, including []string) *tree.Node {
+	root := l.conform(doc, vars)
+	if root.Kind != tree.MapNode {
+		return root
 	}
-	l.include(tree, doc.src, vars, including)
-	l.extendAll(tree, doc.src, vars)
-	return tree
+	l.include(root, doc.src, vars, including)
+	l.extendAll(root, doc.src, vars)
+	return root
 }
 
 // conform turns one document into a checked tree.
-func (l *loader) conform(doc document, vars *variables) *node {
+func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	b := &builder{l: l, src: doc.src, vars: vars}
-	tree := b.build(doc.node, 0)
+	root := b.build(doc.node, 0)
 	switch {
-	case tree.kind == nullNode:
-		return tree
+	case root.Kind == tree.NullNode:
+		return root
 	case b.full:
-		return tree.bad()
+		return root.Bad()
 	}
-	c := &conformer{l: l, base: doc.src.base}
-	tree = c.object(tree, schema.Root(), "")
-	if services := tree.value("services"); services != nil && len(services.fields) > maxServices {
-		l.fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
-		return tree.bad()
+	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset}
+	root = c.Object(root, schema.Root(), "")
+	if services := root.Value("services"); services != nil && len(services.Fields) > maxServices {
+		l.Fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
+		return root.Bad()
 	}
-	return tree
+	return root
 }
 
 // readFile reads a file beside the stack files.
@@ -172,28 +183,11 @@ func (l *loader) reading(path string) {
 	}
 }
 
-// report keeps a diagnostic and the line that it speaks of.
-func (l *loader) report(d spec.Diagnostic) {
+// keep keeps a diagnostic and the line that it speaks of.
+func (l *loader) keep(d spec.Diagnostic) {
 	if src := l.sources[d.Place.File]; src != nil && d.Source == "" {
 		d.Source = src.line(d.Place.Line)
 	}
 	d.Width = max(1, d.Width)
 	l.diagnostics = append(l.diagnostics, d)
-}
-
-func (l *loader) fail(n *node, path, message, hint string) {
-	l.report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width})
-}
-
-func (l *loader) warn(n *node, path, message, hint string) {
-	l.report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: n.at, Message: message, Hint: hint, Width: n.width})
-}
-
-// notYet reports what the specification knows and Orlop does not carry out.
-func (l *loader) notYet(n *node, path string, about spec.Topic, message, hint string) {
-	d := spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: n.at, Message: message, Hint: hint, Width: n.width}
-	if l.opts.Strict {
-		d.Severity = spec.Error
-	}
-	l.report(d)
 }

@@ -23,7 +23,7 @@ const (
 // Variables are those of a load, found without reading a stack file: the
 // caller's environment over the environment files, as far as these can be read.
 func Variables(opts Options) map[string]string {
-	l := &loader{opts: opts}
+	l := newLoader(opts)
 	if _, err := l.locate(); err != nil && l.env == nil {
 		return maps.Clone(opts.Environ)
 	}

@@ -3,15 +3,8 @@ package stackfile
 import (
 	"strings"
 
-	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
 )
-
-// fault is a mistake that counts only where the value is used: a variable is
-// missing that must be there.
-type fault struct {
-	diagnostic spec.Diagnostic
-	found      bool // it stands in the tree: whoever uses it decides
-}
 
 // choose decides which services are asked for: those named, what they depend
 // on, and those whose images they are built from; without names, the active ones.
@@ -25,7 +18,7 @@ func (v *validator) choose() {
 		}
 		v.asked[name] = true
 		for _, e := range v.waits(s) {
-			if e.isContext || !alone && v.services.value(e.to) != nil {
+			if e.isContext || !alone && v.services.Value(e.to) != nil {
 				visit(e.to, alone || e.isContext)
 			}
 		}
@@ -54,12 +47,12 @@ func (v *validator) contents() map[string]map[string]bool {
 	}
 	used := map[string]map[string]bool{"secrets": {}}
 	for name := range v.asked {
-		secrets := v.find(name).value("build").value("secrets")
+		secrets := v.find(name).Value("build").Value("secrets")
 		if secrets == nil {
 			continue
 		}
-		for _, item := range secrets.items {
-			used["secrets"][textAt(item, "source")] = true
+		for _, item := range secrets.Items {
+			used["secrets"][tree.TextAt(item, "source")] = true
 		}
 	}
 	return used
@@ -67,44 +60,44 @@ func (v *validator) contents() map[string]map[string]bool {
 
 // eachNeeded visits the values that are needed, and tells of the faults in them.
 // Of the others nothing is told.
-func (v *validator) eachNeeded(visit func(n *node, path string)) {
+func (v *validator) eachNeeded(visit func(n *tree.Node, path string)) {
 	needed := v.needed()
-	tell := func(n *node, path string) {
-		if n.fault != nil {
-			n.fault.found = true
-			v.l.report(n.fault.diagnostic)
+	tell := func(n *tree.Node, path string) {
+		if n.Fault != nil {
+			n.Fault.Found = true
+			v.l.Report(n.Fault.Diagnostic)
 		}
 		visit(n, path)
 	}
-	pass := func(n *node, _ string) {
-		if n.fault != nil {
-			n.fault.found = true
+	pass := func(n *tree.Node, _ string) {
+		if n.Fault != nil {
+			n.Fault.Found = true
 		}
 	}
-	for _, f := range v.tree.fields {
-		used, isSection := needed[f.key]
-		if f.key == "services" {
+	for _, f := range v.root.Fields {
+		used, isSection := needed[f.Key]
+		if f.Key == "services" {
 			used, isSection = v.asked, true
 		}
 		switch {
-		case strings.HasPrefix(f.key, "x-"), f.key == "jobs":
-			f.value.walk(f.key, pass)
+		case strings.HasPrefix(f.Key, "x-"), f.Key == "jobs":
+			f.Value.Walk(f.Key, pass)
 		case !isSection:
-			f.value.walk(f.key, tell)
+			f.Value.Walk(f.Key, tell)
 		}
-		for _, entry := range f.value.fields {
+		for _, entry := range f.Value.Fields {
 			switch {
 			case !isSection:
-			case used[entry.key]:
-				entry.value.walk(join(f.key, entry.key), tell)
+			case used[entry.Key]:
+				entry.Value.Walk(tree.Join(f.Key, entry.Key), tell)
 			default:
-				entry.value.walk(join(f.key, entry.key), pass)
+				entry.Value.Walk(tree.Join(f.Key, entry.Key), pass)
 			}
 		}
 	}
 	for base := range v.bases {
 		if v.asked[base] {
-			imagePart(v.disabled[base]).walk("services."+base, tell)
+			imagePart(v.disabled[base]).Walk("services."+base, tell)
 		}
 	}
 	v.otherFaults(pass)
@@ -112,18 +105,18 @@ func (v *validator) eachNeeded(visit func(n *node, path string)) {
 
 // otherFaults tells of those that stand nowhere: what they were in is gone, or
 // was made something else, so that nobody can say who uses them.
-func (v *validator) otherFaults(pass func(*node, string)) {
+func (v *validator) otherFaults(pass func(*tree.Node, string)) {
 	for _, s := range v.disabled {
-		s.walk("", pass)
+		s.Walk("", pass)
 	}
-	for _, tree := range v.l.extended {
-		if tree != nil {
-			tree.walk("", pass)
+	for _, root := range v.l.extended {
+		if root != nil {
+			root.Walk("", pass)
 		}
 	}
 	for _, f := range v.l.faults {
-		if !f.found {
-			v.l.report(f.diagnostic)
+		if !f.Found {
+			v.l.Report(f.Diagnostic)
 		}
 	}
 }

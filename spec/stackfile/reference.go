@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/variables"
 )
 
 // wholeReference is the form of a reference: [HOST[:PORT]/]NAME[:TAG][@DIGEST].
@@ -20,9 +23,9 @@ var wholeReference = sync.OnceValue(func() *regexp.Regexp {
 
 // isWholeImage says whether an image is whole in spite of variables without a
 // value: they stand before it, as a registry that there may be.
-func isWholeImage(n *node, path string) bool {
-	if !strings.HasPrefix(path, "services.") || !strings.HasSuffix(path, ".image") || !wholeReference().MatchString(n.text) {
+func isWholeImage(n *tree.Node, path string) bool {
+	if !strings.HasPrefix(path, "services.") || !strings.HasSuffix(path, ".image") || !wholeReference().MatchString(n.Text) {
 		return false
 	}
-	return !slices.ContainsFunc(n.unset, func(u unsetVariable) bool { return !u.leading })
+	return !slices.ContainsFunc(n.Unset, func(u variables.UnsetVariable) bool { return !u.Leading })
 }

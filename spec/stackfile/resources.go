@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
 )
@@ -15,38 +17,38 @@ import (
 // none waits for itself. An optional dependency on a service that is not
 // active is dropped.
 func (v *validator) dependencies() {
-	for _, f := range v.services.fields {
-		deps := f.value.value("depends_on")
-		if deps == nil || deps.kind != mapNode {
+	for _, f := range v.services.Fields {
+		deps := f.Value.Value("depends_on")
+		if deps == nil || deps.Kind != tree.MapNode {
 			continue
 		}
-		path := "services." + f.key + ".depends_on"
-		deps.fields = slices.DeleteFunc(slices.Clone(deps.fields), func(d field) bool { return !v.dependency(d, path) })
+		path := "services." + f.Key + ".depends_on"
+		deps.Fields = slices.DeleteFunc(slices.Clone(deps.Fields), func(d tree.Field) bool { return !v.dependency(d, path) })
 	}
 	v.cycles()
 }
 
 // dependency checks one entry of depends_on and says whether it stays.
-func (v *validator) dependency(d field, path string) bool {
-	if v.services.value(d.key) != nil || d.value.kind == badNode {
+func (v *validator) dependency(d tree.Field, path string) bool {
+	if v.services.Value(d.Key) != nil || d.Value.Kind == tree.BadNode {
 		return true
 	}
-	at := &node{at: d.at, width: d.width}
-	if off := v.disabled[d.key]; off != nil {
-		if textAt(d.value, "required") == "false" {
+	at := &tree.Node{At: d.At, Width: d.Width}
+	if off := v.disabled[d.Key]; off != nil {
+		if tree.TextAt(d.Value, "required") == "false" {
 			return false
 		}
 		profiles := profilesOf(off)
 		if len(profiles) == 0 {
-			v.l.fail(at, path, fmt.Sprintf("service %q is active only without --profile", d.key), "write required: false")
+			v.l.Fail(at, path, fmt.Sprintf("service %q is active only without --profile", d.Key), "write required: false")
 			return false
 		}
-		v.l.fail(at, path, fmt.Sprintf("service %q is not active: it has the profile %s", d.key, strings.Join(profiles, " or ")),
+		v.l.Fail(at, path, fmt.Sprintf("service %q is not active: it has the profile %s", d.Key, strings.Join(profiles, " or ")),
 			fmt.Sprintf("activate it with --profile %s, or write required: false", profiles[0]))
 		return false
 	}
 	if !v.incomplete {
-		v.l.fail(at, path, fmt.Sprintf("no service named %q", d.key), spec.DidYouMean(d.key, fieldNames(v.services)))
+		v.l.Fail(at, path, fmt.Sprintf("no service named %q", d.Key), spec.DidYouMean(d.Key, fieldNames(v.services)))
 	}
 	return false
 }
@@ -54,22 +56,22 @@ func (v *validator) dependency(d field, path string) bool {
 // edge is one service waiting for another, and where the file says so.
 type edge struct {
 	to        string
-	at        *node
+	at        *tree.Node
 	isContext bool // it is built from the other's image
 }
 
 // waits are the services that one waits for: to start, or to be built.
-func (v *validator) waits(s *node) []edge {
+func (v *validator) waits(s *tree.Node) []edge {
 	var out []edge
-	if deps := s.value("depends_on"); deps != nil {
-		for _, d := range withoutBad(deps.fields) {
-			out = append(out, edge{to: d.key, at: &node{at: d.at, width: d.width}})
+	if deps := s.Value("depends_on"); deps != nil {
+		for _, d := range withoutBad(deps.Fields) {
+			out = append(out, edge{to: d.Key, at: &tree.Node{At: d.At, Width: d.Width}})
 		}
 	}
-	if contexts := s.value("build").value("additional_contexts"); contexts != nil {
-		for _, c := range contexts.fields {
-			if name, ok := strings.CutPrefix(c.value.text, "service:"); ok {
-				out = append(out, edge{name, c.value, true})
+	if contexts := s.Value("build").Value("additional_contexts"); contexts != nil {
+		for _, c := range contexts.Fields {
+			if name, ok := strings.CutPrefix(c.Value.Text, "service:"); ok {
+				out = append(out, edge{name, c.Value, true})
 			}
 		}
 	}
@@ -89,18 +91,18 @@ func (v *validator) cycles() {
 			switch {
 			case state[e.to] == visiting:
 				circle := append(slices.Clone(path[slices.Index(path, e.to):]), e.to)
-				v.l.fail(e.at, "services."+name+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
+				v.l.Fail(e.at, "services."+name+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
 					"remove one of these dependencies")
-			case state[e.to] == 0 && (v.services.value(e.to) != nil || e.isContext && v.bases[e.to]):
+			case state[e.to] == 0 && (v.services.Value(e.to) != nil || e.isContext && v.bases[e.to]):
 				visit(e.to)
 			}
 		}
 		path = path[:len(path)-1]
 		state[name] = done
 	}
-	for _, f := range v.services.fields {
-		if state[f.key] == 0 {
-			visit(f.key)
+	for _, f := range v.services.Fields {
+		if state[f.Key] == 0 {
+			visit(f.Key)
 		}
 	}
 }
@@ -109,23 +111,23 @@ func (v *validator) cycles() {
 func (v *validator) resources() {
 	used := v.used()
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
-		s := v.tree.value(section)
-		if s == nil || s.kind != mapNode {
+		s := v.root.Value(section)
+		if s == nil || s.Kind != tree.MapNode {
 			continue
 		}
-		for _, f := range s.fields {
-			if f.value.kind != mapNode {
+		for _, f := range s.Fields {
+			if f.Value.Kind != tree.MapNode {
 				continue
 			}
-			path := section + "." + f.key
+			path := section + "." + f.Key
 			v.externalAlone(f, section, path)
-			if used[section][f.key] {
+			if used[section][f.Key] {
 				v.refusedKeys(f, schema.Find(schema.Root(), section).Keys, path)
 			}
 			switch section {
 			case "networks":
-				v.pools(f.value, path)
-				v.bridgeOptions(f.value, used[section][f.key], path)
+				v.pools(f.Value, path)
+				v.bridgeOptions(f.Value, used[section][f.Key], path)
 			case "secrets", "configs":
 				v.oneSource(f, path)
 			}
@@ -134,67 +136,67 @@ func (v *validator) resources() {
 }
 
 // externalAlone complains of keys that mean nothing for what exists already.
-func (v *validator) externalAlone(f field, section, path string) {
-	if textAt(f.value, "external") != "true" {
+func (v *validator) externalAlone(f tree.Field, section, path string) {
+	if tree.TextAt(f.Value, "external") != "true" {
 		return
 	}
-	for _, other := range f.value.fields {
-		if other.key == "name" || other.key == "external" || strings.HasPrefix(other.key, "x-") || other.value.isEmpty() {
+	for _, other := range f.Value.Fields {
+		if other.Key == "name" || other.Key == "external" || strings.HasPrefix(other.Key, "x-") || other.Value.IsEmpty() {
 			continue
 		}
-		if k := schema.Find(schema.Find(schema.Root(), section).Keys, other.key); section != "volumes" && k != nil && k.Level == schema.Refused {
+		if k := schema.Find(schema.Find(schema.Root(), section).Keys, other.Key); section != "volumes" && k != nil && k.Level == schema.Refused {
 			continue // how it is made elsewhere may be said
 		}
-		v.l.fail(&node{at: other.at, width: other.width}, path, fmt.Sprintf("%q and external exclude each other", other.key),
+		v.l.Fail(&tree.Node{At: other.At, Width: other.Width}, path, fmt.Sprintf("%q and external exclude each other", other.Key),
 			"what is external is made elsewhere; remove the key")
 	}
 }
 
 // oneSource checks that a secret or config has one source.
-func (v *validator) oneSource(f field, path string) {
-	if textAt(f.value, "external") == "true" {
+func (v *validator) oneSource(f tree.Field, path string) {
+	if tree.TextAt(f.Value, "external") == "true" {
 		return
 	}
-	var given []field
-	for _, other := range f.value.fields {
-		if slices.Contains([]string{"file", "environment", "content"}, other.key) {
+	var given []tree.Field
+	for _, other := range f.Value.Fields {
+		if slices.Contains([]string{"file", "environment", "content"}, other.Key) {
 			given = append(given, other)
 		}
 	}
 	switch {
 	case len(given) == 0:
-		v.l.fail(&node{at: f.at, width: f.width}, path, "no content is given", "write file:, environment: or content:")
+		v.l.Fail(&tree.Node{At: f.At, Width: f.Width}, path, "no content is given", "write file:, environment: or content:")
 	case len(given) > 1:
 		second := given[1]
-		v.l.fail(&node{at: second.at, width: second.width}, path,
-			fmt.Sprintf("%s and %s exclude each other", given[0].key, second.key), "keep one of them")
+		v.l.Fail(&tree.Node{At: second.At, Width: second.Width}, path,
+			fmt.Sprintf("%s and %s exclude each other", given[0].Key, second.Key), "keep one of them")
 	}
 }
 
 // pools checks the addresses of a network: its gateway and the range that it
 // hands addresses out of are parts of its subnet.
-func (v *validator) pools(network *node, path string) {
-	config := network.value("ipam").value("config")
-	if config == nil || config.kind != listNode {
+func (v *validator) pools(network *tree.Node, path string) {
+	config := network.Value("ipam").Value("config")
+	if config == nil || config.Kind != tree.ListNode {
 		return
 	}
-	for i, pool := range config.items {
-		at := indexed(path+".ipam.config", i)
-		subnet, ok := v.prefix(pool.value("subnet"), at+".subnet")
-		if n := pool.value("ip_range"); n != nil {
+	for i, pool := range config.Items {
+		at := tree.Indexed(path+".ipam.config", i)
+		subnet, ok := v.prefix(pool.Value("subnet"), at+".subnet")
+		if n := pool.Value("ip_range"); n != nil {
 			within, isRange := v.prefix(n, at+".ip_range")
 			inside := !ok || subnet.Contains(within.Addr()) && within.Bits() >= subnet.Bits()
 			if isRange {
 				v.inSubnet(n, at+".ip_range", within, pool, inside)
 			}
 		}
-		gateway := pool.value("gateway")
-		if gateway == nil || gateway.kind != scalarNode {
+		gateway := pool.Value("gateway")
+		if gateway == nil || gateway.Kind != tree.ScalarNode {
 			continue
 		}
-		ip, err := netip.ParseAddr(gateway.text)
+		ip, err := netip.ParseAddr(gateway.Text)
 		if err != nil {
-			v.l.fail(gateway, at+".gateway", fmt.Sprintf("%q is not an IP address", spec.Shorten(gateway.text)), "")
+			v.l.Fail(gateway, at+".gateway", fmt.Sprintf("%q is not an IP address", spec.Shorten(gateway.Text)), "")
 			continue
 		}
 		v.inSubnet(gateway, at+".gateway", ip, pool, !ok || subnet.Contains(ip))
@@ -203,41 +205,41 @@ func (v *validator) pools(network *node, path string) {
 
 // inSubnet complains of addresses that are not inside the subnet of their
 // pool, or have none to be inside of.
-func (v *validator) inSubnet(n *node, path string, addresses fmt.Stringer, pool *node, inside bool) {
-	subnet := pool.value("subnet")
+func (v *validator) inSubnet(n *tree.Node, path string, addresses fmt.Stringer, pool *tree.Node, inside bool) {
+	subnet := pool.Value("subnet")
 	switch {
 	case subnet == nil:
-		v.l.fail(n, path, fmt.Sprintf("%s has no subnet that it is a part of", addresses), "write subnet: beside it")
+		v.l.Fail(n, path, fmt.Sprintf("%s has no subnet that it is a part of", addresses), "write subnet: beside it")
 	case !inside:
-		v.l.fail(n, path, fmt.Sprintf("%s is not in the subnet %s", addresses, subnet.text), "")
+		v.l.Fail(n, path, fmt.Sprintf("%s is not in the subnet %s", addresses, subnet.Text), "")
 	}
 }
 
-func (v *validator) prefix(n *node, path string) (netip.Prefix, bool) {
-	if n == nil || n.kind != scalarNode {
+func (v *validator) prefix(n *tree.Node, path string) (netip.Prefix, bool) {
+	if n == nil || n.Kind != tree.ScalarNode {
 		return netip.Prefix{}, false
 	}
-	p, err := netip.ParsePrefix(n.text)
+	p, err := netip.ParsePrefix(n.Text)
 	if err != nil {
-		v.l.fail(n, path, fmt.Sprintf("%q is not a range of addresses", spec.Shorten(n.text)), "write it as 10.5.0.0/16")
+		v.l.Fail(n, path, fmt.Sprintf("%q is not a range of addresses", spec.Shorten(n.Text)), "write it as 10.5.0.0/16")
 	}
 	return p, err == nil
 }
 
 // pullPolicy checks when the image of a service is pulled.
-func (v *validator) pullPolicy(s *node, path string) {
-	policy := s.value("pull_policy")
-	if policy == nil || policy.kind != scalarNode || policy.text == "" && len(policy.unset) > 0 {
+func (v *validator) pullPolicy(s *tree.Node, path string) {
+	policy := s.Value("pull_policy")
+	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset) > 0 {
 		return
 	}
 	for _, word := range spec.PullPolicies() {
-		if policy.text == word {
+		if policy.Text == word {
 			return
 		}
 	}
-	if _, ok := spec.RefreshAfter(policy.text); ok {
+	if _, ok := spec.RefreshAfter(policy.Text); ok {
 		return
 	}
-	v.l.fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", spec.Shorten(policy.text), strings.Join(spec.PullPolicies(), ", ")),
-		cmp.Or(spec.DidYouMean(policy.text, spec.PullPolicies()), "write a time as in every_2d or every_12h"))
+	v.l.Fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", spec.Shorten(policy.Text), strings.Join(spec.PullPolicies(), ", ")),
+		cmp.Or(spec.DidYouMean(policy.Text, spec.PullPolicies()), "write a time as in every_2d or every_12h"))
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 
 	"gopkg.in/yaml.v3"
@@ -113,7 +115,7 @@ func (l *loader) parse(src *source) (docs []document) {
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
 			l.broken, src.broken = true, true
-			l.report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: src.name, Line: 1, Column: 1}, Message: "not valid YAML"})
+			l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: src.name, Line: 1, Column: 1}, Message: "not valid YAML"})
 			docs = nil
 		}
 	}()
@@ -152,12 +154,12 @@ func (l *loader) yamlError(src *source, err error) {
 	}
 	width := utf8.RuneCountInString(strings.TrimSpace(line))
 	if isAboutBrackets(text) {
-		if f, found := findFlowFault(string(src.data)); found {
-			at.Line, at.Column, width, hint = f.line, f.column, f.width, f.hint
+		if f, found := tree.FindFlowFault(string(src.data)); found {
+			at.Line, at.Column, width, hint = f.Line, f.Column, f.Width, f.Hint
 		}
 	}
 	l.broken, src.broken = true, true
-	l.report(spec.Diagnostic{Severity: spec.Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
+	l.Report(spec.Diagnostic{Severity: spec.Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
 }
 
 // isAboutBrackets says that the YAML parser has lost its way in brackets.

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orlop/orlop/spec/forms"
+	"github.com/orlop/orlop/spec/variables"
+
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
 )
@@ -61,7 +64,7 @@ Merging says what happens when a later file gives the key again; ` + "`!override
 ## Variables
 
 ` + "`$X`, `${X}`, `${X:-default}`, `${X-default}`, `${X:?error}`, `${X?error}`, `${X:+other}`, `${X+other}`" + `, nested up to ` +
-		fmt.Sprint(maxNesting) + ` deep, and ` + "`$$`" + ` for a dollar
+		fmt.Sprint(variables.MaxNesting) + ` deep, and ` + "`$$`" + ` for a dollar
 sign, in values (not in keys). A variable without a value is empty, with a warning; in an image or in the source of a mount
 it is an error unless ` + "`--allow-unset`" + ` is given. In environment files too: for a dollar sign there, write ` + "`$$`" + ` or put the
 value into single quotes.
@@ -75,7 +78,7 @@ that file. ` + "`COMPOSE_DISABLE_ENV_FILE=1`" + ` leaves every .env unread.
 
 One file: ` + fmt.Sprint(maxFileSize>>20) + ` MB, ` + fmt.Sprint(maxDepth) + ` levels, ` + fmt.Sprint(maxEntries) + ` entries of one mapping or list, ` + fmt.Sprint(maxNodes) + ` values
 with its aliases filled in. A stack: ` +
-		fmt.Sprint(maxServices) + ` services. A service: ` + fmt.Sprint(maxReplicas) + ` replicas, ` + fmt.Sprint(maxPorts) + ` published ports.
+		fmt.Sprint(maxServices) + ` services. A service: ` + fmt.Sprint(maxReplicas) + ` replicas, ` + fmt.Sprint(forms.MaxPorts) + ` published ports.
 `)
 	return b.String()
 }

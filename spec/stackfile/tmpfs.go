@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 )
 
@@ -23,7 +25,7 @@ func (f numberForm) matches(value string) bool {
 
 // tmpfsOptions checks the numbers of a short form: size=64m,mode=1777. The
 // kernel refuses a wrong one without a word.
-func (v *validator) tmpfsOptions(item *node, options, at string) {
+func (v *validator) tmpfsOptions(item *tree.Node, options, at string) {
 	for option := range strings.SplitSeq(options, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		const decimal, units = "0123456789", "kKmMgGtTpPeE"
@@ -40,7 +42,7 @@ func (v *validator) tmpfsOptions(item *node, options, at string) {
 			continue
 		}
 		if value != "" && !form.matches(value) {
-			v.l.fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, spec.Shorten(value)), "write it as "+name+"="+form.example)
+			v.l.Fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, spec.Shorten(value)), "write it as "+name+"="+form.example)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package stackfile
+package forms
 
 import (
 	"cmp"
@@ -8,12 +8,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
 )
 
-// maxPorts is how many ports one service may publish.
-const maxPorts = 4096
+// MaxPorts is how many ports one service may publish.
+const MaxPorts = 4096
 
 // portRange is "from-to"; one port is a range of its own.
 type portRange struct{ from, to int }
@@ -95,16 +97,16 @@ func (p *shortPort) host(s string) string {
 }
 
 // ports brings a list of ports into long form, one entry a target port.
-func (c *conformer) ports(n *node, k *schema.Key, path string) *node {
+func (c *Conformer) ports(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	count := 0
-	return c.list(n, path, func(item *node, path string) []*node {
-		if count > maxPorts {
+	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
+		if count > MaxPorts {
 			return nil
 		}
-		made := c.port(item, k.Keys, path, maxPorts-count)
+		made := c.port(item, k.Keys, path, MaxPorts-count)
 		if made == nil {
-			count = maxPorts + 1
-			c.fail(n, path, fmt.Sprintf("a service may publish at most %d ports", maxPorts), "")
+			count = MaxPorts + 1
+			c.fail(n, path, fmt.Sprintf("a service may publish at most %d ports", MaxPorts), "")
 			return nil
 		}
 		count += len(made)
@@ -113,27 +115,27 @@ func (c *conformer) ports(n *node, k *schema.Key, path string) *node {
 }
 
 // port is the long form of one entry; nil when there is no room for it.
-func (c *conformer) port(item *node, keys []schema.Key, path string, room int) []*node {
-	if item.kind == mapNode {
+func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room int) []*tree.Node {
+	if item.Kind == tree.MapNode {
 		if room < 1 {
 			return nil
 		}
 		made := c.longPort(item, keys, path)
-		c.forwarded(item, textAt(made, "protocol"), path)
-		return []*node{made}
+		c.forwarded(item, tree.TextAt(made, "protocol"), path)
+		return []*tree.Node{made}
 	}
-	if item.kind != scalarNode || item.tag == "!!bool" {
-		return []*node{c.expected(item, path, "a port such as \"8080:80\" or a mapping")}
+	if item.Kind != tree.ScalarNode || item.Tag == "!!bool" {
+		return []*tree.Node{c.expected(item, path, "a port such as \"8080:80\" or a mapping")}
 	}
-	p, problem := parsePort(item.text)
+	p, problem := parsePort(item.Text)
 	if problem != "" {
-		return []*node{c.fail(item, path, fmt.Sprintf("bad port %q: %s", spec.Shorten(item.text), problem),
+		return []*tree.Node{c.fail(item, path, fmt.Sprintf("bad port %q: %s", spec.Shorten(item.Text), problem),
 			"write it as [ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL]")}
 	}
 	if p.target.size() > room {
 		return nil
 	}
-	var out []*node
+	var out []*tree.Node
 	for target := p.target.from; target <= p.target.to; target++ {
 		published := ""
 		if p.published != nil {
@@ -144,80 +146,80 @@ func (c *conformer) port(item *node, keys []schema.Key, path string, room int) [
 		}
 		out = append(out, portNode(item, p.ip, published, target, p.protocol))
 	}
-	out[0].unset = item.unset
+	out[0].Unset = item.Unset
 	c.forwarded(item, p.protocol, path)
 	return out
 }
 
 // forwarded tells of a port that nothing forwards.
-func (c *conformer) forwarded(item *node, protocol, path string) {
+func (c *Conformer) forwarded(item *tree.Node, protocol, path string) {
 	if protocol == spec.ProtocolSCTP {
 		c.notYet(item, path, spec.Topic{}, "ports of sctp are not published yet", "the containers of a network reach it")
 	}
 }
 
-func portNode(at *node, ip, published string, target int, protocol string) *node {
-	made := at.mapping(at.with("mode", at.scalar("!!str", "ingress")))
-	made.merge = mergeNormally
+func portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {
+	made := at.Mapping(at.With("mode", at.Scalar("!!str", "ingress")))
+	made.Merge = tree.MergeNormally
 	if ip != "" {
-		made.set(at.with("host_ip", at.scalar("!!str", ip)))
+		made.Set(at.With("host_ip", at.Scalar("!!str", ip)))
 	}
-	made.set(at.with("target", at.scalar("!!int", strconv.Itoa(target))))
+	made.Set(at.With("target", at.Scalar("!!int", strconv.Itoa(target))))
 	if published != "" {
-		made.set(at.with("published", at.scalar("!!str", published)))
+		made.Set(at.With("published", at.Scalar("!!str", published)))
 	}
-	made.set(at.with("protocol", at.scalar("!!str", protocol)))
+	made.Set(at.With("protocol", at.Scalar("!!str", protocol)))
 	return made
 }
 
 // longPort checks the long form and fills its defaults in.
-func (c *conformer) longPort(n *node, keys []schema.Key, path string) *node {
-	out := c.object(withoutEmpty(n, "host_ip", "published", "protocol", "mode"), keys, path)
-	if out.kind == badNode {
+func (c *Conformer) longPort(n *tree.Node, keys []schema.Key, path string) *tree.Node {
+	out := c.Object(withoutEmpty(n, "host_ip", "published", "protocol", "mode"), keys, path)
+	if out.Kind == tree.BadNode {
 		return out
 	}
-	target := out.value("target")
+	target := out.Value("target")
 	if target == nil {
 		return c.fail(n, path, "a port needs a target", "write target: and the port in the container")
 	}
-	if target.kind == scalarNode {
-		if p, err := strconv.Atoi(target.text); err != nil || p < 1 || p > 65535 {
-			return c.fail(target, path+".target", target.text+" is not a port", "a port is 1 to 65535")
+	if target.Kind == tree.ScalarNode {
+		if p, err := strconv.Atoi(target.Text); err != nil || p < 1 || p > 65535 {
+			return c.fail(target, path+".target", target.Text+" is not a port", "a port is 1 to 65535")
 		}
 	}
-	if p := out.value("published"); p != nil && p.kind == scalarNode && p.text != "" {
-		if _, ok := parseRange(p.text); !ok {
-			return c.fail(p, path+".published", fmt.Sprintf("%q is not a port", p.text), "write a port or a range FROM-TO")
+	if p := out.Value("published"); p != nil && p.Kind == tree.ScalarNode && p.Text != "" {
+		if _, ok := parseRange(p.Text); !ok {
+			return c.fail(p, path+".published", fmt.Sprintf("%q is not a port", p.Text), "write a port or a range FROM-TO")
 		}
 	}
-	if ip := out.value("host_ip"); ip != nil && ip.kind == scalarNode && ip.text != "" {
-		if _, err := netip.ParseAddr(ip.text); err != nil {
-			return c.fail(ip, path+".host_ip", fmt.Sprintf("%q is not an IP address", ip.text), "")
+	if ip := out.Value("host_ip"); ip != nil && ip.Kind == tree.ScalarNode && ip.Text != "" {
+		if _, err := netip.ParseAddr(ip.Text); err != nil {
+			return c.fail(ip, path+".host_ip", fmt.Sprintf("%q is not an IP address", ip.Text), "")
 		}
 	}
-	if out.value("mode") == nil {
-		out.set(n.with("mode", n.scalar("!!str", "ingress")))
+	if out.Value("mode") == nil {
+		out.Set(n.With("mode", n.Scalar("!!str", "ingress")))
 	}
-	if out.value("protocol") == nil {
-		out.set(n.with("protocol", n.scalar("!!str", "tcp")))
+	if out.Value("protocol") == nil {
+		out.Set(n.With("protocol", n.Scalar("!!str", "tcp")))
 	}
 	return out
 }
 
 // expose checks a port without a host side.
-func (c *conformer) expose(item *node, path string) []*node {
-	if item.kind != scalarNode || item.tag == "!!bool" {
-		return []*node{c.expected(item, path, "a port such as \"3000\" or \"5000-5010/tcp\"")}
+func (c *Conformer) expose(item *tree.Node, path string) []*tree.Node {
+	if item.Kind != tree.ScalarNode || item.Tag == "!!bool" {
+		return []*tree.Node{c.expected(item, path, "a port such as \"3000\" or \"5000-5010/tcp\"")}
 	}
-	if item.text == "" {
-		return []*node{item} // not given; it goes when its variables were told
+	if item.Text == "" {
+		return []*tree.Node{item} // not given; it goes when its variables were told
 	}
-	port, protocol, _ := strings.Cut(item.text, "/")
+	port, protocol, _ := strings.Cut(item.Text, "/")
 	r, ok := parseRange(port)
 	if !ok || r.from == 0 || protocol != "" && !slices.Contains(spec.Protocols(), protocol) {
-		return []*node{c.fail(item, path, fmt.Sprintf("bad port %q", spec.Shorten(item.text)), "write it as PORT[/PROTOCOL]")}
+		return []*tree.Node{c.fail(item, path, fmt.Sprintf("bad port %q", spec.Shorten(item.Text)), "write it as PORT[/PROTOCOL]")}
 	}
-	made := item.scalar("!!str", strings.TrimSuffix(item.text, "/"))
-	made.unset = item.unset
-	return []*node{made}
+	made := item.Scalar("!!str", strings.TrimSuffix(item.Text, "/"))
+	made.Unset = item.Unset
+	return []*tree.Node{made}
 }

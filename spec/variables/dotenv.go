@@ -1,4 +1,4 @@
-package stackfile
+package variables
 
 import (
 	"fmt"
@@ -9,26 +9,26 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// envFileError is a mistake in an environment file. Its message quotes nothing
+// EnvFileError is a mistake in an environment file. Its message quotes nothing
 // of the line: that may be a piece of a password.
-type envFileError struct {
-	line    int
-	message string
+type EnvFileError struct {
+	Line    int
+	Message string
 }
 
-// envReading is how the reading of an environment file went.
-type envReading struct {
-	names   []string        // that it gives a value
-	unset   []unsetVariable // that its values ask for
-	problem *envFileError
+// EnvReading is how the reading of an environment file went.
+type EnvReading struct {
+	Names   []string        // that it gives a value
+	Unset   []UnsetVariable // that its values ask for
+	Problem *EnvFileError
 }
 
-// readEnv reads the lines of an environment file into values: NAME=value with
+// ReadEnv reads the lines of an environment file into values: NAME=value with
 // optional quotes (double ones with escapes and variables, single ones
 // literal, both over several lines), "export", comments, and NAME alone, which
 // takes the value of lookup. Variables come from lookup first, then from
 // values. A raw file is taken line by line as it stands.
-func readEnv(data string, raw bool, values map[string]string, lookup func(string) (string, bool)) envReading {
+func ReadEnv(data string, raw bool, values map[string]string, lookup func(string) (string, bool)) EnvReading {
 	data = strings.TrimPrefix(data, "\uFEFF")
 	data = strings.ReplaceAll(data, "\r\n", "\n")
 	p := &envParser{data: data, rest: data, line: 1, out: values, lookup: lookup}
@@ -39,7 +39,7 @@ func readEnv(data string, raw bool, values map[string]string, lookup func(string
 			p.statement()
 		}
 	}
-	return envReading{p.names, p.unset, p.err}
+	return EnvReading{p.names, p.unset, p.err}
 }
 
 type envParser struct {
@@ -49,8 +49,8 @@ type envParser struct {
 	out    map[string]string
 	lookup func(string) (string, bool)
 	names  []string
-	unset  []unsetVariable
-	err    *envFileError
+	unset  []UnsetVariable
+	err    *EnvFileError
 }
 
 func (p *envParser) set(name, value string) {
@@ -59,7 +59,7 @@ func (p *envParser) set(name, value string) {
 }
 
 func (p *envParser) fail(format string, args ...any) {
-	p.err = &envFileError{p.line, fmt.Sprintf(format, args...)}
+	p.err = &EnvFileError{p.line, fmt.Sprintf(format, args...)}
 }
 
 // cutLine takes the rest of the line.
@@ -208,28 +208,28 @@ func (p *envParser) afterQuote() {
 
 // expand fills the variables of a value in that begins on a line, at an offset.
 func (p *envParser) expand(value string, line, start int) string {
-	vars := variables{lookup: func(name string) (string, bool) {
+	vars := Expander{Lookup: func(name string) (string, bool) {
 		if v, ok := p.lookup(name); ok {
 			return v, true
 		}
 		v, ok := p.out[name]
 		return v, ok
 	}}
-	text, unset, bad := vars.expand(value)
+	text, unset, bad := vars.Expand(value)
 	if bad != nil {
-		message := bad.message
-		if !bad.required {
+		message := bad.Message
+		if !bad.Required {
 			message = "a dollar sign in the value begins no variable: write $$, or put the value into single quotes"
 		}
-		p.err = &envFileError{line, message}
+		p.err = &EnvFileError{line, message}
 	}
 	for _, u := range unset {
-		u.at = spec.Place{Line: line, Column: 1}
-		if i := strings.Index(p.data[start:], u.expr); i >= 0 {
+		u.At = spec.Place{Line: line, Column: 1}
+		if i := strings.Index(p.data[start:], u.Expr); i >= 0 {
 			begin := start + i
-			u.at.Line = 1 + strings.Count(p.data[:begin], "\n")
-			u.at.Column = 1 + utf8.RuneCountInString(p.data[strings.LastIndexByte(p.data[:begin], '\n')+1:begin])
-			start = begin + len(u.expr)
+			u.At.Line = 1 + strings.Count(p.data[:begin], "\n")
+			u.At.Column = 1 + utf8.RuneCountInString(p.data[strings.LastIndexByte(p.data[:begin], '\n')+1:begin])
+			start = begin + len(u.Expr)
 		}
 		p.unset = append(p.unset, u)
 	}

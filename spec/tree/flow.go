@@ -1,4 +1,4 @@
-package stackfile
+package tree
 
 import (
 	"fmt"
@@ -9,16 +9,16 @@ import (
 // flowFault is what is wrong with a list or a mapping in brackets. The YAML
 // parser names the line of the token before it.
 type flowFault struct {
-	line, column int
-	width        int
-	hint         string
+	Line, Column int
+	Width        int
+	Hint         string
 }
 
-// findFlowFault finds the first list or mapping in brackets that is not
+// FindFlowFault finds the first list or mapping in brackets that is not
 // closed, or that holds brackets where only text in quotes may. It reads as
 // little of YAML as that needs: it is asked only about files that the parser
 // has refused for their brackets.
-func findFlowFault(text string) (flowFault, bool) {
+func FindFlowFault(text string) (flowFault, bool) {
 	s := &flowScan{lines: strings.Split(text, "\n")}
 	for s.row < len(s.lines) {
 		if f, found := s.blockLine(); found {

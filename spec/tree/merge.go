@@ -1,4 +1,4 @@
-package stackfile
+package tree
 
 import (
 	"strings"
@@ -6,26 +6,26 @@ import (
 	"github.com/orlop/orlop/spec/schema"
 )
 
-// merge lays a later tree over an earlier one by the rules of the table
+// Merge lays a later tree over an earlier one by the rules of the table
 // (Compose Specification, "Merge and override"). Both are in canonical form.
-func merge(base, over *node, k *schema.Key) *node {
+func Merge(base, over *Node, k *schema.Key) *Node {
 	switch {
-	case over == nil || over.kind == nullNode && over.merge == mergeNormally && k.Shape != schema.Command:
+	case over == nil || over.Kind == NullNode && over.Merge == MergeNormally && k.Shape != schema.Command:
 		return base
-	case base == nil || base.kind == nullNode || base.kind == badNode || over.kind == badNode ||
-		over.merge == mergeOverride || base.kind != over.kind || over.kind == scalarNode:
+	case base == nil || base.Kind == NullNode || base.Kind == BadNode || over.Kind == BadNode ||
+		over.Merge == MergeOverride || base.Kind != over.Kind || over.Kind == ScalarNode:
 		return over
 	}
 	switch k.Shape.MergeRule() {
 	case schema.MergeMap:
 		return mergeMaps(base, over, k)
 	case schema.MergeAppend:
-		return mergeLists(base, over, func(n *node) string { return identity(n) })
+		return mergeLists(base, over, func(n *Node) string { return Identity(n) })
 	case schema.MergeUnique:
 		fill(base, over, k)
-		return mergeLists(base, over, func(n *node) string { return uniqueKey(n, k) })
+		return mergeLists(base, over, func(n *Node) string { return uniqueKey(n, k) })
 	}
-	if k.Shape == schema.Any && over.kind == mapNode { // extensions
+	if k.Shape == schema.Any && over.Kind == MapNode { // extensions
 		return mergeMaps(base, over, k)
 	}
 	return over
@@ -33,21 +33,21 @@ func merge(base, over *node, k *schema.Key) *node {
 
 // mergeMaps merges key by key. What is merged stands in a new node: the
 // earlier tree may serve other services too.
-func mergeMaps(base, over *node, k *schema.Key) *node {
+func mergeMaps(base, over *Node, k *schema.Key) *Node {
 	out := *base
-	out.at, out.width = over.at, over.width
-	out.fields = append([]field(nil), base.fields...)
-	for _, f := range over.fields {
-		old := out.field(f.key)
+	out.At, out.Width = over.At, over.Width
+	out.Fields = append([]Field(nil), base.Fields...)
+	for _, f := range over.Fields {
+		old := out.Field(f.Key)
 		switch {
-		case f.value.merge == mergeReset:
-			out.remove(f.key)
+		case f.Value.Merge == MergeReset:
+			out.Remove(f.Key)
 		case old == nil:
-			out.fields = append(out.fields, f)
+			out.Fields = append(out.Fields, f)
 		default:
-			merged := merge(old.value, f.value, childKey(k, f.key))
-			if merged != old.value {
-				*old = field{f.key, f.at, f.width, merged}
+			merged := Merge(old.Value, f.Value, childKey(k, f.Key))
+			if merged != old.Value {
+				*old = Field{f.Key, f.At, f.Width, merged}
 			}
 		}
 	}
@@ -72,30 +72,30 @@ func childKey(k *schema.Key, name string) *schema.Key {
 
 // mergeLists appends the later entries; one with the identity of an earlier
 // one takes its place.
-func mergeLists(base, over *node, id func(*node) string) *node {
+func mergeLists(base, over *Node, id func(*Node) string) *Node {
 	out := *over
-	out.items = unique(append(append([]*node(nil), base.items...), over.items...), id)
+	out.Items = unique(append(append([]*Node(nil), base.Items...), over.Items...), id)
 	return &out
 }
 
 // fill prepares lists of objects for merging: an entry of over takes the keys
 // that it lacks from the entry of base with the same identity.
-func fill(base, over *node, k *schema.Key) {
+func fill(base, over *Node, k *schema.Key) {
 	if k.Shape != schema.ObjectList {
 		return
 	}
-	for i, item := range over.items {
-		for _, old := range base.items {
-			if item.kind == mapNode && old.kind == mapNode && uniqueKey(old, k) == uniqueKey(item, k) {
-				over.items[i] = mergeMaps(old, item, &schema.Key{Shape: schema.Object, Keys: k.Keys})
+	for i, item := range over.Items {
+		for _, old := range base.Items {
+			if item.Kind == MapNode && old.Kind == MapNode && uniqueKey(old, k) == uniqueKey(item, k) {
+				over.Items[i] = mergeMaps(old, item, &schema.Key{Shape: schema.Object, Keys: k.Keys})
 			}
 		}
 	}
 }
 
 // unique keeps one entry of each identity: the last, at the place of the first.
-func unique(items []*node, id func(*node) string) []*node {
-	var out []*node
+func unique(items []*Node, id func(*Node) string) []*Node {
+	var out []*Node
 	at := make(map[string]int, len(items))
 	for _, item := range items {
 		key := id(item)
@@ -109,39 +109,39 @@ func unique(items []*node, id func(*node) string) []*node {
 	return out
 }
 
-// identity is a whole value as text.
-func identity(n *node) string {
-	if n.kind == scalarNode {
-		return n.text
+// Identity is a whole value as text.
+func Identity(n *Node) string {
+	if n.Kind == ScalarNode {
+		return n.Text
 	}
 	var b strings.Builder
 	n.write(&b)
 	return b.String()
 }
 
-func (n *node) write(b *strings.Builder) {
-	b.WriteString(n.text)
+func (n *Node) write(b *strings.Builder) {
+	b.WriteString(n.Text)
 	b.WriteByte(0)
-	for _, f := range n.fields {
-		b.WriteString(f.key)
+	for _, f := range n.Fields {
+		b.WriteString(f.Key)
 		b.WriteByte(1)
-		f.value.write(b)
+		f.Value.write(b)
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		item.write(b)
 	}
 }
 
 // uniqueKey is what makes an entry of a list the same as another.
-func uniqueKey(n *node, k *schema.Key) string {
+func uniqueKey(n *Node, k *schema.Key) string {
 	part := func(name, otherwise string) string {
-		if v := n.value(name); v != nil {
-			return v.text
+		if v := n.Value(name); v != nil {
+			return v.Text
 		}
 		return otherwise
 	}
-	if n.kind != mapNode {
-		return identity(n)
+	if n.Kind != MapNode {
+		return Identity(n)
 	}
 	switch k.Shape {
 	case schema.Ports:
@@ -157,30 +157,30 @@ func uniqueKey(n *node, k *schema.Key) string {
 	case schema.ObjectList: // ipam.config
 		return part("subnet", "")
 	}
-	return identity(n)
+	return Identity(n)
 }
 
-// tidy drops what merging leaves behind (reset values of keys that no earlier
+// Tidy drops what merging leaves behind (reset values of keys that no earlier
 // file has) and entries of lists that say the same.
-func tidy(n *node, k *schema.Key) {
-	kept := n.fields[:0]
-	for _, f := range n.fields {
-		if f.value.merge == mergeReset {
+func Tidy(n *Node, k *schema.Key) {
+	kept := n.Fields[:0]
+	for _, f := range n.Fields {
+		if f.Value.Merge == MergeReset {
 			continue
 		}
-		tidy(f.value, childKey(k, f.key))
+		Tidy(f.Value, childKey(k, f.Key))
 		kept = append(kept, f)
 	}
-	n.fields = kept
+	n.Fields = kept
 	switch k.Shape.MergeRule() {
 	case schema.MergeUnique:
-		n.items = unique(n.items, func(n *node) string { return uniqueKey(n, k) })
-		for _, item := range n.items {
-			tidy(item, &schema.Key{Shape: schema.Object, Keys: k.Keys})
+		n.Items = unique(n.Items, func(n *Node) string { return uniqueKey(n, k) })
+		for _, item := range n.Items {
+			Tidy(item, &schema.Key{Shape: schema.Object, Keys: k.Keys})
 		}
 	case schema.MergeAppend:
-		if len(n.items) > 1 {
-			n.items = unique(n.items, identity)
+		if len(n.Items) > 1 {
+			n.Items = unique(n.Items, Identity)
 		}
 	}
 }

@@ -1,4 +1,6 @@
-package stackfile
+// Package variables fills variables in (Compose Specification, interpolation), and
+// reads the files that hold them (dotenv).
+package variables
 
 import (
 	"fmt"
@@ -7,51 +9,51 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// maxNesting is how deep one variable may stand in another's default.
-const maxNesting = 32
+// MaxNesting is how deep one variable may stand in another's default.
+const MaxNesting = 32
 
-// variables fills variables into text (Compose Specification,
+// Expander fills variables into text (Compose Specification,
 // "Interpolation"): $X, ${X}, ${X:-d}, ${X-d}, ${X:?e}, ${X?e}, ${X:+a},
 // ${X+a}, each nested, and $$ for a dollar sign.
-type variables struct {
-	lookup func(name string) (string, bool)
+type Expander struct {
+	Lookup func(name string) (string, bool)
 }
 
-// unsetVariable is a variable without a value that a text asks for.
-type unsetVariable struct {
-	name    string
-	expr    string // as it is written
-	offset  int    // in the text
-	leading bool   // nothing of the outcome stands before it
-	at      spec.Place
+// UnsetVariable is a variable without a value that a text asks for.
+type UnsetVariable struct {
+	Name    string
+	Expr    string // as it is written
+	Offset  int    // in the text
+	Leading bool   // nothing of the outcome stands before it
+	At      spec.Place
 }
 
 // badExpression is an expression that cannot be filled in.
 type badExpression struct {
-	expr     string
-	offset   int
-	message  string
-	hint     string
-	required bool // a variable is missing that must be there; nothing is wrong with the expression
+	Expr     string
+	Offset   int
+	Message  string
+	Hint     string
+	Required bool // a variable is missing that must be there; nothing is wrong with the expression
 }
 
-// expand fills the variables of s in. It tells which had no value, and the
+// Expand fills the variables of s in. It tells which had no value, and the
 // first expression that is wrong.
-func (v *variables) expand(s string) (string, []unsetVariable, *badExpression) {
+func (v *Expander) Expand(s string) (string, []UnsetVariable, *badExpression) {
 	e := expansion{vars: v}
 	text := e.expand(s, 0, 0)
 	return text, e.unset, e.bad
 }
 
 type expansion struct {
-	vars  *variables
-	unset []unsetVariable
+	vars  *Expander
+	unset []UnsetVariable
 	bad   *badExpression
 }
 
 func (e *expansion) fail(expr string, offset int, message, hint string) {
 	if e.bad == nil {
-		e.bad = &badExpression{expr: expr, offset: offset, message: message, hint: hint}
+		e.bad = &badExpression{Expr: expr, Offset: offset, Message: message, Hint: hint}
 	}
 }
 
@@ -76,7 +78,7 @@ func (e *expansion) expand(s string, offset, depth int) string {
 				return ""
 			}
 			b.WriteString(e.braced(s[:size], offset, depth))
-		case isNameStart(next):
+		case IsNameStart(next):
 			size = 1 + nameLength(s[1:])
 			b.WriteString(e.plain(s[1:size], s[:size], offset))
 		default:
@@ -84,7 +86,7 @@ func (e *expansion) expand(s string, offset, depth int) string {
 			size = 1
 		}
 		for ; unset < len(e.unset) && b.Len() == 0 && depth == 0; unset++ {
-			e.unset[unset].leading = true
+			e.unset[unset].Leading = true
 		}
 		s, offset = s[size:], offset+size
 	}
@@ -107,30 +109,31 @@ func closing(s string) int {
 	return -1
 }
 
-func isNameStart(c byte) bool {
+// IsNameStart says that the name of a variable may begin with a character.
+func IsNameStart(c byte) bool {
 	return c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 func nameLength(s string) int {
 	n := 0
-	for n < len(s) && (isNameStart(s[n]) || n > 0 && '0' <= s[n] && s[n] <= '9') {
+	for n < len(s) && (IsNameStart(s[n]) || n > 0 && '0' <= s[n] && s[n] <= '9') {
 		n++
 	}
 	return n
 }
 
 func (e *expansion) plain(name, expr string, offset int) string {
-	value, ok := e.vars.lookup(name)
+	value, ok := e.vars.Lookup(name)
 	if !ok {
-		e.unset = append(e.unset, unsetVariable{name: name, expr: expr, offset: offset})
+		e.unset = append(e.unset, UnsetVariable{Name: name, Expr: expr, Offset: offset})
 	}
 	return value
 }
 
 // braced fills in one "${...}".
 func (e *expansion) braced(expr string, offset, depth int) string {
-	if depth >= maxNesting {
-		e.fail(expr, offset, fmt.Sprintf("variables are nested more than %d levels deep", maxNesting), "")
+	if depth >= MaxNesting {
+		e.fail(expr, offset, fmt.Sprintf("variables are nested more than %d levels deep", MaxNesting), "")
 		return ""
 	}
 	inner := expr[2 : len(expr)-1]
@@ -145,7 +148,7 @@ func (e *expansion) braced(expr string, offset, depth int) string {
 		return e.plain(name, expr, offset)
 	}
 	argument, at := rest[len(operator):], offset+2+n+len(operator)
-	value, ok := e.vars.lookup(name)
+	value, ok := e.vars.Lookup(name)
 	present := ok && (value != "" || operator[0] != ':')
 	switch operator[len(operator)-1] {
 	case '-':
@@ -169,14 +172,14 @@ func (e *expansion) braced(expr string, offset, depth int) string {
 
 func (e *expansion) required(name, expr string, offset int, reason string) {
 	message := fmt.Sprintf("required variable %s is not set", name)
-	if _, ok := e.vars.lookup(name); ok {
+	if _, ok := e.vars.Lookup(name); ok {
 		message = fmt.Sprintf("required variable %s is empty", name)
 	}
 	if reason != "" {
 		message += ": " + reason
 	}
-	if e.fail(expr, offset, message, "set it in the environment or in .env"); e.bad.offset == offset {
-		e.bad.required = true
+	if e.fail(expr, offset, message, "set it in the environment or in .env"); e.bad.Offset == offset {
+		e.bad.Required = true
 	}
 }
 

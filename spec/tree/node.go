@@ -1,0 +1,265 @@
+// Package tree has stack files as trees of values, each with its place, and what is
+// done with trees as such: they are merged, compared and complained of. It knows
+// keys by the table in schema only.
+package tree
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/spec/variables"
+
+	"github.com/orlop/orlop/spec"
+)
+
+type nodeKind uint8
+
+const (
+	NullNode nodeKind = iota
+	ScalarNode
+	MapNode
+	ListNode
+	BadNode // a mistake stood here: it was reported, and nothing more is said about it
+)
+
+// MergeTag is what a "!reset" or "!override" tag asks of merging.
+type MergeTag uint8
+
+const (
+	MergeNormally MergeTag = iota
+	MergeReset
+	MergeOverride
+)
+
+// Node is a value of a stack file that knows its place. Aliases and merge
+// keys are filled in.
+type Node struct {
+	Kind   nodeKind
+	Tag    string // of a scalar: !!str, !!int, !!float, !!bool, ...
+	Text   string // of a scalar
+	Raw    string // of a scalar: its text before variables were filled in
+	Fields []Field
+	Items  []*Node
+	At     spec.Place
+	Width  int
+	Merge  MergeTag
+	Unset  []variables.UnsetVariable
+	Fault  *Fault              // why a bad node is bad, if that counts only where it is used
+	Vars   *variables.Expander // of the included file that it stands in, where it names one
+}
+
+// Field is one entry of a mapping.
+type Field struct {
+	Key   string
+	At    spec.Place
+	Width int
+	Value *Node
+}
+
+// Field is the entry of a key, nil if there is none.
+func (n *Node) Field(key string) *Field {
+	for i := range n.Fields {
+		if n.Fields[i].Key == key {
+			return &n.Fields[i]
+		}
+	}
+	return nil
+}
+
+// Value is the value of a key, or nil.
+func (n *Node) Value(key string) *Node {
+	if n == nil {
+		return nil
+	}
+	if f := n.Field(key); f != nil {
+		return f.Value
+	}
+	return nil
+}
+
+// LayBelow adds what files say to a mapping, which wins where both do. from
+// are the places of the values.
+func (n *Node) LayBelow(names []string, from map[string]*Node, values map[string]string) {
+	own := make(map[string]bool, len(n.Fields))
+	for _, f := range n.Fields {
+		own[f.Key] = true
+	}
+	for _, name := range names {
+		if at := from[name]; !own[name] {
+			n.Fields = append(n.Fields, at.With(name, at.Scalar("!!str", values[name])))
+		}
+	}
+}
+
+// Set puts an entry in, in the place of one of the same key.
+func (n *Node) Set(f Field) {
+	if old := n.Field(f.Key); old != nil {
+		*old = f
+		return
+	}
+	n.Fields = append(n.Fields, f)
+}
+
+// Remove takes the entry of a key out.
+func (n *Node) Remove(key string) {
+	for i := range n.Fields {
+		if n.Fields[i].Key == key {
+			n.Fields = append(n.Fields[:i:i], n.Fields[i+1:]...)
+			return
+		}
+	}
+}
+
+// IsEmpty says whether n is a mapping or list without content, or nothing.
+func (n *Node) IsEmpty() bool {
+	return n.Kind != ScalarNode && n.Kind != BadNode && len(n.Fields) == 0 && len(n.Items) == 0
+}
+
+// Scalar is a new scalar that stands where n does.
+func (n *Node) Scalar(tag, text string) *Node {
+	return &Node{Kind: ScalarNode, Tag: tag, Text: text, At: n.At, Width: n.Width}
+}
+
+// Mapping is a new mapping that stands where n does.
+func (n *Node) Mapping(fields ...Field) *Node {
+	return &Node{Kind: MapNode, Fields: fields, At: n.At, Width: n.Width, Merge: n.Merge}
+}
+
+// With is a field of n's own place.
+func (n *Node) With(key string, value *Node) Field {
+	return Field{Key: key, At: n.At, Width: n.Width, Value: value}
+}
+
+// Bad is a value of which a mistake was reported: nothing later complains of it.
+func (n *Node) Bad() *Node {
+	return &Node{Kind: BadNode, At: n.At, Width: n.Width, Unset: n.Unset, Fault: n.Fault}
+}
+
+// Clone is a deep copy, so that two services may grow from one base.
+func (n *Node) Clone() *Node {
+	c := *n
+	c.Fields = make([]Field, len(n.Fields))
+	for i, f := range n.Fields {
+		f.Value = f.Value.Clone()
+		c.Fields[i] = f
+	}
+	c.Items = make([]*Node, len(n.Items))
+	for i, item := range n.Items {
+		c.Items[i] = item.Clone()
+	}
+	return &c
+}
+
+// Describe names what a node is, for "expected ..., not ...".
+func (n *Node) Describe() string {
+	switch {
+	case n.Kind == NullNode:
+		return "nothing"
+	case n.Kind == MapNode:
+		return "a mapping"
+	case n.Kind == ListNode:
+		return "a list"
+	case n.Tag == "!!bool":
+		return "the truth value " + n.Text
+	case n.Tag == "!!int" || n.Tag == "!!float":
+		return "the number " + n.Text
+	case n.Tag == "!!timestamp":
+		return "the date " + n.Text
+	}
+	return fmt.Sprintf("the text %q", spec.Shorten(n.Text))
+}
+
+// Fault is a mistake that counts only where the value is used: a variable is
+// missing that must be there.
+type Fault struct {
+	Diagnostic spec.Diagnostic
+	Found      bool // it stands in the tree: whoever uses it decides
+}
+
+// Anything is a node as plain Go values.
+func (n *Node) Anything() any {
+	switch n.Kind {
+	case MapNode:
+		out := make(map[string]any, len(n.Fields))
+		for _, f := range n.Fields {
+			out[f.Key] = f.Value.Anything()
+		}
+		return out
+	case ListNode:
+		out := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			out[i] = item.Anything()
+		}
+		return out
+	case ScalarNode:
+		switch n.Tag {
+		case "!!bool":
+			return strings.EqualFold(n.Text, "true")
+		case "!!int":
+			if i, err := strconv.ParseInt(PlainNumber(n.Text), 0, 64); err == nil {
+				return i
+			}
+		case "!!float":
+			if f, err := strconv.ParseFloat(PlainNumber(n.Text), 64); err == nil {
+				return f
+			}
+		}
+		return n.Text
+	}
+	return nil
+}
+
+// IsPlainValue says whether a scalar is a number or a truth value for YAML.
+func (n *Node) IsPlainValue() bool {
+	return n.Kind == ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool")
+}
+
+// SaysNothing says whether a value is empty, or holds only what is.
+func (n *Node) SaysNothing() bool {
+	for _, f := range n.Fields {
+		if !f.Value.SaysNothing() {
+			return false
+		}
+	}
+	for _, item := range n.Items {
+		if !item.SaysNothing() {
+			return false
+		}
+	}
+	return n.Text == ""
+}
+
+// Walk visits a tree, parents first.
+func (n *Node) Walk(path string, visit func(n *Node, path string)) {
+	visit(n, path)
+	for _, f := range n.Fields {
+		f.Value.Walk(Join(path, f.Key), visit)
+	}
+	for i, item := range n.Items {
+		item.Walk(Indexed(path, i), visit)
+	}
+}
+
+// Join is the path of a key below a path.
+func Join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// Indexed is the path of an entry of a list.
+func Indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// PlainNumber takes the underscores of a YAML number out and spells its old
+// octal form (0644) as Go does.
+func PlainNumber(s string) string { return strings.ReplaceAll(s, "_", "") }
+
+// TextAt is the text of a scalar below n, or "".
+func TextAt(n *Node, key string) string {
+	if v := n.Value(key); v != nil && v.Kind == ScalarNode {
+		return v.Text
+	}
+	return ""
+}

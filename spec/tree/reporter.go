@@ -1,0 +1,28 @@
+package tree
+
+import "github.com/orlop/orlop/spec"
+
+// Reporter takes diagnostics about values.
+type Reporter struct {
+	Report func(spec.Diagnostic)
+	Strict bool // what is not supported yet is an error
+}
+
+// Fail reports a mistake.
+func (r Reporter) Fail(n *Node, path, message, hint string) {
+	r.Report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: n.At, Message: message, Hint: hint, Width: n.Width})
+}
+
+// Warn reports what is no mistake.
+func (r Reporter) Warn(n *Node, path, message, hint string) {
+	r.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: n.At, Message: message, Hint: hint, Width: n.Width})
+}
+
+// NotYet reports what the specification knows and Orlop does not support.
+func (r Reporter) NotYet(n *Node, path string, about spec.Topic, message, hint string) {
+	d := spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: n.At, Message: message, Hint: hint, Width: n.Width}
+	if r.Strict {
+		d.Severity = spec.Error
+	}
+	r.Report(d)
+}
