@@ -87,3 +87,54 @@ func TestAServiceThatCannotBeIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoMayWhat: the capabilities that a first process begins with.
+func TestWhoMayWhat(t *testing.T) {
+	for name, c := range map[string]struct {
+		uid        uint32
+		privileged bool
+		effective  bool
+		bounding   bool // all that can be given
+	}{
+		"root":                           {0, false, true, false},
+		"somebody":                       {1000, false, false, false},
+		"root of a privileged container": {0, true, true, true},
+		"somebody of a privileged one":   {1000, true, true, true},
+	} {
+		doc, _, err := Document(Input{Service: &spec.Service{Privileged: c.privileged}, Image: imageOf(), Args: []string{"x"}, User: specs.User{UID: c.uid}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := doc.Process.Capabilities
+		if (len(got.Effective) > 0) != c.effective || (len(got.Permitted) > 0) != c.effective || slices.Equal(got.Bounding, allCaps()) != c.bounding && len(allCaps()) > len(defaultCaps) {
+			t.Errorf("%s may %+v", name, got)
+		}
+		if len(got.Ambient)+len(got.Inheritable) > 0 {
+			t.Errorf("%s: a program inherits %+v", name, got)
+		}
+		if masked := len(doc.Linux.MaskedPaths) > 0; masked == c.privileged {
+			t.Errorf("%s: paths are masked: %t", name, masked)
+		}
+	}
+}
+
+// The user's word wins over the image's, and the home directory is known.
+func TestEnvironmentOfADocument(t *testing.T) {
+	image := imageOf()
+	image.Env, image.WorkingDir = []string{"PATH=/bin", "MODE=image"}, "app"
+	mode := "service"
+	in := Input{
+		Service: &spec.Service{Environment: map[string]*string{"MODE": &mode, "HOME": nil}, NetworkMode: "host"}, Image: image,
+		Args: []string{"x"}, Home: "/home/app", Hostname: "c0ffee",
+	}
+	doc, _, err := Document(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(doc.Process.Env, " "); got != "HOME=/home/app HOSTNAME=c0ffee MODE=service PATH=/bin" {
+		t.Errorf("the environment is %s", got)
+	}
+	if doc.Hostname != "" || doc.Process.Cwd != "/app" || len(doc.Linux.Sysctl) > 0 {
+		t.Errorf("on the host's network its name is %q, in %s, with %v", doc.Hostname, doc.Process.Cwd, doc.Linux.Sysctl)
+	}
+}

@@ -1,6 +1,8 @@
 package proc
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestKillsForWantOfMemoryAreSeen(t *testing.T) {
 	for _, c := range []struct {

@@ -26,3 +26,23 @@ func TestAProjectThatIsGoneLeavesNoSecret(t *testing.T) {
 		t.Errorf("a project of the same name has %q", b)
 	}
 }
+
+// What the containers of a project were given by an engine before this one is
+// hidden, too; they are asked once.
+func TestSecretsOfAnEngineBeforeAreHidden(t *testing.T) {
+	p := NewPayloads()
+	asked := 0
+	given := func() [][]byte { asked++; return [][]byte{[]byte("oldest"), nil} }
+	if got := p.Mask("shop", given).Text("the oldest secret"); got != "the *** secret" {
+		t.Errorf("the mask shows %q", got)
+	}
+	p.Set("shop", map[string][]byte{"secrets.key": []byte("newest")}, given)
+	if got := p.Mask("shop", given).Text("oldest, newest"); got != "***, ***" || asked != 1 {
+		t.Errorf("the mask shows %q, asked %d times", got, asked)
+	}
+	for key, want := range map[string]bool{"secrets.key": true, "configs.key": false, "key": false} {
+		if IsSecret(key) != want {
+			t.Errorf("%s is a secret: %t", key, !want)
+		}
+	}
+}

@@ -166,3 +166,24 @@ func TestAFileThatIsCutShortIsDropped(t *testing.T) {
 		t.Errorf("left are %v", left)
 	}
 }
+
+// A service's files come into each of its containers, and each says for itself
+// what it could not take.
+func TestEachContainerAnswersForItself(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(b+"/app", nil, 0o600)) // a file where a directory is to be
+	s := syncInto(t, a, b)
+	s.Apply([]Entry{{Kind: EntryFile, Path: "/app/x", Mode: 0o600, Content: []byte("x")}, {Kind: EntryFile, Path: "/y", Mode: 0o600, Content: []byte("y")}})
+	holdsFile(t, a+"/app/x", "x")
+	holdsFile(t, b+"/y", "y")
+	if len(s.Failures) != 1 || s.Failures[0].Container != "1" || s.Failures[0].Path != "/app/x" || s.Files != 2 || s.Containers() != 2 {
+		t.Errorf("%d files in %d containers, failures %v", s.Files, s.Containers(), s.Failures)
+	}
+	// What one of them has already is written for the other.
+	must(t, os.Remove(a+"/y"))
+	s.Apply([]Entry{{Kind: EntryFile, Path: "/y", Mode: 0o600, Content: []byte("y")}})
+	holdsFile(t, a+"/y", "y")
+	if s.Files != 3 {
+		t.Errorf("%d files are counted", s.Files)
+	}
+}
