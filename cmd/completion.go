@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orlop/orlop/spec/stackfile"
-
 	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/spec/stackfile"
 )
 
 func (a *app) completionCommand() *cobra.Command {

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orlop/orlop/spec/stackfile"
-
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
@@ -21,6 +19,7 @@ import (
 	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/stackfile"
 )
 
 // runFlags alter the service for one container.

@@ -112,6 +112,7 @@ func webAddress(b planner.Binding) string {
 	return WebScheme(b.Target) + "://" + host + ":" + strconv.Itoa(b.HostPort)
 }
 
+// WebScheme is the scheme of URLs to a port.
 func WebScheme(port int) string {
 	if port == 443 || port == 8443 {
 		return "https"

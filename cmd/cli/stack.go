@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orlop/orlop/spec/stackfile"
-
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/stackfile"
 )
 
 // Options are those of a load, from the global flags and the environment.

@@ -52,6 +52,7 @@ type Board struct {
 	times *timeline
 }
 
+// NewBoard is a board of a progress that began at a time.
 func NewBoard(began time.Time) *Board {
 	return &Board{plan: &planner.Plan{}, byID: map[string]*row{}, ups: map[string][]*row{}, times: newTimeline("", began)}
 }

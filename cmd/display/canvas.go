@@ -13,6 +13,7 @@ type Canvas struct {
 	drawn []int // widths of the lines on the screen
 }
 
+// NewCanvas draws on a terminal.
 func NewCanvas(w io.Writer) *Canvas { return &Canvas{w: w} }
 
 // Draw replaces what is on the screen, in one write.

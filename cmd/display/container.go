@@ -51,6 +51,7 @@ type publisher struct {
 	Protocol      string
 }
 
+// ContainerJSON is a container of a project as "ps --format json" prints it.
 func ContainerJSON(c *planner.Container, project string, now time.Time) psLine {
 	line := psLine{
 		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
@@ -114,6 +115,7 @@ func exposed(c *planner.Container) []string {
 	return out
 }
 
+// SortedBindings are the published ports of a container, by their target.
 func SortedBindings(c *planner.Container) []planner.Binding {
 	return slices.SortedFunc(slices.Values(c.Published), func(x, y planner.Binding) int {
 		return cmp.Or(x.Target-y.Target, strings.Compare(x.Protocol, y.Protocol), strings.Compare(x.HostIP, y.HostIP), x.HostPort-y.HostPort)
@@ -134,6 +136,7 @@ func portsText(c *planner.Container) string {
 	return strings.Join(append(parts, exposed(c)...), ", ")
 }
 
+// ImageText is the reference of a container's image.
 func ImageText(c *planner.Container, project string) string {
 	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
 		return c.Applied.Service.Image
@@ -214,6 +217,7 @@ func statusText(c *planner.Container, now time.Time) string {
 	return text
 }
 
+// Ago is how long ago a time was; the zero time is never.
 func Ago(now, then time.Time) string {
 	if then.IsZero() {
 		return "never"
@@ -248,6 +252,7 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%d years", int(d.Hours()/24/365))
 }
 
+// ContainerTable prints containers as ps does; whole leaves commands uncut.
 func ContainerTable(w io.Writer, containers []planner.Container, project string, now time.Time, whole bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
@@ -307,6 +312,7 @@ func ExitNotes(k *planner.Container) string {
 	return "(" + strings.Join(notes, ", ") + ")"
 }
 
+// Spaced is a text with a space before it, unless it is empty.
 func Spaced(text string) string {
 	if text == "" {
 		return ""

@@ -211,6 +211,7 @@ func header(b *Board, services int, st Style) string {
 // a reader of the old one would go wrong.
 type JSON struct{ Enc *json.Encoder }
 
+// JSONVersion is the version of the lines.
 const JSONVersion = 1
 
 // NewJSON writes lines of JSON that nobody puts into a page.
@@ -226,6 +227,7 @@ func (d *JSON) Write(line JSONLine) {
 	_ = d.Enc.Encode(line)
 }
 
+// JSONLine is a line of a progress, or of a verb's own.
 type JSONLine struct {
 	Version  int            `json:"version"`
 	Type     string         `json:"type"` // plan, event or verdict; of ci also test, warning and result
@@ -241,18 +243,22 @@ type JSONLine struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
+// Plan writes the plan.
 func (d *JSON) Plan(p *planner.Plan) {
 	_ = d.Enc.Encode(JSONLine{Version: JSONVersion, Type: "plan", Plan: p})
 }
 
+// Event writes an event.
 func (d *JSON) Event(e planner.Event) {
 	_ = d.Enc.Encode(JSONLine{Version: JSONVersion, Type: "event", Event: &e})
 }
 
+// Finish writes the verdict.
 func (d *JSON) Finish(s Summary) {
 	_ = d.Enc.Encode(JSONLine{
 		Version: JSONVersion, Type: "verdict", OK: &s.Verdict.Ok, UpToDate: s.Verdict.UpToDate, Error: s.Verdict.Error, Took: s.Took,
 	})
 }
 
+// Abort writes nothing: there is no verdict.
 func (d *JSON) Abort() {}

@@ -39,6 +39,7 @@ func serviceColors() []string {
 	return []string{"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"}
 }
 
+// NewLogPrinter prints the logs of containers of which some are known.
 func NewLogPrinter(out, errs io.Writer, st, errSt Style, f LogFormat, known []planner.Container) *LogPrinter {
 	p := &LogPrinter{w: out, errw: errs, format: f, st: st, errSt: errSt, colors: map[string]string{}}
 	for i := range known {
@@ -130,6 +131,7 @@ type logReader struct {
 	read  map[string]int
 }
 
+// Reader is one more reader.
 func (m *LogMerge) Reader() *logReader { return &logReader{merge: m, read: map[string]int{}} }
 
 func (r *logReader) Line(l *api.LogLine) {

@@ -77,6 +77,7 @@ type Stream struct {
 	secret secret.Stream // guarded by mu: keeps back what may be the beginning of one
 }
 
+// Write writes a text, or keeps the end of it back that may begin a secret.
 func (s *Stream) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,6 +36,7 @@ type statsLine struct {
 	BlockWritten int64
 }
 
+// StatsJSON is a measurement as "stats --format json" prints it.
 func StatsJSON(c *api.ContainerStats) statsLine {
 	return statsLine{
 		BlockIO: pair(c.ReadBytes, c.WrittenBytes), CPUPerc: percent(c.CpuPercent), Container: c.Id[:min(12, len(c.Id))], ID: c.Id,
@@ -68,6 +69,7 @@ func tabled(rows [][]string) []string {
 	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 }
 
+// StatsTable is what containers use, as rows of text.
 func StatsTable(r *api.StatsReply) []string {
 	rows := [][]string{{"NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}}
 	for _, c := range r.Containers {

@@ -21,6 +21,7 @@ func (s Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
+// Red, Green, Yellow, Cyan, Dim and Bold paint a text.
 func (s Style) Red(t string) string    { return s.paint("31", t) }
 func (s Style) Green(t string) string  { return s.paint("32", t) }
 func (s Style) Yellow(t string) string { return s.paint("33", t) }

@@ -158,6 +158,7 @@ func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
 	}
 }
 
+// SignalName is the name of a signal: SIGINT.
 func SignalName(s os.Signal) string {
 	if number, ok := s.(unix.Signal); ok {
 		if name := unix.SignalName(number); name != "" {

@@ -24,8 +24,10 @@ type Ending struct {
 	code  int
 }
 
+// Wanted says that a container's end may end the up.
 func (e *Ending) Wanted() bool { return e.OnExit || e.OnFailure || e.From != "" }
 
+// Check refuses flags that contradict each other.
 func (e *Ending) Check() error {
 	if e.OnExit && e.OnFailure {
 		return errors.New("--abort-on-container-exit and --abort-on-container-failure cannot be used together")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
 func (w *watcher) dispatch(ctx context.Context) {
 	held := w.isHeld()
 	w.restartAll(ctx)
-	for _, name := range sortedPaths(w.queues) {
+	for _, name := range slices.Sorted(maps.Keys(w.queues)) {
 		for !w.restarts { // else what is going on ends first
 			o := w.queues[name].next(w.Now(), held)
 			if o.isEmpty() {
@@ -46,7 +47,7 @@ func (w *watcher) restartAll(ctx context.Context) {
 	if !w.restarts || w.applying {
 		return
 	}
-	services := sortedPaths(w.queues)
+	services := slices.Sorted(maps.Keys(w.queues))
 	queues := make([]*queue, 0, len(services))
 	for _, name := range services {
 		if w.queues[name].acting {
@@ -226,7 +227,7 @@ func (w *watcher) sync(ctx context.Context, q *queue, o order, began time.Time) 
 // failures are the paths of a sync that did not reach every container.
 func failures(o order, done Synced, unread map[string]error, err error) []string {
 	if err != nil {
-		return sortedPaths(o.sync)
+		return slices.Sorted(maps.Keys(o.sync))
 	}
 	failed := map[string]bool{}
 	for _, f := range done.Failures {
@@ -235,7 +236,7 @@ func failures(o order, done Synced, unread map[string]error, err error) []string
 	for target := range unread {
 		failed[target] = true
 	}
-	return sortedPaths(failed)
+	return slices.Sorted(maps.Keys(failed))
 }
 
 // follow restarts and runs commands after a sync, as the rules of its files
@@ -245,7 +246,7 @@ func (w *watcher) follow(ctx context.Context, service string, o order, done Sync
 	var hooks []*spec.Hook
 	ran := map[*Rule]bool{}
 	if done.Files+done.Removed > 0 || o.force || absent {
-		for _, target := range sortedPaths(o.sync) {
+		for _, target := range slices.Sorted(maps.Keys(o.sync)) {
 			rule := o.sync[target].rule
 			restart = restart || rule.Action == spec.WatchSyncRestart
 			if rule.Action == spec.WatchSyncExec && !ran[rule] {
@@ -319,7 +320,7 @@ func (w *watcher) saySynced(q *queue, o order, done Synced, unread map[string]er
 			text += fmt.Sprintf(", and %d more", n-1)
 		}
 	default:
-		for _, target := range sortedPaths(unread) {
+		for _, target := range slices.Sorted(maps.Keys(unread)) {
 			text = unread[target].Error()
 			break
 		}

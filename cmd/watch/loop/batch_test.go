@@ -3,6 +3,8 @@ package loop
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -45,7 +47,7 @@ func bursts(t *testing.T, pauses []time.Duration, changes bool) (sizes []int, la
 			case events := <-c.batches:
 				var changed []string
 				if changes {
-					changed = sortedPaths(events.paths)
+					changed = slices.Sorted(maps.Keys(events.paths))
 				}
 				b.add(events, changed)
 			case <-time.After(wait):

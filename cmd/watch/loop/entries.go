@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ const pieceSize = 1 << 20
 // read.
 func send(files map[string]delivery, put func(Entry) error) (unread map[string]error, err error) {
 	unread = map[string]error{}
-	targets := sortedPaths(files)
+	targets := slices.Sorted(maps.Keys(files))
 	slices.SortStableFunc(targets, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
 	for _, target := range targets {
 		d := files[target]

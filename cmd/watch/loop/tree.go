@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,7 +162,7 @@ func (t *tree) watchAbove(root string) {
 // written or not, and gives those whose content, mode or presence has changed.
 func (t *tree) resolve(paths map[string]bool) []string {
 	d := &difference{tree: t, written: paths}
-	for _, file := range sortedPaths(paths) {
+	for _, file := range slices.Sorted(maps.Keys(paths)) {
 		if t.scope.enters(file) || t.scope.holds(file) {
 			d.look(file)
 			continue
@@ -179,7 +180,7 @@ func (t *tree) resolve(paths map[string]bool) []string {
 // lookAgain compares the directories that could not be watched.
 func (t *tree) lookAgain() []string {
 	d := &difference{tree: t}
-	for _, dir := range sortedPaths(t.blind) {
+	for _, dir := range slices.Sorted(maps.Keys(t.blind)) {
 		d.look(dir)
 	}
 	return d.end()
@@ -230,10 +231,10 @@ func (t *tree) files(below string, yield func(file string)) {
 		}
 		return
 	}
-	for _, name := range sortedPaths(f.files) {
+	for _, name := range slices.Sorted(maps.Keys(f.files)) {
 		yield(filepath.Join(below, name))
 	}
-	for _, name := range sortedPaths(f.folders) {
+	for _, name := range slices.Sorted(maps.Keys(f.folders)) {
 		t.files(filepath.Join(below, name), yield)
 	}
 }
@@ -356,12 +357,12 @@ func (d *difference) directory(dir string, info fs.FileInfo) {
 
 // missing reports what a directory held and holds no more.
 func (d *difference) missing(dir string, f *folder, present map[string]bool) {
-	for _, name := range sortedPaths(f.folders) {
+	for _, name := range slices.Sorted(maps.Keys(f.folders)) {
 		if !present[name] {
 			d.gone(filepath.Join(dir, name))
 		}
 	}
-	for _, name := range sortedPaths(f.files) {
+	for _, name := range slices.Sorted(maps.Keys(f.files)) {
 		if !present[name] {
 			d.gone(filepath.Join(dir, name))
 		}
@@ -384,10 +385,10 @@ func (d *difference) gone(file string) {
 func (d *difference) goneBelow(dir string) {
 	t := d.tree
 	if f := t.folders[dir]; f != nil {
-		for _, name := range sortedPaths(f.folders) {
+		for _, name := range slices.Sorted(maps.Keys(f.folders)) {
 			d.goneBelow(filepath.Join(dir, name))
 		}
-		for _, name := range sortedPaths(f.files) {
+		for _, name := range slices.Sorted(maps.Keys(f.files)) {
 			d.changed = append(d.changed, filepath.Join(dir, name))
 		}
 		delete(t.folders, dir)
@@ -450,13 +451,4 @@ func (d *difference) end() []string {
 func isDirectory(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-func sortedPaths[V any](m map[string]V) []string {
-	paths := make([]string, 0, len(m))
-	for p := range m {
-		paths = append(paths, p)
-	}
-	slices.Sort(paths)
-	return paths
 }

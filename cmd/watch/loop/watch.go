@@ -258,7 +258,7 @@ func (w *watcher) setRules(rules []*Rule) {
 	for name := range w.queues {
 		early := w.strangers[name]
 		delete(w.strangers, name)
-		for _, id := range sortedPaths(early) {
+		for _, id := range slices.Sorted(maps.Keys(early)) {
 			w.container(early[id])
 		}
 	}
