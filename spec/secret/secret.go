@@ -138,6 +138,24 @@ func (m *Mask) held(s string) int {
 	return longest
 }
 
+// whole is up to where a text can be looked at whatever follows it: no secret may
+// begin before that and end, or go on, behind it.
+func (m *Mask) whole(s string) int {
+	cut := len(s) - m.held(s)
+	values, _ := m.known()
+	for moved := true; moved; {
+		moved = false
+		for _, v := range values {
+			for at := max(0, cut-len(v)+1); at < cut; at++ {
+				if strings.HasPrefix(s[at:], v) && at+len(v) > cut {
+					cut, moved = at, true
+				}
+			}
+		}
+	}
+	return cut
+}
+
 // Stream hides secrets in text that comes in pieces: it keeps back what may be
 // the beginning of one.
 type Stream struct {
@@ -147,17 +165,17 @@ type Stream struct {
 
 // Push takes a piece in and gives what can be shown.
 func (s *Stream) Push(piece string) string {
-	text := s.Mask.Text(s.rest + piece)
-	keep := s.Mask.held(text)
-	s.rest = text[len(text)-keep:]
-	return text[:len(text)-keep]
+	text := s.rest + piece
+	cut := s.Mask.whole(text)
+	s.rest = text[cut:]
+	return s.Mask.Text(text[:cut])
 }
 
 // Rest is what was kept back, at the end of the text.
 func (s *Stream) Rest() string {
 	rest := s.rest
 	s.rest = ""
-	return rest
+	return s.Mask.Text(rest)
 }
 
 // Writer hides secrets in what is written through it, also those that come in

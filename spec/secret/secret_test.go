@@ -131,3 +131,20 @@ func TestAMaskForgetsNothing(t *testing.T) {
 		t.Errorf("the mask gives %q", got)
 	}
 }
+
+// TestOneSecretInAnother: in all ways to cut a text twice, what is shown is what
+// would be shown of the whole.
+func TestOneSecretInAnother(t *testing.T) {
+	m := masking("the-old-one", "the-old-one-and-more", "abcd", "cdef", "more-abcd")
+	for _, text := range []string{"x the-old-one-and-more y the-old-one z", "abcdef xabcd cdef", "the-old-one-and-more-abcd!", "the-old-one-and"} {
+		want := m.Text(text)
+		for i := range len(text) + 1 {
+			for j := i; j <= len(text); j++ {
+				s := &Stream{Mask: m}
+				if got := s.Push(text[:i]) + s.Push(text[i:j]) + s.Push(text[j:]) + s.Rest(); got != want {
+					t.Errorf("%q cut at %d and %d shows %q, whole %q", text, i, j, got, want)
+				}
+			}
+		}
+	}
+}
