@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +54,7 @@ func (f *fault) Error() string { return f.text + ": " + f.hint }
 
 func faults(b *spec.Build) []*fault {
 	var found []*fault
-	for _, name := range sortedKeys(b.AdditionalContexts) {
+	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		if from := b.AdditionalContexts[name]; filepath.IsAbs(from) {
 			found = add(found, directory(".additional_contexts."+name, from))
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,7 +112,7 @@ func takeBases(in *planner.Inputs, dockerfile []byte, b *spec.Build, opts Option
 func sumOf(in *planner.Inputs) string {
 	h := sha256.New()
 	for _, part := range []map[string]string{in.Files, in.Other, in.Bases} {
-		for _, k := range sortedKeys(part) {
+		for _, k := range slices.Sorted(maps.Keys(part)) {
 			io.WriteString(h, strconv.Quote(k)+" "+strconv.Quote(part[k])+"\n")
 		}
 		io.WriteString(h, "\n")

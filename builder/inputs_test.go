@@ -200,10 +200,10 @@ func TestArgumentsOfTheCommandAreApart(t *testing.T) {
 	if plain.Sum != given.Sum || len(plain.Given) != 0 {
 		t.Errorf("sums %s and %s, given %v", plain.Sum, given.Sum, plain.Given)
 	}
-	if got := sortedKeys(given.Given); !slices.Equal(got, []string{"BASE", "W"}) {
+	if got := slices.Sorted(maps.Keys(given.Given)); !slices.Equal(got, []string{"BASE", "W"}) {
 		t.Errorf("given are %q", got)
 	}
-	if got := sortedKeys(given.Bases); !slices.Equal(got, []string{"b"}) {
+	if got := slices.Sorted(maps.Keys(given.Bases)); !slices.Equal(got, []string{"b"}) {
 		t.Errorf("it starts from %q", got)
 	}
 }
@@ -212,7 +212,7 @@ func differ(a, b map[string]string) []string {
 	var names []string
 	both := maps.Clone(a)
 	maps.Copy(both, b)
-	for _, k := range sortedKeys(both) {
+	for _, k := range slices.Sorted(maps.Keys(both)) {
 		if a[k] != b[k] {
 			names = append(names, k)
 		}

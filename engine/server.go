@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -142,7 +142,7 @@ func asStatus(err error) error {
 func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusReply, error) {
 	reply := &api.StatusReply{
 		Version: s.cfg.Version, Protocol: api.Protocol, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
-		MemoryBytes: residentSize(os.Getpid()), Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
+		MemoryBytes: proc.Resident(os.Getpid()), Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
 		Components: map[string]string{
 			"containerd": moduleVersion("github.com/containerd/containerd/v2"),
 			"buildkit":   moduleVersion("github.com/moby/buildkit"),
@@ -154,11 +154,11 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 	for _, c := range s.runner.Containers("") {
 		if c.State == planner.Running {
 			reply.Containers++
-			shims[parentOf(c.PID)] = true
+			shims[proc.Parent(c.PID)] = true
 		}
 	}
 	for pid := range shims {
-		reply.ShimMemoryBytes += residentSize(pid)
+		reply.ShimMemoryBytes += proc.Resident(pid)
 	}
 	if s.cfg.Keeper == nil {
 		return reply, nil
@@ -184,35 +184,6 @@ func moduleVersion(path string) string {
 		}
 	}
 	return "unknown"
-}
-
-// residentSize is a process's resident set in bytes, 0 if it is gone.
-func residentSize(pid int) int64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
-}
-
-// parentOf is the parent of a process, 0 if it is gone.
-func parentOf(pid int) int {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	i := strings.LastIndexByte(string(b), ')')
-	fields := strings.Fields(string(b[i+1:]))
-	if i < 0 || len(fields) < 2 {
-		return 0
-	}
-	ppid, _ := strconv.Atoi(fields[1])
-	return ppid
 }
 
 // Shutdown ends the engine after this reply, and the keeper with it unless a

@@ -119,3 +119,17 @@ func State(pid int) string {
 	}
 	return s
 }
+
+// Parent is the parent of a process, 0 if the process is gone.
+func Parent(pid int) int {
+	s, _ := status(pid, "PPid")
+	parent, _ := strconv.Atoi(s)
+	return parent
+}
+
+// Resident is the resident set of a process in bytes, 0 if it is gone.
+func Resident(pid int) int64 {
+	s, _ := status(pid, "VmRSS")
+	kB, _ := strconv.ParseInt(strings.TrimSuffix(s, " kB"), 10, 64)
+	return kB << 10
+}

@@ -125,3 +125,16 @@ func TestTheMachineIsRead(t *testing.T) {
 		t.Error("SIGKILL alone is fatal")
 	}
 }
+
+func TestParentsAndMemoryAreRead(t *testing.T) {
+	if got := Parent(os.Getpid()); got != os.Getppid() {
+		t.Errorf("our parent is %d, want %d", got, os.Getppid())
+	}
+	if got := Resident(os.Getpid()); got < 1<<20 || got > 1<<32 {
+		t.Errorf("we have %d bytes", got)
+	}
+	const nobody = 1 << 30
+	if Parent(nobody) != 0 || Resident(nobody) != 0 {
+		t.Error("nobody has a parent, or memory")
+	}
+}
