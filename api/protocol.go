@@ -42,7 +42,7 @@ func CheckCaller(ctx context.Context, method, version string) error {
 	if said := metadata.ValueFromIncomingContext(ctx, protocolKey); len(said) > 0 {
 		n, err := strconv.Atoi(said[0])
 		if err != nil {
-			return status.Errorf(codes.InvalidArgument, "the caller says that it speaks protocol %q, which is no number", said[0])
+			return status.Errorf(codes.InvalidArgument, "the caller says that it speaks protocol %q, which is not a number", said[0])
 		}
 		theirs = n
 	}

@@ -81,7 +81,7 @@ func TestACommandOfAnotherProtocolIsRefused(t *testing.T) {
 		{"2", method, ""},
 		{"", method, older},
 		{"3", method, newer},
-		{"x", method, `the caller says that it speaks protocol "x", which is no number`},
+		{"x", method, `the caller says that it speaks protocol "x", which is not a number`},
 		{"", Engine_Status_FullMethodName, ""},
 		{"3", Engine_Shutdown_FullMethodName, ""},
 		{"", "/moby.buildkit.v1.Control/Solve", ""},

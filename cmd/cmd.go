@@ -255,7 +255,7 @@ func wrongValue(kind, value string) string {
 	case kind == "int" && notSpan == nil:
 		return fmt.Sprintf("%q has a unit, write the number alone: %d", value, int(span.Seconds()))
 	case kind == "int":
-		return fmt.Sprintf("%q is not a whole number", value)
+		return fmt.Sprintf("%q is not an integer", value)
 	}
 	return ""
 }

@@ -68,7 +68,7 @@ func takeLimit(s *cli.Settings, value string) error {
 	}
 	limit, err := strconv.Atoi(value)
 	if err != nil {
-		return fmt.Errorf("%s is %q: it must be a whole number", varParallelLimit, value)
+		return fmt.Errorf("%s is %q: it must be an integer", varParallelLimit, value)
 	}
 	s.Parallel = max(limit, 0)
 	return nil

@@ -125,7 +125,7 @@ func TestAWrongVariableIsNamed(t *testing.T) {
 	for variable, want := range map[string]string{
 		"COMPOSE_PROGRESS=fancy":       `COMPOSE_PROGRESS is "fancy": it must be one of auto, tty, plain, json, quiet`,
 		"COMPOSE_ANSI=maybe":           `COMPOSE_ANSI is "maybe": it must be one of auto, always, never`,
-		"COMPOSE_PARALLEL_LIMIT=three": `COMPOSE_PARALLEL_LIMIT is "three": it must be a whole number`,
+		"COMPOSE_PARALLEL_LIMIT=three": `COMPOSE_PARALLEL_LIMIT is "three": it must be an integer`,
 	} {
 		d := newDesk(t, shop)
 		d.write(".env", variable)

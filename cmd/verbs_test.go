@@ -502,7 +502,7 @@ func TestAWrongValueSaysWhatToWrite(t *testing.T) {
 		"gc --older-than -1h":       "--older-than is -1h0m0s: it must not be negative",
 		"up -t 10s":                 `--timeout: "10s" has a unit, write the number alone: 10`,
 		"down --timeout 1m":         `--timeout: "1m" has a unit, write the number alone: 60`,
-		"up --wait-timeout forever": `--wait-timeout: "forever" is not a whole number`,
+		"up --wait-timeout forever": `--wait-timeout: "forever" is not an integer`,
 	} {
 		_, stderr, code := d.run(line)
 		if verb, _, _ := strings.Cut(line, " "); stderr != want+"\n" || (code == 64) != (verb == "ci") || code == 0 {

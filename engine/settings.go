@@ -62,7 +62,7 @@ func (s *settings) pools() ([]netip.Prefix, error) {
 	for _, text := range s.Pools {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("address_pools: %q is no range of addresses", text)
+			return nil, fmt.Errorf("address_pools: %q is not a range of addresses", text)
 		}
 		out = append(out, p)
 	}

@@ -39,12 +39,12 @@ func Dial(fd uintptr) (*Conn, error) {
 	defer f.Close()
 	c, err := net.FileConn(f)
 	if err != nil {
-		return nil, fmt.Errorf("descriptor %d is no control connection: start the engine by orlopd: %w", fd, err)
+		return nil, fmt.Errorf("descriptor %d is not a control connection: start the engine by orlopd: %w", fd, err)
 	}
 	uc, ok := c.(*net.UnixConn)
 	if !ok {
 		c.Close()
-		return nil, fmt.Errorf("descriptor %d is no control connection: start the engine by orlopd", fd)
+		return nil, fmt.Errorf("descriptor %d is not a control connection: start the engine by orlopd", fd)
 	}
 	return NewConn(uc), nil
 }

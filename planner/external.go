@@ -16,7 +16,7 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	text := fmt.Sprintf("external %s %s does not exist: make it with \"orlop %s create %s\"", e.Kind, e.Name, e.Kind, e.Name)
+	text := fmt.Sprintf("external %s %s does not exist: create it with \"orlop %s create %s\", or remove `external: true`", e.Kind, e.Name, e.Kind, e.Name)
 	if e.Place.File == "" {
 		return text
 	}

@@ -346,9 +346,9 @@ func (c *run) readReports(ctx context.Context, t *testResult) {
 	for _, f := range files {
 		report, err := junit.Read(bytes.NewReader(f.content))
 		if err != nil {
-			c.warn(fmt.Sprintf("%s of %s is no JUnit report: %v", f.path, t.service, err))
+			c.warn(fmt.Sprintf("%s of %s is not a JUnit report: %v", f.path, t.service, err))
 			t.reports.Suites = append(t.reports.Suites, junit.Suite{Name: t.service, Cases: []junit.Case{
-				{Class: t.service, Name: f.path, Status: junit.Broken, Message: "it is no JUnit report: " + err.Error()},
+				{Class: t.service, Name: f.path, Status: junit.Broken, Message: "it is not a JUnit report: " + err.Error()},
 			}})
 			continue
 		}

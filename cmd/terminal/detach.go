@@ -23,7 +23,7 @@ func parseKeys(text string) ([]byte, error) {
 		case ctrl && len(key) == 1 && key[0] >= '@' && key[0] <= 'z' && key[0] != '`':
 			keys = append(keys, key[0]&0x1f)
 		default:
-			return nil, fmt.Errorf("--detach-keys is %q: %q is no key: write a character, or ctrl- and a letter, with commas between them", text, word)
+			return nil, fmt.Errorf("--detach-keys is %q: %q is not a key: write a character, or ctrl- and a letter, with commas between them", text, word)
 		}
 	}
 	return keys, nil

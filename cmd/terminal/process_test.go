@@ -197,7 +197,7 @@ func TestTheDetachKeysLeaveTheProcess(t *testing.T) {
 
 func TestKeysThatAreNone(t *testing.T) {
 	inv, _, _ := running(nil, nil, nil)
-	if err := Run(context.Background(), inv, newProcess(), &api.ProcessStart{Terminal: true}, "ctrl-p,escape"); err == nil || !strings.Contains(err.Error(), `"escape" is no key`) {
+	if err := Run(context.Background(), inv, newProcess(), &api.ProcessStart{Terminal: true}, "ctrl-p,escape"); err == nil || !strings.Contains(err.Error(), `"escape" is not a key`) {
 		t.Errorf("%v", err)
 	}
 }

@@ -146,5 +146,5 @@ func nameBuildKit() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("internal error: %s is no part of this program", bkversion.Package)
+	return fmt.Errorf("internal error: %s is not part of this program", bkversion.Package)
 }

@@ -37,7 +37,7 @@ func runcCauses() []runcCause {
 		{`^exec: "(.*)": (?:stat .*: )?no such file or directory$`, "it has no file %q", 127},
 		{`^exec: "(.*)": is a directory$`, "%q is a directory, not a program", 126},
 		{`^exec: "(.*)": permission denied$`, "%q may not be executed: see its mode and owner (chmod +x)", 126},
-		{`^exec: "(.*)": exec format error$`, "%q is no program for this machine, or a script without a first line like #!/bin/sh", 126},
+		{`^exec: "(.*)": exec format error$`, "%q is not a program for this machine, or a script without a first line like #!/bin/sh", 126},
 		{directory + `no such file or directory$`, "it has no working directory %q", 126},
 		{directory + `not a directory$`, "its working directory %q is a file", 126},
 		{`^mkdir (/.*): not a directory$`, "its working directory %q can't be made: a part of that path is a file", 126},

@@ -70,7 +70,7 @@ func wanted(k *schema.Key) string {
 	case schema.Boolean:
 		return "true or false"
 	case schema.Integer:
-		return "a whole number"
+		return "an integer"
 	case schema.Number:
 		return "a number"
 	case schema.Duration:

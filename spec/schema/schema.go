@@ -44,7 +44,7 @@ const (
 	String               // text
 	StringOrNumber       // text or a number, kept as text
 	Boolean              // true or false
-	Integer              // a whole number
+	Integer              // an integer
 	Number               // a number
 	Duration             // a duration
 	Bytes                // a number of bytes
@@ -65,7 +65,7 @@ const (
 	PathOrList           // a path or a list of paths, made absolute
 	Devices              // a list of devices to reserve, or all
 	Schedule             // a list of cron lines or objects
-	Umask                // permission bits, as YAML writes a whole number
+	Umask                // permission bits, as YAML writes an integer
 	AnyButNull           // any value, but not nothing
 	Networks             // names of networks, or a mapping to objects
 	DependsOn            // names of services, or a mapping to objects

@@ -131,7 +131,7 @@ func formOf(k schema.Key) string {
 		return strings.Join(k.Words, ", ")
 	}
 	return map[schema.Shape]string{
-		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "a whole number", schema.Number: "a number",
+		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "an integer", schema.Number: "a number",
 		schema.Duration: "a duration", schema.Bytes: "a size", schema.FileMode: "octal permission bits", schema.StringList: "a list", schema.StringOrList: "text or a list",
 		schema.MappingOrList: "a mapping or a list of NAME=VALUE", schema.Labels: "a mapping or a list of NAME=VALUE", schema.Object: "a mapping",
 		schema.Named: "a mapping of names", schema.ObjectList: "a list of mappings", schema.Watch: "a list of mappings", schema.Command: "text or a list of words",

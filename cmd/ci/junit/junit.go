@@ -104,7 +104,7 @@ func Read(r io.Reader) (*Report, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("it is empty")
 		}
-		return nil, fmt.Errorf("it is no XML: %w", err)
+		return nil, fmt.Errorf("it is not XML: %w", err)
 	}
 	report := &Report{}
 	switch root.XMLName.Local {

@@ -67,7 +67,7 @@ func TestReadTakesWhatRunnersWrite(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	deep := strings.Repeat("<testsuite>", 100) + strings.Repeat("</testsuite>", 100)
 	for text, want := range map[string]string{
-		"": "empty", "plain": "empty", "<html/>": "<html>", "<testsuite>": "no XML", deep: "nested",
+		"": "empty", "plain": "empty", "<html/>": "<html>", "<testsuite>": "not XML", deep: "nested",
 		`<?xml version="1.0" encoding="KOI8"?><testsuite/>`: "KOI8",
 	} {
 		if _, err := junit.Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {

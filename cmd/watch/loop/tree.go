@@ -105,14 +105,14 @@ func (t *tree) watch(dir string) {
 	}
 }
 
-// limitError says what to do when the kernel's limit of watched directories is reached.
+// limitError says what to do when a limit of inotify is reached.
 func limitError(dir string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("the kernel's limit of watched directories is reached: run %s; until then the rest is checked every few seconds",
+		return fmt.Errorf("inotify watch limit reached: run %s; until then the rest is checked every few seconds",
 			sysctl("fs.inotify.max_user_watches", 1_048_576))
 	case errors.Is(err, unix.EMFILE):
-		return fmt.Errorf("the kernel has no more inotify instances: run %s and restart the watch; "+
+		return fmt.Errorf("inotify instance limit reached: run %s and restart the watch; "+
 			"until then the files are checked every few seconds", sysctl("fs.inotify.max_user_instances", 1024))
 	}
 	return fmt.Errorf("cannot watch %s: %w; it is checked every few seconds", dir, err)
