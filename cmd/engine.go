@@ -70,8 +70,8 @@ func (a *app) engineStop(ctx context.Context) error {
 			owner = -1
 		}
 	}
-	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{}); err != nil {
-		return cli.Cause(ctx, err)
+	if err := a.Shutdown(ctx, client, false); err != nil {
+		return err
 	}
 	if err := gone(ctx, client, a.Socket()); err != nil {
 		return err
@@ -146,14 +146,14 @@ func (a *app) engineRestart(ctx context.Context) error {
 	}
 	defer client.Close()
 	before, err := a.Greet(ctx, client)
+	if err == nil {
+		err = a.Shutdown(ctx, client, true)
+	}
 	if errors.Is(err, cli.ErrHangs) {
 		return a.engineReplace(ctx, client)
 	}
 	if err != nil {
 		return err
-	}
-	if _, err := client.Shutdown(ctx, &api.ShutdownRequest{Restart: true}); err != nil {
-		return cli.Cause(ctx, err)
 	}
 	leftReady(ctx, client)
 	after, err := a.Greet(ctx, client)

@@ -49,11 +49,25 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 
 // Greet waits for the engine's first answer.
 func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
-	late := fmt.Errorf("%w at %s: see \"orlop engine logs\", or run \"orlop engine restart\"", ErrHangs, inv.Socket())
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, late)
+	ctx, cancel := inv.patient(ctx)
 	defer cancel()
 	status, err := client.Status(ctx, &api.StatusRequest{})
 	return status, Cause(ctx, err)
+}
+
+// Shutdown asks the engine to end, or to be followed by another.
+func (inv *Invocation) Shutdown(ctx context.Context, client *api.Client, restart bool) error {
+	ctx, cancel := inv.patient(ctx)
+	defer cancel()
+	_, err := client.Shutdown(ctx, &api.ShutdownRequest{Restart: restart})
+	return Cause(ctx, err)
+}
+
+// patient bounds the wait for an answer that comes at once from an engine that
+// does not hang.
+func (inv *Invocation) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	late := fmt.Errorf("%w at %s: see \"orlop engine logs\", or run \"orlop engine restart\"", ErrHangs, inv.Socket())
+	return context.WithTimeoutCause(ctx, answerTimeout, late)
 }
 
 // StartTheEngine starts an engine where the caller may.
