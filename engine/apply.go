@@ -298,7 +298,7 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 			err = e.verify(plan, emit)
 		}
 		if err != nil {
-			verdict.Ok, verdict.Error = false, hide(err.Error())
+			verdict.Ok, verdict.Error = false, api.Valid(hide(err.Error()))
 			verdict.Interrupted = ctx.Err() != nil
 		}
 		if err := e.store.Flush(); err != nil && verdict.Ok {
