@@ -14,6 +14,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/stdio"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -160,10 +161,8 @@ func (c *container) perform(f supervisor.Effect) {
 
 // names makes the container's names resolve, or not.
 func (c *container) names(active bool) {
-	if _, ok := c.r.nets.Sandbox(c.id); !ok {
-		return
-	}
-	if err := c.r.nets.SetNames(c.id, active); err != nil {
+	err := c.r.nets.SetNames(c.id, active)
+	if err != nil && !errors.Is(err, network.ErrNoSandbox) { // it shares another's, or has none
 		c.r.log.Warn("cannot change what a container's names resolve to", "container", c.name, "error", err)
 	}
 }
