@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"reflect"
 	"sync"
 	"testing"
@@ -63,7 +62,7 @@ func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
 	r := alone(t)
 	rec := of(planner.Restarting, "always")
 	c := r.newContainer(rec, nil, false)
-	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }}
+	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }, end: r.ctx.Done()}
 	c.task = task
 	c.apply(supervisor.BackOffOver{})
 	if got := <-task.seen; got != 1 {
@@ -71,16 +70,19 @@ func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
 	}
 }
 
-// deadTask is a process that can't be started.
+// deadTask is a process that can't be started before the engine ends: there is no
+// other to be tried after it.
 type deadTask struct {
 	containerd.Task
 	look func() int
 	seen chan int
+	end  <-chan struct{}
 }
 
 func (d *deadTask) Wait(context.Context) (<-chan containerd.ExitStatus, error) {
 	d.seen <- d.look()
-	return nil, os.ErrNotExist
+	<-d.end
+	return nil, context.Canceled
 }
 
 func (d *deadTask) Delete(context.Context, ...containerd.ProcessDeleteOpts) (*containerd.ExitStatus, error) {
@@ -144,7 +146,7 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 
 func TestWhatIsSavedLastIsTheState(t *testing.T) {
 	r := alone(t)
-	c := r.newContainer(of(planner.Created, "always"), nil, false)
+	c := r.newContainer(of(planner.Created, "no"), nil, false) // containerd has nothing to start again
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
