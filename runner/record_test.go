@@ -8,9 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -123,6 +125,7 @@ func TestWhatWasNeverFinishedIsRemoved(t *testing.T) {
 	r := h.engine(t)
 	_, err := h.containers.Create(r.ctx, containers.Container{ID: "half", Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)})
 	must(t, err)
+	must(t, os.MkdirAll(r.dir("half"), 0o700))
 	h.procs.run("half")
 	h.store.Save(bucketContainers, "gone", []byte(`{"state":"running"}`))
 	must(t, r.adopt(r.ctx))
@@ -131,6 +134,67 @@ func TestWhatWasNeverFinishedIsRemoved(t *testing.T) {
 	}
 	if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || len(h.procs.all) > 0 {
 		t.Errorf("left are %v, %v", docs, h.procs.all)
+	}
+}
+
+// What can't be read may be all that is left of somebody's data.
+func TestAContainerThatCannotBeReadIsLeftAlone(t *testing.T) {
+	damage := func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+		t.Helper()
+		must(t, of(planner.Running, "no").Extend(k))
+		for _, kept := range k.Extensions {
+			kept.(*anypb.Any).Value = []byte(`{"id":"half`)
+		}
+		must(t, os.MkdirAll(r.dir(k.ID), 0o700))
+	}
+	for name, test := range map[string]struct {
+		make func(t *testing.T, h *host, r *Runner, k *containers.Container)
+		ours bool
+	}{
+		"its metadata is damaged": {damage, true},
+		"its metadata is damaged, its status is kept": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			damage(t, h, r, k)
+			h.store.Save(bucketContainers, k.ID, []byte(`{"state":"running"}`))
+		}, true},
+		"its metadata does not say of what it was made": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			damage(t, h, r, k)
+			for _, kept := range k.Extensions {
+				kept.(*anypb.Any).Value = []byte(`{"id":"half"}`)
+			}
+		}, true},
+		"its old record can't be read": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			must(t, os.MkdirAll(filepath.Join(r.dir(k.ID), "record.json"), 0o700))
+		}, true},
+		"its old record is damaged": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			must(t, os.MkdirAll(r.dir(k.ID), 0o700))
+			must(t, os.WriteFile(filepath.Join(r.dir(k.ID), "record.json"), []byte(`{"id":"half`), 0o600))
+		}, true},
+		"ctr made it": {func(*testing.T, *host, *Runner, *containers.Container) {}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			r := h.engine(t)
+			k := containers.Container{ID: "half", Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)}
+			test.make(t, h, r, &k)
+			_, err := h.containers.Create(r.ctx, k)
+			must(t, err)
+			h.procs.run("half")
+			before, err := h.store.Load(bucketContainers)
+			must(t, err)
+			must(t, r.adopt(r.ctx))
+			if _, err := h.containers.Get(r.ctx, "half"); err != nil {
+				t.Errorf("containerd's container: %v", err)
+			}
+			if k, err := h.procs.of("half"); err != nil || k.status != tasktypes.Status_RUNNING {
+				t.Errorf("its process does not run on: %v", err)
+			}
+			if _, err := os.Stat(r.dir("half")); test.ours && err != nil {
+				t.Errorf("its directory: %v", err)
+			}
+			if after, _ := h.store.Load(bucketContainers); !reflect.DeepEqual(after, before) {
+				t.Errorf("the store has %s, and had %s", after, before)
+			}
+		})
 	}
 }
 
