@@ -1,7 +1,9 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -237,4 +239,76 @@ func TestVolumesInUseStay(t *testing.T) {
 	if was, err := r.RemoveVolume("data"); was || err != nil {
 		t.Errorf("a volume that is gone: %t, %v", was, err)
 	}
+}
+
+// crashing is containerd's store of containers, whose engine is lost as soon as it
+// has a container more.
+type crashing struct {
+	containers.Store
+	flushed func() map[string][]byte // what is on the disk of the engine's store
+	left    map[string][]byte
+}
+
+func (s *crashing) Create(ctx context.Context, k containers.Container) (containers.Container, error) {
+	s.left = s.flushed()
+	return s.Store.Create(ctx, k)
+}
+
+// An engine that is lost right after it has made a container leaves one that was
+// never started, not one that somebody has stopped.
+func TestAContainerIsCreatedForTheNextEngineToo(t *testing.T) {
+	h := newHost(t)
+	h.addImage(t, "busybox")
+	disk := &onDisk{memory: h.store}
+	store := &crashing{Store: h.containers, flushed: func() map[string][]byte { return disk.flushed }}
+	h.containers = store
+	r := h.engine(t)
+	r.store = disk
+	c, err := r.create(r.ctx, Request{
+		Project: "shop", Service: "web", Number: 1, Image: "busybox",
+		Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host", Restart: "always"}},
+	})
+	must(t, err)
+	c.op.Unlock()
+	h.store = newMemory()
+	for id, doc := range store.left {
+		h.store.Save(bucketContainers, id, doc)
+	}
+	r.Close()
+	next := h.engine(t)
+	must(t, next.adopt(next.ctx))
+	if got := next.lookup(c.id).snapshot(); got.State != planner.Created || got.Stopped || got.ExitCode != 0 {
+		t.Errorf("it is %+v", got.Status)
+	}
+}
+
+func TestAContainerThatCouldNotBeMadeLeavesNoStatus(t *testing.T) {
+	h := newHost(t)
+	h.addImage(t, "busybox")
+	h.containers = refusing{h.containers}
+	r := h.engine(t)
+	_, err := r.create(r.ctx, Request{
+		Project: "shop", Service: "web", Number: 1, Image: "busybox", Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host"}},
+	})
+	if docs, _ := h.store.Load(bucketContainers); err == nil || len(docs) > 0 {
+		t.Errorf("%v, the store has %s", err, docs)
+	}
+}
+
+// refusing is containerd's store of containers, which is full.
+type refusing struct{ containers.Store }
+
+func (refusing) Create(context.Context, containers.Container) (containers.Container, error) {
+	return containers.Container{}, errors.New("no space left on device")
+}
+
+// onDisk is a Store that writes when it is told to, and no sooner.
+type onDisk struct {
+	*memory
+	flushed map[string][]byte
+}
+
+func (s *onDisk) Flush() (err error) {
+	s.flushed, err = s.Load(bucketContainers)
+	return err
 }
