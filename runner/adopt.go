@@ -61,7 +61,7 @@ func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) (le
 			r.removeLeftovers(ctx, id)
 		default:
 			r.log.Warn("cannot take over a container: it is left alone, and can be removed with ctr", "container", id, "error", err)
-
+			r.shims.Join(id) // its parent is not to be ended
 			left[id] = true
 		}
 	}
@@ -147,7 +147,7 @@ func (c *container) adopt(ctx context.Context) {
 // adoptTask takes over a process that runs, or has ended while no engine was
 // there.
 func (c *container) adoptTask(ctx context.Context, task containerd.Task, status containerd.Status) {
-	end, joined := newEnding(), c.r.shims.Join(c.project, c.id)
+	end, joined := newEnding(), c.r.shims.Join(c.id)
 	c.mu.Lock()
 	c.task, c.ending, c.shim = task, end, joined
 	c.mu.Unlock()
