@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -166,5 +167,58 @@ func TestWhatIsSavedLastIsTheState(t *testing.T) {
 	c.apply(supervisor.StopAsked{ByUser: true})
 	if got, want := stored(t, r, c.id).Status, c.snapshot().Status; !reflect.DeepEqual(got, want) {
 		t.Errorf("saved is %+v, the state is %+v", got, want)
+	}
+}
+
+// stuck is a keeper that does not answer before it is let go.
+type stuck struct {
+	ports.Listeners
+	asked chan struct{}
+	gone  chan struct{}
+}
+
+func (s *stuck) Route(context.Context, string, keeper.Route) error {
+	s.asked <- struct{}{}
+	<-s.gone
+	return errors.New("the keeper is gone")
+}
+
+// An event that the keeper holds up keeps nobody alive, neither its own container
+// nor those after it.
+func TestWhatIsKilledDoesNotWaitForTheKeeper(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	held := &stuck{Listeners: h.ports, asked: make(chan struct{}, 100), gone: make(chan struct{})}
+	r.ports = ports.New(held, nil)
+	var list []*task
+	var ids []string
+	for _, service := range []string{"api", "web"} {
+		rec := of(planner.Created, "always")
+		rec.Service, rec.Name = service, "shop-"+service+"-1"
+		rec.Applied.Service.Ports = []spec.Port{{Target: 80, Published: "80"}}
+		rec.Published = []planner.Binding{{HostPort: 80}}
+		c := h.add(t, r, rec)
+		ids = append(ids, c.id)
+		r.wg.Go(func() { _ = c.start(r.ctx) })
+		<-held.asked // its start is being told
+		k, err := h.procs.of(c.id)
+		must(t, err)
+		list = append(list, k)
+	}
+	killed := make(chan struct{})
+	go func() { r.KillAll(r.ctx, "shop"); close(killed) }()
+	for _, k := range list {
+		select {
+		case <-k.ended:
+		case <-time.After(3 * time.Second):
+			t.Error("a process goes on while the keeper does not answer")
+		}
+	}
+	close(held.gone)
+	<-killed
+	for _, id := range ids {
+		if got := r.awaitState(t, id, "exited", in(planner.Exited)); !got.Stopped {
+			t.Errorf("it is %+v", got)
+		}
 	}
 }
