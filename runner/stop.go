@@ -158,13 +158,14 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 
 // kill sends a signal to the container's process; it is stopped on the user's
 // word if that ends it for certain.
-func (c *container) kill(ctx context.Context, name string) error {
+func (c *container) kill(waits context.Context, name string) error {
+	ctx := context.WithoutCancel(waits)
 	c.mu.Lock()
 	task, end, state := c.task, c.ending, c.state.State
 	running := c.state.HasProcess()
 	c.mu.Unlock()
 	if state == planner.Restarting {
-		if err := c.op.Lock(ctx); err != nil {
+		if err := c.op.Lock(waits); err != nil {
 			return err
 		}
 		defer c.op.Unlock()

@@ -145,6 +145,27 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 	}
 }
 
+// Its caller's patience bounds the wait for another command, and not the work.
+func TestAStopThatHasBegunIsFinished(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "always"))
+	c.made.StopSignal = "SIGWINCH" // it goes on until it is killed
+	must(t, c.start(r.ctx))
+	ctx, cancel := context.WithCancel(r.ctx)
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Execute(ctx, &Order{Project: "shop", Grace: Grace{Set: true, Time: time.Minute}}, &planner.Step{Action: planner.Stop, Container: c.id}, nil)
+		done <- err
+	}()
+	r.awaitState(t, c.id, "stopping", in(planner.Stopping))
+	cancel()
+	h.procs.end(t, c.id)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatIsSavedLastIsTheState(t *testing.T) {
 	r := alone(t)
 	c := r.newContainer(of(planner.Created, "no"), nil, false) // containerd has nothing to start again
