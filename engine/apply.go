@@ -340,18 +340,16 @@ type executor struct {
 	job    *job
 }
 
-// Execute carries out one step. What was begun with a container is finished
-// even if the command goes away; builds, pulls and waits are given up.
+// Execute carries out one step. If the command goes away, builds, pulls and waits are
+// given up; the runner finishes what it has begun with a container.
 func (c *executor) Execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
 	case planner.Build:
 		return c.build(ctx, s, note)
 	case planner.Pull:
 		return c.pull(ctx, s, note)
-	case planner.Await, planner.Replace: // the runner finishes what of a replacement is no wait
-		return c.engine.runner.Execute(ctx, c.job.order, s, note)
 	}
-	return c.engine.runner.Execute(context.WithoutCancel(ctx), c.job.order, s, note)
+	return c.engine.runner.Execute(ctx, c.job.order, s, note)
 }
 
 func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {

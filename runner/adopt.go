@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -12,8 +13,8 @@ import (
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
-// adopt takes over the containers of an earlier engine. What containerd has and
-// no record tells of was never finished, and is removed; so is the reverse.
+// adopt takes over the containers of an earlier engine. What was never finished
+// is removed; what can't be read, or is somebody else's, is left alone.
 func (r *Runner) adopt(ctx context.Context) error {
 	docs, err := r.store.Load(bucketContainers)
 	if err != nil {
@@ -22,16 +23,17 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err := r.topology.Restore(ctx); err != nil {
 		return err
 	}
-	if err := r.readContainers(ctx, docs); err != nil {
+	left, err := r.readContainers(ctx, docs)
+	if err != nil {
 		return err
 	}
 	r.adoptAll(ctx)
 	for _, rescued := range r.Rescued {
 		rescued.Close()
 	}
-	r.removeStrayFiles()
+	r.removeStrayFiles(left)
 	for _, id := range r.nets.Sandboxes() {
-		if r.lookup(id) == nil {
+		if r.lookup(id) == nil && !left[id] {
 			r.removeLeftovers(ctx, id)
 		}
 	}
@@ -39,33 +41,45 @@ func (r *Runner) adopt(ctx context.Context) error {
 }
 
 // readContainers makes the containers known of which containerd and the store
-// tell, and removes halves of some.
-func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) error {
+// tell, and removes halves of some. Nothing is to be taken from those that it
+// has left alone, by ID.
+func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) (left map[string]bool, err error) {
 	existing, err := r.client.Containers(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot list containerd's containers: %w", err)
+		return nil, fmt.Errorf("cannot list containerd's containers: %w", err)
 	}
+	left = map[string]bool{}
 	for _, ctr := range existing {
-		rec, err := r.recordOf(ctx, ctr, docs[ctr.ID()])
+		id := ctr.ID()
+		rec, err := r.recordOf(ctx, ctr, docs[id])
 		switch {
 		case err == nil:
 			r.newContainer(&rec, ctr, false)
-		case errors.Is(err, supervisor.ErrNoMetadata):
-			r.log.Warn("a container was never finished; it is removed", "container", ctr.ID())
+		case errors.Is(err, supervisor.ErrNoMetadata) && r.isOurs(id):
+			r.log.Warn("a container was never finished; it is removed", "container", id)
 			r.removeContainer(ctx, ctr)
-			r.removeLeftovers(ctx, ctr.ID())
+			r.removeLeftovers(ctx, id)
 		default:
-			return err
+			r.log.Warn("cannot take over a container: it is left alone, and can be removed with ctr", "container", id, "error", err)
+			r.shims.Join(id) // its parent is not to be ended
+			left[id] = true
 		}
 	}
 	for id := range docs {
-		if r.lookup(id) == nil {
+		if r.lookup(id) == nil && !left[id] {
 			r.log.Warn("a container is gone; its record is removed", "container", id)
 			r.removeLeftovers(ctx, id)
 			r.store.Delete(bucketContainers, id)
 		}
 	}
-	return nil
+	return left, nil
+}
+
+// isOurs says whether an engine of ours began to make a container: its
+// directory comes first. Others may have some in our namespace.
+func (r *Runner) isOurs(id string) bool {
+	_, err := os.Stat(r.dir(id))
+	return err == nil
 }
 
 // adoptAll takes over the containers that are known by now.
@@ -133,7 +147,7 @@ func (c *container) adopt(ctx context.Context) {
 // adoptTask takes over a process that runs, or has ended while no engine was
 // there.
 func (c *container) adoptTask(ctx context.Context, task containerd.Task, status containerd.Status) {
-	end, joined := newEnding(), c.r.shims.Join(c.project, c.id)
+	end, joined := newEnding(), c.r.shims.Join(c.id)
 	c.mu.Lock()
 	c.task, c.ending, c.shim = task, end, joined
 	c.mu.Unlock()

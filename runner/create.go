@@ -58,6 +58,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		if err != nil {
 			clean := context.WithoutCancel(ctx)
 			r.removeUnfinished(clean, rec.ID)
+			r.store.Delete(bucketContainers, rec.ID)
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
@@ -66,6 +67,10 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	if err != nil {
 		return nil, err
 	}
+	// It comes first: a container without a status counts as one that has run. What
+	// can't be written is for the end of the command to say.
+	r.save(rec.ID, rec.Status)
+	_ = r.store.Flush()
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
@@ -75,7 +80,6 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	}
 	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
-	r.save(rec.ID, rec.Status)
 	r.changed(rec.Project, rec.ID)
 	return c, nil
 }

@@ -33,7 +33,10 @@ type Order struct {
 }
 
 // Execute carries out the steps that concern networks, volumes and containers.
-func (r *Runner) Execute(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+// The context bounds what is waited for: another command that is at work on a
+// container, a container that is to be ready. What is begun is finished.
+func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	ctx := context.WithoutCancel(waits)
 	switch s.Action {
 	case planner.CreateNetwork:
 		return r.createNetwork(ctx, o, s)
@@ -54,15 +57,15 @@ func (r *Runner) Execute(ctx context.Context, o *Order, s *planner.Step, note fu
 	case planner.Create:
 		return r.withSharers(ctx, o, s, note, r.up)
 	case planner.Replace:
-		return r.withSharers(ctx, o, s, note, r.replace)
+		return r.withSharers(waits, o, s, note, r.replace)
 	case planner.Update:
-		return planner.Result{}, r.update(ctx, o, s)
+		return planner.Result{}, r.update(waits, o, s)
 	case planner.Await:
-		return r.await(ctx, o, s, note)
+		return r.await(waits, o, s, note)
 	}
-	result, err := r.lifecycle(ctx, o, s)
+	result, err := r.lifecycle(waits, o, s)
 	if err == nil && s.Action == planner.Start {
-		r.leadSharers(context.WithoutCancel(ctx), o, s.Service, note) // it may have been made without being started
+		r.leadSharers(ctx, o, s.Service, note) // it may have been made without being started
 	}
 	return result, err
 }
@@ -115,15 +118,16 @@ func (r *Runner) removeFailed(ctx context.Context, c *container) {
 }
 
 // update changes a container in place: limits, policy, ports, health check.
-func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
+func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error {
 	c := r.lookup(s.Container)
 	if c == nil {
 		return fmt.Errorf("%s is gone: run the command again", s.Resource)
 	}
-	if err := c.op.Lock(ctx); err != nil {
+	if err := c.op.Lock(waits); err != nil {
 		return err
 	}
 	defer c.op.Unlock()
+	ctx := context.WithoutCancel(waits)
 	before := c.snapshot().Applied
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
@@ -132,8 +136,7 @@ func (r *Runner) update(ctx context.Context, o *Order, s *planner.Step) error {
 	if err != nil {
 		// What could not be changed must not count as applied.
 		err = o.placed(err, s.Applied)
-		clean := context.WithoutCancel(ctx)
-		if back := errors.Join(r.adjust(clean, c, before), r.publish(clean, o, c)); back != nil {
+		if back := errors.Join(r.adjust(ctx, c, before), r.publish(ctx, o, c)); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 	}
@@ -256,18 +259,19 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 }
 
 // lifecycle carries out start, stop, restart, kill and remove.
-func (r *Runner) lifecycle(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (planner.Result, error) {
 	c := r.lookup(s.Container)
 	if c == nil {
 		return planner.Result{Outcome: planner.Unchanged}, nil
 	}
 	if s.Action == planner.Kill {
-		return planner.Result{}, c.kill(ctx, s.Signal)
+		return planner.Result{}, c.kill(waits, s.Signal)
 	}
-	if err := c.op.Lock(ctx); err != nil {
+	if err := c.op.Lock(waits); err != nil {
 		return planner.Result{}, err
 	}
 	defer c.op.Unlock()
+	ctx := context.WithoutCancel(waits)
 	switch s.Action {
 	case planner.Start:
 		if s.Applied != nil {

@@ -3,7 +3,9 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -79,7 +81,7 @@ func redocument(k *containers.Container, change func(doc *specs.Spec)) error {
 
 // recordOf reads the record of a container of an earlier engine, of which the
 // store has doc or nothing. That of an engine which kept it elsewhere is
-// carried over.
+// carried over. ErrNoMetadata says that there is none.
 func (r *Runner) recordOf(ctx context.Context, ctr containerd.Container, doc []byte) (supervisor.Record, error) {
 	k, err := ctr.Info(ctx, containerd.WithoutRefreshedMetadata)
 	if err != nil {
@@ -91,7 +93,13 @@ func (r *Runner) recordOf(ctx context.Context, ctr containerd.Container, doc []b
 		_ = os.Remove(path) // of an engine that was lost while it carried it over
 		return rec, nil
 	}
-	first, _ := os.ReadFile(path)
+	if !errors.Is(err, supervisor.ErrNoMetadata) {
+		return rec, err
+	}
+	first, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return rec, err
+	}
 	if rec, err = supervisor.ReadOldRecord(doc, first); err != nil {
 		return rec, err
 	}

@@ -1,16 +1,20 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -123,6 +127,7 @@ func TestWhatWasNeverFinishedIsRemoved(t *testing.T) {
 	r := h.engine(t)
 	_, err := h.containers.Create(r.ctx, containers.Container{ID: "half", Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)})
 	must(t, err)
+	must(t, os.MkdirAll(r.dir("half"), 0o700))
 	h.procs.run("half")
 	h.store.Save(bucketContainers, "gone", []byte(`{"state":"running"}`))
 	must(t, r.adopt(r.ctx))
@@ -131,6 +136,67 @@ func TestWhatWasNeverFinishedIsRemoved(t *testing.T) {
 	}
 	if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || len(h.procs.all) > 0 {
 		t.Errorf("left are %v, %v", docs, h.procs.all)
+	}
+}
+
+// What can't be read may be all that is left of somebody's data.
+func TestAContainerThatCannotBeReadIsLeftAlone(t *testing.T) {
+	damage := func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+		t.Helper()
+		must(t, of(planner.Running, "no").Extend(k))
+		for _, kept := range k.Extensions {
+			kept.(*anypb.Any).Value = []byte(`{"id":"half`)
+		}
+		must(t, os.MkdirAll(r.dir(k.ID), 0o700))
+	}
+	for name, test := range map[string]struct {
+		make func(t *testing.T, h *host, r *Runner, k *containers.Container)
+		ours bool
+	}{
+		"its metadata is damaged": {damage, true},
+		"its metadata is damaged, its status is kept": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			damage(t, h, r, k)
+			h.store.Save(bucketContainers, k.ID, []byte(`{"state":"running"}`))
+		}, true},
+		"its metadata does not say of what it was made": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			damage(t, h, r, k)
+			for _, kept := range k.Extensions {
+				kept.(*anypb.Any).Value = []byte(`{"id":"half"}`)
+			}
+		}, true},
+		"its old record can't be read": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			must(t, os.MkdirAll(filepath.Join(r.dir(k.ID), "record.json"), 0o700))
+		}, true},
+		"its old record is damaged": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
+			must(t, os.MkdirAll(r.dir(k.ID), 0o700))
+			must(t, os.WriteFile(filepath.Join(r.dir(k.ID), "record.json"), []byte(`{"id":"half`), 0o600))
+		}, true},
+		"ctr made it": {func(*testing.T, *host, *Runner, *containers.Container) {}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			r := h.engine(t)
+			k := containers.Container{ID: "half", Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)}
+			test.make(t, h, r, &k)
+			_, err := h.containers.Create(r.ctx, k)
+			must(t, err)
+			h.procs.run("half")
+			before, err := h.store.Load(bucketContainers)
+			must(t, err)
+			must(t, r.adopt(r.ctx))
+			if _, err := h.containers.Get(r.ctx, "half"); err != nil {
+				t.Errorf("containerd's container: %v", err)
+			}
+			if k, err := h.procs.of("half"); err != nil || k.status != tasktypes.Status_RUNNING {
+				t.Errorf("its process does not run on: %v", err)
+			}
+			if _, err := os.Stat(r.dir("half")); test.ours && err != nil {
+				t.Errorf("its directory: %v", err)
+			}
+			if after, _ := h.store.Load(bucketContainers); !reflect.DeepEqual(after, before) {
+				t.Errorf("the store has %s, and had %s", after, before)
+			}
+		})
 	}
 }
 
@@ -173,4 +239,76 @@ func TestVolumesInUseStay(t *testing.T) {
 	if was, err := r.RemoveVolume("data"); was || err != nil {
 		t.Errorf("a volume that is gone: %t, %v", was, err)
 	}
+}
+
+// crashing is containerd's store of containers, whose engine is lost as soon as it
+// has a container more.
+type crashing struct {
+	containers.Store
+	flushed func() map[string][]byte // what is on the disk of the engine's store
+	left    map[string][]byte
+}
+
+func (s *crashing) Create(ctx context.Context, k containers.Container) (containers.Container, error) {
+	s.left = s.flushed()
+	return s.Store.Create(ctx, k)
+}
+
+// An engine that is lost right after it has made a container leaves one that was
+// never started, not one that somebody has stopped.
+func TestAContainerIsCreatedForTheNextEngineToo(t *testing.T) {
+	h := newHost(t)
+	h.addImage(t, "busybox")
+	disk := &onDisk{memory: h.store}
+	store := &crashing{Store: h.containers, flushed: func() map[string][]byte { return disk.flushed }}
+	h.containers = store
+	r := h.engine(t)
+	r.store = disk
+	c, err := r.create(r.ctx, Request{
+		Project: "shop", Service: "web", Number: 1, Image: "busybox",
+		Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host", Restart: "always"}},
+	})
+	must(t, err)
+	c.op.Unlock()
+	h.store = newMemory()
+	for id, doc := range store.left {
+		h.store.Save(bucketContainers, id, doc)
+	}
+	r.Close()
+	next := h.engine(t)
+	must(t, next.adopt(next.ctx))
+	if got := next.lookup(c.id).snapshot(); got.State != planner.Created || got.Stopped || got.ExitCode != 0 {
+		t.Errorf("it is %+v", got.Status)
+	}
+}
+
+func TestAContainerThatCouldNotBeMadeLeavesNoStatus(t *testing.T) {
+	h := newHost(t)
+	h.addImage(t, "busybox")
+	h.containers = refusing{h.containers}
+	r := h.engine(t)
+	_, err := r.create(r.ctx, Request{
+		Project: "shop", Service: "web", Number: 1, Image: "busybox", Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host"}},
+	})
+	if docs, _ := h.store.Load(bucketContainers); err == nil || len(docs) > 0 {
+		t.Errorf("%v, the store has %s", err, docs)
+	}
+}
+
+// refusing is containerd's store of containers, which is full.
+type refusing struct{ containers.Store }
+
+func (refusing) Create(context.Context, containers.Container) (containers.Container, error) {
+	return containers.Container{}, errors.New("no space left on device")
+}
+
+// onDisk is a Store that writes when it is told to, and no sooner.
+type onDisk struct {
+	*memory
+	flushed map[string][]byte
+}
+
+func (s *onDisk) Flush() (err error) {
+	s.flushed, err = s.Load(bucketContainers)
+	return err
 }

@@ -191,15 +191,16 @@ func (r *Runner) removeUnfinished(ctx context.Context, id string) {
 }
 
 // removeStrayFiles removes the directories of containers that are no more, and
-// the writable layers of those that were never finished.
-func (r *Runner) removeStrayFiles() {
+// the writable layers of those that were never finished; but of those that are
+// left alone, nothing.
+func (r *Runner) removeStrayFiles(left map[string]bool) {
 	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.Dir()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("cannot read a directory", "path", parent, "error", err)
 		}
 		for _, e := range entries {
-			if r.lookup(e.Name()) == nil {
+			if r.lookup(e.Name()) == nil && !left[e.Name()] {
 				r.removeUnfinished(r.ctx, e.Name())
 			}
 		}

@@ -158,13 +158,14 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 
 // kill sends a signal to the container's process; it is stopped on the user's
 // word if that ends it for certain.
-func (c *container) kill(ctx context.Context, name string) error {
+func (c *container) kill(waits context.Context, name string) error {
+	ctx := context.WithoutCancel(waits)
 	c.mu.Lock()
 	task, end, state := c.task, c.ending, c.state.State
 	running := c.state.HasProcess()
 	c.mu.Unlock()
 	if state == planner.Restarting {
-		if err := c.op.Lock(ctx); err != nil {
+		if err := c.op.Lock(waits); err != nil {
 			return err
 		}
 		defer c.op.Unlock()
@@ -190,22 +191,36 @@ func (c *container) kill(ctx context.Context, name string) error {
 // KillAll kills every process of a project's containers at once. Their
 // policies bring none of them back.
 func (r *Runner) KillAll(ctx context.Context, project string) {
+	var all sync.WaitGroup
 	for _, p := range r.Containers(project) {
-		c := r.lookup(p.ID)
-		if c == nil {
-			continue
-		}
-		c.apply(supervisor.StopAsked{ByUser: true})
-		c.mu.Lock()
-		task := c.task
-		c.mu.Unlock()
-		if task == nil || p.State == planner.Created {
-			continue
-		}
-		if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
-			r.log.Warn("cannot kill", "container", c.name, "error", err)
+		if c := r.lookup(p.ID); c != nil {
+			all.Go(func() { c.killAtOnce(ctx) })
 		}
 	}
+	all.Wait()
+}
+
+// killAtOnce kills the container's process without waiting for an event that is
+// being dealt with; and then what its policy has begun meanwhile.
+func (c *container) killAtOnce(ctx context.Context) {
+	first := c.signalKill(ctx, nil)
+	c.apply(supervisor.StopAsked{ByUser: true})
+	c.signalKill(ctx, first)
+}
+
+// signalKill kills the container's process, unless that is the one which was
+// killed before, and gives it; nil where there is none.
+func (c *container) signalKill(ctx context.Context, before containerd.Task) containerd.Task {
+	c.mu.Lock()
+	task, state := c.task, c.state.State
+	c.mu.Unlock()
+	if task == nil || task == before || state == planner.Created {
+		return before
+	}
+	if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
+		c.r.log.Warn("cannot kill", "container", c.name, "error", err)
+	}
+	return task
 }
 
 // signal sends to the first process, by a descriptor of it where there is

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"reflect"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -63,7 +63,7 @@ func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
 	r := alone(t)
 	rec := of(planner.Restarting, "always")
 	c := r.newContainer(rec, nil, false)
-	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }}
+	task := &deadTask{seen: make(chan int, 1), look: func() int { return stored(t, r, rec.ID).Restarts }, end: r.ctx.Done()}
 	c.task = task
 	c.apply(supervisor.BackOffOver{})
 	if got := <-task.seen; got != 1 {
@@ -71,16 +71,19 @@ func TestARestartIsSavedBeforeItIsTried(t *testing.T) {
 	}
 }
 
-// deadTask is a process that can't be started.
+// deadTask is a process that can't be started before the engine ends: there is no
+// other to be tried after it.
 type deadTask struct {
 	containerd.Task
 	look func() int
 	seen chan int
+	end  <-chan struct{}
 }
 
 func (d *deadTask) Wait(context.Context) (<-chan containerd.ExitStatus, error) {
 	d.seen <- d.look()
-	return nil, os.ErrNotExist
+	<-d.end
+	return nil, context.Canceled
 }
 
 func (d *deadTask) Delete(context.Context, ...containerd.ProcessDeleteOpts) (*containerd.ExitStatus, error) {
@@ -142,9 +145,30 @@ func TestAStopThatWaitsForAnotherCommandCanBeCancelled(t *testing.T) {
 	}
 }
 
+// Its caller's patience bounds the wait for another command, and not the work.
+func TestAStopThatHasBegunIsFinished(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "always"))
+	c.made.StopSignal = "SIGWINCH" // it goes on until it is killed
+	must(t, c.start(r.ctx))
+	ctx, cancel := context.WithCancel(r.ctx)
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Execute(ctx, &Order{Project: "shop", Grace: Grace{Set: true, Time: time.Minute}}, &planner.Step{Action: planner.Stop, Container: c.id}, nil)
+		done <- err
+	}()
+	r.awaitState(t, c.id, "stopping", in(planner.Stopping))
+	cancel()
+	h.procs.end(t, c.id)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatIsSavedLastIsTheState(t *testing.T) {
 	r := alone(t)
-	c := r.newContainer(of(planner.Created, "always"), nil, false)
+	c := r.newContainer(of(planner.Created, "no"), nil, false) // containerd has nothing to start again
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -164,5 +188,58 @@ func TestWhatIsSavedLastIsTheState(t *testing.T) {
 	c.apply(supervisor.StopAsked{ByUser: true})
 	if got, want := stored(t, r, c.id).Status, c.snapshot().Status; !reflect.DeepEqual(got, want) {
 		t.Errorf("saved is %+v, the state is %+v", got, want)
+	}
+}
+
+// stuck is a keeper that does not answer before it is let go.
+type stuck struct {
+	ports.Listeners
+	asked chan struct{}
+	gone  chan struct{}
+}
+
+func (s *stuck) Route(context.Context, string, keeper.Route) error {
+	s.asked <- struct{}{}
+	<-s.gone
+	return errors.New("the keeper is gone")
+}
+
+// An event that the keeper holds up keeps nobody alive, neither its own container
+// nor those after it.
+func TestWhatIsKilledDoesNotWaitForTheKeeper(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	held := &stuck{Listeners: h.ports, asked: make(chan struct{}, 100), gone: make(chan struct{})}
+	r.ports = ports.New(held, nil)
+	var list []*task
+	var ids []string
+	for _, service := range []string{"api", "web"} {
+		rec := of(planner.Created, "always")
+		rec.Service, rec.Name = service, "shop-"+service+"-1"
+		rec.Applied.Service.Ports = []spec.Port{{Target: 80, Published: "80"}}
+		rec.Published = []planner.Binding{{HostPort: 80}}
+		c := h.add(t, r, rec)
+		ids = append(ids, c.id)
+		r.wg.Go(func() { _ = c.start(r.ctx) })
+		<-held.asked // its start is being told
+		k, err := h.procs.of(c.id)
+		must(t, err)
+		list = append(list, k)
+	}
+	killed := make(chan struct{})
+	go func() { r.KillAll(r.ctx, "shop"); close(killed) }()
+	for _, k := range list {
+		select {
+		case <-k.ended:
+		case <-time.After(3 * time.Second):
+			t.Error("a process goes on while the keeper does not answer")
+		}
+	}
+	close(held.gone)
+	<-killed
+	for _, id := range ids {
+		if got := r.awaitState(t, id, "exited", in(planner.Exited)); !got.Stopped {
+			t.Errorf("it is %+v", got)
+		}
 	}
 }

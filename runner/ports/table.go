@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
@@ -270,12 +271,15 @@ func (t *Table) Unpublish(ctx context.Context, o Owner) error {
 }
 
 // Lead points each port of a container at an address; the zero one is none. While
-// it is parked, connections wait.
+// it is parked, connections wait. A keeper that does not answer is waited for
+// within leadTimeout.
 func (t *Table) Lead(ctx context.Context, o Owner, to netip.Addr, parked bool) error {
 	list, err := o.bindings()
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, leadTimeout, errSilent)
+	defer cancel()
 	var errs []error
 	for _, b := range list {
 		route := keeper.Route{Parked: parked}
@@ -288,6 +292,12 @@ func (t *Table) Lead(ctx context.Context, o Owner, to netip.Addr, parked bool) e
 	}
 	return errors.Join(errs...)
 }
+
+// leadTimeout bounds how long a container's supervision, which leads its ports, is
+// held up: the answer takes well below a millisecond.
+const leadTimeout = 5 * time.Second
+
+var errSilent = errors.New("the keeper does not answer")
 
 // Drain waits until the keeper knows of no request under way by the TCP ports of
 // a container. The error tells of those that are, still.

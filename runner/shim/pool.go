@@ -12,10 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,16 +56,16 @@ type Config struct {
 type Pool struct {
 	Config
 
-	mu   sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
-	used map[string]*Shim // guarded by mu
-	more []*Shim          // guarded by mu; of an earlier engine, beside those in use
+	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
+	used  map[string]*Shim // guarded by mu
+	found []*Shim          // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
 }
 
 // Shim is a process that is the parent of a project's containers.
 type Shim struct {
 	project string
 	dir     string        // whose name is the shim's ID
-	address string        // of its socket, as a URL
+	address string        // of its socket, as a URL; guarded by Pool.mu until started is closed
 	started chan struct{} // closed when it answers, or never will
 
 	err   error // why it can't be used; set before started is closed
@@ -226,38 +224,37 @@ func (p *Pool) find() {
 		}
 		s := &Shim{project: file.Project, dir: dir, address: file.Address, started: make(chan struct{}), tasks: 1}
 		close(s.started)
-		if _, taken := p.used[file.Project]; taken {
-			p.more = append(p.more, s)
-			continue
+		p.found = append(p.found, s)
+		if _, taken := p.used[file.Project]; !taken {
+			p.used[file.Project] = s
 		}
-		p.used[file.Project] = s
 	}
 }
 
-// EndUnused ends those of which no task was adopted.
+// EndUnused ends those of an earlier engine of which no task was adopted.
 func (p *Pool) EndUnused(ctx context.Context) {
 	p.mu.Lock()
-	list := slices.Concat(slices.Collect(maps.Values(p.used)), p.more)
-	p.more = nil
+	list := p.found
+	p.found = nil
 	p.mu.Unlock()
 	for _, s := range list {
 		p.Release(ctx, s, nil)
 	}
 }
 
-// Join counts a task that an earlier engine made to its project's shim; nil if
-// that is not known.
-func (p *Pool) Join(project, id string) *Shim {
+// Join counts a task that an earlier engine made to the shim that it is in; nil
+// if that is not known, or has died.
+func (p *Pool) Join(id string) *Shim {
 	address, err := addressOf(filepath.Join(p.Bundles, id))
 	if err != nil {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, known := range append([]*Shim{p.used[project]}, p.more...) {
-		if known != nil && known.address == address {
-			known.tasks++
-			return known
+	for _, s := range p.found {
+		if s.address == address && !s.ended {
+			s.tasks++
+			return s
 		}
 	}
 	return nil

@@ -137,3 +137,44 @@ func TestAShimThatStartsSlowlyHoldsUpNoOther(t *testing.T) {
 		t.Error("two tasks of a project are in different shims")
 	}
 }
+
+// A back-off may end before all containers are adopted. The shim that it starts in
+// the place of one that has died is not one of an earlier engine.
+func TestAShimThatIsStartedDuringAdoptionStays(t *testing.T) {
+	p, ctx := poolOf(t, "exit 0")
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
+	p.find()
+	p.Release(ctx, p.used["shop"], syscall.ECONNREFUSED)
+	s, err := p.acquire(ctx, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.EndUnused(ctx)
+	if s.ended || s.tasks != 1 || p.used["shop"] != s {
+		t.Errorf("it has %d tasks, is ended: %t", s.tasks, s.ended)
+	}
+}
+
+// The race detector is the judge.
+func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
+	p, ctx := poolOf(t, "exit 0")
+	p.Bundles = filepath.Join(p.Dir, "..", "tasks")
+	put(t, filepath.Join(p.Bundles, "c1", "bootstrap.json"), `{"address": "unix:///another"}`)
+	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
+	p.find()
+	p.Release(ctx, p.used["shop"], syscall.ECONNREFUSED) // another follows it
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if s := p.Join("c1"); s != nil {
+				t.Error("a task is in a shim that it was not made in")
+			}
+		})
+		wg.Go(func() {
+			if _, err := p.acquire(ctx, "shop"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}

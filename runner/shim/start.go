@@ -27,11 +27,12 @@ import (
 func (p *Pool) start(ctx context.Context, s *Shim) error {
 	name := filepath.Base(s.dir)
 	err := os.MkdirAll(s.dir, 0o700)
+	var address string
 	if err == nil {
-		s.address, err = shimapi.CreateSocketAddress(ctx, p.Sockets, p.Address, name, false)
+		address, err = shimapi.CreateSocketAddress(ctx, p.Sockets, p.Address, name, false)
 	}
 	if err == nil {
-		err = s.note()
+		err = p.note(s, address)
 	}
 	if err == nil {
 		err = p.run(ctx, name, s)
@@ -45,9 +46,12 @@ func (p *Pool) start(ctx context.Context, s *Shim) error {
 	return nil
 }
 
-// note leaves word of a shim in its directory.
-func (s *Shim) note() error {
-	doc, err := json.Marshal(document{Project: s.project, Address: s.address})
+// note notes where a shim answers, and leaves word of it in its directory.
+func (p *Pool) note(s *Shim, address string) error {
+	p.mu.Lock()
+	s.address = address
+	p.mu.Unlock()
+	doc, err := json.Marshal(document{Project: s.project, Address: address})
 	if err != nil {
 		return err
 	}
@@ -95,8 +99,7 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 		return fmt.Errorf("what it printed can't be read: %w", err)
 	}
 	if result.Address != s.address {
-		s.address = result.Address
-		return s.note()
+		return p.note(s, result.Address)
 	}
 	return nil
 }

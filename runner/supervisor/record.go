@@ -106,18 +106,18 @@ func (m *Metadata) Extend(k *containers.Container) error {
 	return nil
 }
 
-// ReadRecord puts the record of a container together. Without a status its
-// state is unknown. An error says that it was never finished.
+// ReadRecord puts the record of a container together. Without a status its state
+// is unknown. The error is ErrNoMetadata or ErrDamaged.
 func ReadRecord(k *containers.Container, doc []byte) (rec Record, err error) {
 	kept := k.Extensions[extension]
 	if kept == nil {
 		return rec, ErrNoMetadata
 	}
 	if err := json.Unmarshal(kept.GetValue(), &rec.Metadata); err != nil {
-		return rec, err
+		return rec, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if rec.Applied == nil || rec.Applied.Service == nil {
-		return rec, ErrNoMetadata
+	if !rec.isWhole() {
+		return rec, fmt.Errorf("%w: it names no service", ErrDamaged)
 	}
 	if json.Unmarshal(doc, &rec.Status) != nil {
 		rec.Status = Status{}
@@ -125,19 +125,28 @@ func ReadRecord(k *containers.Container, doc []byte) (rec Record, err error) {
 	return rec, nil
 }
 
+// isWhole says whether the metadata tells what its container was made from.
+func (m *Metadata) isWhole() bool { return m.Applied != nil && m.Applied.Service != nil }
+
 // ErrNoMetadata says that nothing tells what a container was made from.
 var ErrNoMetadata = errors.New("nothing tells what it was made from")
 
-// ReadOldRecord is readRecord for a container of an engine before v1.1, which
+// ErrDamaged says that what tells it can't be read.
+var ErrDamaged = errors.New("its record is damaged")
+
+// ReadOldRecord is ReadRecord for a container of an engine before v1.1, which
 // kept both halves in the store, and a copy of the first one that was written
-// in the container's directory.
+// in the container's directory. Either may be missing.
 func ReadOldRecord(doc, first []byte) (rec Record, err error) {
-	if json.Unmarshal(doc, &rec) == nil && rec.Applied != nil && rec.Applied.Service != nil {
+	if len(doc) == 0 && len(first) == 0 {
+		return rec, ErrNoMetadata
+	}
+	if json.Unmarshal(doc, &rec) == nil && rec.isWhole() {
 		return rec, nil
 	}
 	rec = Record{}
-	if json.Unmarshal(first, &rec) != nil || rec.Applied == nil || rec.Applied.Service == nil {
-		return rec, ErrNoMetadata
+	if json.Unmarshal(first, &rec) != nil || !rec.isWhole() {
+		return rec, ErrDamaged
 	}
 	rec.Status = Status{}
 	return rec, nil

@@ -65,8 +65,8 @@ func TestAnOldRecordIsReadFromWhatIsLeftOfIt(t *testing.T) {
 		"the file":     {"", first, "no", Status{}, nil},
 		"a status":     {`{"state":"running"}`, first, "no", Status{}, nil},
 		"nothing":      {"", "", "", Status{}, ErrNoMetadata},
-		"no document":  {`{"id":"a"}`, `{"id":"a"}`, "", Status{}, ErrNoMetadata},
-		"a broken one": {"{", "{", "", Status{}, ErrNoMetadata},
+		"no document":  {`{"id":"a"}`, `{"id":"a"}`, "", Status{}, ErrDamaged},
+		"a broken one": {"{", "{", "", Status{}, ErrDamaged},
 	} {
 		rec, err := ReadOldRecord([]byte(test.doc), []byte(test.first))
 		if !errors.Is(err, test.err) {
