@@ -69,8 +69,8 @@ func openStore(path string, log *slog.Logger) (*store, string, error) {
 // isDamage says that what keeps a file from being read is in the file. One that
 // another engine has, or that can't be reached, may be whole.
 func isDamage(err error) bool {
-	var unreached *fs.PathError
-	return !errors.Is(err, bolterrors.ErrTimeout) && !(errors.As(err, &unreached) && unreached.Op == "open")
+	unreached, ok := errors.AsType[*fs.PathError](err)
+	return !errors.Is(err, bolterrors.ErrTimeout) && !(ok && unreached.Op == "open")
 }
 
 // openBolt opens a database and reads it whole. A damaged one may panic, or

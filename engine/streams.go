@@ -90,7 +90,7 @@ func (s *server) Exec(stream api.Engine_ExecServer) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.target(start)
+	id, err := targetOf(start, s.runner.Containers(start.Project))
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *server) Attach(stream api.Engine_AttachServer) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.target(start)
+	id, err := targetOf(start, s.runner.Containers(start.Project))
 	if err != nil {
 		return err
 	}
@@ -146,20 +146,6 @@ func receiveStart(stream processStream) (*api.ProcessStart, error) {
 		return nil, errors.New("internal error: the first message of a process is not its start")
 	}
 	return start, nil
-}
-
-// target is the container that a process is for.
-func (s *server) target(start *api.ProcessStart) (string, error) {
-	if start.Container != "" {
-		return start.Container, nil
-	}
-	if c := execTarget(s.runner.Containers(start.Project), start.Service, int(start.Index)); c != nil {
-		return c.ID, nil
-	}
-	if start.Index > 0 {
-		return "", fmt.Errorf("service %s has no container %d: start it with \"orlop up\"", start.Service, start.Index)
-	}
-	return "", fmt.Errorf("service %s has no container: start it with \"orlop up\"", start.Service)
 }
 
 // drive connects a stream with a process until the process has ended.
@@ -185,6 +171,9 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 		return err
 	}
 	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}}); err != nil {
+		end(err)
+		_, _ = p.Wait(life) // it ends with its caller, who is gone
+		closeInput()
 		return err
 	}
 	detached := make(chan struct{})
