@@ -438,7 +438,7 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 		}
 		var rec buildRecord
 		doc := e.store.get(bucketBuilds, tag)
-		if doc == nil || json.Unmarshal(doc, &rec) != nil {
+		if doc == nil || json.Unmarshal(doc, &rec) != nil || rec.Inputs == nil {
 			return nil
 		}
 		if now, err := e.images.Digest(ctx, ref); err != nil || now != rec.Digest {
