@@ -48,7 +48,7 @@ type job struct {
 
 // decode reads an apply request.
 func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
-	p, err := spec.ParseProject(req.Project)
+	p, err := spec.ParseProject(req.GetProject()) // none in a request without one
 	if err != nil {
 		return nil, err
 	}

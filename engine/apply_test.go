@@ -49,6 +49,7 @@ func TestAnApplyRequestThatCantBeReadIsRefused(t *testing.T) {
 		"cannot read the places: ":              func(r *api.ApplyRequest) { r.Places = []byte(`7`) },
 		`without the cache "gopher": `:          func(r *api.ApplyRequest) { r.BuildOptions = []byte(`{"cache_from":[{"type":"gopher"}]}`) },
 		`engine is built without the cache "m"`: func(r *api.ApplyRequest) { r.BuildOptions = []byte(`{"cache_to":[{"type":"m"}]}`) },
+		`service "web" is empty`:                func(r *api.ApplyRequest) { r.Project = []byte(`{"name":"shop","services":{"web":null}}`) },
 		"":                                      func(r *api.ApplyRequest) { r.Project = nil },
 	} {
 		req := shopRequest()
