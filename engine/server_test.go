@@ -252,3 +252,31 @@ func TestStatusTellsWhatIsBeingDone(t *testing.T) {
 		t.Errorf("all is done, and it does %q", d.now())
 	}
 }
+
+// TestWhatChangesThingsNamesItsProject: what is of no project would be all that
+// there is.
+func TestWhatChangesThingsNamesItsProject(t *testing.T) {
+	d := newDesk(t)
+	served := func(serve func(*mailbox) error) error {
+		return mailed(func(*api.Progress) error { return nil }, serve)
+	}
+	nameless := shopRequest()
+	nameless.Project = []byte(`{"services":{}}`)
+	held := newHoldStream(d.ctx)
+	held.says <- &api.HoldInput{Caller: "a"}
+	close(held.says)
+	for name, err := range map[string]error{
+		"hold":  d.Hold(held),
+		"apply": served(func(box *mailbox) error { return d.apply(d.ctx, nameless, box) }),
+		"down":  served(func(box *mailbox) error { return d.down(d.ctx, &api.DownRequest{}, box) }),
+		"stop":  served(func(box *mailbox) error { return d.lifecycle(d.ctx, &api.LifecycleRequest{Action: "stop"}, box) }),
+		"kill":  served(func(box *mailbox) error { return d.lifecycle(d.ctx, &api.LifecycleRequest{Action: "kill"}, box) }),
+	} {
+		if !errors.Is(err, errNoProject) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := d.Plan(d.ctx, nameless); !errors.Is(err, errNoProject) {
+		t.Errorf("plan: %v", err)
+	}
+}
