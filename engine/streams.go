@@ -17,6 +17,16 @@ import (
 
 // Logs sends what containers printed.
 func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error {
+	return s.runner.Logs(stream.Context(), req.Project, logOptions(req), func(l logs.Line) error {
+		return stream.Send(&api.LogLine{
+			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
+			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
+		})
+	})
+}
+
+// logOptions are those of a request: a time of 0 is none.
+func logOptions(req *api.LogsRequest) runner.LogOptions {
 	opts := runner.LogOptions{
 		Services: req.Services, Containers: req.Containers, Follow: req.Follow, Selection: logs.Selection{Tail: int(req.Tail)},
 	}
@@ -26,12 +36,7 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 	if req.UntilUnixNs != 0 {
 		opts.Until = time.Unix(0, req.UntilUnixNs)
 	}
-	return s.runner.Logs(stream.Context(), req.Project, opts, func(l logs.Line) error {
-		return stream.Send(&api.LogLine{
-			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
-			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
-		})
-	})
+	return opts
 }
 
 // Create makes a container for "run".

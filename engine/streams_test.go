@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
@@ -272,5 +273,17 @@ func TestTheContainerOfAProcess(t *testing.T) {
 		if got != c.want || err == nil && c.err != "" || err != nil && err.Error() != c.err {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+}
+
+func TestTheLogsThatAreAskedFor(t *testing.T) {
+	none := logOptions(&api.LogsRequest{Tail: -1})
+	if !none.Since.IsZero() || !none.Until.IsZero() || none.Tail != -1 || none.Follow {
+		t.Errorf("without bounds they are %+v", none)
+	}
+	at := time.Date(2026, 11, 21, 12, 0, 0, 5, time.UTC)
+	got := logOptions(&api.LogsRequest{SinceUnixNs: at.UnixNano(), UntilUnixNs: at.Add(1).UnixNano(), Follow: true, Services: []string{"web"}, Containers: []string{"x9"}})
+	if !got.Since.Equal(at) || !got.Until.Equal(at.Add(1)) || !got.Follow || got.Services[0] != "web" || got.Containers[0] != "x9" {
+		t.Errorf("they are %+v", got)
 	}
 }
