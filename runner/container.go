@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/stdio"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -32,7 +33,7 @@ type container struct {
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
-	op   opLock     // held by whoever starts, stops or removes the container
+	op   op.Lock    // held by whoever starts, stops or removes the container
 	turn sync.Mutex // held while an event is dealt with, so that effects come in the order of events
 
 	mu       sync.Mutex
