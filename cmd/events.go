@@ -181,13 +181,14 @@ func since(before, now *planner.Container) []happening {
 			out = append(out, happening{"oom", now.ExitedAt, nil})
 		}
 		out = append(out, happening{"die", now.ExitedAt, map[string]string{"exitCode": strconv.Itoa(now.ExitCode)}})
-		if now.Stopped && now.State == planner.Exited {
-			out = append(out, happening{"stop", now.ExitedAt, nil})
-		}
+	}
+	// The process may have ended before it is known that it is over with that.
+	if now.Stopped && now.State == planner.Exited && (wasUp || before.State == planner.Restarting || started) {
+		out = append(out, happening{"stop", now.ExitedAt, nil})
 	}
 	if started {
 		out = append(out, happening{"start", now.StartedAt, nil})
-		if now.Restarts > before.Restarts {
+		if now.Restarts > before.Restarts || before.State == planner.Restarting {
 			out = append(out, happening{"restart", now.StartedAt, map[string]string{"restarts": strconv.Itoa(now.Restarts)}})
 		}
 	}

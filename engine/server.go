@@ -196,6 +196,9 @@ func (s *server) Shutdown(ctx context.Context, req *api.ShutdownRequest) (*api.S
 	if s.cfg.Keeper != nil {
 		tell := s.cfg.Keeper.Quit
 		if req.Restart {
+			if err := checkSettings(s.cfg.Root); err != nil { // the next engine would not start
+				return nil, err
+			}
 			tell = s.cfg.Keeper.Reexec
 		}
 		if err := tell(ctx); err != nil {

@@ -57,6 +57,18 @@ func loadSettings(root string) (*settings, error) {
 	return s, nil
 }
 
+// checkSettings says whether an engine would start by the settings as they are now.
+func checkSettings(root string) error {
+	s, err := loadSettings(root)
+	if err != nil {
+		return err
+	}
+	if _, err := s.pools(); err != nil {
+		return fmt.Errorf("%s: %w", settingsPath(root), err)
+	}
+	return nil
+}
+
 func (s *settings) pools() ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, text := range s.Pools {

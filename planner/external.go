@@ -43,7 +43,7 @@ func (e *GuestsError) Error() string {
 		names[i] = g.String()
 	}
 	text := fmt.Sprintf("network %s has to be made anew (%s), and containers of other projects are on it (%s): "+
-		"\"orlop up -y\" detaches and attaches them again", e.Network, e.Why, strings.Join(names, ", "))
+		"\"orlop up -y\" detaches and attaches them again, \"orlop plan -y\" shows it", e.Network, e.Why, strings.Join(names, ", "))
 	if e.Why.Place.File == "" {
 		return text
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -70,8 +71,25 @@ func (inv *Invocation) patient(ctx context.Context) (context.Context, context.Ca
 	return context.WithTimeoutCause(ctx, answerTimeout, late)
 }
 
+// longestStateDir is as long as the path of the state directory may be in bytes:
+// below it are sockets, whose paths the kernel bounds.
+const longestStateDir = 40
+
+func checkStateDir(dir string) error {
+	switch {
+	case !filepath.IsAbs(dir):
+		return fmt.Errorf("ORLOP_STATE is %q: it must be an absolute path", dir)
+	case len(dir) > longestStateDir:
+		return fmt.Errorf("ORLOP_STATE is %s: it must be at most %d characters long, as there are sockets below it", dir, longestStateDir)
+	}
+	return nil
+}
+
 // StartTheEngine starts an engine where the caller may.
 func (inv *Invocation) StartTheEngine(ctx context.Context) error {
+	if err := checkStateDir(inv.StateDir()); err != nil {
+		return err
+	}
 	if !inv.Root {
 		return fmt.Errorf("no engine is running at %s, and only root may start one: run \"sudo orlop engine start\"", inv.Socket())
 	}
