@@ -3,7 +3,10 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -11,11 +14,13 @@ import (
 
 // Of each kind that crosses the socket there is a New function, which makes a
 // message of the planner's value, and a method Planner, which makes the value of
-// the message. What neither side shows is left out: see planner's own types.
+// the message. What neither side shows is left out: see planner's own types. Texts
+// that programs have printed are made valid UTF-8, without which a message can't be
+// sent.
 
 // NewPlan is a plan as a message.
 func NewPlan(p *planner.Plan) *Plan {
-	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, Warnings: p.Warnings}
+	out := &Plan{Project: p.Project, Leave: int32(p.Leave), Orphans: p.Orphans, Warnings: validAll(p.Warnings)}
 	for _, s := range p.Steps {
 		out.Steps = append(out.Steps, newStep(s))
 	}
@@ -29,7 +34,7 @@ func newStep(s *planner.Step) *Step {
 		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal,
 	}
 	for _, r := range s.Reasons {
-		reason := &Reason{Path: r.Path, From: r.From, To: r.To, Text: r.Text}
+		reason := &Reason{Path: Valid(r.Path), From: Valid(r.From), To: Valid(r.To), Text: Valid(r.Text)}
 		if r.Place != (spec.Place{}) {
 			reason.Place = &Place{File: r.Place.File, Line: int32(r.Place.Line), Column: int32(r.Place.Column)}
 		}
@@ -64,10 +69,10 @@ func (s *Step) planner() *planner.Step {
 func NewEvent(e planner.Event) *Event {
 	out := &Event{
 		TimeUnixNs: unixNano(e.Time), Step: e.Step, Action: string(e.Action), Resource: e.Resource, Service: e.Service, Kind: string(e.Kind),
-		TookNs: int64(e.Took), Text: e.Text, Lines: e.Lines, Current: e.Current, Total: e.Total, Cause: e.Cause,
+		TookNs: int64(e.Took), Text: Valid(e.Text), Lines: validAll(e.Lines), Current: e.Current, Total: e.Total, Cause: e.Cause,
 	}
 	if p := e.Part; p != nil {
-		out.Part = &Part{Name: p.Name, BeganUnixNs: unixNano(p.Began), EndedUnixNs: unixNano(p.Ended), Cached: p.Cached, Error: p.Error}
+		out.Part = &Part{Name: Valid(p.Name), BeganUnixNs: unixNano(p.Began), EndedUnixNs: unixNano(p.Ended), Cached: p.Cached, Error: Valid(p.Error)}
 	}
 	return out
 }
@@ -92,8 +97,8 @@ func NewContainer(c planner.Container) (*Container, error) {
 		Id: c.ID, Name: c.Name, Service: c.Service, Number: int32(c.Number), OneOff: c.OneOff, State: string(c.State), Health: string(c.Health),
 		ExitCode: int32(c.ExitCode), OomKilled: c.OOMKilled, Stopped: c.Stopped, Restarts: int32(c.Restarts),
 		CreatedUnixNs: unixNano(c.CreatedAt), StartedUnixNs: unixNano(c.StartedAt), ExitedUnixNs: unixNano(c.ExitedAt),
-		NextTryUnixNs: unixNano(c.NextTry), Error: c.Error, Addresses: c.Addresses, Exposed: c.Exposed, Version: c.Version, Pid: int32(c.PID),
-		Command: c.Command, LeftOut: c.LeftOut, Adrift: c.Adrift,
+		NextTryUnixNs: unixNano(c.NextTry), Error: Valid(c.Error), Addresses: c.Addresses, Exposed: c.Exposed, Version: c.Version, Pid: int32(c.PID),
+		Command: validAll(c.Command), LeftOut: validAll(c.LeftOut), Adrift: c.Adrift,
 	}
 	for _, b := range c.Published {
 		out.Published = append(out.Published, &Binding{
@@ -102,7 +107,7 @@ func NewContainer(c planner.Container) (*Container, error) {
 	}
 	if p := c.LastProbe; p != nil {
 		out.LastProbe = &ProbeInfo{
-			AtUnixNs: unixNano(p.At), TookNs: int64(p.Took), ExitCode: int32(p.ExitCode), Output: p.Output, Failing: int32(p.Failing),
+			AtUnixNs: unixNano(p.At), TookNs: int64(p.Took), ExitCode: int32(p.ExitCode), Output: Valid(p.Output), Failing: int32(p.Failing),
 		}
 	}
 	if c.Applied == nil {
@@ -143,6 +148,22 @@ func (c *Container) Planner() (planner.Container, error) {
 		}
 	}
 	return out, nil
+}
+
+// Valid is a text with U+FFFD in the place of what is not UTF-8.
+func Valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+func validAll(texts []string) []string {
+	for i, text := range texts {
+		if !utf8.ValidString(text) {
+			texts = slices.Clone(texts)
+			for j := i; j < len(texts); j++ {
+				texts[j] = Valid(texts[j])
+			}
+			return texts
+		}
+	}
+	return texts
 }
 
 // unixNano is a time in nanoseconds since 1970; 0 stands for none.

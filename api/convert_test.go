@@ -110,3 +110,29 @@ func TestEveryFieldOfAContainerCrosses(t *testing.T) {
 		t.Error("half a document is read as one")
 	}
 }
+
+// TestWhatProgramsPrintCrosses: also what is no text, or is cut in the middle of a
+// character.
+func TestWhatProgramsPrintCrosses(t *testing.T) {
+	const bad, want = "caf\xe9 \xff\xfe caf\xc3", "caf\uFFFD \uFFFD caf\uFFFD"
+	lines := []string{"fine", bad}
+	e := crossed(t, NewEvent(planner.Event{Text: bad, Lines: lines, Part: &planner.Part{Name: bad, Error: bad}})).Planner()
+	equal(t, []string{e.Text, e.Lines[0], e.Lines[1], e.Part.Name, e.Part.Error}, []string{want, "fine", want, want, want})
+	if lines[1] != bad {
+		t.Error("the caller's lines are changed")
+	}
+	m, err := NewContainer(planner.Container{
+		Name: "web", Error: bad, Command: []string{bad}, LeftOut: []string{bad}, LastProbe: &planner.ProbeInfo{Output: bad},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := crossed(t, m).Planner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, []string{c.Error, c.Command[0], c.LeftOut[0], c.LastProbe.Output}, []string{want, want, want, want})
+	step := &planner.Step{ID: "create web/1", Reasons: []planner.Reason{{Path: "a", From: bad, To: bad, Text: bad}}}
+	p := crossed(t, NewPlan(&planner.Plan{Steps: []*planner.Step{step}, Warnings: []string{bad}})).Planner()
+	equal(t, []string{p.Warnings[0], p.Steps[0].Reasons[0].From, p.Steps[0].Reasons[0].Text}, []string{want, want, want})
+}

@@ -33,9 +33,9 @@ func CheckEngine(s *StatusReply, version string) error {
 }
 
 // CheckCaller is the engine's look at who calls a method: an error where the two
-// would misread each other. What every command may ask is its status, and to end.
+// would misread each other.
 func CheckCaller(ctx context.Context, method, version string) error {
-	if !strings.HasPrefix(method, "/"+Engine_ServiceDesc.ServiceName+"/") || method == Engine_Status_FullMethodName || method == Engine_Shutdown_FullMethodName {
+	if !strings.HasPrefix(method, "/"+Engine_ServiceDesc.ServiceName+"/") || isAnybodys(method) {
 		return nil
 	}
 	theirs := 1
@@ -49,8 +49,15 @@ func CheckCaller(ctx context.Context, method, version string) error {
 	if theirs == Protocol {
 		return nil
 	}
-	return status.Errorf(codes.FailedPrecondition, "this command speaks protocol %d, the engine is %s and speaks %d: %s",
+	return status.Errorf(codes.Aborted, "this command speaks protocol %d, the engine is %s and speaks %d: %s",
 		theirs, version, Protocol, wayOut(theirs > Protocol))
+}
+
+// isAnybodys says that a method is the same in all protocols: an engine's status
+// and its end, and to hold a project, so that who holds one does not lose it when the
+// engine is upgraded.
+func isAnybodys(method string) bool {
+	return method == Engine_Status_FullMethodName || method == Engine_Shutdown_FullMethodName || method == Engine_Hold_FullMethodName
 }
 
 // wayOut is what to do where one side is older.

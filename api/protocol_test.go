@@ -84,6 +84,7 @@ func TestACommandOfAnotherProtocolIsRefused(t *testing.T) {
 		{"x", method, `the caller says that it speaks protocol "x", which is not a number`},
 		{"", Engine_Status_FullMethodName, ""},
 		{"3", Engine_Shutdown_FullMethodName, ""},
+		{"", Engine_Hold_FullMethodName, ""},
 		{"", "/moby.buildkit.v1.Control/Solve", ""},
 	} {
 		ctx := t.Context()

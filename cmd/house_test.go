@@ -21,7 +21,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -42,6 +42,7 @@ func house() map[string][]string {
 		"runner/instance":   {"spec", "planner"},
 		"runner/logs":       {},
 		"runner/ports":      {"spec", "planner", "keeper"},
+		"runner/op":         {},
 		"runner/oci":        {"spec"},
 		"runner/proc":       {},
 		"runner/rootfs":     {"spec", "spec/secret"},

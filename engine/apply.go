@@ -48,9 +48,12 @@ type job struct {
 
 // decode reads an apply request.
 func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
-	p, err := spec.ParseProject(req.Project)
+	p, err := spec.ParseProject(req.GetProject()) // none in a request without one
 	if err != nil {
 		return nil, err
+	}
+	if p.Name == "" {
+		return nil, errNoProject
 	}
 	j := &job{project: p, sessions: req.Sessions}
 	if err := json.Unmarshal(req.Options, &j.options); err != nil && len(req.Options) > 0 {
@@ -78,14 +81,20 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	}
 	j.options.Files = e.payloadDigests(p.Name, req.Payloads)
 	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
-	j.order = &runner.Order{
+	j.order = orderOf(req, p)
+	return j, nil
+}
+
+// orderOf is what the runner gets of a request besides its plan.
+func orderOf(req *api.ApplyRequest, p *spec.Project) *runner.Order {
+	o := &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
 		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
 	}
 	for name := range p.Services {
-		j.order.Images[name] = p.ImageName(name)
+		o.Images[name] = p.ImageName(name)
 	}
-	return j, nil
+	return o
 }
 
 // secrets are the contents of the secrets among payloads.
@@ -216,6 +225,9 @@ func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error 
 }
 
 func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) error {
+	if req.Project == "" {
+		return errNoProject
+	}
 	p, opts, err := decodeDown(req)
 	if err != nil {
 		return err
@@ -298,7 +310,7 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 			err = e.verify(plan, emit)
 		}
 		if err != nil {
-			verdict.Ok, verdict.Error = false, hide(err.Error())
+			verdict.Ok, verdict.Error = false, api.Valid(hide(err.Error()))
 			verdict.Interrupted = ctx.Err() != nil
 		}
 		if err := e.store.Flush(); err != nil && verdict.Ok {
@@ -436,7 +448,7 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 		}
 		var rec buildRecord
 		doc := e.store.get(bucketBuilds, tag)
-		if doc == nil || json.Unmarshal(doc, &rec) != nil {
+		if doc == nil || json.Unmarshal(doc, &rec) != nil || rec.Inputs == nil {
 			return nil
 		}
 		if now, err := e.images.Digest(ctx, ref); err != nil || now != rec.Digest {

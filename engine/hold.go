@@ -44,6 +44,9 @@ func (s *server) Hold(stream api.Engine_HoldServer) error {
 		return err
 	}
 	project := first.Project
+	if project == "" {
+		return errNoProject
+	}
 	h, err := s.hold(project, first.Caller)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_Lifecycl
 }
 
 func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *mailbox) error {
+	if req.Project == "" {
+		return errNoProject
+	}
 	action := planner.Action(req.Action)
 	claim := newClaim(ctx, req.Action, req.Project)
 	claim.verb = verbOf(action)

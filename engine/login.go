@@ -57,34 +57,39 @@ func (t *loginTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != t.host || req.Header.Get("Authorization") != "" || req.Body != nil && req.GetBody == nil {
 		return t.base.RoundTrip(req)
 	}
-	first, err := t.with(req)
-	if err != nil {
+	first := req.Clone(req.Context())
+	if err := t.authorizer.Authorize(req.Context(), first); err != nil {
+		if req.Body != nil {
+			req.Body.Close()
+		}
 		return nil, err
 	}
 	resp, err := t.base.RoundTrip(first)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	if t.authorizer.AddResponses(req.Context(), []*http.Response{resp}) != nil {
-		return resp, nil // it speaks for itself
-	}
-	again, err := t.with(req)
-	if err != nil || again.Header.Get("Authorization") == "" {
+	again := t.loggedIn(req, resp)
+	if again == nil {
 		return resp, nil
 	}
 	resp.Body.Close()
 	return t.base.RoundTrip(again)
 }
 
-// with is a copy of the request with the login that is known by now.
-func (t *loginTransport) with(req *http.Request) (*http.Request, error) {
-	out := req.Clone(req.Context())
+// loggedIn is the request with the login that its refusal asks for, or nil where
+// there is none: the refusal speaks for itself.
+func (t *loginTransport) loggedIn(req *http.Request, refusal *http.Response) *http.Request {
+	again := req.Clone(req.Context())
+	if t.authorizer.AddResponses(req.Context(), []*http.Response{refusal}) != nil ||
+		t.authorizer.Authorize(req.Context(), again) != nil || again.Header.Get("Authorization") == "" {
+		return nil
+	}
 	if req.Body != nil {
 		body, err := req.GetBody()
 		if err != nil {
-			return nil, err
+			return nil
 		}
-		out.Body = body
+		again.Body = body
 	}
-	return out, t.authorizer.Authorize(req.Context(), out)
+	return again
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -81,6 +82,66 @@ func TestBuildsLogInBySettings(t *testing.T) {
 			write("eve")
 			if got := get(""); got != "401 " && name == "basic" {
 				t.Errorf("with a wrong one: %s", got)
+			}
+		})
+	}
+}
+
+// upload is a request's body that knows how it is used.
+type upload struct {
+	io.Reader
+	closed *atomic.Int32
+}
+
+func (u upload) Close() error { u.closed.Add(1); return nil }
+
+// TestABodyIsSentAndClosed: once where no login is asked for, once more after the
+// login; of a push each further beginning starts the upload of a layer anew.
+func TestABodyIsSentAndClosed(t *testing.T) {
+	for name, asks := range map[string]bool{"no login": false, "a login": true} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				got = append(got, string(body))
+				if user, _, _ := r.BasicAuth(); asks && user == "" {
+					w.Header().Set("WWW-Authenticate", "Basic realm=x")
+					w.WriteHeader(http.StatusUnauthorized)
+				}
+			}))
+			defer server.Close()
+			host := strings.TrimPrefix(server.URL, "http://")
+			root := settingsFile(t, fmt.Sprintf("registries: {%q: {http: true, username: ann, password_file: /proc/self/comm}}\n", host))
+			hosts, err := loggedIn(registryHosts(root), root)(host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened := 0
+			var closed atomic.Int32
+			open := func() (io.ReadCloser, error) {
+				opened++
+				return upload{strings.NewReader("layer"), &closed}, nil
+			}
+			req, err := http.NewRequest("PUT", server.URL+"/v2/a/blobs/uploads/1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Body, _ = open()
+			req.GetBody, req.ContentLength = open, 5
+			resp, err := hosts[0].Client.Transport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			want := 1
+			if asks {
+				want = 2
+			}
+			if len(got) != want || got[want-1] != "layer" || resp.StatusCode != http.StatusOK {
+				t.Errorf("it sends %q: %s", got, resp.Status)
+			}
+			if opened != want || int(closed.Load()) != want {
+				t.Errorf("%d bodies are opened and %d closed, want %d", opened, closed.Load(), want)
 			}
 		})
 	}

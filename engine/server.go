@@ -65,6 +65,10 @@ func newServer(e *Engine) *grpc.Server {
 	return srv
 }
 
+// errNoProject refuses to change what is of no project: to the runner that is
+// all that there is.
+var errNoProject = errors.New("internal error: the request names no project")
+
 // admit lets a call in whose caller speaks our protocol, unless the engine ends,
 // whose end waits for the call.
 func (e *Engine) admit(ctx context.Context, method string) (done func(), err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -45,7 +46,7 @@ func openStore(path string, log *slog.Logger) (*store, string, error) {
 	}
 	db, docs, err := openBolt(path)
 	warning := ""
-	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
+	if err != nil && isDamage(err) {
 		aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
 		if rerr := os.Rename(path, aside); rerr != nil {
 			return nil, "", fmt.Errorf("cannot open %s: %w", path, err)
@@ -63,6 +64,13 @@ func openStore(path string, log *slog.Logger) (*store, string, error) {
 	s.flushed = sync.NewCond(&s.mu)
 	go s.write()
 	return s, warning, nil
+}
+
+// isDamage says that what keeps a file from being read is in the file. One that
+// another engine has, or that can't be reached, may be whole.
+func isDamage(err error) bool {
+	unreached, ok := errors.AsType[*fs.PathError](err)
+	return !errors.Is(err, bolterrors.ErrTimeout) && !(ok && unreached.Op == "open")
 }
 
 // openBolt opens a database and reads it whole. A damaged one may panic, or
@@ -216,7 +224,7 @@ func (s *store) write() {
 			}
 		}
 		s.dirty = map[string]map[string]bool{}
-		s.writing = true
+		s.writing, s.failure = true, nil // who waits is told of this write
 		s.mu.Unlock()
 
 		err := s.commit(batch)

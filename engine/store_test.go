@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -223,5 +228,86 @@ func TestStoreInUseIsNotSetAside(t *testing.T) {
 	}
 	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) > 0 {
 		t.Error("the store of a running engine was set aside")
+	}
+}
+
+// badKey is one that bbolt does not take: what is saved under it can't be written.
+var badKey = strings.Repeat("k", bolt.MaxKeySize+1)
+
+// TestWhatCouldNotBeWrittenIsToldAndTriedAgain: nothing that was saved beside it
+// is lost.
+func TestWhatCouldNotBeWrittenIsToldAndTriedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "engine.db")
+	s, _ := open(t, path)
+	s.Save("a", badKey, []byte("x"))
+	s.Save("a", "one", []byte("1"))
+	for range 2 {
+		if err := s.Flush(); !errors.Is(err, bolterrors.ErrKeyTooLarge) {
+			t.Errorf("a flush that fails says %v", err)
+		}
+	}
+	s.Delete("a", badKey)
+	if err := s.Flush(); err != nil {
+		t.Errorf("after the cause is gone: %v", err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = open(t, path)
+	defer s.close()
+	if got := s.get("a", "one"); string(got) != "1" {
+		t.Errorf("what was saved beside it is %q", got)
+	}
+}
+
+// TestAFlushIsNotToldOfAnEarlierFailure: one that comes while that is tried
+// again waits for the outcome.
+func TestAFlushIsNotToldOfAnEarlierFailure(t *testing.T) {
+	s, _ := open(t, filepath.Join(t.TempDir(), "engine.db"))
+	defer s.close()
+	s.Save("a", badKey, []byte("x"))
+	if err := s.Flush(); err == nil {
+		t.Fatal("it was written")
+	}
+	tx, err := s.db.Begin(true) // the next write stands until this ends
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Delete("a", badKey)
+	s.Save("a", "one", []byte("1"))
+	for writing := false; !writing; { // it is woken, and takes what there is
+		runtime.Gosched()
+		s.mu.Lock()
+		writing = s.writing
+		s.mu.Unlock()
+	}
+	flushed := make(chan error, 1)
+	began := make(chan struct{})
+	go func() { close(began); flushed <- s.Flush() }()
+	<-began
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-flushed; err != nil {
+		t.Errorf("the write that is waited for succeeds, and the flush says: %.60v", err)
+	}
+}
+
+// TestAStoreThatCantBeReachedIsNotSetAside: a disk that is not there yet says
+// nothing of what is on it.
+func TestAStoreThatCantBeReachedIsNotSetAside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "engine.db")
+	if err := os.Symlink(filepath.Join(dir, "not mounted", "engine.db"), path); err != nil {
+		t.Fatal(err)
+	}
+	if s, warning, err := openStore(path, quiet()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is begun anew: %v, %s", err, warning)
+		if err == nil {
+			s.close()
+		}
+	}
+	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) > 0 {
+		t.Errorf("it was set aside: %v", aside)
 	}
 }

@@ -17,6 +17,16 @@ import (
 
 // Logs sends what containers printed.
 func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error {
+	return s.runner.Logs(stream.Context(), req.Project, logOptions(req), func(l logs.Line) error {
+		return stream.Send(&api.LogLine{
+			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
+			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
+		})
+	})
+}
+
+// logOptions are those of a request: a time of 0 is none.
+func logOptions(req *api.LogsRequest) runner.LogOptions {
 	opts := runner.LogOptions{
 		Services: req.Services, Containers: req.Containers, Follow: req.Follow, Selection: logs.Selection{Tail: int(req.Tail)},
 	}
@@ -26,12 +36,7 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 	if req.UntilUnixNs != 0 {
 		opts.Until = time.Unix(0, req.UntilUnixNs)
 	}
-	return s.runner.Logs(stream.Context(), req.Project, opts, func(l logs.Line) error {
-		return stream.Send(&api.LogLine{
-			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
-			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
-		})
-	})
+	return opts
 }
 
 // Create makes a container for "run".
@@ -90,7 +95,7 @@ func (s *server) Exec(stream api.Engine_ExecServer) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.target(start)
+	id, err := targetOf(start, s.runner.Containers(start.Project))
 	if err != nil {
 		return err
 	}
@@ -123,7 +128,7 @@ func (s *server) Attach(stream api.Engine_AttachServer) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.target(start)
+	id, err := targetOf(start, s.runner.Containers(start.Project))
 	if err != nil {
 		return err
 	}
@@ -146,20 +151,6 @@ func receiveStart(stream processStream) (*api.ProcessStart, error) {
 		return nil, errors.New("internal error: the first message of a process is not its start")
 	}
 	return start, nil
-}
-
-// target is the container that a process is for.
-func (s *server) target(start *api.ProcessStart) (string, error) {
-	if start.Container != "" {
-		return start.Container, nil
-	}
-	if c := execTarget(s.runner.Containers(start.Project), start.Service, int(start.Index)); c != nil {
-		return c.ID, nil
-	}
-	if start.Index > 0 {
-		return "", fmt.Errorf("service %s has no container %d: start it with \"orlop up\"", start.Service, start.Index)
-	}
-	return "", fmt.Errorf("service %s has no container: start it with \"orlop up\"", start.Service)
 }
 
 // drive connects a stream with a process until the process has ended.
@@ -185,6 +176,9 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 		return err
 	}
 	if err := out.send(&api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}}); err != nil {
+		end(err)
+		_, _ = p.Wait(life) // it ends with its caller, who is gone
+		closeInput()
 		return err
 	}
 	detached := make(chan struct{})

@@ -37,7 +37,7 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 		Still: int32(batch.Still),
 	}
 	for _, f := range batch.Failures {
-		reply.Failures = append(reply.Failures, &api.SyncFailure{Container: f.Container, Path: f.Path, Error: f.Err.Error()})
+		reply.Failures = append(reply.Failures, &api.SyncFailure{Container: f.Container, Path: api.Valid(f.Path), Error: api.Valid(f.Err.Error())})
 	}
 	return stream.SendAndClose(reply)
 }

@@ -40,6 +40,7 @@ func (c *converger) planNetworks(order []string) {
 				c.refused = append(c.refused, &GuestsError{Network: key, Guests: have.Guests, Why: step.Reasons[0]})
 				continue
 			}
+			step.Renewed, step.Guests = have.Applied, have.Guests
 		}
 		c.network[key] = c.plan.add(step)
 		for _, g := range have.Guests {
@@ -101,6 +102,11 @@ func compareLabels(path string, old, want map[string]string, places spec.Places)
 		b[k] = v
 	}
 	return compare(path+".labels", any(a), any(b), places)
+}
+
+// SameNetwork says that two networks differ in nothing that needs one anew.
+func SameNetwork(a, b *spec.Network) bool {
+	return a != nil && b != nil && len(compareNetworks("", a, b, nil)) == 0
 }
 
 // compareNetworks reports the settings that need a network anew; labels don't.

@@ -57,6 +57,8 @@ type Step struct {
 	Signal    string        `json:"signal,omitempty"`
 	Applied   *Applied      `json:"-"` // what the container shall be made from
 	Network   *spec.Network `json:"-"`
+	Renewed   *spec.Network `json:"-"` // of CreateNetwork: what is there and is made anew; nil: nothing was there
+	Guests    []Guest       `json:"-"` // of CreateNetwork: whose containers are known to be on it
 	Volume    *spec.Volume  `json:"-"`
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/stdio"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -31,7 +33,7 @@ type container struct {
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
-	op   opLock     // held by whoever starts, stops or removes the container
+	op   op.Lock    // held by whoever starts, stops or removes the container
 	turn sync.Mutex // held while an event is dealt with, so that effects come in the order of events
 
 	mu       sync.Mutex
@@ -160,10 +162,8 @@ func (c *container) perform(f supervisor.Effect) {
 
 // names makes the container's names resolve, or not.
 func (c *container) names(active bool) {
-	if _, ok := c.r.nets.Sandbox(c.id); !ok {
-		return
-	}
-	if err := c.r.nets.SetNames(c.id, active); err != nil {
+	err := c.r.nets.SetNames(c.id, active)
+	if err != nil && !errors.Is(err, network.ErrNoSandbox) { // it shares another's, or has none
 		c.r.log.Warn("cannot change what a container's names resolve to", "container", c.name, "error", err)
 	}
 }

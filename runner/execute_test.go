@@ -388,3 +388,10 @@ func TestWhatExistsOfAProjectIsObserved(t *testing.T) {
 		t.Errorf("the projects are %+v", infos)
 	}
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

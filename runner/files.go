@@ -13,6 +13,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec/secret"
@@ -91,15 +92,12 @@ type Sync struct {
 	wanted  chan struct{}
 }
 
-// errWanted ends a sync whose container another command is to change.
-var errWanted = errors.New("another command changes the container")
-
 // Wanted tells that another command waits for a container of the sync that does
 // not run: the sync is to be closed, and tried again.
 func (s *Sync) Wanted() <-chan struct{} { return s.wanted }
 
 // ErrWanted is why a sync that is wanted ends.
-func (s *Sync) ErrWanted() error { return errWanted }
+func (s *Sync) ErrWanted() error { return op.ErrWanted }
 
 // NewSync opens the containers of a service. It is an error if there is none.
 // One that doesn't run is not started before Close.
@@ -185,7 +183,7 @@ func (r *Runner) stoppedRootDir(id string) string { return filepath.Join(r.State
 // not started. It has none once it is removed; it is that of its process if it
 // has been started meanwhile.
 func (c *container) stoppedRoot(ctx context.Context, wanted chan struct{}) (_ *rootfs.Root, release func(), err error) {
-	if err := c.op.lockUntilWanted(ctx, wanted); err != nil {
+	if err := c.op.LockUntilWanted(ctx, wanted); err != nil {
 		return nil, nil, err
 	}
 	defer func() {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,24 +17,85 @@ import (
 // project's containers are replaced by later steps of the plan, and those of
 // others attached again, or here where the plan does not know of them.
 func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+	rec := topology.Record{Project: o.Project, Key: s.Resource, Applied: s.Network}
 	if _, ok := r.nets.Network(s.Name); ok {
-		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
+		old, err := r.topology.Record(s.Name)
+		if err != nil {
 			return planner.Result{}, err
 		}
+		if s.Renewed == nil && planner.SameNetwork(old.Applied, s.Network) {
+			return planner.Result{Outcome: planner.Unchanged, Text: "made meanwhile"}, nil
+		}
+		if err := r.mayRenew(o, s, old); err != nil {
+			return planner.Result{}, err
+		}
+		rec.Subnet = old.Subnet // unless the file wants another
+		if err := r.topology.Check(s.Name, rec); err != nil {
+			return planner.Result{}, err
+		}
+		if err := r.dropNetwork(ctx, o, s.Name); err != nil {
+			return planner.Result{}, r.restoreNetwork(ctx, s.Name, old, err)
+		}
+		n, err := r.topology.Ensure(ctx, s.Name, rec)
+		if err != nil {
+			return planner.Result{}, r.restoreNetwork(ctx, s.Name, old, err)
+		}
+		r.returnGuests(ctx, o, s.Name)
+		return planner.Result{Text: n.Subnet.String()}, nil
 	}
-	n, err := r.topology.Ensure(ctx, s.Name, topology.Record{Project: o.Project, Key: s.Resource, Applied: s.Network})
+	n, err := r.topology.Ensure(ctx, s.Name, rec)
 	if err != nil {
 		return planner.Result{}, err
 	}
-	for _, id := range r.nets.Detached(s.Name) {
-		planned := slices.ContainsFunc(o.Plan.Steps, func(s *planner.Step) bool { return s.Action == planner.AttachNetwork && s.Container == id })
-		if !planned {
-			if err := r.attachNetwork(ctx, s.Name, id); err != nil {
-				r.log.Warn("cannot bring a container back to its network", "container", id, "network", s.Name, "error", err)
-			}
+	r.returnGuests(ctx, o, s.Name)
+	return planner.Result{Text: n.Subnet.String()}, nil
+}
+
+// mayRenew says whether a network is what the plan saw, with nobody on it whom the
+// plan does not know of.
+func (r *Runner) mayRenew(o *Order, s *planner.Step, old topology.Record) error {
+	if s.Renewed == nil || !planner.SameNetwork(s.Renewed, old.Applied) {
+		return fmt.Errorf("network %s has been changed meanwhile: run the command again", s.Name)
+	}
+	for _, g := range r.guests(o.Project, s.Name) {
+		if !slices.Contains(s.Guests, g) {
+			return fmt.Errorf("%s has joined network %s meanwhile: run the command again", g, s.Name)
 		}
 	}
-	return planner.Result{Text: n.Subnet.String()}, nil
+	return nil
+}
+
+// returnGuests brings those back to a network that are detached from it and of whom
+// the plan does not know.
+func (r *Runner) returnGuests(ctx context.Context, o *Order, name string) {
+	for _, id := range r.nets.Detached(name) {
+		planned := slices.ContainsFunc(o.Plan.Steps, func(p *planner.Step) bool {
+			return p.Action == planner.AttachNetwork && p.Container == id && p.Name == name
+		})
+		if planned {
+			continue
+		}
+		if err := r.attachNetwork(ctx, name, id); err != nil {
+			r.log.Warn("cannot bring a container back to its network", "container", id, "network", name, "error", err)
+		}
+	}
+}
+
+// restoreNetwork makes a network as it was, where that failed which was to take its
+// place, and brings those back that were detached from it.
+func (r *Runner) restoreNetwork(ctx context.Context, name string, old topology.Record, cause error) error {
+	ctx = context.WithoutCancel(ctx)
+	if _, ok := r.nets.Network(name); !ok {
+		if _, err := r.topology.Ensure(ctx, name, old); err != nil {
+			return errors.Join(cause, fmt.Errorf("network %s is gone: %w", name, err))
+		}
+	}
+	for _, id := range r.nets.Detached(name) {
+		if err := r.attachNetwork(ctx, name, id); err != nil {
+			r.log.Warn("cannot bring a container back to its network", "container", id, "network", name, "error", err)
+		}
+	}
+	return cause
 }
 
 // attachNetwork brings a container that runs back to a network that was made anew.

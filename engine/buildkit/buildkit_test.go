@@ -2,15 +2,20 @@ package buildkit
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
@@ -136,5 +141,145 @@ func TestImagesHaveTheirFullNames(t *testing.T) {
 	want := "orlop docker.io/library/web:latest|orlop docker.io/library/web:latest|orlop NOT A NAME|orlop docker.io/library/web:1"
 	if got := strings.Join(store.asked, "|"); got != want {
 		t.Errorf("asked for %s", got)
+	}
+}
+
+// fakeRunc notes what it is asked for, in a file, and ends with a code.
+func fakeRunc(t *testing.T, code int) (path, notes string) {
+	t.Helper()
+	dir := t.TempDir()
+	path, notes = filepath.Join(dir, "runc"), filepath.Join(dir, "asked")
+	text := fmt.Sprintf("#!/bin/sh\necho \"$@\" >> %s\necho no such state >&2\nexit %d\n", notes, code)
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path, notes
+}
+
+// TestASweepEndsTheStepsThatAreLeft: what can't be ended keeps its files, which
+// are the root of what runs.
+func TestASweepEndsTheStepsThatAreLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		code int
+		kept bool
+	}{"ended": {0, false}, "not ended": {1, true}} {
+		t.Run(name, func(t *testing.T) {
+			if !c.kept && os.Geteuid() != 0 {
+				t.Skip("needs root: it unmounts")
+			}
+			runc, notes := fakeRunc(t, c.code)
+			bundles := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(bundles, "step1", "rootfs"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(bundles, "hosts"), nil, 0o600); err != nil { // BuildKit's own
+				t.Fatal(err)
+			}
+			s := &Steps{Bundles: bundles, Runc: runc, Notes: "/notes", Log: slog.New(slog.DiscardHandler)}
+			if !s.Sweep(t.Context()) {
+				t.Error("it finds nothing")
+			}
+			if asked, err := os.ReadFile(notes); err != nil || string(asked) != "--root /notes delete --force step1\n" {
+				t.Errorf("runc is asked for %q, %v", asked, err)
+			}
+			if _, err := os.Stat(filepath.Join(bundles, "step1")); (err == nil) != c.kept {
+				t.Errorf("its files: %v", err)
+			}
+			if _, err := os.Stat(filepath.Join(bundles, "hosts")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAFullRootIsNotRemoved: it may be somebody's files that are mounted there.
+func TestAFullRootIsNotRemoved(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it unmounts")
+	}
+	runc, _ := fakeRunc(t, 0)
+	s := &Steps{Bundles: t.TempDir(), Runc: runc, Log: slog.New(slog.DiscardHandler)}
+	file := filepath.Join(s.Bundles, "step1", "rootfs", "file")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Sweep(t.Context())
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestADamagedCacheIndexIsBegunAnew: it only saves time. A whole one is kept.
+func TestADamagedCacheIndexIsBegunAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	opened := func(name string) *bboltcachestorage.Store {
+		t.Helper()
+		store, err := openCache(path)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return store
+	}
+	store := opened("new")
+	if err := store.AddResult("step", solver.CacheResult{ID: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store = opened("whole")
+	if !store.Exists("step") {
+		t.Error("a whole index is begun anew")
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	headless := slices.Clone(whole)
+	clear(headless[:2*4096]) // both pages that say where all else is
+	for name, text := range map[string][]byte{"text": []byte(strings.Repeat("no database at all\n", 5000)), "cut": whole[:len(whole)/2], "headless": headless} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		store := opened(name)
+		if err := store.AddResult("step", solver.CacheResult{ID: "r"}); err != nil || !store.Exists("step") {
+			t.Errorf("%s: it is of no use: %v", name, err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestAStepIsInItsNamespace: whatever its document says.
+func TestAStepIsInItsNamespace(t *testing.T) {
+	s := &buildSandbox{path: "/run/netns/b"}
+	for name, doc := range map[string]*specs.Spec{
+		"none":    {Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}}},
+		"another": {Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace, Path: "/old"}, {Type: specs.MountNamespace}}}},
+	} {
+		if err := s.Set(doc); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, ns := range doc.Linux.Namespaces {
+			got = append(got, string(ns.Type)+" "+ns.Path)
+		}
+		slices.Sort(got)
+		if strings.Join(got, "|") != "mount |network /run/netns/b" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestACacheIsUnderItsTag(t *testing.T) {
+	if got := cacheTag(map[string]string{"tag": "web"}) + cacheTag(nil); got != "weblatest" {
+		t.Error(got)
 	}
 }

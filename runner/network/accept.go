@@ -17,7 +17,7 @@ const tcpListen = 10
 // that the kernel has established for it on one of the ports, until ctx is
 // done at the longest. Of a listener that is closed the kernel resets those
 // that nobody has accepted, so a program that is to end without losing a
-// request is settled first, once nothing new is led to it.
+// request waits for that first, once nothing new is led to it.
 func (m *Manager) AwaitAccept(ctx context.Context, id string, ports []uint16) error {
 	st, ok := m.Sandbox(id)
 	if !ok || len(ports) == 0 {

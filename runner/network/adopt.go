@@ -163,8 +163,8 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 		if err := m.adoptEndpoint(s, i, e, links); err != nil {
 			return err
 		}
-		if err := m.returnEndpoint(s, i, links); err != nil {
-			return err
+		if err := m.returnEndpoint(s, i, links); err != nil { // what runs has its other networks
+			m.cfg.Log.Warn("cannot bring a sandbox back to its network", "sandbox", s.ID, "network", e.Network, "error", err)
 		}
 	}
 	if !s.Alive {

@@ -141,6 +141,26 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 	}
 }
 
+// CheckNetwork says whether a network could be made in the place of the one of that
+// name: before it is removed. What others take meanwhile is not known.
+func (m *Manager) CheckNetwork(spec Spec) error {
+	if err := checkSpec(spec); err != nil {
+		return fmt.Errorf("cannot create network %s: %w", spec.Name, err)
+	}
+	old, _ := m.Network(spec.Name)
+	taken, err := m.takenRanges()
+	if err != nil {
+		return err
+	}
+	taken = slices.DeleteFunc(taken, func(p netip.Prefix) bool {
+		return old.Subnet.IsValid() && old.Subnet.Overlaps(p) && old.Subnet.Bits() <= p.Bits()
+	})
+	if t, clash := firstOverlap(spec.Subnet.Masked(), taken); spec.Subnet.IsValid() && clash {
+		return fmt.Errorf("cannot create network %s: subnet %s overlaps %s, which this machine uses: choose another", spec.Name, spec.Subnet, t)
+	}
+	return nil
+}
+
 func checkSpec(spec Spec) error {
 	if !spec.Subnet.IsValid() {
 		if spec.Gateway.IsValid() {

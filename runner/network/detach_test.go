@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -150,6 +151,49 @@ func TestAnEngineThatEndsBetweenDetachingAndAttaching(t *testing.T) {
 		}
 		if err := m.RemoveNetwork(t.Context(), "front"); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestWhatCannotTakeItsPlaceIsKnownBefore: a network is not removed for one that
+// can't be made.
+func TestWhatCannotTakeItsPlaceIsKnownBefore(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	front := ensure(t, m, Spec{Name: "front", Subnet: netip.MustParsePrefix("10.97.5.0/24")})
+	back := ensure(t, m, Spec{Name: "back"})
+	for _, subnet := range []netip.Prefix{front.Subnet, netip.MustParsePrefix("10.97.5.0/25"), netip.MustParsePrefix("10.97.4.0/23"), {}} {
+		if err := m.CheckNetwork(Spec{Name: "front", Subnet: subnet}); err != nil {
+			t.Errorf("%s: %v", subnet, err)
+		}
+	}
+	for name, spec := range map[string]Spec{
+		"another's subnet":       {Name: "front", Subnet: back.Subnet},
+		"a gateway outside":      {Name: "front", Subnet: front.Subnet, Gateway: back.Gateway},
+		"the same for a new one": {Name: "new", Subnet: front.Subnet},
+	} {
+		if m.CheckNetwork(spec) == nil {
+			t.Errorf("%s: it could be made", name)
+		}
+	}
+	if err := m.SetNames("nobody", true); !errors.Is(err, ErrNoSandbox) {
+		t.Errorf("nobody's names: %v", err)
+	}
+}
+
+func TestAGatewayIsNeverGivenBack(t *testing.T) {
+	subnet, gateway := netip.MustParsePrefix("10.0.0.0/29"), netip.MustParseAddr("10.0.0.2")
+	p := newAddrPool(subnet, gateway)
+	p.give(gateway) // by who had that address before the network was made anew
+	for {
+		a, err := p.take(netip.Addr{}, func(netip.Addr) bool { return false })
+		if err != nil {
+			return
+		}
+		if a == gateway {
+			t.Fatal("the gateway's address is handed out")
 		}
 	}
 }

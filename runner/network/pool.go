@@ -52,14 +52,15 @@ func firstOverlap(p netip.Prefix, taken []netip.Prefix) (netip.Prefix, bool) {
 // back is handed out again as late as possible, for the sake of whoever
 // remembers it.
 type addrPool struct {
-	subnet netip.Prefix
-	within netip.Prefix // those that are handed out to who asks for none
-	used   map[netip.Addr]bool
-	last   uint32
+	subnet  netip.Prefix
+	gateway netip.Addr   // nobody's, and never handed out
+	within  netip.Prefix // those that are handed out to who asks for none
+	used    map[netip.Addr]bool
+	last    uint32
 }
 
 func newAddrPool(subnet netip.Prefix, gateway netip.Addr) *addrPool {
-	p := &addrPool{subnet: subnet, used: map[netip.Addr]bool{gateway: true}}
+	p := &addrPool{subnet: subnet, gateway: gateway, used: map[netip.Addr]bool{gateway: true}}
 	p.bound(netip.Prefix{})
 	return p
 }
@@ -113,7 +114,11 @@ func (p *addrPool) isHost(addr netip.Addr) bool {
 	return p.subnet.Contains(addr) && host != 0 && host != size-1
 }
 
-func (p *addrPool) give(addr netip.Addr) { delete(p.used, addr) }
+func (p *addrPool) give(addr netip.Addr) {
+	if addr != p.gateway {
+		delete(p.used, addr)
+	}
+}
 
 func toUint(a netip.Addr) uint32 {
 	b := a.Unmap().As4()

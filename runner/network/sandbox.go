@@ -436,6 +436,9 @@ func (m *Manager) stateOf(s *sandbox) SandboxState {
 	return st
 }
 
+// ErrNoSandbox is the error of SetNames for a sandbox that is not there.
+var ErrNoSandbox = errors.New("there is no sandbox")
+
 // SetNames makes a sandbox's names resolve, or stop resolving: they should
 // while its container runs. It survives a restart of the engine.
 func (m *Manager) SetNames(id string, active bool) error {
@@ -443,7 +446,7 @@ func (m *Manager) SetNames(id string, active bool) error {
 	s, ok := m.sandboxes[id]
 	if !ok {
 		m.mu.Unlock()
-		return fmt.Errorf("there is no sandbox %s", id)
+		return fmt.Errorf("%w %s", ErrNoSandbox, id)
 	}
 	changed := s.Alive != active
 	s.Alive = active

@@ -37,6 +37,7 @@ type Networks interface {
 	Network(name string) (network.Network, bool)
 	Networks() []network.Network
 	EnsureNetwork(ctx context.Context, spec network.Spec) (network.Network, error)
+	CheckNetwork(spec network.Spec) error
 	RemoveNetwork(ctx context.Context, name string) error
 	SetRange(name string, within netip.Prefix) error
 	Reserve(owner string, fixed map[string][]netip.Addr)
@@ -69,27 +70,32 @@ type Record struct {
 	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
 }
 
+// Record is what is kept of a network; there is none of one that nobody here made.
+func (t *Store) Record(name string) (rec Record, err error) {
+	docs, err := t.docs.Load(bucketNetworks)
+	if err != nil || docs[name] == nil {
+		return rec, err
+	}
+	if err := json.Unmarshal(docs[name], &rec); err != nil {
+		return rec, fmt.Errorf("cannot read the record of network %s: %w", name, err)
+	}
+	return rec, nil
+}
+
+// Check says whether a network could be made in the place of the one of that name.
+func (t *Store) Check(name string, rec Record) error {
+	ns, err := specOf(name, rec)
+	if err != nil {
+		return err
+	}
+	return t.nets.CheckNetwork(ns)
+}
+
 // Ensure makes a network as it was applied and keeps its record.
 func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Network, error) {
-	want := rec.Applied
-	within, err := rangeOf(want)
+	ns, err := specOf(name, rec)
 	if err != nil {
-		return network.Network{}, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
-	}
-	ns := network.Spec{Name: name, Internal: want.Internal, Range: within, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
-	subnet, gateway := rec.Subnet, ""
-	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
-		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
-	}
-	if subnet != "" {
-		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is not a subnet", rec.Key, subnet)
-		}
-	}
-	if gateway != "" {
-		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
-			return network.Network{}, fmt.Errorf("networks.%s.ipam: %q is not an IP address", rec.Key, gateway)
-		}
+		return network.Network{}, err
 	}
 	n, err := t.nets.EnsureNetwork(ctx, ns)
 	if err != nil {
@@ -98,6 +104,30 @@ func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Ne
 	rec.Subnet = n.Subnet.String()
 	t.save(name, rec)
 	return n, nil
+}
+
+func specOf(name string, rec Record) (ns network.Spec, err error) {
+	want := rec.Applied
+	within, err := rangeOf(want)
+	if err != nil {
+		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
+	}
+	ns = network.Spec{Name: name, Internal: want.Internal, Range: within, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	subnet, gateway := rec.Subnet, ""
+	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
+		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
+	}
+	if subnet != "" {
+		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
+			return ns, fmt.Errorf("networks.%s.ipam: %q is not a subnet", rec.Key, subnet)
+		}
+	}
+	if gateway != "" {
+		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
+			return ns, fmt.Errorf("networks.%s.ipam: %q is not an IP address", rec.Key, gateway)
+		}
+	}
+	return ns, nil
 }
 
 // rangeOf is the part of its subnet that a network hands addresses out of; the
@@ -117,13 +147,12 @@ func rangeOf(n *spec.Network) (netip.Prefix, error) {
 // Relabel notes the labels that a network has now. All else is as it was
 // made.
 func (t *Store) Relabel(name string, want *spec.Network) error {
-	docs, err := t.docs.Load(bucketNetworks)
+	rec, err := t.Record(name)
 	if err != nil {
 		return err
 	}
-	var rec Record
-	if err := json.Unmarshal(docs[name], &rec); err != nil {
-		return fmt.Errorf("cannot read the record of network %s: %w", name, err)
+	if rec.Project == "" && rec.Applied == nil {
+		return fmt.Errorf("network %s is not on record", name)
 	}
 	if rec.Applied == nil {
 		rec.Applied = &spec.Network{Name: name}

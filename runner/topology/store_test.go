@@ -40,6 +40,8 @@ func newMachine() *machine {
 	return &machine{all: map[string]network.Network{}, ranges: map[string]netip.Prefix{}, reserved: map[string]map[string][]netip.Addr{}}
 }
 
+func (m *machine) CheckNetwork(network.Spec) error { return nil }
+
 func (m *machine) Network(name string) (network.Network, bool) {
 	n, ok := m.all[name]
 	return n, ok

@@ -22,9 +22,30 @@ const Hidden = "***"
 // Mask hides values in text. A nil Mask hides nothing. It forgets no value by
 // itself: where a secret has changed, what runs still has the old one.
 type Mask struct {
-	mu       sync.Mutex
-	values   []string          // guarded by mu; the longest first
-	replacer *strings.Replacer // guarded by mu; nil: there are no values
+	mu    sync.Mutex
+	known *values // guarded by mu; replaced, not changed; nil: there are none
+}
+
+// values are what is hidden, made ready to be looked for.
+type values struct {
+	all      []string // the longest first
+	replacer *strings.Replacer
+	byHead   map[string][]string // first bytes, as many as the shortest has -> values
+	heads    map[string]bool     // all that may begin one and is shorter than that
+}
+
+func newValues(all []string) *values {
+	v := &values{all: all, byHead: map[string][]string{}, heads: map[string]bool{}}
+	var pairs []string
+	for _, text := range all {
+		pairs = append(pairs, text, Hidden)
+		v.byHead[text[:shortest]] = append(v.byHead[text[:shortest]], text)
+		for n := 1; n < shortest; n++ {
+			v.heads[text[:n]] = true
+		}
+	}
+	v.replacer = strings.NewReplacer(pairs...)
+	return v
 }
 
 // Add hides the content of a secret from here on: whole, and line by line, as a
@@ -44,25 +65,23 @@ func (m *Mask) Add(content []byte) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	values = slices.DeleteFunc(values, func(v string) bool { return slices.Contains(m.values, v) })
+	var had []string
+	if m.known != nil {
+		had = m.known.all
+		values = slices.DeleteFunc(values, m.known.has)
+	}
 	if len(values) == 0 {
 		return
 	}
-	all := slices.Concat(m.values, values)
+	all := slices.Concat(had, values)
 	// The longest first, so that no part of it is left beside a shorter one.
 	slices.SortFunc(all, func(x, y string) int { return cmp.Or(len(y)-len(x), strings.Compare(x, y)) })
-	m.values = slices.Compact(all)
-	var pairs []string
-	for _, v := range m.values {
-		pairs = append(pairs, v, Hidden)
-	}
-	m.replacer = strings.NewReplacer(pairs...)
+	m.known = newValues(slices.Compact(all))
 }
 
 // With is a mask of its own that hides further contents too.
 func (m *Mask) With(contents ...[]byte) *Mask {
-	values, replacer := m.known()
-	out := &Mask{values: values, replacer: replacer}
+	out := &Mask{known: m.look()}
 	for _, content := range contents {
 		out.Add(content)
 	}
@@ -79,37 +98,35 @@ func quoted(text string, html bool) string {
 	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 }
 
-// known are the values that are hidden, and what hides them; nil where there
-// are none.
-func (m *Mask) known() ([]string, *strings.Replacer) {
+// look gives the values that are hidden, nil where there are none.
+func (m *Mask) look() *values {
 	if m == nil {
-		return nil, nil
+		return nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.values, m.replacer
+	return m.known
 }
 
 // IsEmpty says that there is nothing to hide.
 func (m *Mask) IsEmpty() bool {
-	values, _ := m.known()
-	return len(values) == 0
+	return m.look() == nil
 }
 
 // Text is a text that is whole, without secrets.
 func (m *Mask) Text(s string) string {
-	_, replacer := m.known()
-	if replacer == nil {
+	known := m.look()
+	if known == nil {
 		return s
 	}
-	return replacer.Replace(s)
+	return known.replacer.Replace(s)
 }
 
 // Cut is a text without secrets whose end may have been cut off: what may be
 // the beginning of one there is hidden too.
 func (m *Mask) Cut(s string) string {
 	s = m.Text(s)
-	if n := m.held(s); n > 0 {
+	if n := m.look().held(s); n > 0 {
 		return s[:len(s)-n] + Hidden
 	}
 	return s
@@ -123,32 +140,47 @@ func (m *Mask) Bytes(b []byte) []byte {
 	return []byte(m.Text(string(b)))
 }
 
+// has says that a text is hidden already.
+func (v *values) has(text string) bool {
+	return len(text) >= shortest && slices.Contains(v.byHead[text[:shortest]], text)
+}
+
 // held is how much of the end of s may be the beginning of a secret, in bytes.
-func (m *Mask) held(s string) int {
-	longest := 0
-	values, _ := m.known()
-	for _, v := range values {
-		for n := min(len(v)-1, len(s)); n > longest; n-- {
-			if strings.HasSuffix(s, v[:n]) {
-				longest = n
-				break
+func (v *values) held(s string) int {
+	if v == nil {
+		return 0
+	}
+	for at := max(0, len(s)-len(v.all[0])+1); at < len(s); at++ {
+		tail := s[at:]
+		if len(tail) < shortest {
+			if v.heads[tail] {
+				return len(tail)
+			}
+			continue
+		}
+		for _, text := range v.byHead[tail[:shortest]] {
+			if len(text) > len(tail) && strings.HasPrefix(text, tail) {
+				return len(tail)
 			}
 		}
 	}
-	return longest
+	return 0
 }
 
 // whole is up to where a text can be looked at whatever follows it: no secret may
 // begin before that and end, or go on, behind it.
-func (m *Mask) whole(s string) int {
-	cut := len(s) - m.held(s)
-	values, _ := m.known()
+func (v *values) whole(s string) int {
+	if v == nil {
+		return len(s)
+	}
+	cut := len(s) - v.held(s)
 	for moved := true; moved; {
 		moved = false
-		for _, v := range values {
-			for at := max(0, cut-len(v)+1); at < cut; at++ {
-				if strings.HasPrefix(s[at:], v) && at+len(v) > cut {
+		for at := max(0, cut-len(v.all[0])+1); at < cut && at+shortest <= len(s); at++ {
+			for _, text := range v.byHead[s[at:at+shortest]] {
+				if at+len(text) > cut && strings.HasPrefix(s[at:], text) {
 					cut, moved = at, true
+					break
 				}
 			}
 		}
@@ -166,7 +198,7 @@ type Stream struct {
 // Push takes a piece in and gives what can be shown.
 func (s *Stream) Push(piece string) string {
 	text := s.rest + piece
-	cut := s.Mask.whole(text)
+	cut := s.Mask.look().whole(text)
 	s.rest = text[cut:]
 	return s.Mask.Text(text[:cut])
 }

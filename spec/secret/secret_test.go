@@ -3,6 +3,7 @@ package secret
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -146,5 +147,18 @@ func TestOneSecretInAnother(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// BenchmarkALineBesideABundle is a line of a build's output, where one of the
+// secrets is a bundle of certificates.
+func BenchmarkALineBesideABundle(b *testing.B) {
+	var bundle strings.Builder
+	for i := range 3400 {
+		fmt.Fprintf(&bundle, "%064d\n", i*7919)
+	}
+	s := &Stream{Mask: masking(bundle.String())}
+	for b.Loop() {
+		s.Push("#12 3.456 go: downloading github.com/containerd/containerd/v2 v2.3.6 and more of it\n")
 	}
 }

@@ -1,19 +1,26 @@
-package runner
+// Package op serialises what is done to one thing: who starts, stops or removes a
+// container holds its lock. Waiting for one can be given up, and who may hold one for
+// long gives way. It knows no container.
+package op
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
-// opLock is held by whoever starts, stops or removes a container. Who holds it
+// ErrWanted is why who gives way does not get, or keep, a lock.
+var ErrWanted = errors.New("another command changes the container")
+
+// Lock is held by whoever starts, stops or removes a container. Who holds it
 // for a caller that may take its time is told when others want it.
-type opLock struct {
+type Lock struct {
 	mu     sync.Mutex
 	slot   chan struct{} // guarded by mu; holds a value while the lock is held
 	wanted chan struct{} // guarded by mu; of the holder that gives way, else nil
 }
 
-func (l *opLock) place() chan struct{} {
+func (l *Lock) place() chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.slot == nil {
@@ -24,7 +31,7 @@ func (l *opLock) place() chan struct{} {
 
 // Lock takes the lock, unless ctx ends before it is free. A holder that gives
 // way is told so.
-func (l *opLock) Lock(ctx context.Context) error {
+func (l *Lock) Lock(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -43,7 +50,7 @@ func (l *opLock) Lock(ctx context.Context) error {
 	}
 }
 
-func (l *opLock) want() {
+func (l *Lock) want() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.wanted == nil {
@@ -56,23 +63,23 @@ func (l *opLock) want() {
 }
 
 // Unlock gives the lock back.
-func (l *opLock) Unlock() {
+func (l *Lock) Unlock() {
 	l.mu.Lock()
 	l.wanted = nil
 	l.mu.Unlock()
 	<-l.place()
 }
 
-// lockUntilWanted takes the lock for a holder that gives way: wanted, which has
+// LockUntilWanted takes the lock for a holder that gives way: wanted, which has
 // room for one, gets a value when somebody waits for the lock. It is given up
 // when ctx ends, or where something that is held already is wanted.
-func (l *opLock) lockUntilWanted(ctx context.Context, wanted chan struct{}) error {
+func (l *Lock) LockUntilWanted(ctx context.Context, wanted chan struct{}) error {
 	select {
 	case l.place() <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-wanted:
-		return errWanted
+		return ErrWanted
 	}
 	l.mu.Lock()
 	l.wanted = wanted

@@ -1,4 +1,4 @@
-package runner
+package op
 
 import (
 	"context"
@@ -8,14 +8,14 @@ import (
 
 // TestAHolderThatGivesWayIsTold: nobody waits for one that waits for a caller.
 func TestAHolderThatGivesWayIsTold(t *testing.T) {
-	var first, second opLock
+	var first, second Lock
 	wanted := make(chan struct{}, 1)
-	must(t, first.lockUntilWanted(t.Context(), wanted))
+	must(t, first.LockUntilWanted(t.Context(), wanted))
 	must(t, second.Lock(t.Context()))
 	got := make(chan struct{})
 	go func() { must(t, first.Lock(context.Background())); close(got) }()
 	// It waits for another lock when the one that it has is wanted.
-	if err := second.lockUntilWanted(t.Context(), wanted); !errors.Is(err, errWanted) {
+	if err := second.LockUntilWanted(t.Context(), wanted); !errors.Is(err, ErrWanted) {
 		t.Fatalf("%v", err)
 	}
 	first.Unlock()
@@ -23,11 +23,11 @@ func TestAHolderThatGivesWayIsTold(t *testing.T) {
 	first.Unlock()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := second.lockUntilWanted(ended, wanted); !errors.Is(err, context.Canceled) {
+	if err := second.LockUntilWanted(ended, wanted); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	second.Unlock()
-	must(t, second.lockUntilWanted(t.Context(), wanted)) // it is free again
+	must(t, second.LockUntilWanted(t.Context(), wanted)) // it is free again
 }
 
 func must(t *testing.T, err error) {
