@@ -86,13 +86,13 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 	return nil
 }
 
-// carry is how a container is made, alone or in the place of another.
-type carry func(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error)
+// stepFunc carries out a step that makes a container, alone or in the place of another.
+type stepFunc func(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error)
 
 // withSharers makes a container, and has those follow who share its network: it may
 // have been there before, and gone.
-func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event), way carry) (planner.Result, error) {
-	result, err := way(ctx, o, s, note)
+func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event), execute stepFunc) (planner.Result, error) {
+	result, err := execute(ctx, o, s, note)
 	if err == nil && !s.NoStart {
 		r.leadSharers(context.WithoutCancel(ctx), o, s.Service, note)
 	}

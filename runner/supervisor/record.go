@@ -30,30 +30,29 @@ type Record struct {
 
 // Metadata is what a container was made from, as it was last changed in place.
 type Metadata struct {
-	ID         string              `json:"id"`
-	Name       string              `json:"name"`
-	Project    string              `json:"project"`
-	Service    string              `json:"service"`
-	Number     int                 `json:"number"`
-	OneOff     bool                `json:"one_off,omitempty"`
-	AutoRemove bool                `json:"auto_remove,omitempty"`
-	Applied    *planner.Applied    `json:"applied"`
-	Image      string              `json:"image"` // reference
-	StopSignal string              `json:"stop_signal,omitempty"`
-	Probe      *health.Check       `json:"probe,omitempty"`     // the health check in force
-	Anonymous  map[string]string   `json:"anonymous,omitempty"` // target -> volume that nobody named
-	LeftOut    []string            `json:"left_out,omitempty"`  // targets of mounts whose source was not there
-	Networks   map[string][]string `json:"networks,omitempty"`  // full name -> aliases
-	Netns      string              `json:"netns,omitempty"`
-	Hostname   string              `json:"hostname,omitempty"`
-	Command    []string            `json:"command,omitempty"`
-	Exposed    []string            `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
-	Version    string              `json:"version,omitempty"` // of the engine that made it
-	Terminal   bool                `json:"terminal,omitempty"`
-	Stdin      bool                `json:"stdin,omitempty"`
-	WorkingDir string              `json:"working_dir,omitempty"` // of the project
-	Files      []string            `json:"files,omitempty"`       // stack files
-	CreatedAt  time.Time           `json:"created_at"`
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	Project    string            `json:"project"`
+	Service    string            `json:"service"`
+	Number     int               `json:"number"`
+	OneOff     bool              `json:"one_off,omitempty"`
+	AutoRemove bool              `json:"auto_remove,omitempty"`
+	Applied    *planner.Applied  `json:"applied"`
+	Image      string            `json:"image"` // reference
+	StopSignal string            `json:"stop_signal,omitempty"`
+	Probe      *health.Check     `json:"probe,omitempty"`     // the health check in force
+	Anonymous  map[string]string `json:"anonymous,omitempty"` // target -> volume that nobody named
+	LeftOut    []string          `json:"left_out,omitempty"`  // targets of mounts whose source was not there
+	Netns      string            `json:"netns,omitempty"`
+	Hostname   string            `json:"hostname,omitempty"`
+	Command    []string          `json:"command,omitempty"`
+	Exposed    []string          `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
+	Version    string            `json:"version,omitempty"` // of the engine that made it
+	Terminal   bool              `json:"terminal,omitempty"`
+	Stdin      bool              `json:"stdin,omitempty"`
+	WorkingDir string            `json:"working_dir,omitempty"` // of the project
+	Files      []string          `json:"files,omitempty"`       // stack files
+	CreatedAt  time.Time         `json:"created_at"`
 }
 
 // Terms are what the supervision goes by.

@@ -16,15 +16,15 @@ import (
 // The runner has one place that asks Next, saves the answer and performs the
 // effects; nothing else changes a container's state.
 //
-//	unknown --adopted--> running, stopping, exited
+//	unknown --Adopted--> running, stopping, exited
 //
-//	created --started--> running --exited--> exited, or restarting by the policy
-//	exited --started-->    |
-//	                       +--stopAsked--> stopping --exited--> exited
-//	restarting --backOffOver--> (tried) --started--> running
+//	created --Started--> running --Exited--> exited, or restarting by the policy
+//	exited --Started-->    |
+//	                       +--StopAsked--> stopping --Exited--> exited
+//	restarting --BackOffOver--> (tried) --Started--> running
 //	    |   ^                      |
-//	    |   +-----startFailed------+
-//	    +--stopAsked--> exited
+//	    |   +-----StartFailed------+
+//	    +--StopAsked--> exited
 
 // Unknown is the state of a container whose status the store has lost, until
 // it is adopted. The others are the planner's: Created, Running, Stopping,
@@ -124,8 +124,8 @@ type process int
 
 const (
 	ProcessAbsent  process = iota // containerd knows none
-	ProcessRunning                // exited comes when it ends
-	ProcessEnded                  // containerd knows how it ended: exited comes at once
+	ProcessRunning                // Exited comes when it ends
+	ProcessEnded                  // containerd knows how it ended: Exited comes at once
 )
 
 // Effect is what is to be done about a change of state. The set is closed.
@@ -137,9 +137,9 @@ type (
 	ParkPorts    struct{ Again bool }    // they don't: connections wait for it to come back, or fail
 	StartProbes  struct{}                // its health is checked from now on, if it is to be
 	StopProbes   struct{}                //
-	AwaitRetry   struct{ Due time.Time } // backOffOver comes then,
+	AwaitRetry   struct{ Due time.Time } // BackOffOver comes then,
 	CancelRetry  struct{}                // or does not
-	TryStart     struct{}                // it is started; startFailed comes if that fails
+	TryStart     struct{}                // it is started; StartFailed comes if that fails
 	KillProcess  struct{}                // its process is killed
 	Warn         string                  // the engine's log says so
 )
@@ -362,7 +362,7 @@ func (s State) missedExit(e Adopted) Exited {
 func (s State) onFound(e Adopted) (State, []Effect) {
 	if e.Process == ProcessRunning {
 		s, effects := s.takeOver(e, false)
-		return s, append(effects, Warn("what was wanted of a container is not known: it runs on"))
+		return s, append(effects, Warn("a container's state was lost with the engine's store: it runs on"))
 	}
 	s.Wanted, s.Stopped = false, true
 	s.State, s.ExitCode, s.ExitedAt = planner.Exited, e.Code, e.At
@@ -372,7 +372,7 @@ func (s State) onFound(e Adopted) (State, []Effect) {
 	if e.Process == ProcessEnded {
 		s.State = planner.Stopping // to be reaped
 	}
-	return s, []Effect{Warn("what was wanted of a container is not known: it does not run, and is taken as stopped")}
+	return s, []Effect{Warn("a container's state was lost with the engine's store: it does not run, and is treated as stopped (run \"orlop up\")")}
 }
 
 // ShimLost is the exit code of a container of which nobody knows how it ended: its

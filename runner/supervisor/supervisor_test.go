@@ -237,7 +237,7 @@ func TestWhatIsKnownAfterAnEvent(t *testing.T) {
 				s.State, s.Wanted, s.StartedAt, s.Health = planner.Running, true, now, planner.Starting
 			},
 		},
-		"who is found without its wants and does not run is taken as stopped": {
+		"who is found without its wants and does not run is treated as stopped": {
 			Unknown, nil, Adopted{Code: 3, At: long, Now: now},
 			func(s *State) { s.State, s.Stopped, s.ExitCode, s.ExitedAt = planner.Exited, true, 3, long },
 		},
