@@ -68,6 +68,8 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 	unhealthy.Health, unhealthy.LastProbe = planner.Unhealthy, &planner.ProbeInfo{At: at(4)}
 	ended := stopped // the supervision says so before it is over with the process
 	ended.State, ended.Health, ended.Stopped = planner.Stopping, planner.NoHealth, true
+	over := ended
+	over.State = planner.Exited
 	waits, tried := again, again
 	waits.State, waits.StartedAt, waits.Restarts = planner.Restarting, at(2), 0
 	tried.State, tried.StartedAt, tried.Restarts = planner.Restarting, at(2), 1
@@ -88,7 +90,7 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 		"health that is lost":           {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, unhealthy)}, "health_status: unhealthy@4.0s"},
 		"what an engine that comes back tells is held against what was known": {
 			[]*api.ContainerChange{first(changed(t, running)), synced, first(changed(t, again)), synced}, "die@6.0s=0 start@7.0s restart@7.0s"},
-		"a stop in all its steps": {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, ended), changed(t, stopped)},
+		"a stop in all its steps": {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, ended), changed(t, over)},
 			"die@5.0s=143 stop@5.0s"},
 		"a restart in all its steps": {[]*api.ContainerChange{first(changed(t, running)), synced, changed(t, waits), changed(t, tried), changed(t, again)},
 			"die@6.0s=0 start@7.0s restart@7.0s"},

@@ -87,9 +87,6 @@ func checkStateDir(dir string) error {
 
 // StartTheEngine starts an engine where the caller may.
 func (inv *Invocation) StartTheEngine(ctx context.Context) error {
-	if err := checkStateDir(inv.StateDir()); err != nil {
-		return err
-	}
 	if !inv.Root {
 		return fmt.Errorf("no engine is running at %s, and only root may start one: run \"sudo orlop engine start\"", inv.Socket())
 	}
