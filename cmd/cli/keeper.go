@@ -20,6 +20,9 @@ func StartKeeper(ctx context.Context, root, state string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkStateDir(state); err != nil {
+		return err
+	}
 	return keeper.Start(ctx, keeper.StartOptions{Path: path, Root: root, State: state})
 }
 
