@@ -44,7 +44,7 @@ func Is(c *planner.Container, condition string, now time.Time) (string, time.Dur
 	case ended && !c.IsCompleted():
 		return "", 0, ExitError(c)
 	case c.State == planner.Restarting && c.Restarts > 2 && condition != spec.ServiceStarted:
-		return "", 0, fmt.Errorf("flaps: %w, started again %s", ExitError(c), spec.Times(c.Restarts))
+		return "", 0, fmt.Errorf("keeps restarting: %w, restarted %s", ExitError(c), spec.Times(c.Restarts))
 	}
 	switch {
 	case condition == spec.ServiceStarted || condition == "":
