@@ -360,7 +360,7 @@ func (layers) Usage(context.Context, string) (snapshots.Usage, error) {
 func (h *host) addImage(t *testing.T, name string) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root: who a container runs as is looked up in its image, which is mounted")
+		t.Skip("SKIPPED: needs root: who a container runs as is looked up in its image, which is mounted")
 	}
 	ctx := namespaces.WithNamespace(t.Context(), "orlop")
 	put := func(mediaType string, v any) ocispec.Descriptor {

@@ -16,7 +16,7 @@ func inGitHub(t *testing.T, p *spec.Project, plan *planner.Plan, events ...plann
 	t.Helper()
 	var out bytes.Buffer
 	o := NewOutput(&out, &out)
-	flow := NewWorkflow(o.Err, "/work/shop", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/work"}, time.Now, true)
+	flow := NewWorkflow(o.Err, "/src/shop", map[string]string{"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/src"}, time.Now, true)
 	d := New(Config{
 		Mode: "plain", W: o.Err, Words: Words{Failed: "is not up", Fold: "up shop"}, Began: began, Now: func() time.Time { return at(1) },
 		Flow: flow, Project: p,
@@ -41,7 +41,7 @@ func TestFailuresAreAnnotatedWhereTheyComeFrom(t *testing.T) {
 		want  string
 	}{
 		"an instruction": {
-			&spec.Build{Context: "/work/shop/api"},
+			&spec.Build{Context: "/src/shop/api"},
 			s.event(0.5, "build api", planner.Failed, func(e *planner.Event) {
 				e.Text, e.Lines = "exit code 1", []string{"Dockerfile:7 | >>> RUN make"}
 			}),

@@ -165,7 +165,7 @@ func TestASweepEndsTheStepsThatAreLeft(t *testing.T) {
 	}{"ended": {0, false}, "not ended": {1, true}} {
 		t.Run(name, func(t *testing.T) {
 			if !c.kept && os.Geteuid() != 0 {
-				t.Skip("needs root: it unmounts")
+				t.Skip("SKIPPED: needs root: it unmounts")
 			}
 			runc, notes := fakeRunc(t, c.code)
 			bundles := t.TempDir()
@@ -195,7 +195,7 @@ func TestASweepEndsTheStepsThatAreLeft(t *testing.T) {
 // TestAFullRootIsNotRemoved: it may be somebody's files that are mounted there.
 func TestAFullRootIsNotRemoved(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: it unmounts")
+		t.Skip("SKIPPED: needs root: it unmounts")
 	}
 	runc, _ := fakeRunc(t, 0)
 	s := &Steps{Bundles: t.TempDir(), Runc: runc, Log: slog.New(slog.DiscardHandler)}

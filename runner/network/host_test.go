@@ -39,7 +39,7 @@ func onFreshHost(t testing.TB) bool {
 		return true
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
+		t.Skip("SKIPPED: needs root: makes network namespaces")
 	}
 	args := []string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "60s"}
 	if _, ok := t.(*testing.B); ok {

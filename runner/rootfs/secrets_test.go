@@ -20,7 +20,7 @@ func TestHostsFile(t *testing.T) {
 
 func TestSecretsAreOnTmpfs(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root: it mounts a tmpfs")
+		t.Skip("SKIPPED: needs root: it mounts a tmpfs")
 	}
 	s := &Secrets{dir: filepath.Join(t.TempDir(), "secrets")}
 	t.Cleanup(func() { unix.Unmount(s.dir, unix.MNT_DETACH) })

@@ -25,7 +25,7 @@ func TestHowAFileChangedIsSeen(t *testing.T) {
 		{"removed and made again", func(t *testing.T, path string) {
 			was := bornAt(path)
 			if was == 0 {
-				t.Skip("this file system does not say when a file was made")
+				t.Skip("SKIPPED: this file system does not say when a file was made")
 			}
 			for bornAt(path) == was { // the kernel's clock stands for some milliseconds
 				must(t, os.Remove(path))
