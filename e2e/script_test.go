@@ -18,7 +18,13 @@ import (
 
 // TestScripts runs the scripts in testdata/script; see README.md there for the
 // commands that they have.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, filepath.Join("testdata", "script")) }
+
+// TestFaults runs the scripts in faults/script, which inject faults; what they
+// say of themselves is docs/faults.md.
+func TestFaults(t *testing.T) { runScripts(t, filepath.Join("faults", "script")) }
+
+func runScripts(t *testing.T, dir string) {
 	if missing != nil {
 		t.Skip("SKIPPED: " + missing.Error())
 	}
@@ -28,7 +34,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		// What hangs is to fail with its output while there is time to clean up.
 		Deadline:           deadline(t),
-		Dir:                filepath.Join("testdata", "script"),
+		Dir:                dir,
 		Setup:              setUp,
 		Cmds:               commands(),
 		RequireUniqueNames: true,

@@ -45,10 +45,17 @@ func runcCauses() []runcCause {
 	}
 }
 
+// mute is what is said of a runc that ended before it wrote why: it was killed, or
+// can't run here.
+var mute = regexp.MustCompile(`unable to retrieve OCI runtime error .* did not terminate successfully: ((?:exit status |signal: )[^:]*)`)
+
 // Explain gives the cause of what runc said: in our words where it is
 // one that a user can have made, else its last sentence.
 func Explain(err error) *RuncError {
 	text := err.Error()
+	if m := mute.FindStringSubmatch(text); m != nil {
+		return &RuncError{text: "runc ended without a reason (" + m[1] + "): try again", err: err}
+	}
 	if _, after, ok := strings.Cut(text, "OCI runtime "); ok {
 		_, text, _ = strings.Cut(after, " failed: ")
 	}

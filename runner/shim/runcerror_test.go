@@ -18,6 +18,8 @@ func TestRuncErrorsSpeakOfTheContainer(t *testing.T) {
 		{exec + `exec: "/etc/passwd": permission denied`, `"/etc/passwd" may not be executed: see its mode and owner (chmod +x)`, 126},
 		{exec + `chdir to cwd ("/no") set in config.json failed: no such file or directory`, `it has no working directory "/no"`, 126},
 		{create + `error mounting "/a" to rootfs at "/b": permission denied`, `error mounting "/a" to rootfs at "/b": permission denied`, 0},
+		{"failed to create shim task: unable to retrieve OCI runtime error (open /s/log.json: no such file or directory): /l/runc did not terminate successfully: exit status 3: ", "runc ended without a reason (exit status 3): try again", 0},
+		{"unable to retrieve OCI runtime error (EOF): /l/runc did not terminate successfully: signal: killed", "runc ended without a reason (signal: killed): try again", 0},
 		{"ttrpc: closed", "ttrpc: closed", 0},
 	} {
 		long := errors.New(test.runc)

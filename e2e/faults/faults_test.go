@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestThePageIsWhatTheTestsSay(t *testing.T) {
+	root := filepath.Join("..", "..")
+	found, err := collect(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := render(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(root, "docs", "faults.md"))
+	if err != nil || string(got) != want {
+		t.Errorf("docs/faults.md is not what the tests say: run \"go run ./e2e/faults\" (%v)", err)
+	}
+}
+
+func TestCommentsAreRead(t *testing.T) {
+	script := "# Words.\n# Fault 3: killed\n# Seen: nothing,\n#   at all\n# Kept: all\n# Fault 4: hung\n# Seen: a\n# Kept: b\nexec x\n"
+	found, err := read("e2e/faults/script/killed.txtar", script)
+	if err != nil || len(found) != 2 {
+		t.Fatal(found, err)
+	}
+	if f := found[0]; f.row != 3 || f.fault != "killed" || f.seen != "nothing, at all" || f.kept != "all" || f.test != "`TestFaults/killed` in e2e" {
+		t.Errorf("read as %+v", f)
+	}
+	code := "package x\n\n// TestA holds.\n//\n// Fault 11: full\n// Seen: s\n// Kept: k\nfunc TestA(t *testing.T) {}\n"
+	found, err = read("engine/x_test.go", code)
+	if err != nil || len(found) != 1 || found[0].test != "`TestA` in engine/x_test.go" {
+		t.Fatal(found, err)
+	}
+}
+
+func TestHalfOfACommentIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing kept": "# Fault 3: killed\n# Seen: nothing\nexec x\n",
+		"nothing seen": "# Fault 3: killed\n# Kept: all\nexec x\n",
+	} {
+		if _, err := read("a.txtar", text); err == nil || !strings.Contains(err.Error(), "a.txtar:1") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := read("a_test.go", "// Fault 3: killed\n// Seen: a\n// Kept: b\n"); err == nil {
+		t.Error("a comment without a test is taken")
+	}
+	if _, err := render([]injection{{row: 99}}); err == nil {
+		t.Error("a row that is not there is taken")
+	}
+}

@@ -1,0 +1,39 @@
+// Command faults writes docs/faults.md from the tests that inject faults, so
+// that the page can't promise what no test holds: go run ./e2e/faults
+//
+// A test that injects a fault says so in three lines of its comment: at the
+// top of a script, or of a Go test's doc comment.
+//
+//	Fault 3: the engine is killed while services run
+//	Seen: what a user sees of it
+//	Kept: what is not lost, and what is not left behind
+//
+// The number is that of a row here; Seen and Kept may be folded over lines
+// that are indented.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if err := write("."); err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
+}
+
+// write writes the page of the repository at root.
+func write(root string) error {
+	found, err := collect(root)
+	if err != nil {
+		return err
+	}
+	page, err := render(found)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, "docs", "faults.md"), []byte(page), 0o644)
+}
