@@ -16,7 +16,7 @@ import (
 // adopt takes over the containers of an earlier engine. What was never finished
 // is removed; what can't be read, or is somebody else's, is left alone.
 func (r *Runner) adopt(ctx context.Context) error {
-	docs, err := r.store.Load(bucketContainers)
+	docs, err := r.records.Statuses()
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) (le
 	left = map[string]bool{}
 	for _, ctr := range existing {
 		id := ctr.ID()
-		rec, err := r.recordOf(ctx, ctr, docs[id])
+		rec, err := r.records.Read(ctx, ctr, docs[id])
 		switch {
 		case err == nil:
 			r.newContainer(&rec, ctr, false)
@@ -69,7 +69,7 @@ func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) (le
 		if r.lookup(id) == nil && !left[id] {
 			r.log.Warn("a container is gone; its record is removed", "container", id)
 			r.removeLeftovers(ctx, id)
-			r.store.Delete(bucketContainers, id)
+			r.records.Delete(id)
 		}
 	}
 	return left, nil

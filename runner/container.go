@@ -11,11 +11,13 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/op"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/stdio"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -83,6 +85,18 @@ func (r *Runner) newContainer(rec *supervisor.Record, ctr containerd.Container, 
 	return c
 }
 
+// amend changes what a container was made from, and the document of its next
+// process; see record.Amend. The caller holds op.
+func (c *container) amend(ctx context.Context, made supervisor.Metadata, doc func(*specs.Spec)) error {
+	if err := record.Amend(ctx, c.ctr, &made, doc); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made = &made
+	return nil
+}
+
 // observe is the container as the planner and the user see it.
 func (c *container) observe() planner.Container {
 	c.mu.Lock()
@@ -121,12 +135,12 @@ func (c *container) apply(e supervisor.Event) {
 	c.mu.Unlock()
 	s, effects := supervisor.Next(before, e)
 	if !s.Removing && !reflect.DeepEqual(s.Status, before.Status) { // the store is to have nothing of what is removed
-		c.r.save(c.id, s.Status) // before anybody sees it
+		c.r.records.Save(c.id, s.Status) // before anybody sees it
 	}
 	c.mu.Lock()
 	c.state = s
 	c.mu.Unlock()
-	c.r.changed(c.project, c.id)
+	c.r.feed.Tell(c.project, c.id)
 	for _, f := range effects {
 		c.perform(f)
 	}

@@ -41,7 +41,7 @@ func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }
 
 // givenSecrets are the secrets that the containers of a project have.
 func (r *Runner) givenSecrets(project string) (all [][]byte) {
-	for _, rec := range r.records() {
+	for _, rec := range r.allRecords() {
 		if rec.Project != project {
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -35,7 +36,7 @@ func alone(t *testing.T) *Runner {
 // stored is the record of a container in the store.
 func stored(t *testing.T, r *Runner, id string) supervisor.Record {
 	t.Helper()
-	docs, err := r.store.Load(bucketContainers)
+	docs, err := r.Store.Load(record.Bucket)
 	must(t, err)
 	var rec supervisor.Record
 	must(t, json.Unmarshal(docs[id], &rec))
