@@ -10,6 +10,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -28,6 +29,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 		return err
 	}
 	r.adoptAll(ctx)
+	close(r.adopted)
 	for _, rescued := range r.Rescued {
 		rescued.Close()
 	}
@@ -172,6 +174,7 @@ func (c *container) adoptTask(ctx context.Context, task containerd.Task, status 
 func (c *container) adoptWithoutTask() {
 	c.mu.Lock()
 	stays := c.state.State != supervisor.Unknown && !c.state.HasProcess()
+	c.returns = !stays || c.state.State == planner.Restarting
 	c.mu.Unlock()
 	e := supervisor.Adopted{Process: supervisor.ProcessAbsent}
 	if !stays {

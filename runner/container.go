@@ -52,6 +52,7 @@ type container struct {
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on
+	returns  bool                 // guarded by mu; it comes back after its process was lost with the engine before
 
 	log *logs.Log
 	tap *stdio.Tap // who is attached to its streams
@@ -206,6 +207,7 @@ func (c *container) cancelRetry() {
 
 // tryStart starts the container after a back-off, unless somebody was faster.
 func (c *container) tryStart() {
+	c.awaitOthers()
 	if c.op.Lock(c.r.ctx) != nil {
 		return // the next engine tries
 	}

@@ -149,6 +149,11 @@ func (r *Runner) connect(ctx context.Context, rec *supervisor.Record) (map[netip
 	if err != nil {
 		return nil, err
 	}
+	for _, e := range sandbox.Endpoints {
+		if err := r.topology.Remake(ctx, e.Network); err != nil {
+			return nil, err
+		}
+	}
 	state, err := r.nets.CreateSandbox(ctx, rec.ID, sandbox)
 	if err != nil {
 		return nil, err

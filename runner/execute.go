@@ -276,7 +276,7 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
-		return planner.Result{}, c.restart(ctx, o.Grace)
+		return planner.Result{}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}

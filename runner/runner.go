@@ -78,6 +78,8 @@ type Runner struct {
 	cancel context.CancelFunc
 	wg     routines
 
+	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine
+
 	mu         sync.Mutex
 	containers map[string]*container         // guarded by mu
 	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
@@ -134,7 +136,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
 		containers: map[string]*container{}, making: map[string]*supervisor.Record{},
-		payloads: rootfs.NewPayloads(),
+		adopted: make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)

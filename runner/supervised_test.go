@@ -211,13 +211,13 @@ func TestWhatIsKilledDoesNotWaitForTheKeeper(t *testing.T) {
 	h := newHost(t)
 	r := h.engine(t)
 	held := &stuck{Listeners: h.ports, asked: make(chan struct{}, 100), gone: make(chan struct{})}
-	r.ports = ports.New(held, nil)
+	r.ports = ports.New(held, r.Instances)
 	var list []*task
 	var ids []string
 	for _, service := range []string{"api", "web"} {
 		rec := of(planner.Created, "always")
 		rec.Service, rec.Name = service, "shop-"+service+"-1"
-		rec.Applied.Service.Ports = []spec.Port{{Target: 80, Published: "80"}}
+		rec.Applied.Service.Ports = []spec.Port{{Target: 80}} // wherever one is free: both are bound
 		rec.Published = []planner.Binding{{HostPort: 80}}
 		c := h.add(t, r, rec)
 		ids = append(ids, c.id)
