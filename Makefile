@@ -46,11 +46,15 @@ install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
 	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
 	install -m 0755 bin/orlopd bin/orlop-engine bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed; data stays
 	rm -f $(DESTDIR)$(PREFIX)/bin/orlop
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/orlop
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 
 .PHONY: images
 images: $(BASE) ## make base images for machines without a registry

@@ -21,7 +21,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/changes", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -37,14 +37,17 @@ func house() map[string][]string {
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
 		"runner/image":      {"spec", "planner"},
+		"runner/changes":    {},
 		"runner/exec":       {"runner/shim"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
+		"runner/inventory":  {"spec", "planner", "keeper", "runner/health", "runner/image", "runner/network", "runner/supervisor", "runner/topology", "runner/volume"},
 		"runner/logs":       {},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/oci":        {"spec"},
 		"runner/proc":       {},
+		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
 		"runner/shim":       {},
 		"runner/stdio":      {},
