@@ -37,7 +37,7 @@ func house() map[string][]string {
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
 		"runner/image":      {"spec", "planner"},
-		"runner/exec":       {"runner/shim"},
+		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
 		"runner/logs":       {},
@@ -46,7 +46,7 @@ func house() map[string][]string {
 		"runner/oci":        {"spec"},
 		"runner/proc":       {},
 		"runner/rootfs":     {"spec", "spec/secret"},
-		"runner/shim":       {},
+		"runner/shim":       {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
 		"runner/topology":   {"spec", "planner", "runner/network", "keeper"},
@@ -55,7 +55,8 @@ func house() map[string][]string {
 		"builder":           {"spec", "spec/secret", "planner"},
 		"runner":            below,
 		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit"}, below...),
+		"engine/repair":     {},
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -67,7 +68,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/repair", "builder", "runner", "api"}, below...),
 	}
 }
 

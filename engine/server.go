@@ -152,7 +152,7 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 			"buildkit":   moduleVersion("github.com/moby/buildkit"),
 			"runc":       s.programs.runcVersion,
 		},
-		Warnings: s.warnings,
+		Warnings: s.warned(),
 	}
 	shims := map[int]bool{}
 	for _, c := range s.runner.Containers("") {
