@@ -26,7 +26,7 @@ func house() map[string][]string {
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
-	verbs := append([]string{"cmd/up", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"spec": {}, "spec/secret": {}, "keeper": {},
 		"spec/schema":       {"spec"},
@@ -56,6 +56,7 @@ func house() map[string][]string {
 		"runner":            below,
 		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network"},
 		"engine/repair":     {},
+		"engine/doctor":     {"api", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
@@ -64,11 +65,12 @@ func house() map[string][]string {
 		"cmd/ci":            append([]string{"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
 		"cmd/watch/loop":    {"spec"},
 		"cmd/watch":         append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd/doctor":        append([]string{"cmd/cli", "cmd/display"}, command...),
 		"cmd/up":            append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/repair", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "builder", "runner", "api"}, below...),
 	}
 }
 
