@@ -64,6 +64,9 @@ func (a *app) engineStop(ctx context.Context) error {
 	if errors.Is(err, cli.ErrHangs) {
 		return err
 	}
+	if errors.Is(err, api.ErrCannotStart) {
+		return a.keeperStop(ctx)
+	}
 	owner := -1
 	if err == nil && st.KeeperPid > 0 {
 		if owner, err = unix.PidfdOpen(int(st.KeeperPid), 0); err != nil {
@@ -82,6 +85,15 @@ func (a *app) engineStop(ctx context.Context) error {
 		text += "; containers keep running"
 	}
 	fmt.Fprintln(a.Stdout, text)
+	return nil
+}
+
+// keeperStop ends a keeper whose engine can't start.
+func (a *app) keeperStop(ctx context.Context) error {
+	if err := keeper.Stop(ctx, a.StateDir()); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout, "the engine is stopped; it could not start")
 	return nil
 }
 

@@ -38,7 +38,7 @@ func house() map[string][]string {
 		"runner/network":    {"keeper"}, // published ports are held there
 		"runner/image":      {"spec", "planner"},
 		"runner/changes":    {},
-		"runner/exec":       {"runner/shim"},
+		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
 		"runner/inventory":  {"spec", "planner", "keeper", "runner/health", "runner/image", "runner/network", "runner/supervisor", "runner/topology", "runner/volume"},
@@ -49,7 +49,7 @@ func house() map[string][]string {
 		"runner/proc":       {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
-		"runner/shim":       {},
+		"runner/shim":       {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
 		"runner/topology":   {"spec", "planner", "runner/network", "keeper"},
@@ -58,8 +58,9 @@ func house() map[string][]string {
 		"builder":           {"spec", "spec/secret", "planner"},
 		"runner":            below,
 		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network"},
+		"engine/repair":     {},
 		"engine/doctor":     {"api", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -72,7 +73,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "builder", "runner", "api"}, below...),
 	}
 }
 
