@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -15,6 +14,9 @@ import (
 	"github.com/moby/buildkit/util/resolver"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
 	"gopkg.in/yaml.v3"
+
+	"github.com/orlop/orlop/builder/origin"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // settings are what a user may set of the engine, in ROOT/engine.yaml. They
@@ -41,7 +43,7 @@ func settingsPath(root string) string { return filepath.Join(root, "engine.yaml"
 // loadSettings reads the file; without one all is as by default.
 func loadSettings(root string) (*settings, error) {
 	path := settingsPath(root)
-	text, err := os.ReadFile(path)
+	text, err := userfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &settings{}, nil
 	}
@@ -89,7 +91,11 @@ func registryHosts(root string) docker.RegistryHosts {
 		if err != nil {
 			return nil, err
 		}
-		return resolver.NewRegistryConfig(s.registryConfigs())(host)
+		list, err := resolver.NewRegistryConfig(s.registryConfigs())(host)
+		for i := range list {
+			list[i].Client = origin.Bind(list[i].Client, list[i].Host, list[i].Scheme == "http")
+		}
+		return list, err
 	}
 }
 
@@ -132,7 +138,7 @@ func (s *settings) credentials(host string) (user, secret string, err error) {
 	if !ok || reg.Password == "" {
 		return "", "", nil
 	}
-	b, err := os.ReadFile(reg.Password)
+	b, err := userfile.Read(reg.Password)
 	if err != nil {
 		return "", "", fmt.Errorf("cannot read the password for %s: %w", host, err)
 	}

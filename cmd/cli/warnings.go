@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // warn tells what is wrong with a stack file and does not stop us: one line a
@@ -52,7 +53,7 @@ func (inv *Invocation) saidBefore(warnings spec.Diagnostics) bool {
 		fmt.Fprintln(sum, w)
 	}
 	digest := hex.EncodeToString(sum.Sum(nil)[:16])
-	data, _ := os.ReadFile(path)
+	data, _ := userfile.Read(path)
 	known := strings.Fields(string(data))
 	if slices.Contains(known, digest) {
 		return true

@@ -44,6 +44,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.check()
 	v.reportUnset()
 	v.prune()
+	l.checkText(v.root, "")
 	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: spec.Places{}, Variables: l.env}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
