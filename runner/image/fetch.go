@@ -27,11 +27,10 @@ type cutBlob struct {
 	what      string // layer, configuration or manifest
 	digest    digest.Digest
 	got, size int64
-	asked     int
 }
 
 func (e *cutBlob) Error() string {
-	return fmt.Sprintf("%s %s ends after %d of %d bytes, %d times: the registry, or a proxy before it, cuts it off", e.what, e.digest, e.got, e.size, e.asked)
+	return fmt.Sprintf("%s %s ends after %d of %d bytes, again and again: the registry, or a proxy before it, cuts it off", e.what, e.digest, e.got, e.size)
 }
 
 // resuming is a resolver whose blobs are gone on with where they were cut off.
@@ -83,7 +82,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		if !b.isCut(err) {
 			return 0, err
 		}
-		if err := b.resume(); err != nil {
+		if err := b.resume(err); err != nil {
 			return 0, err
 		}
 	}
@@ -93,19 +92,23 @@ func (b *blob) isCut(err error) bool {
 	return b.at < b.desc.Size && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET))
 }
 
-// resume asks for the rest.
-func (b *blob) resume() error {
+// resume asks for the rest. Where a connection broke off, containerd has asked
+// for it three times already, and once more tells what keeps it from being sent.
+func (b *blob) resume(cut error) error {
 	if b.at > b.fresh {
 		b.fresh, b.stale = b.at, 0
 	}
 	b.stale++
+	if errors.Is(cut, io.ErrUnexpectedEOF) {
+		b.stale += staleResumes - 1
+	}
 	b.asked++
 	if b.stale > staleResumes || b.asked > mostResumes {
-		return &cutBlob{kindOf(b.desc), b.desc.Digest, b.at, b.desc.Size, b.asked}
+		return &cutBlob{kindOf(b.desc), b.desc.Digest, b.at, b.desc.Size}
 	}
 	b.now.Close()
 	select {
-	case <-time.After(resumePause << (b.stale - 1)):
+	case <-time.After(resumePause * time.Duration(b.stale)):
 	case <-b.ctx.Done():
 		return context.Cause(b.ctx)
 	}

@@ -37,7 +37,7 @@ func TestPullErrorsSayTheCauseAndWhatToDo(t *testing.T) {
 			"cannot pull app:1: its manifest has 9000000 bytes, more than the 4393216 that one may have"},
 		{errors.New("unpack: failed to extract layer (application/vnd.oci.image.layer.v1.tar+gzip sha256:ab) to overlayfs as \"extract-1 sha256:cd\": mount callback failed on /tmp/containerd-mount1: archive/tar: invalid tar header"),
 			"cannot pull app:1: archive/tar: invalid tar header"},
-		{&cutBlob{"layer", "sha256:ab", 3, 9, 4}, "cannot pull app:1: layer sha256:ab ends after 3 of 9 bytes, 4 times: the registry, or a proxy before it, cuts it off"},
+		{&cutBlob{"layer", "sha256:ab", 3, 9}, "cannot pull app:1: layer sha256:ab ends after 3 of 9 bytes, again and again: the registry, or a proxy before it, cuts it off"},
 		{errors.New("something else"), "cannot pull app:1: something else"},
 	} {
 		if got := pullError("app:1", c.err).Error(); got != c.want {
