@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -16,6 +17,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/orlop/orlop/builder/origin"
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
 	"github.com/orlop/orlop/spec/userfile"
 )
 
@@ -26,6 +29,13 @@ type settings struct {
 	Registries map[string]registrySettings `yaml:"registries"`
 	// Pools are the ranges that networks get their subnets from.
 	Pools []string `yaml:"address_pools"`
+	// Security is the profile of services that say nothing about it: default or
+	// hardened.
+	Security string `yaml:"security"`
+	// Policy says what stacks may not ask for.
+	Policy struct {
+		Forbid []privilege.Kind `yaml:"forbid"`
+	} `yaml:"policy"`
 }
 
 // registrySettings are those of one registry.
@@ -56,7 +66,34 @@ func loadSettings(root string) (*settings, error) {
 	if err := dec.Decode(s); err != nil && !errors.Is(err, io.EOF) { // an empty file sets nothing
 		return nil, fmt.Errorf("cannot read the engine's settings %s: %w", path, err)
 	}
-	return s, nil
+	return s, s.checkSecurity(path)
+}
+
+// checkSecurity refuses words that mean nothing: a policy with one would allow
+// what it was to forbid.
+func (s *settings) checkSecurity(path string) error {
+	if !slices.Contains([]string{"", spec.SecurityDefault, spec.SecurityHardened}, s.Security) {
+		return fmt.Errorf("%s: security is %q: it must be %s or %s", path, s.Security, spec.SecurityDefault, spec.SecurityHardened)
+	}
+	for _, kind := range s.Policy.Forbid {
+		if !slices.Contains(privilege.Kinds(), kind) {
+			return fmt.Errorf("%s: policy.forbid has %q: it may have %v", path, kind, privilege.Kinds())
+		}
+	}
+	return nil
+}
+
+// govern holds a project to the engine's settings: its profile, and what its
+// policy forbids.
+func (e *Engine) govern(p *spec.Project, dir string) error {
+	s, err := loadSettings(e.cfg.Root)
+	if err != nil {
+		return err
+	}
+	if s.Security == spec.SecurityHardened {
+		privilege.Harden(p)
+	}
+	return privilege.Check(p, dir, s.Policy.Forbid, settingsPath(e.cfg.Root))
 }
 
 // checkSettings says whether an engine would start by the settings as they are now.

@@ -250,6 +250,10 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// TestTheCallersSessionIsLeftBehind: see the risk.
+//
+// Risk environment: the caller who starts the engine has passwords in its environment
+// Held: an allow-list of names is kept
 func TestTheCallersSessionIsLeftBehind(t *testing.T) {
 	kept := []string{
 		"PATH=/bin", "HOME=/root", "https_proxy=http://proxy", "HTTPS_PROXY=http://proxy", "NO_PROXY=x", "LC_ALL=C", "LANG=C", "ORLOP_ROOT=/r", "SSL_CERT_FILE=/ca",

@@ -59,6 +59,9 @@ func database(t *testing.T) string {
 }
 
 // TestWhatWasRemovedIsGone: the canary is in the file until that is rewritten.
+//
+// Risk environment: the environment of a container that was removed stays in free pages of a database
+// Held: the databases are rewritten when the engine starts
 func TestWhatWasRemovedIsGone(t *testing.T) {
 	path := database(t)
 	if text, err := os.ReadFile(path); err != nil || !bytes.Contains(text, []byte(canary)) {

@@ -48,6 +48,10 @@ func (r *cutReader) Read(p []byte) (int, error) {
 func (r *cutReader) Seek(offset int64, _ int) (int64, error) { r.at = int(offset); return offset, nil }
 func (r *cutReader) Close() error                            { return nil }
 
+// TestABlobIsGoneOnWithABoundedNumberOfTimes: see the risk.
+//
+// Risk legal input: a registry that sends a byte at a time, or nothing
+// Held: a bounded number of requests
 func TestABlobIsGoneOnWithABoundedNumberOfTimes(t *testing.T) {
 	text := strings.Repeat("0123456789", 30)
 	for name, test := range map[string]struct {
@@ -87,6 +91,10 @@ func TestABlobIsGoneOnWithABoundedNumberOfTimes(t *testing.T) {
 	}
 }
 
+// TestAnArchiveOfTooManyFilesIsRefused: see the risk.
+//
+// Risk archives: an archive of hundreds of thousands of files
+// Held: refused after 20,000, while it is read
 func TestAnArchiveOfTooManyFilesIsRefused(t *testing.T) {
 	archive := func(n int) io.Reader { return bytes.NewReader(tarOf(t, n)) }
 	for _, test := range []struct {

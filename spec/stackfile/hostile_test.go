@@ -42,6 +42,9 @@ func loadSoon(t *testing.T, opts Options) string {
 
 // TestAFileThatIsNoneIsRefused holds every file that a stack names: a pipe would
 // be waited for, a device would take all memory.
+//
+// Risk files that are none: a pipe or a device stands for each file that a stack names
+// Held: refused at its place; nothing waits
 func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	const service = "services:\n  web:\n    image: x\n"
 	for name, test := range map[string]struct{ file, stack, want string }{
@@ -79,6 +82,9 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 }
 
 // TestAFileOfAStackIsBounded holds the size of the files that a stack names.
+//
+// Risk files that are none: a file of 64 GB
+// Held: refused by its size, without being read
 func TestAFileOfAStackIsBounded(t *testing.T) {
 	const service = "services:\n  web:\n    image: x\n"
 	for name, test := range map[string]struct{ file, stack string }{

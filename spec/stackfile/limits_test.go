@@ -27,6 +27,10 @@ func mistakesOf(t testing.TB, content string) string {
 	return err.Error()
 }
 
+// TestLegalInputThatHurtsIsRefusedAtOnce: see the risk.
+//
+// Risk legal input: aliases that multiply, nested variables, ranges of ports, a billion replicas
+// Held: each is refused at once, by a limit that the message names
 func TestLegalInputThatHurtsIsRefusedAtOnce(t *testing.T) {
 	nested := strings.Repeat("${A:-", 40) + strings.Repeat("}", 40)
 	deep := strings.Repeat("${A:-", 10_000) + strings.Repeat("}", 10_000)
