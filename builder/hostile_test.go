@@ -67,8 +67,8 @@ func TestAPipeInPlaceOfAFileOfABuild(t *testing.T) {
 // Kept: nothing was sent
 func TestANameThatIsNotText(t *testing.T) {
 	for name, files := range map[string]map[string]string{
-		`/caf\xe9": its name is not UTF-8 text`:                      {"caf\xe9": ""},
-		`/d\xff": its name is not UTF-8 text`:                        {"d\xff/": ""},
+		`/caf\xe9": its name is not UTF-8 text`:                     {"caf\xe9": ""},
+		`/d\xff": its name is not UTF-8 text`:                       {"d\xff/": ""},
 		`/link: it is a link to "caf\xe9", which is not UTF-8 text`: {"link": "->caf\xe9"},
 	} {
 		dir := tree(t, map[string]string{"Dockerfile": "FROM scratch\n"})
