@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
@@ -111,6 +112,12 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
+	}
+	// Nobody has them open yet.
+	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
+		if err := boltfile.Compact(name); err != nil {
+			e.log.Warn("what was removed stays in a database for now", "error", err)
+		}
 	}
 	warning := ""
 	if e.store, warning, err = openStore(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
