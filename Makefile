@@ -94,6 +94,10 @@ test: deps build images foreign ## run every test against the real engine; nothi
 bench: build images ## measure how long the common things take, beside the numbers to reach
 	go run ./e2e/bench
 
+.PHONY: bench-load
+bench-load: build images ## measure what stays bounded under load: 500 services, floods of logs, names, connections, contexts
+	go run ./e2e/bench -load -runs 1
+
 # What is done follows from the seed; a run that fails names it.
 SEED    ?= 1
 MINUTES ?= 5
