@@ -94,6 +94,15 @@ test: deps build images foreign ## run every test against the real engine; nothi
 bench: build images ## measure how long the common things take, beside the numbers to reach
 	go run ./e2e/bench
 
+# What is done follows from the seed; a run that fails names it.
+SEED    ?= 1
+MINUTES ?= 5
+CYCLES  ?= 0
+
+.PHONY: soak
+soak: build images ## random operations and faults for some MINUTES, by a SEED; or CYCLES of up and down
+	go run ./e2e/soak -seed $(SEED) -minutes $(MINUTES) -cycles $(CYCLES)
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities
 	@.ci/lint "$(STATICCHECK)" "$(GOVULNCHECK)"

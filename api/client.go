@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,6 +31,10 @@ var ErrAbsent = errors.New("no engine answers")
 
 // ErrLost is the error of a call whose engine went away in the middle.
 var ErrLost = errors.New("the engine went away in the middle: run the command again; containers keep running")
+
+// ErrCannotStart is the error of a call for which the keeper answers, as no
+// engine can start; what follows says why.
+var ErrCannotStart = errors.New("the engine cannot start")
 
 // Client speaks to one engine.
 type Client struct {
@@ -113,8 +118,13 @@ func Cause(err error) error {
 		return context.DeadlineExceeded
 	case codes.Unavailable:
 		return ErrLost
+	case codes.DataLoss: // the keeper's answer (keeper/refuse.go)
+		return fmt.Errorf("%w: %s", ErrCannotStart, st.Message())
 	case codes.Unimplemented:
 		return errors.New(`the engine is older than the command and does not know this call: run "orlop engine restart"`)
+	}
+	if strings.Contains(st.Message(), "contains invalid UTF-8") {
+		return errors.New("cannot tell the engine of an argument, a name or a path that is not UTF-8 text: rename it, or write it in UTF-8")
 	}
 	return errors.New(st.Message())
 }

@@ -78,7 +78,8 @@ func newApp(w cli.World) *app {
 // begin makes the invocation of a verb.
 func (a *app) begin(c *cobra.Command) error {
 	a.settings.Verb = c.Name()
-	if err := takeDefaults(c, &a.settings); err != nil {
+	// Environment files may be pipes.
+	if err := a.Interruptibly(c.Context(), func(ctx context.Context) error { return takeDefaults(ctx, c, &a.settings) }); err != nil {
 		return misuse(c, err)
 	}
 	if c.Annotations[quietFlag] != "" && c.Flags().Changed(quietFlag) {
@@ -133,7 +134,7 @@ func (a *app) root() *cobra.Command {
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
-	add(root, groupEngine, a.engineCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.versionCommand(), a.completionCommand(),
+	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.versionCommand(), a.completionCommand(),
 		a.guardCommand())
 	inherit(root, root.Flags())
 	return root

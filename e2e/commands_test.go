@@ -45,6 +45,7 @@ func commands() map[string]command {
 		"outside":  outside,
 		"bigfile":  bigFile,
 		"occupy":   occupy,
+		"registry": askRegistry,
 		"await":    awaitLine,
 		"signal":   signalBackground,
 		"setenv":   setFromStdout,
@@ -266,6 +267,25 @@ func bigFile(ts *testscript.TestScript, neg bool, args []string) {
 	defer f.Close()
 	_, err = io.CopyN(f, noise{}, int64(size)<<20)
 	ts.Check(err)
+}
+
+// askRegistry: registry asked KIND MOST fails if more requests came for
+// repositories of a kind; registry elsewhere fails if nobody was led to the
+// registry's other port, or if it was sent credentials.
+func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 1, 3, "registry asked KIND MOST | registry elsewhere")
+	if args[0] == "asked" && len(args) == 3 {
+		most, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		if n := stage.registry.Asked(args[1]); n == 0 || n > most {
+			ts.Fatalf("the registry was asked %d times for %s/, want at most %d", n, args[1], most)
+		}
+		return
+	}
+	sent := stage.registry.SentElsewhere()
+	if len(sent) == 0 || slices.ContainsFunc(sent, func(s string) bool { return s != "" }) {
+		ts.Fatalf("the other port was sent the credentials %q", sent)
+	}
 }
 
 // occupy: occupy PORT takes a port until the script ends.

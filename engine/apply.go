@@ -76,6 +76,9 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		}
 	}
 	p.WorkingDir, p.Files = req.WorkingDir, req.Files
+	if err := e.govern(p, req.WorkingDir); err != nil {
+		return nil, err
+	}
 	p.Disabled = map[string]*spec.Service{}
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}

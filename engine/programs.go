@@ -56,7 +56,7 @@ func install(libexec, root, bundles string) (programs, error) {
 			return p, fmt.Errorf("cannot install %s: %w", name, err)
 		}
 	}
-	found, err := checkRunc(p.runc)
+	found, err := CheckRunc(p.runc)
 	if err != nil {
 		return p, err
 	}
@@ -84,8 +84,9 @@ func place(from, to string) error {
 	return os.Rename(out.Name(), to)
 }
 
-// checkRunc refuses a runc that is too old to be safe.
-func checkRunc(path string) (string, error) {
+// CheckRunc gives the version of a runc. It refuses one that does not run here,
+// or is too old to be safe.
+func CheckRunc(path string) (string, error) {
 	out, err := exec.Command(path, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("cannot run %s: %w", path, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -152,7 +153,7 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 			"buildkit":   moduleVersion("github.com/moby/buildkit"),
 			"runc":       s.programs.runcVersion,
 		},
-		Warnings: s.warnings,
+		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()),
 	}
 	shims := map[int]bool{}
 	for _, c := range s.runner.Containers("") {

@@ -16,7 +16,7 @@ func StartKeeper(ctx context.Context, root, state string) error {
 	if err != nil {
 		return fmt.Errorf("cannot tell where the command is installed: %w", err)
 	}
-	path, err := findKeeper(self)
+	path, err := FindKeeper(self)
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,8 @@ func StartKeeper(ctx context.Context, root, state string) error {
 	return keeper.Start(ctx, keeper.StartOptions{Path: path, Root: root, State: state})
 }
 
-func findKeeper(self string) (string, error) {
+// FindKeeper is the keeper that is installed with a command.
+func FindKeeper(self string) (string, error) {
 	if real, err := filepath.EvalSymlinks(self); err == nil {
 		self = real
 	}

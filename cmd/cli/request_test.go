@@ -219,7 +219,7 @@ func TestTheKeeperIsBesideTheCommandOrInLibexec(t *testing.T) {
 		}
 	}
 	put(self)
-	if _, err := findKeeper(self); err == nil || !strings.Contains(err.Error(), "install Orlop whole") {
+	if _, err := FindKeeper(self); err == nil || !strings.Contains(err.Error(), "install Orlop whole") {
 		t.Errorf("without one: %v", err)
 	}
 	put(libexec)
@@ -227,11 +227,11 @@ func TestTheKeeperIsBesideTheCommandOrInLibexec(t *testing.T) {
 	if err := os.Symlink(self, link); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := findKeeper(link); got != libexec || err != nil {
+	if got, err := FindKeeper(link); got != libexec || err != nil {
 		t.Errorf("by a link: %s, %v", got, err)
 	}
 	put(filepath.Join(dir, "bin", "orlopd"))
-	if got, err := findKeeper(self); got != filepath.Join(dir, "bin", "orlopd") || err != nil {
+	if got, err := FindKeeper(self); got != filepath.Join(dir, "bin", "orlopd") || err != nil {
 		t.Errorf("beside it: %s, %v", got, err)
 	}
 }

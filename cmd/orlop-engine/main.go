@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/orlop/orlop/engine"
+	"github.com/orlop/orlop/engine/doctor"
 	"github.com/orlop/orlop/keeper"
 )
 
@@ -41,7 +43,12 @@ func run() error {
 	root := flag.String("root", "/var/lib/orlop", "directory of what outlives a reboot")
 	state := flag.String("state", "/run/orlop", "directory of what does not")
 	alone := flag.Bool("alone", false, "run without a keeper (for trials)")
+	examine := flag.Bool("doctor", false, "print what the machine has of what the engine needs, as JSON, and end")
+	fix := flag.Bool("fix", false, "with --doctor: load modules of the kernel and raise limits")
 	flag.Parse()
+	if err := keeper.KeepPrivate(); err != nil {
+		return err
+	}
 	debug.SetGCPercent(60)
 	log.L.Logger.SetLevel(logrus.WarnLevel)
 	log.L.Logger.SetFormatter(calm{&logrus.TextFormatter{DisableColors: true, FullTimestamp: true}})
@@ -50,6 +57,10 @@ func run() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
+	}
+	if *examine {
+		checks := doctor.Examine(doctor.Host{Root: *root, State: *state, Libexec: filepath.Dir(self), Runc: engine.CheckRunc, Fix: *fix})
+		return json.NewEncoder(os.Stdout).Encode(checks)
 	}
 	// Containerd's shim is asked for its features with runc on its path.
 	os.Setenv("PATH", filepath.Dir(self)+":"+os.Getenv("PATH"))

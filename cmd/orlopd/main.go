@@ -36,6 +36,9 @@ func run() int {
 	if len(os.Args) > 2 && os.Args[1] == "init" && os.Args[2] == "--" {
 		return beInit(os.Args[3:])
 	}
+	if len(os.Args) > 1 && os.Args[1] == "trial" {
+		return runTrial(os.Args[2:])
+	}
 	state := flag.String("state", "/run/orlop", "directory of sockets and locks")
 	root := flag.String("root", "/var/lib/orlop", "directory of what is kept on disk")
 	engine := flag.String("engine", "", "program file of the engine (default: orlop-engine beside orlopd)")
@@ -74,6 +77,9 @@ func tell(ready io.Writer, text string) {
 }
 
 func keep(state, root, engine string, ready io.WriteCloser) error {
+	if err := keeper.KeepPrivate(); err != nil {
+		return err
+	}
 	if engine == "" {
 		self, err := os.Executable()
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -119,7 +118,7 @@ func (i *Image) unpack(ctx context.Context, chain string) error {
 		return nil
 	}
 	if err := i.ctd.Unpack(ctx, Snapshotter); err != nil {
-		return fmt.Errorf("cannot unpack image %s: %w", i.Name, err)
+		return fmt.Errorf("cannot unpack image %s: %w", i.Name, plainError(err))
 	}
 	return nil
 }
@@ -166,22 +165,6 @@ func (s *Store) Find(ctx context.Context, ref string) (planner.Image, error) {
 		return planner.Image{}, err
 	}
 	return planner.Image{Digest: img.Target.Digest.String(), Named: img.UpdatedAt}, nil
-}
-
-// Load imports the images of an OCI or Docker archive and gives their names.
-func (s *Store) Load(ctx context.Context, archive io.Reader) ([]string, error) {
-	list, err := s.client.Import(ctx, archive, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
-	if err != nil {
-		return nil, fmt.Errorf("cannot load images: %w", err)
-	}
-	var names []string
-	for _, img := range list {
-		names = append(names, img.Name)
-		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter); err != nil {
-			return names, fmt.Errorf("cannot unpack image %s: %w", img.Name, err)
-		}
-	}
-	return names, nil
 }
 
 // Info describes an image that is here.
