@@ -23,13 +23,15 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/changes", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
+		"runner/changes", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
+	networks := []string{"runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
+		"runner/network/kernel": {}, "runner/network/links": {}, "runner/network/netns": {},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper": {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
@@ -37,13 +39,13 @@ func house() map[string][]string {
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
 		"api":               {"spec", "planner"},
-		"runner/network":    {"keeper"}, // published ports are held there
+		"runner/network":    append([]string{"keeper"}, networks[1:]...), // published ports are held there
 		"runner/image":      {"spec", "planner"},
 		"runner/changes":    {},
 		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
-		"runner/inventory":  {"spec", "planner", "keeper", "runner/health", "runner/image", "runner/network", "runner/supervisor", "runner/topology", "runner/volume"},
+		"runner/inventory":  append([]string{"spec", "planner", "keeper", "runner/health", "runner/image", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":       {},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
@@ -54,13 +56,13 @@ func house() map[string][]string {
 		"runner/shim":       {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
-		"runner/topology":   {"spec", "planner", "runner/network", "keeper"},
+		"runner/topology":   append([]string{"spec", "planner", "keeper"}, networks...),
 		"runner/volume":     {"spec", "planner"},
 		"planner":           {"spec"},
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},
 		"runner":            below,
-		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network"},
+		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image"}, networks...),
 		"engine/repair":     {},
 		"engine/doctor":     {"api", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
