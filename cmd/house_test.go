@@ -21,7 +21,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -36,11 +36,12 @@ func house() map[string][]string {
 		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
-		"runner/image":      {"spec", "planner"},
+		"runner/disk":       {},
+		"runner/image":      {"spec", "planner", "runner/disk"},
 		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
-		"runner/logs":       {},
+		"runner/logs":       {"runner/disk"},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/oci":        {"spec"},
@@ -54,7 +55,7 @@ func house() map[string][]string {
 		"planner":           {"spec"},
 		"builder":           {"spec", "spec/secret", "planner"},
 		"runner":            below,
-		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network"},
+		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network", "runner/disk"},
 		"engine/repair":     {},
 		"engine/doctor":     {"api", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),

@@ -47,7 +47,7 @@ func (s *theatre) build() (err error) {
 	if err := s.fill(); err != nil {
 		return err
 	}
-	if s.engine, err = s.newEngine(); err != nil {
+	if s.engine, err = s.newEngine(0); err != nil {
 		return err
 	}
 	for _, name := range archives() {
@@ -65,9 +65,13 @@ func (s *theatre) fill() error {
 		"library/redis:7", "library/hello:1", "library/hello:2", "flaky/app:1", "corrupt/app:1", "broken/app:1", "private/app:1", "slow/app:1")
 }
 
-// newEngine is an engine of its own that pulls from the registry.
-func (s *theatre) newEngine() (*lab.Engine, error) {
+// newEngine is an engine of its own that pulls from the registry, on a disk of so
+// many megabytes; 0 is this machine's.
+func (s *theatre) newEngine(megabytes int) (*lab.Engine, error) {
 	e, err := lab.NewEngine(programs(), s.reaper)
+	if err == nil && megabytes > 0 {
+		err = e.Confine(megabytes)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -355,6 +355,14 @@ type executor struct {
 // Execute carries out one step. If the command goes away, builds, pulls and waits are
 // given up; the runner finishes what it has begun with a container.
 func (c *executor) Execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	if err := c.engine.roomFor(s.Action); err != nil {
+		return planner.Result{}, err
+	}
+	result, err := c.execute(ctx, s, note)
+	return result, c.engine.explain(err)
+}
+
+func (c *executor) execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
 	case planner.Build:
 		return c.build(ctx, s, note)

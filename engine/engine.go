@@ -25,6 +25,7 @@ import (
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
@@ -50,6 +51,7 @@ type Engine struct {
 	started      time.Time
 	log          *slog.Logger
 	lock         *os.File
+	reserve      *disk.Reserve
 	daemon       *daemon
 	networks     *network.Manager
 	buildNetwork *buildkit.Network
@@ -109,6 +111,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = lockRoot(cfg.Root); err != nil {
 		return nil, err
 	}
+	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
+		return nil, err
+	}
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
@@ -119,6 +124,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if warning != "" {
 		e.warn(warning)
 	}
+	e.store.onFull(func() { _ = e.reserve.Give() }) // the second try tells
 	if err := e.repair(ctx); err != nil {
 		return nil, err
 	}
@@ -222,7 +228,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	if e.instances, err = instance.Open(e.store, time.Now); err != nil {
 		return err
 	}
-	e.images = image.New(e.daemon.client, e.hosts)
+	e.images = image.New(e.daemon.client, e.hosts, e.cfg.Root)
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),

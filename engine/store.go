@@ -16,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // store is the engine's one file of what was applied: small documents in
@@ -31,6 +32,7 @@ type store struct {
 	docs    map[string]map[string][]byte // guarded by mu
 	dirty   map[string]map[string]bool   // guarded by mu
 	failure error                        // guarded by mu; of the last write
+	full    func()                       // guarded by mu; makes room on a full disk; may be nil
 	wake    chan struct{}
 	flushed *sync.Cond // on mu
 	writing bool       // guarded by mu
@@ -167,6 +169,14 @@ func (s *store) change(bucket, key string, value []byte) {
 	s.rouse()
 }
 
+// onFull says what is to be called when the disk is full, before a write is tried
+// once more.
+func (s *store) onFull(makeRoom func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = makeRoom
+}
+
 // rouse wakes the writer; the caller holds mu.
 func (s *store) rouse() {
 	select {
@@ -224,9 +234,14 @@ func (s *store) write() {
 		}
 		s.dirty = map[string]map[string]bool{}
 		s.writing, s.failure = true, nil // who waits is told of this write
+		full := s.full
 		s.mu.Unlock()
 
 		err := s.commit(batch)
+		if disk.IsFull(err) && full != nil {
+			full()
+			err = s.commit(batch)
+		}
 		s.mu.Lock()
 		s.writing = false
 		if err != nil {

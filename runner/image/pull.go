@@ -15,6 +15,8 @@ import (
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // HostsFunc says where the registry of a host is reached: mirrors and
@@ -39,14 +41,16 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 	stop := watch.run(ctx)
 	defer stop()
 	var img containerd.Image
-	err = trying(ctx, func() (err error) {
-		img, err = s.client.Pull(ctx, name,
-			containerd.WithResolver(resolver), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
-			containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
-		return err
+	err = s.whole(ctx, func(ctx context.Context) error {
+		return trying(ctx, func() (err error) {
+			img, err = s.client.Pull(ctx, name,
+				containerd.WithResolver(resolver), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
+			return err
+		})
 	})
 	if err != nil {
-		return false, pullError(ref, err)
+		return false, disk.Explain(pullError(ref, err), s.dir, 2*watch.total()) // as it comes, and unpacked
 	}
 	return img.Target().Digest.String() != before, nil
 }

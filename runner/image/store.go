@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -36,14 +35,16 @@ const Snapshotter = "overlayfs"
 type Store struct {
 	client *containerd.Client
 	hosts  HostsFunc
+	dir    string // on the file system of the images
 
 	mu    sync.Mutex
 	users map[string]User // guarded by mu: image and user -> who that is
 }
 
-// New gives the images of containerd; hosts may be nil where none is pulled.
-func New(client *containerd.Client, hosts HostsFunc) *Store {
-	return &Store{client: client, hosts: hosts, users: map[string]User{}}
+// New gives the images of containerd, which keeps them below a directory; hosts may
+// be nil where none is pulled.
+func New(client *containerd.Client, hosts HostsFunc, dir string) *Store {
+	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}}
 }
 
 // Image is an image that containers can be made of.
@@ -166,22 +167,6 @@ func (s *Store) Find(ctx context.Context, ref string) (planner.Image, error) {
 		return planner.Image{}, err
 	}
 	return planner.Image{Digest: img.Target.Digest.String(), Named: img.UpdatedAt}, nil
-}
-
-// Load imports the images of an OCI or Docker archive and gives their names.
-func (s *Store) Load(ctx context.Context, archive io.Reader) ([]string, error) {
-	list, err := s.client.Import(ctx, archive, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
-	if err != nil {
-		return nil, fmt.Errorf("cannot load images: %w", err)
-	}
-	var names []string
-	for _, img := range list {
-		names = append(names, img.Name)
-		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter); err != nil {
-			return names, fmt.Errorf("cannot unpack image %s: %w", img.Name, err)
-		}
-	}
-	return names, nil
 }
 
 // Info describes an image that is here.
