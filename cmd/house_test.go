@@ -21,7 +21,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/changes", "runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -36,16 +36,19 @@ func house() map[string][]string {
 		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
-		"runner/disk":       {},
 		"runner/image":      {"spec", "planner", "runner/disk"},
+		"runner/disk":       {},
+		"runner/changes":    {},
 		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
+		"runner/inventory":  {"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/network", "runner/supervisor", "runner/topology", "runner/volume"},
 		"runner/logs":       {"runner/disk"},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/oci":        {"spec"},
 		"runner/proc":       {},
+		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
 		"runner/shim":       {"runner/proc"},
 		"runner/stdio":      {},
