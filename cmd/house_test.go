@@ -60,8 +60,9 @@ func house() map[string][]string {
 		"runner":            below,
 		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network", "runner/disk"},
 		"engine/repair":     {},
+		"engine/store":      {"engine/repair", "runner/disk"},
 		"engine/doctor":     {"api", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -74,7 +75,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "engine/store", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -155,7 +155,7 @@ func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload
 func (e *Engine) digestKey() []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := e.store.get(bucketEngine, "print-key")
+	key := e.store.Get(bucketEngine, "print-key")
 	if key == nil {
 		key = make([]byte, 32)
 		rand.Read(key)
@@ -473,7 +473,7 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 			return nil
 		}
 		var rec buildRecord
-		doc := e.store.get(bucketBuilds, tag)
+		doc := e.store.Get(bucketBuilds, tag)
 		if doc == nil || json.Unmarshal(doc, &rec) != nil || rec.Inputs == nil {
 			return nil
 		}

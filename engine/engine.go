@@ -23,6 +23,7 @@ import (
 
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
@@ -56,7 +57,7 @@ type Engine struct {
 	networks     *network.Manager
 	buildNetwork *buildkit.Network
 	runner       *runner.Runner
-	store        *store
+	store        *store.Store
 	programs     programs
 
 	kitOnce   sync.Once
@@ -118,13 +119,13 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	warning := ""
-	if e.store, warning, err = openStore(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
+	if e.store, warning, err = store.Open(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
 		return nil, err
 	}
 	if warning != "" {
 		e.warn(warning)
 	}
-	e.store.onFull(func() { _ = e.reserve.Give() }) // the second try tells
+	e.store.OnFull(func() { _ = e.reserve.Give() }) // the second try tells
 	if err := e.repair(ctx); err != nil {
 		return nil, err
 	}
@@ -330,7 +331,7 @@ func (e *Engine) close() {
 		}
 	}
 	if e.store != nil {
-		if err := e.store.close(); err != nil {
+		if err := e.store.Close(); err != nil {
 			e.log.Error("cannot close the engine's state", "error", err)
 		}
 	}

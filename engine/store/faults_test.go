@@ -1,4 +1,4 @@
-package engine
+package store
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ func TestWriteAStore(t *testing.T) {
 	if dir == "" {
 		t.Skip("is run by others")
 	}
-	s, warning, err := openStore(filepath.Join(dir, "engine.db"), quiet())
+	s, warning, err := Open(filepath.Join(dir, "engine.db"), quiet())
 	if err != nil {
 		fmt.Println("refused:", err)
 		return
@@ -35,7 +35,7 @@ func TestWriteAStore(t *testing.T) {
 			fmt.Println("kept:", key)
 		}
 	}
-	_ = s.close() // it tells by what is kept
+	_ = s.Close() // it tells by what is kept
 }
 
 // TestAFullOrBrokenDiskLosesNothingOfTheStore: each write and sync of the store
@@ -72,7 +72,7 @@ func writeStore(t *testing.T, strace, fault string) string {
 	path := filepath.Join(dir, "engine.db")
 	first, _ := open(t, path)
 	first.Save("docs", "before", []byte("1"))
-	if err := first.close(); err != nil {
+	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c := exec.Command(strace, "-f", "-qqq", "-o", "/dev/null", "-e", "trace=pwrite64,fdatasync", "-e", "inject="+fault, os.Args[0], "-test.run", "^TestWriteAStore$")
@@ -83,15 +83,15 @@ func writeStore(t *testing.T, strace, fault string) string {
 		t.Fatalf("%s: %v\n%s", fault, err, out)
 	}
 	s, warning := open(t, path)
-	defer s.close()
+	defer s.Close()
 	if warning != "" {
 		t.Errorf("%s: %s", fault, warning)
 	}
-	if string(s.get("docs", "before")) != "1" {
+	if string(s.Get("docs", "before")) != "1" {
 		t.Errorf("%s: what was there before is gone", fault)
 	}
 	for line := range strings.Lines(out) {
-		if key, ok := strings.CutPrefix(strings.TrimSpace(line), "kept: "); ok && s.get("docs", key) == nil {
+		if key, ok := strings.CutPrefix(strings.TrimSpace(line), "kept: "); ok && s.Get("docs", key) == nil {
 			t.Errorf("%s: %s was promised and is not there", fault, key)
 		}
 	}
