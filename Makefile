@@ -22,7 +22,7 @@ RACED := ./api ./spec/... ./planner ./builder ./runner/... ./engine/... ./keeper
 
 export SHOP_PORT
 
-PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck util-linux \
+PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck strace util-linux \
 	busybox-static debian-archive-keyring mmdebstrap
 BASE := $(addprefix .cache/images/,busybox.tar debian.tar golang.tar)
 

@@ -158,7 +158,7 @@ func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload
 func (e *Engine) digestKey() []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := e.store.get(bucketEngine, "print-key")
+	key := e.store.Get(bucketEngine, "print-key")
 	if key == nil {
 		key = make([]byte, 32)
 		rand.Read(key)
@@ -377,6 +377,14 @@ type executor struct {
 // Execute carries out one step. If the command goes away, builds, pulls and waits are
 // given up; the runner finishes what it has begun with a container.
 func (c *executor) Execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	if err := c.engine.roomFor(s.Action); err != nil {
+		return planner.Result{}, err
+	}
+	result, err := c.execute(ctx, s, note)
+	return result, c.engine.explain(err)
+}
+
+func (c *executor) execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
 	case planner.Build:
 		return c.build(ctx, s, note)
@@ -469,7 +477,7 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 			return nil
 		}
 		var rec buildRecord
-		doc := e.store.get(bucketBuilds, tag)
+		doc := e.store.Get(bucketBuilds, tag)
 		if doc == nil || json.Unmarshal(doc, &rec) != nil || rec.Inputs == nil {
 			return nil
 		}
