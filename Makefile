@@ -46,11 +46,15 @@ install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/orlop
 	install -m 0755 bin/orlop $(DESTDIR)$(PREFIX)/bin/orlop
 	install -m 0755 bin/orlopd bin/orlop-engine bin/containerd-shim-runc-v2 bin/runc $(DESTDIR)$(PREFIX)/libexec/orlop/
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed; data stays
 	rm -f $(DESTDIR)$(PREFIX)/bin/orlop
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/orlop
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 
 .PHONY: images
 images: $(BASE) ## make base images for machines without a registry
@@ -89,6 +93,15 @@ test: deps build images foreign ## run every test against the real engine; nothi
 .PHONY: bench
 bench: build images ## measure how long the common things take, beside the numbers to reach
 	go run ./e2e/bench
+
+# What is done follows from the seed; a run that fails names it.
+SEED    ?= 1
+MINUTES ?= 5
+CYCLES  ?= 0
+
+.PHONY: soak
+soak: build images ## random operations and faults for some MINUTES, by a SEED; or CYCLES of up and down
+	go run ./e2e/soak -seed $(SEED) -minutes $(MINUTES) -cycles $(CYCLES)
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities

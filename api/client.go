@@ -32,6 +32,10 @@ var ErrAbsent = errors.New("no engine answers")
 // ErrLost is the error of a call whose engine went away in the middle.
 var ErrLost = errors.New("the engine went away in the middle: run the command again; containers keep running")
 
+// ErrCannotStart is the error of a call for which the keeper answers, as no
+// engine can start; what follows says why.
+var ErrCannotStart = errors.New("the engine cannot start")
+
 // Client speaks to one engine.
 type Client struct {
 	EngineClient
@@ -114,6 +118,8 @@ func Cause(err error) error {
 		return context.DeadlineExceeded
 	case codes.Unavailable:
 		return ErrLost
+	case codes.DataLoss: // the keeper's answer (keeper/refuse.go)
+		return fmt.Errorf("%w: %s", ErrCannotStart, st.Message())
 	case codes.Unimplemented:
 		return errors.New(`the engine is older than the command and does not know this call: run "orlop engine restart"`)
 	}

@@ -136,7 +136,8 @@ type StatusReply struct {
 	Containers          int32                  `protobuf:"varint,14,opt,name=containers,proto3" json:"containers,omitempty"`                                                                          // running
 	Components          map[string]string      `protobuf:"bytes,15,rep,name=components,proto3" json:"components,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // containerd, buildkit, runc -> version
 	Warnings            []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"` // see Protocol; 0 of engines that did not say it yet
+	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"`     // see Protocol; 0 of engines that did not say it yet
+	Goroutines          int32                  `protobuf:"varint,18,opt,name=goroutines,proto3" json:"goroutines,omitempty"` // of the engine
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -286,6 +287,13 @@ func (x *StatusReply) GetWarnings() []string {
 func (x *StatusReply) GetProtocol() int32 {
 	if x != nil {
 		return x.Protocol
+	}
+	return 0
+}
+
+func (x *StatusReply) GetGoroutines() int32 {
+	if x != nil {
+		return x.Goroutines
 	}
 	return 0
 }
@@ -5183,7 +5191,7 @@ var File_engine_proto protoreflect.FileDescriptor
 const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"\fengine.proto\x12\borlop.v1\"\x0f\n" +
-	"\rStatusRequest\"\x9f\x05\n" +
+	"\rStatusRequest\"\xbf\x05\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1d\n" +
@@ -5209,7 +5217,10 @@ const file_engine_proto_rawDesc = "" +
 	"components\x18\x0f \x03(\v2%.orlop.v1.StatusReply.ComponentsEntryR\n" +
 	"components\x12\x1a\n" +
 	"\bwarnings\x18\x10 \x03(\tR\bwarnings\x12\x1a\n" +
-	"\bprotocol\x18\x11 \x01(\x05R\bprotocol\x1a=\n" +
+	"\bprotocol\x18\x11 \x01(\x05R\bprotocol\x12\x1e\n" +
+	"\n" +
+	"goroutines\x18\x12 \x01(\x05R\n" +
+	"goroutines\x1a=\n" +
 	"\x0fComponentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"+\n" +

@@ -64,6 +64,9 @@ func (a *app) engineStop(ctx context.Context) error {
 	if errors.Is(err, cli.ErrHangs) {
 		return err
 	}
+	if errors.Is(err, api.ErrCannotStart) {
+		return a.keeperStop(ctx)
+	}
 	owner := -1
 	if err == nil && st.KeeperPid > 0 {
 		if owner, err = unix.PidfdOpen(int(st.KeeperPid), 0); err != nil {
@@ -82,6 +85,15 @@ func (a *app) engineStop(ctx context.Context) error {
 		text += "; containers keep running"
 	}
 	fmt.Fprintln(a.Stdout, text)
+	return nil
+}
+
+// keeperStop ends a keeper whose engine can't start.
+func (a *app) keeperStop(ctx context.Context) error {
+	if err := keeper.Stop(ctx, a.StateDir()); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout, "the engine is stopped; it could not start")
 	return nil
 }
 
@@ -207,6 +219,7 @@ type engineLine struct {
 	PID        int64             `json:"pid,omitempty"`
 	Started    *time.Time        `json:"started,omitempty"`
 	Memory     int64             `json:"memory,omitempty"`
+	Goroutines int32             `json:"goroutines,omitempty"`
 	Restarts   int32             `json:"restarts"`
 	Keeper     *keeperLine       `json:"keeper,omitempty"`
 	ShimMemory int64             `json:"shim_memory,omitempty"`
@@ -258,7 +271,7 @@ func (a *app) engineStatus(ctx context.Context, format string) error {
 
 func (l *engineLine) fill(s *api.StatusReply) {
 	started := time.UnixMilli(s.StartedUnixMs)
-	l.Running, l.Version, l.PID, l.Started, l.Memory, l.Restarts = true, s.Version, s.Pid, &started, s.MemoryBytes, s.Restarts
+	l.Running, l.Version, l.PID, l.Started, l.Memory, l.Restarts, l.Goroutines = true, s.Version, s.Pid, &started, s.MemoryBytes, s.Restarts, s.Goroutines
 	l.ShimMemory, l.Containers, l.Components, l.Warnings = s.ShimMemoryBytes, s.Containers, s.Components, s.Warnings
 	l.Activities = slices.Concat(l.Activities, s.Activities)
 	l.Root, l.State = cmp.Or(s.Root, l.Root), cmp.Or(s.State, l.State)

@@ -21,7 +21,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/exec", "runner/health", "runner/image", "runner/instance", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/rootfs",
+		"runner/changes", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -37,16 +37,19 @@ func house() map[string][]string {
 		"api":               {"spec", "planner"},
 		"runner/network":    {"keeper"}, // published ports are held there
 		"runner/image":      {"spec", "planner"},
-		"runner/exec":       {"runner/shim"},
+		"runner/changes":    {},
+		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
+		"runner/inventory":  {"spec", "planner", "keeper", "runner/health", "runner/image", "runner/network", "runner/supervisor", "runner/topology", "runner/volume"},
 		"runner/logs":       {},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/oci":        {"spec"},
 		"runner/proc":       {},
+		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
-		"runner/shim":       {},
+		"runner/shim":       {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
 		"runner/topology":   {"spec", "planner", "runner/network", "keeper"},
@@ -56,8 +59,9 @@ func house() map[string][]string {
 		"builder/origin":    {},
 		"runner":            below,
 		"engine/buildkit":   {"spec", "planner", "keeper", "runner/image", "runner/network"},
+		"engine/repair":     {},
 		"engine/doctor":     {"api", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -70,7 +74,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -34,6 +34,7 @@ func commands() map[string]command {
 		"post":     post,
 		"follow":   followNews,
 		"kill9":    killEngine,
+		"reboot":   rebootMachine,
 		"engine":   ownEngine,
 		"snapshot": snapshot,
 		"moments":  moments,
@@ -217,6 +218,13 @@ func fetch(ctx context.Context, transport http.RoundTripper, url, post string) (
 func killEngine(ts *testscript.TestScript, neg bool, args []string) {
 	use(ts, neg, args, 1, 1, "kill9 engine|both")
 	ts.Check(sceneOf(ts).engine.Kill(background(), args[0] == "both"))
+}
+
+// rebootMachine: reboot takes what a restart of the machine takes of the engine;
+// see lab.Engine.Reboot.
+func rebootMachine(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 0, 0, "reboot")
+	ts.Check(sceneOf(ts).engine.Reboot())
 }
 
 // ownEngine: engine new [IMAGE...] goes on with an engine of the script's own

@@ -24,6 +24,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/secret"
 )
@@ -117,8 +118,25 @@ func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
 	for name, p := range payloads {
 		contents[name] = p.Content
 	}
-	e.runner.SetPayloads(j.project.Name, contents)
+	e.runner.SetPayloads(j.project.Name, contents, sourcesOf(j.project))
 	j.mask = e.runner.Mask(j.project.Name)
+}
+
+// sourcesOf is where the payloads of a project come from that can be had again
+// without a command.
+func sourcesOf(p *spec.Project) map[string]rootfs.Source {
+	from := map[string]rootfs.Source{}
+	for name, s := range p.Secrets {
+		if s.File != "" {
+			from["secrets."+name] = rootfs.Source{File: s.File}
+		}
+	}
+	for name, c := range p.Configs {
+		if c.File != "" || c.Content != "" {
+			from["configs."+name] = rootfs.Source{File: c.File, Content: c.Content}
+		}
+	}
+	return from
 }
 
 // payloadDigests are keyed digests of the contents of secrets and configs: they tell

@@ -57,7 +57,6 @@ type Engine struct {
 	runner       *runner.Runner
 	store        *store
 	programs     programs
-	warnings     []string
 
 	kitOnce   sync.Once
 	kitErr    error
@@ -74,6 +73,7 @@ type Engine struct {
 
 	mu         sync.Mutex
 	activities map[*string]struct{} // guarded by mu
+	warnings   []string             // guarded by mu
 	held       map[string]*holding  // guarded by mu: projects that a command holds
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
@@ -126,6 +126,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if warning != "" {
 		e.warn(warning)
 	}
+	if err := e.repair(ctx); err != nil {
+		return nil, err
+	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
 	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
 	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
@@ -140,9 +143,8 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.openRunner(ctx, rescued); err != nil {
 		return nil, err
 	}
-	if e.steps().Sweep(ctx) {
-		e.runner.Tidy()
-	}
+	e.steps().Sweep(ctx)
+	e.runner.Tidy()
 	e.buildNetwork.Sweep()
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
@@ -166,6 +168,8 @@ func (e *Engine) guardNetworks() {
 
 func (e *Engine) warn(text string) {
 	e.log.Warn(text)
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.warnings = append(e.warnings, text)
 }
 
@@ -249,8 +253,11 @@ func (e *Engine) steps() *buildkit.Steps {
 func (e *Engine) startKit() {
 	e.kitOnce.Do(func() {
 		defer close(e.kitReady)
+		if e.kitErr = e.repairCache(e.ctx); e.kitErr != nil {
+			return
+		}
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
-			Dir: filepath.Join(e.cfg.Root, "buildkit"), CgroupPath: "/orlop-" + e.id + "/build", Namespace: Namespace, MaxMessage: maxMessage,
+			Dir: e.cacheDir(), CgroupPath: "/orlop-" + e.id + "/build", Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
 			Hosts: registryHosts(e.cfg.Root), LoggedIn: loggedIn(registryHosts(e.cfg.Root), e.cfg.Root),
 		})
@@ -350,6 +357,12 @@ func (e *Engine) doing(what string) (done func()) {
 		delete(e.activities, key)
 		e.mu.Unlock()
 	}
+}
+
+func (e *Engine) warned() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.warnings)
 }
 
 func (e *Engine) now() []string {

@@ -91,7 +91,7 @@ func (s *server) Projects(ctx context.Context, req *api.ProjectsRequest) (*api.P
 			continue
 		}
 		var err error
-		if p.DiskBytes, err = s.runner.DiskUse(ctx, p.Name); err != nil {
+		if p.DiskBytes, err = s.runner.Inventory().DiskUse(ctx, p.Name); err != nil {
 			return nil, err
 		}
 	}
@@ -149,7 +149,7 @@ func (s *server) Collect(ctx context.Context, req *api.CollectRequest) (*api.Col
 	var found []*api.ProjectInfo
 	found, reply.Left = abandoned(s.projectInfos(), req, time.Now())
 	for _, p := range found {
-		bytes, err := s.runner.DiskUse(ctx, p.Name)
+		bytes, err := s.runner.Inventory().DiskUse(ctx, p.Name)
 		if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,7 @@ func (d *desk) abandon(t *testing.T, project string) {
 func TestWhatIsGoneIsForgotten(t *testing.T) {
 	d := newDesk(t)
 	d.abandon(t, "shop-pr7")
-	d.runner.SetPayloads("shop-pr7", map[string][]byte{"secrets.key": []byte("open sesame")})
+	d.runner.SetPayloads("shop-pr7", map[string][]byte{"secrets.key": []byte("open sesame")}, nil)
 	if d.runner.Mask("shop-pr7").IsEmpty() {
 		t.Fatal("it has no secrets")
 	}

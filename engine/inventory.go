@@ -6,20 +6,20 @@ import (
 	"net/netip"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/inventory"
 	"github.com/orlop/orlop/spec"
 )
 
 // Volumes lists the volumes that are here.
 func (s *server) Volumes(context.Context, *api.VolumesRequest) (*api.VolumesReply, error) {
 	reply := &api.VolumesReply{}
-	for _, v := range s.runner.Volumes() {
+	for _, v := range s.runner.Inventory().Volumes() {
 		reply.Volumes = append(reply.Volumes, volumeInfo(v))
 	}
 	return reply, nil
 }
 
-func volumeInfo(v runner.VolumeInfo) *api.VolumeInfo {
+func volumeInfo(v inventory.Volume) *api.VolumeInfo {
 	return &api.VolumeInfo{
 		Name: v.Name, Project: v.Project, Key: v.Key, Labels: v.Labels, Path: v.Path, CreatedUnixMs: v.Created.UnixMilli(),
 		Anonymous: v.Anonymous, Users: v.Users,
@@ -28,10 +28,10 @@ func volumeInfo(v runner.VolumeInfo) *api.VolumeInfo {
 
 // CreateVolume makes a volume that belongs to no project.
 func (s *server) CreateVolume(_ context.Context, req *api.VolumeInfo) (*api.VolumeInfo, error) {
-	if err := s.runner.CreateVolume(req.Name, req.Labels); err != nil {
+	if err := s.runner.Inventory().CreateVolume(req.Name, req.Labels); err != nil {
 		return nil, err
 	}
-	for _, v := range s.runner.Volumes() {
+	for _, v := range s.runner.Inventory().Volumes() {
 		if v.Name == req.Name {
 			return volumeInfo(v), s.store.Flush()
 		}
@@ -41,7 +41,7 @@ func (s *server) CreateVolume(_ context.Context, req *api.VolumeInfo) (*api.Volu
 
 // RemoveVolume removes a volume with its data.
 func (s *server) RemoveVolume(_ context.Context, req *api.RemoveVolumeRequest) (*api.RemoveVolumeReply, error) {
-	there, err := s.runner.RemoveVolume(req.Name)
+	there, err := s.runner.Inventory().RemoveVolume(req.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (s *server) RemoveVolume(_ context.Context, req *api.RemoveVolumeRequest) (
 
 // Networks lists the networks that are here.
 func (s *server) Networks(context.Context, *api.NetworksRequest) (*api.NetworksReply, error) {
-	list, err := s.runner.Networks()
+	list, err := s.runner.Inventory().Networks()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (s *server) CreateNetwork(ctx context.Context, req *api.NetworkInfo) (*api.
 	if pool.Subnet != "" {
 		want.IPAM = &spec.IPAM{Config: []spec.IPAMPool{pool}}
 	}
-	if err := s.runner.CreateNetwork(context.WithoutCancel(ctx), want); err != nil {
+	if err := s.runner.Inventory().CreateNetwork(context.WithoutCancel(ctx), want); err != nil {
 		return nil, err
 	}
 	return req, s.store.Flush()
@@ -107,7 +107,7 @@ func checkPool(p spec.IPAMPool) error {
 
 // RemoveNetwork removes a network that nothing is attached to.
 func (s *server) RemoveNetwork(ctx context.Context, req *api.RemoveNetworkRequest) (*api.RemoveNetworkReply, error) {
-	there, err := s.runner.RemoveNetwork(context.WithoutCancel(ctx), req.Name)
+	there, err := s.runner.Inventory().RemoveNetwork(context.WithoutCancel(ctx), req.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -152,7 +153,7 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 			"buildkit":   moduleVersion("github.com/moby/buildkit"),
 			"runc":       s.programs.runcVersion,
 		},
-		Warnings: s.warnings,
+		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()),
 	}
 	shims := map[int]bool{}
 	for _, c := range s.runner.Containers("") {
@@ -308,7 +309,7 @@ func (s *server) TagImage(ctx context.Context, req *api.TagRequest) (*api.TagRep
 
 // RemoveImage removes an image's name.
 func (s *server) RemoveImage(ctx context.Context, req *api.RemoveImageRequest) (*api.RemoveImageReply, error) {
-	return &api.RemoveImageReply{}, s.runner.RemoveImage(ctx, req.Name, req.Force)
+	return &api.RemoveImageReply{}, s.runner.Inventory().RemoveImage(ctx, req.Name, req.Force)
 }
 
 // Main runs an engine as the process's own task: flags are parsed, the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -15,7 +14,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/orlop/orlop/engine/repair"
 )
 
 // store is the engine's one file of what was applied: small documents in
@@ -46,7 +46,7 @@ func openStore(path string, log *slog.Logger) (*store, string, error) {
 	}
 	db, docs, err := openBolt(path)
 	warning := ""
-	if err != nil && isDamage(err) {
+	if err != nil && repair.IsDamage(err) {
 		aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
 		if rerr := os.Rename(path, aside); rerr != nil {
 			return nil, "", fmt.Errorf("cannot open %s: %w", path, err)
@@ -66,13 +66,6 @@ func openStore(path string, log *slog.Logger) (*store, string, error) {
 	return s, warning, nil
 }
 
-// isDamage says that what keeps a file from being read is in the file. One that
-// another engine has, or that can't be reached, may be whole.
-func isDamage(err error) bool {
-	unreached, ok := errors.AsType[*fs.PathError](err)
-	return !errors.Is(err, bolterrors.ErrTimeout) && !(ok && unreached.Op == "open")
-}
-
 // openBolt opens a database and reads it whole. A damaged one may panic, or
 // lead to memory that is not there: both are errors here.
 func openBolt(path string) (db *bolt.DB, docs map[string]map[string][]byte, err error) {
@@ -86,6 +79,12 @@ func openBolt(path string) (db *bolt.DB, docs map[string]map[string][]byte, err 
 			db = nil
 		}
 	}()
+	// This comes first: bbolt would follow what leads astray.
+	if st, err := os.Stat(path); err == nil && st.Size() > 0 {
+		if err := repair.CheckPages(path); err != nil {
+			return nil, nil, err
+		}
+	}
 	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, nil, err

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -77,4 +78,31 @@ func parentOf(pid int) int {
 	}
 	parent, _ := strconv.Atoi(fields[1])
 	return parent
+}
+
+// Stop ends the keeper that has the state directory, and with it its engine, and
+// waits for it. It is for a keeper whose engine can't be asked.
+func Stop(ctx context.Context, state string) error {
+	pid, ok := Running(state)
+	if !ok || pid == 0 {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("cannot end the keeper, process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	if now, ok := Running(state); !ok || now != pid { // the number was another's
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot end the keeper, process %d: %w", pid, err)
+	}
+	for ctx.Err() == nil {
+		const slice = 100 // milliseconds: how late the end of ctx is noticed
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, slice); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
 }

@@ -188,13 +188,14 @@ type keeper struct {
 	reexec   bool
 }
 
-// supervise starts engine after engine. An engine that dies at once again and
-// again is started ever more slowly.
+// supervise starts engine after engine. One that is killed again and again is
+// started ever more slowly, one that ends by itself when somebody needs it.
 func (k *keeper) supervise(ctx context.Context) error {
 	var delay backoff
+	var failed failures
 	for first := true; ; first = false {
 		began := time.Now()
-		err := k.runEngine(ctx, first)
+		reason, err := k.runEngine(ctx, first)
 		k.mu.Lock()
 		quit, reexec := k.quit, k.reexec
 		k.reexec = false
@@ -205,6 +206,16 @@ func (k *keeper) supervise(ctx context.Context) error {
 			return nil
 		}
 		if reexec {
+			continue
+		}
+		if failed.note(err, lived) {
+			k.Log.Warn("the engine can't start: its callers are told, and the next try is theirs", "error", reason)
+			if err := refuse(ctx, k.api, reason, failed.pause()); err != nil {
+				return fmt.Errorf("cannot answer for an engine that can't start: %w", err)
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
 			continue
 		}
 		select {
@@ -247,19 +258,29 @@ func exitText(err error) string {
 }
 
 // runEngine starts one engine and returns when it has exited and its control
-// connection has been drained.
-func (k *keeper) runEngine(ctx context.Context, first bool) error {
+// connection has been drained: how, and why by its own word.
+func (k *keeper) runEngine(ctx context.Context, first bool) (reason string, err error) {
+	path := filepath.Join(k.Root, "log", "engine.log")
+	log, err := openLog(path)
+	if err != nil {
+		err = fmt.Errorf("cannot open the engine's log: %w", err)
+		return err.Error(), err
+	}
+	defer log.Close()
+	before := endOf(log)
+	if err = k.runLogged(ctx, first, log); err != nil {
+		reason = reasonIn(tailFrom(path, before), err)
+	}
+	return reason, err
+}
+
+// runLogged runs one engine that writes to a log.
+func (k *keeper) runLogged(ctx context.Context, first bool, log *os.File) error {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return fmt.Errorf("cannot make a control connection: %w", err)
 	}
 	defer ours.Close()
-	log, err := openLog(filepath.Join(k.Root, "log", "engine.log"))
-	if err != nil {
-		theirs.Close()
-		return fmt.Errorf("cannot open the engine's log: %w", err)
-	}
-	defer log.Close()
 	cmd := exec.CommandContext(ctx, k.Engine, "--state", k.State, "--root", k.Root)
 	cmd.Stdout, cmd.Stderr = log, log
 	// What the engine's collector frees is written over: it may have been a secret.

@@ -22,6 +22,10 @@ import (
 // The test binary, started by a keeper, is the engine.
 const engineEnv = "ORLOP_TEST_ENGINE"
 
+// brokenEnv names a file that says why the engine can't start; it can where there is
+// none.
+const brokenEnv = "ORLOP_TEST_BROKEN"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(engineEnv) != "" && len(os.Args) == 5 {
 		if err := fakeEngine(); err != nil {
@@ -35,6 +39,11 @@ func TestMain(m *testing.M) {
 
 // fakeEngine does what each line that it reads from its API says.
 func fakeEngine() error {
+	if why, err := os.ReadFile(os.Getenv(brokenEnv)); err == nil {
+		fmt.Fprintln(os.Stderr, "time=... level=INFO msg=starting")
+		fmt.Fprintln(os.Stderr, "orlop-engine:", string(why))
+		os.Exit(1)
+	}
 	c, err := Dial(ControlFD)
 	if err != nil {
 		return err

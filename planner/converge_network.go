@@ -31,7 +31,7 @@ func (c *converger) planNetworks(order []string) {
 		default:
 			step.Reasons = compareNetworks(path, have.Applied, want, c.project.Places)
 			if len(step.Reasons) == 0 && have.Applied != nil && have.Project == c.project.Name {
-				c.relabel(UpdateNetwork, step, compareLabels(path, have.Applied.Labels, want.Labels, c.project.Places))
+				c.relabel(UpdateNetwork, step, append(lost(have.Lost), compareLabels(path, have.Applied.Labels, want.Labels, c.project.Places)...))
 			}
 			if len(step.Reasons) == 0 || !c.mayRenew(key, want.Name, order) {
 				continue

@@ -50,7 +50,7 @@ func (c *converger) scaled(name string) Reason {
 func (c *converger) planReplica(s *spec.Service, name string, k *Container, want *Applied, needs, after []string) {
 	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart, Overlap: s.StartsFirst()}
 	ch, ifChanged := c.changes(s, name, k, want)
-	isUp := k.IsUp() && (!k.IsCompleted() || isOneShot(s) && !slices.Contains(c.opts.Again, name))
+	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || isOneShot(s) && !slices.Contains(c.opts.Again, name))
 	switch {
 	case c.forced(name):
 		step.Action, step.Reasons = Replace, []Reason{{Text: "recreation is asked for"}}
@@ -62,6 +62,10 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		case ifChanged && len(ch.update) > 0:
 			step.Otherwise = Update
 		}
+	case k.Dead != "" && !c.opts.NoStart:
+		step.Action, step.Reasons = Restart, append([]Reason{{Text: k.Dead}}, ch.update...)
+	case len(k.Lost) > 0 && k.State == Running:
+		step.Action, step.Reasons = Update, append(lost(k.Lost), ch.update...)
 	case len(ch.update) > 0 && !c.opts.NoRecreate && (isUp || c.opts.NoStart):
 		step.Action, step.Reasons = Update, ch.update
 	case !isUp && !c.opts.NoStart:
@@ -70,7 +74,7 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		c.plan.Leave++
 		return
 	}
-	if step.Action == Replace || step.Action == Start {
+	if step.Action == Replace || step.Action == Start || step.Action == Restart {
 		step.Needs, step.After = slices.Clone(needs), slices.Clone(after)
 	}
 	c.up(step)
@@ -150,8 +154,19 @@ func (c *converger) renewed(service string) bool {
 	return slices.ContainsFunc(c.ups[service], func(s *Step) bool { return s.Action == Replace || s.Action == Create })
 }
 
+// lost are the reasons of a step that gives back what is missing.
+func lost(what []string) []Reason {
+	var rs []Reason
+	for _, text := range what {
+		rs = append(rs, Reason{Text: text})
+	}
+	return rs
+}
+
 func whyDown(k *Container) string {
 	switch {
+	case k.failsToStart():
+		return "it does not run: " + k.Error
 	case k.State == Created:
 		return "it was never started"
 	case k.Stopped || k.State == Stopping:

@@ -56,6 +56,7 @@ type Network struct {
 	Applied *spec.Network `json:"applied,omitempty"`
 	Subnet  string        `json:"subnet,omitempty"`
 	Guests  []Guest       `json:"guests,omitempty"` // containers of other projects on it
+	Lost    []string      `json:"lost,omitempty"`   // what of it is not as it was made: "its bridge is down"
 }
 
 // Guest is a container of another project than the one that is looked at.
@@ -126,6 +127,8 @@ type Container struct {
 	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a network namespace that is not its owner's any more
+	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
+	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
 }
 
 // Masked is the container with hide applied to what its programs have printed
@@ -181,6 +184,9 @@ func isOneShot(s *spec.Service) bool {
 	policy, _, _ := strings.Cut(s.Restart, ":")
 	return policy == "" || policy == "no" || policy == "on-failure"
 }
+
+// failsToStart says that its policy wants it to run, and that it could not be started.
+func (c *Container) failsToStart() bool { return c.State == Restarting && c.Error != "" }
 
 // IsUp says that the container is where an up leaves it: running, between two
 // tries of its restart policy, or completed.

@@ -10,13 +10,14 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // adopt takes over the containers of an earlier engine. What was never finished
 // is removed; what can't be read, or is somebody else's, is left alone.
 func (r *Runner) adopt(ctx context.Context) error {
-	docs, err := r.store.Load(bucketContainers)
+	docs, err := r.records.Statuses()
 	if err != nil {
 		return err
 	}
@@ -28,6 +29,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 		return err
 	}
 	r.adoptAll(ctx)
+	close(r.adopted)
 	for _, rescued := range r.Rescued {
 		rescued.Close()
 	}
@@ -51,7 +53,7 @@ func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) (le
 	left = map[string]bool{}
 	for _, ctr := range existing {
 		id := ctr.ID()
-		rec, err := r.recordOf(ctx, ctr, docs[id])
+		rec, err := r.records.Read(ctx, ctr, docs[id])
 		switch {
 		case err == nil:
 			r.newContainer(&rec, ctr, false)
@@ -69,7 +71,7 @@ func (r *Runner) readContainers(ctx context.Context, docs map[string][]byte) (le
 		if r.lookup(id) == nil && !left[id] {
 			r.log.Warn("a container is gone; its record is removed", "container", id)
 			r.removeLeftovers(ctx, id)
-			r.store.Delete(bucketContainers, id)
+			r.records.Delete(id)
 		}
 	}
 	return left, nil
@@ -172,6 +174,7 @@ func (c *container) adoptTask(ctx context.Context, task containerd.Task, status 
 func (c *container) adoptWithoutTask() {
 	c.mu.Lock()
 	stays := c.state.State != supervisor.Unknown && !c.state.HasProcess()
+	c.returns = !stays || c.state.State == planner.Restarting
 	c.mu.Unlock()
 	e := supervisor.Adopted{Process: supervisor.ProcessAbsent}
 	if !stays {

@@ -11,11 +11,13 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/op"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/stdio"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -50,6 +52,7 @@ type container struct {
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on
+	returns  bool                 // guarded by mu; it comes back after its process was lost with the engine before
 
 	log *logs.Log
 	tap *stdio.Tap // who is attached to its streams
@@ -81,6 +84,18 @@ func (r *Runner) newContainer(rec *supervisor.Record, ctr containerd.Container, 
 	r.containers[rec.ID] = c
 	r.mu.Unlock()
 	return c
+}
+
+// amend changes what a container was made from, and the document of its next
+// process; see record.Amend. The caller holds op.
+func (c *container) amend(ctx context.Context, made supervisor.Metadata, doc func(*specs.Spec)) error {
+	if err := record.Amend(ctx, c.ctr, &made, doc); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made = &made
+	return nil
 }
 
 // observe is the container as the planner and the user see it.
@@ -121,12 +136,12 @@ func (c *container) apply(e supervisor.Event) {
 	c.mu.Unlock()
 	s, effects := supervisor.Next(before, e)
 	if !s.Removing && !reflect.DeepEqual(s.Status, before.Status) { // the store is to have nothing of what is removed
-		c.r.save(c.id, s.Status) // before anybody sees it
+		c.r.records.Save(c.id, s.Status) // before anybody sees it
 	}
 	c.mu.Lock()
 	c.state = s
 	c.mu.Unlock()
-	c.r.changed(c.project, c.id)
+	c.r.feed.Tell(c.project, c.id)
 	for _, f := range effects {
 		c.perform(f)
 	}
@@ -192,6 +207,7 @@ func (c *container) cancelRetry() {
 
 // tryStart starts the container after a back-off, unless somebody was faster.
 func (c *container) tryStart() {
+	c.awaitOthers()
 	if c.op.Lock(c.r.ctx) != nil {
 		return // the next engine tries
 	}

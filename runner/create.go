@@ -18,6 +18,7 @@ import (
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
@@ -58,7 +59,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 		if err != nil {
 			clean := context.WithoutCancel(ctx)
 			r.removeUnfinished(clean, rec.ID)
-			r.store.Delete(bucketContainers, rec.ID)
+			r.records.Delete(rec.ID)
 			r.removeAnonymous(rec, req.From)
 		}
 	}()
@@ -69,18 +70,18 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	}
 	// It comes first: a container without a status counts as one that has run. What
 	// can't be written is for the end of the command to say.
-	r.save(rec.ID, rec.Status)
-	_ = r.store.Flush()
+	r.records.Save(rec.ID, rec.Status)
+	_ = r.records.Flush()
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
-		withMetadata(&rec.Metadata))
+		record.With(&rec.Metadata))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
 	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
-	r.changed(rec.Project, rec.ID)
+	r.feed.Tell(rec.Project, rec.ID)
 	return c, nil
 }
 
@@ -147,6 +148,11 @@ func (r *Runner) connect(ctx context.Context, rec *supervisor.Record) (map[netip
 	sandbox, err := member.Sandbox()
 	if err != nil {
 		return nil, err
+	}
+	for _, e := range sandbox.Endpoints {
+		if err := r.topology.Remake(ctx, e.Network); err != nil {
+			return nil, err
+		}
 	}
 	state, err := r.nets.CreateSandbox(ctx, rec.ID, sandbox)
 	if err != nil {

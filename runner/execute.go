@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -51,9 +50,9 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.CreateVolume:
 		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
 	case planner.RemoveVolume:
-		return planner.Result{}, r.removeVolume(s.Name)
+		return planner.Result{}, r.Inventory().RemoveUnused(s.Name)
 	case planner.RemoveImage:
-		return planner.Result{}, r.RemoveImage(ctx, s.Name, false)
+		return planner.Result{}, r.Inventory().RemoveImage(ctx, s.Name, false)
 	case planner.Create:
 		return r.withSharers(ctx, o, s, note, r.up)
 	case planner.Replace:
@@ -68,16 +67,6 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 		r.leadSharers(ctx, o, s.Service, note) // it may have been made without being started
 	}
 	return result, err
-}
-
-// removeVolume removes a volume that no container has.
-func (r *Runner) removeVolume(name string) error {
-	for _, rec := range r.records() {
-		if slices.Contains(rec.UsedVolumes(), name) {
-			return fmt.Errorf("cannot remove volume %s: container %s of %s uses it", name, rec.Name, rec.Project)
-		}
-	}
-	return r.volumes.Remove(name)
 }
 
 // request turns a step into what create needs.
@@ -287,7 +276,7 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
-		return planner.Result{}, c.restart(ctx, o.Grace)
+		return planner.Result{}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}

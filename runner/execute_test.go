@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -54,7 +55,7 @@ func (s *site) execute(ctx context.Context, step *planner.Step) error {
 func (s *site) only() planner.Container {
 	s.Helper()
 	list := s.r.Containers("shop")
-	if len(list) != 1 || len(s.r.records()) != 1 {
+	if len(list) != 1 || len(s.r.allRecords()) != 1 {
 		s.Fatalf("there are %+v", list)
 	}
 	return list[0]
@@ -75,7 +76,7 @@ func (s *site) up(want *planner.Applied) planner.Container {
 func (s *site) left() int {
 	list, err := s.h.containers.List(s.r.ctx)
 	must(s.T, err)
-	docs, _ := s.h.store.Load(bucketContainers)
+	docs, _ := s.h.store.Load(record.Bucket)
 	s.h.procs.mu.Lock()
 	defer s.h.procs.mu.Unlock()
 	return len(list) + len(docs) + len(s.h.procs.all)
@@ -89,12 +90,12 @@ func TestAContainerThatIsMadeIsOnRecord(t *testing.T) {
 	}
 	k, err := s.h.containers.Get(s.r.ctx, c.ID)
 	must(t, err)
-	rec, err := supervisor.ReadRecord(&k, s.h.store.docs[bucketContainers][c.ID])
+	rec, err := supervisor.ReadRecord(&k, s.h.store.docs[record.Bucket][c.ID])
 	must(t, err)
 	if rec.State != planner.Running || !rec.Wanted || rec.Applied.Image != c.Applied.Image || k.Labels["a"] != "b" || k.Labels[supervisor.LabelService] != "web" {
 		t.Errorf("its record is %+v, its labels are %v", rec, k.Labels)
 	}
-	if use, err := s.r.DiskUse(s.r.ctx, "shop"); use != 7 || err != nil {
+	if use, err := s.r.Inventory().DiskUse(s.r.ctx, "shop"); use != 7 || err != nil {
 		t.Errorf("it takes %d, %v", use, err)
 	}
 }
@@ -131,7 +132,7 @@ func TestAChangeInPlaceLeavesTheProcessAlone(t *testing.T) {
 	s.r.Close()
 	s.r = s.h.engine(t)
 	must(t, s.r.adopt(s.r.ctx))
-	rec := s.r.records()[0]
+	rec := s.r.allRecords()[0]
 	if rec.Applied.Service.Labels["colour"] != "blue" || rec.StopSignal != "SIGINT" || rec.Probe == nil || rec.State != planner.Running {
 		t.Errorf("the next engine has %+v", rec)
 	}
@@ -342,7 +343,7 @@ func (s *site) awaitOther(id string) {
 			cancel()
 		}
 	}, func() {
-		if len(s.r.records()) > 1 {
+		if len(s.r.allRecords()) > 1 {
 			cancel()
 		}
 	})

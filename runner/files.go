@@ -21,13 +21,14 @@ import (
 
 // fileMounts gives a container the secrets and configs of its service.
 func (r *Runner) fileMounts(rec *supervisor.Record) ([]specs.Mount, error) {
-	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, bool) { return r.payloads.Content(rec.Project, key) })
+	given := func() [][]byte { return r.givenSecrets(rec.Project) }
+	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, error) { return r.payloads.Content(rec.Project, key, given) })
 }
 
 // SetPayloads gives contents of a project's secrets ("secrets.NAME") and configs
-// ("configs.NAME").
-func (r *Runner) SetPayloads(project string, contents map[string][]byte) {
-	r.payloads.Set(project, contents, func() [][]byte { return r.givenSecrets(project) })
+// ("configs.NAME"), and where they come from.
+func (r *Runner) SetPayloads(project string, contents map[string][]byte, sources map[string]rootfs.Source) {
+	r.payloads.Set(project, contents, sources, func() [][]byte { return r.givenSecrets(project) })
 }
 
 // Mask hides the secrets of a project in what is told of it.
@@ -41,7 +42,7 @@ func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }
 
 // givenSecrets are the secrets that the containers of a project have.
 func (r *Runner) givenSecrets(project string) (all [][]byte) {
-	for _, rec := range r.records() {
+	for _, rec := range r.allRecords() {
 		if rec.Project != project {
 			continue
 		}

@@ -41,6 +41,7 @@ import (
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
@@ -113,7 +114,7 @@ func (h *host) add(t *testing.T, r *Runner, rec *supervisor.Record) *container {
 	must(t, err)
 	ctr, err := r.client.LoadContainer(r.ctx, rec.ID)
 	must(t, err)
-	r.save(rec.ID, rec.Status)
+	r.records.Save(rec.ID, rec.Status)
 	return r.newContainer(rec, ctr, false)
 }
 
@@ -333,7 +334,7 @@ func oldHost(t *testing.T) (*host, map[string]string) {
 		}
 		_, err := h.containers.Create(ctx, k)
 		must(t, err)
-		h.store.Save(bucketContainers, old.ID, old.Store)
+		h.store.Save(record.Bucket, old.ID, old.Store)
 		dir := filepath.Join(h.root, "containers", old.ID)
 		must(t, os.MkdirAll(dir, 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, "record.json"), old.File, 0o600))

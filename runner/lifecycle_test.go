@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -59,7 +60,7 @@ func TestWaysOfEndingAContainer(t *testing.T) {
 			t.Errorf("%s: saved is %+v", name, got.Status)
 		}
 		must(t, c.remove(r.ctx, Grace{}, true))
-		if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || r.lookup(c.id) != nil {
+		if docs, _ := h.store.Load(record.Bucket); len(docs) > 0 || r.lookup(c.id) != nil {
 			t.Errorf("%s: after its removal %v", name, docs)
 		}
 		if _, err := h.containers.Get(r.ctx, c.id); err == nil {
@@ -110,7 +111,7 @@ func TestTheNextEngineGoesOnFromWhatItFinds(t *testing.T) {
 			r.awaitState(t, c.id, "restarting", in(planner.Restarting))
 		}, in(planner.Running)},
 		"its start was not told of": {"always", func(t *testing.T, h *host, r *Runner, c *container) {
-			h.store.Save(bucketContainers, c.id, []byte(`{"state":"exited","stopped":true}`))
+			h.store.Save(record.Bucket, c.id, []byte(`{"state":"exited","stopped":true}`))
 		}, func(k planner.Container) bool { return k.State == planner.Running && !k.Stopped }},
 	} {
 		h := newHost(t)

@@ -46,6 +46,9 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
 	}
+	if err := r.observeLosses(ctx, o); err != nil {
+		return nil, err
+	}
 	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = volume.AbsentSources(p)
 	slices.Sort(refs)

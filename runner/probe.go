@@ -75,7 +75,7 @@ func (c *container) onProbe(ctx context.Context, info planner.ProbeInfo, is plan
 	if changed {
 		c.apply(supervisor.Probed{Health: is, Started: started})
 	} else {
-		c.r.changed(c.project, c.id)
+		c.r.feed.Tell(c.project, c.id)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -60,7 +61,7 @@ func TestWhatAnEarlierVersionLeftIsCarriedOver(t *testing.T) {
 	h.procs.run(ids["runs"])
 	h.procs.run(ids["shares"])
 	before := map[string]supervisor.Record{}
-	docs, _ := h.store.Load(bucketContainers)
+	docs, _ := h.store.Load(record.Bucket)
 	for id, doc := range docs {
 		var rec supervisor.Record
 		must(t, json.Unmarshal(doc, &rec))
@@ -85,7 +86,7 @@ func TestWhatAnEarlierVersionLeftIsCarriedOver(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(r.dir(id), "record.json")); !os.IsNotExist(err) {
 				t.Errorf("%s still has a third record: %v", service, err)
 			}
-			if doc := h.store.docs[bucketContainers][id]; strings.Contains(string(doc), "applied") {
+			if doc := h.store.docs[record.Bucket][id]; strings.Contains(string(doc), "applied") {
 				t.Errorf("the store still says what %s was made from: %s", service, doc)
 			}
 		}
@@ -129,12 +130,12 @@ func TestWhatWasNeverFinishedIsRemoved(t *testing.T) {
 	must(t, err)
 	must(t, os.MkdirAll(r.dir("half"), 0o700))
 	h.procs.run("half")
-	h.store.Save(bucketContainers, "gone", []byte(`{"state":"running"}`))
+	h.store.Save(record.Bucket, "gone", []byte(`{"state":"running"}`))
 	must(t, r.adopt(r.ctx))
 	if _, err := h.containers.Get(r.ctx, "half"); err == nil {
 		t.Error("a container without a record is left")
 	}
-	if docs, _ := h.store.Load(bucketContainers); len(docs) > 0 || len(h.procs.all) > 0 {
+	if docs, _ := h.store.Load(record.Bucket); len(docs) > 0 || len(h.procs.all) > 0 {
 		t.Errorf("left are %v, %v", docs, h.procs.all)
 	}
 }
@@ -156,7 +157,7 @@ func TestAContainerThatCannotBeReadIsLeftAlone(t *testing.T) {
 		"its metadata is damaged": {damage, true},
 		"its metadata is damaged, its status is kept": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
 			damage(t, h, r, k)
-			h.store.Save(bucketContainers, k.ID, []byte(`{"state":"running"}`))
+			h.store.Save(record.Bucket, k.ID, []byte(`{"state":"running"}`))
 		}, true},
 		"its metadata does not say of what it was made": {func(t *testing.T, h *host, r *Runner, k *containers.Container) {
 			damage(t, h, r, k)
@@ -181,7 +182,7 @@ func TestAContainerThatCannotBeReadIsLeftAlone(t *testing.T) {
 			_, err := h.containers.Create(r.ctx, k)
 			must(t, err)
 			h.procs.run("half")
-			before, err := h.store.Load(bucketContainers)
+			before, err := h.store.Load(record.Bucket)
 			must(t, err)
 			must(t, r.adopt(r.ctx))
 			if _, err := h.containers.Get(r.ctx, "half"); err != nil {
@@ -193,7 +194,7 @@ func TestAContainerThatCannotBeReadIsLeftAlone(t *testing.T) {
 			if _, err := os.Stat(r.dir("half")); test.ours && err != nil {
 				t.Errorf("its directory: %v", err)
 			}
-			if after, _ := h.store.Load(bucketContainers); !reflect.DeepEqual(after, before) {
+			if after, _ := h.store.Load(record.Bucket); !reflect.DeepEqual(after, before) {
 				t.Errorf("the store has %s, and had %s", after, before)
 			}
 		})
@@ -221,22 +222,22 @@ func TestWhoSharesANetworkIsFoundAtItsOwnersAddresses(t *testing.T) {
 func TestVolumesInUseStay(t *testing.T) {
 	h := newHost(t)
 	r := h.engine(t)
-	must(t, r.CreateVolume("data", map[string]string{"a": "b"}))
+	must(t, r.Inventory().CreateVolume("data", map[string]string{"a": "b"}))
 	rec := of(planner.Exited, "no")
 	rec.Anonymous = map[string]string{"/data": "data"}
 	c := h.add(t, r, rec)
-	if _, err := r.RemoveVolume("data"); err == nil || !strings.Contains(err.Error(), "shop-web-1") {
+	if _, err := r.Inventory().RemoveVolume("data"); err == nil || !strings.Contains(err.Error(), "shop-web-1") {
 		t.Errorf("a volume in use: %v", err)
 	}
-	list := r.Volumes()
+	list := r.Inventory().Volumes()
 	if len(list) != 1 || list[0].Labels["a"] != "b" || len(list[0].Users) != 1 {
 		t.Errorf("the volumes are %+v", list)
 	}
 	must(t, c.remove(r.ctx, Grace{Set: true}, false))
-	if was, err := r.RemoveVolume("data"); !was || err != nil {
+	if was, err := r.Inventory().RemoveVolume("data"); !was || err != nil {
 		t.Errorf("a volume that nobody uses: %t, %v", was, err)
 	}
-	if was, err := r.RemoveVolume("data"); was || err != nil {
+	if was, err := r.Inventory().RemoveVolume("data"); was || err != nil {
 		t.Errorf("a volume that is gone: %t, %v", was, err)
 	}
 }
@@ -263,7 +264,7 @@ func TestAContainerIsCreatedForTheNextEngineToo(t *testing.T) {
 	store := &crashing{Store: h.containers, flushed: func() map[string][]byte { return disk.flushed }}
 	h.containers = store
 	r := h.engine(t)
-	r.store = disk
+	r.records = record.NewBook(disk, r.dir, r.log)
 	c, err := r.create(r.ctx, Request{
 		Project: "shop", Service: "web", Number: 1, Image: "busybox",
 		Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host", Restart: "always"}},
@@ -272,7 +273,7 @@ func TestAContainerIsCreatedForTheNextEngineToo(t *testing.T) {
 	c.op.Unlock()
 	h.store = newMemory()
 	for id, doc := range store.left {
-		h.store.Save(bucketContainers, id, doc)
+		h.store.Save(record.Bucket, id, doc)
 	}
 	r.Close()
 	next := h.engine(t)
@@ -290,7 +291,7 @@ func TestAContainerThatCouldNotBeMadeLeavesNoStatus(t *testing.T) {
 	_, err := r.create(r.ctx, Request{
 		Project: "shop", Service: "web", Number: 1, Image: "busybox", Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host"}},
 	})
-	if docs, _ := h.store.Load(bucketContainers); err == nil || len(docs) > 0 {
+	if docs, _ := h.store.Load(record.Bucket); err == nil || len(docs) > 0 {
 		t.Errorf("%v, the store has %s", err, docs)
 	}
 }
@@ -309,6 +310,6 @@ type onDisk struct {
 }
 
 func (s *onDisk) Flush() (err error) {
-	s.flushed, err = s.Load(bucketContainers)
+	s.flushed, err = s.Load(record.Bucket)
 	return err
 }

@@ -74,7 +74,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 	}
 	c.setPending(false)
 	c.route()
-	r.changed(c.project, c.id)
+	r.feed.Tell(c.project, c.id)
 	return planner.Result{}, old.remove(ctx, o.Grace, true)
 }
 
@@ -131,7 +131,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	if err := errors.Join(old.stop(ctx, o.Grace, false), old.remove(ctx, o.Grace, true)); err != nil {
 		return planner.Result{}, err
 	}
-	r.changed(c.project, c.id)
+	r.feed.Tell(c.project, c.id)
 	return planner.Result{}, nil
 }
 

@@ -20,10 +20,13 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/changes"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/inventory"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/proc"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -39,7 +42,7 @@ type Config struct {
 	Networks  *network.Manager
 	Ports     ports.Listeners
 	Keeping   Keeping
-	Store     Store
+	Store     record.Store
 	Root      string // what outlives a reboot: volumes, logs
 	State     string // what does not: sockets, namespaces, secrets
 	ID        string // short name of this engine, unique on the machine
@@ -68,7 +71,6 @@ type Runner struct {
 	Config
 	client  *containerd.Client
 	nets    *network.Manager
-	store   Store
 	log     *slog.Logger
 	cgroups string // parent of the containers' cgroups
 
@@ -76,11 +78,14 @@ type Runner struct {
 	cancel context.CancelFunc
 	wg     routines
 
+	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine
+
 	mu         sync.Mutex
 	containers map[string]*container         // guarded by mu
 	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
-	watchers   map[*watcher]struct{}         // guarded by mu
 
+	feed     changes.Feed
+	records  *record.Book
 	volumes  *volume.Store
 	ports    *ports.Table
 	topology *topology.Store
@@ -128,12 +133,13 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		cfg.Now = time.Now
 	}
 	r := &Runner{
-		Config: cfg, client: cfg.Client, nets: cfg.Networks, store: cfg.Store, log: cfg.Log,
+		Config: cfg, client: cfg.Client, nets: cfg.Networks, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*supervisor.Record{}, watchers: map[*watcher]struct{}{},
-		payloads: rootfs.NewPayloads(),
+		containers: map[string]*container{}, making: map[string]*supervisor.Record{},
+		adopted: make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))
 	r.topology = topology.New(cfg.Networks, cfg.Store, cfg.Log)
 	r.ports = ports.New(cfg.Ports, cfg.Instances)
@@ -242,27 +248,12 @@ func (r *Runner) lookup(id string) *container {
 	return r.containers[id]
 }
 
-// watcher is told of every change of a container of its project.
-type watcher struct {
-	project string
-	changes chan struct{}
-	mu      sync.Mutex
-	dirty   map[string]bool // guarded by mu: IDs whose state changed
-}
-
 // Watch calls changed with the present state of each container of the project
 // and then with each new state, until ctx ends. A removed container comes
 // with removed set; synced is called once the present states were given.
 func (r *Runner) Watch(ctx context.Context, project string, changed func(c planner.Container, removed bool), synced func()) {
-	w := &watcher{project: project, changes: make(chan struct{}, 1), dirty: map[string]bool{}}
-	r.mu.Lock()
-	r.watchers[w] = struct{}{}
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		delete(r.watchers, w)
-		r.mu.Unlock()
-	}()
+	w := r.feed.Watch(project)
+	defer w.Close()
 	seen := map[string]planner.Container{}
 	for _, c := range r.Containers(project) {
 		seen[c.ID] = c
@@ -275,13 +266,9 @@ func (r *Runner) Watch(ctx context.Context, project string, changed func(c plann
 			return
 		case <-r.ctx.Done():
 			return
-		case <-w.changes:
+		case <-w.News():
 		}
-		w.mu.Lock()
-		dirty := w.dirty
-		w.dirty = map[string]bool{}
-		w.mu.Unlock()
-		for id := range dirty {
+		for _, id := range w.Changed() {
 			if c := r.lookup(id); c != nil {
 				seen[id] = c.observe()
 				changed(seen[id], false)
@@ -289,24 +276,6 @@ func (r *Runner) Watch(ctx context.Context, project string, changed func(c plann
 				delete(seen, id)
 				changed(was, true)
 			}
-		}
-	}
-}
-
-// changed tells the watchers that something about a container is new.
-func (r *Runner) changed(project, id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for w := range r.watchers {
-		if w.project != "" && w.project != project {
-			continue
-		}
-		w.mu.Lock()
-		w.dirty[id] = true
-		w.mu.Unlock()
-		select {
-		case w.changes <- struct{}{}:
-		default:
 		}
 	}
 }
@@ -333,4 +302,20 @@ func (r *Runner) Containers(project string) []planner.Container {
 }
 
 // Projects lists the projects that have containers, by name.
-func (r *Runner) Projects() []supervisor.Project { return supervisor.Projects(r.records()) }
+func (r *Runner) Projects() []supervisor.Project { return supervisor.Projects(r.allRecords()) }
+
+// allRecords are those of all containers.
+func (r *Runner) allRecords() []supervisor.Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []supervisor.Record
+	for _, c := range r.containers {
+		list = append(list, c.snapshot())
+	}
+	return list
+}
+
+// Inventory is what there is besides containers.
+func (r *Runner) Inventory() *inventory.Inventory {
+	return inventory.New(r.volumes, r.topology, r.nets, r.Images, r.allRecords)
+}

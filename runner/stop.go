@@ -264,7 +264,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	c.log.Close()
 	leaving.Wait()
 	r.removeLeftovers(ctx, c.id)
-	r.store.Delete(bucketContainers, c.id)
+	r.records.Delete(c.id)
 	r.mu.Lock()
 	delete(r.containers, c.id)
 	r.mu.Unlock()
@@ -272,6 +272,6 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 		r.removeAnonymous(&rec, "")
 	}
 	r.Tidy()
-	r.changed(c.project, c.id)
+	r.feed.Tell(c.project, c.id)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -35,7 +36,7 @@ func alone(t *testing.T) *Runner {
 // stored is the record of a container in the store.
 func stored(t *testing.T, r *Runner, id string) supervisor.Record {
 	t.Helper()
-	docs, err := r.store.Load(bucketContainers)
+	docs, err := r.Store.Load(record.Bucket)
 	must(t, err)
 	var rec supervisor.Record
 	must(t, json.Unmarshal(docs[id], &rec))
@@ -210,13 +211,13 @@ func TestWhatIsKilledDoesNotWaitForTheKeeper(t *testing.T) {
 	h := newHost(t)
 	r := h.engine(t)
 	held := &stuck{Listeners: h.ports, asked: make(chan struct{}, 100), gone: make(chan struct{})}
-	r.ports = ports.New(held, nil)
+	r.ports = ports.New(held, r.Instances)
 	var list []*task
 	var ids []string
 	for _, service := range []string{"api", "web"} {
 		rec := of(planner.Created, "always")
 		rec.Service, rec.Name = service, "shop-"+service+"-1"
-		rec.Applied.Service.Ports = []spec.Port{{Target: 80, Published: "80"}}
+		rec.Applied.Service.Ports = []spec.Port{{Target: 80}} // wherever one is free: both are bound
 		rec.Published = []planner.Binding{{HostPort: 80}}
 		c := h.add(t, r, rec)
 		ids = append(ids, c.id)

@@ -108,11 +108,17 @@ func (c *container) start(ctx context.Context) error {
 			return fmt.Errorf("cannot start %s again: %w", c.name, err)
 		}
 	}
+	// Whoever starts it, its ports are to be there: a reboot takes the listeners
+	// along, and a keeper that is lost does.
+	if err := c.r.publish(ctx, nil, c); err != nil {
+		return err
+	}
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	task := c.task
+	c.returns = false
 	c.ending = newEnding()
 	end := c.ending
 	c.mu.Unlock()

@@ -41,6 +41,7 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 		client.Close()
 		return nil, err
 	}
+	inv.warnOfEngine(status.Warnings)
 	if status.Version != inv.Version {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(
 			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, inv.Version)))
@@ -53,7 +54,10 @@ func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.Stat
 	ctx, cancel := inv.patient(ctx)
 	defer cancel()
 	status, err := client.Status(ctx, &api.StatusRequest{})
-	return status, Cause(ctx, err)
+	if err = Cause(ctx, err); errors.Is(err, api.ErrCannotStart) {
+		err = fmt.Errorf("%w\nSee: orlop engine logs", err)
+	}
+	return status, err
 }
 
 // Shutdown asks the engine to end, or to be followed by another.

@@ -43,16 +43,35 @@ const maxWarned = 500
 // saidBefore says whether the user was told the same of the same place before,
 // and remembers that he is told now. What cannot be remembered is said again.
 func (inv *Invocation) saidBefore(warnings spec.Diagnostics) bool {
+	var text strings.Builder
+	fmt.Fprintln(&text, inv.WorkingDir())
+	for _, w := range warnings {
+		fmt.Fprintln(&text, w)
+	}
+	return inv.toldBefore(text.String())
+}
+
+// warnOfEngine tells what befell the engine, such as a damaged file, once to
+// each user.
+func (inv *Invocation) warnOfEngine(warnings []string) {
+	if inv.IsSilent() {
+		return
+	}
+	for _, text := range warnings {
+		if !inv.toldBefore(inv.StateDir() + "\n" + text) {
+			fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! ")+text)
+		}
+	}
+}
+
+// toldBefore says whether the user was told a text before, and remembers it.
+func (inv *Invocation) toldBefore(text string) bool {
 	path := inv.warnedFile()
 	if path == "" {
 		return false
 	}
-	sum := sha256.New()
-	fmt.Fprintln(sum, inv.WorkingDir())
-	for _, w := range warnings {
-		fmt.Fprintln(sum, w)
-	}
-	digest := hex.EncodeToString(sum.Sum(nil)[:16])
+	sum := sha256.Sum256([]byte(text))
+	digest := hex.EncodeToString(sum[:16])
 	data, _ := userfile.Read(path)
 	known := strings.Fields(string(data))
 	if slices.Contains(known, digest) {

@@ -197,6 +197,9 @@ func statusText(c *planner.Container, now time.Time) string {
 		if wait := c.NextTry.Sub(now); wait > 0 {
 			text += ", next try in " + Span(wait)
 		}
+		if why, _, _ := strings.Cut(c.Error, "\n"); why != "" {
+			text += ": " + why
+		}
 		return text
 	case planner.Exited:
 		text := fmt.Sprintf("Exited (%d) %s", c.ExitCode, Ago(now, c.ExitedAt))

@@ -16,6 +16,26 @@ import (
 // state it is in, and the directories themselves. It ends no process but those
 // of that engine.
 func Sweep(root, state string) error {
+	return errors.Join(shutDown(root, state), os.RemoveAll(root), os.RemoveAll(state))
+}
+
+// Reboot takes of the engine what a restart of the machine takes: its processes
+// and those of its containers, mounts, links, rules, cgroups, and all that is
+// below its state directory.
+func (e *Engine) Reboot() error {
+	if err := shutDown(e.Root, e.State); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(e.State)
+	errs := []error{err}
+	for _, entry := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(e.State, entry.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// shutDown ends the processes of an engine and takes away what the kernel has of it.
+func shutDown(root, state string) error {
 	var errs []error
 	// The keeper would start the engine again, so it goes first; and what
 	// forked in between is met in the next round.
@@ -43,7 +63,7 @@ func Sweep(root, state string) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(root), os.RemoveAll(state))...)
+	return errors.Join(errs...)
 }
 
 // kill ends processes and returns when they are gone. One that is gone already

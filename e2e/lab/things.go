@@ -172,3 +172,28 @@ func files(e *Engine) []string {
 	}
 	return out
 }
+
+// Running are the processes of an engine and of its containers that run a program
+// of this name.
+func Running(e *Engine, program string) []int {
+	var out []int
+	for _, pid := range processes(e.Root, e.State) {
+		if programOf(pid) == program {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// Links are the names of an engine's links on the host: its bridges, or the rest.
+func Links(e *Engine, bridges bool) []string {
+	var out []string
+	for _, thing := range links(e) {
+		name := strings.TrimPrefix(thing, "link ")
+		_, err := os.Stat(filepath.Join("/sys/class/net", name, "bridge"))
+		if (err == nil) == bridges {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -3,6 +3,8 @@ package health
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -116,4 +118,44 @@ func unhealthy(c *planner.Container) error {
 		}
 	}
 	return errors.New(text)
+}
+
+// Awaits says what a service's container that comes back by itself is still to
+// wait for: a service that it depends on, and that is on its way as well. What
+// does not come back, for it was stopped or has ended, is not waited for: before,
+// the container went on without it too. "" is nothing.
+func Awaits(all []planner.Container, s *spec.Service) string {
+	conditions := map[string]string{}
+	for name, dep := range s.DependsOn {
+		conditions[name] = dep.Condition
+	}
+	if mode, owner, _ := strings.Cut(s.NetworkMode, ":"); mode == "service" && conditions[owner] == "" {
+		conditions[owner] = spec.ServiceStarted
+	}
+	for _, name := range slices.Sorted(maps.Keys(conditions)) {
+		for i := range all {
+			if c := &all[i]; c.Service == name && !c.OneOff {
+				if text := awaited(c, conditions[name]); text != "" {
+					return "waits for " + name + " to " + text
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// awaited says what is missing of a container that is on its way.
+func awaited(c *planner.Container, condition string) string {
+	isUp := c.State == planner.Running || c.State == planner.Stopping
+	switch {
+	case !isUp && c.State != planner.Restarting:
+		return ""
+	case condition == spec.ServiceCompleted:
+		return "complete"
+	case condition == spec.ServiceHealthy && (!isUp || c.Health == planner.Starting || c.Health == planner.Unhealthy):
+		return "be healthy"
+	case !isUp:
+		return "start"
+	}
+	return ""
 }

@@ -96,3 +96,36 @@ func TestAnExitSaysHowLongTheContainerRan(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatComesBackAwaitsWhatComesBackToo(t *testing.T) {
+	db := func(state planner.State, health planner.Health) []planner.Container {
+		return []planner.Container{
+			{Service: "db", State: state, Health: health, Applied: &planner.Applied{Service: &spec.Service{}}},
+			{Service: "db", State: planner.Restarting, OneOff: true},
+		}
+	}
+	on := func(condition string) *spec.Service {
+		return &spec.Service{DependsOn: map[string]spec.Dependency{"db": {Condition: condition}}}
+	}
+	for name, c := range map[string]struct {
+		all  []planner.Container
+		s    *spec.Service
+		want string
+	}{
+		"it is not started yet":           {db(planner.Restarting, ""), on(spec.ServiceStarted), "waits for db to start"},
+		"it runs":                         {db(planner.Running, planner.Starting), on(spec.ServiceStarted), ""},
+		"it is not healthy yet":           {db(planner.Running, planner.Starting), on(spec.ServiceHealthy), "waits for db to be healthy"},
+		"it is not healthy any more":      {db(planner.Running, planner.Unhealthy), on(spec.ServiceHealthy), "waits for db to be healthy"},
+		"it is healthy":                   {db(planner.Running, planner.Healthy), on(spec.ServiceHealthy), ""},
+		"it is to complete":               {db(planner.Running, ""), on(spec.ServiceCompleted), "waits for db to complete"},
+		"it had completed":                {db(planner.Exited, ""), on(spec.ServiceCompleted), ""},
+		"it was stopped, and stays so":    {db(planner.Exited, ""), on(spec.ServiceHealthy), ""},
+		"it was never there":              {nil, on(spec.ServiceHealthy), ""},
+		"its network is shared":           {db(planner.Restarting, ""), &spec.Service{NetworkMode: "service:db"}, "waits for db to start"},
+		"its network is shared, and runs": {db(planner.Running, ""), &spec.Service{NetworkMode: "service:db"}, ""},
+	} {
+		if got := Awaits(c.all, c.s); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

@@ -114,6 +114,8 @@ func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]pla
 	if err != nil || len(list) == 0 && len(o.Published) == 0 && o.OneOff != "" {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, publishTimeout, errSilent)
+	defer cancel()
 	states, err := t.bound(ctx, o)
 	if err != nil {
 		return nil, err
@@ -141,6 +143,34 @@ func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]pla
 		}
 	}
 	return all, nil
+}
+
+// Unbound says which ports of an owner nobody listens on, of those that are
+// listened on by their keys: "nothing listens on port 8080".
+func (o *Owner) Unbound(open map[string]bool) []string {
+	list, err := o.bindings()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, b := range list {
+		if !open[b.key] {
+			out = append(out, fmt.Sprintf("nothing listens on port %s for its port %d/%s", cmp.Or(b.port, "(any)"), b.target, b.proto))
+		}
+	}
+	return out
+}
+
+// Open are the keys of all listeners.
+func (t *Table) Open(ctx context.Context) (map[string]bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, leadTimeout, errSilent)
+	defer cancel()
+	all, err := t.listeners.Ports(ctx)
+	open := map[string]bool{}
+	for _, p := range all {
+		open[p.Key] = true
+	}
+	return open, err
 }
 
 // bind binds one listener, and takes the port from replicas of the plan that
@@ -296,6 +326,10 @@ func (t *Table) Lead(ctx context.Context, o Owner, to netip.Addr, parked bool) e
 // leadTimeout bounds how long a container's supervision, which leads its ports, is
 // held up: the answer takes well below a millisecond.
 const leadTimeout = 5 * time.Second
+
+// publishTimeout bounds how long a start is held up by a keeper that does not
+// answer; to look for a free port in a long range takes some milliseconds.
+const publishTimeout = 15 * time.Second
 
 var errSilent = errors.New("the keeper does not answer")
 

@@ -1,19 +1,85 @@
 package proc
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// Cgroups are the directories of a cgroup: one in each hierarchy of cgroup v1,
+// one in v2.
+func Cgroups(cgroup string) []string {
+	tops, _ := filepath.Glob("/sys/fs/cgroup" + cgroup)
+	more, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroup)
+	return append(tops, more...)
+}
+
+// KillAll kills all processes of a cgroup and of those below it, and waits until
+// they have ended.
+func KillAll(ctx context.Context, cgroup string) error {
+	thaw(cgroup)
+	for ctx.Err() == nil {
+		left := false
+		for _, p := range Processes(cgroup) {
+			if strings.HasPrefix(State(p.PID), "Z") {
+				continue // it has ended, and waits for its parent
+			}
+			left = true
+			if err := killMember(ctx, p.PID, cgroup); err != nil {
+				return err
+			}
+		}
+		if !left {
+			return nil
+		}
+	}
+	return fmt.Errorf("the processes of cgroup %s do not end: %w", cgroup, context.Cause(ctx))
+}
+
+// thaw lets the processes of a cgroup go on if they were paused: a signal would
+// wait for that.
+func thaw(cgroup string) {
+	for _, dir := range Cgroups(cgroup) {
+		for name, word := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
+			path := filepath.Join(dir, name)
+			if _, err := os.Stat(path); err == nil {
+				_ = os.WriteFile(path, []byte(word), 0) // the kill tells if it does not help
+			}
+		}
+	}
+}
+
+// killMember kills a process that is still in a cgroup: its number may be
+// another's by now.
+func killMember(ctx context.Context, pid int, cgroup string) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil // it is gone
+	}
+	defer unix.Close(fd)
+	groups, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil || !strings.Contains(string(groups), cgroup) {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot kill process %d of cgroup %s: %w", pid, cgroup, err)
+	}
+	awaitProcess(ctx, pid)
+	return nil
+}
 
 // RemoveCgroups removes a cgroup with all below it: one in each hierarchy of cgroup
 // v1, one in v2. A cgroup that is in use can't be
 // removed, so there is nothing to ask first.
 func RemoveCgroups(cgroup string) {
-	tops, _ := filepath.Glob("/sys/fs/cgroup" + cgroup)
-	more, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroup)
-	for _, top := range append(tops, more...) {
+	for _, top := range Cgroups(cgroup) {
 		var dirs []string
 		_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
 			if err == nil && d.IsDir() {

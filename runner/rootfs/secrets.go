@@ -35,14 +35,14 @@ func (s *Secrets) Dir() string { return s.dir }
 // Mounts puts the secrets and configs of a service on the tmpfs for a container,
 // and gives their mounts (Compose Specification, secrets and configs). content
 // is asked for "secrets.NAME" and "configs.NAME".
-func (s *Secrets) Mounts(container string, service *spec.Service, content func(key string) ([]byte, bool)) ([]specs.Mount, error) {
+func (s *Secrets) Mounts(container string, service *spec.Service, content func(key string) ([]byte, error)) ([]specs.Mount, error) {
 	var mounts []specs.Mount
 	add := func(kind, where string, uses []spec.FileMount) error {
 		for _, use := range uses {
 			key := kind + "." + use.Source
-			text, ok := content(key)
-			if !ok {
-				return fmt.Errorf("the content of %s is not known any more: run \"orlop up\" again", key)
+			text, err := content(key)
+			if err != nil {
+				return err
 			}
 			path, err := s.write(container, len(mounts), text, &use)
 			if err != nil {

@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,7 +68,12 @@ func TestSecretsAndConfigsOfAService(t *testing.T) {
 		Configs: []spec.FileMount{{Source: "motd"}},
 	}
 	contents := map[string][]byte{"secrets.key": []byte("hunter2"), "configs.motd": []byte("hello")}
-	content := func(key string) ([]byte, bool) { b, ok := contents[key]; return b, ok }
+	content := func(key string) ([]byte, error) {
+		if b, ok := contents[key]; ok {
+			return b, nil
+		}
+		return nil, errors.New("the content of " + key + " is not known any more")
+	}
 	mounts, err := s.Mounts("c1", service, content)
 	if err != nil {
 		t.Fatal(err)

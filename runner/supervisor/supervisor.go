@@ -74,6 +74,9 @@ type (
 	}
 	// BackOffOver: the back-off that was due then is over.
 	BackOffOver struct{ Due time.Time }
+	// Waits: it comes back by itself, but for what it waits for; "" is nothing
+	// any more.
+	Waits struct{ For string }
 	// StartFailed: it could not be started after a back-off.
 	StartFailed struct {
 		Reason string
@@ -108,6 +111,7 @@ func (Ended) isEvent()        {}
 func (Exited) isEvent()       {}
 func (Probed) isEvent()       {}
 func (BackOffOver) isEvent()  {}
+func (Waits) isEvent()        {}
 func (StartFailed) isEvent()  {}
 func (StartAsked) isEvent()   {}
 func (StopAsked) isEvent()    {}
@@ -182,6 +186,10 @@ func Next(s State, e Event) (State, []Effect) {
 		if s.State == planner.Restarting && e.Due.Equal(s.RetryAt) {
 			s.Restarts, s.RetryAt = s.Restarts+1, time.Time{}
 			return s, []Effect{TryStart{}}
+		}
+	case Waits:
+		if s.State == planner.Restarting {
+			s.Error = e.For
 		}
 	case StartFailed:
 		if s.State == planner.Restarting {
@@ -321,7 +329,7 @@ func (s State) onAdopted(e Adopted) (State, []Effect) {
 		}
 		return s, nil
 	case wasRunning:
-		return s.onExited(s.missedExit(e))
+		return s.comeBack(s.missedExit(e))
 	case s.State == planner.Restarting:
 		return s.backOff(e.Now)
 	}
@@ -343,6 +351,21 @@ func (s State) takeOver(e Adopted, wasRunning bool) (State, []Effect) {
 		return s, append(effects, KillProcess{})
 	}
 	s.State, s.Wanted, s.Stopped = planner.Running, true, false
+	return s, effects
+}
+
+// comeBack is the end of a process that nobody saw. One that went with a reboot
+// or with its shim has done nothing to be held back for: it begins anew, at once.
+func (s State) comeBack(e Exited) (State, []Effect) {
+	if e.Lost {
+		s.Restarts = 0
+	}
+	s, effects := s.onExited(e)
+	if !e.Lost || s.State != planner.Restarting {
+		return s, effects
+	}
+	s.delay, s.RetryAt = 0, time.Time{}
+	effects[len(effects)-1] = TryStart{} // in place of the back-off
 	return s, effects
 }
 

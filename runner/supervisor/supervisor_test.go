@@ -108,8 +108,9 @@ func TestWhatFollowsFromEachEventInEachState(t *testing.T) {
 			Unknown: "stopping: warn", planner.Created: "running", planner.Restarting: "restarting: retry in 200ms",
 		}},
 		{Adopted{Process: ProcessAbsent, Now: now}, map[planner.State]string{
-			Unknown: "exited: warn", planner.Running: again, planner.Stopping: ends, planner.Restarting: "restarting: retry in 200ms",
+			Unknown: "exited: warn", planner.Running: "restarting: no probes, no names, park, try", planner.Stopping: ends, planner.Restarting: "restarting: retry in 200ms",
 		}},
+		{Waits{For: "db"}, map[planner.State]string{planner.Restarting: "restarting"}},
 		{Connected{Addresses: []string{"10.0.0.2"}}, inEach()},
 		{Published{Bindings: []planner.Binding{{HostPort: 80}}}, inEach()},
 		{RemoveBegun{}, map[planner.State]string{

@@ -190,11 +190,46 @@ func (t *Store) restore(ctx context.Context) error {
 			}
 			continue
 		}
-		if _, err := t.Ensure(ctx, name, rec); err != nil {
+		if err := t.remake(ctx, name, rec); err != nil {
 			t.log.Warn("cannot make a network again", "network", name, "error", err)
 		}
 	}
 	return nil
+}
+
+// Remake makes a network that is on record anew, if it is not there: a reboot
+// took it, and it could not be made again by then.
+func (t *Store) Remake(ctx context.Context, name string) error {
+	if _, ok := t.nets.Network(name); ok {
+		return nil
+	}
+	rec, err := t.Record(name)
+	if err != nil || rec.Applied == nil {
+		return err
+	}
+	return t.remake(ctx, name, rec)
+}
+
+// remake makes a network as it was. Another range does as well where the stack
+// file asks for none and somebody has taken the one that it had.
+func (t *Store) remake(ctx context.Context, name string, rec Record) error {
+	_, err := t.Ensure(ctx, name, rec)
+	if err == nil || rec.Subnet == "" || rec.hasFixedRange() {
+		return err
+	}
+	was := rec.Subnet
+	rec.Subnet = ""
+	n, again := t.Ensure(ctx, name, rec)
+	if again != nil {
+		return errors.Join(err, again)
+	}
+	t.log.Warn("the range of a network is taken: it has another now", "network", name, "was", was, "is", n.Subnet, "why", err)
+	return nil
+}
+
+// hasFixedRange says that the stack file asks for a range.
+func (rec *Record) hasFixedRange() bool {
+	return rec.Applied.IPAM != nil && len(rec.Applied.IPAM.Config) > 0 && rec.Applied.IPAM.Config[0].Subnet != ""
 }
 
 // Remove removes a network that nothing is attached to.

@@ -33,6 +33,7 @@ func (d documents) Load(bucket string) (map[string][]byte, error) { return maps.
 type machine struct {
 	all      map[string]network.Network
 	ranges   map[string]netip.Prefix
+	taken    netip.Prefix // by somebody else
 	reserved map[string]map[string][]netip.Addr
 }
 
@@ -49,6 +50,9 @@ func (m *machine) Network(name string) (network.Network, bool) {
 func (m *machine) Networks() []network.Network { return slices.Collect(maps.Values(m.all)) }
 
 func (m *machine) EnsureNetwork(_ context.Context, want network.Spec) (network.Network, error) {
+	if m.taken.IsValid() && m.taken.Overlaps(want.Subnet) {
+		return network.Network{}, fmt.Errorf("subnet %s overlaps %s, which this machine uses", want.Subnet, m.taken)
+	}
 	if !want.Subnet.IsValid() {
 		want.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(len(m.all)), 0}), 24)
 	}
@@ -283,5 +287,45 @@ func TestHostGatewayIsTheFirstNetworks(t *testing.T) {
 	service.NetworkMode = "host"
 	if got := s.Hosts(applied); got[0] != "host=127.0.0.1" {
 		t.Errorf("on the host's network: %v", got)
+	}
+}
+
+// After a reboot somebody else may have a range, a VPN for one.
+//
+// Fault 13: the range of a network is taken when the machine comes back
+// Seen: another range, where the stack file asks for none; where it asks for one, the clash is named, and goes when what is in the way does
+// Kept: networks, by name
+func TestARangeThatIsTakenAfterAReboot(t *testing.T) {
+	docs := documents{}
+	before := newMachine()
+	any := ensure(t, on(before, docs), "shop_any", Record{Project: "shop", Key: "any", Applied: &spec.Network{}})
+	fixed := Record{Project: "shop", Key: "fixed", Applied: &spec.Network{IPAM: &spec.IPAM{Config: []spec.IPAMPool{{Subnet: any.Subnet.String()}}}}}
+	if err := on(before, docs).Remove(t.Context(), "shop_any"); err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, on(before, docs), "shop_fixed", fixed)
+	ensure(t, on(before, docs), "shop_any", Record{Project: "shop", Key: "any", Applied: &spec.Network{}, Subnet: any.Subnet.String()})
+	after := newMachine()
+	after.taken = any.Subnet
+	after.all["in the way"] = network.Network{} // so that the next free range is another
+	s := on(after, docs)
+	if err := s.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := after.all["shop_any"]; !ok || got.Subnet.Overlaps(after.taken) {
+		t.Errorf("a network without a range of its own: %+v", got)
+	}
+	if rec, _ := s.Record("shop_any"); rec.Subnet == any.Subnet.String() {
+		t.Errorf("its record is %+v", rec)
+	}
+	if err := s.Remake(t.Context(), "shop_fixed"); err == nil || !strings.Contains(err.Error(), "overlaps") {
+		t.Errorf("the clash is told as %v", err)
+	}
+	after.taken = netip.Prefix{}
+	if err := s.Remake(t.Context(), "shop_fixed"); err != nil || after.all["shop_fixed"].Subnet != any.Subnet {
+		t.Errorf("once it is free: %v, %+v", err, after.all["shop_fixed"])
+	}
+	if err := s.Remake(t.Context(), "nobody's"); err != nil {
+		t.Errorf("one that is on no record: %v", err)
 	}
 }

@@ -1,4 +1,7 @@
-package runner
+// Package record keeps the records of containers across engines: what each was
+// made from with containerd's container, its status in the engine's store. What a
+// record says, and what follows from it, is the supervisor's.
+package record
 
 import (
 	"context"
@@ -6,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -26,29 +30,50 @@ type Store interface {
 	Flush() error
 }
 
-// bucketContainers is the bucket of the containers' statuses in the store.
-const bucketContainers = "containers"
+// Bucket is the bucket of the containers' statuses in the store.
+const Bucket = "containers"
 
-// save keeps a container's status.
-func (r *Runner) save(id string, s supervisor.Status) {
-	b, err := json.Marshal(s)
-	if err != nil {
-		r.log.Error("cannot encode the status of a container", "container", id, "error", err)
-		return
-	}
-	r.store.Save(bucketContainers, id, b)
+// Book is the records of an engine's containers.
+type Book struct {
+	store Store
+	dir   func(id string) string // of a container's files
+	log   *slog.Logger
 }
 
-// withMetadata makes a container with what it is made from.
-func withMetadata(m *supervisor.Metadata) containerd.NewContainerOpts {
+// NewBook is the records in a store. dir gives the directory of a container.
+func NewBook(store Store, dir func(id string) string, log *slog.Logger) *Book {
+	return &Book{store: store, dir: dir, log: log}
+}
+
+// Save keeps a container's status.
+func (b *Book) Save(id string, s supervisor.Status) {
+	doc, err := json.Marshal(s)
+	if err != nil {
+		b.log.Error("cannot encode the status of a container", "container", id, "error", err)
+		return
+	}
+	b.store.Save(Bucket, id, doc)
+}
+
+// Flush brings what was saved to the disk.
+func (b *Book) Flush() error { return b.store.Flush() }
+
+// Delete forgets a container's status.
+func (b *Book) Delete(id string) { b.store.Delete(Bucket, id) }
+
+// Statuses are the statuses that are kept, by container ID, for Read.
+func (b *Book) Statuses() (map[string][]byte, error) { return b.store.Load(Bucket) }
+
+// With makes a container with what it is made from.
+func With(m *supervisor.Metadata) containerd.NewContainerOpts {
 	return func(_ context.Context, _ *containerd.Client, k *containers.Container) error { return m.Extend(k) }
 }
 
-// amend changes what a container was made from, and the document that its next
+// Amend changes what a container was made from, and the document that its next
 // process is made from, in one step: both hold, or neither. The document may
-// be left as it is. The caller holds op.
-func (c *container) amend(ctx context.Context, made supervisor.Metadata, doc func(*specs.Spec)) error {
-	err := c.ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
+// be left as it is.
+func Amend(ctx context.Context, ctr containerd.Container, made *supervisor.Metadata, doc func(*specs.Spec)) error {
+	err := ctr.Update(ctx, func(_ context.Context, _ *containerd.Client, k *containers.Container) error {
 		if doc != nil {
 			if err := redocument(k, doc); err != nil {
 				return err
@@ -57,11 +82,8 @@ func (c *container) amend(ctx context.Context, made supervisor.Metadata, doc fun
 		return made.Extend(k)
 	})
 	if err != nil {
-		return fmt.Errorf("cannot change the record of %s: %w", c.name, err)
+		return fmt.Errorf("cannot change the record of %s: %w", made.Name, err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.made = &made
 	return nil
 }
 
@@ -79,16 +101,16 @@ func redocument(k *containers.Container, change func(doc *specs.Spec)) error {
 	return err
 }
 
-// recordOf reads the record of a container of an earlier engine, of which the
+// Read reads the record of a container of an earlier engine, of which the
 // store has doc or nothing. That of an engine which kept it elsewhere is
 // carried over. ErrNoMetadata says that there is none.
-func (r *Runner) recordOf(ctx context.Context, ctr containerd.Container, doc []byte) (supervisor.Record, error) {
+func (b *Book) Read(ctx context.Context, ctr containerd.Container, doc []byte) (supervisor.Record, error) {
 	k, err := ctr.Info(ctx, containerd.WithoutRefreshedMetadata)
 	if err != nil {
 		return supervisor.Record{}, err
 	}
 	rec, err := supervisor.ReadRecord(&k, doc)
-	path := filepath.Join(r.dir(ctr.ID()), "record.json")
+	path := filepath.Join(b.dir(ctr.ID()), "record.json")
 	if err == nil {
 		_ = os.Remove(path) // of an engine that was lost while it carried it over
 		return rec, nil
@@ -108,7 +130,7 @@ func (r *Runner) recordOf(ctx context.Context, ctr containerd.Container, doc []b
 		return rec, fmt.Errorf("cannot carry the record of %s over from an earlier version: %w", rec.Name, err)
 	}
 	if rec.State != supervisor.Unknown {
-		r.save(rec.ID, rec.Status)
+		b.Save(rec.ID, rec.Status)
 	}
 	_ = os.Remove(path)
 	return rec, nil

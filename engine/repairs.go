@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+
+	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/runner/shim"
+)
+
+// repair looks after containerd's databases before it opens them, and ends what
+// runs of containers that they don't have.
+func (e *Engine) repair(ctx context.Context) error {
+	stores := repair.At(filepath.Join(e.cfg.Root, "containerd"), filepath.Join(e.cfg.State, "containerd"), Namespace)
+	stores.Cache = e.cacheDir()
+	found, err := stores.Inspect()
+	if err != nil {
+		return err
+	}
+	known := found.Known
+	if found.Metadata != nil || found.Snapshotter != nil {
+		known = nil
+	}
+	unknown := shim.Unknown{
+		Dir: filepath.Join(e.cfg.State, "shims"), Bundles: taskBundles(e.cfg.State), Runc: e.programs.runc,
+		State: filepath.Join(e.cfg.State, "runc", Namespace), Cgroup: "/orlop-" + e.id, Log: e.log,
+		Known: func(id string) bool { return known[id] },
+	}
+	projects, count := unknown.End(ctx)
+	told, cacheLost, err := stores.Repair(found)
+	if err != nil {
+		return err
+	}
+	if cacheLost {
+		e.steps().Sweep(ctx) // their roots are mounted there
+		err = repair.DropCache(e.cacheDir())
+	}
+	if count > 0 {
+		told = strings.TrimPrefix(fmt.Sprintf("%s; %d containers that ran were ended", told, count), "; ")
+		if len(projects) > 0 {
+			told += fmt.Sprintf(": run \"orlop up\" for %s again", strings.Join(projects, ", "))
+		}
+	}
+	if told != "" {
+		e.warn(told)
+	}
+	e.work.run(func() {
+		if err := stores.RemoveStrays(e.ctx); err != nil {
+			e.log.Warn("cannot delete snapshots that were never finished", "error", err)
+		}
+	})
+	return err
+}
+
+func (e *Engine) cacheDir() string { return filepath.Join(e.cfg.Root, "buildkit") }
+
+// repairCache drops a build cache that is damaged, and in any case what keeps
+// the layers of one that is gone.
+func (e *Engine) repairCache(ctx context.Context) error {
+	missing, damage := repair.CheckCache(e.cacheDir())
+	if damage != nil {
+		e.warn(fmt.Sprintf("the build cache was damaged (%v) and is begun anew", damage))
+		if err := repair.DropCache(e.cacheDir()); err != nil {
+			return err
+		}
+	}
+	if !missing && damage == nil {
+		return nil
+	}
+	return errors.Join(e.dropLeases(ctx, Namespace), e.dropLeases(ctx, Namespace+"_history"))
+}
+
+// dropLeases removes the leases of a namespace that don't expire: BuildKit alone
+// has such.
+func (e *Engine) dropLeases(ctx context.Context, namespace string) error {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	manager := e.daemon.client.LeasesService()
+	list, err := manager.List(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot list what the build cache keeps: %w", err)
+	}
+	var errs []error
+	for _, l := range list {
+		if _, expires := l.Labels["containerd.io/gc.expire"]; expires {
+			continue
+		}
+		if err := manager.Delete(ctx, leases.Lease{ID: l.ID}); err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("cannot let go of what the build cache kept: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
