@@ -21,7 +21,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func open(t *testing.T, path string) (*store, string) {
+func open(t testing.TB, path string) (*store, string) {
 	t.Helper()
 	s, warning, err := openStore(path, quiet())
 	if err != nil {
