@@ -46,6 +46,7 @@ func commands() map[string]command {
 		"bigfile":  bigFile,
 		"occupy":   occupy,
 		"registry": askRegistry,
+		"nowhere":  nowhere,
 		"await":    awaitLine,
 		"signal":   signalBackground,
 		"setenv":   setFromStdout,
@@ -276,6 +277,30 @@ func bigFile(ts *testscript.TestScript, neg bool, args []string) {
 	defer f.Close()
 	_, err = io.CopyN(f, noise{}, int64(size)<<20)
 	ts.Check(err)
+}
+
+// nowhere: nowhere [-memory] TEXT fails, and says where, if the engine's files or the
+// arguments and environments of its processes have a text, or with -memory their memory.
+// The text is given backwards, so that the script itself doesn't put it there.
+func nowhere(ts *testscript.TestScript, neg bool, args []string) {
+	memory := len(args) == 2 && args[0] == "-memory"
+	if memory {
+		args = args[1:]
+	}
+	if len(args) != 1 {
+		ts.Fatalf("usage: nowhere [-memory] TEXT")
+	}
+	text := []rune(args[0])
+	slices.Reverse(text)
+	e := sceneOf(ts).engine
+	found := lab.Search(e, string(text), memory)
+	// What is no longer in use is written over by a goroutine that nobody waits for.
+	for end := time.Now().Add(10 * time.Second); memory && !neg && len(found) > 0 && time.Now().Before(end); {
+		found = lab.Search(e, string(text), memory)
+	}
+	if (len(found) > 0) != neg {
+		ts.Fatalf("it is in: %s", strings.Join(found, ", "))
+	}
 }
 
 // askRegistry: registry asked KIND MOST fails if more requests came for
