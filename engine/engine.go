@@ -110,6 +110,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = lockRoot(cfg.Root); err != nil {
 		return nil, err
 	}
+	if err := clearTemp(TempDir(cfg.Root)); err != nil {
+		e.warn(err.Error())
+	}
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}

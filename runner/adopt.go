@@ -28,6 +28,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.removeStrayProbes()
 	r.adoptAll(ctx)
 	close(r.adopted)
 	for _, rescued := range r.Rescued {

@@ -123,6 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r.shims.EndUnused(ctx)
 	r.autoRemoveAll(ctx)
+	r.wg.Go(func() { r.sweep(r.ctx) })
 	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
 }
@@ -176,6 +177,9 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.secrets.Remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
+	if err := r.Keeping.Drop(ctx, pipesPrefix+id); err != nil && r.ctx.Err() == nil {
+		r.log.Warn("cannot let go of the pipes of a container", "container", id, "error", err)
+	}
 }
 
 // disconnect removes the network namespace of a container, if it has one.
