@@ -23,7 +23,7 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/changes", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
+		"runner/changes", "runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
 		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns"}
@@ -40,13 +40,14 @@ func house() map[string][]string {
 		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
 		"api":               {"spec", "planner"},
 		"runner/network":    append([]string{"keeper"}, networks[1:]...), // published ports are held there
-		"runner/image":      {"spec", "planner"},
+		"runner/image":      {"spec", "planner", "runner/disk"},
+		"runner/disk":       {},
 		"runner/changes":    {},
 		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/instance":   {"spec", "planner"},
-		"runner/inventory":  append([]string{"spec", "planner", "keeper", "runner/health", "runner/image", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
-		"runner/logs":       {},
+		"runner/inventory":  append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
+		"runner/logs":       {"runner/disk"},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/oci":        {"spec"},
@@ -62,10 +63,11 @@ func house() map[string][]string {
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},
 		"runner":            below,
-		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image"}, networks...),
+		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk"}, networks...),
 		"engine/repair":     {},
+		"engine/store":      {"engine/repair", "runner/disk"},
 		"engine/doctor":     {"api", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -79,7 +81,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "engine/store", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -46,6 +46,7 @@ func commands() map[string]command {
 		"bigfile":  bigFile,
 		"occupy":   occupy,
 		"registry": askRegistry,
+		"nowhere":  nowhere,
 		"await":    awaitLine,
 		"signal":   signalBackground,
 		"setenv":   setFromStdout,
@@ -226,11 +227,20 @@ func rebootMachine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(sceneOf(ts).engine.Reboot())
 }
 
-// ownEngine: engine new [IMAGE...] goes on with an engine of the script's own
-// that has these base images.
+// ownEngine: engine new|small [MEGABYTES] [IMAGE...] goes on with an engine of
+// the script's own that has these base images; small is one whose root is a file
+// system of so many megabytes.
 func ownEngine(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, -1, "engine new [IMAGE...]")
-	sceneOf(ts).ownEngine(ts, args[1:])
+	use(ts, neg, args, 1, -1, "engine new|small [MEGABYTES] [IMAGE...]")
+	size := 0
+	if args[0] == "small" {
+		use(ts, neg, args, 2, -1, "engine small MEGABYTES [IMAGE...]")
+		var err error
+		size, err = strconv.Atoi(args[1])
+		ts.Check(err)
+		args = args[1:]
+	}
+	sceneOf(ts).ownEngine(ts, size, args[1:])
 }
 
 // snapshot: snapshot NAME notes what the machine has of the engine.
@@ -267,6 +277,30 @@ func bigFile(ts *testscript.TestScript, neg bool, args []string) {
 	defer f.Close()
 	_, err = io.CopyN(f, noise{}, int64(size)<<20)
 	ts.Check(err)
+}
+
+// nowhere: nowhere [-memory] TEXT fails, and says where, if the engine's files or the
+// arguments and environments of its processes have a text, or with -memory their memory.
+// The text is given backwards, so that the script itself doesn't put it there.
+func nowhere(ts *testscript.TestScript, neg bool, args []string) {
+	memory := len(args) == 2 && args[0] == "-memory"
+	if memory {
+		args = args[1:]
+	}
+	if len(args) != 1 {
+		ts.Fatalf("usage: nowhere [-memory] TEXT")
+	}
+	text := []rune(args[0])
+	slices.Reverse(text)
+	e := sceneOf(ts).engine
+	found := lab.Search(e, string(text), memory)
+	// What is no longer in use is written over by a goroutine that nobody waits for.
+	for end := time.Now().Add(10 * time.Second); memory && !neg && len(found) > 0 && time.Now().Before(end); {
+		found = lab.Search(e, string(text), memory)
+	}
+	if (len(found) > 0) != neg {
+		ts.Fatalf("it is in: %s", strings.Join(found, ", "))
+	}
 }
 
 // askRegistry: registry asked KIND MOST fails if more requests came for
@@ -372,7 +406,7 @@ func hostns(ts *testscript.TestScript, neg bool, args []string) {
 	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(ts.Getenv("WORK"), "outside")))}
 	go server.Serve(l)
 	ts.Defer(func() { server.Close() })
-	s.ownEngine(ts, args)
+	s.ownEngine(ts, 0, args)
 }
 
 // outside: outside URL [REGEXP] gets a page from the outside of the host.

@@ -138,9 +138,10 @@ func (s *scene) close(env *testscript.Env) {
 	}
 }
 
-// ownEngine gives the script an engine that no other script uses.
-func (s *scene) ownEngine(ts *testscript.TestScript, images []string) {
-	e, err := stage.newEngine()
+// ownEngine gives the script an engine that no other script uses. Its root is on
+// a file system of so many megabytes; 0 is this machine's.
+func (s *scene) ownEngine(ts *testscript.TestScript, megabytes int, images []string) {
+	e, err := stage.newEngine(megabytes)
 	ts.Check(err)
 	if s.engine != stage.engine {
 		old := s.engine
