@@ -3,24 +3,12 @@ package runner
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 )
-
-// mended says what was missing that a step has put right, if it did.
-func mended(s *planner.Step) string {
-	var list []string
-	for _, why := range s.Reasons {
-		if why.Path == "" && why.Text != "" {
-			list = append(list, why.Text)
-		}
-	}
-	return strings.Join(list, "; ")
-}
 
 // observeHung looks whether the parents of what runs answer: who hangs tells
 // nobody of the end of a process, and ends none.
