@@ -113,6 +113,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = lockRoot(cfg.Root); err != nil {
 		return nil, err
 	}
+	if err := clearTemp(TempDir(cfg.Root)); err != nil {
+		e.warn(err.Error())
+	}
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
 		return nil, err
 	}
