@@ -39,7 +39,7 @@ func (inv *Invocation) reach(ctx context.Context) (*api.Client, *api.StatusReply
 			return client, status, nil
 		}
 		client.Close()
-		if !again || !errors.Is(err, api.ErrLost) || !inv.Root {
+		if !again || !errors.Is(err, api.ErrLost) && !errors.Is(err, api.ErrAbsent) || !inv.Root {
 			return nil, nil, err
 		}
 		if err := inv.StartTheEngine(ctx); err != nil {
@@ -71,6 +71,17 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
 	ctx, cancel := inv.patient(ctx)
 	defer cancel()
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-client.Absent():
+			lost(api.ErrAbsent)
+		case <-answered:
+		}
+	}()
 	status, err := client.Status(ctx, &api.StatusRequest{})
 	if err = Cause(ctx, err); errors.Is(err, api.ErrCannotStart) {
 		err = fmt.Errorf("%w\nSee: orlop engine logs", err)
