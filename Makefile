@@ -18,7 +18,7 @@ SHOP_PORT ?= 8080
 TESTFLAGS ?= -count=1 -timeout 25m
 
 # Packages with goroutines of their own: tested a second time under the race detector.
-RACED := ./api ./spec/... ./planner ./builder ./runner/... ./engine/... ./keeper ./cmd/...
+RACED := ./api ./spec/... ./planner ./builder/... ./runner/... ./engine/... ./keeper ./cmd/...
 
 export SHOP_PORT
 
@@ -49,6 +49,10 @@ install: build ## install below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|' dist/orlop.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/orlop.service
+
+.PHONY: dist
+dist: build ## make a release in bin/dist: a tarball, what it is made of (SPDX), SHA256SUMS
+	@.ci/dist "$(VERSION)"
 
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed; data stays
@@ -90,9 +94,17 @@ test: deps build images foreign ## run every test against the real engine; nothi
 	else echo "make test: failed" >&2; fi; \
 	exit $$status
 
+.PHONY: fuzz
+fuzz: ## fuzz every parser for half a minute each; what is found becomes a test
+	@.ci/fuzz 30s
+
 .PHONY: bench
 bench: build images ## measure how long the common things take, beside the numbers to reach
 	go run ./e2e/bench
+
+.PHONY: bench-load
+bench-load: build images ## measure what stays bounded under load: 500 services, floods of logs, names, connections, contexts
+	go run ./e2e/bench -load -runs 1
 
 # What is done follows from the seed; a run that fails names it.
 SEED    ?= 1

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -133,6 +134,9 @@ func Cause(err error) error {
 		return fmt.Errorf("%w: %s", ErrCannotStart, st.Message())
 	case codes.Unimplemented:
 		return errors.New(`the engine is older than the command and does not know this call: run "orlop engine restart"`)
+	}
+	if strings.Contains(st.Message(), "contains invalid UTF-8") {
+		return errors.New("cannot tell the engine of an argument, a name or a path that is not UTF-8 text: rename it, or write it in UTF-8")
 	}
 	return errors.New(st.Message())
 }

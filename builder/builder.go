@@ -236,7 +236,7 @@ func lastCause(err error) string {
 
 // lastPart drops what BuildKit says of itself before the cause.
 func lastPart(text string) string {
-	for _, p := range []string{"failed to solve: ", "rpc error: code = Unknown desc = ", "process \""} {
+	for _, p := range []string{"failed to solve: ", "failed to load LLB: ", "rpc error: code = Unknown desc = ", "process \""} {
 		if p == "process \"" {
 			if i := strings.Index(text, "did not complete successfully: "); i >= 0 {
 				return text[i+len("did not complete successfully: "):]

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // Check looks for what the builds of the services need of this machine: their
@@ -109,7 +110,7 @@ func rawDockerfile(b *spec.Build) ([]byte, *fault) {
 		return []byte(b.DockerfileInline), nil
 	}
 	path := dockerfilePath(b)
-	text, err := os.ReadFile(path)
+	text, err := userfile.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &fault{".dockerfile", "no file " + path, otherDockerfile(path)}

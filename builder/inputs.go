@@ -14,12 +14,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // namedFiles is up to how many files a fingerprint names each of them; above
@@ -154,12 +156,31 @@ func hashContext(ctx context.Context, dir, dockerfile, prefix string, files map[
 		case out || rel == ".":
 			return nil
 		}
+		if err := checkName(path, rel, d); err != nil {
+			return err
+		}
 		sum, err := sums.of(path, d)
 		if sum != "" {
 			files[prefix+filepath.ToSlash(rel)] = sum
 		}
 		return err
 	})
+}
+
+// checkName refuses a name, or the target of a link, that is not UTF-8: BuildKit
+// can't be told of it, and fails without a word about which it was.
+func checkName(path, rel string, d fs.DirEntry) error {
+	const todo = "rename it, or leave it out with .dockerignore"
+	if !utf8.ValidString(rel) {
+		return fmt.Errorf("cannot send %q: its name is not UTF-8 text (%s)", path, todo)
+	}
+	if d.Type()&fs.ModeSymlink == 0 {
+		return nil
+	}
+	if to, err := os.Readlink(path); err == nil && !utf8.ValidString(to) {
+		return fmt.Errorf("cannot send %s: it is a link to %q, which is not UTF-8 text (%s)", path, to, todo)
+	}
+	return nil
 }
 
 // ignored says whether a file takes no part in a build, and whether all below
@@ -179,10 +200,10 @@ func ignoreRules(dir, dockerfile string) (*patternmatcher.PatternMatcher, error)
 	var err error = fs.ErrNotExist
 	path := filepath.Join(dir, ".dockerignore")
 	if dockerfile != "" {
-		text, err = os.ReadFile(dockerfile + ".dockerignore")
+		text, err = userfile.Read(dockerfile + ".dockerignore")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = os.ReadFile(path)
+		text, err = userfile.Read(path)
 	} else {
 		path = dockerfile + ".dockerignore"
 	}
@@ -190,7 +211,7 @@ func ignoreRules(dir, dockerfile string) (*patternmatcher.PatternMatcher, error)
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
 	}
 	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
 	if err != nil {

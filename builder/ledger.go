@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/tonistiigi/fsutil"
+
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // ledger is what BuildKit holds of the directories that one service's builds
@@ -82,7 +84,7 @@ func (l *ledger) take() {
 		return
 	}
 	defer os.Remove(mine)
-	f, err := os.Open(mine)
+	f, err := userfile.Open(mine)
 	if err != nil {
 		return
 	}

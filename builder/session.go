@@ -3,16 +3,13 @@ package builder
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 
-	"github.com/docker/cli/cli/config"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/session"
-	"github.com/moby/buildkit/session/auth/authprovider"
 	"github.com/moby/buildkit/session/filesync"
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
@@ -245,12 +242,4 @@ func (s *Session) inline(service, text string) (string, error) {
 		return "", err
 	}
 	return dir, os.WriteFile(filepath.Join(dir, inlineName), []byte(text), 0o600)
-}
-
-// credentials reads Docker's config.json and its helpers when a registry
-// first asks for them.
-func credentials() session.Attachable {
-	return authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
-		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
-	})
 }

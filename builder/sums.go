@@ -15,6 +15,8 @@ import (
 
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // sums are the digests of files. Those of larger files are remembered with
@@ -50,7 +52,7 @@ func newSums() *sums {
 		return s
 	}
 	s.path = filepath.Join(dir, "orlop", "sums")
-	f, err := os.Open(s.path)
+	f, err := userfile.Open(s.path)
 	if err != nil {
 		return s
 	}
@@ -108,7 +110,7 @@ func (s *sums) content(path string, info fs.FileInfo) (string, error) {
 }
 
 func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := userfile.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read %s: %w (leave it out with .dockerignore, or make it readable)", path, err)
 	}

@@ -21,7 +21,7 @@ func (a *app) buildCommand() *cobra.Command {
 			"  orlop build --build-arg VERSION=2  with another argument",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
-			values, err := a.buildArgs(args)
+			values, err := a.buildArgs(c.Context(), args)
 			if err != nil {
 				return err
 			}

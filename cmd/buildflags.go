@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // buildArgs reads --build-arg NAME=value, or NAME for the value that the stack file sees.
-func (a *app) buildArgs(flags []string) (map[string]*string, error) {
+func (a *app) buildArgs(ctx context.Context, flags []string) (map[string]*string, error) {
 	args := map[string]*string{}
 	for _, f := range flags {
 		name, value, set := strings.Cut(f, "=")
@@ -20,7 +21,7 @@ func (a *app) buildArgs(flags []string) (map[string]*string, error) {
 		}
 		if !set {
 			var known bool
-			if value, known = a.Variables()[name]; !known {
+			if value, known = a.Variables(ctx)[name]; !known {
 				continue
 			}
 		}

@@ -78,7 +78,8 @@ func newApp(w cli.World) *app {
 // begin makes the invocation of a verb.
 func (a *app) begin(c *cobra.Command) error {
 	a.settings.Verb = c.Name()
-	if err := takeDefaults(c, &a.settings); err != nil {
+	// Environment files may be pipes.
+	if err := a.Interruptibly(c.Context(), func(ctx context.Context) error { return takeDefaults(ctx, c, &a.settings) }); err != nil {
 		return misuse(c, err)
 	}
 	if c.Annotations[quietFlag] != "" && c.Flags().Changed(quietFlag) {

@@ -16,7 +16,7 @@ import (
 type configFlags struct {
 	format                                        string
 	services, volumes, networks, images, profiles bool
-	quiet                                         bool
+	quiet, security                               bool
 	hash                                          string
 }
 
@@ -28,6 +28,7 @@ func (a *app) configCommand() *cobra.Command {
 		Short:   "Print the stack file as Orlop understands it",
 		Example: "  orlop config             whole, variables filled in\n" +
 			"  orlop config --services  names only\n" +
+			"  orlop config --security  before you run somebody else's stack\n" +
 			"  orlop config -q          check it, print nothing\n" +
 			"  orlop config -q --verbose  every warning with its place",
 		ValidArgsFunction: a.completeServices,
@@ -39,6 +40,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.networks, "networks", false, "names of the networks")
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
+	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
 	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
@@ -75,6 +77,8 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 func (f configFlags) text(p *spec.Project) (string, error) {
 	names := slices.Sorted(maps.Keys(p.Services))
 	switch {
+	case f.security:
+		return securityText(p, f.format)
 	case f.services:
 		return display.Lines(names), nil
 	case f.volumes:

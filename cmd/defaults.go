@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -22,8 +23,11 @@ const (
 )
 
 // takeDefaults lets Compose's variables speak where no flag of a command does.
-func takeDefaults(c *cobra.Command, s *cli.Settings) error {
-	vars := s.Variables()
+func takeDefaults(ctx context.Context, c *cobra.Command, s *cli.Settings) error {
+	vars := s.Variables(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	var problems []error
 	for _, d := range []struct {
 		variable, flag string

@@ -27,7 +27,7 @@ func (a *app) execCommand() *cobra.Command {
 			start.Service, start.Command, start.Index = args[0], args[1:], index
 			start.Stdin = !start.Detach && interactive
 			start.Terminal = !noTerminal && !start.Detach && terminal.IsOn(a.Invocation)
-			start.Environment = cli.FillEnvironment(start.Environment, a.Variables())
+			start.Environment = cli.FillEnvironment(start.Environment, a.Variables(c.Context()))
 			return a.exec(c.Context(), &start, detachKeys)
 		},
 	}

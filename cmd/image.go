@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +17,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 func (a *app) imageCommand() *cobra.Command {
@@ -58,15 +58,11 @@ func (a *app) imageLoadCommand() *cobra.Command {
 }
 
 func (a *app) loadImages(ctx context.Context, client *api.Client, path string, quiet bool) error {
-	in := a.Stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("cannot load %s: %w", path, errors.Unwrap(err))
-		}
-		defer f.Close()
-		in = f
+	in, done, err := a.input(ctx, path)
+	if err != nil {
+		return fmt.Errorf("cannot load %s: %w", path, err)
 	}
+	defer done()
 	stream, err := client.LoadImages(ctx)
 	if err != nil {
 		return cli.Cause(ctx, err)
@@ -81,6 +77,19 @@ func (a *app) loadImages(ctx context.Context, client *api.Client, path string, q
 		}
 	}
 	return nil
+}
+
+// input opens a file or pipe that is named on the command line, "-" for
+// standard input. Reading it ends with ctx.
+func (a *app) input(ctx context.Context, path string) (in io.Reader, done func(), err error) {
+	if path == "-" {
+		return userfile.Interruptible(ctx, a.Stdin)
+	}
+	f, err := userfile.OpenGiven(ctx, path)
+	if err != nil {
+		return nil, nil, errors.Unwrap(err)
+	}
+	return f, func() { f.Close() }, nil
 }
 
 // uploadStream is the stream of LoadImages.

@@ -2,13 +2,15 @@ package cmd
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/cmd/display"
 )
+
+// maxTrace is the limit of a timeline, in bytes.
+const maxTrace = 256 << 20
 
 func (a *app) traceCommand() *cobra.Command {
 	return &cobra.Command{
@@ -17,12 +19,12 @@ func (a *app) traceCommand() *cobra.Command {
 		Example: "  orlop up -d --trace up.json\n" +
 			"  orlop trace up.json  the steps that decided how long it took; ui.perfetto.dev shows all of them",
 		Args: atLeast(1, "a file that --trace has written"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			path := args[0]
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(a.Dir, path)
 			}
-			data, err := os.ReadFile(path)
+			data, err := a.Given.Read(c.Context(), path, maxTrace)
 			if err != nil {
 				return fmt.Errorf("cannot read the trace: %w", err)
 			}

@@ -46,6 +46,8 @@ func commands() map[string]command {
 		"outside":  outside,
 		"bigfile":  bigFile,
 		"occupy":   occupy,
+		"registry": askRegistry,
+		"nowhere":  nowhere,
 		"await":    awaitLine,
 		"signal":   signalBackground,
 		"setenv":   setFromStdout,
@@ -276,6 +278,49 @@ func bigFile(ts *testscript.TestScript, neg bool, args []string) {
 	defer f.Close()
 	_, err = io.CopyN(f, noise{}, int64(size)<<20)
 	ts.Check(err)
+}
+
+// nowhere: nowhere [-memory] TEXT fails, and says where, if the engine's files or the
+// arguments and environments of its processes have a text, or with -memory their memory.
+// The text is given backwards, so that the script itself doesn't put it there.
+func nowhere(ts *testscript.TestScript, neg bool, args []string) {
+	memory := len(args) == 2 && args[0] == "-memory"
+	if memory {
+		args = args[1:]
+	}
+	if len(args) != 1 {
+		ts.Fatalf("usage: nowhere [-memory] TEXT")
+	}
+	text := []rune(args[0])
+	slices.Reverse(text)
+	e := sceneOf(ts).engine
+	found := lab.Search(e, string(text), memory)
+	// What is no longer in use is written over by a goroutine that nobody waits for.
+	for end := time.Now().Add(10 * time.Second); memory && !neg && len(found) > 0 && time.Now().Before(end); {
+		found = lab.Search(e, string(text), memory)
+	}
+	if (len(found) > 0) != neg {
+		ts.Fatalf("it is in: %s", strings.Join(found, ", "))
+	}
+}
+
+// askRegistry: registry asked KIND MOST fails if more requests came for
+// repositories of a kind; registry elsewhere fails if nobody was led to the
+// registry's other port, or if it was sent credentials.
+func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 1, 3, "registry asked KIND MOST | registry elsewhere")
+	if args[0] == "asked" && len(args) == 3 {
+		most, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		if n := stage.registry.Asked(args[1]); n == 0 || n > most {
+			ts.Fatalf("the registry was asked %d times for %s/, want at most %d", n, args[1], most)
+		}
+		return
+	}
+	sent := stage.registry.SentElsewhere()
+	if len(sent) == 0 || slices.ContainsFunc(sent, func(s string) bool { return s != "" }) {
+		ts.Fatalf("the other port was sent the credentials %q", sent)
+	}
 }
 
 // occupy: occupy PORT takes a port until the script ends.

@@ -89,6 +89,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("REPOSITORY", repository())
 	env.Setenv("COMPOSE_PROJECT_NAME", s.project)
 	env.Setenv("P", s.project)
+	env.Setenv("ID", stage.engine.ID())
 	env.Setenv("DOLLAR", "$")
 	env.Setenv("REGISTRY", stage.registry.Address())
 	env.Setenv("GOPROXY", goEnv("GOPROXY"))
@@ -152,6 +153,7 @@ func (s *scene) ownEngine(ts *testscript.TestScript, megabytes int, images []str
 	s.engine = e
 	ts.Setenv("ORLOP_ROOT", e.Root)
 	ts.Setenv("ORLOP_STATE", e.State)
+	ts.Setenv("ID", e.ID())
 	for _, name := range images {
 		_, err := e.Run(background(), "/", "image", "load", archive(name))
 		ts.Check(err)

@@ -76,6 +76,9 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		}
 	}
 	p.WorkingDir, p.Files = req.WorkingDir, req.Files
+	if err := e.govern(p, req.WorkingDir); err != nil {
+		return nil, err
+	}
 	p.Disabled = map[string]*spec.Service{}
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
@@ -90,7 +93,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 func orderOf(req *api.ApplyRequest, p *spec.Project) *runner.Order {
 	o := &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
-		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+		Grace: graceOf(req),
 	}
 	for name := range p.Services {
 		o.Images[name] = p.ImageName(name)
@@ -252,6 +255,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
+	s.runner.Hasten(req.Project, opts.Services, graceOf(req))
 	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
 	if err != nil {
 		return err
@@ -267,7 +271,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
-		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+		Grace: graceOf(req),
 	}
 	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, box)
 	if err != nil {

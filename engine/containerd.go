@@ -60,6 +60,11 @@ func taskBundles(state string) string {
 	return filepath.Join(state, "containerd", "io.containerd.runtime.v2.task", Namespace)
 }
 
+// metadataDB is where containerd keeps what it knows of images and containers.
+func metadataDB(root string) string {
+	return filepath.Join(root, "containerd", "io.containerd.metadata.v1.bolt", "meta.db")
+}
+
 // socket is where containerd answers its own clients.
 func socket(state string) string { return filepath.Join(state, "containerd.sock") }
 

@@ -31,7 +31,7 @@ type desk struct {
 	ctx   context.Context
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t testing.TB) *desk {
 	t.Helper()
 	dir := t.TempDir()
 	must := func(err error) {

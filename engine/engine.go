@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
@@ -113,6 +114,12 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
+	}
+	// Nobody has them open yet.
+	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
+		if err := boltfile.Compact(name); err != nil {
+			e.log.Warn("what was removed stays in a database for now", "error", err)
+		}
 	}
 	warning := ""
 	if e.store, warning, err = store.Open(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {

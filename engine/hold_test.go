@@ -12,7 +12,7 @@ import (
 	"github.com/orlop/orlop/runner/instance"
 )
 
-func holder(t *testing.T) *Engine {
+func holder(t testing.TB) *Engine {
 	t.Helper()
 	s, _ := open(t, filepath.Join(t.TempDir(), "state"))
 	t.Cleanup(func() {

@@ -77,6 +77,7 @@ func (e *Engine) forgetGone(ctx context.Context, project string) {
 	}
 	if len(observed.Containers) == 0 {
 		e.runner.ForgetPayloads(project)
+		e.work.run(wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))
 }

@@ -13,7 +13,7 @@ import (
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // open opens a store.
-func open(t *testing.T, path string) (*store.Store, string) {
+func open(t testing.TB, path string) (*store.Store, string) {
 	t.Helper()
 	s, warning, err := store.Open(path, quiet())
 	if err != nil {

@@ -7,14 +7,19 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/moby/buildkit/util/resolver"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
 	"gopkg.in/yaml.v3"
+
+	"github.com/orlop/orlop/builder/origin"
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // settings are what a user may set of the engine, in ROOT/engine.yaml. They
@@ -24,6 +29,13 @@ type settings struct {
 	Registries map[string]registrySettings `yaml:"registries"`
 	// Pools are the ranges that networks get their subnets from.
 	Pools []string `yaml:"address_pools"`
+	// Security is the profile of services that say nothing about it: default or
+	// hardened.
+	Security string `yaml:"security"`
+	// Policy says what stacks may not ask for.
+	Policy struct {
+		Forbid []privilege.Kind `yaml:"forbid"`
+	} `yaml:"policy"`
 }
 
 // registrySettings are those of one registry.
@@ -41,7 +53,7 @@ func settingsPath(root string) string { return filepath.Join(root, "engine.yaml"
 // loadSettings reads the file; without one all is as by default.
 func loadSettings(root string) (*settings, error) {
 	path := settingsPath(root)
-	text, err := os.ReadFile(path)
+	text, err := userfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &settings{}, nil
 	}
@@ -54,7 +66,34 @@ func loadSettings(root string) (*settings, error) {
 	if err := dec.Decode(s); err != nil && !errors.Is(err, io.EOF) { // an empty file sets nothing
 		return nil, fmt.Errorf("cannot read the engine's settings %s: %w", path, err)
 	}
-	return s, nil
+	return s, s.checkSecurity(path)
+}
+
+// checkSecurity refuses words that mean nothing: a policy with one would allow
+// what it was to forbid.
+func (s *settings) checkSecurity(path string) error {
+	if !slices.Contains([]string{"", spec.SecurityDefault, spec.SecurityHardened}, s.Security) {
+		return fmt.Errorf("%s: security is %q: it must be %s or %s", path, s.Security, spec.SecurityDefault, spec.SecurityHardened)
+	}
+	for _, kind := range s.Policy.Forbid {
+		if !slices.Contains(privilege.Kinds(), kind) {
+			return fmt.Errorf("%s: policy.forbid has %q: it may have %v", path, kind, privilege.Kinds())
+		}
+	}
+	return nil
+}
+
+// govern holds a project to the engine's settings: its profile, and what its
+// policy forbids.
+func (e *Engine) govern(p *spec.Project, dir string) error {
+	s, err := loadSettings(e.cfg.Root)
+	if err != nil {
+		return err
+	}
+	if s.Security == spec.SecurityHardened {
+		privilege.Harden(p)
+	}
+	return privilege.Check(p, dir, s.Policy.Forbid, settingsPath(e.cfg.Root))
 }
 
 // checkSettings says whether an engine would start by the settings as they are now.
@@ -89,7 +128,11 @@ func registryHosts(root string) docker.RegistryHosts {
 		if err != nil {
 			return nil, err
 		}
-		return resolver.NewRegistryConfig(s.registryConfigs())(host)
+		list, err := resolver.NewRegistryConfig(s.registryConfigs())(host)
+		for i := range list {
+			list[i].Client = origin.Bind(list[i].Client, list[i].Host, list[i].Scheme == "http")
+		}
+		return list, err
 	}
 }
 
@@ -132,7 +175,7 @@ func (s *settings) credentials(host string) (user, secret string, err error) {
 	if !ok || reg.Password == "" {
 		return "", "", nil
 	}
-	b, err := os.ReadFile(reg.Password)
+	b, err := userfile.Read(reg.Password)
 	if err != nil {
 		return "", "", fmt.Errorf("cannot read the password for %s: %w", host, err)
 	}

@@ -283,6 +283,8 @@ func (k *keeper) runLogged(ctx context.Context, first bool, log *os.File) error 
 	defer ours.Close()
 	cmd := exec.CommandContext(ctx, k.Engine, "--state", k.State, "--root", k.Root)
 	cmd.Stdout, cmd.Stderr = log, log
+	// What the engine's collector frees is written over: it may have been a secret.
+	cmd.Env = append(os.Environ(), "GODEBUG=clobberfree=1")
 	cmd.ExtraFiles = []*os.File{k.api, theirs}
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = stopGrace

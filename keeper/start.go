@@ -137,16 +137,22 @@ func accepts(socket string) bool {
 	return true
 }
 
-// lasting leaves out of an environment what belongs to the caller's session:
-// the keeper and its engine outlive that, and its directories.
+// lasting is what a keeper, its engine and their shims get of the environment of
+// who starts them first: they outlive that session, with its directories and its
+// secrets. What is not here was never needed by them. TMPDIR is left out on
+// purpose: a session's own is removed with it.
 func lasting(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		switch name {
-		case "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "PWD", "OLDPWD", "SHLVL":
-			return true
+		switch strings.ToUpper(name) {
+		case "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY":
+			return false
 		}
-		return false
+		switch name {
+		case "PATH", "HOME", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR":
+			return false
+		}
+		return !strings.HasPrefix(name, "LC_") && !strings.HasPrefix(name, "ORLOP_")
 	})
 }
 

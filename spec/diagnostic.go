@@ -5,11 +5,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // Severity says whether a Diagnostic stops the load.
@@ -106,7 +107,7 @@ func (ds Diagnostics) Sourced(dir string) Diagnostics {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(dir, path)
 		}
-		data, err := os.ReadFile(path)
+		data, err := userfile.Read(path)
 		if err != nil {
 			continue // standard input, or gone since: the place says enough
 		}

@@ -93,8 +93,17 @@ type Service struct {
 	User          string                     `json:"user,omitempty"`
 	Volumes       []Mount                    `json:"volumes,omitempty"`
 	WorkingDir    string                     `json:"working_dir,omitempty"`
+	Security      string                     `json:"x-orlop-security,omitempty"` // "", default or hardened
 	Extensions    map[string]any             `json:"-"`
 }
+
+// Profiles of a Service's Security. The hardened one is read-only but for /tmp,
+// /run and /var/tmp, has no more capabilities than podman gives, and gains no
+// privileges by running a program.
+const (
+	SecurityDefault  = "default"
+	SecurityHardened = "hardened"
+)
 
 // Command is a command line as its words. A nil Command is unset, an empty
 // one was set to nothing: the two differ (JSON null and []).

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // autoInstance asks for an instance that is named after the git work tree and
@@ -49,7 +50,7 @@ func workTreeInstance(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	head, err := os.ReadFile(filepath.Join(gitDir, "HEAD"))
+	head, err := userfile.Read(filepath.Join(gitDir, "HEAD"))
 	if err != nil {
 		return "", fmt.Errorf("cannot tell the branch of the work tree %s: name the instance with --instance: %w", tree, err)
 	}
@@ -70,7 +71,7 @@ func findWorkTree(dir string) (tree, gitDir string, err error) {
 		case err == nil && info.IsDir():
 			return at, git, nil
 		case err == nil:
-			text, err := os.ReadFile(git)
+			text, err := userfile.Read(git)
 			target, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir: ")
 			if err != nil || !ok {
 				return "", "", fmt.Errorf("cannot read %s: name the instance with --instance", git)

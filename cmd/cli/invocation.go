@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec/secret"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // Exit codes of the command. A verb that runs a process passes its code on.
@@ -49,6 +50,7 @@ type World struct {
 type Settings struct {
 	World
 	Env   map[string]string // Environ by name
+	Given *userfile.Given   // what the command line names, and can be read once only
 	Verb  string            // the one that runs
 	Began time.Time         // of the command: what a user waits for counts from here
 
@@ -71,7 +73,7 @@ type Settings struct {
 
 // NewSettings are those of a command line without any flag.
 func NewSettings(w World) Settings {
-	s := Settings{World: w, Env: map[string]string{}, Began: w.Now(), Progress: "auto", ANSI: "auto"}
+	s := Settings{World: w, Env: map[string]string{}, Given: &userfile.Given{}, Began: w.Now(), Progress: "auto", ANSI: "auto"}
 	for _, kv := range w.Environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			s.Env[name] = value
@@ -132,20 +134,48 @@ func (e Coded) Error() string { return e.Err.Error() }
 // Unwrap is the error itself.
 func (e Coded) Unwrap() error { return e.Err }
 
+// heard is the key of a context whose verb deals with the user's interrupts.
+type heard struct{}
+
+// Heard marks the context of a verb that deals with interrupts in its own way.
+func Heard(ctx context.Context) context.Context { return context.WithValue(ctx, heard{}, true) }
+
+// Interruptibly calls f with a context that an interrupt ends, also where the
+// verb does not listen yet: a pipe that the stack file comes from may be slow.
+func (inv *Invocation) Interruptibly(ctx context.Context, f func(context.Context) error) error {
+	if ctx.Value(heard{}) != nil {
+		return f(ctx)
+	}
+	ctx, stop := inv.listen(ctx)
+	err := f(ctx)
+	if stop() {
+		return ErrInterrupted
+	}
+	return err
+}
+
 // Interruptible ends the context when the user interrupts.
 func (inv *Invocation) Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
+	ctx, stop := inv.listen(ctx)
+	return ctx, func() { stop() }
+}
+
+// listen ends the context when the user interrupts. stop says whether that was
+// heard, be it in the last moment: who stops must not lose it.
+func (inv *Invocation) listen(ctx context.Context) (_ context.Context, stop func() bool) {
+	ctx, cancel := context.WithCancelCause(Heard(ctx))
+	done, interrupted := make(chan struct{}), false
 	go func() {
 		defer close(done)
 		select {
 		case <-inv.Signals:
 			inv.Output.Interrupted()
+			interrupted = true
 			cancel(ErrInterrupted)
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { cancel(nil); <-done }
+	return ctx, func() bool { cancel(nil); <-done; return interrupted }
 }
 
 // Cause is the error of a call to the engine, in words, with the reason why

@@ -19,7 +19,7 @@ func (s *Settings) Options(services []string) stackfile.Options {
 	return stackfile.Options{
 		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
 		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, Strict: s.Strict,
-		Stdin: s.Stdin,
+		Stdin: s.Stdin, Given: s.Given,
 	}
 }
 
@@ -52,7 +52,12 @@ func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*s
 			return nil, err
 		}
 	}
-	project, diagnostics, err := stackfile.Load(ctx, opts)
+	var project *spec.Project
+	var diagnostics spec.Diagnostics
+	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
+		project, diagnostics, err = stackfile.Load(ctx, opts)
+		return err
+	})
 	var mistakes *spec.Mistakes
 	switch {
 	case errors.As(err, &mistakes):
@@ -111,7 +116,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 		return Stack{}, err
 	}
 	var none *stackfile.NotFound
-	name := cmp.Or(inv.Name, inv.Variables()["COMPOSE_PROJECT_NAME"])
+	name := cmp.Or(inv.Name, inv.Variables(ctx)["COMPOSE_PROJECT_NAME"])
 	if name == "" || !errors.As(err, &none) && len(inv.Files) > 0 {
 		return Stack{}, err
 	}
@@ -177,7 +182,9 @@ func (s Stack) Disabled() []string {
 
 // Variables are those that the stack file sees: the caller's environment over
 // the environment files.
-func (s *Settings) Variables() map[string]string { return stackfile.Variables(s.Options(nil)) }
+func (s *Settings) Variables(ctx context.Context) map[string]string {
+	return stackfile.Variables(ctx, s.Options(nil))
+}
 
 // FillEnvironment gives NAME without a value the one of the variables that the
 // stack file sees, as Compose does, and drops it where there is none.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // warn tells what is wrong with a stack file and does not stop us: one line a
@@ -71,7 +72,7 @@ func (inv *Invocation) toldBefore(text string) bool {
 	}
 	sum := sha256.Sum256([]byte(text))
 	digest := hex.EncodeToString(sum[:16])
-	data, _ := os.ReadFile(path)
+	data, _ := userfile.Read(path)
 	known := strings.Fields(string(data))
 	if slices.Contains(known, digest) {
 		return true

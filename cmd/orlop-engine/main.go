@@ -46,6 +46,9 @@ func run() error {
 	examine := flag.Bool("doctor", false, "print what the machine has of what the engine needs, as JSON, and end")
 	fix := flag.Bool("fix", false, "with --doctor: load modules of the kernel and raise limits")
 	flag.Parse()
+	if err := keeper.KeepPrivate(); err != nil {
+		return err
+	}
 	debug.SetGCPercent(60)
 	log.L.Logger.SetLevel(logrus.WarnLevel)
 	log.L.Logger.SetFormatter(calm{&logrus.TextFormatter{DisableColors: true, FullTimestamp: true}})

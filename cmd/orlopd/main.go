@@ -77,6 +77,9 @@ func tell(ready io.Writer, text string) {
 }
 
 func keep(state, root, engine string, ready io.WriteCloser) error {
+	if err := keeper.KeepPrivate(); err != nil {
+		return err
+	}
 	if engine == "" {
 		self, err := os.Executable()
 		if err != nil {

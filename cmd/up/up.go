@@ -36,7 +36,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(cli.Heard(ctx))
 	defer cancel(nil)
 	chosen := cli.ChosenServices(project, o.Source.Services, o.Source.NoDeps)
 	if err := o.Ending.mustHave(chosen); err != nil {

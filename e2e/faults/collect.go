@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -29,26 +27,8 @@ var (
 // collect reads the tests of the repository at root.
 func collect(root string) ([]injection, error) {
 	var all []injection
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := d.Name()
-		if d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "bin" || name == "node_modules") {
-			return filepath.SkipDir
-		}
-		if d.IsDir() || !strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, ".txtar") {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		found, err := read(filepath.ToSlash(rel), string(text))
+	err := eachTest(root, func(rel, text string) error {
+		found, err := read(rel, text)
 		all = append(all, found...)
 		return err
 	})

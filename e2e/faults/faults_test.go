@@ -23,6 +23,37 @@ func TestThePageIsWhatTheTestsSay(t *testing.T) {
 	}
 }
 
+func TestThePageOfRisksIsWhatTheTestsSay(t *testing.T) {
+	root := filepath.Join("..", "..")
+	found, err := collectRisks(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := renderRisks(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(root, "docs", "risks.md"))
+	if err != nil || string(got) != want {
+		t.Errorf("docs/risks.md is not what the tests say: run \"go run ./e2e/faults\" (%v)", err)
+	}
+}
+
+func TestCommentsAboutRisksAreRead(t *testing.T) {
+	found, err := readRisks("x_test.go", "// TestA holds.\n//\n// Risk secrets: a is\n//   tried\n// Held: all\nfunc TestA(t *testing.T) {}\n")
+	if err != nil || len(found) != 1 || found[0] != (holding{"secrets", "a is tried", "all", "`TestA` in x_test.go", "x_test.go:3"}) {
+		t.Errorf("read as %+v, %v", found, err)
+	}
+	for _, text := range []string{"# Risk secrets: a\nexec x\n", "# Risk secrets: a\n# Seen: b\n"} {
+		if _, err := readRisks("a.txtar", text); err == nil || !strings.Contains(err.Error(), "a.txtar:1") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := renderRisks([]holding{{risk: "none"}}); err == nil {
+		t.Error("a risk that is not there is taken")
+	}
+}
+
 func TestCommentsAreRead(t *testing.T) {
 	script := "# Words.\n# Fault 3: killed\n# Seen: nothing,\n#   at all\n# Kept: all\n# Fault 4: hung\n# Seen: a\n# Kept: b\nexec x\n"
 	found, err := read("e2e/faults/script/killed.txtar", script)

@@ -8,11 +8,17 @@
 //	Seen: what a user sees of it
 //	Kept: what is not lost, and what is not left behind
 //
+// One that holds something against a risk says, for docs/risks.md:
+//
+//	Risk secrets: what is tried
+//	Held: what holds
+//
 // The number is that of a row here; Seen and Kept may be folded over lines
 // that are indented.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,5 +41,14 @@ func write(root string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(root, "docs", "faults.md"), []byte(page), 0o644)
+	held, err := collectRisks(root)
+	if err != nil {
+		return err
+	}
+	second, err := renderRisks(held)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(root, "docs", "faults.md"), []byte(page), 0o644),
+		os.WriteFile(filepath.Join(root, "docs", "risks.md"), []byte(second), 0o644))
 }

@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -18,12 +21,17 @@ const (
 // Registry is an image registry on loopback. Repositories misbehave by the
 // first part of their name: those under private/ ask for credentials, under
 // flaky/ the first three requests are answered with 503, under corrupt/ blobs
-// have other bytes than their digest says, under broken/ every answer is 503.
+// have other bytes than their digest says, under broken/ every answer is 503,
+// under cut/ the first answer for each blob ends in its middle, under stuck/
+// every answer does, under large/ a manifest has 5 MB, under moved/ everything is
+// asked for at another port (Elsewhere), under limited/ every answer is 429.
 type Registry struct {
 	server *httptest.Server
 	store  *store
+	other  *httptest.Server
 	mu     sync.Mutex
-	asked  map[string]int // first part of the name -> requests; guarded by mu
+	asked  map[string]int // first part of the name -> requests, and path -> those of it; guarded by mu
+	sent   []string       // Authorization headers that the other port was sent; guarded by mu
 }
 
 // NewRegistry starts an empty registry on a free port.
@@ -35,6 +43,12 @@ func NewRegistry() (*Registry, error) {
 	}
 	r.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: r.faults(r.store)}}
 	r.server.Start()
+	r.other = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
+		r.sent = append(r.sent, req.Header.Get("Authorization"))
+		r.mu.Unlock()
+		r.store.ServeHTTP(w, req)
+	}))
 	return r, nil
 }
 
@@ -42,7 +56,22 @@ func NewRegistry() (*Registry, error) {
 func (r *Registry) Address() string { return r.server.Listener.Addr().String() }
 
 // Close stops the registry.
-func (r *Registry) Close() { r.server.Close() }
+func (r *Registry) Close() { r.server.Close(); r.other.Close() }
+
+// Asked is how many requests there were for repositories of a kind.
+func (r *Registry) Asked(kind string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked[kind]
+}
+
+// SentElsewhere are the credentials that the other port was sent, "" among them
+// for each request without any.
+func (r *Registry) SentElsewhere() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sent)
+}
 
 // Push puts the first image of an OCI archive under names such as
 // "library/busybox:latest", each with a file /etc/image-name of its own.
@@ -68,14 +97,32 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 		kind, _, _ := strings.Cut(repository, "/")
 		r.asked[kind]++
 		asked := r.asked[kind]
+		r.asked[req.URL.Path]++
+		again := r.asked[req.URL.Path] > 1
 		r.mu.Unlock()
 		switch {
-		case kind == "private":
+		case kind == "private", kind == "moved":
 			if user, secret, ok := req.BasicAuth(); !ok || user != RegistryUser || secret != RegistrySecret {
 				w.Header().Set("WWW-Authenticate", `Basic realm="lab"`)
 				http.Error(w, `{"errors":[{"code":"UNAUTHORIZED"}]}`, http.StatusUnauthorized)
 				return
 			}
+			if kind == "moved" && strings.Contains(repository, "/blobs/") {
+				http.Redirect(w, req, r.other.URL+req.URL.Path, http.StatusTemporaryRedirect)
+				return
+			}
+		case kind == "limited":
+			http.Error(w, "slow down", http.StatusTooManyRequests)
+			return
+		case kind == "large" && strings.Contains(repository, "/manifests/"):
+			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			w.Header().Set("Content-Length", strconv.Itoa(largeManifest))
+			if req.Method == http.MethodGet {
+				_, _ = w.Write(bytes.Repeat([]byte(" "), largeManifest))
+			}
+			return
+		case (kind == "stuck" || kind == "cut" && !again) && strings.Contains(repository, "/blobs/"):
+			w = &cutOff{ResponseWriter: w, from: rangeStart(req)}
 		case kind == "broken", kind == "flaky" && asked <= 3:
 			http.Error(w, "try again later", http.StatusServiceUnavailable)
 			return
@@ -85,6 +132,35 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 		store.ServeHTTP(w, req)
 	})
 }
+
+const largeManifest = 5 << 20
+
+// rangeStart is the offset that a request asks for.
+func rangeStart(req *http.Request) int {
+	first, _, _ := strings.Cut(strings.TrimPrefix(req.Header.Get("Range"), "bytes="), "-")
+	n, _ := strconv.Atoi(first) // none: from the beginning
+	return n
+}
+
+// cutOff breaks a connection off after 100 bytes of a body.
+type cutOff struct {
+	http.ResponseWriter
+	from int // offset of the body in the blob
+}
+
+const cutAt = 100
+
+func (c *cutOff) Write(p []byte) (int, error) {
+	if left := cutAt - c.from; left < len(p) {
+		_, _ = c.ResponseWriter.Write(p[:max(0, left)])
+		_ = http.NewResponseController(c.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	c.from += len(p)
+	return c.ResponseWriter.Write(p)
+}
+
+func (c *cutOff) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // corrupted changes the first byte of a body.
 type corrupted struct {

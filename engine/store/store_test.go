@@ -21,7 +21,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func open(t *testing.T, path string) (*Store, string) {
+func open(t testing.TB, path string) (*Store, string) {
 	t.Helper()
 	s, warning, err := Open(path, quiet())
 	if err != nil {

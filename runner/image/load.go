@@ -39,14 +39,18 @@ func (s *Store) load(ctx context.Context, archive io.Reader) (names []string, er
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.client.Import(ctx, archive, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
+	within, done := countEntries(archive, mostEntries)
+	list, err := s.client.Import(ctx, within, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
+	if limit := done(); limit != nil {
+		err = limit
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot load images: %w", err)
+		return nil, fmt.Errorf("cannot load images: %w", plainError(err))
 	}
 	for _, img := range list {
 		names = append(names, img.Name)
 		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter); err != nil {
-			err = fmt.Errorf("cannot unpack image %s: %w", img.Name, err)
+			err = fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
 			return nil, errors.Join(err, s.restore(context.WithoutCancel(ctx), list, before))
 		}
 	}

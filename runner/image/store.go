@@ -120,7 +120,7 @@ func (i *Image) unpack(ctx context.Context, chain string) error {
 		return nil
 	}
 	if err := i.ctd.Unpack(ctx, Snapshotter); err != nil {
-		return fmt.Errorf("cannot unpack image %s: %w", i.Name, err)
+		return fmt.Errorf("cannot unpack image %s: %w", i.Name, plainError(err))
 	}
 	return nil
 }

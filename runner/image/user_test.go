@@ -34,6 +34,10 @@ const passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:100::/home/app:/bin/sh
 	"wrap:x:4294967296:0::/:\nminus:x:-1:0::/:\nwrapgroup:x:5:4294967296::/:\nbroken\n:::\n"
 const group = "root:x:0:\nusers:x:100:\nwheel:x:27:app,other\nbig:x:4294967296:evil\n"
 
+// TestIdentify: see the risk.
+//
+// Risk image content: a user or group of an image is above 2^31, negative, or wraps round to root
+// Held: numbers out of range are refused
 func TestIdentify(t *testing.T) {
 	dir := rootfs(t, map[string]string{"etc/passwd": passwd + "evil:x:7:7::/:\n", "etc/group": group})
 	for who, want := range map[string]struct {
@@ -74,6 +78,10 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+// TestIdentifyInUnsoundImages: see the risk.
+//
+// Risk image content: /etc/passwd of an image is a link out of it, a loop, huge, a directory
+// Held: it is opened inside of that root alone, within 4 MB
 func TestIdentifyInUnsoundImages(t *testing.T) {
 	outside := filepath.Join(rootfs(t, map[string]string{"passwd": "app:x:0:0::/:\n"}), "passwd")
 	for name, test := range map[string]struct {

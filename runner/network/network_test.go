@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 const (
@@ -153,7 +154,7 @@ func TestTheWayOutIsMasqueradedAndOneWay(t *testing.T) {
 		t.Error("an internal network has a way out")
 	}
 	// Whoever gives himself a route still gets nowhere.
-	if err := inNetns(b.NetnsPath, func() error {
+	if err := netns.In(b.NetnsPath, func() error {
 		run(t, "nsenter", "--net="+b.NetnsPath, "ip", "route", "add", "default", "via", in.Gateway.String())
 		return nil
 	}); err != nil {
@@ -212,7 +213,7 @@ func TestAwaitAcceptWaitsForConnections(t *testing.T) {
 	ensure(t, m, Spec{Name: "default"})
 	a := create(t, m, "a", on("default"))
 	var l net.Listener
-	if err := inNetns(a.NetnsPath, func() (err error) {
+	if err := netns.In(a.NetnsPath, func() (err error) {
 		l, err = net.Listen("tcp", ":80")
 		return err
 	}); err != nil {
@@ -502,7 +503,7 @@ func TestQueriesWaitWhileTheManagerIsAway(t *testing.T) {
 	// The query is in the socket's queue before the next manager starts.
 	asked, answered := make(chan error, 1), make(chan error, 1)
 	go func() {
-		answered <- inNetns(a.NetnsPath, func() error {
+		answered <- netns.In(a.NetnsPath, func() error {
 			c, err := net.Dial("udp4", NameServer+":53")
 			if err == nil {
 				defer c.Close()
@@ -526,6 +527,11 @@ func TestQueriesWaitWhileTheManagerIsAway(t *testing.T) {
 	}
 }
 
+// TestSubnetsAvoidWhatTheHostUses: links, and routes of every table.
+//
+// Fault 22: the host has links and routes in the ranges that networks are given
+// Seen: another range is taken; one that the stack file fixes is refused, with what is in its way
+// Kept: the routes of the host are as they were
 func TestSubnetsAvoidWhatTheHostUses(t *testing.T) {
 	if !onFreshHost(t) {
 		return
@@ -591,6 +597,12 @@ func TestManySandboxesAtOnce(t *testing.T) {
 	t.Logf("and removed in %v", time.Since(began))
 }
 
+// TestNamesAreOfTheLivingWhileServicesComeAndGo replaces a service ten times while
+// its name is asked for without a pause.
+//
+// Fault 30: a name is asked for without a pause while its service is replaced
+// Seen: each question is answered, and as soon as the old container is gone by the new address alone
+// Kept: no name is unknown for a moment
 func TestNamesAreOfTheLivingWhileServicesComeAndGo(t *testing.T) {
 	if !onFreshHost(t) {
 		return

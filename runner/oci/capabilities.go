@@ -21,6 +21,13 @@ var defaultCaps = []string{
 	"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
 }
 
+// hardenedCaps are those that podman gives: not CAP_MKNOD, CAP_NET_RAW and
+// CAP_AUDIT_WRITE (containers/common, pkg/config/default.go).
+var hardenedCaps = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE",
+	"CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+}
+
 // allCaps are the capabilities that the engine has itself and so can give.
 var allCaps = sync.OnceValue(func() []string {
 	own, err := capability.NewPid2(0)
@@ -56,6 +63,9 @@ func capabilities(s *spec.Service) ([]string, error) {
 		return nil, err
 	}
 	base := defaultCaps
+	if s.Security == spec.SecurityHardened {
+		base = hardenedCaps
+	}
 	if dropAll {
 		base = nil
 	}

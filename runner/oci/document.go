@@ -5,8 +5,10 @@
 package oci
 
 import (
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/cgroups/v3"
@@ -71,6 +73,9 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			Resources:   Resources(s),
 		},
 	}
+	if s.Security == spec.SecurityHardened {
+		harden(doc)
+	}
 	if s.NetworkMode != "host" { // it has the host's name there
 		doc.Hostname = in.Hostname
 	}
@@ -89,6 +94,25 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	doc.Linux.ReadonlyPaths = readonlyPaths
 	doc.Linux.Seccomp, err = profile(doc, caps)
 	return doc, warnings, err
+}
+
+// harden makes a container's root read-only, but for what programs expect to
+// write to, and keeps it from gaining privileges by set-user-ID programs.
+func harden(doc *specs.Spec) {
+	doc.Process.NoNewPrivileges = true
+	doc.Root.Readonly = true
+	for _, dir := range []string{"/tmp", "/run", "/var/tmp"} {
+		if !slices.ContainsFunc(doc.Mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == dir }) {
+			mode := map[bool]string{true: "mode=755", false: "mode=1777"}[dir == "/run"]
+			doc.Mounts = append(doc.Mounts, specs.Mount{
+				Destination: dir, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", mode},
+			})
+		}
+	}
+	// An outer mount must not cover an inner one.
+	slices.SortStableFunc(doc.Mounts, func(a, b specs.Mount) int {
+		return strings.Count(path.Clean(a.Destination), "/") - strings.Count(path.Clean(b.Destination), "/")
+	})
 }
 
 // program is what the container runs, and what it has mounted, the program that

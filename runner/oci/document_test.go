@@ -33,7 +33,8 @@ func TestDocuments(t *testing.T) {
 			ReadOnly: true, CapDrop: []string{"ALL"}, CapAdd: []string{"chown"}, MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: 10,
 			Ulimits: map[string]*spec.Ulimit{"nofile": {Soft: 10, Hard: 20}, "core": {}, "nproc": {Single: 7}},
 		}},
-		"init": {Service: &spec.Service{PidsLimit: -1, Init: &yes}, Init: "/usr/libexec/orlop/orlopd", Terminal: true, Mounts: []specs.Mount{{Destination: "/data", Type: "bind", Source: "/v"}}},
+		"hardened": {Service: &spec.Service{Security: spec.SecurityHardened, CapAdd: []string{"NET_RAW"}}, Mounts: []specs.Mount{{Destination: "/run/secrets/x", Type: "bind", Source: "/s"}, {Destination: "/tmp/", Type: "bind", Source: "/t"}}},
+		"init":     {Service: &spec.Service{PidsLimit: -1, Init: &yes}, Init: "/usr/libexec/orlop/orlopd", Terminal: true, Mounts: []specs.Mount{{Destination: "/data", Type: "bind", Source: "/v"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in.Args, in.Image, in.Hostname, in.CgroupPath = []string{"/bin/app", "-v"}, &dockerspec.DockerOCIImageConfig{}, "c0ffee", "/orlop/c0ffee"

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -159,6 +160,9 @@ func (f *fileReader) isMounted(name string) bool {
 }
 
 func (f *fileReader) give(root *os.Root, name, inside string) error {
+	if !utf8.ValidString(inside) {
+		return fmt.Errorf("cannot read %q: its name is not UTF-8 text", inside)
+	}
 	// The program may put a pipe in the place of a file while we look.
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -19,25 +19,25 @@ import (
 
 // envFileValues reads environment files, later ones over earlier ones. It
 // tells which of them each variable is from.
-func (l *loader) envFileValues(files []string, optional bool, lookup func(string) (string, bool)) (values, from map[string]string, err error) {
+func (l *loader) envFileValues(files []string, optional bool, read func(path string) ([]byte, error), lookup func(string) (string, bool)) (values, from map[string]string, err error) {
 	values, from = map[string]string{}, map[string]string{}
 	for _, f := range files {
 		if f == os.DevNull {
 			continue
 		}
 		path := l.within(f)
-		data, err := l.readFile(path)
+		data, err := read(path)
 		if optional && (os.IsNotExist(err) || err != nil && isDir(path)) {
 			continue
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("cannot read the environment file %s: %s", l.display(path), cause(err))
 		}
-		read := l.readEnv(path, data, false, values, lookup)
-		if read.Problem != nil {
-			l.envFileMistake(path, read.Problem)
+		found := l.readEnv(path, data, false, values, lookup)
+		if found.Problem != nil {
+			l.envFileMistake(path, found.Problem)
 		}
-		for _, name := range read.Names {
+		for _, name := range found.Names {
 			from[name] = path
 		}
 	}

@@ -327,7 +327,7 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 		files = []string{filepath.Join(dir, ".env")}
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
-	values, _, err := l.envFileValues(files, optional, outer.Lookup)
+	values, _, err := l.envFileValues(files, optional, l.readFile, outer.Lookup)
 	if err != nil {
 		l.Fail(item, path, err.Error(), "")
 		return nil

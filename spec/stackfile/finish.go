@@ -44,9 +44,11 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.check()
 	v.reportUnset()
 	v.prune()
+	l.checkText(v.root, "")
 	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: spec.Places{}, Variables: l.env}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
+		l.security(p, root)
 		if instance != "" {
 			p.Isolate(instance, func(path, message string) {
 				l.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: p.Places.Nearest(path), Message: message})

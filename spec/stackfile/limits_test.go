@@ -13,6 +13,7 @@ import (
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // mistakesOf loads a file and gives what is wrong with it, one a line.
@@ -26,6 +27,10 @@ func mistakesOf(t testing.TB, content string) string {
 	return err.Error()
 }
 
+// TestLegalInputThatHurtsIsRefusedAtOnce: see the risk.
+//
+// Risk legal input: aliases that multiply, nested variables, ranges of ports, a billion replicas
+// Held: each is refused at once, by a limit that the message names
 func TestLegalInputThatHurtsIsRefusedAtOnce(t *testing.T) {
 	nested := strings.Repeat("${A:-", 40) + strings.Repeat("}", 40)
 	deep := strings.Repeat("${A:-", 10_000) + strings.Repeat("}", 10_000)
@@ -49,7 +54,7 @@ func TestLegalInputThatHurtsIsRefusedAtOnce(t *testing.T) {
 		{"services", many, "a stack may hold at most 2000 services"},
 		{"nesting", "x-a: " + strings.Repeat("[", 500) + strings.Repeat("]", 500), "nested more than 64 levels deep"},
 		{"entries", "services: {a: {image: a, environment: {" + strings.Join(numbered(maxEntries+1), ", ") + "}}}", "more than 10000 entries"},
-		{"size", "#" + strings.Repeat("x", maxFileSize+1), "it is larger than 8 MB"},
+		{"size", "#" + strings.Repeat("x", userfile.MaxText+1), "it is larger than 8 MB"},
 		{"one mapping shared by many services is right", shared, ""},
 		{"large number", "services: {a: {image: a, mem_limit: 99999999999t}}", "expected a size"},
 	}

@@ -9,11 +9,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
@@ -37,6 +37,7 @@ type Options struct {
 	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
 	Strict           bool              // a key that is not supported yet is an error, not a warning
 	Stdin            io.Reader         // what "-" reads
+	Given            *userfile.Given   // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
 	SpareContents    bool              // the contents of secrets and configs may be missing
@@ -67,6 +68,7 @@ type loader struct {
 	projectDir  string
 	env         map[string]string // the caller's environment over that of the environment files
 	origins     map[string]string // which environment file a variable of env is from; none: the caller
+	given       map[string]bool   // paths of files that the caller names
 	chosenBy    string            // who chose the files by COMPOSE_FILE; "" if nobody did
 	sources     map[string]*source
 	order       []string // names of the sources as they were read
@@ -88,15 +90,22 @@ func newLoader(opts Options) *loader {
 }
 
 func (l *loader) load(ctx context.Context) (*spec.Project, error) {
-	files, err := l.locate()
+	files, err := l.locate(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var docs []document
 	for _, path := range files {
-		read, err := l.read(path, l.projectDir)
+		data, err := l.contents(ctx, path)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, l.named(err)
+		}
+		read, err := l.take(path, l.projectDir, data)
+		if err != nil {
+			return nil, err
 		}
 		docs = append(docs, read...)
 	}
@@ -170,10 +179,20 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	return root
 }
 
-// readFile reads a file beside the stack files.
+// readFile reads a file that a stack file names.
 func (l *loader) readFile(path string) ([]byte, error) {
 	l.reading(path)
-	return os.ReadFile(path)
+	return userfile.Read(path)
+}
+
+// readGiven reads a file that may be one that the caller names: that may be a
+// pipe, too.
+func (l *loader) readGiven(ctx context.Context, path string) ([]byte, error) {
+	if !l.given[path] {
+		return l.readFile(path)
+	}
+	l.reading(path)
+	return l.opts.Given.Read(ctx, path, userfile.MaxText)
 }
 
 // reading tells the caller of a file that the outcome depends on.

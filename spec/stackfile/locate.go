@@ -2,6 +2,7 @@ package stackfile
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -22,9 +23,9 @@ const (
 
 // Variables are those of a load, found without reading a stack file: the
 // caller's environment over the environment files, as far as these can be read.
-func Variables(opts Options) map[string]string {
+func Variables(ctx context.Context, opts Options) map[string]string {
 	l := newLoader(opts)
-	if _, err := l.locate(); err != nil && l.env == nil {
+	if _, err := l.locate(ctx); err != nil && l.env == nil {
 		return maps.Clone(opts.Environ)
 	}
 	return l.env
@@ -33,7 +34,7 @@ func Variables(opts Options) map[string]string {
 // begin resolves the variables that decide which files are read: the
 // environment files that are given, or the .env of the directory that the
 // search for a stack file starts from.
-func (l *loader) begin() error {
+func (l *loader) begin(ctx context.Context) error {
 	dir, err := filepath.Abs(l.opts.Dir)
 	if err != nil {
 		return fmt.Errorf("cannot tell the working directory: %w", err)
@@ -43,14 +44,18 @@ func (l *loader) begin() error {
 	if l.env == nil {
 		l.env = map[string]string{}
 	}
-	return l.environment(l.startDir(l.opts.Files))
+	l.given = map[string]bool{}
+	for _, f := range slices.Concat(l.envFiles(), l.opts.Files) {
+		l.given[l.within(f)] = true
+	}
+	return l.environment(ctx, l.startDir(l.opts.Files))
 }
 
 // locate resolves the variables, which files are read and where the project's
 // directory is. A stack file that stands elsewhere has a .env beside it too,
 // for what is not set before.
-func (l *loader) locate() ([]string, error) {
-	if err := l.begin(); err != nil {
+func (l *loader) locate(ctx context.Context) ([]string, error) {
+	if err := l.begin(ctx); err != nil {
 		return nil, err
 	}
 	files := l.opts.Files
@@ -71,10 +76,13 @@ func (l *loader) locate() ([]string, error) {
 		}
 	}
 	l.projectDir = l.startDir(paths)
+	if err := checkPath(l.projectDir); err != nil {
+		return nil, err
+	}
 	if l.projectDir == l.startDir(l.opts.Files) || len(l.envFiles()) > 0 {
 		return paths, nil
 	}
-	return paths, l.environment(l.projectDir)
+	return paths, l.environment(ctx, l.projectDir)
 }
 
 // startDir is the directory that paths start from: what the caller says, or
@@ -101,6 +109,9 @@ func (l *loader) composeFile() []string {
 	}
 	l.chosenBy = composeFile
 	if origin == "" {
+		for _, f := range files {
+			l.given[l.within(f)] = true
+		}
 		return files
 	}
 	l.chosenBy += " of " + l.display(origin)
@@ -131,7 +142,7 @@ func (l *loader) envFiles() []string {
 
 // environment adds what the environment files say and nobody said before:
 // those that are given, else the .env of a directory.
-func (l *loader) environment(dir string) error {
+func (l *loader) environment(ctx context.Context, dir string) error {
 	files := l.envFiles()
 	optional := len(files) == 0
 	if optional {
@@ -140,7 +151,10 @@ func (l *loader) environment(dir string) error {
 		}
 		files = []string{filepath.Join(dir, ".env")}
 	}
-	values, from, err := l.envFileValues(files, optional, l.lookup)
+	values, from, err := l.envFileValues(files, optional, func(path string) ([]byte, error) { return l.readGiven(ctx, path) }, l.lookup)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return err
 	}

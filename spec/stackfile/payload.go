@@ -2,9 +2,6 @@ package stackfile
 
 import (
 	"cmp"
-	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/orlop/orlop/spec/tree"
@@ -48,8 +45,7 @@ func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
 			"write file:, environment: or content:")
 	}
 	if file := f.Value.Value("file"); file != nil {
-		l.reading(file.Text)
-		content, err := readPayload(file.Text)
+		content, err := l.readFile(file.Text)
 		if err != nil {
 			return wrong(file, "cannot read "+cmp.Or(file.Raw, file.Text)+": "+cause(err), "create it, or use environment: or content:")
 		}
@@ -70,25 +66,4 @@ func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
 		return []byte(content.Text), spec.Diagnostic{}
 	}
 	return nil, spec.Diagnostic{}
-}
-
-// readPayload reads the file of a secret or config, within reason.
-func readPayload(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("it is not a file")
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err == nil && len(content) > maxFileSize {
-		return nil, fmt.Errorf("it is larger than %d MB", maxFileSize>>20)
-	}
-	return content, err
 }

@@ -2,10 +2,10 @@ package stackfile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -13,17 +13,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/userfile"
 
 	"github.com/orlop/orlop/spec"
 
 	"gopkg.in/yaml.v3"
 )
 
-// Limits on files.
-const (
-	maxFileSize = 8 << 20 // bytes of one file
-	maxFiles    = 500     // read in one load, included ones counted each time
-)
+const maxFiles = 500 // read in one load, included ones counted each time
 
 // source is a file that was read.
 type source struct {
@@ -52,15 +49,20 @@ type document struct {
 	node *yaml.Node
 }
 
-// read reads and parses a file. A file that cannot be read is an error; one
-// that is not YAML is a diagnostic.
+// read reads and parses a file that another stack file names. A file that
+// cannot be read is an error; one that is not YAML is a diagnostic.
 func (l *loader) read(path, base string) ([]document, error) {
+	data, err := l.readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %s", l.display(path), cause(err))
+	}
+	return l.take(path, base, data)
+}
+
+// take parses what was read from a file.
+func (l *loader) take(path, base string, data []byte) ([]document, error) {
 	if l.reads++; l.reads > maxFiles {
 		return nil, fmt.Errorf("a stack may be made of at most %d files", maxFiles)
-	}
-	data, err := l.contents(path)
-	if err != nil {
-		return nil, err
 	}
 	src := &source{name: l.display(path), path: path, base: base, data: data}
 	if l.sources == nil {
@@ -73,28 +75,22 @@ func (l *loader) read(path, base string) ([]document, error) {
 	return l.parse(src), nil
 }
 
-func (l *loader) contents(path string) ([]byte, error) {
-	var in io.Reader = l.opts.Stdin
+// contents reads a stack file of the project itself.
+func (l *loader) contents(ctx context.Context, path string) ([]byte, error) {
+	var data []byte
+	var err error
 	name := "standard input"
-	if path != "-" {
-		name = l.display(path)
-		l.reading(path)
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %s", name, cause(err))
-		}
-		defer f.Close()
-		in = f
-	}
-	if in == nil {
+	switch {
+	case path == "-" && l.opts.Stdin == nil:
 		return nil, errors.New("cannot read a stack file from standard input: there is none")
+	case path == "-":
+		data, err = l.opts.Given.ReadStdin(ctx, l.opts.Stdin, userfile.MaxText)
+	default:
+		name = l.display(path)
+		data, err = l.readGiven(ctx, path)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %s", name, cause(err))
-	}
-	if len(data) > maxFileSize {
-		return nil, fmt.Errorf("cannot read %s: it is larger than %d MB", name, maxFileSize>>20)
 	}
 	return data, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 const supportDoc = "../../docs/compose-support.md"
@@ -76,9 +77,13 @@ that file. ` + "`COMPOSE_DISABLE_ENV_FILE=1`" + ` leaves every .env unread.
 
 ## Limits
 
-One file: ` + fmt.Sprint(maxFileSize>>20) + ` MB, ` + fmt.Sprint(maxDepth) + ` levels, ` + fmt.Sprint(maxEntries) + ` entries of one mapping or list, ` + fmt.Sprint(maxNodes) + ` values
+One file: ` + fmt.Sprint(userfile.MaxText>>20) + ` MB, ` + fmt.Sprint(maxDepth) + ` levels, ` + fmt.Sprint(maxEntries) + ` entries of one mapping or list, ` + fmt.Sprint(maxNodes) + ` values
 with its aliases filled in. A stack: ` +
 		fmt.Sprint(maxServices) + ` services. A service: ` + fmt.Sprint(maxReplicas) + ` replicas, ` + fmt.Sprint(forms.MaxPorts) + ` published ports.
+
+Every file that a stack names is a regular one (or /dev/null, which is empty) of at most ` + fmt.Sprint(userfile.MaxText>>20) + ` MB: a pipe, a socket or a device is
+refused. What the command line names may be a pipe too (` + "`-f <(generate)`, `-f -`, `--env-file /dev/stdin`" + `): it is read once,
+within the same limit, and an interrupt ends it.
 `)
 	return b.String()
 }

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // copied are the patterns of what a build takes from its context, the
@@ -19,7 +19,7 @@ func copied(b *spec.Build, triggers []string) (list []string, ok bool) {
 	text := []byte(b.DockerfileInline)
 	if len(text) == 0 {
 		var err error
-		if text, err = os.ReadFile(dockerfile(b)); err != nil {
+		if text, err = userfile.Read(dockerfile(b)); err != nil {
 			return nil, false
 		}
 	}

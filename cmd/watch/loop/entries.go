@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
+
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // EntryKind says what an Entry does at its path.
@@ -68,6 +72,9 @@ func sendOne(target string, d *delivery, put func(Entry) error) (read, sent erro
 	if source == d.rule.root {
 		look = os.Stat // where a rule's own path leads is what the rule is about
 	}
+	if !utf8.ValidString(target) {
+		return fmt.Errorf("cannot sync %q: its name is not UTF-8 text; rename it, or name it in ignore", source), nil
+	}
 	info, err := look(source)
 	e := Entry{Path: target}
 	if err == nil {
@@ -87,6 +94,9 @@ func sendOne(target string, d *delivery, put func(Entry) error) (read, sent erro
 		if err != nil {
 			return err, nil
 		}
+		if !utf8.ValidString(to) {
+			return fmt.Errorf("cannot sync %s: it is a link to %q, which is not UTF-8 text; name it in ignore", source, to), nil
+		}
 		e.Kind, e.Link, e.Mode = Symlink, to, 0
 		return nil, put(e)
 	case !info.Mode().IsRegular():
@@ -98,7 +108,7 @@ func sendOne(target string, d *delivery, put func(Entry) error) (read, sent erro
 
 func sendFile(e Entry, source string, info fs.FileInfo, put func(Entry) error) (read, sent error) {
 	target := e.Path
-	f, err := os.Open(source)
+	f, err := userfile.Open(source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, put(Entry{Kind: Removal, Path: target})
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // gitIgnore is what the .gitignore files of a working tree leave out, as git
@@ -114,13 +116,13 @@ func (g *gitIgnore) patterns(dir string) []gitPattern {
 	if !known {
 		if dir == g.top { // the tree's own come after them
 			for _, file := range g.more {
-				text, _ := os.ReadFile(file)
+				text, _ := userfile.Read(file)
 				list = append(list, gitPatterns(string(text))...)
 			}
 		}
 		file := filepath.Join(dir, gitIgnoreName)
 		if info, err := os.Lstat(file); err == nil && info.Mode()&fs.ModeSymlink == 0 { // git follows no link there
-			text, _ := os.ReadFile(file)
+			text, _ := userfile.Read(file)
 			list = append(list, gitPatterns(string(text))...)
 		}
 		g.read[dir] = list

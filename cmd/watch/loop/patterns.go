@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 // patterns are patterns in the form of .dockerignore, from a directory. A nil
@@ -45,7 +46,7 @@ func newPatterns(list []string) (*patterns, error) {
 // readPatterns reads the first of the files that exists; none is nil.
 func readPatterns(files ...string) (*patterns, error) {
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := userfile.Read(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
+)
+
+// TestSettingsGovernProjects: the profile and the policy of engine.yaml hold for
+// what is planned, applied and run.
+//
+// Risk remote include: a stack of somebody else asks for more than it needs
+// Held: an engine's policy refuses it before anything is changed, with the place and what to ask for; nothing remote is included or extended
+func TestSettingsGovernProjects(t *testing.T) {
+	d := newDesk(t)
+	if err := os.MkdirAll(d.cfg.Root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	set := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(settingsPath(d.cfg.Root), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	req := &api.ApplyRequest{
+		WorkingDir: "/src", Places: []byte(`{"services.web.privileged":{"file":"stack.yaml","line":3,"column":5}}`),
+		Project: []byte(`{"name":"p","services":{"web":{"image":"x","privileged":true},"db":{"image":"x"},"own":{"image":"x","x-orlop-security":"default"}}}`),
+	}
+	set("security: hardened\n")
+	j, err := d.decode(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"web": "", "db": spec.SecurityHardened, "own": spec.SecurityDefault} {
+		if got := j.project.Services[name].Security; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	set("policy: {forbid: [privileged]}\n")
+	for _, call := range []func() error{
+		func() error { _, err := d.Plan(d.ctx, req); return err },
+		func() error { _, err := d.decode(req); return err },
+	} {
+		if err := call(); err == nil || !strings.Contains(err.Error(), "stack.yaml:3:5: services.web.privileged: true is forbidden on this engine") {
+			t.Errorf("it says %v", err)
+		}
+	}
+	for text, want := range map[string]string{
+		"policy: {forbid: [priviledged]}\n": `policy.forbid has "priviledged"`,
+		"policy: {forbids: []}\n":           "field forbids not found",
+		"security: strong\n":                `security is "strong"`,
+	} {
+		set(text)
+		if _, err := d.decode(req); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

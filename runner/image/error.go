@@ -1,0 +1,105 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+)
+
+var (
+	// otherDigest is what containerd says of content that is not what was asked for.
+	otherDigest = regexp.MustCompile(`unexpected commit digest (\S+), expected (\S+?):? `)
+	// otherSize is what it says of content that is longer or shorter.
+	otherSize = regexp.MustCompile(`unexpected commit size (\d+), expected (\d+)|read (?:past|exceeds) expected size (\d+)`)
+	// largeManifest is what it says of a manifest that it does not read.
+	largeManifest = regexp.MustCompile(`rejecting (\d+) byte manifest`)
+	// jargon is what containerd puts before a cause: names of its functions and of
+	// places that a user can't look at.
+	jargon = regexp.MustCompile(`^(?:.*mount callback failed on \S+|apply layer error for "[^"]*"|failed to extract layer(?: \([^)]*\))? \S+|` +
+		`failed to (?:copy|commit|mount|prepare|stat|apply|unpack|resolve|fetch|open|get)[^:]*|unpack|failed commit on ref "[^"]*"|failed to ingest "[^"]*"): `)
+)
+
+// pullError says why a pull failed and what to do, per cause.
+func pullError(ref string, err error) error {
+	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
+	text := err.Error()
+	cut, isCut := errors.AsType[*cutBlob](err)
+	switch {
+	case isCut:
+		return fmt.Errorf("cannot pull %s: %w", ref, cut)
+	case largeManifest.MatchString(text):
+		return fmt.Errorf("cannot pull %s: its manifest has %s bytes, more than the %d that one may have",
+			ref, largeManifest.FindStringSubmatch(text)[1], docker.MaxManifestSize)
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("image %s does not exist in its registry: check the name and the tag", ref)
+	case errdefs.IsUnauthorized(err), errors.Is(err, docker.ErrInvalidAuthorization), strings.Contains(text, "insufficient_scope"),
+		status.StatusCode == http.StatusUnauthorized, status.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("cannot pull %s: the registry refused access: log in; credentials are read from Docker's config.json", ref)
+	case status.StatusCode == http.StatusTooManyRequests:
+		return fmt.Errorf("cannot pull %s: the registry's rate limit is reached: log in, wait, or set a mirror", ref)
+	case status.StatusCode >= http.StatusInternalServerError:
+		return fmt.Errorf("cannot pull %s: the registry answers %s: try again later, or set a mirror", ref, status.Status)
+	case otherDigest.MatchString(text), otherSize.MatchString(text):
+		return fmt.Errorf("cannot pull %s: %s: a registry, mirror or proxy damages what it hands on", ref, mismatch(text))
+	case strings.Contains(text, "no such host"), strings.Contains(text, "connection refused"),
+		strings.Contains(text, "i/o timeout"), strings.Contains(text, "network is unreachable"), errdefs.IsUnavailable(err):
+		return fmt.Errorf("cannot pull %s: %w (the registry can't be reached: check the network, set a mirror, or load the image with \"orlop image load\")",
+			ref, rootCause(err))
+	}
+	return fmt.Errorf("cannot pull %s: %w", ref, plainError(err))
+}
+
+// mismatch says what came in place of what was asked for.
+func mismatch(text string) string {
+	if m := otherDigest.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("digest mismatch: wanted %s, got %s", m[2], m[1])
+	}
+	m := otherSize.FindStringSubmatch(text)
+	if m[3] != "" {
+		return fmt.Sprintf("digest mismatch: more than the %s bytes that its manifest tells of", m[3])
+	}
+	return fmt.Sprintf("digest mismatch: %s bytes in place of the %s that its manifest tells of", m[1], m[2])
+}
+
+// plainError is an error of containerd without what it says of itself: the cause alone
+// where that has words of its own, not only a kind ("failed precondition").
+func plainError(err error) error {
+	text := err.Error()
+	for {
+		rest := jargon.ReplaceAllString(text, "")
+		if rest == text {
+			break
+		}
+		text = rest
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &plain{text, err}
+}
+
+// plain is an error in other words.
+type plain struct {
+	text string
+	err  error
+}
+
+func (p *plain) Error() string { return p.text }
+func (p *plain) Unwrap() error { return p.err }
+
+// rootCause drops the layers of context that name only functions.
+func rootCause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}

@@ -1,0 +1,173 @@
+// Package privilege says what a stack asks of the machine beyond what every
+// container gets: what is looked at before somebody else's stack is run, and
+// what an engine's policy can forbid. It decides nothing about whether that is
+// granted.
+package privilege
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// Kind is a kind of privilege, by the word that a policy has for it.
+type Kind string
+
+// Kinds of privileges.
+const (
+	Privileged   Kind = "privileged"    // all of the host's devices and capabilities
+	Capability   Kind = "cap_add"       // more capabilities than the default ones
+	HostNetwork  Kind = "host_network"  // the host's network namespace
+	EngineSocket Kind = "engine_socket" // the socket of an engine: whoever has it is root
+	HostMount    Kind = "host_mount"    // a directory of the host outside of the project's
+	HostFile     Kind = "host_file"     // a secret or config from a file outside of the project's directory
+	PublicPort   Kind = "public_port"   // a port on all addresses of the host
+	NoHardening  Kind = "no_hardening"  // x-orlop-security: default in a stack or engine that is hardened
+)
+
+// Kinds are all kinds, the gravest first.
+func Kinds() []Kind {
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostMount, Capability, HostFile, PublicPort, NoHardening}
+}
+
+// Request is one thing that a stack asks for.
+type Request struct {
+	Kind  Kind       `json:"kind"`
+	Path  string     `json:"path"` // in the project: "services.web.volumes[0]"
+	Value string     `json:"value"`
+	Text  string     `json:"text"` // what it means
+	Place spec.Place `json:"place"`
+}
+
+// Of lists what a project asks for, the gravest first. dir is its directory.
+func Of(p *spec.Project, dir string) []Request {
+	var all []Request
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		all = append(all, ofService(p.Services[name], "services."+name, dir)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
+		all = append(all, ofFile("secrets."+name, p.Secrets[name].File, dir)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Configs)) {
+		all = append(all, ofFile("configs."+name, p.Configs[name].File, dir)...)
+	}
+	for i := range all {
+		all[i].Place = p.Places.Nearest(all[i].Path)
+	}
+	slices.SortStableFunc(all, func(a, b Request) int {
+		return cmp.Compare(slices.Index(Kinds(), a.Kind), slices.Index(Kinds(), b.Kind))
+	})
+	return all
+}
+
+func ofService(s *spec.Service, path, dir string) []Request {
+	var all []Request
+	add := func(kind Kind, key, value, text string) {
+		all = append(all, Request{Kind: kind, Path: path + "." + key, Value: value, Text: text})
+	}
+	if s.Privileged {
+		add(Privileged, "privileged", "true", "has all devices and capabilities of the host: it can do what root can")
+	}
+	for i, c := range s.CapAdd {
+		add(Capability, fmt.Sprintf("cap_add[%d]", i), c, "has a capability beyond the default ones")
+	}
+	if s.NetworkMode == "host" {
+		add(HostNetwork, "network_mode", "host", "sees and uses all networks of the host, loopback too")
+	}
+	if s.Security == spec.SecurityDefault {
+		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")
+	}
+	for i, m := range s.Volumes {
+		key := fmt.Sprintf("volumes[%d]", i)
+		switch access := accessOf(m); {
+		case m.Type != spec.MountBind:
+		case isEngineSocket(m.Source):
+			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
+		case !isBelow(m.Source, dir):
+			add(HostMount, key, m.Source, access+" a path of the host outside of the project's directory")
+		}
+	}
+	for i, p := range s.Ports {
+		if p.Published != "" && (p.HostIP == "" || p.HostIP == "0.0.0.0" || p.HostIP == "::") {
+			add(PublicPort, fmt.Sprintf("ports[%d]", i), p.Published+"/"+cmp.Or(p.Protocol, "tcp"), "is reached on all addresses of the host")
+		}
+	}
+	return all
+}
+
+func accessOf(m spec.Mount) string {
+	if m.ReadOnly {
+		return "reads"
+	}
+	return "reads and writes"
+}
+
+func ofFile(path, file, dir string) []Request {
+	if file == "" || isBelow(file, dir) {
+		return nil
+	}
+	return []Request{{Kind: HostFile, Path: path + ".file", Value: file, Text: "reads a file of the host outside of the project's directory"}}
+}
+
+// isEngineSocket says that a path is the socket of an engine, or a directory
+// that has one.
+func isEngineSocket(path string) bool {
+	path = filepath.Clean(path)
+	switch filepath.Base(path) {
+	case "docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "orlop.sock":
+		return true
+	}
+	return slices.Contains([]string{"/run/orlop", "/run/containerd", "/run/podman", "/run/buildkit", "/run/crio"}, strings.TrimPrefix(path, "/var"))
+}
+
+// isBelow says that a path is a directory or below it, as it is written: where
+// links lead is seen when it is mounted.
+func isBelow(path, dir string) bool {
+	path, dir = filepath.Clean(path), filepath.Clean(dir)
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// Forbidden is what a policy forbids of a project.
+type Forbidden struct {
+	Requests []Request
+	Policy   string // the file that says so
+}
+
+// Error names each with its place.
+func (f *Forbidden) Error() string {
+	var lines []string
+	for _, r := range f.Requests {
+		at := ""
+		if r.Place.File != "" {
+			at = fmt.Sprintf("%s:%d:%d: ", r.Place.File, r.Place.Line, r.Place.Column)
+		}
+		lines = append(lines, fmt.Sprintf("%s%s: %s is forbidden on this engine: it %s; take it away, or ask who runs the engine to allow %s in %s",
+			at, r.Path, r.Value, r.Text, r.Kind, f.Policy))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Check refuses what of a project is of a forbidden kind; the error is a
+// *Forbidden.
+func Check(p *spec.Project, dir string, forbid []Kind, policy string) error {
+	found := slices.DeleteFunc(Of(p, dir), func(r Request) bool { return !slices.Contains(forbid, r.Kind) })
+	if len(found) == 0 {
+		return nil
+	}
+	return &Forbidden{Requests: found, Policy: policy}
+}
+
+// Harden gives every service that says nothing about it the hardened profile.
+// One that is privileged can't have it, and is left to the policy.
+func Harden(p *spec.Project) {
+	for _, s := range p.Services {
+		if s.Security == "" && !s.Privileged {
+			s.Security = spec.SecurityHardened
+		}
+	}
+}

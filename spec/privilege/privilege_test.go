@@ -1,0 +1,80 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+)
+
+func stack() *spec.Project {
+	bind := func(source string, ro bool) spec.Mount {
+		return spec.Mount{Type: spec.MountBind, Source: source, Target: "/x", ReadOnly: ro}
+	}
+	return &spec.Project{
+		Services: map[string]*spec.Service{
+			"db": {Volumes: []spec.Mount{{Type: spec.MountVolume, Source: "data", Target: "/data"}, bind("/p/conf", true)}, Ports: []spec.Port{{Target: 5432, Published: "5432", HostIP: "127.0.0.1"}}},
+			"web": {
+				Privileged: true, CapAdd: []string{"NET_ADMIN"}, NetworkMode: "host", Security: spec.SecurityDefault,
+				Volumes: []spec.Mount{bind("/", false), bind("/var/run/docker.sock", true), bind("/p/../etc", true), bind("/project", true), bind("/var/run/containerd/", false)},
+				Ports:   []spec.Port{{Target: 80, Published: "8080"}, {Target: 81}, {Target: 82, Published: "82", HostIP: "::", Protocol: "udp"}},
+			},
+		},
+		Secrets: map[string]*spec.Secret{"in": {File: "/p/s"}, "out": {File: "/etc/shadow"}},
+		Configs: map[string]*spec.Config{"c": {File: "/etc/passwd"}},
+		Places:  spec.Places{"services.web.privileged": {File: "stack.yaml", Line: 3, Column: 17}},
+	}
+}
+
+// TestWhatAStackAsksFor is the golden list.
+//
+// Risk privileged flags: a stack asks for what makes it root on the host
+// Held: config --security lists each with its place, and an engine's policy can forbid each kind
+func TestWhatAStackAsksFor(t *testing.T) {
+	var got []string
+	for _, r := range Of(stack(), "/p") {
+		got = append(got, fmt.Sprintf("%s %s %s", r.Kind, r.Path, r.Value))
+	}
+	want := `privileged services.web.privileged true
+engine_socket services.web.volumes[1] /var/run/docker.sock
+engine_socket services.web.volumes[4] /var/run/containerd/
+host_network services.web.network_mode host
+host_mount services.web.volumes[0] /
+host_mount services.web.volumes[2] /p/../etc
+host_mount services.web.volumes[3] /project
+cap_add services.web.cap_add[0] NET_ADMIN
+host_file secrets.out.file /etc/shadow
+host_file configs.c.file /etc/passwd
+public_port services.web.ports[0] 8080/tcp
+public_port services.web.ports[2] 82/udp
+no_hardening services.web.x-orlop-security default`
+	if text := strings.Join(got, "\n"); text != want {
+		t.Errorf("it asks for\n%s\nwant\n%s", text, want)
+	}
+}
+
+func TestAPolicyForbidsByKind(t *testing.T) {
+	if err := Check(stack(), "/p", nil, "engine.yaml"); err != nil {
+		t.Errorf("no policy: %v", err)
+	}
+	err := Check(stack(), "/p", []Kind{Privileged, HostFile}, "/r/engine.yaml")
+	var f *Forbidden
+	if !errors.As(err, &f) || len(f.Requests) != 3 {
+		t.Fatalf("forbidden are %v", err)
+	}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	if want := "stack.yaml:3:17: services.web.privileged: true is forbidden on this engine: it has all devices and capabilities of the host: " +
+		"it can do what root can; take it away, or ask who runs the engine to allow privileged in /r/engine.yaml"; first != want {
+		t.Errorf("said is\n%s\nwant\n%s", first, want)
+	}
+}
+
+func TestHardenedUnlessAServiceSaysOtherwise(t *testing.T) {
+	p := stack()
+	Harden(p)
+	if p.Services["db"].Security != spec.SecurityHardened || p.Services["web"].Security != spec.SecurityDefault {
+		t.Errorf("they are %q and %q", p.Services["db"].Security, p.Services["web"].Security)
+	}
+}

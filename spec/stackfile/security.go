@@ -1,0 +1,62 @@
+package stackfile
+
+import (
+	"fmt"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// Keys of Orlop's own: they are extensions, which Compose passes over.
+const (
+	ownKey        = "x-orlop"
+	serviceOwnKey = "x-orlop-security"
+)
+
+// security gives services the profile that the stack, or each of them, asks for.
+func (l *loader) security(p *spec.Project, root *tree.Node) {
+	whole := ""
+	if own := root.Value(ownKey); own != nil {
+		whole = l.ownSecurity(own)
+	}
+	for name, s := range p.Services {
+		path := "services." + name
+		given := root.Value("services").Value(name).Value(serviceOwnKey)
+		delete(s.Extensions, serviceOwnKey) // it has a field
+		if given != nil {
+			s.Security = l.profile(given, path+"."+serviceOwnKey)
+			p.Places[path+"."+serviceOwnKey] = given.At
+		} else if whole == spec.SecurityHardened {
+			s.Security = whole
+		}
+		if s.Security == spec.SecurityHardened && s.Privileged {
+			l.Fail(root.Value("services").Value(name).Value("privileged"), path+".privileged", "a hardened service can't be privileged",
+				"take one of both away: "+serviceOwnKey+": default opts a service out")
+		}
+	}
+}
+
+// ownSecurity is the profile at the top of the file.
+func (l *loader) ownSecurity(own *tree.Node) string {
+	if own.Kind != tree.MapNode {
+		l.Fail(own, ownKey, ownKey+" is a mapping", "write security: hardened below it")
+		return ""
+	}
+	profile := ""
+	for _, f := range own.Fields {
+		if f.Key != "security" {
+			l.Fail(&tree.Node{At: f.At, Width: f.Width}, ownKey, fmt.Sprintf("unknown key %q", f.Key), spec.DidYouMean(f.Key, []string{"security"}))
+			continue
+		}
+		profile = l.profile(f.Value, ownKey+".security")
+	}
+	return profile
+}
+
+func (l *loader) profile(n *tree.Node, path string) string {
+	if n.Kind != tree.ScalarNode || n.Text != spec.SecurityDefault && n.Text != spec.SecurityHardened {
+		l.Fail(n, path, fmt.Sprintf("%q is no profile", spec.Shorten(n.Text)), "write "+spec.SecurityHardened+" or "+spec.SecurityDefault)
+		return ""
+	}
+	return n.Text
+}

@@ -1,0 +1,45 @@
+package stackfile
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// checkText refuses what is not UTF-8: the engine is told of the project in
+// JSON, which would put another character in the place of such bytes, and a
+// mount would lead elsewhere. A stack file itself is UTF-8, or it is no YAML;
+// variables and environment files may be anything.
+func (l *loader) checkText(n *tree.Node, path string) {
+	switch n.Kind {
+	case tree.ScalarNode:
+		if !utf8.ValidString(n.Text) {
+			l.Fail(n, path, "the value is not UTF-8 text", "a variable in it, or the file that it comes from, has another encoding")
+		}
+	case tree.MapNode:
+		for _, f := range n.Fields {
+			at := f.Key
+			if path != "" {
+				at = path + "." + f.Key
+			}
+			if !utf8.ValidString(f.Key) {
+				l.Fail(f.Value, path, fmt.Sprintf("the name %q is not UTF-8 text", f.Key), "")
+				continue
+			}
+			l.checkText(f.Value, at)
+		}
+	case tree.ListNode:
+		for i, item := range n.Items {
+			l.checkText(item, tree.Indexed(path, i))
+		}
+	}
+}
+
+// checkPath refuses a directory whose name can't be told to the engine.
+func checkPath(dir string) error {
+	if utf8.ValidString(dir) {
+		return nil
+	}
+	return fmt.Errorf("cannot use the directory %q: its name is not UTF-8 text; rename it", dir)
+}
