@@ -38,6 +38,7 @@ func commands() map[string]command {
 		"engine":   ownEngine,
 		"snapshot": snapshot,
 		"moments":  moments,
+		"crashes":  killAnywhere,
 		"same":     sameAsSnapshot,
 		"download": downloads,
 		"ask":      ask,
