@@ -22,7 +22,7 @@ RACED := ./api ./spec/... ./planner ./builder/... ./runner/... ./engine/... ./ke
 
 export SHOP_PORT
 
-PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck util-linux \
+PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck strace util-linux \
 	busybox-static debian-archive-keyring mmdebstrap
 BASE := $(addprefix .cache/images/,busybox.tar debian.tar golang.tar)
 
@@ -101,6 +101,10 @@ fuzz: ## fuzz every parser for half a minute each; what is found becomes a test
 .PHONY: bench
 bench: build images ## measure how long the common things take, beside the numbers to reach
 	go run ./e2e/bench
+
+.PHONY: bench-load
+bench-load: build images ## measure what stays bounded under load: 500 services, floods of logs, names, connections, contexts
+	go run ./e2e/bench -load -runs 1
 
 # What is done follows from the seed; a run that fails names it.
 SEED    ?= 1

@@ -2239,6 +2239,8 @@ type Container struct {
 	LastProbe     *ProbeInfo             `protobuf:"bytes,24,opt,name=last_probe,json=lastProbe,proto3" json:"last_probe,omitempty"`
 	LeftOut       []string               `protobuf:"bytes,25,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
 	Adrift        bool                   `protobuf:"varint,26,opt,name=adrift,proto3" json:"adrift,omitempty"`
+	Lost          []string               `protobuf:"bytes,27,rep,name=lost,proto3" json:"lost,omitempty"`
+	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2453,6 +2455,20 @@ func (x *Container) GetAdrift() bool {
 		return x.Adrift
 	}
 	return false
+}
+
+func (x *Container) GetLost() []string {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *Container) GetDead() string {
+	if x != nil {
+		return x.Dead
+	}
+	return ""
 }
 
 type Binding struct {
@@ -5386,7 +5402,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xff\x05\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xa7\x06\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -5416,7 +5432,9 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"last_probe\x18\x18 \x01(\v2\x13.orlop.v1.ProbeInfoR\tlastProbe\x12\x19\n" +
 	"\bleft_out\x18\x19 \x03(\tR\aleftOut\x12\x16\n" +
-	"\x06adrift\x18\x1a \x01(\bR\x06adrift\"s\n" +
+	"\x06adrift\x18\x1a \x01(\bR\x06adrift\x12\x12\n" +
+	"\x04lost\x18\x1b \x03(\tR\x04lost\x12\x12\n" +
+	"\x04dead\x18\x1c \x01(\tR\x04dead\"s\n" +
 	"\aBinding\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +

@@ -227,11 +227,20 @@ func rebootMachine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(sceneOf(ts).engine.Reboot())
 }
 
-// ownEngine: engine new [IMAGE...] goes on with an engine of the script's own
-// that has these base images.
+// ownEngine: engine new|small [MEGABYTES] [IMAGE...] goes on with an engine of
+// the script's own that has these base images; small is one whose root is a file
+// system of so many megabytes.
 func ownEngine(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, -1, "engine new [IMAGE...]")
-	sceneOf(ts).ownEngine(ts, args[1:])
+	use(ts, neg, args, 1, -1, "engine new|small [MEGABYTES] [IMAGE...]")
+	size := 0
+	if args[0] == "small" {
+		use(ts, neg, args, 2, -1, "engine small MEGABYTES [IMAGE...]")
+		var err error
+		size, err = strconv.Atoi(args[1])
+		ts.Check(err)
+		args = args[1:]
+	}
+	sceneOf(ts).ownEngine(ts, size, args[1:])
 }
 
 // snapshot: snapshot NAME notes what the machine has of the engine.
@@ -405,7 +414,7 @@ func hostns(ts *testscript.TestScript, neg bool, args []string) {
 	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(ts.Getenv("WORK"), "outside")))}
 	go server.Serve(l)
 	ts.Defer(func() { server.Close() })
-	s.ownEngine(ts, args)
+	s.ownEngine(ts, 0, args)
 }
 
 // outside: outside URL [REGEXP] gets a page from the outside of the host.

@@ -89,6 +89,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("REPOSITORY", repository())
 	env.Setenv("COMPOSE_PROJECT_NAME", s.project)
 	env.Setenv("P", s.project)
+	env.Setenv("ID", stage.engine.ID())
 	env.Setenv("DOLLAR", "$")
 	env.Setenv("REGISTRY", stage.registry.Address())
 	env.Setenv("GOPROXY", goEnv("GOPROXY"))
@@ -137,9 +138,10 @@ func (s *scene) close(env *testscript.Env) {
 	}
 }
 
-// ownEngine gives the script an engine that no other script uses.
-func (s *scene) ownEngine(ts *testscript.TestScript, images []string) {
-	e, err := stage.newEngine()
+// ownEngine gives the script an engine that no other script uses. Its root is on
+// a file system of so many megabytes; 0 is this machine's.
+func (s *scene) ownEngine(ts *testscript.TestScript, megabytes int, images []string) {
+	e, err := stage.newEngine(megabytes)
 	ts.Check(err)
 	if s.engine != stage.engine {
 		old := s.engine
@@ -151,6 +153,7 @@ func (s *scene) ownEngine(ts *testscript.TestScript, images []string) {
 	s.engine = e
 	ts.Setenv("ORLOP_ROOT", e.Root)
 	ts.Setenv("ORLOP_STATE", e.State)
+	ts.Setenv("ID", e.ID())
 	for _, name := range images {
 		_, err := e.Run(background(), "/", "image", "load", archive(name))
 		ts.Check(err)

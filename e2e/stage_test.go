@@ -47,7 +47,7 @@ func (s *theatre) build() (err error) {
 	if err := s.fill(); err != nil {
 		return err
 	}
-	if s.engine, err = s.newEngine(); err != nil {
+	if s.engine, err = s.newEngine(0); err != nil {
 		return err
 	}
 	for _, name := range archives() {
@@ -66,9 +66,13 @@ func (s *theatre) fill() error {
 		"cut/app:1", "stuck/app:1", "large/app:1", "limited/app:1", "moved/app:1")
 }
 
-// newEngine is an engine of its own that pulls from the registry.
-func (s *theatre) newEngine() (*lab.Engine, error) {
+// newEngine is an engine of its own that pulls from the registry, on a disk of so
+// many megabytes; 0 is this machine's.
+func (s *theatre) newEngine(megabytes int) (*lab.Engine, error) {
 	e, err := lab.NewEngine(programs(), s.reaper)
+	if err == nil && megabytes > 0 {
+		err = e.Confine(megabytes)
+	}
 	if err != nil {
 		return nil, err
 	}

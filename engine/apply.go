@@ -93,7 +93,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 func orderOf(req *api.ApplyRequest, p *spec.Project) *runner.Order {
 	o := &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
-		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+		Grace: graceOf(req),
 	}
 	for name := range p.Services {
 		o.Images[name] = p.ImageName(name)
@@ -158,7 +158,7 @@ func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload
 func (e *Engine) digestKey() []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := e.store.get(bucketEngine, "print-key")
+	key := e.store.Get(bucketEngine, "print-key")
 	if key == nil {
 		key = make([]byte, 32)
 		rand.Read(key)
@@ -255,6 +255,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
+	s.runner.Hasten(req.Project, opts.Services, graceOf(req))
 	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
 	if err != nil {
 		return err
@@ -270,7 +271,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: true,
-		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+		Grace: graceOf(req),
 	}
 	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, box)
 	if err != nil {
@@ -376,6 +377,14 @@ type executor struct {
 // Execute carries out one step. If the command goes away, builds, pulls and waits are
 // given up; the runner finishes what it has begun with a container.
 func (c *executor) Execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	if err := c.engine.roomFor(s.Action); err != nil {
+		return planner.Result{}, err
+	}
+	result, err := c.execute(ctx, s, note)
+	return result, c.engine.explain(err)
+}
+
+func (c *executor) execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
 	case planner.Build:
 		return c.build(ctx, s, note)
@@ -468,7 +477,7 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 			return nil
 		}
 		var rec buildRecord
-		doc := e.store.get(bucketBuilds, tag)
+		doc := e.store.Get(bucketBuilds, tag)
 		if doc == nil || json.Unmarshal(doc, &rec) != nil || rec.Inputs == nil {
 			return nil
 		}

@@ -57,7 +57,7 @@ func newDesk(t testing.TB) *desk {
 	e.ctx, e.cancel = context.WithCancelCause(d.ctx)
 	e.instances, err = instance.Open(e.store, time.Now)
 	must(err)
-	e.images = image.New(client, e.hosts)
+	e.images = image.New(client, e.hosts, "/")
 	e.holdings = keeper.InProcess()
 	e.networks = &network.Manager{}
 	e.buildNetwork = buildkit.NewNetwork(e.networks, e.log)

@@ -24,8 +24,10 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
@@ -51,11 +53,12 @@ type Engine struct {
 	started      time.Time
 	log          *slog.Logger
 	lock         *os.File
+	reserve      *disk.Reserve
 	daemon       *daemon
 	networks     *network.Manager
 	buildNetwork *buildkit.Network
 	runner       *runner.Runner
-	store        *store
+	store        *store.Store
 	programs     programs
 
 	kitOnce   sync.Once
@@ -110,6 +113,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = lockRoot(cfg.Root); err != nil {
 		return nil, err
 	}
+	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
+		return nil, err
+	}
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
@@ -120,12 +126,13 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		}
 	}
 	warning := ""
-	if e.store, warning, err = openStore(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
+	if e.store, warning, err = store.Open(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
 		return nil, err
 	}
 	if warning != "" {
 		e.warn(warning)
 	}
+	e.store.OnFull(func() { _ = e.reserve.Give() }) // the second try tells
 	if err := e.repair(ctx); err != nil {
 		return nil, err
 	}
@@ -229,7 +236,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	if e.instances, err = instance.Open(e.store, time.Now); err != nil {
 		return err
 	}
-	e.images = image.New(e.daemon.client, e.hosts)
+	e.images = image.New(e.daemon.client, e.hosts, e.cfg.Root)
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
@@ -331,7 +338,7 @@ func (e *Engine) close() {
 		}
 	}
 	if e.store != nil {
-		if err := e.store.close(); err != nil {
+		if err := e.store.Close(); err != nil {
 			e.log.Error("cannot close the engine's state", "error", err)
 		}
 	}

@@ -16,7 +16,7 @@ func holder(t testing.TB) *Engine {
 	t.Helper()
 	s, _ := open(t, filepath.Join(t.TempDir(), "state"))
 	t.Cleanup(func() {
-		if err := s.close(); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -52,7 +52,7 @@ func TestACallerThatComesBackHasItsHoldAgain(t *testing.T) {
 	second := mustHold(t, e, "a") // its old stream is not seen to be broken yet
 	for _, end := range []func(string, *holding){e.lapse, e.giveUp, e.letGo} {
 		end("shop", first)
-		if e.held["shop"] != second || second.away != nil || e.store.get(bucketHolds, "shop") == nil {
+		if e.held["shop"] != second || second.away != nil || e.store.Get(bucketHolds, "shop") == nil {
 			t.Fatal("the end of the old stream ends the new hold")
 		}
 	}
@@ -151,7 +151,7 @@ func TestHowAHoldEnds(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- d.Hold(s) }()
 			<-s.held
-			if !d.inUse("shop-ci") || d.store.get(bucketHolds, "shop-ci") == nil {
+			if !d.inUse("shop-ci") || d.store.Get(bucketHolds, "shop-ci") == nil {
 				t.Error("it is not held, or that is not kept")
 			}
 			c.end(d, s, hang)
@@ -162,7 +162,7 @@ func TestHowAHoldEnds(t *testing.T) {
 				t.Fatal("the removal does not end")
 			}
 			d.mu.Lock()
-			h, kept := d.held["shop-ci"], d.store.get(bucketHolds, "shop-ci") != nil
+			h, kept := d.held["shop-ci"], d.store.Get(bucketHolds, "shop-ci") != nil
 			lease := h != nil && h.away != nil
 			d.mu.Unlock()
 			if (h != nil) != c.holds || kept != c.holds || lease != c.lease {

@@ -38,6 +38,9 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	if action == planner.Kill {
 		return s.kill(ctx, req, claim, box)
 	}
+	if claim.ends {
+		s.runner.Hasten(req.Project, req.Services, graceOf(req))
+	}
 	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
 	if err != nil {
 		return err
@@ -119,9 +122,17 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 	plan.Limit = int(req.Limit)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: req.RemoveVolumes,
-		Grace: runner.Grace{Set: req.HasStopTimeout, Time: time.Duration(req.StopTimeoutMs) * time.Millisecond},
+		Grace: graceOf(req),
 	}
 	return plan, &executor{engine: s.Engine, job: &job{order: order, observed: observed, claim: claim, mask: s.runner.Mask(req.Project)}}, nil
+}
+
+// graceOf is the time to stop that a request asks for.
+func graceOf(req interface {
+	GetHasStopTimeout() bool
+	GetStopTimeoutMs() int64
+}) runner.Grace {
+	return runner.Grace{Set: req.GetHasStopTimeout(), Time: time.Duration(req.GetStopTimeoutMs()) * time.Millisecond}
 }
 
 // narrow leaves out the containers that a lifecycle request is not about.

@@ -133,7 +133,7 @@ func TestEventsAreSentOneAtATime(t *testing.T) {
 
 func TestPrintsTellAChangeAndNothingElse(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "engine.db"))
-	defer s.close()
+	defer s.Close()
 	e := &Engine{store: s}
 	payload := func(text string) map[string]*api.Payload {
 		return map[string]*api.Payload{"secrets.key": {Content: []byte(text), Secret: true}}

@@ -48,7 +48,7 @@ func newServer(e *Engine) *grpc.Server {
 				e.instances.Use(project)
 			}
 			res, err := h(namespaces.WithNamespace(ctx, Namespace), req)
-			return res, asStatus(err)
+			return res, asStatus(e.afterwards(err))
 		}),
 		grpc.StreamInterceptor(func(s any, stream grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 			done, err := e.admit(stream.Context(), info.FullMethod)
@@ -76,6 +76,9 @@ func (e *Engine) admit(ctx context.Context, method string) (done func(), err err
 	if err := api.CheckCaller(ctx, method, e.cfg.Version); err != nil {
 		return nil, err
 	}
+	if err := e.makeRoom(method); err != nil {
+		return nil, asStatus(err)
+	}
 	done, err = e.work.begin()
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
@@ -91,7 +94,7 @@ func (e *Engine) serveStream(s any, stream grpc.ServerStream, h grpc.StreamHandl
 	defer context.AfterFunc(e.ctx, func() { cancel(errShutdown) })()
 	named := &namedStream{ServerStream: stream, ctx: ctx, engine: e}
 	defer named.close()
-	err := h(s, named)
+	err := e.afterwards(h(s, named))
 	if e.ctx.Err() != nil && stream.Context().Err() == nil {
 		return status.Error(codes.Unavailable, "the engine stops")
 	}

@@ -48,6 +48,7 @@ type container struct {
 	ending   *ending              // guarded by mu; of the present process, or the last
 	prober   context.CancelFunc   // guarded by mu; ends the present prober
 	retry    *time.Timer          // guarded by mu; runs during a back-off
+	patience *patience            // guarded by mu; set while its process has time to end
 	shim     *shim.Shim           // guarded by mu; the task's parent
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports

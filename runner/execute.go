@@ -42,7 +42,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.AttachNetwork:
 		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
-		return planner.Result{}, r.topology.Relabel(s.Name, s.Network)
+		return planner.Result{}, errors.Join(r.nets.Mend(ctx), r.topology.Relabel(s.Name, s.Network))
 	case planner.UpdateVolume:
 		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
@@ -121,6 +121,9 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	err := r.adjust(ctx, c, s.Applied)
 	if err == nil {
 		err = r.publish(ctx, o, c)
+	}
+	if err == nil {
+		err = r.nets.Mend(ctx)
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.

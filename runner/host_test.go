@@ -91,7 +91,7 @@ func (h *host) engine(t *testing.T) *Runner {
 	instances, err := instance.Open(h.store, time.Now)
 	must(t, err)
 	r := newRunner(leases.WithLease(namespaces.WithNamespace(context.Background(), "orlop"), "none"), Config{
-		Client: client, Images: image.New(client, nil), Networks: &network.Manager{}, Store: h.store, Ports: h.ports, Instances: instances, Keeping: h.ports,
+		Client: client, Images: image.New(client, nil, "/"), Networks: &network.Manager{}, Store: h.store, Ports: h.ports, Instances: instances, Keeping: h.ports,
 		Root: h.root, State: h.state, Log: slog.New(slog.DiscardHandler),
 	})
 	r.volumes, err = volume.Open(volume.Config{Dir: filepath.Join(h.root, "volumes"), Places: filepath.Join(h.state, "subpaths"), Documents: h.store, Log: r.log})

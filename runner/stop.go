@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,8 +118,8 @@ func (c *container) stopTask(ctx context.Context, task containerd.Task, end *end
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
 		}
-		grace, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
+		grace, done := c.beginGrace(ctx, wait)
+		defer done()
 		var alone <-chan struct{}
 		if !isChosen && proc.IgnoresSignal(pid, sig) {
 			alone = proc.Childless(grace, pid)
@@ -134,6 +135,52 @@ func (c *container) stopTask(ctx context.Context, task containerd.Task, end *end
 		}
 	}
 	return c.killTask(ctx, task, end)
+}
+
+// patience is what is left of a grace period.
+type patience struct {
+	timer *time.Timer
+	end   time.Time
+}
+
+// beginGrace gives a context that ends with the grace period; done is called
+// when nobody waits any more.
+func (c *container) beginGrace(ctx context.Context, wait time.Duration) (grace context.Context, done func()) {
+	grace, over := context.WithCancel(ctx)
+	p := &patience{timer: time.AfterFunc(wait, over), end: time.Now().Add(wait)}
+	c.mu.Lock()
+	c.patience = p
+	c.mu.Unlock()
+	return grace, func() {
+		c.mu.Lock()
+		c.patience = nil
+		c.mu.Unlock()
+		p.timer.Stop()
+		over()
+	}
+}
+
+// Hasten shortens the grace periods that run for containers of a project, all or
+// those of some services: whoever calls it has less patience than whoever began
+// them, and comes after him.
+func (r *Runner) Hasten(project string, services []string, g Grace) {
+	if !g.Set {
+		return
+	}
+	for _, p := range r.Containers(project) {
+		if c := r.lookup(p.ID); c != nil && (len(services) == 0 || slices.Contains(services, p.Service)) {
+			c.hasten(g.Time)
+		}
+	}
+}
+
+func (c *container) hasten(rest time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.patience; p != nil && time.Until(p.end) > rest {
+		p.end = time.Now().Add(rest)
+		p.timer.Reset(rest)
+	}
 }
 
 // killTask kills a process and waits until it has ended.

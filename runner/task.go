@@ -53,6 +53,9 @@ func (c *container) restore(ctx context.Context) error {
 	r := c.r
 	rec := c.snapshot()
 	shared := isSharer(&rec)
+	if r.nets.IsLost(rec.ID) { // nothing could be started in it
+		r.disconnect(ctx, rec.ID)
+	}
 	if _, ok := r.nets.Sandbox(rec.ID); !ok && rec.Netns != "" && !shared {
 		fresh := rec
 		fresh.Addresses = nil

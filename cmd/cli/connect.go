@@ -42,6 +42,7 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 		return nil, err
 	}
 	inv.warnOfEngine(status.Warnings)
+	inv.warnOfDisk(status.Root)
 	if status.Version != inv.Version {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(
 			"engine is %s, command is %s: run \"orlop engine restart\"; containers keep running", status.Version, inv.Version)))

@@ -2,6 +2,7 @@
 // that is gone afterwards: medians of several runs beside the numbers to reach.
 //
 //	go run ./e2e/bench -runs 5 -rows sleep10,engine
+//	go run ./e2e/bench -load -runs 1
 //
 // It needs root and what "make build images" makes. Nothing else should run on
 // the machine meanwhile.
@@ -27,11 +28,16 @@ import (
 func main() {
 	lab.BecomeReaper()
 	runs := flag.Int("runs", 5, "how often each row is measured; medians are shown")
-	rows := flag.String("rows", "", "rows to measure, with commas between: "+strings.Join(names(), ", ")+" (default: all)")
+	rows := flag.String("rows", "", "rows to measure, with commas between: "+strings.Join(names(table()), ", ")+" (default: all)")
+	load := flag.Bool("load", false, "measure what a machine is loaded with instead: "+strings.Join(names(loadTable()), ", "))
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *runs, *rows); err != nil {
+	all := table()
+	if *load {
+		all = loadTable()
+	}
+	if err := run(ctx, all, *runs, *rows); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -63,21 +69,20 @@ type bench struct {
 	number int
 }
 
-func names() []string {
+func names(rows []row) []string {
 	var out []string
-	for _, r := range table() {
+	for _, r := range rows {
 		out = append(out, r.name)
 	}
 	return out
 }
 
-func run(ctx context.Context, runs int, chosen string) (err error) {
-	rows := table()
+func run(ctx context.Context, rows []row, runs int, chosen string) (err error) {
 	if chosen != "" {
 		wanted := strings.Split(chosen, ",")
 		for _, name := range wanted {
-			if !slices.Contains(names(), name) {
-				return fmt.Errorf("no row is named %q: there are %s", name, strings.Join(names(), ", "))
+			if !slices.Contains(names(rows), name) {
+				return fmt.Errorf("no row is named %q: there are %s", name, strings.Join(names(rows), ", "))
 			}
 		}
 		rows = slices.DeleteFunc(rows, func(r row) bool { return !slices.Contains(wanted, r.name) })
@@ -129,10 +134,13 @@ func (b *bench) row(ctx context.Context, out *tabwriter.Writer, r row, runs int)
 }
 
 func (c column) show(v float64) string {
-	if c.unit == "MB" {
+	switch c.unit {
+	case "s":
+		return fmt.Sprintf("%.3f s", v)
+	case "MB":
 		return fmt.Sprintf("%.0f MB", v)
 	}
-	return fmt.Sprintf("%.3f s", v)
+	return strings.TrimSpace(fmt.Sprintf("%.4g %s", v, c.unit))
 }
 
 func median(sorted []float64) float64 {

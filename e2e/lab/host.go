@@ -85,6 +85,15 @@ func (h *Host) DialOutside(ctx context.Context, network, address string) (c net.
 	return c, err
 }
 
+// DialIn connects from a network namespace.
+func DialIn(netns, network, address string) (c net.Conn, err error) {
+	err = within(netns, func() error {
+		c, err = net.Dial(network, address)
+		return err
+	})
+	return c, err
+}
+
 // within calls f on a thread that is in a network namespace; the thread ends
 // with it. Sockets that f makes stay in that namespace.
 func within(path string, f func() error) error {

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Programs are the files that "make build" makes and an engine needs.
@@ -49,6 +51,8 @@ type Engine struct {
 	// Netns is the path of the network namespace that the engine takes for the
 	// host; empty: this program's.
 	Netns string
+
+	confined bool // the root is a file system of its own
 }
 
 // NewEngine makes the directories of an engine and tells the reaper of them.
@@ -65,6 +69,16 @@ func NewEngine(bin string, reaper *Reaper) (*Engine, error) {
 	}
 	e := &Engine{Bin: bin, Root: root, State: state}
 	return e, reaper.Watch(root, state)
+}
+
+// Confine gives the engine a root of so many megabytes, before it is first started.
+func (e *Engine) Confine(megabytes int) error {
+	e.confined = true
+	err := unix.Mount("orlop-lab", e.Root, "tmpfs", 0, fmt.Sprintf("mode=0711,size=%dm", megabytes))
+	if err != nil {
+		return fmt.Errorf("cannot make a small disk: %w", err)
+	}
+	return nil
 }
 
 // ID is the name by which the kernel's objects tell engines apart.
@@ -187,7 +201,7 @@ func (e *Engine) Close(ctx context.Context) error {
 // the network namespace that is its host.
 func (e *Engine) mayStay(thing string) bool {
 	kind, _, _ := strings.Cut(thing, " ")
-	return kind == "file" || e.Netns != "" && (kind == "link" || kind == "rule")
+	return kind == "file" || e.confined && thing == "mount "+e.Root || e.Netns != "" && (kind == "link" || kind == "rule")
 }
 
 // Logs are the last lines of the engine's log, for the report of a failure.

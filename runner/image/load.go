@@ -1,64 +1,125 @@
 package image
 
 import (
-	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
-// mostEntries is how many files an archive of images may have: each is a
-// transaction of containerd's database. One of all images of a machine has a
-// few thousand.
-const mostEntries = 20_000
+// leaseTime is after how long what is fetched may be collected if the engine is
+// killed meanwhile.
+const leaseTime = 24 * time.Hour
 
-// Load imports the images of an OCI or Docker archive and gives their names.
-func (s *Store) Load(ctx context.Context, archive io.Reader) ([]string, error) {
-	counted, done := countEntries(archive, mostEntries)
-	list, err := s.client.Import(ctx, counted, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
+// Load imports the images of an OCI or Docker archive and gives their names. Of
+// one that can't be loaded whole nothing stays, neither bytes nor names.
+func (s *Store) Load(ctx context.Context, archive io.Reader) (names []string, err error) {
+	read := &counted{from: archive}
+	err = s.whole(ctx, func(ctx context.Context) error {
+		names, err = s.load(ctx, read)
+		return err
+	})
+	if err != nil {
+		return nil, disk.Explain(err, s.dir, 2*read.bytes.Load()) // as they came, and unpacked
+	}
+	return names, nil
+}
+
+func (s *Store) load(ctx context.Context, archive io.Reader) (names []string, err error) {
+	before, err := s.targets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	within, done := countEntries(archive, mostEntries)
+	list, err := s.client.Import(ctx, within, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
 	if limit := done(); limit != nil {
 		err = limit
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot load images: %w", plainError(err))
 	}
-	var names []string
 	for _, img := range list {
 		names = append(names, img.Name)
 		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter); err != nil {
-			return names, fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
+			err = fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
+			return nil, errors.Join(err, s.restore(context.WithoutCancel(ctx), list, before))
 		}
 	}
 	return names, nil
 }
 
-// countEntries passes an archive on until it has more entries than most. done
-// gives the error that it ended with then; nobody may read any more.
-func countEntries(in io.Reader, most int) (out io.Reader, done func() error) {
-	pr, pw := io.Pipe()
-	counted := make(chan error, 1)
-	go func() {
-		err := tooMany(pr, most)
-		counted <- err
-		if err != nil {
-			pr.CloseWithError(err)
-			return
-		}
-		_, _ = io.Copy(io.Discard, pr) // what follows the archive, or is none, is not ours to judge
-	}()
-	return io.TeeReader(in, pw), func() error { pw.Close(); return <-counted }
+// targets are what the names of all images point to.
+func (s *Store) targets(ctx context.Context) (map[string]images.Image, error) {
+	list, err := s.client.ImageService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list images: %w", err)
+	}
+	out := map[string]images.Image{}
+	for _, img := range list {
+		out[img.Name] = img
+	}
+	return out, nil
 }
 
-func tooMany(in io.Reader, most int) error {
-	t := tar.NewReader(in)
-	for n := 0; ; n++ {
-		if n > most {
-			return fmt.Errorf("the archive has more than %d files: that is no archive of images", most)
+// restore makes the names of images point to what they did before, unless
+// somebody else has changed them since.
+func (s *Store) restore(ctx context.Context, loaded []images.Image, before map[string]images.Image) error {
+	var errs []error
+	for _, img := range loaded {
+		now, err := s.client.ImageService().Get(ctx, img.Name)
+		if err != nil || now.Target.Digest != img.Target.Digest {
+			continue
 		}
-		if _, err := t.Next(); err != nil {
-			return nil // containerd says what is wrong with it
+		if old, was := before[img.Name]; was {
+			_, err = s.client.ImageService().Update(ctx, old)
+		} else {
+			err = s.client.ImageService().Delete(ctx, img.Name)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("cannot take back the name %s: %w", img.Name, err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// whole calls fetch with a lease for what it brings, which is let go when it
+// has succeeded, and collected at once when it has failed.
+func (s *Store) whole(ctx context.Context, fetch func(ctx context.Context) error) error {
+	manager := s.client.LeasesService()
+	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
+	if err != nil {
+		return fmt.Errorf("cannot hold what is fetched: %w", err)
+	}
+	err = fetch(leases.WithLease(ctx, lease.ID))
+	clean := context.WithoutCancel(ctx)
+	var opts []leases.DeleteOpt
+	if err != nil {
+		opts = append(opts, leases.SynchronousDelete)
+	}
+	// One that stays expires.
+	if derr := manager.Delete(clean, lease, opts...); derr != nil && err == nil && !errdefs.IsNotFound(derr) {
+		return fmt.Errorf("cannot let go of what was fetched: %w", derr)
+	}
+	return err
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	from  io.Reader
+	bytes atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.bytes.Add(int64(n))
+	return n, err
 }

@@ -35,6 +35,16 @@ func (w *pullWatch) handle(_ context.Context, desc ocispec.Descriptor) ([]ocispe
 	return nil, nil
 }
 
+// total is how many bytes all blobs have that are known by now.
+func (w *pullWatch) total() (bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, size := range w.blobs {
+		bytes += size
+	}
+	return bytes
+}
+
 // run reports until the returned function is called.
 func (w *pullWatch) run(ctx context.Context) (stop func()) {
 	if w.progress == nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // HostsFunc says where the registry of a host is reached: mirrors and
@@ -36,14 +38,16 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 	stop := watch.run(ctx)
 	defer stop()
 	var img containerd.Image
-	err = trying(ctx, func() (err error) {
-		img, err = s.client.Pull(ctx, name,
-			containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
-			containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
-		return err
+	err = s.whole(ctx, func(ctx context.Context) error {
+		return trying(ctx, func() (err error) {
+			img, err = s.client.Pull(ctx, name,
+				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
+			return err
+		})
 	})
 	if err != nil {
-		return false, pullError(ref, err)
+		return false, disk.Explain(pullError(ref, err), s.dir, 2*watch.total()) // as it comes, and unpacked
 	}
 	return img.Target().Digest.String() != before, nil
 }

@@ -35,14 +35,16 @@ const Snapshotter = "overlayfs"
 type Store struct {
 	client *containerd.Client
 	hosts  HostsFunc
+	dir    string // on the file system of the images
 
 	mu    sync.Mutex
 	users map[string]User // guarded by mu: image and user -> who that is
 }
 
-// New gives the images of containerd; hosts may be nil where none is pulled.
-func New(client *containerd.Client, hosts HostsFunc) *Store {
-	return &Store{client: client, hosts: hosts, users: map[string]User{}}
+// New gives the images of containerd, which keeps them below a directory; hosts may
+// be nil where none is pulled.
+func New(client *containerd.Client, hosts HostsFunc, dir string) *Store {
+	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}}
 }
 
 // Image is an image that containers can be made of.

@@ -102,7 +102,7 @@ func newShelf(t *testing.T) (*shelf, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Store = New(client, nil)
+	s.Store = New(client, nil, "/")
 	return s, namespaces.WithNamespace(t.Context(), "orlop")
 }
 

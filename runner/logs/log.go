@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // A log is kept as lines of text: time, stream, whether the line is whole,
@@ -244,6 +246,9 @@ func (w *Log) write(p []byte) (n int, err error) {
 // ready opens the file that so many bytes are to be written to: a new one where
 // it is full, or was removed.
 func (w *Log) ready(length int) error {
+	if err := w.leaveSpare(); err != nil {
+		return err
+	}
 	if w.file != nil {
 		var st unix.Stat_t
 		if err := unix.Fstat(int(w.file.Fd()), &st); err == nil && st.Nlink == 0 {
@@ -274,6 +279,28 @@ func (w *Log) ready(length int) error {
 	}
 	w.file, w.size = f, st.Size()
 	return nil
+}
+
+// leaveSpare is an error when the disk has so little room that it must be left
+// to what is worth more than a log: what would make room again. The oldest lines
+// go before the newest do.
+func (w *Log) leaveSpare() error {
+	for disk.MayWait(filepath.Dir(w.path)) {
+		if !w.dropOldest() {
+			return unix.ENOSPC
+		}
+	}
+	return nil
+}
+
+// dropOldest removes the oldest of the files that are full, if there is one.
+func (w *Log) dropOldest() bool {
+	for i := logFiles - 1; i > 0; i-- {
+		if os.Remove(numbered(w.path, i)) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // letGo closes the file; the next write opens what is there then.

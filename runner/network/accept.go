@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 // tcpListen is TCP_LISTEN of the kernel.
@@ -23,7 +25,7 @@ func (m *Manager) AwaitAccept(ctx context.Context, id string, ports []uint16) er
 	if !ok || len(ports) == 0 {
 		return nil
 	}
-	err := inNetns(st.NetnsPath, func() error {
+	err := netns.In(st.NetnsPath, func() error {
 		h, err := netlink.NewHandle(unix.NETLINK_INET_DIAG)
 		if err != nil {
 			return err

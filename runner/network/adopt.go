@@ -10,6 +10,9 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/links"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 // adopt takes over what the records tell of, repairs it, and removes what no
@@ -28,7 +31,7 @@ func (m *Manager) adopt(ctx context.Context) error {
 		return err
 	}
 	for _, s := range m.sandboxes {
-		if !s.Ready || !isPinned(m.netnsPath(s.ID)) {
+		if !s.Ready || !netns.IsPinned(m.netnsPath(s.ID)) {
 			m.cfg.Log.Info("a sandbox that is only half there is removed", "sandbox", s.ID)
 			if err := m.clear(ctx, s); err != nil {
 				m.cfg.Log.Warn("cannot remove a sandbox", "sandbox", s.ID, "error", err)
@@ -78,7 +81,7 @@ func (m *Manager) readState() error {
 
 // ourLinks returns the links on the host whose names this engine gives.
 func (m *Manager) ourLinks() (map[string]netlink.Link, error) {
-	all, err := dump(m.links.LinkList)
+	all, err := links.Dump(m.links.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the links of this machine: %w", err)
 	}
@@ -103,7 +106,7 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 	for name := range links {
 		if !m.linkNames[name] {
 			m.cfg.Log.Info("an orphaned link is removed", "link", name)
-			if err := m.reaper.remove(name); err != nil {
+			if err := m.reaper.Remove(name); err != nil {
 				return err
 			}
 		}
@@ -115,7 +118,7 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 	for _, e := range entries {
 		if _, ok := m.sandboxes[e.Name()]; !ok {
 			m.cfg.Log.Info("an orphaned network namespace is removed", "netns", e.Name())
-			if err := unpin(m.netnsPath(e.Name())); err != nil {
+			if err := netns.Unpin(m.netnsPath(e.Name())); err != nil {
 				return err
 			}
 		}
@@ -123,11 +126,11 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 	return nil
 }
 
-func (m *Manager) adoptNetworks(links map[string]netlink.Link) error {
+func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 	if err := m.firewall.reset(m.Networks()); err != nil {
 		return err
 	}
-	addrs, err := addresses(m.links, nil)
+	addrs, err := links.Addresses(m.links, nil)
 	if err != nil {
 		return fmt.Errorf("cannot list the addresses of this machine: %w", err)
 	}
@@ -139,7 +142,7 @@ func (m *Manager) adoptNetworks(links map[string]netlink.Link) error {
 		addressed[a.LinkIndex][a.IPNet.String()] = true
 	}
 	for _, n := range m.Networks() {
-		link, ok := links[n.Bridge]
+		link, ok := ours[n.Bridge]
 		want := toIPNet(n.Gateway, n.Subnet.Bits()).String()
 		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && addressed[link.Attrs().Index][want] {
 			continue
@@ -149,7 +152,7 @@ func (m *Manager) adoptNetworks(links map[string]netlink.Link) error {
 			m.cfg.Log.Warn("cannot make a network's bridge again", "network", n.Name, "error", err)
 			continue
 		}
-		if links[n.Bridge], err = m.links.LinkByName(n.Bridge); err != nil {
+		if ours[n.Bridge], err = m.links.LinkByName(n.Bridge); err != nil {
 			return fmt.Errorf("bridge %s is gone again: %w", n.Bridge, err)
 		}
 	}
@@ -197,7 +200,7 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 		}
 	}
 	var socks dnsSockets
-	err := inNetns(m.netnsPath(s.ID), func() (err error) {
+	err := netns.In(m.netnsPath(s.ID), func() (err error) {
 		socks, err = openDNS(true)
 		return err
 	})
@@ -221,7 +224,7 @@ func (m *Manager) returnEndpoint(s *sandbox, i int, links map[string]netlink.Lin
 	if links[e.Link] == nil {
 		return nil
 	}
-	return m.reaper.remove(e.Link)
+	return m.reaper.Remove(e.Link)
 }
 
 func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]netlink.Link) error {
@@ -238,11 +241,11 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	}
 	link, ok := links[e.Link]
 	if ok {
-		if link.Attrs().MasterIndex == bridge.Attrs().Index {
+		if link.Attrs().MasterIndex == bridge.Attrs().Index && link.Attrs().Flags&unix.IFF_UP != 0 {
 			return nil
 		}
 		m.cfg.Log.Info("a link is connected to its bridge again", "sandbox", s.ID, "network", n.Name)
-		return m.links.LinkSetMaster(link, bridge)
+		return errors.Join(m.links.LinkSetMaster(link, bridge), m.links.LinkSetUp(link))
 	}
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
 	route := !n.Internal
@@ -252,7 +255,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 		}
 	}
 	path := m.netnsPath(s.ID)
-	return inNetns(path, func() error {
+	return netns.In(path, func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return err

@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/links"
 )
 
 // EnsureNetwork makes a network, or returns the one of that name if it is as
@@ -56,11 +58,16 @@ func (m *Manager) verify(ctx context.Context, n Network) error {
 	if err := m.firewall.verify(); err != nil {
 		return err
 	}
-	if linkExists(n.Bridge) {
+	host, err := links.At(m.links)
+	if err != nil {
+		return err
+	}
+	what := missingOf(n, host)
+	if what == "" {
 		return nil
 	}
-	m.cfg.Log.Warn("a network's bridge was removed by somebody; it is made again", "network", n.Name, "bridge", n.Bridge)
-	if err := m.buildBridge(n); err != nil {
+	m.cfg.Log.Warn("somebody has changed a network; it is put right", "network", n.Name, "what", what)
+	if err := m.rebuildBridge(n); err != nil {
 		return err
 	}
 	links, err := m.ourLinks()
@@ -207,7 +214,7 @@ func (m *Manager) plan(spec Spec, avoid []netip.Prefix) (Network, error) {
 // networks use. The default route takes nothing.
 func (m *Manager) takenRanges() ([]netip.Prefix, error) {
 	var taken []netip.Prefix
-	routes, err := dump(func() ([]netlink.Route, error) {
+	routes, err := links.Dump(func() ([]netlink.Route, error) {
 		return m.links.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {
@@ -218,7 +225,7 @@ func (m *Manager) takenRanges() ([]netip.Prefix, error) {
 			taken = append(taken, p)
 		}
 	}
-	addrs, err := addresses(m.links, nil)
+	addrs, err := links.Addresses(m.links, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the addresses of this machine: %w", err)
 	}
@@ -321,7 +328,7 @@ func (m *Manager) clash(n Network) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("bridge %s is gone: %w", n.Bridge, err)
 	}
-	addrs, err := addresses(m.links, nil)
+	addrs, err := links.Addresses(m.links, nil)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("cannot list the addresses of this machine: %w", err)
 	}
@@ -336,7 +343,7 @@ func (m *Manager) clash(n Network) (netip.Prefix, error) {
 
 // dismantle removes what build made, in whatever state it is.
 func (m *Manager) dismantle(n Network) error {
-	errs := []error{m.reaper.remove(n.Bridge), m.firewall.remove(n)}
+	errs := []error{m.reaper.Remove(n.Bridge), m.firewall.remove(n)}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

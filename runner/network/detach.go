@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 // Detach takes a sandbox off a network while its programs run, so that the
@@ -29,7 +31,7 @@ func (m *Manager) Detach(_ context.Context, id, network string) error {
 	link := s.Endpoints[i].Link
 	m.mu.Unlock()
 	// On record first: a link that a crash leaves is removed when adopted.
-	err = errors.Join(m.recordSandbox(s), m.reaper.remove(link), m.reroute(s))
+	err = errors.Join(m.recordSandbox(s), m.reaper.Remove(link), m.reroute(s))
 	if err != nil {
 		return fmt.Errorf("cannot detach %s from network %s: %w", s.label(id), network, err)
 	}
@@ -113,10 +115,10 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := m.reaper.remove(e.Link); err != nil { // a crash may have left it
+	if err := m.reaper.Remove(e.Link); err != nil { // a crash may have left it
 		return false, err
 	}
-	err = inNetns(m.netnsPath(s.ID), func() error {
+	err = netns.In(m.netnsPath(s.ID), func() error {
 		return m.attachHere(s.ID, e, i, n.Network)
 	})
 	m.mu.Lock()
@@ -166,7 +168,7 @@ func (m *Manager) reroute(s *sandbox) error {
 	if at < 0 {
 		return nil // a route went with its link
 	}
-	return inNetns(m.netnsPath(s.ID), func() error {
+	return netns.In(m.netnsPath(s.ID), func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("cannot open a netlink socket: %w", err)

@@ -56,16 +56,22 @@ func openDNS(replace bool) (dnsSockets, error) {
 		s.tcp, err = listenTCP(addr)
 	}
 	if err == nil {
-		err = redirectDNS(addr, map[byte]uint16{
-			unix.IPPROTO_UDP: uint16(s.udp.LocalAddr().(*net.UDPAddr).Port),
-			unix.IPPROTO_TCP: uint16(s.tcp.Addr().(*net.TCPAddr).Port),
-		}, replace)
+		err = s.redirect(replace)
 	}
 	if err != nil {
 		s.close()
 		return dnsSockets{}, fmt.Errorf("cannot open a name server: %w", err)
 	}
 	return s, nil
+}
+
+// redirect leads port 53 to the sockets in the network namespace of the calling
+// thread, which is theirs.
+func (s dnsSockets) redirect(replace bool) error {
+	return redirectDNS(netip.MustParseAddr(NameServer), map[byte]uint16{
+		unix.IPPROTO_UDP: uint16(s.udp.LocalAddr().(*net.UDPAddr).Port),
+		unix.IPPROTO_TCP: uint16(s.tcp.Addr().(*net.TCPAddr).Port),
+	}, replace)
 }
 
 // listenTCP opens a plain TCP socket: Go's own default is multipath TCP.

@@ -8,6 +8,9 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/links"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 // Exchange gives two sandboxes each other's addresses on the networks that
@@ -80,7 +83,7 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 	if _, err := os.Stat(path); err != nil {
 		return nil // it went with a reboot, and is made anew as it is on record
 	}
-	return inNetns(path, func() error {
+	return netns.In(path, func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("cannot open a netlink socket for links: %w", err)
@@ -109,7 +112,7 @@ func setAddress(inside *netlink.Handle, name string, e endpoint, n Network, rout
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)
 	}
-	have, err := addresses(inside, link)
+	have, err := links.Addresses(inside, link)
 	if err != nil {
 		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
 	}

@@ -132,25 +132,79 @@ func (f *firewall) remove(n Network) error {
 // nftables.conf does), and looks again whether the host's own firewall lets
 // containers out. It is called under lockHost.
 func (f *firewall) verify() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var c nftables.Conn
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	damage, err := f.damage()
 	if err != nil {
-		return fmt.Errorf("cannot list the tables of nftables: %w", err)
+		return err
 	}
-	there := slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == f.table.Name })
-	if !there && len(f.nets) > 0 {
-		f.log.Warn("the firewall's table was removed by somebody; it is made again", "table", f.table.Name)
-		if err := f.rebuild(); err != nil {
+	if damage != "" {
+		f.log.Warn("somebody has changed the firewall's table; it is made again", "table", f.table.Name, "what", damage)
+		if err := f.repair(); err != nil {
 			return err
 		}
+	}
+	return f.openHost()
+}
+
+// openHost looks again whether the machine forwards, and its own firewall lets
+// containers out.
+func (f *firewall) openHost() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.nets) == 0 {
+		return nil
 	}
 	if err := f.forwarding.verify(); err != nil {
 		return err
 	}
 	f.host.open()
 	return nil
+}
+
+// repair makes the table again.
+func (f *firewall) repair() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rebuild()
+}
+
+// rulesOf is how many rules each chain of the table has.
+func rulesOf() map[string]int { return map[string]int{"forward": 4, "input": 2, "postrouting": 1} }
+
+// damage says what somebody has taken of the table: all of it, rules, elements
+// of its sets.
+func (f *firewall) damage() (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.nets) == 0 {
+		return "", nil
+	}
+	var c nftables.Conn
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return "", fmt.Errorf("cannot list the tables of nftables: %w", err)
+	}
+	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == f.table.Name }) {
+		return "the firewall's table is gone", nil
+	}
+	for name, want := range rulesOf() {
+		rules, err := c.GetRules(f.table, &nftables.Chain{Name: name, Table: f.table})
+		if err != nil || len(rules) != want {
+			return "rules of the firewall are gone", nil
+		}
+	}
+	want := map[*nftables.Set]int{f.bridges: 0, f.internal: 0, f.same: 0, f.subnets: 0}
+	for _, n := range f.nets {
+		for set, elements := range f.elements(n) {
+			want[set] += len(elements)
+		}
+	}
+	for set, n := range want {
+		have, err := c.GetSetElements(set)
+		if err != nil || set != f.subnets && len(have) != n || set == f.subnets && n > 0 && len(have) == 0 {
+			return "the firewall knows some networks no more", nil
+		}
+	}
+	return "", nil
 }
 
 // change adds or removes the elements of one network in one transaction.
@@ -285,6 +339,10 @@ func ifname(name string) []byte {
 	return b
 }
 
+func dnsTable() *nftables.Table {
+	return &nftables.Table{Name: "orlop_dns", Family: nftables.TableFamilyIPv4}
+}
+
 // redirectDNS makes a name server on port reachable at addr:53 within the
 // network namespace of the calling thread, so that what runs there may still
 // listen on port 53 itself. Replies find their way back by connection tracking.
@@ -293,7 +351,7 @@ func ifname(name string) []byte {
 // make the kernel wait for its readers.
 func redirectDNS(addr netip.Addr, port map[byte]uint16, replace bool) error {
 	var c nftables.Conn
-	t := &nftables.Table{Name: "orlop_dns", Family: nftables.TableFamilyIPv4}
+	t := dnsTable()
 	c.AddTable(t)
 	if replace {
 		c.DelTable(t)

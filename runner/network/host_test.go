@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 const inHostEnv = "ORLOP_TEST_HOST"
@@ -77,7 +78,7 @@ func testConfig(t testing.TB, held *keeper.Holdings) Config {
 	t.Cleanup(func() {
 		pinned, _ := filepath.Glob(filepath.Join(dir, netnsDir, "*"))
 		for _, path := range pinned {
-			unpin(path)
+			netns.Unpin(path)
 		}
 	})
 	return Config{ID: "t1", StateDir: dir, Sockets: held, Log: log}
@@ -122,9 +123,9 @@ func on(networks ...string) Sandbox {
 }
 
 // serveHello answers every TCP connection in a sandbox with hello.
-func serveHello(t testing.TB, netns string, addr string) {
+func serveHello(t testing.TB, path string, addr string) {
 	t.Helper()
-	err := inNetns(netns, func() error {
+	err := netns.In(path, func() error {
 		l, err := net.Listen("tcp4", addr)
 		if err != nil {
 			return err
@@ -150,7 +151,7 @@ func serveHello(t testing.TB, netns string, addr string) {
 
 // dialFrom connects from the namespace at path and returns what the server said.
 func dialFrom(path, addr string, timeout time.Duration) (text string, err error) {
-	err = inNetns(path, func() error {
+	err = netns.In(path, func() error {
 		c, err := net.DialTimeout("tcp4", addr, timeout)
 		if err != nil {
 			return err
@@ -172,12 +173,12 @@ func lookup(s SandboxState, name string) ([]string, error) { return lookupOver("
 
 func lookupOver(transport string, s SandboxState, name string) ([]string, error) {
 	var addrs []string
-	err := inNetns(s.NetnsPath, func() error {
+	err := netns.In(s.NetnsPath, func() error {
 		// The resolver dials on other goroutines: hand it a connection that is
 		// made on this thread.
 		r := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 			var c net.Conn
-			err := inNetns(s.NetnsPath, func() (err error) {
+			err := netns.In(s.NetnsPath, func() (err error) {
 				c, err = net.Dial(transport+"4", NameServer+":53")
 				return err
 			})

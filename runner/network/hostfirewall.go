@@ -31,6 +31,9 @@ type hostFirewall struct {
 	warned bool
 }
 
+// hostTable is the table of iptables that has the chain FORWARD.
+const hostTable = "filter"
+
 func (h *hostFirewall) prefix() string { return "or" + h.id }
 
 func (h *hostFirewall) comment() []byte {
@@ -95,7 +98,7 @@ func (h *hostFirewall) forwardChain() (*nftables.Chain, []*nftables.Rule, error)
 		return nil, nil, fmt.Errorf("cannot list the chains of the host's firewall: %w", err)
 	}
 	i := slices.IndexFunc(chains, func(ch *nftables.Chain) bool {
-		return ch.Table.Name == "filter" && ch.Name == "FORWARD" && ch.Hooknum != nil
+		return ch.Table.Name == hostTable && ch.Name == "FORWARD" && ch.Hooknum != nil
 	})
 	if i < 0 {
 		return nil, nil, nil

@@ -23,6 +23,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/links"
 )
 
 // Sockets keeps descriptors while the engine is away; *keeper.Conn and
@@ -84,7 +86,7 @@ type Manager struct {
 	links    *netlink.Handle
 	firewall *firewall
 	resolver *resolver
-	reaper   *reaper
+	reaper   *links.Reaper
 
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex
@@ -133,12 +135,12 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 			return nil, fmt.Errorf("cannot make the directory of the networks: %w", err)
 		}
 	}
-	links, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open a netlink socket for links: %w", err)
 	}
 	m := &Manager{
-		cfg: cfg, links: links, reaper: &reaper{links: links},
+		cfg: cfg, links: handle, reaper: links.NewReaper(handle),
 		firewall:  newFirewall(cfg.ID, cfg.Log),
 		networks:  map[string]*network{},
 		sandboxes: map[string]*sandbox{},

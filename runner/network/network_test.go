@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 const (
@@ -153,7 +154,7 @@ func TestTheWayOutIsMasqueradedAndOneWay(t *testing.T) {
 		t.Error("an internal network has a way out")
 	}
 	// Whoever gives himself a route still gets nowhere.
-	if err := inNetns(b.NetnsPath, func() error {
+	if err := netns.In(b.NetnsPath, func() error {
 		run(t, "nsenter", "--net="+b.NetnsPath, "ip", "route", "add", "default", "via", in.Gateway.String())
 		return nil
 	}); err != nil {
@@ -212,7 +213,7 @@ func TestAwaitAcceptWaitsForConnections(t *testing.T) {
 	ensure(t, m, Spec{Name: "default"})
 	a := create(t, m, "a", on("default"))
 	var l net.Listener
-	if err := inNetns(a.NetnsPath, func() (err error) {
+	if err := netns.In(a.NetnsPath, func() (err error) {
 		l, err = net.Listen("tcp", ":80")
 		return err
 	}); err != nil {
@@ -502,7 +503,7 @@ func TestQueriesWaitWhileTheManagerIsAway(t *testing.T) {
 	// The query is in the socket's queue before the next manager starts.
 	asked, answered := make(chan error, 1), make(chan error, 1)
 	go func() {
-		answered <- inNetns(a.NetnsPath, func() error {
+		answered <- netns.In(a.NetnsPath, func() error {
 			c, err := net.Dial("udp4", NameServer+":53")
 			if err == nil {
 				defer c.Close()

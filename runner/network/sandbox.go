@@ -15,6 +15,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 // Sandbox is a network namespace to be.
@@ -29,6 +31,9 @@ type Sandbox struct {
 	ExtraHosts map[string][]netip.Addr `json:"extraHosts,omitempty"`
 	// DNS asks for a name server at NameServer.
 	DNS bool `json:"dns,omitempty"`
+	// OwnNetwork says that its programs may change its links, addresses and routes,
+	// so that nobody else puts them right.
+	OwnNetwork bool `json:"ownNetwork,omitempty"`
 }
 
 // Endpoint is a sandbox's link to one network.
@@ -203,7 +208,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 	}
 	var socks dnsSockets
 	path := m.netnsPath(s.ID)
-	err := newNetns(path, func() error {
+	err := netns.Make(path, func() error {
 		if err := m.furnish(path, s, nets); err != nil {
 			return err
 		}
@@ -244,7 +249,7 @@ func (m *Manager) recordSandbox(s *sandbox) error {
 
 // mend puts back what a sandbox has lost since it was made.
 func (m *Manager) mend(s *sandbox) error {
-	if !isPinned(m.netnsPath(s.ID)) {
+	if !netns.IsPinned(m.netnsPath(s.ID)) {
 		return errors.New("its network namespace is gone: disconnect it first")
 	}
 	links, err := m.ourLinks()
@@ -378,9 +383,9 @@ func (m *Manager) clear(ctx context.Context, s *sandbox) error {
 		errs = append(errs, m.cfg.Sockets.Drop(ctx, dnsKey(s.ID)))
 	}
 	for _, e := range s.Endpoints {
-		errs = append(errs, m.reaper.remove(e.Link))
+		errs = append(errs, m.reaper.Remove(e.Link))
 	}
-	errs = append(errs, unpin(m.netnsPath(s.ID)))
+	errs = append(errs, netns.Unpin(m.netnsPath(s.ID)))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -20,6 +20,10 @@ const (
 	netnsDir     = "netns"
 )
 
+func (m *Manager) netnsPath(id string) string {
+	return filepath.Join(m.cfg.StateDir, netnsDir, id)
+}
+
 func (m *Manager) recordPath(dir, name string) string {
 	return filepath.Join(m.cfg.StateDir, dir, name+".json")
 }

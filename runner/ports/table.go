@@ -155,7 +155,7 @@ func (o *Owner) Unbound(open map[string]bool) []string {
 	var out []string
 	for _, b := range list {
 		if !open[b.key] {
-			out = append(out, fmt.Sprintf("nothing listens on port %s for its port %d/%s", cmp.Or(b.port, "(any)"), b.target, b.proto))
+			out = append(out, fmt.Sprintf("nothing listens on the host for its port %d/%s", b.target, b.proto))
 		}
 	}
 	return out

@@ -141,3 +141,17 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatNobodyListensOnIsNamed(t *testing.T) {
+	o := Owner{Project: "shop", Service: "web", Number: 1, Ports: []spec.Port{{Target: 80, Published: "8080"}, {Target: 53, Protocol: "udp"}}}
+	list, err := o.bindings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.Unbound(map[string]bool{list[0].key: true, list[1].key: true}); len(got) > 0 {
+		t.Errorf("with all there: %v", got)
+	}
+	if got := o.Unbound(map[string]bool{list[0].key: true}); len(got) != 1 || got[0] != "nothing listens on the host for its port 53/udp" {
+		t.Errorf("without one: %v", got)
+	}
+}

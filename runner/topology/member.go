@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/spec"
 )
 
 // Member is a container as far as its networks go.
@@ -25,7 +26,7 @@ type Member struct {
 // endpoint in each of its networks; the first one gives the default route.
 func (m *Member) Sandbox() (network.Sandbox, error) {
 	s := m.Applied.Service
-	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none"}
+	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s)}
 	if s.NetworkMode == "none" {
 		return out, nil
 	}
@@ -44,6 +45,15 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 		out.Endpoints = append(out.Endpoints, e)
 	}
 	return out, nil
+}
+
+// mayChangeNetwork says that a service's programs may change the network of their
+// container: those of a VPN do.
+func mayChangeNetwork(s *spec.Service) bool {
+	return s.Privileged || slices.ContainsFunc(s.CapAdd, func(name string) bool {
+		name = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+		return name == "NET_ADMIN" || name == "ALL"
+	})
 }
 
 // Addresses are those that the container's sandbox has, in the order of its

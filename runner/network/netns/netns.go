@@ -1,11 +1,13 @@
-package network
+// Package netns makes, enters and pins network namespaces. What is in them is not
+// its business.
+package netns
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,25 +17,25 @@ import (
 // tied to its thread. A thread that cannot be brought back is not used again:
 // its goroutine ends without untying it, and the runtime ends the thread.
 
-// newNetns makes a network namespace, pins it to path and runs inside in it.
+// Make makes a network namespace, pins it to path and runs inside in it.
 // When that fails, the namespace goes.
-func newNetns(path string, inside func() error) error {
+func Make(path string, inside func() error) error {
 	return onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("cannot make a network namespace: %w", err)
 		}
-		if err := pin(path); err != nil {
+		if err := pin("/proc/thread-self/ns/net", path); err != nil {
 			return err
 		}
 		if err := inside(); err != nil {
-			return errors.Join(err, unpin(path))
+			return errors.Join(err, Unpin(path))
 		}
 		return nil
 	})
 }
 
-// inNetns runs inside in the namespace that is pinned to path.
-func inNetns(path string, inside func() error) error {
+// In runs inside in the namespace that is pinned to path.
+func In(path string, inside func() error) error {
 	ns, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot enter a network namespace: %w", err)
@@ -68,21 +70,21 @@ func onThread(f func() error) error {
 	return <-done
 }
 
-func pin(path string) error {
+func pin(namespace, path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot pin a network namespace: %w", err)
 	}
 	f.Close()
-	if err := unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(namespace, path, "", unix.MS_BIND, ""); err != nil {
 		return errors.Join(fmt.Errorf("cannot pin a network namespace to %s: %w", path, err), os.Remove(path))
 	}
 	return nil
 }
 
-// unpin lets a namespace go, and is content if there is none. It lives on while
+// Unpin lets a namespace go, and is content if there is none. It lives on while
 // a process is in it.
-func unpin(path string) error {
+func Unpin(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cannot let network namespace %s go: %w", path, err)
@@ -93,12 +95,26 @@ func unpin(path string) error {
 	return nil
 }
 
-// isPinned reports whether a namespace is mounted at path.
-func isPinned(path string) bool {
+// IsPinned reports whether a namespace is mounted at path.
+func IsPinned(path string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
 
-func (m *Manager) netnsPath(id string) string {
-	return filepath.Join(m.cfg.StateDir, netnsDir, id)
+// siocgskns is SIOCGSKNS of the kernel: the network namespace of a socket.
+const siocgskns = 0x894C
+
+// PinAgain pins the namespace of a socket, whose pin somebody has taken away.
+func PinAgain(socket syscall.Conn, path string) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("cannot find a network namespace again: %w", err)
+	}
+	ns, inner := -1, error(nil)
+	err = raw.Control(func(fd uintptr) { ns, inner = unix.IoctlRetInt(int(fd), siocgskns) })
+	if err = errors.Join(err, inner); err != nil {
+		return fmt.Errorf("cannot find a network namespace again: %w", err)
+	}
+	defer unix.Close(ns)
+	return pin(fmt.Sprintf("/proc/self/fd/%d", ns), path)
 }

@@ -1,4 +1,4 @@
-package engine
+package store
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func open(t testing.TB, path string) (*store, string) {
+func open(t testing.TB, path string) (*Store, string) {
 	t.Helper()
-	s, warning, err := openStore(path, quiet())
+	s, warning, err := Open(path, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,18 +42,18 @@ func TestStoreKeepsWhatWasFlushed(t *testing.T) {
 	s.Save("a", "two", []byte("22"))
 	s.Delete("b", "one")
 	s.Delete("c", "never there")
-	if got := s.get("a", "two"); string(got) != "22" {
+	if got := s.Get("a", "two"); string(got) != "22" {
 		t.Errorf("before the flush: %q", got)
 	}
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	s.Save("a", "three", []byte("3")) // reaches the disk with close
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s, warning = open(t, path)
-	defer s.close()
+	defer s.Close()
 	docs, err := s.Load("a")
 	if err != nil || warning != "" {
 		t.Fatal(err, warning)
@@ -66,19 +66,19 @@ func TestStoreKeepsWhatWasFlushed(t *testing.T) {
 		t.Errorf("what was deleted is back: %s", docs)
 	}
 	docs["one"] = nil
-	if s.get("a", "one") == nil {
+	if s.Get("a", "one") == nil {
 		t.Error("a caller changed the store's own map")
 	}
 }
 
 func TestStoreAfterCloseTakesNothing(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "engine.db"))
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s.Save("a", "late", []byte("1"))
 	s.Delete("a", "late")
-	if err := s.Flush(); !errors.Is(err, errStoreClosed) {
+	if err := s.Flush(); !errors.Is(err, ErrClosed) {
 		t.Errorf("a flush after the end says %v", err)
 	}
 }
@@ -107,11 +107,11 @@ func TestStoreIsSafeForManyUsers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s, _ = open(t, path)
-	defer s.close()
+	defer s.Close()
 	docs, _ := s.Load("docs")
 	if len(docs) != 8*25 {
 		t.Errorf("%d documents, want %d", len(docs), 8*25)
@@ -138,7 +138,7 @@ func filled(t *testing.T, path string) map[string]string {
 			}
 		}
 	}
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return want
@@ -166,7 +166,7 @@ func TestDamagedStoreIsSetAside(t *testing.T) {
 		if err := os.WriteFile(at, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, warning, err := openStore(at, quiet())
+		s, warning, err := Open(at, quiet())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			return
@@ -190,7 +190,7 @@ func TestDamagedStoreIsSetAside(t *testing.T) {
 			t.Errorf("%s: only %d documents and no word of it", name, len(docs))
 		}
 		s.Save("docs", "new", []byte("new"))
-		if err := s.close(); err != nil {
+		if err := s.Close(); err != nil {
 			t.Errorf("%s: after the repair: %v", name, err)
 		}
 		os.RemoveAll(filepath.Dir(at))
@@ -222,8 +222,8 @@ func TestStoreInUseIsNotSetAside(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "engine.db")
 	s, _ := open(t, path)
-	defer s.close()
-	if _, _, err := openStore(path, quiet()); err == nil {
+	defer s.Close()
+	if _, _, err := Open(path, quiet()); err == nil {
 		t.Error("two engines opened one store")
 	}
 	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) > 0 {
@@ -250,12 +250,12 @@ func TestWhatCouldNotBeWrittenIsToldAndTriedAgain(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Errorf("after the cause is gone: %v", err)
 	}
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s, _ = open(t, path)
-	defer s.close()
-	if got := s.get("a", "one"); string(got) != "1" {
+	defer s.Close()
+	if got := s.Get("a", "one"); string(got) != "1" {
 		t.Errorf("what was saved beside it is %q", got)
 	}
 }
@@ -264,7 +264,7 @@ func TestWhatCouldNotBeWrittenIsToldAndTriedAgain(t *testing.T) {
 // again waits for the outcome.
 func TestAFlushIsNotToldOfAnEarlierFailure(t *testing.T) {
 	s, _ := open(t, filepath.Join(t.TempDir(), "engine.db"))
-	defer s.close()
+	defer s.Close()
 	s.Save("a", badKey, []byte("x"))
 	if err := s.Flush(); err == nil {
 		t.Fatal("it was written")
@@ -301,10 +301,10 @@ func TestAStoreThatCantBeReachedIsNotSetAside(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "not mounted", "engine.db"), path); err != nil {
 		t.Fatal(err)
 	}
-	if s, warning, err := openStore(path, quiet()); !errors.Is(err, fs.ErrNotExist) {
+	if s, warning, err := Open(path, quiet()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is begun anew: %v, %s", err, warning)
 		if err == nil {
-			s.close()
+			s.Close()
 		}
 	}
 	if aside, _ := filepath.Glob(path + ".damaged-*"); len(aside) > 0 {

@@ -1,4 +1,4 @@
-package network
+package links
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reaper removes links. To remove one costs the kernel some 20 ms of waiting
+// Reaper removes links. To remove one costs the kernel some 20 ms of waiting
 // (for readers on other processors), and many at once cost no more: so what is
 // asked for while a removal is under way goes together in the next one.
-type reaper struct {
+type Reaper struct {
 	links *netlink.Handle
 
 	mu      sync.Mutex
@@ -27,9 +27,12 @@ type removal struct {
 	done chan error
 }
 
-// remove removes a link by name and waits until it is gone. One that is not
+// NewReaper removes links of the network namespace that a handle is in.
+func NewReaper(h *netlink.Handle) *Reaper { return &Reaper{links: h} }
+
+// Remove removes a link by name and waits until it is gone. One that is not
 // there is no error.
-func (r *reaper) remove(name string) error {
+func (r *Reaper) Remove(name string) error {
 	mine := removal{name, make(chan error, 1)}
 	r.mu.Lock()
 	r.waiting = append(r.waiting, mine)
@@ -53,7 +56,7 @@ func (r *reaper) remove(name string) error {
 	return <-mine.done
 }
 
-func (r *reaper) removeAll(batch []removal) {
+func (r *Reaper) removeAll(batch []removal) {
 	if len(batch) == 1 {
 		batch[0].done <- r.removeOne(batch[0].name)
 		return
@@ -68,7 +71,7 @@ func (r *reaper) removeAll(batch []removal) {
 	}
 }
 
-func (r *reaper) removeOne(name string) error {
+func (r *Reaper) removeOne(name string) error {
 	link, err := r.links.LinkByName(name)
 	if err == nil {
 		err = r.links.LinkDel(link)
@@ -89,7 +92,7 @@ func isGone(err error) bool {
 
 // removeGroup puts the links into a group of their own, of a number that nobody
 // else draws, and removes the group in one request.
-func (r *reaper) removeGroup(batch []removal) error {
+func (r *Reaper) removeGroup(batch []removal) error {
 	group := rand.Uint32() | 1<<31
 	members := 0
 	for _, b := range batch {

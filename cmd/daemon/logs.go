@@ -1,4 +1,4 @@
-package cmd
+package daemon
 
 import (
 	"bytes"
@@ -9,45 +9,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/fsnotify/fsnotify"
-	"github.com/spf13/cobra"
 )
 
-func (a *app) engineLogsCommand() *cobra.Command {
-	var follow, ofKeeper bool
-	var tail string
-	c := &cobra.Command{
-		Use: "logs", Short: "Show the engine's own log", Example: "  orlop engine logs -f\n  orlop engine logs --keeper", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			n := -1
-			if tail != "all" {
-				var err error
-				if n, err = strconv.Atoi(tail); err != nil || n < 0 {
-					return fmt.Errorf("--tail is %q: it must be a number of lines or all", tail)
-				}
-			}
-			name := "engine.log"
-			if ofKeeper {
-				name = "keeper.log"
-			}
-			return a.engineLogs(c.Context(), filepath.Join(a.RootDir(), "log", name), n, follow)
-		},
-	}
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
-	c.Flags().StringVarP(&tail, "tail", "n", "200", "`lines` to show, or all")
-	c.Flags().BoolVar(&ofKeeper, "keeper", false, "the keeper's log")
-	return c
-}
-
-func (a *app) engineLogs(ctx context.Context, path string, tail int, follow bool) error {
-	ctx, cancel := a.Interruptible(ctx)
+// Logs shows the last lines of a log of the engine or its keeper, all if tail is
+// negative, and follows it where that is asked.
+func (d Daemon) Logs(ctx context.Context, path string, tail int, follow bool) error {
+	ctx, cancel := d.Interruptible(ctx)
 	defer cancel()
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no log at %s: the engine has never run with ORLOP_ROOT=%s", path, a.RootDir())
+		return fmt.Errorf("there is no log at %s: the engine has never run with ORLOP_ROOT=%s", path, d.RootDir())
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("only root may read %s: run the command with sudo", path)
 	case err != nil:
@@ -58,10 +32,10 @@ func (a *app) engineLogs(ctx context.Context, path string, tail int, follow bool
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	if _, err := a.Stdout.Write(lastLines(text, tail)); err != nil || !follow {
+	if _, err := d.Stdout.Write(lastLines(text, tail)); err != nil || !follow {
 		return err
 	}
-	return a.followFile(ctx, f, path)
+	return d.followFile(ctx, f, path)
 }
 
 // lastLines is the end of a text; negative is all of it.
@@ -78,7 +52,7 @@ func lastLines(text []byte, n int) []byte {
 
 // followFile passes on what is appended to a file, and goes on with its
 // successor when it is rotated.
-func (a *app) followFile(ctx context.Context, f *os.File, path string) error {
+func (d Daemon) followFile(ctx context.Context, f *os.File, path string) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("cannot follow %s: %w", path, err)
@@ -89,7 +63,7 @@ func (a *app) followFile(ctx context.Context, f *os.File, path string) error {
 	}
 	current, next := f, successor(f, path) // rotated before it was watched
 	for {
-		if _, err := io.Copy(a.Stdout, current); err != nil {
+		if _, err := io.Copy(d.Stdout, current); err != nil {
 			return err
 		}
 		if next != nil {

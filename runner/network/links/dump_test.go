@@ -1,4 +1,4 @@
-package network
+package links
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ func TestATornListIsAskedForAgain(t *testing.T) {
 		"torn each time": {nil, dumpTries, netlink.ErrDumpInterrupted},
 	} {
 		calls := 0
-		_, err := dump(func() ([]int, error) {
+		_, err := Dump(func() ([]int, error) {
 			calls++
 			if len(c.answers) == 0 {
 				return nil, netlink.ErrDumpInterrupted

@@ -1,4 +1,6 @@
-package engine
+// Package store keeps the engine's one file of what was applied. It knows nothing of
+// what the documents in it say.
+package store
 
 import (
 	"encoding/binary"
@@ -16,14 +18,15 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/runner/disk"
 )
 
-// store is the engine's one file of what was applied: small documents in
+// Store is the engine's one file of what was applied: small documents in
 // buckets, all of them in memory too. Writes are gathered and reach the disk
 // together, in the order in which they were made; Flush waits for them.
 // Containerd's metadata and the volumes' directories hold what must not be
 // lost, so a store that is damaged is set aside and begun anew.
-type store struct {
+type Store struct {
 	db  *bolt.DB
 	log *slog.Logger
 
@@ -31,6 +34,7 @@ type store struct {
 	docs    map[string]map[string][]byte // guarded by mu
 	dirty   map[string]map[string]bool   // guarded by mu
 	failure error                        // guarded by mu; of the last write
+	full    func()                       // guarded by mu; makes room on a full disk; may be nil
 	wake    chan struct{}
 	flushed *sync.Cond // on mu
 	writing bool       // guarded by mu
@@ -38,9 +42,9 @@ type store struct {
 	done    chan struct{}
 }
 
-// openStore opens the file at path. The second result says, in the user's
+// Open opens the file at path. The second result says, in the user's
 // words, that a damaged one was set aside.
-func openStore(path string, log *slog.Logger) (*store, string, error) {
+func Open(path string, log *slog.Logger) (*Store, string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, "", err
 	}
@@ -57,7 +61,7 @@ func openStore(path string, log *slog.Logger) (*store, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot open %s: %w", path, err)
 	}
-	s := &store{
+	s := &Store{
 		db: db, log: log, docs: docs, dirty: map[string]map[string]bool{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -141,12 +145,12 @@ func checksum(bucket, key string, doc []byte) uint32 {
 }
 
 // Save keeps a document.
-func (s *store) Save(bucket, key string, value []byte) { s.change(bucket, key, value) }
+func (s *Store) Save(bucket, key string, value []byte) { s.change(bucket, key, value) }
 
 // Delete forgets a document.
-func (s *store) Delete(bucket, key string) { s.change(bucket, key, nil) }
+func (s *Store) Delete(bucket, key string) { s.change(bucket, key, nil) }
 
-func (s *store) change(bucket, key string, value []byte) {
+func (s *Store) change(bucket, key string, value []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -167,8 +171,16 @@ func (s *store) change(bucket, key string, value []byte) {
 	s.rouse()
 }
 
+// OnFull says what is to be called when the disk is full, before a write is tried
+// once more.
+func (s *Store) OnFull(makeRoom func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = makeRoom
+}
+
 // rouse wakes the writer; the caller holds mu.
-func (s *store) rouse() {
+func (s *Store) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -176,29 +188,29 @@ func (s *store) rouse() {
 }
 
 // Load gives all documents of a bucket.
-func (s *store) Load(bucket string) (map[string][]byte, error) {
+func (s *Store) Load(bucket string) (map[string][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.docs[bucket]), nil
 }
 
-// get gives one document, or nil.
-func (s *store) get(bucket, key string) []byte {
+// Get gives one document, or nil.
+func (s *Store) Get(bucket, key string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.docs[bucket][key]
 }
 
-// errStoreClosed is what a flush says after the end.
-var errStoreClosed = errors.New("the engine's state is closed")
+// ErrClosed is what a flush says after the end.
+var ErrClosed = errors.New("the engine's state is closed")
 
 // Flush waits until all that was saved is on the disk. What could not be
 // written before is tried again.
-func (s *store) Flush() error {
+func (s *Store) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errStoreClosed
+		return ErrClosed
 	}
 	if s.failure != nil && !s.writing {
 		s.failure = nil
@@ -211,7 +223,7 @@ func (s *store) Flush() error {
 }
 
 // write is the one writer of the file.
-func (s *store) write() {
+func (s *Store) write() {
 	defer close(s.done)
 	for range s.wake {
 		s.mu.Lock()
@@ -224,9 +236,14 @@ func (s *store) write() {
 		}
 		s.dirty = map[string]map[string]bool{}
 		s.writing, s.failure = true, nil // who waits is told of this write
+		full := s.full
 		s.mu.Unlock()
 
 		err := s.commit(batch)
+		if disk.IsFull(err) && full != nil {
+			full()
+			err = s.commit(batch)
+		}
 		s.mu.Lock()
 		s.writing = false
 		if err != nil {
@@ -240,7 +257,7 @@ func (s *store) write() {
 }
 
 // restore marks as dirty again what could not be written.
-func (s *store) restore(batch map[string]map[string][]byte) {
+func (s *Store) restore(batch map[string]map[string][]byte) {
 	for bucket, docs := range batch {
 		if s.dirty[bucket] == nil {
 			s.dirty[bucket] = map[string]bool{}
@@ -251,7 +268,7 @@ func (s *store) restore(batch map[string]map[string][]byte) {
 	}
 }
 
-func (s *store) commit(batch map[string]map[string][]byte) error {
+func (s *Store) commit(batch map[string]map[string][]byte) error {
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for bucket, docs := range batch {
 			b, err := tx.CreateBucketIfNotExists([]byte(bucket))
@@ -273,8 +290,8 @@ func (s *store) commit(batch map[string]map[string][]byte) error {
 	})
 }
 
-// close writes what is left and closes the file.
-func (s *store) close() error {
+// Close writes what is left and closes the file.
+func (s *Store) Close() error {
 	err := s.Flush()
 	s.mu.Lock()
 	s.closed = true

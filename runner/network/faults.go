@@ -1,0 +1,226 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/links"
+	"github.com/orlop/orlop/runner/network/netns"
+)
+
+// fault is something of a network or a sandbox that is not as it was made, and how
+// it is put right.
+type fault struct {
+	network string // whose; "": a sandbox's
+	sandbox string
+	text    string // "its bridge is down"
+	mend    func() error
+}
+
+// Faults says what of networks and of sandboxes, by name and ID, is not as it
+// was made. Only the sandboxes that are wanted are looked into.
+func (m *Manager) Faults(ctx context.Context, wanted func(sandbox string) bool) (networks, sandboxes map[string][]string, err error) {
+	if m.isEmpty() {
+		return nil, nil, nil
+	}
+	m.netMu.Lock()
+	defer m.netMu.Unlock()
+	unlock, err := lockHost(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	list, err := m.faults(wanted)
+	if err != nil {
+		return nil, nil, err
+	}
+	networks, sandboxes = map[string][]string{}, map[string][]string{}
+	for _, f := range list {
+		if f.network != "" {
+			networks[f.network] = append(networks[f.network], f.text)
+		} else {
+			sandboxes[f.sandbox] = append(sandboxes[f.sandbox], f.text)
+		}
+	}
+	return networks, sandboxes, nil
+}
+
+// Mend puts right what is not as it was made. The second time finds what the first
+// has brought to light: a link's place in a namespace that was lost.
+func (m *Manager) Mend(ctx context.Context) error {
+	if m.isEmpty() {
+		return nil
+	}
+	m.netMu.Lock()
+	defer m.netMu.Unlock()
+	unlock, err := lockHost(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for range 2 {
+		list, err := m.faults(func(string) bool { return true })
+		if err != nil || len(list) == 0 {
+			return errors.Join(err, m.firewall.openHost())
+		}
+		var errs []error
+		for _, f := range list {
+			m.cfg.Log.Warn("somebody has changed a network; it is put right", "network", f.network, "sandbox", f.sandbox, "what", f.text)
+			if err := f.mend(); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", f.text, err))
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+	}
+	return m.firewall.openHost()
+}
+
+// isEmpty says that there is neither a network nor a sandbox.
+func (m *Manager) isEmpty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.networks) == 0 && len(m.sandboxes) == 0
+}
+
+// IsLost says that a sandbox is on record, and its namespace is mounted no more.
+func (m *Manager) IsLost(id string) bool {
+	_, known := m.Sandbox(id)
+	return known && !netns.IsPinned(m.netnsPath(id))
+}
+
+// faults looks at everything. The caller holds netMu and the host's lock.
+func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
+	host, err := links.At(m.links)
+	if err != nil {
+		return nil, err
+	}
+	var list []fault
+	damage, err := m.firewall.damage()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range m.Networks() {
+		if damage != "" {
+			list = append(list, fault{network: n.Name, text: damage, mend: m.firewall.repair})
+		}
+		if text := missingOf(n, host); text != "" {
+			list = append(list, fault{network: n.Name, text: text, mend: func() error { return m.rebuildBridge(n) }})
+		}
+	}
+	for _, s := range m.ready() {
+		if wanted(s.ID) {
+			list = append(list, m.sandboxFaults(s, host)...)
+		}
+	}
+	return list, nil
+}
+
+// missingOf says what is missing of a network on the host.
+func missingOf(n Network, host links.Look) string {
+	bridge, ok := host.Links[n.Bridge]
+	switch {
+	case !ok:
+		return "its bridge is gone"
+	case !host.IsUp(n.Bridge):
+		return "its bridge is down"
+	case !slices.Contains(host.Addrs[bridge.Attrs().Index], netip.PrefixFrom(n.Gateway, n.Subnet.Bits())):
+		return "its bridge has lost its address"
+	case !host.Leads(bridge.Attrs().Index, n.Subnet):
+		return "the route to it is gone"
+	}
+	return ""
+}
+
+// rebuildBridge makes what is missing of a network's bridge. Its route comes with its
+// address, unless that was there.
+func (m *Manager) rebuildBridge(n Network) error {
+	if err := m.buildBridge(n); err != nil {
+		return err
+	}
+	bridge, err := m.links.LinkByName(n.Bridge)
+	if err != nil {
+		return fmt.Errorf("cannot find bridge %s: %w", n.Bridge, err)
+	}
+	err = m.links.RouteReplace(&netlink.Route{
+		LinkIndex: bridge.Attrs().Index, Dst: toIPNet(n.Subnet.Addr(), n.Subnet.Bits()), Src: n.Gateway.AsSlice(),
+		Scope: netlink.SCOPE_LINK, Protocol: unix.RTPROT_KERNEL,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot route to %s: %w", n.Subnet, err)
+	}
+	return nil
+}
+
+// sandboxFaults says what is missing of a sandbox: its pin, its links, and what is
+// inside of it.
+func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
+	var list []fault
+	add := func(text string, mend func() error) {
+		list = append(list, fault{sandbox: s.ID, text: text, mend: mend})
+	}
+	if !netns.IsPinned(m.netnsPath(s.ID)) {
+		add("its network namespace is mounted no more", func() error { return m.pinAgain(s) })
+		return list
+	}
+	for i, e := range s.Endpoints {
+		n, ok := m.Network(e.Network)
+		if e.Detached || !ok {
+			continue
+		}
+		link, bridge := host.Links[e.Link], host.Links[n.Bridge]
+		mend := func() error { return m.mendEndpoint(s, i, e) }
+		switch {
+		case link == nil:
+			add("its link to network "+n.Name+" is gone", mend)
+		case bridge == nil || link.Attrs().MasterIndex != bridge.Attrs().Index:
+			add("its link to network "+n.Name+" is off the bridge", mend)
+		case !host.IsUp(e.Link):
+			add("its link to network "+n.Name+" is down", mend)
+		}
+	}
+	if len(list) > 0 {
+		return list // what is inside comes with its links, or is seen then
+	}
+	var text string
+	err := netns.In(m.netnsPath(s.ID), func() (err error) {
+		text, err = m.missingInside(s)
+		return err
+	})
+	if err == nil && text != "" {
+		add(text, func() error { return m.refurnish(s) })
+	}
+	return list
+}
+
+// mendEndpoint puts back the link of a sandbox, unless that was removed meanwhile.
+func (m *Manager) mendEndpoint(s *sandbox, i int, e endpoint) error {
+	links, err := m.ourLinks()
+	if err != nil {
+		return err
+	}
+	err = m.adoptEndpoint(s, i, e, links)
+	if !m.isOurs(e.Link) {
+		err = m.reaper.Remove(e.Link)
+	}
+	return err
+}
+
+// pinAgain mounts the network namespace of a sandbox again, which its name server
+// is in as long as that answers.
+func (m *Manager) pinAgain(s *sandbox) error {
+	m.mu.Lock()
+	server := s.dns
+	m.mu.Unlock()
+	if server == nil {
+		return nil // it has no way out that could be lost; its next start makes it anew
+	}
+	return netns.PinAgain(server.socks.udp, m.netnsPath(s.ID))
+}

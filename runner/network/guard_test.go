@@ -1,0 +1,113 @@
+package network
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/netns"
+)
+
+// damages are what others do to a network, by kind; BRIDGE, LINK, SUBNET and NETNS
+// are filled in.
+func damages() map[string]string {
+	const inside = "nsenter --net=NETNS "
+	return map[string]string{
+		"the bridge is deleted":                "ip link del BRIDGE",
+		"the bridge is set down":               "ip link set BRIDGE down",
+		"the bridge's address is flushed":      "ip addr flush dev BRIDGE",
+		"the route to it is deleted":           "ip route del SUBNET dev BRIDGE",
+		"the table is deleted":                 "nft delete table inet orlop_t1",
+		"the table is flushed":                 "nft flush table inet orlop_t1",
+		"a chain is flushed":                   "nft flush chain inet orlop_t1 postrouting",
+		"a set is emptied":                     "nft flush set inet orlop_t1 subnets",
+		"the link is deleted":                  "ip link del LINK",
+		"the link is set down":                 "ip link set LINK down",
+		"the link is taken off the bridge":     "ip link set LINK nomaster",
+		"the namespace is unmounted":           "umount NETNS",
+		"the link inside is set down":          inside + "ip link set eth0 down",
+		"the address inside is flushed":        inside + "ip addr flush dev eth0",
+		"the default route inside is deleted":  inside + "ip route del default",
+		"the way to the name server is gone":   inside + "nft flush ruleset",
+		"the rules for the name server's gone": inside + "nft flush table ip orlop_dns",
+	}
+}
+
+// What others change of a network is put right as soon as the kernel tells of it.
+//
+// Fault 44: a bridge set down, an address or a route flushed, a table or chain flushed, a link or a mount of a namespace removed, also inside of a container's namespace
+// Seen: nothing, but a line in the engine's log for each
+// Kept: containers reach the outside, each other and their name server
+func TestWhatOthersTakeOfANetworkComesBack(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	neighbour(t)
+	serveHello(t, "/run/netns/lan", ":80")
+	cfg := testConfig(t, keeper.InProcess())
+	m := openManager(t, cfg)
+	n := ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("default"))
+	b := create(t, m, "b", on("default"))
+	serveHello(t, b.NetnsPath, ":80")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, repaired := make(chan error, 1), make(chan error, 100)
+	go func() { ended <- m.Guard(ctx, func(err error) { repaired <- err }) }()
+	<-repaired // it listens
+	for kind, command := range damages() {
+		words := strings.NewReplacer("BRIDGE", n.Bridge, "LINK", m.sandboxes["a"].Endpoints[0].Link, "SUBNET", n.Subnet.String(), "NETNS", a.NetnsPath).Replace(command)
+		argv := strings.Fields(words)
+		run(t, argv[0], argv[1:]...)
+		for mended := false; !mended; {
+			select {
+			case err := <-repaired:
+				if err != nil {
+					t.Errorf("%s: %v", kind, err)
+				}
+				networks, sandboxes, err := m.Faults(t.Context(), func(string) bool { return true })
+				mended = err == nil && len(networks)+len(sandboxes) == 0
+			case <-time.After(soon):
+				t.Fatalf("%s: nobody repairs it", kind)
+			}
+		}
+		if !netns.IsPinned(a.NetnsPath) {
+			t.Errorf("%s: the namespace is not mounted", kind)
+			continue
+		}
+		if _, err := dialFrom(a.NetnsPath, "198.51.100.2:80", soon); err != nil {
+			t.Errorf("%s: no way out: %v", kind, err)
+		}
+		if _, err := dialFrom(a.NetnsPath, hostPort(b.Addresses["default"].Addr(), 80), soon); err != nil {
+			t.Errorf("%s: the other sandbox is out of reach: %v", kind, err)
+		}
+		if got, err := lookup(a, "b"); err != nil || len(got) != 1 {
+			t.Errorf("%s: the other's name is %v, %v", kind, got, err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A container that may change its network has it as it wants it: a VPN takes the
+// default route away.
+func TestWhatAProgramMayChangeStaysChanged(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	spec := on("default")
+	spec.OwnNetwork = true
+	vpn := create(t, m, "vpn", spec)
+	run(t, "nsenter", "--net="+vpn.NetnsPath, "ip", "route", "del", "default")
+	if err := m.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if routes := run(t, "nsenter", "--net="+vpn.NetnsPath, "ip", "route"); strings.Contains(routes, "default") {
+		t.Errorf("its routes are\n%s", routes)
+	}
+}
