@@ -31,7 +31,7 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 	if err != nil {
 		return nil, inv.DialError(err)
 	}
-	client.Verb = inv.Verb
+	client.Verb, client.Proxies = inv.Verb, api.ProxiesOf(inv.Env)
 	status, err := inv.Greet(ctx, client)
 	if err != nil {
 		client.Close()
