@@ -7,23 +7,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"golang.org/x/sys/unix"
-
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
@@ -80,7 +77,8 @@ type Engine struct {
 	held       map[string]*holding  // guarded by mu: projects that a command holds
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
-	work       work // calls, and what goes on without one
+	callersOut outbound.Callers // whose builds go on
+	work       work             // calls, and what goes on without one
 }
 
 // portKeeper is the part of the keeper that the engine uses.
@@ -110,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := makeDirs(cfg.Root, cfg.State); err != nil {
 		return nil, err
 	}
-	if e.lock, err = lockRoot(cfg.Root); err != nil {
+	if e.lock, err = lockRoot(cfg.Root, leaveTime); err != nil {
 		return nil, err
 	}
 	if err := clearTemp(TempDir(cfg.Root)); err != nil {
@@ -154,7 +152,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.openRunner(ctx, rescued); err != nil {
 		return nil, err
 	}
-	e.steps().Sweep(ctx)
+	e.endBuilds(ctx)
 	e.runner.Tidy()
 	e.buildNetwork.Sweep()
 	if err := e.resumeHolds(); err != nil {
@@ -192,23 +190,6 @@ func makeDirs(root, state string) error {
 		}
 	}
 	return os.MkdirAll(filepath.Join(state, "s"), 0o711)
-}
-
-// lockRoot makes sure that one engine at a time owns the root.
-func lockRoot(root string) (*os.File, error) {
-	path := filepath.Join(root, "engine.lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(f)
-		f.Close()
-		return nil, fmt.Errorf("another engine (process %s) owns %s: stop it, or set ORLOP_ROOT", strings.TrimSpace(string(holder)), root)
-	}
-	f.Truncate(0)
-	fmt.Fprintf(f, "%d\n", os.Getpid())
-	return f, nil
 }
 
 func (e *Engine) openNetworks(ctx context.Context) error {
@@ -269,9 +250,9 @@ func (e *Engine) startKit() {
 			return
 		}
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
-			Dir: e.cacheDir(), CgroupPath: "/orlop-" + e.id + "/build", Namespace: Namespace, MaxMessage: maxMessage,
+			Dir: e.cacheDir(), CgroupPath: e.buildCgroup(), Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
-			Hosts: registryHosts(e.cfg.Root), LoggedIn: loggedIn(registryHosts(e.cfg.Root), e.cfg.Root),
+			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})
 		if e.kitErr == nil {
 			e.builder = builder.New(e.kit.Control())

@@ -183,7 +183,7 @@ func (c *container) adoptWithoutTask() {
 		if c.r.shims.IsKnownToRunc(c.id) {
 			c.r.shims.DeleteLost(c.r.ctx, c.id) // it must not run on unmanaged
 		}
-		c.killUnmanaged()
+		c.r.endProcesses(c.r.ctx, c.id)
 		c.drainPipes()
 		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
 			e.Code, e.At = code, at

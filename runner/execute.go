@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -244,7 +245,11 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	if task == nil {
 		return nil
 	}
-	if err := task.Update(ctx, containerd.WithResources(oci.Limits(s))); err != nil {
+	err := task.Update(ctx, containerd.WithResources(oci.Limits(s)))
+	if err != nil && shim.IsGone(err) { // the process is lost with its shim, and the next one has them from its document
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
 	return nil

@@ -170,6 +170,7 @@ const closeTimeout = 5 * time.Second
 
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
+	r.endProcesses(ctx, id)
 	r.disconnect(ctx, id)
 	r.secrets.Remove(id)
 	os.RemoveAll(r.dir(id))
@@ -177,6 +178,19 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	if err := r.Keeping.Drop(ctx, pipesPrefix+id); err != nil && r.ctx.Err() == nil {
 		r.log.Warn("cannot let go of the pipes of a container", "container", id, "error", err)
 	}
+}
+
+// endProcesses ends what is in the cgroup of a container that has no task, and
+// removes the cgroup: a shim may have gone on to make a process after its engine
+// was killed, of which neither containerd nor runc has a note.
+func (r *Runner) endProcesses(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	cgroup := r.cgroups + "/" + id
+	if err := proc.KillAll(ctx, cgroup); err != nil {
+		r.log.Warn("cannot end what is left of a container", "container", id, "error", err)
+	}
+	proc.RemoveCgroups(cgroup)
 }
 
 // disconnect removes the network namespace of a container, if it has one.

@@ -30,16 +30,6 @@ func (c *container) killOrphan() {
 	}
 }
 
-// killUnmanaged kills what goes on in the container's cgroup though nobody has word of
-// a task: the state directory is gone that told of it.
-func (c *container) killUnmanaged() {
-	ctx, cancel := context.WithTimeout(c.r.ctx, stopTimeout)
-	defer cancel()
-	if err := proc.KillAll(ctx, c.r.cgroups+"/"+c.id); err != nil {
-		c.r.log.Warn("what a container has left runs on", "container", c.name, "error", err)
-	}
-}
-
 // Grace is how long a container may take to stop; the zero value is its own.
 type Grace struct {
 	Set  bool

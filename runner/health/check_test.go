@@ -97,6 +97,11 @@ func TestProbesOfAContainerThatStarts(t *testing.T) {
 	}
 }
 
+// TestProbesInTheStartPeriod: in it probes come by its own interval.
+//
+// Fault 25: a service fails its probes while it starts
+// Seen: it is starting until the start period is over; failures in it don't count (Compose Specification, healthcheck)
+// Kept: start_interval in the start period, interval after it
 func TestProbesInTheStartPeriod(t *testing.T) {
 	p := &Check{Interval: 10 * time.Second, Retries: 2, StartPeriod: time.Minute, StartInterval: 2 * time.Second}
 	at, counted := run(p, -1, 60)
@@ -118,6 +123,10 @@ func TestProbesInTheStartPeriod(t *testing.T) {
 
 // TestHealthByItsProbes: what the outcomes of probes, an interval apart, make of a
 // container's health.
+//
+// Fault 25: a health check fails now and then, also for good
+// Seen: the container is unhealthy after its retries in a row, and healthy after one success; it is not restarted for it
+// Kept: the interval between probes, however it flaps
 func TestHealthByItsProbes(t *testing.T) {
 	check := &Check{Interval: 10 * time.Second, Retries: 2}
 	for outcomes, want := range map[string]string{ // "+" succeeds, "-" fails

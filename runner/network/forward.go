@@ -28,7 +28,7 @@ type forwarder struct {
 
 func newForwarder(upstreams func() []netip.AddrPort, log *slog.Logger) *forwarder {
 	if upstreams == nil {
-		upstreams = (&hostResolvers{log: log}).list
+		upstreams = (&hostResolvers{file: resolvConf, log: log}).list
 	}
 	return &forwarder{upstreams}
 }
@@ -77,7 +77,8 @@ func exchange(ctx context.Context, query *dns.Msg, upstream netip.AddrPort) (*dn
 
 // hostResolvers reads the host's resolv.conf again whenever it has changed.
 type hostResolvers struct {
-	log *slog.Logger
+	file string
+	log  *slog.Logger
 
 	mu      sync.Mutex
 	read    os.FileInfo
@@ -87,16 +88,16 @@ type hostResolvers struct {
 func (h *hostResolvers) list() []netip.AddrPort {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fi, err := os.Stat(resolvConf)
+	fi, err := os.Stat(h.file)
 	if err != nil {
 		return h.servers // being replaced: the last ones serve until it is back
 	}
 	if h.read != nil && os.SameFile(fi, h.read) && fi.ModTime().Equal(h.read.ModTime()) && fi.Size() == h.read.Size() {
 		return h.servers
 	}
-	conf, err := dns.ClientConfigFromFile(resolvConf)
+	conf, err := dns.ClientConfigFromFile(h.file)
 	if err != nil {
-		h.log.Warn("cannot read the host's resolvers; the last ones are used", "file", resolvConf, "error", err)
+		h.log.Warn("cannot read the host's resolvers; the last ones are used", "file", h.file, "error", err)
 		return h.servers
 	}
 	h.read, h.servers = fi, nil

@@ -527,6 +527,11 @@ func TestQueriesWaitWhileTheManagerIsAway(t *testing.T) {
 	}
 }
 
+// TestSubnetsAvoidWhatTheHostUses: links, and routes of every table.
+//
+// Fault 22: the host has links and routes in the ranges that networks are given
+// Seen: another range is taken; one that the stack file fixes is refused, with what is in its way
+// Kept: the routes of the host are as they were
 func TestSubnetsAvoidWhatTheHostUses(t *testing.T) {
 	if !onFreshHost(t) {
 		return
@@ -592,6 +597,12 @@ func TestManySandboxesAtOnce(t *testing.T) {
 	t.Logf("and removed in %v", time.Since(began))
 }
 
+// TestNamesAreOfTheLivingWhileServicesComeAndGo replaces a service ten times while
+// its name is asked for without a pause.
+//
+// Fault 30: a name is asked for without a pause while its service is replaced
+// Seen: each question is answered, and as soon as the old container is gone by the new address alone
+// Kept: no name is unknown for a moment
 func TestNamesAreOfTheLivingWhileServicesComeAndGo(t *testing.T) {
 	if !onFreshHost(t) {
 		return
