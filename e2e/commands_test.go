@@ -35,6 +35,7 @@ func commands() map[string]command {
 		"follow":   followNews,
 		"kill9":    killEngine,
 		"reboot":   rebootMachine,
+		"hang":     hang,
 		"engine":   ownEngine,
 		"snapshot": snapshot,
 		"moments":  moments,

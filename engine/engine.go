@@ -138,6 +138,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
+	shim.EndForgotten(filepath.Join(cfg.State, "shims"), socket(cfg.State), e.log)
 	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
 	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
@@ -158,6 +159,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.work.run(e.guardNetworks)
+	e.work.run(e.watchState)
 	go e.startKit()
 	return e, nil
 }
