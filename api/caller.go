@@ -35,7 +35,7 @@ func CallerOf(ctx context.Context) (c Caller) {
 
 // named adds to a call who makes it, and in which protocol.
 func (c *Client) named(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, callerVerb, c.Verb, callerProcess, strconv.Itoa(os.Getpid()),
+	return metadata.AppendToOutgoingContext(c.Proxies.with(ctx), callerVerb, c.Verb, callerProcess, strconv.Itoa(os.Getpid()),
 		protocolKey, strconv.Itoa(Protocol))
 }
 

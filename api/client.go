@@ -40,7 +40,10 @@ var ErrCannotStart = errors.New("the engine cannot start")
 type Client struct {
 	EngineClient
 	Verb string // what the command was called with, as others are told; set before the first call
-	conn *grpc.ClientConn
+	// Proxies are told with each call, for what is pulled and built by it; nil tells
+	// nothing.
+	Proxies *Proxies
+	conn    *grpc.ClientConn
 
 	absent <-chan struct{}
 }

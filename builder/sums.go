@@ -115,8 +115,13 @@ func hashFile(path string) (string, error) {
 		return "", fmt.Errorf("cannot read %s: %w (leave it out with .dockerignore, or make it readable)", path, err)
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", path, err)
+	}
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	// One that grows while it is read is as it was at first: its end may never come.
+	if _, err := io.Copy(h, io.LimitReader(f, info.Size())); err != nil {
 		return "", fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:12]), nil

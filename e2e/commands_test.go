@@ -323,10 +323,18 @@ func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// occupy: occupy PORT takes a port until the script ends.
+// occupy: occupy PORT[/udp] [ADDRESS] takes a port until the script ends.
 func occupy(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, 1, "occupy PORT")
-	l, err := net.Listen("tcp", ":"+args[0])
+	use(ts, neg, args, 1, 2, "occupy PORT[/udp] [ADDRESS]")
+	port, protocol, _ := strings.Cut(args[0], "/")
+	address := net.JoinHostPort(append(args[1:], "")[0], port)
+	if protocol == "udp" {
+		c, err := net.ListenPacket("udp", address)
+		ts.Check(err)
+		ts.Defer(func() { c.Close() })
+		return
+	}
+	l, err := net.Listen("tcp", address)
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 }

@@ -429,6 +429,7 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 	if err != nil {
 		return planner.Result{}, err
 	}
+	defer e.callersOut.Enter(api.CallersProxies(ctx))()
 	digest, err := e.builder.Build(ctx, builder.Request{
 		Project: p.Name, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
 		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before, Mask: c.job.mask,
@@ -513,7 +514,7 @@ func (e *Engine) credentials(ctx context.Context, sessionID string) func(host st
 
 // hosts gives the registries with their logins to the runner.
 func (e *Engine) hosts(credentials func(host string) (string, string, error)) docker.RegistryHosts {
-	base := registryHosts(e.cfg.Root)
+	base := registryHosts(e.cfg.Root, &e.callersOut)
 	return func(host string) ([]docker.RegistryHost, error) {
 		list, err := base(host)
 		for i := range list {

@@ -20,6 +20,8 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
@@ -76,7 +78,8 @@ type Engine struct {
 	held       map[string]*holding  // guarded by mu: projects that a command holds
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
-	work       work // calls, and what goes on without one
+	callersOut outbound.Callers // whose builds go on
+	work       work             // calls, and what goes on without one
 }
 
 // portKeeper is the part of the keeper that the engine uses.
@@ -109,6 +112,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = lockRoot(cfg.Root, leaveTime); err != nil {
 		return nil, err
 	}
+	if err := clearTemp(TempDir(cfg.Root)); err != nil {
+		e.warn(err.Error())
+	}
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
 		return nil, err
 	}
@@ -117,6 +123,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	// Nobody has them open yet.
 	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
+		if repair.CheckPages(name) != nil {
+			continue // it is not there yet, or repaired below
+		}
 		if err := boltfile.Compact(name); err != nil {
 			e.log.Warn("what was removed stays in a database for now", "error", err)
 		}
@@ -245,7 +254,7 @@ func (e *Engine) startKit() {
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
 			Dir: e.cacheDir(), CgroupPath: e.buildCgroup(), Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
-			Hosts: registryHosts(e.cfg.Root), LoggedIn: loggedIn(registryHosts(e.cfg.Root), e.cfg.Root),
+			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})
 		if e.kitErr == nil {
 			e.builder = builder.New(e.kit.Control())

@@ -37,7 +37,7 @@ func loggedIn(hosts docker.RegistryHosts, root string) docker.RegistryHosts {
 }
 
 func transportOf(c *http.Client) http.RoundTripper {
-	if c.Transport == nil {
+	if c == nil || c.Transport == nil {
 		return http.DefaultTransport
 	}
 	return c.Transport

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/orlop/orlop/engine/outbound"
 )
 
 // TestBuildsLogInBySettings: a request without a login of its own has that of
@@ -50,7 +52,7 @@ func TestBuildsLogInBySettings(t *testing.T) {
 			}
 			get := func(header string) string {
 				t.Helper()
-				hosts, err := loggedIn(registryHosts(root), root)(host)
+				hosts, err := loggedIn(registryHosts(root, &outbound.Callers{}), root)(host)
 				if err != nil || len(hosts) == 0 {
 					t.Fatalf("%v, %v", hosts, err)
 				}
@@ -112,7 +114,7 @@ func TestABodyIsSentAndClosed(t *testing.T) {
 			defer server.Close()
 			host := strings.TrimPrefix(server.URL, "http://")
 			root := settingsFile(t, fmt.Sprintf("registries: {%q: {http: true, username: ann, password_file: /proc/self/comm}}\n", host))
-			hosts, err := loggedIn(registryHosts(root), root)(host)
+			hosts, err := loggedIn(registryHosts(root, &outbound.Callers{}), root)(host)
 			if err != nil {
 				t.Fatal(err)
 			}

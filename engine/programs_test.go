@@ -86,6 +86,10 @@ func TestInstallCopiesPrograms(t *testing.T) {
 	}
 }
 
+// TestInstallRefusesOldOrMissingPrograms holds what the line of the risk says.
+//
+// Risk upgrades: runc is older than the one without known holes
+// Held: the engine does not start
 func TestInstallRefusesOldOrMissingPrograms(t *testing.T) {
 	if _, err := install(libexec(t, "1.4.0"), t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "runc 1.4.0 is too old") {
 		t.Errorf("an old runc: %v", err)

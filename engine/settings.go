@@ -2,10 +2,13 @@ package engine
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -17,6 +20,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/orlop/orlop/builder/origin"
+	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
 	"github.com/orlop/orlop/spec/userfile"
@@ -122,18 +126,45 @@ func (s *settings) pools() ([]netip.Prefix, error) {
 
 // registryHosts says where each registry is reached, by the settings as they
 // are at the time of the call.
-func registryHosts(root string) docker.RegistryHosts {
+func registryHosts(root string, callers *outbound.Callers) docker.RegistryHosts {
 	return func(host string) ([]docker.RegistryHost, error) {
 		s, err := loadSettings(root)
 		if err != nil {
 			return nil, err
 		}
 		list, err := resolver.NewRegistryConfig(s.registryConfigs())(host)
+		secured, terr := s.Registries[host].tls()
+		if terr != nil {
+			return nil, terr
+		}
 		for i := range list {
+			by := &outbound.Transport{Base: transportOf(list[i].Client), TLS: secured, Callers: callers}
+			list[i].Client = &http.Client{Transport: by}
 			list[i].Client = origin.Bind(list[i].Client, list[i].Host, list[i].Scheme == "http")
 		}
 		return list, err
 	}
+}
+
+// tls says whom to trust at a registry.
+func (r registrySettings) tls() (*tls.Config, error) {
+	c := &tls.Config{InsecureSkipVerify: r.Insecure}
+	if len(r.CA) == 0 {
+		return c, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, file := range r.CA {
+		text, err := userfile.Read(file)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read an authority of a registry: %w", err)
+		}
+		pool.AppendCertsFromPEM(text)
+	}
+	c.RootCAs = pool
+	return c, nil
 }
 
 // registryConfigs puts the registries into BuildKit's words. A mirror given as

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/engine/outbound"
 )
 
 func settingsFile(t *testing.T, text string) string {
@@ -67,7 +69,7 @@ registries:
   plain.example:
     http: true
 `)
-	hosts := registryHosts(root)
+	hosts := registryHosts(root, &outbound.Callers{})
 	for range 20 {
 		for name, want := range map[string][]string{
 			"docker.io":     {"http://127.0.0.1:5000/v2", "https://mirror.example/v2/prefix", "https://registry-1.docker.io/v2"},

@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/orlop/orlop/spec"
@@ -18,7 +19,7 @@ func (c *converger) planNetworks(order []string) {
 		}
 		have, present := c.observed.Networks[want.Name]
 		path := "networks." + key
-		step := &Step{Action: CreateNetwork, Resource: key, Name: want.Name, Network: want}
+		step := &Step{Action: CreateNetwork, Resource: key, Name: want.Name, Network: want, Containers: c.members(key)}
 		at := c.project.Places.Nearest(path)
 		switch {
 		case want.External && !present:
@@ -29,7 +30,7 @@ func (c *converger) planNetworks(order []string) {
 		case !present:
 			step.Reasons = []Reason{{Path: path, Text: "it does not exist yet", Place: at}}
 		default:
-			step.Reasons = compareNetworks(path, have.Applied, want, c.project.Places)
+			step.Reasons = append(compareNetworks(path, have.Applied, want, c.project.Places), c.tooSmall(&have, want, step, path)...)
 			if len(step.Reasons) == 0 && have.Applied != nil && have.Project == c.project.Name {
 				c.relabel(UpdateNetwork, step, append(lost(have.Lost), compareLabels(path, have.Applied.Labels, want.Labels, c.project.Places)...))
 			}
@@ -50,6 +51,37 @@ func (c *converger) planNetworks(order []string) {
 			})
 		}
 	}
+}
+
+// members is how many containers of the project are to be on a network.
+func (c *converger) members(key string) (n int) {
+	for _, s := range c.project.Services {
+		if _, on := s.Networks[key]; on {
+			n += s.Replicas()
+		}
+	}
+	return n
+}
+
+// tooSmall is the reason to make a network anew whose range has no room for all
+// that are to be on it. A range that the stack file fixes is the file's.
+func (c *converger) tooSmall(have *Network, want *spec.Network, step *Step, path string) []Reason {
+	fixed := want.IPAM != nil && len(want.IPAM.Config) > 0 && want.IPAM.Config[0].Subnet != ""
+	if fixed || have.Project != c.project.Name || HasRoom(have.Subnet, step.Containers) {
+		return nil
+	}
+	text := fmt.Sprintf("%s has no room for %d containers", have.Subnet, step.Containers)
+	return []Reason{{Path: path, Text: text, Place: c.project.Places.Nearest(path)}}
+}
+
+// HasRoom says whether a subnet has an address for each of so many containers,
+// beside its own, that of its gateway and that for all. One that is not known has.
+func HasRoom(subnet string, containers int) bool {
+	p, err := netip.ParsePrefix(subnet)
+	if err != nil || p.Bits() > 32 || !p.Addr().Is4() {
+		return true
+	}
+	return containers <= 1<<(32-p.Bits())-3
 }
 
 // mayRenew says whether a network can be made anew: all that is attached to it

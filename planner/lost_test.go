@@ -60,3 +60,40 @@ func loseNetwork(o *Observed, text string) {
 	}
 	o.Networks = nets
 }
+
+func TestANetworkIsMadeWithRoomForAll(t *testing.T) {
+	for _, c := range []struct {
+		subnet     string
+		containers int
+		want       bool
+	}{
+		{"10.0.0.0/24", 253, true}, {"10.0.0.0/24", 254, false}, {"10.0.0.0/22", 1000, true}, {"", 1000, true}, {"x", 1000, true}, {"fd00::/64", 1000, true},
+	} {
+		if got := HasRoom(c.subnet, c.containers); got != c.want {
+			t.Errorf("room in %q for %d: %t", c.subnet, c.containers, got)
+		}
+	}
+	p := load(t, "services: {web: {image: web}}")
+	w := newWorld()
+	up, err := Converge(p, &w.observed, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.apply(t, up)
+	o := w.observed
+	o.Networks = map[string]Network{}
+	for name, n := range w.observed.Networks {
+		n.Subnet = "10.0.0.0/24"
+		o.Networks[name] = n
+	}
+	n := 300
+	p.Services["web"].Scale = &n
+	plan, err := Converge(p, &o, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := plan.Step("create-network default")
+	if s == nil || s.Containers < 300 || !strings.Contains(s.Reasons[0].Text, "10.0.0.0/24 has no room for") {
+		t.Errorf("the network stays too small:\n%.600s", plan.Text())
+	}
+}

@@ -6,6 +6,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -38,28 +39,41 @@ const (
 
 // Step is one change to one resource.
 type Step struct {
-	ID        string        `json:"id"` // unique in the plan and stable: "create web/1"
-	Action    Action        `json:"action"`
-	Resource  string        `json:"resource"` // as users see it: "web/1", "default", "redis:7"
-	Service   string        `json:"service,omitempty"`
-	Number    int           `json:"number,omitempty"`
-	Container string        `json:"container,omitempty"` // ID of the existing container
-	Name      string        `json:"name,omitempty"`      // full name of a network or volume, reference of an image
-	Condition string        `json:"condition,omitempty"` // of Await
-	Reasons   []Reason      `json:"reasons,omitempty"`
-	Needs     []string      `json:"needs,omitempty"`      // IDs of steps that must have succeeded
-	After     []string      `json:"after,omitempty"`      // IDs of steps that must have ended, well or not
-	IfChanged bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
-	Otherwise Action        `json:"otherwise,omitempty"`  // with IfChanged: what is done instead then
-	Optional  bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
-	NoStart   bool          `json:"no_start,omitempty"`
-	Overlap   bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready
-	Signal    string        `json:"signal,omitempty"`
-	Applied   *Applied      `json:"-"` // what the container shall be made from
-	Network   *spec.Network `json:"-"`
-	Renewed   *spec.Network `json:"-"` // of CreateNetwork: what is there and is made anew; nil: nothing was there
-	Guests    []Guest       `json:"-"` // of CreateNetwork: whose containers are known to be on it
-	Volume    *spec.Volume  `json:"-"`
+	ID         string        `json:"id"` // unique in the plan and stable: "create web/1"
+	Action     Action        `json:"action"`
+	Resource   string        `json:"resource"` // as users see it: "web/1", "default", "redis:7"
+	Service    string        `json:"service,omitempty"`
+	Number     int           `json:"number,omitempty"`
+	Container  string        `json:"container,omitempty"` // ID of the existing container
+	Name       string        `json:"name,omitempty"`      // full name of a network or volume, reference of an image
+	Condition  string        `json:"condition,omitempty"` // of Await
+	Reasons    []Reason      `json:"reasons,omitempty"`
+	Needs      []string      `json:"needs,omitempty"`      // IDs of steps that must have succeeded
+	After      []string      `json:"after,omitempty"`      // IDs of steps that must have ended, well or not
+	IfChanged  bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
+	Otherwise  Action        `json:"otherwise,omitempty"`  // with IfChanged: what is done instead then
+	Optional   bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
+	NoStart    bool          `json:"no_start,omitempty"`
+	Overlap    bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready
+	Signal     string        `json:"signal,omitempty"`
+	Applied    *Applied      `json:"-"` // what the container shall be made from
+	Network    *spec.Network `json:"-"`
+	Renewed    *spec.Network `json:"-"` // of CreateNetwork: what is there and is made anew; nil: nothing was there
+	Containers int           `json:"-"` // of CreateNetwork: how many are to be on it
+	Guests     []Guest       `json:"-"` // of CreateNetwork: whose containers are known to be on it
+	Volume     *spec.Volume  `json:"-"`
+}
+
+// Mended says what was missing that the step puts right, "" where it is for changes
+// of the stack file alone.
+func (s *Step) Mended() string {
+	var list []string
+	for _, why := range s.Reasons {
+		if why.Path == "" && why.Text != "" {
+			list = append(list, why.Text)
+		}
+	}
+	return strings.Join(list, "; ")
 }
 
 // Reason is why a step is needed: a field that differs, or a sentence.

@@ -17,7 +17,7 @@ import (
 // project's containers are replaced by later steps of the plan, and those of
 // others attached again, or here where the plan does not know of them.
 func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (planner.Result, error) {
-	rec := topology.Record{Project: o.Project, Key: s.Resource, Applied: s.Network}
+	rec := topology.Record{Project: o.Project, Key: s.Resource, Applied: s.Network, Containers: s.Containers}
 	if _, ok := r.nets.Network(s.Name); ok {
 		old, err := r.topology.Record(s.Name)
 		if err != nil {
@@ -29,7 +29,9 @@ func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (
 		if err := r.mayRenew(o, s, old); err != nil {
 			return planner.Result{}, err
 		}
-		rec.Subnet = old.Subnet // unless the file wants another
+		if planner.HasRoom(old.Subnet, s.Containers) {
+			rec.Subnet = old.Subnet // unless the file wants another
+		}
 		if err := r.topology.Check(s.Name, rec); err != nil {
 			return planner.Result{}, err
 		}

@@ -33,7 +33,7 @@ func (inv *Invocation) reach(ctx context.Context) (*api.Client, *api.StatusReply
 		if err != nil {
 			return nil, nil, inv.DialError(err)
 		}
-		client.Verb = inv.Verb
+		client.Verb, client.Proxies = inv.Verb, api.ProxiesOf(inv.Env)
 		status, err := inv.Greet(ctx, client)
 		if err == nil {
 			return client, status, nil

@@ -42,7 +42,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	if err := o.Ending.mustHave(chosen); err != nil {
 		return err
 	}
-	u := &run{Invocation: inv, project: project, services: o.Source.Services, chosen: chosen, since: inv.Now(), format: o.Print, ending: o.Ending}
+	u := &run{Invocation: inv, project: project, services: o.Source.Services, chosen: chosen, since: inv.Now(), format: o.Print, ending: o.Ending, read: lookAtAll(files)}
 	u.interrupts = onInterrupt(inv, func(r response) { u.respond(r, cancel) })
 	defer u.interrupts.close()
 	if u.client, err = inv.Connect(ctx); err != nil {
@@ -84,8 +84,9 @@ type run struct {
 	watching   *watch.Config // nil without --watch
 	orphans    []string      // services that run and are not in the stack file
 	ending     Ending
-	stopAtOnce bool // the up failed: what runs is stopped
-	unchanged  bool // the stack was up to date
+	read       map[string]look // the files that it was read from
+	stopAtOnce bool            // the up failed: what runs is stopped
+	unchanged  bool            // the stack was up to date
 }
 
 // bringUp applies the project.
@@ -110,6 +111,7 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 		u.sayWhatRuns(ctx)
 	}
 	u.hints(out.Plan, err == nil)
+	u.sayEdited()
 	u.unchanged = err == nil && out.Plan != nil && out.IsEmpty()
 	return err
 }

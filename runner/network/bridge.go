@@ -194,7 +194,7 @@ func (m *Manager) plan(spec Spec, avoid []netip.Prefix) (Network, error) {
 	}
 	subnet := spec.Subnet.Masked()
 	if !subnet.IsValid() {
-		if subnet, err = pickSubnet(m.cfg.Pools, append(taken, avoid...)); err != nil {
+		if subnet, err = pickSubnet(m.cfg.Pools, append(taken, avoid...), bitsFor(spec.Containers)); err != nil {
 			return Network{}, err
 		}
 	} else if t, clash := firstOverlap(subnet, taken); clash {

@@ -61,6 +61,9 @@ type Spec struct {
 	// first address then.
 	Subnet  netip.Prefix
 	Gateway netip.Addr
+	// Containers is how many there are to be on it: a subnet that is picked has room
+	// for them.
+	Containers int
 	// Range is the part of Subnet that addresses are handed out of to those who
 	// ask for none in particular; the zero Prefix is all of it.
 	Range netip.Prefix

@@ -7,8 +7,19 @@ import (
 	"net/netip"
 )
 
-// subnetBits is the size of a picked subnet: room for 253 replicas.
+// subnetBits is the size of a picked subnet, unless more is asked for: room for
+// 253 containers.
 const subnetBits = 24
+
+// bitsFor is the size of a subnet that has room for so many containers, and some
+// that take their places.
+func bitsFor(containers int) int {
+	bits := subnetBits
+	for bits > 16 && 1<<(32-bits) < containers+containers/8+16 {
+		bits--
+	}
+	return bits
+}
 
 // DefaultPools are the private ranges that networks are picked from.
 func DefaultPools() []netip.Prefix {
@@ -22,10 +33,11 @@ func DefaultPools() []netip.Prefix {
 	return pools
 }
 
-// pickSubnet returns the first subnet of the pools that overlaps nothing taken.
-func pickSubnet(pools, taken []netip.Prefix) (netip.Prefix, error) {
+// pickSubnet returns the first subnet of a size in the pools that overlaps nothing
+// taken. A pool that is smaller is taken whole.
+func pickSubnet(pools, taken []netip.Prefix, size int) (netip.Prefix, error) {
 	for _, pool := range pools {
-		bits := max(subnetBits, pool.Bits())
+		bits := max(size, pool.Bits())
 		step := uint32(1) << (32 - bits)
 		count := uint32(1) << (bits - pool.Bits())
 		first := toUint(pool.Masked().Addr())

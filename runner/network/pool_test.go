@@ -43,3 +43,16 @@ func TestAddressesAreOfTheRangeAndNobodysElse(t *testing.T) {
 		}
 	}
 }
+
+func TestAPickedSubnetHasRoomForAll(t *testing.T) {
+	for containers, want := range map[int]string{0: "10.89.0.0/24", 200: "10.89.0.0/24", 250: "10.89.0.0/23", 500: "10.89.0.0/22", 1000: "10.89.0.0/21"} {
+		got, err := pickSubnet(DefaultPools(), nil, bitsFor(containers))
+		if err != nil || got.String() != want {
+			t.Errorf("for %d containers: %s, %v; want %s", containers, got, err, want)
+		}
+	}
+	small := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/26")}
+	if got, err := pickSubnet(small, nil, bitsFor(500)); err != nil || got != small[0] {
+		t.Errorf("of a small pool: %s, %v", got, err)
+	}
+}

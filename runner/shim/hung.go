@@ -44,6 +44,41 @@ func EndHung(ctx context.Context, dir string, log *slog.Logger) {
 	wg.Wait()
 }
 
+// answerTimeout is how long a command that looks at a shim waits for its answer,
+// which takes less than a millisecond.
+const answerTimeout = 3 * time.Second
+
+// Hangs says that a shim gives no answer.
+func (p *Pool) Hangs(ctx context.Context, s *Shim) bool {
+	p.mu.Lock()
+	address, ended := s.address, s.ended
+	p.mu.Unlock()
+	if ended || address == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	hung := hangs(ctx, address)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.hung = hung
+	return hung
+}
+
+// KillHung kills a shim that did not answer when it was asked last: all of its
+// containers are lost, which the wait for each of them tells. It says whether it was one.
+func (p *Pool) KillHung(s *Shim) bool {
+	p.mu.Lock()
+	hung, first := s.hung, s.hung && !s.dead
+	s.dead = s.dead || hung
+	p.mu.Unlock()
+	if first {
+		pid := kill(filepath.Base(s.dir))
+		p.Log.Warn("a shim did not answer and was killed: its containers are lost", "project", s.project, "pid", pid)
+	}
+	return hung
+}
+
 // hangs says that a shim takes calls and gives no answer, be it an error.
 func hangs(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, hangTimeout)

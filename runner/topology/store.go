@@ -68,6 +68,8 @@ type Record struct {
 	Key     string        `json:"key"`
 	Applied *spec.Network `json:"applied"`
 	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
+	// Containers is how many were to be on it when it was made.
+	Containers int `json:"containers,omitempty"`
 }
 
 // Record is what is kept of a network; there is none of one that nobody here made.
@@ -112,7 +114,7 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 	if err != nil {
 		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
 	}
-	ns = network.Spec{Name: name, Internal: want.Internal, Range: within, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	ns = network.Spec{Name: name, Internal: want.Internal, Range: within, Containers: rec.Containers, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
 	subnet, gateway := rec.Subnet, ""
 	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
 		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway

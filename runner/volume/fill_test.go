@@ -8,6 +8,10 @@ import (
 	"testing"
 )
 
+// TestVolumesAreFilledFromInsideTheImage holds what the line of the risk says.
+//
+// Risk unpack traversal: an image has links where a volume is filled from
+// Held: they are followed inside of the image alone
 func TestVolumesAreFilledFromInsideTheImage(t *testing.T) {
 	outside := rootfs(t, map[string]string{"secret": "host"})
 	root := rootfs(t, map[string]string{

@@ -152,7 +152,7 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	dependencyDefaults(s)
 	v.buildDefaults(s)
 	networks := s.Value("networks")
-	if s.Value("network_mode") == nil && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
+	if tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
 		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
 	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {

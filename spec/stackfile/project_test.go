@@ -104,6 +104,10 @@ func TestTheCanonicalFormLoadsToTheSame(t *testing.T) {
 	}
 }
 
+// TestSecretsStandNowhereButInPayloads holds what the line of the risk says.
+//
+// Risk secrets: a project with secrets is printed and sent
+// Held: they stand in none of its forms
 func TestSecretsStandNowhereButInPayloads(t *testing.T) {
 	p := load(t, `
 services: {a: {image: a, secrets: [one, two]}}
