@@ -41,7 +41,7 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 	err = s.whole(ctx, func(ctx context.Context) error {
 		return trying(ctx, func() (err error) {
 			img, err = s.client.Pull(ctx, name,
-				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter), containerd.WithUnpackOpts([]containerd.UnpackOpt{synced()}),
 				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
 			return err
 		})
