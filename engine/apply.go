@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
