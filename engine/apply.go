@@ -391,8 +391,8 @@ func (c *executor) execute(ctx context.Context, s *planner.Step, note func(plann
 }
 
 func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
-		note(planner.Event{Current: current, Total: total})
+	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64, doing string) {
+		note(planner.Event{Current: current, Total: total, Text: doing})
 	})
 	if err != nil {
 		return planner.Result{}, err
