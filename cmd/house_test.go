@@ -59,7 +59,7 @@ func house() map[string][]string {
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
 		"runner/topology":   append([]string{"spec", "planner", "keeper"}, networks...),
-		"runner/volume":     {"spec", "planner"},
+		"runner/volume":     {"spec", "planner", "runner/disk"},
 		"planner":           {"spec"},
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},

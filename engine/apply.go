@@ -14,10 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/moby/buildkit/session"
-	"github.com/moby/buildkit/session/auth"
-
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
@@ -395,8 +391,8 @@ func (c *executor) execute(ctx context.Context, s *planner.Step, note func(plann
 }
 
 func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64) {
-		note(planner.Event{Current: current, Total: total})
+	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64, doing string) {
+		note(planner.Event{Current: current, Total: total, Text: doing})
 	})
 	if err != nil {
 		return planner.Result{}, err
@@ -491,36 +487,5 @@ func (e *Engine) inputsOf(ctx context.Context) func(ref string) *planner.Inputs 
 			}
 		}
 		return rec.Inputs
-	}
-}
-
-// credentials asks the caller's session, then the engine's settings, for the
-// login of a registry.
-func (e *Engine) credentials(ctx context.Context, sessionID string) func(host string) (string, string, error) {
-	return func(host string) (string, string, error) {
-		if sessionID != "" && e.needKit(ctx) == nil {
-			ask := auth.CredentialsFunc(ctx, e.kit.Sessions, session.NewGroup(sessionID))
-			if _, user, secret, err := ask(host); err == nil && secret != "" {
-				return user, secret, nil
-			}
-		}
-		s, err := loadSettings(e.cfg.Root)
-		if err != nil {
-			return "", "", err
-		}
-		return s.credentials(host)
-	}
-}
-
-// hosts gives the registries with their logins to the runner.
-func (e *Engine) hosts(credentials func(host string) (string, string, error)) docker.RegistryHosts {
-	base := registryHosts(e.cfg.Root, &e.callersOut)
-	return func(host string) ([]docker.RegistryHost, error) {
-		list, err := base(host)
-		for i := range list {
-			list[i].Authorizer = docker.NewDockerAuthorizer(
-				docker.WithAuthClient(list[i].Client), docker.WithAuthCreds(credentials))
-		}
-		return list, err
 	}
 }

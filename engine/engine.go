@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
@@ -122,6 +123,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	// Nobody has them open yet.
 	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
+		if repair.CheckPages(name) != nil {
+			continue // it is not there yet, or repaired below
+		}
 		if err := boltfile.Compact(name); err != nil {
 			e.log.Warn("what was removed stays in a database for now", "error", err)
 		}

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth"
 )
 
 // loggedIn gives registries to BuildKit with the logins of the settings: its
@@ -92,4 +95,35 @@ func (t *loginTransport) loggedIn(req *http.Request, refusal *http.Response) *ht
 		again.Body = body
 	}
 	return again
+}
+
+// credentials asks the caller's session, then the engine's settings, for the
+// login of a registry.
+func (e *Engine) credentials(ctx context.Context, sessionID string) func(host string) (string, string, error) {
+	return func(host string) (string, string, error) {
+		if sessionID != "" && e.needKit(ctx) == nil {
+			ask := auth.CredentialsFunc(ctx, e.kit.Sessions, session.NewGroup(sessionID))
+			if _, user, secret, err := ask(host); err == nil && secret != "" {
+				return user, secret, nil
+			}
+		}
+		s, err := loadSettings(e.cfg.Root)
+		if err != nil {
+			return "", "", err
+		}
+		return s.credentials(host)
+	}
+}
+
+// hosts gives the registries with their logins to the runner.
+func (e *Engine) hosts(credentials func(host string) (string, string, error)) docker.RegistryHosts {
+	base := registryHosts(e.cfg.Root, &e.callersOut)
+	return func(host string) ([]docker.RegistryHost, error) {
+		list, err := base(host)
+		for i := range list {
+			list[i].Authorizer = docker.NewDockerAuthorizer(
+				docker.WithAuthClient(list[i].Client), docker.WithAuthCreds(credentials))
+		}
+		return list, err
+	}
 }

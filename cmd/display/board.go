@@ -306,6 +306,8 @@ func (r *row) middle(b *Board, st Style) string {
 	switch {
 	case r.mark == pending:
 		return b.waits(r)
+	case r.mark == active && r.text != "" && r.current >= r.total: // all is here, and something takes long
+		return r.text
 	case r.total > 0 && (r.mark == active || r.mark == done && r.text == ""):
 		return bar(r.current, r.total) + " " + amounts(r.current, r.total)
 	}

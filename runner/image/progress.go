@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,13 +16,24 @@ import (
 // wants to know.
 type pullWatch struct {
 	content  content.Store
-	progress func(current, total int64)
+	progress Progress
 
 	mu    sync.Mutex
 	blobs map[string]int64 // guarded by mu: digest -> size
+	// Guarded by mu: the layers of the pull, those that are unpacked, and since when
+	// the next one is.
+	layers, unpacked int
+	began            time.Time
 }
 
-func newPullWatch(store content.Store, progress func(current, total int64)) *pullWatch {
+// Progress is told how far a pull is: the bytes that are there and those to come,
+// and in words what takes long beside that.
+type Progress func(current, total int64, doing string)
+
+// longUnpack is how long a layer is unpacked before that is told.
+const longUnpack = 2 * time.Second
+
+func newPullWatch(store content.Store, progress Progress) *pullWatch {
 	return &pullWatch{content: store, progress: progress, blobs: map[string]int64{}}
 }
 
@@ -29,6 +41,9 @@ func newPullWatch(store content.Store, progress func(current, total int64)) *pul
 func (w *pullWatch) handle(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	if images.IsLayerType(desc.MediaType) || images.IsConfigType(desc.MediaType) {
 		w.mu.Lock()
+		if _, known := w.blobs[desc.Digest.String()]; !known && images.IsLayerType(desc.MediaType) {
+			w.layers++
+		}
 		w.blobs[desc.Digest.String()] = desc.Size
 		w.mu.Unlock()
 	}
@@ -43,6 +58,27 @@ func (w *pullWatch) total() (bytes int64) {
 		bytes += size
 	}
 	return bytes
+}
+
+// unpack notes that a layer begins to be unpacked, or has been: containerd says how
+// much of it is read, which is nothing and then all of it.
+func (w *pullWatch) unpack(_ ocispec.Descriptor, read int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if read == 0 {
+		w.began = time.Now()
+		return
+	}
+	w.unpacked++
+	w.began = time.Time{}
+}
+
+// doing says what takes long at some time; the caller holds mu.
+func (w *pullWatch) doing(now time.Time) string {
+	if w.began.IsZero() || now.Sub(w.began) < longUnpack {
+		return ""
+	}
+	return fmt.Sprintf("unpacking layer %d of %d", w.unpacked+1, max(w.layers, w.unpacked+1))
 }
 
 // run reports until the returned function is called.
@@ -81,6 +117,7 @@ func (w *pullWatch) report(ctx context.Context) {
 	for d, size := range w.blobs {
 		blobs[d] = size
 	}
+	doing := w.doing(time.Now())
 	w.mu.Unlock()
 	var current, total int64
 	for d, size := range blobs {
@@ -93,5 +130,5 @@ func (w *pullWatch) report(ctx context.Context) {
 		}
 		current += have
 	}
-	w.progress(current, total)
+	w.progress(current, total, doing)
 }

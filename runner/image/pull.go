@@ -8,6 +8,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -23,7 +24,7 @@ type HostsFunc func(credentials func(host string) (user, secret string, err erro
 // Pull fetches an image and unpacks it. progress, which may be nil, is told
 // the bytes that are there and those to come. The result says whether the
 // reference points to something new.
-func (s *Store) Pull(ctx context.Context, ref string, credentials func(host string) (string, string, error), progress func(current, total int64)) (changed bool, err error) {
+func (s *Store) Pull(ctx context.Context, ref string, credentials func(host string) (string, string, error), progress Progress) (changed bool, err error) {
 	name, err := Normalize(ref)
 	if err != nil {
 		return false, err
@@ -42,6 +43,7 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 		return trying(ctx, func() (err error) {
 			img, err = s.client.Pull(ctx, name,
 				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.unpack))}),
 				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
 			return err
 		})

@@ -252,7 +252,7 @@ func TestProgressAddsUpWhatHasCome(t *testing.T) {
 	}
 	here, coming, index := layer("a", 100), layer("b", 1000), ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromString("i"), Size: 9}
 	var current, total int64
-	w := newPullWatch(moving{status: []content.Status{{Ref: "layer-" + coming.Digest.String(), Offset: 250}}}, func(c, t int64) { current, total = c, t })
+	w := newPullWatch(moving{status: []content.Status{{Ref: "layer-" + coming.Digest.String(), Offset: 250}}}, func(c, t int64, _ string) { current, total = c, t })
 	for _, d := range []ocispec.Descriptor{index, here, coming, coming} {
 		if children, err := w.handle(t.Context(), d); err != nil || children != nil {
 			t.Errorf("%v, %v", children, err)
@@ -263,4 +263,30 @@ func TestProgressAddsUpWhatHasCome(t *testing.T) {
 		t.Errorf("%d of %d bytes are here", current, total)
 	}
 	newPullWatch(moving{}, nil).run(t.Context())()
+}
+
+func TestALayerThatIsUnpackedForLongIsTold(t *testing.T) {
+	w := newPullWatch(moving{}, nil)
+	for _, name := range []string{"a", "b"} {
+		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString(name), Size: 1}
+		if _, err := w.handle(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := time.Now().Add(time.Minute)
+	w.unpack(ocispec.Descriptor{}, 0)
+	if got := w.doing(time.Now()); got != "" {
+		t.Errorf("at once it says %q", got)
+	}
+	if got := w.doing(later); got != "unpacking layer 1 of 2" {
+		t.Errorf("later it says %q", got)
+	}
+	w.unpack(ocispec.Descriptor{}, 1)
+	if got := w.doing(later); got != "" {
+		t.Errorf("between two layers it says %q", got)
+	}
+	w.unpack(ocispec.Descriptor{}, 0)
+	if got := w.doing(later); got != "unpacking layer 2 of 2" {
+		t.Errorf("of the second it says %q", got)
+	}
 }
