@@ -73,7 +73,21 @@ func (c *crashes) learn() {
 	}
 	for _, file := range c.stacks {
 		c.must(c.orlop("up", file, "-d", "--remove-orphans"))
-		c.things[file] = alike(c.engine, lab.Things(c.engine))
+		c.things[file] = c.settled()
+	}
+}
+
+// settled is what the machine has once that stays the same: a container's init
+// has yet to start its program when an up says that it is there.
+func (c *crashes) settled() []string {
+	before := alike(c.engine, lab.Things(c.engine))
+	for {
+		time.Sleep(500 * time.Millisecond)
+		now := alike(c.engine, lab.Things(c.engine))
+		if len(difference(before, now)) == 0 {
+			return now
+		}
+		before = now
 	}
 }
 
