@@ -25,6 +25,7 @@ import (
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
@@ -121,12 +122,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
-	// Nobody has them open yet.
-	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
-		if err := boltfile.Compact(name); err != nil {
-			e.log.Warn("what was removed stays in a database for now", "error", err)
-		}
-	}
+	e.compact()
 	warning := ""
 	if e.store, warning, err = store.Open(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
 		return nil, err
@@ -161,6 +157,20 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e.work.run(e.guardNetworks)
 	go e.startKit()
 	return e, nil
+}
+
+// compact rewrites the databases without what was removed from them; nobody has
+// them open yet. bolt ends the process over a damaged one, which is left to
+// what repairs it.
+func (e *Engine) compact() {
+	for _, name := range []string{metadataDB(e.cfg.Root), filepath.Join(e.cfg.Root, "engine.db")} {
+		if repair.CheckPages(name) != nil {
+			continue
+		}
+		if err := boltfile.Compact(name); err != nil {
+			e.log.Warn("what was removed stays in a database for now", "error", err)
+		}
+	}
 }
 
 // guardNetworks repairs what others remove of the networks.
