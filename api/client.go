@@ -44,6 +44,8 @@ type Client struct {
 	// nothing.
 	Proxies *Proxies
 	conn    *grpc.ClientConn
+
+	absent <-chan struct{}
 }
 
 // Dial connects to the engine's socket. The error is an ErrAbsent where
@@ -58,8 +60,8 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	case err != nil:
 		return nil, err
 	}
-	dialer := &firstDialer{first: first, socket: socket}
-	c := &Client{}
+	dialer := &firstDialer{first: first, socket: socket, absent: make(chan struct{})}
+	c := &Client{absent: dialer.absent}
 	conn, err := grpc.NewClient("passthrough:///engine",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(dialer.dial),
@@ -82,6 +84,10 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 // Conn is the connection, for services that share it.
 func (c *Client) Conn() *grpc.ClientConn { return c.conn }
 
+// Absent is closed when the connection was lost and nothing listens any more:
+// no keeper is there that would start an engine, so a call would wait in vain.
+func (c *Client) Absent() <-chan struct{} { return c.absent }
+
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
@@ -90,6 +96,8 @@ type firstDialer struct {
 	mu     sync.Mutex
 	first  net.Conn
 	socket string
+	absent chan struct{} // closed once nothing listens
+	gone   sync.Once
 }
 
 func (f *firstDialer) dial(ctx context.Context, _ string) (net.Conn, error) {
@@ -101,7 +109,11 @@ func (f *firstDialer) dial(ctx context.Context, _ string) (net.Conn, error) {
 		return conn, nil
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", f.socket)
+	conn, err := d.DialContext(ctx, "unix", f.socket)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		f.gone.Do(func() { close(f.absent) })
+	}
+	return conn, err
 }
 
 // Cause is the error of a call as a user may read it: the engine's own words,

@@ -24,7 +24,7 @@ func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
 		"runner/changes", "runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs",
-		"runner/shim", "runner/stdio", "runner/supervisor", "runner/topology", "runner/volume",
+		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/kernel", "runner/network/links", "runner/network/netns"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -55,10 +55,11 @@ func house() map[string][]string {
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
 		"runner/shim":       {"runner/proc"},
+		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
 		"runner/topology":   append([]string{"spec", "planner", "keeper"}, networks...),
-		"runner/volume":     {"spec", "planner"},
+		"runner/volume":     {"spec", "planner", "runner/disk"},
 		"planner":           {"spec"},
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},

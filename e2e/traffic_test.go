@@ -136,7 +136,8 @@ type tail struct {
 }
 
 func follow(path string) (*tail, error) {
-	f, err := os.Open(path)
+	// Who writes it may not have begun yet.
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}

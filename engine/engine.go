@@ -7,20 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"golang.org/x/sys/unix"
-
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
@@ -113,8 +109,11 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := makeDirs(cfg.Root, cfg.State); err != nil {
 		return nil, err
 	}
-	if e.lock, err = lockRoot(cfg.Root); err != nil {
+	if e.lock, err = lockRoot(cfg.Root, leaveTime); err != nil {
 		return nil, err
+	}
+	if err := clearTemp(TempDir(cfg.Root)); err != nil {
+		e.warn(err.Error())
 	}
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
 		return nil, err
@@ -122,7 +121,15 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
-	e.compact()
+	// Nobody has them open yet.
+	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
+		if repair.CheckPages(name) != nil {
+			continue // it is not there yet, or repaired below
+		}
+		if err := boltfile.Compact(name); err != nil {
+			e.log.Warn("what was removed stays in a database for now", "error", err)
+		}
+	}
 	warning := ""
 	if e.store, warning, err = store.Open(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
 		return nil, err
@@ -135,6 +142,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
+	shim.EndForgotten(filepath.Join(cfg.State, "shims"), socket(cfg.State), e.log)
 	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
 	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
@@ -148,29 +156,16 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.openRunner(ctx, rescued); err != nil {
 		return nil, err
 	}
-	e.steps().Sweep(ctx)
+	e.endBuilds(ctx)
 	e.runner.Tidy()
 	e.buildNetwork.Sweep()
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
 	e.work.run(e.guardNetworks)
+	e.work.run(e.watchState)
 	go e.startKit()
 	return e, nil
-}
-
-// compact rewrites the databases without what was removed from them; nobody has
-// them open yet. bolt ends the process over a damaged one, which is left to
-// what repairs it.
-func (e *Engine) compact() {
-	for _, name := range []string{metadataDB(e.cfg.Root), filepath.Join(e.cfg.Root, "engine.db")} {
-		if repair.CheckPages(name) != nil {
-			continue
-		}
-		if err := boltfile.Compact(name); err != nil {
-			e.log.Warn("what was removed stays in a database for now", "error", err)
-		}
-	}
 }
 
 // guardNetworks repairs what others remove of the networks.
@@ -199,23 +194,6 @@ func makeDirs(root, state string) error {
 		}
 	}
 	return os.MkdirAll(filepath.Join(state, "s"), 0o711)
-}
-
-// lockRoot makes sure that one engine at a time owns the root.
-func lockRoot(root string) (*os.File, error) {
-	path := filepath.Join(root, "engine.lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(f)
-		f.Close()
-		return nil, fmt.Errorf("another engine (process %s) owns %s: stop it, or set ORLOP_ROOT", strings.TrimSpace(string(holder)), root)
-	}
-	f.Truncate(0)
-	fmt.Fprintf(f, "%d\n", os.Getpid())
-	return f, nil
 }
 
 func (e *Engine) openNetworks(ctx context.Context) error {
@@ -276,7 +254,7 @@ func (e *Engine) startKit() {
 			return
 		}
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
-			Dir: e.cacheDir(), CgroupPath: "/orlop-" + e.id + "/build", Namespace: Namespace, MaxMessage: maxMessage,
+			Dir: e.cacheDir(), CgroupPath: e.buildCgroup(), Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
 			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})

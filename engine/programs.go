@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // programs are the files that the engine executes or lends to containers.
@@ -44,12 +47,17 @@ func install(libexec, root, bundles string) (programs, error) {
 	dir := filepath.Join(root, "libexec", hex.EncodeToString(h.Sum(nil)[:6]))
 	p := programs{runc: filepath.Join(dir, "runc"), shim: filepath.Join(dir, "containerd-shim-runc-v2"), init: filepath.Join(dir, "orlopd")}
 	version := filepath.Join(dir, "runc.version")
-	if b, err := os.ReadFile(version); err == nil {
+	if b, err := os.ReadFile(version); err == nil && len(b) > 0 && isInstalled(libexec, dir, files) {
 		p.runcVersion = string(b)
 		return p, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return p, err
+	}
+	for _, name := range files {
+		if err := checkMachine(filepath.Join(libexec, name)); err != nil {
+			return p, err
+		}
 	}
 	for _, name := range files {
 		if err := place(filepath.Join(libexec, name), filepath.Join(dir, name)); err != nil {
@@ -62,7 +70,21 @@ func install(libexec, root, bundles string) (programs, error) {
 	}
 	p.runcVersion = found
 	removeOld(filepath.Dir(dir), filepath.Base(dir), bundles)
-	return p, os.WriteFile(version, []byte(found), 0o644)
+	return p, disk.Write(version, []byte(found))
+}
+
+// isInstalled says that the programs are there whole.
+func isInstalled(libexec, dir string, files []string) bool {
+	for _, name := range files {
+		from, err := os.Stat(filepath.Join(libexec, name))
+		if err != nil {
+			return false
+		}
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Size() != from.Size() {
+			return false
+		}
+	}
+	return true
 }
 
 // place copies a program, so that a later change of the original is none of it.
@@ -78,10 +100,32 @@ func place(from, to string) error {
 	}
 	defer os.Remove(out.Name())
 	_, err = io.Copy(out, in)
-	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
+	if err := errors.Join(err, out.Chmod(0o755), out.Sync(), out.Close()); err != nil {
 		return err
 	}
 	return os.Rename(out.Name(), to)
+}
+
+// checkMachine refuses a program that is for another kind of machine than the
+// engine is.
+func checkMachine(path string) error {
+	program, err := elf.Open(path)
+	if _, ok := errors.AsType[*elf.FormatError](err); ok || errors.Is(err, io.EOF) {
+		return nil // a script may be in its place, and what can't run at all shows when it is asked for its version
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	defer program.Close()
+	own, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		return nil
+	}
+	defer own.Close()
+	if program.Machine != own.Machine || program.Class != own.Class {
+		return fmt.Errorf("%s is a program for %s, and this machine runs those for %s: install Orlop for this machine", path, program.Machine, own.Machine)
+	}
+	return nil
 }
 
 // CheckRunc gives the version of a runc. It refuses one that does not run here,

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
 )
 
@@ -39,7 +40,7 @@ func (e *Engine) repair(ctx context.Context) error {
 		return err
 	}
 	if cacheLost {
-		e.steps().Sweep(ctx) // their roots are mounted there
+		e.endBuilds(ctx) // their roots are mounted there
 		err = repair.DropCache(e.cacheDir())
 	}
 	if count > 0 {
@@ -57,6 +58,21 @@ func (e *Engine) repair(ctx context.Context) error {
 		}
 	})
 	return err
+}
+
+// buildCgroup is the cgroup of all build steps.
+func (e *Engine) buildCgroup() string { return "/orlop-" + e.id + "/build" }
+
+// endBuilds ends what an earlier engine left of builds: the steps that are noted,
+// and what there is in their cgroup of those that are not yet or no longer.
+func (e *Engine) endBuilds(ctx context.Context) {
+	e.steps().Sweep(ctx)
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	if err := proc.KillAll(ctx, e.buildCgroup()); err != nil {
+		e.log.Warn("cannot end what is left of builds", "error", err)
+	}
+	proc.RemoveCgroups(e.buildCgroup())
 }
 
 func (e *Engine) cacheDir() string { return filepath.Join(e.cfg.Root, "buildkit") }

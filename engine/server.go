@@ -172,8 +172,8 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 		return reply, nil
 	}
 	k, err := s.cfg.Keeper.Status(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil { // without a keeper the engine leaves
+		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	reply.KeeperPid, reply.KeeperVersion, reply.KeeperMemoryBytes = int64(k.PID), k.Version, k.Memory
 	reply.KeeperStartedUnixMs, reply.Restarts = k.Since.UnixMilli(), int32(k.Restarts)

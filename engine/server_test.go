@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"google.golang.org/grpc"
@@ -212,11 +213,11 @@ func TestWhatNeedsBuildKitWaitsForIt(t *testing.T) {
 
 func TestOneEngineOwnsARoot(t *testing.T) {
 	root := t.TempDir()
-	f, err := lockRoot(root)
+	f, err := lockRoot(root, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = lockRoot(root)
+	_, err = lockRoot(root, time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("(process %d) owns %s", os.Getpid(), root)) {
 		t.Errorf("another one is told %v", err)
 	}
@@ -224,7 +225,7 @@ func TestOneEngineOwnsARoot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "engine.lock"), []byte("123456789\n"), 0o600); err != nil { // of one that died
 		t.Fatal(err)
 	}
-	f, err = lockRoot(root)
+	f, err = lockRoot(root, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

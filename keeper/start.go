@@ -56,7 +56,8 @@ func Start(ctx context.Context, o StartOptions) error {
 		return fmt.Errorf("cannot look at the state directory of the engine: %w", err)
 	}
 	for {
-		if accepts(filepath.Join(o.State, socketName)) {
+		// An engine whose keeper was killed accepts for a moment, too.
+		if _, running := Running(o.State); running && accepts(filepath.Join(o.State, socketName)) {
 			return nil
 		}
 		err := launch(ctx, o, filepath.Join(logDir, "keeper.log"))

@@ -6,6 +6,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -61,6 +62,18 @@ type Step struct {
 	Containers int           `json:"-"` // of CreateNetwork: how many are to be on it
 	Guests     []Guest       `json:"-"` // of CreateNetwork: whose containers are known to be on it
 	Volume     *spec.Volume  `json:"-"`
+}
+
+// Mended says what was missing that the step puts right, "" where it is for changes
+// of the stack file alone.
+func (s *Step) Mended() string {
+	var list []string
+	for _, why := range s.Reasons {
+		if why.Path == "" && why.Text != "" {
+			list = append(list, why.Text)
+		}
+	}
+	return strings.Join(list, "; ")
 }
 
 // Reason is why a step is needed: a field that differs, or a sentence.

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/stray"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -121,6 +122,7 @@ func (r *Runner) removeContainer(ctx context.Context, ctr containerd.Container) 
 
 // adopt takes over a container that an earlier engine made.
 func (c *container) adopt(ctx context.Context) {
+	stray.RemovePipes(c.r.fifoDir(c.id)) // of probes: nobody reads them any more
 	task, err := c.ctr.Task(ctx, c.attachStreams)
 	if err != nil {
 		if !errdefs.IsNotFound(err) {
@@ -181,6 +183,7 @@ func (c *container) adoptWithoutTask() {
 		if c.r.shims.IsKnownToRunc(c.id) {
 			c.r.shims.DeleteLost(c.r.ctx, c.id) // it must not run on unmanaged
 		}
+		c.r.endProcesses(c.r.ctx, c.id)
 		c.drainPipes()
 		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
 			e.Code, e.At = code, at

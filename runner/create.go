@@ -109,7 +109,7 @@ func (r *Runner) recordFor(req Request, img *image.Image) *supervisor.Record {
 	applied := *req.Applied
 	applied.Image = img.Digest.String()
 	rec := &supervisor.Record{Metadata: supervisor.Metadata{
-		ID: newID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
+		ID: supervisor.NewID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
 		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: r.Now(),
 		Probe: health.CheckOf(s.HealthCheck, img.Config.Healthcheck), StopSignal: s.StopSignal, Version: r.Version,

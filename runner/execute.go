@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -42,7 +43,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.AttachNetwork:
 		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:
-		return planner.Result{}, errors.Join(r.nets.Mend(ctx), r.topology.Relabel(s.Name, s.Network))
+		return planner.Result{Text: s.Mended()}, errors.Join(r.nets.Mend(ctx), r.topology.Relabel(s.Name, s.Network))
 	case planner.UpdateVolume:
 		return planner.Result{}, r.volumes.Relabel(s.Name, s.Volume)
 	case planner.RemoveNetwork:
@@ -58,7 +59,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.Replace:
 		return r.withSharers(waits, o, s, note, r.replace)
 	case planner.Update:
-		return planner.Result{}, r.update(waits, o, s)
+		return planner.Result{Text: s.Mended()}, r.update(waits, o, s)
 	case planner.Await:
 		return r.await(waits, o, s, note)
 	}
@@ -244,7 +245,11 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	if task == nil {
 		return nil
 	}
-	if err := task.Update(ctx, containerd.WithResources(oci.Limits(s))); err != nil {
+	err := task.Update(ctx, containerd.WithResources(oci.Limits(s)))
+	if err != nil && shim.IsGone(err) { // the process is lost with its shim, and the next one has them from its document
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
 	}
 	return nil
@@ -279,7 +284,7 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
-		return planner.Result{}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
+		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
 	}
@@ -288,6 +293,9 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 
 // restart stops the container and starts it again; the caller holds op.
 func (c *container) restart(ctx context.Context, grace Grace) error {
+	if err := c.loseHung(ctx); err != nil {
+		return err
+	}
 	c.setYields(true) // to itself: its ports wait
 	c.lead(nil, true)
 	c.drainTraffic(ctx, grace)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -12,7 +13,7 @@ import (
 // it if asked to. The warnings tell what it got otherwise than asked for.
 func (r *Runner) CreateOneOff(ctx context.Context, req Request, places spec.Places, start bool) (made OneOff, err error) {
 	if req.Name == "" {
-		req.Name = req.Project + "-" + req.Service + "-run-" + newID()[:12]
+		req.Name = req.Project + "-" + req.Service + "-run-" + supervisor.NewID()[:12]
 	}
 	req.warn = func(w oci.Warning) { made.Warnings = append(made.Warnings, w.Placed(req.Service, places)) }
 	c, err := r.create(ctx, req)

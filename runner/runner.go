@@ -6,14 +6,11 @@ package runner
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -123,6 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r.shims.EndUnused(ctx)
 	r.autoRemoveAll(ctx)
+	r.wg.Go(func() { r.sweep(r.ctx) })
 	r.wg.Go(func() { r.volumes.FinishRemovals(r.ctx) })
 	return r, nil
 }
@@ -172,10 +170,27 @@ const closeTimeout = 5 * time.Second
 
 // removeLeftovers removes what belongs to a container outside of containerd.
 func (r *Runner) removeLeftovers(ctx context.Context, id string) {
+	r.endProcesses(ctx, id)
 	r.disconnect(ctx, id)
 	r.secrets.Remove(id)
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
+	if err := r.Keeping.Drop(ctx, pipesPrefix+id); err != nil && r.ctx.Err() == nil {
+		r.log.Warn("cannot let go of the pipes of a container", "container", id, "error", err)
+	}
+}
+
+// endProcesses ends what is in the cgroup of a container that has no task, and
+// removes the cgroup: a shim may have gone on to make a process after its engine
+// was killed, of which neither containerd nor runc has a note.
+func (r *Runner) endProcesses(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	cgroup := r.cgroups + "/" + id
+	if err := proc.KillAll(ctx, cgroup); err != nil {
+		r.log.Warn("cannot end what is left of a container", "container", id, "error", err)
+	}
+	proc.RemoveCgroups(cgroup)
 }
 
 // disconnect removes the network namespace of a container, if it has one.
@@ -228,19 +243,6 @@ func (r *Runner) Tidy() {
 // dir is where a container's log and files are; fifoDir where its pipes are.
 func (r *Runner) dir(id string) string     { return filepath.Join(r.Root, "containers", id) }
 func (r *Runner) fifoDir(id string) string { return filepath.Join(r.State, "fifo", id) }
-
-// newID is a container ID as Docker makes them: 64 hexadecimal digits. Its
-// first twelve are the container's host name, so they are never digits alone:
-// the C library takes such a name for an address, and finds nothing.
-func newID() string {
-	b := make([]byte, 32)
-	for {
-		rand.Read(b)
-		if id := hex.EncodeToString(b); strings.ContainsAny(id[:12], "abcdef") {
-			return id
-		}
-	}
-}
 
 func (r *Runner) lookup(id string) *container {
 	r.mu.Lock()

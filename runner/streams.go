@@ -55,7 +55,7 @@ func (c *container) connectStreams(config cio.Config, fresh bool) (cio.IO, error
 }
 
 // pipesKey names the container's pipes to the keeper.
-func (c *container) pipesKey() string { return "pipes/" + c.id }
+func (c *container) pipesKey() string { return pipesPrefix + c.id }
 
 // dropPipes lets go of pipes that were read to their end.
 func (c *container) dropPipes(ctx context.Context) {

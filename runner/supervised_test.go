@@ -45,7 +45,7 @@ func stored(t *testing.T, r *Runner, id string) supervisor.Record {
 
 func of(state planner.State, restart string) *supervisor.Record {
 	return &supervisor.Record{
-		Metadata: supervisor.Metadata{ID: newID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
+		Metadata: supervisor.Metadata{ID: supervisor.NewID(), Project: "shop", Service: "web", Name: "shop-web-1", Applied: &planner.Applied{Service: &spec.Service{Restart: restart}}},
 		Status:   supervisor.Status{State: state, Wanted: true, Health: planner.Healthy},
 	}
 }

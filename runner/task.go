@@ -38,6 +38,7 @@ func (c *container) prepare(ctx context.Context) error {
 	task, parent, err := c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
 	release()
 	if err != nil {
+		c.dropPipes(ctx)
 		return c.startError(err)
 	}
 	c.mu.Lock()

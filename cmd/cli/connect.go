@@ -19,22 +19,39 @@ const answerTimeout = 30 * time.Second
 // ErrHangs is the cause of what is given up because the engine does not answer.
 var ErrHangs = errors.New("the engine does not answer")
 
+// reach gives a client of the engine, which it starts when none answers, and the
+// engine's first answer. One that is just leaving is passed over, once.
+func (inv *Invocation) reach(ctx context.Context) (*api.Client, *api.StatusReply, error) {
+	for again := true; ; again = false {
+		client, err := api.Dial(ctx, inv.Socket())
+		if errors.Is(err, api.ErrAbsent) {
+			if err := inv.StartTheEngine(ctx); err != nil {
+				return nil, nil, err
+			}
+			client, err = api.Dial(ctx, inv.Socket())
+		}
+		if err != nil {
+			return nil, nil, inv.DialError(err)
+		}
+		client.Verb, client.Proxies = inv.Verb, api.ProxiesOf(inv.Env)
+		status, err := inv.Greet(ctx, client)
+		if err == nil {
+			return client, status, nil
+		}
+		client.Close()
+		if !again || !errors.Is(err, api.ErrLost) && !errors.Is(err, api.ErrAbsent) || !inv.Root {
+			return nil, nil, err
+		}
+		if err := inv.StartTheEngine(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
 // Connect gives a client of the engine, which it starts when none answers.
 func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
-	client, err := api.Dial(ctx, inv.Socket())
-	if errors.Is(err, api.ErrAbsent) {
-		if err := inv.StartTheEngine(ctx); err != nil {
-			return nil, err
-		}
-		client, err = api.Dial(ctx, inv.Socket())
-	}
+	client, status, err := inv.reach(ctx)
 	if err != nil {
-		return nil, inv.DialError(err)
-	}
-	client.Verb, client.Proxies = inv.Verb, api.ProxiesOf(inv.Env)
-	status, err := inv.Greet(ctx, client)
-	if err != nil {
-		client.Close()
 		return nil, err
 	}
 	if err := api.CheckEngine(status, inv.Version); err != nil {
@@ -54,6 +71,17 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
 	ctx, cancel := inv.patient(ctx)
 	defer cancel()
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-client.Absent():
+			lost(api.ErrAbsent)
+		case <-answered:
+		}
+	}()
 	status, err := client.Status(ctx, &api.StatusRequest{})
 	if err = Cause(ctx, err); errors.Is(err, api.ErrCannotStart) {
 		err = fmt.Errorf("%w\nSee: orlop engine logs", err)

@@ -64,6 +64,8 @@ func run() error {
 	}
 	// Containerd's shim is asked for its features with runc on its path.
 	os.Setenv("PATH", filepath.Dir(self)+":"+os.Getenv("PATH"))
+	// What a killed engine leaves mounted is found there by the next one.
+	os.Setenv("TMPDIR", engine.TempDir(*root))
 	cfg := engine.Config{
 		Root: *root, State: *state, Libexec: filepath.Dir(self), Version: version, Log: logger,
 	}

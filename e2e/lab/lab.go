@@ -216,3 +216,8 @@ func (e *Engine) Logs(lines int) string {
 	}
 	return strings.Join(out, "\n")
 }
+
+// Processes are those of the engine that run a program.
+func (e *Engine) Processes(program string) []int {
+	return slices.DeleteFunc(processes(e.Root, e.State), func(pid int) bool { return programOf(pid) != program })
+}

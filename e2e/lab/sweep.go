@@ -66,6 +66,10 @@ func shutDown(root, state string) error {
 	return errors.Join(errs...)
 }
 
+// Kill sends SIGKILL to processes and returns when they are gone. One that is gone
+// already is no error.
+func Kill(pids []int) error { return kill(pids) }
+
 // kill ends processes and returns when they are gone. One that is gone already
 // is no error.
 func kill(pids []int) error {

@@ -24,6 +24,9 @@ func Things(e *Engine) []string {
 	all = append(all, prefixed("cgroup ", cgroups(e.ID()))...)
 	for _, pid := range processes(e.Root, e.State) {
 		all = append(all, "process "+programOf(pid))
+		if programOf(pid) == "orlopd" {
+			all = append(all, prefixed("the keeper holds ", held(pid, e.State))...)
+		}
 	}
 	all = append(all, files(e)...)
 	slices.Sort(all)
@@ -85,8 +88,21 @@ func firewall(e *Engine) []string {
 	return out
 }
 
-// mounts are the mount points under any of the directories, the last made
-// first.
+// held are the files below a directory that a process has open: pipes of containers.
+func held(pid int, dir string) []string {
+	var out []string
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, l := range links {
+		target, err := os.Readlink(l)
+		if err == nil && under(target, filepath.Join(dir, "fifo")) {
+			out = append(out, target)
+		}
+	}
+	return out
+}
+
+// mounts are the mount points under any of the directories, and those elsewhere of
+// what is below them; the last made first.
 func mounts(dirs ...string) []string {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -96,7 +112,7 @@ func mounts(dirs ...string) []string {
 	var out []string
 	for s := bufio.NewScanner(f); s.Scan(); {
 		fields := strings.Fields(s.Text())
-		if len(fields) > 4 && slices.ContainsFunc(dirs, func(d string) bool { return under(fields[4], d) }) {
+		if len(fields) > 4 && slices.ContainsFunc(dirs, func(d string) bool { return under(fields[4], d) || strings.Contains(s.Text(), d+"/") }) {
 			out = append(out, fields[4])
 		}
 	}

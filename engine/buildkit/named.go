@@ -28,7 +28,8 @@ type namedApplier struct {
 }
 
 func (a namedApplier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
-	return a.Applier.Apply(a.named(ctx), desc, mounts, opts...)
+	// Its files are on the disk before its record is.
+	return a.Applier.Apply(a.named(ctx), desc, mounts, append(opts, diff.WithSyncFs(true))...)
 }
 
 type namedDiffer struct {

@@ -49,7 +49,7 @@ func (s *Store) load(ctx context.Context, archive io.Reader) (names []string, er
 	}
 	for _, img := range list {
 		names = append(names, img.Name)
-		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter); err != nil {
+		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter, synced()); err != nil {
 			err = fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
 			return nil, errors.Join(err, s.restore(context.WithoutCancel(ctx), list, before))
 		}

@@ -15,6 +15,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -119,11 +120,15 @@ func (i *Image) unpack(ctx context.Context, chain string) error {
 	if err == nil && info.Kind == snapshots.KindCommitted {
 		return nil
 	}
-	if err := i.ctd.Unpack(ctx, Snapshotter); err != nil {
+	if err := i.ctd.Unpack(ctx, Snapshotter, synced()); err != nil {
 		return fmt.Errorf("cannot unpack image %s: %w", i.Name, plainError(err))
 	}
 	return nil
 }
+
+// synced has the files of a layer on the disk before the record says that it is
+// there: after a loss of power it would be a layer of empty files, for good.
+func synced() containerd.UnpackOpt { return containerd.WithUnpackApplyOpts(diff.WithSyncFs(true)) }
 
 // Layer gives the mounts of a writable layer that Prepare has made.
 func (s *Store) Layer(ctx context.Context, id string) ([]mount.Mount, error) {

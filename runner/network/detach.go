@@ -23,6 +23,7 @@ func (m *Manager) Detach(_ context.Context, id, network string) error {
 	if s == nil || err != nil {
 		return err
 	}
+	m.awaitGuard()
 	defer m.vacate(s)
 	m.mu.Lock()
 	m.resolver.remove(id)
@@ -46,6 +47,7 @@ func (m *Manager) Attach(_ context.Context, id, network string) (moved bool, err
 	if s == nil || err != nil {
 		return false, err
 	}
+	m.awaitGuard()
 	defer m.vacate(s)
 	if moved, err = m.reattach(s, i); err != nil {
 		return false, fmt.Errorf("cannot attach %s to network %s: %w", s.label(id), network, err)

@@ -30,6 +30,9 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 		return nil
 	}
 	a.busy, b.busy = true, true
+	m.mu.Unlock()
+	m.awaitGuard()
+	m.mu.Lock()
 	nets := map[string]Network{}
 	for name, n := range m.networks {
 		nets[name] = n.Network

@@ -117,7 +117,7 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 	}
 	for _, s := range m.ready() {
 		if wanted(s.ID) {
-			list = append(list, m.sandboxFaults(s, host)...)
+			m.atRest(s, func() { list = append(list, m.sandboxFaults(s, host)...) })
 		}
 	}
 	return list, nil
@@ -164,7 +164,10 @@ func (m *Manager) rebuildBridge(n Network) error {
 func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
 	var list []fault
 	add := func(text string, mend func() error) {
-		list = append(list, fault{sandbox: s.ID, text: text, mend: mend})
+		list = append(list, fault{sandbox: s.ID, text: text, mend: func() (err error) {
+			m.atRest(s, func() { err = mend() })
+			return err
+		}})
 	}
 	if !netns.IsPinned(m.netnsPath(s.ID)) {
 		add("its network namespace is mounted no more", func() error { return m.pinAgain(s) })
@@ -176,7 +179,7 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
 			continue
 		}
 		link, bridge := host.Links[e.Link], host.Links[n.Bridge]
-		mend := func() error { return m.mendEndpoint(s, i, e) }
+		mend := func() error { return m.mendEndpoint(s, i, s.Endpoints[i]) } // as they are by then
 		switch {
 		case link == nil:
 			add("its link to network "+n.Name+" is gone", mend)

@@ -2,8 +2,12 @@ package network
 
 import (
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/links"
 )
 
 func named(id string, alive bool, names []string, ends ...endpoint) *sandbox {
@@ -116,5 +120,49 @@ func TestWhoIsDetachedHasNoNameThere(t *testing.T) {
 	}
 	if got, _ := table.lookup([]string{"back"}, "web"); !slices.Equal(texts(got), []string{"10.0.1.2"}) {
 		t.Errorf("on the other it is %v", got)
+	}
+}
+
+// TestWhatTheGuardHasInHandIsNotChanged begins an exchange of addresses while the
+// guard looks: an address that is away for a moment would be damage to it, and its
+// mending would be in the exchange's way.
+func TestWhatTheGuardHasInHandIsNotChanged(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	create(t, m, "a", on("default"))
+	create(t, m, "b", on("default"))
+	m.mu.Lock()
+	a := m.sandboxes["a"]
+	before := a.Endpoints[0].Address
+	m.mu.Unlock()
+	exchanged := make(chan error, 1)
+	m.atRest(a, func() {
+		go func() { exchanged <- m.Exchange(t.Context(), "a", "b") }()
+		for busy := false; !busy; runtime.Gosched() {
+			m.mu.Lock()
+			busy = a.busy
+			m.mu.Unlock()
+		}
+		host, err := links.At(m.links)
+		if err != nil {
+			t.Error(err)
+		}
+		if found := m.sandboxFaults(a, host); len(found) > 0 || a.Endpoints[0].Address != before {
+			t.Errorf("it is changed: %v", found)
+		}
+	})
+	if err := <-exchanged; err != nil {
+		t.Error(err)
+	}
+	m.mu.Lock()
+	a.busy = true
+	m.mu.Unlock()
+	m.atRest(a, func() { t.Error("the guard looks at what is being changed") })
+	m.vacate(a)
+	if err := m.Mend(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -94,6 +94,9 @@ type Manager struct {
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex
 
+	// inspecting is held while the guard looks at a sandbox or mends it; see awaitGuard.
+	inspecting sync.Mutex
+
 	// recordMu serializes the records of sandboxes.
 	recordMu sync.Mutex
 

@@ -68,7 +68,28 @@ type sandbox struct {
 	Endpoints []endpoint `json:"endpoints,omitempty"`
 
 	dns  *dnsServer
-	busy bool // being made or removed
+	busy bool // being made, changed or removed
+}
+
+// awaitGuard waits until the guard has let go of the sandbox that it has in hand.
+// It is called by whoever has just made one busy, without the lock mu: from then on
+// the guard leaves that alone, and takes nothing that is half-way for damage.
+func (m *Manager) awaitGuard() {
+	m.inspecting.Lock()
+	defer m.inspecting.Unlock()
+}
+
+// atRest calls f while nobody makes, changes or removes the sandbox; where somebody
+// does it is not called.
+func (m *Manager) atRest(s *sandbox, f func()) {
+	m.inspecting.Lock()
+	defer m.inspecting.Unlock()
+	m.mu.Lock()
+	rests := s.Ready && !s.busy && m.sandboxes[s.ID] == s
+	m.mu.Unlock()
+	if rests {
+		f()
+	}
 }
 
 // endpoint is an Endpoint with what it was given.
@@ -108,6 +129,7 @@ func (m *Manager) CreateSandbox(ctx context.Context, id string, spec Sandbox) (S
 	if err != nil {
 		return SandboxState{}, fmt.Errorf("cannot connect %s: %w", (&sandbox{Spec: spec}).label(id), err)
 	}
+	m.awaitGuard()
 	if existed {
 		err = m.mend(s)
 	} else {
@@ -359,6 +381,7 @@ func (m *Manager) RemoveSandbox(ctx context.Context, id string) error {
 	}
 	s.busy = true
 	m.mu.Unlock()
+	m.awaitGuard()
 	if err := m.clear(ctx, s); err != nil {
 		m.mu.Lock()
 		s.busy = false

@@ -1,7 +1,6 @@
 package shim
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +42,57 @@ func EndHung(ctx context.Context, dir string, log *slog.Logger) {
 		})
 	}
 	wg.Wait()
+}
+
+// EndForgotten kills the shims of an engine at an address that have no directory any
+// more: somebody has removed the state directory, and nobody reaches them.
+func EndForgotten(dir, address string, log *slog.Logger) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
+		args, ok := shimArgs(path)
+		if !ok || argument(args, "-address") != address {
+			continue
+		}
+		id := argument(args, "-id")
+		if _, err := os.Stat(filepath.Join(dir, id)); errors.Is(err, os.ErrNotExist) && id != "" {
+			log.Warn("a shim that nobody knows any more was killed", "id", id, "pid", kill(id))
+		}
+	}
+}
+
+// answerTimeout is how long a command that looks at a shim waits for its answer,
+// which takes less than a millisecond.
+const answerTimeout = 3 * time.Second
+
+// Hangs says that a shim gives no answer.
+func (p *Pool) Hangs(ctx context.Context, s *Shim) bool {
+	p.mu.Lock()
+	address, ended := s.address, s.ended
+	p.mu.Unlock()
+	if ended || address == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	hung := hangs(ctx, address)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.hung = hung
+	return hung
+}
+
+// KillHung kills a shim that did not answer when it was asked last: all of its
+// containers are lost, which the wait for each of them tells. It says whether it was one.
+func (p *Pool) KillHung(s *Shim) bool {
+	p.mu.Lock()
+	hung, first := s.hung, s.hung && !s.dead
+	s.dead = s.dead || hung
+	p.mu.Unlock()
+	if first {
+		pid := kill(filepath.Base(s.dir))
+		p.Log.Warn("a shim did not answer and was killed: its containers are lost", "project", s.project, "pid", pid)
+	}
+	return hung
 }
 
 // hangs says that a shim takes calls and gives no answer, be it an error.
@@ -81,11 +132,25 @@ func kill(id string) int {
 
 // isShimOf says that a command line is that of the shim of an ID.
 func isShimOf(cmdline, id string) bool {
+	args, ok := shimArgs(cmdline)
+	return ok && argument(args, "-id") == id
+}
+
+// shimArgs are the arguments of a process that is a shim.
+func shimArgs(cmdline string) (args []string, ok bool) {
 	text, err := os.ReadFile(cmdline)
 	if err != nil {
-		return false
+		return nil, false
 	}
-	args := bytes.Split(text, []byte{0})
-	at := slices.IndexFunc(args, func(a []byte) bool { return string(a) == "-id" })
-	return filepath.Base(string(args[0])) == "containerd-shim-runc-v2" && at > 0 && at+1 < len(args) && string(args[at+1]) == id
+	args = strings.Split(string(text), "\x00")
+	return args, filepath.Base(args[0]) == "containerd-shim-runc-v2"
+}
+
+// argument is what follows a flag, "" if it isn't there.
+func argument(args []string, flag string) string {
+	at := slices.Index(args, flag)
+	if at < 0 || at+1 >= len(args) {
+		return ""
+	}
+	return args[at+1]
 }

@@ -252,13 +252,13 @@ func (s State) onExited(e Exited) (State, []Effect) {
 		s.delay = 0
 	}
 	s.ExitCode, s.ExitedAt, s.OOMKilled, s.Health = e.Code, e.At, e.OOM, planner.NoHealth
-	if e.Lost {
-		s.Error = "its shim was lost"
-	}
 	again := s.Wanted && isRestarted(s.restart, e.Code, s.Restarts)
 	effects := []Effect{StopProbes{}, ResolveNames(false), ParkPorts{Again: again}}
 	if !again {
 		s.State = planner.Exited
+		if e.Lost {
+			s.Error = "its shim was lost"
+		}
 		return s, effects
 	}
 	s, retry := s.backOff(e.Now)

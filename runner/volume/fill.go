@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	cfs "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // fill copies what an image has at target into a volume that is empty, with
@@ -68,6 +70,9 @@ func fillFrom(root, target, data string, isOwned bool) (bool, error) {
 	// A copy that is cut short is never taken for a volume's content: what is
 	// whole gets the name that finishFill looks for.
 	if err := cfs.CopyDir(part, src); err != nil {
+		return true, err
+	}
+	if err := disk.Sync(part); err != nil { // or it would count as whole after a loss of power
 		return true, err
 	}
 	if err := os.Rename(part, wholeCopy(data)); err != nil {

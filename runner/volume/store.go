@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -195,7 +196,7 @@ func (v *Store) Relabel(name string, want *spec.Volume) error {
 func (v *Store) describe(vol *Volume) error {
 	b, err := json.Marshal(vol)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(v.dir, vol.Name, "volume.json"), b, 0o600)
+		err = disk.Write(filepath.Join(v.dir, vol.Name, "volume.json"), b)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot keep the record of volume %s: %w", vol.Name, err)

@@ -1,4 +1,4 @@
-package runner
+package supervisor
 
 import (
 	"strings"
@@ -9,7 +9,7 @@ import (
 // decimal ones.
 func TestIDsAreHostNames(t *testing.T) {
 	for range 5000 {
-		if id := newID(); !strings.ContainsAny(id[:12], "abcdef") {
+		if id := NewID(); !strings.ContainsAny(id[:12], "abcdef") {
 			t.Fatalf("%s is taken for a number", id)
 		}
 	}
