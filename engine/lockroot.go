@@ -59,11 +59,17 @@ func isKept(number string) bool {
 // awaitFlock waits for the lock of a file, and says whether it came in time. If
 // not, the wait ends with this process, which is about to end.
 func awaitFlock(f *os.File, limit time.Duration) bool {
+	// Of its own: who gives up closes the file. The lock is of both.
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
 	got := make(chan error, 1)
 	go func() {
+		defer unix.Close(fd)
 		err := error(unix.EINTR)
 		for errors.Is(err, unix.EINTR) {
-			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+			err = unix.Flock(fd, unix.LOCK_EX)
 		}
 		got <- err
 	}()
