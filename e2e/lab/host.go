@@ -94,6 +94,15 @@ func DialIn(netns, network, address string) (c net.Conn, err error) {
 	return c, err
 }
 
+// ListenIn listens in a network namespace.
+func ListenIn(netns, address string) (l net.Listener, err error) {
+	err = within(netns, func() error {
+		l, err = net.Listen("tcp", address)
+		return err
+	})
+	return l, err
+}
+
 // within calls f on a thread that is in a network namespace; the thread ends
 // with it. Sockets that f makes stay in that namespace.
 func within(path string, f func() error) error {

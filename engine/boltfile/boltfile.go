@@ -20,8 +20,8 @@ import (
 const largest = 64 << 20
 
 // Compact rewrites the database at path where it has free pages. One that isn't
-// there, or that is very large, stays as it is. It must not be open. The error
-// of a damaged one leaves it as it was.
+// there, or that is very large, stays as it is. It must not be open, and
+// its pages must have been checked: bolt may end the process over a damaged one.
 func Compact(path string) (err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (info.Size() > largest || info.Size() == 0) {

@@ -3,9 +3,11 @@ package network
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/orlop/orlop/runner/network/kernel"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
 // repairDelay is how long the guard lets a disturbance go on before it looks:
@@ -72,9 +74,12 @@ func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
 // interest is what of the machine's changes may be of ours.
 func (m *Manager) interest() kernel.Interest {
 	return kernel.Interest{
-		Link:    m.isOurs,
-		Address: m.isOurAddress,
-		Route:   func(to netip.Prefix) bool { return !to.IsValid() || m.isOurAddress(to.Addr().Next()) },
+		Link:    func(name string) bool { return m.isInUse(func(link string, _ netip.Addr) bool { return link == name }) },
+		Address: func(is netip.Addr) bool { return m.isInUse(func(_ string, addr netip.Addr) bool { return addr == is }) },
+		Route: func(to netip.Prefix) bool {
+			return !to.IsValid() || m.isInUse(func(_ string, addr netip.Addr) bool { return to.Contains(addr) })
+		},
+		Mount: m.isAnyLost,
 		Table: func(name string) bool {
 			return name == m.firewall.table.Name || name == forwardTable || name == dnsTable().Name || name == hostTable
 		},
@@ -88,16 +93,27 @@ func (m *Manager) isOurs(link string) bool {
 	return m.linkNames[link]
 }
 
-// isOurAddress says whether an address is of a network that is there.
-func (m *Manager) isOurAddress(addr netip.Addr) bool {
+// isInUse says whether a link and its address, of a network or of a sandbox that is
+// there, match. What somebody is just removing is not in use.
+func (m *Manager) isInUse(match func(link string, addr netip.Addr) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range m.networks {
-		if n.Subnet.Contains(addr) {
+		if match(n.Bridge, n.Gateway) {
+			return true
+		}
+	}
+	for _, s := range m.sandboxes {
+		if s.Ready && !s.busy && slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return match(e.Link, e.Address) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// isAnyLost says whether the namespace of a sandbox is mounted no more.
+func (m *Manager) isAnyLost() bool {
+	return slices.ContainsFunc(m.ready(), func(s *sandbox) bool { return !netns.IsPinned(m.netnsPath(s.ID)) })
 }
 
 // ready are the sandboxes that nobody is just making or removing.

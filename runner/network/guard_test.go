@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -109,5 +110,38 @@ func TestWhatAProgramMayChangeStaysChanged(t *testing.T) {
 	}
 	if routes := run(t, "nsenter", "--net="+vpn.NetnsPath, "ip", "route"); strings.Contains(routes, "default") {
 		t.Errorf("its routes are\n%s", routes)
+	}
+}
+
+// What the manager does itself wakes the guard a few times, not with each sandbox: a
+// look at everything takes as long as some sandboxes.
+func TestTheGuardSleepsWhileSandboxesComeAndGo(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, woken, begun := make(chan error, 1), 0, make(chan struct{}, 1000)
+	go func() { ended <- m.Guard(ctx, func(error) { begun <- struct{}{} }) }()
+	<-begun // it listens
+	for i := range 40 {
+		id := fmt.Sprint("s", i)
+		create(t, m, id, on("default"))
+		if err := m.RemoveSandbox(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for len(begun) > 0 {
+		<-begun
+		woken++
+	}
+	t.Logf("woken %d times", woken)
+	if woken > 5 {
+		t.Errorf("it was woken %d times by 40 sandboxes", woken)
 	}
 }

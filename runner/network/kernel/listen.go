@@ -24,6 +24,7 @@ type Interest struct {
 	Address func(addr netip.Addr) bool
 	Route   func(to netip.Prefix) bool // the zero Prefix is the default route
 	Table   func(name string) bool     // of nftables
+	Mount   func() bool                // asked when any mount has changed, as with each container
 }
 
 // Listen calls changed whenever something of interest may have changed, until ctx
@@ -65,7 +66,14 @@ func Listen(ctx context.Context, is Interest, ready, changed func()) error {
 	}
 	all.Go(func() { listen(routes, is.inRoutes) })
 	all.Go(func() { listen(tables, is.inTables) })
-	all.Go(func() { defer cancel(); watchMounts(table, stop, changed) })
+	all.Go(func() {
+		defer cancel()
+		watchMounts(table, stop, func() {
+			if is.Mount() {
+				changed()
+			}
+		})
+	})
 	ready()
 	<-ctx.Done()
 	wake.Close()
@@ -123,18 +131,18 @@ func (is *Interest) inRoutes(messageType uint16, data []byte) bool {
 	return false
 }
 
-// inLink says that a link is gone, off its bridge (which the kernel tells as the
-// end of a link of the bridge's), or down. In a container all are called eth.
+// inLink says that a link of interest is gone, off its bridge (which the kernel tells
+// as the end of a link of the bridge's), down, or that its other end is.
 func (is *Interest) inLink(messageType uint16, data []byte) bool {
 	if len(data) < unix.SizeofIfInfomsg {
 		return false
 	}
-	name := strings.TrimRight(string(attributes(data, unix.SizeofIfInfomsg)[unix.IFLA_IFNAME]), "\x00")
-	isDown := nl.DeserializeIfInfomsg(data).Flags&unix.IFF_UP == 0
-	if messageType == unix.RTM_DELLINK {
-		return is.Link(name)
+	attrs, flags := attributes(data, unix.SizeofIfInfomsg), nl.DeserializeIfInfomsg(data).Flags
+	_, isPort := attrs[unix.IFLA_MASTER] // a bridge without any has nothing to lead to
+	if messageType == unix.RTM_NEWLINK && flags&unix.IFF_UP != 0 && (flags&unix.IFF_LOWER_UP != 0 || !isPort) {
+		return false
 	}
-	return isDown && (is.Link(name) || strings.HasPrefix(name, "eth"))
+	return is.Link(strings.TrimRight(string(attrs[unix.IFLA_IFNAME]), "\x00"))
 }
 
 // attributes are those of a message, by their types.
