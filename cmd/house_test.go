@@ -66,9 +66,10 @@ func house() map[string][]string {
 		"runner":            below,
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk"}, networks...),
 		"engine/repair":     {},
+		"engine/programs":   {"runner/disk"},
 		"engine/store":      {"engine/repair", "runner/disk"},
 		"engine/doctor":     {"api", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -82,7 +83,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/repair", "engine/store", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/programs", "engine/repair", "engine/store", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -5,6 +5,8 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,10 +19,12 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/keeper"
@@ -57,7 +61,7 @@ type Engine struct {
 	buildNetwork *buildkit.Network
 	runner       *runner.Runner
 	store        *store.Store
-	programs     programs
+	programs     programs.Programs
 
 	kitOnce   sync.Once
 	kitErr    error
@@ -118,7 +122,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
 		return nil, err
 	}
-	if e.programs, err = install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
+	if e.programs, err = programs.Install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
 	// Nobody has them open yet.
@@ -144,7 +148,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)
 	shim.EndForgotten(filepath.Join(cfg.State, "shims"), socket(cfg.State), e.log)
 	rescued := shim.AwaitExits(ctx, taskBundles(cfg.State))
-	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.shim); err != nil {
+	if err := shim.NoteProgram(taskBundles(cfg.State), e.programs.Shim); err != nil {
 		e.warn(fmt.Sprintf("a container of an earlier version may be lost: %v", err))
 	}
 	if e.daemon, err = startContainerd(ctx, cfg.Root, cfg.State); err != nil {
@@ -230,7 +234,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
-		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.shim, Runc: e.programs.runc, Init: e.programs.init,
+		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
 		Rescued: rescued, Log: e.log,
 	})
 	if err != nil {
@@ -241,7 +245,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 
 func (e *Engine) steps() *buildkit.Steps {
 	return &buildkit.Steps{
-		Bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), Runc: e.programs.runc,
+		Bundles: filepath.Join(e.cfg.Root, "buildkit", "executor"), Runc: e.programs.Runc,
 		Notes: filepath.Join(e.cfg.State, "runc", "steps"), Log: e.log,
 	}
 }
@@ -371,4 +375,13 @@ func (e *Engine) now() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// shortID names an engine among those of a machine by its state directory.
+func shortID(state string) string {
+	if abs, err := filepath.Abs(state); err == nil {
+		state = abs
+	}
+	sum := sha256.Sum256([]byte(state))
+	return hex.EncodeToString(sum[:2])
 }

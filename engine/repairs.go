@@ -30,7 +30,7 @@ func (e *Engine) repair(ctx context.Context) error {
 		known = nil
 	}
 	unknown := shim.Unknown{
-		Dir: filepath.Join(e.cfg.State, "shims"), Bundles: taskBundles(e.cfg.State), Runc: e.programs.runc,
+		Dir: filepath.Join(e.cfg.State, "shims"), Bundles: taskBundles(e.cfg.State), Runc: e.programs.Runc,
 		State: filepath.Join(e.cfg.State, "runc", Namespace), Cgroup: "/orlop-" + e.id, Log: e.log,
 		Known: func(id string) bool { return known[id] },
 	}

@@ -154,7 +154,7 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 		Components: map[string]string{
 			"containerd": moduleVersion("github.com/containerd/containerd/v2"),
 			"buildkit":   moduleVersion("github.com/moby/buildkit"),
-			"runc":       s.programs.runcVersion,
+			"runc":       s.programs.RuncVersion,
 		},
 		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()),
 	}

@@ -1,4 +1,4 @@
-package engine
+package programs
 
 import (
 	"errors"
@@ -6,11 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/planner"
 )
 
 func TestOlderThan(t *testing.T) {
@@ -42,20 +38,20 @@ func libexec(t *testing.T, version string) string {
 
 func TestInstallCopiesPrograms(t *testing.T) {
 	from, root, bundles := libexec(t, "1.5.2"), t.TempDir(), t.TempDir()
-	p, err := install(from, root, bundles)
+	p, err := Install(from, root, bundles)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.runcVersion != "1.5.2" {
-		t.Errorf("runc is %q", p.runcVersion)
+	if p.RuncVersion != "1.5.2" {
+		t.Errorf("runc is %q", p.RuncVersion)
 	}
-	for _, path := range []string{p.runc, p.shim, p.init} {
+	for _, path := range []string{p.Runc, p.Shim, p.Init} {
 		st, err := os.Lstat(path)
 		if err != nil || !st.Mode().IsRegular() || st.Mode().Perm() != 0o755 || !strings.HasPrefix(path, root) {
 			t.Errorf("%s: %v, %v", path, st, err)
 		}
 	}
-	again, err := install(from, root, bundles)
+	again, err := Install(from, root, bundles)
 	if err != nil || again != p {
 		t.Errorf("a second install gives %+v, %v", again, err)
 	}
@@ -63,23 +59,23 @@ func TestInstallCopiesPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	task := filepath.Join(bundles, "0a", "options.json")
-	if err := errors.Join(os.Mkdir(filepath.Dir(task), 0o700), os.WriteFile(task, []byte(`{"binary_name":"`+p.runc+`"}`), 0o600)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Dir(task), 0o700), os.WriteFile(task, []byte(`{"binary_name":"`+p.Runc+`"}`), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	newer, err := install(from, root, bundles)
-	if err != nil || newer.runc == p.runc || newer.runcVersion != "1.6.0" {
+	newer, err := Install(from, root, bundles)
+	if err != nil || newer.Runc == p.Runc || newer.RuncVersion != "1.6.0" {
 		t.Errorf("an upgrade gives %+v, %v", newer, err)
 	}
-	if _, err := os.Stat(p.runc); err != nil {
+	if _, err := os.Stat(p.Runc); err != nil {
 		t.Errorf("the old version, with which a task was made, is gone: %v", err)
 	}
 	if err := errors.Join(os.Remove(task), os.WriteFile(filepath.Join(from, "runc"), []byte("#!/bin/sh\necho runc version 1.6.1\n"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install(from, root, bundles); err != nil {
+	if _, err := Install(from, root, bundles); err != nil {
 		t.Fatal(err)
 	}
-	for _, old := range []string{p.runc, newer.runc} {
+	for _, old := range []string{p.Runc, newer.Runc} {
 		if _, err := os.Stat(old); err == nil {
 			t.Errorf("%s, which no process runs, is still there", old)
 		}
@@ -91,65 +87,14 @@ func TestInstallCopiesPrograms(t *testing.T) {
 // Risk upgrades: runc is older than the one without known holes
 // Held: the engine does not start
 func TestInstallRefusesOldOrMissingPrograms(t *testing.T) {
-	if _, err := install(libexec(t, "1.4.0"), t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "runc 1.4.0 is too old") {
+	if _, err := Install(libexec(t, "1.4.0"), t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "runc 1.4.0 is too old") {
 		t.Errorf("an old runc: %v", err)
 	}
 	from := libexec(t, "1.5.2")
 	if err := os.Remove(filepath.Join(from, "orlopd")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install(from, t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "orlopd is missing") {
+	if _, err := Install(from, t.TempDir(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "orlopd is missing") {
 		t.Errorf("a missing program: %v", err)
-	}
-}
-
-func TestEventsAreSentOneAtATime(t *testing.T) {
-	var inside, sent int // guarded by the sender itself: the race detector tells
-	send := func(p *api.Progress) error {
-		inside++
-		if inside != 1 {
-			t.Error("two sends at once")
-		}
-		if p.GetEvent().GetStep() == "" {
-			t.Errorf("sent %v", p)
-		}
-		sent++
-		inside--
-		return nil
-	}
-	box := newMailbox(send)
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			for range 20 {
-				box.tell(planner.Event{Step: fmt.Sprint(i)})
-			}
-		})
-	}
-	wg.Wait()
-	if err := box.close(); err != nil {
-		t.Error(err)
-	}
-	if sent != 160 {
-		t.Errorf("%d events were sent, want 160", sent)
-	}
-}
-
-func TestPrintsTellAChangeAndNothingElse(t *testing.T) {
-	s, _ := open(t, filepath.Join(t.TempDir(), "engine.db"))
-	defer s.Close()
-	e := &Engine{store: s}
-	payload := func(text string) map[string]*api.Payload {
-		return map[string]*api.Payload{"secrets.key": {Content: []byte(text), Secret: true}}
-	}
-	a, b, c := e.payloadDigests("p", payload("hunter2")), e.payloadDigests("p", payload("hunter2")), e.payloadDigests("p", payload("hunter3"))
-	if a["secrets.key"] != b["secrets.key"] || a["secrets.key"] == c["secrets.key"] {
-		t.Errorf("%v, %v, %v", a, b, c)
-	}
-	if other := e.payloadDigests("q", payload("hunter2")); other["secrets.key"] == a["secrets.key"] {
-		t.Error("two projects with one secret have one print")
-	}
-	if strings.Contains(a["secrets.key"], "hunter2") || len(a["secrets.key"]) != 24 {
-		t.Errorf("the print is %q", a["secrets.key"])
 	}
 }

@@ -1,4 +1,7 @@
-package engine
+// Package programs installs the programs that the engine executes or lends to
+// containers, each version in a place of its own, and refuses those that are not safe
+// to use.
+package programs
 
 import (
 	"crypto/sha256"
@@ -17,38 +20,38 @@ import (
 	"github.com/orlop/orlop/runner/disk"
 )
 
-// programs are the files that the engine executes or lends to containers.
-type programs struct {
-	runc        string
-	shim        string
-	init        string
-	runcVersion string
+// Programs are the files that the engine executes or lends to containers.
+type Programs struct {
+	Runc        string
+	Shim        string
+	Init        string // of containers with "init: true"; it runs the steps of builds too
+	RuncVersion string
 }
 
 // runcFloor is the oldest runc that is safe to use (CVE-2025-31133 and others).
 var runcFloor = [3]int{1, 5, 1}
 
-// install puts runc, the shim and the init program under a path of their own
+// Install puts runc, the shim and the init program under a path of their own
 // version below root: a shim that runs executes its own file again, so an
 // upgrade must not take it away. Versions that no shim runs any more go.
-func install(libexec, root, bundles string) (programs, error) {
+func Install(libexec, root, bundles string) (Programs, error) {
 	files := []string{"runc", "containerd-shim-runc-v2", "orlopd"}
 	h := sha256.New()
 	for _, name := range files {
 		st, err := os.Stat(filepath.Join(libexec, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return programs{}, fmt.Errorf("%s is missing beside the engine in %s: install Orlop again, or run \"make build\"", name, libexec)
+			return Programs{}, fmt.Errorf("%s is missing beside the engine in %s: install Orlop again, or run \"make build\"", name, libexec)
 		}
 		if err != nil {
-			return programs{}, err
+			return Programs{}, err
 		}
 		fmt.Fprintf(h, "%s %d %d\n", name, st.Size(), st.ModTime().UnixNano())
 	}
 	dir := filepath.Join(root, "libexec", hex.EncodeToString(h.Sum(nil)[:6]))
-	p := programs{runc: filepath.Join(dir, "runc"), shim: filepath.Join(dir, "containerd-shim-runc-v2"), init: filepath.Join(dir, "orlopd")}
+	p := Programs{Runc: filepath.Join(dir, "runc"), Shim: filepath.Join(dir, "containerd-shim-runc-v2"), Init: filepath.Join(dir, "orlopd")}
 	version := filepath.Join(dir, "runc.version")
 	if b, err := os.ReadFile(version); err == nil && len(b) > 0 && isInstalled(libexec, dir, files) {
-		p.runcVersion = string(b)
+		p.RuncVersion = string(b)
 		return p, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -64,11 +67,11 @@ func install(libexec, root, bundles string) (programs, error) {
 			return p, fmt.Errorf("cannot install %s: %w", name, err)
 		}
 	}
-	found, err := CheckRunc(p.runc)
+	found, err := CheckRunc(p.Runc)
 	if err != nil {
 		return p, err
 	}
-	p.runcVersion = found
+	p.RuncVersion = found
 	removeOld(filepath.Dir(dir), filepath.Base(dir), bundles)
 	return p, disk.Write(version, []byte(found))
 }
@@ -189,13 +192,4 @@ func removeOld(parent, keep, bundles string) {
 			os.RemoveAll(filepath.Join(parent, e.Name()))
 		}
 	}
-}
-
-// shortID names an engine among those of a machine by its state directory.
-func shortID(state string) string {
-	if abs, err := filepath.Abs(state); err == nil {
-		state = abs
-	}
-	sum := sha256.Sum256([]byte(state))
-	return hex.EncodeToString(sum[:2])
 }
