@@ -251,8 +251,9 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
-	s.runner.Hasten(req.Project, opts.Services, graceOf(req))
+	over := s.runner.Hasten(req.Project, opts.Services, graceOf(req))
 	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
+	over()
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		e.warn(err.Error())
 	}
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
-		return nil, err
+		e.log.Warn("no room is kept back for a full disk", "error", err)
 	}
 	if e.programs, err = programs.Install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err

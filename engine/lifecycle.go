@@ -38,10 +38,12 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	if action == planner.Kill {
 		return s.kill(ctx, req, claim, box)
 	}
+	over := func() {}
 	if claim.ends {
-		s.runner.Hasten(req.Project, req.Services, graceOf(req))
+		over = s.runner.Hasten(req.Project, req.Services, graceOf(req))
 	}
 	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
+	over()
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/spec"
 )
 
 // repair looks after containerd's databases before it opens them, and ends what
@@ -44,7 +45,7 @@ func (e *Engine) repair(ctx context.Context) error {
 		err = repair.DropCache(e.cacheDir())
 	}
 	if count > 0 {
-		told = strings.TrimPrefix(fmt.Sprintf("%s; %d containers that ran were ended", told, count), "; ")
+		told = strings.TrimPrefix(fmt.Sprintf("%s; what was left of %s was ended", told, spec.Plural(count, "container")), "; ")
 		if len(projects) > 0 {
 			told += fmt.Sprintf(": run \"orlop up\" for %s again", strings.Join(projects, ", "))
 		}

@@ -79,6 +79,7 @@ type Runner struct {
 
 	mu         sync.Mutex
 	containers map[string]*container         // guarded by mu
+	hurries    map[*hurry]bool               // guarded by mu; of those who wait for a stop
 	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
 
 	feed     changes.Feed
@@ -133,7 +134,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*supervisor.Record{},
+		containers: map[string]*container{}, hurries: map[*hurry]bool{}, making: map[string]*supervisor.Record{},
 		adopted: make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)

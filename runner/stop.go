@@ -147,6 +147,10 @@ type patience struct {
 // when nobody waits any more.
 func (c *container) beginGrace(ctx context.Context, wait time.Duration) (grace context.Context, done func()) {
 	grace, over := context.WithCancel(ctx)
+	c.mu.Lock()
+	service := c.made.Service
+	c.mu.Unlock()
+	wait = c.r.hurried(c.project, service, wait)
 	p := &patience{timer: time.AfterFunc(wait, over), end: time.Now().Add(wait)}
 	c.mu.Lock()
 	c.patience = p
@@ -160,18 +164,50 @@ func (c *container) beginGrace(ctx context.Context, wait time.Duration) (grace c
 	}
 }
 
-// Hasten shortens the grace periods that run for containers of a project, all or
-// those of some services: whoever calls it has less patience than whoever began
-// them, and comes after him.
-func (r *Runner) Hasten(project string, services []string, g Grace) {
+// hurry is the patience of somebody who waits for others to be done with a project.
+type hurry struct {
+	project  string
+	services []string // all if there are none
+	rest     time.Duration
+}
+
+func (h *hurry) isOf(project, service string) bool {
+	return h.project == project && (len(h.services) == 0 || slices.Contains(h.services, service))
+}
+
+// Hasten bounds the grace periods of containers of a project, all or those of some
+// services, that run now or begin until over is called: whoever calls it has less
+// patience than whoever stops them now, and comes after him.
+func (r *Runner) Hasten(project string, services []string, g Grace) (over func()) {
 	if !g.Set {
-		return
+		return func() {}
 	}
+	h := &hurry{project: project, services: services, rest: g.Time}
+	r.mu.Lock()
+	r.hurries[h] = true
+	r.mu.Unlock()
 	for _, p := range r.Containers(project) {
-		if c := r.lookup(p.ID); c != nil && (len(services) == 0 || slices.Contains(services, p.Service)) {
+		if c := r.lookup(p.ID); c != nil && h.isOf(project, p.Service) {
 			c.hasten(g.Time)
 		}
 	}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.hurries, h)
+	}
+}
+
+// hurried is the least patience that somebody has who waits for a container.
+func (r *Runner) hurried(project, service string, wait time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for h := range r.hurries {
+		if h.isOf(project, service) {
+			wait = min(wait, h.rest)
+		}
+	}
+	return wait
 }
 
 func (c *container) hasten(rest time.Duration) {

@@ -13,11 +13,15 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // largest is the size, in bytes, up to which a database is rewritten: it is done
 // in one transaction, and who starts an engine waits for it.
 const largest = 64 << 20
+
+// spare is how many bytes a rewrite leaves free, at least.
+const spare = 32 << 20
 
 // Compact rewrites the database at path where it has free pages. One that isn't
 // there, or that is very large, stays as it is. It must not be open, and
@@ -35,6 +39,10 @@ func Compact(path string) (err error) {
 			err = fmt.Errorf("cannot rewrite %s: damaged: %v", path, p)
 		}
 	}()
+	var room unix.Statfs_t
+	if unix.Statfs(filepath.Dir(path), &room) == nil && int64(room.Bavail)*room.Bsize < 2*info.Size()+spare {
+		return nil // on a full disk it waits
+	}
 	src, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, PreLoadFreelist: true, Timeout: time.Second})
 	if err != nil {
 		return fmt.Errorf("cannot rewrite %s: %w", path, err)

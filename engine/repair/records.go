@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // openTimeout bounds the wait for a database that another process has open.
@@ -168,14 +167,6 @@ func readSnapshotter(dir string) (known map[string]string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for id, name := range known {
-		if _, err := os.Stat(filepath.Join(dir, "snapshots", id, "fs")); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				err = errors.New("they are gone")
-			}
-			return nil, fmt.Errorf("the files of snapshot %s can't be read: %w", name, err)
-		}
-	}
 	return known, nil
 }
 
@@ -189,8 +180,9 @@ func names(known map[string]string) map[string]bool {
 }
 
 // IsDamage says that what keeps a file from being read is in the file. One that
-// another process has, or that can't be reached, may be whole.
+// another process has, or that the kernel fails to open or to read (EIO, ENOMEM), may
+// be whole: to take it for damaged would be the damage.
 func IsDamage(err error) bool {
-	unreached, ok := errors.AsType[*fs.PathError](err)
-	return !errors.Is(err, bolterrors.ErrTimeout) && !(ok && unreached.Op == "open")
+	_, unread := errors.AsType[unix.Errno](err)
+	return !unread && !errors.Is(err, bolterrors.ErrTimeout)
 }

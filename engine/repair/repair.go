@@ -146,7 +146,8 @@ func (s *Stores) Repair(f *Found) (told string, cacheLost bool, err error) {
 }
 
 // SetAside renames a damaged file, whose old name is free then. "" if there is none. Of
-// those that were set aside before none stays: each may be large.
+// those that were set aside before the first stays, as the nearest to what was lost:
+// each may be large.
 func (s *Stores) SetAside(path string) (string, error) {
 	older, _ := filepath.Glob(path + ".damaged-*")
 	aside := fmt.Sprintf("%s.damaged-%d", path, s.Now.Unix())
@@ -157,8 +158,8 @@ func (s *Stores) SetAside(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, old := range older {
-		if old != aside {
+	for i, old := range older { // Glob sorts them, the first that was set aside comes first
+		if old != aside && i > 0 {
 			_ = os.Remove(old)
 		}
 	}

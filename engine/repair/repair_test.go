@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/metadata"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // damages are ways in which a file may be found: cut off, overwritten, torn.
@@ -208,5 +213,46 @@ func TestAHalfMadeSnapshotIsNoObstacle(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.Snapshotter, "snapshots", "*")); len(left) != 7 {
 		t.Errorf("there are %v, want the six, and the one more", left)
+	}
+}
+
+// TestWhatCannotBeReadIsNotDamaged: the kernel's failures say nothing about what is
+// in a file, and what is damaged is set aside with all that depends on it.
+func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
+	for _, err := range []error{
+		&fs.PathError{Op: "read", Path: "meta.db", Err: unix.EIO}, &fs.PathError{Op: "open", Path: "meta.db", Err: unix.EMFILE},
+		fmt.Errorf("mmap: %w", unix.ENOMEM), bolterrors.ErrTimeout,
+	} {
+		if IsDamage(err) {
+			t.Errorf("%v is taken for damage", err)
+		}
+	}
+	for _, err := range []error{bolterrors.ErrInvalid, bolterrors.ErrChecksum, errors.New("page 7 is used twice"), io.ErrUnexpectedEOF} {
+		if !IsDamage(err) {
+			t.Errorf("%v is not taken for damage", err)
+		}
+	}
+}
+
+// TestTheFirstThatWasSetAsideStays: it is the nearest to what was lost.
+func TestTheFirstThatWasSetAsideStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	for i := range 4 {
+		if err := os.WriteFile(path, fmt.Append(nil, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := Stores{Now: time.Unix(1_700_000_000+int64(i), 0)}
+		if _, err := s.SetAside(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, _ := filepath.Glob(path + ".damaged-*")
+	var texts []string
+	for _, l := range left {
+		text, _ := os.ReadFile(l)
+		texts = append(texts, string(text))
+	}
+	if strings.Join(texts, " ") != "0 3" {
+		t.Errorf("left are %q", texts)
 	}
 }

@@ -15,6 +15,9 @@ import (
 // are kept for what can't wait.
 const Spare = 4 << 20
 
+// plenty is so many bytes that a disk which has them is not full.
+const plenty = 256 << 20
+
 // MayWait says whether what can wait, as logs, is to leave the rest of the room at
 // a path to what can't.
 func MayWait(path string) bool {
@@ -73,8 +76,8 @@ func Explain(err error, path string, need int64) error {
 		return err
 	}
 	free, _, rerr := Room(path)
-	if rerr != nil {
-		return err
+	if rerr != nil || free > plenty && need <= free {
+		return err // the kernel says the same of other things that are used up
 	}
 	return &FullError{Path: path, Need: need, Have: free, Err: err}
 }

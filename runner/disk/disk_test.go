@@ -107,3 +107,18 @@ func TestAnErrorSaysHowMuchRoomThereIs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOnlyAFullDiskIsTold: the kernel has no space left on other things too, such as
+// watches and cpusets.
+func TestOnlyAFullDiskIsTold(t *testing.T) {
+	dir := t.TempDir()
+	if free, _, err := Room(dir); err != nil || free <= plenty {
+		t.Skip("SKIPPED: the disk of the test is full itself: ", free, err)
+	}
+	if err := Explain(unix.ENOSPC, dir, 0); err != unix.ENOSPC {
+		t.Errorf("with room on the disk: %v", err)
+	}
+	if err := Explain(unix.ENOSPC, dir, 1<<60); err == unix.ENOSPC {
+		t.Error("what needs more than there is, is not told of")
+	}
+}

@@ -26,12 +26,13 @@ type Reserve struct {
 	mu sync.Mutex // held while the file is made or given up
 }
 
-// Keep keeps room back in a directory from now on, if there is any.
+// Keep keeps room back in a directory from now on, if there is any. With an error
+// too it gives a Reserve, which has nothing yet.
 func Keep(dir string) (*Reserve, error) {
 	r := &Reserve{path: filepath.Join(dir, reserveName)}
 	free, _, err := Room(dir)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	if free < Spare/2 {
 		return r, r.Give()
@@ -65,8 +66,11 @@ func (r *Reserve) Take() error {
 		return fmt.Errorf("cannot keep room back: %w", err)
 	}
 	defer f.Close()
-	err = unix.Fallocate(int(f.Fd()), 0, 0, want)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EOPNOTSUPP) {
+	err = unix.EINTR
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, want)
+	}
+	if IsFull(err) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return os.Remove(r.path)
 	}
 	if err != nil {
