@@ -43,11 +43,13 @@ func Listen(ctx context.Context, is Interest, ready, changed func()) error {
 		return fmt.Errorf("cannot watch nftables: %w", err)
 	}
 	defer tables.Close()
-	table, err := os.Open("/proc/self/mountinfo")
+	// Not by package os, whose poller would look at it too: each change is told to who
+	// asks first.
+	table, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("cannot watch the mounts of this machine: %w", err)
 	}
-	defer table.Close()
+	defer unix.Close(table)
 	stop, wake, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("cannot watch the mounts of this machine: %w", err)
@@ -180,8 +182,8 @@ func (is *Interest) inTables(messageType uint16, data []byte) bool {
 }
 
 // watchMounts tells of each change of the table of mounts until stop ends.
-func watchMounts(table, stop *os.File, changed func()) {
-	fds := []unix.PollFd{{Fd: int32(table.Fd()), Events: unix.POLLPRI}, {Fd: int32(stop.Fd()), Events: unix.POLLIN}}
+func watchMounts(table int, stop *os.File, changed func()) {
+	fds := []unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}, {Fd: int32(stop.Fd()), Events: unix.POLLIN}}
 	for {
 		_, err := unix.Poll(fds, -1)
 		switch {
