@@ -2,10 +2,13 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -15,6 +18,7 @@ import (
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
 	"github.com/tonistiigi/fsutil"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/spec"
@@ -228,10 +232,26 @@ func (s *Session) paths(service string, b *spec.Build) (map[string]string, error
 	return paths, nil
 }
 
+// tempPrefix begins the name of a command's directory; its process number follows.
+const tempPrefix = "orlop-build-"
+
+// removeAbandoned removes the directories of commands that were killed.
+func removeAbandoned(temp string) {
+	left, _ := filepath.Glob(filepath.Join(temp, tempPrefix+"*-*"))
+	for _, dir := range left {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), tempPrefix), "-")
+		pid, err := strconv.Atoi(number)
+		if err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			_ = os.RemoveAll(dir) // another's is his to remove
+		}
+	}
+}
+
 // inline writes a dockerfile_inline where BuildKit can read it.
 func (s *Session) inline(service, text string) (string, error) {
 	if s.temp == "" {
-		dir, err := os.MkdirTemp("", "orlop-build-")
+		removeAbandoned(os.TempDir())
+		dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", tempPrefix, os.Getpid()))
 		if err != nil {
 			return "", err
 		}
