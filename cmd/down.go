@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,12 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 			return err
 		}
 		w := display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down"}
-		_, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
+		o, err := a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
+		a.LeaveOrphans(o.Plan)
+		if o.Plan != nil && len(o.Plan.Orphans) > 0 && !a.IsSilent() {
+			fmt.Fprintf(a.Stderr, " %s no longer in the stack file, and left: %s   remove with --remove-orphans\n",
+				a.ErrStyle().Yellow("!"), strings.Join(o.Plan.Orphans, ", "))
+		}
 		return err
 	})
 }

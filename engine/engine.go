@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -125,8 +126,12 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.programs, err = programs.Install(cfg.Libexec, cfg.Root, taskBundles(cfg.State)); err != nil {
 		return nil, err
 	}
+	own, gone := filepath.Join(cfg.Root, "engine.db"), false
+	if st, err := os.Stat(own); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
+		gone = true // or new
+	}
 	// Nobody has them open yet.
-	for _, name := range []string{metadataDB(cfg.Root), filepath.Join(cfg.Root, "engine.db")} {
+	for _, name := range []string{metadataDB(cfg.Root), own} {
 		if repair.CheckPages(name) != nil {
 			continue // it is not there yet, or repaired below
 		}
@@ -135,14 +140,14 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		}
 	}
 	warning := ""
-	if e.store, warning, err = store.Open(filepath.Join(cfg.Root, "engine.db"), e.log); err != nil {
+	if e.store, warning, err = store.Open(own, e.log); err != nil {
 		return nil, err
 	}
 	if warning != "" {
 		e.warn(warning)
 	}
 	e.store.OnFull(func() { _ = e.reserve.Give() }) // the second try tells
-	if err := e.repair(ctx); err != nil {
+	if err := e.repair(ctx, gone); err != nil {
 		return nil, err
 	}
 	shim.EndHung(ctx, filepath.Join(cfg.State, "shims"), e.log)

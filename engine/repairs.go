@@ -19,7 +19,7 @@ import (
 
 // repair looks after containerd's databases before it opens them, and ends what
 // runs of containers that they don't have.
-func (e *Engine) repair(ctx context.Context) error {
+func (e *Engine) repair(ctx context.Context, ownGone bool) error {
 	stores := repair.At(filepath.Join(e.cfg.Root, "containerd"), filepath.Join(e.cfg.State, "containerd"), Namespace)
 	stores.Cache = e.cacheDir()
 	found, err := stores.Inspect()
@@ -49,6 +49,9 @@ func (e *Engine) repair(ctx context.Context) error {
 		if len(projects) > 0 {
 			told += fmt.Sprintf(": run \"orlop up\" for %s again", strings.Join(projects, ", "))
 		}
+	}
+	if ownGone && len(known) > 0 {
+		e.warn("the engine's own state, engine.db, was gone: containers that run go on, those that don't count as stopped")
 	}
 	if told != "" {
 		e.warn(told)

@@ -74,11 +74,18 @@ func Run(ctx context.Context, o Options) error {
 			o.Log.Warn("the state directory stays mounted", "path", o.State, "error", err)
 		}
 	}()
-	api, err := listenAPI(filepath.Join(o.State, socketName))
+	socket := filepath.Join(o.State, socketName)
+	api, err := listenAPI(socket)
 	if err != nil {
 		return err
 	}
-	defer api.Close()
+	ours, lost := os.Lstat(socket)
+	defer func() {
+		api.Close()
+		if now, err := os.Lstat(socket); lost == nil && err == nil && os.SameFile(ours, now) {
+			_ = os.Remove(socket)
+		}
+	}()
 	apiFile, err := api.File()
 	if err != nil {
 		return fmt.Errorf("cannot pass the API socket on: %w", err)
@@ -166,6 +173,9 @@ func listenAPI(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the API socket: %w", err)
 	}
+	// Where the state directory was emptied, the file is a successor's by the time
+	// that this one is closed.
+	l.SetUnlinkOnClose(false)
 	if err := os.Chmod(path, 0o600); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("cannot guard the API socket: %w", err)

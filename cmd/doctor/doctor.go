@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
@@ -26,6 +27,8 @@ type Doctor struct {
 	// Run runs the command with arguments and an input, and gives its output. The
 	// error has what it said.
 	Run func(ctx context.Context, input string, args ...string) (string, error)
+	// Running says whether an engine answers; it starts none.
+	Running func(ctx context.Context) bool
 	// Greet reaches the engine, starting it if none runs.
 	Greet func(ctx context.Context) (*api.StatusReply, error)
 	// Program is orlopd, of which the image of the trial is made.
@@ -61,6 +64,13 @@ func New(inv *cli.Invocation) (*Doctor, error) {
 			c.Stdin, c.Dir = strings.NewReader(input), "/"
 			return output(c)
 		},
+		Running: func(ctx context.Context) bool {
+			client, err := api.Dial(ctx, inv.Socket())
+			if err == nil {
+				client.Close()
+			}
+			return err == nil
+		},
 		Greet: func(ctx context.Context) (*api.StatusReply, error) {
 			client, err := inv.Connect(ctx)
 			if err != nil {
@@ -85,8 +95,26 @@ func output(c *exec.Cmd) (string, error) {
 }
 
 // Examine makes all checks and shows each as it is made. What needs an engine is
-// left out where none can be had.
+// left out where none can be had; one that was started for it is stopped again.
 func (d *Doctor) Examine(ctx context.Context, fix bool, show func(api.Check)) error {
+	defer d.leaveAsItWas(ctx)()
+	return d.examine(ctx, fix, show)
+}
+
+// leaveAsItWas gives what stops the engine again where none runs now: who has
+// stopped it has a reason.
+func (d *Doctor) leaveAsItWas(ctx context.Context) func() {
+	if d.Running(ctx) {
+		return func() {}
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		_, _ = d.Run(ctx, "", "engine", "stop") // one that could not be started is not there
+	}
+}
+
+func (d *Doctor) examine(ctx context.Context, fix bool, show func(api.Check)) error {
 	host, err := d.Host(ctx, fix)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -26,7 +26,8 @@ func patient(t *testing.T, answers map[string]string) (*Doctor, *[]string) {
 		Host: func(context.Context, bool) ([]api.Check, error) {
 			return []api.Check{{Name: "kernel", Result: api.CheckOK}}, nil
 		},
-		Greet: func(context.Context) (*api.StatusReply, error) { return &api.StatusReply{Version: "1", Pid: 7}, nil },
+		Running: func(context.Context) bool { return true },
+		Greet:   func(context.Context) (*api.StatusReply, error) { return &api.StatusReply{Version: "1", Pid: 7}, nil },
 		Run: func(_ context.Context, _ string, args ...string) (string, error) {
 			line := strings.Join(args, " ")
 			ran = append(ran, line)
@@ -134,5 +135,14 @@ func TestAnEngineThatCannotBeReached(t *testing.T) {
 	d.Greet = func(context.Context) (*api.StatusReply, error) { return &api.StatusReply{Version: "0"}, nil }
 	if c := examine(t, d)["engine"]; c.Result != api.CheckWarning || !strings.Contains(c.Cure, "engine restart") {
 		t.Errorf("another version: %+v", c)
+	}
+}
+
+func TestAnEngineThatWasStoppedIsStoppedAgain(t *testing.T) {
+	d, ran := patient(t, map[string]string{"port trial 80": listener(t, "orlop\n") + "\n"})
+	d.Running = func(context.Context) bool { return false }
+	examine(t, d)
+	if last := (*ran)[len(*ran)-1]; last != "engine stop" {
+		t.Errorf("the last thing done is %q", last)
 	}
 }

@@ -53,8 +53,10 @@ func (p *Packing) mask() *secret.Mask {
 func (d *Doctor) Pack(ctx context.Context, w io.Writer, p Packing) error {
 	zip := gzip.NewWriter(w)
 	out := &archive{tar: tar.NewWriter(zip), now: p.Now, mask: p.mask()}
+	out.add("status.json", d.told(ctx, "engine", "status", "--format", "json")) // before one is started to be asked
+	defer d.leaveAsItWas(ctx)()
 	var checks []api.Check
-	err := d.Examine(ctx, false, func(c api.Check) { checks = append(checks, c) })
+	err := d.examine(ctx, false, func(c api.Check) { checks = append(checks, c) })
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func (d *Doctor) Pack(ctx context.Context, w io.Writer, p Packing) error {
 	}
 	out.add("doctor.json", text)
 	for name, args := range map[string][]string{
-		"version.txt": {"version"}, "status.json": {"engine", "status", "--format", "json"}, "stacks.json": {"ls", "-a", "--format", "json"},
+		"version.txt": {"version"}, "stacks.json": {"ls", "-a", "--format", "json"},
 		"images.txt": {"image", "ls"}, "volumes.txt": {"volume", "ls"}, "networks.txt": {"network", "ls"},
 	} {
 		out.add(name, d.told(ctx, args...))
@@ -155,11 +157,11 @@ func listing(root string, depth int) string {
 			fmt.Fprintf(&b, "%s: %v\n", path, err)
 			return nil
 		}
-		size := int64(0)
+		size, mode := int64(0), e.Type()
 		if st, err := e.Info(); err == nil {
-			size = st.Size()
+			size, mode = st.Size(), st.Mode()
 		}
-		fmt.Fprintf(&b, "%s %12d %s\n", e.Type(), size, path)
+		fmt.Fprintf(&b, "%s %12d %s\n", mode, size, path)
 		rel, _ := filepath.Rel(root, path)
 		if e.IsDir() && rel != "." && strings.Count(rel, "/")+1 >= depth {
 			return filepath.SkipDir
@@ -188,6 +190,9 @@ func ours(path string, dirs ...string) []byte {
 // passwords of registries or proxies.
 func settingsNames(path string) []byte {
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return []byte("there is none\n")
+	}
 	if err != nil {
 		return []byte(err.Error() + "\n")
 	}

@@ -128,7 +128,12 @@ func (h *Host) descriptors() api.Check {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 		return failed("descriptors", "", "cannot read the limit: %v", err)
 	}
+	if l.Max < fewDescriptors && unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: l.Cur, Max: fewDescriptors}) != nil {
+		return warning("descriptors", "raise it where this machine, or the container that it is, is started",
+			"a process may open %d files, and root may not raise that: enough for some %d containers", l.Max, l.Max/16)
+	}
 	if l.Max < fewDescriptors {
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &l) // tried only
 		return warning("descriptors", fmt.Sprintf("run \"ulimit -Hn %d\" before the engine is started, or set LimitNOFILE of its unit", fewDescriptors),
 			"a process may open %d files: enough for some %d containers", l.Max, l.Max/16)
 	}

@@ -223,7 +223,7 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 			l.Fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
-		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), "create it, or write required: false")
+		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), hintForMissing(err))
 		return
 	}
 	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, e.lookup)
@@ -250,4 +250,13 @@ func (e *envFileReader) lookup(name string) (string, bool) {
 		return "", false
 	}
 	return own.Text, true
+}
+
+// hintForMissing is what to do about a file that can't be read: there is nothing to
+// create where it is there.
+func hintForMissing(err error) string {
+	if os.IsNotExist(err) {
+		return "create it, or write required: false"
+	}
+	return "name a regular file that can be read"
 }

@@ -2,6 +2,7 @@ package stackfile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
@@ -15,12 +16,14 @@ const (
 
 // security gives services the profile that the stack, or each of them, asks for.
 func (l *loader) security(p *spec.Project, root *tree.Node) {
+	l.strangers(root, "", ownKey)
 	whole := ""
 	if own := root.Value(ownKey); own != nil {
 		whole = l.ownSecurity(own)
 	}
 	for name, s := range p.Services {
 		path := "services." + name
+		l.strangers(root.Value("services").Value(name), path+".", serviceOwnKey)
 		given := root.Value("services").Value(name).Value(serviceOwnKey)
 		delete(s.Extensions, serviceOwnKey) // it has a field
 		if given != nil {
@@ -59,4 +62,25 @@ func (l *loader) profile(n *tree.Node, path string) string {
 		return ""
 	}
 	return n.Text
+}
+
+// strangers refuses keys that begin as Orlop's own and are none, or stand where
+// they are none: a slip of the finger would leave a service without what it asks for.
+func (l *loader) strangers(n *tree.Node, path, own string) {
+	if n == nil || n.Kind != tree.MapNode {
+		return
+	}
+	for _, f := range n.Fields {
+		if f.Key == own || !strings.HasPrefix(f.Key, ownKey) {
+			continue
+		}
+		hint := spec.DidYouMean(f.Key, []string{own})
+		switch f.Key {
+		case ownKey:
+			hint = "a service has " + serviceOwnKey
+		case serviceOwnKey:
+			hint = "at the top of the file it is " + ownKey + ": {security: ...}"
+		}
+		l.Fail(&tree.Node{At: f.At, Width: f.Width}, path+f.Key, fmt.Sprintf("unknown key %q", f.Key), hint)
+	}
 }
