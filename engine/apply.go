@@ -174,7 +174,12 @@ func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planner.Converge(j.project, j.observed, j.options)
+	unknown := e.runner.ObserveLosses(ctx, j.observed)
+	plan, err := planner.Converge(j.project, j.observed, j.options)
+	if err == nil {
+		plan.Warnings = append(plan.Warnings, unknown...)
+	}
+	return plan, err
 }
 
 // Plan says what Apply would do.

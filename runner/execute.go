@@ -284,6 +284,9 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 	case planner.Stop:
 		return planner.Result{}, c.stop(ctx, o.Grace, true)
 	case planner.Restart:
+		if c.recovered(ctx, s) {
+			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
+		}
 		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
 	case planner.Remove:
 		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)

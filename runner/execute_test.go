@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
@@ -394,5 +396,24 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// deafListeners can't say which ports are open.
+type deafListeners struct{ ports.Listeners }
+
+func (deafListeners) Ports(context.Context) ([]keeper.PortState, error) {
+	return nil, errors.New("too many open files")
+}
+
+func TestWhatCanNotBeLookedAtKeepsNobodyFromStopping(t *testing.T) {
+	s := newSite(t)
+	s.up(wanted(nil))
+	s.r.ports = ports.New(deafListeners{s.r.Ports}, s.r.Instances)
+	o, err := s.r.Observe(s.r.ctx, "shop", nil, func(string) *planner.Inputs { return nil })
+	must(t, err)
+	unknown := s.r.ObserveLosses(s.r.ctx, o)
+	if len(unknown) != 1 || !strings.Contains(unknown[0], "published ports is lost: too many open files") || len(o.Containers[0].Lost) != 0 {
+		t.Errorf("not known is %q, lost %q", unknown, o.Containers[0].Lost)
 	}
 }

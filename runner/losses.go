@@ -3,12 +3,24 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 )
+
+// deadParent is why a container counts as dead that runs.
+const deadParent = "its parent, the shim, did not answer, and is killed"
+
+// recovered says that a step is for a parent that did not answer when the step was
+// planned, and does by now.
+func (c *container) recovered(ctx context.Context, s *planner.Step) bool {
+	isFor := slices.ContainsFunc(s.Reasons, func(why planner.Reason) bool { return why.Text == deadParent })
+	in := c.parent()
+	return isFor && in != nil && !c.r.shims.Hangs(ctx, in)
+}
 
 // observeHung looks whether the parents of what runs answer: who hangs tells
 // nobody of the end of a process, and ends none.
@@ -28,7 +40,7 @@ func (r *Runner) observeHung(ctx context.Context, o *planner.Observed) {
 				return
 			}
 			for _, i := range list {
-				o.Containers[i].Dead = "its parent, the shim, did not answer, and is killed"
+				o.Containers[i].Dead = deadParent
 			}
 		})
 	}
@@ -49,19 +61,24 @@ func (c *container) loseHung(ctx context.Context) error {
 	c.mu.Lock()
 	end := c.ending
 	c.mu.Unlock()
-	if in == nil || end == nil || !c.r.shims.KillHung(in) {
+	if in == nil || end == nil || !c.r.shims.KillHung(ctx, in) {
 		return nil
 	}
 	return c.awaitReaped(ctx, end)
 }
 
-// observeLosses looks whether what runs has what is on record of it: what is
-// kept tells what was made, not what somebody has removed since.
-func (r *Runner) observeLosses(ctx context.Context, o *planner.Observed) error {
+// ObserveLosses looks whether what runs has what is on record of it: what is
+// kept tells what was made, not what somebody has removed since. It says what could
+// not be looked at, which counts as it was made.
+func (r *Runner) ObserveLosses(ctx context.Context, o *planner.Observed) (unknown []string) {
 	r.observeHung(ctx, o)
-	open, err := r.ports.Open(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot tell which ports are published: %w", err)
+	fail := func(what string, err error) {
+		r.log.Warn("cannot tell whether something is lost", "of", what, "error", err)
+		unknown = append(unknown, fmt.Sprintf("cannot tell whether something of %s is lost: %v", what, err))
+	}
+	open, unopened := r.ports.Open(ctx)
+	if unopened != nil {
+		fail("the published ports", unopened)
 	}
 	running := map[string]supervisor.Record{}
 	for _, k := range o.Containers {
@@ -71,7 +88,7 @@ func (r *Runner) observeLosses(ctx context.Context, o *planner.Observed) error {
 	}
 	networks, sandboxes, err := r.nets.Faults(ctx, func(id string) bool { return running[id].ID != "" })
 	if err != nil {
-		return fmt.Errorf("cannot look at the networks: %w", err)
+		fail("the networks", err)
 	}
 	for name, n := range o.Networks {
 		n.Lost = networks[name]
@@ -83,8 +100,11 @@ func (r *Runner) observeLosses(ctx context.Context, o *planner.Observed) error {
 		if !runs {
 			continue
 		}
-		owner := portOwner(&rec)
-		k.Lost = append(owner.Unbound(open), sandboxes[k.ID]...)
+		k.Lost = sandboxes[k.ID]
+		if unopened == nil {
+			owner := portOwner(&rec)
+			k.Lost = append(owner.Unbound(open), k.Lost...)
+		}
 	}
-	return nil
+	return unknown
 }

@@ -13,7 +13,7 @@ import (
 
 // Observe takes a snapshot of what exists of a project. The project's
 // document may be nil; then images and external things are left out. inputs
-// tells what an image was built from.
+// tells what an image was built from. What was lost is for ObserveLosses.
 func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inputs func(ref string) *planner.Inputs) (*planner.Observed, error) {
 	o := &planner.Observed{Containers: r.Containers(name)}
 	wantVolumes := map[string]bool{}
@@ -45,9 +45,6 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 			rec := k.snapshot()
 			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
-	}
-	if err := r.observeLosses(ctx, o); err != nil {
-		return nil, err
 	}
 	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = volume.AbsentSources(p)

@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/hostlock"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -18,7 +19,7 @@ import (
 // adopt takes over what the records tell of, repairs it, and removes what no
 // record tells of. It runs before anyone else uses the manager.
 func (m *Manager) adopt(ctx context.Context) error {
-	unlock, err := lockHost(ctx)
+	unlock, err := hostlock.Take(ctx)
 	if err != nil {
 		return err
 	}

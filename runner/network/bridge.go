@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/hostlock"
 	"github.com/orlop/orlop/runner/network/links"
 )
 
@@ -50,7 +51,7 @@ func (m *Manager) Network(name string) (Network, bool) {
 // verify puts back what somebody else took from a network: its bridge with the
 // links to it, the firewall's table, the way through the host's firewall.
 func (m *Manager) verify(ctx context.Context, n Network) error {
-	unlock, err := lockHost(ctx)
+	unlock, err := hostlock.Take(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 	if err := checkSpec(spec); err != nil {
 		return Network{}, err
 	}
-	unlock, err := lockHost(ctx)
+	unlock, err := hostlock.Take(ctx)
 	if err != nil {
 		return Network{}, err
 	}
@@ -372,7 +373,7 @@ func (m *Manager) RemoveNetwork(ctx context.Context, name string) error {
 	if len(users) > 0 {
 		return fmt.Errorf("cannot remove network %s: in use by %s", name, strings.Join(users, ", "))
 	}
-	unlock, err := lockHost(ctx)
+	unlock, err := hostlock.Take(ctx)
 	if err == nil {
 		defer unlock()
 		err = m.dismantle(n.Network)

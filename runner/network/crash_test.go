@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/hostlock"
 )
 
 const crashEnv = "ORLOP_TEST_CRASH"
@@ -173,17 +176,17 @@ func TestTheHostsLockExcludes(t *testing.T) {
 	if !onFreshHost(t) {
 		return
 	}
-	unlock, err := lockHost(t.Context())
+	unlock, err := hostlock.Take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := lockHost(ctx); err == nil {
+	if _, err := hostlock.Take(ctx); err == nil {
 		t.Error("two hold the lock")
 	}
 	unlock()
-	again, err := lockHost(t.Context())
+	again, err := hostlock.Take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,5 +222,55 @@ func TestWhatOthersTakeAwayIsPutBack(t *testing.T) {
 		if out := run(t, "sh", "-c", l); !strings.Contains(out, n.Bridge) {
 			t.Errorf("%s: %s: %s", name, l, out)
 		}
+	}
+}
+
+// What anybody can open, anybody can lock, and so keep every engine from its networks.
+func TestNobodyElseCanHoldTheHostsLock(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	for _, path := range []string{forwardSwitch, "/proc/self/ns/net"} {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	unlock, err := hostlock.Take(ctx)
+	if err != nil {
+		t.Fatalf("what others may open is locked, and so is the host: %v", err)
+	}
+	unlock()
+}
+
+// The lock's place is nobody else's: a link or a file that others may open is refused.
+func TestTheHostsLockIsAFileOfRootsOwn(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	path, err := hostlock.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hostlock.Take(t.Context()); err == nil {
+		t.Error("a symbolic link is followed")
+	}
+	os.Remove(path)
+	unlock, err := hostlock.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the lock is %v, %v", info, err)
 	}
 }

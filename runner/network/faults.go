@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/hostlock"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -31,7 +32,7 @@ func (m *Manager) Faults(ctx context.Context, wanted func(sandbox string) bool) 
 	}
 	m.netMu.Lock()
 	defer m.netMu.Unlock()
-	unlock, err := lockHost(ctx)
+	unlock, err := hostlock.Take(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +60,7 @@ func (m *Manager) Mend(ctx context.Context) error {
 	}
 	m.netMu.Lock()
 	defer m.netMu.Unlock()
-	unlock, err := lockHost(ctx)
+	unlock, err := hostlock.Take(ctx)
 	if err != nil {
 		return err
 	}

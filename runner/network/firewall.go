@@ -61,7 +61,7 @@ func newFirewall(id string, log *slog.Logger) *firewall {
 }
 
 // reset makes the table as the networks want it, whatever it was. Without
-// networks there is no table. It is called under lockHost.
+// networks there is no table. It is called under the host's lock.
 func (f *firewall) reset(nets []Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,7 +87,7 @@ func (f *firewall) reset(nets []Network) error {
 	return nil
 }
 
-// add opens the firewall for a network. It is called under lockHost.
+// add opens the firewall for a network. It is called under the host's lock.
 func (f *firewall) add(n Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,7 +109,7 @@ func (f *firewall) add(n Network) error {
 	return nil
 }
 
-// remove undoes add. It is called under lockHost.
+// remove undoes add. It is called under the host's lock.
 func (f *firewall) remove(n Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,7 +130,7 @@ func (f *firewall) remove(n Network) error {
 
 // verify makes the table again if somebody flushed it (reloading the host's
 // nftables.conf does), and looks again whether the host's own firewall lets
-// containers out. It is called under lockHost.
+// containers out. It is called under the host's lock.
 func (f *firewall) verify() error {
 	damage, err := f.damage()
 	if err != nil {

@@ -2,8 +2,6 @@ package network
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -13,7 +11,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 )
 
 // Containers need the host to forward (net.ipv4.ip_forward). Where it does not
@@ -28,36 +25,7 @@ const (
 	forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
 )
 
-// lockHost excludes the other engines of this host. The lock is on the switch
-// of the host's network namespace itself, so it is exactly as wide as what it
-// guards, and needs no file.
-func lockHost(ctx context.Context) (unlock func(), err error) {
-	f, err := os.Open(forwardSwitch)
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock the networks of this machine: %w", err)
-	}
-	got := make(chan error, 1)
-	go func() {
-		err := error(unix.EINTR)
-		for errors.Is(err, unix.EINTR) {
-			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		}
-		got <- err
-	}()
-	select {
-	case err := <-got:
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("cannot lock the networks of this machine: %w", err)
-		}
-		return func() { f.Close() }, nil
-	case <-ctx.Done():
-		go func() { <-got; f.Close() }()
-		return nil, context.Cause(ctx)
-	}
-}
-
-// forwarding is the shared table. Every method is called under lockHost.
+// forwarding is the shared table. Every method is called under the host's lock.
 type forwarding struct {
 	table *nftables.Table
 	set   *nftables.Set

@@ -105,11 +105,15 @@ func TestWhatAProgramMayChangeStaysChanged(t *testing.T) {
 	spec.OwnNetwork = true
 	vpn := create(t, m, "vpn", spec)
 	run(t, "nsenter", "--net="+vpn.NetnsPath, "ip", "route", "del", "default")
+	run(t, "nsenter", "--net="+vpn.NetnsPath, "nft", "flush", "ruleset")
 	if err := m.Mend(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if routes := run(t, "nsenter", "--net="+vpn.NetnsPath, "ip", "route"); strings.Contains(routes, "default") {
 		t.Errorf("its routes are\n%s", routes)
+	}
+	if rules := run(t, "nsenter", "--net="+vpn.NetnsPath, "nft", "list", "ruleset"); strings.Contains(rules, "dnat") {
+		t.Errorf("its rules are\n%s", rules)
 	}
 }
 

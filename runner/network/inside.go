@@ -31,7 +31,7 @@ func (m *Manager) missingInside(s *sandbox) (string, error) {
 			return text, nil
 		}
 	}
-	if s.Spec.DNS && !hasRedirect() {
+	if s.Spec.DNS && !s.Spec.OwnNetwork && !hasRedirect() {
 		return "the way to its name server is gone", nil
 	}
 	return "", nil
@@ -72,7 +72,7 @@ func (m *Manager) refurnish(s *sandbox) error {
 		m.mu.Lock()
 		server := s.dns
 		m.mu.Unlock()
-		if server == nil || hasRedirect() {
+		if server == nil || s.Spec.OwnNetwork || hasRedirect() {
 			return nil
 		}
 		return server.socks.redirect(true)

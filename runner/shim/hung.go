@@ -74,19 +74,17 @@ func (p *Pool) Hangs(ctx context.Context, s *Shim) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	hung := hangs(ctx, address)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.hung = hung
-	return hung
+	return hangs(ctx, address)
 }
 
-// KillHung kills a shim that did not answer when it was asked last: all of its
+// KillHung asks a shim again, and kills it if it gives no answer: all of its
 // containers are lost, which the wait for each of them tells. It says whether it was one.
-func (p *Pool) KillHung(s *Shim) bool {
+func (p *Pool) KillHung(ctx context.Context, s *Shim) bool {
+	hung := p.Hangs(ctx, s) && ctx.Err() == nil
 	p.mu.Lock()
-	hung, first := s.hung, s.hung && !s.dead
-	s.dead = s.dead || hung
+	hung = hung || s.dead
+	first := hung && !s.dead
+	s.dead = hung
 	p.mu.Unlock()
 	if first {
 		pid := kill(filepath.Base(s.dir))

@@ -2,6 +2,7 @@ package shim
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -48,5 +49,29 @@ func TestAShimIsKnownByItsArguments(t *testing.T) {
 		if got := isShimOf(path, "shop-1234"); got != want {
 			t.Errorf("%q: %v", line, got)
 		}
+	}
+}
+
+// Between a look at a shim and the kill there may be minutes.
+func TestAShimThatAnswersAgainIsNotKilled(t *testing.T) {
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "shim")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Pool{Config: Config{Log: slog.New(slog.DiscardHandler)}}
+	s := &Shim{dir: dir, address: "unix://" + path}
+	if !p.Hangs(t.Context(), s) {
+		t.Fatal("it answers")
+	}
+	l.Close()
+	serveShim(t, s.address)
+	if p.KillHung(t.Context(), s) || s.dead {
+		t.Error("it is killed by a look of long ago")
 	}
 }

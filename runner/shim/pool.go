@@ -71,7 +71,6 @@ type Shim struct {
 	err   error // why it can't be used; set before started is closed
 	tasks int   // guarded by Pool.mu; that live in it, or are being made
 	ended bool  // guarded by Pool.mu
-	hung  bool  // guarded by Pool.mu; it did not answer when it was asked last
 	dead  bool  // guarded by Pool.mu; it hung, and was killed
 }
 
