@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/inventory"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/record"
@@ -75,11 +76,11 @@ type Runner struct {
 	cancel context.CancelFunc
 	wg     routines
 
+	hurries op.Hurries    // of those who wait for a stop
 	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine
 
 	mu         sync.Mutex
 	containers map[string]*container         // guarded by mu
-	hurries    map[*hurry]bool               // guarded by mu; of those who wait for a stop
 	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
 
 	feed     changes.Feed
@@ -134,7 +135,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, hurries: map[*hurry]bool{}, making: map[string]*supervisor.Record{},
+		containers: map[string]*container{}, making: map[string]*supervisor.Record{},
 		adopted: make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)

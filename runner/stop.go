@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/supervisor"
 )
@@ -150,7 +150,7 @@ func (c *container) beginGrace(ctx context.Context, wait time.Duration) (grace c
 	c.mu.Lock()
 	service := c.made.Service
 	c.mu.Unlock()
-	wait = c.r.hurried(c.project, service, wait)
+	wait = c.r.hurries.Bound(c.project, service, wait)
 	p := &patience{timer: time.AfterFunc(wait, over), end: time.Now().Add(wait)}
 	c.mu.Lock()
 	c.patience = p
@@ -164,17 +164,6 @@ func (c *container) beginGrace(ctx context.Context, wait time.Duration) (grace c
 	}
 }
 
-// hurry is the patience of somebody who waits for others to be done with a project.
-type hurry struct {
-	project  string
-	services []string // all if there are none
-	rest     time.Duration
-}
-
-func (h *hurry) isOf(project, service string) bool {
-	return h.project == project && (len(h.services) == 0 || slices.Contains(h.services, service))
-}
-
 // Hasten bounds the grace periods of containers of a project, all or those of some
 // services, that run now or begin until over is called: whoever calls it has less
 // patience than whoever stops them now, and comes after him.
@@ -182,32 +171,14 @@ func (r *Runner) Hasten(project string, services []string, g Grace) (over func()
 	if !g.Set {
 		return func() {}
 	}
-	h := &hurry{project: project, services: services, rest: g.Time}
-	r.mu.Lock()
-	r.hurries[h] = true
-	r.mu.Unlock()
+	h := &op.Hurry{Project: project, Services: services, Rest: g.Time}
+	over = r.hurries.Add(h)
 	for _, p := range r.Containers(project) {
-		if c := r.lookup(p.ID); c != nil && h.isOf(project, p.Service) {
+		if c := r.lookup(p.ID); c != nil && h.IsOf(project, p.Service) {
 			c.hasten(g.Time)
 		}
 	}
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.hurries, h)
-	}
-}
-
-// hurried is the least patience that somebody has who waits for a container.
-func (r *Runner) hurried(project, service string, wait time.Duration) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for h := range r.hurries {
-		if h.isOf(project, service) {
-			wait = min(wait, h.rest)
-		}
-	}
-	return wait
+	return over
 }
 
 func (c *container) hasten(rest time.Duration) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -108,9 +109,10 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 	if err != nil {
 		return nil, err
 	}
+	repaired := sync.OnceValue(m.firewall.repair) // it is that of all networks
 	for _, n := range m.Networks() {
 		if damage != "" {
-			list = append(list, fault{network: n.Name, text: damage, mend: m.firewall.repair})
+			list = append(list, fault{network: n.Name, text: damage, mend: repaired})
 		}
 		if text := missingOf(n, host); text != "" {
 			list = append(list, fault{network: n.Name, text: text, mend: func() error { return m.rebuildBridge(n) }})

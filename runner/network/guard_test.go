@@ -149,3 +149,24 @@ func TestTheGuardSleepsWhileSandboxesComeAndGo(t *testing.T) {
 		t.Errorf("it was woken %d times by 40 sandboxes", woken)
 	}
 }
+
+// A sandbox of an engine that kept no word of who may change what is inside is left
+// alone: it may be a VPN's.
+func TestWhatAnOlderEngineMadeIsLeftAloneInside(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	old := create(t, m, "old", on("default"))
+	m.mu.Lock()
+	m.sandboxes["old"].Guarded = false
+	m.mu.Unlock()
+	run(t, "nsenter", "--net="+old.NetnsPath, "ip", "route", "del", "default")
+	if err := m.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if routes := run(t, "nsenter", "--net="+old.NetnsPath, "ip", "route"); strings.Contains(routes, "default") {
+		t.Errorf("its routes are\n%s", routes)
+	}
+}

@@ -66,6 +66,9 @@ type sandbox struct {
 	Ready     bool       `json:"ready"` // everything that belongs to it is made
 	Alive     bool       `json:"alive"` // its names resolve
 	Endpoints []endpoint `json:"endpoints,omitempty"`
+	// Guarded says that what is inside is put right. Engines before that kept no word
+	// of who may change it: theirs are left alone.
+	Guarded bool `json:"guarded,omitempty"`
 
 	dns  *dnsServer
 	busy bool // being made, changed or removed
@@ -100,6 +103,10 @@ type endpoint struct {
 	// Detached endpoints have no link: their network is away, see Detach.
 	Detached bool `json:"detached,omitempty"`
 }
+
+// isLeftAlone says that what is inside is its programs' own: a VPN takes the default
+// route away so that nothing goes past it.
+func (s *sandbox) isLeftAlone() bool { return s.Spec.OwnNetwork || !s.Guarded }
 
 func (s *sandbox) label(id string) string {
 	if len(s.Spec.Names) > 0 {
@@ -172,7 +179,7 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 			}
 		}
 	}
-	s = &sandbox{ID: id, Spec: spec, busy: true}
+	s = &sandbox{ID: id, Spec: spec, Guarded: true, busy: true}
 	for _, e := range spec.Endpoints {
 		n, ok := m.networks[e.Network]
 		if !ok {

@@ -50,7 +50,7 @@ func EndForgotten(dir, address string, log *slog.Logger) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range paths {
 		args, ok := shimArgs(path)
-		if !ok || argument(args, "-address") != address {
+		if !ok || argument(args, "-address") != address || !isAmongUs(filepath.Dir(path)) {
 			continue
 		}
 		id := argument(args, "-id")
@@ -58,6 +58,19 @@ func EndForgotten(dir, address string, log *slog.Logger) {
 			log.Warn("a shim that nobody knows any more was killed", "id", id, "pid", kill(id))
 		}
 	}
+}
+
+// isAmongUs says that a process, by its directory in /proc, sees the files and the
+// processes that we see: one of an engine in a container may have the same address.
+func isAmongUs(process string) bool {
+	for _, kind := range []string{"mnt", "pid"} {
+		ours, err := os.Readlink("/proc/self/ns/" + kind)
+		theirs, terr := os.Readlink(filepath.Join(process, "ns", kind))
+		if err != nil || terr != nil || ours != theirs {
+			return false
+		}
+	}
+	return true
 }
 
 // answerTimeout is how long a command that looks at a shim waits for its answer,
