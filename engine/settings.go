@@ -97,7 +97,7 @@ func (e *Engine) govern(p *spec.Project, dir string) error {
 	if s.Security == spec.SecurityHardened {
 		privilege.Harden(p)
 	}
-	return privilege.Check(p, dir, s.Policy.Forbid, settingsPath(e.cfg.Root))
+	return privilege.Check(p, dir, s.Policy.Forbid, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State)
 }
 
 // checkSettings says whether an engine would start by the settings as they are now.

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,11 +45,12 @@ type Request struct {
 	Place spec.Place `json:"place"`
 }
 
-// Of lists what a project asks for, the gravest first. dir is its directory.
-func Of(p *spec.Project, dir string) []Request {
+// Of lists what a project asks for, the gravest first. dir is its directory; own
+// are the directories of the engine that is asked, where it has others than usual.
+func Of(p *spec.Project, dir string, own ...string) []Request {
 	var all []Request
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		all = append(all, ofService(p.Services[name], "services."+name, dir)...)
+		all = append(all, ofService(p.Services[name], "services."+name, dir, own)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
 		all = append(all, ofFile("secrets."+name, p.Secrets[name].File, dir)...)
@@ -65,7 +67,7 @@ func Of(p *spec.Project, dir string) []Request {
 	return all
 }
 
-func ofService(s *spec.Service, path, dir string) []Request {
+func ofService(s *spec.Service, path, dir string, own []string) []Request {
 	var all []Request
 	add := func(kind Kind, key, value, text string) {
 		all = append(all, Request{Kind: kind, Path: path + "." + key, Value: value, Text: text})
@@ -83,21 +85,33 @@ func ofService(s *spec.Service, path, dir string) []Request {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")
 	}
 	for i, m := range s.Volumes {
+		if m.Type != spec.MountBind {
+			continue
+		}
 		key := fmt.Sprintf("volumes[%d]", i)
-		switch access := accessOf(m); {
-		case m.Type != spec.MountBind:
-		case isEngineSocket(m.Source):
+		if hasEngine(m.Source, own) {
 			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
-		case !isBelow(m.Source, dir):
-			add(HostMount, key, m.Source, access+" a path of the host outside of the project's directory")
+		}
+		if !isBelow(m.Source, dir) {
+			add(HostMount, key, m.Source, accessOf(m)+" a path of the host outside of the project's directory")
 		}
 	}
 	for i, p := range s.Ports {
-		if p.Published != "" && (p.HostIP == "" || p.HostIP == "0.0.0.0" || p.HostIP == "::") {
-			add(PublicPort, fmt.Sprintf("ports[%d]", i), p.Published+"/"+cmp.Or(p.Protocol, "tcp"), "is reached on all addresses of the host")
+		if isPublic(p.HostIP) {
+			value := cmp.Or(p.Published, fmt.Sprintf("any:%d", p.Target)) + "/" + cmp.Or(p.Protocol, "tcp")
+			add(PublicPort, fmt.Sprintf("ports[%d]", i), value, "is reached on all addresses of the host")
 		}
 	}
 	return all
+}
+
+// isPublic says that an address, in whatever spelling, stands for all.
+func isPublic(host string) bool {
+	if host == "" {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.Unmap().IsUnspecified()
 }
 
 func accessOf(m spec.Mount) string {
@@ -114,19 +128,72 @@ func ofFile(path, file, dir string) []Request {
 	return []Request{{Kind: HostFile, Path: path + ".file", Value: file, Text: "reads a file of the host outside of the project's directory"}}
 }
 
-// isEngineSocket says that a path is the socket of an engine, or a directory
-// that has one.
-func isEngineSocket(path string) bool {
-	path = filepath.Clean(path)
-	switch filepath.Base(path) {
-	case "docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "orlop.sock":
-		return true
-	}
-	return slices.Contains([]string{"/run/orlop", "/run/containerd", "/run/podman", "/run/buildkit", "/run/crio"}, strings.TrimPrefix(path, "/var"))
+// sockets are the names that sockets of engines have, wherever they are.
+var sockets = []string{"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "orlop.sock"}
+
+// engines are patterns of the directories that have sockets of engines.
+var engines = []string{
+	"/run/orlop", "/var/lib/orlop", "/run/docker", "/run/docker.sock", "/run/containerd", "/run/podman", "/run/buildkit", "/run/crio",
+	"/run/user/*/podman", "/run/user/*/docker.sock", "/run/user/*/buildkit", "/run/user/*/containerd",
 }
 
-// isBelow says that a path is a directory or below it, as it is written: where
-// links lead is seen when it is mounted.
+// hasEngine says that whoever has a path has the socket of an engine: it is one,
+// or above or below a directory that has one, by its name or by where links lead.
+func hasEngine(path string, own []string) bool {
+	dirs := slices.Clone(engines)
+	for _, dir := range own {
+		dirs = append(dirs, literal.Replace(filepath.Clean(dir)), literal.Replace(resolve(dir)))
+	}
+	for _, p := range []string{filepath.Clean(path), resolve(path)} {
+		if isBelow(p, "/var/run") {
+			p = strings.TrimPrefix(p, "/var")
+		}
+		if slices.Contains(sockets, filepath.Base(p)) || isOfProcess(p) || slices.ContainsFunc(dirs, func(dir string) bool { return isOneWay(p, dir) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// isOfProcess says that a path goes through what a process of the host has: all
+// of the host, whatever is written after it.
+func isOfProcess(path string) bool {
+	return isBelow(path, "/proc") && slices.ContainsFunc(strings.Split(path, "/"), func(name string) bool {
+		return name == "root" || name == "cwd" || name == "fd"
+	})
+}
+
+// literal makes a pattern of a name that stands for itself.
+var literal = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+// isOneWay says that a path is above or below what a pattern names, or is it.
+func isOneWay(path, pattern string) bool {
+	names := strings.Split(strings.Trim(path, "/"), "/")
+	for i, want := range strings.Split(strings.Trim(pattern, "/"), "/") {
+		if i >= len(names) || names[i] == "" {
+			return true
+		}
+		if ok, err := filepath.Match(want, names[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// resolve follows the links in a path, as far as it is there.
+func resolve(path string) string {
+	path = filepath.Clean(path)
+	for dir, rest := path, ""; ; dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == filepath.Dir(dir) {
+			return path
+		}
+	}
+}
+
+// isBelow says that a path is a directory or below it, as it is written.
 func isBelow(path, dir string) bool {
 	path, dir = filepath.Clean(path), filepath.Clean(dir)
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
@@ -153,9 +220,9 @@ func (f *Forbidden) Error() string {
 }
 
 // Check refuses what of a project is of a forbidden kind; the error is a
-// *Forbidden.
-func Check(p *spec.Project, dir string, forbid []Kind, policy string) error {
-	found := slices.DeleteFunc(Of(p, dir), func(r Request) bool { return !slices.Contains(forbid, r.Kind) })
+// *Forbidden. own is as for Of.
+func Check(p *spec.Project, dir string, forbid []Kind, policy string, own ...string) error {
+	found := slices.DeleteFunc(Of(p, dir, own...), func(r Request) bool { return !slices.Contains(forbid, r.Kind) })
 	if len(found) == 0 {
 		return nil
 	}

@@ -3,6 +3,8 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -38,16 +40,20 @@ func TestWhatAStackAsksFor(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %s", r.Kind, r.Path, r.Value))
 	}
 	want := `privileged services.web.privileged true
+engine_socket services.web.volumes[0] /
 engine_socket services.web.volumes[1] /var/run/docker.sock
 engine_socket services.web.volumes[4] /var/run/containerd/
 host_network services.web.network_mode host
 host_mount services.web.volumes[0] /
+host_mount services.web.volumes[1] /var/run/docker.sock
 host_mount services.web.volumes[2] /p/../etc
 host_mount services.web.volumes[3] /project
+host_mount services.web.volumes[4] /var/run/containerd/
 cap_add services.web.cap_add[0] NET_ADMIN
 host_file secrets.out.file /etc/shadow
 host_file configs.c.file /etc/passwd
 public_port services.web.ports[0] 8080/tcp
+public_port services.web.ports[1] any:81/tcp
 public_port services.web.ports[2] 82/udp
 no_hardening services.web.x-orlop-security default`
 	if text := strings.Join(got, "\n"); text != want {
@@ -76,5 +82,46 @@ func TestHardenedUnlessAServiceSaysOtherwise(t *testing.T) {
 	Harden(p)
 	if p.Services["db"].Security != spec.SecurityHardened || p.Services["web"].Security != spec.SecurityDefault {
 		t.Errorf("they are %q and %q", p.Services["db"].Security, p.Services["web"].Security)
+	}
+}
+
+// TestAnEngineIsReachedByManyPaths: whatever is above an engine's socket, below
+// its directory or a link to either has it.
+func TestAnEngineIsReachedByManyPaths(t *testing.T) {
+	dir := t.TempDir()
+	link, gone := filepath.Join(dir, "link"), filepath.Join(dir, "gone")
+	for name, to := range map[string]string{link: "/run", gone: "/run/nobody/is/here"} {
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := []string{"/srv/state/orlop", "/srv/data"}
+	for path, want := range map[string]bool{
+		"/": true, "/run": true, "/var/run": true, "/var": true, "/run/": true, "/./run": true, "/proc/1/root": true, "/proc/self/task/1/cwd/x": true, "/proc": false, "/proc/sys": false,
+		"/run/orlop": true, "/run/orlop/containerd": true, "/run/orlop/containerd/containerd.sock.ttrpc": true, "/var/run/orlop/x": true,
+		"/run/docker": true, "/run/user": true, "/run/user/1000": true, "/run/user/1000/podman": true, "/run/user/1000/podman/x": true,
+		"/srv": true, "/srv/state": true, "/srv/state/orlop/net": true, "/srv/data": true, "/home/ann/docker.sock": true,
+		link: true, link + "/containerd": true, link + "/not/there": false, gone: false,
+		"/srv/database": false, "/srv/state/other": false, "/run/user/1000/wayland-0": false, "/run/orlopped": false, "/etc": false, dir: false,
+	} {
+		s := &spec.Project{Services: map[string]*spec.Service{"web": {Volumes: []spec.Mount{{Type: spec.MountBind, Source: path, Target: "/x"}}}}}
+		if err := Check(s, "/p", []Kind{EngineSocket}, "engine.yaml", own...); (err != nil) != want {
+			t.Errorf("%s has an engine's socket: %v, want %v", path, err != nil, want)
+		}
+	}
+}
+
+// TestAPortIsPublicByWhateverName: all addresses have many spellings.
+func TestAPortIsPublicByWhateverName(t *testing.T) {
+	for host, want := range map[string]bool{
+		"": true, "0.0.0.0": true, "::": true, "::0": true, "0:0:0:0:0:0:0:0": true, "::ffff:0.0.0.0": true, "[::]": true, "[::0]": true,
+		"127.0.0.1": false, "::1": false, "::ffff:127.0.0.1": false, "192.0.2.1": false,
+	} {
+		for _, published := range []string{"", "80"} {
+			p := &spec.Project{Services: map[string]*spec.Service{"web": {Ports: []spec.Port{{Target: 80, Published: published, HostIP: host}}}}}
+			if got := len(Of(p, "/p")) == 1; got != want {
+				t.Errorf("port %q at %q is public: %v, want %v", published, host, got, want)
+			}
+		}
 	}
 }
