@@ -133,14 +133,17 @@ func registryHosts(root string, callers *outbound.Callers) docker.RegistryHosts 
 			return nil, err
 		}
 		list, err := resolver.NewRegistryConfig(s.registryConfigs())(host)
-		secured, terr := s.Registries[host].tls()
-		if terr != nil {
-			return nil, terr
-		}
 		for i := range list {
+			name := list[i].Host
+			if i == len(list)-1 {
+				name = host // the registry itself, which may be reached by another name
+			}
+			secured, err := s.Registries[name].tls()
+			if err != nil {
+				return nil, err
+			}
 			by := &outbound.Transport{Base: transportOf(list[i].Client), TLS: secured, Callers: callers}
-			list[i].Client = &http.Client{Transport: by}
-			list[i].Client = origin.Bind(list[i].Client, list[i].Host, list[i].Scheme == "http")
+			list[i].Client = origin.Bind(&http.Client{Transport: by}, list[i].Host, list[i].Scheme == "http")
 		}
 		return list, err
 	}
