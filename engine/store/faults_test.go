@@ -18,7 +18,7 @@ const storeEnv = "ORLOP_TEST_STORE"
 func TestWriteAStore(t *testing.T) {
 	dir := os.Getenv(storeEnv)
 	if dir == "" {
-		t.Skip("is run by others")
+		t.Skip("SKIPPED: it is the process that another test starts")
 	}
 	s, warning, err := Open(filepath.Join(dir, "engine.db"), quiet())
 	if err != nil {

@@ -17,7 +17,7 @@ const writeEnv = "ORLOP_TEST_WRITE"
 func TestWriteAFile(t *testing.T) {
 	path := os.Getenv(writeEnv)
 	if path == "" {
-		t.Skip("is run by others")
+		t.Skip("SKIPPED: it is the process that another test starts")
 	}
 	if err := Write(path, []byte("new")); err != nil {
 		t.Fatal(err)
