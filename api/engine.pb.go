@@ -136,8 +136,9 @@ type StatusReply struct {
 	Containers          int32                  `protobuf:"varint,14,opt,name=containers,proto3" json:"containers,omitempty"`                                                                          // running
 	Components          map[string]string      `protobuf:"bytes,15,rep,name=components,proto3" json:"components,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // containerd, buildkit, runc -> version
 	Warnings            []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"`     // see Protocol; 0 of engines that did not say it yet
-	Goroutines          int32                  `protobuf:"varint,18,opt,name=goroutines,proto3" json:"goroutines,omitempty"` // of the engine
+	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"`                                     // see Protocol; 0 of engines that did not say it yet
+	Goroutines          int32                  `protobuf:"varint,18,opt,name=goroutines,proto3" json:"goroutines,omitempty"`                                 // of the engine
+	PlainRegistries     []string               `protobuf:"bytes,19,rep,name=plain_registries,json=plainRegistries,proto3" json:"plain_registries,omitempty"` // whom the engine's settings allow to be reached without TLS
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -296,6 +297,13 @@ func (x *StatusReply) GetGoroutines() int32 {
 		return x.Goroutines
 	}
 	return 0
+}
+
+func (x *StatusReply) GetPlainRegistries() []string {
+	if x != nil {
+		return x.PlainRegistries
+	}
+	return nil
 }
 
 type ShutdownRequest struct {
@@ -5207,7 +5215,7 @@ var File_engine_proto protoreflect.FileDescriptor
 const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"\fengine.proto\x12\borlop.v1\"\x0f\n" +
-	"\rStatusRequest\"\xbf\x05\n" +
+	"\rStatusRequest\"\xea\x05\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1d\n" +
@@ -5236,7 +5244,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bprotocol\x18\x11 \x01(\x05R\bprotocol\x12\x1e\n" +
 	"\n" +
 	"goroutines\x18\x12 \x01(\x05R\n" +
-	"goroutines\x1a=\n" +
+	"goroutines\x12)\n" +
+	"\x10plain_registries\x18\x13 \x03(\tR\x0fplainRegistries\x1a=\n" +
 	"\x0fComponentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"+\n" +

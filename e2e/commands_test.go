@@ -47,6 +47,7 @@ func commands() map[string]command {
 		"outside":  outside,
 		"bigfile":  bigFile,
 		"occupy":   occupy,
+		"proxy":    startProxy,
 		"registry": askRegistry,
 		"nowhere":  nowhere,
 		"await":    awaitLine,

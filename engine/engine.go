@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -265,6 +266,7 @@ func (e *Engine) startKit() {
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
 			Dir: e.cacheDir(), CgroupPath: e.buildCgroup(), Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
+			Web:   &outbound.Transport{Base: http.DefaultTransport, Callers: &e.callersOut},
 			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})
 		if e.kitErr == nil {
