@@ -21,9 +21,7 @@ import (
 
 // fileMounts gives a container the secrets and configs of its service.
 func (r *Runner) fileMounts(rec *supervisor.Record) ([]specs.Mount, error) {
-	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, error) {
-		return r.payloads.Content(rec.Project, key, r.copies(rec.Project))
-	})
+	return r.secrets.Mounts(rec.ID, rec.Applied.Service, r.payloads.Of(rec.Project, r.copies(rec.Project)))
 }
 
 // SetPayloads gives contents of a project's secrets ("secrets.NAME") and configs

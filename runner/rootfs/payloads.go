@@ -55,6 +55,11 @@ func (p *Payloads) Set(project string, contents map[string][]byte, origins map[s
 // IsSecret says that a payload is a secret and no config.
 func IsSecret(key string) bool { return strings.HasPrefix(key, "secrets.") }
 
+// Of gives the contents of a project, by key; see Content.
+func (p *Payloads) Of(project string, copies Copies) func(key string) ([]byte, error) {
+	return func(key string) ([]byte, error) { return p.Content(project, key, copies) }
+}
+
 // Content is one of a project's contents. One that an engine before this one was given
 // is what a container has of it, or else what its file has, if that is still the same;
 // copies is as for Mask.
