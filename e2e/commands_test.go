@@ -48,6 +48,7 @@ func commands() map[string]command {
 		"bigfile":  bigFile,
 		"occupy":   occupy,
 		"proxy":    startProxy,
+		"spoof":    spoof,
 		"registry": askRegistry,
 		"nowhere":  nowhere,
 		"await":    awaitLine,
