@@ -173,6 +173,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.work.run(e.guardNetworks)
+	e.work.run(func() { boltfile.KeepExpiring(e.ctx, cfg.Root, e.log) })
 	e.work.run(e.watchState)
 	go e.startKit()
 	return e, nil

@@ -168,7 +168,7 @@ func (k *Kit) Close() {
 	k.controller.Close()
 }
 
-// openCache opens BuildKit's cache index; a damaged one is thrown away, for
+// openCache opens BuildKit's cache index; a damaged one is removed, for
 // it only saves time.
 func openCache(path string) (store *bboltcachestorage.Store, err error) {
 	open := func() (s *bboltcachestorage.Store, err error) {
@@ -182,7 +182,7 @@ func openCache(path string) (store *bboltcachestorage.Store, err error) {
 	if store, err = open(); err == nil {
 		return store, nil
 	}
-	if rerr := os.Rename(path, path+".damaged"); rerr != nil {
+	if rerr := os.Remove(path); rerr != nil {
 		return nil, err
 	}
 	return open()
