@@ -74,7 +74,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 			return nil, fmt.Errorf("cannot read the places: %w", err)
 		}
 	}
-	p.WorkingDir, p.Files = req.WorkingDir, req.Files
+	p.WorkingDir, p.Files, p.ReadFiles = req.WorkingDir, req.Files, req.ReadFiles
 	if err := e.govern(p, req.WorkingDir); err != nil {
 		return nil, err
 	}
