@@ -108,6 +108,9 @@ func named(all []ocispec.Descriptor) (list []images.Image, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("the archive names an image %.200q, which is no reference", text)
 		}
+		if CheckDigest(name, m.Digest) != nil {
+			return nil, fmt.Errorf("the archive names an image %.200q, which has the digest %.100s", text, m.Digest)
+		}
 		list = append(list, images.Image{Name: name, Target: m})
 	}
 	return list, nil

@@ -243,3 +243,44 @@ func TestWhatIsPulledIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestADigestNamesNothingElse: see the risk.
+//
+// Risk supply chain: another client of containerd gives the name of one digest to another image
+// Held: it is not found, nor run, nor built on, and no name of ours is given so
+func TestADigestNamesNothingElse(t *testing.T) {
+	s, ctx := newShelf(t)
+	s.add(t, ctx, "good:1", "good")
+	s.add(t, ctx, "evil:1", "evil")
+	good, err := s.Get(ctx, "good:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil, err := s.images.Get(ctx, "docker.io/library/evil:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := "good:1@" + good.Digest.String()
+	if err := s.Tag(ctx, "evil:1", pinned); err == nil || !strings.Contains(err.Error(), "has the digest "+evil.Target.Digest.String()) {
+		t.Errorf("named %v", err)
+	}
+	evil.Name = "docker.io/library/good@" + good.Digest.String()
+	if _, err := s.images.Create(ctx, evil); err != nil {
+		t.Fatal(err)
+	}
+	if img, err := s.Get(ctx, pinned); err == nil || !strings.Contains(err.Error(), "orlop image rm") {
+		t.Errorf("it is %v, %v", img, err)
+	}
+	if d, err := s.Digest(ctx, pinned); err != nil || d != "" {
+		t.Errorf("found is %q, %v", d, err)
+	}
+	if err := s.Remove(ctx, pinned); err != nil {
+		t.Error(err)
+	}
+	if err := s.Tag(ctx, "good:1", pinned); err != nil {
+		t.Error(err)
+	}
+	if img, err := s.Get(ctx, pinned); err != nil || img.Config.Cmd[0] != "good" {
+		t.Errorf("it is %v, %v", img, err)
+	}
+}
