@@ -40,6 +40,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/orlop/orlop/runner/image"
 )
 
 // Kit is BuildKit's controller in this process, on containerd's content
@@ -199,6 +201,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 	}
 	ns := inNamespace(cfg.Namespace)
 	opt.Applier, opt.Differ, opt.ImageStore = namedApplier{opt.Applier, ns}, namedDiffer{opt.Differ, ns}, namedImages{opt.ImageStore, ns}
+	opt.ContentStore.Store = image.Documents(opt.ContentStore.Store)
 	networks := map[pb.NetMode]bknetwork.Provider{
 		pb.NetMode_UNSET: cfg.Network, pb.NetMode_NONE: bknetwork.NewNoneProvider(), pb.NetMode_HOST: bknetwork.NewHostProvider(),
 	}

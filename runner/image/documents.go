@@ -19,6 +19,10 @@ const (
 	mostLayers = 500
 )
 
+// Documents is a content store for others who read documents whole: it opens none
+// that is too large.
+func Documents(store content.Store) content.Store { return documents{store} }
+
 // documents is a content store whose documents are of a size to be read whole.
 type documents struct{ content.Store }
 
