@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -138,15 +137,4 @@ func (h *heard) await(pattern string, times int) {
 			h.g.t.Fatalf("%s does not say %s %d times, but\n%s", strings.Join(h.argv, " "), pattern, times, text)
 		}
 	}
-}
-
-// number is what a command prints, as a number.
-func (g *guest) number(argv ...string) int {
-	g.t.Helper()
-	out := g.run(argv...)
-	n, err := strconv.Atoi(strings.TrimSpace(out))
-	if err != nil {
-		g.t.Fatalf("%s: %v", strings.Join(argv, " "), err)
-	}
-	return n
 }

@@ -77,6 +77,9 @@ func (l *losses) undisturbed(ctx context.Context) error {
 		return err
 	}
 	first.takes = time.Since(began)
+	if err := t.waitForRecords(ctx); err != nil {
+		return err
+	}
 	if err := t.off(ctx); err != nil {
 		return err
 	}
@@ -117,6 +120,10 @@ func (l *losses) lose(ctx context.Context, seed uint64) error {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	s := &l.scenes[rng.IntN(len(l.scenes))]
 	at := time.Duration(rng.Float64() * float64(s.takes))
+	todo := s.work
+	if rng.IntN(4) == 0 { // right after a command has succeeded
+		at, todo = seedLimit, s.work[:1+rng.IntN(len(s.work))]
+	}
 	began := time.Now()
 	t, err := newTrial(ctx, l.guest, l.dir, s.disk)
 	if err != nil {
@@ -124,11 +131,16 @@ func (l *losses) lose(ctx context.Context, seed uint64) error {
 	}
 	defer t.close()
 	t.promised.loaded = s.disk != ""
-	t.promised.records.Store(s.from)
+	t.promised.promise(s.from)
 	if _, err := t.boot(ctx); err != nil {
 		return err
 	}
-	where, err := t.losePower(ctx, rng, at, s.work...)
+	if s.disk != "" {
+		if err := t.follow(); err != nil {
+			return err
+		}
+	}
+	where, err := t.losePower(ctx, rng, at, todo...)
 	if err != nil {
 		return err
 	}
@@ -142,7 +154,7 @@ func (l *losses) lose(ctx context.Context, seed uint64) error {
 			err = fmt.Errorf("%w\n%s", err, log.Output)
 		}
 	}
-	fmt.Printf("seed %d: power lost after %.1f s, %s, %d records; %s in %.0f s, %.0f s in all\n",
-		seed, at.Seconds(), where, t.promised.records.Load(), outcome, (time.Since(began) - lost).Seconds(), time.Since(began).Seconds())
+	fmt.Printf("seed %d: power lost %s, %d records; %s in %.0f s, %.0f s in all\n",
+		seed, where, t.promised.records.Load(), outcome, (time.Since(began) - lost).Seconds(), time.Since(began).Seconds())
 	return err
 }

@@ -12,8 +12,8 @@ import (
 // Kept: its neighbours, the engine, the keeper and the shim run on: the kernel takes a service before them
 func TestAServiceTakesAllMemoryOfTheMachine(t *testing.T) {
 	g := newGuest(t, machine.Options{Megabytes: 640})
-	events := g.hear("orlop", "-f", "/stacks/memory.yaml", "events", "--json")
 	g.run("orlop", "-f", "/stacks/memory.yaml", "up", "-d", "calm")
+	events := g.hear("orlop", "-f", "/stacks/memory.yaml", "events", "--json")
 	programs := []string{"orlopd", "orlop-engine", "containerd-shim-runc-v2"}
 	const scores = `for p in /proc/[0-9]*; do case "$(readlink $p/exe)" in */"$1") cat $p/oom_score_adj;; esac; done`
 	for _, name := range programs {

@@ -41,7 +41,7 @@ func TestAWholeMachineIsRestarted(t *testing.T) {
 			t.Fatalf("restart %d: web was started before db:\n%s", i+1, log)
 		}
 		g.wants(`up to date`, orlop("up", "-d", "web", "db")...)
-		g.wants(`httpd`, "wget", "-q", "-O", "-", "http://127.0.0.1:8081/cmdline")
+		g.wants("hello", "wget", "-q", "-O", "-", "http://127.0.0.1:8081/index.html")
 		g.wants(`rests-1 .*Exited`, orlop("ps", "-a")...)
 		g.wants(`never-1 .*Exited`, orlop("ps", "-a")...)
 		g.wants(`kept`, orlop("exec", "-T", "db", "cat", "/data/word")...)

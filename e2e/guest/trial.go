@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +27,32 @@ const (
 	notice      = "set aside" // of what was damaged, in what a command says
 )
 
+// comesBack is what up says of a stack that has all its containers.
+var comesBack = regexp.MustCompile(`plan: start \d+\n|is up to date`)
+
 // promises are what commands and the program in the stack have said to be so.
 type promises struct {
 	loaded  bool   // the base image
 	up      string // the stack file that is up; "": none
 	pending string // what was begun and not ended
 	records atomic.Uint64
+	first   chan struct{} // closed when there is a record
+}
+
+// promise notes that a record is on the disk.
+func (p *promises) promise(n uint64) {
+	for {
+		before := p.records.Load()
+		if n <= before {
+			return
+		}
+		if p.records.CompareAndSwap(before, n) {
+			if before == 0 {
+				close(p.first)
+			}
+			return
+		}
+	}
 }
 
 // trial is a machine with its disk, and what it has promised.
@@ -47,6 +68,7 @@ type trial struct {
 // newTrial begins with an empty disk, or with a copy of one.
 func newTrial(ctx context.Context, g *machine.Guest, dir, from string) (*trial, error) {
 	t := &trial{guest: g, dir: dir}
+	t.promised.first = make(chan struct{})
 	path := t.image()
 	_ = os.Remove(path) // of the trial before
 	var err error
@@ -100,12 +122,21 @@ func copySparse(from, to string) error {
 // boot starts the machine, and the engine as a unit of the system does.
 func (t *trial) boot(ctx context.Context) (string, error) {
 	var err error
+	slow := 4
 	if t.machine, err = t.guest.Boot(ctx, t.dir, t.disk, t.options); err != nil {
 		return "", err
 	}
-	r, err := t.machine.Try(ctx, "orlop", "engine", "start")
+	// An engine that does not answer within half a minute hangs, says the
+	// command; under emulation on a busy host it may be no more than slow.
+	var r machine.Result
+	for again := true; again && err == nil; {
+		r, err = t.machine.Try(ctx, "orlop", "engine", "start")
+		slow--
+		again = slow > 0 && strings.Contains(r.Errors, "does not answer")
+	}
 	if err == nil && r.Code != 0 {
-		err = fmt.Errorf("the engine does not start, exit code %d\n%s%s", r.Code, r.Output, r.Errors)
+		log, _ := t.machine.Try(ctx, "sh", "-c", "uptime; free; tail -n 40 /var/lib/orlop/log/*")
+		err = fmt.Errorf("the engine does not start, exit code %d\n%s%s\n%s", r.Code, r.Output, r.Errors, log.Output)
 	}
 	return r.Output + r.Errors, err
 }
@@ -175,30 +206,43 @@ func (t *trial) follow() error {
 				return
 			}
 			line = rest
-			if n, err := strconv.ParseUint(strings.TrimSpace(first), 10, 64); err == nil && n > t.promised.records.Load() {
-				t.promised.records.Store(n)
+			if n, err := strconv.ParseUint(strings.TrimSpace(first), 10, 64); err == nil {
+				t.promised.promise(n)
 			}
 		}
 	}, "orlop", "-f", two, "logs", "-f", "--no-log-prefix", "writer")
 	return err
 }
 
+// waitForRecords waits until the service has said of a record that it is on the
+// disk.
+func (t *trial) waitForRecords(ctx context.Context) error {
+	select {
+	case <-t.promised.first:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the service writes no record: %w", ctx.Err())
+	}
+}
+
 // losePower takes the machine its power at some time of its work; of the work
 // that is over before it, at its end.
 func (t *trial) losePower(ctx context.Context, rng *rand.Rand, at time.Duration, all ...work) (string, error) {
+	began := time.Now()
 	power := time.AfterFunc(at, t.machine.Kill)
 	err := t.do(ctx, all...)
 	power.Stop()
 	t.machine.Kill()
+	took := time.Since(began)
 	if err != nil && !errors.Is(err, machine.ErrGone) {
 		return "", err
 	}
 	unflushed, lost, err := t.disk.LosePower(rng)
 	where := "in " + t.promised.pending
 	if t.promised.pending == "" {
-		where = "after all"
+		where = "right after the last command"
 	}
-	return fmt.Sprintf("%s, %d of %d unflushed blocks lost", where, lost, unflushed), err
+	return fmt.Sprintf("after %.1f s, %s, %d of %d unflushed blocks lost", took.Seconds(), where, lost, unflushed), err
 }
 
 // recover boots the machine again and holds it to what was promised.
@@ -208,14 +252,19 @@ func (t *trial) recover(ctx context.Context, b *baseline) error {
 		return err
 	}
 	if t.promised.loaded {
-		if _, err := t.machine.Run(ctx, "orlop", "image", "inspect", "busybox"); err != nil {
-			return fmt.Errorf("the image that was loaded is gone: %w", err)
+		if out, err := t.machine.Run(ctx, "orlop", "image", "ls"); err != nil || !strings.Contains(out, "busybox") {
+			return errors.Join(fmt.Errorf("the image that was loaded is gone, there are\n%s", out), err)
 		}
 	} else if _, err := t.machine.Run(ctx, load().argv...); err != nil {
 		return err
 	}
 	if f := t.promised.up; f != "" && t.promised.pending == "" {
-		if err := t.same(ctx, "-f", f, "up", "-d"); err != nil {
+		// What its policy has not started yet is started; nothing is made anew.
+		out, err := t.machine.Run(ctx, "sh", "-c", "exec orlop -f "+f+" up -d 2>&1")
+		if err == nil && !comesBack.MatchString(out) {
+			err = fmt.Errorf("up does more than start:\n%s", out)
+		}
+		if err != nil {
 			return fmt.Errorf("the stack that was up is not: %w", err)
 		}
 	}

@@ -6,6 +6,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -20,7 +22,7 @@ func main() {
 	case "write":
 		err = write(os.Args[2])
 	case "eat":
-		eat()
+		err = eat()
 	case "check":
 		err = check(os.Args[2])
 	default:
@@ -44,14 +46,12 @@ func verb() string {
 	return os.Args[1]
 }
 
-// eat takes all memory that there is.
-func eat() {
-	var all [][]byte
+// eat takes all memory that there is, by system calls that fill it: its own
+// program may be gone from memory by then.
+func eat() error {
 	for {
-		bite := make([]byte, 4<<20)
-		for i := 0; i < len(bite); i += 4096 {
-			bite[i] = byte(len(all)) | 1
+		if _, err := unix.Mmap(-1, 0, 32<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE); err != nil {
+			return err
 		}
-		all = append(all, bite)
 	}
 }

@@ -16,9 +16,8 @@ import (
 
 // server carries out commands, all at once.
 type server struct {
-	mu      sync.Mutex // guards out and running
-	out     *json.Encoder
-	running map[int]*exec.Cmd
+	mu  sync.Mutex // guards out: one reply is sent at a time
+	out *json.Encoder
 }
 
 // serve does what the test asks for until the machine ends.
@@ -32,16 +31,12 @@ func serve() error {
 		return err
 	}
 	defer f.Close()
-	s := &server{out: json.NewEncoder(f), running: map[int]*exec.Cmd{}}
+	s := &server{out: json.NewEncoder(f)}
 	s.reply(wire.Reply{})
 	for in := json.NewDecoder(f); ; {
 		var r wire.Request
 		if err := in.Decode(&r); err != nil {
 			return err
-		}
-		if r.Signal != 0 {
-			s.signal(r)
-			continue
 		}
 		go s.run(r)
 	}
@@ -65,31 +60,13 @@ func (s *server) reply(r wire.Reply) {
 	_ = s.out.Encode(r) // who would hear of it is gone
 }
 
-func (s *server) signal(r wire.Request) {
-	s.mu.Lock()
-	c := s.running[r.ID]
-	s.mu.Unlock()
-	if c != nil {
-		_ = c.Process.Signal(syscall.Signal(r.Signal)) // it may have ended
-	}
-}
-
 // run runs one command; its output is passed on as it comes.
 func (s *server) run(r wire.Request) {
 	c := exec.Command(r.Argv[0], r.Argv[1:]...)
 	c.Dir = r.Dir
 	c.Stdout = writer(func(p []byte) { s.reply(wire.Reply{ID: r.ID, Output: p}) })
 	c.Stderr = writer(func(p []byte) { s.reply(wire.Reply{ID: r.ID, Errors: p}) })
-	err := c.Start()
-	if err == nil {
-		s.mu.Lock()
-		s.running[r.ID] = c
-		s.mu.Unlock()
-		err = c.Wait()
-		s.mu.Lock()
-		delete(s.running, r.ID)
-		s.mu.Unlock()
-	}
+	err := c.Run()
 	code := 0
 	var ended *exec.ExitError
 	switch {

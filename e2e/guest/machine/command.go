@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/orlop/orlop/e2e/guest/wire"
 )
@@ -30,25 +29,15 @@ type Command struct {
 func (m *Machine) Start(heard func(output []byte), argv ...string) (*Command, error) {
 	c := &Command{machine: m, argv: argv, heard: heard, done: make(chan struct{})}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.gone {
+		m.mu.Unlock()
 		return nil, ErrGone
 	}
 	m.next++
 	c.id = m.next
 	m.commands[c.id] = c
-	if err := m.requests.Encode(wire.Request{ID: c.id, Argv: argv, Dir: "/"}); err != nil {
-		delete(m.commands, c.id)
-		return nil, ErrGone
-	}
-	return c, nil
-}
-
-// Signal sends a signal to the command.
-func (c *Command) Signal(s syscall.Signal) error {
-	c.machine.mu.Lock()
-	defer c.machine.mu.Unlock()
-	return c.machine.requests.Encode(wire.Request{ID: c.id, Signal: int(s)})
+	m.mu.Unlock()
+	return c, m.ask(wire.Request{ID: c.id, Argv: argv, Dir: "/"})
 }
 
 func (c *Command) take(r wire.Reply) {

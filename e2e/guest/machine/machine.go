@@ -40,6 +40,8 @@ type Machine struct {
 	next     int
 	commands map[int]*Command
 	gone     bool
+
+	asking   sync.Mutex // guards requests: one is sent at a time
 	requests *json.Encoder
 }
 
@@ -97,7 +99,7 @@ func (g *Guest) arguments(dir string, o Options) []string {
 		"-smp", fmt.Sprint(max(1, o.CPUs)), "-m", fmt.Sprint(o.Megabytes),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-serial", "file:" + filepath.Join(dir, "console.log"),
-		"-kernel", g.kernel, "-initrd", g.archive, "-append", "console=ttyS0 panic=-1 reboot=t",
+		"-kernel", g.kernel, "-initrd", g.archive, "-append", "console=ttyS0 panic=-1 reboot=t tsc=reliable clocksource=tsc",
 		"-drive", "if=none,id=system,format=raw,readonly=on,file=" + g.system,
 		"-device", "virtio-blk-pci,drive=system,serial=system",
 		"-drive", "if=none,id=data,format=raw,cache=none,file=nbd+unix:///?socket=" + filepath.Join(dir, "disk.sock"),
@@ -138,6 +140,16 @@ func (m *Machine) meet(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ask sends a request.
+func (m *Machine) ask(r wire.Request) error {
+	m.asking.Lock()
+	defer m.asking.Unlock()
+	if err := m.requests.Encode(r); err != nil {
+		return ErrGone
+	}
+	return nil
 }
 
 // listenTo passes on what the guest says, until it ends.

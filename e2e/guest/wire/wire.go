@@ -6,12 +6,11 @@ package wire
 // Port is the name of the serial port.
 const Port = "orlop.guest"
 
-// Request asks for a command, or for a signal to one.
+// Request asks for a command.
 type Request struct {
-	ID     int      `json:"id"`
-	Argv   []string `json:"argv,omitempty"`
-	Dir    string   `json:"dir,omitempty"`
-	Signal int      `json:"signal,omitempty"` // to the command of this ID
+	ID   int      `json:"id"`
+	Argv []string `json:"argv,omitempty"`
+	Dir  string   `json:"dir,omitempty"`
 }
 
 // Reply is a piece of what a command printed, or how it ended. The first of
