@@ -123,7 +123,7 @@ guest-deps: deps
 
 .PHONY: guest
 guest: guest-deps build images ## run the tests that need a machine of their own: restarts, its clock, its memory, its power
-	ORLOP_GUEST=1 go test -count=1 -timeout 30m ./e2e/guest/...
+	ORLOP_GUEST=1 go test -count=1 -timeout 90m ./e2e/guest/...
 
 # How many losses of power, and the first of their seeds.
 SEEDS ?= 3

@@ -18,7 +18,7 @@ import (
 const asked = "ORLOP_GUEST"
 
 // testLimit is for one test, on a busy host.
-const testLimit = 10 * time.Minute
+const testLimit = 20 * time.Minute
 
 // guest is a machine of a test with a disk of its own.
 type guest struct {

@@ -12,7 +12,7 @@ import (
 )
 
 // seedLimit is for one seed, on a busy host.
-const seedLimit = 10 * time.Minute
+const seedLimit = 20 * time.Minute
 
 // losses takes power away from machines that begin where an undisturbed one was.
 type losses struct {
