@@ -50,7 +50,11 @@ func (b *build) makeSystem(ctx context.Context) error {
 	if _, err := run(ctx, fresh, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal", "-d", tree, "root.ext4", systemSize); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(tree), os.Rename(fresh, dir))
+	err = errors.Join(os.RemoveAll(tree), os.Rename(fresh, dir))
+	if _, there := os.Stat(b.guest.system); there == nil { // another process may have been quicker
+		return nil
+	}
+	return err
 }
 
 // forgetOld removes guests of other programs. One may run yet.
