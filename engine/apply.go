@@ -443,6 +443,9 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 		return planner.Result{}, err
 	}
 	defer e.callersOut.Enter(api.CallersProxies(ctx))()
+	if err := e.kit.AwaitSession(ctx, c.job.sessions[s.Service]); err != nil {
+		return planner.Result{}, err
+	}
 	digest, err := e.builder.Build(ctx, builder.Request{
 		Project: p.Name, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
 		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before, Mask: c.job.mask,

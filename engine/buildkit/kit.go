@@ -40,6 +40,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // Kit is BuildKit's controller in this process, on containerd's content
@@ -113,7 +115,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		SessionManager:   sessions,
 		WorkerController: workers,
 		Frontends:        map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)},
-		CacheManager:     solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)),
+		CacheManager:     durableCache{solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)), func() error { return disk.Sync(root) }},
 		HistoryDB:        history,
 		CacheStore:       cacheStore,
 		LeaseManager:     w.LeaseManager(),
@@ -211,6 +213,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
 		DefaultCgroupParent: cfg.CgroupPath,
 		ResourceMonitor:     monitor,
+		OOMScoreAdj:         new(int), // not that of the engine, which the kernel is to spare
 		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},
 	}, networks)
 	if err != nil {

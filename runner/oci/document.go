@@ -57,6 +57,7 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 		return nil, nil, err
 	}
 	args, mounts := in.program()
+	oomScore := 0 // not that of the shim, which the kernel is to spare
 	doc := &specs.Spec{
 		Version: specs.Version,
 		Root:    &specs.Root{Path: "rootfs", Readonly: s.ReadOnly},
@@ -66,6 +67,7 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			User:         in.User,
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps},
 			Rlimits:      limits,
+			OOMScoreAdj:  &oomScore,
 		},
 		Linux: &specs.Linux{
 			CgroupsPath: in.CgroupPath,

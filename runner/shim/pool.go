@@ -38,6 +38,10 @@ const sandboxID = "orlop"
 // callTimeout bounds a call of a shim.
 const callTimeout = 10 * time.Second
 
+// startTimeout bounds the start of a shim, which on a busy machine takes a
+// hundred times what it takes else.
+const startTimeout = 30 * time.Second
+
 // Config is what a Pool works with.
 type Config struct {
 	Client  *containerd.Client
@@ -55,6 +59,7 @@ type Config struct {
 // Pool is the shims of an engine, by project.
 type Pool struct {
 	Config
+	patience time.Duration // startTimeout, but for tests
 
 	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
 	used  map[string]*Shim // guarded by mu
@@ -98,7 +103,9 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-func newPool(cfg Config) *Pool { return &Pool{Config: cfg, used: map[string]*Shim{}} }
+func newPool(cfg Config) *Pool {
+	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}}
+}
 
 // Runtime makes a container one of those that a shim of the pool runs (a
 // containerd.NewContainerOpts).
@@ -162,7 +169,7 @@ func (p *Pool) acquire(ctx context.Context, project string) (*Shim, error) {
 			close(s.started)
 			return s, s.err
 		}
-		<-s.started // within callTimeout
+		<-s.started // within the pool's patience
 		if s.err == nil {
 			return s, nil
 		}
