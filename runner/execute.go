@@ -11,6 +11,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
@@ -161,6 +162,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		made.StopSignal = img.Config.StopSignal
 	}
 	err = c.limit(ctx, applied.Service)
+	failpoint.Hit("runner/limits-set")
 	if err == nil {
 		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, applied.Service) })
 	}
@@ -170,6 +172,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		}
 		return err
 	}
+	failpoint.Hit("runner/change-recorded")
 	c.apply(supervisor.Updated{Terms: made.Terms()})
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/rootfs"
+	"github.com/orlop/orlop/runner/routines"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
@@ -74,7 +75,7 @@ type Runner struct {
 
 	ctx    context.Context // ends with the engine, containers live on
 	cancel context.CancelFunc
-	wg     routines
+	wg     routines.Group
 
 	hurries op.Hurries    // of those who wait for a stop
 	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine

@@ -13,6 +13,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/proc"
@@ -305,6 +306,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 		return err
 	}
 	c.apply(supervisor.RemoveBegun{})
+	failpoint.Hit("runner/removal-begun")
 	rec := c.snapshot()
 	r := c.r
 	r.unpublish(ctx, c)
@@ -315,10 +317,12 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 		c.apply(supervisor.RemoveFailed{})
 		return fmt.Errorf("cannot remove %s: %w", c.name, err)
 	}
+	failpoint.Hit("runner/container-deleted")
 	c.log.Close()
 	leaving.Wait()
 	r.removeLeftovers(ctx, c.id)
 	r.records.Delete(c.id)
+	failpoint.Hit("runner/record-deleted")
 	r.mu.Lock()
 	delete(r.containers, c.id)
 	r.mu.Unlock()

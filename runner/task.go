@@ -9,6 +9,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
@@ -41,6 +42,7 @@ func (c *container) prepare(ctx context.Context) error {
 		c.dropPipes(ctx)
 		return c.startError(err)
 	}
+	failpoint.Hit("runner/process-made")
 	c.mu.Lock()
 	c.task, c.shim = task, parent
 	c.streams.HandOver()
@@ -139,6 +141,7 @@ func (c *container) start(ctx context.Context) error {
 		close(end.reaped)
 		return c.startError(err)
 	}
+	failpoint.Hit("runner/process-started")
 	c.hold(task)
 	c.apply(supervisor.Started{At: began})
 	c.r.wg.Go(func() { c.await(task, exits, end) })
@@ -186,6 +189,7 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
 	c.apply(supervisor.Ended{Code: code, At: at, OOM: oom})
+	failpoint.Hit("runner/process-ended")
 	c.reap(task, supervisor.Exited{Code: code, At: at, OOM: oom})
 	close(end.reaped)
 }

@@ -18,6 +18,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/disk"
 )
 
@@ -239,11 +240,13 @@ func (s *Store) write() {
 		full := s.full
 		s.mu.Unlock()
 
+		failpoint.Hit("store/writing")
 		err := s.commit(batch)
 		if disk.IsFull(err) && full != nil {
 			full()
 			err = s.commit(batch)
 		}
+		failpoint.Hit("store/written")
 		s.mu.Lock()
 		s.writing = false
 		if err != nil {
@@ -269,6 +272,9 @@ func (s *Store) restore(batch map[string]map[string][]byte) {
 }
 
 func (s *Store) commit(batch map[string]map[string][]byte) error {
+	if err := failpoint.Fail("store/committing"); err != nil {
+		return err
+	}
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for bucket, docs := range batch {
 			b, err := tx.CreateBucketIfNotExists([]byte(bucket))

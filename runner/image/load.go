@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/disk"
 )
 
@@ -99,7 +100,10 @@ func (s *Store) whole(ctx context.Context, fetch func(ctx context.Context) error
 	if err != nil {
 		return fmt.Errorf("cannot hold what is fetched: %w", err)
 	}
-	err = fetch(leases.WithLease(ctx, lease.ID))
+	if err = failpoint.Fail("image/fetching"); err == nil {
+		err = fetch(leases.WithLease(ctx, lease.ID))
+	}
+	failpoint.Hit("image/fetched")
 	clean := context.WithoutCancel(ctx)
 	var opts []leases.DeleteOpt
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 	shimapi "github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orlop/orlop/failpoint"
 )
 
 // start starts the process. Its address is known before, and noted: an
@@ -94,6 +96,7 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
+	failpoint.Hit("shim/started")
 	var result bootapi.BootstrapResult
 	if err := proto.Unmarshal(out, &result); err != nil {
 		return fmt.Errorf("what it printed can't be read: %w", err)

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/spec"
@@ -166,9 +167,11 @@ func (v *Store) ensure(vol *Volume) (*Volume, error) {
 	if err := os.MkdirAll(v.Path(vol.Name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
 	}
+	failpoint.Hit("volume/made")
 	if err := v.describe(vol); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("volume/described")
 	v.all[vol.Name] = vol
 	v.save(vol)
 	return vol, nil
@@ -195,6 +198,9 @@ func (v *Store) Relabel(name string, want *spec.Volume) error {
 // describe keeps the record beside the data, for an engine that has lost its store.
 func (v *Store) describe(vol *Volume) error {
 	b, err := json.Marshal(vol)
+	if err == nil {
+		err = failpoint.Fail("volume/describing")
+	}
 	if err == nil {
 		err = disk.Write(filepath.Join(v.dir, vol.Name, "volume.json"), b)
 	}
