@@ -71,25 +71,32 @@ func (c *container) loseHung(ctx context.Context) error {
 // kept tells what was made, not what somebody has removed since. It says what could
 // not be looked at, which counts as it was made.
 func (r *Runner) ObserveLosses(ctx context.Context, o *planner.Observed) (unknown []string) {
-	r.observeHung(ctx, o)
-	fail := func(what string, err error) {
-		r.log.Warn("cannot tell whether something is lost", "of", what, "error", err)
-		unknown = append(unknown, fmt.Sprintf("cannot tell whether something of %s is lost: %v", what, err))
-	}
-	open, unopened := r.ports.Open(ctx)
-	if unopened != nil {
-		fail("the published ports", unopened)
-	}
 	running := map[string]supervisor.Record{}
 	for _, k := range o.Containers {
 		if c := r.lookup(k.ID); c != nil && k.State == planner.Running {
 			running[k.ID] = c.snapshot()
 		}
 	}
-	networks, sandboxes, err := r.nets.Faults(ctx, func(id string) bool { return running[id].ID != "" })
-	if err != nil {
-		fail("the networks", err)
+	var all sync.WaitGroup
+	var open map[string]bool
+	var networks, sandboxes map[string][]string
+	var unopened, unseen error
+	all.Go(func() { r.observeHung(ctx, o) })
+	all.Go(func() { open, unopened = r.ports.Open(ctx) })
+	all.Go(func() {
+		networks, sandboxes, unseen = r.nets.Faults(ctx, func(id string) bool { return running[id].ID != "" })
+	})
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil // nobody waits for it any more
 	}
+	for what, err := range map[string]error{"the published ports": unopened, "the networks": unseen} {
+		if err != nil {
+			r.log.Warn("cannot tell whether something is lost", "of", what, "error", err)
+			unknown = append(unknown, fmt.Sprintf("cannot tell whether something of %s is lost: %v", what, err))
+		}
+	}
+	slices.Sort(unknown)
 	for name, n := range o.Networks {
 		n.Lost = networks[name]
 		o.Networks[name] = n

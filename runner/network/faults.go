@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/network/hostlock"
@@ -118,12 +120,18 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 			list = append(list, fault{network: n.Name, text: text, mend: func() error { return m.rebuildBridge(n) }})
 		}
 	}
-	for _, s := range m.ready() {
-		if wanted(s.ID) {
-			m.atRest(s, func() { list = append(list, m.sandboxFaults(s, host)...) })
-		}
+	inside := slices.DeleteFunc(m.ready(), func(s *sandbox) bool { return !wanted(s.ID) })
+	found := make([][]fault, len(inside))
+	var all errgroup.Group
+	all.SetLimit(2 * runtime.GOMAXPROCS(0))
+	for i, s := range inside {
+		all.Go(func() error {
+			m.atRest(s, func() { found[i] = m.sandboxFaults(s, host) })
+			return nil
+		})
 	}
-	return list, nil
+	_ = all.Wait() // none of them fails
+	return slices.Concat(append([][]fault{list}, found...)...), nil
 }
 
 // missingOf says what is missing of a network on the host.

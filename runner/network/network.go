@@ -94,8 +94,8 @@ type Manager struct {
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex
 
-	// inspecting is held while the guard looks at a sandbox or mends it; see awaitGuard.
-	inspecting sync.Mutex
+	// inspecting is held, by any number of looks, while the guard looks at a sandbox or mends it; see awaitGuard.
+	inspecting sync.RWMutex
 
 	// recordMu serializes the records of sandboxes.
 	recordMu sync.Mutex

@@ -86,8 +86,8 @@ func (m *Manager) awaitGuard() {
 // atRest calls f while nobody makes, changes or removes the sandbox; where somebody
 // does it is not called.
 func (m *Manager) atRest(s *sandbox, f func()) {
-	m.inspecting.Lock()
-	defer m.inspecting.Unlock()
+	m.inspecting.RLock()
+	defer m.inspecting.RUnlock()
 	m.mu.Lock()
 	rests := s.Ready && !s.busy && m.sandboxes[s.ID] == s
 	m.mu.Unlock()
