@@ -40,6 +40,8 @@ func commands() map[string]command {
 		"snapshot": snapshot,
 		"moments":  moments,
 		"crashes":  killAnywhere,
+		"arm":      armFailpoint,
+		"passed":   awaitFailpoint,
 		"same":     sameAsSnapshot,
 		"download": downloads,
 		"ask":      ask,
@@ -229,20 +231,24 @@ func rebootMachine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(sceneOf(ts).engine.Reboot())
 }
 
-// ownEngine: engine new|small [MEGABYTES] [IMAGE...] goes on with an engine of
-// the script's own that has these base images; small is one whose root is a file
-// system of so many megabytes.
+// ownEngine: engine new|failpoints|small [MEGABYTES] [IMAGE...] goes on with an
+// engine of the script's own that has these base images; small is one whose root is
+// a file system of so many megabytes, failpoints one whose programs have failpoints.
 func ownEngine(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, -1, "engine new|small [MEGABYTES] [IMAGE...]")
-	size := 0
-	if args[0] == "small" {
-		use(ts, neg, args, 2, -1, "engine small MEGABYTES [IMAGE...]")
-		var err error
+	const usage = "engine new|failpoints|small [MEGABYTES] [IMAGE...]"
+	use(ts, neg, args, 1, -1, usage)
+	size, bin := 0, programs()
+	var err error
+	switch args[0] {
+	case "small":
+		use(ts, neg, args, 2, -1, usage)
 		size, err = strconv.Atoi(args[1])
-		ts.Check(err)
 		args = args[1:]
+	case "failpoints":
+		bin, err = stage.failpointPrograms()
 	}
-	sceneOf(ts).ownEngine(ts, size, args[1:])
+	ts.Check(err)
+	sceneOf(ts).ownEngine(ts, bin, size, args[1:])
 }
 
 // snapshot: snapshot NAME notes what the machine has of the engine.
@@ -416,7 +422,7 @@ func hostns(ts *testscript.TestScript, neg bool, args []string) {
 	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(ts.Getenv("WORK"), "outside")))}
 	go server.Serve(l)
 	ts.Defer(func() { server.Close() })
-	s.ownEngine(ts, 0, args)
+	s.ownEngine(ts, programs(), 0, args)
 }
 
 // outside: outside URL [REGEXP] gets a page from the outside of the host.

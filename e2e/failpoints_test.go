@@ -2,19 +2,86 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/orlop/orlop/e2e/lab"
 	"github.com/orlop/orlop/failpoint"
 )
+
+// failpointPrograms is a directory of programs that are as those for users, but for
+// the failpoints that they have.
+func (s *theatre) failpointPrograms() (string, error) {
+	s.building.Lock()
+	defer s.building.Unlock()
+	if s.failpoint != "" {
+		return s.failpoint, nil
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "orlop-failpoints-")
+	if err != nil {
+		return "", err
+	}
+	s.failpoint = dir
+	build := exec.Command("go", "build", "-trimpath", "-tags", "failpoints", "-ldflags", "-s -w -X main.version=failpoints", "-o", dir,
+		"./cmd/orlop", "./cmd/orlopd", "./cmd/orlop-engine")
+	build.Dir, build.Env = repository(), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build the programs with failpoints: %w\n%s", err, out)
+	}
+	for _, name := range lab.Programs() {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if out, err := exec.Command("cp", filepath.Join(programs(), name), path).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	return dir, nil
+}
+
+// armFailpoint: arm NAME ACTION... has the engine or the keeper, of "engine
+// failpoints", do something at a failpoint once; see package failpoint.
+func armFailpoint(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 2, -1, "arm NAME kill|delay|pause|error [ARG]")
+	ts.Check(arm(ts.Getenv(failpoint.Variable), args[0], strings.Join(args[1:], " ")))
+}
+
+// arm says what is to be done at a failpoint. It is there as a whole or not at all.
+func arm(dir, name, what string) error {
+	path := filepath.Join(dir, failpoint.File(name))
+	err := errors.Join(os.RemoveAll(path+".hit"), os.WriteFile(path+".new", []byte(what+"\n"), 0o600))
+	return errors.Join(err, os.Rename(path+".new", path))
+}
+
+// awaitFailpoint: passed NAME returns when the engine has come to a failpoint.
+func awaitFailpoint(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 1, 1, "passed NAME")
+	for end := time.Now().Add(60 * time.Second); !isPassed(ts.Getenv(failpoint.Variable), args[0]); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("nothing comes to %s", args[0])
+		}
+	}
+}
+
+func isPassed(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, failpoint.File(name)+".hit"))
+	return err == nil
+}
 
 // mark is a failpoint of the sources.
 type mark struct {

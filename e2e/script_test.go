@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/orlop/orlop/e2e/lab"
+	"github.com/orlop/orlop/failpoint"
 )
 
 // TestScripts runs the scripts in testdata/script; see README.md there for the
@@ -138,11 +139,18 @@ func (s *scene) close(env *testscript.Env) {
 	}
 }
 
-// ownEngine gives the script an engine that no other script uses. Its root is on
-// a file system of so many megabytes; 0 is this machine's.
-func (s *scene) ownEngine(ts *testscript.TestScript, megabytes int, images []string) {
-	e, err := stage.newEngine(megabytes)
+// ownEngine gives the script an engine of these programs that no other script
+// uses. Its root is on a file system of so many megabytes; 0 is this machine's.
+func (s *scene) ownEngine(ts *testscript.TestScript, bin string, megabytes int, images []string) {
+	e, err := stage.newEngine(bin, megabytes)
 	ts.Check(err)
+	if bin != programs() {
+		dir := ts.MkAbs(".failpoints")
+		ts.Check(os.MkdirAll(dir, 0o700))
+		e.Variables = []string{failpoint.Variable + "=" + dir}
+		ts.Setenv(failpoint.Variable, dir)
+		ts.Setenv("PATH", bin+":"+ts.Getenv("PATH"))
+	}
 	if s.engine != stage.engine {
 		old := s.engine
 		ts.Defer(func() { ts.Check(old.Close(background())) })

@@ -35,6 +35,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 		rescued.Close()
 	}
 	r.removeStrayFiles(left)
+	r.volumes.RemoveBound(func(id string) bool { return r.lookup(id) != nil || left[id] })
 	for _, id := range r.nets.Sandboxes() {
 		if r.lookup(id) == nil && !left[id] {
 			r.removeLeftovers(ctx, id)

@@ -61,7 +61,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			clean := context.WithoutCancel(ctx)
 			r.removeUnfinished(clean, rec.ID)
 			r.records.Delete(rec.ID)
-			r.removeAnonymous(rec, req.From)
+			r.removeAnonymous(rec)
 		}
 	}()
 	defer r.volumes.Release(rec.ID)
@@ -231,23 +231,10 @@ func userOf(ctx context.Context, rec *supervisor.Record, img *image.Image, rootf
 
 // removeAnonymous removes the volumes that nobody named and that no other
 // container took over.
-func (r *Runner) removeAnonymous(rec *supervisor.Record, from string) {
-	kept := map[string]bool{}
-	r.mu.Lock()
-	for id, c := range r.containers {
-		if id == rec.ID {
-			continue
-		}
-		for _, name := range c.snapshot().Anonymous {
-			kept[name] = true
-		}
-	}
-	r.mu.Unlock()
-	for _, name := range rec.Anonymous {
-		if !kept[name] {
-			if err := r.volumes.Remove(name); err != nil {
-				r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
-			}
+func (r *Runner) removeAnonymous(rec *supervisor.Record) {
+	for _, name := range rec.OwnVolumes(r.allRecords()) {
+		if err := r.volumes.Remove(name); err != nil {
+			r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
 		}
 	}
 }

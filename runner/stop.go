@@ -313,7 +313,16 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	var leaving sync.WaitGroup
 	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
 	defer leaving.Wait()
-	if err := c.ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
+	var volumes []string
+	if anonymous {
+		volumes = rec.OwnVolumes(r.allRecords())
+	}
+	err := r.volumes.Bind(c.id, volumes) // from here on, an engine that comes next removes them
+	if err == nil {
+		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		r.volumes.Unbind(volumes)
 		c.apply(supervisor.RemoveFailed{})
 		return fmt.Errorf("cannot remove %s: %w", c.name, err)
 	}
@@ -327,7 +336,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	delete(r.containers, c.id)
 	r.mu.Unlock()
 	if anonymous {
-		r.removeAnonymous(&rec, "")
+		r.removeAnonymous(&rec)
 	}
 	r.Tidy()
 	r.feed.Tell(c.project, c.id)

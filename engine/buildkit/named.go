@@ -39,7 +39,6 @@ type namedDiffer struct {
 }
 
 func (d namedDiffer) Compare(ctx context.Context, lower, upper []mount.Mount, opts ...diff.Opt) (ocispec.Descriptor, error) {
-	failpoint.Hit("buildkit/exporting")
 	return d.Comparer.Compare(d.named(ctx), lower, upper, opts...)
 }
 
