@@ -115,6 +115,12 @@ CYCLES  ?= 0
 soak: build images ## random operations and faults for some MINUTES, by a SEED; or CYCLES of up and down
 	go run ./e2e/soak -seed $(SEED) -minutes $(MINUTES) -cycles $(CYCLES)
 
+MOMENTS ?= 500
+
+.PHONY: crashes
+crashes: build images ## kill engine, keeper, shim or command at MOMENTS of changes, by a SEED
+	ORLOP_E2E=1 ORLOP_E2E_MOMENTS=$(MOMENTS) ORLOP_E2E_SEED=$(SEED) go test ./e2e -count=1 -timeout 3h -v -run 'TestFaults/killed_anywhere$$'
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities
 	@.ci/lint "$(STATICCHECK)" "$(GOVULNCHECK)"

@@ -65,7 +65,7 @@ func house() map[string][]string {
 		"builder":           {"spec", "spec/secret", "planner"},
 		"builder/origin":    {},
 		"runner":            below,
-		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk"}, networks...),
+		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
 		"engine/repair":     {},
 		"engine/programs":   {"runner/disk"},
 		"engine/store":      {"engine/repair", "runner/disk"},
