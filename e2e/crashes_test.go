@@ -70,6 +70,9 @@ func killAnywhere(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Logf("%s=%d ORLOP_E2E_SEED=%d", momentsEnv, n, seed)
 	for i := 0; i < n && time.Now().Before(end); i++ {
+		if i > 0 && i%50 == 0 {
+			fmt.Fprintf(os.Stderr, "%d of %d moments of ORLOP_E2E_SEED=%d\n", i, n, seed)
+		}
 		m := newMoment(i, seed, c)
 		c.crash(m, c.disturb(m))
 	}

@@ -53,10 +53,11 @@ func condition(name string) (bool, error) {
 	return false, fmt.Errorf("no condition is called %q", name)
 }
 
-// deadline is when the scripts must have ended.
+// deadline is when the scripts must have ended; who asks for a number of moments
+// has time for them.
 func deadline(t *testing.T) time.Time {
 	limit := time.Now().Add(15 * time.Minute)
-	if end, ok := t.Deadline(); ok && end.Add(-time.Minute).Before(limit) {
+	if end, ok := t.Deadline(); ok && (end.Add(-time.Minute).Before(limit) || os.Getenv(momentsEnv) != "") {
 		return end.Add(-time.Minute)
 	}
 	return limit
