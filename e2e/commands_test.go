@@ -287,16 +287,21 @@ func bigFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// nowhere: nowhere [-memory] TEXT fails, and says where, if the engine's files or the
-// arguments and environments of its processes have a text, or with -memory their memory.
-// The text is given backwards, so that the script itself doesn't put it there.
+// nowhere: nowhere [-memory | -but REGEXP] TEXT fails, and says where, if the engine's
+// files or the arguments and environments of its processes have a text, or with
+// -memory their memory. With -but it must be there where the expression matches, and
+// there alone. The text is given backwards, so that the script itself doesn't put it
+// there.
 func nowhere(ts *testscript.TestScript, neg bool, args []string) {
-	memory := len(args) == 2 && args[0] == "-memory"
-	if memory {
-		args = args[1:]
+	memory, but := false, ""
+	switch {
+	case len(args) == 2 && args[0] == "-memory":
+		memory, args = true, args[1:]
+	case len(args) == 3 && args[0] == "-but" && !neg:
+		but, args = args[1], args[2:]
 	}
 	if len(args) != 1 {
-		ts.Fatalf("usage: nowhere [-memory] TEXT")
+		ts.Fatalf("usage: nowhere [-memory | -but REGEXP] TEXT")
 	}
 	text := []rune(args[0])
 	slices.Reverse(text)
@@ -305,6 +310,13 @@ func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 	// What is no longer in use is written over by a goroutine that nobody waits for.
 	for end := time.Now().Add(10 * time.Second); memory && !neg && len(found) > 0 && time.Now().Before(end); {
 		found = lab.Search(e, string(text), memory)
+	}
+	if but != "" {
+		all := len(found)
+		found = slices.DeleteFunc(found, regexp.MustCompile(but).MatchString)
+		if len(found) == all {
+			ts.Fatalf("it is not where it belongs: %s", but)
+		}
 	}
 	if (len(found) > 0) != neg {
 		ts.Fatalf("it is in: %s", strings.Join(found, ", "))
