@@ -10,6 +10,9 @@ import (
 	"github.com/orlop/orlop/failpoint"
 )
 
+// failpointEnv names the only failpoint to try.
+const failpointEnv = "ORLOP_E2E_FAILPOINT"
+
 // walk is the way that leads past every failpoint: a round of changes, each from
 // what the one before has made.
 type walk struct {
@@ -29,6 +32,9 @@ func walkFailpoints(c *crashes) {
 	}
 	all, err := marks()
 	c.ts.Check(err)
+	if one := os.Getenv(failpointEnv); one != "" {
+		all = slices.DeleteFunc(all, func(m mark) bool { return m.name != one })
+	}
 	w.plan()
 	w.look()
 	tasks := w.share(all)

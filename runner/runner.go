@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -302,7 +303,7 @@ func (r *Runner) Containers(project string) []planner.Container {
 			out = append(out, c.observe())
 		}
 	}
-	sortContainers(out)
+	slices.SortFunc(out, planner.CompareContainers)
 	return out
 }
 

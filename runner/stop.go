@@ -321,6 +321,10 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	if err == nil {
 		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
 	}
+	if errdefs.IsFailedPrecondition(err) { // its task could not be deleted when it ended
+		r.deleteLeft(ctx, c.ctr)
+		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
+	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		r.volumes.Unbind(volumes)
 		c.apply(supervisor.RemoveFailed{})

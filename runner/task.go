@@ -37,6 +37,10 @@ func (c *container) prepare(ctx context.Context) error {
 		return err
 	}
 	task, parent, err := c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
+	if errdefs.IsAlreadyExists(err) { // the last one could not be deleted when it ended
+		c.r.deleteLeft(ctx, c.ctr)
+		task, parent, err = c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
+	}
 	release()
 	if err != nil {
 		c.dropPipes(ctx)
@@ -215,7 +219,10 @@ func (c *container) reap(task containerd.Task, e supervisor.Exited) {
 
 // deleteTask deletes what is left of a process, once its streams are drained.
 func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
-	_, err := task.Delete(ctx, containerd.WithProcessKill)
+	err := failpoint.Fail("runner/deleting-process")
+	if err == nil {
+		_, err = task.Delete(ctx, containerd.WithProcessKill)
+	}
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
 	case shim.IsGone(err):
