@@ -47,8 +47,12 @@ func runScripts(t *testing.T, dir string) {
 
 // condition is what a script may ask for in brackets.
 func condition(name string) (bool, error) {
-	if name == "foreign" {
+	switch name {
+	case "foreign":
 		return hasForeign(), nil
+	case "pids":
+		_, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs")
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("no condition is called %q", name)
 }
