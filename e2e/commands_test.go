@@ -40,6 +40,7 @@ func commands() map[string]command {
 		"snapshot": snapshot,
 		"moments":  moments,
 		"crashes":  killAnywhere,
+		"socket":   makeSocket,
 		"arm":      armFailpoint,
 		"passed":   awaitFailpoint,
 		"same":     sameAsSnapshot,
@@ -356,6 +357,15 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", address)
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
+}
+
+// makeSocket: socket FILE makes a socket that nobody listens at any more.
+func makeSocket(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 1, 1, "socket FILE")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
+	ts.Check(err)
+	l.SetUnlinkOnClose(false)
+	ts.Check(l.Close())
 }
 
 // awaitLine: await FILE REGEXP returns when a line of a file matches that a
