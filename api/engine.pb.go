@@ -3628,6 +3628,8 @@ func (x *Chunk) GetData() []byte {
 type LoadReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Images        []string               `protobuf:"bytes,1,rep,name=images,proto3" json:"images,omitempty"`
+	ReadBytes     int64                  `protobuf:"varint,2,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // of the archive
+	Doing         string                 `protobuf:"bytes,3,opt,name=doing,proto3" json:"doing,omitempty"`                           // what is done beside or after reading: "unpacking layer 2 of 3"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3667,6 +3669,20 @@ func (x *LoadReply) GetImages() []string {
 		return x.Images
 	}
 	return nil
+}
+
+func (x *LoadReply) GetReadBytes() int64 {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return 0
+}
+
+func (x *LoadReply) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
 }
 
 type ImagesRequest struct {
@@ -5541,9 +5557,12 @@ const file_engine_proto_rawDesc = "" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\"\x1b\n" +
 	"\x05Chunk\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"#\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"X\n" +
 	"\tLoadReply\x12\x16\n" +
-	"\x06images\x18\x01 \x03(\tR\x06images\"\x0f\n" +
+	"\x06images\x18\x01 \x03(\tR\x06images\x12\x1d\n" +
+	"\n" +
+	"read_bytes\x18\x02 \x01(\x03R\treadBytes\x12\x14\n" +
+	"\x05doing\x18\x03 \x01(\tR\x05doing\"\x0f\n" +
 	"\rImagesRequest\"\xc7\x01\n" +
 	"\tImageInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -5661,7 +5680,7 @@ const file_engine_proto_rawDesc = "" +
 	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
 	"\bFilePart\x12\x13\n" +
 	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
-	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xac\r\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xae\r\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -5677,9 +5696,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x04Logs\x12\x15.orlop.v1.LogsRequest\x1a\x11.orlop.v1.LogLine0\x01\x12;\n" +
 	"\x04Exec\x12\x16.orlop.v1.ProcessInput\x1a\x17.orlop.v1.ProcessOutput(\x010\x01\x12=\n" +
 	"\x06Attach\x12\x16.orlop.v1.ProcessInput\x1a\x17.orlop.v1.ProcessOutput(\x010\x01\x122\n" +
-	"\x04Sync\x12\x13.orlop.v1.SyncInput\x1a\x13.orlop.v1.SyncReply(\x01\x124\n" +
+	"\x04Sync\x12\x13.orlop.v1.SyncInput\x1a\x13.orlop.v1.SyncReply(\x01\x126\n" +
 	"\n" +
-	"LoadImages\x12\x0f.orlop.v1.Chunk\x1a\x13.orlop.v1.LoadReply(\x01\x128\n" +
+	"LoadImages\x12\x0f.orlop.v1.Chunk\x1a\x13.orlop.v1.LoadReply(\x010\x01\x128\n" +
 	"\x06Images\x12\x17.orlop.v1.ImagesRequest\x1a\x15.orlop.v1.ImagesReply\x124\n" +
 	"\bTagImage\x12\x14.orlop.v1.TagRequest\x1a\x12.orlop.v1.TagReply\x12G\n" +
 	"\vRemoveImage\x12\x1c.orlop.v1.RemoveImageRequest\x1a\x1a.orlop.v1.RemoveImageReply\x12;\n" +

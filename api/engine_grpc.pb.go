@@ -92,8 +92,9 @@ type EngineClient interface {
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessInput, ProcessOutput], error)
 	// Sync writes files into the running containers of a service.
 	Sync(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SyncInput, SyncReply], error)
-	// LoadImages reads OCI archives.
-	LoadImages(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Chunk, LoadReply], error)
+	// LoadImages reads an OCI archive. The last reply names its images; those before it say
+	// how far it is.
+	LoadImages(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Chunk, LoadReply], error)
 	Images(ctx context.Context, in *ImagesRequest, opts ...grpc.CallOption) (*ImagesReply, error)
 	TagImage(ctx context.Context, in *TagRequest, opts ...grpc.CallOption) (*TagReply, error)
 	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageReply, error)
@@ -341,7 +342,7 @@ func (c *engineClient) Sync(ctx context.Context, opts ...grpc.CallOption) (grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Engine_SyncClient = grpc.ClientStreamingClient[SyncInput, SyncReply]
 
-func (c *engineClient) LoadImages(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Chunk, LoadReply], error) {
+func (c *engineClient) LoadImages(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Chunk, LoadReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[10], Engine_LoadImages_FullMethodName, cOpts...)
 	if err != nil {
@@ -352,7 +353,7 @@ func (c *engineClient) LoadImages(ctx context.Context, opts ...grpc.CallOption) 
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Engine_LoadImagesClient = grpc.ClientStreamingClient[Chunk, LoadReply]
+type Engine_LoadImagesClient = grpc.BidiStreamingClient[Chunk, LoadReply]
 
 func (c *engineClient) Images(ctx context.Context, in *ImagesRequest, opts ...grpc.CallOption) (*ImagesReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -529,8 +530,9 @@ type EngineServer interface {
 	Attach(grpc.BidiStreamingServer[ProcessInput, ProcessOutput]) error
 	// Sync writes files into the running containers of a service.
 	Sync(grpc.ClientStreamingServer[SyncInput, SyncReply]) error
-	// LoadImages reads OCI archives.
-	LoadImages(grpc.ClientStreamingServer[Chunk, LoadReply]) error
+	// LoadImages reads an OCI archive. The last reply names its images; those before it say
+	// how far it is.
+	LoadImages(grpc.BidiStreamingServer[Chunk, LoadReply]) error
 	Images(context.Context, *ImagesRequest) (*ImagesReply, error)
 	TagImage(context.Context, *TagRequest) (*TagReply, error)
 	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageReply, error)
@@ -607,7 +609,7 @@ func (UnimplementedEngineServer) Attach(grpc.BidiStreamingServer[ProcessInput, P
 func (UnimplementedEngineServer) Sync(grpc.ClientStreamingServer[SyncInput, SyncReply]) error {
 	return status.Error(codes.Unimplemented, "method Sync not implemented")
 }
-func (UnimplementedEngineServer) LoadImages(grpc.ClientStreamingServer[Chunk, LoadReply]) error {
+func (UnimplementedEngineServer) LoadImages(grpc.BidiStreamingServer[Chunk, LoadReply]) error {
 	return status.Error(codes.Unimplemented, "method LoadImages not implemented")
 }
 func (UnimplementedEngineServer) Images(context.Context, *ImagesRequest) (*ImagesReply, error) {
@@ -856,7 +858,7 @@ func _Engine_LoadImages_Handler(srv interface{}, stream grpc.ServerStream) error
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Engine_LoadImagesServer = grpc.ClientStreamingServer[Chunk, LoadReply]
+type Engine_LoadImagesServer = grpc.BidiStreamingServer[Chunk, LoadReply]
 
 func _Engine_Images_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImagesRequest)
@@ -1185,6 +1187,7 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "LoadImages",
 			Handler:       _Engine_LoadImages_Handler,
+			ServerStreams: true,
 			ClientStreams: true,
 		},
 		{

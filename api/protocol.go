@@ -17,7 +17,8 @@ import (
 //
 //	1  plans and events were JSON; nobody said a number
 //	2  plans, events and containers are messages of their own
-const Protocol = 2
+//	3  an image that is loaded is told by several messages
+const Protocol = 3
 
 const protocolKey = "orlop-protocol"
 

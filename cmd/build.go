@@ -49,6 +49,7 @@ func (a *app) buildCommand() *cobra.Command {
 func (a *app) applyImages(ctx context.Context, services []string, p cli.Application, w display.Words) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
+	w.Of = services
 	opts := a.Options(services)
 	opts.Only, opts.NoDeps, opts.ImagesOnly = true, p.Options.NoDeps, true
 	var err error

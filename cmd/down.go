@@ -54,7 +54,7 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 		if err != nil {
 			return err
 		}
-		w := display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down"}
+		w := display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down", Of: opts.Services}
 		o, err := a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
 		a.LeaveOrphans(o.Plan)
 		if o.Plan != nil && len(o.Plan.Orphans) > 0 && !a.IsSilent() {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -73,6 +74,7 @@ type fakeEngine struct {
 	released  bool // the hold, with a word
 	stdin     bytes.Buffer
 	loaded    bytes.Buffer
+	refuses   error // of LoadImages
 }
 
 func (f *fakeEngine) note(call string) {
@@ -437,14 +439,16 @@ func (f *fakeEngine) process(s grpc.BidiStreamingServer[api.ProcessInput, api.Pr
 	}
 }
 
-func (f *fakeEngine) LoadImages(s grpc.ClientStreamingServer[api.Chunk, api.LoadReply]) error {
-	for {
+func (f *fakeEngine) LoadImages(s grpc.BidiStreamingServer[api.Chunk, api.LoadReply]) error {
+	for f.refuses == nil {
 		m, err := s.Recv()
 		if err != nil {
-			return s.SendAndClose(&api.LoadReply{Images: []string{"docker.io/library/busybox:latest"}})
+			_ = s.Send(&api.LoadReply{ReadBytes: int64(f.loaded.Len()), Doing: "unpacking layer 1 of 2"})
+			return s.Send(&api.LoadReply{Images: []string{"docker.io/library/busybox:latest"}})
 		}
 		f.loaded.Write(m.Data)
 	}
+	return f.refuses
 }
 
 func must[T any](value T, err error) T {
@@ -465,6 +469,7 @@ type desk struct {
 	dir     string
 	state   string
 	stdin   string
+	in      io.Reader // in place of stdin
 	env     []string
 	signals chan os.Signal
 	root    bool
@@ -524,7 +529,7 @@ func (d *desk) runArgs(args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
 	code = cmd.Run(context.Background(), args, cli.World{
 		Version: "v1", Dir: d.dir, Environ: append([]string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir}, d.env...),
-		Stdin: strings.NewReader(d.stdin), Stdout: &out, Stderr: &errs, Signals: d.signals, Root: d.root,
+		Stdin: cmp.Or[io.Reader](d.in, strings.NewReader(d.stdin)), Stdout: &out, Stderr: &errs, Signals: d.signals, Root: d.root,
 		Now: func() time.Time { return then },
 		StartEngine: func(_ context.Context, root, state string) error {
 			d.started = append(d.started, root+" "+state)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -17,104 +16,11 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/spec/userfile"
 )
 
 func (a *app) imageCommand() *cobra.Command {
 	return verbGroup("image", "Images that the engine has", "  orlop image load busybox.tar",
 		a.imageLoadCommand(), a.imageLsCommand(), a.imageRmCommand(), a.imageTagCommand())
-}
-
-func (a *app) imageLoadCommand() *cobra.Command {
-	var input string
-	var quiet bool
-	c := &cobra.Command{
-		Use:     "load [FILE...]",
-		Short:   "Load images from OCI archives; - is standard input",
-		Example: "  orlop image load base.tar\n  zcat base.tar.gz | orlop image load -",
-		RunE: func(c *cobra.Command, files []string) error {
-			if input != "" {
-				files = append(files, input)
-			}
-			if len(files) == 0 {
-				if display.IsTerminal(a.Stdin) {
-					return errors.New("orlop image load needs a file: see orlop image load --help")
-				}
-				files = []string{"-"}
-			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
-				for _, path := range files {
-					if err := a.loadImages(ctx, client, path, quiet); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
-	c.Flags().StringVarP(&input, "input", "i", "", "`file` to load")
-	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "don't list what was loaded")
-	return c
-}
-
-func (a *app) loadImages(ctx context.Context, client *api.Client, path string, quiet bool) error {
-	in, done, err := a.input(ctx, path)
-	if err != nil {
-		return fmt.Errorf("cannot load %s: %w", path, err)
-	}
-	defer done()
-	stream, err := client.LoadImages(ctx)
-	if err != nil {
-		return cli.Cause(ctx, err)
-	}
-	reply, err := upload(stream, in)
-	if err != nil {
-		return fmt.Errorf("cannot load %s: %w", path, cli.Cause(ctx, err))
-	}
-	if !quiet {
-		for _, name := range reply.Images {
-			fmt.Fprintln(a.Stdout, "loaded "+name)
-		}
-	}
-	return nil
-}
-
-// input opens a file or pipe that is named on the command line, "-" for
-// standard input. Reading it ends with ctx.
-func (a *app) input(ctx context.Context, path string) (in io.Reader, done func(), err error) {
-	if path == "-" {
-		return userfile.Interruptible(ctx, a.Stdin)
-	}
-	f, err := userfile.OpenGiven(ctx, path)
-	if err != nil {
-		return nil, nil, errors.Unwrap(err)
-	}
-	return f, func() { f.Close() }, nil
-}
-
-// uploadStream is the stream of LoadImages.
-type uploadStream interface {
-	Send(*api.Chunk) error
-	CloseAndRecv() (*api.LoadReply, error)
-}
-
-func upload(stream uploadStream, in io.Reader) (*api.LoadReply, error) {
-	buf := make([]byte, 1<<20)
-	for {
-		n, err := in.Read(buf)
-		if n > 0 {
-			if sent := stream.Send(&api.Chunk{Data: buf[:n]}); sent != nil {
-				break // the engine has refused: CloseAndRecv says why
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return stream.CloseAndRecv()
 }
 
 // imageLine is an image as "image ls --format json" prints it.

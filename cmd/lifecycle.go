@@ -93,6 +93,7 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 }
 
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
+	w.Of = services
 	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: services, Limit: int32(a.Parallel)}
 		if len(services) == 0 {

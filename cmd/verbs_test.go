@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -387,8 +390,27 @@ func TestImageLoad(t *testing.T) {
 	if code != 0 || stdout != "loaded docker.io/library/busybox:latest\n" || d.engine.loaded.String() != d.stdin {
 		t.Errorf("got %q, %q, %d, and %d bytes arrived", stdout, stderr, code, d.engine.loaded.Len())
 	}
+	progress := stderr
 	_, stderr, _ = d.run("image load nope.tar")
 	equal(t, "error", stderr, "cannot load nope.tar: no such file or directory\n")
+	equal(t, "what takes long", progress, "unpacking layer 1 of 2\n")
+	if _, stderr, _ = d.run("image load -q"); stderr != "" {
+		t.Errorf("quiet, it says %q", stderr)
+	}
+}
+
+func TestAnImageThatIsRefusedIsNotReadToItsEnd(t *testing.T) {
+	d := newDesk(t, "").serve()
+	d.engine.refuses = status.Error(codes.ResourceExhausted, "no space left")
+	in, _, err := os.Pipe() // nobody writes to it
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.in = in
+	_, stderr, code := d.run("image load -")
+	if equal(t, "error", stderr, "cannot load -: no space left\n"); code == 0 {
+		t.Error("it succeeds")
+	}
 }
 
 func TestEngineStatus(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/spec"
@@ -150,15 +153,23 @@ func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload
 	return out
 }
 
-// digestKey is a random key that only this engine has. Its name in the store is
-// that of its beginnings.
+// digestKey is a random key that only this engine has. It is in a file of its own:
+// were it lost with the store, all containers with secrets would count as changed.
 func (e *Engine) digestKey() []byte {
+	const size = 32
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := e.store.Get(bucketEngine, "print-key")
+	path := filepath.Join(e.cfg.Root, "digest-key")
+	if key, err := os.ReadFile(path); err == nil && len(key) == size {
+		return key
+	}
+	key := e.store.Get(bucketEngine, "print-key") // where it was in the beginning, and is while the file can't be written
 	if key == nil {
-		key = make([]byte, 32)
+		key = make([]byte, size)
 		rand.Read(key)
+	}
+	if err := disk.Write(path, key); err != nil {
+		e.log.Warn("cannot write the key of digests: it stays in the store", "error", err)
 		e.store.Save(bucketEngine, "print-key", key)
 	}
 	return key

@@ -50,7 +50,7 @@ func TestSettingsGovernProjects(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"policy: {forbid: [priviledged]}\n": `policy.forbid has "priviledged"`,
-		"policy: {forbids: []}\n":           "field forbids not found",
+		"policy: {forbids: []}\n":           "unknown key forbids",
 		"security: strong\n":                `security is "strong"`,
 	} {
 		set(text)

@@ -264,11 +264,14 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 
 // LoadImages reads an OCI archive from the stream.
 func (s *server) LoadImages(stream api.Engine_LoadImagesServer) error {
-	names, err := s.images.Load(stream.Context(), &chunkReader{recv: stream.Recv})
+	tell := func(read, _ int64, doing string) {
+		_ = stream.Send(&api.LoadReply{ReadBytes: read, Doing: doing}) // if nobody listens, reading ends too
+	}
+	names, err := s.images.Load(stream.Context(), &chunkReader{recv: stream.Recv}, tell)
 	if err != nil {
 		return err
 	}
-	return stream.SendAndClose(&api.LoadReply{Images: names})
+	return stream.Send(&api.LoadReply{Images: names})
 }
 
 // chunkReader reads the chunks of a stream as one.

@@ -68,7 +68,7 @@ func loadSettings(root string) (*settings, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(s); err != nil && !errors.Is(err, io.EOF) { // an empty file sets nothing
-		return nil, fmt.Errorf("cannot read the engine's settings %s: %w", path, err)
+		return nil, settingsError(path, err)
 	}
 	return s, s.checkSecurity(path)
 }

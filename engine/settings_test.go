@@ -31,21 +31,6 @@ func TestSettingsMayBeMissingOrEmpty(t *testing.T) {
 	}
 }
 
-func TestSettingsWithMistakesName(t *testing.T) {
-	for text, want := range map[string]string{
-		"registry: {}\n": "field registry not found",
-		"registries: {docker.io: {mirror: [x]}}\n":         "line 1: field mirror not found",
-		"registries: [docker.io]\n":                        "line 1",
-		"address_pools: {}\nregistries:\n  a: {http: 5}\n": "line 3",
-	} {
-		root := settingsFile(t, text)
-		_, err := loadSettings(root)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), settingsPath(root)) {
-			t.Errorf("%q: %v, want %q and the file", text, err, want)
-		}
-	}
-}
-
 func TestSettingsPools(t *testing.T) {
 	s := &settings{Pools: []string{"10.99.0.0/16", "fd00::/48"}}
 	got, err := s.pools()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/orlop/orlop/spec/userfile"
@@ -161,17 +162,55 @@ func (d Diagnostic) render(w io.Writer, color bool) {
 		accent = yellow
 	}
 	if d.Source == "" {
-		fmt.Fprintln(w, paint(bold, d.String()))
+		fmt.Fprintln(w, paint(bold, inert(d.String())))
 		return
 	}
-	fmt.Fprintln(w, paint(bold, d.head()))
-	line := strings.TrimRight(d.Source, " \t\r")
+	fmt.Fprintln(w, paint(bold, inert(d.head())))
+	line, column := excerpt(inert(strings.TrimRight(d.Source, " \t\r")), d.Place.Column)
 	fmt.Fprintf(w, "%s %s\n", paint(dim, fmt.Sprintf("%5d |", d.Place.Line)), line)
-	fmt.Fprintf(w, "%s %s%s", paint(dim, "      |"), indent(line, d.Place.Column), paint(accent, d.underline(line)))
+	fmt.Fprintf(w, "%s %s%s", paint(dim, "      |"), indent(line, column), paint(accent, d.underline(line, column)))
 	if d.Hint != "" {
 		fmt.Fprint(w, " "+d.Hint)
 	}
 	fmt.Fprintln(w)
+}
+
+// mostShown is how many characters of a line are shown, and beforeShown how many of
+// them stand before what it is about, where the line has more.
+const (
+	mostShown   = 160
+	beforeShown = 60
+)
+
+// excerpt is the part of a long line around a column, and where that is in it.
+func excerpt(line string, column int) (string, int) {
+	runes := []rune(line)
+	if len(runes) <= mostShown || column > len(runes) {
+		return line, column
+	}
+	from := 0
+	if column > mostShown-beforeShown {
+		from = column - beforeShown
+	}
+	to := min(len(runes), from+mostShown)
+	shown := string(runes[from:to])
+	if from > 0 {
+		shown, column = "…"+shown, column-from+1
+	}
+	if to < len(runes) {
+		shown += "…"
+	}
+	return shown, column
+}
+
+// inert is a text of a file without what would steer the terminal that shows it.
+func inert(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // indent is white space as wide as what precedes the column; tabs stay tabs,
@@ -191,8 +230,8 @@ func indent(line string, column int) string {
 	return b.String()
 }
 
-func (d Diagnostic) underline(line string) string {
-	room := utf8.RuneCountInString(line) - d.Place.Column + 1
+func (d Diagnostic) underline(line string, column int) string {
+	room := utf8.RuneCountInString(strings.TrimSuffix(line, "…")) - column + 1
 	return strings.Repeat("^", max(1, min(d.Width, room)))
 }
 

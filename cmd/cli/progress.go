@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -63,6 +64,16 @@ type Progress struct {
 	Lend     func(*planner.Plan) error // connects what a plan's builds and pulls need; may be nil
 	// Addresses is asked once something was changed; it may be nil.
 	Addresses func() []string
+	// Interrupted tells of an interrupt, in place of one line.
+	Interrupted func()
+}
+
+// unfinished says what was not reached when the user interrupted it.
+func (p *Progress) unfinished(o *Outcome) string {
+	if o.Plan == nil {
+		return "nothing was changed"
+	}
+	return p.Words.Sentence(o.Plan.Project, p.Words.Failed)
 }
 
 // Outcome is how a progress ended.
@@ -110,7 +121,15 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 		inv.SayNotice(m.notice)
 		if m.err != nil {
 			d.Abort()
-			return o, Cause(ctx, m.err)
+			err := Cause(ctx, m.err)
+			switch {
+			case !errors.Is(err, ErrInterrupted):
+			case how.Interrupted != nil:
+				how.Interrupted()
+			case !inv.IsSilent():
+				fmt.Fprintf(inv.Stderr, " interrupted: %s\n", how.unfinished(&o))
+			}
+			return o, err
 		}
 	}
 	switch {

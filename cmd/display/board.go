@@ -320,6 +320,14 @@ func bar(current, total int64) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", cells-full)
 }
 
+// Amount is a bar and "12/41 MB", or "12 MB" where the whole is unknown.
+func Amount(current, total int64) string {
+	if total <= 0 {
+		return Bytes(current)
+	}
+	return bar(current, total) + " " + amounts(current, total)
+}
+
 // amounts is "12/41 MB".
 func amounts(current, total int64) string {
 	text := Bytes(total)

@@ -274,6 +274,25 @@ func TestNothingToDoIsOneLine(t *testing.T) {
 	}
 }
 
+func TestTheVerdictIsAboutWhatTheVerbWasGiven(t *testing.T) {
+	for want, of := range map[string][]string{
+		"shop is stopped already":             nil,
+		"web is stopped already":              {"web"},
+		"web and db are stopped already":      {"web", "db"},
+		"web, db and api are stopped already": {"web", "db", "api"},
+		"4 services are stopped already":      {"web", "db", "api", "mail"},
+	} {
+		w := Words{Nothing: "is stopped already", Of: of}
+		if got := w.Sentence("shop", w.Nothing); got != want {
+			t.Errorf("of %q it says %q, want %q", of, got, want)
+		}
+	}
+	w := Words{Failed: "has nothing to start", Of: []string{"web", "db"}}
+	if got := w.Sentence("shop", w.Failed); got != "web and db have nothing to start" {
+		t.Errorf("it says %q", got)
+	}
+}
+
 func TestJSONLinesCarryTheirVersion(t *testing.T) {
 	plan, events := failing(t)
 	var out bytes.Buffer

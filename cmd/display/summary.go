@@ -23,6 +23,8 @@ type Words struct {
 	Silent  bool   // no last line when there was nothing to do
 	Brief   bool   // what failed is told elsewhere, and what was skipped because of it
 	Fold    string // what the tree is called where it folds; empty: it does not
+	// Of are the services that the verb was given: "web is stopped"; none: the project.
+	Of []string
 }
 
 // Summary is what the last line is made of.
@@ -36,18 +38,17 @@ type Summary struct {
 
 // line is the last line: the verdict in one sentence.
 func (s Summary) line(b *Board, st Style) string {
-	project := b.plan.Project
 	switch {
 	case !s.Verdict.Ok:
-		return " " + st.Red(project+" "+s.Words.Failed) + s.why(b)
+		return " " + st.Red(s.Words.Sentence(b.plan.Project, s.Words.Failed)) + s.why(b)
 	case s.Verdict.UpToDate || b.plan.IsEmpty():
-		text := fmt.Sprintf(" %s %s", project, s.Words.Nothing)
+		text := " " + s.Words.Sentence(b.plan.Project, s.Words.Nothing)
 		if s.Words.Counts {
 			text += fmt.Sprintf(": %s, %s", spec.Plural(s.Services, "service"), spec.Plural(b.plan.Leave+b.containers(), "container"))
 		}
 		return text + st.Dim(fmt.Sprintf(" (%s)", Seconds(s.Took)))
 	}
-	text := fmt.Sprintf(" %s %s in %s", st.Green("✓"), st.Bold(project+" "+s.Words.Done), Seconds(s.Took))
+	text := fmt.Sprintf(" %s %s in %s", st.Green("✓"), st.Bold(s.Words.Sentence(b.plan.Project, s.Words.Done)), Seconds(s.Took))
 	if why := spent(b.times.criticalPath(), 2); why != "" {
 		text += st.Dim(" (" + why + ")")
 	}
@@ -55,6 +56,28 @@ func (s Summary) line(b *Board, st Style) string {
 		text += "   " + strings.Join(s.Addresses, "  ")
 	}
 	return text
+}
+
+// mostNamed is how many services a sentence names.
+const mostNamed = 3
+
+// Sentence says something of the project, or of the services that the verb was
+// given: "web and db are stopped".
+func (w Words) Sentence(project, what string) string {
+	of := w.Of
+	switch {
+	case len(of) == 0:
+		return project + " " + what
+	case len(of) == 1:
+		return of[0] + " " + what
+	}
+	verb, rest, _ := strings.Cut(what, " ")
+	verb = cmp.Or(map[string]string{"is": "are", "has": "have"}[verb], verb)
+	subject := fmt.Sprintf("%d services", len(of))
+	if last := len(of) - 1; len(of) <= mostNamed {
+		subject = strings.Join(of[:last], ", ") + " and " + of[last]
+	}
+	return subject + " " + verb + " " + rest
 }
 
 // isToldElsewhere says that the verdict would repeat what the verb tells of

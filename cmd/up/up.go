@@ -2,7 +2,6 @@ package up
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -105,11 +104,9 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 	application := cli.Application{Project: u.project, Options: o.Plan, Builds: o.Builds, Timeout: o.StopTimeout}
 	out, err := u.Apply(applying, u.client, application, cli.Progress{
 		Words: w, Services: len(u.chosen), Project: u.project,
-		Addresses: func() []string { return cli.Addresses(applying, u.client, u.project, u.chosen) },
+		Addresses:   func() []string { return cli.Addresses(applying, u.client, u.project, u.chosen) },
+		Interrupted: func() { u.sayWhatRuns(ctx) },
 	})
-	if errors.Is(err, cli.ErrInterrupted) {
-		u.sayWhatRuns(ctx)
-	}
 	u.hints(out.Plan, err == nil)
 	u.sayEdited()
 	u.unchanged = err == nil && out.Plan != nil && out.IsEmpty()

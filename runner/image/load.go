@@ -9,6 +9,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
@@ -22,20 +23,24 @@ import (
 const leaseTime = 24 * time.Hour
 
 // Load imports the images of an OCI or Docker archive and gives their names. Of
-// one that can't be loaded whole nothing stays, neither bytes nor names.
-func (s *Store) Load(ctx context.Context, archive io.Reader) (names []string, err error) {
+// one that can't be loaded whole nothing stays, neither bytes nor names. progress
+// is told how much of the archive is read.
+func (s *Store) Load(ctx context.Context, archive io.Reader, progress Progress) (names []string, err error) {
 	read := &counted{from: archive}
+	var layers unpacking
+	stop := repeating(ctx, func(context.Context) { progress(read.bytes.Load(), 0, layers.doing(time.Now())) })
 	err = s.whole(ctx, func(ctx context.Context) error {
-		names, err = s.load(ctx, read)
+		names, err = s.load(ctx, read, &layers)
 		return err
 	})
+	stop()
 	if err != nil {
 		return nil, disk.Explain(err, s.dir, 2*read.bytes.Load()) // as they came, and unpacked
 	}
 	return names, nil
 }
 
-func (s *Store) load(ctx context.Context, archive io.Reader) (names []string, err error) {
+func (s *Store) load(ctx context.Context, archive io.Reader, layers *unpacking) (names []string, err error) {
 	before, err := s.targets(ctx)
 	if err != nil {
 		return nil, err
@@ -50,12 +55,27 @@ func (s *Store) load(ctx context.Context, archive io.Reader) (names []string, er
 	}
 	for _, img := range list {
 		names = append(names, img.Name)
-		if err := containerd.NewImage(s.client, img).Unpack(ctx, Snapshotter, synced()); err != nil {
+		if err := s.unpackLoaded(ctx, containerd.NewImage(s.client, img), layers); err != nil {
 			err = fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
 			return nil, errors.Join(err, s.restore(context.WithoutCancel(ctx), list, before))
 		}
 	}
 	return names, nil
+}
+
+func (s *Store) unpackLoaded(ctx context.Context, img containerd.Image, layers *unpacking) error {
+	done, err := img.IsUnpacked(ctx, Snapshotter)
+	if err != nil {
+		return err
+	}
+	if !done {
+		diffs, err := img.RootFS(ctx)
+		if err != nil {
+			return err
+		}
+		layers.add(len(diffs))
+	}
+	return img.Unpack(ctx, Snapshotter, synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(layers.note)))
 }
 
 // targets are what the names of all images point to.

@@ -18,20 +18,76 @@ type pullWatch struct {
 	content  content.Store
 	progress Progress
 
-	mu    sync.Mutex
-	blobs map[string]int64 // guarded by mu: digest -> size
-	// Guarded by mu: the layers of the pull, those that are unpacked, and since when
-	// the next one is.
-	layers, unpacked int
-	began            time.Time
+	mu     sync.Mutex
+	blobs  map[string]int64 // guarded by mu: digest -> size
+	layers unpacking
 }
 
-// Progress is told how far a pull is: the bytes that are there and those to come,
-// and in words what takes long beside that.
+// Progress is told how far a pull or a load is: the bytes that are there and those
+// to come, 0 where that is unknown, and in words what takes long beside that.
 type Progress func(current, total int64, doing string)
 
 // longUnpack is how long a layer is unpacked before that is told.
 const longUnpack = 2 * time.Second
+
+// reportEvery is how often a Progress is told.
+const reportEvery = 200 * time.Millisecond
+
+// unpacking is how far the layers of an image are unpacked.
+type unpacking struct {
+	mu        sync.Mutex
+	all, done int       // guarded by mu
+	began     time.Time // guarded by mu: when the next one did; zero: none does
+}
+
+// add notes that there are n more layers.
+func (u *unpacking) add(n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all += n
+}
+
+// note is told that a layer begins to be unpacked, or has been: containerd says how
+// much of it is read, which is nothing and then all of it.
+func (u *unpacking) note(_ ocispec.Descriptor, read int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if read == 0 {
+		u.began = time.Now()
+		return
+	}
+	u.done++
+	u.began = time.Time{}
+}
+
+// doing says what takes long at some time.
+func (u *unpacking) doing(now time.Time) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.began.IsZero() || now.Sub(u.began) < longUnpack {
+		return ""
+	}
+	return fmt.Sprintf("unpacking layer %d of %d", u.done+1, max(u.all, u.done+1))
+}
+
+// repeating calls report again and again until the returned function is called.
+func repeating(ctx context.Context, report func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(reportEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				report(ctx)
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
 
 func newPullWatch(store content.Store, progress Progress) *pullWatch {
 	return &pullWatch{content: store, progress: progress, blobs: map[string]int64{}}
@@ -42,7 +98,7 @@ func (w *pullWatch) handle(_ context.Context, desc ocispec.Descriptor) ([]ocispe
 	if images.IsLayerType(desc.MediaType) || images.IsConfigType(desc.MediaType) {
 		w.mu.Lock()
 		if _, known := w.blobs[desc.Digest.String()]; !known && images.IsLayerType(desc.MediaType) {
-			w.layers++
+			w.layers.add(1)
 		}
 		w.blobs[desc.Digest.String()] = desc.Size
 		w.mu.Unlock()
@@ -60,47 +116,12 @@ func (w *pullWatch) total() (bytes int64) {
 	return bytes
 }
 
-// unpack notes that a layer begins to be unpacked, or has been: containerd says how
-// much of it is read, which is nothing and then all of it.
-func (w *pullWatch) unpack(_ ocispec.Descriptor, read int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if read == 0 {
-		w.began = time.Now()
-		return
-	}
-	w.unpacked++
-	w.began = time.Time{}
-}
-
-// doing says what takes long at some time; the caller holds mu.
-func (w *pullWatch) doing(now time.Time) string {
-	if w.began.IsZero() || now.Sub(w.began) < longUnpack {
-		return ""
-	}
-	return fmt.Sprintf("unpacking layer %d of %d", w.unpacked+1, max(w.layers, w.unpacked+1))
-}
-
 // run reports until the returned function is called.
 func (w *pullWatch) run(ctx context.Context) (stop func()) {
 	if w.progress == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				w.report(ctx)
-			}
-		}
-	})
-	return func() { cancel(); wg.Wait() }
+	return repeating(ctx, w.report)
 }
 
 func (w *pullWatch) report(ctx context.Context) {
@@ -117,7 +138,6 @@ func (w *pullWatch) report(ctx context.Context) {
 	for d, size := range w.blobs {
 		blobs[d] = size
 	}
-	doing := w.doing(time.Now())
 	w.mu.Unlock()
 	var current, total int64
 	for d, size := range blobs {
@@ -130,5 +150,5 @@ func (w *pullWatch) report(ctx context.Context) {
 		}
 		current += have
 	}
-	w.progress(current, total, doing)
+	w.progress(current, total, w.layers.doing(time.Now()))
 }

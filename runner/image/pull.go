@@ -43,7 +43,7 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 		return trying(ctx, func() (err error) {
 			img, err = s.client.Pull(ctx, name,
 				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
-				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.unpack))}),
+				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.layers.note))}),
 				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
 			return err
 		})

@@ -274,19 +274,19 @@ func TestALayerThatIsUnpackedForLongIsTold(t *testing.T) {
 		}
 	}
 	later := time.Now().Add(time.Minute)
-	w.unpack(ocispec.Descriptor{}, 0)
-	if got := w.doing(time.Now()); got != "" {
+	w.layers.note(ocispec.Descriptor{}, 0)
+	if got := w.layers.doing(time.Now()); got != "" {
 		t.Errorf("at once it says %q", got)
 	}
-	if got := w.doing(later); got != "unpacking layer 1 of 2" {
+	if got := w.layers.doing(later); got != "unpacking layer 1 of 2" {
 		t.Errorf("later it says %q", got)
 	}
-	w.unpack(ocispec.Descriptor{}, 1)
-	if got := w.doing(later); got != "" {
+	w.layers.note(ocispec.Descriptor{}, 1)
+	if got := w.layers.doing(later); got != "" {
 		t.Errorf("between two layers it says %q", got)
 	}
-	w.unpack(ocispec.Descriptor{}, 0)
-	if got := w.doing(later); got != "unpacking layer 2 of 2" {
+	w.layers.note(ocispec.Descriptor{}, 0)
+	if got := w.layers.doing(later); got != "unpacking layer 2 of 2" {
 		t.Errorf("of the second it says %q", got)
 	}
 }

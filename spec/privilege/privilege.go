@@ -205,7 +205,7 @@ type Forbidden struct {
 	Policy   string // the file that says so
 }
 
-// Error names each with its place.
+// Error names each with its place, and what to do.
 func (f *Forbidden) Error() string {
 	var lines []string
 	for _, r := range f.Requests {
@@ -213,9 +213,13 @@ func (f *Forbidden) Error() string {
 		if r.Place.File != "" {
 			at = fmt.Sprintf("%s:%d:%d: ", r.Place.File, r.Place.Line, r.Place.Column)
 		}
-		lines = append(lines, fmt.Sprintf("%s%s: %s is forbidden on this engine: it %s; take it away, or ask who runs the engine to allow %s in %s",
-			at, r.Path, r.Value, r.Text, r.Kind, f.Policy))
+		lines = append(lines, fmt.Sprintf("%s%s: %s is forbidden on this engine (%s): it %s", at, r.Path, r.Value, r.Kind, r.Text))
 	}
+	what := "this"
+	if len(f.Requests) > 1 {
+		what = "these"
+	}
+	lines = append(lines, fmt.Sprintf("take %s away, or ask who runs the engine to change policy.forbid in %s", what, f.Policy))
 	return strings.Join(lines, "\n")
 }
 

@@ -74,6 +74,7 @@ func (v *validator) service(f tree.Field) {
 	v.restart(s, path)
 	v.pullPolicy(s, path)
 	v.numbers(s, path)
+	v.strings(s, path)
 }
 
 func (v *validator) build(s *tree.Node, path string) {

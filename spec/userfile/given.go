@@ -82,7 +82,11 @@ type Input struct {
 	file      *os.File
 	done      func()
 	isRegular bool
+	size      int64 // of a regular file
 }
+
+// Size is how many bytes a regular file has; 0 where that is unknown.
+func (i *Input) Size() int64 { return i.size }
 
 // Close closes it.
 func (i *Input) Close() error {
@@ -105,7 +109,7 @@ func OpenGiven(ctx context.Context, path string) (*Input, error) {
 		f.Close()
 		return nil, err
 	}
-	in := &Input{file: f, isRegular: info.Mode().IsRegular()}
+	in := &Input{file: f, isRegular: info.Mode().IsRegular(), size: info.Size()} // what is none has 0
 	if in.Reader, in.done, err = Interruptible(ctx, f); err != nil {
 		f.Close()
 		return nil, err

@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// The texts of yaml.v3, which name Go's types.
+var (
+	yamlUnknown = regexp.MustCompile(`^line (\d+): field (\S+) not found in type .*$`)
+	yamlKind    = regexp.MustCompile("^line (\\d+): cannot unmarshal (\\S+)(?: `(.*)`)? into (.*)$")
+	yamlSyntax  = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+)
+
+// settingsError says what is wrong with the settings in the words of who wrote
+// them, each mistake with its line.
+func settingsError(path string, err error) error {
+	wrong, ok := errors.AsType[*yaml.TypeError](err)
+	if !ok {
+		if m := yamlSyntax.FindStringSubmatch(err.Error()); m != nil {
+			return fmt.Errorf("%s:%s: it is no YAML: %s", path, m[1], m[2])
+		}
+		return fmt.Errorf("%s: it is no YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	var all []string
+	for _, text := range wrong.Errors {
+		all = append(all, path+":"+settingsMistake(text))
+	}
+	return errors.New(strings.Join(all, "\n"))
+}
+
+// settingsMistake is "3: unknown key mirror".
+func settingsMistake(text string) string {
+	if m := yamlUnknown.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%s: unknown key %s: docs/engine.md lists what there is", m[1], m[2])
+	}
+	m := yamlKind.FindStringSubmatch(text)
+	if m == nil {
+		return " " + text
+	}
+	what := map[string]string{"!!map": "this is a mapping", "!!seq": "this is a list"}[m[2]]
+	if what == "" {
+		what = fmt.Sprintf("%q", m[3])
+	}
+	return fmt.Sprintf("%s: %s, and it must be %s", m[1], what, yamlForm(m[4]))
+}
+
+// yamlForm is what a value of a Go type is called in YAML.
+func yamlForm(kind string) string {
+	switch {
+	case kind == "bool":
+		return "true or false"
+	case strings.HasPrefix(kind, "[]"):
+		return "a list"
+	case strings.HasPrefix(kind, "map["), strings.HasPrefix(kind, "engine."), strings.HasPrefix(kind, "struct"):
+		return "a mapping"
+	}
+	return "a text"
+}

@@ -1,0 +1,43 @@
+package stackfile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// mostOfString is how many bytes Linux lets an argument or a variable, NAME=VALUE,
+// of a program have (MAX_ARG_STRLEN without its end).
+const mostOfString = 128<<10 - 1
+
+// strings refuses arguments and variables that no program could be started with.
+func (v *validator) strings(s *tree.Node, path string) {
+	check := func(n *tree.Node, at, text, what string) {
+		switch {
+		case strings.ContainsRune(text, 0):
+			v.l.Fail(n, at, what+" holds a NUL character, with which no program can be started", "take it out")
+		case len(text) > mostOfString:
+			v.l.Fail(n, at, fmt.Sprintf("%s has %d bytes, and Linux starts no program with more than %d in one", what, len(text), mostOfString),
+				"put it into a file: configs can carry it")
+		}
+	}
+	for _, key := range []string{"command", "entrypoint"} {
+		list := s.Value(key)
+		if list == nil {
+			continue
+		}
+		for i, item := range list.Items {
+			check(item, tree.Indexed(path+"."+key, i), item.Text, "the argument")
+		}
+	}
+	environment := s.Value("environment")
+	if environment == nil {
+		return
+	}
+	for _, f := range environment.Fields {
+		if f.Value.Kind == tree.ScalarNode {
+			check(f.Value, path+".environment."+f.Key, f.Key+"="+f.Value.Text, "the variable")
+		}
+	}
+}
