@@ -9,6 +9,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/failpoint"
@@ -249,7 +250,7 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 		return nil
 	}
 	err := task.Update(ctx, containerd.WithResources(oci.Limits(s)))
-	if err != nil && shim.IsGone(err) { // the process is lost with its shim, and the next one has them from its document
+	if err != nil && (shim.IsGone(err) || errdefs.IsNotFound(err)) { // the process is lost with its shim, and the next one has them from its document
 		return nil
 	}
 	if err != nil {
