@@ -136,8 +136,9 @@ type StatusReply struct {
 	Containers          int32                  `protobuf:"varint,14,opt,name=containers,proto3" json:"containers,omitempty"`                                                                          // running
 	Components          map[string]string      `protobuf:"bytes,15,rep,name=components,proto3" json:"components,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // containerd, buildkit, runc -> version
 	Warnings            []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"`     // see Protocol; 0 of engines that did not say it yet
-	Goroutines          int32                  `protobuf:"varint,18,opt,name=goroutines,proto3" json:"goroutines,omitempty"` // of the engine
+	Protocol            int32                  `protobuf:"varint,17,opt,name=protocol,proto3" json:"protocol,omitempty"`                                     // see Protocol; 0 of engines that did not say it yet
+	Goroutines          int32                  `protobuf:"varint,18,opt,name=goroutines,proto3" json:"goroutines,omitempty"`                                 // of the engine
+	PlainRegistries     []string               `protobuf:"bytes,19,rep,name=plain_registries,json=plainRegistries,proto3" json:"plain_registries,omitempty"` // whom the engine's settings allow to be reached without TLS
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -298,6 +299,13 @@ func (x *StatusReply) GetGoroutines() int32 {
 	return 0
 }
 
+func (x *StatusReply) GetPlainRegistries() []string {
+	if x != nil {
+		return x.PlainRegistries
+	}
+	return nil
+}
+
 type ShutdownRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Restart       bool                   `protobuf:"varint,1,opt,name=restart,proto3" json:"restart,omitempty"`
@@ -442,7 +450,8 @@ type ApplyRequest struct {
 	HasStopTimeout bool                   `protobuf:"varint,8,opt,name=has_stop_timeout,json=hasStopTimeout,proto3" json:"has_stop_timeout,omitempty"`
 	WorkingDir     string                 `protobuf:"bytes,9,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
 	Files          []string               `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
-	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"` // services whose profiles are not active
+	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"`                                                                                              // services whose profiles are not active
+	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the host, by where the project names them: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -550,6 +559,13 @@ func (x *ApplyRequest) GetFiles() []string {
 func (x *ApplyRequest) GetDisabled() []string {
 	if x != nil {
 		return x.Disabled
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetReadFiles() map[string]string {
+	if x != nil {
+		return x.ReadFiles
 	}
 	return nil
 }
@@ -5223,7 +5239,7 @@ var File_engine_proto protoreflect.FileDescriptor
 const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"\fengine.proto\x12\borlop.v1\"\x0f\n" +
-	"\rStatusRequest\"\xbf\x05\n" +
+	"\rStatusRequest\"\xea\x05\n" +
 	"\vStatusReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x1d\n" +
@@ -5252,7 +5268,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bprotocol\x18\x11 \x01(\x05R\bprotocol\x12\x1e\n" +
 	"\n" +
 	"goroutines\x18\x12 \x01(\x05R\n" +
-	"goroutines\x1a=\n" +
+	"goroutines\x12)\n" +
+	"\x10plain_registries\x18\x13 \x03(\tR\x0fplainRegistries\x1a=\n" +
 	"\x0fComponentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"+\n" +
@@ -5261,7 +5278,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xb5\x04\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xb9\x05\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -5275,11 +5292,16 @@ const file_engine_proto_rawDesc = "" +
 	"workingDir\x12\x14\n" +
 	"\x05files\x18\n" +
 	" \x03(\tR\x05files\x12\x1a\n" +
-	"\bdisabled\x18\v \x03(\tR\bdisabled\x1aN\n" +
+	"\bdisabled\x18\v \x03(\tR\bdisabled\x12D\n" +
+	"\n" +
+	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x1aN\n" +
 	"\rPayloadsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
 	"\x05value\x18\x02 \x01(\v2\x11.orlop.v1.PayloadR\x05value:\x028\x01\x1a;\n" +
 	"\rSessionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
+	"\x0eReadFilesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
 	"\tPlanReply\x12\"\n" +
@@ -5725,7 +5747,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -5799,104 +5821,106 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 69: orlop.v1.StatusReply.ComponentsEntry
 	nil,                          // 70: orlop.v1.ApplyRequest.PayloadsEntry
 	nil,                          // 71: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 72: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 73: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 72: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 73: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 74: orlop.v1.NetworkInfo.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	69, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
 	70, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
 	71, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	9,  // 3: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
-	15, // 4: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
-	9,  // 5: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
-	13, // 6: orlop.v1.Progress.event:type_name -> orlop.v1.Event
-	10, // 7: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
-	11, // 8: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
-	12, // 9: orlop.v1.Reason.place:type_name -> orlop.v1.Place
-	14, // 10: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,  // 11: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	25, // 12: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	28, // 13: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	29, // 14: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	30, // 15: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	34, // 16: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	35, // 17: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	35, // 18: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	38, // 19: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 20: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	40, // 21: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	44, // 22: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	52, // 23: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	72, // 24: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	57, // 25: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	73, // 26: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	58, // 27: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	25, // 28: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	25, // 29: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	65, // 30: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	66, // 31: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 32: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 33: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 34: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 35: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 36: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	16, // 37: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	17, // 38: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	19, // 39: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	20, // 40: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	22, // 41: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	24, // 42: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	22, // 43: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	31, // 44: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	33, // 45: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	33, // 46: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	37, // 47: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	41, // 48: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	43, // 49: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	46, // 50: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	48, // 51: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	50, // 52: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	52, // 53: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	53, // 54: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	55, // 55: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	57, // 56: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	59, // 57: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	61, // 58: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	63, // 59: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	67, // 60: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 61: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 62: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 63: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 64: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 65: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	18, // 66: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 67: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	21, // 68: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	23, // 69: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	26, // 70: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	27, // 71: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	32, // 72: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	36, // 73: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	36, // 74: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	39, // 75: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	42, // 76: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	45, // 77: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	47, // 78: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	49, // 79: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	51, // 80: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	52, // 81: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	54, // 82: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	56, // 83: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	57, // 84: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	60, // 85: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	62, // 86: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	64, // 87: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	68, // 88: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	61, // [61:89] is the sub-list for method output_type
-	33, // [33:61] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	72, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	9,  // 4: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
+	15, // 5: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	9,  // 6: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
+	13, // 7: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	10, // 8: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
+	11, // 9: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	12, // 10: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	14, // 11: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,  // 12: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	25, // 13: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	28, // 14: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29, // 15: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	30, // 16: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	34, // 17: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	35, // 18: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	35, // 19: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	38, // 20: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 21: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	40, // 22: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	44, // 23: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	52, // 24: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	73, // 25: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	57, // 26: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	74, // 27: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	58, // 28: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	25, // 29: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	25, // 30: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	65, // 31: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	66, // 32: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 33: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 34: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 35: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 36: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 37: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	16, // 38: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	17, // 39: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	19, // 40: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	20, // 41: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	22, // 42: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	24, // 43: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	22, // 44: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	31, // 45: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	33, // 46: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	33, // 47: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	37, // 48: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	41, // 49: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	43, // 50: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	46, // 51: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	48, // 52: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	50, // 53: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	52, // 54: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	53, // 55: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	55, // 56: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	57, // 57: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	59, // 58: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	61, // 59: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	63, // 60: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	67, // 61: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 62: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 63: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 64: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 65: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 66: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	18, // 67: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 68: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	21, // 69: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	23, // 70: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	26, // 71: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	27, // 72: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	32, // 73: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	36, // 74: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	36, // 75: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	39, // 76: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	42, // 77: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	45, // 78: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	47, // 79: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	49, // 80: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	51, // 81: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	52, // 82: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	54, // 83: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	56, // 84: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	57, // 85: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	60, // 86: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	62, // 87: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	64, // 88: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	68, // 89: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	62, // [62:90] is the sub-list for method output_type
+	34, // [34:62] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -5930,7 +5954,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   73,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

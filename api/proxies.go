@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 )
@@ -17,6 +18,7 @@ type Proxies struct {
 	HTTP  string `json:"http,omitempty"`
 	HTTPS string `json:"https,omitempty"`
 	No    string `json:"no,omitempty"`
+	All   string `json:"all,omitempty"` // for git alone; Go's client does not know it
 }
 
 // ProxiesOf are those of an environment, in the names that Go's client knows.
@@ -25,7 +27,19 @@ func ProxiesOf(env map[string]string) *Proxies {
 		HTTP:  cmp.Or(env["HTTP_PROXY"], env["http_proxy"]),
 		HTTPS: cmp.Or(env["HTTPS_PROXY"], env["https_proxy"]),
 		No:    cmp.Or(env["NO_PROXY"], env["no_proxy"]),
+		All:   cmp.Or(env["ALL_PROXY"], env["all_proxy"]),
 	}
+}
+
+// Environ is the environment of a program that goes by them.
+func (p *Proxies) Environ() map[string]string {
+	env := map[string]string{}
+	for name, value := range map[string]string{"http_proxy": p.HTTP, "https_proxy": p.HTTPS, "no_proxy": p.No, "all_proxy": p.All} {
+		if value != "" {
+			env[name], env[strings.ToUpper(name)] = value, value
+		}
+	}
+	return env
 }
 
 // with adds the proxies to a call.

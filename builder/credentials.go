@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	authutil "github.com/containerd/containerd/v2/core/remotes/docker/auth"
@@ -25,15 +26,15 @@ import (
 )
 
 // credentials reads Docker's config.json and its helpers when a registry
-// first asks for them.
-func credentials() session.Attachable {
+// first asks for them. plain says whom a login may be sent to without TLS.
+func credentials(plain func(ctx context.Context, host string) bool) session.Attachable {
 	provider := dockerConfig()
-	plain := authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: provider})
-	server, ok := plain.(auth.AuthServer)
+	whole := authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{AuthConfigProvider: provider})
+	server, ok := whole.(auth.AuthServer)
 	if !ok {
-		return plain // of a BuildKit to come
+		return whole // of a BuildKit to come
 	}
-	return &logins{AuthServer: server, provider: provider}
+	return &logins{AuthServer: server, provider: provider, plain: plain, client: http.DefaultClient}
 }
 
 // dockerConfig gives the logins of Docker's config.json. One that can't be read
@@ -53,6 +54,8 @@ func dockerConfig() authprovider.AuthConfigProvider {
 type logins struct {
 	auth.AuthServer
 	provider authprovider.AuthConfigProvider
+	plain    func(ctx context.Context, host string) bool
+	client   *http.Client
 }
 
 // Register serves the credentials in a session.
@@ -71,7 +74,7 @@ func (l *logins) FetchToken(ctx context.Context, req *auth.FetchTokenRequest) (*
 	if ac.IdentityToken != "" {
 		to.Username, to.Secret = "", ac.IdentityToken
 	}
-	client := origin.Bind(http.DefaultClient, req.Host, false)
+	client := origin.Bind(l.client, req.Host, !strings.HasPrefix(strings.ToLower(req.Realm), "https:") && l.plain(ctx, req.Host))
 	if to.Secret == "" {
 		resp, err := authutil.FetchToken(ctx, client, nil, to)
 		if err != nil {

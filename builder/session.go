@@ -67,6 +67,10 @@ func dockerfilePath(b *spec.Build) string {
 // that lends credentials alone, for pulls. They have names from the start and
 // are connected when a plan turns out to need them.
 type Session struct {
+	// Plain asks the engine whether a registry may be sent a login without TLS; it may
+	// be nil: then none may.
+	Plain func(ctx context.Context, engine *grpc.ClientConn, host string) bool
+
 	sessions map[string]*session.Session // by service; "" lends credentials alone
 	project  *spec.Project
 	ledgers  []*ledger // of the connected ones
@@ -131,7 +135,7 @@ func (s *Session) Connect(conn *grpc.ClientConn, services ...string) error {
 				}
 			}
 		}
-		inner.Allow(credentials())
+		inner.Allow(credentials(func(ctx context.Context, host string) bool { return s.Plain != nil && s.Plain(ctx, conn, host) }))
 		s.connected[name] = true
 		s.running.Go(func() { _ = inner.Run(s.ctx, dialer(conn, key)) })
 	}

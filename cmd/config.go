@@ -66,7 +66,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if f.quiet {
 		return nil
 	}
-	text, err := f.text(project)
+	text, err := f.text(project, a.RootDir(), a.StateDir())
 	if err != nil {
 		return err
 	}
@@ -74,11 +74,11 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	return err
 }
 
-func (f configFlags) text(p *spec.Project) (string, error) {
+func (f configFlags) text(p *spec.Project, own ...string) (string, error) {
 	names := slices.Sorted(maps.Keys(p.Services))
 	switch {
 	case f.security:
-		return securityText(p, f.format)
+		return securityText(p, f.format, own...)
 	case f.services:
 		return display.Lines(names), nil
 	case f.volumes:

@@ -23,15 +23,15 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/changes", "runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/changes", "runner/disk", "runner/exec", "runner/health", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/volume",
 	}
-	networks := []string{"runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/netns"}
+	networks := []string{"runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/netns", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
-		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/netns": {},
+		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper": {}, "failpoint": {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
@@ -66,10 +66,10 @@ func house() map[string][]string {
 		"builder/origin":    {},
 		"runner":            below,
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
-		"engine/repair":     {},
+		"engine/repair":     {"engine/boltfile"},
 		"engine/programs":   {"runner/disk"},
-		"engine/store":      {"engine/repair", "runner/disk"},
-		"engine/doctor":     {"api", "spec", "planner"},
+		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
+		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),

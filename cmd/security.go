@@ -10,10 +10,11 @@ import (
 	"github.com/orlop/orlop/spec/privilege"
 )
 
-// securityText lists what a stack asks for, with its places. As JSON it is a
+// securityText lists what a stack asks for, with its places; own are the engine's
+// directories. As JSON it is a
 // list, which may be empty.
-func securityText(p *spec.Project, format string) (string, error) {
-	found := privilege.Of(p, p.WorkingDir)
+func securityText(p *spec.Project, format string, own ...string) (string, error) {
+	found := privilege.Of(p, p.WorkingDir, own...)
 	if format == "json" {
 		data, err := json.MarshalIndent(append([]privilege.Request{}, found...), "", "  ")
 		return string(data) + "\n", err

@@ -16,6 +16,7 @@ func TestConfigTellsWhatAStackAsksFor(t *testing.T) {
       - /etc:/host:ro
       - ./src:/src
 `)
+	d.env = append(d.env, "ORLOP_ROOT=/srv/engine") // else the project is in the engine's directory, which counts
 	out, errs, code := d.run("config --security")
 	if code != 0 || errs != "" {
 		t.Fatalf("exit code %d: %s", code, errs)

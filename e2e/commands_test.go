@@ -50,6 +50,8 @@ func commands() map[string]command {
 		"outside":  outside,
 		"bigfile":  bigFile,
 		"occupy":   occupy,
+		"proxy":    startProxy,
+		"spoof":    spoof,
 		"registry": askRegistry,
 		"nowhere":  nowhere,
 		"await":    awaitLine,
@@ -328,7 +330,15 @@ func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 // repositories of a kind; registry elsewhere fails if nobody was led to the
 // registry's other port, or if it was sent credentials.
 func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, 3, "registry asked KIND MOST | registry elsewhere")
+	use(ts, neg, args, 1, 3, "registry asked KIND MOST | registry again KIND BYTES | registry elsewhere")
+	if args[0] == "again" && len(args) == 3 {
+		most, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		if n := stage.registry.SentAgain(args[1]); n > most {
+			ts.Fatalf("the registry sent %d bytes of %s/ again, want at most %d", n, args[1], most)
+		}
+		return
+	}
 	if args[0] == "asked" && len(args) == 3 {
 		most, err := strconv.Atoi(args[2])
 		ts.Check(err)

@@ -75,7 +75,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 			return nil, fmt.Errorf("cannot read the places: %w", err)
 		}
 	}
-	p.WorkingDir, p.Files = req.WorkingDir, req.Files
+	p.WorkingDir, p.Files, p.ReadFiles = req.WorkingDir, req.Files, req.ReadFiles
 	if err := e.govern(p, req.WorkingDir); err != nil {
 		return nil, err
 	}
@@ -118,22 +118,22 @@ func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
 	for name, p := range payloads {
 		contents[name] = p.Content
 	}
-	e.runner.SetPayloads(j.project.Name, contents, sourcesOf(j.project))
+	e.runner.SetPayloads(j.project.Name, contents, originsOf(j.project))
 	j.mask = e.runner.Mask(j.project.Name)
 }
 
-// sourcesOf is where the payloads of a project come from that can be had again
+// originsOf is where the payloads of a project come from that can be had again
 // without a command.
-func sourcesOf(p *spec.Project) map[string]rootfs.Source {
-	from := map[string]rootfs.Source{}
+func originsOf(p *spec.Project) map[string]rootfs.Origin {
+	from := map[string]rootfs.Origin{}
 	for name, s := range p.Secrets {
 		if s.File != "" {
-			from["secrets."+name] = rootfs.Source{File: s.File}
+			from["secrets."+name] = rootfs.Origin{File: s.File}
 		}
 	}
 	for name, c := range p.Configs {
 		if c.File != "" || c.Content != "" {
-			from["configs."+name] = rootfs.Source{File: c.File, Content: c.Content}
+			from["configs."+name] = rootfs.Origin{File: c.File, Content: c.Content}
 		}
 	}
 	return from

@@ -47,7 +47,7 @@ func newDesk(t testing.TB) *desk {
 	d := &desk{named: coremetadata.NewImageStore(meta), ctx: leases.WithLease(namespaces.WithNamespace(t.Context(), Namespace), "none")}
 	client, err := containerd.New("", containerd.WithDefaultNamespace(Namespace), containerd.WithServices(
 		containerd.WithContainerStore(coremetadata.NewContainerStore(meta)), containerd.WithSandboxStore(coremetadata.NewSandboxStore(meta)),
-		containerd.WithImageStore(d.named)))
+		containerd.WithImageStore(d.named), containerd.WithLeasesService(coremetadata.NewLeaseManager(meta))))
 	must(err)
 	e := holder(t)
 	e.cfg, e.log, e.started = Config{Root: filepath.Join(dir, "root"), State: filepath.Join(dir, "state"), Version: "v1"}, quiet(), time.Now()

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,6 +173,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.work.run(e.guardNetworks)
+	e.work.run(func() { boltfile.KeepExpiring(e.ctx, cfg.Root, e.log) })
 	e.work.run(e.watchState)
 	go e.startKit()
 	return e, nil
@@ -265,6 +267,7 @@ func (e *Engine) startKit() {
 		e.kit, e.kitErr = buildkit.Start(e.ctx, buildkit.Config{
 			Dir: e.cacheDir(), CgroupPath: e.buildCgroup(), Namespace: Namespace, MaxMessage: maxMessage,
 			Steps: e.steps(), Services: e.daemon.services, Network: e.buildNetwork,
+			Web:   &outbound.Transport{Base: http.DefaultTransport, Callers: &e.callersOut},
 			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})
 		if e.kitErr == nil {

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/metadata"
@@ -71,6 +75,90 @@ func TestRequestsGoByTheProxiesOfTheirCaller(t *testing.T) {
 	leave()
 	if got := get(t.Context()); got != "no way" {
 		t.Errorf("beside no build: %q", got)
+	}
+}
+
+// TestAnInsecureRegistryIsAskedWithoutTLSByProxiesToo: insecure together with http is to
+// ask with any certificate, or with none.
+func TestAnInsecureRegistryIsAskedWithoutTLSByProxiesToo(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "without TLS") }))
+	t.Cleanup(backend.Close)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			fmt.Fprint(w, "without TLS, by the proxy, ", r.Host)
+			return
+		}
+		there, err := net.Dial("tcp", strings.TrimPrefix(backend.URL, "http://"))
+		if err != nil {
+			return
+		}
+		here, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(here, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { io.Copy(there, here); there.Close() }()
+		go func() { io.Copy(here, there); here.Close() }()
+	}))
+	t.Cleanup(proxy.Close)
+	for settings, want := range map[string]map[string]string{
+		"{http: true, insecure: true}": {"registry.test": "without TLS, by the proxy, registry.test", "elsewhere.test": ""},
+		"{insecure: true}":             {"registry.test": ""},
+		"{}":                           {"registry.test": ""},
+	} {
+		for host, body := range want {
+			hosts, err := registryHosts(settingsFile(t, "registries: {registry.test: "+settings+"}\n"), &outbound.Callers{})("registry.test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("orlop-proxies-bin", `{"http":"`+proxy.URL+`","https":"`+proxy.URL+`"}`))
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/v2/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if resp, err := hosts[0].Client.Do(req); err == nil {
+				b, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				got = string(b)
+			}
+			if got != body {
+				t.Errorf("%s: %s says %q, want %q", settings, host, got, body)
+			}
+		}
+	}
+}
+
+func TestRegistriesWithoutTLS(t *testing.T) {
+	root := settingsFile(t, "registries: {a.test: {http: true}, b.test: {insecure: true}, docker.io: {mirrors: ['http://m.test/x', 'https://n.test']}}\n")
+	if got := plainRegistries(root); !slices.Equal(got, []string{"a.test", "m.test"}) {
+		t.Errorf("they are %q", got)
+	}
+}
+
+// TestProgramsGoByTheProxiesOfTheBuildThatBeganLast: BuildKit runs git with the environment
+// of this process.
+func TestProgramsGoByTheProxiesOfTheBuildThatBeganLast(t *testing.T) {
+	for _, name := range outbound.Variables() {
+		t.Setenv(name, "") // is restored
+		os.Unsetenv(name)
+	}
+	t.Setenv("HTTP_PROXY", "engines")
+	t.Setenv("ALL_PROXY", "engines")
+	said := func() string {
+		return strings.Join([]string{os.Getenv("HTTP_PROXY"), os.Getenv("http_proxy"), os.Getenv("https_proxy"), os.Getenv("ALL_PROXY")}, " ")
+	}
+	var callers outbound.Callers
+	leave := callers.Enter(&api.Proxies{HTTP: "first"})
+	leaveLast := callers.Enter(&api.Proxies{HTTPS: "last", All: "socks"})
+	both := said()
+	leave()
+	one := said()
+	leaveLast()
+	for got, want := range map[string]string{"both " + both: "both   last socks", "one " + one: "one   last socks", "none " + said(): "none engines   engines"} {
+		if got != want {
+			t.Errorf("beside %q, want %q", got, want)
+		}
 	}
 }
 

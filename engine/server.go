@@ -156,7 +156,7 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 			"buildkit":   moduleVersion("github.com/moby/buildkit"),
 			"runc":       s.programs.RuncVersion,
 		},
-		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()),
+		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()), PlainRegistries: plainRegistries(s.cfg.Root),
 	}
 	shims := map[int]bool{}
 	for _, c := range s.runner.Containers("") {

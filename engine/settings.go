@@ -142,8 +142,12 @@ func registryHosts(root string, callers *outbound.Callers) docker.RegistryHosts 
 			if err != nil {
 				return nil, err
 			}
+			plain := s.Registries[name].HTTP
 			by := &outbound.Transport{Base: transportOf(list[i].Client), TLS: secured, Callers: callers}
-			list[i].Client = origin.Bind(&http.Client{Transport: by}, list[i].Host, list[i].Scheme == "http")
+			if plain && list[i].Scheme == "https" { // any certificate will do, and so does none
+				by.Fallback = list[i].Host
+			}
+			list[i].Client = origin.Bind(&http.Client{Transport: by}, list[i].Host, plain || list[i].Scheme == "http")
 		}
 		return list, err
 	}
@@ -198,6 +202,23 @@ func (s *settings) registryConfigs() map[string]resolverconfig.RegistryConfig {
 		config[name] = c
 	}
 	return config
+}
+
+// plainRegistries are those that may be reached without TLS, and be sent a login so; none
+// where the settings can't be read, which is told to who builds.
+func plainRegistries(root string) []string {
+	s, err := loadSettings(root)
+	if err != nil {
+		return nil
+	}
+	var plain []string
+	for name, c := range s.registryConfigs() {
+		if c.PlainHTTP != nil && *c.PlainHTTP {
+			plain = append(plain, name)
+		}
+	}
+	slices.Sort(plain)
+	return plain
 }
 
 // credentials are those that the settings have for a host.

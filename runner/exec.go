@@ -51,6 +51,9 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		// From the start: a program asks once, often at once.
 		doc.ConsoleSize = &specs.Box{Width: uint(opts.Columns), Height: uint(opts.Rows)}
 	}
+	if opts.Privileged {
+		r.nets.LeaveAlone(c.snapshot().Netns) // it may change that
+	}
 	process, err := exec.Start(ctx, task, doc, exec.Streams{
 		Dir: r.fifoDir(c.id), Stdin: stdin, Stdout: stdout, Stderr: stderr,
 	}, r.wg.Go)

@@ -126,7 +126,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 		err = r.publish(ctx, o, c)
 	}
 	if err == nil {
-		err = r.nets.Mend(ctx)
+		err = r.nets.MendSandbox(ctx, c.id)
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.

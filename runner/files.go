@@ -21,36 +21,35 @@ import (
 
 // fileMounts gives a container the secrets and configs of its service.
 func (r *Runner) fileMounts(rec *supervisor.Record) ([]specs.Mount, error) {
-	given := func() [][]byte { return r.givenSecrets(rec.Project) }
-	return r.secrets.Mounts(rec.ID, rec.Applied.Service, func(key string) ([]byte, error) { return r.payloads.Content(rec.Project, key, given) })
+	return r.secrets.Mounts(rec.ID, rec.Applied.Service, r.payloads.Of(rec.Project, r.copies(rec.Project)))
 }
 
 // SetPayloads gives contents of a project's secrets ("secrets.NAME") and configs
 // ("configs.NAME"), and where they come from.
-func (r *Runner) SetPayloads(project string, contents map[string][]byte, sources map[string]rootfs.Source) {
-	r.payloads.Set(project, contents, sources, func() [][]byte { return r.givenSecrets(project) })
+func (r *Runner) SetPayloads(project string, contents map[string][]byte, origins map[string]rootfs.Origin) {
+	r.payloads.Set(project, contents, origins, r.copies(project))
 }
 
 // Mask hides the secrets of a project in what is told of it.
 func (r *Runner) Mask(project string) *secret.Mask {
-	return r.payloads.Mask(project, func() [][]byte { return r.givenSecrets(project) })
+	return r.payloads.Mask(project, r.copies(project))
 }
 
 // ForgetPayloads forgets the secrets and configs of a project whose containers
 // are gone.
 func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }
 
-// givenSecrets are the secrets that the containers of a project have.
-func (r *Runner) givenSecrets(project string) (all [][]byte) {
-	for _, rec := range r.allRecords() {
-		if rec.Project != project {
-			continue
+// copies are what the containers of a project have of its secrets and configs.
+func (r *Runner) copies(project string) rootfs.Copies {
+	return func() map[string][][]byte {
+		all := map[string][][]byte{}
+		for _, rec := range r.allRecords() {
+			if rec.Project == project {
+				r.secrets.Copy(all, rec.ID, rec.Applied.Service)
+			}
 		}
-		for i := range rec.Applied.Service.Secrets {
-			all = append(all, r.secrets.Read(rec.ID, i))
-		}
+		return all
 	}
-	return all
 }
 
 // etcMounts gives a container its files below /etc.

@@ -26,6 +26,7 @@ func (r *Runner) share(rec *supervisor.Record) error {
 	}
 	owner := of.snapshot()
 	rec.Netns, rec.Addresses = owner.Netns, slices.Clone(owner.Addresses)
+	r.topology.Join(rec.Netns, rec.Applied.Service)
 	return nil
 }
 

@@ -28,6 +28,7 @@ type Project struct {
 	Disabled   map[string]*Service `json:"-"` // services whose profiles are not active
 	Variables  map[string]string   `json:"-"` // the caller's environment over the environment files
 	Places     Places              `json:"-"` // where each value stands in the files
+	ReadFiles  map[string]string   `json:"-"` // absolute paths of env_file and label_file, by where they are named: "services.web.env_file[0]"
 	Payloads   map[string]Payload  `json:"-"` // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }
 

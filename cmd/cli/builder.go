@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -42,7 +44,15 @@ func (Sessions) Inputs(ctx context.Context, p *spec.Project, opts BuildOptions) 
 
 // Open prepares sessions.
 func (Sessions) Open(ctx context.Context, p *spec.Project, opts BuildOptions) (BuildSession, error) {
-	return builder.NewSession(ctx, p, opts.Services)
+	s, err := builder.NewSession(ctx, p, opts.Services)
+	if err != nil {
+		return nil, err
+	}
+	s.Plain = func(ctx context.Context, engine *grpc.ClientConn, host string) bool {
+		status, err := api.NewEngineClient(engine).Status(ctx, &api.StatusRequest{})
+		return err == nil && slices.Contains(status.PlainRegistries, host)
+	}
+	return s, nil
 }
 
 func (o BuildOptions) forBuilder() builder.Options {

@@ -34,7 +34,8 @@ type Request struct {
 func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
 	r := &Request{client: client, Message: &api.ApplyRequest{
 		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
-		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)),
+		ReadFiles: p.Project.ReadFiles,
+		Disabled:  slices.Sorted(maps.Keys(p.Project.Disabled)),
 	}}
 	for path, payload := range p.Project.Payloads {
 		r.Message.Payloads[path] = &api.Payload{Content: payload.Content, Secret: payload.Secret}

@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,19 +25,24 @@ const (
 // have other bytes than their digest says, under broken/ every answer is 503,
 // under cut/ the first answer for each blob ends in its middle, under stuck/
 // every answer does, under large/ a manifest has 5 MB, under moved/ everything is
-// asked for at another port (Elsewhere), under limited/ every answer is 429.
+// asked for at another port (Elsewhere), under limited/ every answer is 429, under
+// halting/ a small layer ends in its middle, once a large one is sent, until the tag
+// is asked for again.
 type Registry struct {
 	server *httptest.Server
 	store  *store
 	other  *httptest.Server
+	large  chan struct{} // closed once a large blob of halting/ was sent
+	once   sync.Once
 	mu     sync.Mutex
+	bytes  map[string]int // path of a blob -> bytes that were sent of it; guarded by mu
 	asked  map[string]int // first part of the name -> requests, and path -> those of it; guarded by mu
 	sent   []string       // Authorization headers that the other port was sent; guarded by mu
 }
 
 // NewRegistry starts an empty registry on a free port.
 func NewRegistry() (*Registry, error) {
-	r := &Registry{store: newStore(), asked: map[string]int{}}
+	r := &Registry{store: newStore(), asked: map[string]int{}, bytes: map[string]int{}, large: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -132,6 +138,20 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 			return
 		case (kind == "stuck" || kind == "cut" && !again) && strings.Contains(repository, "/blobs/"):
 			w = &cutOff{ResponseWriter: w, from: rangeStart(req)}
+		case kind == "halting" && strings.Contains(repository, "/blobs/"):
+			w = &tally{w, r, req.URL.Path}
+			switch size, isLayer := r.store.look(req.URL.Path); {
+			case !isLayer:
+			case size >= smallBlob:
+				defer r.once.Do(func() { close(r.large) })
+			case r.Asked("/v2/"+repository[:strings.Index(repository, "/blobs/")]+"/manifests/1") == 1:
+				select {
+				case <-r.large:
+				case <-req.Context().Done():
+					return
+				}
+				w = &cutOff{ResponseWriter: w, from: rangeStart(req)}
+			}
 		case kind == "broken", kind == "flaky" && asked <= 3:
 			http.Error(w, "try again later", http.StatusServiceUnavailable)
 			return
@@ -142,7 +162,41 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 	})
 }
 
-const largeManifest = 5 << 20
+const (
+	largeManifest = 5 << 20
+	smallBlob     = 64 << 10
+)
+
+// tally counts the bytes of a blob that are sent.
+type tally struct {
+	http.ResponseWriter
+	registry *Registry
+	path     string
+}
+
+func (t *tally) Write(p []byte) (int, error) {
+	n, err := t.ResponseWriter.Write(p)
+	t.registry.mu.Lock()
+	t.registry.bytes[t.path] += n
+	t.registry.mu.Unlock()
+	return n, err
+}
+
+func (t *tally) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// SentAgain is how many bytes of the blobs of a kind of repositories were sent more often
+// than once.
+func (r *Registry) SentAgain(kind string) (bytes int) {
+	r.mu.Lock()
+	sent := maps.Clone(r.bytes)
+	r.mu.Unlock()
+	for path, n := range sent {
+		if size, _ := r.store.look(path); strings.HasPrefix(path, "/v2/"+kind+"/") {
+			bytes += max(0, n-size)
+		}
+	}
+	return bytes
+}
 
 // rangeStart is the offset that a request asks for.
 func rangeStart(req *http.Request) int {

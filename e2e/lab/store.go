@@ -98,6 +98,14 @@ func (s *store) blob(w http.ResponseWriter, r *http.Request, d digest.Digest) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
+// look says how many bytes the blob at a path has, and whether it is a layer.
+func (s *store) look(name string) (size int, isLayer bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	blob := s.blobs[digest.Digest(path.Base(name))]
+	return len(blob), len(blob) > 0 && blob[0] != '{'
+}
+
 // upload takes a blob in: whole, in parts, or by naming one that is there.
 func (s *store) upload(w http.ResponseWriter, r *http.Request, repository, id string) {
 	body, err := io.ReadAll(r.Body)

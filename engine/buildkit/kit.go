@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,10 +27,12 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/pb"
+	bkhttp "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/grpcerrors"
 	bknetwork "github.com/moby/buildkit/util/network"
 	"github.com/moby/buildkit/util/network/netproviders"
+	"github.com/moby/buildkit/util/tracing"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
 	bkcontainerd "github.com/moby/buildkit/worker/containerd"
@@ -64,6 +67,8 @@ type Config struct {
 	// caller's session lends. LoggedIn does it with the logins of the engine's
 	// settings where that lends none.
 	Hosts, LoggedIn docker.RegistryHosts
+	// Web sends what builds ask of other servers (ADD https://...).
+	Web http.RoundTripper
 }
 
 // Start opens BuildKit's state and gives a controller. RUN steps are
@@ -163,7 +168,7 @@ func (k *Kit) Close() {
 	k.controller.Close()
 }
 
-// openCache opens BuildKit's cache index; a damaged one is thrown away, for
+// openCache opens BuildKit's cache index; a damaged one is removed, for
 // it only saves time.
 func openCache(path string) (store *bboltcachestorage.Store, err error) {
 	open := func() (s *bboltcachestorage.Store, err error) {
@@ -177,7 +182,7 @@ func openCache(path string) (store *bboltcachestorage.Store, err error) {
 	if store, err = open(); err == nil {
 		return store, nil
 	}
-	if rerr := os.Rename(path, path+".damaged"); rerr != nil {
+	if rerr := os.Remove(path); rerr != nil {
 		return nil, err
 	}
 	return open()
@@ -214,5 +219,14 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 	opt.Executor = clearing{steps, cfg.CgroupPath, cfg.Steps.Log}
 	opt.NetworkProviders = networks
 	opt.RegistryHosts = cfg.LoggedIn
-	return base.NewWorker(ctx, opt)
+	w, err := base.NewWorker(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	web, err := bkhttp.NewSource(bkhttp.Opt{CacheAccessor: w.CacheMgr, Transport: tracing.NewTransport(cfg.Web)})
+	if err != nil {
+		return nil, err
+	}
+	w.SourceManager.Register(web) // in place of the one that goes by the engine's environment
+	return w, nil
 }

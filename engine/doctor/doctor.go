@@ -22,7 +22,8 @@ type Host struct {
 	Libexec     string // of the programs beside the engine
 	// Runc gives the version of a runc, or says why it can't be used.
 	Runc func(path string) (version string, err error)
-	// Fix does what is safe: it loads modules of the kernel and raises limits.
+	// Fix does what is safe: it loads modules of the kernel, raises limits, and removes
+	// databases that were set aside.
 	Fix bool
 
 	proc string // /proc; another directory in tests
@@ -41,7 +42,7 @@ func Examine(h Host) []api.Check {
 	for _, check := range []func(*Host) api.Check{
 		(*Host).privileges, (*Host).kernel, (*Host).cgroups, (*Host).namespaces, (*Host).seccomp, (*Host).overlay,
 		(*Host).bridges, (*Host).firewall, (*Host).forwarding, (*Host).nameServers,
-		(*Host).rootDisk, (*Host).stateDisk, (*Host).descriptors, (*Host).watches, (*Host).programs,
+		(*Host).rootDisk, (*Host).setAside, (*Host).stateDisk, (*Host).descriptors, (*Host).watches, (*Host).programs,
 	} {
 		out = append(out, check(&h))
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/boltfile"
 )
 
 // hostWith is a host whose /proc has these files.
@@ -144,5 +145,23 @@ func TestExaminingLeavesNothing(t *testing.T) {
 	groups, _ := filepath.Glob("/sys/fs/cgroup/*/orlop-doctor-*")
 	if left, _ := os.ReadDir(h.Root); len(left) > 0 || groups != nil {
 		t.Errorf("left are files %v, cgroups %q", left, groups)
+	}
+}
+
+func TestDatabasesThatWereSetAside(t *testing.T) {
+	h := Host{Root: t.TempDir()}
+	if c := h.setAside(); c.Result != api.CheckOK {
+		t.Errorf("without any: %+v", c)
+	}
+	aside := filepath.Join(h.Root, "engine.db.damaged-1")
+	if err := os.WriteFile(aside, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := h.setAside(); c.Result != api.CheckWarning || !strings.Contains(c.Found, aside) {
+		t.Errorf("with one: %+v", c)
+	}
+	h.Fix = true
+	if c := h.setAside(); c.Result != api.CheckOK || !c.Fixed || len(boltfile.Asides(h.Root)) > 0 {
+		t.Errorf("mended: %+v", c)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/boltfile"
 )
 
 // controllers of cgroups that limits of services need, and those that runc
@@ -97,6 +98,28 @@ func (h *Host) rootDisk() api.Check {
 		return warning(name, cure, "%s has %d MB left of %d MB", dir, free/mega, all/mega)
 	}
 	return ok(name, "%s has %.1f GB left", dir, float64(free)/giga)
+}
+
+// setAside looks for damaged databases, which may be large, and hold what containers had in
+// their environments.
+func (h *Host) setAside() api.Check {
+	const name = "databases"
+	list := boltfile.Asides(h.Root)
+	if len(list) == 0 {
+		return ok(name, "none was set aside")
+	}
+	found := fmt.Sprintf("damaged ones were set aside, with values of environments: %s", strings.Join(list, ", "))
+	if !h.Fix {
+		return warning(name, `run "orlop doctor --fix" to remove them; they go a week after they were set aside`, "%s", found)
+	}
+	for _, path := range list {
+		if err := os.Remove(path); err != nil {
+			return failed(name, "remove it", "a damaged one was set aside, and can't be removed: %v", err)
+		}
+	}
+	c := ok(name, "none was set aside")
+	c.Fixed = true
+	return c
 }
 
 func (h *Host) stateDisk() api.Check {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/orlop/orlop/engine/boltfile"
 )
 
 // snapshotterDB is the database in a snapshotter's directory.
@@ -123,12 +125,12 @@ func (s *Stores) Repair(f *Found) (told string, cacheLost bool, err error) {
 	var cause error
 	switch {
 	case f.Metadata != nil:
-		aside, err = s.SetAside(s.Metadata)
+		aside, err = boltfile.SetAside(s.Metadata, s.Now)
 		told, cause = "containerd's metadata was damaged (%v): images and containers are lost, volumes are not", f.Metadata
 		// Its keys would be in the way of new ones.
 		err = errors.Join(err, os.RemoveAll(filepath.Join(s.Snapshotter, snapshotterDB)))
 	case f.Snapshotter != nil:
-		aside, err = s.SetAside(filepath.Join(s.Snapshotter, snapshotterDB))
+		aside, err = boltfile.SetAside(filepath.Join(s.Snapshotter, snapshotterDB), s.Now)
 		told, cause = "the database of images' layers was damaged (%v): containers are lost, images and volumes are not", f.Snapshotter
 		err = errors.Join(err, s.forgetSnapshots())
 	default:
@@ -143,27 +145,6 @@ func (s *Stores) Repair(f *Found) (told string, cacheLost bool, err error) {
 	}
 	f.Known, f.named = map[string]bool{}, map[string]string{}
 	return told, true, s.clearStrays(f)
-}
-
-// SetAside renames a damaged file, whose old name is free then. "" if there is none. Of
-// those that were set aside before the first stays, as the nearest to what was lost:
-// each may be large.
-func (s *Stores) SetAside(path string) (string, error) {
-	older, _ := filepath.Glob(path + ".damaged-*")
-	aside := fmt.Sprintf("%s.damaged-%d", path, s.Now.Unix())
-	err := os.Rename(path, aside)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	for i, old := range older { // Glob sorts them, the first that was set aside comes first
-		if old != aside && i > 0 {
-			_ = os.Remove(old)
-		}
-	}
-	return aside, nil
 }
 
 // forgetSnapshots takes what refers to snapshots out of the metadata: it would

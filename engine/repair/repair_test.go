@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/metadata"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -231,28 +230,5 @@ func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
 		if !IsDamage(err) {
 			t.Errorf("%v is not taken for damage", err)
 		}
-	}
-}
-
-// TestTheFirstThatWasSetAsideStays: it is the nearest to what was lost.
-func TestTheFirstThatWasSetAsideStays(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "meta.db")
-	for i := range 4 {
-		if err := os.WriteFile(path, fmt.Append(nil, i), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s := Stores{Now: time.Unix(1_700_000_000+int64(i), 0)}
-		if _, err := s.SetAside(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	left, _ := filepath.Glob(path + ".damaged-*")
-	var texts []string
-	for _, l := range left {
-		text, _ := os.ReadFile(l)
-		texts = append(texts, string(text))
-	}
-	if strings.Join(texts, " ") != "0 3" {
-		t.Errorf("left are %q", texts)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/disk"
@@ -52,8 +53,8 @@ func Open(path string, log *slog.Logger) (*Store, string, error) {
 	db, docs, err := openBolt(path)
 	warning := ""
 	if err != nil && repair.IsDamage(err) {
-		aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
-		if rerr := os.Rename(path, aside); rerr != nil {
+		aside, rerr := boltfile.SetAside(path, time.Now())
+		if rerr != nil {
 			return nil, "", fmt.Errorf("cannot open %s: %w", path, err)
 		}
 		warning = fmt.Sprintf("the engine's state was damaged (%v) and is rebuilt from containerd; the old file is %s", err, aside)

@@ -15,10 +15,11 @@ import (
 )
 
 // Bounds of what a registry is asked for one blob: resumptions one after the
-// other that bring nothing, and all of them.
+// other that bring nothing, and all that bring less than is worth a request.
 const (
 	staleResumes = 3
 	mostResumes  = 50
+	worthwhile   = 1 << 20 // bytes
 	resumePause  = 100 * time.Millisecond
 )
 
@@ -68,7 +69,7 @@ type blob struct {
 	at    int64 // offset of what is read next
 	fresh int64 // offset at the last resumption
 	stale int   // resumptions since then that brought nothing
-	asked int   // resumptions in all
+	asked int   // resumptions in all after which little had come
 }
 
 // Read reads on, over cuts.
@@ -95,6 +96,9 @@ func (b *blob) isCut(err error) bool {
 // resume asks for the rest. Where a connection broke off, containerd has asked
 // for it three times already, and once more tells what keeps it from being sent.
 func (b *blob) resume(cut error) error {
+	if b.at-b.fresh < worthwhile {
+		b.asked++
+	}
 	if b.at > b.fresh {
 		b.fresh, b.stale = b.at, 0
 	}
@@ -102,7 +106,6 @@ func (b *blob) resume(cut error) error {
 	if errors.Is(cut, io.ErrUnexpectedEOF) {
 		b.stale += staleResumes - 1
 	}
-	b.asked++
 	if b.stale > staleResumes || b.asked > mostResumes {
 		return &cutBlob{kindOf(b.desc), b.desc.Digest, b.at, b.desc.Size}
 	}

@@ -53,7 +53,7 @@ func (r *cutReader) Close() error                            { return nil }
 // Risk legal input: a registry that sends a byte at a time, or nothing
 // Held: a bounded number of requests
 func TestABlobIsGoneOnWithABoundedNumberOfTimes(t *testing.T) {
-	text := strings.Repeat("0123456789", 30)
+	short, long := strings.Repeat("0123456789", 30), strings.Repeat("0123456789abcdef", 60*worthwhile/16)
 	for name, test := range map[string]struct {
 		each  int
 		err   error
@@ -67,12 +67,18 @@ func TestABlobIsGoneOnWithABoundedNumberOfTimes(t *testing.T) {
 		"nothing comes":                {0, unix.ECONNRESET, 1 + staleResumes, "layer sha256:x ends after 0 of 300 bytes"},
 		"broken off, asked three more": {0, io.ErrUnexpectedEOF, 2, "layer sha256:x ends after 0 of 300 bytes"},
 		"another error":                {10, errors.New("no"), 1, "no"},
+		"long, and cut off often":      {worthwhile, io.EOF, 60, ""},
+		"long, and cut off too often":  {worthwhile - 1, io.EOF, 1 + mostResumes, "again and again"},
 	} {
+		text := short
+		if strings.HasPrefix(name, "long") {
+			text = long
+		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := &cutting{text: text, each: test.each, err: test.err}
 				var f remotes.Fetcher = resumingFetcher{c}
-				rc, err := f.Fetch(t.Context(), ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: "sha256:x", Size: 300})
+				rc, err := f.Fetch(t.Context(), ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: "sha256:x", Size: int64(len(text))})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -11,16 +11,10 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 
-	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/disk"
 )
-
-// leaseTime is after how long what is fetched may be collected if the engine is
-// killed meanwhile.
-const leaseTime = 24 * time.Hour
 
 // Load imports the images of an OCI or Docker archive and gives their names. Of
 // one that can't be loaded whole nothing stays, neither bytes nor names. progress
@@ -29,7 +23,7 @@ func (s *Store) Load(ctx context.Context, archive io.Reader, progress Progress) 
 	read := &counted{from: archive}
 	var layers unpacking
 	stop := repeating(ctx, func(context.Context) { progress(read.bytes.Load(), 0, layers.doing(time.Now())) })
-	err = s.whole(ctx, func(ctx context.Context) error {
+	err = s.whole(ctx, "", func(ctx context.Context) error {
 		names, err = s.load(ctx, read, &layers)
 		return err
 	})
@@ -110,30 +104,6 @@ func (s *Store) restore(ctx context.Context, loaded []images.Image, before map[s
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// whole calls fetch with a lease for what it brings, which is let go when it
-// has succeeded, and collected at once when it has failed.
-func (s *Store) whole(ctx context.Context, fetch func(ctx context.Context) error) error {
-	manager := s.client.LeasesService()
-	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
-	if err != nil {
-		return fmt.Errorf("cannot hold what is fetched: %w", err)
-	}
-	if err = failpoint.Fail("image/fetching"); err == nil {
-		err = fetch(leases.WithLease(ctx, lease.ID))
-	}
-	failpoint.Hit("image/fetched")
-	clean := context.WithoutCancel(ctx)
-	var opts []leases.DeleteOpt
-	if err != nil {
-		opts = append(opts, leases.SynchronousDelete)
-	}
-	// One that stays expires.
-	if derr := manager.Delete(clean, lease, opts...); derr != nil && err == nil && !errdefs.IsNotFound(derr) {
-		return fmt.Errorf("cannot let go of what was fetched: %w", derr)
-	}
-	return err
 }
 
 // counted counts the bytes that are read.

@@ -41,12 +41,13 @@ type Store struct {
 
 	mu    sync.Mutex
 	users map[string]User // guarded by mu: image and user -> who that is
+	held  map[string]bool // guarded by mu: leases of what is being fetched
 }
 
 // New gives the images of containerd, which keeps them below a directory; hosts may
 // be nil where none is pulled.
 func New(client *containerd.Client, hosts HostsFunc, dir string) *Store {
-	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}}
+	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}, held: map[string]bool{}}
 }
 
 // Image is an image that containers can be made of.
@@ -254,6 +255,7 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	s.dropUnfinished(ctx, name)
 	err = s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("image %s is not here: see \"orlop image ls\"", ref)

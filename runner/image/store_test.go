@@ -95,8 +95,10 @@ func newShelf(t *testing.T) (*shelf, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shelf{images: coremetadata.NewImageStore(coremetadata.NewDB(db, nil, nil)), content: blobs, layers: &layers{writable: map[string]string{}}}
+	meta := coremetadata.NewDB(db, nil, nil)
+	s := &shelf{images: coremetadata.NewImageStore(meta), content: blobs, layers: &layers{writable: map[string]string{}}}
 	client, err := containerd.New("", containerd.WithDefaultNamespace("orlop"), containerd.WithServices(
+		containerd.WithLeasesService(coremetadata.NewLeaseManager(meta)),
 		containerd.WithImageStore(s.images), containerd.WithContentStore(s.content),
 		containerd.WithSnapshotters(map[string]snapshots.Snapshotter{Snapshotter: s.layers})))
 	if err != nil {

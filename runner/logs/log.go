@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,7 @@ type Log struct {
 	mu      sync.Mutex
 	file    *os.File      // guarded by mu; opened by the first line
 	size    int64         // guarded by mu
+	isTorn  bool          // guarded by mu; the file ends within a line
 	partial [2][]byte     // guarded by mu; of an unfinished line of each stream, what the file does not have
 	begun   [2]bool       // guarded by mu; the file has a part of the unfinished line
 	ended   [2]int        // guarded by mu; how many lines of each stream have ended
@@ -225,6 +227,7 @@ func (w *Log) write(p []byte) (n int, err error) {
 		return 0, err
 	}
 	if w.failure.err != nil {
+		w.failure.isCut, w.isTorn = w.failure.isCut || w.isTorn, false
 		word := w.recovery()
 		n, err := w.file.Write(word)
 		w.size += int64(n)
@@ -235,12 +238,28 @@ func (w *Log) write(p []byte) (n int, err error) {
 		}
 		w.recovered()
 	}
+	torn := w.isTorn
+	if torn {
+		p = slices.Concat([]byte("\n"), p) // with it, for the spool counts on one write
+	}
 	n, err = w.file.Write(p)
 	w.size += int64(n)
+	if torn && n > 0 {
+		w.isTorn = false
+		n--
+	}
 	if err != nil {
 		w.letGo()
 	}
 	return n, err
+}
+
+// isCutOff says that a file has no whole line at its end, such as a power failure leaves:
+// what is written next would be lost with it.
+func isCutOff(f *os.File, size int64) bool {
+	last := make([]byte, 1)
+	_, err := f.ReadAt(last, size-1)
+	return size > 0 && err == nil && last[0] != '\n'
 }
 
 // ready opens the file that so many bytes are to be written to: a new one where
@@ -268,7 +287,7 @@ func (w *Log) ready(length int) error {
 	if err := os.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -277,7 +296,7 @@ func (w *Log) ready(length int) error {
 		f.Close()
 		return err
 	}
-	w.file, w.size = f, st.Size()
+	w.file, w.size, w.isTorn = f, st.Size(), isCutOff(f, st.Size())
 	return nil
 }
 

@@ -58,6 +58,24 @@ func (m *Manager) Faults(ctx context.Context, wanted func(sandbox string) bool) 
 // Mend puts right what is not as it was made. The second time finds what the first
 // has brought to light: a link's place in a namespace that was lost.
 func (m *Manager) Mend(ctx context.Context) error {
+	return m.mendAll(ctx, func(string) bool { return true }, func(fault) bool { return true })
+}
+
+// MendSandbox does so for one sandbox and its networks, and looks at no other.
+func (m *Manager) MendSandbox(ctx context.Context, id string) error {
+	m.mu.Lock()
+	var on []string
+	if s := m.sandboxes[id]; s != nil {
+		for _, e := range s.Endpoints {
+			on = append(on, e.Network)
+		}
+	}
+	m.mu.Unlock()
+	return m.mendAll(ctx, func(other string) bool { return other == id },
+		func(f fault) bool { return f.network == "" || slices.Contains(on, f.network) })
+}
+
+func (m *Manager) mendAll(ctx context.Context, wanted func(sandbox string) bool, concerns func(fault) bool) error {
 	if m.isEmpty() {
 		return nil
 	}
@@ -69,7 +87,8 @@ func (m *Manager) Mend(ctx context.Context) error {
 	}
 	defer unlock()
 	for range 2 {
-		list, err := m.faults(func(string) bool { return true })
+		list, err := m.faults(wanted)
+		list = slices.DeleteFunc(list, func(f fault) bool { return !concerns(f) })
 		if err != nil || len(list) == 0 {
 			return errors.Join(err, m.firewall.openHost())
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/runner/network/kernel"
 	"github.com/orlop/orlop/runner/network/netns"
+	"github.com/orlop/orlop/runner/network/reconcile"
 )
 
 // repairDelay is how long the guard lets a disturbance go on before it looks:
@@ -19,11 +20,19 @@ const listenAgain = time.Second
 
 // Guard repairs what others change of the networks (a reload of the host's
 // nftables takes the table along, a network manager may delete links or set them
-// down, a clean-up unmount namespaces), as soon as the kernel tells of it, until ctx ends. After each attempt repaired is
-// called with what could not be mended.
+// down, a clean-up unmount namespaces), as soon as the kernel tells of it, until ctx
+// ends. What can't be mended is tried again, a bounded number of times. After each
+// attempt repaired is called with what could not be mended.
 func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
+	loop := &reconcile.Loop{Settle: repairDelay, Look: func(ctx context.Context) error {
+		err := m.Mend(ctx)
+		repaired(err)
+		return err
+	}}
 	for heard := false; ; heard = true {
-		err := m.listen(ctx, repaired)
+		err := loop.Run(ctx, func(ctx context.Context, tell func()) error {
+			return kernel.Listen(ctx, m.interest(), tell, tell) // what happened before was not heard
+		})
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -35,39 +44,6 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 			return nil
 		case <-time.After(listenAgain):
 		}
-	}
-}
-
-// listen repairs as long as the kernel is heard: with too many messages at once a
-// subscription ends. An error says that there was none.
-func (m *Manager) listen(ctx context.Context, repaired func(error)) error {
-	changes := make(chan struct{}, 1)
-	tell := func() {
-		select {
-		case changes <- struct{}{}:
-		default:
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	heard := make(chan error, 1)
-	go func() { heard <- kernel.Listen(ctx, m.interest(), tell, tell) }() // what happened before was not heard
-	for {
-		select {
-		case err := <-heard:
-			return err
-		case <-changes:
-		}
-		select {
-		case err := <-heard:
-			return err
-		case <-time.After(repairDelay):
-		}
-		select {
-		case <-changes: // it is seen now
-		default:
-		}
-		repaired(m.Mend(ctx))
 	}
 }
 

@@ -117,6 +117,49 @@ func TestWhatAProgramMayChangeStaysChanged(t *testing.T) {
 	}
 }
 
+// One that joins the namespace later may change it too; what is lost of the host's side is
+// mended, and the way out that the programs have taken away stays away.
+func TestWhoJoinsMayChangeTheNetwork(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	a, other := create(t, m, "a", on("default")), create(t, m, "other", on("default"))
+	m.LeaveAlone("")
+	m.LeaveAlone(a.NetnsPath)
+	for _, s := range []SandboxState{a, other} {
+		run(t, "nsenter", "--net="+s.NetnsPath, "ip", "route", "del", "default")
+	}
+	look := func(when string, wantOther bool) {
+		t.Helper()
+		for s, want := range map[*SandboxState]bool{&a: false, &other: wantOther} {
+			if routes := run(t, "nsenter", "--net="+s.NetnsPath, "ip", "route"); strings.Contains(routes, "default") != want {
+				t.Errorf("%s: the routes of %s are\n%s", when, s.ID, routes)
+			}
+		}
+	}
+	if err := m.MendSandbox(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	look("mended alone", false)
+	if err := m.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	look("mended", true)
+	m.mu.Lock()
+	link := m.sandboxes["a"].Endpoints[0].Link
+	m.mu.Unlock()
+	run(t, "ip", "link", "del", link)
+	if err := m.MendSandbox(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, "nsenter", "--net="+a.NetnsPath, "ip", "addr", "show", "eth0"); !strings.Contains(got, a.Addresses["default"].String()) {
+		t.Errorf("its link is not there again:\n%s", got)
+	}
+	look("its link is made again", true)
+}
+
 // What the manager does itself wakes the guard a few times, not with each sandbox: a
 // look at everything takes as long as some sandboxes.
 func TestTheGuardSleepsWhileSandboxesComeAndGo(t *testing.T) {

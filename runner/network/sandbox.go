@@ -67,8 +67,8 @@ type sandbox struct {
 	Ready     bool       `json:"ready"` // everything that belongs to it is made
 	Alive     bool       `json:"alive"` // its names resolve
 	Endpoints []endpoint `json:"endpoints,omitempty"`
-	// Guarded says that what is inside is put right. Engines before that kept no word
-	// of who may change it: theirs are left alone.
+	// Guarded says that what is inside is put right; see LeaveAlone. Engines before that
+	// kept no word of who may change it: theirs are left alone.
 	Guarded bool `json:"guarded,omitempty"`
 
 	dns  *dnsServer
@@ -108,6 +108,22 @@ type endpoint struct {
 // isLeftAlone says that what is inside is its programs' own: a VPN takes the default
 // route away so that nothing goes past it.
 func (s *sandbox) isLeftAlone() bool { return s.Spec.OwnNetwork || !s.Guarded }
+
+// LeaveAlone leaves what is inside of a sandbox, by the path of its namespace, to its
+// programs from now on: one that may change it joins them.
+func (m *Manager) LeaveAlone(path string) {
+	for _, s := range m.ready() {
+		if m.netnsPath(s.ID) != path || s.isLeftAlone() {
+			continue
+		}
+		m.mu.Lock()
+		s.Guarded = false
+		m.mu.Unlock()
+		if err := m.recordSandbox(s); err != nil {
+			m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", s.ID, "error", err)
+		}
+	}
+}
 
 func (s *sandbox) label(id string) string {
 	if len(s.Spec.Names) > 0 {

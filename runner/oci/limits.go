@@ -3,6 +3,7 @@ package oci
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +118,21 @@ func rlimits(ulimits map[string]*spec.Ulimit) ([]specs.POSIXRlimit, []Warning, e
 			warnings = append(warnings, Warning{"ulimits." + name, cut})
 		}
 	}
+	if ulimits["core"] == nil {
+		out = append(out, coreLimit(os.Getenv("ORLOP_CORE_LIMIT"))...)
+	}
 	return out, warnings, nil
+}
+
+// coreLimit is the limit on core dumps of a container whose service says none: the one
+// that the engine was started with, before it gave up its own (keeper.CoreLimit).
+func coreLimit(was string) []specs.POSIXRlimit {
+	soft, err := strconv.ParseUint(was, 10, 64)
+	var own unix.Rlimit
+	if err != nil || unix.Getrlimit(unix.RLIMIT_CORE, &own) != nil || soft == own.Cur {
+		return nil // it inherits it
+	}
+	return []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Soft: min(soft, own.Max), Hard: own.Max}}
 }
 
 // rlimit is one limit, cut to what the engine may give, with a word about that.

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func (d documents) Load(bucket string) (map[string][]byte, error) { return maps.
 // TestAProjectThatIsGoneLeavesNoSecret: neither by its name nor in memory that
 // another holds.
 func TestAProjectThatIsGoneLeavesNoSecret(t *testing.T) {
-	p, none := NewPayloads(documents{}), func() [][]byte { return nil }
+	p, none := NewPayloads(documents{}), func() map[string][][]byte { return nil }
 	content := []byte("canary")
 	p.Set("shop", map[string][]byte{"secrets.key": content, "configs.motd": []byte("hello")}, nil, none)
 	p.Set("shop", map[string][]byte{"secrets.other": []byte("another")}, nil, none)
@@ -52,7 +53,10 @@ func TestAProjectThatIsGoneLeavesNoSecret(t *testing.T) {
 func TestSecretsOfAnEngineBeforeAreHidden(t *testing.T) {
 	p := NewPayloads(documents{})
 	asked := 0
-	given := func() [][]byte { asked++; return [][]byte{[]byte("oldest"), nil} }
+	given := func() map[string][][]byte {
+		asked++
+		return map[string][][]byte{"secrets.key": {[]byte("oldest"), nil}, "configs.motd": {[]byte("the")}}
+	}
 	if got := p.Mask("shop", given).Text("the oldest secret"); got != "the *** secret" {
 		t.Errorf("the mask shows %q", got)
 	}
@@ -67,42 +71,89 @@ func TestSecretsOfAnEngineBeforeAreHidden(t *testing.T) {
 	}
 }
 
-// The next engine was told nothing: it reads the files again, and hides what it reads.
-func TestWhatIsAFilesIsReadAgainByTheNextEngine(t *testing.T) {
-	dir, docs, none := t.TempDir(), documents{}, func() [][]byte { return nil }
+// TestThePayloadsOfTheNextEngine: it was told nothing. What containers have of a payload
+// is taken, or else its file's content, unless that changed since `up`; nothing else is read.
+//
+// Risk secrets: the file of a secret is replaced after `up`: by a new version, a link to a file of root's, one of another user, a pipe
+// Held: the engine reads nothing again that a container still has; after a reboot it follows no link, opens no file of another
+// owner, and gives no container what was not there at `up`: its service waits, and `ps` says for what
+func TestThePayloadsOfTheNextEngine(t *testing.T) {
+	const changed, unknown = `its secret key changed since "orlop up": run it again`, `the content of its secret env is not known any more`
+	var kept map[string][][]byte
+	copies := func() map[string][][]byte { return kept }
+	dir, docs := t.TempDir(), documents{}
 	path := filepath.Join(dir, "key")
-	if err := os.WriteFile(path, []byte("canary"), 0o600); err != nil {
-		t.Fatal(err)
+	write := func(path, text string) error {
+		return errors.Join(os.RemoveAll(path), os.WriteFile(path, []byte(text), 0o600))
 	}
-	contents := map[string][]byte{"secrets.key": []byte("canary"), "secrets.env": []byte("x"), "configs.motd": []byte("hello")}
-	NewPayloads(docs).Set("shop", contents, map[string]Source{"secrets.key": {File: path}, "configs.motd": {Content: "hello"}}, none)
-	if all, _ := docs.Load(bucketSources); strings.Contains(string(all["shop"]), "canary") {
-		t.Errorf("a secret is kept: %s", all["shop"])
-	}
-	next := NewPayloads(docs)
-	for key, want := range map[string]string{"secrets.key": "canary", "configs.motd": "hello"} {
-		if got, err := next.Content("shop", key, none); err != nil || string(got) != want {
-			t.Errorf("%s is %q, %v", key, got, err)
+	for _, err := range []error{write(path, "canary"), write(dir+"/shadow", "root's"), write(dir+"/empty", "")} {
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	if got := next.Mask("shop", none).Text("the canary"); got != "the ***" {
-		t.Errorf("what was read again shows: %q", got)
+	contents := map[string][]byte{"secrets.key": []byte("canary"), "secrets.env": []byte("x"), "configs.motd": []byte("hello"), "configs.none": {}}
+	origins := map[string]Origin{"secrets.key": {File: path}, "configs.motd": {Content: "hello"}}
+	NewPayloads(docs).Set("shop", contents, origins, copies)
+	all, _ := docs.Load(bucketSources)
+	if strings.Contains(string(all["shop"]), "canary") {
+		t.Errorf("a secret is kept: %s", all["shop"])
 	}
-	if _, err := next.Content("shop", "secrets.env", none); err == nil || !strings.Contains(err.Error(), "secrets.env is not known any more") {
-		t.Errorf("one that was no file's: %v", err)
+	NewPayloads(docs).Set("shop", contents, origins, copies)
+	if again, _ := docs.Load(bucketSources); string(again["shop"]) != string(all["shop"]) {
+		t.Errorf("the same is kept otherwise: %s, %s", all["shop"], again["shop"])
 	}
-	os.Remove(path)
-	if _, err := next.Content("shop", "secrets.key", none); err == nil || !strings.Contains(err.Error(), "secrets.key can't be read again") {
-		t.Errorf("a file that is gone: %v", err)
+	for _, tt := range []struct {
+		name, key string
+		before    func() error
+		want, err string
+	}{
+		{"as it was", "secrets.key", nil, "canary", ""},
+		{"of the stack file", "configs.motd", nil, "hello", ""},
+		{"an empty one", "configs.none", nil, "", ""},
+		{"of nobody", "secrets.env", nil, "", unknown},
+		{"never heard of", "secrets.other", nil, "", "the content of its secret other is not known any more"},
+		{"a container's", "secrets.env", func() error { kept = map[string][][]byte{"secrets.env": {[]byte("older"), []byte("x")}}; return nil }, "x", ""},
+		{"a container's that is another", "secrets.env", func() error { kept = map[string][][]byte{"secrets.env": {[]byte("older")}}; return nil }, "", unknown},
+		{"a container's, not the file's", "secrets.key", func() error {
+			kept = map[string][][]byte{"secrets.key": {[]byte("canary")}}
+			return write(path, "newer")
+		}, "canary", ""},
+		{"a new version", "secrets.key", func() error { kept = nil; return nil }, "", changed},
+		{"a link", "secrets.key", func() error { return errors.Join(os.Remove(path), os.Symlink(dir+"/shadow", path)) }, "", changed},
+		{"a pipe", "secrets.key", func() error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "", changed},
+		{"gone", "secrets.key", func() error { return os.Remove(path) }, "", "the file of its secret key can't be read again"},
+		{"back again", "secrets.key", func() error { return write(path, "canary") }, "canary", ""},
+	} {
+		if tt.before != nil {
+			if err := tt.before(); err != nil {
+				t.Fatal(tt.name, err)
+			}
+		}
+		next := NewPayloads(docs)
+		got, err := next.Content("shop", tt.key, copies)
+		if string(got) != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %q, %v", tt.name, got, err)
+		}
+		if shown := next.Mask("shop", copies).Text("the canary"); tt.want == "canary" && shown != "the ***" {
+			t.Errorf("%s: what was read again shows: %q", tt.name, shown)
+		}
 	}
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := next.Content("shop", "secrets.key", none); err == nil || !strings.Contains(err.Error(), "no regular file") {
-		t.Errorf("a pipe in its place: %v", err)
-	}
+	next := NewPayloads(docs)
 	next.Forget("shop")
 	if all, _ := docs.Load(bucketSources); len(all) > 0 {
 		t.Errorf("left is %s", all)
+	}
+}
+
+// An engine of before kept no digests: what it names is not read on its word.
+func TestAFileWithoutADigestIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("root's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs := documents{}
+	docs.Save(bucketSources, "shop", []byte(`{"secrets.key":{"file":"`+path+`"}}`))
+	if got, err := NewPayloads(docs).Content("shop", "secrets.key", func() map[string][][]byte { return nil }); err == nil || !strings.Contains(err.Error(), "not known any more") {
+		t.Errorf("read %q, %v", got, err)
 	}
 }

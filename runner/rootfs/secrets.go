@@ -130,13 +130,20 @@ func (s *Secrets) Has(container string, service *spec.Service) bool {
 	return err == nil && len(entries) == n
 }
 
-// Read is the content of the n-th secret of a container, nil if it isn't there.
-func (s *Secrets) Read(container string, n int) []byte {
-	content, err := os.ReadFile(filepath.Join(s.dir, container, strconv.Itoa(n)))
-	if err != nil {
-		return nil
+// Copy adds to all, by "secrets.NAME" and "configs.NAME", what a container of a service
+// has of them.
+func (s *Secrets) Copy(all map[string][][]byte, container string, service *spec.Service) {
+	n := 0
+	add := func(kind string, uses []spec.FileMount) {
+		for _, use := range uses {
+			if content, err := os.ReadFile(filepath.Join(s.dir, container, strconv.Itoa(n))); err == nil {
+				all[kind+use.Source] = append(all[kind+use.Source], content)
+			}
+			n++
+		}
 	}
-	return content
+	add("secrets.", service.Secrets)
+	add("configs.", service.Configs)
 }
 
 // Remove forgets the files of a container, and the tmpfs with the last one.

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,8 +89,11 @@ func TestSecretsAndConfigsOfAService(t *testing.T) {
 	if !next.Has("c1", service) || next.Has("c2", service) || !next.Has("c2", &spec.Service{}) {
 		t.Error("the next engine does not know what a container has")
 	}
-	if string(next.Read("c1", 0)) != "hunter2" || next.Read("c1", 9) != nil {
-		t.Error("what a container was given is not read back")
+	all := map[string][][]byte{}
+	next.Copy(all, "c1", service)
+	next.Copy(all, "c9", service)
+	if got := fmt.Sprintf("%q", all); got != `map["configs.motd":["hello"] "secrets.key":["hunter2" "hunter2" "hunter2"]]` {
+		t.Errorf("what a container was given is read back as %s", got)
 	}
 	delete(contents, "secrets.key")
 	if _, err := s.Mounts("c2", service, content); err == nil || !strings.Contains(err.Error(), "the content of secrets.key is not known any more") {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -84,7 +85,7 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, p.Program, "-namespace", ns, "-address", p.Address, "-publish-binary", os.Args[0], "-id", name, "start")
 	cmd.Dir, cmd.Stdin, cmd.Stderr = s.dir, bytes.NewReader(stdin), &stderr
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
+	cmd.Env = append(withoutProxies(os.Environ()), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
 		"TTRPC_ADDRESS="+p.Events, "GRPC_ADDRESS="+p.Address, "NAMESPACE="+ns)
 	// What starts the process ends with the engine, so that the next one finds
 	// either a process that answers or none. The signal comes with the end of
@@ -137,4 +138,13 @@ func dial(ctx context.Context, address string) (*ttrpc.Client, error) {
 		return nil, err
 	}
 	return ttrpc.NewClient(conn), nil
+}
+
+// withoutProxies is an environment without proxies: a shim asks nobody, lives long, and a
+// login may stand in them.
+func withoutProxies(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return strings.HasSuffix(strings.ToUpper(name), "_PROXY")
+	})
 }

@@ -47,6 +47,14 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 	return out, nil
 }
 
+// Join says that a container of a service joins the network namespace of another: if it
+// may change that, it is left alone.
+func (t *Store) Join(netns string, s *spec.Service) {
+	if mayChangeNetwork(s) {
+		t.nets.LeaveAlone(netns)
+	}
+}
+
 // mayChangeNetwork says that a service's programs may change the network of their
 // container: those of a VPN do.
 func mayChangeNetwork(s *spec.Service) bool {

@@ -42,6 +42,7 @@ type Networks interface {
 	RemoveNetwork(ctx context.Context, name string) error
 	SetRange(name string, within netip.Prefix) error
 	Reserve(owner string, fixed map[string][]netip.Addr)
+	LeaveAlone(netns string)
 }
 
 // Store is the declared networks of an engine.

@@ -41,6 +41,9 @@ func newMachine() *machine {
 	return &machine{all: map[string]network.Network{}, ranges: map[string]netip.Prefix{}, reserved: map[string]map[string][]netip.Addr{}}
 }
 
+// LeaveAlone is not the topology's to check.
+func (m *machine) LeaveAlone(string) {}
+
 func (m *machine) CheckNetwork(network.Spec) error { return nil }
 
 func (m *machine) Network(name string) (network.Network, bool) {

@@ -26,7 +26,7 @@ const (
 	HostNetwork  Kind = "host_network"  // the host's network namespace
 	EngineSocket Kind = "engine_socket" // the socket of an engine: whoever has it is root
 	HostMount    Kind = "host_mount"    // a directory of the host outside of the project's
-	HostFile     Kind = "host_file"     // a secret or config from a file outside of the project's directory
+	HostFile     Kind = "host_file"     // a file outside of the project's directory: a secret, config, env_file, label_file, context
 	PublicPort   Kind = "public_port"   // a port on all addresses of the host
 	NoHardening  Kind = "no_hardening"  // x-orlop-security: default in a stack or engine that is hardened
 )
@@ -50,13 +50,20 @@ type Request struct {
 func Of(p *spec.Project, dir string, own ...string) []Request {
 	var all []Request
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		all = append(all, ofService(p.Services[name], "services."+name, dir, own)...)
+		path := "services." + name
+		all = append(all, ofService(p.Services[name], path, dir, own)...)
+		all = append(all, ofBuild(p.Services[name].Build, path+".build", dir)...)
+		for _, at := range slices.Sorted(maps.Keys(p.ReadFiles)) {
+			if strings.HasPrefix(at, path+".env_file[") || strings.HasPrefix(at, path+".label_file[") {
+				all = append(all, ofFile(at, p.ReadFiles[at], dir)...)
+			}
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
-		all = append(all, ofFile("secrets."+name, p.Secrets[name].File, dir)...)
+		all = append(all, ofFile("secrets."+name+".file", p.Secrets[name].File, dir)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Configs)) {
-		all = append(all, ofFile("configs."+name, p.Configs[name].File, dir)...)
+		all = append(all, ofFile("configs."+name+".file", p.Configs[name].File, dir)...)
 	}
 	for i := range all {
 		all[i].Place = p.Places.Nearest(all[i].Path)
@@ -125,7 +132,33 @@ func ofFile(path, file, dir string) []Request {
 	if file == "" || isBelow(file, dir) {
 		return nil
 	}
-	return []Request{{Kind: HostFile, Path: path + ".file", Value: file, Text: "reads a file of the host outside of the project's directory"}}
+	return []Request{{Kind: HostFile, Path: path, Value: file, Text: "reads a file of the host outside of the project's directory"}}
+}
+
+// ofBuild lists what a build reads outside of the project's directory: a stack of somebody
+// else could put the caller's home into an image.
+func ofBuild(b *spec.Build, path, dir string) []Request {
+	if b == nil {
+		return nil
+	}
+	var all []Request
+	add := func(key, file string) {
+		if filepath.IsAbs(file) {
+			all = append(all, ofFile(path+"."+key, file, dir)...)
+		}
+	}
+	add("context", b.Context)
+	dockerfile := b.Dockerfile
+	if filepath.IsAbs(b.Context) && !filepath.IsAbs(dockerfile) {
+		dockerfile = filepath.Join(b.Context, dockerfile)
+	}
+	if !isBelow(dockerfile, b.Context) {
+		add("dockerfile", dockerfile)
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
+		add("additional_contexts."+name, b.AdditionalContexts[name])
+	}
+	return all
 }
 
 // sockets are the names that sockets of engines have, wherever they are.

@@ -129,3 +129,41 @@ func TestAPortIsPublicByWhateverName(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesOutsideOfTheProject: what a stack has read into a container's environment or
+// labels, or into an image.
+//
+// Risk privileged flags: a stack of somebody else takes an env_file, a label_file, a Dockerfile or the context of a build from the
+// caller's home
+// Held: `config --security` lists each with its place as host_file, and an engine's policy can forbid it
+func TestFilesOutsideOfTheProject(t *testing.T) {
+	p := &spec.Project{
+		Services: map[string]*spec.Service{
+			"a": {Build: &spec.Build{Context: "/home/me", Dockerfile: "Dockerfile", AdditionalContexts: map[string]string{
+				"keys": "/home/me/.ssh", "in": "/p/in", "image": "docker-image://busybox", "other": "service:b", "git": "https://example.com/x.git",
+			}}},
+			"b": {Build: &spec.Build{Context: "/p", Dockerfile: "../etc/passwd"}},
+			"c": {Build: &spec.Build{Context: "https://example.com/x.git", Dockerfile: "Dockerfile"}},
+			"d": {Build: &spec.Build{Context: "/p/d", Dockerfile: "/p/Dockerfile"}},
+		},
+		ReadFiles: map[string]string{
+			"services.a.env_file[0]": "/p/.env", "services.a.env_file[1]": "/home/me/.netrc", "services.b.label_file[0]": "/etc/hostname",
+			"services.gone.env_file[0]": "/etc/shadow",
+		},
+	}
+	var got []string
+	for _, r := range Of(p, "/p") {
+		got = append(got, fmt.Sprintf("%s %s %s", r.Kind, r.Path, r.Value))
+	}
+	want := []string{
+		"host_file services.a.build.context /home/me",
+		"host_file services.a.build.additional_contexts.keys /home/me/.ssh", "host_file services.a.env_file[1] /home/me/.netrc",
+		"host_file services.b.build.dockerfile /etc/passwd", "host_file services.b.label_file[0] /etc/hostname",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("it asks for\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if err := Check(p, "/p", []Kind{HostFile}, "engine.yaml"); err == nil {
+		t.Error("a policy allows it")
+	}
+}

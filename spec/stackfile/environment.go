@@ -163,6 +163,7 @@ func (l *loader) checkProjectName(name string, at *tree.Node, what string) {
 func (l *loader) serviceEnvironment(service *tree.Node, path string) {
 	files, environment := service.Value("env_file"), service.Value("environment")
 	service.Remove("env_file")
+	l.notes(files, path+".env_file")
 	if environment != nil && environment.Kind != tree.MapNode {
 		return
 	}

@@ -2,6 +2,7 @@ package stackfile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,9 +46,10 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")
-	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: spec.Places{}, Variables: l.env}
+	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: spec.Places{}, Variables: l.env, ReadFiles: l.readFiles}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
+		maps.Copy(p.Places, l.readPlaces)
 		l.security(p, root)
 		if instance != "" {
 			p.Isolate(instance, func(path, message string) {

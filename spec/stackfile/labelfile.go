@@ -3,12 +3,32 @@ package stackfile
 import (
 	"cmp"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
 )
+
+// notes takes down which files a service has read.
+func (l *loader) notes(files *tree.Node, path string) {
+	if files == nil {
+		return
+	}
+	for i, f := range files.Items {
+		if f.Kind == tree.MapNode {
+			f = f.Value("path")
+		}
+		if f != nil && f.Kind == tree.ScalarNode {
+			if l.readFiles == nil {
+				l.readFiles, l.readPlaces = map[string]string{}, spec.Places{}
+			}
+			l.readFiles[tree.Indexed(path, i)], l.readPlaces[tree.Indexed(path, i)] = f.Text, f.At
+		}
+	}
+}
 
 // serviceLabels merges the label_file entries of a service below its labels.
 func (l *loader) serviceLabels(service *tree.Node, path string) {
 	files := service.Value("label_file")
+	l.notes(files, path+".label_file")
 	if files == nil || l.opts.SkipPayloads || l.opts.ImagesOnly {
 		return
 	}

@@ -1,0 +1,100 @@
+package boltfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// AsideLife is how long a database stays that was set aside: what it holds, values of
+// environments among it, was removed for whoever looks at the engine.
+const AsideLife = 7 * 24 * time.Hour
+
+// infix is between the name of a database and the time at which it was set aside, in
+// seconds.
+const infix = ".damaged-"
+
+// SetAside renames a damaged database, whose old name is free then, for root alone to
+// read. "" if there is none. Of those that were set aside before the first stays, as the
+// nearest to what was lost: each may be large.
+func SetAside(path string, now time.Time) (string, error) {
+	older, _ := filepath.Glob(path + infix + "*")
+	aside := path + infix + strconv.FormatInt(now.Unix(), 10)
+	if err := os.Chmod(path, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	err := os.Rename(path, aside)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for i, old := range older { // Glob sorts them, the first that was set aside comes first
+		if old != aside && i > 0 {
+			_ = os.Remove(old)
+		}
+	}
+	return aside, nil
+}
+
+// Asides are the databases below the engine's root that were set aside.
+func Asides(root string) (list []string) {
+	for _, pattern := range []string{"*", "containerd/*/*"} {
+		found, _ := filepath.Glob(filepath.Join(root, pattern+infix+"*"))
+		list = append(list, found...)
+	}
+	return list
+}
+
+// Expire removes those that were set aside longer ago than AsideLife, and says when the
+// next is due; never, if none is.
+func Expire(root string, now time.Time) (due time.Time, err error) {
+	var errs []error
+	for _, path := range Asides(root) {
+		since := asideSince(path)
+		age := now.Sub(since)
+		if age.Abs() >= AsideLife { // also by a clock that was wrong then
+			if err := os.Remove(path); err != nil {
+				errs = append(errs, fmt.Errorf("cannot remove a database that was set aside: %w", err))
+			}
+			continue
+		}
+		if next := since.Add(AsideLife); due.IsZero() || next.Before(due) {
+			due = next
+		}
+	}
+	return due, errors.Join(errs...)
+}
+
+// KeepExpiring removes what was set aside as soon as it is due, until ctx ends. What is set
+// aside is so when an engine starts, before this is called.
+func KeepExpiring(ctx context.Context, root string, log *slog.Logger) {
+	for {
+		due, err := Expire(root, time.Now())
+		if err != nil {
+			log.Warn("what was damaged stays", "error", err)
+		}
+		if err != nil || due.IsZero() {
+			return
+		}
+		select {
+		case <-time.After(time.Until(due) + time.Second):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// asideSince is the time in a name; the beginning of time if it has none.
+func asideSince(path string) time.Time {
+	seconds, _ := strconv.ParseInt(path[strings.LastIndex(path, infix)+len(infix):], 10, 64)
+	return time.Unix(seconds, 0)
+}
