@@ -133,6 +133,12 @@ FIRST ?= 1
 powerloss: guest-deps build images ## take a guest machine its power at a random moment, SEEDS times, and look what it kept
 	go run ./e2e/guest -first $(FIRST) -seeds $(SEEDS)
 
+MOMENTS ?= 500
+
+.PHONY: crashes
+crashes: build images ## kill engine, keeper, shim or command at MOMENTS of changes, by a SEED
+	ORLOP_E2E=1 ORLOP_E2E_MOMENTS=$(MOMENTS) ORLOP_E2E_SEED=$(SEED) go test ./e2e -count=1 -timeout 3h -v -run 'TestFaults/killed_anywhere$$'
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities
 	@.ci/lint "$(STATICCHECK)" "$(GOVULNCHECK)"

@@ -19,6 +19,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
@@ -453,6 +454,7 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 	if err != nil {
 		return planner.Result{}, err
 	}
+	failpoint.Hit("engine/built")
 	e.recordBuild(ctx, tag, digest, c.job.options.Inputs[s.Service])
 	if digest == before {
 		return planner.Result{Outcome: planner.Unchanged, Text: "the image is the same"}, nil

@@ -209,7 +209,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 		return nil, err
 	}
 	opt.ResourceMonitor = monitor
-	opt.Executor, err = runcexecutor.New(runcexecutor.Opt{
+	steps, err := runcexecutor.New(runcexecutor.Opt{
 		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
 		DefaultCgroupParent: cfg.CgroupPath,
 		ResourceMonitor:     monitor,
@@ -219,6 +219,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 	if err != nil {
 		return nil, err
 	}
+	opt.Executor = clearing{steps, cfg.CgroupPath, cfg.Steps.Log}
 	opt.NetworkProviders = networks
 	opt.RegistryHosts = cfg.LoggedIn
 	w, err := base.NewWorker(ctx, opt)

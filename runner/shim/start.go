@@ -21,6 +21,8 @@ import (
 	shimapi "github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orlop/orlop/failpoint"
 )
 
 // start starts the process. Its address is known before, and noted: an
@@ -82,6 +84,7 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("shim/started")
 	var result bootapi.BootstrapResult
 	if err := proto.Unmarshal(out, &result); err != nil {
 		return fmt.Errorf("what it printed can't be read: %w", err)
