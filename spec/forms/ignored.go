@@ -29,6 +29,16 @@ func (c *Conformer) ignored(f *tree.Field, k *schema.Key, path string) bool {
 	return k.Kept
 }
 
+// unheeded checks the value of a key that has no effect here.
+func (c *Conformer) unheeded(f *tree.Field, k *schema.Key, path string) {
+	if f.Value.Kind == tree.NullNode || f.Value.Kind == tree.BadNode || f.Value.Merge == tree.MergeReset {
+		return
+	}
+	checker := *c
+	checker.quiet = true
+	checker.value(f.Value, k, tree.Join(path, f.Key))
+}
+
 func (c *Conformer) notYet(n *tree.Node, path string, about spec.Topic, message, hint string) {
 	if !c.quiet {
 		c.Reporter.NotYet(n, path, about, message, hint)

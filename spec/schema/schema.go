@@ -19,6 +19,7 @@ const (
 	NotYet                 // a key of the specification that is not supported yet: a warning
 	Obsolete               // a key that the specification dropped: a warning, never an error
 	LoadOnly               // used while loading and gone from the project
+	NoEffect               // accepted, and without effect on one machine with Linux
 	Refused                // not supported yet, and the outcome would be wrong without it: an error where it is used
 )
 
@@ -40,46 +41,48 @@ type Key struct {
 type Shape uint8
 
 const (
-	Any            Shape = iota
-	String               // text
-	StringOrNumber       // text or a number, kept as text
-	Boolean              // true or false
-	Integer              // an integer
-	Number               // a number
-	Duration             // a duration
-	Bytes                // a number of bytes
-	FileMode             // permission bits, octal
-	StringList           // a list of texts
-	StringOrList         // a text or a list of texts
-	MappingOrList        // a mapping or a list of NAME=VALUE; no value is null
-	Labels               // the same; no value is ""
-	Object               // a mapping with known keys
-	Named                // a mapping of names to objects
-	ObjectList           // a list of objects
-	Command              // a text, split into words, or a list
-	HealthTest           // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
-	Ports                // ports, short or long
-	Expose               // ports without a host side
-	Mounts               // volumes, short or long
-	FileMounts           // names of secrets or configs, or objects
-	PathOrList           // a path or a list of paths, made absolute
-	Devices              // a list of devices to reserve, or all
-	Schedule             // a list of cron lines or objects
-	Umask                // permission bits, as YAML writes an integer
-	AnyButNull           // any value, but not nothing
-	Networks             // names of networks, or a mapping to objects
-	DependsOn            // names of services, or a mapping to objects
-	Build                // a path or an object
-	EnvFiles             // a path, or a list of paths or objects
-	Hosts                // NAME=ADDRESS list, or a mapping
-	Ulimits              // a mapping of names to a number or {soft, hard}
-	External             // true, false, or the old {name: ...}
-	Contexts             // a mapping or list of NAME=CONTEXT
-	DirPath              // a path, made absolute
-	FilePath             // a path, made absolute
-	Extends              // a service's name, or {file, service}
-	Include              // a list of paths or objects
-	Watch                // a list of objects, all of which count
+	Any              Shape = iota
+	String                 // text
+	StringOrNumber         // text or a number, kept as text
+	Boolean                // true or false
+	Integer                // an integer
+	Number                 // a number
+	Duration               // a duration
+	Bytes                  // a number of bytes
+	BytesOrUnlimited       // the same, or -1
+	Microseconds           // microseconds, or a duration
+	FileMode               // permission bits, octal
+	StringList             // a list of texts
+	StringOrList           // a text or a list of texts
+	MappingOrList          // a mapping or a list of NAME=VALUE; no value is null
+	Labels                 // the same; no value is ""
+	Object                 // a mapping with known keys
+	Named                  // a mapping of names to objects
+	ObjectList             // a list of objects
+	Command                // a text, split into words, or a list
+	HealthTest             // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
+	Ports                  // ports, short or long
+	Expose                 // ports without a host side
+	Mounts                 // volumes, short or long
+	FileMounts             // names of secrets or configs, or objects
+	PathOrList             // a path or a list of paths, made absolute
+	Devices                // a list of devices to reserve, or all
+	Schedule               // a list of cron lines or objects
+	Umask                  // permission bits, as YAML writes an integer
+	AnyButNull             // any value, but not nothing
+	Networks               // names of networks, or a mapping to objects
+	DependsOn              // names of services, or a mapping to objects
+	Build                  // a path or an object
+	EnvFiles               // a path, or a list of paths or objects
+	Hosts                  // NAME=ADDRESS list, or a mapping
+	Ulimits                // a mapping of names to a number or {soft, hard}
+	External               // true, false, or the old {name: ...}
+	Contexts               // a mapping or list of NAME=CONTEXT
+	DirPath                // a path, made absolute
+	FilePath               // a path, made absolute
+	Extends                // a service's name, or {file, service}
+	Include                // a list of paths or objects
+	Watch                  // a list of objects, all of which count
 )
 
 // MergeRule is how a value of a later file meets that of an earlier one.
@@ -158,7 +161,22 @@ func serviceKeys() []Key {
 		{Name: "pre_stop", Level: Refused, Note: inCommand},
 		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
 		{Name: "volumes_from", Level: Refused, Shape: StringList, Note: "write the volumes of the other service here"},
-		{Name: "blkio_config", Level: NotYet, Shape: Object, Keys: blockKeys()},
+		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
+		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
+		{Name: "cpu_period", Shape: Microseconds},
+		{Name: "cpu_quota", Shape: Microseconds},
+		{Name: "cpu_rt_period", Shape: Microseconds, Note: "where the kernel has real-time groups"},
+		{Name: "cpu_rt_runtime", Shape: Microseconds, Note: "where the kernel has real-time groups"},
+		{Name: "cpu_shares", Shape: Integer},
+		{Name: "cpuset", Shape: String},
+		{Name: "group_add", Shape: StringList},
+		{Name: "mem_reservation", Shape: Bytes},
+		{Name: "mem_swappiness", Shape: Integer, Note: "cgroup v1"},
+		{Name: "memswap_limit", Shape: BytesOrUnlimited, Note: "memory and swap together; twice mem_limit unless it is given"},
+		{Name: "oom_kill_disable", Shape: Boolean, Note: "cgroup v1"},
+		{Name: "oom_score_adj", Shape: Integer},
+		{Name: "shm_size", Shape: Bytes},
+		{Name: "sysctls", Shape: MappingOrList, Note: "those of the container's own namespaces; others are refused"},
 		{Name: "cgroup", Level: NotYet, Shape: String, Kept: true},
 		{Name: "ipc", Level: NotYet, Shape: String, Kept: true},
 		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
@@ -224,12 +242,9 @@ func serviceKeys() []Key {
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("annotations", "attach", "cgroup_parent", "cpu_count", "cpu_percent",
-		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
+	return append(keys, notYet("attach", "cgroup_parent", "cpu_count", "cpu_percent", "credential_spec",
 		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
-		"group_add", "isolation", "logging", "mac_address", "mem_reservation",
-		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "platform", "pull_refresh_after", "runtime", "shm_size", "storage_opt",
-		"sysctls", "use_api_socket")...)
+		"isolation", "logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
 
 func watchKeys() []Key {
@@ -292,15 +307,20 @@ func deployKeys() []Key {
 		{Name: "update_config", Shape: Object, Keys: append([]Key{
 			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
-		{Name: "resources", Level: NotYet, Shape: Object, Keys: resourceKeys(), Note: "use mem_limit, cpus and pids_limit of the service"},
+		{Name: "resources", Shape: Object, Keys: resourceKeys()},
 	}, notYet("endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config")...)
 }
 
 func resourceKeys() []Key {
 	return []Key{
-		{Name: "limits", Shape: Object, Keys: []Key{{Name: "cpus"}, {Name: "memory"}, {Name: "pids"}}},
+		{Name: "limits", Shape: Object, Keys: []Key{
+			{Name: "cpus", Shape: Number}, {Name: "memory", Shape: Bytes}, {Name: "pids", Shape: Integer},
+		}},
 		{Name: "reservations", Shape: Object, Keys: []Key{
-			{Name: "cpus"}, {Name: "memory"}, {Name: "generic_resources"}, {Name: "devices", Shape: Devices, Keys: deviceKeys()},
+			{Name: "cpus", Shape: Number, Level: NoEffect, Note: "no scheduler of several machines asks for it"},
+			{Name: "memory", Shape: Bytes},
+			{Name: "generic_resources", Level: NoEffect, Note: "no scheduler of several machines asks for it"},
+			{Name: "devices", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
 		}},
 	}
 }
@@ -310,9 +330,9 @@ func deviceKeys() []Key {
 }
 
 func blockKeys() []Key {
-	keys := []Key{{Name: "weight"}, {Name: "weight_device", Shape: ObjectList, Keys: []Key{{Name: "path"}, {Name: "weight"}}}}
+	keys := []Key{{Name: "weight", Shape: Integer}, {Name: "weight_device", Shape: ObjectList, Keys: []Key{{Name: "path", Shape: String}, {Name: "weight", Shape: Integer}}}}
 	for _, name := range []string{"device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"} {
-		keys = append(keys, Key{Name: name, Shape: ObjectList, Keys: []Key{{Name: "path"}, {Name: "rate"}}})
+		keys = append(keys, Key{Name: name, Shape: ObjectList, Keys: []Key{{Name: "path", Shape: String}, {Name: "rate", Shape: Bytes}}})
 	}
 	return keys
 }
