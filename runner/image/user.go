@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -90,19 +91,23 @@ func (u User) AddGroups(root string, groups []string) (User, error) {
 		return u, err
 	}
 	defer known.Close()
-	for _, name := range groups {
-		if err := checkNumbers(name); err != nil {
-			return u, err
-		}
-	}
-	found, err := user.GetAdditionalGroups(groups, known)
+	text, err := io.ReadAll(known)
 	if err != nil {
-		return u, fmt.Errorf("cannot find the groups %s in the image: %w", strings.Join(groups, ", "), err)
+		return u, fmt.Errorf("cannot read /etc/group of the image: %w", err)
 	}
 	u.Groups = slices.Clone(u.Groups)
-	for _, g := range found {
-		if !slices.Contains(u.Groups, uint32(g)) {
-			u.Groups = append(u.Groups, uint32(g))
+	for _, name := range groups {
+		if n, err := strconv.ParseUint(name, 10, 64); err == nil && n > math.MaxInt32 || errors.Is(err, strconv.ErrRange) {
+			return u, fmt.Errorf("group %s is out of range: numbers go to %d", name, math.MaxInt32)
+		}
+		found, err := user.GetAdditionalGroups([]string{name}, bytes.NewReader(text))
+		if err != nil {
+			return u, fmt.Errorf("cannot find the group %q: /etc/group of the image has no such name", name)
+		}
+		for _, g := range found {
+			if !slices.Contains(u.Groups, uint32(g)) {
+				u.Groups = append(u.Groups, uint32(g))
+			}
 		}
 	}
 	return u, nil

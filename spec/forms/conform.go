@@ -116,6 +116,8 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return c.scalar(n, k, path)
 	case schema.StringList, schema.StringOrList:
 		return c.texts(n, k.Shape == schema.StringOrList, path)
+	case schema.StringOrNumberList:
+		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.textOf(item, path)} })
 	case schema.MappingOrList, schema.Labels:
 		return c.pairs(n, k.Shape == schema.Labels, path)
 	case schema.Object:

@@ -41,48 +41,49 @@ type Key struct {
 type Shape uint8
 
 const (
-	Any              Shape = iota
-	String                 // text
-	StringOrNumber         // text or a number, kept as text
-	Boolean                // true or false
-	Integer                // an integer
-	Number                 // a number
-	Duration               // a duration
-	Bytes                  // a number of bytes
-	BytesOrUnlimited       // the same, or -1
-	Microseconds           // microseconds, or a duration
-	FileMode               // permission bits, octal
-	StringList             // a list of texts
-	StringOrList           // a text or a list of texts
-	MappingOrList          // a mapping or a list of NAME=VALUE; no value is null
-	Labels                 // the same; no value is ""
-	Object                 // a mapping with known keys
-	Named                  // a mapping of names to objects
-	ObjectList             // a list of objects
-	Command                // a text, split into words, or a list
-	HealthTest             // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
-	Ports                  // ports, short or long
-	Expose                 // ports without a host side
-	Mounts                 // volumes, short or long
-	FileMounts             // names of secrets or configs, or objects
-	PathOrList             // a path or a list of paths, made absolute
-	Devices                // a list of devices to reserve, or all
-	Schedule               // a list of cron lines or objects
-	Umask                  // permission bits, as YAML writes an integer
-	AnyButNull             // any value, but not nothing
-	Networks               // names of networks, or a mapping to objects
-	DependsOn              // names of services, or a mapping to objects
-	Build                  // a path or an object
-	EnvFiles               // a path, or a list of paths or objects
-	Hosts                  // NAME=ADDRESS list, or a mapping
-	Ulimits                // a mapping of names to a number or {soft, hard}
-	External               // true, false, or the old {name: ...}
-	Contexts               // a mapping or list of NAME=CONTEXT
-	DirPath                // a path, made absolute
-	FilePath               // a path, made absolute
-	Extends                // a service's name, or {file, service}
-	Include                // a list of paths or objects
-	Watch                  // a list of objects, all of which count
+	Any                Shape = iota
+	String                   // text
+	StringOrNumber           // text or a number, kept as text
+	Boolean                  // true or false
+	Integer                  // an integer
+	Number                   // a number
+	Duration                 // a duration
+	Bytes                    // a number of bytes
+	BytesOrUnlimited         // the same, or -1
+	Microseconds             // microseconds, or a duration
+	FileMode                 // permission bits, octal
+	StringList               // a list of texts
+	StringOrList             // a text or a list of texts
+	StringOrNumberList       // a list of texts and numbers, kept as text
+	MappingOrList            // a mapping or a list of NAME=VALUE; no value is null
+	Labels                   // the same; no value is ""
+	Object                   // a mapping with known keys
+	Named                    // a mapping of names to objects
+	ObjectList               // a list of objects
+	Command                  // a text, split into words, or a list
+	HealthTest               // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
+	Ports                    // ports, short or long
+	Expose                   // ports without a host side
+	Mounts                   // volumes, short or long
+	FileMounts               // names of secrets or configs, or objects
+	PathOrList               // a path or a list of paths, made absolute
+	Devices                  // a list of devices to reserve, or all
+	Schedule                 // a list of cron lines or objects
+	Umask                    // permission bits, as YAML writes an integer
+	AnyButNull               // any value, but not nothing
+	Networks                 // names of networks, or a mapping to objects
+	DependsOn                // names of services, or a mapping to objects
+	Build                    // a path or an object
+	EnvFiles                 // a path, or a list of paths or objects
+	Hosts                    // NAME=ADDRESS list, or a mapping
+	Ulimits                  // a mapping of names to a number or {soft, hard}
+	External                 // true, false, or the old {name: ...}
+	Contexts                 // a mapping or list of NAME=CONTEXT
+	DirPath                  // a path, made absolute
+	FilePath                 // a path, made absolute
+	Extends                  // a service's name, or {file, service}
+	Include                  // a list of paths or objects
+	Watch                    // a list of objects, all of which count
 )
 
 // MergeRule is how a value of a later file meets that of an earlier one.
@@ -100,7 +101,7 @@ func (s Shape) MergeRule() MergeRule {
 	switch s {
 	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
-	case StringList, StringOrList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
+	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
 	case Ports, Mounts, FileMounts, ObjectList:
 		return MergeUnique
@@ -169,7 +170,7 @@ func serviceKeys() []Key {
 		{Name: "cpu_rt_runtime", Shape: Microseconds, Note: "where the kernel has real-time groups"},
 		{Name: "cpu_shares", Shape: Integer},
 		{Name: "cpuset", Shape: String},
-		{Name: "group_add", Shape: StringList},
+		{Name: "group_add", Shape: StringOrNumberList},
 		{Name: "mem_reservation", Shape: Bytes},
 		{Name: "mem_swappiness", Shape: Integer, Note: "cgroup v1"},
 		{Name: "memswap_limit", Shape: BytesOrUnlimited, Note: "memory and swap together; twice mem_limit unless it is given"},
