@@ -164,6 +164,8 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Level: Refused, Shape: StringList, Note: "write the volumes of the other service here"},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
+		{Name: "cpu_count", Level: NoEffect, Note: "of Windows"},
+		{Name: "cpu_percent", Level: NoEffect, Note: "of Windows"},
 		{Name: "cpu_period", Shape: Microseconds},
 		{Name: "cpu_quota", Shape: Microseconds},
 		{Name: "cpu_rt_period", Shape: Microseconds, Note: "where the kernel has real-time groups"},
@@ -198,6 +200,7 @@ func serviceKeys() []Key {
 			{Name: "required", Shape: Boolean},
 			{Name: "restart", Shape: Boolean},
 		}},
+		{Name: "credential_spec", Level: NoEffect, Note: "of Windows"},
 		{Name: "deploy", Shape: Object, Keys: deployKeys()},
 		{Name: "develop", Shape: Object, Former: "x-develop", Keys: []Key{
 			{Name: "watch", Shape: Watch, Keys: watchKeys()},
@@ -219,6 +222,7 @@ func serviceKeys() []Key {
 		{Name: "hostname", Shape: String},
 		{Name: "image", Shape: String},
 		{Name: "init", Shape: Boolean},
+		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
 		{Name: "mem_limit", Shape: Bytes},
@@ -243,10 +247,12 @@ func serviceKeys() []Key {
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach", "cgroup_parent", "cpu_count", "cpu_percent", "credential_spec",
-		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
-		"isolation", "logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
+	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+		"logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
+
+// NoSELinux says why the keys of SELinux have no effect.
+const NoSELinux = "SELinux labels are not set; a machine that enforces them needs them set by hand"
 
 func watchKeys() []Key {
 	return []Key{
@@ -282,13 +288,14 @@ func buildKeys() []Key {
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
+		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "labels", Shape: Labels},
 		{Name: "no_cache", Shape: Boolean},
 		{Name: "pull", Shape: Boolean},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
 		{Name: "target", Shape: String},
-	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "isolation", "network", "no_cache_filter", "platforms",
+	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "network", "no_cache_filter", "platforms",
 		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
 }
 
@@ -304,12 +311,15 @@ func fileMountKeys() []Key {
 
 func deployKeys() []Key {
 	return append([]Key{
+		{Name: "endpoint_mode", Level: NoEffect, Shape: String, Note: "of a swarm: names lead to all containers of a service, as with dnsrr"},
+		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
+		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},
 		{Name: "update_config", Shape: Object, Keys: append([]Key{
 			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
-	}, notYet("endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config")...)
+	}, notYet("mode", "restart_policy", "rollback_config")...)
 }
 
 func resourceKeys() []Key {
@@ -372,12 +382,13 @@ func portKeys() []Key {
 
 func mountKeys() []Key {
 	return append([]Key{
-		{Name: "bind", Shape: Object, Keys: append([]Key{
+		{Name: "bind", Shape: Object, Keys: []Key{
 			{Name: "create_host_path", Shape: Boolean},
 			{Name: "propagation", Shape: String, Words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
 			{Name: "recursive", Shape: String, Words: []string{spec.RecursiveEnabled, spec.RecursiveWritable, spec.RecursiveDisabled, spec.RecursiveReadOnly},
 				Note: spec.RecursiveEnabled + ", " + spec.RecursiveWritable + "; others are refused where a service uses them"},
-		}, notYet("selinux")...)},
+			{Name: "selinux", Level: NoEffect, Shape: String, Words: []string{"z", "Z"}, Note: NoSELinux},
+		}},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "source", Shape: String},
 		{Name: "target", Shape: String},
@@ -387,11 +398,13 @@ func mountKeys() []Key {
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
 		}, notYet("labels")...)},
-	}, notYet("consistency", "image")...)
+		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
+	}, notYet("image")...)
 }
 
 func networkKeys() []Key {
 	return append([]Key{
+		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
 		{Name: "driver", Shape: String, Words: []string{"bridge"}},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
@@ -406,7 +419,7 @@ func networkKeys() []Key {
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
 		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
-	}, notYet("attachable", "enable_ipv4", "enable_ipv6")...)
+	}, notYet("enable_ipv4", "enable_ipv6")...)
 }
 
 func volumeKeys() []Key {

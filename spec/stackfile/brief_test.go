@@ -23,10 +23,10 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 		{"keys below names of the user", `services:
   a: {image: a, networks: {n: {mac_address: x}, m: {mac_address: y}}}
 networks:
-  n: {attachable: true}
-  m: {attachable: true}`,
+  n: {enable_ipv6: true}
+  m: {enable_ipv6: true}`,
 			"services.*.networks.*.mac_address: not supported yet, 2 places (first stack.yaml:2)\n" +
-				"networks.*.attachable: not supported yet, 2 networks (first stack.yaml:4)"},
+				"networks.*.enable_ipv6: not supported yet, 2 networks (first stack.yaml:4)"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,
