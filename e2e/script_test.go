@@ -25,6 +25,10 @@ func TestScripts(t *testing.T) { runScripts(t, filepath.Join("testdata", "script
 // say of themselves is docs/faults.md.
 func TestFaults(t *testing.T) { runScripts(t, filepath.Join("faults", "script")) }
 
+// TestKeys runs the scripts in keys/script: each reads what keys of a stack file do
+// from inside a container or from the kernel.
+func TestKeys(t *testing.T) { runScripts(t, filepath.Join("keys", "script")) }
+
 func runScripts(t *testing.T, dir string) {
 	if missing != nil {
 		t.Skip("SKIPPED: " + missing.Error())

@@ -179,7 +179,10 @@ func (r *Runner) documentFor(ctx context.Context, rec *supervisor.Record, img *i
 	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
-	id, err := userOf(ctx, rec, img, rootfs)
+	id, key, err := img.Runs(ctx, rootfs, s.User, s.GroupAdd)
+	if err != nil && key != "" {
+		err = &oci.KeyError{Service: rec.Service, Key: key, Text: err.Error(), Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -214,19 +217,6 @@ func (r *Runner) documentFor(ctx context.Context, rec *supervisor.Record, img *i
 		}
 	}
 	return doc, err
-}
-
-// userOf is who a container runs as.
-func userOf(ctx context.Context, rec *supervisor.Record, img *image.Image, rootfs []mount.Mount) (image.User, error) {
-	who := rec.Applied.Service.User
-	if who == "" {
-		return img.User(ctx, rootfs, img.Config.User)
-	}
-	id, err := img.User(ctx, rootfs, who)
-	if err != nil {
-		return id, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
-	}
-	return id, nil
 }
 
 // removeAnonymous removes the volumes that nobody named and that no other

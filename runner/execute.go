@@ -162,10 +162,14 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if made.StopSignal == "" {
 		made.StopSignal = img.Config.StopSignal
 	}
+	limits, err := oci.Resources(applied.Service)
+	if err != nil {
+		return err
+	}
 	err = c.limit(ctx, applied.Service)
 	failpoint.Hit("runner/limits-set")
 	if err == nil {
-		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, applied.Service) })
+		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, limits) })
 	}
 	if err != nil {
 		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
@@ -249,7 +253,11 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	if task == nil {
 		return nil
 	}
-	err := task.Update(ctx, containerd.WithResources(oci.Limits(s)))
+	limits, err := oci.Limits(s)
+	if err != nil {
+		return err
+	}
+	err = task.Update(ctx, containerd.WithResources(limits))
 	if err != nil && (shim.IsGone(err) || errdefs.IsNotFound(err)) { // the process is lost with its shim, and the next one has them from its document
 		return nil
 	}
