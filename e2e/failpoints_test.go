@@ -68,6 +68,9 @@ func arm(dir, name, what string) error {
 	return errors.Join(err, os.Rename(path+".new", path))
 }
 
+// disarm takes it back.
+func disarm(dir, name string) error { return os.RemoveAll(filepath.Join(dir, failpoint.File(name))) }
+
 // awaitFailpoint: passed NAME returns when the engine has come to a failpoint.
 func awaitFailpoint(ts *testscript.TestScript, neg bool, args []string) {
 	use(ts, neg, args, 1, 1, "passed NAME")
