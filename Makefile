@@ -24,6 +24,8 @@ export SHOP_PORT
 
 PACKAGES := bash ca-certificates curl gcc git iproute2 libc6-dev libseccomp-dev libxml2-utils nftables nodejs pkg-config procps shellcheck strace util-linux \
 	busybox-static debian-archive-keyring mmdebstrap
+# What guest machines need beside those: e2e/guest.
+GUEST := apt dpkg e2fsprogs qemu-system-x86
 BASE := $(addprefix .cache/images/,busybox.tar debian.tar golang.tar)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -118,6 +120,28 @@ CYCLES  ?= 0
 .PHONY: soak
 soak: build images ## random operations and faults for some MINUTES, by a SEED; or CYCLES of up and down
 	go run ./e2e/soak -seed $(SEED) -minutes $(MINUTES) -cycles $(CYCLES)
+
+.PHONY: guest-deps
+guest-deps: deps
+	@.ci/deps $(GUEST)
+
+.PHONY: guest
+guest: guest-deps build images ## run the tests that need a machine of their own: restarts, its clock, its memory, its power
+	ORLOP_GUEST=1 go test -count=1 -timeout 90m ./e2e/guest/...
+
+# How many losses of power, and the first of their seeds.
+SEEDS ?= 3
+FIRST ?= 1
+
+.PHONY: powerloss
+powerloss: guest-deps build images ## take a guest machine its power at a random moment, SEEDS times, and look what it kept
+	go run ./e2e/guest -first $(FIRST) -seeds $(SEEDS)
+
+MOMENTS ?= 500
+
+.PHONY: crashes
+crashes: build images ## kill engine, keeper, shim or command at MOMENTS of changes, by a SEED
+	ORLOP_E2E=1 ORLOP_E2E_MOMENTS=$(MOMENTS) ORLOP_E2E_SEED=$(SEED) go test ./e2e -count=1 -timeout 3h -v -run 'TestFaults/killed_anywhere$$'
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities

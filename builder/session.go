@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/session"
@@ -137,9 +138,33 @@ func (s *Session) Connect(conn *grpc.ClientConn, services ...string) error {
 		}
 		inner.Allow(credentials(func(ctx context.Context, host string) bool { return s.Plain != nil && s.Plain(ctx, conn, host) }))
 		s.connected[name] = true
-		s.running.Go(func() { _ = inner.Run(s.ctx, dialer(conn, key)) })
+		s.running.Go(func() {
+			keepConnected(s.ctx, func() error { return inner.Run(s.ctx, dialer(conn, key)) })
+		})
 	}
 	return nil
+}
+
+// A session that was cut is connected again: HTTP/2 gives the engine two seconds for
+// its first word, which may be too little where a machine is very busy.
+const (
+	mostReconnections = 10
+	reconnectPause    = 100 * time.Millisecond
+)
+
+// keepConnected runs a session again while it is cut, until ctx ends or the engine
+// can't be reached.
+func keepConnected(ctx context.Context, run func() error) {
+	for range mostReconnections {
+		if err := run(); err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reconnectPause):
+		}
+	}
 }
 
 // sharedKeyHeader is the header in which a session tells its shared key: BuildKit

@@ -18,8 +18,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/ci"
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/daemon"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/terminal"
 	"github.com/orlop/orlop/spec"
@@ -55,6 +57,11 @@ func (a *app) exitCode(err error) int {
 		return cli.ExitInterrupted
 	}
 	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(err.Error()))
+	if errors.Is(err, api.ErrLost) {
+		if why := daemon.WhyLost(a.RootDir()); why != "" {
+			fmt.Fprintln(a.Stderr, why)
+		}
+	}
 	if errors.As(err, &with) {
 		return with.Code
 	}

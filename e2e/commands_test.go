@@ -40,6 +40,9 @@ func commands() map[string]command {
 		"snapshot": snapshot,
 		"moments":  moments,
 		"crashes":  killAnywhere,
+		"socket":   makeSocket,
+		"arm":      armFailpoint,
+		"passed":   awaitFailpoint,
 		"same":     sameAsSnapshot,
 		"download": downloads,
 		"ask":      ask,
@@ -231,20 +234,24 @@ func rebootMachine(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(sceneOf(ts).engine.Reboot())
 }
 
-// ownEngine: engine new|small [MEGABYTES] [IMAGE...] goes on with an engine of
-// the script's own that has these base images; small is one whose root is a file
-// system of so many megabytes.
+// ownEngine: engine new|failpoints|small [MEGABYTES] [IMAGE...] goes on with an
+// engine of the script's own that has these base images; small is one whose root is
+// a file system of so many megabytes, failpoints one whose programs have failpoints.
 func ownEngine(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, -1, "engine new|small [MEGABYTES] [IMAGE...]")
-	size := 0
-	if args[0] == "small" {
-		use(ts, neg, args, 2, -1, "engine small MEGABYTES [IMAGE...]")
-		var err error
+	const usage = "engine new|failpoints|small [MEGABYTES] [IMAGE...]"
+	use(ts, neg, args, 1, -1, usage)
+	size, bin := 0, programs()
+	var err error
+	switch args[0] {
+	case "small":
+		use(ts, neg, args, 2, -1, usage)
 		size, err = strconv.Atoi(args[1])
-		ts.Check(err)
 		args = args[1:]
+	case "failpoints":
+		bin, err = stage.failpointPrograms()
 	}
-	sceneOf(ts).ownEngine(ts, size, args[1:])
+	ts.Check(err)
+	sceneOf(ts).ownEngine(ts, bin, size, args[1:])
 }
 
 // snapshot: snapshot NAME notes what the machine has of the engine.
@@ -283,16 +290,21 @@ func bigFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// nowhere: nowhere [-memory] TEXT fails, and says where, if the engine's files or the
-// arguments and environments of its processes have a text, or with -memory their memory.
-// The text is given backwards, so that the script itself doesn't put it there.
+// nowhere: nowhere [-memory | -but REGEXP] TEXT fails, and says where, if the engine's
+// files or the arguments and environments of its processes have a text, or with
+// -memory their memory. With -but it must be there where the expression matches, and
+// there alone. The text is given backwards, so that the script itself doesn't put it
+// there.
 func nowhere(ts *testscript.TestScript, neg bool, args []string) {
-	memory := len(args) == 2 && args[0] == "-memory"
-	if memory {
-		args = args[1:]
+	memory, but := false, ""
+	switch {
+	case len(args) == 2 && args[0] == "-memory":
+		memory, args = true, args[1:]
+	case len(args) == 3 && args[0] == "-but" && !neg:
+		but, args = args[1], args[2:]
 	}
 	if len(args) != 1 {
-		ts.Fatalf("usage: nowhere [-memory] TEXT")
+		ts.Fatalf("usage: nowhere [-memory | -but REGEXP] TEXT")
 	}
 	text := []rune(args[0])
 	slices.Reverse(text)
@@ -301,6 +313,13 @@ func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 	// What is no longer in use is written over by a goroutine that nobody waits for.
 	for end := time.Now().Add(10 * time.Second); memory && !neg && len(found) > 0 && time.Now().Before(end); {
 		found = lab.Search(e, string(text), memory)
+	}
+	if but != "" {
+		all := len(found)
+		found = slices.DeleteFunc(found, regexp.MustCompile(but).MatchString)
+		if len(found) == all {
+			ts.Fatalf("it is not where it belongs: %s", but)
+		}
 	}
 	if (len(found) > 0) != neg {
 		ts.Fatalf("it is in: %s", strings.Join(found, ", "))
@@ -348,6 +367,15 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", address)
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
+}
+
+// makeSocket: socket FILE makes a socket that nobody listens at any more.
+func makeSocket(ts *testscript.TestScript, neg bool, args []string) {
+	use(ts, neg, args, 1, 1, "socket FILE")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
+	ts.Check(err)
+	l.SetUnlinkOnClose(false)
+	ts.Check(l.Close())
 }
 
 // awaitLine: await FILE REGEXP returns when a line of a file matches that a
@@ -426,7 +454,7 @@ func hostns(ts *testscript.TestScript, neg bool, args []string) {
 	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(ts.Getenv("WORK"), "outside")))}
 	go server.Serve(l)
 	ts.Defer(func() { server.Close() })
-	s.ownEngine(ts, 0, args)
+	s.ownEngine(ts, programs(), 0, args)
 }
 
 // outside: outside URL [REGEXP] gets a page from the outside of the host.

@@ -31,11 +31,15 @@ const crashTime = 75 * time.Second
 type crashes struct {
 	ts     *testscript.TestScript
 	engine *lab.Engine
-	random *rand.Rand
 	stacks []string            // files
 	things map[string][]string // what the machine has while a stack is up
 	whole  time.Duration       // of a change that nothing disturbs
+	data   string              // what the volume holds, all the time
 	serial int
+}
+
+func newCrashes(ts *testscript.TestScript, stacks []string) *crashes {
+	return &crashes{ts: ts, engine: sceneOf(ts).engine, stacks: stacks, things: map[string][]string{}}
 }
 
 // killAnywhere: crashes N FILE... changes from one of the stack files to another,
@@ -44,8 +48,16 @@ type crashes struct {
 // have nothing to do, the volumes be as they were, and nothing more be there than if
 // nothing had been killed. ORLOP_E2E_SEED repeats the moments of a seed that a
 // failure printed, ORLOP_E2E_MOMENTS says how many.
+//
+// crashes each FILE... does so at each failpoint, with an engine that has them.
 func killAnywhere(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 3, -1, "crashes N FILE FILE...")
+	use(ts, neg, args, 3, -1, "crashes N|each FILE FILE...")
+	c := newCrashes(ts, args[1:])
+	c.learn()
+	if args[0] == "each" {
+		walkFailpoints(c)
+		return
+	}
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	end := time.Now().Add(crashTime)
@@ -56,23 +68,28 @@ func killAnywhere(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil {
 		seed = rand.Uint64()
 	}
-	ts.Logf("ORLOP_E2E_SEED=%d", seed)
-	c := &crashes{ts: ts, engine: sceneOf(ts).engine, random: rand.New(rand.NewPCG(seed, 0)), stacks: args[1:], things: map[string][]string{}}
-	c.learn()
+	ts.Logf("%s=%d ORLOP_E2E_SEED=%d", momentsEnv, n, seed)
 	for i := 0; i < n && time.Now().Before(end); i++ {
-		c.crash(i, seed)
+		if i > 0 && i%50 == 0 {
+			fmt.Fprintf(os.Stderr, "%d of %d moments of ORLOP_E2E_SEED=%d\n", i, n, seed)
+		}
+		m := newMoment(i, seed, c)
+		c.crash(m, c.disturb(m))
 	}
 }
 
 // learn brings each stack up once, undisturbed.
 func (c *crashes) learn() {
+	if c.data = c.volume(); c.data == "" {
+		c.ts.Fatalf("the stacks' volume holds nothing that could be lost")
+	}
 	for _, file := range c.stacks {
 		began := time.Now()
-		c.must(c.orlop("up", file, "-d", "--remove-orphans"))
+		c.must(c.up(file))
 		c.whole = max(c.whole, time.Since(began))
 	}
 	for _, file := range c.stacks {
-		c.must(c.orlop("up", file, "-d", "--remove-orphans"))
+		c.must(c.up(file))
 		c.things[file] = c.settled()
 	}
 }
@@ -91,49 +108,61 @@ func (c *crashes) settled() []string {
 	}
 }
 
-// change is a command that something is killed during.
-func (c *crashes) change(file string) *exec.Cmd {
-	verbs := [][]string{
-		{"up", "-d", "--remove-orphans"}, {"up", "-d", "--remove-orphans"}, {"up", "-d", "--force-recreate"}, {"up", "-d", "--build", "--remove-orphans"},
-		{"up", "-d", "--scale", "web=3"}, {"down", "-t", "0"}, {"restart", "-t", "0"}, {"rm", "-sf"}, {"stop", "-t", "0"}, {"pull"}, {"up", "-d", "--pull", "always"},
-	}
-	verb := verbs[c.random.IntN(len(verbs))]
-	return c.orlop(verb[0], file, verb[1:]...)
+// moment is a change, and who is killed when.
+type moment struct {
+	name   string
+	file   string
+	args   []string // of orlop: the verb first
+	fresh  bool     // the registry has another image by then
+	victim string
+	at     time.Duration
+	which  int // of several
 }
 
-// crash kills something during one change, and sees that all is well afterwards.
-func (c *crashes) crash(number int, seed uint64) {
-	file := c.stacks[c.random.IntN(len(c.stacks))]
-	c.serial++
-	c.ts.Check(os.WriteFile(c.ts.MkAbs("app/serial"), []byte(strconv.Itoa(c.serial)), 0o644)) // what is built differs
-	sum := c.volume()
-	victim := []string{"engine", "engine", "keeper", "both", "shim", "command"}[c.random.IntN(6)]
-	at := time.Duration(c.random.Int64N(int64(c.whole)))
-	cmd := c.change(file)
-	what := fmt.Sprintf("moment %d of ORLOP_E2E_SEED=%d: %s, %s killed after %s", number, seed, strings.Join(cmd.Args[1:], " "), victim, at)
-	c.ts.Logf("%s", what)
-	out := c.disturb(cmd, victim, at)
-
-	fail := func(format string, args ...any) {
-		c.ts.Fatalf("%s: %s\nof\n%s\nthe engine's log:\n%s", what, fmt.Sprintf(format, args...), out, c.engine.Logs(30))
+// newMoment draws a moment. Each follows from its number and the seed alone, so
+// that one can be repeated without those before it.
+func newMoment(number int, seed uint64, c *crashes) *moment {
+	random := rand.New(rand.NewPCG(seed, uint64(number)))
+	verbs := [][]string{
+		{"up", "-d", "--remove-orphans"}, {"up", "-d", "--remove-orphans"}, {"up", "-d", "--remove-orphans"}, {"up", "-d", "--force-recreate"},
+		{"up", "-d", "--build", "--remove-orphans"}, {"up", "-d", "--scale", "web=3"}, {"build"}, {"down", "-t", "0", "--remove-orphans"},
+		{"down", "-t", "0", "--rmi", "all"}, {"restart", "-t", "0"},
+		{"rm", "-sfv"}, {"stop", "-t", "0"}, {"pull"}, {"up", "-d", "--pull", "always"},
 	}
-	if said, err := c.run(c.orlop("up", file, "-d", "--remove-orphans")); err != nil {
+	m := &moment{file: c.stacks[random.IntN(len(c.stacks))], args: verbs[random.IntN(len(verbs))]}
+	m.fresh = slices.Contains(m.args, "pull") || slices.Contains(m.args, "--pull")
+	m.victim = []string{"engine", "engine", "keeper", "both", "shim", "command"}[random.IntN(6)]
+	// What a change takes on a machine that has nothing else to do is some of it; a
+	// build takes most.
+	m.at = time.Duration(random.Int64N(int64(c.whole)))
+	m.which = random.IntN(1000)
+	m.name = fmt.Sprintf("moment %d of ORLOP_E2E_SEED=%d: %s %s, %s killed after %s", number, seed, m.file, strings.Join(m.args, " "), m.victim, m.at)
+	return m
+}
+
+// crash sees that all is well after a change that something was killed during,
+// which has printed something.
+func (c *crashes) crash(m *moment, out string) {
+	fail := func(format string, args ...any) {
+		c.ts.Fatalf("%s: %s\nof\n%s\nthe engine's log:\n%s", m.name, fmt.Sprintf(format, args...), out, c.engine.Logs(30))
+	}
+	if said, err := c.run(c.up(m.file)); err != nil {
 		fail("the next up does not converge: %v\n%s", err, said)
 	}
-	said, err := c.run(c.orlop("up", file, "-d", "--remove-orphans"))
-	for tries := 0; victim == "shim" && tries < 4 && err == nil && !strings.Contains(said, "is up to date"); tries++ {
+	said, err := c.run(c.up(m.file))
+	for tries := 0; m.victim == "shim" && tries < 4 && err == nil && !strings.Contains(said, "is up to date"); tries++ {
 		// The engine may have heard of its end in the middle, and a policy starts again what it had.
-		said, err = c.run(c.orlop("up", file, "-d", "--remove-orphans"))
+		said, err = c.run(c.up(m.file))
 	}
 	if err != nil || !strings.Contains(said, "is up to date") {
 		fail("the up after that has something to do: %v\n%s", err, said)
 	}
-	if now := c.volume(); now != sum {
-		fail("the volume held %q and holds %q", sum, now)
+	if now := c.volume(); now != c.data {
+		fail("the volume held %d bytes and holds %d, which are others", len(c.data), len(now))
 	}
 	var diff []string
 	for end := time.Now().Add(removalLimit); ; time.Sleep(20 * time.Millisecond) {
-		diff = slices.DeleteFunc(difference(c.things[file], alike(c.engine, lab.Things(c.engine))), isLess)
+		diff = slices.DeleteFunc(difference(c.things[m.file], alike(c.engine, lab.Things(c.engine))), isLess)
 		if len(diff) == 0 || time.Now().After(end) {
 			break
 		}
@@ -147,20 +176,33 @@ func (c *crashes) crash(number int, seed uint64) {
 // things of their own, until a down.
 func isLess(diff string) bool { return strings.HasPrefix(diff, "- ") }
 
-// disturb runs a command and kills something while it runs.
-func (c *crashes) disturb(cmd *exec.Cmd, victim string, at time.Duration) string {
+// prepare has what is built, and with fresh what is pulled, differ from what it was.
+func (c *crashes) prepare(fresh bool) {
+	c.serial++
+	c.ts.Check(os.WriteFile(c.ts.MkAbs("app/serial"), []byte(strconv.Itoa(c.serial)), 0o644))
+	if fresh {
+		c.ts.Check(stage.registry.Renew(archive("busybox"), "library/hello:1", strconv.Itoa(c.serial)))
+	}
+}
+
+// disturb runs the command of a moment, kills something while it runs, and gives
+// what it printed.
+func (c *crashes) disturb(m *moment) string {
+	c.ts.Logf("%s", m.name)
+	c.prepare(m.fresh)
+	cmd := c.orlop(m.args[0], m.file, m.args[1:]...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	c.ts.Check(cmd.Start())
-	time.Sleep(at)
+	time.Sleep(m.at)
 	pids := map[string][]int{
 		"engine": c.engine.Processes("orlop-engine"), "keeper": c.engine.Processes("orlopd"), "shim": c.engine.Processes("containerd-shim-runc-v2"),
 		"both": append(c.engine.Processes("orlopd"), c.engine.Processes("orlop-engine")...),
-	}[victim]
-	if victim == "shim" && len(pids) > 1 {
-		pids = pids[c.random.IntN(len(pids)):][:1]
+	}[m.victim]
+	if m.victim == "shim" && len(pids) > 1 {
+		pids = pids[m.which%len(pids):][:1]
 	}
-	if victim == "command" {
+	if m.victim == "command" {
 		_ = cmd.Process.Kill() // it may have ended by itself
 	} else {
 		c.ts.Check(lab.Kill(pids))
@@ -178,11 +220,13 @@ func (c *crashes) volume() string {
 	return string(text)
 }
 
+func (c *crashes) up(file string) *exec.Cmd { return c.orlop("up", file, "-d", "--remove-orphans") }
+
 func (c *crashes) orlop(verb, file string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(background(), 60*time.Second)
 	cmd := c.engine.Command(ctx, c.ts.MkAbs("."), append([]string{"-f", file, verb}, args...)...)
 	cmd.Cancel = func() error { cancel(); return cmd.Process.Kill() }
-	for _, name := range []string{"PATH", "HOME", "COMPOSE_PROJECT_NAME"} {
+	for _, name := range []string{"PATH", "HOME", "COMPOSE_PROJECT_NAME", "PORT1"} {
 		cmd.Env = append(cmd.Env, name+"="+c.ts.Getenv(name))
 	}
 	return cmd

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/orlop/orlop/e2e/lab"
+	"github.com/orlop/orlop/failpoint"
 )
 
 // TestScripts runs the scripts in testdata/script; see README.md there for the
@@ -23,6 +24,10 @@ func TestScripts(t *testing.T) { runScripts(t, filepath.Join("testdata", "script
 // TestFaults runs the scripts in faults/script, which inject faults; what they
 // say of themselves is docs/faults.md.
 func TestFaults(t *testing.T) { runScripts(t, filepath.Join("faults", "script")) }
+
+// TestKeys runs the scripts in keys/script: each reads what keys of a stack file do
+// from inside a container or from the kernel.
+func TestKeys(t *testing.T) { runScripts(t, filepath.Join("keys", "script")) }
 
 func runScripts(t *testing.T, dir string) {
 	if missing != nil {
@@ -46,16 +51,21 @@ func runScripts(t *testing.T, dir string) {
 
 // condition is what a script may ask for in brackets.
 func condition(name string) (bool, error) {
-	if name == "foreign" {
+	switch name {
+	case "foreign":
 		return hasForeign(), nil
+	case "pids":
+		_, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs")
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("no condition is called %q", name)
 }
 
-// deadline is when the scripts must have ended.
+// deadline is when the scripts must have ended; who asks for a number of moments
+// has time for them.
 func deadline(t *testing.T) time.Time {
 	limit := time.Now().Add(15 * time.Minute)
-	if end, ok := t.Deadline(); ok && end.Add(-time.Minute).Before(limit) {
+	if end, ok := t.Deadline(); ok && (end.Add(-time.Minute).Before(limit) || os.Getenv(momentsEnv) != "") {
 		return end.Add(-time.Minute)
 	}
 	return limit
@@ -138,11 +148,18 @@ func (s *scene) close(env *testscript.Env) {
 	}
 }
 
-// ownEngine gives the script an engine that no other script uses. Its root is on
-// a file system of so many megabytes; 0 is this machine's.
-func (s *scene) ownEngine(ts *testscript.TestScript, megabytes int, images []string) {
-	e, err := stage.newEngine(megabytes)
+// ownEngine gives the script an engine of these programs that no other script
+// uses. Its root is on a file system of so many megabytes; 0 is this machine's.
+func (s *scene) ownEngine(ts *testscript.TestScript, bin string, megabytes int, images []string) {
+	e, err := stage.newEngine(bin, megabytes)
 	ts.Check(err)
+	if bin != programs() {
+		dir := ts.MkAbs(".failpoints")
+		ts.Check(os.MkdirAll(dir, 0o700))
+		e.Variables = []string{failpoint.Variable + "=" + dir}
+		ts.Setenv(failpoint.Variable, dir)
+		ts.Setenv("PATH", bin+":"+ts.Getenv("PATH"))
+	}
 	if s.engine != stage.engine {
 		old := s.engine
 		ts.Defer(func() { ts.Check(old.Close(background())) })

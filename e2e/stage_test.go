@@ -21,6 +21,9 @@ type theatre struct {
 	engine   *lab.Engine
 	port     int
 	count    int
+
+	building  sync.Mutex // guards what follows
+	failpoint string     // directory of the programs that have failpoints, once they are built
 }
 
 // stage is the one theatre: the scripts run in one process for its sake.
@@ -47,7 +50,7 @@ func (s *theatre) build() (err error) {
 	if err := s.fill(); err != nil {
 		return err
 	}
-	if s.engine, err = s.newEngine(0); err != nil {
+	if s.engine, err = s.newEngine(programs(), 0); err != nil {
 		return err
 	}
 	for _, name := range archives() {
@@ -68,8 +71,8 @@ func (s *theatre) fill() error {
 
 // newEngine is an engine of its own that pulls from the registry, on a disk of so
 // many megabytes; 0 is this machine's.
-func (s *theatre) newEngine(megabytes int) (*lab.Engine, error) {
-	e, err := lab.NewEngine(programs(), s.reaper)
+func (s *theatre) newEngine(bin string, megabytes int) (*lab.Engine, error) {
+	e, err := lab.NewEngine(bin, s.reaper)
 	if err == nil && megabytes > 0 {
 		err = e.Confine(megabytes)
 	}
@@ -115,6 +118,9 @@ func (s *theatre) close() error {
 	}
 	if s.registry != nil {
 		s.registry.Close()
+	}
+	if s.failpoint != "" {
+		errs = append(errs, os.RemoveAll(s.failpoint))
 	}
 	if s.reaper != nil {
 		errs = append(errs, s.reaper.Close())

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+
+	"github.com/orlop/orlop/failpoint"
 )
 
 // Holdings is what a keeper holds: published ports that listen, park and
@@ -49,6 +51,7 @@ func (h *Holdings) Listen(_ context.Context, p Port) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, h.explain(p, err)
 	}
+	failpoint.Hit("keeper/port-bound")
 	h.ports[p.Key] = opened
 	return opened.bound, nil
 }
@@ -149,6 +152,7 @@ func (h *Holdings) Keep(_ context.Context, key string, files ...*os.File) error 
 	if err != nil {
 		return fmt.Errorf("cannot keep %s: %w", key, err)
 	}
+	failpoint.Hit("keeper/keeping")
 	h.mu.Lock()
 	old := h.kept[key]
 	h.kept[key] = copies

@@ -13,13 +13,17 @@ import (
 
 // inPlace lists the service keys whose change needs no new container.
 var inPlace = []string{
-	"restart", "mem_limit", "cpus", "pids_limit", "labels", "stop_grace_period", "stop_signal",
+	"restart", "mem_limit", "memswap_limit", "mem_reservation", "cpus", "cpu_quota", "cpu_period", "cpu_shares", "cpuset", "pids_limit", "labels", "stop_grace_period", "stop_signal",
 	"healthcheck", "ports", "depends_on", "profiles", "scale", "deploy", "expose", "pull_policy",
 }
 
 // elsewhere lists the service keys that decide about the image or the number
 // of replicas; what they change shows there, not in the container.
-var elsewhere = []string{"build", "image", "scale", "deploy", "profiles", "pull_policy", "depends_on", "develop"}
+var elsewhere = []string{"build", "image", "scale", "profiles", "pull_policy", "depends_on", "develop"}
+
+// inDeploy is the key of deploy that decides about the containers: the others say
+// how many there are, and how they are replaced.
+const inDeploy = "resources"
 
 // change is what differs between the document that a container was made from
 // and the wanted one.
@@ -36,7 +40,11 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		if slices.Contains(elsewhere, key) {
 			continue
 		}
-		reasons := compareKey("services."+service+"."+key, key, a[key], b[key], places)
+		path, was, is := "services."+service+"."+key, a[key], b[key]
+		if key == "deploy" {
+			path, was, is = path+"."+inDeploy, part(was, inDeploy), part(is, inDeploy)
+		}
+		reasons := compareKey(path, key, was, is, places)
 		if slices.Contains(inPlace, key) {
 			c.update = append(c.update, reasons...)
 		} else {
@@ -130,6 +138,12 @@ func compare(path string, a, b any, places spec.Places) []Reason {
 		return nil
 	}
 	return []Reason{reason(path, a, b, places)}
+}
+
+// part is a key of a mapping, nil where there is none.
+func part(v any, key string) any {
+	m, _ := v.(map[string]any)
+	return m[key]
 }
 
 func isVoid(v any) bool { return v == nil || v == unset{} }

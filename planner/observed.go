@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 	"time"
@@ -192,4 +193,9 @@ func (c *Container) failsToStart() bool { return c.State == Restarting && c.Erro
 // tries of its restart policy, or completed.
 func (c *Container) IsUp() bool {
 	return c.State == Running || c.State == Restarting || c.IsCompleted()
+}
+
+// CompareContainers orders containers by service, number and age.
+func CompareContainers(a, b Container) int {
+	return cmp.Or(strings.Compare(a.Service, b.Service), cmp.Compare(a.Number, b.Number), a.CreatedAt.Compare(b.CreatedAt))
 }

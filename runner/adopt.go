@@ -35,6 +35,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 		rescued.Close()
 	}
 	r.removeStrayFiles(left)
+	r.volumes.RemoveBound(func(id string) bool { return r.lookup(id) != nil || left[id] })
 	for _, id := range r.nets.Sandboxes() {
 		if r.lookup(id) == nil && !left[id] {
 			r.removeLeftovers(ctx, id)
@@ -110,13 +111,20 @@ func (r *Runner) adoptAll(ctx context.Context) {
 // removeContainer removes a container that is under no supervision, and its
 // task, from containerd.
 func (r *Runner) removeContainer(ctx context.Context, ctr containerd.Container) {
+	r.deleteLeft(ctx, ctr)
+	if err := ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil {
+		r.log.Warn("cannot delete a container", "container", ctr.ID(), "error", err)
+	}
+}
+
+// deleteLeft deletes the task of a container that is under no supervision, if there
+// is one.
+func (r *Runner) deleteLeft(ctx context.Context, ctr containerd.Container) {
 	if task, err := ctr.Task(ctx, nil); err == nil {
 		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
 			r.log.Warn("cannot delete a task", "container", ctr.ID(), "error", err)
 		}
-	}
-	if err := ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil {
-		r.log.Warn("cannot delete a container", "container", ctr.ID(), "error", err)
+		r.wg.Go(func() { r.shims.EndHeld(r.ctx) })
 	}
 }
 

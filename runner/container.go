@@ -5,8 +5,6 @@ import (
 	"errors"
 	"os"
 	"reflect"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -286,16 +284,4 @@ func (c *container) setYields(yields bool) {
 	c.mu.Lock()
 	c.yields = yields
 	c.mu.Unlock()
-}
-
-func sortContainers(list []planner.Container) {
-	slices.SortFunc(list, func(a, b planner.Container) int {
-		if n := strings.Compare(a.Service, b.Service); n != 0 {
-			return n
-		}
-		if a.Number != b.Number {
-			return a.Number - b.Number
-		}
-		return a.CreatedAt.Compare(b.CreatedAt)
-	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
@@ -60,7 +61,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 			clean := context.WithoutCancel(ctx)
 			r.removeUnfinished(clean, rec.ID)
 			r.records.Delete(rec.ID)
-			r.removeAnonymous(rec, req.From)
+			r.removeAnonymous(rec)
 		}
 	}()
 	defer r.volumes.Release(rec.ID)
@@ -72,6 +73,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	// can't be written is for the end of the command to say.
 	r.records.Save(rec.ID, rec.Status)
 	_ = r.records.Flush()
+	failpoint.Hit("runner/container-recorded")
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
 		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
@@ -79,6 +81,7 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)
 	}
+	failpoint.Hit("runner/container-made")
 	c := r.newContainer(rec, ctr, true)
 	c.setPending(r.lookup(req.From) != nil)
 	r.feed.Tell(rec.Project, rec.ID)
@@ -176,7 +179,10 @@ func (r *Runner) documentFor(ctx context.Context, rec *supervisor.Record, img *i
 	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
-	id, err := userOf(ctx, rec, img, rootfs)
+	id, key, err := img.Runs(ctx, rootfs, s.User, s.GroupAdd)
+	if err != nil && key != "" {
+		err = &oci.KeyError{Service: rec.Service, Key: key, Text: err.Error(), Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -213,38 +219,12 @@ func (r *Runner) documentFor(ctx context.Context, rec *supervisor.Record, img *i
 	return doc, err
 }
 
-// userOf is who a container runs as.
-func userOf(ctx context.Context, rec *supervisor.Record, img *image.Image, rootfs []mount.Mount) (image.User, error) {
-	who := rec.Applied.Service.User
-	if who == "" {
-		return img.User(ctx, rootfs, img.Config.User)
-	}
-	id, err := img.User(ctx, rootfs, who)
-	if err != nil {
-		return id, &oci.KeyError{Service: rec.Service, Key: "user", Text: err.Error(), Err: err}
-	}
-	return id, nil
-}
-
 // removeAnonymous removes the volumes that nobody named and that no other
 // container took over.
-func (r *Runner) removeAnonymous(rec *supervisor.Record, from string) {
-	kept := map[string]bool{}
-	r.mu.Lock()
-	for id, c := range r.containers {
-		if id == rec.ID {
-			continue
-		}
-		for _, name := range c.snapshot().Anonymous {
-			kept[name] = true
-		}
-	}
-	r.mu.Unlock()
-	for _, name := range rec.Anonymous {
-		if !kept[name] {
-			if err := r.volumes.Remove(name); err != nil {
-				r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
-			}
+func (r *Runner) removeAnonymous(rec *supervisor.Record) {
+	for _, name := range rec.OwnVolumes(r.allRecords()) {
+		if err := r.volumes.Remove(name); err != nil {
+			r.log.Warn("cannot remove an anonymous volume", "volume", name, "error", err)
 		}
 	}
 }

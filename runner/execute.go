@@ -9,8 +9,10 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
@@ -160,9 +162,14 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if made.StopSignal == "" {
 		made.StopSignal = img.Config.StopSignal
 	}
+	limits, err := oci.Resources(applied.Service)
+	if err != nil {
+		return err
+	}
 	err = c.limit(ctx, applied.Service)
+	failpoint.Hit("runner/limits-set")
 	if err == nil {
-		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, applied.Service) })
+		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, limits) })
 	}
 	if err != nil {
 		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
@@ -170,6 +177,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 		}
 		return err
 	}
+	failpoint.Hit("runner/change-recorded")
 	c.apply(supervisor.Updated{Terms: made.Terms()})
 	return nil
 }
@@ -245,8 +253,12 @@ func (c *container) limit(ctx context.Context, s *spec.Service) error {
 	if task == nil {
 		return nil
 	}
-	err := task.Update(ctx, containerd.WithResources(oci.Limits(s)))
-	if err != nil && shim.IsGone(err) { // the process is lost with its shim, and the next one has them from its document
+	limits, err := oci.Limits(s)
+	if err != nil {
+		return err
+	}
+	err = task.Update(ctx, containerd.WithResources(limits))
+	if err != nil && (shim.IsGone(err) || errdefs.IsNotFound(err)) { // the process is lost with its shim, and the next one has them from its document
 		return nil
 	}
 	if err != nil {

@@ -302,7 +302,12 @@ func (p *processes) Exec(context.Context, *tasks.ExecProcessRequest, ...grpc.Cal
 	return nil, errgrpc.ToGRPC(errdefs.ErrNotImplemented)
 }
 
-func (p *processes) Update(context.Context, *tasks.UpdateTaskRequest, ...grpc.CallOption) (*emptypb.Empty, error) {
+func (p *processes) Update(_ context.Context, in *tasks.UpdateTaskRequest, _ ...grpc.CallOption) (*emptypb.Empty, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all[in.ContainerID] == nil {
+		return nil, errgrpc.ToGRPC(errdefs.ErrNotFound)
+	}
 	return &emptypb.Empty{}, nil
 }
 

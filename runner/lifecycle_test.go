@@ -217,3 +217,23 @@ func TestWhoSharesANetworkStartsInThatOfItsOwner(t *testing.T) {
 		r.Close()
 	}
 }
+
+// A process may be lost with its shim, and its end not told of yet, as it is changed in
+// place: its successor has the limits from its document.
+func TestLimitsOfAProcessThatIsLostAreThoseOfItsSuccessor(t *testing.T) {
+	h := newHost(t)
+	r := h.engine(t)
+	c := h.add(t, r, of(planner.Created, "always"))
+	must(t, c.start(r.ctx))
+	h.procs.mu.Lock()
+	lost := h.procs.all[c.id]
+	delete(h.procs.all, c.id)
+	h.procs.mu.Unlock()
+	err := c.limit(r.ctx, c.snapshot().Applied.Service)
+	h.procs.mu.Lock()
+	h.procs.all[c.id] = lost
+	h.procs.mu.Unlock()
+	if err != nil {
+		t.Error(err)
+	}
+}

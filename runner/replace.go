@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -72,6 +73,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 		r.removeFailed(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
+	failpoint.Hit("runner/replacement-started")
 	c.setPending(false)
 	c.route()
 	r.feed.Tell(c.project, c.id)
@@ -89,6 +91,7 @@ func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, sta
 		return err
 	}
 	old.names(false)
+	failpoint.Hit("runner/replaced-stopped")
 	err := r.exchange(ctx, old, c)
 	if err == nil && start {
 		err = c.start(ctx)
@@ -124,6 +127,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 		old.route()
 		return planner.Result{}, err
 	}
+	failpoint.Hit("runner/replacement-ready")
 	old.setYields(true)
 	c.setPending(false)
 	c.route()

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/rootfs"
+	"github.com/orlop/orlop/runner/routines"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
@@ -74,7 +76,7 @@ type Runner struct {
 
 	ctx    context.Context // ends with the engine, containers live on
 	cancel context.CancelFunc
-	wg     routines
+	wg     routines.Group
 
 	hurries op.Hurries    // of those who wait for a stop
 	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine
@@ -301,7 +303,7 @@ func (r *Runner) Containers(project string) []planner.Container {
 			out = append(out, c.observe())
 		}
 	}
-	sortContainers(out)
+	slices.SortFunc(out, planner.CompareContainers)
 	return out
 }
 

@@ -13,6 +13,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/proc"
@@ -305,25 +306,41 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 		return err
 	}
 	c.apply(supervisor.RemoveBegun{})
+	failpoint.Hit("runner/removal-begun")
 	rec := c.snapshot()
 	r := c.r
 	r.unpublish(ctx, c)
 	var leaving sync.WaitGroup
 	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
 	defer leaving.Wait()
-	if err := c.ctr.Delete(ctx, containerd.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
+	var volumes []string
+	if anonymous {
+		volumes = rec.OwnVolumes(r.allRecords())
+	}
+	err := r.volumes.Bind(c.id, volumes) // from here on, an engine that comes next removes them
+	if err == nil {
+		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
+	}
+	if errdefs.IsFailedPrecondition(err) { // its task could not be deleted when it ended
+		r.deleteLeft(ctx, c.ctr)
+		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		r.volumes.Unbind(volumes)
 		c.apply(supervisor.RemoveFailed{})
 		return fmt.Errorf("cannot remove %s: %w", c.name, err)
 	}
+	failpoint.Hit("runner/container-deleted")
 	c.log.Close()
 	leaving.Wait()
 	r.removeLeftovers(ctx, c.id)
 	r.records.Delete(c.id)
+	failpoint.Hit("runner/record-deleted")
 	r.mu.Lock()
 	delete(r.containers, c.id)
 	r.mu.Unlock()
 	if anonymous {
-		r.removeAnonymous(&rec, "")
+		r.removeAnonymous(&rec)
 	}
 	r.Tidy()
 	r.feed.Tell(c.project, c.id)

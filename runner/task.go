@@ -9,6 +9,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
@@ -36,11 +37,16 @@ func (c *container) prepare(ctx context.Context) error {
 		return err
 	}
 	task, parent, err := c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
+	if errdefs.IsAlreadyExists(err) { // the last one could not be deleted when it ended
+		c.r.deleteLeft(ctx, c.ctr)
+		task, parent, err = c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
+	}
 	release()
 	if err != nil {
 		c.dropPipes(ctx)
 		return c.startError(err)
 	}
+	failpoint.Hit("runner/process-made")
 	c.mu.Lock()
 	c.task, c.shim = task, parent
 	c.streams.HandOver()
@@ -139,6 +145,7 @@ func (c *container) start(ctx context.Context) error {
 		close(end.reaped)
 		return c.startError(err)
 	}
+	failpoint.Hit("runner/process-started")
 	c.hold(task)
 	c.apply(supervisor.Started{At: began})
 	c.r.wg.Go(func() { c.await(task, exits, end) })
@@ -186,6 +193,7 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
 	c.apply(supervisor.Ended{Code: code, At: at, OOM: oom})
+	failpoint.Hit("runner/process-ended")
 	c.reap(task, supervisor.Exited{Code: code, At: at, OOM: oom})
 	close(end.reaped)
 }
@@ -211,7 +219,10 @@ func (c *container) reap(task containerd.Task, e supervisor.Exited) {
 
 // deleteTask deletes what is left of a process, once its streams are drained.
 func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
-	_, err := task.Delete(ctx, containerd.WithProcessKill)
+	err := failpoint.Fail("runner/deleting-process")
+	if err == nil {
+		_, err = task.Delete(ctx, containerd.WithProcessKill)
+	}
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
 	case shim.IsGone(err):

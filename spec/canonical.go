@@ -60,6 +60,9 @@ func (p *Project) Hash(service string) string {
 func (s *Service) Hash(image string) string {
 	made := *s
 	made.Build, made.PullPolicy, made.DependsOn, made.Profiles, made.Scale, made.Deploy, made.Develop = nil, "", nil, nil, nil, nil, nil
+	if s.Deploy != nil && s.Deploy.Resources != nil {
+		made.Deploy = &Deploy{Resources: s.Deploy.Resources}
+	}
 	made.Image = image
 	data, err := json.Marshal(&made)
 	if err != nil {

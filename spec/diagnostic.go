@@ -21,15 +21,11 @@ type Severity uint8
 const (
 	Error Severity = iota
 	Warning
+	Note // told only where somebody asks for all
 )
 
-// String is "error" or "warning".
-func (s Severity) String() string {
-	if s == Warning {
-		return "warning"
-	}
-	return "error"
-}
+// String is "error", "warning" or "note".
+func (s Severity) String() string { return [...]string{"error", "warning", "note"}[s] }
 
 // Diagnostic is one complaint about a stack file.
 type Diagnostic struct {
@@ -58,8 +54,8 @@ func (d Diagnostic) head() string {
 	if d.Place.File != "" {
 		b.WriteString(d.Place.String() + ": ")
 	}
-	if d.Severity == Warning {
-		b.WriteString("warning: ")
+	if d.Severity != Error {
+		b.WriteString(d.Severity.String() + ": ")
 	}
 	if d.Path != "" {
 		b.WriteString(d.Path + ": ")
@@ -84,6 +80,9 @@ func (ds Diagnostics) Errors() Diagnostics { return ds.only(Error) }
 
 // Warnings are the diagnostics that do not stop the load.
 func (ds Diagnostics) Warnings() Diagnostics { return ds.only(Warning) }
+
+// Notes are the diagnostics about what has no effect.
+func (ds Diagnostics) Notes() Diagnostics { return ds.only(Note) }
 
 func (ds Diagnostics) only(s Severity) Diagnostics {
 	var out Diagnostics
@@ -158,7 +157,7 @@ func (d Diagnostic) render(w io.Writer, color bool) {
 		return code + s + plain
 	}
 	accent := red
-	if d.Severity == Warning {
+	if d.Severity != Error {
 		accent = yellow
 	}
 	if d.Source == "" {

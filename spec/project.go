@@ -53,49 +53,65 @@ type Places map[string]Place
 
 // Service is what one service declares (Compose Specification, "services").
 type Service struct {
-	Name          string                     `json:"-"`
-	Build         *Build                     `json:"build,omitempty"`
-	CapAdd        []string                   `json:"cap_add,omitempty"`
-	CapDrop       []string                   `json:"cap_drop,omitempty"`
-	Command       Command                    `json:"command"` // nil: the image's own; empty: none
-	Configs       []FileMount                `json:"configs,omitempty"`
-	ContainerName string                     `json:"container_name,omitempty"`
-	CPUs          float64                    `json:"cpus,omitempty"` // cores
-	DependsOn     map[string]Dependency      `json:"depends_on,omitempty"`
-	Deploy        *Deploy                    `json:"deploy,omitempty"`
-	Develop       *Develop                   `json:"develop,omitempty"`
-	Entrypoint    Command                    `json:"entrypoint"` // nil: the image's own; empty: none
-	Environment   map[string]*string         `json:"environment,omitempty"`
-	Expose        []string                   `json:"expose,omitempty"`
-	ExtraHosts    []string                   `json:"extra_hosts,omitempty"` // "name=address"
-	HealthCheck   *HealthCheck               `json:"healthcheck,omitempty"`
-	Hostname      string                     `json:"hostname,omitempty"`
-	Image         string                     `json:"image,omitempty"`
-	Init          *bool                      `json:"init,omitempty"`
-	Labels        map[string]string          `json:"labels,omitempty"`
-	MemLimit      Bytes                      `json:"mem_limit,omitempty"`
-	NetworkMode   string                     `json:"network_mode,omitempty"` // "", none, host, service:NAME, container:NAME
-	Networks      map[string]*ServiceNetwork `json:"networks,omitempty"`
-	PidsLimit     int64                      `json:"pids_limit,omitempty"`
-	Ports         []Port                     `json:"ports,omitempty"`
-	Privileged    bool                       `json:"privileged,omitempty"`
-	Profiles      []string                   `json:"profiles,omitempty"`
-	PullPolicy    string                     `json:"pull_policy,omitempty"` // "", always, missing, never, build
-	ReadOnly      bool                       `json:"read_only,omitempty"`
-	Restart       string                     `json:"restart,omitempty"` // "", no, always, on-failure[:N], unless-stopped
-	Scale         *int                       `json:"scale,omitempty"`
-	Secrets       []FileMount                `json:"secrets,omitempty"`
-	StdinOpen     bool                       `json:"stdin_open,omitempty"`
-	StopGrace     *Duration                  `json:"stop_grace_period,omitempty"`
-	StopSignal    string                     `json:"stop_signal,omitempty"`
-	Tmpfs         []string                   `json:"tmpfs,omitempty"`
-	Tty           bool                       `json:"tty,omitempty"`
-	Ulimits       map[string]*Ulimit         `json:"ulimits,omitempty"`
-	User          string                     `json:"user,omitempty"`
-	Volumes       []Mount                    `json:"volumes,omitempty"`
-	WorkingDir    string                     `json:"working_dir,omitempty"`
-	Security      string                     `json:"x-orlop-security,omitempty"` // "", default or hardened
-	Extensions    map[string]any             `json:"-"`
+	Name           string                     `json:"-"`
+	Annotations    map[string]string          `json:"annotations,omitempty"` // of the OCI runtime
+	BlkioConfig    *BlkioConfig               `json:"blkio_config,omitempty"`
+	Build          *Build                     `json:"build,omitempty"`
+	CapAdd         []string                   `json:"cap_add,omitempty"`
+	CapDrop        []string                   `json:"cap_drop,omitempty"`
+	Command        Command                    `json:"command"` // nil: the image's own; empty: none
+	Configs        []FileMount                `json:"configs,omitempty"`
+	ContainerName  string                     `json:"container_name,omitempty"`
+	CPUPeriod      int64                      `json:"cpu_period,omitempty"`     // microseconds
+	CPUQuota       int64                      `json:"cpu_quota,omitempty"`      // microseconds of each period; -1: no limit
+	CPURTPeriod    int64                      `json:"cpu_rt_period,omitempty"`  // microseconds
+	CPURTRuntime   int64                      `json:"cpu_rt_runtime,omitempty"` // microseconds
+	CPUShares      int64                      `json:"cpu_shares,omitempty"`     // of 1024
+	CPUs           float64                    `json:"cpus,omitempty"`           // cores
+	CPUSet         string                     `json:"cpuset,omitempty"`         // "0-2,5"
+	DependsOn      map[string]Dependency      `json:"depends_on,omitempty"`
+	Deploy         *Deploy                    `json:"deploy,omitempty"`
+	Develop        *Develop                   `json:"develop,omitempty"`
+	Entrypoint     Command                    `json:"entrypoint"` // nil: the image's own; empty: none
+	Environment    map[string]*string         `json:"environment,omitempty"`
+	Expose         []string                   `json:"expose,omitempty"`
+	ExtraHosts     []string                   `json:"extra_hosts,omitempty"` // "name=address"
+	GroupAdd       []string                   `json:"group_add,omitempty"`   // names or numbers
+	HealthCheck    *HealthCheck               `json:"healthcheck,omitempty"`
+	Hostname       string                     `json:"hostname,omitempty"`
+	Image          string                     `json:"image,omitempty"`
+	Init           *bool                      `json:"init,omitempty"`
+	Labels         map[string]string          `json:"labels,omitempty"`
+	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
+	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
+	MemSwappiness  *Bytes                     `json:"mem_swappiness,omitempty"` // 0 to 100
+	MemSwapLimit   Bytes                      `json:"memswap_limit,omitempty"`  // memory and swap; -1: no limit
+	NetworkMode    string                     `json:"network_mode,omitempty"`   // "", none, host, service:NAME, container:NAME
+	Networks       map[string]*ServiceNetwork `json:"networks,omitempty"`
+	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
+	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
+	PidsLimit      int64                      `json:"pids_limit,omitempty"`
+	Ports          []Port                     `json:"ports,omitempty"`
+	Privileged     bool                       `json:"privileged,omitempty"`
+	Profiles       []string                   `json:"profiles,omitempty"`
+	PullPolicy     string                     `json:"pull_policy,omitempty"` // "", always, missing, never, build
+	ReadOnly       bool                       `json:"read_only,omitempty"`
+	Restart        string                     `json:"restart,omitempty"` // "", no, always, on-failure[:N], unless-stopped
+	Scale          *int                       `json:"scale,omitempty"`
+	Secrets        []FileMount                `json:"secrets,omitempty"`
+	ShmSize        Bytes                      `json:"shm_size,omitempty"` // of /dev/shm
+	StdinOpen      bool                       `json:"stdin_open,omitempty"`
+	StopGrace      *Duration                  `json:"stop_grace_period,omitempty"`
+	StopSignal     string                     `json:"stop_signal,omitempty"`
+	Sysctls        map[string]string          `json:"sysctls,omitempty"`
+	Tmpfs          []string                   `json:"tmpfs,omitempty"`
+	Tty            bool                       `json:"tty,omitempty"`
+	Ulimits        map[string]*Ulimit         `json:"ulimits,omitempty"`
+	User           string                     `json:"user,omitempty"`
+	Volumes        []Mount                    `json:"volumes,omitempty"`
+	WorkingDir     string                     `json:"working_dir,omitempty"`
+	Security       string                     `json:"x-orlop-security,omitempty"` // "", default or hardened
+	Extensions     map[string]any             `json:"-"`
 }
 
 // Profiles of a Service's Security. The hardened one is read-only but for /tmp,
@@ -147,7 +163,49 @@ type Dependency struct {
 // Deploy holds the part of "deploy" that Orlop carries out.
 type Deploy struct {
 	Replicas     *int          `json:"replicas,omitempty"`
+	Resources    *Resources    `json:"resources,omitempty"`
 	UpdateConfig *UpdateConfig `json:"update_config,omitempty"`
+}
+
+// Resources are what the containers of a service may take and are to have
+// (Compose Deploy Specification, "resources").
+type Resources struct {
+	Limits       *ResourceLimits       `json:"limits,omitempty"`
+	Reservations *ResourceReservations `json:"reservations,omitempty"`
+}
+
+// ResourceLimits are the limits of each container.
+type ResourceLimits struct {
+	CPUs   float64 `json:"cpus,omitempty"` // cores
+	Memory Bytes   `json:"memory,omitempty"`
+	Pids   int64   `json:"pids,omitempty"`
+}
+
+// ResourceReservations are what each container is to have.
+type ResourceReservations struct {
+	Memory Bytes `json:"memory,omitempty"`
+}
+
+// BlkioConfig are the limits on block devices ("blkio_config").
+type BlkioConfig struct {
+	Weight          int64          `json:"weight,omitempty"` // 10 to 1000
+	WeightDevice    []DeviceWeight `json:"weight_device,omitempty"`
+	DeviceReadBps   []DeviceRate   `json:"device_read_bps,omitempty"`
+	DeviceReadIOps  []DeviceRate   `json:"device_read_iops,omitempty"`
+	DeviceWriteBps  []DeviceRate   `json:"device_write_bps,omitempty"`
+	DeviceWriteIOps []DeviceRate   `json:"device_write_iops,omitempty"`
+}
+
+// DeviceWeight is a block device's own weight.
+type DeviceWeight struct {
+	Path   string `json:"path"`
+	Weight int64  `json:"weight"`
+}
+
+// DeviceRate is a limit of a block device, a second.
+type DeviceRate struct {
+	Path string `json:"path"`
+	Rate Bytes  `json:"rate"`
 }
 
 // Orders of an UpdateConfig.

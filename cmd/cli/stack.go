@@ -66,6 +66,7 @@ func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*s
 		return nil, err
 	}
 	inv.warn(diagnostics.Warnings())
+	inv.note(diagnostics.Notes())
 	for _, payload := range project.Payloads {
 		if payload.Secret {
 			inv.Mask.Add(payload.Content)

@@ -37,6 +37,16 @@ func (inv *Invocation) warn(warnings spec.Diagnostics) {
 	}
 }
 
+// note tells what has no effect here, a quiet line a key, to who asks for all.
+func (inv *Invocation) note(notes spec.Diagnostics) {
+	if !inv.Verbose || inv.IsSilent() {
+		return
+	}
+	for _, line := range notes.Brief() {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Dim(" · "+line))
+	}
+}
+
 // maxWarned is how many contents are remembered.
 const maxWarned = 500
 

@@ -80,6 +80,7 @@ func keep(state, root, engine string, ready io.WriteCloser) error {
 	if err := keeper.KeepPrivate(); err != nil {
 		return err
 	}
+	outliveServices()
 	if engine == "" {
 		self, err := os.Executable()
 		if err != nil {

@@ -15,7 +15,7 @@ func render(found []injection) (string, error) {
 	b.WriteString("# Faults\n\n<!-- Written by `go run ./e2e/faults` from the comments of the tests. Don't edit. -->\n\n" +
 		"What goes wrong on real machines, what is seen of it, and what is not lost. Every line is a test. A script (`TestScripts`,\n" +
 		"`TestFaults`) injects the fault into a real engine, which it kills, starves, fills or lies to; a Go test beside its package into the part that\n" +
-		"is concerned.\n\n" +
+		"is concerned; one in e2e/guest into a whole machine (`make guest`).\n\n" +
 		"| # | Fault | What is seen | What is kept | Test |\n|---|---|---|---|---|\n")
 	known := map[int]bool{}
 	tested := 0

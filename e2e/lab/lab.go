@@ -51,6 +51,8 @@ type Engine struct {
 	// Netns is the path of the network namespace that the engine takes for the
 	// host; empty: this program's.
 	Netns string
+	// Variables are further ones of the environment of the commands: NAME=VALUE.
+	Variables []string
 
 	confined bool // the root is a file system of its own
 }
@@ -91,7 +93,7 @@ func engineID(state string) string {
 
 // Env is what a command needs to find this engine.
 func (e *Engine) Env() []string {
-	return []string{"ORLOP_ROOT=" + e.Root, "ORLOP_STATE=" + e.State}
+	return append([]string{"ORLOP_ROOT=" + e.Root, "ORLOP_STATE=" + e.State}, e.Variables...)
 }
 
 // Command is a call of orlop, to be run in dir.

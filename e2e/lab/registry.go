@@ -84,17 +84,26 @@ func (r *Registry) SentElsewhere() []string {
 // Push puts the first image of an OCI archive under names such as
 // "library/busybox:latest", each with a file /etc/image-name of its own.
 func (r *Registry) Push(archive string, names ...string) error {
+	for _, name := range names {
+		if err := r.Renew(archive, name, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Renew puts an image as Push does under a name that may be there already. What
+// /etc/image-name says makes it another one.
+func (r *Registry) Renew(archive, name, says string) error {
 	files, err := readArchive(archive)
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", archive, err)
 	}
-	for _, name := range names {
-		image, blobs, err := withOwnLayer(files, name)
-		if err != nil {
-			return fmt.Errorf("cannot read %s: %w", archive, err)
-		}
-		r.store.add(name, image, blobs)
+	image, blobs, err := withOwnLayer(files, says)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", archive, err)
 	}
+	r.store.add(name, image, blobs)
 	return nil
 }
 

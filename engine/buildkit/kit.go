@@ -41,6 +41,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
 )
 
@@ -115,7 +116,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		SessionManager:   sessions,
 		WorkerController: workers,
 		Frontends:        map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)},
-		CacheManager:     solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)),
+		CacheManager:     durableCache{solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)), func() error { return disk.Sync(root) }},
 		HistoryDB:        history,
 		CacheStore:       cacheStore,
 		LeaseManager:     w.LeaseManager(),
@@ -210,15 +211,17 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 		return nil, err
 	}
 	opt.ResourceMonitor = monitor
-	opt.Executor, err = runcexecutor.New(runcexecutor.Opt{
+	steps, err := runcexecutor.New(runcexecutor.Opt{
 		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
 		DefaultCgroupParent: cfg.CgroupPath,
 		ResourceMonitor:     monitor,
+		OOMScoreAdj:         new(int), // not that of the engine, which the kernel is to spare
 		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},
 	}, networks)
 	if err != nil {
 		return nil, err
 	}
+	opt.Executor = clearing{steps, cfg.CgroupPath, cfg.Steps.Log}
 	opt.NetworkProviders = networks
 	opt.RegistryHosts = cfg.LoggedIn
 	w, err := base.NewWorker(ctx, opt)

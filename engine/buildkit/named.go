@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/image"
 )
 
@@ -70,11 +71,17 @@ func (s namedImages) List(ctx context.Context, filters ...string) ([]images.Imag
 
 func (s namedImages) Create(ctx context.Context, image images.Image) (images.Image, error) {
 	image.Name = fullName(image.Name)
+	if err := failpoint.Fail("buildkit/naming"); err != nil {
+		return image, err
+	}
 	return s.Store.Create(s.named(ctx), image)
 }
 
 func (s namedImages) Update(ctx context.Context, image images.Image, fieldpaths ...string) (images.Image, error) {
 	image.Name = fullName(image.Name)
+	if err := failpoint.Fail("buildkit/renaming"); err != nil {
+		return image, err
+	}
 	return s.Store.Update(s.named(ctx), image, fieldpaths...)
 }
 

@@ -11,6 +11,7 @@ import (
 	bknetwork "github.com/moby/buildkit/util/network"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/network"
 )
 
@@ -53,6 +54,7 @@ func (b *Network) New(ctx context.Context, _ string, _ bknetwork.NamespaceOption
 		b.leave()
 		return nil, err
 	}
+	failpoint.Hit("buildkit/step-connected")
 	return &buildSandbox{network: b, id: id, path: state.NetnsPath}, nil
 }
 
@@ -133,6 +135,7 @@ func (s *buildSandbox) remove() {
 	if err := b.networks.RemoveSandbox(context.Background(), s.id); err != nil {
 		b.log.Warn("cannot remove the network of a build step", "step", s.id, "error", err)
 	}
+	failpoint.Hit("buildkit/step-disconnected")
 	b.leave()
 	b.mu.Lock()
 	defer b.mu.Unlock()

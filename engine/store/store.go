@@ -19,6 +19,7 @@ import (
 
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/disk"
 )
 
@@ -240,11 +241,13 @@ func (s *Store) write() {
 		full := s.full
 		s.mu.Unlock()
 
+		failpoint.Hit("store/writing")
 		err := s.commit(batch)
 		if disk.IsFull(err) && full != nil {
 			full()
 			err = s.commit(batch)
 		}
+		failpoint.Hit("store/written")
 		s.mu.Lock()
 		s.writing = false
 		if err != nil {
@@ -270,6 +273,9 @@ func (s *Store) restore(batch map[string]map[string][]byte) {
 }
 
 func (s *Store) commit(batch map[string]map[string][]byte) error {
+	if err := failpoint.Fail("store/committing"); err != nil {
+		return err
+	}
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for bucket, docs := range batch {
 			b, err := tx.CreateBucketIfNotExists([]byte(bucket))

@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
+
+	"github.com/orlop/orlop/failpoint"
 )
 
 // leaseTime is how long what was fetched stays if the engine is killed meanwhile, or a
@@ -35,7 +37,10 @@ func (s *Store) whole(ctx context.Context, name string, fetch func(ctx context.C
 	}
 	s.hold(lease.ID)
 	defer s.letGo(lease.ID)
-	err = fetch(leases.WithLease(ctx, lease.ID))
+	if err = failpoint.Fail("image/fetching"); err == nil {
+		err = fetch(leases.WithLease(ctx, lease.ID))
+	}
+	failpoint.Hit("image/fetched")
 	clean := context.WithoutCancel(ctx)
 	if name != "" && isBrokenOff(err) {
 		return err

@@ -26,6 +26,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -115,6 +116,7 @@ func (i *Image) Prepare(ctx context.Context, id string, now time.Time) ([]mount.
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", i.Name, err)
 	}
+	failpoint.Hit("image/layer-made")
 	return mounts, nil
 }
 

@@ -1,12 +1,15 @@
 package image
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +78,41 @@ func LookupUser(root, who string) (User, error) {
 	return id, nil
 }
 
+// AddGroups adds groups, by their names in a root file system or by their numbers, to
+// those that a user is in there.
+func (u User) AddGroups(root string, groups []string) (User, error) {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return u, err
+	}
+	defer unix.Close(dir)
+	known, err := openText(dir, "etc/group")
+	if err != nil {
+		return u, err
+	}
+	defer known.Close()
+	text, err := io.ReadAll(known)
+	if err != nil {
+		return u, fmt.Errorf("cannot read /etc/group of the image: %w", err)
+	}
+	u.Groups = slices.Clone(u.Groups)
+	for _, name := range groups {
+		if n, err := strconv.ParseUint(name, 10, 64); err == nil && n > math.MaxInt32 || errors.Is(err, strconv.ErrRange) {
+			return u, fmt.Errorf("group %s is out of range: numbers go to %d", name, math.MaxInt32)
+		}
+		found, err := user.GetAdditionalGroups([]string{name}, bytes.NewReader(text))
+		if err != nil {
+			return u, fmt.Errorf("cannot find the group %q: /etc/group of the image has no such name", name)
+		}
+		for _, g := range found {
+			if !slices.Contains(u.Groups, uint32(g)) {
+				u.Groups = append(u.Groups, uint32(g))
+			}
+		}
+	}
+	return u, nil
+}
+
 func checkNumbers(who string) error {
 	for part := range strings.SplitSeq(who, ":") {
 		if n, err := strconv.ParseUint(part, 10, 64); err == nil && n > math.MaxInt32 ||
@@ -106,10 +144,25 @@ func openText(root int, name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// User is LookupUser in the image, whose answers are kept: they can't change.
-// mounts are those of a snapshot of it.
-func (i *Image) User(ctx context.Context, mounts []mount.Mount, who string) (User, error) {
-	s, key := i.store, i.Digest.String()+" "+who
+// Runs is who a service's program runs as: the user that it names, else the image's,
+// with more groups. An error comes with the key of the service that is to blame, "" if
+// none is.
+func (i *Image) Runs(ctx context.Context, mounts []mount.Mount, who string, groups []string) (id User, key string, err error) {
+	if who != "" {
+		key = "user"
+	}
+	who = cmp.Or(who, i.Config.User)
+	if id, err = i.User(ctx, mounts, who); err != nil || len(groups) == 0 {
+		return id, key, err
+	}
+	id, err = i.User(ctx, mounts, who, groups...)
+	return id, "group_add", err
+}
+
+// User is LookupUser in the image, with more groups, whose answers are kept: they
+// can't change. mounts are those of a snapshot of it.
+func (i *Image) User(ctx context.Context, mounts []mount.Mount, who string, groups ...string) (User, error) {
+	s, key := i.store, strings.Join(append([]string{i.Digest.String(), who}, groups...), " ")
 	s.mu.Lock()
 	id, ok := s.users[key]
 	s.mu.Unlock()
@@ -118,7 +171,9 @@ func (i *Image) User(ctx context.Context, mounts []mount.Mount, who string) (Use
 	}
 	var unknown error
 	err := mount.WithReadonlyTempMount(ctx, mounts, func(root string) error {
-		id, unknown = LookupUser(root, who)
+		if id, unknown = LookupUser(root, who); unknown == nil && len(groups) > 0 {
+			id, unknown = id.AddGroups(root, groups)
+		}
 		return nil
 	})
 	if err := errors.Join(err, unknown); err != nil {

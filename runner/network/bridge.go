@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/network/hostlock"
 	"github.com/orlop/orlop/runner/network/links"
 )
@@ -266,6 +267,7 @@ func (m *Manager) build(n Network) error {
 	if err := m.writeRecord(networksDir, n.Bridge, n); err != nil {
 		return err
 	}
+	failpoint.Hit("network/bridge-recorded")
 	if err := m.firewall.add(n); err != nil {
 		return err
 	}
@@ -348,6 +350,7 @@ func (m *Manager) dismantle(n Network) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	failpoint.Hit("network/bridge-removed")
 	m.mu.Lock()
 	delete(m.linkNames, n.Bridge)
 	m.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -53,6 +54,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	}()
 	// On record first: what a crash leaves half-way is put right when adopted.
 	err := errors.Join(m.recordSandbox(a), m.recordSandbox(b))
+	failpoint.Hit("network/exchange-recorded")
 	for i, s := range []*sandbox{a, b} {
 		changed := map[int]bool{}
 		for _, p := range pairs {

@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/network/netns"
 )
 
@@ -251,6 +252,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 	if err := m.recordSandbox(s); err != nil {
 		return err
 	}
+	failpoint.Hit("network/sandbox-recorded")
 	var socks dnsSockets
 	path := m.netnsPath(s.ID)
 	err := netns.Make(path, func() error {
@@ -272,6 +274,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 			return err
 		}
 	}
+	failpoint.Hit("network/sandbox-made")
 	m.mu.Lock()
 	m.resolver.add(s)
 	s.Ready = true
@@ -435,6 +438,7 @@ func (m *Manager) clear(ctx context.Context, s *sandbox) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	failpoint.Hit("network/sandbox-removed")
 	m.recordMu.Lock()
 	defer m.recordMu.Unlock()
 	if err := m.removeRecord(sandboxesDir, s.ID); err != nil {

@@ -5,9 +5,12 @@
 package oci
 
 import (
+	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -56,7 +59,13 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	resources, err := Resources(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	warnings = append(warnings, unable(s)...)
 	args, mounts := in.program()
+	score, warnings := oomScore(s, warnings)
 	doc := &specs.Spec{
 		Version: specs.Version,
 		Root:    &specs.Root{Path: "rootfs", Readonly: s.ReadOnly},
@@ -66,11 +75,12 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			User:         in.User,
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps},
 			Rlimits:      limits,
+			OOMScoreAdj:  score,
 		},
 		Linux: &specs.Linux{
 			CgroupsPath: in.CgroupPath,
 			Namespaces:  namespacesOf(in),
-			Resources:   Resources(s),
+			Resources:   resources,
 		},
 	}
 	if s.Security == spec.SecurityHardened {
@@ -79,11 +89,8 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if s.NetworkMode != "host" { // it has the host's name there
 		doc.Hostname = in.Hostname
 	}
-	if in.Netns != "" {
-		doc.Linux.Sysctl = map[string]string{
-			"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
-		}
-	}
+	doc.Annotations = s.Annotations
+	doc.Linux.Sysctl = sysctls(s, in.Netns != "")
 	if in.User.UID == 0 || s.Privileged {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}
@@ -94,6 +101,33 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	doc.Linux.ReadonlyPaths = readonlyPaths
 	doc.Linux.Seccomp, err = profile(doc, caps)
 	return doc, warnings, err
+}
+
+// sysctls are the kernel's parameters of a container's namespaces. Without a network
+// of its own it has none of that.
+func sysctls(s *spec.Service, ownNetwork bool) map[string]string {
+	all := map[string]string{}
+	if ownNetwork {
+		all["net.ipv4.ip_unprivileged_port_start"], all["net.ipv4.ping_group_range"] = "0", "0 2147483647"
+	}
+	maps.Copy(all, s.Sysctls)
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// oomScore is how willingly the kernel kills the process: not as the shim, which it is
+// to spare. Nil: as its parent, which may not go below what that has.
+func oomScore(s *spec.Service, warnings []Warning) (*int, []Warning) {
+	score := int(s.OOMScoreAdj)
+	if score >= ownScore() || mayRaiseLimits() {
+		return &score, warnings
+	}
+	if s.OOMScoreAdj != 0 {
+		warnings = append(warnings, Warning{"oom_score_adj", fmt.Sprintf("the engine may not spare a process more than itself, and has %d (CAP_SYS_RESOURCE)", ownScore())})
+	}
+	return nil, warnings
 }
 
 // harden makes a container's root read-only, but for what programs expect to
@@ -118,7 +152,7 @@ func harden(doc *specs.Spec) {
 // program is what the container runs, and what it has mounted, the program that
 // "init: true" runs first included.
 func (in *Input) program() (args []string, mounts []specs.Mount) {
-	args, mounts = in.Args, append(defaultMounts(in.Service.Privileged), in.Mounts...)
+	args, mounts = in.Args, append(defaultMounts(in.Service), in.Mounts...)
 	if in.Service.Init != nil && *in.Service.Init {
 		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
 		args = append([]string{"/dev/init", "init", "--"}, args...)
@@ -147,16 +181,20 @@ func namespacesOf(in Input) []specs.LinuxNamespace {
 	return list
 }
 
-func defaultMounts(privileged bool) []specs.Mount {
+func defaultMounts(s *spec.Service) []specs.Mount {
 	access := "ro"
-	if privileged {
+	if s.Privileged {
 		access = "rw"
+	}
+	shm := "65536k"
+	if s.ShmSize > 0 {
+		shm = strconv.FormatInt(int64(s.ShmSize), 10)
 	}
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + shm}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access, "nosuid", "noexec", "nodev"}},

@@ -1,6 +1,8 @@
 package oci
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -17,26 +19,132 @@ import (
 // pidsDefault bounds the processes of a container that sets no pids_limit.
 const pidsDefault = 32768
 
-// Resources are the cgroup limits of a service.
-func Resources(s *spec.Service) *specs.LinuxResources {
-	res := &specs.LinuxResources{Devices: deviceRules()}
-	if s.MemLimit > 0 {
-		limit := int64(s.MemLimit)
-		res.Memory = &specs.LinuxMemory{Limit: &limit}
-	}
-	if s.CPUs > 0 {
-		period := uint64(100_000)
-		quota := int64(s.CPUs * float64(period))
-		res.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
-	}
-	pids := int64(pidsDefault)
-	if s.PidsLimit > 0 {
-		pids = s.PidsLimit
-	} else if s.PidsLimit < 0 {
+// Resources are the cgroup limits of a service. An error is a *KeyError.
+func Resources(s *spec.Service) (*specs.LinuxResources, error) {
+	res := &specs.LinuxResources{Devices: deviceRules(), Memory: memory(s), CPU: cpu(s), Pids: &specs.LinuxPids{}}
+	pids := cmp.Or(s.MostPids(), pidsDefault)
+	if pids < 0 {
 		pids = -1
 	}
-	res.Pids = &specs.LinuxPids{Limit: &pids}
-	return res
+	res.Pids.Limit = &pids
+	var err error
+	res.BlockIO, err = block(s)
+	return res, err
+}
+
+// memory is nil where a service says nothing of it. Swap is as much as the memory
+// unless it is told, as with Docker, where the kernel counts it.
+func memory(s *spec.Service) *specs.LinuxMemory {
+	var m specs.LinuxMemory
+	if limit := int64(s.MemoryLimit()); limit > 0 {
+		m.Limit = &limit
+		if countsSwap() {
+			swap := cmp.Or(int64(s.MemSwapLimit), 2*limit)
+			m.Swap = &swap
+		}
+	}
+	if reserved := int64(s.MemoryReserved()); reserved > 0 {
+		m.Reservation = &reserved
+	}
+	if s.MemSwappiness != nil && !isUnified() {
+		swappiness := uint64(*s.MemSwappiness)
+		m.Swappiness = &swappiness
+	}
+	if s.OOMKillDisable && !isUnified() {
+		m.DisableOOMKiller = &s.OOMKillDisable
+	}
+	if m == (specs.LinuxMemory{}) {
+		return nil
+	}
+	return &m
+}
+
+// periodOfCPUs is the time over which cpus counts, in microseconds.
+const periodOfCPUs = 100_000
+
+func cpu(s *spec.Service) *specs.LinuxCPU {
+	c := specs.LinuxCPU{Cpus: s.CPUSet}
+	if cpus := s.CPULimit(); cpus > 0 {
+		period, quota := uint64(periodOfCPUs), int64(cpus*periodOfCPUs)
+		c.Period, c.Quota = &period, &quota
+	}
+	set := func(to **uint64, from int64) {
+		if from > 0 {
+			value := uint64(from)
+			*to = &value
+		}
+	}
+	set(&c.Period, s.CPUPeriod)
+	set(&c.Shares, s.CPUShares)
+	if hasRealtime() {
+		set(&c.RealtimePeriod, s.CPURTPeriod)
+	}
+	if s.CPUQuota != 0 {
+		c.Quota = &s.CPUQuota
+	}
+	if s.CPURTRuntime != 0 && hasRealtime() {
+		c.RealtimeRuntime = &s.CPURTRuntime
+	}
+	if c == (specs.LinuxCPU{}) {
+		return nil
+	}
+	return &c
+}
+
+// block is nil where a service says nothing of block devices.
+func block(s *spec.Service) (*specs.LinuxBlockIO, error) {
+	config := s.BlkioConfig
+	if config == nil {
+		return nil, nil
+	}
+	var b specs.LinuxBlockIO
+	if config.Weight != 0 && weighsDisks() {
+		weight := uint16(config.Weight)
+		b.Weight = &weight
+	}
+	for i, d := range config.WeightDevice {
+		major, minor, err := blockDevice(s, "weight_device", i, d.Path)
+		if err != nil {
+			return nil, err
+		}
+		if !weighsDisks() {
+			break
+		}
+		weight := uint16(d.Weight)
+		b.WeightDevice = append(b.WeightDevice, specs.LinuxWeightDevice{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: major, Minor: minor}, Weight: &weight})
+	}
+	for _, list := range []struct {
+		key  string
+		from []spec.DeviceRate
+		to   *[]specs.LinuxThrottleDevice
+	}{
+		{"device_read_bps", config.DeviceReadBps, &b.ThrottleReadBpsDevice},
+		{"device_read_iops", config.DeviceReadIOps, &b.ThrottleReadIOPSDevice},
+		{"device_write_bps", config.DeviceWriteBps, &b.ThrottleWriteBpsDevice},
+		{"device_write_iops", config.DeviceWriteIOps, &b.ThrottleWriteIOPSDevice},
+	} {
+		for i, d := range list.from {
+			major, minor, err := blockDevice(s, list.key, i, d.Path)
+			if err != nil {
+				return nil, err
+			}
+			*list.to = append(*list.to, specs.LinuxThrottleDevice{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: major, Minor: minor}, Rate: uint64(d.Rate)})
+		}
+	}
+	return &b, nil
+}
+
+// blockDevice is the number of a block device of the host.
+func blockDevice(s *spec.Service, key string, i int, path string) (major, minor int64, err error) {
+	var st unix.Stat_t
+	err = unix.Stat(path, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		err = errors.New("it is no block device")
+	}
+	if err != nil {
+		return 0, 0, &KeyError{Service: s.Name, Key: fmt.Sprintf("blkio_config.%s[%d].path", key, i), Text: fmt.Sprintf("cannot limit %s: %v", path, err), Err: err}
+	}
+	return int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev)), nil
 }
 
 // deviceRules denies all devices but those that every container has.
@@ -60,28 +168,61 @@ func deviceRules() []specs.LinuxDeviceCgroup {
 	return rules
 }
 
+// Shares of a processor, where nothing is said.
+const sharesDefault = 1024
+
 // Limits are the limits of a service as they are set for a container that runs:
 // what has none is unlimited from then on.
-func Limits(s *spec.Service) *specs.LinuxResources {
-	res := Resources(s)
-	res.Devices = nil
-	if res.Memory == nil {
-		unlimited := int64(-1)
-		res.Memory = &specs.LinuxMemory{Limit: &unlimited}
+func Limits(s *spec.Service) (*specs.LinuxResources, error) {
+	res, err := Resources(s)
+	if err != nil {
+		return nil, err
 	}
-	if res.CPU == nil {
-		period, quota := uint64(100_000), int64(-1)
-		res.CPU = &specs.LinuxCPU{Period: &period, Quota: &quota}
+	res.Devices, res.BlockIO = nil, nil
+	unlimited, nothing := int64(-1), int64(0)
+	m := specs.LinuxMemory{}
+	if res.Memory != nil {
+		m = *res.Memory
 	}
-	return res
+	if m.Limit == nil {
+		m.Limit = &unlimited
+	}
+	if m.Reservation == nil {
+		if m.Reservation = &unlimited; isUnified() {
+			m.Reservation, res.Unified = &nothing, map[string]string{"memory.low": "0"}
+		}
+	}
+	res.Memory = &m
+	c := specs.LinuxCPU{}
+	if res.CPU != nil {
+		c = *res.CPU
+	}
+	if c.Quota == nil && c.Period == nil {
+		c.Quota = &unlimited
+	}
+	if c.Period == nil {
+		period := uint64(periodOfCPUs)
+		c.Period = &period
+	}
+	if c.Quota == nil {
+		c.Quota = &unlimited
+	}
+	if c.Shares == nil {
+		shares := uint64(sharesDefault)
+		c.Shares = &shares
+	}
+	c.Cpus = cmp.Or(c.Cpus, processors())
+	res.CPU = &c
+	return res, nil
 }
 
-// SetLimits puts the limits of a service into a container's document, for its next
-// start. What it may do with devices stays.
-func SetLimits(doc *specs.Spec, s *spec.Service) {
+// SetLimits puts limits into a container's document, for its next start. What it may
+// do with devices stays.
+func SetLimits(doc *specs.Spec, limits *specs.LinuxResources) {
 	devices := doc.Linux.Resources.Devices
-	doc.Linux.Resources = Resources(s)
-	doc.Linux.Resources.Devices = devices
+	own := *limits
+	own.Devices = devices
+	doc.Linux.Resources = &own
 }
 
 // leastCPUs is the least share of a core that the kernel can give: a
@@ -90,8 +231,17 @@ const leastCPUs = 0.01
 
 // Check refuses limits of a service that the kernel would.
 func Check(service string, s *spec.Service) error {
-	if s.CPUs > 0 && s.CPUs < leastCPUs {
-		return &KeyError{Service: service, Key: "cpus", Text: fmt.Sprintf("%g is too little: %g is the least", s.CPUs, leastCPUs)}
+	if cpus := s.CPULimit(); cpus > 0 && cpus < leastCPUs {
+		key := "cpus"
+		if s.CPUs == 0 {
+			key = "deploy.resources.limits.cpus"
+		}
+		return &KeyError{Service: service, Key: key, Text: fmt.Sprintf("%g is too little: %g is the least", cpus, leastCPUs)}
+	}
+	for _, n := range cpuNumbers(s.CPUSet) {
+		if has := cpuNumbers(processors()); !slices.Contains(has, n) {
+			return &KeyError{Service: service, Key: "cpuset", Text: fmt.Sprintf("this machine has no processor %d: it has %s", n, processors())}
+		}
 	}
 	return nil
 }

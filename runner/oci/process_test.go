@@ -46,17 +46,37 @@ func TestExec(t *testing.T) {
 
 // A limit that is taken away in place is lifted, not left.
 func TestLimitsInPlaceAndForTheNextStart(t *testing.T) {
-	res := Limits(&spec.Service{})
-	if *res.Memory.Limit != -1 || *res.CPU.Quota != -1 || *res.Pids.Limit != pidsDefault || res.Devices != nil {
+	limits := func(s *spec.Service) *specs.LinuxResources {
+		t.Helper()
+		res, err := Limits(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	res := limits(&spec.Service{})
+	if *res.Memory.Limit != -1 || *res.CPU.Quota != -1 || *res.CPU.Shares != 1024 || res.CPU.Cpus != processors() || *res.Pids.Limit != pidsDefault || res.Devices != nil {
 		t.Errorf("of no limits: %+v", res)
 	}
-	res = Limits(&spec.Service{MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: -1})
-	if *res.Memory.Limit != 64<<20 || *res.CPU.Quota != 50_000 || *res.Pids.Limit != -1 {
+	res = limits(&spec.Service{MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: -1, CPUSet: "0", CPUShares: 2})
+	if *res.Memory.Limit != 64<<20 || *res.CPU.Quota != 50_000 || *res.Pids.Limit != -1 || res.CPU.Cpus != "0" || *res.CPU.Shares != 2 {
 		t.Errorf("of limits: %+v", res)
 	}
-	doc := &specs.Spec{Linux: &specs.Linux{Resources: Resources(&spec.Service{MemLimit: 1 << 20})}}
+	deploy := &spec.Deploy{Resources: &spec.Resources{
+		Limits:       &spec.ResourceLimits{Memory: 32 << 20, CPUs: 0.25, Pids: 7},
+		Reservations: &spec.ResourceReservations{Memory: 16 << 20},
+	}}
+	res = limits(&spec.Service{Deploy: deploy})
+	if *res.Memory.Limit != 32<<20 || *res.Memory.Reservation != 16<<20 || *res.CPU.Quota != 25_000 || *res.Pids.Limit != 7 {
+		t.Errorf("of deploy.resources: %+v", res)
+	}
+	doc := &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{}}}}
 	doc.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
-	SetLimits(doc, &spec.Service{CPUs: 2})
+	next, err := Resources(&spec.Service{CPUs: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	SetLimits(doc, next)
 	if got := doc.Linux.Resources; got.Memory != nil || *got.CPU.Quota != 200_000 || len(got.Devices) != 1 || !got.Devices[0].Allow {
 		t.Errorf("for the next start: %+v", got)
 	}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -137,6 +138,7 @@ func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]pla
 			all = append(all, planner.Binding{HostIP: h, HostPort: port, Target: b.target, Protocol: b.proto})
 		}
 	}
+	failpoint.Hit("ports/bound")
 	for key := range states {
 		if err := t.listeners.Close(ctx, key); err != nil {
 			return nil, err

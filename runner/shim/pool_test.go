@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -177,4 +178,13 @@ func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestAShimThatDoesNotStartIsNotWaitedForWithoutAWord(t *testing.T) {
+	p, ctx := poolOf(t, "exec sleep 60")
+	p.patience = 100 * time.Millisecond
+	_, err := p.acquire(ctx, "shop")
+	if err == nil || !strings.Contains(err.Error(), "did not start within 100ms: the machine is very busy") {
+		t.Errorf("got %v", err)
+	}
 }

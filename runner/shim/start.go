@@ -21,6 +21,8 @@ import (
 	shimapi "github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orlop/orlop/failpoint"
 )
 
 // start starts the process. Its address is known before, and noted: an
@@ -78,11 +80,29 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	out, err := p.call(ctx, ns, s.dir, stdin, "-address", p.Address, "-publish-binary", os.Args[0], "-id", name, "start")
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("shim/started")
+	var result bootapi.BootstrapResult
+	if err := proto.Unmarshal(out, &result); err != nil {
+		return fmt.Errorf("what it printed can't be read: %w", err)
+	}
+	if result.Address != s.address {
+		return p.note(s, result.Address)
+	}
+	return nil
+}
+
+// call calls the program for a namespace, and gives what it printed.
+func (p *Pool) call(ctx context.Context, ns, dir string, stdin []byte, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), p.patience,
+		fmt.Errorf("it did not start within %s: the machine is very busy; run the command again", p.patience))
 	defer cancel()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.Program, "-namespace", ns, "-address", p.Address, "-publish-binary", os.Args[0], "-id", name, "start")
-	cmd.Dir, cmd.Stdin, cmd.Stderr = s.dir, bytes.NewReader(stdin), &stderr
+	cmd := exec.CommandContext(ctx, p.Program, append([]string{"-namespace", ns}, args...)...)
+	cmd.Dir, cmd.Stdin, cmd.Stderr = dir, bytes.NewReader(stdin), &stderr
 	cmd.Env = append(withoutProxies(os.Environ()), "GOMAXPROCS=2", "MAX_SHIM_VERSION=3",
 		"TTRPC_ADDRESS="+p.Events, "GRPC_ADDRESS="+p.Address, "NAMESPACE="+ns)
 	// What starts the process ends with the engine, so that the next one finds
@@ -92,17 +112,13 @@ func (p *Pool) run(ctx context.Context, name string, s *Shim) error {
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
-	var result bootapi.BootstrapResult
-	if err := proto.Unmarshal(out, &result); err != nil {
-		return fmt.Errorf("what it printed can't be read: %w", err)
-	}
-	if result.Address != s.address {
-		return p.note(s, result.Address)
-	}
-	return nil
+	return out, nil
 }
 
 // end asks a shim to end; one that has tasks goes on.

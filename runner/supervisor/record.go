@@ -60,6 +60,26 @@ func (m *Metadata) Terms() Terms {
 	return Terms{restart: m.Applied.Service.Restart, checked: m.Probe != nil}
 }
 
+// OwnVolumes are the volumes that nobody named and that none of the others, among
+// which it may be itself, has.
+func (m *Metadata) OwnVolumes(others []Record) (names []string) {
+	kept := map[string]bool{}
+	for i := range others {
+		if others[i].ID == m.ID {
+			continue
+		}
+		for _, name := range others[i].Anonymous {
+			kept[name] = true
+		}
+	}
+	for _, name := range m.Anonymous {
+		if !kept[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Status is what is wanted of a container, and what was observed of it that an
 // engine to come can't find out by itself. The supervisor alone changes it.
 type Status struct {

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/spec"
@@ -104,6 +105,7 @@ func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Ne
 	if err != nil {
 		return n, err
 	}
+	failpoint.Hit("topology/network-made")
 	rec.Subnet = n.Subnet.String()
 	t.save(name, rec)
 	return n, nil
@@ -240,6 +242,7 @@ func (t *Store) Remove(ctx context.Context, name string) error {
 	if err := t.nets.RemoveNetwork(ctx, name); err != nil {
 		return err
 	}
+	failpoint.Hit("topology/network-removed")
 	t.docs.Delete(bucketNetworks, name)
 	return nil
 }

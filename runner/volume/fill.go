@@ -12,6 +12,7 @@ import (
 	cfs "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/disk"
 )
 
@@ -78,6 +79,7 @@ func fillFrom(root, target, data string, isOwned bool) (bool, error) {
 	if err := os.Rename(part, wholeCopy(data)); err != nil {
 		return true, err
 	}
+	failpoint.Hit("volume/copied")
 	return true, finishFill(data)
 }
 
@@ -102,6 +104,7 @@ func finishFill(data string) error {
 			return err
 		}
 	}
+	failpoint.Hit("volume/filled")
 	// By now it has nothing but its owner, mode and attributes.
 	return errors.Join(err, cfs.CopyDir(data, whole), os.RemoveAll(whole))
 }

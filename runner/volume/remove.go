@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/orlop/orlop/failpoint"
 )
 
 // leaving is the directory, among those of the volumes, of what is being
@@ -50,6 +52,7 @@ func (v *Store) takeOut(name string) (aside string, err error) {
 	if err != nil && !os.IsNotExist(err) {
 		return "", fmt.Errorf("cannot remove volume %s: %w", name, err)
 	}
+	failpoint.Hit("volume/set-aside")
 	delete(v.all, name)
 	v.docs.Delete(bucket, name)
 	return aside, nil

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/spec"
@@ -101,14 +102,15 @@ func (v *Store) load() error {
 }
 
 // rediscover takes directories that the store has forgotten for what they
-// are: volumes with a user's data. Nothing of them is ever removed by itself.
+// are: volumes with a user's data. Nothing of them is ever removed by itself, but
+// an empty directory, which an engine was killed right after making.
 func (v *Store) rediscover() error {
 	entries, err := os.ReadDir(v.dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := v.all[e.Name()]; !ok && e.IsDir() && e.Name() != leaving {
+		if _, ok := v.all[e.Name()]; !ok && e.IsDir() && e.Name() != leaving && os.Remove(filepath.Join(v.dir, e.Name())) != nil {
 			vol := &Volume{Name: e.Name(), Owned: true}
 			if b, err := os.ReadFile(filepath.Join(v.dir, e.Name(), "volume.json")); err == nil {
 				_ = json.Unmarshal(b, vol)
@@ -137,24 +139,28 @@ func (v *Store) claim(container string, vol *Volume) (*Volume, error) {
 	v.mu.Lock()
 	v.claims[container] = append(v.claims[container], vol.Name)
 	v.mu.Unlock()
-	return v.ensure(vol)
+	return v.ensure(vol, container)
 }
 
 // Release ends the claims of a container: it is among the others by now, or
 // is not to be.
 func (v *Store) Release(container string) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
+	names := v.claims[container]
 	delete(v.claims, container)
+	v.mu.Unlock()
+	v.Unbind(names)
 }
 
 // Ensure makes a volume that does not exist yet.
 func (v *Store) Ensure(vol *Volume) error {
-	_, err := v.ensure(vol)
+	_, err := v.ensure(vol, "")
 	return err
 }
 
-func (v *Store) ensure(vol *Volume) (*Volume, error) {
+// ensure is Ensure. One that nobody named is bound to its container until that is
+// there.
+func (v *Store) ensure(vol *Volume, container string) (*Volume, error) {
 	if !IsName(vol.Name) {
 		return nil, fmt.Errorf("%q is not a valid name for a volume: use letters, digits, and . _ - inside", vol.Name)
 	}
@@ -163,15 +169,36 @@ func (v *Store) ensure(vol *Volume) (*Volume, error) {
 	if have := v.all[vol.Name]; have != nil {
 		return have, nil
 	}
-	if err := os.MkdirAll(v.Path(vol.Name), 0o755); err != nil {
+	err := os.MkdirAll(filepath.Join(v.dir, vol.Name), 0o755)
+	if err == nil && vol.Anonymous {
+		err = v.Bind(container, []string{vol.Name}) // before it is one
+	}
+	if err == nil {
+		err = os.MkdirAll(v.Path(vol.Name), 0o755)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cannot make volume %s: %w", vol.Name, err)
 	}
+	failpoint.Hit("volume/made")
 	if err := v.describe(vol); err != nil {
+		v.undo(vol.Name)
 		return nil, err
 	}
+	failpoint.Hit("volume/described")
 	v.all[vol.Name] = vol
 	v.save(vol)
 	return vol, nil
+}
+
+// undo removes a volume that could not be made, but nothing that somebody has in it.
+func (v *Store) undo(name string) {
+	dir := filepath.Join(v.dir, name)
+	if os.Remove(v.Path(name)) != nil {
+		return
+	}
+	for _, part := range []string{boundName, "volume.json", ""} {
+		_ = os.Remove(filepath.Join(dir, part)) // what is not there, or not empty, is left alone
+	}
 }
 
 // Relabel notes the labels that a volume has now. All else is as it was made.
@@ -195,6 +222,9 @@ func (v *Store) Relabel(name string, want *spec.Volume) error {
 // describe keeps the record beside the data, for an engine that has lost its store.
 func (v *Store) describe(vol *Volume) error {
 	b, err := json.Marshal(vol)
+	if err == nil {
+		err = failpoint.Fail("volume/describing")
+	}
 	if err == nil {
 		err = disk.Write(filepath.Join(v.dir, vol.Name, "volume.json"), b)
 	}

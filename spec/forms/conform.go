@@ -87,6 +87,9 @@ func (c *Conformer) field(f *tree.Field, keys []schema.Key, path string) bool {
 		return false
 	case k.Level == schema.NotYet:
 		return c.ignored(f, k, path)
+	case k.Level == schema.NoEffect:
+		c.unheeded(f, k, path)
+		return false
 	case k.Level == schema.Obsolete:
 		about := spec.Topic{Subject: tree.Join(path, f.Key), Text: "obsolete and without meaning"}
 		c.Reporter.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: f.At, Width: f.Width,
@@ -109,10 +112,12 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return n
 	}
 	switch k.Shape {
-	case schema.String, schema.StringOrNumber, schema.Boolean, schema.Integer, schema.Number, schema.Duration, schema.Bytes, schema.FileMode, schema.DirPath, schema.FilePath:
+	case schema.String, schema.StringOrNumber, schema.Boolean, schema.Integer, schema.Number, schema.Duration, schema.Bytes, schema.BytesOrUnlimited, schema.Microseconds, schema.FileMode, schema.DirPath, schema.FilePath:
 		return c.scalar(n, k, path)
 	case schema.StringList, schema.StringOrList:
 		return c.texts(n, k.Shape == schema.StringOrList, path)
+	case schema.StringOrNumberList:
+		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.textOf(item, path)} })
 	case schema.MappingOrList, schema.Labels:
 		return c.pairs(n, k.Shape == schema.Labels, path)
 	case schema.Object:

@@ -29,6 +29,18 @@ func (c *Conformer) ignored(f *tree.Field, k *schema.Key, path string) bool {
 	return k.Kept
 }
 
+// unheeded tells of a key that has no effect here, and checks its value.
+func (c *Conformer) unheeded(f *tree.Field, k *schema.Key, path string) {
+	about := spec.Topic{Subject: tree.Join(path, f.Key), Text: "no effect: " + k.Note}
+	c.Reporter.NoEffect(&tree.Node{At: f.At, Width: f.Width}, path, about, fmt.Sprintf("%q has no effect: %s", f.Key, k.Note))
+	if f.Value.Kind == tree.NullNode || f.Value.Kind == tree.BadNode || f.Value.Merge == tree.MergeReset {
+		return
+	}
+	checker := *c
+	checker.quiet = true
+	checker.value(f.Value, k, tree.Join(path, f.Key))
+}
+
 func (c *Conformer) notYet(n *tree.Node, path string, about spec.Topic, message, hint string) {
 	if !c.quiet {
 		c.Reporter.NotYet(n, path, about, message, hint)

@@ -117,7 +117,7 @@ func (c *Conformer) mountOptions(item, made, options *tree.Node, list, at string
 			}
 			options.Set(item.With("propagation", item.Scalar("!!str", option)))
 		case "z", "Z":
-			c.notYet(item, at, spec.Topic{}, fmt.Sprintf("the option %q (SELinux) is not supported yet", option), "")
+			c.Reporter.NoEffect(item, at, spec.Topic{Subject: at, Text: "no effect: " + schema.NoSELinux}, fmt.Sprintf("%q has no effect: %s", option, schema.NoSELinux))
 		default:
 			c.Reporter.Fail(item, at, fmt.Sprintf("bad volume %q: unknown option %q", spec.Shorten(item.Text), spec.Shorten(option)),
 				"options are ro, rw, nocopy, and the propagations of a bind mount")

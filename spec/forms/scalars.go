@@ -44,10 +44,15 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		d, ok = spec.ParseDuration(n.Text)
 		ok = ok && (n.Tag == "!!str" || n.Text == "0")
 		made.Text = d.String()
-	case schema.Bytes:
+	case schema.Bytes, schema.BytesOrUnlimited:
 		var b int64
-		b, ok = spec.ParseBytes(n.Text)
+		if b, ok = spec.ParseBytes(n.Text); !ok && k.Shape == schema.BytesOrUnlimited && n.Text == "-1" {
+			b, ok = -1, true
+		}
 		made.Text = strconv.FormatInt(b, 10)
+	case schema.Microseconds:
+		made.Tag = "!!int"
+		made.Text, ok = parseMicroseconds(n.Text)
 	case schema.FileMode:
 		return c.fileMode(n, path)
 	}
@@ -77,6 +82,10 @@ func wanted(k *schema.Key) string {
 		return "a duration such as 90s or 1m30s"
 	case schema.Bytes:
 		return "a size such as 512m or 2gb"
+	case schema.BytesOrUnlimited:
+		return "a size such as 512m or 2gb, or -1"
+	case schema.Microseconds:
+		return "microseconds such as 50000, or a duration such as 50ms"
 	case schema.FileMode:
 		return "permission bits such as 0440"
 	case schema.DirPath, schema.FilePath:
@@ -106,6 +115,15 @@ func (c *Conformer) text(n *tree.Node, k *schema.Key, path string) *tree.Node {
 func parseWhole(s string) (string, bool) {
 	v, err := strconv.ParseInt(tree.PlainNumber(s), 0, 64)
 	return strconv.FormatInt(v, 10), err == nil
+}
+
+// parseMicroseconds reads a number of microseconds, or a duration.
+func parseMicroseconds(s string) (string, bool) {
+	if text, ok := parseWhole(s); ok {
+		return text, true
+	}
+	d, ok := spec.ParseDuration(s)
+	return strconv.FormatInt(d.Microseconds(), 10), ok
 }
 
 // fileMode reads permission bits: a YAML number by its own base (0440 is

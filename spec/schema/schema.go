@@ -19,6 +19,7 @@ const (
 	NotYet                 // a key of the specification that is not supported yet: a warning
 	Obsolete               // a key that the specification dropped: a warning, never an error
 	LoadOnly               // used while loading and gone from the project
+	NoEffect               // accepted, and without effect on one machine with Linux
 	Refused                // not supported yet, and the outcome would be wrong without it: an error where it is used
 )
 
@@ -40,46 +41,49 @@ type Key struct {
 type Shape uint8
 
 const (
-	Any            Shape = iota
-	String               // text
-	StringOrNumber       // text or a number, kept as text
-	Boolean              // true or false
-	Integer              // an integer
-	Number               // a number
-	Duration             // a duration
-	Bytes                // a number of bytes
-	FileMode             // permission bits, octal
-	StringList           // a list of texts
-	StringOrList         // a text or a list of texts
-	MappingOrList        // a mapping or a list of NAME=VALUE; no value is null
-	Labels               // the same; no value is ""
-	Object               // a mapping with known keys
-	Named                // a mapping of names to objects
-	ObjectList           // a list of objects
-	Command              // a text, split into words, or a list
-	HealthTest           // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
-	Ports                // ports, short or long
-	Expose               // ports without a host side
-	Mounts               // volumes, short or long
-	FileMounts           // names of secrets or configs, or objects
-	PathOrList           // a path or a list of paths, made absolute
-	Devices              // a list of devices to reserve, or all
-	Schedule             // a list of cron lines or objects
-	Umask                // permission bits, as YAML writes an integer
-	AnyButNull           // any value, but not nothing
-	Networks             // names of networks, or a mapping to objects
-	DependsOn            // names of services, or a mapping to objects
-	Build                // a path or an object
-	EnvFiles             // a path, or a list of paths or objects
-	Hosts                // NAME=ADDRESS list, or a mapping
-	Ulimits              // a mapping of names to a number or {soft, hard}
-	External             // true, false, or the old {name: ...}
-	Contexts             // a mapping or list of NAME=CONTEXT
-	DirPath              // a path, made absolute
-	FilePath             // a path, made absolute
-	Extends              // a service's name, or {file, service}
-	Include              // a list of paths or objects
-	Watch                // a list of objects, all of which count
+	Any                Shape = iota
+	String                   // text
+	StringOrNumber           // text or a number, kept as text
+	Boolean                  // true or false
+	Integer                  // an integer
+	Number                   // a number
+	Duration                 // a duration
+	Bytes                    // a number of bytes
+	BytesOrUnlimited         // the same, or -1
+	Microseconds             // microseconds, or a duration
+	FileMode                 // permission bits, octal
+	StringList               // a list of texts
+	StringOrList             // a text or a list of texts
+	StringOrNumberList       // a list of texts and numbers, kept as text
+	MappingOrList            // a mapping or a list of NAME=VALUE; no value is null
+	Labels                   // the same; no value is ""
+	Object                   // a mapping with known keys
+	Named                    // a mapping of names to objects
+	ObjectList               // a list of objects
+	Command                  // a text, split into words, or a list
+	HealthTest               // a text (a shell line) or a list that starts with NONE, CMD or CMD-SHELL
+	Ports                    // ports, short or long
+	Expose                   // ports without a host side
+	Mounts                   // volumes, short or long
+	FileMounts               // names of secrets or configs, or objects
+	PathOrList               // a path or a list of paths, made absolute
+	Devices                  // a list of devices to reserve, or all
+	Schedule                 // a list of cron lines or objects
+	Umask                    // permission bits, as YAML writes an integer
+	AnyButNull               // any value, but not nothing
+	Networks                 // names of networks, or a mapping to objects
+	DependsOn                // names of services, or a mapping to objects
+	Build                    // a path or an object
+	EnvFiles                 // a path, or a list of paths or objects
+	Hosts                    // NAME=ADDRESS list, or a mapping
+	Ulimits                  // a mapping of names to a number or {soft, hard}
+	External                 // true, false, or the old {name: ...}
+	Contexts                 // a mapping or list of NAME=CONTEXT
+	DirPath                  // a path, made absolute
+	FilePath                 // a path, made absolute
+	Extends                  // a service's name, or {file, service}
+	Include                  // a list of paths or objects
+	Watch                    // a list of objects, all of which count
 )
 
 // MergeRule is how a value of a later file meets that of an earlier one.
@@ -97,7 +101,7 @@ func (s Shape) MergeRule() MergeRule {
 	switch s {
 	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
-	case StringList, StringOrList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
+	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
 	case Ports, Mounts, FileMounts, ObjectList:
 		return MergeUnique
@@ -158,7 +162,24 @@ func serviceKeys() []Key {
 		{Name: "pre_stop", Level: Refused, Note: inCommand},
 		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
 		{Name: "volumes_from", Level: Refused, Shape: StringList, Note: "write the volumes of the other service here"},
-		{Name: "blkio_config", Level: NotYet, Shape: Object, Keys: blockKeys()},
+		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
+		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
+		{Name: "cpu_count", Level: NoEffect, Note: "of Windows"},
+		{Name: "cpu_percent", Level: NoEffect, Note: "of Windows"},
+		{Name: "cpu_period", Shape: Microseconds},
+		{Name: "cpu_quota", Shape: Microseconds},
+		{Name: "cpu_rt_period", Shape: Microseconds, Note: "where the kernel has real-time groups"},
+		{Name: "cpu_rt_runtime", Shape: Microseconds, Note: "where the kernel has real-time groups"},
+		{Name: "cpu_shares", Shape: Integer},
+		{Name: "cpuset", Shape: String},
+		{Name: "group_add", Shape: StringOrNumberList},
+		{Name: "mem_reservation", Shape: Bytes},
+		{Name: "mem_swappiness", Shape: Integer, Note: "cgroup v1"},
+		{Name: "memswap_limit", Shape: BytesOrUnlimited, Note: "memory and swap together; twice mem_limit unless it is given"},
+		{Name: "oom_kill_disable", Shape: Boolean, Note: "cgroup v1"},
+		{Name: "oom_score_adj", Shape: Integer},
+		{Name: "shm_size", Shape: Bytes},
+		{Name: "sysctls", Shape: MappingOrList, Note: "those of the container's own namespaces; others are refused"},
 		{Name: "cgroup", Level: NotYet, Shape: String, Kept: true},
 		{Name: "ipc", Level: NotYet, Shape: String, Kept: true},
 		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
@@ -179,6 +200,7 @@ func serviceKeys() []Key {
 			{Name: "required", Shape: Boolean},
 			{Name: "restart", Shape: Boolean},
 		}},
+		{Name: "credential_spec", Level: NoEffect, Note: "of Windows"},
 		{Name: "deploy", Shape: Object, Keys: deployKeys()},
 		{Name: "develop", Shape: Object, Former: "x-develop", Keys: []Key{
 			{Name: "watch", Shape: Watch, Keys: watchKeys()},
@@ -200,6 +222,7 @@ func serviceKeys() []Key {
 		{Name: "hostname", Shape: String},
 		{Name: "image", Shape: String},
 		{Name: "init", Shape: Boolean},
+		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
 		{Name: "mem_limit", Shape: Bytes},
@@ -224,13 +247,12 @@ func serviceKeys() []Key {
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("annotations", "attach", "cgroup_parent", "cpu_count", "cpu_percent",
-		"cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "credential_spec",
-		"device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
-		"group_add", "isolation", "logging", "mac_address", "mem_reservation",
-		"mem_swappiness", "memswap_limit", "models", "oom_kill_disable", "oom_score_adj", "platform", "pull_refresh_after", "runtime", "shm_size", "storage_opt",
-		"sysctls", "use_api_socket")...)
+	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+		"logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
+
+// NoSELinux says why the keys of SELinux have no effect.
+const NoSELinux = "SELinux labels are not set; a machine that enforces them needs them set by hand"
 
 func watchKeys() []Key {
 	return []Key{
@@ -266,13 +288,14 @@ func buildKeys() []Key {
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
+		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "labels", Shape: Labels},
 		{Name: "no_cache", Shape: Boolean},
 		{Name: "pull", Shape: Boolean},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
 		{Name: "target", Shape: String},
-	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "isolation", "network", "no_cache_filter", "platforms",
+	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "network", "no_cache_filter", "platforms",
 		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
 }
 
@@ -288,19 +311,27 @@ func fileMountKeys() []Key {
 
 func deployKeys() []Key {
 	return append([]Key{
+		{Name: "endpoint_mode", Level: NoEffect, Shape: String, Note: "of a swarm: names lead to all containers of a service, as with dnsrr"},
+		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
+		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},
 		{Name: "update_config", Shape: Object, Keys: append([]Key{
 			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
-		{Name: "resources", Level: NotYet, Shape: Object, Keys: resourceKeys(), Note: "use mem_limit, cpus and pids_limit of the service"},
-	}, notYet("endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config")...)
+		{Name: "resources", Shape: Object, Keys: resourceKeys()},
+	}, notYet("mode", "restart_policy", "rollback_config")...)
 }
 
 func resourceKeys() []Key {
 	return []Key{
-		{Name: "limits", Shape: Object, Keys: []Key{{Name: "cpus"}, {Name: "memory"}, {Name: "pids"}}},
+		{Name: "limits", Shape: Object, Keys: []Key{
+			{Name: "cpus", Shape: Number}, {Name: "memory", Shape: Bytes}, {Name: "pids", Shape: Integer},
+		}},
 		{Name: "reservations", Shape: Object, Keys: []Key{
-			{Name: "cpus"}, {Name: "memory"}, {Name: "generic_resources"}, {Name: "devices", Shape: Devices, Keys: deviceKeys()},
+			{Name: "cpus", Shape: Number, Level: NoEffect, Note: "no scheduler of several machines asks for it"},
+			{Name: "memory", Shape: Bytes},
+			{Name: "generic_resources", Level: NoEffect, Note: "no scheduler of several machines asks for it"},
+			{Name: "devices", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
 		}},
 	}
 }
@@ -310,9 +341,9 @@ func deviceKeys() []Key {
 }
 
 func blockKeys() []Key {
-	keys := []Key{{Name: "weight"}, {Name: "weight_device", Shape: ObjectList, Keys: []Key{{Name: "path"}, {Name: "weight"}}}}
+	keys := []Key{{Name: "weight", Shape: Integer}, {Name: "weight_device", Shape: ObjectList, Keys: []Key{{Name: "path", Shape: String}, {Name: "weight", Shape: Integer}}}}
 	for _, name := range []string{"device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"} {
-		keys = append(keys, Key{Name: name, Shape: ObjectList, Keys: []Key{{Name: "path"}, {Name: "rate"}}})
+		keys = append(keys, Key{Name: name, Shape: ObjectList, Keys: []Key{{Name: "path", Shape: String}, {Name: "rate", Shape: Bytes}}})
 	}
 	return keys
 }
@@ -351,12 +382,13 @@ func portKeys() []Key {
 
 func mountKeys() []Key {
 	return append([]Key{
-		{Name: "bind", Shape: Object, Keys: append([]Key{
+		{Name: "bind", Shape: Object, Keys: []Key{
 			{Name: "create_host_path", Shape: Boolean},
 			{Name: "propagation", Shape: String, Words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
 			{Name: "recursive", Shape: String, Words: []string{spec.RecursiveEnabled, spec.RecursiveWritable, spec.RecursiveDisabled, spec.RecursiveReadOnly},
 				Note: spec.RecursiveEnabled + ", " + spec.RecursiveWritable + "; others are refused where a service uses them"},
-		}, notYet("selinux")...)},
+			{Name: "selinux", Level: NoEffect, Shape: String, Words: []string{"z", "Z"}, Note: NoSELinux},
+		}},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "source", Shape: String},
 		{Name: "target", Shape: String},
@@ -366,11 +398,13 @@ func mountKeys() []Key {
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
 		}, notYet("labels")...)},
-	}, notYet("consistency", "image")...)
+		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
+	}, notYet("image")...)
 }
 
 func networkKeys() []Key {
 	return append([]Key{
+		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
 		{Name: "driver", Shape: String, Words: []string{"bridge"}},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
@@ -385,7 +419,7 @@ func networkKeys() []Key {
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
 		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
-	}, notYet("attachable", "enable_ipv4", "enable_ipv6")...)
+	}, notYet("enable_ipv4", "enable_ipv6")...)
 }
 
 func volumeKeys() []Key {

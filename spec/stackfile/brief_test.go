@@ -17,16 +17,16 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
 				"services.b.platform: not supported yet (stack.yaml:3)"},
 		{"a key with a hint", `services:
-  a: {image: a, deploy: {resources: {limits: {cpus: "1"}}}}
-  b: {image: a, deploy: {resources: {limits: {cpus: "1"}}}}`,
-			"services.*.deploy.resources: not supported yet, 2 services (first stack.yaml:2); use mem_limit, cpus and pids_limit of the service"},
+  a: {image: a, userns_mode: host}
+  b: {image: a, userns_mode: host}`,
+			"services.*.userns_mode: not supported yet, 2 services (first stack.yaml:2); the users of a container are those of the host, root too"},
 		{"keys below names of the user", `services:
   a: {image: a, networks: {n: {mac_address: x}, m: {mac_address: y}}}
 networks:
-  n: {attachable: true}
-  m: {attachable: true}`,
+  n: {enable_ipv6: true}
+  m: {enable_ipv6: true}`,
 			"services.*.networks.*.mac_address: not supported yet, 2 places (first stack.yaml:2)\n" +
-				"networks.*.attachable: not supported yet, 2 networks (first stack.yaml:4)"},
+				"networks.*.enable_ipv6: not supported yet, 2 networks (first stack.yaml:4)"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,

@@ -47,6 +47,7 @@ itself works by (spec/schema), so that it cannot be wrong: ` + "`go test ./spec/
 - **not yet**: a warning, ` + "`not supported yet`" + `, and an error with ` + "`--strict`" + `.
 - **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
   Of ` + "`driver_opts`" + ` of networks, those of Docker's bridge that close a network are (` + "`host_binding_ipv4`, `enable_icc` and\n  `enable_ip_masquerade`" + ` that are false).
+- **no effect**: accepted and checked; it means nothing on one machine with Linux, and the note says why.
 - **obsolete**: a warning; the key has no meaning any more.
 
 Warnings are one line a key or variable, with how often and where first; what was said once of the same content is not said again.
@@ -104,10 +105,10 @@ func isMissing(k schema.Key) bool { return k.Level == schema.NotYet || k.Level =
 
 func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 	path := prefix + k.Name
-	carriedOut := map[schema.Level]string{schema.Supported: "yes", schema.LoadOnly: "yes", schema.NotYet: "not yet", schema.Refused: "refused", schema.Obsolete: "obsolete"}[k.Level]
+	carriedOut := map[schema.Level]string{schema.Supported: "yes", schema.LoadOnly: "yes", schema.NotYet: "not yet", schema.Refused: "refused", schema.Obsolete: "obsolete", schema.NoEffect: "no effect"}[k.Level]
 	form, merging := formOf(k), map[schema.MergeRule]string{schema.MergeReplace: "replaced", schema.MergeMap: "key by key",
 		schema.MergeAppend: "appended, equal entries once", schema.MergeUnique: "entries with the same identity replaced"}[k.Shape.MergeRule()]
-	if k.Level == schema.NotYet || k.Level == schema.Refused || k.Level == schema.Obsolete {
+	if k.Level == schema.NotYet || k.Level == schema.Refused || k.Level == schema.Obsolete || k.Level == schema.NoEffect {
 		form, merging = "", ""
 	}
 	if k.Former != "" {
@@ -137,7 +138,7 @@ func formOf(k schema.Key) string {
 	}
 	return map[schema.Shape]string{
 		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "an integer", schema.Number: "a number",
-		schema.Duration: "a duration", schema.Bytes: "a size", schema.FileMode: "octal permission bits", schema.StringList: "a list", schema.StringOrList: "text or a list",
+		schema.Duration: "a duration", schema.Bytes: "a size", schema.FileMode: "octal permission bits", schema.StringList: "a list", schema.StringOrNumberList: "a list", schema.BytesOrUnlimited: "a size, or -1", schema.Microseconds: "microseconds or a duration", schema.StringOrList: "text or a list",
 		schema.MappingOrList: "a mapping or a list of NAME=VALUE", schema.Labels: "a mapping or a list of NAME=VALUE", schema.Object: "a mapping",
 		schema.Named: "a mapping of names", schema.ObjectList: "a list of mappings", schema.Watch: "a list of mappings", schema.Command: "text or a list of words",
 		schema.HealthTest: "a shell line, or a list that starts with CMD, CMD-SHELL or NONE", schema.Ports: "a list, short or long",

@@ -74,6 +74,7 @@ func (v *validator) service(f tree.Field) {
 	v.restart(s, path)
 	v.pullPolicy(s, path)
 	v.numbers(s, path)
+	v.limits(s, path)
 	v.strings(s, path)
 }
 
@@ -335,7 +336,6 @@ func (v *validator) numbers(s *tree.Node, path string) {
 			v.l.Fail(n, at, fmt.Sprintf("%s is below %d", n.Text, least), "")
 		}
 	}
-	negative(s.Value("pids_limit"), path+".pids_limit", -1)
 	negative(s.Value("healthcheck").Value("retries"), path+".healthcheck.retries", 0)
 	limits := s.Value("ulimits")
 	if limits == nil {

@@ -18,6 +18,11 @@ func (r Reporter) Warn(n *Node, path, message, hint string) {
 	r.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: n.At, Message: message, Hint: hint, Width: n.Width})
 }
 
+// NoEffect reports what means nothing on this kind of machine.
+func (r Reporter) NoEffect(n *Node, path string, about spec.Topic, message string) {
+	r.Report(spec.Diagnostic{Severity: spec.Note, Path: path, About: about, Place: n.At, Message: message, Width: n.Width})
+}
+
 // NotYet reports what the specification knows and Orlop does not support.
 func (r Reporter) NotYet(n *Node, path string, about spec.Topic, message, hint string) {
 	d := spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: n.At, Message: message, Hint: hint, Width: n.Width}

@@ -1,17 +1,17 @@
-package runner
+// Package routines is groups of goroutines that end with who has them.
+package routines
 
 import "sync"
 
-// routines are the goroutines of the supervision. None begins once they are
-// waited for.
-type routines struct {
+// Group is goroutines that are waited for. None begins once they are.
+type Group struct {
 	mu     sync.Mutex
 	closed bool // guarded by mu
 	wg     sync.WaitGroup
 }
 
 // Go runs f, unless the end is waited for.
-func (g *routines) Go(f func()) {
+func (g *Group) Go(f func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed {
@@ -20,7 +20,7 @@ func (g *routines) Go(f func()) {
 }
 
 // Wait lets nothing begin any more and returns when all has ended.
-func (g *routines) Wait() {
+func (g *Group) Wait() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()

@@ -1,0 +1,56 @@
+package buildkit
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/moby/buildkit/executor"
+	resourcestypes "github.com/moby/buildkit/executor/resources/types"
+	"github.com/moby/buildkit/identity"
+
+	"github.com/orlop/orlop/runner/proc"
+)
+
+// clearing is an executor that leaves nothing of a step which did not end by itself:
+// runc, killed while it makes the step, leaves a cgroup that it has no note of yet,
+// and perhaps a process in it.
+type clearing struct {
+	executor.Executor
+	cgroup string // of all steps
+	log    *slog.Logger
+}
+
+// clearTime bounds how long the processes of a step may take to end on SIGKILL.
+const clearTime = 10 * time.Second
+
+// Run runs a step; see executor.Executor.
+func (c clearing) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resourcestypes.Recorder, error) {
+	if id == "" {
+		id = identity.NewID()
+	}
+	rec, err := c.Executor.Run(ctx, id, root, mounts, process, started)
+	if err != nil {
+		c.clear(context.WithoutCancel(ctx), id)
+	}
+	return rec, err
+}
+
+func (c clearing) clear(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(ctx, clearTime)
+	defer cancel()
+	cgroup := c.cgroup + "/buildkit/" + id // as BuildKit's documents have it
+	for pause := time.Millisecond; len(proc.Cgroups(cgroup)) > 0; pause *= 2 {
+		if err := proc.KillAll(ctx, cgroup); err != nil {
+			c.log.Warn("cannot end what is left of a build step", "step", id, "error", err)
+			return
+		}
+		proc.RemoveCgroups(cgroup)
+		// One of whom nobody has heard that it has ended keeps the cgroup, and nothing
+		// tells when the machine's init has.
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package supervisor
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/planner"
+)
+
+// After a restart of the machine a container that had used up its tries has them all again.
+//
+// Fault 13: the machine is restarted while a container has been started again as often as its policy allows
+// Seen: it comes back at once, and counts as never started again
+// Kept: the policy: from then on it has all its tries, and no more
+func TestRestartsAreCountedAnewAfterAReboot(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := State{
+		Status: Status{State: planner.Running, Wanted: true, Restarts: 2, StartedAt: now.Add(-time.Hour)},
+		Terms:  Terms{restart: "on-failure:2"},
+	}
+	s, effects := Next(s, Adopted{Process: ProcessAbsent, Now: now})
+	if s.State != planner.Restarting || s.Restarts != 0 || !slices.Contains(effects, Effect(TryStart{})) {
+		t.Fatalf("after the reboot: %s, started again %d times, effects %v", s.State, s.Restarts, effects)
+	}
+	for again := 0; ; again++ {
+		if s, _ = Next(s, Started{At: now}); s.State != planner.Running || s.Restarts != again {
+			t.Fatalf("started for the %d. time: %s, counted %d", again+1, s.State, s.Restarts)
+		}
+		now = now.Add(time.Second)
+		s, _ = Next(s, Exited{Code: 1, At: now, Now: now})
+		if s.State != planner.Restarting {
+			if s.State != planner.Exited || again != 2 {
+				t.Errorf("%s after %d further tries, want exited after 2", s.State, again)
+			}
+			return
+		}
+		now = s.RetryAt
+		s, _ = Next(s, BackOffOver{Due: now})
+	}
+}

@@ -1,0 +1,205 @@
+package stackfile
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// limits checks what a service says of its resources: what no kernel takes, and what
+// contradicts itself.
+func (v *validator) limits(s *tree.Node, path string) {
+	for _, b := range bounds {
+		v.within(s.Value(b.key), path+"."+b.key, b.least, b.most)
+	}
+	v.cpuset(s.Value("cpuset"), path+".cpuset")
+	v.cpuTime(s, path)
+	v.memory(s, path)
+	v.block(s.Value("blkio_config"), path+".blkio_config")
+	v.sysctls(s, path)
+	v.twice(s, path)
+}
+
+// bounds are those of single numbers; a most of 0 is none.
+var bounds = []struct {
+	key         string
+	least, most int64
+}{
+	{"pids_limit", -1, 0},
+	{"cpu_shares", 0, 262_144},
+	{"cpu_period", 1_000, 1_000_000},
+	{"cpu_rt_period", 1, 1_000_000_000},
+	{"cpu_rt_runtime", -1, 1_000_000_000},
+	{"mem_swappiness", 0, 100},
+	{"oom_score_adj", -1000, 1000},
+}
+
+// within refuses a number that is out of bounds.
+func (v *validator) within(n *tree.Node, at string, least, most int64) {
+	value, ok := wholeOf(n)
+	switch {
+	case !ok:
+	case value < least:
+		v.l.Fail(n, at, fmt.Sprintf("%d is below %d", value, least), "")
+	case most != 0 && value > most:
+		v.l.Fail(n, at, fmt.Sprintf("%d is above %d", value, most), "")
+	}
+}
+
+// wholeOf is the number that a node has, if it has one.
+func wholeOf(n *tree.Node) (int64, bool) {
+	if n == nil || n.Kind != tree.ScalarNode {
+		return 0, false
+	}
+	value, err := strconv.ParseInt(n.Text, 10, 64)
+	return value, err == nil
+}
+
+// cpuset checks a list of processors: "0-2,5".
+func (v *validator) cpuset(n *tree.Node, at string) {
+	if n == nil || n.Kind != tree.ScalarNode {
+		return
+	}
+	for part := range strings.SplitSeq(n.Text, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		a, err := strconv.ParseUint(first, 10, 16)
+		b := a
+		if isRange && err == nil {
+			b, err = strconv.ParseUint(last, 10, 16)
+		}
+		if err != nil || b < a {
+			v.l.Fail(n, at, fmt.Sprintf("%q is not a list of processors", spec.Shorten(n.Text)), "write numbers and ranges, such as 0-2,5")
+			return
+		}
+	}
+}
+
+// leastQuota is the least that the kernel gives of a period, in microseconds.
+const leastQuota = 1_000
+
+func (v *validator) cpuTime(s *tree.Node, path string) {
+	quota := s.Value("cpu_quota")
+	if n, ok := wholeOf(quota); ok && n < leastQuota && n != 0 && n != -1 {
+		v.l.Fail(quota, path+".cpu_quota", fmt.Sprintf("%d is below %d microseconds", n, leastQuota), "-1 is no limit")
+	}
+	for _, key := range []string{"cpu_quota", "cpu_period"} {
+		if n := s.Value(key); n != nil && s.Value("cpus") != nil {
+			v.l.Fail(n, path+"."+key, key+" and cpus exclude each other", "keep one of them: cpus is quota by period")
+			return
+		}
+	}
+}
+
+// memory holds the limits of memory against each other.
+func (v *validator) memory(s *tree.Node, path string) {
+	limit, limited := wholeOf(firstOf(s.Value("mem_limit"), s.Value("deploy").Value("resources").Value("limits").Value("memory")))
+	limited = limited && limit > 0
+	if swap := s.Value("memswap_limit"); swap != nil {
+		switch n, ok := wholeOf(swap); {
+		case !ok || n <= 0:
+		case !limited:
+			v.l.Fail(swap, path+".memswap_limit", "memory and swap have a limit together, and memory has none", "write mem_limit too")
+		case n < limit:
+			v.l.Fail(swap, path+".memswap_limit", fmt.Sprintf("%d is less than the limit of memory, %d, which it includes", n, limit), "")
+		}
+	}
+	for at, n := range map[string]*tree.Node{
+		".mem_reservation":                      s.Value("mem_reservation"),
+		".deploy.resources.reservations.memory": s.Value("deploy").Value("resources").Value("reservations").Value("memory"),
+	} {
+		if reserved, ok := wholeOf(n); ok && limited && reserved > limit {
+			v.l.Fail(n, path+at, fmt.Sprintf("%d is more than the limit, %d", reserved, limit), "")
+		}
+	}
+}
+
+func firstOf(nodes ...*tree.Node) *tree.Node {
+	for _, n := range nodes {
+		if n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// twice refuses what is said by a key of the service and one of deploy, differently
+// (Compose Deploy Specification, resources).
+func (v *validator) twice(s *tree.Node, path string) {
+	resources := s.Value("deploy").Value("resources")
+	for _, pair := range []struct {
+		own, part, key string
+	}{
+		{"cpus", "limits", "cpus"},
+		{"mem_limit", "limits", "memory"},
+		{"pids_limit", "limits", "pids"},
+		{"mem_reservation", "reservations", "memory"},
+	} {
+		own, other := s.Value(pair.own), resources.Value(pair.part).Value(pair.key)
+		if own == nil || other == nil || own.Kind != tree.ScalarNode || other.Kind != tree.ScalarNode || isSameNumber(own.Text, other.Text) {
+			continue
+		}
+		at := path + ".deploy.resources." + pair.part + "." + pair.key
+		v.l.Fail(other, at, fmt.Sprintf("%s is %s, and %s is %s", pair.key, other.Text, pair.own, own.Text), "keep one of them")
+	}
+}
+
+func isSameNumber(a, b string) bool {
+	x, errX := strconv.ParseFloat(tree.PlainNumber(a), 64)
+	y, errY := strconv.ParseFloat(tree.PlainNumber(b), 64)
+	return errX == nil && errY == nil && x == y
+}
+
+// block checks weights of block devices, and that each limit names a device.
+func (v *validator) block(n *tree.Node, path string) {
+	if n == nil || n.Kind != tree.MapNode {
+		return
+	}
+	const least, most = 10, 1000
+	v.within(n.Value("weight"), path+".weight", least, most)
+	for _, f := range n.Fields {
+		for i, item := range f.Value.Items {
+			at := tree.Indexed(path+"."+f.Key, i)
+			if item.Kind != tree.MapNode {
+				continue
+			}
+			if p := tree.TextAt(item, "path"); !strings.HasPrefix(p, "/") {
+				v.l.Fail(firstOf(item.Value("path"), item), at+".path", fmt.Sprintf("%q is not the path of a device", spec.Shorten(p)), "write one such as /dev/sda")
+			}
+			if f.Key == "weight_device" {
+				v.within(item.Value("weight"), at+".weight", least, most)
+			}
+		}
+	}
+}
+
+// ownSysctls are the kernel's parameters that each container has of its own, beside
+// those of its network (net.) and its queues of messages (fs.mqueue.).
+var ownSysctls = []string{
+	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+	"kernel.shm_rmid_forced", "kernel.domainname",
+}
+
+// sysctls refuses parameters that would change the whole machine.
+func (v *validator) sysctls(s *tree.Node, path string) {
+	list := s.Value("sysctls")
+	if list == nil || list.Kind != tree.MapNode {
+		return
+	}
+	onHost := tree.TextAt(s, "network_mode") == "host"
+	for _, f := range list.Fields {
+		at := &tree.Node{At: f.At, Width: f.Width}
+		isNet := strings.HasPrefix(f.Key, "net.")
+		switch {
+		case isNet && onHost:
+			v.l.Fail(at, path+".sysctls."+f.Key, "it is the host's, whose network the service uses", "set it on the host, or take network_mode: host away")
+		case !isNet && !strings.HasPrefix(f.Key, "fs.mqueue.") && !slices.Contains(ownSysctls, f.Key):
+			v.l.Fail(at, path+".sysctls."+f.Key, "it is a parameter of the whole machine, not of a container", "set it on the host")
+		case f.Value.Kind == tree.NullNode:
+			v.l.Fail(at, path+".sysctls."+f.Key, "a value is missing", "write "+f.Key+"=VALUE")
+		}
+	}
+}
