@@ -5,7 +5,6 @@
 package oci
 
 import (
-	"fmt"
 	"maps"
 	"path"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -59,8 +59,8 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	resources, err := Resources(s)
-	if err != nil {
+	resources := Resources(s)
+	if resources.BlockIO, err = block(s); err != nil {
 		return nil, nil, err
 	}
 	warnings = append(warnings, unable(s)...)
@@ -118,16 +118,13 @@ func sysctls(s *spec.Service, ownNetwork bool) map[string]string {
 }
 
 // oomScore is how willingly the kernel kills the process: not as the shim, which it is
-// to spare. Nil: as its parent, which may not go below what that has.
+// to spare.
 func oomScore(s *spec.Service, warnings []Warning) (*int, []Warning) {
-	score := int(s.OOMScoreAdj)
-	if score >= ownScore() || mayRaiseLimits() {
-		return &score, warnings
+	score := proc.OOMScore(int(s.OOMScoreAdj))
+	if score == nil && s.OOMScoreAdj != 0 {
+		warnings = append(warnings, Warning{"oom_score_adj", "the engine may not spare a process more than itself (CAP_SYS_RESOURCE): it has the engine's"})
 	}
-	if s.OOMScoreAdj != 0 {
-		warnings = append(warnings, Warning{"oom_score_adj", fmt.Sprintf("the engine may not spare a process more than itself, and has %d (CAP_SYS_RESOURCE)", ownScore())})
-	}
-	return nil, warnings
+	return score, warnings
 }
 
 // harden makes a container's root read-only, but for what programs expect to
