@@ -99,19 +99,22 @@ type Service struct {
 	Restart        string                     `json:"restart,omitempty"` // "", no, always, on-failure[:N], unless-stopped
 	Scale          *int                       `json:"scale,omitempty"`
 	Secrets        []FileMount                `json:"secrets,omitempty"`
-	ShmSize        Bytes                      `json:"shm_size,omitempty"` // of /dev/shm
-	StdinOpen      bool                       `json:"stdin_open,omitempty"`
-	StopGrace      *Duration                  `json:"stop_grace_period,omitempty"`
-	StopSignal     string                     `json:"stop_signal,omitempty"`
-	Sysctls        map[string]string          `json:"sysctls,omitempty"`
-	Tmpfs          []string                   `json:"tmpfs,omitempty"`
-	Tty            bool                       `json:"tty,omitempty"`
-	Ulimits        map[string]*Ulimit         `json:"ulimits,omitempty"`
-	User           string                     `json:"user,omitempty"`
-	Volumes        []Mount                    `json:"volumes,omitempty"`
-	WorkingDir     string                     `json:"working_dir,omitempty"`
-	Security       string                     `json:"x-orlop-security,omitempty"` // "", default or hardened
-	Extensions     map[string]any             `json:"-"`
+	SecurityOpt    []string                   `json:"security_opt,omitempty"`
+	// SeccompProfile is the content of the file that SecurityOpt names.
+	SeccompProfile string             `json:"seccomp_profile,omitempty"`
+	ShmSize        Bytes              `json:"shm_size,omitempty"` // of /dev/shm
+	StdinOpen      bool               `json:"stdin_open,omitempty"`
+	StopGrace      *Duration          `json:"stop_grace_period,omitempty"`
+	StopSignal     string             `json:"stop_signal,omitempty"`
+	Sysctls        map[string]string  `json:"sysctls,omitempty"`
+	Tmpfs          []string           `json:"tmpfs,omitempty"`
+	Tty            bool               `json:"tty,omitempty"`
+	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
+	User           string             `json:"user,omitempty"`
+	Volumes        []Mount            `json:"volumes,omitempty"`
+	WorkingDir     string             `json:"working_dir,omitempty"`
+	Security       string             `json:"x-orlop-security,omitempty"` // "", default or hardened
+	Extensions     map[string]any     `json:"-"`
 }
 
 // Profiles of a Service's Security. The hardened one is read-only but for /tmp,

@@ -95,12 +95,11 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}
 	if s.Privileged {
-		return doc, warnings, privilege(doc)
+		if err := privilege(doc); err != nil {
+			return nil, nil, err
+		}
 	}
-	doc.Linux.MaskedPaths = append(slices.Clone(maskedPaths), thermalPaths()...)
-	doc.Linux.ReadonlyPaths = readonlyPaths
-	doc.Linux.Seccomp, err = profile(doc, caps)
-	return doc, warnings, err
+	return doc, warnings, confine(doc, s, caps)
 }
 
 // sysctls are the kernel's parameters of a container's namespaces. Without a network

@@ -22,6 +22,7 @@ type Kind string
 // Kinds of privileges.
 const (
 	Privileged   Kind = "privileged"    // all of the host's devices and capabilities
+	Confinement  Kind = "security_opt"  // less confinement than the default
 	Capability   Kind = "cap_add"       // more capabilities than the default ones
 	HostNetwork  Kind = "host_network"  // the host's network namespace
 	EngineSocket Kind = "engine_socket" // the socket of an engine: whoever has it is root
@@ -33,7 +34,7 @@ const (
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostMount, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostMount, Confinement, Capability, HostFile, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -81,6 +82,14 @@ func ofService(s *spec.Service, path, dir string, own []string) []Request {
 	}
 	if s.Privileged {
 		add(Privileged, "privileged", "true", "has all devices and capabilities of the host: it can do what root can")
+	}
+	for i, opt := range s.SecurityOpt {
+		name, value := spec.CutSecurityOpt(opt)
+		isLoose := value == spec.Unconfined || name == spec.OptSeccomp && value != spec.SeccompBuiltin ||
+			name == spec.OptAppArmor || name == spec.OptWritableCgroups && value != "false"
+		if isLoose {
+			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
+		}
 	}
 	for i, c := range s.CapAdd {
 		add(Capability, fmt.Sprintf("cap_add[%d]", i), c, "has a capability beyond the default ones")

@@ -75,6 +75,7 @@ func (v *validator) service(f tree.Field) {
 	v.pullPolicy(s, path)
 	v.numbers(s, path)
 	v.limits(s, path)
+	v.securityOpts(s, path)
 	v.strings(s, path)
 }
 
