@@ -17,6 +17,9 @@ func SecurityOpts() []string {
 	return []string{OptNoNewPrivileges, OptSeccomp, OptAppArmor, OptLabel, OptSystemPaths, OptWritableCgroups}
 }
 
+// HostNamespace shares a namespace with the host: pid, ipc, uts, cgroup.
+const HostNamespace = "host"
+
 // Unconfined takes a confinement away.
 const Unconfined = "unconfined"
 

@@ -76,6 +76,7 @@ func (v *validator) service(f tree.Field) {
 	v.numbers(s, path)
 	v.limits(s, path)
 	v.securityOpts(s, path)
+	v.namespaces(s, path)
 	v.strings(s, path)
 }
 
