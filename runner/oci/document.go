@@ -86,7 +86,7 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if s.Security == spec.SecurityHardened {
 		harden(doc)
 	}
-	if s.NetworkMode != "host" { // it has the host's name there
+	if s.NetworkMode != "host" && s.UTS != spec.HostNamespace { // it has the host's name there
 		doc.Hostname = in.Hostname
 	}
 	doc.Annotations = s.Annotations
@@ -95,12 +95,11 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}
 	if s.Privileged {
-		return doc, warnings, privilege(doc)
+		if err := privilege(doc); err != nil {
+			return nil, nil, err
+		}
 	}
-	doc.Linux.MaskedPaths = append(slices.Clone(maskedPaths), thermalPaths()...)
-	doc.Linux.ReadonlyPaths = readonlyPaths
-	doc.Linux.Seccomp, err = profile(doc, caps)
-	return doc, warnings, err
+	return doc, warnings, confine(doc, s, caps)
 }
 
 // sysctls are the kernel's parameters of a container's namespaces. Without a network
@@ -149,7 +148,7 @@ func harden(doc *specs.Spec) {
 // program is what the container runs, and what it has mounted, the program that
 // "init: true" runs first included.
 func (in *Input) program() (args []string, mounts []specs.Mount) {
-	args, mounts = in.Args, append(defaultMounts(in.Service), in.Mounts...)
+	args, mounts = in.Args, append(shared(in.Service, defaultMounts(in.Service)), in.Mounts...)
 	if in.Service.Init != nil && *in.Service.Init {
 		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
 		args = append([]string{"/dev/init", "init", "--"}, args...)
@@ -166,16 +165,35 @@ var thermalPaths = sync.OnceValue(func() []string {
 // namespacesOf gives each container namespaces of its own; the network one is
 // made beforehand, so that names and addresses outlive the process.
 func namespacesOf(in Input) []specs.LinuxNamespace {
-	list := []specs.LinuxNamespace{
-		{Type: specs.MountNamespace}, {Type: specs.UTSNamespace}, {Type: specs.PIDNamespace}, {Type: specs.IPCNamespace},
+	s := in.Service
+	list := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	for _, own := range []struct {
+		kind specs.LinuxNamespaceType
+		mode string
+	}{{specs.UTSNamespace, s.UTS}, {specs.PIDNamespace, s.PID}, {specs.IPCNamespace, s.IPC}} {
+		if own.mode != spec.HostNamespace {
+			list = append(list, specs.LinuxNamespace{Type: own.kind})
+		}
 	}
 	if in.Netns != "" {
 		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: in.Netns})
 	}
-	if cgroups.Mode() == cgroups.Unified {
+	if s.Cgroup == "private" || s.Cgroup == "" && cgroups.Mode() == cgroups.Unified {
 		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	return list
+}
+
+// shared are mounts with the host's own where a service shares its memory and queues,
+// and without any where it has none.
+func shared(s *spec.Service, mounts []specs.Mount) []specs.Mount {
+	for i := range mounts {
+		m := &mounts[i]
+		if s.IPC == spec.HostNamespace && (m.Destination == "/dev/shm" || m.Destination == "/dev/mqueue") {
+			*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: m.Destination, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}
+		}
+	}
+	return slices.DeleteFunc(mounts, func(m specs.Mount) bool { return s.IPC == "none" && m.Destination == "/dev/shm" })
 }
 
 func defaultMounts(s *spec.Service) []specs.Mount {
