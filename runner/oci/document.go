@@ -184,12 +184,12 @@ func namespacesOf(in Input) []specs.LinuxNamespace {
 	return list
 }
 
-// shared are mounts with the host's own where a service shares its memory and queues,
-// and without any where it has none.
+// shared are mounts with the host's own where a service shares its memory, and without
+// any where it has none. The queues are those of the namespace anyhow.
 func shared(s *spec.Service, mounts []specs.Mount) []specs.Mount {
 	for i := range mounts {
 		m := &mounts[i]
-		if s.IPC == spec.HostNamespace && (m.Destination == "/dev/shm" || m.Destination == "/dev/mqueue") {
+		if s.IPC == spec.HostNamespace && m.Destination == "/dev/shm" {
 			*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: m.Destination, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}
 		}
 	}
