@@ -29,6 +29,13 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	learned := map[string]bool{}
+	for _, rec := range r.allRecords() {
+		if !learned[rec.Project] {
+			learned[rec.Project] = true
+			r.payloads.Learn(rec.Project, r.copies(rec.Project))
+		}
+	}
 	r.adoptAll(ctx)
 	close(r.adopted)
 	for _, rescued := range r.Rescued {

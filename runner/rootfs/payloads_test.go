@@ -157,3 +157,47 @@ func TestAFileWithoutADigestIsNotRead(t *testing.T) {
 		t.Errorf("read %q, %v", got, err)
 	}
 }
+
+// TestThePayloadsOfAnEngineWithoutDigests: what the one before an upgrade kept of where
+// payloads come from.
+//
+// Fault 5: the engine is upgraded from one that kept no digests of secrets and configs
+// Seen: nothing: what the stack file holds, and what containers have, is known
+// Kept: containers are started again, also after a reboot, if their files are as they were at the upgrade; a file is still read only if it is the same
+func TestThePayloadsOfAnEngineWithoutDigests(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs := documents{}
+	docs.Save(bucketSources, "shop", []byte(`{"secrets.key":{"file":"`+path+`"},"secrets.two":{"file":"`+path+`"},"configs.motd":{"content":"hello"},"configs.none":{}}`))
+	copies := func() map[string][][]byte {
+		return map[string][][]byte{
+			"secrets.key": {[]byte("canary"), []byte("canary")}, "secrets.env": {[]byte("x")}, "secrets.two": {[]byte("older"), []byte("canary")}, "configs.motd": {[]byte("hello")},
+		}
+	}
+	none := func() map[string][][]byte { return nil }
+	check := func(when string, copies Copies, want map[string]string) {
+		t.Helper()
+		p := NewPayloads(docs)
+		for key, content := range want {
+			got, err := p.Content("shop", key, copies)
+			if isUnknown := err != nil && strings.Contains(err.Error(), "not known any more"); string(got) != strings.TrimPrefix(content, "?") || isUnknown != (content == "?") {
+				t.Errorf("%s: %s is %q, %v, want %q", when, key, got, err, content)
+			}
+		}
+	}
+	check("without what containers have", none, map[string]string{"configs.motd": "hello", "configs.none": "", "secrets.key": "?", "secrets.env": "?"})
+	NewPayloads(docs).Learn("shop", copies)
+	check("learned", copies, map[string]string{"configs.motd": "hello", "configs.none": "", "secrets.key": "canary", "secrets.env": "x", "secrets.two": "?"})
+	check("rebooted", none, map[string]string{"configs.motd": "hello", "secrets.key": "canary", "secrets.env": "?"})
+	all, _ := docs.Load(bucketSources)
+	before := string(all["shop"])
+	if strings.Contains(before, "canary") {
+		t.Errorf("a secret is kept: %s", before)
+	}
+	NewPayloads(docs).Learn("shop", func() map[string][][]byte { return map[string][][]byte{"secrets.key": {[]byte("forged")}} })
+	if all, _ := docs.Load(bucketSources); string(all["shop"]) != before {
+		t.Errorf("what was known is %s, was %s", all["shop"], before)
+	}
+}
