@@ -42,7 +42,8 @@ func (r *Runner) adopt(ctx context.Context) error {
 		rescued.Close()
 	}
 	r.removeStrayFiles(left)
-	r.volumes.RemoveBound(func(id string) bool { return r.lookup(id) != nil || left[id] })
+	has := func(volume string) bool { return supervisor.HaveVolume(r.allRecords(), volume) }
+	r.volumes.RemoveBound(func(id string) bool { return r.lookup(id) != nil || left[id] }, has)
 	for _, id := range r.nets.Sandboxes() {
 		if r.lookup(id) == nil && !left[id] {
 			r.removeLeftovers(ctx, id)
