@@ -75,8 +75,7 @@ func TestSecretsOfAnEngineBeforeAreHidden(t *testing.T) {
 // is taken, or else its file's content, unless that changed since `up`; nothing else is read.
 //
 // Risk secrets: the file of a secret is replaced after `up`: by a new version, a link to a file of root's, one of another user, a pipe
-// Held: the engine reads nothing again that a container still has; after a reboot it follows no link, opens no file of another
-// owner, and gives no container what was not there at `up`: its service waits, and `ps` says for what
+// Held: the engine reads nothing again that a container still has; after a reboot it follows no link, opens no file of another owner, and gives no container what was not there at `up`: its service waits, and `ps` says for what
 func TestThePayloadsOfTheNextEngine(t *testing.T) {
 	const changed, unknown = `its secret key changed since "orlop up": run it again`, `the content of its secret env is not known any more`
 	var kept map[string][][]byte
