@@ -116,6 +116,21 @@ func (f *firstDialer) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return conn, err
 }
 
+// lostError is ErrLost, and when it was noticed.
+type lostError struct{ at time.Time }
+
+func (e *lostError) Error() string { return ErrLost.Error() }
+func (e *lostError) Unwrap() error { return ErrLost }
+
+// LostAt is when it was noticed that the engine of a call went away: now, if the error
+// does not say.
+func LostAt(err error) time.Time {
+	if lost, ok := errors.AsType[*lostError](err); ok {
+		return lost.at
+	}
+	return time.Now()
+}
+
 // Cause is the error of a call as a user may read it: the engine's own words,
 // without the transport's.
 func Cause(err error) error {
@@ -132,7 +147,7 @@ func Cause(err error) error {
 	case codes.DeadlineExceeded:
 		return context.DeadlineExceeded
 	case codes.Unavailable:
-		return ErrLost
+		return &lostError{time.Now()}
 	case codes.DataLoss: // the keeper's answer (keeper/refuse.go)
 		return fmt.Errorf("%w: %s", ErrCannotStart, st.Message())
 	case codes.Unimplemented:

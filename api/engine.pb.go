@@ -452,6 +452,7 @@ type ApplyRequest struct {
 	Files          []string               `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
 	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"`                                                                                              // services whose profiles are not active
 	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the host, by where the project names them: for the engine's policy
+	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // where the caller's links lead, by the absolute path that the project names: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -566,6 +567,13 @@ func (x *ApplyRequest) GetDisabled() []string {
 func (x *ApplyRequest) GetReadFiles() map[string]string {
 	if x != nil {
 		return x.ReadFiles
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetRealFiles() map[string]string {
+	if x != nil {
+		return x.RealFiles
 	}
 	return nil
 }
@@ -5278,7 +5286,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xb9\x05\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xbd\x06\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -5294,7 +5302,9 @@ const file_engine_proto_rawDesc = "" +
 	" \x03(\tR\x05files\x12\x1a\n" +
 	"\bdisabled\x18\v \x03(\tR\bdisabled\x12D\n" +
 	"\n" +
-	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x1aN\n" +
+	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12D\n" +
+	"\n" +
+	"real_files\x18\r \x03(\v2%.orlop.v1.ApplyRequest.RealFilesEntryR\trealFiles\x1aN\n" +
 	"\rPayloadsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
 	"\x05value\x18\x02 \x01(\v2\x11.orlop.v1.PayloadR\x05value:\x028\x01\x1a;\n" +
@@ -5302,6 +5312,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eReadFilesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
+	"\x0eRealFilesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
 	"\tPlanReply\x12\"\n" +
@@ -5747,7 +5760,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -5822,105 +5835,107 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 70: orlop.v1.ApplyRequest.PayloadsEntry
 	nil,                          // 71: orlop.v1.ApplyRequest.SessionsEntry
 	nil,                          // 72: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 73: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 74: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 73: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 74: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 75: orlop.v1.NetworkInfo.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	69, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
 	70, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
 	71, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	72, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	9,  // 4: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
-	15, // 5: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
-	9,  // 6: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
-	13, // 7: orlop.v1.Progress.event:type_name -> orlop.v1.Event
-	10, // 8: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
-	11, // 9: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
-	12, // 10: orlop.v1.Reason.place:type_name -> orlop.v1.Place
-	14, // 11: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,  // 12: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	25, // 13: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	28, // 14: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	29, // 15: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	30, // 16: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	34, // 17: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	35, // 18: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	35, // 19: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	38, // 20: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 21: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	40, // 22: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	44, // 23: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	52, // 24: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	73, // 25: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	57, // 26: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	74, // 27: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	58, // 28: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	25, // 29: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	25, // 30: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	65, // 31: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	66, // 32: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 33: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 34: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 35: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 36: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 37: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	16, // 38: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	17, // 39: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	19, // 40: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	20, // 41: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	22, // 42: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	24, // 43: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	22, // 44: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	31, // 45: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	33, // 46: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	33, // 47: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	37, // 48: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	41, // 49: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	43, // 50: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	46, // 51: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	48, // 52: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	50, // 53: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	52, // 54: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	53, // 55: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	55, // 56: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	57, // 57: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	59, // 58: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	61, // 59: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	63, // 60: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	67, // 61: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 62: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 63: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 64: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 65: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 66: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	18, // 67: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 68: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	21, // 69: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	23, // 70: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	26, // 71: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	27, // 72: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	32, // 73: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	36, // 74: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	36, // 75: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	39, // 76: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	42, // 77: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	45, // 78: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	47, // 79: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	49, // 80: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	51, // 81: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	52, // 82: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	54, // 83: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	56, // 84: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	57, // 85: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	60, // 86: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	62, // 87: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	64, // 88: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	68, // 89: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	62, // [62:90] is the sub-list for method output_type
-	34, // [34:62] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	73, // 4: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	9,  // 5: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
+	15, // 6: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	9,  // 7: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
+	13, // 8: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	10, // 9: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
+	11, // 10: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	12, // 11: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	14, // 12: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,  // 13: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	25, // 14: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	28, // 15: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29, // 16: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	30, // 17: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	34, // 18: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	35, // 19: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	35, // 20: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	38, // 21: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 22: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	40, // 23: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	44, // 24: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	52, // 25: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	74, // 26: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	57, // 27: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	75, // 28: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	58, // 29: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	25, // 30: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	25, // 31: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	65, // 32: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	66, // 33: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 34: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 35: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 36: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 37: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 38: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	16, // 39: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	17, // 40: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	19, // 41: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	20, // 42: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	22, // 43: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	24, // 44: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	22, // 45: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	31, // 46: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	33, // 47: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	33, // 48: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	37, // 49: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	41, // 50: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	43, // 51: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	46, // 52: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	48, // 53: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	50, // 54: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	52, // 55: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	53, // 56: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	55, // 57: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	57, // 58: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	59, // 59: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	61, // 60: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	63, // 61: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	67, // 62: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 63: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 64: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 65: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 66: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 67: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	18, // 68: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 69: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	21, // 70: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	23, // 71: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	26, // 72: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	27, // 73: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	32, // 74: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	36, // 75: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	36, // 76: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	39, // 77: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	42, // 78: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	45, // 79: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	47, // 80: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	49, // 81: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	51, // 82: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	52, // 83: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	54, // 84: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	56, // 85: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	57, // 86: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	60, // 87: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	62, // 88: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	64, // 89: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	68, // 90: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	63, // [63:91] is the sub-list for method output_type
+	35, // [35:63] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -5954,7 +5969,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   74,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

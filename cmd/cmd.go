@@ -58,7 +58,7 @@ func (a *app) exitCode(err error) int {
 	}
 	fmt.Fprintln(a.Stderr, a.ErrStyle().Red(err.Error()))
 	if errors.Is(err, api.ErrLost) {
-		if why := daemon.WhyLost(a.RootDir()); why != "" {
+		if why := daemon.WhyLost(a.RootDir(), api.LostAt(err)); why != "" {
 			fmt.Fprintln(a.Stderr, why)
 		}
 	}

@@ -76,7 +76,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 			return nil, fmt.Errorf("cannot read the places: %w", err)
 		}
 	}
-	p.WorkingDir, p.Files, p.ReadFiles = req.WorkingDir, req.Files, req.ReadFiles
+	p.WorkingDir, p.Files, p.ReadFiles, p.Real = req.WorkingDir, req.Files, req.ReadFiles, req.RealFiles
 	if err := e.govern(p, req.WorkingDir); err != nil {
 		return nil, err
 	}

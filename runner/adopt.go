@@ -29,13 +29,21 @@ func (r *Runner) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	learned := map[string]bool{}
+	for _, rec := range r.allRecords() {
+		if !learned[rec.Project] {
+			learned[rec.Project] = true
+			r.payloads.Learn(rec.Project, r.copies(rec.Project))
+		}
+	}
 	r.adoptAll(ctx)
 	close(r.adopted)
 	for _, rescued := range r.Rescued {
 		rescued.Close()
 	}
 	r.removeStrayFiles(left)
-	r.volumes.RemoveBound(func(id string) bool { return r.lookup(id) != nil || left[id] })
+	has := func(volume string) bool { return supervisor.HaveVolume(r.allRecords(), volume) }
+	r.volumes.RemoveBound(func(id string) bool { return r.lookup(id) != nil || left[id] }, has)
 	for _, id := range r.nets.Sandboxes() {
 		if r.lookup(id) == nil && !left[id] {
 			r.removeLeftovers(ctx, id)

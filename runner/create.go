@@ -57,14 +57,14 @@ func (r *Runner) create(ctx context.Context, req Request) (_ *container, err err
 	}
 	defer release()
 	defer func() {
-		if err != nil {
-			clean := context.WithoutCancel(ctx)
-			r.removeUnfinished(clean, rec.ID)
-			r.records.Delete(rec.ID)
-			r.removeAnonymous(rec)
+		if err == nil {
+			r.volumes.Release(rec.ID)
+			return
 		}
+		r.removeUnfinished(context.WithoutCancel(ctx), rec.ID)
+		r.records.Delete(rec.ID)
+		r.volumes.Abandon(rec.ID)
 	}()
-	defer r.volumes.Release(rec.ID)
 	doc, err := r.assemble(ctx, rec, img, req.warn)
 	if err != nil {
 		return nil, err

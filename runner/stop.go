@@ -314,10 +314,13 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	leaving.Go(func() { r.disconnect(ctx, c.id) }) // the kernel takes its time
 	defer leaving.Wait()
 	var volumes []string
+	var err error
 	if anonymous {
 		volumes = rec.OwnVolumes(r.allRecords())
+		err = r.volumes.Bind(c.id, volumes) // from here on, an engine that comes next removes them
+	} else {
+		err = r.volumes.Unbind(rec.OwnVolumes(nil)) // with others or not, they stay
 	}
-	err := r.volumes.Bind(c.id, volumes) // from here on, an engine that comes next removes them
 	if err == nil {
 		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
 	}
@@ -326,9 +329,8 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 		err = c.ctr.Delete(ctx, containerd.WithSnapshotCleanup)
 	}
 	if err != nil && !errdefs.IsNotFound(err) {
-		r.volumes.Unbind(volumes)
 		c.apply(supervisor.RemoveFailed{})
-		return fmt.Errorf("cannot remove %s: %w", c.name, err)
+		return fmt.Errorf("cannot remove %s: %w", c.name, errors.Join(err, r.volumes.Unbind(volumes)))
 	}
 	failpoint.Hit("runner/container-deleted")
 	c.log.Close()

@@ -28,7 +28,8 @@ type Project struct {
 	Disabled   map[string]*Service `json:"-"` // services whose profiles are not active
 	Variables  map[string]string   `json:"-"` // the caller's environment over the environment files
 	Places     Places              `json:"-"` // where each value stands in the files
-	ReadFiles  map[string]string   `json:"-"` // absolute paths of env_file and label_file, by where they are named: "services.web.env_file[0]"
+	ReadFiles  map[string]string   `json:"-"` // absolute paths of environment and label files, by where they are named: "services.web.env_file[0]"; ".env" of the project's own
+	Real       map[string]string   `json:"-"` // where links lead, by the absolute path that is named; what is not there is no link, or was not looked at
 	Payloads   map[string]Payload  `json:"-"` // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }
 

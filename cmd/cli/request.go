@@ -10,6 +10,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
 )
 
 // Application is what is to be applied of a project.
@@ -34,8 +35,8 @@ type Request struct {
 func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
 	r := &Request{client: client, Message: &api.ApplyRequest{
 		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
-		ReadFiles: p.Project.ReadFiles,
-		Disabled:  slices.Sorted(maps.Keys(p.Project.Disabled)),
+		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir),
+		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)),
 	}}
 	for path, payload := range p.Project.Payloads {
 		r.Message.Payloads[path] = &api.Payload{Content: payload.Content, Secret: payload.Secret}

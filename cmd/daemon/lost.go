@@ -5,15 +5,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"time"
 )
 
 // lostTail is how much of the engine's log is looked at: the traces of all its
 // goroutines come after what it died of.
 const lostTail = 1 << 20
 
-// WhyLost says what an engine died of that went away in the middle of a call, where
-// its log tells of something that the machine has too little of; else "".
-func WhyLost(root string) string {
+// WhyLost says what an engine died of that went away in the middle of a call, as was
+// noticed at a time, where its log tells of something that the machine has too little of;
+// else "".
+func WhyLost(root string, at time.Time) string {
 	f, err := os.Open(filepath.Join(root, "log", "engine.log"))
 	if err != nil {
 		return ""
@@ -26,23 +29,37 @@ func WhyLost(root string) string {
 	if err != nil {
 		return ""
 	}
-	return lostBecause(text)
+	return lostBecause(ofEngine(text, at))
 }
 
-// lostBecause reads the end of a log. The next engine may be there already, and have
-// written what it writes first.
-func lostBecause(log []byte) string {
-	ready := []byte("msg=ready ")
-	if last := bytes.LastIndex(log, ready); last >= 0 {
-		if before := bytes.LastIndex(log[:last], ready); before >= 0 {
-			log = log[before:]
+// readyLine is what an engine writes once it answers; its time is the first part.
+var readyLine = regexp.MustCompile(`(?m)^time=(\S+) .*msg=ready .*$`)
+
+// ofEngine is the part of a log, or of the end of one, that is of the engine which answered
+// at a time: others may have died before it, or come and gone since.
+func ofEngine(log []byte, at time.Time) []byte {
+	begin, end := 0, len(log)
+	for _, m := range readyLine.FindAllSubmatchIndex(log, -1) {
+		since, err := time.Parse(time.RFC3339Nano, string(log[m[2]:m[3]]))
+		if err != nil {
+			continue
 		}
+		if since.After(at) {
+			end = m[0]
+			break
+		}
+		begin = m[0]
 	}
+	return log[begin:end]
+}
+
+// lostBecause reads what an engine has written.
+func lostBecause(log []byte) string {
 	switch {
 	case bytes.Contains(log, []byte("failed to create new OS thread")):
-		return "it may start no more processes or threads here: raise pids.max of the cgroup that it is in, or \"ulimit -u\""
+		return "the engine may start no more processes or threads here: raise pids.max of the cgroup that it is in, or \"ulimit -u\""
 	case bytes.Contains(log, []byte("runtime: out of memory")), bytes.Contains(log, []byte("runtime: cannot allocate memory")):
-		return "this machine, or the cgroup that it is in, had no memory for it"
+		return "the engine had no memory: this machine, or the cgroup that it is in, has too little for it"
 	}
 	return ""
 }

@@ -44,6 +44,7 @@ func read(path, text string) ([]injection, error) {
 	}
 	var all, pending []injection
 	var field *string // of the last of pending, to be gone on with
+	var err error
 	line := 0
 	for s := bufio.NewScanner(strings.NewReader(text)); s.Scan(); {
 		line++
@@ -76,10 +77,8 @@ func read(path, text string) ([]injection, error) {
 			last.seen, field = value, &last.seen
 		} else if value, is2 = strings.CutPrefix(body, "Kept: "); is2 {
 			last.kept, field = value, &last.kept
-		} else if field != nil && strings.HasPrefix(comment, "   ") {
-			*field += " " + body
-		} else {
-			field = nil
+		} else if field, err = goOn(field, mark, comment); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
 		}
 	}
 	if mark == "#" {
@@ -95,6 +94,25 @@ func read(path, text string) ([]injection, error) {
 		}
 	}
 	return all, nil
+}
+
+// key is how a line begins that says something of its own.
+var key = regexp.MustCompile(`^(Fault \d+|Seen|Kept|Risk [a-z ]+|Held): `)
+
+// goOn goes on with a field, which may be nil, by a line of a comment, and gives the field
+// that the next line may go on with. What would be cut off is an error.
+func goOn(field *string, mark, comment string) (*string, error) {
+	body := strings.TrimSpace(comment)
+	switch {
+	case strings.HasPrefix(comment, "\t") && mark == "//":
+		return nil, fmt.Errorf("%q is cut off from what is said before it: gofmt leaves no line folded, write it in one", body)
+	case body == "" || field == nil || key.MatchString(body):
+		return nil, nil
+	case !strings.HasPrefix(comment, "   "):
+		return nil, fmt.Errorf("%q is cut off from the line before it: indent it by three spaces, or leave a line between them", body)
+	}
+	*field += " " + body
+	return field, nil
 }
 
 func named(pending []injection, test string) []injection {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,5 +85,31 @@ func TestHalfOfACommentIsRefused(t *testing.T) {
 	}
 	if _, err := render([]injection{{row: 99}}); err == nil {
 		t.Error("a row that is not there is taken")
+	}
+}
+
+// TestACommentThatIsCutOffIsRefused: a line that is not indented is no part of what is said
+// before it, and gofmt takes an indented one for code.
+func TestACommentThatIsCutOffIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"of a fault":      "// Fault 3: killed by\n// somebody\n// Seen: a\n// Kept: b\nfunc TestA(t *testing.T) {}\n",
+		"of what is seen": "// Fault 3: killed\n// Seen: a and\n// more\n// Kept: b\nfunc TestA(t *testing.T) {}\n",
+		"of what is kept": "// Fault 3: killed\n// Seen: a\n// Kept: b and\n// c\nfunc TestA(t *testing.T) {}\n",
+		"of a risk":       "// Risk secrets: a is\n// tried\n// Held: b\nfunc TestA(t *testing.T) {}\n",
+		"of what is held": "// Risk secrets: a\n// Held: b and\n// c\nfunc TestA(t *testing.T) {}\n",
+		"formatted":       "// Risk secrets: a\n// Held: b and\n//\n//\tc\nfunc TestA(t *testing.T) {}\n",
+		"formatted, seen": "// Fault 3: killed\n// Seen: a and\n//\n//\tc\n//\n// Kept: b\nfunc TestA(t *testing.T) {}\n",
+	} {
+		_, ferr := read("a_test.go", text)
+		_, rerr := readRisks("a_test.go", text)
+		if err := errors.Join(ferr, rerr); err == nil || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	whole := "// TestA holds.\n//\n// Fault 3: killed\n// Seen: a\n// Kept: b\n// Risk secrets: c\n// Held: d\n//\n// Words of its own.\nfunc TestA(t *testing.T) {}\n"
+	_, ferr := read("a_test.go", whole)
+	_, rerr := readRisks("a_test.go", whole)
+	if err := errors.Join(ferr, rerr); err != nil {
+		t.Error(err)
 	}
 }

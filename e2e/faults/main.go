@@ -13,8 +13,8 @@
 //	Risk secrets: what is tried
 //	Held: what holds
 //
-// The number is that of a row here; Seen and Kept may be folded over lines
-// that are indented.
+// The number is that of a row here. In a script, each may be folded over lines
+// that are indented by three spaces; in Go, gofmt leaves one line for each.
 package main
 
 import (

@@ -77,10 +77,11 @@ func readRisks(path, text string) ([]holding, error) {
 			field = &all[len(all)-1].what
 		} else if held, ok := strings.CutPrefix(body, "Held: "); ok && begun < len(all) {
 			all[len(all)-1].held, field = held, &all[len(all)-1].held
-		} else if field != nil && strings.HasPrefix(comment, "   ") {
-			*field += " " + body
-		} else {
-			field = nil
+		} else if begun < len(all) {
+			var err error
+			if field, err = goOn(field, mark, comment); err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", path, line, err)
+			}
 		}
 	}
 	for _, h := range all {

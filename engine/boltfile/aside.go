@@ -26,7 +26,7 @@ const infix = ".damaged-"
 // nearest to what was lost: each may be large.
 func SetAside(path string, now time.Time) (string, error) {
 	older, _ := filepath.Glob(path + infix + "*")
-	aside := path + infix + strconv.FormatInt(now.Unix(), 10)
+	aside := stamped(path, now)
 	if err := os.Chmod(path, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
@@ -45,23 +45,49 @@ func SetAside(path string, now time.Time) (string, error) {
 	return aside, nil
 }
 
+// stamped is a name, which nothing has, for a database that is set aside.
+func stamped(path string, now time.Time) string {
+	for seconds := now.Unix(); ; seconds++ {
+		aside := path + infix + strconv.FormatInt(seconds, 10)
+		if _, err := os.Lstat(aside); err != nil {
+			return aside
+		}
+	}
+}
+
+// unstamped is what an older engine called a damaged index of the build cache.
+const unstamped = "buildkit/cache.db.damaged"
+
 // Asides are the databases below the engine's root that were set aside.
 func Asides(root string) (list []string) {
-	for _, pattern := range []string{"*", "containerd/*/*"} {
-		found, _ := filepath.Glob(filepath.Join(root, pattern+infix+"*"))
+	for _, pattern := range []string{"*" + infix + "*", "containerd/*/*" + infix + "*", "buildkit/*" + infix + "*", unstamped} {
+		found, _ := filepath.Glob(filepath.Join(root, pattern))
 		list = append(list, found...)
 	}
 	return list
 }
 
+// firstTime is before every time at which there was an engine: a clock that says less was
+// not set yet.
+var firstTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // Expire removes those that were set aside longer ago than AsideLife, and says when the
-// next is due; never, if none is.
+// next is due; never, if none is. The life of one that was set aside by a clock that was
+// not set, or ahead, begins now; by such a clock none is removed.
 func Expire(root string, now time.Time) (due time.Time, err error) {
 	var errs []error
 	for _, path := range Asides(root) {
 		since := asideSince(path)
-		age := now.Sub(since)
-		if age.Abs() >= AsideLife { // also by a clock that was wrong then
+		switch {
+		case now.Before(firstTime):
+			since = now
+		case since.Before(firstTime) || since.After(now):
+			name, _, _ := strings.Cut(filepath.Base(path), strings.TrimSuffix(infix, "-"))
+			if err := os.Rename(path, stamped(filepath.Join(filepath.Dir(path), name), now)); err != nil {
+				errs = append(errs, fmt.Errorf("cannot note since when a database is set aside: %w", err))
+			}
+			since = now
+		case now.Sub(since) >= AsideLife:
 			if err := os.Remove(path); err != nil {
 				errs = append(errs, fmt.Errorf("cannot remove a database that was set aside: %w", err))
 			}
@@ -95,6 +121,7 @@ func KeepExpiring(ctx context.Context, root string, log *slog.Logger) {
 
 // asideSince is the time in a name; the beginning of time if it has none.
 func asideSince(path string) time.Time {
-	seconds, _ := strconv.ParseInt(path[strings.LastIndex(path, infix)+len(infix):], 10, 64)
+	_, stamp, _ := strings.Cut(filepath.Base(path), infix)
+	seconds, _ := strconv.ParseInt(stamp, 10, 64)
 	return time.Unix(seconds, 0)
 }

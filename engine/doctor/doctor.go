@@ -22,8 +22,7 @@ type Host struct {
 	Libexec     string // of the programs beside the engine
 	// Runc gives the version of a runc, or says why it can't be used.
 	Runc func(path string) (version string, err error)
-	// Fix does what is safe: it loads modules of the kernel, raises limits, and removes
-	// databases that were set aside.
+	// Fix does what is safe: it loads modules of the kernel, and raises limits.
 	Fix bool
 
 	proc string // /proc; another directory in tests

@@ -11,8 +11,10 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/failpoint"
+	"github.com/orlop/orlop/runner/disk"
 )
 
 // leaseTime is how long what was fetched stays if the engine is killed meanwhile, or a
@@ -58,13 +60,28 @@ func (s *Store) whole(ctx context.Context, name string, fetch func(ctx context.C
 }
 
 // isBrokenOff says that a pull has ended for a reason that says nothing against the bytes
-// which are there: not that they are others than their digest says, nor that the disk is
-// full.
+// which are there, and that may pass: not that they are others than their digest says, nor
+// that the disk is full or fails, for which they must go.
 func isBrokenOff(err error) bool {
-	_, isNet := errors.AsType[net.Error](err)
+	if disk.IsFull(err) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EROFS) {
+		return false
+	}
 	_, isCut := errors.AsType[*cutBlob](err)
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
-	return errors.Is(err, context.Canceled) || isNet || isCut || isPassing(err) || status.StatusCode == http.StatusTooManyRequests
+	return errors.Is(err, context.Canceled) || isCut || isPassing(err) || isOfNetwork(err) || status.StatusCode == http.StatusTooManyRequests
+}
+
+// isOfNetwork says that a connection could not be made, was cut or took too long. That an
+// error is a net.Error says nothing: each error of a system call, thus of a file, is one,
+// and whatever net/http could not do, thus a certificate of somebody else.
+func isOfNetwork(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "remote error" && op.Op != "local error" // what TLS says of the other side
+	}
+	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+		return true
+	}
+	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ETIMEDOUT)
 }
 
 // dropUnfinished lets go of what pulls of an image have left that were broken off.

@@ -75,8 +75,7 @@ func TestSecretsOfAnEngineBeforeAreHidden(t *testing.T) {
 // is taken, or else its file's content, unless that changed since `up`; nothing else is read.
 //
 // Risk secrets: the file of a secret is replaced after `up`: by a new version, a link to a file of root's, one of another user, a pipe
-// Held: the engine reads nothing again that a container still has; after a reboot it follows no link, opens no file of another
-// owner, and gives no container what was not there at `up`: its service waits, and `ps` says for what
+// Held: the engine reads nothing again that a container still has; after a reboot it follows no link, opens no file of another owner, and gives no container what was not there at `up`: its service waits, and `ps` says for what
 func TestThePayloadsOfTheNextEngine(t *testing.T) {
 	const changed, unknown = `its secret key changed since "orlop up": run it again`, `the content of its secret env is not known any more`
 	var kept map[string][][]byte
@@ -155,5 +154,49 @@ func TestAFileWithoutADigestIsNotRead(t *testing.T) {
 	docs.Save(bucketSources, "shop", []byte(`{"secrets.key":{"file":"`+path+`"}}`))
 	if got, err := NewPayloads(docs).Content("shop", "secrets.key", func() map[string][][]byte { return nil }); err == nil || !strings.Contains(err.Error(), "not known any more") {
 		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// TestThePayloadsOfAnEngineWithoutDigests: what the one before an upgrade kept of where
+// payloads come from.
+//
+// Fault 5: the engine is upgraded from one that kept no digests of secrets and configs
+// Seen: nothing: what the stack file holds, and what containers have, is known
+// Kept: containers are started again, also after a reboot, if their files are as they were at the upgrade; a file is still read only if it is the same
+func TestThePayloadsOfAnEngineWithoutDigests(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs := documents{}
+	docs.Save(bucketSources, "shop", []byte(`{"secrets.key":{"file":"`+path+`"},"secrets.two":{"file":"`+path+`"},"configs.motd":{"content":"hello"},"configs.none":{}}`))
+	copies := func() map[string][][]byte {
+		return map[string][][]byte{
+			"secrets.key": {[]byte("canary"), []byte("canary")}, "secrets.env": {[]byte("x")}, "secrets.two": {[]byte("older"), []byte("canary")}, "configs.motd": {[]byte("hello")},
+		}
+	}
+	none := func() map[string][][]byte { return nil }
+	check := func(when string, copies Copies, want map[string]string) {
+		t.Helper()
+		p := NewPayloads(docs)
+		for key, content := range want {
+			got, err := p.Content("shop", key, copies)
+			if isUnknown := err != nil && strings.Contains(err.Error(), "not known any more"); string(got) != strings.TrimPrefix(content, "?") || isUnknown != (content == "?") {
+				t.Errorf("%s: %s is %q, %v, want %q", when, key, got, err, content)
+			}
+		}
+	}
+	check("without what containers have", none, map[string]string{"configs.motd": "hello", "configs.none": "", "secrets.key": "?", "secrets.env": "?"})
+	NewPayloads(docs).Learn("shop", copies)
+	check("learned", copies, map[string]string{"configs.motd": "hello", "configs.none": "", "secrets.key": "canary", "secrets.env": "x", "secrets.two": "?"})
+	check("rebooted", none, map[string]string{"configs.motd": "hello", "secrets.key": "canary", "secrets.env": "?"})
+	all, _ := docs.Load(bucketSources)
+	before := string(all["shop"])
+	if strings.Contains(before, "canary") {
+		t.Errorf("a secret is kept: %s", before)
+	}
+	NewPayloads(docs).Learn("shop", func() map[string][][]byte { return map[string][][]byte{"secrets.key": {[]byte("forged")}} })
+	if all, _ := docs.Load(bucketSources); string(all["shop"]) != before {
+		t.Errorf("what was known is %s, was %s", all["shop"], before)
 	}
 }

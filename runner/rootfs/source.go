@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec/userfile"
@@ -30,6 +31,7 @@ type source struct {
 	Digest  []byte             `json:"digest,omitempty"` // keyed by the salt; none where an older engine kept it
 	File    *userfile.Location `json:"at,omitempty"`
 	Content string             `json:"content,omitempty"`
+	Old     string             `json:"file,omitempty"` // where an older engine found it, which is read once the digest is known
 }
 
 // keepSources notes what contents are and where they come from, in place of what was
@@ -48,6 +50,32 @@ func (p *Payloads) keepSources(project string, contents map[string][]byte, origi
 		p.docs.Save(bucketSources, project, doc)
 	}
 }
+
+// Learn notes what a project's payloads are of which an older engine kept no digest: those
+// of the stack file, and what containers have, where they all have the same; copies is as
+// for Mask.
+func (p *Payloads) Learn(project string, copies Copies) {
+	known := p.sources(project)
+	contents, origins := map[string][]byte{}, map[string]Origin{}
+	for key, all := range copies() {
+		first := all[0]
+		differs := func(content []byte) bool { return !bytes.Equal(content, first) }
+		if len(known[key].Digest) == 0 && !slices.ContainsFunc(all, differs) {
+			contents[key], origins[key] = first, Origin{File: known[key].Old}
+		}
+	}
+	for key, from := range known {
+		if from.isInline() {
+			contents[key], origins[key] = []byte(from.Content), Origin{Content: from.Content}
+		}
+	}
+	if len(contents) > 0 {
+		p.keepSources(project, contents, origins)
+	}
+}
+
+// isInline says that an older engine kept the payload itself, as it was in the stack file.
+func (s *source) isInline() bool { return len(s.Digest) == 0 && s.File == nil && s.Old == "" }
 
 func (p *Payloads) sources(project string) map[string]source {
 	known := map[string]source{}
@@ -87,7 +115,7 @@ func (s *source) is(content []byte) bool {
 // read reads a payload again, as it was given. What is in its file now and is not that
 // is told to nobody.
 func (s *source) read(key string) ([]byte, error) {
-	if s.is([]byte(s.Content)) { // the stack file's, or an empty one
+	if s.is([]byte(s.Content)) || s.isInline() { // the stack file's, or an empty one
 		return []byte(s.Content), nil
 	}
 	if s.File == nil || len(s.Digest) == 0 {

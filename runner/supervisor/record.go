@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +69,7 @@ func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 		if others[i].ID == m.ID {
 			continue
 		}
-		for _, name := range others[i].Anonymous {
+		for _, name := range others[i].UsedVolumes() {
 			kept[name] = true
 		}
 	}
@@ -228,4 +229,9 @@ func (rec *Record) UsedVolumes() []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// HaveVolume says that one of the containers has a volume.
+func HaveVolume(list []Record, volume string) bool {
+	return slices.ContainsFunc(list, func(rec Record) bool { return slices.Contains(rec.UsedVolumes(), volume) })
 }

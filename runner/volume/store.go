@@ -134,22 +134,12 @@ func (v *Store) save(vol *Volume) {
 func (v *Store) Path(name string) string { return filepath.Join(v.dir, name, "_data") }
 
 // claim makes a volume that does not exist yet, and keeps it from being
-// removed until Release.
+// removed until Release or Abandon.
 func (v *Store) claim(container string, vol *Volume) (*Volume, error) {
 	v.mu.Lock()
 	v.claims[container] = append(v.claims[container], vol.Name)
 	v.mu.Unlock()
 	return v.ensure(vol, container)
-}
-
-// Release ends the claims of a container: it is among the others by now, or
-// is not to be.
-func (v *Store) Release(container string) {
-	v.mu.Lock()
-	names := v.claims[container]
-	delete(v.claims, container)
-	v.mu.Unlock()
-	v.Unbind(names)
 }
 
 // Ensure makes a volume that does not exist yet.

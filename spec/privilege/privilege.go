@@ -28,7 +28,7 @@ const (
 	HostNetwork  Kind = "host_network"   // the host's network namespace
 	EngineSocket Kind = "engine_socket"  // the socket of an engine: whoever has it is root
 	HostMount    Kind = "host_mount"     // a directory of the host outside of the project's
-	HostFile     Kind = "host_file"      // a file outside of the project's directory: a secret, config, env_file, label_file, context
+	HostFile     Kind = "host_file"      // a file outside of the project's directory: a secret, config, env_file, label_file, context, what watch copies
 	PublicPort   Kind = "public_port"    // a port on all addresses of the host
 	NoHardening  Kind = "no_hardening"   // x-orlop-security: default in a stack or engine that is hardened
 )
@@ -49,23 +49,30 @@ type Request struct {
 
 // Of lists what a project asks for, the gravest first. dir is its directory; own
 // are the directories of the engine that is asked, where it has others than usual.
+// What is outside of the directory is so by its name, or by where its links lead.
 func Of(p *spec.Project, dir string, own ...string) []Request {
+	return of(p, dir, own, follow(p))
+}
+
+func of(p *spec.Project, dir string, own []string, real func(path string) string) []Request {
 	var all []Request
+	within := bounds{dir, real}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		path := "services." + name
-		all = append(all, ofService(p.Services[name], path, dir, own)...)
-		all = append(all, ofBuild(p.Services[name].Build, path+".build", dir)...)
-		for _, at := range slices.Sorted(maps.Keys(p.ReadFiles)) {
-			if strings.HasPrefix(at, path+".env_file[") || strings.HasPrefix(at, path+".label_file[") {
-				all = append(all, ofFile(at, p.ReadFiles[at], dir)...)
-			}
+		all = append(all, ofService(p.Services[name], path, within, own)...)
+		all = append(all, ofBuild(p.Services[name].Build, path+".build", within)...)
+		all = append(all, ofWatch(p.Services[name].Develop, path+".develop", within)...)
+	}
+	for _, at := range slices.Sorted(maps.Keys(p.ReadFiles)) {
+		if isRead(p, at) {
+			all = append(all, ofFile(at, p.ReadFiles[at], within)...)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
-		all = append(all, ofFile("secrets."+name+".file", p.Secrets[name].File, dir)...)
+		all = append(all, ofFile("secrets."+name+".file", p.Secrets[name].File, within)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Configs)) {
-		all = append(all, ofFile("configs."+name+".file", p.Configs[name].File, dir)...)
+		all = append(all, ofFile("configs."+name+".file", p.Configs[name].File, within)...)
 	}
 	for i := range all {
 		all[i].Place = p.Places.Nearest(all[i].Path)
@@ -76,7 +83,22 @@ func Of(p *spec.Project, dir string, own ...string) []Request {
 	return all
 }
 
-func ofService(s *spec.Service, path, dir string, own []string) []Request {
+// isRead says that a file which is named at a path is read: that of the whole project, and
+// that of a service which is there.
+func isRead(p *spec.Project, at string) bool {
+	rest, ok := strings.CutPrefix(at, "services.")
+	if !ok {
+		return true
+	}
+	for _, key := range []string{".env_file[", ".label_file["} {
+		if i := strings.LastIndex(rest, key); i >= 0 && p.Services[rest[:i]] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func ofService(s *spec.Service, path string, within bounds, own []string) []Request {
 	var all []Request
 	add := func(kind Kind, key, value, text string) {
 		all = append(all, Request{Kind: kind, Path: path + "." + key, Value: value, Text: text})
@@ -119,7 +141,7 @@ func ofService(s *spec.Service, path, dir string, own []string) []Request {
 		if hasEngine(m.Source, own) {
 			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
 		}
-		if !isBelow(m.Source, dir) {
+		if !within.has(m.Source) {
 			add(HostMount, key, m.Source, accessOf(m)+" a path of the host outside of the project's directory")
 		}
 	}
@@ -148,8 +170,8 @@ func accessOf(m spec.Mount) string {
 	return "reads and writes"
 }
 
-func ofFile(path, file, dir string) []Request {
-	if file == "" || isBelow(file, dir) {
+func ofFile(path, file string, within bounds) []Request {
+	if file == "" || within.has(file) {
 		return nil
 	}
 	return []Request{{Kind: HostFile, Path: path, Value: file, Text: "reads a file of the host outside of the project's directory"}}
@@ -157,14 +179,14 @@ func ofFile(path, file, dir string) []Request {
 
 // ofBuild lists what a build reads outside of the project's directory: a stack of somebody
 // else could put the caller's home into an image.
-func ofBuild(b *spec.Build, path, dir string) []Request {
+func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	if b == nil {
 		return nil
 	}
 	var all []Request
 	add := func(key, file string) {
 		if filepath.IsAbs(file) {
-			all = append(all, ofFile(path+"."+key, file, dir)...)
+			all = append(all, ofFile(path+"."+key, file, within)...)
 		}
 	}
 	add("context", b.Context)
@@ -172,11 +194,26 @@ func ofBuild(b *spec.Build, path, dir string) []Request {
 	if filepath.IsAbs(b.Context) && !filepath.IsAbs(dockerfile) {
 		dockerfile = filepath.Join(b.Context, dockerfile)
 	}
-	if !isBelow(dockerfile, b.Context) {
+	if context := (bounds{b.Context, within.real}); !context.has(dockerfile) {
 		add("dockerfile", dockerfile)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		add("additional_contexts."+name, b.AdditionalContexts[name])
+	}
+	return all
+}
+
+// ofWatch lists what watch copies into a container from outside of the project's
+// directory.
+func ofWatch(d *spec.Develop, path string, within bounds) []Request {
+	if d == nil {
+		return nil
+	}
+	var all []Request
+	for i, rule := range d.Watch {
+		if rule.Target != "" {
+			all = append(all, ofFile(fmt.Sprintf("%s.watch[%d].path", path, i), rule.Path, within)...)
+		}
 	}
 	return all
 }
@@ -231,25 +268,6 @@ func isOneWay(path, pattern string) bool {
 		}
 	}
 	return true
-}
-
-// resolve follows the links in a path, as far as it is there.
-func resolve(path string) string {
-	path = filepath.Clean(path)
-	for dir, rest := path, ""; ; dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			return filepath.Join(real, rest)
-		}
-		if dir == filepath.Dir(dir) {
-			return path
-		}
-	}
-}
-
-// isBelow says that a path is a directory or below it, as it is written.
-func isBelow(path, dir string) bool {
-	path, dir = filepath.Clean(path), filepath.Clean(dir)
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // Forbidden is what a policy forbids of a project.

@@ -133,8 +133,7 @@ func TestAPortIsPublicByWhateverName(t *testing.T) {
 // TestFilesOutsideOfTheProject: what a stack has read into a container's environment or
 // labels, or into an image.
 //
-// Risk privileged flags: a stack of somebody else takes an env_file, a label_file, a Dockerfile or the context of a build from the
-// caller's home
+// Risk privileged flags: a stack of somebody else takes an env_file, a label_file, a Dockerfile or the context of a build from the caller's home
 // Held: `config --security` lists each with its place as host_file, and an engine's policy can forbid it
 func TestFilesOutsideOfTheProject(t *testing.T) {
 	p := &spec.Project{
@@ -145,10 +144,13 @@ func TestFilesOutsideOfTheProject(t *testing.T) {
 			"b": {Build: &spec.Build{Context: "/p", Dockerfile: "../etc/passwd"}},
 			"c": {Build: &spec.Build{Context: "https://example.com/x.git", Dockerfile: "Dockerfile"}},
 			"d": {Build: &spec.Build{Context: "/p/d", Dockerfile: "/p/Dockerfile"}},
+			"e": {Develop: &spec.Develop{Watch: []spec.WatchRule{
+				{Path: "/p/src", Action: spec.WatchSync, Target: "/x"}, {Path: "/home/me/src", Action: spec.WatchSync, Target: "/x"}, {Path: "/home/me", Action: spec.WatchRebuild},
+			}}},
 		},
 		ReadFiles: map[string]string{
 			"services.a.env_file[0]": "/p/.env", "services.a.env_file[1]": "/home/me/.netrc", "services.b.label_file[0]": "/etc/hostname",
-			"services.gone.env_file[0]": "/etc/shadow",
+			"services.gone.env_file[0]": "/etc/shadow", ".env": "/p/.env", "include[0].env_file[0]": "/home/me/creds",
 		},
 	}
 	var got []string
@@ -157,13 +159,95 @@ func TestFilesOutsideOfTheProject(t *testing.T) {
 	}
 	want := []string{
 		"host_file services.a.build.context /home/me",
-		"host_file services.a.build.additional_contexts.keys /home/me/.ssh", "host_file services.a.env_file[1] /home/me/.netrc",
-		"host_file services.b.build.dockerfile /etc/passwd", "host_file services.b.label_file[0] /etc/hostname",
+		"host_file services.a.build.additional_contexts.keys /home/me/.ssh", "host_file services.b.build.dockerfile /etc/passwd",
+		"host_file services.e.develop.watch[1].path /home/me/src", "host_file include[0].env_file[0] /home/me/creds",
+		"host_file services.a.env_file[1] /home/me/.netrc", "host_file services.b.label_file[0] /etc/hostname",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("it asks for\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if err := Check(p, "/p", []Kind{HostFile}, "engine.yaml"); err == nil {
 		t.Error("a policy allows it")
+	}
+}
+
+// outsideByLinks is a project whose every file leads out of its directory by a link, and
+// one that has links which stay inside; both are named as they are written.
+func outsideByLinks(t *testing.T) (p *spec.Project, dir string) {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(root, "p")
+	for _, made := range []string{"home/deep", "p/in/deep"} {
+		if err := os.MkdirAll(filepath.Join(root, made), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"home/creds", "p/in/file"} {
+		if err := os.WriteFile(filepath.Join(root, file), []byte("A=1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{
+		"p/out.env": "../home/creds", "p/far.env": root + "/home/creds", "p/twice.env": "out.env", "p/ctx": "../home", "p/gone": "../home/not/yet",
+		"p/deep": "../home/deep", "p/in.env": "in/file", "p/inctx": dir + "/in", "p/in/Dockerfile": "../../home/creds", "q": "p",
+	} {
+		if err := os.Symlink(to, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(name string) string { return dir + "/" + name } // not cleaned
+	return &spec.Project{
+		Services: map[string]*spec.Service{
+			"in": {Build: &spec.Build{Context: at("inctx"), Dockerfile: "other"}, Volumes: []spec.Mount{{Type: spec.MountBind, Source: at("inctx")}}},
+			"out": {Build: &spec.Build{Context: at("in"), Dockerfile: "Dockerfile", AdditionalContexts: map[string]string{"a": at("ctx")}},
+				Volumes: []spec.Mount{{Type: spec.MountBind, Source: at("ctx")}, {Type: spec.MountBind, Source: at("deep/../creds")}, {Type: spec.MountBind, Source: at("gone")}},
+				Develop: &spec.Develop{Watch: []spec.WatchRule{{Path: at("ctx/deep"), Action: spec.WatchSync, Target: "/x"}}}},
+		},
+		Secrets:   map[string]*spec.Secret{"in": {File: at("in.env")}, "out": {File: at("out.env")}},
+		Configs:   map[string]*spec.Config{"in": {File: at("in/file")}, "out": {File: at("ctx/creds")}},
+		ReadFiles: map[string]string{"services.out.env_file[0]": at("far.env"), "services.out.label_file[0]": at("twice.env"), "services.in.env_file[0]": at("in.env")},
+	}, dir
+}
+
+// TestLinksOutOfTheProject: what a stack reads by the name of a file of its own.
+//
+// Risk path escape: an env_file, label_file, secret, config, context, Dockerfile, mount or path of watch is a link out of the project's directory
+// Held: it counts as outside, as if it were named so; a link that stays inside, or a directory that is reached by one, doesn't
+func TestLinksOutOfTheProject(t *testing.T) {
+	p, dir := outsideByLinks(t)
+	want := []string{
+		"host_mount services.out.volumes[0]", "host_mount services.out.volumes[1]", "host_mount services.out.volumes[2]",
+		"host_file services.out.build.dockerfile", "host_file services.out.build.additional_contexts.a", "host_file services.out.develop.watch[0].path",
+		"host_file services.out.env_file[0]", "host_file services.out.label_file[0]", "host_file secrets.out.file", "host_file configs.out.file",
+	}
+	check := func(dir string, want []string) {
+		t.Helper()
+		var got []string
+		for _, r := range Of(p, dir) {
+			got = append(got, fmt.Sprintf("%s %s", r.Kind, r.Path))
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("it asks for\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	check(dir, want)
+	check(filepath.Join(dir, "..", "q"), want) // a link to the same
+}
+
+// TestWhereTheCallerSawLinksLead: the engine may not be able to look at what its caller
+// reads, as in a directory that is mounted for the caller alone.
+func TestWhereTheCallerSawLinksLead(t *testing.T) {
+	p, dir := outsideByLinks(t)
+	want := fmt.Sprint(Of(p, dir))
+	real := Real(p, dir)
+	if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	p.Real = real
+	if got := fmt.Sprint(Of(p, dir)); got != want {
+		t.Errorf("it asks for\n%s\nwant\n%s", got, want)
 	}
 }

@@ -326,6 +326,7 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 	} else {
 		files = []string{filepath.Join(dir, ".env")}
 	}
+	l.noteVariables(src, item, files, path)
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
 	values, _, err := l.envFileValues(files, optional, l.readFile, outer.Lookup)
 	if err != nil {

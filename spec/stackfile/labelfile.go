@@ -2,12 +2,13 @@ package stackfile
 
 import (
 	"cmp"
+	"os"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
 )
 
-// notes takes down which files a service has read.
+// notes takes down which files are read that a list names.
 func (l *loader) notes(files *tree.Node, path string) {
 	if files == nil {
 		return
@@ -17,11 +18,35 @@ func (l *loader) notes(files *tree.Node, path string) {
 			f = f.Value("path")
 		}
 		if f != nil && f.Kind == tree.ScalarNode {
-			if l.readFiles == nil {
-				l.readFiles, l.readPlaces = map[string]string{}, spec.Places{}
-			}
-			l.readFiles[tree.Indexed(path, i)], l.readPlaces[tree.Indexed(path, i)] = f.Text, f.At
+			l.note(tree.Indexed(path, i), f.Text, f.At)
 		}
+	}
+}
+
+// note takes down that a file is read which is named at a path.
+func (l *loader) note(path, file string, at spec.Place) {
+	if l.readFiles == nil {
+		l.readFiles, l.readPlaces = map[string]string{}, spec.Places{}
+	}
+	l.readFiles[path], l.readPlaces[path] = file, at
+}
+
+// noteVariables takes down which environment files an entry of include has read. Files
+// that are included have entries of the same number: theirs are named with their file.
+func (l *loader) noteVariables(src *source, item *tree.Node, files []string, path string) {
+	given := item.Value("env_file")
+	for i, file := range files {
+		if file == os.DevNull {
+			continue // there is nothing to read
+		}
+		at, place := path+".env_file", item.At
+		if given != nil {
+			at, place = tree.Indexed(at, i), given.Items[i].At
+		}
+		if other, ok := l.readFiles[at]; ok && other != file {
+			at = src.name + ": " + at
+		}
+		l.note(at, file, place)
 	}
 }
 

@@ -76,7 +76,7 @@ type loader struct {
 	extended    map[string]*tree.Node // trees of files that services extend from
 	includes    map[string]*tree.Node // trees of entries of include that were read
 	reads       int                   // files read so far
-	readFiles   map[string]string     // env_file and label_file of services, by where they are named
+	readFiles   map[string]string     // environment and label files, by where they are named
 	readPlaces  spec.Places           // of those
 	name        string                // of the project
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong

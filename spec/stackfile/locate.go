@@ -79,6 +79,9 @@ func (l *loader) locate(ctx context.Context) ([]string, error) {
 	if err := checkPath(l.projectDir); err != nil {
 		return nil, err
 	}
+	if len(l.envFiles()) == 0 && !spec.IsTrue(l.opts.Environ[composeNoEnvFile]) {
+		l.note(".env", filepath.Join(l.projectDir, ".env"), spec.Place{}) // the stack may bring one that leads elsewhere
+	}
 	if l.projectDir == l.startDir(l.opts.Files) || len(l.envFiles()) > 0 {
 		return paths, nil
 	}

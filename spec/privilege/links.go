@@ -1,0 +1,90 @@
+package privilege
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// maxLinks is how many links are followed in a path; the kernel follows no more.
+const maxLinks = 40
+
+// Real is where the links lead in the paths that a project names, and in its
+// directory, by the path, for the engine's policy: who reads them sees more of them than
+// the engine may, as in a directory that is mounted for its user alone.
+func Real(p *spec.Project, dir string) map[string]string {
+	seen := map[string]string{}
+	_ = of(p, dir, nil, func(path string) string {
+		seen[path] = resolve(path)
+		return seen[path]
+	})
+	for path, real := range seen {
+		if path == real || !filepath.IsAbs(path) {
+			delete(seen, path)
+		}
+	}
+	return seen
+}
+
+// follow is how the links of a project are followed: as it says, else here.
+func follow(p *spec.Project) func(path string) string {
+	return func(path string) string {
+		if real, ok := p.Real[path]; ok {
+			return real
+		}
+		return resolve(path)
+	}
+}
+
+// resolve follows the links in a path, as far as it is there, as the kernel does: what
+// ".." stands for depends on where a link before it leads.
+func resolve(path string) string {
+	if !filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	done, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			done = filepath.Dir(done)
+			continue
+		}
+		next := filepath.Join(done, name)
+		to, err := os.Readlink(next)
+		if err != nil || links == maxLinks {
+			done = next
+			continue
+		}
+		links++
+		if filepath.IsAbs(to) {
+			done = "/"
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	return done
+}
+
+// isBelow says that a path is a directory or below it, as it is written.
+func isBelow(path, dir string) bool {
+	path, dir = filepath.Clean(path), filepath.Clean(dir)
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// bounds is a directory, and how links are followed.
+type bounds struct {
+	dir  string
+	real func(path string) string
+}
+
+// has says that a path is the directory or below it, both as it is written and where its
+// links lead.
+func (b bounds) has(path string) bool {
+	real := b.real(b.dir)
+	return (isBelow(path, b.dir) || isBelow(path, real)) && isBelow(b.real(path), real)
+}
