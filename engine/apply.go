@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -83,7 +84,9 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
-	j.options.Files = e.payloadDigests(p.Name, req.Payloads)
+	if j.options.Files, err = e.payloadDigests(p.Name, req.Payloads); err != nil {
+		return nil, err
+	}
 	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
 	j.order = orderOf(req, p)
 	return j, nil
@@ -141,38 +144,50 @@ func originsOf(p *spec.Project) map[string]rootfs.Origin {
 
 // payloadDigests are keyed digests of the contents of secrets and configs: they tell
 // a change and nothing else.
-func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload) map[string]string {
-	key := e.digestKey()
+func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload) (map[string]string, error) {
 	out := map[string]string{}
+	if len(payloads) == 0 {
+		return out, nil
+	}
+	key, err := e.digestKey()
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell whether a secret has changed: %w", err)
+	}
 	for name, payload := range payloads {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(project + "/" + name + "/"))
 		mac.Write(payload.Content)
 		out[name] = hex.EncodeToString(mac.Sum(nil)[:12])
 	}
-	return out
+	return out, nil
 }
+
+// oldDigestKey is where the key was in the store.
+const oldDigestKey = "print-key"
 
 // digestKey is a random key that only this engine has. It is in a file of its own:
 // were it lost with the store, all containers with secrets would count as changed.
-func (e *Engine) digestKey() []byte {
+func (e *Engine) digestKey() ([]byte, error) {
 	const size = 32
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	path := filepath.Join(e.cfg.Root, "digest-key")
-	if key, err := os.ReadFile(path); err == nil && len(key) == size {
-		return key
+	key, err := os.ReadFile(path)
+	if err == nil && len(key) == size {
+		return key, nil
 	}
-	key := e.store.Get(bucketEngine, "print-key") // where it was in the beginning, and is while the file can't be written
-	if key == nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if key = e.store.Get(bucketEngine, oldDigestKey); key == nil {
 		key = make([]byte, size)
 		rand.Read(key)
 	}
 	if err := disk.Write(path, key); err != nil {
-		e.log.Warn("cannot write the key of digests: it stays in the store", "error", err)
-		e.store.Save(bucketEngine, "print-key", key)
+		return nil, err
 	}
-	return key
+	e.store.Delete(bucketEngine, oldDigestKey)
+	return key, nil
 }
 
 // plan observes the project and plans.

@@ -65,7 +65,7 @@ func TestAnApplyRequestThatCantBeReadIsRefused(t *testing.T) {
 func TestADigestOfAPayloadTellsAChangeAndNothingElse(t *testing.T) {
 	d := newDesk(t)
 	digest := func(d *desk, project, name, content string) string {
-		return d.payloadDigests(project, map[string]*api.Payload{name: {Content: []byte(content), Secret: true}})[name]
+		return digestsOf(t, d.Engine, project, map[string]*api.Payload{name: {Content: []byte(content), Secret: true}})[name]
 	}
 	seen := map[string]string{}
 	for name, got := range map[string]string{

@@ -64,6 +64,7 @@ type Pool struct {
 	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
 	used  map[string]*Shim // guarded by mu
 	found []*Shim          // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
+	held  []*Shim          // guarded by mu; out of use, and held by a task that could not be deleted
 }
 
 // Shim is a process that is the parent of a project's containers.
@@ -185,13 +186,38 @@ func (p *Pool) Release(ctx context.Context, s *Shim, err error) {
 	p.mu.Lock()
 	s.tasks--
 	last := s.tasks <= 0 && p.retire(s)
-	p.mu.Unlock()
-	if !last {
-		return
+	isHeld := last && err != nil && !IsGone(err)
+	if isHeld {
+		p.held = append(p.held, s)
 	}
-	if err := p.end(ctx, s.dir, s.address); err != nil {
+	p.mu.Unlock()
+	if last && !isHeld {
+		p.endOne(ctx, s)
+	}
+}
+
+// EndHeld ends the shims that were held by a task that could not be deleted when it
+// ended: somebody has deleted one since.
+func (p *Pool) EndHeld(ctx context.Context) {
+	p.mu.Lock()
+	held := p.held
+	p.held = nil
+	p.mu.Unlock()
+	for _, s := range held {
+		if !p.endOne(ctx, s) { // it has another one
+			p.mu.Lock()
+			p.held = append(p.held, s)
+			p.mu.Unlock()
+		}
+	}
+}
+
+func (p *Pool) endOne(ctx context.Context, s *Shim) bool {
+	err := p.end(ctx, s.dir, s.address)
+	if err != nil {
 		p.Log.Warn("cannot end a shim", "project", s.project, "error", err)
 	}
+	return err == nil
 }
 
 // lose notes that a shim has died, or was never there.
