@@ -51,7 +51,7 @@ func house() map[string][]string {
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/routines":   {},
-		"runner/oci":        {"spec"},
+		"runner/oci":        {"spec", "runner/proc"},
 		"runner/proc":       {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},

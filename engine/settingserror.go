@@ -22,9 +22,9 @@ func settingsError(path string, err error) error {
 	wrong, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
 		if m := yamlSyntax.FindStringSubmatch(err.Error()); m != nil {
-			return fmt.Errorf("%s:%s: it is no YAML: %s", path, m[1], m[2])
+			return fmt.Errorf("%s:%s: not valid YAML: %s", path, m[1], m[2])
 		}
-		return fmt.Errorf("%s: it is no YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return fmt.Errorf("%s: not valid YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	var all []string
 	for _, text := range wrong.Errors {
@@ -42,11 +42,11 @@ func settingsMistake(text string) string {
 	if m == nil {
 		return " " + text
 	}
-	what := map[string]string{"!!map": "this is a mapping", "!!seq": "this is a list"}[m[2]]
+	what := map[string]string{"!!map": "a mapping", "!!seq": "a list"}[m[2]]
 	if what == "" {
 		what = fmt.Sprintf("%q", m[3])
 	}
-	return fmt.Sprintf("%s: %s, and it must be %s", m[1], what, yamlForm(m[4]))
+	return fmt.Sprintf("%s: expected %s, not %s", m[1], yamlForm(m[4]), what)
 }
 
 // yamlForm is what a value of a Go type is called in YAML.

@@ -45,6 +45,10 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 			path, was, is = path+"."+inDeploy, part(was, inDeploy), part(is, inDeploy)
 		}
 		reasons := compareKey(path, key, was, is, places)
+		if key == "seccomp_profile" && len(reasons) > 0 { // it is long
+			at := "services." + service + ".security_opt"
+			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
+		}
 		if slices.Contains(inPlace, key) {
 			c.update = append(c.update, reasons...)
 		} else {

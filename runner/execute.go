@@ -162,17 +162,13 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if made.StopSignal == "" {
 		made.StopSignal = img.Config.StopSignal
 	}
-	limits, err := oci.Resources(applied.Service)
-	if err != nil {
-		return err
-	}
-	err = c.limit(ctx, applied.Service)
+	err = c.limit(ctx, applied.Service, rec.Applied.Service)
 	failpoint.Hit("runner/limits-set")
 	if err == nil {
-		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, limits) })
+		err = c.amend(ctx, made, func(doc *specs.Spec) { oci.SetLimits(doc, applied.Service) })
 	}
 	if err != nil {
-		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service); back != nil {
+		if back := c.limit(context.WithoutCancel(ctx), rec.Applied.Service, applied.Service); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
 		return err
@@ -246,18 +242,14 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 }
 
 // limit changes the cgroup limits of a container whose process is there.
-func (c *container) limit(ctx context.Context, s *spec.Service) error {
+func (c *container) limit(ctx context.Context, s, was *spec.Service) error {
 	c.mu.Lock()
 	task := c.task
 	c.mu.Unlock()
 	if task == nil {
 		return nil
 	}
-	limits, err := oci.Limits(s)
-	if err != nil {
-		return err
-	}
-	err = task.Update(ctx, containerd.WithResources(limits))
+	err := task.Update(ctx, containerd.WithResources(oci.Limits(s, was)))
 	if err != nil && (shim.IsGone(err) || errdefs.IsNotFound(err)) { // the process is lost with its shim, and the next one has them from its document
 		return nil
 	}

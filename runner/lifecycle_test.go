@@ -229,7 +229,7 @@ func TestLimitsOfAProcessThatIsLostAreThoseOfItsSuccessor(t *testing.T) {
 	lost := h.procs.all[c.id]
 	delete(h.procs.all, c.id)
 	h.procs.mu.Unlock()
-	err := c.limit(r.ctx, c.snapshot().Applied.Service)
+	err := c.limit(r.ctx, c.snapshot().Applied.Service, c.snapshot().Applied.Service)
 	h.procs.mu.Lock()
 	h.procs.all[c.id] = lost
 	h.procs.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -28,7 +29,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.restore(ctx); err != nil {
 		return err
 	}
-	if err := c.r.renew(ctx, c.ctr); err != nil {
+	if err := c.renew(ctx); err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
@@ -92,20 +93,19 @@ func (c *container) restore(ctx context.Context) error {
 	return nil
 }
 
-// renew points a container at the program of this engine that "init: true"
-// mounts: that of an earlier version may be gone since it last ran.
-func (r *Runner) renew(ctx context.Context, ctr containerd.Container) error {
-	doc, err := ctr.Spec(ctx)
+// renew brings a container's document up to date: what it was made with may be gone
+// since it last ran.
+func (c *container) renew(ctx context.Context) error {
+	doc, err := c.ctr.Spec(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range doc.Mounts {
-		if doc.Mounts[i].Destination == "/dev/init" && doc.Mounts[i].Source != r.Init {
-			doc.Mounts[i].Source = r.Init
-			return ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
-		}
+	rec := c.snapshot()
+	changed, err := oci.Renew(doc, rec.Service, rec.Applied.Service, c.r.Init)
+	if err != nil || !changed {
+		return err
 	}
-	return nil
+	return c.ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
 }
 
 // start runs the container's program; the caller holds op.

@@ -59,7 +59,8 @@ type Service struct {
 	Build          *Build                     `json:"build,omitempty"`
 	CapAdd         []string                   `json:"cap_add,omitempty"`
 	CapDrop        []string                   `json:"cap_drop,omitempty"`
-	Command        Command                    `json:"command"` // nil: the image's own; empty: none
+	Cgroup         string                     `json:"cgroup,omitempty"` // "", host, private
+	Command        Command                    `json:"command"`          // nil: the image's own; empty: none
 	Configs        []FileMount                `json:"configs,omitempty"`
 	ContainerName  string                     `json:"container_name,omitempty"`
 	CPUPeriod      int64                      `json:"cpu_period,omitempty"`     // microseconds
@@ -81,6 +82,7 @@ type Service struct {
 	Hostname       string                     `json:"hostname,omitempty"`
 	Image          string                     `json:"image,omitempty"`
 	Init           *bool                      `json:"init,omitempty"`
+	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none
 	Labels         map[string]string          `json:"labels,omitempty"`
 	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
@@ -90,6 +92,7 @@ type Service struct {
 	Networks       map[string]*ServiceNetwork `json:"networks,omitempty"`
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
+	PID            string                     `json:"pid,omitempty"` // "", host
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
@@ -99,19 +102,24 @@ type Service struct {
 	Restart        string                     `json:"restart,omitempty"` // "", no, always, on-failure[:N], unless-stopped
 	Scale          *int                       `json:"scale,omitempty"`
 	Secrets        []FileMount                `json:"secrets,omitempty"`
-	ShmSize        Bytes                      `json:"shm_size,omitempty"` // of /dev/shm
-	StdinOpen      bool                       `json:"stdin_open,omitempty"`
-	StopGrace      *Duration                  `json:"stop_grace_period,omitempty"`
-	StopSignal     string                     `json:"stop_signal,omitempty"`
-	Sysctls        map[string]string          `json:"sysctls,omitempty"`
-	Tmpfs          []string                   `json:"tmpfs,omitempty"`
-	Tty            bool                       `json:"tty,omitempty"`
-	Ulimits        map[string]*Ulimit         `json:"ulimits,omitempty"`
-	User           string                     `json:"user,omitempty"`
-	Volumes        []Mount                    `json:"volumes,omitempty"`
-	WorkingDir     string                     `json:"working_dir,omitempty"`
-	Security       string                     `json:"x-orlop-security,omitempty"` // "", default or hardened
-	Extensions     map[string]any             `json:"-"`
+	SecurityOpt    []string                   `json:"security_opt,omitempty"`
+	// SeccompProfile is the content of the file that SecurityOpt names.
+	SeccompProfile string             `json:"seccomp_profile,omitempty"`
+	ShmSize        Bytes              `json:"shm_size,omitempty"` // of /dev/shm
+	StdinOpen      bool               `json:"stdin_open,omitempty"`
+	StopGrace      *Duration          `json:"stop_grace_period,omitempty"`
+	StopSignal     string             `json:"stop_signal,omitempty"`
+	Sysctls        map[string]string  `json:"sysctls,omitempty"`
+	Tmpfs          []string           `json:"tmpfs,omitempty"`
+	Tty            bool               `json:"tty,omitempty"`
+	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
+	User           string             `json:"user,omitempty"`
+	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
+	UTS            string             `json:"uts,omitempty"`         // "", host
+	Volumes        []Mount            `json:"volumes,omitempty"`
+	WorkingDir     string             `json:"working_dir,omitempty"`
+	Security       string             `json:"x-orlop-security,omitempty"` // "", default or hardened
+	Extensions     map[string]any     `json:"-"`
 }
 
 // Profiles of a Service's Security. The hardened one is read-only but for /tmp,

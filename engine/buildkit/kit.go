@@ -42,6 +42,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // Kit is BuildKit's controller in this process, on containerd's content
@@ -213,7 +214,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
 		DefaultCgroupParent: cfg.CgroupPath,
 		ResourceMonitor:     monitor,
-		OOMScoreAdj:         new(int), // not that of the engine, which the kernel is to spare
+		OOMScoreAdj:         proc.OOMScore(0), // not that of the engine, which the kernel is to spare
 		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},
 	}, networks)
 	if err != nil {

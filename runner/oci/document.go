@@ -5,7 +5,6 @@
 package oci
 
 import (
-	"fmt"
 	"maps"
 	"path"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -59,8 +59,8 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	resources, err := Resources(s)
-	if err != nil {
+	resources := Resources(s)
+	if resources.BlockIO, err = block(s); err != nil {
 		return nil, nil, err
 	}
 	warnings = append(warnings, unable(s)...)
@@ -86,7 +86,7 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if s.Security == spec.SecurityHardened {
 		harden(doc)
 	}
-	if s.NetworkMode != "host" { // it has the host's name there
+	if s.NetworkMode != "host" && s.UTS != spec.HostNamespace { // it has the host's name there
 		doc.Hostname = in.Hostname
 	}
 	doc.Annotations = s.Annotations
@@ -95,12 +95,11 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}
 	if s.Privileged {
-		return doc, warnings, privilege(doc)
+		if err := privilege(doc); err != nil {
+			return nil, nil, err
+		}
 	}
-	doc.Linux.MaskedPaths = append(slices.Clone(maskedPaths), thermalPaths()...)
-	doc.Linux.ReadonlyPaths = readonlyPaths
-	doc.Linux.Seccomp, err = profile(doc, caps)
-	return doc, warnings, err
+	return doc, warnings, confine(doc, s, caps)
 }
 
 // sysctls are the kernel's parameters of a container's namespaces. Without a network
@@ -118,16 +117,13 @@ func sysctls(s *spec.Service, ownNetwork bool) map[string]string {
 }
 
 // oomScore is how willingly the kernel kills the process: not as the shim, which it is
-// to spare. Nil: as its parent, which may not go below what that has.
+// to spare.
 func oomScore(s *spec.Service, warnings []Warning) (*int, []Warning) {
-	score := int(s.OOMScoreAdj)
-	if score >= ownScore() || mayRaiseLimits() {
-		return &score, warnings
+	score := proc.OOMScore(int(s.OOMScoreAdj))
+	if score == nil && s.OOMScoreAdj != 0 {
+		warnings = append(warnings, Warning{"oom_score_adj", "the engine may not spare a process more than itself (CAP_SYS_RESOURCE): it has the engine's"})
 	}
-	if s.OOMScoreAdj != 0 {
-		warnings = append(warnings, Warning{"oom_score_adj", fmt.Sprintf("the engine may not spare a process more than itself, and has %d (CAP_SYS_RESOURCE)", ownScore())})
-	}
-	return nil, warnings
+	return score, warnings
 }
 
 // harden makes a container's root read-only, but for what programs expect to
@@ -152,7 +148,7 @@ func harden(doc *specs.Spec) {
 // program is what the container runs, and what it has mounted, the program that
 // "init: true" runs first included.
 func (in *Input) program() (args []string, mounts []specs.Mount) {
-	args, mounts = in.Args, append(defaultMounts(in.Service), in.Mounts...)
+	args, mounts = in.Args, append(shared(in.Service, defaultMounts(in.Service)), in.Mounts...)
 	if in.Service.Init != nil && *in.Service.Init {
 		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
 		args = append([]string{"/dev/init", "init", "--"}, args...)
@@ -169,16 +165,35 @@ var thermalPaths = sync.OnceValue(func() []string {
 // namespacesOf gives each container namespaces of its own; the network one is
 // made beforehand, so that names and addresses outlive the process.
 func namespacesOf(in Input) []specs.LinuxNamespace {
-	list := []specs.LinuxNamespace{
-		{Type: specs.MountNamespace}, {Type: specs.UTSNamespace}, {Type: specs.PIDNamespace}, {Type: specs.IPCNamespace},
+	s := in.Service
+	list := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	for _, own := range []struct {
+		kind specs.LinuxNamespaceType
+		mode string
+	}{{specs.UTSNamespace, s.UTS}, {specs.PIDNamespace, s.PID}, {specs.IPCNamespace, s.IPC}} {
+		if own.mode != spec.HostNamespace {
+			list = append(list, specs.LinuxNamespace{Type: own.kind})
+		}
 	}
 	if in.Netns != "" {
 		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: in.Netns})
 	}
-	if cgroups.Mode() == cgroups.Unified {
+	if s.Cgroup == "private" || s.Cgroup == "" && cgroups.Mode() == cgroups.Unified {
 		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	return list
+}
+
+// shared are mounts with the host's own where a service shares its memory, and without
+// any where it has none. The queues are those of the namespace anyhow.
+func shared(s *spec.Service, mounts []specs.Mount) []specs.Mount {
+	for i := range mounts {
+		m := &mounts[i]
+		if s.IPC == spec.HostNamespace && m.Destination == "/dev/shm" {
+			*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: m.Destination, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}
+		}
+	}
+	return slices.DeleteFunc(mounts, func(m specs.Mount) bool { return s.IPC == "none" && m.Destination == "/dev/shm" })
 }
 
 func defaultMounts(s *spec.Service) []specs.Mount {

@@ -42,17 +42,16 @@ var weighsDisks = sync.OnceValue(func() bool {
 	return false
 })
 
-// processors are those of the machine: "0-3".
+// processors are those that containers may have: "0-3".
 var processors = sync.OnceValue(func() string {
-	text, _ := os.ReadFile("/sys/devices/system/cpu/online")
-	return strings.TrimSpace(string(text))
-})
-
-// ownScore is how willingly the kernel kills the engine.
-var ownScore = sync.OnceValue(func() int {
-	text, _ := os.ReadFile("/proc/self/oom_score_adj")
-	score, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	return score
+	for _, file := range []string{
+		"/sys/fs/cgroup/cpuset/cpuset.effective_cpus", "/sys/fs/cgroup/cpuset.cpus.effective", "/sys/devices/system/cpu/online",
+	} {
+		if text, err := os.ReadFile(file); err == nil && len(strings.TrimSpace(string(text))) > 0 {
+			return strings.TrimSpace(string(text))
+		}
+	}
+	return ""
 })
 
 // cpuNumbers are the numbers in a list of processors that was checked.

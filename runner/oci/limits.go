@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,23 +14,22 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/spec"
 )
 
 // pidsDefault bounds the processes of a container that sets no pids_limit.
 const pidsDefault = 32768
 
-// Resources are the cgroup limits of a service. An error is a *KeyError.
-func Resources(s *spec.Service) (*specs.LinuxResources, error) {
+// Resources are the cgroup limits of a service, but for those of block devices.
+func Resources(s *spec.Service) *specs.LinuxResources {
 	res := &specs.LinuxResources{Devices: deviceRules(), Memory: memory(s), CPU: cpu(s), Pids: &specs.LinuxPids{}}
 	pids := cmp.Or(s.MostPids(), pidsDefault)
 	if pids < 0 {
 		pids = -1
 	}
 	res.Pids.Limit = &pids
-	var err error
-	res.BlockIO, err = block(s)
-	return res, err
+	return res
 }
 
 // memory is nil where a service says nothing of it. Swap is as much as the memory
@@ -168,37 +168,31 @@ func deviceRules() []specs.LinuxDeviceCgroup {
 	return rules
 }
 
-// Shares of a processor, where nothing is said.
+// sharesDefault are the shares of a processor where nothing is said.
 const sharesDefault = 1024
 
-// Limits are the limits of a service as they are set for a container that runs:
-// what has none is unlimited from then on.
-func Limits(s *spec.Service) (*specs.LinuxResources, error) {
-	res, err := Resources(s)
-	if err != nil {
-		return nil, err
-	}
-	res.Devices, res.BlockIO = nil, nil
+// Limits are the limits of a service as they are set for a container that runs and was
+// made for another one: what that had and this has not is lifted.
+func Limits(s, was *spec.Service) *specs.LinuxResources {
+	res := Resources(s)
+	res.Devices = nil
 	unlimited, nothing := int64(-1), int64(0)
-	m := specs.LinuxMemory{}
+	var m specs.LinuxMemory
 	if res.Memory != nil {
 		m = *res.Memory
 	}
 	if m.Limit == nil {
 		m.Limit = &unlimited
 	}
-	if m.Reservation == nil {
+	if m.Reservation == nil && was.MemoryReserved() > 0 {
 		if m.Reservation = &unlimited; isUnified() {
 			m.Reservation, res.Unified = &nothing, map[string]string{"memory.low": "0"}
 		}
 	}
 	res.Memory = &m
-	c := specs.LinuxCPU{}
+	var c specs.LinuxCPU
 	if res.CPU != nil {
 		c = *res.CPU
-	}
-	if c.Quota == nil && c.Period == nil {
-		c.Quota = &unlimited
 	}
 	if c.Period == nil {
 		period := uint64(periodOfCPUs)
@@ -207,22 +201,53 @@ func Limits(s *spec.Service) (*specs.LinuxResources, error) {
 	if c.Quota == nil {
 		c.Quota = &unlimited
 	}
-	if c.Shares == nil {
+	if c.Shares == nil && was.CPUShares > 0 {
 		shares := uint64(sharesDefault)
 		c.Shares = &shares
 	}
-	c.Cpus = cmp.Or(c.Cpus, processors())
+	if c.Cpus == "" && was.CPUSet != "" {
+		c.Cpus = processors()
+	}
 	res.CPU = &c
-	return res, nil
+	return res
 }
 
-// SetLimits puts limits into a container's document, for its next start. What it may
-// do with devices stays.
-func SetLimits(doc *specs.Spec, limits *specs.LinuxResources) {
-	devices := doc.Linux.Resources.Devices
-	own := *limits
-	own.Devices = devices
-	doc.Linux.Resources = &own
+// SetLimits puts the limits of a service into a container's document, for its next
+// start. What it may do with devices stays.
+func SetLimits(doc *specs.Spec, s *spec.Service) {
+	devices, disks := doc.Linux.Resources.Devices, doc.Linux.Resources.BlockIO
+	doc.Linux.Resources = Resources(s)
+	doc.Linux.Resources.Devices, doc.Linux.Resources.BlockIO = devices, disks
+}
+
+// Renew brings a document up to date for another start, and says whether it differs
+// now: the program that "init: true" runs may be another engine's, disks may have other
+// numbers since the machine was started, and an earlier engine left out what now
+// differs from the shim's own.
+func Renew(doc *specs.Spec, service string, s *spec.Service, init string) (changed bool, err error) {
+	for i, m := range doc.Mounts {
+		if m.Destination == "/dev/init" && m.Source != init {
+			doc.Mounts[i].Source, changed = init, true
+		}
+	}
+	if s.BlkioConfig != nil {
+		named := *s
+		named.Name = service
+		disks, err := block(&named)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || !reflect.DeepEqual(disks, doc.Linux.Resources.BlockIO)
+		doc.Linux.Resources.BlockIO = disks
+	}
+	if score := proc.OOMScore(int(s.OOMScoreAdj)); score != nil && doc.Process.OOMScoreAdj == nil {
+		doc.Process.OOMScoreAdj, changed = score, true
+	}
+	isCore := func(l specs.POSIXRlimit) bool { return l.Type == "RLIMIT_CORE" }
+	if core := coreLimit(os.Getenv("ORLOP_CORE_LIMIT")); len(core) > 0 && !slices.ContainsFunc(doc.Process.Rlimits, isCore) {
+		doc.Process.Rlimits, changed = append(doc.Process.Rlimits, core...), true
+	}
+	return changed, nil
 }
 
 // leastCPUs is the least share of a core that the kernel can give: a

@@ -44,41 +44,60 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// A limit that is taken away in place is lifted, not left.
+// A limit that is taken away in place is lifted, not left; what was never said is left
+// alone, as the engine's own control group may have less.
 func TestLimitsInPlaceAndForTheNextStart(t *testing.T) {
-	limits := func(s *spec.Service) *specs.LinuxResources {
-		t.Helper()
-		res, err := Limits(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res
-	}
-	res := limits(&spec.Service{})
-	if *res.Memory.Limit != -1 || *res.CPU.Quota != -1 || *res.CPU.Shares != 1024 || res.CPU.Cpus != processors() || *res.Pids.Limit != pidsDefault || res.Devices != nil {
+	none := &spec.Service{}
+	res := Limits(none, none)
+	if *res.Memory.Limit != -1 || *res.CPU.Quota != -1 || *res.Pids.Limit != pidsDefault || res.Devices != nil {
 		t.Errorf("of no limits: %+v", res)
 	}
-	res = limits(&spec.Service{MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: -1, CPUSet: "0", CPUShares: 2})
+	if res.CPU.Shares != nil || res.CPU.Cpus != "" || res.Memory.Reservation != nil || res.Unified != nil {
+		t.Errorf("what nobody said is set: %+v %+v", res.CPU, res.Memory)
+	}
+	all := &spec.Service{MemLimit: 64 << 20, CPUs: 0.5, PidsLimit: -1, CPUSet: "0", CPUShares: 2, MemReservation: 1 << 20}
+	res = Limits(all, none)
 	if *res.Memory.Limit != 64<<20 || *res.CPU.Quota != 50_000 || *res.Pids.Limit != -1 || res.CPU.Cpus != "0" || *res.CPU.Shares != 2 {
 		t.Errorf("of limits: %+v", res)
+	}
+	res = Limits(none, all)
+	if *res.CPU.Shares != 1024 || res.CPU.Cpus != processors() || res.Memory.Reservation == nil {
+		t.Errorf("limits are left: %+v %+v", res.CPU, res.Memory)
 	}
 	deploy := &spec.Deploy{Resources: &spec.Resources{
 		Limits:       &spec.ResourceLimits{Memory: 32 << 20, CPUs: 0.25, Pids: 7},
 		Reservations: &spec.ResourceReservations{Memory: 16 << 20},
 	}}
-	res = limits(&spec.Service{Deploy: deploy})
+	res = Limits(&spec.Service{Deploy: deploy}, none)
 	if *res.Memory.Limit != 32<<20 || *res.Memory.Reservation != 16<<20 || *res.CPU.Quota != 25_000 || *res.Pids.Limit != 7 {
 		t.Errorf("of deploy.resources: %+v", res)
 	}
-	doc := &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{}}}}
+	doc := &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{}, BlockIO: &specs.LinuxBlockIO{}}}}
 	doc.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
-	next, err := Resources(&spec.Service{CPUs: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	SetLimits(doc, next)
-	if got := doc.Linux.Resources; got.Memory != nil || *got.CPU.Quota != 200_000 || len(got.Devices) != 1 || !got.Devices[0].Allow {
+	SetLimits(doc, &spec.Service{CPUs: 2})
+	if got := doc.Linux.Resources; got.Memory != nil || *got.CPU.Quota != 200_000 || len(got.Devices) != 1 || !got.Devices[0].Allow || got.BlockIO == nil {
 		t.Errorf("for the next start: %+v", got)
+	}
+}
+
+// TestADocumentOfAnEarlierEngineIsRenewed: without a score its process would be spared
+// as the shim is, and without a limit on core dumps it would have the engine's.
+func TestADocumentOfAnEarlierEngineIsRenewed(t *testing.T) {
+	t.Setenv("ORLOP_CORE_LIMIT", "12345")
+	old := &specs.Spec{
+		Process: &specs.Process{}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}},
+		Mounts: []specs.Mount{{Destination: "/dev/init", Source: "/old"}, {Destination: "/x", Source: "/y"}},
+	}
+	changed, err := Renew(old, "web", &spec.Service{}, "/new")
+	if err != nil || !changed || old.Mounts[0].Source != "/new" || old.Mounts[1].Source != "/y" || old.Process.OOMScoreAdj == nil || len(old.Process.Rlimits) != 1 {
+		t.Errorf("it becomes %+v %+v: %v, %v", old.Process, old.Mounts, changed, err)
+	}
+	if changed, err = Renew(old, "web", &spec.Service{}, "/new"); changed || err != nil {
+		t.Errorf("a second time: %v, %v", changed, err)
+	}
+	gone := &spec.Service{BlkioConfig: &spec.BlkioConfig{DeviceReadBps: []spec.DeviceRate{{Path: "/dev/null", Rate: 1}}}}
+	if _, err = Renew(old, "web", gone, "/new"); err == nil || err.Error() != "services.web.blkio_config.device_read_bps[0].path: cannot limit /dev/null: it is no block device" {
+		t.Errorf("of a disk that is none: %v", err)
 	}
 }
 

@@ -21,19 +21,21 @@ type Kind string
 
 // Kinds of privileges.
 const (
-	Privileged   Kind = "privileged"    // all of the host's devices and capabilities
-	Capability   Kind = "cap_add"       // more capabilities than the default ones
-	HostNetwork  Kind = "host_network"  // the host's network namespace
-	EngineSocket Kind = "engine_socket" // the socket of an engine: whoever has it is root
-	HostMount    Kind = "host_mount"    // a directory of the host outside of the project's
-	HostFile     Kind = "host_file"     // a file outside of the project's directory: a secret, config, env_file, label_file, context
-	PublicPort   Kind = "public_port"   // a port on all addresses of the host
-	NoHardening  Kind = "no_hardening"  // x-orlop-security: default in a stack or engine that is hardened
+	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
+	Confinement  Kind = "security_opt"   // less confinement than the default
+	Capability   Kind = "cap_add"        // more capabilities than the default ones
+	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
+	HostNetwork  Kind = "host_network"   // the host's network namespace
+	EngineSocket Kind = "engine_socket"  // the socket of an engine: whoever has it is root
+	HostMount    Kind = "host_mount"     // a directory of the host outside of the project's
+	HostFile     Kind = "host_file"      // a file outside of the project's directory: a secret, config, env_file, label_file, context
+	PublicPort   Kind = "public_port"    // a port on all addresses of the host
+	NoHardening  Kind = "no_hardening"   // x-orlop-security: default in a stack or engine that is hardened
 )
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostMount, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, Confinement, Capability, HostFile, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -82,11 +84,29 @@ func ofService(s *spec.Service, path, dir string, own []string) []Request {
 	if s.Privileged {
 		add(Privileged, "privileged", "true", "has all devices and capabilities of the host: it can do what root can")
 	}
+	for i, opt := range s.SecurityOpt {
+		name, value := spec.CutSecurityOpt(opt)
+		isLoose := value == spec.Unconfined || name == spec.OptSeccomp && value != spec.SeccompBuiltin ||
+			name == spec.OptAppArmor || name == spec.OptWritableCgroups && value != "false"
+		if isLoose {
+			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
+		}
+	}
 	for i, c := range s.CapAdd {
 		add(Capability, fmt.Sprintf("cap_add[%d]", i), c, "has a capability beyond the default ones")
 	}
 	if s.NetworkMode == "host" {
 		add(HostNetwork, "network_mode", "host", "sees and uses all networks of the host, loopback too")
+	}
+	for _, shared := range []struct{ key, mode, text string }{
+		{"pid", s.PID, "sees all processes of the host, and signals those of its user"},
+		{"ipc", s.IPC, "has the shared memory and the queues of the host"},
+		{"uts", s.UTS, "has the name of the host"},
+		{"cgroup", s.Cgroup, "sees all control groups of the host"},
+	} {
+		if shared.mode == spec.HostNamespace {
+			add(HostSpace, shared.key, shared.mode, shared.text)
+		}
 	}
 	if s.Security == spec.SecurityDefault {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")

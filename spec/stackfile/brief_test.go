@@ -17,9 +17,9 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
 				"services.b.platform: not supported yet (stack.yaml:3)"},
 		{"a key with a hint", `services:
-  a: {image: a, userns_mode: host}
-  b: {image: a, userns_mode: host}`,
-			"services.*.userns_mode: not supported yet, 2 services (first stack.yaml:2); the users of a container are those of the host, root too"},
+  a: {image: a, ipc: "container:x"}
+  b: {image: a, ipc: "container:x"}`,
+			"services.*.ipc: container:NAME is not supported yet, 2 services (first stack.yaml:2); the container has its own"},
 		{"keys below names of the user", `services:
   a: {image: a, networks: {n: {mac_address: x}, m: {mac_address: y}}}
 networks:

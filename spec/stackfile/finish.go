@@ -51,6 +51,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 		v.decode(p)
 		maps.Copy(p.Places, l.readPlaces)
 		l.security(p, root)
+		l.seccompProfiles(p)
 		if instance != "" {
 			p.Isolate(instance, func(path, message string) {
 				l.Report(spec.Diagnostic{Severity: spec.Warning, Path: path, Place: p.Places.Nearest(path), Message: message})

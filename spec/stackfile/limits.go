@@ -24,13 +24,14 @@ func (v *validator) limits(s *tree.Node, path string) {
 	v.twice(s, path)
 }
 
-// bounds are those of single numbers; a most of 0 is none.
+// bounds are those of single numbers; a most of 0 is none, and a 0 says nothing, as in
+// Docker.
 var bounds = []struct {
 	key         string
 	least, most int64
 }{
 	{"pids_limit", -1, 0},
-	{"cpu_shares", 0, 262_144},
+	{"cpu_shares", 2, 262_144},
 	{"cpu_period", 1_000, 1_000_000},
 	{"cpu_rt_period", 1, 1_000_000_000},
 	{"cpu_rt_runtime", -1, 1_000_000_000},
@@ -42,7 +43,7 @@ var bounds = []struct {
 func (v *validator) within(n *tree.Node, at string, least, most int64) {
 	value, ok := wholeOf(n)
 	switch {
-	case !ok:
+	case !ok || value == 0:
 	case value < least:
 		v.l.Fail(n, at, fmt.Sprintf("%d is below %d", value, least), "")
 	case most != 0 && value > most:
@@ -61,7 +62,7 @@ func wholeOf(n *tree.Node) (int64, bool) {
 
 // cpuset checks a list of processors: "0-2,5".
 func (v *validator) cpuset(n *tree.Node, at string) {
-	if n == nil || n.Kind != tree.ScalarNode {
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
 		return
 	}
 	for part := range strings.SplitSeq(n.Text, ",") {
@@ -86,9 +87,16 @@ func (v *validator) cpuTime(s *tree.Node, path string) {
 	if n, ok := wholeOf(quota); ok && n < leastQuota && n != 0 && n != -1 {
 		v.l.Fail(quota, path+".cpu_quota", fmt.Sprintf("%d is below %d microseconds", n, leastQuota), "-1 is no limit")
 	}
+	cpus, name := s.Value("cpus"), "cpus"
+	if cpus == nil {
+		cpus, name = s.Value("deploy").Value("resources").Value("limits").Value("cpus"), "deploy.resources.limits.cpus"
+	}
+	if cpus == nil || isSameNumber(cpus.Text, "0") {
+		return
+	}
 	for _, key := range []string{"cpu_quota", "cpu_period"} {
-		if n := s.Value(key); n != nil && s.Value("cpus") != nil {
-			v.l.Fail(n, path+"."+key, key+" and cpus exclude each other", "keep one of them: cpus is quota by period")
+		if n, ok := wholeOf(s.Value(key)); ok && n != 0 {
+			v.l.Fail(s.Value(key), path+"."+key, key+" and "+name+" exclude each other", "keep one of them: cpus is quota by period")
 			return
 		}
 	}

@@ -75,6 +75,8 @@ func (v *validator) service(f tree.Field) {
 	v.pullPolicy(s, path)
 	v.numbers(s, path)
 	v.limits(s, path)
+	v.securityOpts(s, path)
+	v.namespaces(s, path)
 	v.strings(s, path)
 }
 
