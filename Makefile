@@ -56,6 +56,10 @@ install: build ## install below $(DESTDIR)$(PREFIX)
 dist: build ## make a release in bin/dist: a tarball, what it is made of (SPDX), SHA256SUMS
 	@.ci/dist "$(VERSION)"
 
+.PHONY: dist-check
+dist-check: build ## make the release twice and hold that it is the same, its sums right, its programs described
+	@.ci/dist-check "$(VERSION)"
+
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed; data stays
 	rm -f $(DESTDIR)$(PREFIX)/bin/orlop

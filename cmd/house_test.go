@@ -68,6 +68,7 @@ func house() map[string][]string {
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
 		"engine/programs":   {"runner/disk"},
+		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs"}, below...),
@@ -91,7 +92,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"spec/userfile": "spec", "spec/privilege": "spec", "builder/origin": "builder", "engine/boltfile": "engine", "engine/outbound": "engine"}[room]
+	return map[string]string{"spec/userfile": "spec", "spec/privilege": "spec", "builder/origin": "builder", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

@@ -21,7 +21,6 @@ import (
 	_ "github.com/containerd/containerd/api/types/runc/options"
 	_ "github.com/containerd/containerd/v2/core/runtime/v2"
 	_ "github.com/containerd/containerd/v2/plugins/content/local/plugin"
-	_ "github.com/containerd/containerd/v2/plugins/diff/walking/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/events"
 	_ "github.com/containerd/containerd/v2/plugins/gc"
 	_ "github.com/containerd/containerd/v2/plugins/leases"
@@ -50,6 +49,8 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/streaming"
 	_ "github.com/containerd/containerd/v2/plugins/transfer"
+
+	"github.com/orlop/orlop/engine/unpack"
 )
 
 // Namespace is the namespace of containerd that holds all that Orlop makes.
@@ -82,6 +83,7 @@ type daemon struct {
 // state, its standard sockets open, and gives a client that calls it in memory.
 func startContainerd(ctx context.Context, root, state string) (*daemon, error) {
 	d := &daemon{}
+	unpack.Register()
 	registerTap(func(ic *plugin.InitContext) error {
 		d.services = containerd.WithInMemoryServices(ic)
 		var err error

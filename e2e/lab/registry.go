@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ const (
 // under cut/ the first answer for each blob ends in its middle, under stuck/
 // every answer does, under large/ a manifest has 5 MB, under moved/ everything is
 // asked for at another port (Elsewhere), under limited/ every answer is 429, under
+// swapped/ whatever digest a manifest is asked for by, that of swapped/other:1 comes, under
 // halting/ a small layer ends in its middle, once a large one is sent, until the tag
 // is asked for again.
 type Registry struct {
@@ -152,6 +154,10 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 				}
 				w = &cutOff{ResponseWriter: w, from: rangeStart(req)}
 			}
+		case kind == "swapped" && strings.Contains(repository, "/manifests/sha256:"):
+			w = &disguised{w, path.Base(repository)}
+			req = req.Clone(req.Context())
+			req.URL.Path = "/v2/swapped/other/manifests/1"
 		case kind == "broken", kind == "flaky" && asked <= 3:
 			http.Error(w, "try again later", http.StatusServiceUnavailable)
 			return
@@ -224,6 +230,17 @@ func (c *cutOff) Write(p []byte) (int, error) {
 }
 
 func (c *cutOff) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// disguised says that what it sends has another digest.
+type disguised struct {
+	http.ResponseWriter
+	digest string
+}
+
+func (d *disguised) WriteHeader(status int) {
+	d.Header().Set("Docker-Content-Digest", d.digest)
+	d.ResponseWriter.WriteHeader(status)
+}
 
 // corrupted changes the first byte of a body.
 type corrupted struct {

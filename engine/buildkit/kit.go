@@ -42,6 +42,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/proc"
 )
 
@@ -202,6 +203,7 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 	}
 	ns := inNamespace(cfg.Namespace)
 	opt.Applier, opt.Differ, opt.ImageStore = namedApplier{opt.Applier, ns}, namedDiffer{opt.Differ, ns}, namedImages{opt.ImageStore, ns}
+	opt.ContentStore.Store = image.Documents(opt.ContentStore.Store)
 	networks := map[pb.NetMode]bknetwork.Provider{
 		pb.NetMode_UNSET: cfg.Network, pb.NetMode_NONE: bknetwork.NewNoneProvider(), pb.NetMode_HOST: bknetwork.NewHostProvider(),
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/orlop/orlop/failpoint"
@@ -57,7 +58,11 @@ func fullName(name string) string {
 }
 
 func (s namedImages) Get(ctx context.Context, name string) (images.Image, error) {
-	return s.Store.Get(s.named(ctx), fullName(name))
+	img, err := s.Store.Get(s.named(ctx), fullName(name))
+	if err == nil && image.CheckDigest(img.Name, img.Target.Digest) != nil {
+		return images.Image{}, errdefs.ErrNotFound // a FROM with the digest takes what has it
+	}
+	return img, err
 }
 
 func (s namedImages) List(ctx context.Context, filters ...string) ([]images.Image, error) {

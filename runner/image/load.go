@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,11 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/orlop/orlop/runner/disk"
 )
@@ -19,8 +24,8 @@ import (
 // Load imports the images of an OCI or Docker archive and gives their names. Of
 // one that can't be loaded whole nothing stays, neither bytes nor names. progress
 // is told how much of the archive is read.
-func (s *Store) Load(ctx context.Context, archive io.Reader, progress Progress) (names []string, err error) {
-	read := &counted{from: archive}
+func (s *Store) Load(ctx context.Context, in io.Reader, progress Progress) (names []string, err error) {
+	read := &counted{from: in}
 	var layers unpacking
 	stop := repeating(ctx, func(context.Context) { progress(read.bytes.Load(), 0, layers.doing(time.Now())) })
 	err = s.whole(ctx, "", func(ctx context.Context) error {
@@ -34,30 +39,100 @@ func (s *Store) Load(ctx context.Context, archive io.Reader, progress Progress) 
 	return names, nil
 }
 
-func (s *Store) load(ctx context.Context, archive io.Reader, layers *unpacking) (names []string, err error) {
+func (s *Store) load(ctx context.Context, in io.Reader, layers *unpacking) (names []string, err error) {
 	before, err := s.targets(ctx)
 	if err != nil {
 		return nil, err
 	}
-	within, done := countEntries(archive, mostEntries)
-	list, err := s.client.Import(ctx, within, containerd.WithAllPlatforms(false), containerd.WithSkipMissing())
-	if limit := done(); limit != nil {
-		err = limit
-	}
+	fits := func(bytes int64) error { return disk.Need(s.dir, bytes) }
+	list, err := s.readArchive(ctx, newScreen(in, mostEntries, fits))
 	if err != nil {
 		return nil, fmt.Errorf("cannot load images: %w", plainError(err))
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.restore(context.WithoutCancel(ctx), list, before))
+		}
+	}()
 	for _, img := range list {
 		names = append(names, img.Name)
+		if err := s.name(ctx, img); err != nil {
+			return nil, fmt.Errorf("cannot load image %s: %w", img.Name, plainError(err))
+		}
 		if err := s.unpackLoaded(ctx, containerd.NewImage(s.client, img), layers); err != nil {
-			err = fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
-			return nil, errors.Join(err, s.restore(context.WithoutCancel(ctx), list, before))
+			return nil, fmt.Errorf("cannot unpack image %s: %w", img.Name, plainError(err))
 		}
 	}
 	return names, nil
 }
 
+// readArchive stores what an archive consists of, and gives the images that it names.
+func (s *Store) readArchive(ctx context.Context, in io.Reader) (list []images.Image, err error) {
+	store := documents{s.client.ContentStore()}
+	index, err := archive.ImportIndex(ctx, store, in)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[digest.Digest]bool{} // an index that lists another ten times, which does too, would multiply
+	var handler images.HandlerFunc = func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		if seen[desc.Digest] {
+			return nil, images.ErrSkipDesc
+		}
+		seen[desc.Digest] = true
+		parts, err := store.children(ctx, desc)
+		switch {
+		case desc.Digest == index.Digest && err == nil:
+			list, err = named(parts)
+		case errdefs.IsNotFound(err):
+			return nil, images.ErrSkipDesc // of another platform
+		case err == nil && images.IsManifestType(desc.MediaType):
+			err = checkManifest(parts)
+		}
+		return parts, err
+	}
+	handler = images.SetChildrenLabels(store, images.FilterPlatforms(handler, platforms.Default()))
+	if err := images.WalkNotEmpty(ctx, handler, index); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// named are the images to which an archive gives names.
+func named(all []ocispec.Descriptor) (list []images.Image, err error) {
+	for _, m := range all {
+		text := cmp.Or(m.Annotations[images.AnnotationImageName], m.Annotations[ocispec.AnnotationRefName])
+		if text == "" {
+			continue
+		}
+		name, err := Normalize(text)
+		if err != nil {
+			return nil, fmt.Errorf("the archive names an image %.200q, which is no reference", text)
+		}
+		if CheckDigest(name, m.Digest) != nil {
+			return nil, fmt.Errorf("the archive names an image %.200q, which has the digest %.100s", text, m.Digest)
+		}
+		list = append(list, images.Image{Name: name, Target: m})
+	}
+	return list, nil
+}
+
+// name makes a name point to an image.
+func (s *Store) name(ctx context.Context, img images.Image) error {
+	_, err := s.client.ImageService().Update(ctx, img, "target")
+	if errdefs.IsNotFound(err) {
+		_, err = s.client.ImageService().Create(ctx, img)
+	}
+	return err
+}
+
 func (s *Store) unpackLoaded(ctx context.Context, img containerd.Image, layers *unpacking) error {
+	config, err := img.Config(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkManifest([]ocispec.Descriptor{config}); err != nil {
+		return err
+	}
 	done, err := img.IsUnpacked(ctx, Snapshotter)
 	if err != nil {
 		return err

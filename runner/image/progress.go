@@ -93,8 +93,12 @@ func newPullWatch(store content.Store, progress Progress) *pullWatch {
 	return &pullWatch{content: store, progress: progress, blobs: map[string]int64{}}
 }
 
-// handle notes each blob that the pull is about to fetch.
+// handle notes each blob that the pull is about to fetch. What is read whole must
+// not be too large.
 func (w *pullWatch) handle(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	if err := checkDocument(desc); err != nil {
+		return nil, err
+	}
 	if images.IsLayerType(desc.MediaType) || images.IsConfigType(desc.MediaType) {
 		w.mu.Lock()
 		if _, known := w.blobs[desc.Digest.String()]; !known && images.IsLayerType(desc.MediaType) {

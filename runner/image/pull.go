@@ -44,6 +44,7 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 			img, err = s.client.Pull(ctx, name,
 				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
 				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.layers.note))}),
+				containerd.WithImageHandlerWrapper(checkingManifests),
 				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))
 			return err
 		})

@@ -84,6 +84,9 @@ func (s *Store) Get(ctx context.Context, ref string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckDigest(name, ctd.Target().Digest); err != nil {
+		return nil, fmt.Errorf("cannot use image %s: %w: remove it with \"orlop image rm\"", ref, err)
+	}
 	desc, err := ctd.Config(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read image %s: %w", ref, err)
@@ -168,7 +171,7 @@ func (s *Store) Find(ctx context.Context, ref string) (planner.Image, error) {
 		return planner.Image{}, err
 	}
 	img, err := s.client.ImageService().Get(ctx, name)
-	if errdefs.IsNotFound(err) {
+	if errdefs.IsNotFound(err) || err == nil && CheckDigest(name, img.Target.Digest) != nil {
 		return planner.Image{}, nil
 	}
 	if err != nil {
@@ -239,6 +242,9 @@ func (s *Store) Tag(ctx context.Context, source, target string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if err := CheckDigest(to, img.Target.Digest); err != nil {
+		return fmt.Errorf("cannot name %s %s: %w", source, target, err)
 	}
 	made := images.Image{Name: to, Target: img.Target, Labels: img.Labels}
 	_, err = s.client.ImageService().Create(ctx, made)

@@ -78,6 +78,7 @@ func (l *layers) Remove(_ context.Context, id string) error {
 // shelf is a Store on containerd's own stores.
 type shelf struct {
 	*Store
+	meta    *coremetadata.DB
 	images  images.Store
 	content content.Store
 	layers  *layers
@@ -95,8 +96,8 @@ func newShelf(t *testing.T) (*shelf, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta := coremetadata.NewDB(db, nil, nil)
-	s := &shelf{images: coremetadata.NewImageStore(meta), content: blobs, layers: &layers{writable: map[string]string{}}}
+	meta := coremetadata.NewDB(db, blobs, nil)
+	s := &shelf{meta: meta, images: coremetadata.NewImageStore(meta), content: meta.ContentStore(), layers: &layers{writable: map[string]string{}}}
 	client, err := containerd.New("", containerd.WithDefaultNamespace("orlop"), containerd.WithServices(
 		containerd.WithLeasesService(coremetadata.NewLeaseManager(meta)),
 		containerd.WithImageStore(s.images), containerd.WithContentStore(s.content),
