@@ -127,9 +127,9 @@ guest-deps: deps
 
 .PHONY: guest
 guest: guest-deps build images ## run the tests that need a machine of their own: restarts, its clock, its memory, its power
-	ORLOP_GUEST=1 go test -count=1 -timeout 90m ./e2e/guest/...
+	ORLOP_GUEST=1 go test -v -count=1 -timeout 90m ./e2e/guest/...
 
-# How many losses of power, and the first of their seeds.
+# How many losses of power, and the first of their seeds (or of the moments of crashes).
 SEEDS ?= 3
 FIRST ?= 1
 
@@ -137,11 +137,14 @@ FIRST ?= 1
 powerloss: guest-deps build images ## take a guest machine its power at a random moment, SEEDS times, and look what it kept
 	go run ./e2e/guest -first $(FIRST) -seeds $(SEEDS)
 
+# How many moments, and how long a change takes where a failure has named it; FIRST is the number of the first.
 MOMENTS ?= 500
+WHOLE   ?=
 
 .PHONY: crashes
 crashes: build images ## kill engine, keeper, shim or command at MOMENTS of changes, by a SEED
-	ORLOP_E2E=1 ORLOP_E2E_MOMENTS=$(MOMENTS) ORLOP_E2E_SEED=$(SEED) go test ./e2e -count=1 -timeout 3h -v -run 'TestFaults/killed_anywhere$$'
+	ORLOP_E2E=1 ORLOP_E2E_MOMENTS=$(MOMENTS) ORLOP_E2E_FIRST=$(FIRST) ORLOP_E2E_SEED=$(SEED) ORLOP_E2E_WHOLE=$(WHOLE) \
+		go test ./e2e -count=1 -timeout 3h -v -run 'TestFaults/killed_anywhere$$'
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, shellcheck of the scripts, known vulnerabilities

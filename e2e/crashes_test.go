@@ -20,8 +20,12 @@ import (
 	"github.com/orlop/orlop/e2e/lab"
 )
 
-// momentsEnv is how many moments are tried, where not as many as a script says.
-const momentsEnv = "ORLOP_E2E_MOMENTS"
+// What moments are tried, where not those that a script says.
+const (
+	momentsEnv = "ORLOP_E2E_MOMENTS" // how many
+	firstEnv   = "ORLOP_E2E_FIRST"   // the number of the first
+	wholeEnv   = "ORLOP_E2E_WHOLE"   // how long a change takes, as another run measured it
+)
 
 // crashTime bounds how long that takes where nobody asks for a number: a busy
 // machine gets through fewer.
@@ -46,8 +50,8 @@ func newCrashes(ts *testscript.TestScript, stacks []string) *crashes {
 // N times, and kills the engine, the keeper, both, a shim or the command at a
 // random moment of it. Each time the next up must converge, the one after that
 // have nothing to do, the volumes be as they were, and nothing more be there than if
-// nothing had been killed. ORLOP_E2E_SEED repeats the moments of a seed that a
-// failure printed, ORLOP_E2E_MOMENTS says how many.
+// nothing had been killed. ORLOP_E2E_SEED and ORLOP_E2E_WHOLE, which a failure prints,
+// draw its moments again, ORLOP_E2E_MOMENTS of them from number ORLOP_E2E_FIRST on.
 //
 // crashes each FILE... does so at each failpoint, with an engine that has them.
 func killAnywhere(ts *testscript.TestScript, neg bool, args []string) {
@@ -60,18 +64,30 @@ func killAnywhere(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
+	c.moments(n)
+}
+
+// moments tries n moments, or those that the environment asks for.
+func (c *crashes) moments(n int) {
 	end := time.Now().Add(crashTime)
 	if more, err := strconv.Atoi(os.Getenv(momentsEnv)); err == nil {
 		n, end = more, time.Now().Add(24*time.Hour)
 	}
+	first, _ := strconv.Atoi(os.Getenv(firstEnv)) // 0 where none is asked for
 	seed, err := strconv.ParseUint(os.Getenv("ORLOP_E2E_SEED"), 10, 64)
 	if err != nil {
 		seed = rand.Uint64()
 	}
-	ts.Logf("%s=%d ORLOP_E2E_SEED=%d", momentsEnv, n, seed)
-	for i := 0; i < n && time.Now().Before(end); i++ {
-		if i > 0 && i%50 == 0 {
-			fmt.Fprintf(os.Stderr, "%d of %d moments of ORLOP_E2E_SEED=%d\n", i, n, seed)
+	if as := os.Getenv(wholeEnv); as != "" {
+		c.whole, err = time.ParseDuration(as)
+		if c.ts.Check(err); c.whole <= 0 {
+			c.ts.Fatalf("%s=%s: a change takes some time", wholeEnv, as)
+		}
+	}
+	c.ts.Logf("%s=%d %s=%d ORLOP_E2E_SEED=%d %s=%s", momentsEnv, n, firstEnv, first, seed, wholeEnv, c.whole)
+	for i := first; i < first+n && time.Now().Before(end); i++ {
+		if i > first && i%50 == 0 {
+			fmt.Fprintf(os.Stderr, "%d of %d moments of ORLOP_E2E_SEED=%d\n", i-first, n, seed)
 		}
 		m := newMoment(i, seed, c)
 		c.crash(m, c.disturb(m))
@@ -119,8 +135,9 @@ type moment struct {
 	which  int // of several
 }
 
-// newMoment draws a moment. Each follows from its number and the seed alone, so
-// that one can be repeated without those before it.
+// newMoment draws a moment. What is done to whom follows from its number and the seed;
+// when, from how long a change takes besides. What it meets is what the moments before it
+// have left, and what the machine has done by then: it may take several tries to see it again.
 func newMoment(number int, seed uint64, c *crashes) *moment {
 	random := rand.New(rand.NewPCG(seed, uint64(number)))
 	verbs := [][]string{
@@ -136,7 +153,7 @@ func newMoment(number int, seed uint64, c *crashes) *moment {
 	// build takes most.
 	m.at = time.Duration(random.Int64N(int64(c.whole)))
 	m.which = random.IntN(1000)
-	m.name = fmt.Sprintf("moment %d of ORLOP_E2E_SEED=%d: %s %s, %s killed after %s", number, seed, m.file, strings.Join(m.args, " "), m.victim, m.at)
+	m.name = fmt.Sprintf("moment %d of ORLOP_E2E_SEED=%d %s=%s: %s %s, %s killed after %s", number, seed, wholeEnv, c.whole, m.file, strings.Join(m.args, " "), m.victim, m.at)
 	return m
 }
 

@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"testing"
 
 	"github.com/orlop/orlop/failpoint"
 )
@@ -132,8 +136,7 @@ func (w *walk) turn(tasks []task) []task {
 		w.undisturbed(m)
 		return tasks
 	}
-	t := tasks[next]
-	named := *m
+	t, named := tasks[next], *m
 	named.name = fmt.Sprintf("%s at the failpoint %s of %s %s", t.what, t.name, m.file, strings.Join(m.args, " "))
 	w.ts.Logf("%s", named.name)
 	w.prepare(m.fresh)
@@ -145,6 +148,9 @@ func (w *walk) turn(tasks []task) []task {
 		if isMissed = !isPassed(w.dir, t.name); isMissed {
 			w.ts.Check(disarm(w.dir, t.name))
 		}
+	}
+	if problem := t.judge(err, said); !isMissed && problem != "" {
+		w.ts.Fatalf("%s: %s: %v\n%s", named.name, problem, err, said)
 	}
 	w.crash(&named, said)
 	if m.args[0] == "down" {
@@ -160,4 +166,52 @@ func (w *walk) turn(tasks []task) []task {
 	t.change = passes[(slices.Index(passes, t.change)+1)%len(passes)]
 	tasks[next] = t
 	return tasks
+}
+
+// isMadeGood says of a failpoint that what fails there is done again, or done by others:
+// a shim that has lost its task is ended, and what could not be written is written later.
+func isMadeGood(name string) bool {
+	return name == "runner/deleting-process" || name == "store/committing"
+}
+
+// judge says what is wrong with how a command has ended that came to the failpoint: it must
+// end by itself, and where something failed fail with the cause.
+func (t task) judge(err error, said string) string {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		return "it does not end"
+	}
+	if !strings.HasPrefix(t.what, "error ") || err == nil && isMadeGood(t.name) {
+		return ""
+	}
+	cause := map[string]syscall.Errno{"error ENOSPC": syscall.ENOSPC, "error EIO": syscall.EIO}[t.what].Error()
+	switch {
+	case err == nil:
+		return "it succeeds, though that failed"
+	case !strings.Contains(said, cause):
+		return "it does not say " + cause
+	}
+	return ""
+}
+
+// A failure that nobody hears of is told from one that is said, or made good.
+func TestAFailureIsJudgedByWhatTheCommandSays(t *testing.T) {
+	failed, hangs := exec.Command("false").Run(), exec.Command("sh", "-c", "kill -9 $$").Run()
+	for _, tt := range []struct {
+		name, what string
+		err        error
+		said, want string
+	}{
+		{"image/fetching", "error ENOSPC", failed, "cannot pull: no space left on device", ""},
+		{"image/fetching", "error ENOSPC", failed, "cannot pull", "it does not say no space left on device"},
+		{"image/fetching", "error EIO", nil, "is up", "it succeeds, though that failed"},
+		{"store/committing", "error EIO", nil, "is up", ""},
+		{"store/committing", "error EIO", failed, "not up", "it does not say input/output error"},
+		{"image/fetching", "kill", failed, "the engine has ended", ""},
+		{"image/fetching", "kill", hangs, "", "it does not end"},
+	} {
+		if got := (task{name: tt.name, what: tt.what}).judge(tt.err, tt.said); got != tt.want {
+			t.Errorf("%s at %s, %v, %q: %q, want %q", tt.what, tt.name, tt.err, tt.said, got, tt.want)
+		}
+	}
 }

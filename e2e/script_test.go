@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,10 +56,17 @@ func condition(name string) (bool, error) {
 	case "foreign":
 		return hasForeign(), nil
 	case "pids":
-		_, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs")
-		return err == nil, nil
+		return hasController("pids"), nil
+	case "cgroup1":
+		return !slices.ContainsFunc([]string{"blkio", "cpu", "cpuset", "memory", "pids"}, func(name string) bool { return !hasController(name) }), nil
 	}
 	return false, fmt.Errorf("no condition is called %q", name)
+}
+
+// hasController says whether a controller is one of cgroup v1, mounted where it should be.
+func hasController(name string) bool {
+	_, err := os.Stat("/sys/fs/cgroup/" + name + "/cgroup.procs")
+	return err == nil
 }
 
 // deadline is when the scripts must have ended; who asks for a number of moments

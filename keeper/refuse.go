@@ -32,6 +32,8 @@ const (
 	soundLife = 10 * time.Second
 	// refusalTime bounds what one caller may take to hear.
 	refusalTime = 5 * time.Second
+	// mostCallers are told at a time; the others hear of the next try.
+	mostCallers = 256
 	// longestReason bounds what a caller is told, in bytes.
 	longestReason = 2 << 10
 )
@@ -89,24 +91,38 @@ func refuse(ctx context.Context, api *os.File, reason string, pause time.Duratio
 	if err != nil {
 		return err
 	}
+	callers, err := acceptWaiting(ctx, rc)
 	var told sync.WaitGroup
 	defer told.Wait()
-	for {
+	for _, c := range callers {
+		told.Go(func() {
+			defer c.Close()
+			_ = tellCaller(c, reason) // it may be gone
+		})
+	}
+	if err != nil {
+		return err
+	}
+	_, err = awaitCaller(ctx, rc, pause)
+	return err
+}
+
+// acceptWaiting accepts the callers that wait, all of them before one is told: whoever
+// has heard why may have mended it, and calls for another try.
+func acceptWaiting(ctx context.Context, rc syscall.RawConn) ([]net.Conn, error) {
+	var callers []net.Conn
+	for len(callers) < mostCallers {
 		ready, err := awaitCaller(ctx, rc, 0)
 		if err != nil || !ready {
 			break
 		}
 		c, err := acceptCaller(rc)
 		if err != nil {
-			return err
+			return callers, err
 		}
-		told.Go(func() {
-			defer c.Close()
-			_ = tellCaller(c, reason) // it may be gone
-		})
+		callers = append(callers, c)
 	}
-	_, err = awaitCaller(ctx, rc, pause)
-	return err
+	return callers, nil
 }
 
 // awaitCaller waits until a caller waits to be accepted.

@@ -113,7 +113,8 @@ func (l *losses) undisturbed(ctx context.Context) error {
 	return err
 }
 
-// lose is one loss of power, and what comes after it.
+// lose is one loss of power, and what comes after it. The scene and the share of its time
+// follow from the seed; the moment is that share of the time that was measured before.
 func (l *losses) lose(ctx context.Context, seed uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, seedLimit)
 	defer cancel()

@@ -1,7 +1,8 @@
 // Command guest runs Orlop in a machine of its own and takes that its power at
 // random moments: of the load of an image, of builds, of a change of the
 // stack, of its removal. Then it boots the machine again, and looks whether all
-// that was said to be so is so. What it does follows from its seeds.
+// that was said to be so is so. What it does follows from its seeds, and when from how
+// long that takes undisturbed on this host: a seed that failed may have to be tried again some times.
 //
 //	go run ./e2e/guest -seeds 50
 //	go run ./e2e/guest -first 17 -seeds 1     that one again

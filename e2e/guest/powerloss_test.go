@@ -24,7 +24,11 @@ func TestAMachineLosesItsPower(t *testing.T) {
 	}
 	defer l.close()
 	began := time.Now()
-	for seed := uint64(1); seed <= seeds && time.Since(began) < limit; seed++ {
+	for seed := uint64(1); seed <= seeds; seed++ {
+		if time.Since(began) >= limit {
+			t.Logf("NOT TRIED: seeds %d to %d (make powerloss FIRST=%d SEEDS=%d), as those before have taken %.0f s", seed, seeds, seed, seeds-seed+1, time.Since(began).Seconds())
+			break
+		}
 		if err := l.lose(t.Context(), seed); err != nil {
 			t.Errorf("seed %d (make powerloss SEEDS=1 FIRST=%d): %v", seed, seed, err)
 		}

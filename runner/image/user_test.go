@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/containerd/containerd/v2/core/mount"
 )
 
 // rootfs writes a root file system; a text that starts with -> is a link.
@@ -106,6 +108,80 @@ func TestIdentifyInUnsoundImages(t *testing.T) {
 		got, err := LookupUser(rootfs(t, test.files), test.who)
 		if test.err == "" && (err != nil || got.UID != 1000) || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 			t.Errorf("%s: %+v, %v, want %q", name, got, err, test.err)
+		}
+	}
+}
+
+// More groups come behind those of the user, each once, by a number or by a name that the
+// image has.
+func TestMoreGroups(t *testing.T) {
+	dir := rootfs(t, map[string]string{"etc/passwd": passwd, "etc/group": group})
+	app, err := LookupUser(dir, "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		groups []string
+		want   []uint32
+		err    string
+	}{
+		{nil, []uint32{100, 27}, ""},
+		{[]string{"root", "7777"}, []uint32{100, 27, 0, 7777}, ""},
+		{[]string{"wheel", "100", "7", "7"}, []uint32{100, 27, 7}, ""},
+		{[]string{"2147483647"}, []uint32{100, 27, 2147483647}, ""},
+		{[]string{"2147483648"}, nil, "group 2147483648 is out of range"},
+		{[]string{"99999999999999999999999"}, nil, "out of range"},
+		{[]string{"-1"}, nil, "cannot find the group \"-1\""},
+		{[]string{"root", "nobodyhere"}, nil, "cannot find the group \"nobodyhere\""},
+		{[]string{"big"}, nil, "cannot find the group \"big\""},
+	} {
+		got, err := app.AddGroups(dir, tt.groups)
+		switch {
+		case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
+			t.Errorf("%v: %v, %v; want %q", tt.groups, got.Groups, err, tt.err)
+		case tt.err == "" && (err != nil || !slices.Equal(got.Groups, tt.want)):
+			t.Errorf("%v: %v, %v; want %v", tt.groups, got.Groups, err, tt.want)
+		}
+	}
+	if !slices.Equal(app.Groups, []uint32{100, 27}) {
+		t.Errorf("the user has got the groups %v of others", app.Groups)
+	}
+	bare, err := User{}.AddGroups(rootfs(t, nil), []string{"5"})
+	if err != nil || !slices.Equal(bare.Groups, []uint32{5}) {
+		t.Errorf("without /etc/group: %v, %v", bare.Groups, err)
+	}
+	if _, err := (User{}).AddGroups(rootfs(t, map[string]string{"etc/group": "->/etc/shadow"}), []string{"5"}); err != nil {
+		t.Errorf("with a link that leads nowhere in the image: %v", err)
+	}
+}
+
+// Runs names the key of the service that is at fault: the user's, or that of its groups.
+func TestWhoAnImageRunsAs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root: mounts an image")
+	}
+	dir := rootfs(t, map[string]string{"etc/passwd": passwd, "etc/group": group})
+	mounts := []mount.Mount{{Type: "bind", Source: dir, Options: []string{"rbind"}}}
+	i := &Image{store: &Store{users: map[string]User{}}}
+	i.Config.User = "app"
+	for _, tt := range []struct {
+		who    string
+		groups []string
+		uid    uint32
+		more   []uint32
+		key    string
+		fails  bool
+	}{
+		{"", nil, 1000, []uint32{100, 27}, "", false},
+		{"root", nil, 0, []uint32{0}, "user", false},
+		{"", []string{"5"}, 1000, []uint32{100, 27, 5}, "group_add", false},
+		{"", nil, 1000, []uint32{100, 27}, "", false}, // what is kept is that without the groups
+		{"nobodyhere", []string{"5"}, 0, nil, "user", true},
+		{"app", []string{"nobodyhere"}, 0, nil, "group_add", true},
+	} {
+		id, key, err := i.Runs(t.Context(), mounts, tt.who, tt.groups)
+		if key != tt.key || (err != nil) != tt.fails || id.UID != tt.uid || !slices.Equal(id.Groups, tt.more) {
+			t.Errorf("%q with %v: %+v, %q, %v", tt.who, tt.groups, id, key, err)
 		}
 	}
 }

@@ -249,7 +249,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 		return errors.Join(m.links.LinkSetMaster(link, bridge), m.links.LinkSetUp(link))
 	}
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
-	route := !n.Internal && !s.isLeftAlone() // its programs may have taken theirs away
+	route := !n.Internal && !m.isLeftAlone(s) // its programs may have taken theirs away
 	for _, earlier := range s.Endpoints[:i] {
 		if en, ok := m.Network(earlier.Network); ok && !en.Internal && !earlier.Detached {
 			route = false

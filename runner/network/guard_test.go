@@ -2,12 +2,20 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
 
@@ -212,4 +220,97 @@ func TestWhatAnOlderEngineMadeIsLeftAloneInside(t *testing.T) {
 	if routes := run(t, "nsenter", "--net="+old.NetnsPath, "ip", "route"); strings.Contains(routes, "default") {
 		t.Errorf("its routes are\n%s", routes)
 	}
+}
+
+// Once LeaveAlone has returned nothing is put back: neither what a mend had in hand then, nor
+// in a sandbox that was just being changed.
+func TestNothingIsPutBackOnceASandboxIsLeftAlone(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	cfg, said := testConfig(t, keeper.InProcess()), make(lines, 1000)
+	cfg.Log = slog.New(slog.NewTextHandler(said, nil))
+	m := openManager(t, cfg)
+	var all []Endpoint // the way out is put back last
+	for _, name := range []string{"a", "b", "c", "d", "out"} {
+		ensure(t, m, Spec{Name: name, Internal: name != "out"})
+		all = append(all, Endpoint{Network: name})
+	}
+	for round := range 40 {
+		id := fmt.Sprint("s", round)
+		s := create(t, m, id, Sandbox{Endpoints: all})
+		way := wayOut(t, s.NetnsPath)
+		way.drop(t)
+		mended := make(chan error, 1)
+		go func() { mended <- m.Mend(t.Context()) }()
+		if round%2 == 0 {
+			for line := ""; !strings.Contains(line, "it is put right"); {
+				line = <-said // then it is about to
+			}
+			time.Sleep(time.Duration(round) * 20 * time.Microsecond)
+		}
+		m.LeaveAlone(s.NetnsPath)
+		way.drop(t)
+		if err := <-mended; err != nil {
+			t.Fatal(err)
+		}
+		if way.isThere(t) {
+			t.Errorf("%s has a way out again", id)
+		}
+		if err := m.RemoveSandbox(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := create(t, m, "a", Sandbox{Endpoints: all})
+	changed, _, err := m.occupy("a", "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.LeaveAlone(a.NetnsPath)
+	m.vacate(changed)
+	if !m.isLeftAlone(changed) {
+		t.Error("it was being changed, and is put right from then on")
+	}
+}
+
+// lines are those of a log.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
+// way is the default route of a namespace.
+type way struct{ *netlink.Handle }
+
+func wayOut(t *testing.T, path string) way {
+	t.Helper()
+	var w way
+	err := netns.In(path, func() (err error) {
+		w.Handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+func (w way) drop(t *testing.T) {
+	t.Helper()
+	_, everywhere, _ := net.ParseCIDR("0.0.0.0/0")
+	if err := w.RouteDel(&netlink.Route{Dst: everywhere}); err != nil && !errors.Is(err, unix.ESRCH) {
+		t.Fatal(err)
+	}
+}
+
+func (w way) isThere(t *testing.T) bool {
+	t.Helper()
+	here, err := links.At(w.Handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return here.Leads(0, netip.Prefix{})
 }

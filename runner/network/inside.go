@@ -17,7 +17,7 @@ import (
 // missingInside says what is missing in a sandbox's namespace, in which it runs. A
 // sandbox whose programs may change their network has it as they want it.
 func (m *Manager) missingInside(s *sandbox) (string, error) {
-	if !s.isLeftAlone() {
+	if !m.isLeftAlone(s) {
 		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return "", fmt.Errorf("cannot open a netlink socket: %w", err)
@@ -31,7 +31,7 @@ func (m *Manager) missingInside(s *sandbox) (string, error) {
 			return text, nil
 		}
 	}
-	if s.Spec.DNS && !s.isLeftAlone() && !hasRedirect() {
+	if s.Spec.DNS && !m.isLeftAlone(s) && !hasRedirect() {
 		return "the way to its name server is gone", nil
 	}
 	return "", nil
@@ -64,7 +64,7 @@ func (m *Manager) missingLinks(s *sandbox, here links.Look) string {
 // refurnish puts back what is missing in a sandbox's namespace.
 func (m *Manager) refurnish(s *sandbox) error {
 	return netns.In(m.netnsPath(s.ID), func() error {
-		if !s.isLeftAlone() {
+		if !m.isLeftAlone(s) {
 			if err := m.refurnishLinks(s); err != nil {
 				return err
 			}
@@ -72,7 +72,7 @@ func (m *Manager) refurnish(s *sandbox) error {
 		m.mu.Lock()
 		server := s.dns
 		m.mu.Unlock()
-		if server == nil || s.isLeftAlone() || hasRedirect() {
+		if server == nil || m.isLeftAlone(s) || hasRedirect() {
 			return nil
 		}
 		return server.socks.redirect(true)

@@ -94,7 +94,7 @@ type Manager struct {
 	// netMu serializes changes of networks; they touch shared tables.
 	netMu sync.Mutex
 
-	// inspecting is held, by any number of looks, while the guard looks at a sandbox or mends it; see awaitGuard.
+	// inspecting is held, by any number of looks, while the guard looks at a sandbox or mends it; see awaitGuard, LeaveAlone.
 	inspecting sync.RWMutex
 
 	// recordMu serializes the records of sandboxes.

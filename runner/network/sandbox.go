@@ -107,21 +107,31 @@ type endpoint struct {
 
 // isLeftAlone says that what is inside is its programs' own: a VPN takes the default
 // route away so that nothing goes past it.
-func (s *sandbox) isLeftAlone() bool { return s.Spec.OwnNetwork || !s.Guarded }
+func (m *Manager) isLeftAlone(s *sandbox) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return s.Spec.OwnNetwork || !s.Guarded
+}
 
 // LeaveAlone leaves what is inside of a sandbox, by the path of its namespace, to its
-// programs from now on: one that may change it joins them.
+// programs from now on: one that may change it joins them. What the guard has in hand
+// by then is put right before this returns, and nothing after it.
 func (m *Manager) LeaveAlone(path string) {
-	for _, s := range m.ready() {
-		if m.netnsPath(s.ID) != path || s.isLeftAlone() {
-			continue
+	m.inspecting.Lock()
+	m.mu.Lock()
+	var left *sandbox
+	for _, s := range m.sandboxes {
+		if m.netnsPath(s.ID) == path && s.Guarded {
+			s.Guarded, left = false, s
 		}
-		m.mu.Lock()
-		s.Guarded = false
-		m.mu.Unlock()
-		if err := m.recordSandbox(s); err != nil {
-			m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", s.ID, "error", err)
-		}
+	}
+	m.mu.Unlock()
+	m.inspecting.Unlock()
+	if left == nil {
+		return
+	}
+	if err := m.recordSandbox(left); err != nil {
+		m.cfg.Log.Warn("cannot note that a sandbox is its programs' own", "sandbox", left.ID, "error", err)
 	}
 }
 
