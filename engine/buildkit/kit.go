@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -176,6 +177,8 @@ func (k *Kit) Close() {
 // it only saves time.
 func openCache(path string) (store *bboltcachestorage.Store, err error) {
 	open := func() (s *bboltcachestorage.Store, err error) {
+		// A page whose number is wrong is looked for outside of the file's memory.
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("damaged: %v", p)

@@ -166,10 +166,7 @@ func scene(t *testing.T) (upper string, untouched func()) {
 
 // TestLayersStayWhereTheyBelong: see the risk.
 //
-// Risk unpack traversal: layers have ../x, absolute names, hard links out, links and then files through them, devices,
-//
-//	set-user-ID files, whiteouts of what is above, opaque marks, entries that change their kind, other sizes, names of 70 KB
-//
+// Risk unpack traversal: layers have ../x, absolute names, hard links out, links and then files through them, devices, set-user-ID files, whiteouts of what is above, opaque marks, entries that change their kind, other sizes, names of 70 KB
 // Held: nothing but the layer's own directory is written or linked to; what makes no sense is refused
 func TestLayersStayWhereTheyBelong(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -271,13 +268,8 @@ func attributes(h tar.Header, n int) tar.Header {
 
 // TestASmallLayerIsNotALargeOne: see the risk.
 //
-// Risk unpack traversal: a layer of a few kilobytes has a sparse file of 1 TB or 8 EB, a gigabyte of headers, 5,000 names of 4,000
-//
-//	bytes, 10,000 files
-//
-// Held: what does not fit on the disk is refused before it is written, and what takes too much memory before it does; files
-//
-//	are unpacked
+// Risk unpack traversal: a layer of a few kilobytes has a sparse file of 1 TB or 8 EB, a gigabyte of headers, 5,000 names of 4,000 bytes, 10,000 files
+// Held: what does not fit on the disk is refused before it is written, and what takes too much memory before it does; files are unpacked
 func TestASmallLayerIsNotALargeOne(t *testing.T) {
 	comment := map[string]string{"comment": strings.Repeat("c", 1<<20-100)}
 	value := map[string]string{"SCHILY.xattr.user.a": strings.Repeat("v", 1<<20-100)}
