@@ -70,10 +70,7 @@ func manifestOf(config ocispec.Descriptor, layers ...ocispec.Descriptor) ocispec
 
 // TestArchivesThatHurt: see the risk.
 //
-// Risk archives: a list of images of 1 GB, one of 100,000 names, a sparse file of 1 TB, an index within an index within an
-//
-//	index, each listed ten times; manifests and configurations of 5 MB, others' digests and sizes, names that are none, names of 70 KB
-//
+// Risk archives: a list of images of 1 GB, one of 100,000 names, a sparse file of 1 TB, an index within an index within an index, each listed ten times; manifests and configurations of 5 MB, others' digests and sizes, names that are none, names of 70 KB
 // Held: each is refused in a moment by what is wrong with it; no name of it stays, nor what it brought
 func TestArchivesThatHurt(t *testing.T) {
 	large := strings.Repeat(" ", 5<<20)
