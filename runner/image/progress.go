@@ -36,8 +36,10 @@ const reportEvery = 200 * time.Millisecond
 // unpacking is how far the layers of an image are unpacked.
 type unpacking struct {
 	mu        sync.Mutex
-	all, done int       // guarded by mu
-	began     time.Time // guarded by mu: when the next one did; zero: none does
+	all, done int                // guarded by mu
+	layer     ocispec.Descriptor // guarded by mu: the last one that was begun
+	read      int64              // guarded by mu: of it
+	began     time.Time          // guarded by mu
 }
 
 // add notes that there are n more layers.
@@ -47,27 +49,28 @@ func (u *unpacking) add(n int) {
 	u.all += n
 }
 
-// note is told that a layer begins to be unpacked, or has been: containerd says how
-// much of it is read, which is nothing and then all of it.
-func (u *unpacking) note(_ ocispec.Descriptor, read int64) {
+// note is told how much of a layer, as it is stored, is read. They come one after the
+// other.
+func (u *unpacking) note(layer ocispec.Descriptor, read int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if read == 0 {
-		u.began = time.Now()
-		return
+	if layer.Digest != u.layer.Digest {
+		u.layer, u.read, u.began = layer, -1, time.Now()
 	}
-	u.done++
-	u.began = time.Time{}
+	if u.read < layer.Size && read >= layer.Size {
+		u.done++
+	}
+	u.read = read
 }
 
 // doing says what takes long at some time.
 func (u *unpacking) doing(now time.Time) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.began.IsZero() || now.Sub(u.began) < longUnpack {
+	if u.layer.Digest == "" || u.read >= u.layer.Size || now.Sub(u.began) < longUnpack {
 		return ""
 	}
-	return fmt.Sprintf("unpacking layer %d of %d", u.done+1, max(u.all, u.done+1))
+	return fmt.Sprintf("unpacking layer %d of %d, %d%%", u.done+1, max(u.all, u.done+1), 100*max(0, u.read)/u.layer.Size)
 }
 
 // repeating calls report again and again until the returned function is called.

@@ -277,19 +277,27 @@ func TestALayerThatIsUnpackedForLongIsTold(t *testing.T) {
 		}
 	}
 	later := time.Now().Add(time.Minute)
-	w.layers.note(ocispec.Descriptor{}, 0)
-	if got := w.layers.doing(time.Now()); got != "" {
-		t.Errorf("at once it says %q", got)
-	}
-	if got := w.layers.doing(later); got != "unpacking layer 1 of 2" {
-		t.Errorf("later it says %q", got)
-	}
-	w.layers.note(ocispec.Descriptor{}, 1)
-	if got := w.layers.doing(later); got != "" {
-		t.Errorf("between two layers it says %q", got)
-	}
-	w.layers.note(ocispec.Descriptor{}, 0)
-	if got := w.layers.doing(later); got != "unpacking layer 2 of 2" {
-		t.Errorf("of the second it says %q", got)
+	first := ocispec.Descriptor{Digest: digest.FromString("a"), Size: 200}
+	second := ocispec.Descriptor{Digest: digest.FromString("b"), Size: 200}
+	for _, step := range []struct {
+		layer ocispec.Descriptor
+		read  int64
+		want  string // once it has taken long
+	}{
+		{first, 0, "unpacking layer 1 of 2, 0%"},
+		{first, 50, "unpacking layer 1 of 2, 25%"},
+		{first, 200, ""},
+		{first, 200, ""}, // told twice
+		{second, 0, "unpacking layer 2 of 2, 0%"},
+		{second, 199, "unpacking layer 2 of 2, 99%"},
+		{second, 200, ""},
+	} {
+		w.layers.note(step.layer, step.read)
+		if got := w.layers.doing(time.Now()); got != "" {
+			t.Errorf("at once it says %q", got)
+		}
+		if got := w.layers.doing(later); got != step.want {
+			t.Errorf("at %d bytes it says %q, want %q", step.read, got, step.want)
+		}
 	}
 }
