@@ -132,7 +132,7 @@ func (r *Runner) deleteLeft(ctx context.Context, ctr containerd.Container) {
 		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
 			r.log.Warn("cannot delete a task", "container", ctr.ID(), "error", err)
 		}
-		r.wg.Go(func() { r.shims.EndHeld(r.ctx) })
+		r.wg.Go(func() { r.shims.Deleted(r.ctx, ctr.ID()) })
 	}
 }
 

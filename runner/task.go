@@ -242,6 +242,6 @@ func (c *container) deleteTask(ctx context.Context, task containerd.Task) {
 	}
 	c.mu.Unlock()
 	if in != nil {
-		c.r.shims.Release(ctx, in, err)
+		c.r.shims.Release(ctx, in, c.id, err)
 	}
 }

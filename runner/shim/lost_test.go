@@ -135,6 +135,40 @@ func TestAShimThatIsGone(t *testing.T) {
 	}
 }
 
+// TestAShimGoesOnForATaskThatCouldNotBeDeleted: until somebody has deleted that. Asked
+// before, it would say yes, go on, and be forgotten.
+func TestAShimGoesOnForATaskThatCouldNotBeDeleted(t *testing.T) {
+	p, ctx := poolOf(t, "exit 1")
+	dir := filepath.Join(p.Dir, "shop-1")
+	address := "unix://" + filepath.Join(p.Dir, "..", "sock")
+	put(t, filepath.Join(dir, "shim.json"), fmt.Sprintf(`{"project": "shop", "address": %q}`, address))
+	f := serveShim(t, address)
+	p.find()
+	first, err := p.acquire(ctx, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.acquire(ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	p.EndUnused(ctx)
+	p.Release(ctx, first, "full", syscall.ENOSPC)
+	p.Release(ctx, first, "other", nil)
+	select {
+	case id := <-f.asked:
+		t.Fatalf("%s is asked to end while it has a task", id)
+	default:
+	}
+	p.Deleted(ctx, "other")
+	p.Deleted(ctx, "full")
+	if id := <-f.asked; id != "shop-1" {
+		t.Errorf("%s is ended", id)
+	}
+	if len(p.undeleted) > 0 {
+		t.Errorf("still undeleted are %v", p.undeleted)
+	}
+}
+
 // A shim ends with the last task that it is lent to, and one that has died is
 // not used again.
 func TestAShimIsCounted(t *testing.T) {
@@ -160,13 +194,13 @@ func TestAShimIsCounted(t *testing.T) {
 		t.Fatalf("the project has another shim: %+v, %v", another, err)
 	}
 	p.EndUnused(ctx)
-	p.Release(ctx, mine, nil)
+	p.Release(ctx, mine, "c", nil)
 	select {
 	case id := <-f.asked:
 		t.Fatalf("%s is ended under a task", id)
 	default:
 	}
-	p.Release(ctx, another, nil)
+	p.Release(ctx, another, "c", nil)
 	if id := <-f.asked; id != "shop-1" {
 		t.Errorf("%s is ended", id)
 	}
@@ -180,7 +214,7 @@ func TestAShimThatHasDiedIsNotUsedAgain(t *testing.T) {
 	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
 	p.find()
 	s := p.used["shop"]
-	p.Release(ctx, s, syscall.ECONNREFUSED)
+	p.Release(ctx, s, "c", syscall.ECONNREFUSED)
 	if p.used["shop"] != nil {
 		t.Error("it is still the project's")
 	}

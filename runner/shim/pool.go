@@ -64,7 +64,8 @@ type Pool struct {
 	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
 	used  map[string]*Shim // guarded by mu
 	found []*Shim          // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
-	held  []*Shim          // guarded by mu; out of use, and held by a task that could not be deleted
+	// undeleted are the shims of containers whose tasks could not be deleted. Guarded by mu.
+	undeleted map[string]*Shim
 }
 
 // Shim is a process that is the parent of a project's containers.
@@ -105,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 func newPool(cfg Config) *Pool {
-	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}}
+	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}, undeleted: map[string]*Shim{}}
 }
 
 // Runtime makes a container one of those that a shim of the pool runs (a
@@ -140,8 +141,9 @@ func (p *Pool) NewTask(ctx context.Context, project string, ctr containerd.Conta
 		gone := IsGone(err)
 		if gone {
 			p.DeleteLost(clean, ctr.ID()) // what it had made by then is in the next one's way
+			p.lose(s)
 		}
-		p.Release(ctx, s, err)
+		p.Release(ctx, s, ctr.ID(), nil)
 		if !gone || !again || ctx.Err() != nil {
 			return nil, nil, err
 		}
@@ -178,46 +180,51 @@ func (p *Pool) acquire(ctx context.Context, project string) (*Shim, error) {
 }
 
 // Release takes a task's part in a shim back; with the last, it ends. err is how
-// the last call of the shim failed, or nil.
-func (p *Pool) Release(ctx context.Context, s *Shim, err error) {
+// deleting the task failed, or nil: a shim that still has one goes on until that is
+// Deleted.
+func (p *Pool) Release(ctx context.Context, s *Shim, id string, err error) {
 	if err != nil && IsGone(err) {
 		p.lose(s)
 	}
 	p.mu.Lock()
-	s.tasks--
-	last := s.tasks <= 0 && p.retire(s)
-	isHeld := last && err != nil && !IsGone(err)
-	if isHeld {
-		p.held = append(p.held, s)
+	if err != nil && !IsGone(err) && !errdefs.IsNotFound(err) {
+		p.undeleted[id] = s
 	}
+	s.tasks--
+	isOver := s.tasks <= 0 && p.retire(s) && !p.isHeld(s)
 	p.mu.Unlock()
-	if last && !isHeld {
+	if isOver {
 		p.endOne(ctx, s)
 	}
 }
 
-// EndHeld ends the shims that were held by a task that could not be deleted when it
-// ended: somebody has deleted one since.
-func (p *Pool) EndHeld(ctx context.Context) {
+// Deleted is to be called when the task of a container has been deleted that could not
+// be when it ended.
+func (p *Pool) Deleted(ctx context.Context, id string) {
 	p.mu.Lock()
-	held := p.held
-	p.held = nil
+	s := p.undeleted[id]
+	delete(p.undeleted, id)
+	isOver := s != nil && s.ended && !p.isHeld(s)
 	p.mu.Unlock()
-	for _, s := range held {
-		if !p.endOne(ctx, s) { // it has another one
-			p.mu.Lock()
-			p.held = append(p.held, s)
-			p.mu.Unlock()
-		}
+	if isOver {
+		p.endOne(ctx, s)
 	}
 }
 
-func (p *Pool) endOne(ctx context.Context, s *Shim) bool {
-	err := p.end(ctx, s.dir, s.address)
-	if err != nil {
+// isHeld says that a shim has a task that could not be deleted. The caller holds mu.
+func (p *Pool) isHeld(s *Shim) bool {
+	for _, holding := range p.undeleted {
+		if holding == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Pool) endOne(ctx context.Context, s *Shim) {
+	if err := p.end(ctx, s.dir, s.address); err != nil {
 		p.Log.Warn("cannot end a shim", "project", s.project, "error", err)
 	}
-	return err == nil
 }
 
 // lose notes that a shim has died, or was never there.
@@ -272,7 +279,7 @@ func (p *Pool) EndUnused(ctx context.Context) {
 	p.found = nil
 	p.mu.Unlock()
 	for _, s := range list {
-		p.Release(ctx, s, nil)
+		p.Release(ctx, s, "", nil)
 	}
 }
 

@@ -145,7 +145,7 @@ func TestAShimThatIsStartedDuringAdoptionStays(t *testing.T) {
 	p, ctx := poolOf(t, "exit 0")
 	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
 	p.find()
-	p.Release(ctx, p.used["shop"], syscall.ECONNREFUSED)
+	p.Release(ctx, p.used["shop"], "c", syscall.ECONNREFUSED)
 	s, err := p.acquire(ctx, "shop")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestATaskIsJoinedWhileAShimIsStarted(t *testing.T) {
 	put(t, filepath.Join(p.Bundles, "c1", "bootstrap.json"), `{"address": "unix:///another"}`)
 	put(t, filepath.Join(p.Dir, "shop-1", "shim.json"), `{"project": "shop", "address": "unix:///nosuch"}`)
 	p.find()
-	p.Release(ctx, p.used["shop"], syscall.ECONNREFUSED) // another follows it
+	p.Release(ctx, p.used["shop"], "c", syscall.ECONNREFUSED) // another follows it
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
