@@ -29,6 +29,24 @@ func TestAVolumeOfAContainerThatWasNeverMadeGoes(t *testing.T) {
 	}
 }
 
+// TestAVolumeThatWasNotDescribedYetGoesWithItsContainer: the engine was killed between
+// what it is bound to and what it is.
+func TestAVolumeThatWasNotDescribedYetGoesWithItsContainer(t *testing.T) {
+	v := with(t)
+	name := newName()
+	if err := os.MkdirAll(filepath.Join(v.dir, name, "_data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(v.boundPath(name), []byte("c1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := again(t, v)
+	next.RemoveBound(nobody, nobody)
+	if next.Has(name) {
+		t.Error("it stays")
+	}
+}
+
 func TestAVolumeOfAContainerThatIsThereStays(t *testing.T) {
 	v := with(t)
 	anonymous, err := v.claim("c1", &Volume{Name: newName(), Project: "shop", Anonymous: true})

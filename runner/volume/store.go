@@ -115,6 +115,8 @@ func (v *Store) rediscover() error {
 			if b, err := os.ReadFile(filepath.Join(v.dir, e.Name(), "volume.json")); err == nil {
 				_ = json.Unmarshal(b, vol)
 				vol.Owned = true
+			} else if _, err := os.Stat(v.boundPath(e.Name())); err == nil {
+				vol.Anonymous = true // only what nobody named is bound, before it is described
 			}
 			v.all[e.Name()] = vol
 			v.save(vol)
