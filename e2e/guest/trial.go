@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -333,19 +332,35 @@ func (t *trial) count(ctx context.Context) error {
 	return nil
 }
 
-// settled waits until the machine has of the engine what it had undisturbed:
-// nothing tells from outside when the engine is done with removing.
+// settled waits until the machine has no more of the engine than it had undisturbed,
+// which may have built since it was started: nothing tells from outside when the engine
+// is done with removing.
 func (t *trial) settled(ctx context.Context, want []string) error {
 	for end := time.Now().Add(settleLimit); ; {
 		now, err := t.things(ctx)
 		if err != nil {
 			return err
 		}
-		if slices.Equal(now, want) {
+		left := beyond(now, want)
+		if len(left) == 0 {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("there is\n  %s\ninstead of\n  %s", strings.Join(now, "\n  "), strings.Join(want, "\n  "))
+			return fmt.Errorf("left are\n  %s", strings.Join(left, "\n  "))
 		}
 	}
+}
+
+// beyond are the things that are there more often than they are to be.
+func beyond(now, want []string) (left []string) {
+	count := map[string]int{}
+	for _, thing := range want {
+		count[thing]++
+	}
+	for _, thing := range now {
+		if count[thing]--; count[thing] < 0 {
+			left = append(left, thing)
+		}
+	}
+	return left
 }
