@@ -183,32 +183,11 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 			return err
 		}
 	}
-	m.resolver.add(s)
+	m.resolver.Add(s.host())
 	if !s.Spec.DNS {
 		return nil
 	}
-	if m.cfg.Sockets != nil {
-		files, err := m.cfg.Sockets.Take(ctx, dnsKey(s.ID))
-		if err != nil {
-			return fmt.Errorf("cannot take the kept name server back: %w", err)
-		}
-		if len(files) > 0 {
-			socks, err := socketsOf(files)
-			if err == nil {
-				return m.serveNames(ctx, s, socks, false)
-			}
-			m.cfg.Log.Warn("a kept name server is of no use; a new one is opened", "sandbox", s.ID, "error", err)
-		}
-	}
-	var socks dnsSockets
-	err := netns.In(m.netnsPath(s.ID), func() (err error) {
-		socks, err = openDNS(true)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return m.serveNames(ctx, s, socks, true)
+	return m.adoptNames(ctx, s)
 }
 
 // returnEndpoint attaches an endpoint whose network has come back, or takes away

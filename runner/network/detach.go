@@ -26,9 +26,9 @@ func (m *Manager) Detach(_ context.Context, id, network string) error {
 	m.awaitGuard()
 	defer m.vacate(s)
 	m.mu.Lock()
-	m.resolver.remove(id)
+	m.resolver.Remove(id)
 	s.Endpoints[i].Detached = true
-	m.resolver.add(s)
+	m.resolver.Add(s.host())
 	link := s.Endpoints[i].Link
 	m.mu.Unlock()
 	// On record first: a link that a crash leaves is removed when adopted.
@@ -131,10 +131,10 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 		m.mu.Unlock()
 		return false, err
 	}
-	m.resolver.remove(s.ID)
+	m.resolver.Remove(s.ID)
 	e.Detached = false
 	s.Endpoints[i] = e
-	m.resolver.add(s)
+	m.resolver.Add(s.host())
 	m.mu.Unlock()
 	return moved, errors.Join(m.recordSandbox(s), m.reroute(s))
 }

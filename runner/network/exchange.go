@@ -38,14 +38,14 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	for name, n := range m.networks {
 		nets[name] = n.Network
 	}
-	m.resolver.remove(idA)
-	m.resolver.remove(idB)
+	m.resolver.Remove(idA)
+	m.resolver.Remove(idB)
 	for _, p := range pairs {
 		ea, eb := &a.Endpoints[p[0]], &b.Endpoints[p[1]]
 		ea.Address, eb.Address = eb.Address, ea.Address
 	}
-	m.resolver.add(a)
-	m.resolver.add(b)
+	m.resolver.Add(a.host())
+	m.resolver.Add(b.host())
 	m.mu.Unlock()
 	defer func() {
 		m.mu.Lock()

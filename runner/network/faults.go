@@ -255,5 +255,5 @@ func (m *Manager) pinAgain(s *sandbox) error {
 	if server == nil {
 		return nil // it has no way out that could be lost; its next start makes it anew
 	}
-	return netns.PinAgain(server.socks.udp, m.netnsPath(s.ID))
+	return netns.PinAgain(server.Sockets(), m.netnsPath(s.ID))
 }

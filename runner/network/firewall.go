@@ -343,13 +343,13 @@ func dnsTable() *nftables.Table {
 	return &nftables.Table{Name: "orlop_dns", Family: nftables.TableFamilyIPv4}
 }
 
-// redirectDNS makes a name server on port reachable at addr:53 within the
+// redirectPort53 makes a name server on port reachable at addr:53 within the
 // network namespace of the calling thread, so that what runs there may still
 // listen on port 53 itself. Replies find their way back by connection tracking.
 //
 // A new namespace has no such table yet (replace is false): to delete one would
 // make the kernel wait for its readers.
-func redirectDNS(addr netip.Addr, port map[byte]uint16, replace bool) error {
+func redirectPort53(addr netip.Addr, port map[byte]uint16, replace bool) error {
 	var c nftables.Conn
 	t := dnsTable()
 	c.AddTable(t)

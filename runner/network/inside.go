@@ -75,7 +75,7 @@ func (m *Manager) refurnish(s *sandbox) error {
 		if server == nil || m.isLeftAlone(s) || hasRedirect() {
 			return nil
 		}
-		return server.socks.redirect(true)
+		return redirectDNS(server.Sockets(), true)
 	})
 }
 

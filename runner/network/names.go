@@ -1,108 +1,120 @@
 package network
 
 import (
-	"cmp"
+	"context"
+	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/nameserver"
+	"github.com/orlop/orlop/runner/network/netns"
 )
 
-// nameTable knows which names mean which addresses on which network.
-type nameTable struct {
-	records map[nameKey][]nameRecord
-	hosts   map[netip.Addr]hostRecord
-}
-
-type nameKey struct{ network, name string }
-
-type nameRecord struct {
-	id     string
-	addr   netip.Addr
-	active bool
-}
-
-type hostRecord struct {
-	id, network, name string
-	active            bool
-}
-
-func newNameTable() *nameTable {
-	return &nameTable{map[nameKey][]nameRecord{}, map[netip.Addr]hostRecord{}}
-}
+func dnsKey(id string) string { return "dns/" + id }
 
 // shortID is the part of an id that resolves.
 func shortID(id string) string { return id[:min(len(id), 12)] }
 
-func (t *nameTable) add(s *sandbox) {
+// host is what others may find of a sandbox. The manager's lock is held.
+func (s *sandbox) host() nameserver.Host {
+	h := nameserver.Host{ID: s.ID, Name: s.label(shortID(s.ID)), IsActive: s.Alive}
 	for i, e := range s.Endpoints {
 		if e.Detached {
 			continue
 		}
 		names := slices.Concat(s.Spec.Names, s.Spec.Endpoints[i].Aliases, []string{shortID(s.ID)})
-		for j, name := range names {
-			names[j] = strings.ToLower(strings.TrimSuffix(name, "."))
-		}
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
-			key := nameKey{e.Network, name}
-			t.records[key] = append(t.records[key], nameRecord{s.ID, e.Address, s.Alive})
-			slices.SortFunc(t.records[key], func(a, b nameRecord) int { return cmp.Compare(a.id, b.id) })
-		}
-		t.hosts[e.Address] = hostRecord{s.ID, e.Network, s.label(shortID(s.ID)), s.Alive}
+		h.Places = append(h.Places, nameserver.Place{Network: e.Network, Address: e.Address, Names: names})
 	}
+	return h
 }
 
-func (t *nameTable) remove(id string) {
-	for key, records := range t.records {
-		records = slices.DeleteFunc(records, func(r nameRecord) bool { return r.id == id })
-		if len(records) == 0 {
-			delete(t.records, key)
-		} else {
-			t.records[key] = records
-		}
+// openNameServer opens a name server's sockets in the network namespace of the calling
+// thread and redirects port 53 to them, in place of earlier ones if there were.
+func openNameServer(replace bool) (nameserver.Sockets, error) {
+	socks, err := nameserver.Open(netip.MustParseAddr(NameServer))
+	if err != nil {
+		return nameserver.Sockets{}, err
 	}
-	for addr, h := range t.hosts {
-		if h.id == id {
-			delete(t.hosts, addr)
-		}
+	if err := redirectDNS(socks, replace); err != nil {
+		socks.Close()
+		return nameserver.Sockets{}, fmt.Errorf("cannot lead port 53 to a name server: %w", err)
 	}
+	return socks, nil
 }
 
-func (t *nameTable) setActive(id string, active bool) {
-	for _, records := range t.records {
-		for i := range records {
-			if records[i].id == id {
-				records[i].active = active
+// redirectDNS leads port 53 of NameServer to the sockets in the network namespace
+// of the calling thread, which is theirs.
+func redirectDNS(socks nameserver.Sockets, replace bool) error {
+	udp, tcp := socks.Ports()
+	return redirectPort53(netip.MustParseAddr(NameServer), map[byte]uint16{unix.IPPROTO_UDP: udp, unix.IPPROTO_TCP: tcp}, replace)
+}
+
+// serveNames starts a sandbox's name server, and has its sockets kept if that
+// is new to the keeper.
+func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.Sockets, keep bool) error {
+	if keep && m.cfg.Sockets != nil {
+		files, err := socks.Files()
+		if err == nil {
+			err = m.cfg.Sockets.Keep(ctx, dnsKey(s.ID), files...)
+			closeAll(files)
+		}
+		if err != nil {
+			socks.Close()
+			return fmt.Errorf("cannot have the name server kept: %w", err)
+		}
+	}
+	v := nameserver.View{Extra: map[string][]netip.Addr{}}
+	for name, addrs := range s.Spec.ExtraHosts {
+		v.Extra[strings.ToLower(name)] = addrs
+	}
+	m.mu.Lock()
+	for _, e := range s.Endpoints {
+		v.Networks = append(v.Networks, e.Network)
+		n, ok := m.networks[e.Network]
+		if !ok {
+			continue
+		}
+		v.Subnets = append(v.Subnets, n.Subnet)
+		v.External = v.External || !n.Internal
+	}
+	s.dns = m.resolver.Serve(socks, v)
+	m.mu.Unlock()
+	return nil
+}
+
+// adoptNames has a sandbox's names answered as before, at its kept sockets where
+// there are any.
+func (m *Manager) adoptNames(ctx context.Context, s *sandbox) error {
+	if m.cfg.Sockets != nil {
+		files, err := m.cfg.Sockets.Take(ctx, dnsKey(s.ID))
+		if err != nil {
+			return fmt.Errorf("cannot take the kept name server back: %w", err)
+		}
+		if len(files) > 0 {
+			socks, err := nameserver.SocketsOf(files)
+			if err == nil {
+				return m.serveNames(ctx, s, socks, false)
 			}
+			m.cfg.Log.Warn("a kept name server is of no use; a new one is opened", "sandbox", s.ID, "error", err)
 		}
 	}
-	for addr, h := range t.hosts {
-		if h.id == id {
-			h.active = active
-			t.hosts[addr] = h
-		}
+	var socks nameserver.Sockets
+	err := netns.In(m.netnsPath(s.ID), func() (err error) {
+		socks, err = openNameServer(true)
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	return m.serveNames(ctx, s, socks, true)
 }
 
-// lookup returns the live addresses of a name on any of the networks, and
-// whether the name belongs to anyone there, live or not.
-func (t *nameTable) lookup(networks []string, name string) (addrs []netip.Addr, known bool) {
-	for _, network := range networks {
-		for _, r := range t.records[nameKey{network, name}] {
-			known = true
-			if r.active && !slices.Contains(addrs, r.addr) {
-				addrs = append(addrs, r.addr)
-			}
-		}
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
 	}
-	return addrs, known
-}
-
-// reverse returns the name of an address on any of the networks.
-func (t *nameTable) reverse(networks []string, addr netip.Addr) (name string, ok bool) {
-	h, ok := t.hosts[addr]
-	if !ok || !h.active || !slices.Contains(networks, h.network) {
-		return "", false
-	}
-	return h.name + "." + h.network, true
 }

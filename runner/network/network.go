@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/network/links"
+	"github.com/orlop/orlop/runner/network/nameserver"
 )
 
 // Sockets keeps descriptors while the engine is away; *keeper.Conn and
@@ -88,7 +89,7 @@ type Manager struct {
 	cfg      Config
 	links    *netlink.Handle
 	firewall *firewall
-	resolver *resolver
+	resolver *nameserver.Resolver
 	reaper   *links.Reaper
 
 	// netMu serializes changes of networks; they touch shared tables.
@@ -153,7 +154,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		linkNames: map[string]bool{},
 		reserved:  map[string]map[string][]netip.Addr{},
 	}
-	m.resolver = newResolver(m, cfg.Upstreams)
+	m.resolver = nameserver.New(cfg.Upstreams, cfg.Log)
 	if err := m.adopt(ctx); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -164,7 +165,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 // it, and queries wait meanwhile if the sockets are kept.
 func (m *Manager) Close() error {
 	m.mu.Lock()
-	var servers []*dnsServer
+	var servers []*nameserver.Server
 	for _, s := range m.sandboxes {
 		if s.dns != nil {
 			servers = append(servers, s.dns)
@@ -172,9 +173,9 @@ func (m *Manager) Close() error {
 	}
 	m.mu.Unlock()
 	for _, s := range servers {
-		s.close()
+		s.Close()
 	}
-	m.resolver.wait()
+	m.resolver.Wait()
 	m.links.Close()
 	return nil
 }

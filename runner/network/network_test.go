@@ -24,16 +24,37 @@ const (
 	never = 400 * time.Millisecond // long enough for one hop on one machine
 )
 
+// upstream is a resolver on loopback that gives each query one record.
+func upstream(t *testing.T, record string) netip.AddrPort {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rr, err := dns.NewRR(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, done := make(chan struct{}), make(chan error, 1)
+	srv := &dns.Server{
+		PacketConn: pc, NotifyStartedFunc: func() { close(started) },
+		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			reply := new(dns.Msg).SetReply(q)
+			reply.Answer = append(reply.Answer, rr)
+			w.WriteMsg(reply)
+		}),
+	}
+	go func() { done <- srv.ActivateAndServe() }()
+	<-started
+	t.Cleanup(func() { srv.Shutdown(); <-done })
+	return netip.MustParseAddrPort(pc.LocalAddr().String())
+}
+
 func TestSandboxesOfOneNetworkMeetByAddressAndName(t *testing.T) {
 	if !onFreshHost(t) {
 		return
 	}
-	up := upstream(t, func(_ string, q *dns.Msg) *dns.Msg {
-		rr, _ := dns.NewRR("far.example. 60 IN A 192.0.2.7")
-		reply := new(dns.Msg).SetReply(q)
-		reply.Answer = append(reply.Answer, rr)
-		return reply
-	})
+	up := upstream(t, "far.example. 60 IN A 192.0.2.7")
 	cfg := testConfig(t, keeper.InProcess())
 	cfg.Upstreams = func() []netip.AddrPort { return []netip.AddrPort{up} } // on the host's loopback
 	m := openManager(t, cfg)

@@ -56,3 +56,32 @@ func TestAPickedSubnetHasRoomForAll(t *testing.T) {
 		t.Errorf("of a small pool: %s, %v", got, err)
 	}
 }
+
+func TestAddressesComeBackLate(t *testing.T) {
+	p := newAddrPool(netip.MustParsePrefix("192.0.2.0/29"), netip.MustParseAddr("192.0.2.1"))
+	var got []string
+	for range 5 {
+		a, err := p.take(netip.Addr{}, nobody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, a.String())
+		if len(got) == 1 {
+			p.give(a)
+		}
+	}
+	if want := "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	if a, err := p.take(netip.Addr{}, nobody); err != nil || a.String() != "192.0.2.2" {
+		t.Errorf("the only one left: %v, %v", a, err)
+	}
+	if a, err := p.take(netip.Addr{}, nobody); err == nil {
+		t.Errorf("a full subnet gives %s", a)
+	}
+	for _, bad := range []string{"192.0.2.0", "192.0.2.7", "192.0.2.1", "198.51.100.1"} {
+		if _, err := p.take(netip.MustParseAddr(bad), nobody); err == nil {
+			t.Errorf("%s is given", bad)
+		}
+	}
+}

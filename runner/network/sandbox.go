@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/failpoint"
+	"github.com/orlop/orlop/runner/network/nameserver"
 	"github.com/orlop/orlop/runner/network/netns"
 )
 
@@ -71,7 +72,7 @@ type sandbox struct {
 	// kept no word of who may change it: theirs are left alone.
 	Guarded bool `json:"guarded,omitempty"`
 
-	dns  *dnsServer
+	dns  *nameserver.Server
 	busy bool // being made, changed or removed
 }
 
@@ -263,7 +264,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 		return err
 	}
 	failpoint.Hit("network/sandbox-recorded")
-	var socks dnsSockets
+	var socks nameserver.Sockets
 	path := m.netnsPath(s.ID)
 	err := netns.Make(path, func() error {
 		if err := m.furnish(path, s, nets); err != nil {
@@ -273,7 +274,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 			return nil
 		}
 		var err error
-		socks, err = openDNS(false)
+		socks, err = openNameServer(false)
 		return err
 	})
 	if err != nil {
@@ -286,7 +287,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 	}
 	failpoint.Hit("network/sandbox-made")
 	m.mu.Lock()
-	m.resolver.add(s)
+	m.resolver.Add(s.host())
 	s.Ready = true
 	m.mu.Unlock()
 	return m.recordSandbox(s)
@@ -429,13 +430,13 @@ func (m *Manager) RemoveSandbox(ctx context.Context, id string) error {
 
 // clear removes whatever there is of a sandbox, its record last.
 func (m *Manager) clear(ctx context.Context, s *sandbox) error {
-	m.resolver.remove(s.ID)
+	m.resolver.Remove(s.ID)
 	m.mu.Lock()
 	server := s.dns
 	s.dns = nil
 	m.mu.Unlock()
 	if server != nil {
-		server.close()
+		server.Close()
 	}
 	var errs []error
 	if s.Spec.DNS && m.cfg.Sockets != nil {
@@ -515,7 +516,7 @@ func (m *Manager) SetNames(id string, active bool) error {
 	}
 	changed := s.Alive != active
 	s.Alive = active
-	m.resolver.setActive(id, active)
+	m.resolver.SetActive(id, active)
 	m.mu.Unlock()
 	if !changed {
 		return nil

@@ -1,18 +1,22 @@
-package network
+// Package nameserver answers the DNS queries of sandboxes: names of those who
+// are on the same networks from a table, all others by the host's resolvers.
+package nameserver
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -28,15 +32,14 @@ const (
 	nameTTL = 0
 )
 
-func dnsKey(id string) string { return "dns/" + id }
-
-// dnsSockets are the sockets of one sandbox's name server.
-type dnsSockets struct {
+// Sockets are the sockets of one name server; the zero value has none.
+type Sockets struct {
 	udp *net.UDPConn
 	tcp *net.TCPListener
 }
 
-func (s dnsSockets) close() {
+// Close closes them. Copies that are kept elsewhere stay open.
+func (s Sockets) Close() {
 	if s.udp != nil {
 		s.udp.Close()
 	}
@@ -45,34 +48,29 @@ func (s dnsSockets) close() {
 	}
 }
 
-// openDNS opens a name server's sockets in the network namespace of the calling
-// thread and redirects port 53 to them, in place of earlier ones if there were.
-func openDNS(replace bool) (dnsSockets, error) {
-	addr := netip.MustParseAddr(NameServer)
-	var s dnsSockets
+// Open opens a name server's sockets at an address in the network namespace of
+// the calling thread, on ports that the kernel picks.
+func Open(addr netip.Addr) (Sockets, error) {
+	var s Sockets
 	var err error
 	s.udp, err = net.ListenUDP("udp4", &net.UDPAddr{IP: addr.AsSlice()})
 	if err == nil {
 		s.tcp, err = listenTCP(addr)
 	}
-	if err == nil {
-		err = s.redirect(replace)
-	}
 	if err != nil {
-		s.close()
-		return dnsSockets{}, fmt.Errorf("cannot open a name server: %w", err)
+		s.Close()
+		return Sockets{}, fmt.Errorf("cannot open a name server: %w", err)
 	}
 	return s, nil
 }
 
-// redirect leads port 53 to the sockets in the network namespace of the calling
-// thread, which is theirs.
-func (s dnsSockets) redirect(replace bool) error {
-	return redirectDNS(netip.MustParseAddr(NameServer), map[byte]uint16{
-		unix.IPPROTO_UDP: uint16(s.udp.LocalAddr().(*net.UDPAddr).Port),
-		unix.IPPROTO_TCP: uint16(s.tcp.Addr().(*net.TCPAddr).Port),
-	}, replace)
+// Ports are where the sockets listen.
+func (s Sockets) Ports() (udp, tcp uint16) {
+	return uint16(s.udp.LocalAddr().(*net.UDPAddr).Port), uint16(s.tcp.Addr().(*net.TCPAddr).Port)
 }
+
+// SyscallConn is one of the sockets, for who looks for their network namespace.
+func (s Sockets) SyscallConn() (syscall.RawConn, error) { return s.udp.SyscallConn() }
 
 // listenTCP opens a plain TCP socket: Go's own default is multipath TCP.
 func listenTCP(addr netip.Addr) (*net.TCPListener, error) {
@@ -85,8 +83,8 @@ func listenTCP(addr netip.Addr) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// files returns the sockets as files, which the caller closes.
-func (s dnsSockets) files() ([]*os.File, error) {
+// Files returns the sockets as files, which the caller closes.
+func (s Sockets) Files() ([]*os.File, error) {
 	udp, err := s.udp.File()
 	if err != nil {
 		return nil, err
@@ -99,127 +97,100 @@ func (s dnsSockets) files() ([]*os.File, error) {
 	return []*os.File{udp, tcp}, nil
 }
 
-// socketsOf is the inverse of files; it closes them.
-func socketsOf(files []*os.File) (dnsSockets, error) {
-	defer closeAll(files)
+// SocketsOf is the inverse of Files; it closes them.
+func SocketsOf(files []*os.File) (Sockets, error) {
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
 	if len(files) != 2 {
-		return dnsSockets{}, fmt.Errorf("kept are %d sockets of 2", len(files))
+		return Sockets{}, fmt.Errorf("kept are %d sockets of 2", len(files))
 	}
 	packet, err := net.FilePacketConn(files[0])
 	if err != nil {
-		return dnsSockets{}, err
+		return Sockets{}, err
 	}
 	listener, err := net.FileListener(files[1])
 	if err != nil {
 		packet.Close()
-		return dnsSockets{}, err
+		return Sockets{}, err
 	}
 	udp, isUDP := packet.(*net.UDPConn)
 	tcp, isTCP := listener.(*net.TCPListener)
 	if !isUDP || !isTCP {
 		packet.Close()
 		listener.Close()
-		return dnsSockets{}, errors.New("kept are other sockets")
+		return Sockets{}, errors.New("kept are other sockets")
 	}
-	return dnsSockets{udp, tcp}, nil
+	return Sockets{udp, tcp}, nil
 }
 
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
+// View is what one sandbox may know.
+type View struct {
+	// Networks are those that it is on, Subnets theirs: nobody outside is asked for
+	// the names of addresses in them.
+	Networks []string
+	Subnets  []netip.Prefix
+	// Extra are names, in lower case, that resolve in it alone.
+	Extra map[string][]netip.Addr
+	// External says that it is on a network with a way out: the host's resolvers are
+	// asked for what is not known here.
+	External bool
 }
 
-// serveNames starts a sandbox's name server, and has its sockets kept if that
-// is new to the keeper.
-func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks dnsSockets, keep bool) error {
-	if keep && m.cfg.Sockets != nil {
-		files, err := socks.files()
-		if err == nil {
-			err = m.cfg.Sockets.Keep(ctx, dnsKey(s.ID), files...)
-			closeAll(files)
-		}
-		if err != nil {
-			socks.close()
-			return fmt.Errorf("cannot have the name server kept: %w", err)
-		}
-	}
-	v := view{extra: map[string][]netip.Addr{}}
-	for name, addrs := range s.Spec.ExtraHosts {
-		v.extra[strings.ToLower(name)] = addrs
-	}
-	m.mu.Lock()
-	for _, e := range s.Endpoints {
-		v.networks = append(v.networks, e.Network)
-		n, ok := m.networks[e.Network]
-		if !ok {
-			continue
-		}
-		v.subnets = append(v.subnets, n.Subnet)
-		v.external = v.external || !n.Internal
-	}
-	s.dns = m.resolver.serve(socks, v)
-	m.mu.Unlock()
-	return nil
-}
-
-// view is what one sandbox may know.
-type view struct {
-	networks []string
-	subnets  []netip.Prefix
-	extra    map[string][]netip.Addr
-	external bool // it is on a network with a way out
-}
-
-// resolver answers the queries of all sandboxes.
-type resolver struct {
+// Resolver answers the queries of all sandboxes.
+type Resolver struct {
 	forwarder *forwarder
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 
 	mu    sync.RWMutex // guards names
-	names *nameTable
+	names *table
 	turn  uint64
 }
 
-func newResolver(m *Manager, upstreams func() []netip.AddrPort) *resolver {
+// New makes a resolver that asks upstreams, or the servers of the host's
+// resolv.conf where that is nil, for names of the outside.
+func New(upstreams func() []netip.AddrPort, log *slog.Logger) *Resolver {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &resolver{
-		forwarder: newForwarder(upstreams, m.cfg.Log), ctx: ctx, cancel: cancel,
-		names: newNameTable(),
-	}
+	return &Resolver{forwarder: newForwarder(upstreams, log), ctx: ctx, cancel: cancel, names: newTable()}
 }
 
-func (r *resolver) add(s *sandbox) {
+// Add makes a host known.
+func (r *Resolver) Add(h Host) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.names.add(s)
+	r.names.add(h)
 }
 
-func (r *resolver) remove(id string) {
+// Remove forgets a host.
+func (r *Resolver) Remove(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.names.remove(id)
 }
 
-func (r *resolver) setActive(id string, active bool) {
+// SetActive makes the names of a host resolve, or stop resolving.
+func (r *Resolver) SetActive(id string, active bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.names.setActive(id, active)
 }
 
-// wait cancels what is being forwarded and waits for every query and server.
-func (r *resolver) wait() {
+// Wait cancels what is being forwarded and waits for every query and server; those
+// are closed before.
+func (r *Resolver) Wait() {
 	r.cancel()
 	r.wg.Wait()
 }
 
-// dnsServer is the name server of one sandbox.
-type dnsServer struct {
-	resolver *resolver
-	view     view
-	socks    dnsSockets
+// Server is the name server of one sandbox.
+type Server struct {
+	resolver *Resolver
+	view     View
+	socks    Sockets
 	forwards chan struct{}
 
 	mu      sync.Mutex
@@ -227,8 +198,9 @@ type dnsServer struct {
 	streams map[net.Conn]bool
 }
 
-func (r *resolver) serve(socks dnsSockets, v view) *dnsServer {
-	d := &dnsServer{
+// Serve begins to answer a sandbox's queries.
+func (r *Resolver) Serve(socks Sockets, v View) *Server {
+	d := &Server{
 		resolver: r, view: v, socks: socks,
 		forwards: make(chan struct{}, maxForwards), streams: map[net.Conn]bool{},
 	}
@@ -237,10 +209,13 @@ func (r *resolver) serve(socks dnsSockets, v view) *dnsServer {
 	return d
 }
 
-// close stops answering. Copies of the sockets that are kept elsewhere go on
+// Sockets are those that it answers at.
+func (d *Server) Sockets() Sockets { return d.socks }
+
+// Close stops answering. Copies of the sockets that are kept elsewhere go on
 // collecting queries.
-func (d *dnsServer) close() {
-	d.socks.close()
+func (d *Server) Close() {
+	d.socks.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
@@ -249,7 +224,7 @@ func (d *dnsServer) close() {
 	}
 }
 
-func (d *dnsServer) serveUDP() {
+func (d *Server) serveUDP() {
 	buf := make([]byte, maxQuery)
 	for {
 		n, from, err := d.socks.udp.ReadFromUDPAddrPort(buf)
@@ -275,7 +250,7 @@ func (d *dnsServer) serveUDP() {
 	}
 }
 
-func (d *dnsServer) reply(query, reply *dns.Msg, to netip.AddrPort) {
+func (d *Server) reply(query, reply *dns.Msg, to netip.AddrPort) {
 	reply.Truncate(udpSize(query))
 	if packed, err := reply.Pack(); err == nil {
 		// The client may be gone.
@@ -291,7 +266,7 @@ func udpSize(query *dns.Msg) int {
 	return dns.MinMsgSize
 }
 
-func (d *dnsServer) serveTCP() {
+func (d *Server) serveTCP() {
 	for {
 		c, err := d.socks.tcp.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
@@ -316,7 +291,7 @@ func (d *dnsServer) serveTCP() {
 	}
 }
 
-func (d *dnsServer) track(c net.Conn) bool {
+func (d *Server) track(c net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed || len(d.streams) >= maxStreams {
@@ -326,14 +301,14 @@ func (d *dnsServer) track(c net.Conn) bool {
 	return true
 }
 
-func (d *dnsServer) untrack(c net.Conn) {
+func (d *Server) untrack(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.streams, c)
 	c.Close()
 }
 
-func (d *dnsServer) serveStream(c net.Conn) {
+func (d *Server) serveStream(c net.Conn) {
 	stream := &dns.Conn{Conn: c}
 	for {
 		if c.SetDeadline(time.Now().Add(streamIdle)) != nil {
@@ -354,11 +329,11 @@ func (d *dnsServer) serveStream(c net.Conn) {
 }
 
 // forward has the host's resolvers answer.
-func (r *resolver) forward(query *dns.Msg) *dns.Msg { return r.forwarder.forward(r.ctx, query) }
+func (r *Resolver) forward(query *dns.Msg) *dns.Msg { return r.forwarder.forward(r.ctx, query) }
 
 // answer answers one query as a sandbox may see the world, or reports that it
 // is to be forwarded. It waits for nothing.
-func (r *resolver) answer(v view, query *dns.Msg) (reply *dns.Msg, ok bool) {
+func (r *Resolver) answer(v View, query *dns.Msg) (reply *dns.Msg, ok bool) {
 	reply = new(dns.Msg).SetReply(query)
 	reply.RecursionAvailable = true
 	if query.Opcode != dns.OpcodeQuery {
@@ -380,17 +355,17 @@ func (r *resolver) answer(v view, query *dns.Msg) (reply *dns.Msg, ok bool) {
 
 // local answers what is ours to answer and reports whether it was. Other names
 // are the business of the host's resolvers, but for those who have no way out.
-func (r *resolver) local(v view, q dns.Question, reply *dns.Msg) bool {
+func (r *Resolver) local(v View, q dns.Question, reply *dns.Msg) bool {
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
 	if addr, ok := reverseAddr(name); ok {
 		return r.localReverse(v, q, addr, reply)
 	}
-	if addrs, ok := v.extra[name]; ok {
+	if addrs, ok := v.Extra[name]; ok {
 		appendAddrs(reply, q, addrs)
 		return true
 	}
 	r.mu.Lock()
-	addrs, known := r.names.lookup(v.networks, name)
+	addrs, known := r.names.lookup(v.Networks, name)
 	r.turn++
 	turn := int(r.turn % uint64(max(len(addrs), 1)))
 	r.mu.Unlock()
@@ -398,16 +373,16 @@ func (r *resolver) local(v view, q dns.Question, reply *dns.Msg) bool {
 	case len(addrs) > 0:
 		appendAddrs(reply, q, append(addrs[turn:len(addrs):len(addrs)], addrs[:turn]...))
 		return true
-	case known, !v.external, !strings.Contains(name, "."):
+	case known, !v.External, !strings.Contains(name, "."):
 		reply.Rcode = dns.RcodeNameError
 		return true
 	}
 	return false
 }
 
-func (r *resolver) localReverse(v view, q dns.Question, addr netip.Addr, reply *dns.Msg) bool {
+func (r *Resolver) localReverse(v View, q dns.Question, addr netip.Addr, reply *dns.Msg) bool {
 	r.mu.RLock()
-	name, ok := r.names.reverse(v.networks, addr)
+	name, ok := r.names.reverse(v.Networks, addr)
 	r.mu.RUnlock()
 	if ok {
 		if q.Qtype == dns.TypePTR {
@@ -415,7 +390,8 @@ func (r *resolver) localReverse(v view, q dns.Question, addr netip.Addr, reply *
 		}
 		return true
 	}
-	if _, ours := firstOverlap(netip.PrefixFrom(addr, addr.BitLen()), v.subnets); ours || !v.external {
+	isOurs := slices.ContainsFunc(v.Subnets, func(p netip.Prefix) bool { return p.Contains(addr) })
+	if isOurs || !v.External {
 		reply.Rcode = dns.RcodeNameError
 		return true
 	}

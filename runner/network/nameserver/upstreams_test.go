@@ -1,4 +1,4 @@
-package network
+package nameserver
 
 import (
 	"log/slog"
@@ -22,13 +22,13 @@ func TestADeadNameServerFailsOutsideNamesOnly(t *testing.T) {
 	asked := make(chan struct{}, 16)
 	silent := upstream(t, func(string, *dns.Msg) *dns.Msg { asked <- struct{}{}; return nil })
 	r := testResolver(t, silent)
-	addSandbox(r, "a", "default", "10.0.0.2", true, "web")
+	addHost(r, "a", "default", "10.0.0.2", true, "web")
 	answered := make(chan *dns.Msg, 1)
 	began := time.Now()
 	go func() { answered <- r.forward(new(dns.Msg).SetQuestion("example.com.", dns.TypeA)) }()
 	<-asked
 	inside := time.Now()
-	if reply := ask(r, view{networks: []string{"default"}}, "web", dns.TypeA); len(reply.Answer) != 1 || time.Since(inside) > time.Second {
+	if reply := ask(r, View{Networks: []string{"default"}}, "web", dns.TypeA); len(reply.Answer) != 1 || time.Since(inside) > time.Second {
 		t.Errorf("a name of the stack got %v after %s", reply, time.Since(inside))
 	}
 	if reply := <-answered; reply.Rcode != dns.RcodeServerFailure || time.Since(began) > upstreamTimeout+time.Second {

@@ -1,4 +1,4 @@
-package network
+package nameserver
 
 import (
 	"context"
@@ -12,14 +12,6 @@ import (
 
 	"github.com/miekg/dns"
 )
-
-func query(name string) []byte {
-	packed, err := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA).Pack()
-	if err != nil {
-		panic(err)
-	}
-	return packed
-}
 
 // upstream is a resolver on loopback; answer gets the transport, udp or tcp.
 func upstream(t *testing.T, answer func(transport string, q *dns.Msg) *dns.Msg) netip.AddrPort {
@@ -48,14 +40,14 @@ func upstream(t *testing.T, answer func(transport string, q *dns.Msg) *dns.Msg) 
 	return netip.MustParseAddrPort(pc.LocalAddr().String())
 }
 
-func testResolver(t *testing.T, upstreams ...netip.AddrPort) *resolver {
+func testResolver(t *testing.T, upstreams ...netip.AddrPort) *Resolver {
 	t.Helper()
-	r := newResolver(&Manager{}, func() []netip.AddrPort { return upstreams })
-	t.Cleanup(r.wait)
+	r := New(func() []netip.AddrPort { return upstreams }, nil)
+	t.Cleanup(r.Wait)
 	return r
 }
 
-func ask(r *resolver, v view, name string, qtype uint16) *dns.Msg {
+func ask(r *Resolver, v View, name string, qtype uint16) *dns.Msg {
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
 	if reply, ok := r.answer(v, q); ok {
 		return reply
@@ -63,11 +55,8 @@ func ask(r *resolver, v view, name string, qtype uint16) *dns.Msg {
 	return r.forward(q)
 }
 
-func addSandbox(r *resolver, id, network, addr string, alive bool, names ...string) {
-	r.add(&sandbox{
-		ID: id, Alive: alive, Spec: Sandbox{Names: names, Endpoints: []Endpoint{{Network: network}}},
-		Endpoints: []endpoint{{Network: network, Address: netip.MustParseAddr(addr)}},
-	})
+func addHost(r *Resolver, id, network, addr string, alive bool, names ...string) {
+	r.Add(named(id, alive, names, at(network, addr)))
 }
 
 func TestWhoIsToldWhat(t *testing.T) {
@@ -81,15 +70,15 @@ func TestWhoIsToldWhat(t *testing.T) {
 		return reply
 	})
 	r := testResolver(t, up)
-	addSandbox(r, "one", "front", "10.0.0.2", true, "web", "shop-web-1")
-	addSandbox(r, "two", "front", "10.0.0.3", true, "web")
-	addSandbox(r, "three", "front", "10.0.0.4", false, "web", "asleep", "a.sleep")
-	addSandbox(r, "four", "back", "10.0.1.2", true, "db")
-	front := view{networks: []string{"front"}, subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, external: true,
-		extra: map[string][]netip.Addr{"gate": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}}
-	inner := view{networks: []string{"back"}}
+	addHost(r, "one", "front", "10.0.0.2", true, "web", "shop-web-1")
+	addHost(r, "two", "front", "10.0.0.3", true, "web")
+	addHost(r, "three", "front", "10.0.0.4", false, "web", "asleep", "a.sleep")
+	addHost(r, "four", "back", "10.0.1.2", true, "db")
+	front := View{Networks: []string{"front"}, Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, External: true,
+		Extra: map[string][]netip.Addr{"gate": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}}
+	inner := View{Networks: []string{"back"}}
 	for _, c := range []struct {
-		view  view
+		view  View
 		name  string
 		qtype uint16
 		want  string
@@ -131,7 +120,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 	if len(first) != 2 {
 		t.Errorf("replicas do not take turns: %v", first)
 	}
-	r.remove("one")
+	r.Remove("one")
 	if got := inWords(ask(r, front, "shop-web-1", dns.TypeA)); got != "NXDOMAIN" {
 		t.Errorf("a removed sandbox: %s", got)
 	}
@@ -196,34 +185,5 @@ func TestForwardingFallsBackToTCPAndToTheNextResolver(t *testing.T) {
 	dead := newForwarder(func() []netip.AddrPort { return []netip.AddrPort{big} }, nil)
 	if reply := dead.forward(ctx, q); reply.Rcode != dns.RcodeServerFailure {
 		t.Errorf("cancelled: %v", reply)
-	}
-}
-
-func TestAddressesComeBackLate(t *testing.T) {
-	p := newAddrPool(netip.MustParsePrefix("192.0.2.0/29"), netip.MustParseAddr("192.0.2.1"))
-	var got []string
-	for range 5 {
-		a, err := p.take(netip.Addr{}, nobody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, a.String())
-		if len(got) == 1 {
-			p.give(a)
-		}
-	}
-	if want := "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6"; strings.Join(got, " ") != want {
-		t.Errorf("got %v, want %s", got, want)
-	}
-	if a, err := p.take(netip.Addr{}, nobody); err != nil || a.String() != "192.0.2.2" {
-		t.Errorf("the only one left: %v, %v", a, err)
-	}
-	if a, err := p.take(netip.Addr{}, nobody); err == nil {
-		t.Errorf("a full subnet gives %s", a)
-	}
-	for _, bad := range []string{"192.0.2.0", "192.0.2.7", "192.0.2.1", "198.51.100.1"} {
-		if _, err := p.take(netip.MustParseAddr(bad), nobody); err == nil {
-			t.Errorf("%s is given", bad)
-		}
 	}
 }

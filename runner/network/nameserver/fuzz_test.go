@@ -1,4 +1,4 @@
-package network
+package nameserver
 
 import (
 	"net/netip"
@@ -20,10 +20,10 @@ func FuzzQuery(f *testing.F) {
 		}
 	}
 	f.Add([]byte{0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0xc0, 12})
-	r := newResolver(&Manager{}, func() []netip.AddrPort { return nil })
-	f.Cleanup(r.wait)
-	addSandbox(r, "a", "front", "10.89.0.1", true, "web", "x")
-	v := view{networks: []string{"front"}, subnets: []netip.Prefix{netip.MustParsePrefix("10.89.0.0/24")}, extra: map[string][]netip.Addr{"own": {netip.MustParseAddr("::1")}}}
+	r := New(func() []netip.AddrPort { return nil }, nil)
+	f.Cleanup(r.Wait)
+	addHost(r, "a", "front", "10.89.0.1", true, "web", "x")
+	v := View{Networks: []string{"front"}, Subnets: []netip.Prefix{netip.MustParsePrefix("10.89.0.0/24")}, Extra: map[string][]netip.Addr{"own": {netip.MustParseAddr("::1")}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		query := new(dns.Msg)
 		if query.Unpack(data) != nil || query.Response {
