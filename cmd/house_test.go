@@ -28,7 +28,7 @@ func house() map[string][]string {
 	}
 	networks := []string{"runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
-	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
+	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -37,7 +37,8 @@ func house() map[string][]string {
 		"spec/variables":    {"spec"},
 		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms"},
+		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values"},
 		"api":               {"spec", "planner"},
 		"runner/network":    append([]string{"keeper"}, networks[1:]...), // published ports are held there
 		"runner/image":      {"spec", "planner", "runner/disk"},

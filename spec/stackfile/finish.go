@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/values"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -163,6 +164,10 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 		switch {
 		case ok && v.find(shared) != nil:
 			v.impliedDependency(s, s.Value(key), shared)
+			if key == "pid" || key == "ipc" {
+				about := spec.Topic{Subject: path + "." + key, Text: "service:NAME is not supported yet"}
+				v.l.NotYet(s.Value(key), path+"."+key, about, fmt.Sprintf("%q is not supported yet", s.Value(key).Text), "the container has its own")
+			}
 		case ok && key != "network_mode" && !v.incomplete: // that one is checked with the networks
 			v.l.Fail(s.Value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), spec.DidYouMean(shared, fieldNames(v.services)))
 		}
@@ -316,7 +321,7 @@ func (v *validator) prune() {
 		}
 		if tmpfs := f.Value.Value("tmpfs"); tmpfs != nil {
 			for _, item := range tmpfs.Items {
-				item.Text = givenOptions(item.Text)
+				item.Text = values.GivenOptions(item.Text)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package stackfile
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -224,22 +223,4 @@ func (v *validator) prefix(n *tree.Node, path string) (netip.Prefix, bool) {
 		v.l.Fail(n, path, fmt.Sprintf("%q is not a range of addresses", spec.Shorten(n.Text)), "write it as 10.5.0.0/16")
 	}
 	return p, err == nil
-}
-
-// pullPolicy checks when the image of a service is pulled.
-func (v *validator) pullPolicy(s *tree.Node, path string) {
-	policy := s.Value("pull_policy")
-	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset) > 0 {
-		return
-	}
-	for _, word := range spec.PullPolicies() {
-		if policy.Text == word {
-			return
-		}
-	}
-	if _, ok := spec.RefreshAfter(policy.Text); ok {
-		return
-	}
-	v.l.Fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", spec.Shorten(policy.Text), strings.Join(spec.PullPolicies(), ", ")),
-		cmp.Or(spec.DidYouMean(policy.Text, spec.PullPolicies()), "write a time as in every_2d or every_12h"))
 }

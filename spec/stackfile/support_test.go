@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/spec/forms"
+	"github.com/orlop/orlop/spec/values"
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
@@ -80,7 +81,7 @@ that file. ` + "`COMPOSE_DISABLE_ENV_FILE=1`" + ` leaves every .env unread.
 
 One file: ` + fmt.Sprint(userfile.MaxText>>20) + ` MB, ` + fmt.Sprint(maxDepth) + ` levels, ` + fmt.Sprint(maxEntries) + ` entries of one mapping or list, ` + fmt.Sprint(maxNodes) + ` values
 with its aliases filled in. A stack: ` +
-		fmt.Sprint(maxServices) + ` services. A service: ` + fmt.Sprint(maxReplicas) + ` replicas, ` + fmt.Sprint(forms.MaxPorts) + ` published ports.
+		fmt.Sprint(maxServices) + ` services. A service: ` + fmt.Sprint(values.MaxReplicas) + ` replicas, ` + fmt.Sprint(forms.MaxPorts) + ` published ports.
 
 Every file that a stack names is a regular one (or /dev/null, which is empty) of at most ` + fmt.Sprint(userfile.MaxText>>20) + ` MB: a pipe, a socket or a device is
 refused. What the command line names may be a pipe too (` + "`-f <(generate)`, `-f -`, `--env-file /dev/stdin`" + `): it is read once,

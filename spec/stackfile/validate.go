@@ -4,22 +4,19 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/values"
 
 	"github.com/orlop/orlop/spec"
 )
 
-// Limits on services.
-const (
-	maxServices = 2000
-	maxReplicas = 1000
-)
+// maxServices is how many services a project may have.
+const maxServices = 2000
 
 // validator checks that the parts of a merged tree fit each other.
 type validator struct {
@@ -66,18 +63,8 @@ func (v *validator) service(f tree.Field) {
 	v.watch(s, path)
 	v.declaredAll(s, path)
 	v.network(s, path)
-	v.replicas(s, path)
-	v.targets(s, path)
-	v.subpaths(s, path)
 	v.recursive(s, path)
-	v.health(s, path+".healthcheck")
-	v.restart(s, path)
-	v.pullPolicy(s, path)
-	v.numbers(s, path)
-	v.limits(s, path)
-	v.securityOpts(s, path)
-	v.namespaces(s, path)
-	v.strings(s, path)
+	values.Check(v.l.Reporter, s, path)
 }
 
 func (v *validator) build(s *tree.Node, path string) {
@@ -213,27 +200,6 @@ func (v *validator) networkMode(s, mode *tree.Node, path string) {
 	}
 }
 
-// replicas checks scale and deploy.replicas.
-func (v *validator) replicas(s *tree.Node, path string) {
-	scale, replicas := s.Value("scale"), s.Value("deploy").Value("replicas")
-	for _, n := range []*tree.Node{scale, replicas} {
-		if n == nil || n.Kind != tree.ScalarNode {
-			continue
-		}
-		at := path + ".scale"
-		if n == replicas {
-			at = path + ".deploy.replicas"
-		}
-		if count, err := strconv.Atoi(n.Text); err != nil || count < 0 || count > maxReplicas {
-			v.l.Fail(n, at, fmt.Sprintf("%s replicas are not possible", n.Text), fmt.Sprintf("0 to %d", maxReplicas))
-			return
-		}
-	}
-	if scale != nil && replicas != nil && scale.Kind == tree.ScalarNode && replicas.Kind == tree.ScalarNode && scale.Text != replicas.Text {
-		v.l.Fail(scale, path+".scale", fmt.Sprintf("scale is %s, but deploy.replicas is %s", scale.Text, replicas.Text), "keep one of them")
-	}
-}
-
 // replicasOf is how many containers of a service are wanted, as far as it says.
 func replicasOf(s *tree.Node) int {
 	count, _ := strconv.Atoi(cmp.Or(tree.TextAt(s, "scale"), tree.TextAt(s.Value("deploy"), "replicas")))
@@ -258,98 +224,4 @@ func (v *validator) containerName(f tree.Field, taken map[string]string) {
 		v.l.Fail(name, path, fmt.Sprintf("service %q has the container name %q too", other, name.Text), "names of containers are unique")
 	}
 	taken[name.Text] = f.Key
-}
-
-// targets complains of two mounts at one place.
-func (v *validator) targets(s *tree.Node, path string) {
-	taken := map[string]bool{}
-	take := func(n *tree.Node, target, at string) {
-		if taken[target] {
-			v.l.Fail(n, at, fmt.Sprintf("%s is already mounted", target), "two mounts cannot share a target")
-		}
-		taken[target] = true
-	}
-	if tmpfs := s.Value("tmpfs"); tmpfs != nil {
-		for i, item := range tmpfs.Items {
-			target, options, _ := strings.Cut(item.Text, ":")
-			at := tree.Indexed(path+".tmpfs", i)
-			if item.Kind == tree.ScalarNode && item.Text != "" && !strings.HasPrefix(target, "/") {
-				v.l.Fail(item, at, fmt.Sprintf("the target %q is not an absolute path", spec.Shorten(target)), "a target is a path in the container, such as /run")
-			} else if item.Kind == tree.ScalarNode && item.Text != "" {
-				take(item, target, at)
-				v.tmpfsOptions(item, options, at)
-			}
-		}
-	}
-	if volumes := s.Value("volumes"); volumes != nil {
-		for i, item := range volumes.Items {
-			if target := item.Value("target"); target != nil && target.Kind == tree.ScalarNode {
-				take(target, target.Text, tree.Indexed(path+".volumes", i))
-			}
-		}
-	}
-}
-
-// subpaths checks the paths inside volumes.
-func (v *validator) subpaths(s *tree.Node, at string) {
-	volumes := s.Value("volumes")
-	if volumes == nil {
-		return
-	}
-	for i, item := range volumes.Items {
-		sub, where := item.Value("volume").Value("subpath"), tree.Indexed(at+".volumes", i)+".volume.subpath"
-		if sub == nil || sub.Kind != tree.ScalarNode || sub.Text == "" {
-			continue
-		}
-		clean := path.Clean(sub.Text)
-		switch {
-		case path.IsAbs(clean), clean == "..", strings.HasPrefix(clean, "../"):
-			v.l.Fail(sub, where, fmt.Sprintf("the path %q is not inside the volume", spec.Shorten(sub.Text)), "write a path that begins in the volume, such as app/data")
-		case item.Value("source") == nil:
-			v.l.Fail(sub, where, "a volume without a name is empty", "name the volume: source: data")
-		}
-	}
-}
-
-func (v *validator) restart(s *tree.Node, path string) {
-	restart := s.Value("restart")
-	if restart == nil || restart.Kind != tree.ScalarNode {
-		return
-	}
-	policy, count, counted := strings.Cut(restart.Text, ":")
-	n, err := strconv.Atoi(count)
-	if policy == "on-failure" && (!counted || err == nil && n >= 0) {
-		return
-	}
-	policies := []string{"no", "always", "on-failure", "unless-stopped"}
-	if !counted && (slices.Contains(policies, policy) || policy == "") {
-		return
-	}
-	hint := spec.DidYouMean(restart.Text, policies)
-	v.l.Fail(restart, path+".restart", fmt.Sprintf("%q is not one of no, always, on-failure[:N], unless-stopped", spec.Shorten(restart.Text)), hint)
-}
-
-func (v *validator) numbers(s *tree.Node, path string) {
-	negative := func(n *tree.Node, at string, least int64) {
-		if n == nil || n.Kind != tree.ScalarNode {
-			return
-		}
-		if value, err := strconv.ParseInt(n.Text, 10, 64); err == nil && value < least {
-			v.l.Fail(n, at, fmt.Sprintf("%s is below %d", n.Text, least), "")
-		}
-	}
-	negative(s.Value("healthcheck").Value("retries"), path+".healthcheck.retries", 0)
-	limits := s.Value("ulimits")
-	if limits == nil {
-		return
-	}
-	for _, f := range limits.Fields {
-		at := path + ".ulimits." + f.Key
-		negative(f.Value, at, -1)
-		soft, _ := strconv.ParseInt(tree.TextAt(f.Value, "soft"), 10, 64)
-		hard, _ := strconv.ParseInt(tree.TextAt(f.Value, "hard"), 10, 64)
-		if f.Value.Kind == tree.MapNode && hard != -1 && (soft > hard || soft == -1) {
-			v.l.Fail(&tree.Node{At: f.At, Width: f.Width}, at, fmt.Sprintf("the soft limit %d is above the hard limit %d", soft, hard), "")
-		}
-	}
 }

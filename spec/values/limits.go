@@ -1,4 +1,4 @@
-package stackfile
+package values
 
 import (
 	"fmt"
@@ -12,16 +12,16 @@ import (
 
 // limits checks what a service says of its resources: what no kernel takes, and what
 // contradicts itself.
-func (v *validator) limits(s *tree.Node, path string) {
+func (c checker) limits(s *tree.Node, path string) {
 	for _, b := range bounds {
-		v.within(s.Value(b.key), path+"."+b.key, b.least, b.most)
+		c.within(s.Value(b.key), path+"."+b.key, b.least, b.most)
 	}
-	v.cpuset(s.Value("cpuset"), path+".cpuset")
-	v.cpuTime(s, path)
-	v.memory(s, path)
-	v.block(s.Value("blkio_config"), path+".blkio_config")
-	v.sysctls(s, path)
-	v.twice(s, path)
+	c.cpuset(s.Value("cpuset"), path+".cpuset")
+	c.cpuTime(s, path)
+	c.memory(s, path)
+	c.block(s.Value("blkio_config"), path+".blkio_config")
+	c.sysctls(s, path)
+	c.twice(s, path)
 }
 
 // bounds are those of single numbers; a most of 0 is none, and a 0 says nothing, as in
@@ -40,14 +40,14 @@ var bounds = []struct {
 }
 
 // within refuses a number that is out of bounds.
-func (v *validator) within(n *tree.Node, at string, least, most int64) {
+func (c checker) within(n *tree.Node, at string, least, most int64) {
 	value, ok := wholeOf(n)
 	switch {
 	case !ok || value == 0:
 	case value < least:
-		v.l.Fail(n, at, fmt.Sprintf("%d is below %d", value, least), "")
+		c.Fail(n, at, fmt.Sprintf("%d is below %d", value, least), "")
 	case most != 0 && value > most:
-		v.l.Fail(n, at, fmt.Sprintf("%d is above %d", value, most), "")
+		c.Fail(n, at, fmt.Sprintf("%d is above %d", value, most), "")
 	}
 }
 
@@ -61,7 +61,7 @@ func wholeOf(n *tree.Node) (int64, bool) {
 }
 
 // cpuset checks a list of processors: "0-2,5".
-func (v *validator) cpuset(n *tree.Node, at string) {
+func (c checker) cpuset(n *tree.Node, at string) {
 	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
 		return
 	}
@@ -73,7 +73,7 @@ func (v *validator) cpuset(n *tree.Node, at string) {
 			b, err = strconv.ParseUint(last, 10, 16)
 		}
 		if err != nil || b < a {
-			v.l.Fail(n, at, fmt.Sprintf("%q is not a list of processors", spec.Shorten(n.Text)), "write numbers and ranges, such as 0-2,5")
+			c.Fail(n, at, fmt.Sprintf("%q is not a list of processors", spec.Shorten(n.Text)), "write numbers and ranges, such as 0-2,5")
 			return
 		}
 	}
@@ -82,10 +82,10 @@ func (v *validator) cpuset(n *tree.Node, at string) {
 // leastQuota is the least that the kernel gives of a period, in microseconds.
 const leastQuota = 1_000
 
-func (v *validator) cpuTime(s *tree.Node, path string) {
+func (c checker) cpuTime(s *tree.Node, path string) {
 	quota := s.Value("cpu_quota")
 	if n, ok := wholeOf(quota); ok && n < leastQuota && n != 0 && n != -1 {
-		v.l.Fail(quota, path+".cpu_quota", fmt.Sprintf("%d is below %d microseconds", n, leastQuota), "-1 is no limit")
+		c.Fail(quota, path+".cpu_quota", fmt.Sprintf("%d is below %d microseconds", n, leastQuota), "-1 is no limit")
 	}
 	cpus, name := s.Value("cpus"), "cpus"
 	if cpus == nil {
@@ -96,23 +96,23 @@ func (v *validator) cpuTime(s *tree.Node, path string) {
 	}
 	for _, key := range []string{"cpu_quota", "cpu_period"} {
 		if n, ok := wholeOf(s.Value(key)); ok && n != 0 {
-			v.l.Fail(s.Value(key), path+"."+key, key+" and "+name+" exclude each other", "keep one of them: cpus is quota by period")
+			c.Fail(s.Value(key), path+"."+key, key+" and "+name+" exclude each other", "keep one of them: cpus is quota by period")
 			return
 		}
 	}
 }
 
 // memory holds the limits of memory against each other.
-func (v *validator) memory(s *tree.Node, path string) {
+func (c checker) memory(s *tree.Node, path string) {
 	limit, limited := wholeOf(firstOf(s.Value("mem_limit"), s.Value("deploy").Value("resources").Value("limits").Value("memory")))
 	limited = limited && limit > 0
 	if swap := s.Value("memswap_limit"); swap != nil {
 		switch n, ok := wholeOf(swap); {
 		case !ok || n <= 0:
 		case !limited:
-			v.l.Fail(swap, path+".memswap_limit", "memory and swap have a limit together, and memory has none", "write mem_limit too")
+			c.Fail(swap, path+".memswap_limit", "memory and swap have a limit together, and memory has none", "write mem_limit too")
 		case n < limit:
-			v.l.Fail(swap, path+".memswap_limit", fmt.Sprintf("%d is less than the limit of memory, %d, which it includes", n, limit), "")
+			c.Fail(swap, path+".memswap_limit", fmt.Sprintf("%d is less than the limit of memory, %d, which it includes", n, limit), "")
 		}
 	}
 	for at, n := range map[string]*tree.Node{
@@ -120,7 +120,7 @@ func (v *validator) memory(s *tree.Node, path string) {
 		".deploy.resources.reservations.memory": s.Value("deploy").Value("resources").Value("reservations").Value("memory"),
 	} {
 		if reserved, ok := wholeOf(n); ok && limited && reserved > limit {
-			v.l.Fail(n, path+at, fmt.Sprintf("%d is more than the limit, %d", reserved, limit), "")
+			c.Fail(n, path+at, fmt.Sprintf("%d is more than the limit, %d", reserved, limit), "")
 		}
 	}
 }
@@ -136,7 +136,7 @@ func firstOf(nodes ...*tree.Node) *tree.Node {
 
 // twice refuses what is said by a key of the service and one of deploy, differently
 // (Compose Deploy Specification, resources).
-func (v *validator) twice(s *tree.Node, path string) {
+func (c checker) twice(s *tree.Node, path string) {
 	resources := s.Value("deploy").Value("resources")
 	for _, pair := range []struct {
 		own, part, key string
@@ -151,7 +151,7 @@ func (v *validator) twice(s *tree.Node, path string) {
 			continue
 		}
 		at := path + ".deploy.resources." + pair.part + "." + pair.key
-		v.l.Fail(other, at, fmt.Sprintf("%s is %s, and %s is %s", pair.key, other.Text, pair.own, own.Text), "keep one of them")
+		c.Fail(other, at, fmt.Sprintf("%s is %s, and %s is %s", pair.key, other.Text, pair.own, own.Text), "keep one of them")
 	}
 }
 
@@ -162,12 +162,12 @@ func isSameNumber(a, b string) bool {
 }
 
 // block checks weights of block devices, and that each limit names a device.
-func (v *validator) block(n *tree.Node, path string) {
+func (c checker) block(n *tree.Node, path string) {
 	if n == nil || n.Kind != tree.MapNode {
 		return
 	}
 	const least, most = 10, 1000
-	v.within(n.Value("weight"), path+".weight", least, most)
+	c.within(n.Value("weight"), path+".weight", least, most)
 	for _, f := range n.Fields {
 		for i, item := range f.Value.Items {
 			at := tree.Indexed(path+"."+f.Key, i)
@@ -175,10 +175,10 @@ func (v *validator) block(n *tree.Node, path string) {
 				continue
 			}
 			if p := tree.TextAt(item, "path"); !strings.HasPrefix(p, "/") {
-				v.l.Fail(firstOf(item.Value("path"), item), at+".path", fmt.Sprintf("%q is not the path of a device", spec.Shorten(p)), "write one such as /dev/sda")
+				c.Fail(firstOf(item.Value("path"), item), at+".path", fmt.Sprintf("%q is not the path of a device", spec.Shorten(p)), "write one such as /dev/sda")
 			}
 			if f.Key == "weight_device" {
-				v.within(item.Value("weight"), at+".weight", least, most)
+				c.within(item.Value("weight"), at+".weight", least, most)
 			}
 		}
 	}
@@ -192,7 +192,7 @@ var ownSysctls = []string{
 }
 
 // sysctls refuses parameters that would change the whole machine.
-func (v *validator) sysctls(s *tree.Node, path string) {
+func (c checker) sysctls(s *tree.Node, path string) {
 	list := s.Value("sysctls")
 	if list == nil || list.Kind != tree.MapNode {
 		return
@@ -203,11 +203,11 @@ func (v *validator) sysctls(s *tree.Node, path string) {
 		isNet := strings.HasPrefix(f.Key, "net.")
 		switch {
 		case isNet && onHost:
-			v.l.Fail(at, path+".sysctls."+f.Key, "it is the host's, whose network the service uses", "set it on the host, or take network_mode: host away")
+			c.Fail(at, path+".sysctls."+f.Key, "it is the host's, whose network the service uses", "set it on the host, or take network_mode: host away")
 		case !isNet && !strings.HasPrefix(f.Key, "fs.mqueue.") && !slices.Contains(ownSysctls, f.Key):
-			v.l.Fail(at, path+".sysctls."+f.Key, "it is a parameter of the whole machine, not of a container", "set it on the host")
+			c.Fail(at, path+".sysctls."+f.Key, "it is a parameter of the whole machine, not of a container", "set it on the host")
 		case f.Value.Kind == tree.NullNode:
-			v.l.Fail(at, path+".sysctls."+f.Key, "a value is missing", "write "+f.Key+"=VALUE")
+			c.Fail(at, path+".sysctls."+f.Key, "a value is missing", "write "+f.Key+"=VALUE")
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package stackfile
+package values
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 const minProbeSpan = time.Millisecond
 
 // health checks that the spans of a health check fit each other.
-func (v *validator) health(s *tree.Node, path string) {
+func (c checker) health(s *tree.Node, path string) {
 	check := s.Value("healthcheck")
 	if check == nil || check.Kind != tree.MapNode {
 		return
@@ -24,11 +24,11 @@ func (v *validator) health(s *tree.Node, path string) {
 			continue
 		}
 		if d, ok := spec.ParseDuration(n.Text); ok && d > 0 && d < minProbeSpan {
-			v.l.Fail(n, tree.Join(path, key), fmt.Sprintf("%s is less than %s", d, minProbeSpan), "")
+			c.Fail(n, tree.Join(path, key), fmt.Sprintf("%s is less than %s", d, minProbeSpan), "")
 		}
 	}
 	if interval := check.Field("start_interval"); interval != nil && check.Value("start_period") == nil && tree.TextAt(check, "disable") != "true" {
-		v.l.Fail(&tree.Node{At: interval.At, Width: interval.Width}, path, "start_interval means nothing without start_period",
+		c.Fail(&tree.Node{At: interval.At, Width: interval.Width}, path, "start_interval means nothing without start_period",
 			"write start_period: and how long a start may take")
 	}
 }

@@ -1,4 +1,4 @@
-package stackfile
+package values
 
 import (
 	"fmt"
@@ -12,13 +12,13 @@ import (
 const mostOfString = 128<<10 - 1
 
 // strings refuses arguments and variables that no program could be started with.
-func (v *validator) strings(s *tree.Node, path string) {
+func (c checker) strings(s *tree.Node, path string) {
 	check := func(n *tree.Node, at, text, what string) {
 		switch {
 		case strings.ContainsRune(text, 0):
-			v.l.Fail(n, at, what+" holds a NUL character, with which no program can be started", "take it out")
+			c.Fail(n, at, what+" holds a NUL character, with which no program can be started", "take it out")
 		case len(text) > mostOfString:
-			v.l.Fail(n, at, fmt.Sprintf("%s has %d bytes, and Linux starts no program with more than %d in one", what, len(text), mostOfString),
+			c.Fail(n, at, fmt.Sprintf("%s has %d bytes, and Linux starts no program with more than %d in one", what, len(text), mostOfString),
 				"put it into a file: configs can carry it")
 		}
 	}

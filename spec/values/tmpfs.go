@@ -1,4 +1,4 @@
-package stackfile
+package values
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ func (f numberForm) matches(value string) bool {
 
 // tmpfsOptions checks the numbers of a short form: size=64m,mode=1777. The
 // kernel refuses a wrong one without a word.
-func (v *validator) tmpfsOptions(item *tree.Node, options, at string) {
+func (c checker) tmpfsOptions(item *tree.Node, options, at string) {
 	for option := range strings.SplitSeq(options, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		const decimal, units = "0123456789", "kKmMgGtTpPeE"
@@ -42,14 +42,14 @@ func (v *validator) tmpfsOptions(item *tree.Node, options, at string) {
 			continue
 		}
 		if value != "" && !form.matches(value) {
-			v.l.Fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, spec.Shorten(value)), "write it as "+name+"="+form.example)
+			c.Fail(item, at, fmt.Sprintf("%s of a tmpfs is %q", name, spec.Shorten(value)), "write it as "+name+"="+form.example)
 		}
 	}
 }
 
-// givenOptions is a short form without the options that have an empty value:
+// GivenOptions is a short form without the options that have an empty value:
 // the kernel does not take them for "not given".
-func givenOptions(short string) string {
+func GivenOptions(short string) string {
 	target, options, ok := strings.Cut(short, ":")
 	if !ok {
 		return short

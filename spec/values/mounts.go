@@ -1,0 +1,61 @@
+package values
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// targets complains of two mounts at one place.
+func (c checker) targets(s *tree.Node, path string) {
+	taken := map[string]bool{}
+	take := func(n *tree.Node, target, at string) {
+		if taken[target] {
+			c.Fail(n, at, fmt.Sprintf("%s is already mounted", target), "two mounts cannot share a target")
+		}
+		taken[target] = true
+	}
+	if tmpfs := s.Value("tmpfs"); tmpfs != nil {
+		for i, item := range tmpfs.Items {
+			target, options, _ := strings.Cut(item.Text, ":")
+			at := tree.Indexed(path+".tmpfs", i)
+			if item.Kind == tree.ScalarNode && item.Text != "" && !strings.HasPrefix(target, "/") {
+				c.Fail(item, at, fmt.Sprintf("the target %q is not an absolute path", spec.Shorten(target)), "a target is a path in the container, such as /run")
+			} else if item.Kind == tree.ScalarNode && item.Text != "" {
+				take(item, target, at)
+				c.tmpfsOptions(item, options, at)
+			}
+		}
+	}
+	if volumes := s.Value("volumes"); volumes != nil {
+		for i, item := range volumes.Items {
+			if target := item.Value("target"); target != nil && target.Kind == tree.ScalarNode {
+				take(target, target.Text, tree.Indexed(path+".volumes", i))
+			}
+		}
+	}
+}
+
+// subpaths checks the paths inside volumes.
+func (c checker) subpaths(s *tree.Node, at string) {
+	volumes := s.Value("volumes")
+	if volumes == nil {
+		return
+	}
+	for i, item := range volumes.Items {
+		sub, where := item.Value("volume").Value("subpath"), tree.Indexed(at+".volumes", i)+".volume.subpath"
+		if sub == nil || sub.Kind != tree.ScalarNode || sub.Text == "" {
+			continue
+		}
+		clean := path.Clean(sub.Text)
+		switch {
+		case path.IsAbs(clean), clean == "..", strings.HasPrefix(clean, "../"):
+			c.Fail(sub, where, fmt.Sprintf("the path %q is not inside the volume", spec.Shorten(sub.Text)), "write a path that begins in the volume, such as app/data")
+		case item.Value("source") == nil:
+			c.Fail(sub, where, "a volume without a name is empty", "name the volume: source: data")
+		}
+	}
+}

@@ -1,0 +1,118 @@
+// Package values checks what the values of a service mean: what no engine or kernel
+// takes, and what contradicts itself within the service. Shapes are checked before,
+// and what a service says of others by who knows them.
+package values
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// Check reports the mistakes in the values of a service, whose place in the document
+// is path.
+func Check(r tree.Reporter, s *tree.Node, path string) {
+	c := checker{r}
+	c.replicas(s, path)
+	c.targets(s, path)
+	c.subpaths(s, path)
+	c.health(s, path+".healthcheck")
+	c.restart(s, path)
+	c.pullPolicy(s, path)
+	c.numbers(s, path)
+	c.limits(s, path)
+	c.securityOpts(s, path)
+	c.namespaces(s, path)
+	c.strings(s, path)
+}
+
+// MaxReplicas is how many containers a service may have.
+const MaxReplicas = 1000
+
+type checker struct{ tree.Reporter }
+
+// replicas checks scale and deploy.replicas.
+func (c checker) replicas(s *tree.Node, path string) {
+	scale, replicas := s.Value("scale"), s.Value("deploy").Value("replicas")
+	for _, n := range []*tree.Node{scale, replicas} {
+		if n == nil || n.Kind != tree.ScalarNode {
+			continue
+		}
+		at := path + ".scale"
+		if n == replicas {
+			at = path + ".deploy.replicas"
+		}
+		if count, err := strconv.Atoi(n.Text); err != nil || count < 0 || count > MaxReplicas {
+			c.Fail(n, at, fmt.Sprintf("%s replicas are not possible", n.Text), fmt.Sprintf("0 to %d", MaxReplicas))
+			return
+		}
+	}
+	if scale != nil && replicas != nil && scale.Kind == tree.ScalarNode && replicas.Kind == tree.ScalarNode && scale.Text != replicas.Text {
+		c.Fail(scale, path+".scale", fmt.Sprintf("scale is %s, but deploy.replicas is %s", scale.Text, replicas.Text), "keep one of them")
+	}
+}
+
+func (c checker) restart(s *tree.Node, path string) {
+	restart := s.Value("restart")
+	if restart == nil || restart.Kind != tree.ScalarNode {
+		return
+	}
+	policy, count, counted := strings.Cut(restart.Text, ":")
+	n, err := strconv.Atoi(count)
+	if policy == "on-failure" && (!counted || err == nil && n >= 0) {
+		return
+	}
+	policies := []string{"no", "always", "on-failure", "unless-stopped"}
+	if !counted && (slices.Contains(policies, policy) || policy == "") {
+		return
+	}
+	hint := spec.DidYouMean(restart.Text, policies)
+	c.Fail(restart, path+".restart", fmt.Sprintf("%q is not one of no, always, on-failure[:N], unless-stopped", spec.Shorten(restart.Text)), hint)
+}
+
+// pullPolicy checks when the image of a service is pulled.
+func (c checker) pullPolicy(s *tree.Node, path string) {
+	policy := s.Value("pull_policy")
+	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset) > 0 {
+		return
+	}
+	for _, word := range spec.PullPolicies() {
+		if policy.Text == word {
+			return
+		}
+	}
+	if _, ok := spec.RefreshAfter(policy.Text); ok {
+		return
+	}
+	c.Fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", spec.Shorten(policy.Text), strings.Join(spec.PullPolicies(), ", ")),
+		cmp.Or(spec.DidYouMean(policy.Text, spec.PullPolicies()), "write a time as in every_2d or every_12h"))
+}
+func (c checker) numbers(s *tree.Node, path string) {
+	negative := func(n *tree.Node, at string, least int64) {
+		if n == nil || n.Kind != tree.ScalarNode {
+			return
+		}
+		if value, err := strconv.ParseInt(n.Text, 10, 64); err == nil && value < least {
+			c.Fail(n, at, fmt.Sprintf("%s is below %d", n.Text, least), "")
+		}
+	}
+	negative(s.Value("healthcheck").Value("retries"), path+".healthcheck.retries", 0)
+	limits := s.Value("ulimits")
+	if limits == nil {
+		return
+	}
+	for _, f := range limits.Fields {
+		at := path + ".ulimits." + f.Key
+		negative(f.Value, at, -1)
+		soft, _ := strconv.ParseInt(tree.TextAt(f.Value, "soft"), 10, 64)
+		hard, _ := strconv.ParseInt(tree.TextAt(f.Value, "hard"), 10, 64)
+		if f.Value.Kind == tree.MapNode && hard != -1 && (soft > hard || soft == -1) {
+			c.Fail(&tree.Node{At: f.At, Width: f.Width}, at, fmt.Sprintf("the soft limit %d is above the hard limit %d", soft, hard), "")
+		}
+	}
+}
