@@ -86,11 +86,16 @@ func startContainerd(ctx context.Context, root, state string) (*daemon, error) {
 	unpack.Register()
 	registerTap(func(ic *plugin.InitContext) error {
 		d.services = containerd.WithInMemoryServices(ic)
-		var err error
+		differ, err := ic.GetByID(plugins.DiffPlugin, unpack.ID)
+		if err != nil {
+			return err
+		}
 		d.client, err = containerd.New("",
 			containerd.WithDefaultNamespace(Namespace),
 			containerd.WithDefaultPlatform(platforms.Default()),
-			d.services)
+			d.services,
+			// Itself, not the service in front of it, which tells of no progress.
+			containerd.WithServices(containerd.WithDiffService(differ.(containerd.DiffService))))
 		return err
 	})
 	config := &srvconfig.Config{
@@ -142,7 +147,7 @@ func registerTap(tap func(*plugin.InitContext) error) {
 		ID:   "orlop",
 		Requires: []plugin.Type{
 			plugins.EventPlugin, plugins.LeasePlugin, plugins.SandboxStorePlugin, plugins.SandboxControllerPlugin,
-			plugins.ServicePlugin, plugins.MountManagerPlugin, plugins.TransferPlugin, plugins.SnapshotPlugin,
+			plugins.ServicePlugin, plugins.MountManagerPlugin, plugins.TransferPlugin, plugins.SnapshotPlugin, plugins.DiffPlugin,
 		},
 		InitFn: func(ic *plugin.InitContext) (any, error) { return struct{}{}, tap(ic) },
 	})

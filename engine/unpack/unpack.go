@@ -21,17 +21,21 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+	"github.com/moby/sys/userns"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 )
+
+// ID is the plugin's.
+const ID = "walking"
 
 // Register makes it containerd's differ: in the place, and under the ID, of the
 // one that containerd brings, which its services ask for by default.
 func Register() {
 	registry.Register(&plugin.Registration{
 		Type:     plugins.DiffPlugin,
-		ID:       "walking",
+		ID:       ID,
 		Requires: []plugin.Type{plugins.MetadataPlugin},
 		InitFn: func(ic *plugin.InitContext) (any, error) {
 			md, err := ic.GetSingle(plugins.MetadataPlugin)
@@ -107,7 +111,8 @@ func decompress(ctx context.Context, mediaType string, blob io.Reader, config di
 // apply unpacks an archive onto mounts. Those of an overlay are not mounted: what
 // it needs is written into the upper directory.
 func apply(ctx context.Context, layer digest.Digest, mounts []mount.Mount, in io.Reader, sync bool) error {
-	if len(mounts) == 1 && mounts[0].Type == "overlay" {
+	// In a user namespace nobody makes the devices that stand for what is removed.
+	if len(mounts) == 1 && mounts[0].Type == "overlay" && !userns.RunningInUserNS() {
 		if upper, lower := overlay(mounts[0].Options); upper != "" {
 			return write(ctx, layer, upper, in, sync, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithParents(lower))
 		}
