@@ -86,16 +86,11 @@ func startContainerd(ctx context.Context, root, state string) (*daemon, error) {
 	unpack.Register()
 	registerTap(func(ic *plugin.InitContext) error {
 		d.services = containerd.WithInMemoryServices(ic)
-		differ, err := ic.GetByID(plugins.DiffPlugin, unpack.ID)
-		if err != nil {
-			return err
-		}
+		var err error
 		d.client, err = containerd.New("",
 			containerd.WithDefaultNamespace(Namespace),
 			containerd.WithDefaultPlatform(platforms.Default()),
-			d.services,
-			// Itself, not the service in front of it, which tells of no progress.
-			containerd.WithServices(containerd.WithDiffService(differ.(containerd.DiffService))))
+			d.services)
 		return err
 	})
 	config := &srvconfig.Config{
@@ -147,7 +142,7 @@ func registerTap(tap func(*plugin.InitContext) error) {
 		ID:   "orlop",
 		Requires: []plugin.Type{
 			plugins.EventPlugin, plugins.LeasePlugin, plugins.SandboxStorePlugin, plugins.SandboxControllerPlugin,
-			plugins.ServicePlugin, plugins.MountManagerPlugin, plugins.TransferPlugin, plugins.SnapshotPlugin, plugins.DiffPlugin,
+			plugins.ServicePlugin, plugins.MountManagerPlugin, plugins.TransferPlugin, plugins.SnapshotPlugin,
 		},
 		InitFn: func(ic *plugin.InitContext) (any, error) { return struct{}{}, tap(ic) },
 	})

@@ -27,15 +27,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ID is the plugin's.
-const ID = "walking"
-
 // Register makes it containerd's differ: in the place, and under the ID, of the
 // one that containerd brings, which its services ask for by default.
 func Register() {
 	registry.Register(&plugin.Registration{
 		Type:     plugins.DiffPlugin,
-		ID:       ID,
+		ID:       "walking",
 		Requires: []plugin.Type{plugins.MetadataPlugin},
 		InitFn: func(ic *plugin.InitContext) (any, error) {
 			md, err := ic.GetSingle(plugins.MetadataPlugin)
@@ -57,6 +54,15 @@ type differ struct {
 // Applier unpacks layers of a content store.
 type Applier struct{ content content.Provider }
 
+// told is who is told how far the unpacking of a layer is.
+type told struct{}
+
+// Telling has a function told how much of a layer, as it is stored, is read. Of what goes
+// by containerd's services an applier is told by this alone.
+func Telling(ctx context.Context, tell func(layer ocispec.Descriptor, bytes int64)) context.Context {
+	return context.WithValue(ctx, told{}, tell)
+}
+
 // Apply unpacks a layer onto mounts and gives the descriptor of its uncompressed
 // form.
 func (a Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
@@ -72,6 +78,9 @@ func (a Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 	}
 	defer ra.Close()
 	blob := &progress{from: content.NewReader(ra), tell: config.Progress}
+	if tell, ok := ctx.Value(told{}).(func(ocispec.Descriptor, int64)); ok {
+		blob.tell = func(bytes int64) { tell(desc, bytes) }
+	}
 	defer blob.done()
 	stream, err := decompress(ctx, desc.MediaType, blob, config)
 	if err != nil {
