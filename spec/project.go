@@ -61,6 +61,7 @@ type Service struct {
 	CapAdd         []string                   `json:"cap_add,omitempty"`
 	CapDrop        []string                   `json:"cap_drop,omitempty"`
 	Cgroup         string                     `json:"cgroup,omitempty"` // "", host, private
+	CgroupParent   string                     `json:"cgroup_parent,omitempty"` // below the root of the control groups
 	Command        Command                    `json:"command"`          // nil: the image's own; empty: none
 	Configs        []FileMount                `json:"configs,omitempty"`
 	ContainerName  string                     `json:"container_name,omitempty"`
@@ -73,11 +74,14 @@ type Service struct {
 	CPUSet         string                     `json:"cpuset,omitempty"`         // "0-2,5"
 	DependsOn      map[string]Dependency      `json:"depends_on,omitempty"`
 	Deploy         *Deploy                    `json:"deploy,omitempty"`
+	Devices        []Device                   `json:"devices,omitempty"`
+	DeviceRules    []string                   `json:"device_cgroup_rules,omitempty"` // see DeviceRule
 	Develop        *Develop                   `json:"develop,omitempty"`
 	Entrypoint     Command                    `json:"entrypoint"` // nil: the image's own; empty: none
 	Environment    map[string]*string         `json:"environment,omitempty"`
 	Expose         []string                   `json:"expose,omitempty"`
 	ExtraHosts     []string                   `json:"extra_hosts,omitempty"` // "name=address"
+	GPUs           []DeviceRequest            `json:"gpus,omitempty"`
 	GroupAdd       []string                   `json:"group_add,omitempty"`   // names or numbers
 	HealthCheck    *HealthCheck               `json:"healthcheck,omitempty"`
 	Hostname       string                     `json:"hostname,omitempty"`
@@ -192,7 +196,8 @@ type ResourceLimits struct {
 
 // ResourceReservations are what each container is to have.
 type ResourceReservations struct {
-	Memory Bytes `json:"memory,omitempty"`
+	Memory  Bytes           `json:"memory,omitempty"`
+	Devices []DeviceRequest `json:"devices,omitempty"`
 }
 
 // BlkioConfig are the limits on block devices ("blkio_config").

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,6 +106,9 @@ func (m *Maker) Record(req Request, img *image.Image, from *supervisor.Record) *
 	if rec.Name == "" {
 		rec.Name = req.Project + "-" + req.Service + "-" + strconv.Itoa(req.Number)
 	}
+	if s.CgroupParent != "" {
+		rec.Cgroup = path.Join("/", s.CgroupParent, rec.ID)
+	}
 	rec.Hostname = s.Hostname
 	if rec.Hostname == "" {
 		rec.Hostname = rec.ID[:12]
@@ -189,7 +193,7 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	}
 	doc, warnings, err := oci.Document(oci.Input{
 		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns, Shm: rec.Shm,
-		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: m.Cgroups + "/" + rec.ID, Terminal: rec.Terminal, Init: m.Init,
+		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: cmp.Or(rec.Cgroup, m.Cgroups+"/"+rec.ID), Terminal: rec.Terminal, Init: m.Init,
 	})
 	for _, w := range warnings {
 		m.Log.Warn(w.Text, "container", rec.Name, "key", w.Key)

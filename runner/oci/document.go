@@ -100,6 +100,9 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			return nil, nil, err
 		}
 	}
+	if err := devices(doc, s); err != nil {
+		return nil, nil, err
+	}
 	return doc, warnings, confine(doc, s, caps)
 }
 

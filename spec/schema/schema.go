@@ -68,6 +68,7 @@ const (
 	FileMounts               // names of secrets or configs, or objects
 	PathOrList               // a path or a list of paths, made absolute
 	Devices                  // a list of devices to reserve, or all
+	DeviceNodes              // devices, short or long
 	Schedule                 // a list of cron lines or objects
 	Umask                    // permission bits, as YAML writes an integer
 	AnyButNull               // any value, but not nothing
@@ -103,7 +104,7 @@ func (s Shape) MergeRule() MergeRule {
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
-	case Ports, Mounts, FileMounts, ObjectList:
+	case Ports, Mounts, FileMounts, ObjectList, DeviceNodes:
 		return MergeUnique
 	}
 	return MergeReplace
@@ -181,7 +182,12 @@ func serviceKeys() []Key {
 		{Name: "security_opt", Shape: StringList, Note: "no-new-privileges, seccomp (unconfined, builtin or a file), apparmor where the kernel has it, systempaths=unconfined, writable-cgroups; label has no effect"},
 		{Name: "shm_size", Shape: Bytes},
 		{Name: "sysctls", Shape: MappingOrList, Note: "those of the container's own namespaces; others are refused"},
-		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+		{Name: "devices", Shape: DeviceNodes, Note: "paths, and names of the Container Device Interface", Keys: []Key{
+			{Name: "source", Shape: String}, {Name: "target", Shape: String}, {Name: "permissions", Shape: String},
+		}},
+		{Name: "device_cgroup_rules", Shape: StringList},
+		{Name: "cgroup_parent", Shape: String},
+		{Name: "gpus", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
 		{Name: "umask", Level: NotYet, Shape: Umask},
 		{Name: "build", Shape: Build, Keys: buildKeys()},
 		{Name: "cap_add", Shape: StringList},
@@ -247,7 +253,7 @@ func serviceKeys() []Key {
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+	return append(keys, notYet("attach", "dns", "dns_opt", "dns_search", "domainname",
 		"logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
 
@@ -331,13 +337,16 @@ func resourceKeys() []Key {
 			{Name: "cpus", Shape: Number, Level: NoEffect, Note: "no scheduler of several machines asks for it"},
 			{Name: "memory", Shape: Bytes},
 			{Name: "generic_resources", Level: NoEffect, Note: "no scheduler of several machines asks for it"},
-			{Name: "devices", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+			{Name: "devices", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
 		}},
 	}
 }
 
 func deviceKeys() []Key {
-	return []Key{{Name: "capabilities"}, {Name: "count"}, {Name: "device_ids"}, {Name: "driver"}, {Name: "options"}}
+	return []Key{
+		{Name: "capabilities", Shape: StringList}, {Name: "count", Shape: StringOrNumber}, {Name: "device_ids", Shape: StringOrNumberList},
+		{Name: "driver", Shape: String}, {Name: "options", Shape: MappingOrList},
+	}
 }
 
 func blockKeys() []Key {

@@ -29,6 +29,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
 	c.strings(s, path)
+	c.devices(s, path)
 }
 
 // MaxReplicas is how many containers a service may have.
