@@ -55,7 +55,10 @@ func (r *Runner) copies(project string) rootfs.Copies {
 // etcMounts gives a container its files below /etc.
 func (r *Runner) etcMounts(rec *supervisor.Record, names map[netip.Addr][]string) ([]specs.Mount, error) {
 	e := rootfs.Etc{
-		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
+		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), Service: rec.Applied.Service,
+	}
+	if of := r.ownerOf(rec); of != nil {
+		e.Owner = of.snapshot().Applied.Service
 	}
 	return e.Mounts()
 }

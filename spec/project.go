@@ -74,6 +74,10 @@ type Service struct {
 	DependsOn      map[string]Dependency      `json:"depends_on,omitempty"`
 	Deploy         *Deploy                    `json:"deploy,omitempty"`
 	Develop        *Develop                   `json:"develop,omitempty"`
+	DNS            []string                   `json:"dns,omitempty"` // IP addresses
+	DNSOpt         []string                   `json:"dns_opt,omitempty"`
+	DNSSearch      []string                   `json:"dns_search,omitempty"`
+	Domainname     string                     `json:"domainname,omitempty"`
 	Entrypoint     Command                    `json:"entrypoint"` // nil: the image's own; empty: none
 	Environment    map[string]*string         `json:"environment,omitempty"`
 	Expose         []string                   `json:"expose,omitempty"`

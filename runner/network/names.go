@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -81,9 +82,27 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 		v.Subnets = append(v.Subnets, n.Subnet)
 		v.External = v.External || !n.Internal
 	}
+	for _, addr := range s.Spec.Resolvers {
+		v.Upstreams = append(v.Upstreams, netip.AddrPortFrom(addr, 53))
+	}
+	v.Dial = m.dialFrom(s.ID)
 	s.dns = m.resolver.Serve(socks, v)
 	m.mu.Unlock()
 	return nil
+}
+
+// dialFrom connects from a sandbox's network namespace: its own resolvers are asked
+// the way that its programs would ask them, on its loopback and through its VPN too,
+// and nothing is reached that they could not reach.
+func (m *Manager) dialFrom(id string) nameserver.Dial {
+	return func(ctx context.Context, network string, to netip.AddrPort) (c net.Conn, err error) {
+		err = netns.In(m.netnsPath(id), func() (err error) {
+			var d net.Dialer
+			c, err = d.DialContext(ctx, network, to.String()) // the socket is made on this thread
+			return err
+		})
+		return c, err
+	}
 }
 
 // adoptNames has a sandbox's names answered as before, at its kept sockets where

@@ -33,6 +33,9 @@ type Sandbox struct {
 	ExtraHosts map[string][]netip.Addr `json:"extraHosts,omitempty"`
 	// DNS asks for a name server at NameServer.
 	DNS bool `json:"dns,omitempty"`
+	// Resolvers are asked for names of the outside, from the sandbox's own network
+	// namespace, in place of the host's.
+	Resolvers []netip.Addr `json:"resolvers,omitempty"`
 	// OwnNetwork says that its programs may change its links, addresses and routes,
 	// so that nobody else puts them right.
 	OwnNetwork bool `json:"ownNetwork,omitempty"`

@@ -27,6 +27,13 @@ type Member struct {
 func (m *Member) Sandbox() (network.Sandbox, error) {
 	s := m.Applied.Service
 	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s)}
+	for _, text := range s.DNS {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return out, fmt.Errorf("services.%s.dns: %q is not an IP address", m.Service, text)
+		}
+		out.Resolvers = append(out.Resolvers, addr)
+	}
 	if s.NetworkMode == "none" {
 		return out, nil
 	}
@@ -74,10 +81,23 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	for _, key := range order(m.Applied) {
 		if addr, ok := state.Addresses[m.Applied.Networks[key]]; ok {
 			list = append(list, addr.Addr().String())
-			names[addr.Addr()] = []string{m.Hostname}
+			names[addr.Addr()] = m.hostNames()
 		}
 	}
 	return list, names
+}
+
+// hostNames are those that /etc/hosts has of the container: its name with its domain,
+// which may be a part of the host name already, and without.
+func (m *Member) hostNames() []string {
+	full := m.Hostname
+	if d := m.Applied.Service.Domainname; d != "" {
+		full += "." + d
+	}
+	if short, _, ok := strings.Cut(full, "."); ok {
+		return []string{full, short}
+	}
+	return []string{full}
 }
 
 // Hosts are the extra hosts of the container's service with "host-gateway" filled

@@ -201,6 +201,10 @@ func serviceKeys() []Key {
 		{Name: "develop", Shape: Object, Former: "x-develop", Keys: []Key{
 			{Name: "watch", Shape: Watch, Keys: watchKeys()},
 		}},
+		{Name: "dns", Shape: StringOrList, Note: "asked in place of the host's resolvers, from the container's network"},
+		{Name: "dns_opt", Shape: StringList},
+		{Name: "dns_search", Shape: StringOrList},
+		{Name: "domainname", Shape: String},
 		{Name: "entrypoint", Shape: Command},
 		{Name: "env_file", Shape: EnvFiles, Level: LoadOnly, Note: "its variables become the service's environment", Keys: []Key{
 			{Name: "path", Shape: String},
@@ -247,7 +251,7 @@ func serviceKeys() []Key {
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices",
 		"logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
 

@@ -307,14 +307,14 @@ func critical(n *tree.Node, path string) bool {
 	return inVolumes && (last == "source" || n.Kind == tree.BadNode) || len(parts) == 3 && last == "image"
 }
 
-// prune drops what says nothing (empty entries of tmpfs and expose), and the
+// prune drops what says nothing (empty entries of some lists), and the
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.services.Fields {
 		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset) > 0 && !wholeReference().MatchString(image.Value.Text) {
 			image.Value = image.Value.Bad() // half a reference, of which nobody was told
 		}
-		for _, key := range []string{"tmpfs", "expose"} {
+		for _, key := range []string{"tmpfs", "expose", "dns", "dns_search", "dns_opt"} {
 			if list := f.Value.Value(key); list != nil {
 				list.Items = slices.DeleteFunc(slices.Clone(list.Items), func(n *tree.Node) bool { return n.Kind == tree.ScalarNode && n.Text == "" })
 			}
