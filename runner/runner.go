@@ -18,6 +18,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/changes"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/inventory"
@@ -319,6 +320,14 @@ func (r *Runner) allRecords() []supervisor.Record {
 		list = append(list, c.snapshot())
 	}
 	return list
+}
+
+// maker makes the parts of containers.
+func (r *Runner) maker() *assembly.Maker {
+	return &assembly.Maker{
+		Networks: r.nets, Topology: r.topology, Volumes: r.volumes, Secrets: r.secrets, Payloads: r.payloads, Records: r.allRecords, Share: r.share,
+		Dir: r.dir, Cgroups: r.cgroups, Init: r.Init, Version: r.Version, Log: r.log, Now: r.Now,
+	}
 }
 
 // Inventory is what there is besides containers.

@@ -67,11 +67,11 @@ func (c *container) restore(ctx context.Context) error {
 	if _, ok := r.nets.Sandbox(rec.ID); !ok && rec.Netns != "" && !shared {
 		fresh := rec
 		fresh.Addresses = nil
-		names, err := r.connect(ctx, &fresh)
+		names, err := r.maker().Connect(ctx, &fresh)
 		if err != nil {
 			return err
 		}
-		if _, err := r.etcMounts(&fresh, names); err != nil {
+		if _, err := r.maker().Etc(&fresh, names); err != nil {
 			return err
 		}
 		if fresh.Netns != rec.Netns {
@@ -87,7 +87,7 @@ func (c *container) restore(ctx context.Context) error {
 		}
 	}
 	if !r.secrets.Has(rec.ID, rec.Applied.Service) {
-		_, err := r.fileMounts(&rec)
+		_, err := r.maker().Files(&rec)
 		return err
 	}
 	return nil
