@@ -105,6 +105,11 @@ func (p *Project) isolateContainers() {
 		if other, ok := strings.CutPrefix(s.NetworkMode, "container:"); ok && renamed[other] != "" {
 			s.NetworkMode = "container:" + renamed[other]
 		}
+		for i, link := range s.ExternalLinks {
+			if target, alias := CutLink(link); renamed[target] != "" {
+				s.ExternalLinks[i] = renamed[target] + ":" + alias
+			}
+		}
 	}
 }
 

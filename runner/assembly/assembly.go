@@ -146,7 +146,7 @@ func (m *Maker) Connect(ctx context.Context, rec *supervisor.Record) (map[netip.
 
 // Member is a container as far as its networks go.
 func Member(rec *supervisor.Record) *topology.Member {
-	return &topology.Member{Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
+	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
 }
 
 // document resolves user, mounts, environment and command into the OCI

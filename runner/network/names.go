@@ -27,7 +27,9 @@ func (s *sandbox) host() nameserver.Host {
 		if e.Detached {
 			continue
 		}
-		names := slices.Concat(s.Spec.Names, s.Spec.Endpoints[i].Aliases, []string{shortID(s.ID)})
+		spec := s.Spec.Endpoints[i]
+		own := slices.DeleteFunc(slices.Clone(s.Spec.Names), func(name string) bool { return slices.Contains(spec.Without, name) })
+		names := slices.Concat(own, spec.Aliases, []string{shortID(s.ID)})
 		h.Places = append(h.Places, nameserver.Place{Network: e.Network, Address: e.Address, Names: names})
 	}
 	return h
@@ -68,9 +70,12 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 			return fmt.Errorf("cannot have the name server kept: %w", err)
 		}
 	}
-	v := nameserver.View{Extra: map[string][]netip.Addr{}}
+	v := nameserver.View{Extra: map[string][]netip.Addr{}, Links: map[string][]string{}}
 	for name, addrs := range s.Spec.ExtraHosts {
 		v.Extra[strings.ToLower(name)] = addrs
+	}
+	for alias, names := range s.Spec.Links {
+		v.Links[strings.ToLower(alias)] = names
 	}
 	m.mu.Lock()
 	for _, e := range s.Endpoints {

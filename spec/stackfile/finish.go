@@ -110,7 +110,7 @@ func textsOf(n *tree.Node) []string {
 		return nil
 	}
 	var out []string
-	for _, item := range n.Items {
+	for _, item := range itemsOf(n) {
 		if item.Kind == tree.ScalarNode {
 			out = append(out, item.Text)
 		}
@@ -159,6 +159,7 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	if tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
 		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
+	v.linkDefaults(s, path)
 	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {
 		shared, ok := strings.CutPrefix(tree.TextAt(s, key), "service:")
 		switch {
@@ -172,6 +173,28 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 			v.l.Fail(s.Value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), spec.DidYouMean(shared, fieldNames(v.services)))
 		}
 	}
+}
+
+// linkDefaults lets a service depend on those that it links to.
+func (v *validator) linkDefaults(s *tree.Node, path string) {
+	for i, link := range itemsOf(s.Value("links")) {
+		target, _ := spec.CutLink(link.Text)
+		switch {
+		case link.Kind != tree.ScalarNode || target == "":
+		case v.find(target) != nil:
+			v.impliedDependency(s, link, target)
+		case !v.incomplete:
+			v.l.Fail(link, tree.Indexed(path+".links", i), fmt.Sprintf("no service named %q", target), spec.DidYouMean(target, fieldNames(v.services)))
+		}
+	}
+}
+
+// itemsOf are the items of a list node; of no node, none.
+func itemsOf(n *tree.Node) []*tree.Node {
+	if n == nil {
+		return nil
+	}
+	return n.Items
 }
 
 // buildDefaults fills in what Compose implies of an image.

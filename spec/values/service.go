@@ -29,6 +29,8 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
 	c.resolvers(s, path)
+	c.links(s, path)
+	c.endpoints(s, path)
 	c.strings(s, path)
 }
 

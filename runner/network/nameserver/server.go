@@ -135,6 +135,9 @@ type View struct {
 	Subnets  []netip.Prefix
 	// Extra are names, in lower case, that resolve in it alone.
 	Extra map[string][]netip.Addr
+	// Links are more such names: each stands for whoever has one of others on the
+	// sandbox's networks, the first that anybody has.
+	Links map[string][]string
 	// External says that it is on a network with a way out: the host's resolvers are
 	// asked for what is not known here.
 	External bool
@@ -381,6 +384,12 @@ func (r *Resolver) local(v View, q dns.Question, reply *dns.Msg) bool {
 	}
 	r.mu.Lock()
 	addrs, known := r.names.lookup(v.Networks, name)
+	for _, target := range v.Links[name] {
+		if addrs, known = r.names.lookup(v.Networks, strings.ToLower(target)); known {
+			break
+		}
+	}
+	known = known || v.Links[name] != nil
 	r.turn++
 	turn := int(r.turn % uint64(max(len(addrs), 1)))
 	r.mu.Unlock()
