@@ -28,6 +28,9 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.limits(s, path)
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
+	c.resolvers(s, path)
+	c.links(s, path)
+	c.endpoints(s, path)
 	c.strings(s, path)
 	c.devices(s, path)
 }
