@@ -76,9 +76,9 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	res, err := b.control.Solve(ctx, &controlapi.SolveRequest{
 		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req),
 		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
-			"name": req.Tag, "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
+			"name": strings.Join(names(req), ","), "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
 		}}},
-		Cache: cacheOptions(req),
+		Cache: cacheOptions(req), Entitlements: req.Build.Granted(),
 	})
 	if err != nil {
 		// The status ends by itself, with what explains the failure; not that of a
@@ -131,9 +131,6 @@ func attributes(req Request) map[string]string {
 	if bld.Target != "" {
 		a["target"] = bld.Target
 	}
-	if req.Options.NoCache || bld.NoCache {
-		a["no-cache"] = ""
-	}
 	if req.Options.Pull || bld.Pull {
 		a["image-resolve-mode"] = "pull"
 	}
@@ -154,6 +151,7 @@ func attributes(req Request) map[string]string {
 	for name, from := range bld.AdditionalContexts {
 		a["context:"+name] = additional(req, name, from)
 	}
+	stepAttributes(a, req)
 	return a
 }
 

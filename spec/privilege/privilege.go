@@ -63,6 +63,9 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 		all = append(all, ofBuild(p.Services[name].Build, path+".build", within)...)
 		all = append(all, ofWatch(p.Services[name].Develop, path+".develop", within)...)
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
+		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
+	}
 	for _, at := range slices.Sorted(maps.Keys(p.ReadFiles)) {
 		if isRead(p, at) {
 			all = append(all, ofFile(at, p.ReadFiles[at], within)...)
@@ -199,6 +202,29 @@ func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		add("additional_contexts."+name, b.AdditionalContexts[name])
+	}
+	return append(all, ofSteps(b, path)...)
+}
+
+// ofSteps lists what the steps of a build are granted.
+func ofSteps(b *spec.Build, path string) []Request {
+	var all []Request
+	grant := func(key, value, entitlement string) {
+		switch entitlement {
+		case spec.EntitledInsecure:
+			all = append(all, Request{Kind: Privileged, Path: path + "." + key, Value: value, Text: "lets steps of its build have all devices and capabilities of the host"})
+		case spec.EntitledNetwork:
+			all = append(all, Request{Kind: HostNetwork, Path: path + "." + key, Value: value, Text: "lets steps of its build see and use all networks of the host, loopback too"})
+		}
+	}
+	for i, name := range b.Entitlements {
+		grant(fmt.Sprintf("entitlements[%d]", i), name, name)
+	}
+	if b.Privileged {
+		grant("privileged", "true", spec.EntitledInsecure)
+	}
+	if b.Network == spec.BuildNetworkHost {
+		grant("network", b.Network, spec.EntitledNetwork)
 	}
 	return all
 }

@@ -288,15 +288,22 @@ func buildKeys() []Key {
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
+		{Name: "entitlements", Shape: StringList, Note: strings.Join(spec.Entitlements(), ", ") + "; device is refused"},
+		{Name: "extra_hosts", Shape: Hosts},
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "labels", Shape: Labels},
+		{Name: "network", Shape: String, Note: "default, host, none; others are refused, as by Docker with BuildKit"},
 		{Name: "no_cache", Shape: Boolean},
+		{Name: "no_cache_filter", Shape: StringOrList},
+		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
 		{Name: "pull", Shape: Boolean},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
+		{Name: "shm_size", Shape: Bytes},
 		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
+		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
-	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "network", "no_cache_filter", "platforms",
-		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
+		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
+	}, notYet("cache_from", "cache_to", "platforms", "provenance", "sbom")...)
 }
 
 func fileMountKeys() []Key {

@@ -1,0 +1,89 @@
+package values
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// build checks what a build section says of its steps and of the image.
+func (c checker) build(b *tree.Node, path string) {
+	if b == nil || b.Kind != tree.MapNode {
+		return
+	}
+	c.buildNetwork(b.Value("network"), path+".network")
+	c.each(b.Value("entitlements"), path+".entitlements", c.entitlement)
+	c.each(b.Value("tags"), path+".tags", c.tag)
+	c.each(b.Value("no_cache_filter"), path+".no_cache_filter", c.stage)
+	c.ulimits(b.Value("ulimits"), path+".ulimits")
+	c.limitNames(b.Value("ulimits"), path+".ulimits")
+}
+
+// each checks the texts of a list.
+func (c checker) each(list *tree.Node, path string, check func(n *tree.Node, at string)) {
+	if list == nil {
+		return
+	}
+	for i, n := range list.Items {
+		if n.Kind == tree.ScalarNode && (n.Text != "" || len(n.Unset) == 0) {
+			check(n, tree.Indexed(path, i))
+		}
+	}
+}
+
+func (c checker) buildNetwork(n *tree.Node, at string) {
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
+		return
+	}
+	words := []string{spec.BuildNetworkDefault, spec.BuildNetworkHost, spec.BuildNetworkNone}
+	if !slices.Contains(words, n.Text) {
+		c.Fail(n, at, fmt.Sprintf("the steps of a build can't be on the network %q", spec.Shorten(n.Text)),
+			"write "+strings.Join(words, ", ")+": the default is a network of their own, with a way out")
+	}
+}
+
+func (c checker) entitlement(n *tree.Node, at string) {
+	if kind, _, _ := strings.Cut(n.Text, "="); kind == "device" {
+		c.Fail(n, at, "devices of the host are not given to builds", "what needs one must run in a container")
+		return
+	}
+	if words := spec.Entitlements(); !slices.Contains(words, n.Text) {
+		c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(words, ", ")), spec.DidYouMean(n.Text, words))
+	}
+}
+
+// tag checks a further name of an image.
+func (c checker) tag(n *tree.Node, at string) {
+	named, err := reference.ParseDockerRef(n.Text)
+	if err != nil {
+		c.Fail(n, at, fmt.Sprintf("%q is not the name of an image", spec.Shorten(n.Text)), "write it as NAME[:TAG]")
+	} else if _, fixed := named.(reference.Digested); fixed {
+		c.Fail(n, at, fmt.Sprintf("%q has a digest, which only the build will give", spec.Shorten(n.Text)), "write it as NAME[:TAG]")
+	}
+}
+
+// stage checks the name of a stage: BuildKit is given a list of them with commas.
+func (c checker) stage(n *tree.Node, at string) {
+	if n.Text == "" || strings.ContainsAny(n.Text, ", \t\n") {
+		c.Fail(n, at, fmt.Sprintf("%q is not the name of a stage", spec.Shorten(n.Text)), "write each stage as an entry of its own")
+	}
+}
+
+// stepLimits are the resource limits that a step of a build can have.
+var stepLimits = []string{"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"}
+
+func (c checker) limitNames(limits *tree.Node, path string) {
+	if limits == nil {
+		return
+	}
+	for _, f := range limits.Fields {
+		if !slices.Contains(stepLimits, f.Key) {
+			c.Fail(&tree.Node{At: f.At, Width: f.Width}, path+"."+f.Key, fmt.Sprintf("no resource limit is called %q", spec.Shorten(f.Key)), spec.DidYouMean(f.Key, stepLimits))
+		}
+	}
+}
