@@ -33,7 +33,7 @@ func (r *Runner) adopt(ctx context.Context) error {
 	for _, rec := range r.allRecords() {
 		if !learned[rec.Project] {
 			learned[rec.Project] = true
-			r.payloads.Learn(rec.Project, r.copies(rec.Project))
+			r.payloads.Learn(rec.Project, r.maker().Copies(rec.Project))
 		}
 	}
 	r.adoptAll(ctx)

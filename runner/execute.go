@@ -14,6 +14,7 @@ import (
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
@@ -73,11 +74,11 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 }
 
 // request turns a step into what create needs.
-func (o *Order) request(s *planner.Step, note func(planner.Event)) Request {
+func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Request {
 	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
-	return Request{
+	return assembly.Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
-		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, warn: warn,
+		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Warn: warn,
 	}
 }
 
@@ -155,13 +156,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err != nil {
 		return err
 	}
-	made := rec.Metadata
-	made.Applied = &applied
-	made.Probe = health.CheckOf(applied.Service.HealthCheck, img.Config.Healthcheck)
-	made.StopSignal = applied.Service.StopSignal
-	if made.StopSignal == "" {
-		made.StopSignal = img.Config.StopSignal
-	}
+	made := assembly.Adjusted(rec.Metadata, &applied, img)
 	err = c.limit(ctx, applied.Service, rec.Applied.Service)
 	failpoint.Hit("runner/limits-set")
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -300,7 +301,7 @@ func TestAwaitEndsWithTheCondition(t *testing.T) {
 
 func TestOneOffs(t *testing.T) {
 	s := newSite(t)
-	req := Request{Project: "shop", Service: "web", Image: "web:1", OneOff: true, AutoRemove: true, Applied: wanted(func(k *spec.Service) { k.Restart = "" })}
+	req := assembly.Request{Project: "shop", Service: "web", Image: "web:1", OneOff: true, AutoRemove: true, Applied: wanted(func(k *spec.Service) { k.Restart = "" })}
 	waits, err := s.r.CreateOneOff(s.r.ctx, req, nil, false)
 	must(t, err)
 	runs, err := s.r.CreateOneOff(s.r.ctx, req, nil, true)

@@ -5,60 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
-	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec/secret"
 )
-
-// fileMounts gives a container the secrets and configs of its service.
-func (r *Runner) fileMounts(rec *supervisor.Record) ([]specs.Mount, error) {
-	return r.secrets.Mounts(rec.ID, rec.Applied.Service, r.payloads.Of(rec.Project, r.copies(rec.Project)))
-}
 
 // SetPayloads gives contents of a project's secrets ("secrets.NAME") and configs
 // ("configs.NAME"), and where they come from.
 func (r *Runner) SetPayloads(project string, contents map[string][]byte, origins map[string]rootfs.Origin) {
-	r.payloads.Set(project, contents, origins, r.copies(project))
+	r.payloads.Set(project, contents, origins, r.maker().Copies(project))
 }
 
 // Mask hides the secrets of a project in what is told of it.
 func (r *Runner) Mask(project string) *secret.Mask {
-	return r.payloads.Mask(project, r.copies(project))
+	return r.payloads.Mask(project, r.maker().Copies(project))
 }
 
 // ForgetPayloads forgets the secrets and configs of a project whose containers
 // are gone.
 func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }
-
-// copies are what the containers of a project have of its secrets and configs.
-func (r *Runner) copies(project string) rootfs.Copies {
-	return func() map[string][][]byte {
-		all := map[string][][]byte{}
-		for _, rec := range r.allRecords() {
-			if rec.Project == project {
-				r.secrets.Copy(all, rec.ID, rec.Applied.Service)
-			}
-		}
-		return all
-	}
-}
-
-// etcMounts gives a container its files below /etc.
-func (r *Runner) etcMounts(rec *supervisor.Record, names map[netip.Addr][]string) ([]specs.Mount, error) {
-	e := rootfs.Etc{
-		Dir: r.dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: r.topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
-	}
-	return e.Mounts()
-}
 
 // ReadFiles gives the regular files of a container that match one of the
 // patterns; see rootfs.Read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
@@ -11,11 +12,11 @@ import (
 
 // CreateOneOff makes a container outside of a service's replicas, and starts
 // it if asked to. The warnings tell what it got otherwise than asked for.
-func (r *Runner) CreateOneOff(ctx context.Context, req Request, places spec.Places, start bool) (made OneOff, err error) {
+func (r *Runner) CreateOneOff(ctx context.Context, req assembly.Request, places spec.Places, start bool) (made OneOff, err error) {
 	if req.Name == "" {
 		req.Name = req.Project + "-" + req.Service + "-run-" + supervisor.NewID()[:12]
 	}
-	req.warn = func(w oci.Warning) { made.Warnings = append(made.Warnings, w.Placed(req.Service, places)) }
+	req.Warn = func(w oci.Warning) { made.Warnings = append(made.Warnings, w.Placed(req.Service, places)) }
 	c, err := r.create(ctx, req)
 	if err != nil {
 		return made, err

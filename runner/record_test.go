@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
@@ -265,7 +266,7 @@ func TestAContainerIsCreatedForTheNextEngineToo(t *testing.T) {
 	h.containers = store
 	r := h.engine(t)
 	r.records = record.NewBook(disk, r.dir, r.log)
-	c, err := r.create(r.ctx, Request{
+	c, err := r.create(r.ctx, assembly.Request{
 		Project: "shop", Service: "web", Number: 1, Image: "busybox",
 		Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host", Restart: "always"}},
 	})
@@ -288,7 +289,7 @@ func TestAContainerThatCouldNotBeMadeLeavesNoStatus(t *testing.T) {
 	h.addImage(t, "busybox")
 	h.containers = refusing{h.containers}
 	r := h.engine(t)
-	_, err := r.create(r.ctx, Request{
+	_, err := r.create(r.ctx, assembly.Request{
 		Project: "shop", Service: "web", Number: 1, Image: "busybox", Applied: &planner.Applied{Service: &spec.Service{NetworkMode: "host"}},
 	})
 	if docs, _ := h.store.Load(record.Bucket); err == nil || len(docs) > 0 {

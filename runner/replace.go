@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/supervisor"
 )
@@ -208,8 +209,8 @@ func (c *container) noteAddresses() error {
 		return fmt.Errorf("internal error: the network of %s is gone", c.name)
 	}
 	rec := c.snapshot()
-	addresses, names := memberOf(&rec).Addresses(state)
-	if _, err := c.r.etcMounts(&rec, names); err != nil {
+	addresses, names := assembly.Member(&rec).Addresses(state)
+	if _, err := c.r.maker().Etc(&rec, names); err != nil {
 		return err
 	}
 	c.apply(supervisor.Connected{Addresses: addresses})
@@ -227,7 +228,7 @@ func (c *container) readdress() {
 		return
 	}
 	if state, ok := c.r.nets.Sandbox(c.id); ok {
-		addresses, _ := memberOf(&rec).Addresses(state)
+		addresses, _ := assembly.Member(&rec).Addresses(state)
 		c.apply(supervisor.Connected{Addresses: addresses})
 	}
 }
