@@ -39,6 +39,7 @@ type Options struct {
 // Request is one image to build.
 type Request struct {
 	Project  string
+	Dir      string // of the project: relative directories of caches start from it
 	Service  string
 	Build    *spec.Build
 	Tag      string            // full reference to store the image under
@@ -66,6 +67,10 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	caches, err := cacheOptions(req)
+	if err != nil {
+		return "", err
+	}
 	ref := identity.NewID()
 	watch := newWatch(note, req.Mask)
 	watched := make(chan struct{})
@@ -74,11 +79,11 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 		_ = b.watch(ctx, ref, watch) // what it misses is only told less well
 	}()
 	res, err := b.control.Solve(ctx, &controlapi.SolveRequest{
-		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req),
+		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req, caches.Imports),
 		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
 			"name": strings.Join(names(req), ","), "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
 		}}},
-		Cache: cacheOptions(req), Entitlements: req.Build.Granted(),
+		Cache: caches, Entitlements: req.Build.Granted(),
 	})
 	if err != nil {
 		// The status ends by itself, with what explains the failure; not that of a
@@ -114,7 +119,7 @@ func (b *Builder) watch(ctx context.Context, ref string, w *watch) error {
 }
 
 // attributes are what the Dockerfile frontend is told.
-func attributes(req Request) map[string]string {
+func attributes(req Request, imports []*controlapi.CacheOptionsEntry) map[string]string {
 	bld := req.Build
 	a := map[string]string{
 		"filename": dockerfileBase(bld), "image-resolve-mode": "local",
@@ -145,8 +150,8 @@ func attributes(req Request) map[string]string {
 	for k, v := range bld.Labels {
 		a["label:"+k] = v
 	}
-	if imports, err := json.Marshal(cacheOptions(req).Imports); err == nil && len(req.Options.CacheFrom) > 0 {
-		a["cache-imports"] = string(imports) // a frontend solves for itself, and asks the caches that it knows of
+	if text, err := json.Marshal(imports); err == nil && len(imports) > 0 {
+		a["cache-imports"] = string(text) // a frontend solves for itself, and asks the caches that it knows of
 	}
 	for name, from := range bld.AdditionalContexts {
 		a["context:"+name] = additional(req, name, from)

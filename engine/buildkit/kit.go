@@ -120,7 +120,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		SessionManager:   sessions,
 		WorkerController: workers,
 		Frontends:        map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)},
-		CacheManager:     durableCache{solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)), func() error { return disk.Sync(root) }},
+		CacheManager:     durable(solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)), func() error { return disk.Sync(root) }),
 		HistoryDB:        history,
 		CacheStore:       cacheStore,
 		LeaseManager:     w.LeaseManager(),

@@ -203,7 +203,42 @@ func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		add("additional_contexts."+name, b.AdditionalContexts[name])
 	}
+	all = append(all, ofCaches(b, path, within)...)
+	for _, id := range slices.Sorted(maps.Keys(b.SSH)) {
+		at, key := path+".ssh."+id, b.SSH[id]
+		if key == nil {
+			all = append(all, Request{Kind: HostFile, Path: at, Value: id, Text: "lends the steps of its build the caller's ssh agent"})
+		} else {
+			all = append(all, ofFile(at, *key, within)...)
+		}
+	}
 	return append(all, ofSteps(b, path)...)
+}
+
+// ofCaches lists the directories outside of the project's that the engine reads and
+// writes build caches in.
+func ofCaches(b *spec.Build, path string, within bounds) []Request {
+	var all []Request
+	for _, list := range []struct {
+		key, text string
+		values    []string
+		to        bool
+	}{
+		{"cache_from", "reads a directory of the host outside of the project's", b.CacheFrom, false},
+		{"cache_to", "writes to a directory of the host outside of the project's", b.CacheTo, true},
+	} {
+		for i, value := range list.values {
+			kind, attrs, _ := spec.CutCache(value)
+			dir := attrs[spec.CachePlace(kind, list.to)]
+			if !filepath.IsAbs(dir) {
+				dir = filepath.Join(within.dir, dir)
+			}
+			if kind == spec.CacheLocal && !within.has(dir) {
+				all = append(all, Request{Kind: HostFile, Path: fmt.Sprintf("%s.%s[%d]", path, list.key, i), Value: value, Text: list.text})
+			}
+		}
+	}
+	return all
 }
 
 // ofSteps lists what the steps of a build are granted.

@@ -70,7 +70,7 @@ const (
 	Devices                  // a list of devices to reserve, or all
 	Schedule                 // a list of cron lines or objects
 	Umask                    // permission bits, as YAML writes an integer
-	AnyButNull               // any value, but not nothing
+	SSH                      // default, or ID=PATH, in a list or a mapping
 	Networks                 // names of networks, or a mapping to objects
 	DependsOn                // names of services, or a mapping to objects
 	Build                    // a path or an object
@@ -99,7 +99,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -285,6 +285,8 @@ func buildKeys() []Key {
 	return append([]Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
 		{Name: "args", Shape: MappingOrList},
+		{Name: "cache_from", Shape: StringList, Note: "type=local, type=registry, or a reference"},
+		{Name: "cache_to", Shape: StringList, Note: "type=local, type=registry, type=inline, or a reference; written when the image is built"},
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
@@ -299,11 +301,11 @@ func buildKeys() []Key {
 		{Name: "pull", Shape: Boolean},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "shm_size", Shape: Bytes},
-		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
+		{Name: "ssh", Shape: SSH, Note: "default is the caller's agent; a key or a socket stays with the command"},
 		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
-	}, notYet("cache_from", "cache_to", "platforms", "provenance", "sbom")...)
+	}, notYet("platforms", "provenance", "sbom")...)
 }
 
 func fileMountKeys() []Key {

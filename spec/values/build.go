@@ -18,6 +18,8 @@ func (c checker) build(b *tree.Node, path string) {
 	}
 	c.buildNetwork(b.Value("network"), path+".network")
 	c.each(b.Value("entitlements"), path+".entitlements", c.entitlement)
+	c.each(b.Value("cache_from"), path+".cache_from", func(n *tree.Node, at string) { c.cache(n, at, false) })
+	c.each(b.Value("cache_to"), path+".cache_to", func(n *tree.Node, at string) { c.cache(n, at, true) })
 	c.each(b.Value("tags"), path+".tags", c.tag)
 	c.each(b.Value("no_cache_filter"), path+".no_cache_filter", c.stage)
 	c.ulimits(b.Value("ulimits"), path+".ulimits")
@@ -54,6 +56,32 @@ func (c checker) entitlement(n *tree.Node, at string) {
 	}
 	if words := spec.Entitlements(); !slices.Contains(words, n.Text) {
 		c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(words, ", ")), spec.DidYouMean(n.Text, words))
+	}
+}
+
+// cloudCaches are the kinds of caches of cloud services.
+var cloudCaches = []string{"gha", "s3", "azblob"}
+
+// cache checks the name of a build cache outside of the engine.
+func (c checker) cache(n *tree.Node, at string, to bool) {
+	kind, attrs, ok := spec.CutCache(n.Text)
+	place := spec.CachePlace(kind, to)
+	switch {
+	case !ok || kind == "":
+		c.Fail(n, at, fmt.Sprintf("%q is not the name of a build cache", spec.Shorten(n.Text)), "write type=TYPE,NAME=VALUE,... or the reference of an image")
+	case slices.Contains(cloudCaches, kind):
+		c.Fail(n, at, fmt.Sprintf("caches of the type %s are not read or written for a stack file: they need the login of a cloud service", kind),
+			"write type=registry or type=local, or give --cache-to and --cache-from")
+	case kind == spec.CacheInline && !to:
+		c.Fail(n, at, "an inline cache is read from its image", "write type=registry,ref=IMAGE, or the reference alone")
+	case kind != spec.CacheInline && place == "":
+		c.Fail(n, at, fmt.Sprintf("%q is not one of registry, local, inline", spec.Shorten(kind)), spec.DidYouMean(kind, []string{spec.CacheRegistry, spec.CacheLocal, spec.CacheInline}))
+	case place != "" && attrs[place] == "":
+		c.Fail(n, at, fmt.Sprintf("a cache of the type %s needs %s=", kind, place), "")
+	case kind == spec.CacheRegistry:
+		if _, err := reference.ParseDockerRef(attrs[place]); err != nil {
+			c.Fail(n, at, fmt.Sprintf("%q is not the name of an image", spec.Shorten(attrs[place])), "write it as NAME[:TAG]")
+		}
 	}
 }
 
