@@ -34,6 +34,9 @@ type Options struct {
 	Args      map[string]string `json:"args,omitempty"`     // over those of the stack file
 	CacheTo   []Cache           `json:"cache_to,omitempty"` // each build writes its part there
 	CacheFrom []Cache           `json:"cache_from,omitempty"`
+
+	// Tell is told how far a fingerprint is that takes long; nil tells nobody.
+	Tell func(text string) `json:"-"`
 }
 
 // Request is one image to build.

@@ -34,7 +34,7 @@ const namedFiles = 20_000
 // image which is there need not run. Services whose context is remote have
 // none: BuildKit decides.
 func Inputs(ctx context.Context, p *spec.Project, services []string, opts Options) (map[string]*planner.Inputs, error) {
-	sums := newSums()
+	sums := newSums(newReading(opts.Tell))
 	out := map[string]*planner.Inputs{}
 	for _, name := range services {
 		s := p.Buildable(name)
@@ -160,7 +160,7 @@ func hashContext(ctx context.Context, dir, dockerfile, prefix string, files map[
 		if err := checkName(path, rel, d); err != nil {
 			return err
 		}
-		sum, err := sums.of(path, d)
+		sum, err := sums.of(ctx, path, d)
 		if sum != "" {
 			files[prefix+filepath.ToSlash(rel)] = sum
 		}

@@ -76,7 +76,7 @@ func (inv *Invocation) addBuilds(ctx context.Context, p *Application, r *Request
 	if !p.Options.NoBuild && !p.Options.PullOnly {
 		p.Builds.Services = Builders(p.Project, chosen)
 	}
-	p.Builds.Environ = inv.Env
+	p.Builds.Environ, p.Builds.Tell = inv.Env, inv.SayNotice
 	p.Options.Rebuild, p.Options.CacheTo = p.Anew, len(p.Builds.CacheTo) > 0
 	if err := inv.CheckBuilds(p.Project, p.Builds.Services); err != nil {
 		return err
