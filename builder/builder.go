@@ -34,6 +34,7 @@ type Options struct {
 	Args      map[string]string `json:"args,omitempty"`     // over those of the stack file
 	CacheTo   []Cache           `json:"cache_to,omitempty"` // each build writes its part there
 	CacheFrom []Cache           `json:"cache_from,omitempty"`
+	Epoch     string            `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
 
 	// Tell is told how far a fingerprint is that takes long; nil tells nobody.
 	Tell func(text string) `json:"-"`
@@ -49,6 +50,7 @@ type Request struct {
 	Images   map[string]string // service -> full reference, for contexts "service:NAME"
 	Session  string            // in which the caller lends the files of this build
 	Options  Options
+	Places   spec.Places  // of the stack file
 	Existing string       // digest that Tag points to now, "" if none
 	Mask     *secret.Mask // hides secrets in what the build prints; nil hides none
 }
@@ -70,6 +72,10 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var err error
+	if req.Options, err = req.Options.withEpoch(req.Build); err != nil {
+		return "", err
+	}
 	caches, err := cacheOptions(req)
 	if err != nil {
 		return "", err
@@ -83,10 +89,8 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	}()
 	res, err := b.control.Solve(ctx, &controlapi.SolveRequest{
 		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req, caches.Imports),
-		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
-			"name": strings.Join(names(req), ","), "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
-		}}},
-		Cache: caches, Entitlements: req.Build.Granted(),
+		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: export(req)}},
+		Cache:     caches, Entitlements: req.Build.Granted(),
 	})
 	if err != nil {
 		// The status ends by itself, with what explains the failure; not that of a
@@ -98,6 +102,19 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	}
 	<-watched
 	return res.ExporterResponse["containerimage.digest"], nil
+}
+
+// export says what becomes of what is built. An image of a said time has its files
+// of that time at the latest; its layers are not those of BuildKit's, and are
+// unpacked when a container is made of them.
+func export(req Request) map[string]string {
+	attrs := map[string]string{
+		"name": strings.Join(names(req), ","), "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
+	}
+	if epochOf(req) != "" {
+		attrs["unpack"], attrs["rewrite-timestamp"] = "false", "true"
+	}
+	return attrs
 }
 
 // statusPatience is how long the status of a build that has failed may go on.
@@ -223,6 +240,9 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 	}
 	if text := missing(f.Cause, instructionOf(sources), req, w.ignoredCopies()); text != "" {
 		f.Step, f.Cause = "", text // the lines of the Dockerfile show the step
+	}
+	if text := noScanner(req, err); text != "" {
+		return errors.New(text)
 	}
 	if strings.Contains(f.Cause, "failed to resolve source metadata") || strings.Contains(err.Error(), "no such host") {
 		f.Cause += " (the base image is not here and its registry can't be reached: load it with \"orlop image load\", or set a mirror)"

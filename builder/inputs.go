@@ -53,6 +53,10 @@ func Inputs(ctx context.Context, p *spec.Project, services []string, opts Option
 
 func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, sums *sums) (*planner.Inputs, error) {
 	b := p.Buildable(name).Build
+	opts, err := opts.withEpoch(b)
+	if err != nil {
+		return nil, err
+	}
 	dockerfile, missing := dockerfileText(b)
 	if missing != nil {
 		return nil, fmt.Errorf("services.%s.build%s: %w", name, missing.key, missing)

@@ -31,6 +31,11 @@ func stepAttributes(a map[string]string, req Request) {
 	if b.ShmSize > 0 {
 		a["shm-size"] = strconv.FormatInt(int64(b.ShmSize), 10)
 	}
+	for key, value := range map[string]string{"attest:provenance": b.Provenance, "attest:sbom": b.SBOM} {
+		if on, options := attestation(value); on {
+			a[key] = options
+		}
+	}
 	if len(b.Ulimits) > 0 {
 		a["ulimit"] = strings.Join(ulimits(b), ",")
 	}
@@ -98,6 +103,8 @@ func stepInputs(in *planner.Inputs, b *spec.Build) {
 			in.Other["ssh."+id] = *path
 		}
 	}
+	note("provenance", b.Provenance)
+	note("sbom", b.SBOM)
 	note("tags", strings.Join(b.Tags, ","))
 	note("no_cache_filter", strings.Join(b.NoCacheFilter, ","))
 	note("entitlements", strings.Join(b.Entitlements, ","))

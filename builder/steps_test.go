@@ -24,6 +24,7 @@ func aBuild(t *testing.T, dir string) *spec.Build {
 		CacheFrom: []string{"type=local,src=a"}, CacheTo: []string{"type=local,dest=a"}, NoCache: true, NoCacheFilter: []string{"a"}, Pull: true,
 		Entitlements: []string{spec.EntitledNetwork}, Privileged: true, ExtraHosts: []string{"h=10.0.0.1"}, Network: "none",
 		ShmSize: 1, Ulimits: map[string]*spec.Ulimit{"nofile": {Single: 5}}, Tags: []string{"t"},
+		Provenance: "true", SBOM: "true",
 	}
 }
 
@@ -59,6 +60,8 @@ func TestWhatStepsRunWith(t *testing.T) {
 		"all anew":        {spec.Build{NoCacheFilter: []string{"a"}, NoCache: true}, map[string]string{"no-cache": ""}},
 		"limits": {spec.Build{ShmSize: 4096, Ulimits: map[string]*spec.Ulimit{"nproc": {Single: 7}, "nofile": {Soft: 1, Hard: 2}, "core": {}, "memlock": {Single: -1}}},
 			map[string]string{"shm-size": "4096", "ulimit": "core=0:0,memlock=-1:-1,nofile=1:2,nproc=7:7"}},
+		"attestations":                {spec.Build{Provenance: "mode=max", SBOM: "true"}, map[string]string{"attest:provenance": "mode=max", "attest:sbom": ""}},
+		"no attestation":              {spec.Build{Provenance: "false", SBOM: "0"}, nil},
 		"hosts":                       {spec.Build{ExtraHosts: []string{"a=10.0.0.1", "a=fd00::1", "me=host-gateway"}}, map[string]string{"add-hosts": "a=10.0.0.1,a=fd00::1,me=" + spec.GatewayStandIn}},
 		"the host on its own network": {spec.Build{Network: "host", ExtraHosts: []string{"me=host-gateway"}}, map[string]string{"add-hosts": "me=127.0.0.1", "force-network-mode": "host"}},
 	} {

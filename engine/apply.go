@@ -464,7 +464,7 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 	}
 	digest, err := e.builder.Build(ctx, builder.Request{
 		Project: p.Name, Dir: p.WorkingDir, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
-		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before, Mask: c.job.mask,
+		Session: c.job.sessions[s.Service], Options: c.job.build, Places: p.Places, Existing: before, Mask: c.job.mask,
 	}, note)
 	if err != nil {
 		return planner.Result{}, err

@@ -29,6 +29,8 @@ type Build struct {
 	ShmSize            Bytes              `json:"shm_size,omitempty"`
 	Ulimits            map[string]*Ulimit `json:"ulimits,omitempty"`
 	Tags               []string           `json:"tags,omitempty"`
+	Provenance         string             `json:"provenance,omitempty"` // true, false, or options: "mode=max"
+	SBOM               string             `json:"sbom,omitempty"`       // true, false, or options: "generator=IMAGE"
 }
 
 // Entitlements that a build may ask for.

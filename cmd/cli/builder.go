@@ -56,7 +56,7 @@ func (Sessions) Open(ctx context.Context, p *spec.Project, opts BuildOptions) (B
 }
 
 func (o BuildOptions) forBuilder() builder.Options {
-	out := builder.Options{NoCache: o.NoCache, Pull: o.Pull, Args: map[string]string{}, Tell: o.Tell}
+	out := builder.Options{NoCache: o.NoCache, Pull: o.Pull, Args: map[string]string{}, Tell: o.Tell, Epoch: o.Epoch}
 	for k, v := range o.Args {
 		if v != nil {
 			out.Args[k] = *v
@@ -76,4 +76,5 @@ type BuildOptions struct {
 
 	CacheTo   []builder.Cache `json:"cache_to,omitempty"` // places outside of the engine
 	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
+	Epoch     string          `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
 }

@@ -115,7 +115,7 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return n
 	}
 	switch k.Shape {
-	case schema.String, schema.StringOrNumber, schema.Boolean, schema.Integer, schema.Number, schema.Duration, schema.Bytes, schema.BytesOrUnlimited, schema.Microseconds, schema.FileMode, schema.DirPath, schema.FilePath:
+	case schema.String, schema.StringOrNumber, schema.Boolean, schema.Integer, schema.Number, schema.Duration, schema.Bytes, schema.BytesOrUnlimited, schema.Microseconds, schema.FileMode, schema.StringOrFlag, schema.DirPath, schema.FilePath:
 		return c.scalar(n, k, path)
 	case schema.StringList, schema.StringOrList:
 		return c.texts(n, k.Shape == schema.StringOrList, path)

@@ -70,6 +70,7 @@ const (
 	Devices                  // a list of devices to reserve, or all
 	Schedule                 // a list of cron lines or objects
 	Umask                    // permission bits, as YAML writes an integer
+	StringOrFlag             // text, or true or false, kept as text
 	SSH                      // default, or ID=PATH, in a list or a mapping
 	Networks                 // names of networks, or a mapping to objects
 	DependsOn                // names of services, or a mapping to objects
@@ -298,14 +299,16 @@ func buildKeys() []Key {
 		{Name: "no_cache", Shape: Boolean},
 		{Name: "no_cache_filter", Shape: StringOrList},
 		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
+		{Name: "provenance", Shape: StringOrFlag, Note: "true, false, mode=min, mode=max; each build that is run gives another image"},
 		{Name: "pull", Shape: Boolean},
+		{Name: "sbom", Shape: StringOrFlag, Note: "true, false, generator=IMAGE; the scanner is an image, which must be here or in a registry that is reached"},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "shm_size", Shape: Bytes},
 		{Name: "ssh", Shape: SSH, Note: "default is the caller's agent; a key or a socket stays with the command"},
 		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
-	}, notYet("platforms", "provenance", "sbom")...)
+	}, notYet("platforms")...)
 }
 
 func fileMountKeys() []Key {

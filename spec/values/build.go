@@ -3,6 +3,7 @@ package values
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -22,6 +23,8 @@ func (c checker) build(b *tree.Node, path string) {
 	c.each(b.Value("cache_to"), path+".cache_to", func(n *tree.Node, at string) { c.cache(n, at, true) })
 	c.each(b.Value("tags"), path+".tags", c.tag)
 	c.each(b.Value("no_cache_filter"), path+".no_cache_filter", c.stage)
+	c.provenance(b.Value("provenance"), path+".provenance")
+	c.sbom(b.Value("sbom"), path+".sbom")
 	c.ulimits(b.Value("ulimits"), path+".ulimits")
 	c.limitNames(b.Value("ulimits"), path+".ulimits")
 }
@@ -82,6 +85,45 @@ func (c checker) cache(n *tree.Node, at string, to bool) {
 		if _, err := reference.ParseDockerRef(attrs[place]); err != nil {
 			c.Fail(n, at, fmt.Sprintf("%q is not the name of an image", spec.Shorten(attrs[place])), "write it as NAME[:TAG]")
 		}
+	}
+}
+
+// options are those of an attestation, by name; none of one that is asked for, or not,
+// without any.
+func (c checker) options(n *tree.Node, at, example string) map[string]string {
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
+		return nil
+	}
+	if _, err := strconv.ParseBool(n.Text); err == nil {
+		return nil
+	}
+	all := map[string]string{}
+	for option := range strings.SplitSeq(n.Text, ",") {
+		name, value, ok := strings.Cut(option, "=")
+		if !ok || name == "" {
+			c.Fail(n, at, fmt.Sprintf("%q is neither true, false nor NAME=VALUE", spec.Shorten(option)), "write "+example)
+			return nil
+		}
+		all[name] = value
+	}
+	return all
+}
+
+func (c checker) provenance(n *tree.Node, at string) {
+	modes := []string{"min", "max"}
+	mode, given := c.options(n, at, "mode=max")["mode"]
+	if given && !slices.Contains(modes, mode) {
+		c.Fail(n, at, fmt.Sprintf("%q is not one of the modes min, max", spec.Shorten(mode)), spec.DidYouMean(mode, modes))
+	}
+}
+
+func (c checker) sbom(n *tree.Node, at string) {
+	generator, given := c.options(n, at, "generator=IMAGE")["generator"]
+	if !given {
+		return
+	}
+	if _, err := reference.ParseDockerRef(generator); err != nil {
+		c.Fail(n, at, fmt.Sprintf("%q is not the name of an image", spec.Shorten(generator)), "write generator=NAME[:TAG]")
 	}
 }
 
