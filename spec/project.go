@@ -150,20 +150,6 @@ type Bytes int64
 // Duration is a time span; its canonical text is Go's ("1m30s").
 type Duration time.Duration
 
-// Build says how a service's image is built ("build").
-type Build struct {
-	Context            string             `json:"context,omitempty"` // absolute, or a URL
-	Dockerfile         string             `json:"dockerfile,omitempty"`
-	DockerfileInline   string             `json:"dockerfile_inline,omitempty"`
-	Args               map[string]*string `json:"args,omitempty"`
-	Labels             map[string]string  `json:"labels,omitempty"`
-	Target             string             `json:"target,omitempty"`
-	AdditionalContexts map[string]string  `json:"additional_contexts,omitempty"` // name -> absolute path, URL, docker-image://REF or service:NAME
-	Secrets            []FileMount        `json:"secrets,omitempty"`
-	NoCache            bool               `json:"no_cache,omitempty"`
-	Pull               bool               `json:"pull,omitempty"`
-}
-
 // Conditions of a Dependency.
 const (
 	ServiceStarted   = "service_started"

@@ -15,9 +15,6 @@ import (
 func (c *Conformer) ignored(f *tree.Field, k *schema.Key, path string) bool {
 	c.notYet(&tree.Node{At: f.At, Width: f.Width}, path, spec.Topic{Subject: tree.Join(path, f.Key), Text: "not supported yet"},
 		fmt.Sprintf("%q is not supported yet", f.Key), k.Note)
-	if f.Value.Kind == tree.NullNode && k.Shape == schema.AnyButNull {
-		c.expected(f.Value, tree.Join(path, f.Key), "a value")
-	}
 	if f.Value.Kind == tree.NullNode || f.Value.Kind == tree.BadNode || f.Value.Merge == tree.MergeReset {
 		return k.Kept
 	}

@@ -71,7 +71,8 @@ const (
 	DeviceNodes              // devices, short or long
 	Schedule                 // a list of cron lines or objects
 	Umask                    // permission bits, as YAML writes an integer
-	AnyButNull               // any value, but not nothing
+	StringOrFlag             // text, or true or false, kept as text
+	SSH                      // default, or ID=PATH, in a list or a mapping
 	Networks                 // names of networks, or a mapping to objects
 	DependsOn                // names of services, or a mapping to objects
 	Build                    // a path or an object
@@ -100,7 +101,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -296,18 +297,29 @@ func buildKeys() []Key {
 	return append([]Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
 		{Name: "args", Shape: MappingOrList},
+		{Name: "cache_from", Shape: StringList, Note: "type=local, type=registry, or a reference"},
+		{Name: "cache_to", Shape: StringList, Note: "type=local, type=registry, type=inline, or a reference; written when the image is built"},
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
+		{Name: "entitlements", Shape: StringList, Note: strings.Join(spec.Entitlements(), ", ") + "; device is refused"},
+		{Name: "extra_hosts", Shape: Hosts},
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "labels", Shape: Labels},
+		{Name: "network", Shape: String, Note: "default, host, none; others are refused, as by Docker with BuildKit"},
 		{Name: "no_cache", Shape: Boolean},
+		{Name: "no_cache_filter", Shape: StringOrList},
+		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
+		{Name: "provenance", Shape: StringOrFlag, Note: "true, false, mode=min, mode=max; each build that is run gives another image"},
 		{Name: "pull", Shape: Boolean},
+		{Name: "sbom", Shape: StringOrFlag, Note: "true, false, generator=IMAGE; the scanner is an image, which must be here or in a registry that is reached"},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
-		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
+		{Name: "shm_size", Shape: Bytes},
+		{Name: "ssh", Shape: SSH, Note: "default is the caller's agent; a key or a socket stays with the command"},
+		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
-	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "network", "no_cache_filter", "platforms",
-		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
+		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
+	}, notYet("platforms")...)
 }
 
 func fileMountKeys() []Key {
