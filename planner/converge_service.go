@@ -50,7 +50,7 @@ func (c *converger) scaled(name string) Reason {
 func (c *converger) planReplica(s *spec.Service, name string, k *Container, want *Applied, needs, after []string) {
 	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart, Overlap: s.StartsFirst()}
 	ch, ifChanged := c.changes(s, name, k, want)
-	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || isOneShot(s) && !slices.Contains(c.opts.Again, name))
+	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || s.IsOneShot() && !slices.Contains(c.opts.Again, name))
 	switch {
 	case c.forced(name):
 		step.Action, step.Reasons = Replace, []Reason{{Text: "recreation is asked for"}}
@@ -318,7 +318,7 @@ func (c *converger) holds(name, condition string) bool {
 				return false
 			}
 		case Ready:
-			if !k.IsUp() || k.State == Restarting || k.Health == Starting || k.Health == Unhealthy {
+			if !k.IsUp() || k.isUnfinished() || k.State == Restarting || k.Health == Starting || k.Health == Unhealthy {
 				return false
 			}
 		default:

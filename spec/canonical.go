@@ -60,8 +60,8 @@ func (p *Project) Hash(service string) string {
 func (s *Service) Hash(image string) string {
 	made := *s
 	made.Build, made.PullPolicy, made.DependsOn, made.Profiles, made.Scale, made.Deploy, made.Develop = nil, "", nil, nil, nil, nil, nil
-	if s.Deploy != nil && s.Deploy.Resources != nil {
-		made.Deploy = &Deploy{Resources: s.Deploy.Resources}
+	if d := s.Deploy; d != nil && (d.Resources != nil || d.RestartPolicy != nil || d.Mode != "") {
+		made.Deploy = &Deploy{Mode: d.Mode, Resources: d.Resources, RestartPolicy: d.RestartPolicy}
 	}
 	made.Image = image
 	data, err := json.Marshal(&made)

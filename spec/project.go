@@ -169,13 +169,6 @@ type Dependency struct {
 	Required  bool   `json:"required"`
 }
 
-// Deploy holds the part of "deploy" that Orlop carries out.
-type Deploy struct {
-	Replicas     *int          `json:"replicas,omitempty"`
-	Resources    *Resources    `json:"resources,omitempty"`
-	UpdateConfig *UpdateConfig `json:"update_config,omitempty"`
-}
-
 // Resources are what the containers of a service may take and are to have
 // (Compose Deploy Specification, "resources").
 type Resources struct {
@@ -215,24 +208,6 @@ type DeviceWeight struct {
 type DeviceRate struct {
 	Path string `json:"path"`
 	Rate Bytes  `json:"rate"`
-}
-
-// Orders of an UpdateConfig.
-const (
-	StartFirst = "start-first"
-	StopFirst  = "stop-first"
-)
-
-// UpdateConfig says how a container is replaced ("deploy.update_config"). It
-// makes nothing of a container: a change of it replaces none.
-type UpdateConfig struct {
-	Order string `json:"order,omitempty"` // "" is StopFirst
-}
-
-// StartsFirst says whether a replacement of the service is to be ready before
-// the container that it replaces is stopped.
-func (s *Service) StartsFirst() bool {
-	return s.Deploy != nil && s.Deploy.UpdateConfig != nil && s.Deploy.UpdateConfig.Order == StartFirst
 }
 
 // Develop says how a running service is kept in step with the working tree
@@ -405,11 +380,13 @@ type Config struct {
 }
 
 // Replicas is how many containers of the service are wanted: scale, else
-// deploy.replicas, else 1.
+// deploy.replicas, else 1; of a global one, 1.
 func (s *Service) Replicas() int {
 	switch {
 	case s.Scale != nil:
 		return *s.Scale
+	case s.IsGlobal():
+		return 1
 	case s.Deploy != nil && s.Deploy.Replicas != nil:
 		return *s.Deploy.Replicas
 	}
@@ -422,6 +399,9 @@ func (p *Project) OnlyOne(service string) string {
 	s := p.Services[service]
 	if s.ContainerName != "" {
 		return "services." + service + ".container_name"
+	}
+	if s.IsGlobal() {
+		return "services." + service + ".deploy.mode"
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 		if at := s.Networks[key]; at != nil && at.IPv4Address != "" {

@@ -58,7 +58,7 @@ type Metadata struct {
 
 // Terms are what the supervision goes by.
 func (m *Metadata) Terms() Terms {
-	return Terms{restart: m.Applied.Service.Restart, checked: m.Probe != nil}
+	return Terms{restart: m.Applied.Service.RestartTerms(), checked: m.Probe != nil}
 }
 
 // OwnVolumes are the volumes that nobody named and that none of the others, among
@@ -84,18 +84,19 @@ func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 // Status is what is wanted of a container, and what was observed of it that an
 // engine to come can't find out by itself. The supervisor alone changes it.
 type Status struct {
-	State     planner.State     `json:"state"`
-	Health    planner.Health    `json:"health,omitempty"`
-	Wanted    bool              `json:"wanted"`  // to run
-	Stopped   bool              `json:"stopped"` // on the user's word
-	ExitCode  int               `json:"exit_code"`
-	OOMKilled bool              `json:"oom_killed,omitempty"`
-	Restarts  int               `json:"restarts"`
-	Error     string            `json:"error,omitempty"`
-	StartedAt time.Time         `json:"started_at"`
-	ExitedAt  time.Time         `json:"exited_at"`
-	Addresses []string          `json:"addresses,omitempty"`
-	Published []planner.Binding `json:"published,omitempty"`
+	State       planner.State     `json:"state"`
+	Health      planner.Health    `json:"health,omitempty"`
+	Wanted      bool              `json:"wanted"`  // to run
+	Stopped     bool              `json:"stopped"` // on the user's word
+	ExitCode    int               `json:"exit_code"`
+	OOMKilled   bool              `json:"oom_killed,omitempty"`
+	Restarts    int               `json:"restarts"`
+	FailedTries int               `json:"failed_tries,omitempty"` // of the restarts those that count as failed
+	Error       string            `json:"error,omitempty"`
+	StartedAt   time.Time         `json:"started_at"`
+	ExitedAt    time.Time         `json:"exited_at"`
+	Addresses   []string          `json:"addresses,omitempty"`
+	Published   []planner.Binding `json:"published,omitempty"`
 }
 
 // extension is the name of the metadata on containerd's containers, and

@@ -311,6 +311,13 @@ func fileMountKeys() []Key {
 
 func deployKeys() []Key {
 	return append([]Key{
+		{Name: "mode", Shape: String, Words: spec.DeployModes(), Note: "global is one container, there being one machine; a job is ready once it has completed, and not run again by up"},
+		{Name: "restart_policy", Shape: Object, Note: "in place of restart", Keys: []Key{
+			{Name: "condition", Shape: String, Words: spec.RestartConditions(), Note: "any unless it is given"},
+			{Name: "delay", Shape: Duration, Note: "0, the default, is a pause that grows from 0.1 s to a minute"},
+			{Name: "max_attempts", Shape: Integer},
+			{Name: "window", Shape: Duration, Note: "a try that runs that long counts not for max_attempts"},
+		}},
 		{Name: "endpoint_mode", Level: NoEffect, Shape: String, Note: "of a swarm: names lead to all containers of a service, as with dnsrr"},
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
@@ -319,7 +326,7 @@ func deployKeys() []Key {
 			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
-	}, notYet("mode", "restart_policy", "rollback_config")...)
+	}, notYet("rollback_config")...)
 }
 
 func resourceKeys() []Key {

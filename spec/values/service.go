@@ -23,6 +23,8 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.subpaths(s, path)
 	c.health(s, path+".healthcheck")
 	c.restart(s, path)
+	c.restartPolicy(s, path)
+	c.global(s, path)
 	c.pullPolicy(s, path)
 	c.numbers(s, path)
 	c.limits(s, path)
