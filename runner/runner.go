@@ -178,6 +178,9 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.endProcesses(ctx, id)
 	r.disconnect(ctx, id)
 	r.secrets.Remove(id)
+	if err := r.maker().RemoveShm(id); err != nil {
+		r.log.Warn("cannot remove /dev/shm of a container", "container", id, "error", err)
+	}
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
 	if err := r.Keeping.Drop(ctx, pipesPrefix+id); err != nil && r.ctx.Err() == nil {
@@ -220,7 +223,7 @@ func (r *Runner) removeUnfinished(ctx context.Context, id string) {
 // the writable layers of those that were never finished; but of those that are
 // left alone, nothing.
 func (r *Runner) removeStrayFiles(left map[string]bool) {
-	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.Dir()} {
+	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.maker().Shms, r.secrets.Dir()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("cannot read a directory", "path", parent, "error", err)
@@ -326,7 +329,7 @@ func (r *Runner) allRecords() []supervisor.Record {
 func (r *Runner) maker() *assembly.Maker {
 	return &assembly.Maker{
 		Networks: r.nets, Topology: r.topology, Volumes: r.volumes, Secrets: r.secrets, Payloads: r.payloads, Records: r.allRecords, Share: r.share,
-		Dir: r.dir, Cgroups: r.cgroups, Init: r.Init, Version: r.Version, Log: r.log, Now: r.Now,
+		Dir: r.dir, Shms: filepath.Join(r.State, "shm"), Cgroups: r.cgroups, Init: r.Init, Version: r.Version, Log: r.log, Now: r.Now,
 	}
 }
 

@@ -83,7 +83,7 @@ type Service struct {
 	Hostname       string                     `json:"hostname,omitempty"`
 	Image          string                     `json:"image,omitempty"`
 	Init           *bool                      `json:"init,omitempty"`
-	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none
+	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none, service:NAME, container:NAME
 	Labels         map[string]string          `json:"labels,omitempty"`
 	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
@@ -93,7 +93,7 @@ type Service struct {
 	Networks       map[string]*ServiceNetwork `json:"networks,omitempty"`
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
-	PID            string                     `json:"pid,omitempty"` // "", host
+	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
