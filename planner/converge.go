@@ -156,9 +156,9 @@ func (c *converger) dependencies(s *spec.Service) []string {
 	return compact(deps)
 }
 
-// sharedWith are the services that s has namespaces of.
+// sharedWith are the services that s has namespaces or volumes of.
 func sharedWith(s *spec.Service) []string {
-	var names []string
+	names := s.SourceServices()
 	for _, share := range s.Shares() {
 		if share.Service != "" {
 			names = append(names, share.Service)
@@ -199,7 +199,7 @@ func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
 			a.Networks[key] = n.Name
 		}
 	}
-	for _, m := range s.Volumes {
+	for _, m := range s.Mounts() {
 		if v := p.Volumes[m.Source]; m.Type == spec.MountVolume && v != nil {
 			a.Volumes[m.Source] = v.Name
 		}

@@ -155,7 +155,7 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 func (c *converger) planVolumes(order []string) {
 	keys := c.used(order, func(s *spec.Service) []string {
 		var keys []string
-		for _, m := range s.Volumes {
+		for _, m := range s.Mounts() {
 			if m.Type == spec.MountVolume && m.Source != "" {
 				keys = append(keys, m.Source)
 			}

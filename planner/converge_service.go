@@ -95,6 +95,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	ch := diff(name, k.Applied, want, c.project.Places)
 	ch.replace = append(ch.replace, c.networkReasons(k)...)
 	ch.replace = append(ch.replace, c.appeared(name, s, k)...)
+	ch.replace = append(ch.replace, c.newSources(name, s)...)
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {
@@ -111,6 +112,20 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	void := len(ch.replace) == 0
 	ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
 	return ch, void
+}
+
+// newSources are the reasons to replace a container whose volumes are those of
+// another that is made anew. One that is replaced hands them on.
+func (c *converger) newSources(name string, s *spec.Service) []Reason {
+	var rs []Reason
+	for i, from := range s.Sources() {
+		made := slices.ContainsFunc(c.ups[from.Service], func(step *Step) bool { return step.Action == Create && step.Number == 1 })
+		if made && from.Service != "" {
+			path := fmt.Sprintf("services.%s.volumes_from[%d]", name, i)
+			rs = append(rs, Reason{Path: path, Text: from.Service + " is made anew", Place: c.project.Places.Nearest(path)})
+		}
+	}
+	return rs
 }
 
 // named is an image key that may be left out.
@@ -259,7 +274,7 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 			needs = append(needs, step.ID)
 		}
 	}
-	for _, m := range s.Volumes {
+	for _, m := range s.Mounts() {
 		if step := c.volume[m.Source]; m.Type == spec.MountVolume && step != nil {
 			needs = append(needs, step.ID)
 		}

@@ -45,6 +45,10 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 			c.update = append(c.update, compareDeploy(path, was, is, places)...)
 			continue
 		}
+		if key == inherited {
+			c.replace = append(c.replace, compareInherited(service, a, b, places)...)
+			continue
+		}
 		reasons := compareKey(path, key, was, is, places)
 		if key == "seccomp_profile" && len(reasons) > 0 { // it is long
 			at := "services." + service + ".security_opt"
@@ -64,6 +68,19 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		}
 	}
 	return c
+}
+
+// inherited is the key of what a service has by volumes_from of other services.
+const inherited = "inherited_volumes"
+
+// compareInherited compares it, where volumes_from itself doesn't say all.
+func compareInherited(service string, was, is map[string]any, places spec.Places) []Reason {
+	if !same(was["volumes_from"], is["volumes_from"]) {
+		return nil
+	}
+	old, _ := was[inherited].([]any)
+	want, _ := is[inherited].([]any)
+	return compareLists("services."+service+".volumes_from", "volumes", old, want, places)
 }
 
 // compareDeploy compares the part of deploy that decides about the containers.

@@ -107,6 +107,11 @@ func (p *Project) isolateContainers() {
 				*mode = "container:" + renamed[other]
 			}
 		}
+		for i, from := range s.Sources() {
+			if to := renamed[from.Container]; to != "" {
+				s.VolumesFrom[i] = strings.Replace(s.VolumesFrom[i], from.Container, to, 1)
+			}
+		}
 	}
 }
 

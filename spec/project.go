@@ -118,9 +118,12 @@ type Service struct {
 	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
-	WorkingDir     string             `json:"working_dir,omitempty"`
-	Security       string             `json:"x-orlop-security,omitempty"` // "", default or hardened
-	Extensions     map[string]any     `json:"-"`
+	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
+	// Inherited is what VolumesFrom brings of other services.
+	Inherited  []Mount        `json:"inherited_volumes,omitempty"`
+	WorkingDir string         `json:"working_dir,omitempty"`
+	Security   string         `json:"x-orlop-security,omitempty"` // "", default or hardened
+	Extensions map[string]any `json:"-"`
 }
 
 // Profiles of a Service's Security. The hardened one is read-only but for /tmp,

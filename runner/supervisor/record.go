@@ -62,7 +62,7 @@ func (m *Metadata) Terms() Terms {
 	return Terms{restart: m.Applied.Service.RestartTerms(), checked: m.Probe != nil}
 }
 
-// OwnVolumes are the volumes that nobody named and that none of the others, among
+// OwnVolumes are the volumes, its own and what it has of others, that nobody named and that none of the others, among
 // which it may be itself, has.
 func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 	kept := map[string]bool{}
@@ -77,6 +77,11 @@ func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 	for _, name := range m.Anonymous {
 		if !kept[name] {
 			names = append(names, name)
+		}
+	}
+	for _, b := range m.Applied.Borrowed {
+		if b.Anonymous && !kept[b.Volume] {
+			names = append(names, b.Volume)
 		}
 	}
 	return names
@@ -229,6 +234,11 @@ func (rec *Record) UsedVolumes() []string {
 	}
 	for _, name := range rec.Anonymous {
 		names = append(names, name)
+	}
+	for _, b := range rec.Applied.Borrowed {
+		if b.Volume != "" {
+			names = append(names, b.Volume)
+		}
 	}
 	return names
 }

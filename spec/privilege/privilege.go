@@ -133,11 +133,19 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 	if s.Security == spec.SecurityDefault {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")
 	}
-	for i, m := range s.Volumes {
+	for i, from := range s.Sources() {
+		if from.Container != "" {
+			add(HostMount, fmt.Sprintf("volumes_from[%d]", i), from.Container, "has what a container outside of the stack mounts, paths of the host too")
+		}
+	}
+	for i, m := range s.Mounts() {
 		if m.Type != spec.MountBind {
 			continue
 		}
 		key := fmt.Sprintf("volumes[%d]", i)
+		if i >= len(s.Volumes) {
+			key = "volumes_from"
+		}
 		if hasEngine(m.Source, own) {
 			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
 		}

@@ -161,7 +161,6 @@ func serviceKeys() []Key {
 		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
 		{Name: "pre_stop", Level: Refused, Note: inCommand},
 		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
-		{Name: "volumes_from", Level: Refused, Shape: StringList, Note: "write the volumes of the other service here"},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
 		{Name: "cpu_count", Level: NoEffect, Note: "of Windows"},
@@ -245,6 +244,7 @@ func serviceKeys() []Key {
 		{Name: "userns_mode", Shape: String, Words: []string{"host"}, Note: "the users of a container are those of the host"},
 		{Name: "uts", Shape: String, Words: []string{"host"}},
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
+		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
 	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",

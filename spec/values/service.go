@@ -21,6 +21,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.replicas(s, path)
 	c.targets(s, path)
 	c.subpaths(s, path)
+	c.volumesFrom(s, path)
 	c.health(s, path+".healthcheck")
 	c.restart(s, path)
 	c.restartPolicy(s, path)
