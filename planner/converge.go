@@ -19,6 +19,7 @@ type Options struct {
 	NoRecreate    bool               `json:"no_recreate,omitempty"`
 	RemoveOrphans bool               `json:"remove_orphans,omitempty"`
 	Disturb       bool               `json:"disturb,omitempty"` // containers of other projects, where a change can't spare them
+	Discard       bool               `json:"discard,omitempty"` // the data of volumes that are made anew
 	NoBuild       bool               `json:"no_build,omitempty"`
 	Build         bool               `json:"build,omitempty"`      // ask BuildKit unless the inputs are known to be unchanged
 	Rebuild       bool               `json:"rebuild,omitempty"`    // ask BuildKit in any case

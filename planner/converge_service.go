@@ -94,6 +94,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	}
 	ch := diff(name, k.Applied, want, c.project.Places)
 	ch.replace = append(ch.replace, c.networkReasons(k)...)
+	ch.replace = append(ch.replace, c.volumeReasons(k)...)
 	ch.replace = append(ch.replace, c.appeared(name, s, k)...)
 	ch.replace = append(ch.replace, c.newSources(name, s)...)
 	ref := c.project.ImageName(name)

@@ -65,8 +65,12 @@ func (p *Project) Isolate(instance string, warn func(path, message string)) {
 			}
 		}
 	}
-	for key, v := range p.Volumes {
+	for _, key := range slices.Sorted(maps.Keys(p.Volumes)) {
+		v := p.Volumes[key]
 		v.Name = p.ownName(v.Name, key, v.External)
+		if b := v.Backing(); b.IsKept() {
+			warn("volumes."+key+".driver_opts", "all instances have what is at "+b.Device)
+		}
 	}
 	p.isolateContainers()
 	p.isolateImages()

@@ -304,8 +304,9 @@ type BindOptions struct {
 
 // VolumeOpts are the options of a volume mount.
 type VolumeOpts struct {
-	NoCopy  bool   `json:"nocopy,omitempty"`
-	Subpath string `json:"subpath,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"` // of a volume that nobody named
+	NoCopy  bool              `json:"nocopy,omitempty"`
+	Subpath string            `json:"subpath,omitempty"`
 }
 
 // TmpfsOpts are the options of a tmpfs mount; Mode is octal in the file.
@@ -356,10 +357,11 @@ type IPAMPool struct {
 
 // Volume is a declared volume. Name is the full name (project_key unless set).
 type Volume struct {
-	Name     string            `json:"name"`
-	Driver   string            `json:"driver,omitempty"`
-	External bool              `json:"external,omitempty"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Name       string            `json:"name"`
+	Driver     string            `json:"driver,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"` // type, device and o of what is mounted as the volume
+	External   bool              `json:"external,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
 }
 
 // Secret is a declared secret. Its content is in Project.Payloads.

@@ -103,3 +103,42 @@ func (s *Service) hasTarget(target string) bool {
 			return path.Clean(at) == target
 		})
 }
+
+// Options of the local driver.
+const (
+	OptType   = "type"
+	OptDevice = "device"
+	OptMount  = "o"
+	OptSize   = "size"
+)
+
+// Backing is what is mounted as a volume: what driver_opts of the local driver say.
+type Backing struct {
+	Type    string // of the file system; none where it is a directory
+	Device  string // a path of the host, or what the file system takes it for
+	Options []string
+}
+
+// Backing is that of the volume; the zero one of a volume whose data is the engine's
+// own to keep. What is empty says nothing.
+func (v *Volume) Backing() Backing {
+	b := Backing{Type: v.DriverOpts[OptType], Device: v.DriverOpts[OptDevice]}
+	for option := range strings.SplitSeq(v.DriverOpts[OptMount], ",") {
+		if option = strings.TrimSpace(option); option != "" {
+			b.Options = append(b.Options, option)
+		}
+	}
+	return b
+}
+
+// IsNone says that nothing is mounted as the volume.
+func (b Backing) IsNone() bool { return b.Type == "" && b.Device == "" && len(b.Options) == 0 }
+
+// IsBind says that a directory of the host is.
+func (b Backing) IsBind() bool {
+	return slices.Contains(b.Options, "bind") || slices.Contains(b.Options, "rbind")
+}
+
+// IsKept says that what is written there is kept by somebody else than the engine: it
+// is there whatever becomes of the volume.
+func (b Backing) IsKept() bool { return !b.IsNone() && b.Type != MountTmpfs }

@@ -105,6 +105,9 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		if err != nil {
 			return out, err
 		}
+		if err := v.attach(vol); err != nil {
+			return out, err
+		}
 		if !isSubpath(m.Mount) && !m.Inherited && (m.Mount.Volume == nil || !m.Mount.Volume.NoCopy) {
 			if err := v.fill(ctx, vol, req.Rootfs, m.Target); err != nil {
 				return out, err
@@ -133,7 +136,11 @@ func (v *Store) claimMounted(req *Request, made *Mounts, m planner.Mounted) (*Vo
 		}
 		made.Anonymous[m.Target] = name
 	}
-	return v.claim(req.Container, &Volume{Name: name, Project: req.Project, Anonymous: true})
+	vol := &Volume{Name: name, Project: req.Project, Anonymous: true}
+	if m.Mount.Volume != nil && len(m.Mount.Volume.Labels) > 0 {
+		vol.Applied = &spec.Volume{Name: name, Labels: m.Mount.Volume.Labels}
+	}
+	return v.claim(req.Container, vol)
 }
 
 // newName is the name of a volume that nobody named: as Docker makes them, 64

@@ -51,11 +51,16 @@ func (v *Store) Subpaths(applied *planner.Applied) []Subpath {
 	return all
 }
 
-// MountSubpaths mounts what a container's mounts of paths inside volumes lead
-// to, until the returned function is called.
-func (v *Store) MountSubpaths(container, service string, applied *planner.Applied) (release func(), err error) {
+// Ready makes ready what a container mounts whose process is about to be made: what
+// its volumes are by their driver_opts, and what its mounts of paths inside volumes
+// lead to. That is there until the returned function is called.
+func (v *Store) Ready(container, service string, applied *planner.Applied) (release func(), err error) {
 	release = func() { v.dropPlacesOf(container) }
 	for i, m := range applied.Mounts() {
+		if err := v.attachNamed(m.Volume); err != nil {
+			release()
+			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: err}
+		}
 		if !isSubpath(m.Mount) {
 			continue
 		}

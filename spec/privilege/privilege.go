@@ -68,6 +68,9 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 			all = append(all, ofFile(at, p.ReadFiles[at], within)...)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Volumes)) {
+		all = append(all, ofVolume(p.Volumes[name].Backing(), "volumes."+name+".driver_opts", within, own)...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
 		all = append(all, ofFile("secrets."+name+".file", p.Secrets[name].File, within)...)
 	}
@@ -158,6 +161,22 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 			value := cmp.Or(p.Published, fmt.Sprintf("any:%d", p.Target)) + "/" + cmp.Or(p.Protocol, "tcp")
 			add(PublicPort, fmt.Sprintf("ports[%d]", i), value, "is reached on all addresses of the host")
 		}
+	}
+	return all
+}
+
+// ofVolume lists what of the host, or by its name, is mounted as a volume.
+func ofVolume(b spec.Backing, path string, within bounds, own []string) []Request {
+	var all []Request
+	isPath := b.IsBind() || strings.HasPrefix(b.Device, "/") && b.IsKept()
+	if b.IsBind() && hasEngine(b.Device, own) {
+		all = append(all, Request{Kind: EngineSocket, Path: path, Value: b.Device, Text: "has the socket of an engine: it can do what root can"})
+	}
+	switch {
+	case isPath && !within.has(b.Device):
+		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a path of the host outside of the project's directory"})
+	case b.IsKept() && !isPath:
+		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a file system (" + b.Type + ") in the name of the host"})
 	}
 	return all
 }

@@ -401,10 +401,11 @@ func mountKeys() []Key {
 		{Name: "target", Shape: String},
 		{Name: "tmpfs", Shape: Object, Keys: []Key{{Name: "mode", Shape: FileMode}, {Name: "size", Shape: Bytes}}},
 		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs}},
-		{Name: "volume", Shape: Object, Keys: append([]Key{
+		{Name: "volume", Shape: Object, Keys: []Key{
+			{Name: "labels", Shape: Labels, Note: "of a volume that nobody named; others have theirs at the top level"},
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
-		}, notYet("labels")...)},
+		}},
 		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
 	}, notYet("image")...)
 }
@@ -432,7 +433,7 @@ func networkKeys() []Key {
 func volumeKeys() []Key {
 	return []Key{
 		{Name: "driver", Shape: String, Words: []string{"local"}},
-		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: "for a directory of the host, write it as the source of the service's volume"},
+		{Name: "driver_opts", Shape: MappingOrList, Note: "type, device and o of a mount, as of Docker's local driver; size is refused, as there are no quotas"},
 		{Name: "external", Shape: External},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
