@@ -112,7 +112,7 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 	for i, opt := range s.SecurityOpt {
 		name, value := spec.CutSecurityOpt(opt)
 		isLoose := value == spec.Unconfined || name == spec.OptSeccomp && value != spec.SeccompBuiltin ||
-			name == spec.OptAppArmor || name == spec.OptWritableCgroups && value != "false"
+			name == spec.OptAppArmor || name == spec.OptWritableCgroups && *s.Confinement().WritableCgroups
 		if isLoose {
 			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
 		}
@@ -124,7 +124,7 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 		add(HostNetwork, "network_mode", "host", "sees and uses all networks of the host, loopback too")
 	}
 	for _, shared := range []struct{ key, mode, text string }{
-		{"pid", s.PID, "sees all processes of the host, and signals those of its user"},
+		{"pid", s.PID, "sees all processes of the host and of other containers, and signals those of its user"},
 		{"ipc", s.IPC, "has the shared memory and the queues of the host"},
 		{"uts", s.UTS, "has the name of the host"},
 		{"cgroup", s.Cgroup, "sees all control groups of the host"},
@@ -132,6 +132,9 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 		if shared.mode == spec.HostNamespace {
 			add(HostSpace, shared.key, shared.mode, shared.text)
 		}
+	}
+	if s.PID == spec.HostNamespace { // by /proc/PID/root
+		add(HostMount, "pid", s.PID, "reads and writes the files of its user's processes, those of other containers too")
 	}
 	if s.Security == spec.SecurityDefault {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")

@@ -135,7 +135,7 @@ func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 
 func formOf(k schema.Key) string {
 	if k.Words != nil && k.Note == "" {
-		return strings.Join(k.Words, ", ")
+		return strings.TrimPrefix(strings.Join(k.Words, ", "), ", ")
 	}
 	return map[schema.Shape]string{
 		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "an integer", schema.Number: "a number",

@@ -13,7 +13,7 @@ import (
 func (c checker) namespaces(s *tree.Node, path string) {
 	c.namespace(s.Value("pid"), path+".pid", "host")
 	c.namespace(s.Value("ipc"), path+".ipc", "host", "private", "shareable", "none")
-	if s.Value("uts") == nil {
+	if tree.TextAt(s, "uts") != spec.HostNamespace {
 		return
 	}
 	for _, key := range []string{"hostname", "domainname"} {
