@@ -168,6 +168,7 @@ type Applied struct {
 	Image    string            `json:"image,omitempty"`    // digest
 	Networks map[string]string `json:"networks,omitempty"` // key -> full name
 	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
+	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
 }
 
@@ -177,13 +178,12 @@ func (c *Container) IsCompleted() bool {
 	if c.State != Exited || c.ExitCode != 0 || c.Stopped || c.Applied == nil {
 		return false
 	}
-	return isOneShot(c.Applied.Service)
+	return c.Applied.Service.IsOneShot()
 }
 
-// isOneShot says that a service's containers may end with code 0.
-func isOneShot(s *spec.Service) bool {
-	policy, _, _ := strings.Cut(s.Restart, ":")
-	return policy == "" || policy == "no" || policy == "on-failure"
+// isUnfinished says that it is a job's, which is ready once it has completed.
+func (c *Container) isUnfinished() bool {
+	return c.Applied != nil && c.Applied.Service.IsJob() && !c.IsCompleted()
 }
 
 // failsToStart says that its policy wants it to run, and that it could not be started.

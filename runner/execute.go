@@ -52,7 +52,11 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.topology.Remove(ctx, s.Name)
 	case planner.CreateVolume:
-		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
+		made := &volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume}
+		if s.OldVolume != nil {
+			return planner.Result{}, r.volumes.Renew(made)
+		}
+		return planner.Result{}, r.volumes.Ensure(made)
 	case planner.RemoveVolume:
 		return planner.Result{}, r.Inventory().RemoveUnused(s.Name)
 	case planner.RemoveImage:
@@ -145,7 +149,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied) error {
 	rec := c.snapshot()
 	applied := *want
-	applied.Image = rec.Applied.Image
+	applied.Image, applied.Borrowed = rec.Applied.Image, rec.Applied.Borrowed
 	if reflect.DeepEqual(&applied, rec.Applied) {
 		return nil
 	}

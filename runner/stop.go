@@ -344,6 +344,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	if anonymous {
 		r.removeAnonymous(&rec)
 	}
+	r.volumes.Detach(func(volume string) bool { return supervisor.HaveVolume(r.allRecords(), volume) })
 	r.Tidy()
 	r.feed.Tell(c.project, c.id)
 	return nil

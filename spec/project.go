@@ -127,9 +127,12 @@ type Service struct {
 	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
-	WorkingDir     string             `json:"working_dir,omitempty"`
-	Security       string             `json:"x-orlop-security,omitempty"` // "", default or hardened
-	Extensions     map[string]any     `json:"-"`
+	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
+	// Inherited is what VolumesFrom brings of other services.
+	Inherited  []Mount        `json:"inherited_volumes,omitempty"`
+	WorkingDir string         `json:"working_dir,omitempty"`
+	Security   string         `json:"x-orlop-security,omitempty"` // "", default or hardened
+	Extensions map[string]any `json:"-"`
 }
 
 // Profiles of a Service's Security. The hardened one is read-only but for /tmp,
@@ -162,13 +165,6 @@ type Dependency struct {
 	Condition string `json:"condition"`
 	Restart   bool   `json:"restart,omitempty"`
 	Required  bool   `json:"required"`
-}
-
-// Deploy holds the part of "deploy" that Orlop carries out.
-type Deploy struct {
-	Replicas     *int          `json:"replicas,omitempty"`
-	Resources    *Resources    `json:"resources,omitempty"`
-	UpdateConfig *UpdateConfig `json:"update_config,omitempty"`
 }
 
 // Resources are what the containers of a service may take and are to have
@@ -211,24 +207,6 @@ type DeviceWeight struct {
 type DeviceRate struct {
 	Path string `json:"path"`
 	Rate Bytes  `json:"rate"`
-}
-
-// Orders of an UpdateConfig.
-const (
-	StartFirst = "start-first"
-	StopFirst  = "stop-first"
-)
-
-// UpdateConfig says how a container is replaced ("deploy.update_config"). It
-// makes nothing of a container: a change of it replaces none.
-type UpdateConfig struct {
-	Order string `json:"order,omitempty"` // "" is StopFirst
-}
-
-// StartsFirst says whether a replacement of the service is to be ready before
-// the container that it replaces is stopped.
-func (s *Service) StartsFirst() bool {
-	return s.Deploy != nil && s.Deploy.UpdateConfig != nil && s.Deploy.UpdateConfig.Order == StartFirst
 }
 
 // Develop says how a running service is kept in step with the working tree
@@ -328,8 +306,9 @@ type BindOptions struct {
 
 // VolumeOpts are the options of a volume mount.
 type VolumeOpts struct {
-	NoCopy  bool   `json:"nocopy,omitempty"`
-	Subpath string `json:"subpath,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"` // of a volume that nobody named
+	NoCopy  bool              `json:"nocopy,omitempty"`
+	Subpath string            `json:"subpath,omitempty"`
 }
 
 // TmpfsOpts are the options of a tmpfs mount; Mode is octal in the file.
@@ -380,10 +359,11 @@ type IPAMPool struct {
 
 // Volume is a declared volume. Name is the full name (project_key unless set).
 type Volume struct {
-	Name     string            `json:"name"`
-	Driver   string            `json:"driver,omitempty"`
-	External bool              `json:"external,omitempty"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Name       string            `json:"name"`
+	Driver     string            `json:"driver,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"` // type, device and o of what is mounted as the volume
+	External   bool              `json:"external,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
 }
 
 // Secret is a declared secret. Its content is in Project.Payloads.
@@ -407,11 +387,13 @@ type Config struct {
 }
 
 // Replicas is how many containers of the service are wanted: scale, else
-// deploy.replicas, else 1.
+// deploy.replicas, else 1; of a global one, 1.
 func (s *Service) Replicas() int {
 	switch {
 	case s.Scale != nil:
 		return *s.Scale
+	case s.IsGlobal():
+		return 1
 	case s.Deploy != nil && s.Deploy.Replicas != nil:
 		return *s.Deploy.Replicas
 	}
@@ -427,6 +409,9 @@ func (p *Project) OnlyOne(service string) string {
 	}
 	if key := s.FixedAddress(); key != "" {
 		return "services." + service + "." + key
+	}
+	if s.IsGlobal() {
+		return "services." + service + ".deploy.mode"
 	}
 	return ""
 }
