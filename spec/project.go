@@ -5,6 +5,8 @@
 package spec
 
 import (
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -103,6 +105,8 @@ type Service struct {
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
 	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
+	PostStart      []Hook                     `json:"post_start,omitempty"`
+	PreStop        []Hook                     `json:"pre_stop,omitempty"`
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
@@ -243,6 +247,17 @@ type Hook struct {
 	Privileged  bool               `json:"privileged,omitempty"`
 	WorkingDir  string             `json:"working_dir,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty"`
+}
+
+// Variables are those of a hook's environment that have a value, as NAME=VALUE, by name.
+func (h *Hook) Variables() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(h.Environment)) {
+		if v := h.Environment[name]; v != nil {
+			list = append(list, name+"="+*v)
+		}
+	}
+	return list
 }
 
 // HealthCheck is a service's own probe; unset fields come from the image.

@@ -113,6 +113,15 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 	if s.Privileged {
 		add(Privileged, "privileged", "true", "has all devices and capabilities of the host: it can do what root can")
 	}
+	for i, h := range slices.Concat(s.PostStart, s.PreStop) {
+		key := fmt.Sprintf("post_start[%d]", i)
+		if i >= len(s.PostStart) {
+			key = fmt.Sprintf("pre_stop[%d]", i-len(s.PostStart))
+		}
+		if h.Privileged {
+			add(Privileged, key+".privileged", "true", "runs a command with all capabilities of the host")
+		}
+	}
 	for i, opt := range s.SecurityOpt {
 		name, value := spec.CutSecurityOpt(opt)
 		isLoose := value == spec.Unconfined || name == spec.OptSeccomp && value != spec.SeccompBuiltin ||

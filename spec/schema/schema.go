@@ -155,13 +155,12 @@ func includeKeys() []Key {
 }
 
 func serviceKeys() []Key {
-	const inCommand = "make it a part of the service's command"
 	keys := []Key{
 		{Name: "external_links", Shape: StringList, Note: "CONTAINER[:ALIAS] of any project, on a network that both are on"},
 		{Name: "links", Shape: StringList, Note: "SERVICE[:ALIAS]; the name resolves in the containers of this service alone"},
-		{Name: "post_start", Level: Refused, Note: inCommand},
+		{Name: "post_start", Shape: Watch, Keys: hookKeys(), Note: "once up, start or restart has started the container; one that fails stops it"},
 		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
-		{Name: "pre_stop", Level: Refused, Note: inCommand},
+		{Name: "pre_stop", Shape: Watch, Keys: hookKeys(), Note: "before stop, restart, down or a replacement ends the container; one that fails keeps it"},
 		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
@@ -266,16 +265,21 @@ func serviceKeys() []Key {
 // NoSELinux says why the keys of SELinux have no effect.
 const NoSELinux = "SELinux labels are not set; a machine that enforces them needs them set by hand"
 
+// hookKeys are those of a command that is run in a container.
+func hookKeys() []Key {
+	return []Key{
+		{Name: "command", Shape: Command},
+		{Name: "environment", Shape: MappingOrList},
+		{Name: "privileged", Shape: Boolean},
+		{Name: "user", Shape: String},
+		{Name: "working_dir", Shape: String},
+	}
+}
+
 func watchKeys() []Key {
 	return []Key{
 		{Name: "action", Shape: String, Words: []string{spec.WatchSync, spec.WatchSyncRestart, spec.WatchSyncExec, spec.WatchRestart, spec.WatchRebuild}},
-		{Name: "exec", Shape: Object, Keys: []Key{
-			{Name: "command", Shape: Command},
-			{Name: "environment", Shape: MappingOrList},
-			{Name: "privileged", Shape: Boolean},
-			{Name: "user", Shape: String},
-			{Name: "working_dir", Shape: String},
-		}},
+		{Name: "exec", Shape: Object, Keys: hookKeys()},
 		{Name: "ignore", Shape: StringOrList},
 		{Name: "include", Shape: StringOrList},
 		{Name: "initial_sync", Shape: Boolean, Former: "x-initialSync"},

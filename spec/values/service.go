@@ -36,6 +36,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.endpoints(s, path)
 	c.strings(s, path)
 	c.devices(s, path)
+	c.hooks(s, path)
 	c.build(s.Value("build"), path+".build")
 }
 
