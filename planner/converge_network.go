@@ -126,14 +126,7 @@ func (c *converger) relabel(action Action, step *Step, why []Reason) {
 }
 
 func compareLabels(path string, old, want map[string]string, places spec.Places) []Reason {
-	a, b := map[string]any{}, map[string]any{}
-	for k, v := range old {
-		a[k] = v
-	}
-	for k, v := range want {
-		b[k] = v
-	}
-	return compare(path+".labels", any(a), any(b), places)
+	return compare(path+".labels", texts(old), texts(want), places)
 }
 
 // SameNetwork says that two networks differ in nothing that needs one anew.
@@ -147,9 +140,21 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 		return nil
 	}
 	a, b := tree(old), tree(want)
-	delete(a, "labels")
-	delete(b, "labels")
-	return compare(path, any(a), any(b), places)
+	for _, key := range []string{"labels", "enable_ipv4", "driver_opts"} {
+		delete(a, key)
+		delete(b, key)
+	}
+	options := compare(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
+	return append(compare(path, any(a), any(b), places), options...)
+}
+
+// texts are a mapping as compare takes it.
+func texts(m map[string]string) any {
+	all := map[string]any{}
+	for key, value := range m {
+		all[key] = value
+	}
+	return all
 }
 
 func (c *converger) planVolumes(order []string) {

@@ -118,6 +118,18 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
 	}
 	ns = network.Spec{Name: name, Internal: want.Internal, Range: within, Containers: rec.Containers, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
+	o := want.Options()
+	ns.Bridge, ns.Options = o.Name, network.Options{
+		MTU: o.MTU, InterfacePrefix: o.InterfacePrefix, Isolated: o.Isolated, NoMasquerade: o.NoMasquerade, NoAddress: o.NoAddress,
+	}
+	if o.HostBinding != "" {
+		if ns.HostBinding, err = netip.ParseAddr(o.HostBinding); err != nil {
+			return ns, fmt.Errorf("networks.%s.driver_opts: %q is not an IP address", rec.Key, o.HostBinding)
+		}
+	}
+	if ns.Aux, err = auxOf(want); err != nil {
+		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
+	}
 	subnet, gateway := rec.Subnet, ""
 	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
 		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
@@ -133,6 +145,22 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 		}
 	}
 	return ns, nil
+}
+
+// auxOf are the addresses of a network that no container is to have.
+func auxOf(n *spec.Network) (list []netip.Addr, err error) {
+	if n.IPAM == nil || len(n.IPAM.Config) == 0 {
+		return nil, nil
+	}
+	aux := n.IPAM.Config[0].AuxAddresses
+	for _, name := range slices.Sorted(maps.Keys(aux)) {
+		addr, err := netip.ParseAddr(aux[name])
+		if err != nil {
+			return nil, fmt.Errorf("%q is not an IP address", aux[name])
+		}
+		list = append(list, addr)
+	}
+	return list, nil
 }
 
 // rangeOf is the part of its subnet that a network hands addresses out of; the

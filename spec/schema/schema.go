@@ -418,18 +418,21 @@ func networkKeys() []Key {
 		{Name: "driver", Shape: String, Words: []string{"bridge"}},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
-		{Name: "ipam", Shape: Object, Keys: append([]Key{
-			{Name: "config", Shape: ObjectList, Keys: append([]Key{
+		{Name: "ipam", Shape: Object, Keys: []Key{
+			{Name: "config", Shape: ObjectList, Keys: []Key{
 				{Name: "gateway", Shape: String},
 				{Name: "ip_range", Shape: String},
 				{Name: "subnet", Shape: String},
-			}, notYet("aux_addresses")...)},
+				{Name: "aux_addresses", Shape: MappingOrList, Note: "no container is given one of them"},
+			}},
 			{Name: "driver", Shape: String, Words: []string{"default"}},
-		}, notYet("options")...)},
+			{Name: "options", Level: NoEffect, Shape: MappingOrList, Note: "of other drivers of addresses"},
+		}},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
-	}, notYet("enable_ipv4", "enable_ipv6")...)
+		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
+	}, notYet("enable_ipv6")...)
 }
 
 func volumeKeys() []Key {
