@@ -34,3 +34,18 @@ func TestOptionsThatMakeANetworkAnew(t *testing.T) {
 		t.Error("addresses of others make no other network")
 	}
 }
+
+// Notes of a port are for who reads the file.
+func TestNotesOfPortsChangeNothing(t *testing.T) {
+	with := func(p spec.Port) *Applied {
+		p.Target, p.Published, p.Protocol = 80, "8080", "tcp"
+		return &Applied{Service: &spec.Service{Ports: []spec.Port{p}}}
+	}
+	plain := with(spec.Port{Mode: "ingress"})
+	if c := diff("web", plain, with(spec.Port{Mode: "host", Name: "http", AppProtocol: "http"}), nil); len(c.update)+len(c.replace) > 0 {
+		t.Errorf("they change %v, %v", c.update, c.replace)
+	}
+	if c := diff("web", plain, with(spec.Port{HostIP: "127.0.0.1"}), nil); len(c.update) != 1 {
+		t.Errorf("an address changes %v", c.update)
+	}
+}

@@ -308,6 +308,8 @@ type Port struct {
 	Target    int    `json:"target"`
 	Published string `json:"published,omitempty"` // "", a port, or "from-to": any free one of it
 	Protocol  string `json:"protocol,omitempty"`  // tcp or udp
+	// AppProtocol is a note of what is spoken there, as Name is.
+	AppProtocol string `json:"app_protocol,omitempty"`
 }
 
 // Kinds of a Mount.

@@ -380,14 +380,15 @@ func serviceNetworkKeys() []Key {
 }
 
 func portKeys() []Key {
-	return append([]Key{
+	return []Key{
+		{Name: "app_protocol", Shape: String, Note: "a note for who reads the project"},
 		{Name: "host_ip", Shape: String},
-		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}},
-		{Name: "name", Shape: String},
+		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}, Note: "both are the same on one machine"},
+		{Name: "name", Shape: String, Note: "a note for who reads the project"},
 		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published yet"},
 		{Name: "published", Shape: StringOrNumber},
 		{Name: "target", Shape: Integer},
-	}, notYet("app_protocol")...)
+	}
 }
 
 func mountKeys() []Key {
