@@ -148,23 +148,23 @@ func (c *converger) order() ([]string, error) {
 }
 
 // dependencies are the services that must be there before s: by depends_on,
-// by a shared network namespace, by a build on another's image.
+// by a shared namespace, by a build on another's image.
 func (c *converger) dependencies(s *spec.Service) []string {
 	deps := slices.Collect(maps.Keys(s.DependsOn))
-	if other := sharedWith(s); other != "" {
-		deps = append(deps, other)
-	}
+	deps = append(deps, sharedWith(s)...)
 	deps = append(deps, baseServices(s)...)
 	return compact(deps)
 }
 
-// sharedWith is the service whose network namespace s uses, or "".
-func sharedWith(s *spec.Service) string {
-	const prefix = "service:"
-	if len(s.NetworkMode) > len(prefix) && s.NetworkMode[:len(prefix)] == prefix {
-		return s.NetworkMode[len(prefix):]
+// sharedWith are the services that s has namespaces of.
+func sharedWith(s *spec.Service) []string {
+	var names []string
+	for _, share := range s.Shares() {
+		if share.Service != "" {
+			names = append(names, share.Service)
+		}
 	}
-	return ""
+	return names
 }
 
 // baseServices are the services whose images the build of s takes as contexts.

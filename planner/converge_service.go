@@ -264,7 +264,7 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 			needs = append(needs, step.ID)
 		}
 	}
-	if other := sharedWith(s); other != "" {
+	for _, other := range sharedWith(s) {
 		for _, step := range c.ups[other] {
 			needs = append(needs, step.ID)
 		}

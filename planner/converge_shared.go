@@ -2,54 +2,56 @@ package planner
 
 import (
 	"slices"
-	"strings"
+
+	"github.com/orlop/orlop/spec"
 )
 
-// planSharers: who shares the network namespace of a container follows its
-// owner when that is made anew, also if only the owner was chosen; one that was
-// left behind before follows now. A process can't change its namespace, so it
-// is restarted; its own container stays.
+// planSharers: who shares a namespace of a container follows its owner when that is
+// made anew, also if only the owner was chosen; one that was left behind before
+// follows now. A process can't change its namespaces, so it is restarted; its own
+// container stays.
 func (c *converger) planSharers(order []string) {
 	if c.opts.NoStart {
 		return
 	}
 	for i := range c.observed.Containers {
 		k := &c.observed.Containers[i]
-		owner := c.ownerOf(k)
-		if owner == "" || k.OneOff || k.State != Running && k.State != Restarting || slices.Contains(c.going, k) {
+		if k.Applied == nil || k.OneOff || k.State != Running && k.State != Restarting || slices.Contains(c.going, k) {
 			continue
 		}
 		isChosen := slices.Contains(order, k.Service)
-		switch {
-		case c.renewed(owner):
-			c.follow(k, owner, isChosen, owner+" is replaced")
-		case k.Adrift && isChosen:
-			c.follow(k, owner, isChosen, "the network that it shares with "+owner+" is gone")
+		for _, share := range k.Applied.Service.Shares() {
+			owner := c.ownerOf(share)
+			switch {
+			case owner == "":
+				continue
+			case c.renewed(owner):
+				c.follow(k, share.Key, owner, isChosen, owner+" is replaced")
+			case k.Adrift && isChosen:
+				c.follow(k, share.Key, owner, isChosen, "the "+share.What()+" that it shares with "+owner+" is gone")
+			default:
+				continue
+			}
+			break
 		}
 	}
 }
 
-// ownerOf is the service whose container a container shares the network
-// namespace of, "" where there is none of this project.
-func (c *converger) ownerOf(k *Container) string {
-	if k.Applied == nil {
-		return ""
+// ownerOf is the service that has a namespace which another shares, "" where there is
+// none of this project.
+func (c *converger) ownerOf(share spec.Share) string {
+	if share.Service != "" {
+		return share.Service
 	}
-	mode, name, _ := strings.Cut(k.Applied.Service.NetworkMode, ":")
-	switch mode {
-	case "service":
-		return name
-	case "container":
-		i := slices.IndexFunc(c.observed.Containers, func(o Container) bool { return o.Name == name || o.ID == name })
-		if i >= 0 && !c.observed.Containers[i].OneOff {
-			return c.observed.Containers[i].Service
-		}
+	i := slices.IndexFunc(c.observed.Containers, func(o Container) bool { return o.Name == share.Container || o.ID == share.Container })
+	if i >= 0 && !c.observed.Containers[i].OneOff {
+		return c.observed.Containers[i].Service
 	}
 	return ""
 }
 
 // follow restarts a container after its owner, unless the plan has it stop anyway.
-func (c *converger) follow(k *Container, owner string, isChosen bool, why string) {
+func (c *converger) follow(k *Container, key, owner string, isChosen bool, why string) {
 	var needs, after []string
 	if s := c.project.Services[k.Service]; s != nil && isChosen {
 		needs, after = c.needs(k.Service, s)
@@ -69,7 +71,7 @@ func (c *converger) follow(k *Container, owner string, isChosen bool, why string
 	default: // what is only perhaps replaced is restarted else
 		needs = append(needs, c.ups[k.Service][i].ID)
 	}
-	path := "services." + k.Service + ".network_mode"
+	path := "services." + k.Service + "." + key
 	c.up(&Step{
 		Action: Restart, Service: k.Service, Number: k.Number, Container: k.ID, Needs: needs, After: after,
 		IfChanged: c.renewed(owner) && c.mayAllStay(owner),

@@ -35,7 +35,7 @@ type change struct {
 // diff compares what a container was made from with what is wanted now.
 func diff(service string, old, want *Applied, places spec.Places) change {
 	var c change
-	a, b := tree(old.Service), tree(want.Service)
+	a, b := tree(effective(old.Service)), tree(effective(want.Service))
 	for _, key := range unionKeys(a, b) {
 		if slices.Contains(elsewhere, key) {
 			continue
@@ -49,10 +49,12 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
 		}
-		if slices.Contains(inPlace, key) {
-			c.update = append(c.update, reasons...)
-		} else {
-			c.replace = append(c.replace, reasons...)
+		for _, r := range reasons {
+			if slices.Contains(inPlace, key) && !strings.HasPrefix(r.Path, path+".reservations.devices") {
+				c.update = append(c.update, r)
+			} else {
+				c.replace = append(c.replace, r)
+			}
 		}
 	}
 	c.replace = append(c.replace, names("networks", old.Networks, want.Networks, places)...)
@@ -63,6 +65,41 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		}
 	}
 	return c
+}
+
+// effective is a service without what changes nothing: a key that an older engine left
+// out must not replace its containers where it says what they have anyhow.
+func effective(s *spec.Service) *spec.Service {
+	if s == nil || len(s.SecurityOpt) == 0 && s.IPC != "private" && s.UsernsMode == "" {
+		return s
+	}
+	e := *s
+	e.UsernsMode = "" // host is what each has
+	if e.IPC == "private" {
+		e.IPC = ""
+	}
+	e.SecurityOpt = slices.DeleteFunc(slices.Clone(s.SecurityOpt), func(opt string) bool {
+		without := *s
+		without.SecurityOpt = []string{opt}
+		c := without.Confinement()
+		c.WritableCgroups = orNil(c.WritableCgroups, s.Privileged)
+		if s.Privileged && c.Seccomp == spec.Unconfined {
+			c.Seccomp = ""
+		}
+		return c == spec.Confinement{}
+	})
+	if len(e.SecurityOpt) == 0 {
+		e.SecurityOpt = nil
+	}
+	return &e
+}
+
+// orNil is a choice that differs from what is chosen anyhow.
+func orNil(choice *bool, otherwise bool) *bool {
+	if choice != nil && *choice == otherwise {
+		return nil
+	}
+	return choice
 }
 
 // names reports the networks or volumes whose full name changed under the

@@ -262,10 +262,7 @@ func dependsOn(k *Container) []string {
 		return nil
 	}
 	deps := slices.Collect(maps.Keys(k.Applied.Service.DependsOn))
-	if other, ok := strings.CutPrefix(k.Applied.Service.NetworkMode, "service:"); ok {
-		deps = append(deps, other)
-	}
-	return compact(deps)
+	return compact(append(deps, sharedWith(k.Applied.Service)...))
 }
 
 // dependentsFirst orders the containers so that each comes before what it

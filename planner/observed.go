@@ -127,7 +127,7 @@ type Container struct {
 	Command   []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
 	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
-	Adrift    bool       `json:"adrift,omitempty"`   // it shares a network namespace that is not its owner's any more
+	Adrift    bool       `json:"adrift,omitempty"`   // it shares a namespace that is not its owner's any more
 	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
 	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
 }

@@ -144,7 +144,7 @@ func (w *world) container(project string, s *Step) error {
 	}
 	// Who shared the namespace of the old one is left behind until it is restarted.
 	for j := range o.Containers {
-		if k := &o.Containers[j]; k.Applied != nil && sharedWith(k.Applied.Service) == s.Service {
+		if k := &o.Containers[j]; k.Applied != nil && slices.Contains(sharedWith(k.Applied.Service), s.Service) {
 			k.Adrift = true
 		}
 	}

@@ -128,12 +128,15 @@ func (r *Runner) removeContainer(ctx context.Context, ctr containerd.Container) 
 // deleteLeft deletes the task of a container that is under no supervision, if there
 // is one.
 func (r *Runner) deleteLeft(ctx context.Context, ctr containerd.Container) {
-	if task, err := ctr.Task(ctx, nil); err == nil {
-		if _, err := task.Delete(ctx, containerd.WithProcessKill); err != nil {
-			r.log.Warn("cannot delete a task", "container", ctr.ID(), "error", err)
-		}
-		r.wg.Go(func() { r.shims.Deleted(r.ctx, ctr.ID()) })
+	task, err := ctr.Task(ctx, nil)
+	if err == nil {
+		_, err = task.Delete(ctx, containerd.WithProcessKill)
 	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		r.log.Warn("cannot delete a task", "container", ctr.ID(), "error", err)
+		return // its shim has it still
+	}
+	r.wg.Go(func() { r.shims.Deleted(r.ctx, ctr.ID()) })
 }
 
 // adopt takes over a container that an earlier engine made.
@@ -169,7 +172,7 @@ func (c *container) adopt(ctx context.Context) {
 func (c *container) adoptTask(ctx context.Context, task containerd.Task, status containerd.Status) {
 	end, joined := newEnding(), c.r.shims.Join(c.id)
 	c.mu.Lock()
-	c.task, c.ending, c.shim = task, end, joined
+	c.task, c.ending, c.shim, c.unsure = task, end, joined, true
 	c.mu.Unlock()
 	exits, err := task.Wait(context.WithoutCancel(ctx))
 	if err != nil {

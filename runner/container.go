@@ -48,6 +48,7 @@ type container struct {
 	retry    *time.Timer          // guarded by mu; runs during a back-off
 	patience *patience            // guarded by mu; set while its process has time to end
 	shim     *shim.Shim           // guarded by mu; the task's parent
+	unsure   bool                 // guarded by mu; its process is an earlier engine's, whose limits may not be those on record
 	pending  bool                 // guarded by mu; made to replace one that is still there
 	yields   bool                 // guarded by mu; another is about to take its place, and its ports
 	detached bool                 // guarded by mu; the engine ends, the container lives on

@@ -240,11 +240,19 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 func (c *container) limit(ctx context.Context, s, was *spec.Service) error {
 	c.mu.Lock()
 	task := c.task
+	if c.unsure { // a change may have been cut off between the limits and the record
+		was = nil
+	}
 	c.mu.Unlock()
 	if task == nil {
 		return nil
 	}
 	err := task.Update(ctx, containerd.WithResources(oci.Limits(s, was)))
+	if err == nil {
+		c.mu.Lock()
+		c.unsure = false
+		c.mu.Unlock()
+	}
 	if err != nil && (shim.IsGone(err) || errdefs.IsNotFound(err)) { // the process is lost with its shim, and the next one has them from its document
 		return nil
 	}

@@ -178,6 +178,9 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.endProcesses(ctx, id)
 	r.disconnect(ctx, id)
 	r.secrets.Remove(id)
+	if err := r.maker().RemoveShm(id); err != nil {
+		r.log.Warn("cannot remove /dev/shm of a container", "container", id, "error", err)
+	}
 	os.RemoveAll(r.dir(id))
 	os.RemoveAll(r.fifoDir(id))
 	if err := r.Keeping.Drop(ctx, pipesPrefix+id); err != nil && r.ctx.Err() == nil {
@@ -191,7 +194,7 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 func (r *Runner) endProcesses(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	cgroup := r.cgroups + "/" + id
+	cgroup := r.cgroupOf(id)
 	if err := proc.KillAll(ctx, cgroup); err != nil {
 		r.log.Warn("cannot end what is left of a container", "container", id, "error", err)
 	}
@@ -220,7 +223,7 @@ func (r *Runner) removeUnfinished(ctx context.Context, id string) {
 // the writable layers of those that were never finished; but of those that are
 // left alone, nothing.
 func (r *Runner) removeStrayFiles(left map[string]bool) {
-	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.secrets.Dir()} {
+	for _, parent := range []string{filepath.Join(r.Root, "containers"), filepath.Join(r.State, "fifo"), r.maker().Shms, r.secrets.Dir()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Warn("cannot read a directory", "path", parent, "error", err)
@@ -248,6 +251,16 @@ func (r *Runner) Tidy() {
 // dir is where a container's log and files are; fifoDir where its pipes are.
 func (r *Runner) dir(id string) string     { return filepath.Join(r.Root, "containers", id) }
 func (r *Runner) fifoDir(id string) string { return filepath.Join(r.State, "fifo", id) }
+
+// cgroupOf is the control group of a container.
+func (r *Runner) cgroupOf(id string) string {
+	if c := r.lookup(id); c != nil {
+		if own := c.snapshot().Cgroup; own != "" {
+			return own
+		}
+	}
+	return r.cgroups + "/" + id
+}
 
 func (r *Runner) lookup(id string) *container {
 	r.mu.Lock()
@@ -326,7 +339,7 @@ func (r *Runner) allRecords() []supervisor.Record {
 func (r *Runner) maker() *assembly.Maker {
 	return &assembly.Maker{
 		Networks: r.nets, Topology: r.topology, Volumes: r.volumes, Secrets: r.secrets, Payloads: r.payloads, Records: r.allRecords, Share: r.share,
-		Dir: r.dir, Cgroups: r.cgroups, Init: r.Init, Version: r.Version, Log: r.log, Now: r.Now,
+		Dir: r.dir, Shms: filepath.Join(r.State, "shm"), Cgroups: r.cgroups, Init: r.Init, Version: r.Version, Log: r.log, Now: r.Now,
 	}
 }
 

@@ -3,26 +3,31 @@ package runner
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
-	"strings"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/spec"
 )
 
-// A container may share the network namespace of another (Compose
-// Specification, network_mode: "service:..." and "container:..."). It has that
-// of its owner at the moment when it is started: a process can't change it, so
+// A container may share namespaces of another (see spec.Share). It has those of its
+// owner at the moment when it is started: a process can't change them, so
 // whoever shares is restarted when its owner is made anew.
 
 // share notes whose network namespace a container uses.
 func (r *Runner) share(rec *supervisor.Record) error {
-	of := r.ownerOf(rec)
-	if of == nil {
-		mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
-		return fmt.Errorf("services.%s.network_mode: no container of %s %q is there to share the network of: run \"orlop up\"", rec.Service, mode, other)
+	share, ok := sharedNetwork(rec)
+	if !ok {
+		return nil
+	}
+	of, err := r.ownerOf(rec, share)
+	if err != nil {
+		return err
 	}
 	owner := of.snapshot()
 	rec.Netns, rec.Addresses = owner.Netns, slices.Clone(owner.Addresses)
@@ -30,37 +35,139 @@ func (r *Runner) share(rec *supervisor.Record) error {
 	return nil
 }
 
-// isSharer says whether a container has no network of its own.
-func isSharer(rec *supervisor.Record) bool {
-	mode, _, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
-	return mode == "service" || mode == "container"
+// sharedNetwork is the network that a container has of another, if it has none of its own.
+func sharedNetwork(rec *supervisor.Record) (spec.Share, bool) {
+	shares := rec.Applied.Service.Shares()
+	i := slices.IndexFunc(shares, func(s spec.Share) bool { return s.Key == "network_mode" })
+	if i < 0 {
+		return spec.Share{}, false
+	}
+	return shares[i], true
 }
 
-// ownerOf is the container whose network namespace another is to share, or nil.
-func (r *Runner) ownerOf(rec *supervisor.Record) *container {
-	mode, other, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
+// isSharer says whether a container has no network of its own.
+func isSharer(rec *supervisor.Record) bool {
+	_, ok := sharedNetwork(rec)
+	return ok
+}
+
+// ownerOf is the container whose namespace another is to share.
+func (r *Runner) ownerOf(rec *supervisor.Record, share spec.Share) (*container, error) {
 	for _, c := range r.Containers("") {
 		of := r.lookup(c.ID)
 		if of == nil || c.ID == rec.ID {
 			continue
 		}
 		switch {
-		case mode == "service" && c.Service == other && !c.OneOff && of.project == rec.Project,
-			mode == "container" && (c.Name == other || c.ID == other):
-			return of
+		case share.Service != "" && c.Service == share.Service && !c.OneOff && of.project == rec.Project,
+			share.Container != "" && (c.Name == share.Container || c.ID == share.Container):
+			return of, nil
 		}
 	}
+	return nil, fmt.Errorf("services.%s.%s: no container of %s is there to share the %s of: run \"orlop up\"", rec.Service, share.Key, share.Of(), share.What())
+}
+
+// isAdrift says whether a container shares a namespace that is not its owner's any more.
+func (r *Runner) isAdrift(rec *supervisor.Record) bool {
+	for _, share := range rec.Applied.Service.Shares() {
+		if of, err := r.ownerOf(rec, share); err == nil && r.isApart(rec, of, share) {
+			return true
+		}
+	}
+	return false
+}
+
+// isApart says that a container has not the namespace that its owner has now.
+func (r *Runner) isApart(rec *supervisor.Record, of *container, share spec.Share) bool {
+	if share.Key == "network_mode" {
+		return of.snapshot().Netns != rec.Netns
+	}
+	c := r.lookup(rec.ID)
+	if c == nil {
+		return false
+	}
+	mine, theirs := c.namespace(share.Key), of.namespace(share.Key)
+	return mine != "" && theirs != "" && mine != theirs
+}
+
+// namespace is the name that the kernel gives to a namespace of the container's
+// process; "" where none runs.
+func (c *container) namespace(kind string) string {
+	path, alive := c.namespacePath(kind)
+	name, err := os.Readlink(path)
+	if err != nil || !alive() {
+		return ""
+	}
+	return name
+}
+
+// namespacePath is where a namespace of the container's process is found; alive says,
+// after it was used, that it was of that process and not of a later one with its number.
+func (c *container) namespacePath(kind string) (path string, alive func() bool) {
+	c.mu.Lock()
+	process := c.pidfd
+	c.mu.Unlock()
+	if process == nil {
+		return "", func() bool { return false }
+	}
+	return fmt.Sprintf("/proc/%d/ns/%s", process.Pid, kind), func() bool { return process.Signal(syscall.Signal(0)) == nil }
+}
+
+// joinProcesses puts the namespaces of processes that a container shares into its
+// document, for a start: alive says, once that is done, that they were their owners'.
+func (c *container) joinProcesses(doc *specs.Spec) (changed bool, alive func() bool, err error) {
+	rec := c.snapshot()
+	var checks []func() bool
+	for _, share := range rec.Applied.Service.Shares() {
+		if share.Key == "network_mode" {
+			continue
+		}
+		of, err := c.r.ownerOf(&rec, share)
+		if err != nil {
+			return false, nil, err
+		}
+		path, alive := of.namespacePath(share.Key)
+		if path == "" {
+			return false, nil, fmt.Errorf("services.%s.%s: %s does not run: start it first", rec.Service, share.Key, of.name)
+		}
+		if err := c.joinShm(doc, of, share.Key); err != nil {
+			return false, nil, err
+		}
+		oci.Join(doc, share.Key, path)
+		changed, checks = true, append(checks, alive)
+	}
+	return changed, func() bool { return !slices.ContainsFunc(checks, func(alive func() bool) bool { return !alive() }) }, nil
+}
+
+// joinShm gives a container the /dev/shm of the one whose IPC namespace it shares.
+func (c *container) joinShm(doc *specs.Spec, of *container, key string) error {
+	if key != "ipc" {
+		return nil
+	}
+	source := c.r.shmOf(of, maxShares)
+	if source == "" {
+		return fmt.Errorf("services.%s.ipc: %s keeps its IPC namespace to itself: write ipc: %s there", c.snapshot().Service, of.name, spec.ShareableIPC)
+	}
+	oci.ShareShm(doc, source)
 	return nil
 }
 
-// isAdrift says whether a container shares a network namespace that is not its
-// owner's any more.
-func (r *Runner) isAdrift(rec *supervisor.Record) bool {
-	if !isSharer(rec) {
-		return false
+// maxShares is how long a row of containers may be that share what the first has.
+const maxShares = 16
+
+// shmOf is the directory on the host that is a container's /dev/shm; "" where that is its
+// own alone.
+func (r *Runner) shmOf(c *container, depth int) string {
+	rec := c.snapshot()
+	if rec.Applied.Service.IPC == spec.HostNamespace {
+		return "/dev/shm"
 	}
-	of := r.ownerOf(rec)
-	return of != nil && of.snapshot().Netns != rec.Netns
+	for _, share := range rec.Applied.Service.Shares() {
+		if of, err := r.ownerOf(&rec, share); err == nil && share.Key == "ipc" && depth > 0 {
+			return r.shmOf(of, depth-1)
+		}
+	}
+	return rec.Shm
 }
 
 // rejoinNetwork gives a sharer that is about to start the namespace that its owner
@@ -90,7 +197,7 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 // stepFunc carries out a step that makes a container, alone or in the place of another.
 type stepFunc func(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error)
 
-// withSharers makes a container, and has those follow who share its network: it may
+// withSharers makes a container, and has those follow who share its namespaces: it may
 // have been there before, and gone.
 func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event), execute stepFunc) (planner.Result, error) {
 	result, err := execute(ctx, o, s, note)
@@ -100,7 +207,7 @@ func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, not
 	return result, err
 }
 
-// leadSharers restarts who shares the network of a service that was made anew
+// leadSharers restarts who shares a namespace of a service that was made anew
 // and has no step of its own in the plan: a one-off, a container of
 // another project. A one-off that somebody is attached to is left to whoever
 // that is: its end would be taken for the command's.
@@ -116,22 +223,24 @@ func (r *Runner) leadSharers(ctx context.Context, o *Order, service string, note
 			continue
 		}
 		if err := r.restartLeftBehind(ctx, c, o.Project, service); err != nil {
-			r.log.Warn("cannot restart a container whose network was made anew", "container", c.name, "error", err)
-			text := fmt.Sprintf("%s shares the network of %s, which was made anew, and cannot be restarted: %v", c.name, service, err)
+			r.log.Warn("cannot restart a container whose shared namespace was made anew", "container", c.name, "error", err)
+			text := fmt.Sprintf("%s shares a namespace of %s, which was made anew, and cannot be restarted: %v", c.name, service, err)
 			note(planner.Event{Kind: planner.Warned, Text: text})
 		}
 	}
 }
 
-// isLeftBehind says whether a container that runs shares a network namespace
-// that a service of a project had before.
+// isLeftBehind says whether a container that runs shares a namespace that a service of
+// a project had before.
 func (r *Runner) isLeftBehind(c *container, project, service string) bool {
 	rec := c.snapshot()
 	if rec.OneOff && c.tap.IsAttached() || rec.State != planner.Running || !r.isAdrift(&rec) {
 		return false
 	}
-	of := r.ownerOf(&rec)
-	return of != nil && of.project == project && of.snapshot().Service == service
+	return slices.ContainsFunc(rec.Applied.Service.Shares(), func(share spec.Share) bool {
+		of, err := r.ownerOf(&rec, share)
+		return err == nil && of.project == project && of.snapshot().Service == service && r.isApart(&rec, of, share)
+	})
 }
 
 // restartLeftBehind restarts a container that was left behind, unless another replica's

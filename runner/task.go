@@ -29,7 +29,8 @@ func (c *container) prepare(ctx context.Context) error {
 	if err := c.restore(ctx); err != nil {
 		return err
 	}
-	if err := c.renew(ctx); err != nil {
+	alive, err := c.renew(ctx)
+	if err != nil {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
@@ -52,6 +53,10 @@ func (c *container) prepare(ctx context.Context) error {
 	c.task, c.shim = task, parent
 	c.streams.HandOver()
 	c.mu.Unlock()
+	if !alive() { // by now the namespaces may be those of somebody else's processes
+		c.deleteTask(context.WithoutCancel(ctx), task)
+		return fmt.Errorf("cannot prepare %s: the process whose namespace it shares has ended", c.name)
+	}
 	return nil
 }
 
@@ -86,6 +91,9 @@ func (c *container) restore(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.maker().MakeShm(&rec); err != nil {
+		return err
+	}
 	if !r.secrets.Has(rec.ID, rec.Applied.Service) {
 		_, err := r.maker().Files(&rec)
 		return err
@@ -94,18 +102,23 @@ func (c *container) restore(ctx context.Context) error {
 }
 
 // renew brings a container's document up to date: what it was made with may be gone
-// since it last ran.
-func (c *container) renew(ctx context.Context) error {
+// since it last ran. alive says, once its process is made, that the namespaces it shares
+// were those of the processes that had them.
+func (c *container) renew(ctx context.Context) (alive func() bool, err error) {
 	doc, err := c.ctr.Spec(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rec := c.snapshot()
 	changed, err := oci.Renew(doc, rec.Service, rec.Applied.Service, c.r.Init)
-	if err != nil || !changed {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	return c.ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
+	joined, alive, err := c.joinProcesses(doc)
+	if err != nil || !changed && !joined {
+		return alive, err
+	}
+	return alive, c.ctr.Update(ctx, containerd.UpdateContainerOpts(containerd.WithSpec(doc)))
 }
 
 // start runs the container's program; the caller holds op.
@@ -189,7 +202,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
 	c.tap.End()
-	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
+	oom := proc.OutOfMemory(c.r.cgroupOf(c.id))
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
 	c.apply(supervisor.Ended{Code: code, At: at, OOM: oom})

@@ -1,6 +1,9 @@
 package spec
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Names of security_opt.
 const (
@@ -41,7 +44,7 @@ type Confinement struct {
 	Seccomp         string // "": the engine's own profile; Unconfined; else a profile's JSON
 	AppArmor        string // "": the default; Unconfined; else a profile's name
 	SystemPaths     bool   // nothing of /proc and /sys is masked or read-only
-	WritableCgroups bool
+	WritableCgroups *bool  // nil: those of privileged ones are
 }
 
 // Confinement is what the entries of security_opt say, the last one of a name.
@@ -51,7 +54,7 @@ func (s *Service) Confinement() Confinement {
 		name, value := CutSecurityOpt(opt)
 		switch name {
 		case OptNoNewPrivileges:
-			c.NoNewPrivileges = value != "false"
+			c.NoNewPrivileges = isTrue(value)
 		case OptSeccomp:
 			c.Seccomp = s.SeccompProfile
 			if value == Unconfined {
@@ -64,8 +67,15 @@ func (s *Service) Confinement() Confinement {
 		case OptSystemPaths:
 			c.SystemPaths = value == Unconfined
 		case OptWritableCgroups:
-			c.WritableCgroups = value != "false"
+			writable := isTrue(value)
+			c.WritableCgroups = &writable
 		}
 	}
 	return c
+}
+
+// isTrue is what an option says that is on where it stands alone.
+func isTrue(value string) bool {
+	on, err := strconv.ParseBool(value)
+	return on || err != nil
 }

@@ -107,8 +107,10 @@ func (p *Project) isolateContainers() {
 		s.ContainerName = renamed[s.ContainerName]
 	}
 	for _, s := range p.Services {
-		if other, ok := strings.CutPrefix(s.NetworkMode, "container:"); ok && renamed[other] != "" {
-			s.NetworkMode = "container:" + renamed[other]
+		for _, mode := range []*string{&s.NetworkMode, &s.PID, &s.IPC} {
+			if other, ok := strings.CutPrefix(*mode, "container:"); ok && renamed[other] != "" {
+				*mode = "container:" + renamed[other]
+			}
 		}
 		for i, link := range s.ExternalLinks {
 			if target, alias := CutLink(link); renamed[target] != "" {

@@ -58,8 +58,9 @@ type Service struct {
 	Build          *Build                     `json:"build,omitempty"`
 	CapAdd         []string                   `json:"cap_add,omitempty"`
 	CapDrop        []string                   `json:"cap_drop,omitempty"`
-	Cgroup         string                     `json:"cgroup,omitempty"` // "", host, private
-	Command        Command                    `json:"command"`          // nil: the image's own; empty: none
+	Cgroup         string                     `json:"cgroup,omitempty"`        // "", host, private
+	CgroupParent   string                     `json:"cgroup_parent,omitempty"` // below the root of the control groups
+	Command        Command                    `json:"command"`                 // nil: the image's own; empty: none
 	Configs        []FileMount                `json:"configs,omitempty"`
 	ContainerName  string                     `json:"container_name,omitempty"`
 	CPUPeriod      int64                      `json:"cpu_period,omitempty"`     // microseconds
@@ -71,6 +72,8 @@ type Service struct {
 	CPUSet         string                     `json:"cpuset,omitempty"`         // "0-2,5"
 	DependsOn      map[string]Dependency      `json:"depends_on,omitempty"`
 	Deploy         *Deploy                    `json:"deploy,omitempty"`
+	Devices        []Device                   `json:"devices,omitempty"`
+	DeviceRules    []string                   `json:"device_cgroup_rules,omitempty"` // see DeviceRule
 	Develop        *Develop                   `json:"develop,omitempty"`
 	DNS            []string                   `json:"dns,omitempty"` // IP addresses
 	DNSOpt         []string                   `json:"dns_opt,omitempty"`
@@ -79,6 +82,7 @@ type Service struct {
 	Entrypoint     Command                    `json:"entrypoint"` // nil: the image's own; empty: none
 	Environment    map[string]*string         `json:"environment,omitempty"`
 	Expose         []string                   `json:"expose,omitempty"`
+	GPUs           []DeviceRequest            `json:"gpus,omitempty"`
 	ExternalLinks  []string                   `json:"external_links,omitempty"` // "CONTAINER" or "CONTAINER:ALIAS"
 	ExtraHosts     []string                   `json:"extra_hosts,omitempty"`    // "name=address"
 	GroupAdd       []string                   `json:"group_add,omitempty"`      // names or numbers
@@ -86,7 +90,7 @@ type Service struct {
 	Hostname       string                     `json:"hostname,omitempty"`
 	Image          string                     `json:"image,omitempty"`
 	Init           *bool                      `json:"init,omitempty"`
-	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none
+	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none, service:NAME, container:NAME
 	Labels         map[string]string          `json:"labels,omitempty"`
 	Links          []string                   `json:"links,omitempty"` // "SERVICE" or "SERVICE:ALIAS"
 	MacAddress     string                     `json:"mac_address,omitempty"`
@@ -98,7 +102,7 @@ type Service struct {
 	Networks       map[string]*ServiceNetwork `json:"networks,omitempty"`
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
-	PID            string                     `json:"pid,omitempty"` // "", host
+	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
@@ -146,20 +150,6 @@ type Bytes int64
 // Duration is a time span; its canonical text is Go's ("1m30s").
 type Duration time.Duration
 
-// Build says how a service's image is built ("build").
-type Build struct {
-	Context            string             `json:"context,omitempty"` // absolute, or a URL
-	Dockerfile         string             `json:"dockerfile,omitempty"`
-	DockerfileInline   string             `json:"dockerfile_inline,omitempty"`
-	Args               map[string]*string `json:"args,omitempty"`
-	Labels             map[string]string  `json:"labels,omitempty"`
-	Target             string             `json:"target,omitempty"`
-	AdditionalContexts map[string]string  `json:"additional_contexts,omitempty"` // name -> absolute path, URL, docker-image://REF or service:NAME
-	Secrets            []FileMount        `json:"secrets,omitempty"`
-	NoCache            bool               `json:"no_cache,omitempty"`
-	Pull               bool               `json:"pull,omitempty"`
-}
-
 // Conditions of a Dependency.
 const (
 	ServiceStarted   = "service_started"
@@ -197,7 +187,8 @@ type ResourceLimits struct {
 
 // ResourceReservations are what each container is to have.
 type ResourceReservations struct {
-	Memory Bytes `json:"memory,omitempty"`
+	Memory  Bytes           `json:"memory,omitempty"`
+	Devices []DeviceRequest `json:"devices,omitempty"`
 }
 
 // BlkioConfig are the limits on block devices ("blkio_config").

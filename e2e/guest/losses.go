@@ -97,7 +97,7 @@ func (l *losses) undisturbed(ctx context.Context) error {
 		return err
 	}
 	second.takes = time.Since(began)
-	if l.baseline.up, err = t.things(ctx); err != nil {
+	if err := l.baseline.up.add(t.things(ctx)); err != nil {
 		return err
 	}
 	began = time.Now()
@@ -108,9 +108,32 @@ func (l *losses) undisturbed(ctx context.Context) error {
 	if _, err := t.machine.Run(ctx, "orlop", "-f", two, "down", "-v"); err != nil {
 		return err
 	}
-	l.baseline.down, err = t.things(ctx)
 	l.scenes = []scene{first, second}
-	return err
+	if err := l.baseline.down.add(t.things(ctx)); err != nil {
+		return err
+	}
+	return l.unbuilt(ctx, t)
+}
+
+// unbuilt looks once more after a restart of the machine: an engine that has built
+// nothing has less.
+func (l *losses) unbuilt(ctx context.Context, t *trial) error {
+	if err := t.off(ctx); err != nil {
+		return err
+	}
+	if _, err := t.boot(ctx); err != nil {
+		return err
+	}
+	if err := t.do(ctx, up(two)); err != nil {
+		return err
+	}
+	if err := l.baseline.up.add(t.things(ctx)); err != nil {
+		return err
+	}
+	if _, err := t.machine.Run(ctx, "orlop", "-f", two, "down", "-v"); err != nil {
+		return err
+	}
+	return l.baseline.down.add(t.things(ctx))
 }
 
 // lose is one loss of power, and what comes after it. The scene and the share of its time

@@ -332,35 +332,21 @@ func (t *trial) count(ctx context.Context) error {
 	return nil
 }
 
-// settled waits until the machine has no more of the engine than it had undisturbed,
-// which may have built since it was started: nothing tells from outside when the engine
-// is done with removing.
-func (t *trial) settled(ctx context.Context, want []string) error {
+// settled waits until the machine has of the engine what it had undisturbed: nothing
+// tells from outside when the engine is done with removing. What only builds make may be
+// missing, as the engine may have built nothing since it was started.
+func (t *trial) settled(ctx context.Context, want states) error {
 	for end := time.Now().Add(settleLimit); ; {
 		now, err := t.things(ctx)
 		if err != nil {
 			return err
 		}
-		left := beyond(now, want)
-		if len(left) == 0 {
+		lines := want.differ(now)
+		if len(lines) == 0 {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("left are\n  %s", strings.Join(left, "\n  "))
+			return errors.New(strings.Join(lines, "\n  "))
 		}
 	}
-}
-
-// beyond are the things that are there more often than they are to be.
-func beyond(now, want []string) (left []string) {
-	count := map[string]int{}
-	for _, thing := range want {
-		count[thing]++
-	}
-	for _, thing := range now {
-		if count[thing]--; count[thing] < 0 {
-			left = append(left, thing)
-		}
-	}
-	return left
 }

@@ -73,7 +73,8 @@ var firstTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Expire removes those that were set aside longer ago than AsideLife, and says when the
 // next is due; never, if none is. The life of one that was set aside by a clock that was
-// not set, or ahead, begins now; by such a clock none is removed.
+// not set, or was ahead when it was set aside, begins now; by a clock that is not set
+// none is removed.
 func Expire(root string, now time.Time) (due time.Time, err error) {
 	var errs []error
 	for _, path := range Asides(root) {

@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+	"github.com/moby/sys/userns"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
@@ -53,6 +54,15 @@ type differ struct {
 // Applier unpacks layers of a content store.
 type Applier struct{ content content.Provider }
 
+// told is who is told how far the unpacking of a layer is.
+type told struct{}
+
+// Telling has a function told how much of a layer, as it is stored, is read. Of what goes
+// by containerd's services an applier is told by this alone.
+func Telling(ctx context.Context, tell func(layer ocispec.Descriptor, bytes int64)) context.Context {
+	return context.WithValue(ctx, told{}, tell)
+}
+
 // Apply unpacks a layer onto mounts and gives the descriptor of its uncompressed
 // form.
 func (a Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
@@ -68,6 +78,9 @@ func (a Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 	}
 	defer ra.Close()
 	blob := &progress{from: content.NewReader(ra), tell: config.Progress}
+	if tell, ok := ctx.Value(told{}).(func(ocispec.Descriptor, int64)); ok {
+		blob.tell = func(bytes int64) { tell(desc, bytes) }
+	}
 	defer blob.done()
 	stream, err := decompress(ctx, desc.MediaType, blob, config)
 	if err != nil {
@@ -107,7 +120,8 @@ func decompress(ctx context.Context, mediaType string, blob io.Reader, config di
 // apply unpacks an archive onto mounts. Those of an overlay are not mounted: what
 // it needs is written into the upper directory.
 func apply(ctx context.Context, layer digest.Digest, mounts []mount.Mount, in io.Reader, sync bool) error {
-	if len(mounts) == 1 && mounts[0].Type == "overlay" {
+	// In a user namespace nobody makes the devices that stand for what is removed.
+	if len(mounts) == 1 && mounts[0].Type == "overlay" && !userns.RunningInUserNS() {
 		if upper, lower := overlay(mounts[0].Options); upper != "" {
 			return write(ctx, layer, upper, in, sync, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithParents(lower))
 		}

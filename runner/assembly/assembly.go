@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,7 @@ type Maker struct {
 	Share func(*supervisor.Record) error
 	// Dir is where the log and the files of a container are.
 	Dir     func(id string) string
+	Shms    string // where /dev/shm of those is mounted who let others share it
 	Cgroups string // parent of the containers' cgroups
 	Init    string // path of the static program that "init: true" runs first
 	Version string // of the engine
@@ -103,6 +105,9 @@ func (m *Maker) Record(req Request, img *image.Image, from *supervisor.Record) *
 	}
 	if rec.Name == "" {
 		rec.Name = req.Project + "-" + req.Service + "-" + strconv.Itoa(req.Number)
+	}
+	if s.CgroupParent != "" {
+		rec.Cgroup = path.Join("/", s.CgroupParent, rec.ID)
 	}
 	rec.Hostname = s.Hostname
 	if rec.Hostname == "" {
@@ -179,13 +184,16 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	if err != nil {
 		return nil, err
 	}
+	if err := m.MakeShm(rec); err != nil {
+		return nil, err
+	}
 	rec.Command = oci.Command(s, &img.Config)
 	if len(rec.Command) == 0 {
 		return nil, fmt.Errorf("services.%s: neither the service nor image %s says what to run: set command", rec.Service, rec.Image)
 	}
 	doc, warnings, err := oci.Document(oci.Input{
-		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns,
-		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: m.Cgroups + "/" + rec.ID, Terminal: rec.Terminal, Init: m.Init,
+		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns, Shm: rec.Shm,
+		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: cmp.Or(rec.Cgroup, m.Cgroups+"/"+rec.ID), Terminal: rec.Terminal, Init: m.Init,
 	})
 	for _, w := range warnings {
 		m.Log.Warn(w.Text, "container", rec.Name, "key", w.Key)

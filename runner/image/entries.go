@@ -55,7 +55,9 @@ func (s *screen) Read(p []byte) (int, error) {
 			return 0, s.err
 		}
 		if s.err = s.step(); errors.Is(s.err, io.EOF) {
-			s.err = errors.Join(s.out.Close(), io.EOF)
+			if err := s.out.Close(); err != nil {
+				s.err = err
+			}
 		}
 	}
 	return s.ready.Read(p)

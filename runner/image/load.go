@@ -144,7 +144,7 @@ func (s *Store) unpackLoaded(ctx context.Context, img containerd.Image, layers *
 		}
 		layers.add(len(diffs))
 	}
-	return img.Unpack(ctx, Snapshotter, synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(layers.note)))
+	return img.Unpack(s.telling(ctx, layers), Snapshotter, synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(layers.note)))
 }
 
 // targets are what the names of all images point to.

@@ -39,7 +39,7 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 	stop := watch.run(ctx)
 	defer stop()
 	var img containerd.Image
-	err = s.whole(ctx, name, func(ctx context.Context) error {
+	err = s.whole(s.telling(ctx, &watch.layers), name, func(ctx context.Context) error {
 		return trying(ctx, func() (err error) {
 			img, err = s.client.Pull(ctx, name,
 				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),

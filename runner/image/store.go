@@ -35,6 +35,9 @@ const Snapshotter = "overlayfs"
 
 // Store is the images of an engine.
 type Store struct {
+	// Telling, if it is set, has a function told how much of a layer is read while it is unpacked.
+	Telling func(ctx context.Context, tell func(layer ocispec.Descriptor, bytes int64)) context.Context
+
 	client *containerd.Client
 	hosts  HostsFunc
 	dir    string // on the file system of the images
@@ -48,6 +51,14 @@ type Store struct {
 // be nil where none is pulled.
 func New(client *containerd.Client, hosts HostsFunc, dir string) *Store {
 	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}, held: map[string]bool{}}
+}
+
+// telling has somebody told how far the unpacking of layers is.
+func (s *Store) telling(ctx context.Context, layers *unpacking) context.Context {
+	if s.Telling == nil {
+		return ctx
+	}
+	return s.Telling(ctx, layers.note)
 }
 
 // Image is an image that containers can be made of.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -241,13 +242,18 @@ func TestNothingIsPutBackOnceASandboxIsLeftAlone(t *testing.T) {
 		s := create(t, m, id, Sandbox{Endpoints: all})
 		way := wayOut(t, s.NetnsPath)
 		way.drop(t)
+		for len(said) > 0 { // of the rounds before
+			<-said
+		}
 		mended := make(chan error, 1)
 		go func() { mended <- m.Mend(t.Context()) }()
 		if round%2 == 0 {
 			for line := ""; !strings.Contains(line, "it is put right"); {
 				line = <-said // then it is about to
 			}
-			time.Sleep(time.Duration(round) * 20 * time.Microsecond)
+			for range round * 10 { // then, or a moment later
+				runtime.Gosched()
+			}
 		}
 		m.LeaveAlone(s.NetnsPath)
 		way.drop(t)

@@ -25,10 +25,11 @@ func confine(doc *specs.Spec, s *spec.Service, caps []string) (err error) {
 		}
 		doc.Process.ApparmorProfile = c.AppArmor
 	}
-	if c.WritableCgroups {
+	if c.WritableCgroups != nil {
+		access := map[bool]string{true: "rw", false: "ro"}[*c.WritableCgroups]
 		for i, m := range doc.Mounts {
 			if m.Destination == "/sys/fs/cgroup" {
-				doc.Mounts[i].Options = append(slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "ro" }), "rw")
+				doc.Mounts[i].Options = append(slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "ro" || o == "rw" }), access)
 			}
 		}
 	}

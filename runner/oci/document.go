@@ -41,6 +41,7 @@ type Input struct {
 	Home       string
 	Hostname   string
 	Netns      string // path; empty: the host's
+	Shm        string // the directory on the host that is /dev/shm; empty: its own
 	Mounts     []specs.Mount
 	CgroupPath string
 	Terminal   bool
@@ -102,6 +103,9 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			return nil, nil, err
 		}
 	}
+	if err := devices(doc, s); err != nil {
+		return nil, nil, err
+	}
 	return doc, warnings, confine(doc, s, caps)
 }
 
@@ -151,7 +155,7 @@ func harden(doc *specs.Spec) {
 // program is what the container runs, and what it has mounted, the program that
 // "init: true" runs first included.
 func (in *Input) program() (args []string, mounts []specs.Mount) {
-	args, mounts = in.Args, append(shared(in.Service, defaultMounts(in.Service)), in.Mounts...)
+	args, mounts = in.Args, append(shared(in.Service, in.Shm, defaultMounts(in.Service)), in.Mounts...)
 	if in.Service.Init != nil && *in.Service.Init {
 		mounts = append(mounts, specs.Mount{Destination: "/dev/init", Type: "bind", Source: in.Init, Options: []string{"bind", "ro"}})
 		args = append([]string{"/dev/init", "init", "--"}, args...)
@@ -188,15 +192,46 @@ func namespacesOf(in Input) []specs.LinuxNamespace {
 }
 
 // shared are mounts with the host's own where a service shares its memory, and without
-// any where it has none. The queues are those of the namespace anyhow.
-func shared(s *spec.Service, mounts []specs.Mount) []specs.Mount {
+// any where it has none, or one that it lets others share. The queues are those of the namespace anyhow.
+func shared(s *spec.Service, shm string, mounts []specs.Mount) []specs.Mount {
 	for i := range mounts {
-		m := &mounts[i]
-		if s.IPC == spec.HostNamespace && m.Destination == "/dev/shm" {
-			*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: m.Destination, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}
+		switch m := &mounts[i]; {
+		case m.Destination != "/dev/shm":
+		case s.IPC == spec.HostNamespace:
+			*m = shmOf("/dev/shm")
+		case shm != "":
+			*m = shmOf(shm)
 		}
 	}
 	return slices.DeleteFunc(mounts, func(m specs.Mount) bool { return s.IPC == "none" && m.Destination == "/dev/shm" })
+}
+
+// Join gives a document the namespace at a path, of a kind as the kernel calls it: pid, ipc.
+func Join(doc *specs.Spec, kind, path string) {
+	of := map[string]specs.LinuxNamespaceType{"pid": specs.PIDNamespace, "ipc": specs.IPCNamespace}[kind]
+	list := slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == of })
+	doc.Linux.Namespaces = append(list, specs.LinuxNamespace{Type: of, Path: path})
+}
+
+// ShareShm makes /dev/shm a directory of the host.
+func ShareShm(doc *specs.Spec, source string) {
+	for i := range doc.Mounts {
+		if doc.Mounts[i].Destination == "/dev/shm" {
+			doc.Mounts[i] = shmOf(source)
+		}
+	}
+}
+
+func shmOf(source string) specs.Mount {
+	return specs.Mount{Destination: "/dev/shm", Type: "bind", Source: source, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}
+}
+
+// ShmSize is the size of a container's /dev/shm, as the kernel takes it.
+func ShmSize(s *spec.Service) string {
+	if s.ShmSize > 0 {
+		return strconv.FormatInt(int64(s.ShmSize), 10)
+	}
+	return "65536k"
 }
 
 func defaultMounts(s *spec.Service) []specs.Mount {
@@ -204,15 +239,11 @@ func defaultMounts(s *spec.Service) []specs.Mount {
 	if s.Privileged {
 		access = "rw"
 	}
-	shm := "65536k"
-	if s.ShmSize > 0 {
-		shm = strconv.FormatInt(int64(s.ShmSize), 10)
-	}
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + shm}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + ShmSize(s)}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access, "nosuid", "noexec", "nodev"}},

@@ -172,7 +172,8 @@ func deviceRules() []specs.LinuxDeviceCgroup {
 const sharesDefault = 1024
 
 // Limits are the limits of a service as they are set for a container that runs and was
-// made for another one: what that had and this has not is lifted.
+// made for another one: what that had and this has not is lifted. Where was is nil nobody
+// knows what it had.
 func Limits(s, was *spec.Service) *specs.LinuxResources {
 	res := Resources(s)
 	res.Devices = nil
@@ -184,7 +185,7 @@ func Limits(s, was *spec.Service) *specs.LinuxResources {
 	if m.Limit == nil {
 		m.Limit = &unlimited
 	}
-	if m.Reservation == nil && was.MemoryReserved() > 0 {
+	if m.Reservation == nil && (was == nil || was.MemoryReserved() > 0) {
 		if m.Reservation = &unlimited; isUnified() {
 			m.Reservation, res.Unified = &nothing, map[string]string{"memory.low": "0"}
 		}
@@ -201,11 +202,11 @@ func Limits(s, was *spec.Service) *specs.LinuxResources {
 	if c.Quota == nil {
 		c.Quota = &unlimited
 	}
-	if c.Shares == nil && was.CPUShares > 0 {
+	if c.Shares == nil && (was == nil || was.CPUShares > 0) {
 		shares := uint64(sharesDefault)
 		c.Shares = &shares
 	}
-	if c.Cpus == "" && was.CPUSet != "" {
+	if c.Cpus == "" && (was == nil || was.CPUSet != "") {
 		c.Cpus = processors()
 	}
 	res.CPU = &c

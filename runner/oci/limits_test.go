@@ -13,3 +13,14 @@ func TestLimitsThatTheKernelWouldRefuse(t *testing.T) {
 		}
 	}
 }
+
+// TestOfAChangeThatWasCutOffAllIsLifted: what is on record may not be what the kernel has.
+func TestOfAChangeThatWasCutOffAllIsLifted(t *testing.T) {
+	sure, unsure := Limits(&spec.Service{CPUs: 1}, &spec.Service{}), Limits(&spec.Service{CPUs: 1}, nil)
+	if sure.CPU.Shares != nil || sure.CPU.Cpus != "" || sure.Memory.Reservation != nil {
+		t.Errorf("lifted is what it never had: %+v, %+v", sure.CPU, sure.Memory)
+	}
+	if unsure.CPU.Shares == nil || *unsure.CPU.Shares != sharesDefault || unsure.CPU.Cpus == "" || unsure.Memory.Reservation == nil {
+		t.Errorf("not lifted is what it may have: %+v, %+v", unsure.CPU, unsure.Memory)
+	}
+}

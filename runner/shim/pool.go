@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +66,7 @@ type Pool struct {
 	used  map[string]*Shim // guarded by mu
 	found []*Shim          // guarded by mu; of an earlier engine, in use or beside those, until EndUnused
 	// undeleted are the shims of containers whose tasks could not be deleted. Guarded by mu.
-	undeleted map[string]*Shim
+	undeleted map[string][]*Shim
 }
 
 // Shim is a process that is the parent of a project's containers.
@@ -106,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 func newPool(cfg Config) *Pool {
-	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}, undeleted: map[string]*Shim{}}
+	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}, undeleted: map[string][]*Shim{}}
 }
 
 // Runtime makes a container one of those that a shim of the pool runs (a
@@ -188,7 +189,7 @@ func (p *Pool) Release(ctx context.Context, s *Shim, id string, err error) {
 	}
 	p.mu.Lock()
 	if err != nil && !IsGone(err) && !errdefs.IsNotFound(err) {
-		p.undeleted[id] = s
+		p.undeleted[id] = append(p.undeleted[id], s)
 	}
 	s.tasks--
 	isOver := s.tasks <= 0 && p.retire(s) && !p.isHeld(s)
@@ -202,11 +203,11 @@ func (p *Pool) Release(ctx context.Context, s *Shim, id string, err error) {
 // be when it ended.
 func (p *Pool) Deleted(ctx context.Context, id string) {
 	p.mu.Lock()
-	s := p.undeleted[id]
+	held := p.undeleted[id]
 	delete(p.undeleted, id)
-	isOver := s != nil && s.ended && !p.isHeld(s)
+	over := slices.DeleteFunc(held, func(s *Shim) bool { return !s.ended || p.isHeld(s) })
 	p.mu.Unlock()
-	if isOver {
+	for _, s := range over {
 		p.endOne(ctx, s)
 	}
 }
@@ -214,7 +215,7 @@ func (p *Pool) Deleted(ctx context.Context, id string) {
 // isHeld says that a shim has a task that could not be deleted. The caller holds mu.
 func (p *Pool) isHeld(s *Shim) bool {
 	for _, holding := range p.undeleted {
-		if holding == s {
+		if slices.Contains(holding, s) {
 			return true
 		}
 	}

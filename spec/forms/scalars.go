@@ -24,6 +24,11 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		return c.text(n, k, path)
 	case schema.StringOrNumber:
 		return c.textOf(n, path)
+	case schema.StringOrFlag:
+		if n.Tag == "!!int" || n.Tag == "!!float" {
+			return c.quoteIt(n, path)
+		}
+		return c.textOf(n, path)
 	}
 	made := n.Scalar("!!str", "")
 	made.Unset = n.Unset
@@ -102,7 +107,8 @@ func (c *Conformer) text(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		if len(n.Unset) > 0 && n.Text == "" {
 			return n.Bad()
 		}
-		return c.fail(n, path, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(k.Words, ", ")), spec.DidYouMean(n.Text, k.Words))
+		words := slices.DeleteFunc(slices.Clone(k.Words), func(w string) bool { return w == "" }) // which says nothing
+		return c.fail(n, path, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(words, ", ")), spec.DidYouMean(n.Text, words))
 	}
 	if k.Shape == schema.FilePath || k.Shape == schema.DirPath && !c.isFetched(n.Text) {
 		made := n.Scalar("!!str", c.absolute(n.Text))

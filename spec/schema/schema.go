@@ -68,9 +68,11 @@ const (
 	FileMounts               // names of secrets or configs, or objects
 	PathOrList               // a path or a list of paths, made absolute
 	Devices                  // a list of devices to reserve, or all
+	DeviceNodes              // devices, short or long
 	Schedule                 // a list of cron lines or objects
 	Umask                    // permission bits, as YAML writes an integer
-	AnyButNull               // any value, but not nothing
+	StringOrFlag             // text, or true or false, kept as text
+	SSH                      // default, or ID=PATH, in a list or a mapping
 	Networks                 // names of networks, or a mapping to objects
 	DependsOn                // names of services, or a mapping to objects
 	Build                    // a path or an object
@@ -99,11 +101,11 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
-	case Ports, Mounts, FileMounts, ObjectList:
+	case Ports, Mounts, FileMounts, ObjectList, DeviceNodes:
 		return MergeUnique
 	}
 	return MergeReplace
@@ -181,11 +183,16 @@ func serviceKeys() []Key {
 		{Name: "security_opt", Shape: StringList, Note: "no-new-privileges, seccomp (unconfined, builtin or a file), apparmor where the kernel has it, systempaths=unconfined, writable-cgroups; label has no effect"},
 		{Name: "shm_size", Shape: Bytes},
 		{Name: "sysctls", Shape: MappingOrList, Note: "those of the container's own namespaces; others are refused"},
-		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+		{Name: "devices", Shape: DeviceNodes, Note: "paths, and names of the Container Device Interface", Keys: []Key{
+			{Name: "source", Shape: String}, {Name: "target", Shape: String}, {Name: "permissions", Shape: String},
+		}},
+		{Name: "device_cgroup_rules", Shape: StringList},
+		{Name: "cgroup_parent", Shape: String},
+		{Name: "gpus", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
 		{Name: "umask", Level: NotYet, Shape: Umask},
 		{Name: "build", Shape: Build, Keys: buildKeys()},
 		{Name: "cap_add", Shape: StringList},
-		{Name: "cgroup", Shape: String, Words: []string{"host", "private"}},
+		{Name: "cgroup", Shape: String, Words: []string{"", "host", "private"}},
 		{Name: "cap_drop", Shape: StringList},
 		{Name: "command", Shape: Command},
 		{Name: "configs", Shape: FileMounts, Keys: fileMountKeys()},
@@ -222,7 +229,7 @@ func serviceKeys() []Key {
 		{Name: "hostname", Shape: String},
 		{Name: "image", Shape: String},
 		{Name: "init", Shape: Boolean},
-		{Name: "ipc", Shape: String, Note: "host, private, shareable, none; service:NAME and container:NAME are not supported yet"},
+		{Name: "ipc", Shape: String, Note: "host, private, shareable, none, service:NAME, container:NAME"},
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
@@ -230,7 +237,7 @@ func serviceKeys() []Key {
 		{Name: "mem_limit", Shape: Bytes},
 		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
 		{Name: "networks", Shape: Networks, Keys: serviceNetworkKeys()},
-		{Name: "pid", Shape: String, Note: "host; service:NAME and container:NAME are not supported yet"},
+		{Name: "pid", Shape: String, Note: "host, service:NAME, container:NAME"},
 		{Name: "pids_limit", Shape: Integer},
 		{Name: "ports", Shape: Ports, Keys: portKeys()},
 		{Name: "privileged", Shape: Boolean},
@@ -247,12 +254,12 @@ func serviceKeys() []Key {
 		{Name: "tty", Shape: Boolean},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
 		{Name: "user", Shape: String},
-		{Name: "userns_mode", Shape: String, Words: []string{"host"}, Note: "the users of a container are those of the host"},
-		{Name: "uts", Shape: String, Words: []string{"host"}},
+		{Name: "userns_mode", Shape: String, Words: []string{"", "host"}, Note: "the users of a container are those of the host"},
+		{Name: "uts", Shape: String, Words: []string{"", "host"}},
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices",
+	return append(keys, notYet("attach",
 		"logging", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
 
@@ -290,18 +297,29 @@ func buildKeys() []Key {
 	return append([]Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
 		{Name: "args", Shape: MappingOrList},
+		{Name: "cache_from", Shape: StringList, Note: "type=local, type=registry, or a reference"},
+		{Name: "cache_to", Shape: StringList, Note: "type=local, type=registry, type=inline, or a reference; written when the image is built"},
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
+		{Name: "entitlements", Shape: StringList, Note: strings.Join(spec.Entitlements(), ", ") + "; device is refused"},
+		{Name: "extra_hosts", Shape: Hosts},
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "labels", Shape: Labels},
+		{Name: "network", Shape: String, Note: "default, host, none; others are refused, as by Docker with BuildKit"},
 		{Name: "no_cache", Shape: Boolean},
+		{Name: "no_cache_filter", Shape: StringOrList},
+		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
+		{Name: "provenance", Shape: StringOrFlag, Note: "true, false, mode=min, mode=max; each build that is run gives another image"},
 		{Name: "pull", Shape: Boolean},
+		{Name: "sbom", Shape: StringOrFlag, Note: "true, false, generator=IMAGE; the scanner is an image, which must be here or in a registry that is reached"},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
-		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
+		{Name: "shm_size", Shape: Bytes},
+		{Name: "ssh", Shape: SSH, Note: "default is the caller's agent; a key or a socket stays with the command"},
+		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
-	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "network", "no_cache_filter", "platforms",
-		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
+		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
+	}, notYet("platforms")...)
 }
 
 func fileMountKeys() []Key {
@@ -336,13 +354,16 @@ func resourceKeys() []Key {
 			{Name: "cpus", Shape: Number, Level: NoEffect, Note: "no scheduler of several machines asks for it"},
 			{Name: "memory", Shape: Bytes},
 			{Name: "generic_resources", Level: NoEffect, Note: "no scheduler of several machines asks for it"},
-			{Name: "devices", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+			{Name: "devices", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
 		}},
 	}
 }
 
 func deviceKeys() []Key {
-	return []Key{{Name: "capabilities"}, {Name: "count"}, {Name: "device_ids"}, {Name: "driver"}, {Name: "options"}}
+	return []Key{
+		{Name: "capabilities", Shape: StringList}, {Name: "count", Shape: StringOrNumber}, {Name: "device_ids", Shape: StringOrNumberList},
+		{Name: "driver", Shape: String}, {Name: "options", Shape: MappingOrList},
+	}
 }
 
 func blockKeys() []Key {

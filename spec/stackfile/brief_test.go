@@ -16,10 +16,6 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
   c: {image: a, logging: {driver: gelf}}`,
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
 				"services.b.platform: not supported yet (stack.yaml:3)"},
-		{"a key with a hint", `services:
-  a: {image: a, ipc: "container:x"}
-  b: {image: a, ipc: "container:x"}`,
-			"services.*.ipc: container:NAME is not supported yet, 2 services (first stack.yaml:2); the container has its own"},
 		{"keys below names of the user", `services:
   a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
 networks:

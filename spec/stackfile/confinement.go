@@ -1,6 +1,7 @@
 package stackfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 // seccompProfiles reads the profiles that services name: the engine gets contents.
 func (l *loader) seccompProfiles(p *spec.Project) {
+	if l.opts.SkipPayloads || l.opts.ImagesOnly {
+		return
+	}
 	for name, s := range p.Services {
 		for i, opt := range s.SecurityOpt {
 			key, value := spec.CutSecurityOpt(opt)
@@ -45,6 +49,7 @@ func readSeccomp(dir, path string) (string, error) {
 	if _, ok := profile["defaultAction"].(string); !ok {
 		return "", fmt.Errorf("%s is no seccomp profile: it has no defaultAction", path)
 	}
-	compact, err := json.Marshal(profile)
-	return string(compact), err
+	var compact bytes.Buffer // of the text: its numbers have 64 bits
+	err = json.Compact(&compact, text)
+	return compact.String(), err
 }

@@ -165,13 +165,19 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 		switch {
 		case ok && v.find(shared) != nil:
 			v.impliedDependency(s, s.Value(key), shared)
-			if key == "pid" || key == "ipc" {
-				about := spec.Topic{Subject: path + "." + key, Text: "service:NAME is not supported yet"}
-				v.l.NotYet(s.Value(key), path+"."+key, about, fmt.Sprintf("%q is not supported yet", s.Value(key).Text), "the container has its own")
-			}
+			v.shareable(s.Value(key), path+"."+key, key, shared)
 		case ok && key != "network_mode" && !v.incomplete: // that one is checked with the networks
 			v.l.Fail(s.Value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), spec.DidYouMean(shared, fieldNames(v.services)))
 		}
+	}
+}
+
+// shareable complains of a service that shares the IPC namespace of one that keeps it
+// to itself.
+func (v *validator) shareable(n *tree.Node, at, key, of string) {
+	mode := tree.TextAt(v.find(of), "ipc")
+	if key == "ipc" && !slices.Contains([]string{spec.ShareableIPC, spec.HostNamespace}, mode) && !strings.Contains(mode, ":") {
+		v.l.Fail(n, at, fmt.Sprintf("service %q keeps its IPC namespace to itself", of), "write ipc: "+spec.ShareableIPC+" there")
 	}
 }
 

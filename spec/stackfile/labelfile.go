@@ -2,6 +2,7 @@ package stackfile
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 
 	"github.com/orlop/orlop/spec"
@@ -44,9 +45,20 @@ func (l *loader) noteVariables(src *source, item *tree.Node, files []string, pat
 			at, place = tree.Indexed(at, i), given.Items[i].At
 		}
 		if other, ok := l.readFiles[at]; ok && other != file {
-			at = src.name + ": " + at
+			at = l.unread("in " + src.name + ": " + at)
 		}
 		l.note(at, file, place)
+	}
+}
+
+// unread is a name for a place that no file was read from yet.
+func (l *loader) unread(at string) string {
+	name := at
+	for n := 2; ; n++ {
+		if _, taken := l.readFiles[name]; !taken {
+			return name
+		}
+		name = fmt.Sprintf("%s (%d)", at, n)
 	}
 }
 

@@ -134,7 +134,7 @@ func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 
 func formOf(k schema.Key) string {
 	if k.Words != nil && k.Note == "" {
-		return strings.Join(k.Words, ", ")
+		return strings.TrimPrefix(strings.Join(k.Words, ", "), ", ")
 	}
 	return map[schema.Shape]string{
 		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "an integer", schema.Number: "a number",
@@ -147,7 +147,7 @@ func formOf(k schema.Key) string {
 		schema.EnvFiles: "a path, or a list of paths or mappings", schema.Hosts: "a list of NAME=ADDRESS or a mapping",
 		schema.Ulimits: "a mapping to a number, or to soft and hard", schema.External: "true or false",
 		schema.Contexts: "a mapping or a list of NAME=CONTEXT", schema.DirPath: "a directory or a URL", schema.FilePath: "a path",
-		schema.Extends: "a service, or a mapping", schema.Include: "a list of paths or mappings",
+		schema.StringOrFlag: "text, or true or false", schema.SSH: "a mapping or a list of default and ID=PATH", schema.Extends: "a service, or a mapping", schema.Include: "a list of paths or mappings",
 	}[k.Shape]
 }
 

@@ -41,6 +41,7 @@ func (v *validator) check() {
 	}
 	for name := range v.bases {
 		v.build(v.disabled[name], "services."+name)
+		values.CheckBuild(v.l.Reporter, v.disabled[name].Value("build"), "services."+name+".build")
 		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()

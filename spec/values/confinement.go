@@ -3,6 +3,7 @@ package values
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
@@ -21,17 +22,21 @@ func (c checker) securityOpts(s *tree.Node, path string) {
 		}
 		at := tree.Indexed(path+".security_opt", i)
 		name, value := spec.CutSecurityOpt(item.Text)
+		if item.Text == "disable" { // a label's, as Docker takes it
+			name, value = spec.OptLabel, item.Text
+		}
 		if !slices.Contains(spec.SecurityOpts(), name) {
 			c.Fail(item, at, fmt.Sprintf("no security option is called %q", spec.Shorten(name)), spec.DidYouMean(name, spec.SecurityOpts()))
 			continue
 		}
-		words := map[string][]string{
-			spec.OptNoNewPrivileges: {"", "true", "false"}, spec.OptWritableCgroups: {"", "true", "false"}, spec.OptSystemPaths: {spec.Unconfined},
-		}[name]
+		isSwitch := name == spec.OptNoNewPrivileges || name == spec.OptWritableCgroups
+		_, err := strconv.ParseBool(value)
 		switch {
-		case words != nil && !slices.Contains(words, value):
-			c.Fail(item, at, fmt.Sprintf("%q is no value of %s", spec.Shorten(value), name), "write "+name+"="+words[len(words)-1])
-		case words == nil && value == "":
+		case isSwitch && value != "" && err != nil:
+			c.Fail(item, at, fmt.Sprintf("%q is no value of %s", spec.Shorten(value), name), "write "+name+"=true, or "+name+"=false")
+		case name == spec.OptSystemPaths && value != spec.Unconfined:
+			c.Fail(item, at, fmt.Sprintf("%q is no value of %s", spec.Shorten(value), name), "write "+name+"="+spec.Unconfined)
+		case !isSwitch && value == "":
 			c.Fail(item, at, name+" has no value", "write "+name+"="+spec.Unconfined)
 		case name == spec.OptLabel:
 			c.NoEffect(item, at, spec.Topic{Subject: path + ".security_opt", Text: "no effect: " + schema.NoSELinux}, fmt.Sprintf("%q has no effect: %s", item.Text, schema.NoSELinux))

@@ -191,6 +191,11 @@ var ownSysctls = []string{
 	"kernel.shm_rmid_forced", "kernel.domainname",
 }
 
+// isIPC says that a parameter is one of an IPC namespace.
+func isIPC(key string) bool {
+	return strings.HasPrefix(key, "fs.mqueue.") || key != "kernel.domainname" && slices.Contains(ownSysctls, key)
+}
+
 // sysctls refuses parameters that would change the whole machine.
 func (c checker) sysctls(s *tree.Node, path string) {
 	list := s.Value("sysctls")
@@ -204,6 +209,8 @@ func (c checker) sysctls(s *tree.Node, path string) {
 		switch {
 		case isNet && onHost:
 			c.Fail(at, path+".sysctls."+f.Key, "it is the host's, whose network the service uses", "set it on the host, or take network_mode: host away")
+		case isIPC(f.Key) && tree.TextAt(s, "ipc") == spec.HostNamespace:
+			c.Fail(at, path+".sysctls."+f.Key, "it is the host's, whose IPC namespace the service has", "set it on the host, or take ipc: host away")
 		case !isNet && !strings.HasPrefix(f.Key, "fs.mqueue.") && !slices.Contains(ownSysctls, f.Key):
 			c.Fail(at, path+".sysctls."+f.Key, "it is a parameter of the whole machine, not of a container", "set it on the host")
 		case f.Value.Kind == tree.NullNode:

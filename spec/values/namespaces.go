@@ -13,7 +13,7 @@ import (
 func (c checker) namespaces(s *tree.Node, path string) {
 	c.namespace(s.Value("pid"), path+".pid", "host")
 	c.namespace(s.Value("ipc"), path+".ipc", "host", "private", "shareable", "none")
-	if s.Value("uts") == nil {
+	if tree.TextAt(s, "uts") != spec.HostNamespace {
 		return
 	}
 	for _, key := range []string{"hostname", "domainname"} {
@@ -30,14 +30,9 @@ func (c checker) namespace(n *tree.Node, at string, words ...string) {
 	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" || slices.Contains(words, n.Text) {
 		return
 	}
-	kind, _, of := strings.Cut(n.Text, ":")
-	if of && kind == "service" {
-		return // which is for who knows the others
+	kind, name, _ := strings.Cut(n.Text, ":")
+	if name != "" && (kind == "service" || kind == "container") {
+		return // whether that is there is for who knows the others
 	}
-	if of && kind == "container" {
-		about := spec.Topic{Subject: at, Text: kind + ":NAME is not supported yet"}
-		c.NotYet(n, at, about, fmt.Sprintf("%q is not supported yet", spec.Shorten(n.Text)), "the container has its own")
-		return
-	}
-	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(words, ", ")), spec.DidYouMean(n.Text, words))
+	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(append(words, "service:NAME", "container:NAME"), ", ")), spec.DidYouMean(n.Text, words))
 }
