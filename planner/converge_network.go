@@ -66,8 +66,7 @@ func (c *converger) members(key string) (n int) {
 // tooSmall is the reason to make a network anew whose range has no room for all
 // that are to be on it. A range that the stack file fixes is the file's.
 func (c *converger) tooSmall(have *Network, want *spec.Network, step *Step, path string) []Reason {
-	fixed := want.IPAM != nil && len(want.IPAM.Config) > 0 && want.IPAM.Config[0].Subnet != ""
-	if fixed || have.Project != c.project.Name || HasRoom(have.Subnet, step.Containers) {
+	if want.Pool().Subnet != "" || have.Project != c.project.Name || HasRoom(have.Subnet, step.Containers) {
 		return nil
 	}
 	text := fmt.Sprintf("%s has no room for %d containers", have.Subnet, step.Containers)

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -83,4 +84,24 @@ func (n *Network) Effective() map[string]string {
 		all[OptInhibitIPv4] = "true"
 	}
 	return all
+}
+
+// Names of networks that are no bridges: that of the machine, and none.
+const (
+	NetworkHost = "host"
+	NetworkNone = "none"
+)
+
+// Pool is the range of a network's IPv4 addresses, as far as the stack file says; the
+// zero value says nothing. Those of IPv6 are left aside.
+func (n *Network) Pool() IPAMPool {
+	if n.IPAM == nil {
+		return IPAMPool{}
+	}
+	for _, pool := range n.IPAM.Config {
+		if p, err := netip.ParsePrefix(pool.Subnet); err != nil || p.Addr().Is4() {
+			return pool
+		}
+	}
+	return IPAMPool{}
 }

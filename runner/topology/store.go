@@ -5,6 +5,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -130,10 +131,7 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 	if ns.Aux, err = auxOf(want); err != nil {
 		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
 	}
-	subnet, gateway := rec.Subnet, ""
-	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
-		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
-	}
+	subnet, gateway := cmp.Or(want.Pool().Subnet, rec.Subnet), want.Pool().Gateway
 	if subnet != "" {
 		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
 			return ns, fmt.Errorf("networks.%s.ipam: %q is not a subnet", rec.Key, subnet)
@@ -149,10 +147,7 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 
 // auxOf are the addresses of a network that no container is to have.
 func auxOf(n *spec.Network) (list []netip.Addr, err error) {
-	if n.IPAM == nil || len(n.IPAM.Config) == 0 {
-		return nil, nil
-	}
-	aux := n.IPAM.Config[0].AuxAddresses
+	aux := n.Pool().AuxAddresses
 	for _, name := range slices.Sorted(maps.Keys(aux)) {
 		addr, err := netip.ParseAddr(aux[name])
 		if err != nil {
@@ -166,10 +161,10 @@ func auxOf(n *spec.Network) (list []netip.Addr, err error) {
 // rangeOf is the part of its subnet that a network hands addresses out of; the
 // zero Prefix is all.
 func rangeOf(n *spec.Network) (netip.Prefix, error) {
-	if n.IPAM == nil || len(n.IPAM.Config) == 0 || n.IPAM.Config[0].IPRange == "" {
+	text := n.Pool().IPRange
+	if text == "" {
 		return netip.Prefix{}, nil
 	}
-	text := n.IPAM.Config[0].IPRange
 	within, err := netip.ParsePrefix(text)
 	if err != nil {
 		return within, fmt.Errorf("ip_range %q is not an address range", text)
@@ -262,7 +257,7 @@ func (t *Store) remake(ctx context.Context, name string, rec Record) error {
 
 // hasFixedRange says that the stack file asks for a range.
 func (rec *Record) hasFixedRange() bool {
-	return rec.Applied.IPAM != nil && len(rec.Applied.IPAM.Config) > 0 && rec.Applied.IPAM.Config[0].Subnet != ""
+	return rec.Applied.Pool().Subnet != ""
 }
 
 // Remove removes a network that nothing is attached to.

@@ -437,7 +437,7 @@ func mountKeys() []Key {
 func networkKeys() []Key {
 	return append([]Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
-		{Name: "driver", Shape: String, Words: []string{"bridge"}},
+		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
 		{Name: "ipam", Shape: Object, Keys: []Key{

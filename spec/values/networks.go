@@ -17,6 +17,8 @@ func CheckNetwork(r tree.Reporter, n *tree.Node, path string) {
 	if v4 := n.Value("enable_ipv4"); v4 != nil && v4.Text == "false" {
 		c.Fail(v4, path+".enable_ipv4", "a network without IPv4 has IPv6, which is not supported yet", "remove it")
 	}
+	c.driver(n.Value("driver"), path+".driver")
+	c.pools(n.Value("ipam").Value("config"), path+".ipam.config")
 	options := n.Value("driver_opts")
 	if options == nil || options.Kind != tree.MapNode {
 		return
@@ -25,6 +27,48 @@ func CheckNetwork(r tree.Reporter, n *tree.Node, path string) {
 		if f.Value.Kind == tree.ScalarNode && f.Value.Text != "" {
 			c.networkOption(f, path+".driver_opts")
 		}
+	}
+}
+
+// driver checks what a network is made by: its bridge.
+func (c checker) driver(n *tree.Node, at string) {
+	const bridge = "bridge"
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" || n.Text == bridge {
+		return
+	}
+	hint := "write driver: bridge, or remove it"
+	switch n.Text {
+	case spec.NetworkHost, spec.NetworkNone:
+		hint = "there is one such network already: write network_mode: " + n.Text + " at the service, or external: true and name: " + n.Text + " here"
+	case "overlay":
+		hint = "there is one machine, on which a bridge does what an overlay does on many: " + hint
+	case "macvlan", "ipvlan":
+		hint = "publish the ports that others are to reach, or write network_mode: host at the service"
+	}
+	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), bridge), hint)
+}
+
+// pools checks that a network has one range of IPv4 addresses at most.
+func (c checker) pools(config *tree.Node, at string) {
+	if config == nil {
+		return
+	}
+	given := false
+	for i, pool := range config.Items {
+		subnet := pool.Value("subnet")
+		p, err := netip.ParsePrefix(tree.TextAt(pool, "subnet"))
+		if err != nil {
+			continue
+		}
+		where := tree.Indexed(at, i) + ".subnet"
+		switch {
+		case p.Addr().Is6():
+			about := spec.Topic{Subject: at, Text: "ranges of IPv6 are not supported yet"}
+			c.NotYet(subnet, where, about, fmt.Sprintf("%s is not supported yet", p), "the network has no IPv6")
+		case given:
+			c.Fail(subnet, where, fmt.Sprintf("%s is a second range of a bridge", p), "keep one of them, or make it a network of its own")
+		}
+		given = given || p.Addr().Is4()
 	}
 }
 
