@@ -292,6 +292,8 @@ type Port struct {
 	Target    int    `json:"target"`
 	Published string `json:"published,omitempty"` // "", a port, or "from-to": any free one of it
 	Protocol  string `json:"protocol,omitempty"`  // tcp or udp
+	// AppProtocol is a note of what is spoken there, as Name is.
+	AppProtocol string `json:"app_protocol,omitempty"`
 }
 
 // Kinds of a Mount.
@@ -353,6 +355,7 @@ type Network struct {
 	Name       string            `json:"name"`
 	Driver     string            `json:"driver,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`
 	External   bool              `json:"external,omitempty"`
 	IPAM       *IPAM             `json:"ipam,omitempty"`
@@ -370,6 +373,8 @@ type IPAMPool struct {
 	Subnet  string `json:"subnet,omitempty"`
 	Gateway string `json:"gateway,omitempty"`
 	IPRange string `json:"ip_range,omitempty"`
+	// AuxAddresses are nobody's on the network, by what has them.
+	AuxAddresses map[string]string `json:"aux_addresses,omitempty"`
 }
 
 // Volume is a declared volume. Name is the full name (project_key unless set).

@@ -412,14 +412,15 @@ func serviceNetworkKeys() []Key {
 }
 
 func portKeys() []Key {
-	return append([]Key{
+	return []Key{
+		{Name: "app_protocol", Shape: String, Note: "a note for who reads the project"},
 		{Name: "host_ip", Shape: String},
-		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}},
-		{Name: "name", Shape: String},
+		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}, Note: "both are the same on one machine"},
+		{Name: "name", Shape: String, Note: "a note for who reads the project"},
 		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published yet"},
 		{Name: "published", Shape: StringOrNumber},
 		{Name: "target", Shape: Integer},
-	}, notYet("app_protocol")...)
+	}
 }
 
 func mountKeys() []Key {
@@ -448,21 +449,24 @@ func mountKeys() []Key {
 func networkKeys() []Key {
 	return append([]Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
-		{Name: "driver", Shape: String, Words: []string{"bridge"}},
+		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
-		{Name: "ipam", Shape: Object, Keys: append([]Key{
-			{Name: "config", Shape: ObjectList, Keys: append([]Key{
+		{Name: "ipam", Shape: Object, Keys: []Key{
+			{Name: "config", Shape: ObjectList, Keys: []Key{
 				{Name: "gateway", Shape: String},
 				{Name: "ip_range", Shape: String},
 				{Name: "subnet", Shape: String},
-			}, notYet("aux_addresses")...)},
+				{Name: "aux_addresses", Shape: MappingOrList, Note: "no container is given one of them"},
+			}},
 			{Name: "driver", Shape: String, Words: []string{"default"}},
-		}, notYet("options")...)},
+			{Name: "options", Level: NoEffect, Shape: MappingOrList, Note: "of other drivers of addresses"},
+		}},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
-	}, notYet("enable_ipv4", "enable_ipv6")...)
+		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
+	}, notYet("enable_ipv6")...)
 }
 
 func volumeKeys() []Key {
