@@ -194,7 +194,7 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 func (r *Runner) endProcesses(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	cgroup := r.cgroups + "/" + id
+	cgroup := r.cgroupOf(id)
 	if err := proc.KillAll(ctx, cgroup); err != nil {
 		r.log.Warn("cannot end what is left of a container", "container", id, "error", err)
 	}
@@ -251,6 +251,16 @@ func (r *Runner) Tidy() {
 // dir is where a container's log and files are; fifoDir where its pipes are.
 func (r *Runner) dir(id string) string     { return filepath.Join(r.Root, "containers", id) }
 func (r *Runner) fifoDir(id string) string { return filepath.Join(r.State, "fifo", id) }
+
+// cgroupOf is the control group of a container.
+func (r *Runner) cgroupOf(id string) string {
+	if c := r.lookup(id); c != nil {
+		if own := c.snapshot().Cgroup; own != "" {
+			return own
+		}
+	}
+	return r.cgroups + "/" + id
+}
 
 func (r *Runner) lookup(id string) *container {
 	r.mu.Lock()

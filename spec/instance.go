@@ -107,6 +107,11 @@ func (p *Project) isolateContainers() {
 				*mode = "container:" + renamed[other]
 			}
 		}
+		for i, link := range s.ExternalLinks {
+			if target, alias := CutLink(link); renamed[target] != "" {
+				s.ExternalLinks[i] = renamed[target] + ":" + alias
+			}
+		}
 	}
 }
 

@@ -163,6 +163,8 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return c.paths(n, path)
 	case schema.Devices:
 		return c.devices(n, k, path)
+	case schema.DeviceNodes:
+		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.deviceNode(item, k.Keys, path)} })
 	case schema.Schedule:
 		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.schedule(item, k, path)} })
 	case schema.Umask:

@@ -24,6 +24,7 @@ const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
+	HostDevice   Kind = "host_device"    // devices of the host
 	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
 	HostNetwork  Kind = "host_network"   // the host's network namespace
 	EngineSocket Kind = "engine_socket"  // the socket of an engine: whoever has it is root
@@ -35,7 +36,7 @@ const (
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, Confinement, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -115,6 +116,18 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 			name == spec.OptAppArmor || name == spec.OptWritableCgroups && *s.Confinement().WritableCgroups
 		if isLoose {
 			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
+		}
+	}
+	for i, d := range s.Devices {
+		add(HostDevice, fmt.Sprintf("devices[%d]", i), d.Source, "uses a device of the host")
+	}
+	for i, rule := range s.DeviceRules {
+		add(HostDevice, fmt.Sprintf("device_cgroup_rules[%d]", i), rule, "may use devices of the host by their numbers")
+	}
+	asked := s.DeviceRequests()
+	for _, key := range slices.Sorted(maps.Keys(asked)) {
+		for i, r := range asked[key] {
+			add(HostDevice, fmt.Sprintf("%s[%d]", key, i), strings.Join(append([]string{r.Driver}, r.Capabilities...), " "), "uses devices of the host")
 		}
 	}
 	for i, c := range s.CapAdd {

@@ -28,8 +28,12 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.limits(s, path)
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
+	c.resolvers(s, path)
+	c.links(s, path)
+	c.endpoints(s, path)
 	c.strings(s, path)
 	c.build(s.Value("build"), path+".build")
+	c.devices(s, path)
 }
 
 // CheckBuild reports the mistakes in the values of a build section alone.
