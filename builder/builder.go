@@ -42,17 +42,18 @@ type Options struct {
 
 // Request is one image to build.
 type Request struct {
-	Project  string
-	Dir      string // of the project: relative directories of caches start from it
-	Service  string
-	Build    *spec.Build
-	Tag      string            // full reference to store the image under
-	Images   map[string]string // service -> full reference, for contexts "service:NAME"
-	Session  string            // in which the caller lends the files of this build
-	Options  Options
-	Places   spec.Places  // of the stack file
-	Existing string       // digest that Tag points to now, "" if none
-	Mask     *secret.Mask // hides secrets in what the build prints; nil hides none
+	Project   string
+	Dir       string // of the project: relative directories of caches start from it
+	Service   string
+	Build     *spec.Build
+	Platforms []string          // none is the machine's own
+	Tag       string            // full reference to store the image under
+	Images    map[string]string // service -> full reference, for contexts "service:NAME"
+	Session   string            // in which the caller lends the files of this build
+	Options   Options
+	Places    spec.Places  // of the stack file
+	Existing  string       // digest that Tag points to now, "" if none
+	Mask      *secret.Mask // hides secrets in what the build prints; nil hides none
 }
 
 // Builder asks a BuildKit in the same process for images.
@@ -240,6 +241,9 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 	}
 	if text := missing(f.Cause, instructionOf(sources), req, w.ignoredCopies()); text != "" {
 		f.Step, f.Cause = "", text // the lines of the Dockerfile show the step
+	}
+	if text := otherMachine(req, f.Output); text != "" {
+		f.Step, f.Cause = "", text
 	}
 	if text := noScanner(req, err); text != "" {
 		return errors.New(text)

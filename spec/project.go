@@ -104,6 +104,7 @@ type Service struct {
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
 	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
+	Platform       string                     `json:"platform,omitempty"` // "linux/arm64"; "" is the machine's own
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
 	Profiles       []string                   `json:"profiles,omitempty"`
@@ -468,7 +469,7 @@ func (p Places) Nearest(path string) Place {
 
 // ImageOnly is a service of which only the image counts.
 func (s *Service) ImageOnly() *Service {
-	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
+	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, Platform: s.Platform, PullPolicy: s.PullPolicy}
 }
 
 // How the mounts below the source of a bind mount come with it.

@@ -33,6 +33,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.endpoints(s, path)
 	c.strings(s, path)
 	c.build(s.Value("build"), path+".build")
+	c.platforms(s, path)
 	c.devices(s, path)
 }
 
