@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -235,6 +236,9 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 			f.Cause = lastPart(v.err)
 		}
 	}
+	if strings.HasPrefix(f.Cause, "invalid response status ") && f.Step == "[internal] load remote build context" {
+		f.Step, f.Cause = "", "cannot fetch the context "+shownAddress(req.Build.Context)+": "+f.Cause
+	}
 	sources := errdefs.Sources(err)
 	for _, src := range sources {
 		f.Source = append(f.Source, sourceLines(src)...)
@@ -252,6 +256,14 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 		f.Cause += " (the base image is not here and its registry can't be reached: load it with \"orlop image load\", or set a mirror)"
 	}
 	return f
+}
+
+// shownAddress is an address without the password in it.
+func shownAddress(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return "that is remote"
 }
 
 func lastCause(err error) string {
