@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/assembly"
+	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/hook"
 	"github.com/orlop/orlop/runner/oci"
@@ -159,7 +160,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err := oci.Check(rec.Service, applied.Service); err != nil {
 		return err
 	}
-	img, err := r.Images.Get(ctx, rec.Image)
+	img, err := r.Images.Get(ctx, rec.Image, applied.Service.PlatformOn(emulation.Machine()))
 	if err != nil {
 		return err
 	}

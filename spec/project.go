@@ -108,6 +108,7 @@ type Service struct {
 	PostStart      []Hook                     `json:"post_start,omitempty"`
 	PreStop        []Hook                     `json:"pre_stop,omitempty"`
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
+	Platform       string                     `json:"platform,omitempty"` // "linux/arm64"; "" is the machine's own
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
 	Profiles       []string                   `json:"profiles,omitempty"`
@@ -473,7 +474,7 @@ func (p Places) Nearest(path string) Place {
 
 // ImageOnly is a service of which only the image counts.
 func (s *Service) ImageOnly() *Service {
-	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
+	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, Platform: s.Platform, PullPolicy: s.PullPolicy}
 }
 
 // How the mounts below the source of a bind mount come with it.

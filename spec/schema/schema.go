@@ -237,6 +237,7 @@ func serviceKeys() []Key {
 		{Name: "networks", Shape: Networks, Keys: serviceNetworkKeys()},
 		{Name: "pid", Shape: String, Note: "host, service:NAME, container:NAME"},
 		{Name: "pids_limit", Shape: Integer},
+		{Name: "platform", Shape: String, Note: "of the image that is pulled, built and run; one of another machine needs an emulator of it"},
 		{Name: "ports", Shape: Ports, Keys: portKeys()},
 		{Name: "privileged", Shape: Boolean},
 		{Name: "profiles", Shape: StringList},
@@ -259,7 +260,7 @@ func serviceKeys() []Key {
 		{Name: "working_dir", Shape: String},
 	}
 	return append(keys, notYet("attach",
-		"logging", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
+		"logging", "models", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
@@ -298,7 +299,7 @@ func notYet(names ...string) []Key {
 }
 
 func buildKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
 		{Name: "args", Shape: MappingOrList},
 		{Name: "cache_from", Shape: StringList, Note: "type=local, type=registry, or a reference"},
@@ -313,6 +314,7 @@ func buildKeys() []Key {
 		{Name: "network", Shape: String, Note: "default, host, none; others are refused, as by Docker with BuildKit"},
 		{Name: "no_cache", Shape: Boolean},
 		{Name: "no_cache_filter", Shape: StringOrList},
+		{Name: "platforms", Shape: StringList, Note: "steps of another machine's programs need an emulator of it"},
 		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
 		{Name: "provenance", Shape: StringOrFlag, Note: "true, false, mode=min, mode=max; each build that is run gives another image"},
 		{Name: "pull", Shape: Boolean},
@@ -323,7 +325,7 @@ func buildKeys() []Key {
 		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
-	}, notYet("platforms")...)
+	}
 }
 
 func fileMountKeys() []Key {
