@@ -388,26 +388,27 @@ func portKeys() []Key {
 }
 
 func mountKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "bind", Shape: Object, Keys: []Key{
 			{Name: "create_host_path", Shape: Boolean},
 			{Name: "propagation", Shape: String, Words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
 			{Name: "recursive", Shape: String, Words: []string{spec.RecursiveEnabled, spec.RecursiveWritable, spec.RecursiveDisabled, spec.RecursiveReadOnly},
-				Note: spec.RecursiveEnabled + ", " + spec.RecursiveWritable + "; others are refused where a service uses them"},
+				Note: "what is mounted below: with enabled, the default, read-only below a read-only mount where the kernel can (5.12)"},
 			{Name: "selinux", Level: NoEffect, Shape: String, Words: []string{"z", "Z"}, Note: NoSELinux},
 		}},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "source", Shape: String},
 		{Name: "target", Shape: String},
 		{Name: "tmpfs", Shape: Object, Keys: []Key{{Name: "mode", Shape: FileMode}, {Name: "size", Shape: Bytes}}},
-		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs}},
+		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs, spec.MountImage}},
 		{Name: "volume", Shape: Object, Keys: []Key{
 			{Name: "labels", Shape: Labels, Note: "of a volume that nobody named; others have theirs at the top level"},
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
 		}},
+		{Name: "image", Shape: Object, Keys: []Key{{Name: "subpath", Shape: String, Note: "it must be there when a container starts"}}},
 		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
-	}, notYet("image")...)
+	}
 }
 
 func networkKeys() []Key {

@@ -26,29 +26,6 @@ func (v *validator) refusedKeys(f tree.Field, keys []schema.Key, path string) {
 	}
 }
 
-// recursive complains of bind mounts whose mounts below are not to be seen, or
-// not to be written to: they would be.
-func (v *validator) recursive(service *tree.Node, path string) {
-	volumes := service.Value("volumes")
-	if volumes == nil {
-		return
-	}
-	hints := map[string]string{
-		spec.RecursiveDisabled: "name the directories below it that are wanted, each as a mount of its own",
-		spec.RecursiveReadOnly: "name the mounts below it too, each with read_only: true",
-	}
-	for i, m := range volumes.Items {
-		given := m.Value("bind").Value("recursive")
-		if given == nil {
-			continue
-		}
-		if hint, isRefused := hints[given.Text]; isRefused {
-			v.l.Fail(given, tree.Indexed(path+".volumes", i)+".bind.recursive",
-				fmt.Sprintf("%q is not supported yet: what is mounted below comes too, and can be written to", given.Text), hint)
-		}
-	}
-}
-
 // bridgeOptions complains of options of Docker's bridge driver that close a
 // network to somebody, and takes the options away.
 func (v *validator) bridgeOptions(network *tree.Node, isUsed bool, path string) {
