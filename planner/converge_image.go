@@ -34,20 +34,22 @@ func (c *converger) readImages(order []string) {
 	}
 	for _, name := range order {
 		if s := c.project.Services[name]; !c.isBuilt(s) {
-			if why := c.pullAnew(c.policy(s), c.project.ImageName(name)); why != "" {
+			if why := c.pullAnew(s, c.project.ImageName(name)); why != "" {
 				c.anew[c.project.ImageName(name)] = why
 			}
 		}
 	}
 }
 
-// pullAnew says why a policy wants an image pulled that is here; "" if it does not.
-func (c *converger) pullAnew(policy, ref string) string {
+// pullAnew says why the policy of a service wants an image pulled that is here; "" if
+// it does not.
+func (c *converger) pullAnew(s *spec.Service, ref string) string {
+	policy := c.policy(s)
 	if policy == "always" {
 		return "pull is asked for each time"
 	}
 	have, present := c.observed.Images[ref]
-	age, isTimed := spec.RefreshAfter(policy)
+	age, isTimed := s.RefreshAfter(policy)
 	if !isTimed || !present || c.observed.At.Sub(have.Named) < age {
 		return ""
 	}

@@ -120,7 +120,13 @@ type Service struct {
 	Volumes        []Mount            `json:"volumes,omitempty"`
 	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
 	// Inherited is what VolumesFrom brings of other services.
-	Inherited  []Mount        `json:"inherited_volumes,omitempty"`
+	Inherited []Mount `json:"inherited_volumes,omitempty"`
+	// Attach is false where an up in the foreground does not show its output.
+	Attach *bool `json:"attach,omitempty"`
+	// PullRefreshAfter is a duration, of PullPolicy refresh.
+	PullRefreshAfter string `json:"pull_refresh_after,omitempty"`
+	// Umask is what the process takes from the modes of files that it makes; nil: as runc has it.
+	Umask      *uint32        `json:"umask,omitempty"`
 	WorkingDir string         `json:"working_dir,omitempty"`
 	Security   string         `json:"x-orlop-security,omitempty"` // "", default or hardened
 	Extensions map[string]any `json:"-"`

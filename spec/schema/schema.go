@@ -181,7 +181,11 @@ func serviceKeys() []Key {
 		{Name: "shm_size", Shape: Bytes},
 		{Name: "sysctls", Shape: MappingOrList, Note: "those of the container's own namespaces; others are refused"},
 		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
-		{Name: "umask", Level: NotYet, Shape: Umask},
+		{Name: "umask", Shape: Umask},
+		{Name: "attach", Shape: Boolean, Note: "false: an up in the foreground does not show its output"},
+		{Name: "pull_refresh_after", Shape: String, Note: "with pull_policy: refresh"},
+		{Name: "storage_opt", Level: Refused, Shape: MappingOrList, Note: "the layers of containers have no quotas: give what is written a tmpfs with a size, or a volume"},
+		{Name: "use_api_socket", Level: Refused, Shape: Boolean, Note: "there is no Docker API whose socket could be given: remove it"},
 		{Name: "build", Shape: Build, Keys: buildKeys()},
 		{Name: "cap_add", Shape: StringList},
 		{Name: "cgroup", Shape: String, Words: []string{"", "host", "private"}},
@@ -247,8 +251,8 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach", "cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
-		"logging", "mac_address", "models", "platform", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
+	return append(keys, notYet("cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+		"logging", "mac_address", "models", "platform", "runtime")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
