@@ -34,17 +34,23 @@ type Options struct {
 	Args      map[string]string `json:"args,omitempty"`     // over those of the stack file
 	CacheTo   []Cache           `json:"cache_to,omitempty"` // each build writes its part there
 	CacheFrom []Cache           `json:"cache_from,omitempty"`
+	Epoch     string            `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
+
+	// Tell is told how far a fingerprint is that takes long; nil tells nobody.
+	Tell func(text string) `json:"-"`
 }
 
 // Request is one image to build.
 type Request struct {
 	Project  string
+	Dir      string // of the project: relative directories of caches start from it
 	Service  string
 	Build    *spec.Build
 	Tag      string            // full reference to store the image under
 	Images   map[string]string // service -> full reference, for contexts "service:NAME"
 	Session  string            // in which the caller lends the files of this build
 	Options  Options
+	Places   spec.Places  // of the stack file
 	Existing string       // digest that Tag points to now, "" if none
 	Mask     *secret.Mask // hides secrets in what the build prints; nil hides none
 }
@@ -66,6 +72,14 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var err error
+	if req.Options, err = req.Options.withEpoch(req.Build); err != nil {
+		return "", err
+	}
+	caches, err := cacheOptions(req)
+	if err != nil {
+		return "", err
+	}
 	ref := identity.NewID()
 	watch := newWatch(note, req.Mask)
 	watched := make(chan struct{})
@@ -74,11 +88,9 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 		_ = b.watch(ctx, ref, watch) // what it misses is only told less well
 	}()
 	res, err := b.control.Solve(ctx, &controlapi.SolveRequest{
-		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req),
-		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: map[string]string{
-			"name": req.Tag, "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
-		}}},
-		Cache: cacheOptions(req),
+		Ref: ref, Session: req.Session, Frontend: "dockerfile.v0", FrontendAttrs: attributes(req, caches.Imports),
+		Exporters: []*controlapi.Exporter{{Type: "image", Attrs: export(req)}},
+		Cache:     caches, Entitlements: req.Build.Granted(),
 	})
 	if err != nil {
 		// The status ends by itself, with what explains the failure; not that of a
@@ -90,6 +102,19 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	}
 	<-watched
 	return res.ExporterResponse["containerimage.digest"], nil
+}
+
+// export says what becomes of what is built. An image of a said time has its files
+// of that time at the latest; its layers are not those of BuildKit's, and are
+// unpacked when a container is made of them.
+func export(req Request) map[string]string {
+	attrs := map[string]string{
+		"name": strings.Join(names(req), ","), "unpack": "true", "store": "true", "oci-mediatypes": "true", "compression": "uncompressed",
+	}
+	if epochOf(req) != "" {
+		attrs["unpack"], attrs["rewrite-timestamp"] = "false", "true"
+	}
+	return attrs
 }
 
 // statusPatience is how long the status of a build that has failed may go on.
@@ -114,7 +139,7 @@ func (b *Builder) watch(ctx context.Context, ref string, w *watch) error {
 }
 
 // attributes are what the Dockerfile frontend is told.
-func attributes(req Request) map[string]string {
+func attributes(req Request, imports []*controlapi.CacheOptionsEntry) map[string]string {
 	bld := req.Build
 	a := map[string]string{
 		"filename": dockerfileBase(bld), "image-resolve-mode": "local",
@@ -131,9 +156,6 @@ func attributes(req Request) map[string]string {
 	if bld.Target != "" {
 		a["target"] = bld.Target
 	}
-	if req.Options.NoCache || bld.NoCache {
-		a["no-cache"] = ""
-	}
 	if req.Options.Pull || bld.Pull {
 		a["image-resolve-mode"] = "pull"
 	}
@@ -148,12 +170,13 @@ func attributes(req Request) map[string]string {
 	for k, v := range bld.Labels {
 		a["label:"+k] = v
 	}
-	if imports, err := json.Marshal(cacheOptions(req).Imports); err == nil && len(req.Options.CacheFrom) > 0 {
-		a["cache-imports"] = string(imports) // a frontend solves for itself, and asks the caches that it knows of
+	if text, err := json.Marshal(imports); err == nil && len(imports) > 0 {
+		a["cache-imports"] = string(text) // a frontend solves for itself, and asks the caches that it knows of
 	}
 	for name, from := range bld.AdditionalContexts {
 		a["context:"+name] = additional(req, name, from)
 	}
+	stepAttributes(a, req)
 	return a
 }
 
@@ -217,6 +240,9 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 	}
 	if text := missing(f.Cause, instructionOf(sources), req, w.ignoredCopies()); text != "" {
 		f.Step, f.Cause = "", text // the lines of the Dockerfile show the step
+	}
+	if text := noScanner(req, err); text != "" {
+		return errors.New(text)
 	}
 	if strings.Contains(f.Cause, "failed to resolve source metadata") || strings.Contains(err.Error(), "no such host") {
 		f.Cause += " (the base image is not here and its registry can't be reached: load it with \"orlop image load\", or set a mirror)"

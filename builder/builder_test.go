@@ -51,7 +51,7 @@ func TestAttributes(t *testing.T) {
 	} {
 		want := map[string]string{"filename": "Dockerfile", "image-resolve-mode": "local", "cmdline": "docker/dockerfile:1"}
 		maps.Copy(want, test.want)
-		got := attributes(Request{Service: "web", Build: &test.build, Options: test.opts, Images: map[string]string{"base": "docker.io/library/p-base:latest"}})
+		got := attributes(Request{Service: "web", Build: &test.build, Options: test.opts, Images: map[string]string{"base": "docker.io/library/p-base:latest"}}, nil)
 		if !maps.Equal(got, want) {
 			t.Errorf("%s:\ngot  %v\nwant %v", name, got, want)
 		}

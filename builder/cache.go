@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"strings"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 
@@ -18,46 +17,22 @@ type Cache struct {
 	Attrs map[string]string `json:"attrs,omitempty"`
 }
 
-// placeOf is the attribute that names the place of a kind of cache to write to
-// and to read from; "" where none needs to be named.
-func placeOf(kind string) (to, from string, known bool) {
-	switch kind {
-	case "registry":
-		return "ref", "ref", true
-	case "local":
-		return "dest", "src", true
-	case "s3":
-		return "bucket", "bucket", true
-	case "inline", "gha", "azblob":
-		return "", "", true
-	}
-	return "", "", false
-}
-
 // ParseCache reads the value of --cache-to or --cache-from: "type=local,dest=DIR"
 // or, short for a registry, a reference. Relative directories start from dir; what
 // the kinds take from the environment of a CI runner is taken from env.
 func ParseCache(value string, to bool, dir string, env map[string]string) (Cache, error) {
-	c := Cache{Attrs: map[string]string{}}
-	for part := range strings.SplitSeq(value, ",") {
-		name, text, ok := strings.Cut(strings.TrimSpace(part), "=")
-		switch {
-		case !ok && part == value && value != "":
-			c.Type, c.Attrs["ref"] = "registry", value
-		case !ok:
-			return c, fmt.Errorf("%q: it must be type=TYPE,NAME=VALUE,... or the reference of an image", value)
-		case name == "type":
-			c.Type = text
-		default:
-			c.Attrs[name] = text
-		}
+	kind, attrs, ok := spec.CutCache(value)
+	c := Cache{Type: kind, Attrs: attrs}
+	if !ok {
+		return c, fmt.Errorf("%q: it must be type=TYPE,NAME=VALUE,... or the reference of an image", value)
 	}
-	dest, need, known := placeOf(c.Type)
-	if !known {
+	need := spec.CachePlace(c.Type, to)
+	switch c.Type {
+	case spec.CacheRegistry, spec.CacheLocal, spec.CacheInline, "gha", "azblob":
+	case "s3":
+		need = "bucket"
+	default:
 		return c, fmt.Errorf("%q: the type must be one of azblob, gha, inline, local, registry, s3", value)
-	}
-	if to {
-		need = dest
 	}
 	if need != "" && c.Attrs[need] == "" {
 		return c, fmt.Errorf("%q: a cache of type %s needs %s=", value, c.Type, need)
@@ -115,8 +90,9 @@ func (c Cache) forService(service string) *controlapi.CacheOptionsEntry {
 	return &controlapi.CacheOptionsEntry{Type: c.Type, Attrs: attrs}
 }
 
-// cacheOptions are the caches of one build.
-func cacheOptions(req Request) *controlapi.CacheOptions {
+// cacheOptions are the caches of one build: those of the command, and those that
+// its section of the stack file names, which are its own.
+func cacheOptions(req Request) (*controlapi.CacheOptions, error) {
 	o := &controlapi.CacheOptions{}
 	for _, c := range req.Options.CacheTo {
 		o.Exports = append(o.Exports, c.forService(req.Service))
@@ -124,5 +100,18 @@ func cacheOptions(req Request) *controlapi.CacheOptions {
 	for _, c := range req.Options.CacheFrom {
 		o.Imports = append(o.Imports, c.forService(req.Service))
 	}
-	return o
+	for _, list := range []struct {
+		values []string
+		to     bool
+		all    *[]*controlapi.CacheOptionsEntry
+	}{{req.Build.CacheTo, true, &o.Exports}, {req.Build.CacheFrom, false, &o.Imports}} {
+		for _, value := range list.values {
+			c, err := ParseCache(value, list.to, req.Dir, nil)
+			if err != nil {
+				return nil, fmt.Errorf("a cache of services.%s.build is %w", req.Service, err)
+			}
+			*list.all = append(*list.all, &controlapi.CacheOptionsEntry{Type: c.Type, Attrs: c.Attrs})
+		}
+	}
+	return o, nil
 }

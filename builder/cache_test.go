@@ -1,11 +1,15 @@
 package builder
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+
+	"github.com/orlop/orlop/spec"
 )
 
 func TestCachesAreReadAsBuildxReadsThem(t *testing.T) {
@@ -54,7 +58,7 @@ func TestServicesDoNotWriteOverEachOthersCaches(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := len(cache.Attrs)
-		got := cacheOptions(Request{Service: "web", Options: Options{CacheTo: []Cache{cache}}}).Exports
+		got := cachesOf(t, Request{Service: "web", Options: Options{CacheTo: []Cache{cache}}, Build: &spec.Build{}}).Exports
 		if len(got) != 1 || got[0].Attrs[c.attr] != c.want {
 			t.Errorf("%s gives web %v, want %s=%s", c.value, got, c.attr, c.want)
 		}
@@ -62,8 +66,33 @@ func TestServicesDoNotWriteOverEachOthersCaches(t *testing.T) {
 			t.Errorf("%s was changed for all services", c.value)
 		}
 	}
-	none := cacheOptions(Request{Service: "web"})
+	none := cachesOf(t, Request{Service: "web", Build: &spec.Build{}})
 	if !reflect.DeepEqual(none, &controlapi.CacheOptions{}) {
 		t.Errorf("without being asked %v is written or read", none)
+	}
+}
+
+func cachesOf(t *testing.T, req Request) *controlapi.CacheOptions {
+	t.Helper()
+	o, err := cacheOptions(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// TestTheCachesOfAStackFileAreItsOwn: their place is what is written, from the project's
+// directory; the command's place is shared by all services.
+func TestTheCachesOfAStackFileAreItsOwn(t *testing.T) {
+	o := cachesOf(t, Request{Service: "web", Dir: "/p", Options: Options{CacheFrom: []Cache{{Type: "local", Attrs: map[string]string{"src": "/c"}}}}, Build: &spec.Build{
+		CacheFrom: []string{"example.com/web:cache", "type=local,src=in,tag=x"}, CacheTo: []string{"type=inline", "type=registry,ref=example.com/web:cache,mode=max", "type=local,dest=/out"},
+	}})
+	var got []string
+	for _, e := range slices.Concat(o.Imports, o.Exports) {
+		got = append(got, fmt.Sprint(e.Type, e.Attrs))
+	}
+	want := "local map[src:/c tag:web]|registry map[ref:example.com/web:cache]|local map[src:/p/in tag:x]|inline map[]|registry map[mode:max ref:example.com/web:cache]|local map[dest:/out]"
+	if text := strings.Join(got, "|"); strings.ReplaceAll(text, " ", "") != strings.ReplaceAll(want, " ", "") {
+		t.Errorf("got  %s\nwant %s", text, want)
 	}
 }

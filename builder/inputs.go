@@ -34,7 +34,7 @@ const namedFiles = 20_000
 // image which is there need not run. Services whose context is remote have
 // none: BuildKit decides.
 func Inputs(ctx context.Context, p *spec.Project, services []string, opts Options) (map[string]*planner.Inputs, error) {
-	sums := newSums()
+	sums := newSums(newReading(opts.Tell))
 	out := map[string]*planner.Inputs{}
 	for _, name := range services {
 		s := p.Buildable(name)
@@ -53,6 +53,10 @@ func Inputs(ctx context.Context, p *spec.Project, services []string, opts Option
 
 func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, sums *sums) (*planner.Inputs, error) {
 	b := p.Buildable(name).Build
+	opts, err := opts.withEpoch(b)
+	if err != nil {
+		return nil, err
+	}
 	dockerfile, missing := dockerfileText(b)
 	if missing != nil {
 		return nil, fmt.Errorf("services.%s.build%s: %w", name, missing.key, missing)
@@ -71,6 +75,7 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 	for _, use := range b.Secrets {
 		in.Other["secrets."+use.Source] = use.Target
 	}
+	stepInputs(in, b)
 	if err := hashContext(ctx, b.Context, dockerfilePath(b), "", in.Files, sums); err != nil {
 		return nil, fmt.Errorf("services.%s.build.context: %w", name, err)
 	}
@@ -159,7 +164,7 @@ func hashContext(ctx context.Context, dir, dockerfile, prefix string, files map[
 		if err := checkName(path, rel, d); err != nil {
 			return err
 		}
-		sum, err := sums.of(path, d)
+		sum, err := sums.of(ctx, path, d)
 		if sum != "" {
 			files[prefix+filepath.ToSlash(rel)] = sum
 		}

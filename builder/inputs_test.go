@@ -377,16 +377,16 @@ func TestSumsAreRemembered(t *testing.T) {
 		t.Helper()
 		info, err := os.Lstat(filepath.Join(dir, name))
 		must(t, err)
-		got, err := s.content(filepath.Join(dir, name), info)
+		got, err := s.content(t.Context(), filepath.Join(dir, name), info)
 		must(t, err)
 		return got
 	}
-	fresh := newSums()
+	fresh := newSums(newReading(nil))
 	first := sum(fresh, "big")
 	if len(fresh.next) != 0 {
 		t.Error("a file that changed within the clock's grain is remembered")
 	}
-	later := newSums()
+	later := newSums(newReading(nil))
 	later.now = time.Now().Add(time.Hour)
 	sum(later, "big")
 	sum(later, "small")
@@ -395,7 +395,7 @@ func TestSumsAreRemembered(t *testing.T) {
 	}
 	later.save()
 
-	again := newSums()
+	again := newSums(newReading(nil))
 	again.now = later.now
 	is := again.known[path]
 	if is.Sum != first {
@@ -411,14 +411,14 @@ func TestSumsAreRemembered(t *testing.T) {
 		t.Errorf("the file changed, but its sum is %q", got)
 	}
 	must(t, os.WriteFile(again.path, []byte("no gob"), 0o600))
-	if got := newSums(); len(got.known) != 0 {
+	if got := newSums(newReading(nil)); len(got.known) != 0 {
 		t.Error("something was read from a damaged file")
 	}
 	f, err := os.Create(again.path)
 	must(t, err)
 	must(t, gob.NewEncoder(f).Encode(map[string]string{"other": "type"}))
 	must(t, f.Close())
-	if got := sum(newSums(), "big"); got == "" {
+	if got := sum(newSums(newReading(nil)), "big"); got == "" {
 		t.Error("no sum")
 	}
 }

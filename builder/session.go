@@ -17,7 +17,6 @@ import (
 	"github.com/moby/buildkit/session/filesync"
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
-	"github.com/moby/buildkit/session/sshforward/sshprovider"
 	"github.com/tonistiigi/fsutil"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -130,10 +129,12 @@ func (s *Session) Connect(conn *grpc.ClientConn, services ...string) error {
 			}
 			inner.Allow(filesync.NewFSSyncProvider(dirs))
 			inner.Allow(secretsprovider.FromMap(secrets))
-			if os.Getenv("SSH_AUTH_SOCK") != "" {
-				if agent, err := sshprovider.NewSSHAgentProvider([]sshprovider.AgentConfig{{ID: "default"}}); err == nil {
-					inner.Allow(agent)
-				}
+			agents, err := s.agents(name)
+			if err != nil {
+				return err
+			}
+			if agents != nil {
+				inner.Allow(agents)
 			}
 		}
 		inner.Allow(credentials(func(ctx context.Context, host string) bool { return s.Plain != nil && s.Plain(ctx, conn, host) }))

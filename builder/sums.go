@@ -1,11 +1,8 @@
 package builder
 
 import (
-	"crypto/sha256"
+	"context"
 	"encoding/gob"
-	"encoding/hex"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,6 +23,7 @@ type sums struct {
 	known map[string]remembered
 	next  map[string]remembered
 	now   time.Time
+	files *reading
 }
 
 // remembered is a digest and what the file looked like when it was computed.
@@ -45,8 +43,8 @@ const (
 	trustedAfter = 2 * time.Second
 )
 
-func newSums() *sums {
-	s := &sums{known: map[string]remembered{}, next: map[string]remembered{}, now: time.Now()}
+func newSums(files *reading) *sums {
+	s := &sums{known: map[string]remembered{}, next: map[string]remembered{}, now: time.Now(), files: files}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return s
@@ -65,7 +63,7 @@ func newSums() *sums {
 
 // of is the digest of a file's kind, mode and content. What is no file,
 // directory or link has none: it takes no part in a build.
-func (s *sums) of(path string, d fs.DirEntry) (string, error) {
+func (s *sums) of(ctx context.Context, path string, d fs.DirEntry) (string, error) {
 	info, err := d.Info()
 	if err != nil {
 		return "", err
@@ -81,14 +79,14 @@ func (s *sums) of(path string, d fs.DirEntry) (string, error) {
 	case !info.Mode().IsRegular():
 		return "", nil
 	}
-	sum, err := s.content(path, info)
+	sum, err := s.content(ctx, path, info)
 	return sum + " " + mode, err
 }
 
-func (s *sums) content(path string, info fs.FileInfo) (string, error) {
+func (s *sums) content(ctx context.Context, path string, info fs.FileInfo) (string, error) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || info.Size() < rememberFrom {
-		return hashFile(path)
+		return s.files.hash(ctx, path)
 	}
 	is := remembered{Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Inode: st.Ino}
 	if was, ok := s.known[path]; ok {
@@ -98,7 +96,7 @@ func (s *sums) content(path string, info fs.FileInfo) (string, error) {
 			return is.Sum, nil
 		}
 	}
-	sum, err := hashFile(path)
+	sum, err := s.files.hash(ctx, path)
 	if err != nil {
 		return "", err
 	}
@@ -107,24 +105,6 @@ func (s *sums) content(path string, info fs.FileInfo) (string, error) {
 		s.next[path] = is
 	}
 	return sum, nil
-}
-
-func hashFile(path string) (string, error) {
-	f, err := userfile.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w (leave it out with .dockerignore, or make it readable)", path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	h := sha256.New()
-	// One that grows while it is read is as it was at first: its end may never come.
-	if _, err := io.Copy(h, io.LimitReader(f, info.Size())); err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:12]), nil
 }
 
 // save keeps the digests for the next command. It is a cache: failing to

@@ -463,8 +463,8 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 		return planner.Result{}, err
 	}
 	digest, err := e.builder.Build(ctx, builder.Request{
-		Project: p.Name, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
-		Session: c.job.sessions[s.Service], Options: c.job.build, Existing: before, Mask: c.job.mask,
+		Project: p.Name, Dir: p.WorkingDir, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
+		Session: c.job.sessions[s.Service], Options: c.job.build, Places: p.Places, Existing: before, Mask: c.job.mask,
 	}, note)
 	if err != nil {
 		return planner.Result{}, err

@@ -54,10 +54,12 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
 		}
-		if slices.Contains(inPlace, key) {
-			c.update = append(c.update, reasons...)
-		} else {
-			c.replace = append(c.replace, reasons...)
+		for _, r := range reasons {
+			if slices.Contains(inPlace, key) && !strings.HasPrefix(r.Path, path+".reservations.devices") {
+				c.update = append(c.update, r)
+			} else {
+				c.replace = append(c.replace, r)
+			}
 		}
 	}
 	c.replace = append(c.replace, names("networks", old.Networks, want.Networks, places)...)

@@ -34,7 +34,7 @@ func (r *Runner) sweepOne(ctx context.Context, id string) {
 	if err := r.Keeping.Drop(ctx, pipesPrefix+id); err != nil && ctx.Err() == nil {
 		r.log.Warn("cannot let go of the pipes of a container", "container", id, "error", err)
 	}
-	proc.RemoveCgroups(r.cgroups + "/" + id)
+	proc.RemoveCgroups(r.cgroupOf(id))
 }
 
 // hasTask says whether a process of the container is there, be it made alone.

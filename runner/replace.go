@@ -239,14 +239,7 @@ func (c *container) ownsNetwork() bool {
 	return ok
 }
 
-func hasFixedAddress(a *planner.Applied) bool {
-	for _, n := range a.Service.Networks {
-		if n != nil && n.IPv4Address != "" {
-			return true
-		}
-	}
-	return false
-}
+func hasFixedAddress(a *planner.Applied) bool { return a.Service.FixedAddress() != "" }
 
 // stopAndDisconnect stops a container and gives its addresses up, for one that must have
 // the same.

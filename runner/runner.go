@@ -83,9 +83,9 @@ type Runner struct {
 	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine
 
 	mu         sync.Mutex
-	containers map[string]*container         // guarded by mu
-	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
+	containers map[string]*container // guarded by mu
 
+	claims   supervisor.Claims
 	feed     changes.Feed
 	records  *record.Book
 	volumes  *volume.Store
@@ -139,8 +139,8 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*supervisor.Record{},
-		adopted: make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
+		containers: map[string]*container{},
+		adopted:    make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)
@@ -196,7 +196,7 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 func (r *Runner) endProcesses(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	cgroup := r.cgroups + "/" + id
+	cgroup := r.cgroupOf(id)
 	if err := proc.KillAll(ctx, cgroup); err != nil {
 		r.log.Warn("cannot end what is left of a container", "container", id, "error", err)
 	}
@@ -253,6 +253,16 @@ func (r *Runner) Tidy() {
 // dir is where a container's log and files are; fifoDir where its pipes are.
 func (r *Runner) dir(id string) string     { return filepath.Join(r.Root, "containers", id) }
 func (r *Runner) fifoDir(id string) string { return filepath.Join(r.State, "fifo", id) }
+
+// cgroupOf is the control group of a container.
+func (r *Runner) cgroupOf(id string) string {
+	if c := r.lookup(id); c != nil {
+		if own := c.snapshot().Cgroup; own != "" {
+			return own
+		}
+	}
+	return r.cgroups + "/" + id
+}
 
 func (r *Runner) lookup(id string) *container {
 	r.mu.Lock()

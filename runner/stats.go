@@ -30,7 +30,7 @@ func (r *Runner) Sample(project string, services []string, processes bool) []Sam
 		if c.State != planner.Running && c.State != planner.Stopping || len(services) > 0 && !slices.Contains(services, c.Service) {
 			continue
 		}
-		cgroup := r.cgroups + "/" + c.ID
+		cgroup := r.cgroupOf(c.ID)
 		s := Sample{Usage: proc.Measure(cgroup), At: r.Now(), ID: c.ID, Name: c.Name, Service: c.Service, Number: c.Number, StartedAt: c.StartedAt}
 		s.NetReceived, s.NetSent = proc.Traffic(c.PID)
 		if processes {

@@ -202,7 +202,7 @@ func (c *container) await(task containerd.Task, exits <-chan containerd.ExitStat
 func (c *container) reapExited(task containerd.Task, end *ending, code int, at time.Time) {
 	close(end.exited)
 	c.tap.End()
-	oom := proc.OutOfMemory(c.r.cgroups + "/" + c.id)
+	oom := proc.OutOfMemory(c.r.cgroupOf(c.id))
 	// The task knows how it ended until it is deleted; an engine that is
 	// killed in between leaves it to the next one to read here.
 	c.apply(supervisor.Ended{Code: code, At: at, OOM: oom})

@@ -111,6 +111,11 @@ func (p *Project) isolateContainers() {
 				*mode = "container:" + renamed[other]
 			}
 		}
+		for i, link := range s.ExternalLinks {
+			if target, alias := CutLink(link); renamed[target] != "" {
+				s.ExternalLinks[i] = renamed[target] + ":" + alias
+			}
+		}
 		for i, from := range s.Sources() {
 			if to := renamed[from.Container]; to != "" {
 				s.VolumesFrom[i] = strings.Replace(s.VolumesFrom[i], from.Container, to, 1)

@@ -5,8 +5,6 @@
 package spec
 
 import (
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -60,8 +58,9 @@ type Service struct {
 	Build          *Build                     `json:"build,omitempty"`
 	CapAdd         []string                   `json:"cap_add,omitempty"`
 	CapDrop        []string                   `json:"cap_drop,omitempty"`
-	Cgroup         string                     `json:"cgroup,omitempty"` // "", host, private
-	Command        Command                    `json:"command"`          // nil: the image's own; empty: none
+	Cgroup         string                     `json:"cgroup,omitempty"`        // "", host, private
+	CgroupParent   string                     `json:"cgroup_parent,omitempty"` // below the root of the control groups
+	Command        Command                    `json:"command"`                 // nil: the image's own; empty: none
 	Configs        []FileMount                `json:"configs,omitempty"`
 	ContainerName  string                     `json:"container_name,omitempty"`
 	CPUPeriod      int64                      `json:"cpu_period,omitempty"`     // microseconds
@@ -73,18 +72,28 @@ type Service struct {
 	CPUSet         string                     `json:"cpuset,omitempty"`         // "0-2,5"
 	DependsOn      map[string]Dependency      `json:"depends_on,omitempty"`
 	Deploy         *Deploy                    `json:"deploy,omitempty"`
+	Devices        []Device                   `json:"devices,omitempty"`
+	DeviceRules    []string                   `json:"device_cgroup_rules,omitempty"` // see DeviceRule
 	Develop        *Develop                   `json:"develop,omitempty"`
+	DNS            []string                   `json:"dns,omitempty"` // IP addresses
+	DNSOpt         []string                   `json:"dns_opt,omitempty"`
+	DNSSearch      []string                   `json:"dns_search,omitempty"`
+	Domainname     string                     `json:"domainname,omitempty"`
 	Entrypoint     Command                    `json:"entrypoint"` // nil: the image's own; empty: none
 	Environment    map[string]*string         `json:"environment,omitempty"`
 	Expose         []string                   `json:"expose,omitempty"`
-	ExtraHosts     []string                   `json:"extra_hosts,omitempty"` // "name=address"
-	GroupAdd       []string                   `json:"group_add,omitempty"`   // names or numbers
+	GPUs           []DeviceRequest            `json:"gpus,omitempty"`
+	ExternalLinks  []string                   `json:"external_links,omitempty"` // "CONTAINER" or "CONTAINER:ALIAS"
+	ExtraHosts     []string                   `json:"extra_hosts,omitempty"`    // "name=address"
+	GroupAdd       []string                   `json:"group_add,omitempty"`      // names or numbers
 	HealthCheck    *HealthCheck               `json:"healthcheck,omitempty"`
 	Hostname       string                     `json:"hostname,omitempty"`
 	Image          string                     `json:"image,omitempty"`
 	Init           *bool                      `json:"init,omitempty"`
 	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none, service:NAME, container:NAME
 	Labels         map[string]string          `json:"labels,omitempty"`
+	Links          []string                   `json:"links,omitempty"` // "SERVICE" or "SERVICE:ALIAS"
+	MacAddress     string                     `json:"mac_address,omitempty"`
 	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
 	MemSwappiness  *Bytes                     `json:"mem_swappiness,omitempty"` // 0 to 100
@@ -150,20 +159,6 @@ type Bytes int64
 // Duration is a time span; its canonical text is Go's ("1m30s").
 type Duration time.Duration
 
-// Build says how a service's image is built ("build").
-type Build struct {
-	Context            string             `json:"context,omitempty"` // absolute, or a URL
-	Dockerfile         string             `json:"dockerfile,omitempty"`
-	DockerfileInline   string             `json:"dockerfile_inline,omitempty"`
-	Args               map[string]*string `json:"args,omitempty"`
-	Labels             map[string]string  `json:"labels,omitempty"`
-	Target             string             `json:"target,omitempty"`
-	AdditionalContexts map[string]string  `json:"additional_contexts,omitempty"` // name -> absolute path, URL, docker-image://REF or service:NAME
-	Secrets            []FileMount        `json:"secrets,omitempty"`
-	NoCache            bool               `json:"no_cache,omitempty"`
-	Pull               bool               `json:"pull,omitempty"`
-}
-
 // Conditions of a Dependency.
 const (
 	ServiceStarted   = "service_started"
@@ -194,7 +189,8 @@ type ResourceLimits struct {
 
 // ResourceReservations are what each container is to have.
 type ResourceReservations struct {
-	Memory Bytes `json:"memory,omitempty"`
+	Memory  Bytes           `json:"memory,omitempty"`
+	Devices []DeviceRequest `json:"devices,omitempty"`
 }
 
 // BlkioConfig are the limits on block devices ("blkio_config").
@@ -268,9 +264,15 @@ type HealthCheck struct {
 
 // ServiceNetwork is a service's attachment to a network; nil means all defaults.
 type ServiceNetwork struct {
-	Aliases     []string `json:"aliases,omitempty"`
-	IPv4Address string   `json:"ipv4_address,omitempty"`
-	Priority    int      `json:"priority,omitempty"`
+	Aliases             []string          `json:"aliases,omitempty"`
+	DriverOpts          map[string]string `json:"driver_opts,omitempty"`
+	GatewayPriority     int               `json:"gw_priority,omitempty"`
+	InterfaceName       string            `json:"interface_name,omitempty"`
+	IPv4Address         string            `json:"ipv4_address,omitempty"`
+	LinkLocalIPs        []string          `json:"link_local_ips,omitempty"`
+	MacAddress          string            `json:"mac_address,omitempty"`
+	Priority            int               `json:"priority,omitempty"`
+	UseServiceNameAlias *bool             `json:"use_service_name_alias,omitempty"` // nil is true
 }
 
 // Port is one published port in long form; ranges are expanded.
@@ -418,13 +420,11 @@ func (p *Project) OnlyOne(service string) string {
 	if s.ContainerName != "" {
 		return "services." + service + ".container_name"
 	}
+	if key := s.FixedAddress(); key != "" {
+		return "services." + service + "." + key
+	}
 	if s.IsGlobal() {
 		return "services." + service + ".deploy.mode"
-	}
-	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
-		if at := s.Networks[key]; at != nil && at.IPv4Address != "" {
-			return "services." + service + ".networks." + key + ".ipv4_address"
-		}
 	}
 	return ""
 }

@@ -56,7 +56,7 @@ func (Sessions) Open(ctx context.Context, p *spec.Project, opts BuildOptions) (B
 }
 
 func (o BuildOptions) forBuilder() builder.Options {
-	out := builder.Options{NoCache: o.NoCache, Pull: o.Pull, Args: map[string]string{}}
+	out := builder.Options{NoCache: o.NoCache, Pull: o.Pull, Args: map[string]string{}, Tell: o.Tell, Epoch: o.Epoch}
 	for k, v := range o.Args {
 		if v != nil {
 			out.Args[k] = *v
@@ -72,7 +72,9 @@ type BuildOptions struct {
 	NoCache  bool               `json:"no_cache,omitempty"` // run every step anew
 	Pull     bool               `json:"pull,omitempty"`     // resolve base images anew
 	Environ  map[string]string  `json:"-"`                  // the caller's environment
+	Tell     func(text string)  `json:"-"`                  // is told how far it is what takes long
 
 	CacheTo   []builder.Cache `json:"cache_to,omitempty"` // places outside of the engine
 	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
+	Epoch     string          `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
@@ -76,7 +77,7 @@ func (inv *Invocation) addBuilds(ctx context.Context, p *Application, r *Request
 	if !p.Options.NoBuild && !p.Options.PullOnly {
 		p.Builds.Services = Builders(p.Project, chosen)
 	}
-	p.Builds.Environ = inv.Env
+	p.Builds.Environ, p.Builds.Tell, p.Builds.Epoch = inv.Env, inv.SayNotice, inv.Env[builder.EpochVariable]
 	p.Options.Rebuild, p.Options.CacheTo = p.Anew, len(p.Builds.CacheTo) > 0
 	if err := inv.CheckBuilds(p.Project, p.Builds.Services); err != nil {
 		return err

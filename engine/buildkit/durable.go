@@ -15,8 +15,12 @@ type durableCache struct {
 	sync func() error
 }
 
+func durable(cache solver.CacheManager, sync func() error) solver.CacheManager {
+	return &durableCache{cache, sync} // BuildKit compares caches, see TestTwoCachesCanBeToldApart
+}
+
 // Save syncs first, holding no lock of the cache: other steps go on meanwhile.
-func (c durableCache) Save(key *solver.CacheKey, result solver.Result, createdAt time.Time) (*solver.ExportableCacheKey, error) {
+func (c *durableCache) Save(key *solver.CacheKey, result solver.Result, createdAt time.Time) (*solver.ExportableCacheKey, error) {
 	if err := c.sync(); err != nil {
 		return nil, err
 	}

@@ -20,13 +20,26 @@ func (n noted) Save(*solver.CacheKey, solver.Result, time.Time) (*solver.Exporta
 	return nil, nil
 }
 
+// TestTwoCachesCanBeToldApart: BuildKit compares them where a build has caches to import.
+func TestTwoCachesCanBeToldApart(t *testing.T) {
+	a, b := durable(noted{}, nil), durable(noted{}, nil)
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("a comparison panics: %v", p)
+		}
+	}()
+	if same := a; a != same || a == b {
+		t.Error("a cache is not itself")
+	}
+}
+
 func TestAResultIsOnTheDiskBeforeItsRecord(t *testing.T) {
 	var calls []string
 	var broken error
-	c := durableCache{noted{calls: &calls}, func() error {
+	c := durable(noted{calls: &calls}, func() error {
 		calls = append(calls, "sync")
 		return broken
-	}}
+	})
 	if _, err := c.Save(nil, nil, time.Time{}); err != nil || !slices.Equal(calls, []string{"sync", "save"}) {
 		t.Errorf("the calls are %q, %v", calls, err)
 	}

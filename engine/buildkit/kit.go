@@ -18,6 +18,7 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	bkconfig "github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/executor/resources"
 	"github.com/moby/buildkit/executor/runcexecutor"
@@ -45,6 +46,7 @@ import (
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/proc"
+	"github.com/orlop/orlop/spec"
 )
 
 // Kit is BuildKit's controller in this process, on containerd's content
@@ -118,7 +120,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		SessionManager:   sessions,
 		WorkerController: workers,
 		Frontends:        map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)},
-		CacheManager:     durableCache{solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)), func() error { return disk.Sync(root) }},
+		CacheManager:     durable(solver.NewCacheManager(run, "local", cacheStore, worker.NewCacheResultStorage(workers)), func() error { return disk.Sync(root) }),
 		HistoryDB:        history,
 		CacheStore:       cacheStore,
 		LeaseManager:     w.LeaseManager(),
@@ -126,6 +128,7 @@ func Start(ctx context.Context, cfg Config) (*Kit, error) {
 		HistoryConfig:    &bkconfig.HistoryConfig{MaxEntries: &entries},
 		GarbageCollect:   w.GarbageCollect,
 		GracefulStop:     run.Done(),
+		Entitlements:     spec.Entitlements(), // to those of a stack file that ask for them, see Proxy
 
 		ResolveCacheExporterFuncs: cacheExporters(sessions, cfg.Hosts, local),
 		ResolveCacheImporterFuncs: cacheImporters(sessions, w.ContentStore(), cfg.Hosts, local),
@@ -215,17 +218,24 @@ func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker
 		return nil, err
 	}
 	opt.ResourceMonitor = monitor
-	steps, err := runcexecutor.New(runcexecutor.Opt{
-		Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
-		DefaultCgroupParent: cfg.CgroupPath,
-		ResourceMonitor:     monitor,
-		OOMScoreAdj:         proc.OOMScore(0), // not that of the engine, which the kernel is to spare
-		DNS:                 &oci.DNSConfig{Nameservers: []string{"127.0.0.11"}},
-	}, networks)
+	newSteps := func(dns *oci.DNSConfig) (executor.Executor, error) {
+		return runcexecutor.New(runcexecutor.Opt{
+			Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
+			DefaultCgroupParent: cfg.CgroupPath,
+			ResourceMonitor:     monitor,
+			OOMScoreAdj:         proc.OOMScore(0), // not that of the engine, which the kernel is to spare
+			DNS:                 dns,
+		}, networks)
+	}
+	steps := clearing{cgroup: cfg.CgroupPath, log: cfg.Steps.Log}
+	if steps.Executor, err = newSteps(&oci.DNSConfig{Nameservers: []string{"127.0.0.11"}}); err != nil {
+		return nil, err
+	}
+	onHost, err := newSteps(nil)
 	if err != nil {
 		return nil, err
 	}
-	opt.Executor = clearing{steps, cfg.CgroupPath, cfg.Steps.Log}
+	opt.Executor = placed{steps, clearing{onHost, cfg.CgroupPath, cfg.Steps.Log}, cfg.Network}
 	opt.NetworkProviders = networks
 	opt.RegistryHosts = cfg.LoggedIn
 	w, err := base.NewWorker(ctx, opt)

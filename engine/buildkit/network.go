@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
@@ -69,6 +71,19 @@ func (b *Network) enter(ctx context.Context) error {
 	}
 	b.steps++
 	return nil
+}
+
+// gateway is the host's address on the bridge, which stays until leave is called.
+func (b *Network) gateway(ctx context.Context) (address net.IP, leave func(), err error) {
+	if err := b.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	n, ok := b.networks.Network(b.name)
+	if !ok {
+		b.leave()
+		return nil, nil, fmt.Errorf("internal error: no network %s", b.name)
+	}
+	return n.Gateway.AsSlice(), b.leave, nil
 }
 
 // leave removes the bridge after the last step.

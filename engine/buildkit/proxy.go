@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	bkversion "github.com/moby/buildkit/version"
@@ -59,7 +60,7 @@ func (k *Kit) Proxy(in grpc.ServerStream) error {
 		return err
 	}
 	go func() { // ends with the call at the latest
-		if err := passRequests(in, out); err != nil && !errors.Is(err, io.EOF) { // EOF: the answer says why
+		if err := passRequests(in, out, method); err != nil && !errors.Is(err, io.EOF) { // EOF: the answer says why
 			cancel(err)
 		}
 	}()
@@ -72,7 +73,7 @@ func (k *Kit) Proxy(in grpc.ServerStream) error {
 }
 
 // passRequests passes on what the caller sends, to its end.
-func passRequests(in grpc.ServerStream, out grpc.ClientStream) error {
+func passRequests(in grpc.ServerStream, out grpc.ClientStream, method string) error {
 	for {
 		var f frame
 		if err := in.RecvMsg(&f); errors.Is(err, io.EOF) {
@@ -80,10 +81,29 @@ func passRequests(in grpc.ServerStream, out grpc.ClientStream) error {
 		} else if err != nil {
 			return err
 		}
+		if err := checkRequest(method, &f); err != nil {
+			return err
+		}
 		if err := out.SendMsg(&f); err != nil {
 			return err
 		}
 	}
+}
+
+// checkRequest refuses builds that ask for more of the host than others: a stack
+// file has a place for that, which is listed, and which a policy can forbid.
+func checkRequest(method string, f *frame) error {
+	if method != controlapi.Control_Solve_FullMethodName {
+		return nil
+	}
+	var req controlapi.SolveRequest
+	if err := encoding.GetCodecV2(proto.Name).Unmarshal(mem.BufferSlice{mem.SliceBuffer(f.data)}, &req); err != nil {
+		return err
+	}
+	if len(req.Entitlements) > 0 {
+		return status.Errorf(codes.PermissionDenied, "%s is granted to builds of a stack file alone: write it as one of build.entitlements", strings.Join(req.Entitlements, ", "))
+	}
+	return nil
 }
 
 func passReplies(out grpc.ClientStream, in grpc.ServerStream) error {

@@ -93,6 +93,14 @@ func TestACallIsPassedOnAsItIs(t *testing.T) {
 	}
 }
 
+// TestOnlyStackFilesAreGrantedTheHost: the engine's own builds don't come this way.
+func TestOnlyStackFilesAreGrantedTheHost(t *testing.T) {
+	_, err := proxied(t, &controller{}).Solve(t.Context(), &controlapi.SolveRequest{Ref: "r", Entitlements: []string{"security.insecure"}})
+	if status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "security.insecure is granted to builds of a stack file alone") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAStreamIsPassedOnToItsEnd(t *testing.T) {
 	stream, err := proxied(t, &controller{}).Status(t.Context(), &controlapi.StatusRequest{Ref: "r"})
 	if err != nil {

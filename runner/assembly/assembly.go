@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,9 @@ func (m *Maker) Record(req Request, img *image.Image, from *supervisor.Record) *
 	if rec.Name == "" {
 		rec.Name = req.Project + "-" + req.Service + "-" + strconv.Itoa(req.Number)
 	}
+	if s.CgroupParent != "" {
+		rec.Cgroup = path.Join("/", s.CgroupParent, rec.ID)
+	}
 	rec.Hostname = s.Hostname
 	if rec.Hostname == "" {
 		rec.Hostname = rec.ID[:12]
@@ -148,7 +152,7 @@ func (m *Maker) Connect(ctx context.Context, rec *supervisor.Record) (map[netip.
 
 // Member is a container as far as its networks go.
 func Member(rec *supervisor.Record) *topology.Member {
-	return &topology.Member{Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
+	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
 }
 
 // document resolves user, mounts, environment and command into the OCI
@@ -196,7 +200,7 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	}
 	doc, warnings, err := oci.Document(oci.Input{
 		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns, Shm: rec.Shm,
-		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: m.Cgroups + "/" + rec.ID, Terminal: rec.Terminal, Init: m.Init,
+		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: cmp.Or(rec.Cgroup, m.Cgroups+"/"+rec.ID), Terminal: rec.Terminal, Init: m.Init,
 	})
 	for _, w := range warnings {
 		m.Log.Warn(w.Text, "container", rec.Name, "key", w.Key)
@@ -228,9 +232,23 @@ func (m *Maker) Copies(project string) rootfs.Copies {
 // Etc gives a container its files below /etc.
 func (m *Maker) Etc(rec *supervisor.Record, names map[netip.Addr][]string) ([]specs.Mount, error) {
 	e := rootfs.Etc{
-		Dir: m.Dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: m.Topology.Hosts(rec.Applied), NetworkMode: rec.Applied.Service.NetworkMode,
+		Dir: m.Dir(rec.ID), Hostname: rec.Hostname, Names: names, Extra: m.Topology.Hosts(rec.Applied), Service: rec.Applied.Service, Owner: m.owner(rec),
 	}
 	return e.Mounts()
+}
+
+// owner is the service whose network a container shares; nil where it has its own.
+func (m *Maker) owner(rec *supervisor.Record) *spec.Service {
+	mode, name, _ := strings.Cut(rec.Applied.Service.NetworkMode, ":")
+	if mode != "service" && mode != "container" {
+		return nil
+	}
+	for _, other := range m.Records() {
+		if mode == "service" && other.Service == name && other.Project == rec.Project && !other.OneOff || mode == "container" && (other.Name == name || other.ID == name) {
+			return other.Applied.Service
+		}
+	}
+	return nil
 }
 
 // Adjusted is what a container is made from once a new document is in place.

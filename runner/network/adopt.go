@@ -228,12 +228,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 		return errors.Join(m.links.LinkSetMaster(link, bridge), m.links.LinkSetUp(link))
 	}
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
-	route := !n.Internal && !m.isLeftAlone(s) // its programs may have taken theirs away
-	for _, earlier := range s.Endpoints[:i] {
-		if en, ok := m.Network(earlier.Network); ok && !en.Internal && !earlier.Detached {
-			route = false
-		}
-	}
+	route := i == s.gateway(m.Network) && !m.isLeftAlone(s) // its programs may have taken theirs away
 	path := m.netnsPath(s.ID)
 	return netns.In(path, func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -246,7 +241,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 			return err
 		}
 		defer ns.Close()
-		return m.attach(inside, int(ns.Fd()), e, i, n, route)
+		return m.attach(inside, int(ns.Fd()), s, i, n, route)
 	})
 }
 

@@ -121,7 +121,7 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 		return false, err
 	}
 	err = netns.In(m.netnsPath(s.ID), func() error {
-		return m.attachHere(s.ID, e, i, n.Network)
+		return m.attachHere(s, e, i, n.Network)
 	})
 	m.mu.Lock()
 	if err != nil {
@@ -141,44 +141,42 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 
 // attachHere makes one link of a sandbox, in whose namespace it runs. It has no
 // route yet.
-func (m *Manager) attachHere(id string, e endpoint, i int, n Network) error {
+func (m *Manager) attachHere(s *sandbox, e endpoint, i int, n Network) error {
 	inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("cannot open a netlink socket: %w", err)
 	}
 	defer inside.Close()
-	ns, err := os.Open(m.netnsPath(id))
+	ns, err := os.Open(m.netnsPath(s.ID))
 	if err != nil {
 		return fmt.Errorf("cannot open a network namespace: %w", err)
 	}
 	defer ns.Close()
-	return m.attach(inside, int(ns.Fd()), e, i, n, false)
+	made := &sandbox{ID: s.ID, Spec: s.Spec, Endpoints: slices.Clone(s.Endpoints)} // with the address that it is to have
+	made.Endpoints[i] = e
+	return m.attach(inside, int(ns.Fd()), made, i, n, false)
 }
 
-// reroute leads the default route of a sandbox over the first of its networks
-// that has a way out.
+// reroute leads the default route of a sandbox over the one of its networks that is
+// to have it now.
 func (m *Manager) reroute(s *sandbox) error {
 	m.mu.Lock()
-	at, gateway := -1, netip.Addr{}
-	for i, e := range s.Endpoints {
-		if n, ok := m.networks[e.Network]; ok && !e.Detached && !n.Internal {
-			at, gateway = i, n.Gateway
-			break
-		}
-	}
-	m.mu.Unlock()
+	at := s.gateway(m.known)
 	if at < 0 {
+		m.mu.Unlock()
 		return nil // a route went with its link
 	}
+	gateway, name := m.networks[s.Endpoints[at].Network].Gateway, s.inside(at)
+	m.mu.Unlock()
 	return netns.In(m.netnsPath(s.ID), func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("cannot open a netlink socket: %w", err)
 		}
 		defer inside.Close()
-		link, err := inside.LinkByName(fmt.Sprintf("eth%d", at))
+		link, err := inside.LinkByName(name)
 		if err != nil {
-			return fmt.Errorf("cannot find eth%d: %w", at, err)
+			return fmt.Errorf("cannot find %s: %w", name, err)
 		}
 		if err := inside.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
 			return fmt.Errorf("cannot route by %s: %w", gateway, err)

@@ -94,15 +94,12 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 			return fmt.Errorf("cannot open a netlink socket for links: %w", err)
 		}
 		defer inside.Close()
-		routed := false
+		gateway := s.gateway(func(name string) (Network, bool) { n, ok := nets[name]; return n, ok })
 		for i, e := range s.Endpoints {
-			n := nets[e.Network]
-			wantRoute := !routed && !n.Internal
-			routed = routed || wantRoute && !e.Detached
 			if !changed[i] || e.Detached {
 				continue
 			}
-			if err := setAddress(inside, fmt.Sprintf("eth%d", i), e, n, wantRoute); err != nil {
+			if err := setAddress(inside, s, i, nets[e.Network], i == gateway); err != nil {
 				return err
 			}
 		}
@@ -110,9 +107,10 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 	})
 }
 
-// setAddress gives a link one address alone, with the hardware address that
-// belongs to it, so that neighbours who know it find it.
-func setAddress(inside *netlink.Handle, name string, e endpoint, n Network, route bool) error {
+// setAddress gives a link its addresses and no others, with the hardware address that
+// belongs to them, so that neighbours who know it find it.
+func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, route bool) error {
+	name := s.inside(i)
 	link, err := inside.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)
@@ -121,20 +119,22 @@ func setAddress(inside *netlink.Handle, name string, e endpoint, n Network, rout
 	if err != nil {
 		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
 	}
-	for i := range have {
-		if err := inside.AddrDel(link, &have[i]); err != nil {
-			return fmt.Errorf("cannot take %s from %s: %w", have[i].IPNet, name, err)
+	for h := range have {
+		if err := inside.AddrDel(link, &have[h]); err != nil {
+			return fmt.Errorf("cannot take %s from %s: %w", have[h].IPNet, name, err)
 		}
 	}
-	if err := inside.AddrAdd(link, &netlink.Addr{IPNet: toIPNet(e.Address, n.Subnet.Bits())}); err != nil {
-		return fmt.Errorf("cannot give %s to %s: %w", e.Address, name, err)
+	for _, addr := range s.addresses(i, n) {
+		if err := inside.AddrAdd(link, &netlink.Addr{IPNet: toIPNet(addr.Addr(), addr.Bits())}); err != nil {
+			return fmt.Errorf("cannot give %s to %s: %w", addr.Addr(), name, err)
+		}
 	}
 	// The bridge sends what is for that hardware address to the link that it
 	// was heard from last: with this, the kernel speaks up as it changes.
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/arp_notify", []byte("1"), 0); err != nil {
-		return fmt.Errorf("cannot announce %s: %w", e.Address, err)
+		return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address, err)
 	}
-	if err := inside.LinkSetHardwareAddr(link, hardwareAddr(e.Address)); err != nil {
+	if err := inside.LinkSetHardwareAddr(link, s.hardware(i)); err != nil {
 		return fmt.Errorf("cannot set the hardware address of %s: %w", name, err)
 	}
 	if !route {

@@ -38,25 +38,25 @@ func (m *Manager) missingInside(s *sandbox) (string, error) {
 }
 
 func (m *Manager) missingLinks(s *sandbox, here links.Look) string {
-	isRouted := false
+	gateway := s.gateway(m.Network)
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
 		if e.Detached || !ok {
 			continue
 		}
-		name := fmt.Sprintf("eth%d", i)
+		name := s.inside(i)
 		link := here.Links[name]
+		missing := func(a netip.Prefix) bool { return !slices.Contains(here.Addrs[link.Attrs().Index], a) }
 		switch {
 		case link == nil:
 			return "its link " + name + " is gone"
 		case !here.IsUp(name):
 			return "its link " + name + " is down"
-		case !slices.Contains(here.Addrs[link.Attrs().Index], netip.PrefixFrom(e.Address, n.Subnet.Bits())):
+		case slices.ContainsFunc(s.addresses(i, n), missing):
 			return "its address on network " + n.Name + " is gone"
-		case !n.Internal && !isRouted && !here.Leads(0, netip.Prefix{}):
+		case i == gateway && !here.Leads(0, netip.Prefix{}):
 			return "its default route is gone"
 		}
-		isRouted = isRouted || !n.Internal
 	}
 	return ""
 }
@@ -85,27 +85,28 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		return fmt.Errorf("cannot open a netlink socket: %w", err)
 	}
 	defer h.Close()
-	routed := false
+	gateway := s.gateway(m.Network)
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
 		if e.Detached || !ok {
 			continue
 		}
-		name := fmt.Sprintf("eth%d", i)
+		name := s.inside(i)
 		link, err := h.LinkByName(name)
 		if err != nil {
 			return fmt.Errorf("cannot find %s: %w", name, err)
 		}
-		if err := h.AddrReplace(link, &netlink.Addr{IPNet: toIPNet(e.Address, n.Subnet.Bits())}); err != nil {
-			return fmt.Errorf("cannot give %s to %s: %w", e.Address, name, err)
+		for _, addr := range s.addresses(i, n) {
+			if err := h.AddrReplace(link, &netlink.Addr{IPNet: toIPNet(addr.Addr(), addr.Bits())}); err != nil {
+				return fmt.Errorf("cannot give %s to %s: %w", addr.Addr(), name, err)
+			}
 		}
 		if err := h.LinkSetUp(link); err != nil {
 			return fmt.Errorf("cannot bring %s up: %w", name, err)
 		}
-		if n.Internal || routed {
+		if i != gateway {
 			continue
 		}
-		routed = true
 		if err := h.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
 			return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
 		}

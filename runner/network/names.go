@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -26,7 +27,9 @@ func (s *sandbox) host() nameserver.Host {
 		if e.Detached {
 			continue
 		}
-		names := slices.Concat(s.Spec.Names, s.Spec.Endpoints[i].Aliases, []string{shortID(s.ID)})
+		spec := s.Spec.Endpoints[i]
+		own := slices.DeleteFunc(slices.Clone(s.Spec.Names), func(name string) bool { return slices.Contains(spec.Without, name) })
+		names := slices.Concat(own, spec.Aliases, []string{shortID(s.ID)})
 		h.Places = append(h.Places, nameserver.Place{Network: e.Network, Address: e.Address, Names: names})
 	}
 	return h
@@ -67,9 +70,12 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 			return fmt.Errorf("cannot have the name server kept: %w", err)
 		}
 	}
-	v := nameserver.View{Extra: map[string][]netip.Addr{}}
+	v := nameserver.View{Extra: map[string][]netip.Addr{}, Links: map[string][]string{}}
 	for name, addrs := range s.Spec.ExtraHosts {
 		v.Extra[strings.ToLower(name)] = addrs
+	}
+	for alias, names := range s.Spec.Links {
+		v.Links[strings.ToLower(alias)] = names
 	}
 	m.mu.Lock()
 	for _, e := range s.Endpoints {
@@ -81,9 +87,27 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 		v.Subnets = append(v.Subnets, n.Subnet)
 		v.External = v.External || !n.Internal
 	}
+	for _, addr := range s.Spec.Resolvers {
+		v.Upstreams = append(v.Upstreams, netip.AddrPortFrom(addr, 53))
+	}
+	v.Dial = m.dialFrom(s.ID)
 	s.dns = m.resolver.Serve(socks, v)
 	m.mu.Unlock()
 	return nil
+}
+
+// dialFrom connects from a sandbox's network namespace: its own resolvers are asked
+// the way that its programs would ask them, on its loopback and through its VPN too,
+// and nothing is reached that they could not reach.
+func (m *Manager) dialFrom(id string) nameserver.Dial {
+	return func(ctx context.Context, network string, to netip.AddrPort) (c net.Conn, err error) {
+		err = netns.In(m.netnsPath(id), func() (err error) {
+			var d net.Dialer
+			c, err = d.DialContext(ctx, network, to.String()) // the socket is made on this thread
+			return err
+		})
+		return c, err
+	}
 }
 
 // adoptNames has a sandbox's names answered as before, at its kept sockets where

@@ -71,6 +71,17 @@ type Spec struct {
 	// Internal networks have no way out, and none in.
 	Internal bool
 	Labels   map[string]string
+	Options
+}
+
+// Options are those of a network's bridge and its links.
+type Options struct {
+	// MTU is that of the bridge and all links to it; 0 is the kernel's.
+	MTU int `json:"mtu,omitempty"`
+	// InterfacePrefix begins the names of links inside of sandboxes; "" is InterfacePrefix.
+	InterfacePrefix string `json:"interfacePrefix,omitempty"`
+	// Isolated keeps the sandboxes on the network from reaching each other.
+	Isolated bool `json:"isolated,omitempty"`
 }
 
 // Network is a network as it is.
@@ -81,6 +92,7 @@ type Network struct {
 	Gateway  netip.Addr        `json:"gateway"`
 	Internal bool              `json:"internal,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
+	Options
 }
 
 // Manager owns the networks and sandboxes of one engine. Its methods may be

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -26,25 +25,22 @@ type Sandbox struct {
 	// Names resolve to this sandbox on every network that it is on: the name
 	// of its container and service. Its id, cut to twelve characters, does too.
 	Names []string `json:"names,omitempty"`
-	// Endpoints are its links: eth0, eth1 and so on. The first that is not on
-	// an internal network has the default route. Without any there is only lo.
+	// Endpoints are its links: eth0, eth1 and so on. Without any there is only lo.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 	// ExtraHosts are more names that resolve in this sandbox alone.
 	ExtraHosts map[string][]netip.Addr `json:"extraHosts,omitempty"`
+	// Links are more names that resolve in this sandbox alone, to whoever has one of
+	// those that each stands for on a network that both are on: the first one that
+	// anybody has.
+	Links map[string][]string `json:"links,omitempty"`
 	// DNS asks for a name server at NameServer.
 	DNS bool `json:"dns,omitempty"`
+	// Resolvers are asked for names of the outside, from the sandbox's own network
+	// namespace, in place of the host's.
+	Resolvers []netip.Addr `json:"resolvers,omitempty"`
 	// OwnNetwork says that its programs may change its links, addresses and routes,
 	// so that nobody else puts them right.
 	OwnNetwork bool `json:"ownNetwork,omitempty"`
-}
-
-// Endpoint is a sandbox's link to one network.
-type Endpoint struct {
-	Network string `json:"network"`
-	// Aliases resolve to the sandbox on this network only.
-	Aliases []string `json:"aliases,omitempty"`
-	// IPv4 is the address to have; any free one if it is not valid.
-	IPv4 netip.Addr `json:"ipv4"`
 }
 
 // SandboxState is a sandbox as it is.
@@ -95,15 +91,6 @@ func (m *Manager) atRest(s *sandbox, f func()) {
 	if rests {
 		f()
 	}
-}
-
-// endpoint is an Endpoint with what it was given.
-type endpoint struct {
-	Network string     `json:"network"`
-	Link    string     `json:"link"` // on the host; inside it is eth<n>
-	Address netip.Addr `json:"address"`
-	// Detached endpoints have no link: their network is away, see Detach.
-	Detached bool `json:"detached,omitempty"`
 }
 
 // isLeftAlone says that what is inside is its programs' own: a VPN takes the default
@@ -224,6 +211,10 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 		}
 		s.Endpoints = append(s.Endpoints, endpoint{Network: e.Network, Address: addr, Link: m.newLinkNameLocked("v")})
 		nets = append(nets, n.Network)
+	}
+	if err := s.nameLinks(nets); err != nil {
+		m.release(s)
+		return nil, nil, false, err
 	}
 	m.sandboxes[id] = s
 	return s, nets, false, nil
@@ -348,51 +339,11 @@ func (m *Manager) furnish(path string, s *sandbox, nets []Network) error {
 		return fmt.Errorf("cannot open a network namespace: %w", err)
 	}
 	defer ns.Close()
-	routed := false
+	gateway := s.gateway(m.Network)
 	for i, n := range nets {
-		wantRoute := !routed && !n.Internal
-		if err := m.attach(inside, int(ns.Fd()), s.Endpoints[i], i, n, wantRoute); err != nil {
+		if err := m.attach(inside, int(ns.Fd()), s, i, n, i == gateway); err != nil {
 			return err
 		}
-		routed = routed || wantRoute
-	}
-	return nil
-}
-
-// attach makes one link between a namespace and a bridge.
-func (m *Manager) attach(inside *netlink.Handle, nsFD int, e endpoint, i int, n Network, route bool) error {
-	bridge, err := m.links.LinkByName(n.Bridge)
-	if err != nil {
-		return fmt.Errorf("network %s has lost its bridge %s: %w", n.Name, n.Bridge, err)
-	}
-	name := fmt.Sprintf("eth%d", i)
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = e.Link
-	attrs.Flags = net.FlagUp
-	attrs.MasterIndex = bridge.Attrs().Index
-	err = m.links.LinkAdd(&netlink.Veth{
-		LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(nsFD),
-		PeerHardwareAddr: hardwareAddr(e.Address),
-	})
-	if err != nil {
-		return fmt.Errorf("cannot make a link to network %s: %w", n.Name, err)
-	}
-	link, err := inside.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("cannot find %s: %w", name, err)
-	}
-	addr := &netlink.Addr{IPNet: toIPNet(e.Address, n.Subnet.Bits())}
-	if err := inside.AddrAdd(link, addr); err != nil {
-		return fmt.Errorf("cannot give %s to %s: %w", e.Address, name, err)
-	}
-	if err := inside.LinkSetUp(link); err != nil {
-		return fmt.Errorf("cannot bring %s up: %w", name, err)
-	}
-	if !route {
-		return nil
-	}
-	if err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
 	}
 	return nil
 }

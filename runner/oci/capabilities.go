@@ -10,7 +10,6 @@ import (
 
 	"github.com/moby/sys/capability"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -122,19 +121,12 @@ func privilege(doc *specs.Spec) error {
 			}
 			return nil
 		}
-		var st unix.Stat_t
-		if path == "/dev/console" || path == "/dev/ptmx" || unix.Lstat(path, &st) != nil {
+		if path == "/dev/console" || path == "/dev/ptmx" {
 			return nil
 		}
-		kind := map[uint32]string{unix.S_IFCHR: "c", unix.S_IFBLK: "b"}[st.Mode&unix.S_IFMT]
-		if kind == "" {
-			return nil
+		if node, ok := deviceAt(path, path); ok {
+			doc.Linux.Devices = append(doc.Linux.Devices, node)
 		}
-		mode := fs.FileMode(st.Mode & 0o7777)
-		doc.Linux.Devices = append(doc.Linux.Devices, specs.LinuxDevice{
-			Path: path, Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)),
-			FileMode: &mode, UID: &st.Uid, GID: &st.Gid,
-		})
 		return nil
 	})
 }

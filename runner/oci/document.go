@@ -91,6 +91,9 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	if s.NetworkMode != "host" && s.UTS != spec.HostNamespace { // it has the host's name there
 		doc.Hostname = in.Hostname
 	}
+	if s.UTS != spec.HostNamespace {
+		doc.Domainname = s.Domainname
+	}
 	doc.Annotations = s.Annotations
 	doc.Linux.Sysctl = sysctls(s, in.Netns != "")
 	if in.User.UID == 0 || s.Privileged {
@@ -100,6 +103,9 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 		if err := privilege(doc); err != nil {
 			return nil, nil, err
 		}
+	}
+	if err := devices(doc, s); err != nil {
+		return nil, nil, err
 	}
 	return doc, warnings, confine(doc, s, caps)
 }

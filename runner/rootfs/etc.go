@@ -1,9 +1,7 @@
 package rootfs
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
@@ -12,15 +10,26 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // Etc is what /etc/hosts, /etc/hostname and /etc/resolv.conf of a container say.
 type Etc struct {
-	Dir         string // where the files are
-	Hostname    string
-	Names       map[netip.Addr][]string // of its own addresses
-	Extra       []string                // "name=address" or "name:address"
-	NetworkMode string                  // of its service
+	Dir      string // where the files are
+	Hostname string
+	Names    map[netip.Addr][]string // of its own addresses
+	Extra    []string                // "name=address" or "name:address"
+	Service  *spec.Service
+	Owner    *spec.Service // the one whose network it shares, if it does
+}
+
+// networkMode is whose network the container is on.
+func (e *Etc) networkMode() string {
+	if e.Owner != nil {
+		return e.Owner.NetworkMode
+	}
+	return e.Service.NetworkMode
 }
 
 // Mounts writes the files and gives their mounts. With the host's network the
@@ -30,21 +39,16 @@ func (e *Etc) Mounts() ([]specs.Mount, error) {
 		return nil, err
 	}
 	files := map[string]string{"hosts": hostsFile(e.Names, e.Extra), "hostname": e.Hostname + "\n"}
-	switch e.NetworkMode {
-	case "host":
-		b, err := os.ReadFile("/etc/resolv.conf")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		files["resolv.conf"] = string(b)
+	if e.networkMode() == "host" {
 		if b, err := os.ReadFile("/etc/hosts"); err == nil {
 			files["hosts"] = string(b) + extraHosts(e.Extra)
 		}
-	case "none":
-		files["resolv.conf"] = ""
-	default:
-		files["resolv.conf"] = "nameserver 127.0.0.11\noptions ndots:0\n"
 	}
+	conf, err := e.resolvConf()
+	if err != nil {
+		return nil, err
+	}
+	files["resolv.conf"] = conf
 	var mounts []specs.Mount
 	for _, name := range []string{"hosts", "hostname", "resolv.conf"} {
 		path := filepath.Join(e.Dir, name)

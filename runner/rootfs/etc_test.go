@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/spec"
 )
 
 func TestFilesBelowEtc(t *testing.T) {
@@ -21,7 +23,7 @@ func TestFilesBelowEtc(t *testing.T) {
 		"host": {string(host) + "10.1.1.1\tdb\n", "*"},
 	} {
 		dir := filepath.Join(t.TempDir(), "c1")
-		e := Etc{Dir: dir, Hostname: "c0ffee", Names: names, Extra: []string{"db=10.1.1.1"}, NetworkMode: mode}
+		e := Etc{Dir: dir, Hostname: "c0ffee", Names: names, Extra: []string{"db=10.1.1.1"}, Service: &spec.Service{NetworkMode: mode}}
 		mounts, err := e.Mounts()
 		if err != nil || len(mounts) != 3 {
 			t.Fatalf("%q: %v, %v", mode, mounts, err)
@@ -33,5 +35,31 @@ func TestFilesBelowEtc(t *testing.T) {
 				t.Errorf("%q: %+v holds %q, %v; want %q", mode, m, text, err, expected)
 			}
 		}
+	}
+}
+
+// A service's own resolvers are those of its name server, and stand in the file
+// where it has none.
+func TestResolversOfAService(t *testing.T) {
+	own := spec.Service{DNS: []string{"192.0.2.1", "2001:db8::1"}, DNSSearch: []string{"a.example", "b.example"}, DNSOpt: []string{"timeout:1"}}
+	lines := "search a.example b.example\noptions timeout:1"
+	with := func(mode string, s spec.Service) *spec.Service { s.NetworkMode = mode; return &s }
+	for want, e := range map[string]Etc{
+		"nameserver 127.0.0.11\n" + lines + " ndots:0\n":                       {Service: with("", own)},
+		"nameserver 192.0.2.1\nnameserver 2001:db8::1\n" + lines + "\n":        {Service: with("none", own)},
+		"nameserver 127.0.0.11\noptions ndots:2\n":                             {Service: &spec.Service{DNSSearch: []string{"."}, DNSOpt: []string{"ndots:2"}}},
+		"nameserver 127.0.0.11\nsearch c.example\noptions timeout:1 ndots:0\n": {Service: with("service:vpn", spec.Service{DNSSearch: []string{"c.example"}}), Owner: with("", own)},
+	} {
+		if got, err := e.resolvConf(); err != nil || got != want {
+			t.Errorf("got  %q, %v\nwant %q", got, err, want)
+		}
+	}
+	if got, err := (&Etc{Service: with("host", own)}).resolvConf(); err != nil || got != "nameserver 192.0.2.1\nnameserver 2001:db8::1\n"+lines+"\n" {
+		t.Errorf("on the host's network it is %q, %v", got, err)
+	}
+	host := parseResolvConf("# by hand\nnameserver 192.0.2.7\ndomain old.example\nsearch host.example\noptions edns0\n")
+	host.override(&spec.Service{DNS: []string{"192.0.2.1"}})
+	if got := host.String(); got != "nameserver 192.0.2.1\nsearch host.example\noptions edns0\n" {
+		t.Errorf("the host's with another server is %q", got)
 	}
 }

@@ -45,7 +45,8 @@ type Metadata struct {
 	Anonymous  map[string]string `json:"anonymous,omitempty"` // target -> volume that nobody named
 	LeftOut    []string          `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Netns      string            `json:"netns,omitempty"`
-	Shm        string            `json:"shm,omitempty"` // where its /dev/shm is on the host, if others may share that
+	Cgroup     string            `json:"cgroup,omitempty"` // its control group; "": that of its ID below the engine's
+	Shm        string            `json:"shm,omitempty"`    // where its /dev/shm is on the host, if others may share that
 	Hostname   string            `json:"hostname,omitempty"`
 	Command    []string          `json:"command,omitempty"`
 	Exposed    []string          `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"

@@ -15,6 +15,7 @@ import (
 
 // Member is a container as far as its networks go.
 type Member struct {
+	Project  string
 	Name     string
 	Service  string
 	Hostname string
@@ -26,26 +27,92 @@ type Member struct {
 // endpoint in each of its networks; the first one gives the default route.
 func (m *Member) Sandbox() (network.Sandbox, error) {
 	s := m.Applied.Service
-	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s)}
+	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s), Links: m.links()}
+	for _, text := range s.DNS {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return out, fmt.Errorf("services.%s.dns: %q is not an IP address", m.Service, text)
+		}
+		out.Resolvers = append(out.Resolvers, addr)
+	}
 	if s.NetworkMode == "none" {
 		return out, nil
 	}
-	for _, key := range order(m.Applied) {
-		e := network.Endpoint{Network: m.Applied.Networks[key]}
-		if n := s.Networks[key]; n != nil && !m.OneOff {
-			e.Aliases = n.Aliases
-			if n.IPv4Address != "" {
-				addr, err := netip.ParseAddr(n.IPv4Address)
-				if err != nil {
-					return out, fmt.Errorf("services.%s.networks.%s: %q is not an IP address", m.Service, key, n.IPv4Address)
-				}
-				e.IPv4 = addr
-			}
+	for i, key := range order(m.Applied) {
+		e, err := m.endpoint(key)
+		if err != nil {
+			return out, fmt.Errorf("services.%s.networks.%s: %w", m.Service, key, err)
+		}
+		if i == 0 && e.MAC == "" && !m.OneOff {
+			e.MAC = s.MacAddress
 		}
 		out.Endpoints = append(out.Endpoints, e)
 	}
 	return out, nil
 }
+
+// endpoint is the container's place on one of its networks.
+func (m *Member) endpoint(key string) (network.Endpoint, error) {
+	e := network.Endpoint{Network: m.Applied.Networks[key]}
+	n := m.Applied.Service.Networks[key]
+	if n == nil {
+		return e, nil
+	}
+	e.Interface, e.GatewayPriority = cmp.Or(n.InterfaceName, n.DriverOpts[spec.OptEndpointInterface]), n.GatewayPriority
+	for _, text := range spec.EndpointSysctls(n.DriverOpts[spec.OptEndpointSysctls]) {
+		name, value, _ := strings.Cut(text, "=")
+		if e.Sysctls == nil {
+			e.Sysctls = map[string]string{}
+		}
+		e.Sysctls[name] = value
+	}
+	if m.OneOff {
+		return e, nil
+	}
+	e.Aliases, e.MAC = n.Aliases, n.MacAddress
+	if n.UseServiceNameAlias != nil && !*n.UseServiceNameAlias && m.Name != m.Service {
+		e.Without = []string{m.Service}
+	}
+	for _, text := range n.LinkLocalIPs {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return e, fmt.Errorf("%q is not an IP address", text)
+		}
+		if addr.Is4() {
+			e.LinkLocal = append(e.LinkLocal, addr)
+		}
+	}
+	if n.IPv4Address != "" {
+		addr, err := netip.ParseAddr(n.IPv4Address)
+		if err != nil {
+			return e, fmt.Errorf("%q is not an IP address", n.IPv4Address)
+		}
+		e.IPv4 = addr
+	}
+	return e, nil
+}
+
+// links are the names that its service's links give to others.
+func (m *Member) links() map[string][]string {
+	s := m.Applied.Service
+	if len(s.Links)+len(s.ExternalLinks) == 0 {
+		return nil
+	}
+	all := map[string][]string{}
+	for _, link := range s.Links {
+		target, alias := spec.CutLink(link)
+		all[alias] = []string{FullName(m.Project, target), target}
+	}
+	for _, link := range s.ExternalLinks {
+		target, alias := spec.CutLink(link)
+		all[alias] = []string{target}
+	}
+	return all
+}
+
+// FullName is one that the containers of a service have and no others, also on a
+// network of several projects. No program asks for it: links do.
+func FullName(project, service string) string { return project + "/" + service }
 
 // Join says that a container of a service joins the network namespace of another: if it
 // may change that, it is left alone.
@@ -74,10 +141,23 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	for _, key := range order(m.Applied) {
 		if addr, ok := state.Addresses[m.Applied.Networks[key]]; ok {
 			list = append(list, addr.Addr().String())
-			names[addr.Addr()] = []string{m.Hostname}
+			names[addr.Addr()] = m.hostNames()
 		}
 	}
 	return list, names
+}
+
+// hostNames are those that /etc/hosts has of the container: its name with its domain,
+// which may be a part of the host name already, and without.
+func (m *Member) hostNames() []string {
+	full := m.Hostname
+	if d := m.Applied.Service.Domainname; d != "" {
+		full += "." + d
+	}
+	if short, _, ok := strings.Cut(full, "."); ok {
+		return []string{full, short}
+	}
+	return []string{full}
 }
 
 // Hosts are the extra hosts of the container's service with "host-gateway" filled
@@ -100,8 +180,9 @@ func (t *Store) Hosts(applied *planner.Applied) []string {
 	return out
 }
 
-// order sorts a service's networks by priority, then by key: the first one gives
-// the default route (Compose Specification, priority).
+// order sorts a service's networks by priority, then by key: its links are eth0, eth1
+// and so on, and of equal gw_priority the first gives the default route (Compose
+// Specification, priority).
 func order(a *planner.Applied) []string {
 	priority := func(key string) int {
 		if n := a.Service.Networks[key]; n != nil {
@@ -118,7 +199,7 @@ func order(a *planner.Applied) []string {
 func (m *Member) names() []string {
 	names := []string{m.Name}
 	if !m.OneOff {
-		names = append(names, m.Service)
+		names = append(names, m.Service, FullName(m.Project, m.Service))
 	}
 	if m.Applied.Service.Hostname != "" {
 		names = append(names, m.Hostname)

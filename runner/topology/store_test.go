@@ -259,11 +259,11 @@ func TestPlaceOnTheNetworks(t *testing.T) {
 	none := spec.Service{NetworkMode: "none"}
 	bad := spec.Service{Networks: map[string]*spec.ServiceNetwork{"back": {IPv4Address: "x"}}}
 	for want, m := range map[string]Member{
-		"shop-web-1,web shop_front shop_admin shop_back=db@10.9.0.5":      {Name: "shop-web-1", Service: "web", Hostname: "c0ffee", Applied: applied},
-		"shop-web-run shop_front shop_admin shop_back":                    {Name: "shop-web-run", Service: "web", OneOff: true, Applied: applied},
-		"shop-web-1,web,host shop_front shop_admin shop_back=db@10.9.0.5": {Name: "shop-web-1", Service: "web", Hostname: "host", Applied: &planner.Applied{Service: &named, Networks: applied.Networks}},
-		"shop-web-1,web no DNS":                                           {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &none}},
-		`services.web.networks.back: "x" is not an IP address`:            {Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
+		"shop-web-1,web,shop/web shop_front shop_admin shop_back=db@10.9.0.5":      {Project: "shop", Name: "shop-web-1", Service: "web", Hostname: "c0ffee", Applied: applied},
+		"shop-web-run shop_front shop_admin shop_back":                             {Project: "shop", Name: "shop-web-run", Service: "web", OneOff: true, Applied: applied},
+		"shop-web-1,web,shop/web,host shop_front shop_admin shop_back=db@10.9.0.5": {Project: "shop", Name: "shop-web-1", Service: "web", Hostname: "host", Applied: &planner.Applied{Service: &named, Networks: applied.Networks}},
+		"shop-web-1,web,shop/web no DNS":                                           {Project: "shop", Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &none}},
+		`services.web.networks.back: "x" is not an IP address`:                     {Project: "shop", Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
 	} {
 		if got := text(m); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -330,5 +330,33 @@ func TestARangeThatIsTakenAfterAReboot(t *testing.T) {
 	}
 	if err := s.Remake(t.Context(), "nobody's"); err != nil {
 		t.Errorf("one that is on no record: %v", err)
+	}
+}
+
+// What a service says of its places on networks, and of names of its own.
+func TestOptionsOfPlacesOnNetworks(t *testing.T) {
+	no := false
+	s := &spec.Service{
+		MacAddress: "02:42:00:00:00:09", Links: []string{"db", "cache:redis"}, ExternalLinks: []string{"other-mq-1:mq"},
+		Networks: map[string]*spec.ServiceNetwork{
+			"back":  {Priority: 5, UseServiceNameAlias: &no, LinkLocalIPs: []string{"169.254.8.8"}},
+			"front": {GatewayPriority: 9, MacAddress: "02:42:00:00:00:08", DriverOpts: map[string]string{spec.OptEndpointSysctls: "net.ipv4.conf.IFNAME.log_martians=1", spec.OptEndpointInterface: "lan0"}},
+		},
+	}
+	m := Member{Project: "shop", Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: s, Networks: map[string]string{"back": "shop_back", "front": "shop_front"}}}
+	got, err := m.Sandbox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []network.Endpoint{
+		{Network: "shop_back", MAC: "02:42:00:00:00:09", Without: []string{"web"}, LinkLocal: []netip.Addr{netip.MustParseAddr("169.254.8.8")}},
+		{Network: "shop_front", MAC: "02:42:00:00:00:08", GatewayPriority: 9, Interface: "lan0", Sysctls: map[string]string{"net.ipv4.conf.IFNAME.log_martians": "1"}},
+	}
+	if !reflect.DeepEqual(got.Endpoints, want) {
+		t.Errorf("got  %+v\nwant %+v", got.Endpoints, want)
+	}
+	links := map[string][]string{"db": {"shop/db", "db"}, "redis": {"shop/cache", "cache"}, "mq": {"other-mq-1"}}
+	if !reflect.DeepEqual(got.Links, links) {
+		t.Errorf("its links are %v", got.Links)
 	}
 }

@@ -97,6 +97,9 @@ func (c *Conformer) field(f *tree.Field, keys []schema.Key, path string) bool {
 		return false
 	case f.Value.Merge == tree.MergeReset || f.Value.Kind == tree.BadNode:
 		return true
+	case f.Value.Kind == tree.NullNode && k.Shape == schema.SSH:
+		c.expected(f.Value, tree.Join(path, f.Key), "a value")
+		return false
 	case f.Value.Kind == tree.NullNode:
 		return k.Shape == schema.Command
 	}
@@ -112,7 +115,7 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return n
 	}
 	switch k.Shape {
-	case schema.String, schema.StringOrNumber, schema.Boolean, schema.Integer, schema.Number, schema.Duration, schema.Bytes, schema.BytesOrUnlimited, schema.Microseconds, schema.FileMode, schema.DirPath, schema.FilePath:
+	case schema.String, schema.StringOrNumber, schema.Boolean, schema.Integer, schema.Number, schema.Duration, schema.Bytes, schema.BytesOrUnlimited, schema.Microseconds, schema.FileMode, schema.StringOrFlag, schema.DirPath, schema.FilePath:
 		return c.scalar(n, k, path)
 	case schema.StringList, schema.StringOrList:
 		return c.texts(n, k.Shape == schema.StringOrList, path)
@@ -154,10 +157,14 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return c.external(n, path)
 	case schema.Contexts:
 		return c.contexts(n, path)
+	case schema.SSH:
+		return c.agents(n, path)
 	case schema.PathOrList:
 		return c.paths(n, path)
 	case schema.Devices:
 		return c.devices(n, k, path)
+	case schema.DeviceNodes:
+		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.deviceNode(item, k.Keys, path)} })
 	case schema.Schedule:
 		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.schedule(item, k, path)} })
 	case schema.Umask:

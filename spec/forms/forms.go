@@ -249,3 +249,27 @@ func (c *Conformer) limits(n *tree.Node, k *schema.Key, path string) *tree.Node 
 	}
 	return out
 }
+
+// agents brings the ssh agents and keys of a build into a mapping of IDs to absolute
+// paths; the caller's own agent has none.
+func (c *Conformer) agents(n *tree.Node, path string) *tree.Node {
+	if n.Kind == tree.ListNode {
+		for i, item := range n.Items {
+			if id, _, isPair := strings.Cut(item.Text, "="); item.Kind == tree.ScalarNode && (id == "" || !isPair && id != "default") {
+				return c.fail(item, tree.Indexed(path, i), fmt.Sprintf("%q is neither default nor ID=PATH", spec.Shorten(item.Text)), "a key or the socket of an agent has an ID and a path")
+			}
+		}
+	}
+	out := c.pairs(n, false, path)
+	for i := range out.Fields {
+		v := out.Fields[i].Value
+		switch {
+		case v.Kind != tree.ScalarNode:
+		case v.Text == "":
+			out.Fields[i].Value = &tree.Node{Kind: tree.NullNode, At: v.At, Width: v.Width, Unset: v.Unset}
+		default:
+			v.Text = c.absolute(v.Text)
+		}
+	}
+	return out
+}

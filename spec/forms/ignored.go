@@ -15,9 +15,6 @@ import (
 func (c *Conformer) ignored(f *tree.Field, k *schema.Key, path string) bool {
 	c.notYet(&tree.Node{At: f.At, Width: f.Width}, path, spec.Topic{Subject: tree.Join(path, f.Key), Text: "not supported yet"},
 		fmt.Sprintf("%q is not supported yet", f.Key), k.Note)
-	if f.Value.Kind == tree.NullNode && k.Shape == schema.AnyButNull {
-		c.expected(f.Value, tree.Join(path, f.Key), "a value")
-	}
 	if f.Value.Kind == tree.NullNode || f.Value.Kind == tree.BadNode || f.Value.Merge == tree.MergeReset {
 		return k.Kept
 	}
@@ -51,33 +48,6 @@ func (c *Conformer) warn(n *tree.Node, path, message, hint string) {
 	if !c.quiet {
 		c.Reporter.Warn(n, path, message, hint)
 	}
-}
-
-// devices checks the devices to reserve: each says what it must be able to do,
-// and either how many or which.
-func (c *Conformer) devices(n *tree.Node, k *schema.Key, path string) *tree.Node {
-	if n.Kind == tree.ScalarNode && n.Text == "all" {
-		return n
-	}
-	isReserved := k.Name == "devices"
-	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
-		out := c.Object(item, k.Keys, path)
-		if out.Kind != tree.MapNode {
-			return []*tree.Node{out}
-		}
-		count := out.Value("count")
-		switch {
-		case isReserved && out.Value("capabilities") == nil:
-			return []*tree.Node{c.fail(item, path, "capabilities is missing", "write capabilities: [gpu]")}
-		case count != nil && out.Value("device_ids") != nil:
-			return []*tree.Node{c.fail(count, path, "count and device_ids exclude each other", "keep one of them")}
-		case count != nil && count.Kind == tree.ScalarNode && count.Text != "all":
-			if _, err := strconv.Atoi(count.Text); err != nil {
-				return []*tree.Node{c.fail(count, path, fmt.Sprintf("%q is not a number of devices", spec.Shorten(count.Text)), "write a number, or all")}
-			}
-		}
-		return []*tree.Node{out}
-	})
 }
 
 // schedule checks when a job is run: a cron line, or an object with one.

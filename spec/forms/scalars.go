@@ -24,6 +24,11 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		return c.text(n, k, path)
 	case schema.StringOrNumber:
 		return c.textOf(n, path)
+	case schema.StringOrFlag:
+		if n.Tag == "!!int" || n.Tag == "!!float" {
+			return c.quoteIt(n, path)
+		}
+		return c.textOf(n, path)
 	}
 	made := n.Scalar("!!str", "")
 	made.Unset = n.Unset

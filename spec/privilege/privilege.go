@@ -24,6 +24,7 @@ const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
+	HostDevice   Kind = "host_device"    // devices of the host
 	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
 	HostNetwork  Kind = "host_network"   // the host's network namespace
 	EngineSocket Kind = "engine_socket"  // the socket of an engine: whoever has it is root
@@ -35,7 +36,7 @@ const (
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, Confinement, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -62,6 +63,9 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 		all = append(all, ofService(p.Services[name], path, within, own)...)
 		all = append(all, ofBuild(p.Services[name].Build, path+".build", within)...)
 		all = append(all, ofWatch(p.Services[name].Develop, path+".develop", within)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
+		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
 	}
 	for _, at := range slices.Sorted(maps.Keys(p.ReadFiles)) {
 		if isRead(p, at) {
@@ -115,6 +119,18 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 			name == spec.OptAppArmor || name == spec.OptWritableCgroups && *s.Confinement().WritableCgroups
 		if isLoose {
 			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
+		}
+	}
+	for i, d := range s.Devices {
+		add(HostDevice, fmt.Sprintf("devices[%d]", i), d.Source, "uses a device of the host")
+	}
+	for i, rule := range s.DeviceRules {
+		add(HostDevice, fmt.Sprintf("device_cgroup_rules[%d]", i), rule, "may use devices of the host by their numbers")
+	}
+	asked := s.DeviceRequests()
+	for _, key := range slices.Sorted(maps.Keys(asked)) {
+		for i, r := range asked[key] {
+			add(HostDevice, fmt.Sprintf("%s[%d]", key, i), strings.Join(append([]string{r.Driver}, r.Capabilities...), " "), "uses devices of the host")
 		}
 	}
 	for i, c := range s.CapAdd {
@@ -229,6 +245,64 @@ func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
 		add("additional_contexts."+name, b.AdditionalContexts[name])
+	}
+	all = append(all, ofCaches(b, path, within)...)
+	for _, id := range slices.Sorted(maps.Keys(b.SSH)) {
+		at, key := path+".ssh."+id, b.SSH[id]
+		if key == nil {
+			all = append(all, Request{Kind: HostFile, Path: at, Value: id, Text: "lends the steps of its build the caller's ssh agent"})
+		} else {
+			all = append(all, ofFile(at, *key, within)...)
+		}
+	}
+	return append(all, ofSteps(b, path)...)
+}
+
+// ofCaches lists the directories outside of the project's that the engine reads and
+// writes build caches in.
+func ofCaches(b *spec.Build, path string, within bounds) []Request {
+	var all []Request
+	for _, list := range []struct {
+		key, text string
+		values    []string
+		to        bool
+	}{
+		{"cache_from", "reads a directory of the host outside of the project's", b.CacheFrom, false},
+		{"cache_to", "writes to a directory of the host outside of the project's", b.CacheTo, true},
+	} {
+		for i, value := range list.values {
+			kind, attrs, _ := spec.CutCache(value)
+			dir := attrs[spec.CachePlace(kind, list.to)]
+			if !filepath.IsAbs(dir) {
+				dir = filepath.Join(within.dir, dir)
+			}
+			if kind == spec.CacheLocal && !within.has(dir) {
+				all = append(all, Request{Kind: HostFile, Path: fmt.Sprintf("%s.%s[%d]", path, list.key, i), Value: value, Text: list.text})
+			}
+		}
+	}
+	return all
+}
+
+// ofSteps lists what the steps of a build are granted.
+func ofSteps(b *spec.Build, path string) []Request {
+	var all []Request
+	grant := func(key, value, entitlement string) {
+		switch entitlement {
+		case spec.EntitledInsecure:
+			all = append(all, Request{Kind: Privileged, Path: path + "." + key, Value: value, Text: "lets steps of its build have all devices and capabilities of the host"})
+		case spec.EntitledNetwork:
+			all = append(all, Request{Kind: HostNetwork, Path: path + "." + key, Value: value, Text: "lets steps of its build see and use all networks of the host, loopback too"})
+		}
+	}
+	for i, name := range b.Entitlements {
+		grant(fmt.Sprintf("entitlements[%d]", i), name, name)
+	}
+	if b.Privileged {
+		grant("privileged", "true", spec.EntitledInsecure)
+	}
+	if b.Network == spec.BuildNetworkHost {
+		grant("network", b.Network, spec.EntitledNetwork)
 	}
 	return all
 }

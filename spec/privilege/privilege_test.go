@@ -21,9 +21,11 @@ func stack() *spec.Project {
 			"web": {
 				Privileged: true, CapAdd: []string{"NET_ADMIN"}, NetworkMode: "host", Security: spec.SecurityDefault,
 				Volumes: []spec.Mount{bind("/", false), bind("/var/run/docker.sock", true), bind("/p/../etc", true), bind("/project", true), bind("/var/run/containerd/", false)},
+				Build:   &spec.Build{Context: "/p", Entitlements: []string{spec.EntitledNetwork, spec.EntitledInsecure}, Privileged: true, Network: "host"},
 				Ports:   []spec.Port{{Target: 80, Published: "8080"}, {Target: 81}, {Target: 82, Published: "82", HostIP: "::", Protocol: "udp"}},
 			},
 		},
+		Bases:   map[string]*spec.Service{"base": {Build: &spec.Build{Context: "/p", Privileged: true}}},
 		Secrets: map[string]*spec.Secret{"in": {File: "/p/s"}, "out": {File: "/etc/shadow"}},
 		Configs: map[string]*spec.Config{"c": {File: "/etc/passwd"}},
 		Places:  spec.Places{"services.web.privileged": {File: "stack.yaml", Line: 3, Column: 17}},
@@ -40,10 +42,15 @@ func TestWhatAStackAsksFor(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %s", r.Kind, r.Path, r.Value))
 	}
 	want := `privileged services.web.privileged true
+privileged services.web.build.entitlements[1] security.insecure
+privileged services.web.build.privileged true
+privileged services.base.build.privileged true
 engine_socket services.web.volumes[0] /
 engine_socket services.web.volumes[1] /var/run/docker.sock
 engine_socket services.web.volumes[4] /var/run/containerd/
 host_network services.web.network_mode host
+host_network services.web.build.entitlements[0] network.host
+host_network services.web.build.network host
 host_mount services.web.volumes[0] /
 host_mount services.web.volumes[1] /var/run/docker.sock
 host_mount services.web.volumes[2] /p/../etc
@@ -67,15 +74,15 @@ func TestAPolicyForbidsByKind(t *testing.T) {
 	}
 	err := Check(stack(), "/p", []Kind{Privileged, HostFile}, "/r/engine.yaml")
 	var f *Forbidden
-	if !errors.As(err, &f) || len(f.Requests) != 3 {
+	if !errors.As(err, &f) || len(f.Requests) != 6 {
 		t.Fatalf("forbidden are %v", err)
 	}
 	lines := strings.Split(err.Error(), "\n")
 	for i, want := range map[int]string{
 		0: "stack.yaml:3:17: services.web.privileged: true is forbidden on this engine (privileged): it has all devices and capabilities of the host: it can do what root can",
-		3: "take these away, or ask who runs the engine to change policy.forbid in /r/engine.yaml",
+		6: "take these away, or ask who runs the engine to change policy.forbid in /r/engine.yaml",
 	} {
-		if len(lines) != 4 || lines[i] != want {
+		if len(lines) != 7 || lines[i] != want {
 			t.Errorf("said is\n%s\nwant in line %d\n%s", err, i+1, want)
 		}
 	}

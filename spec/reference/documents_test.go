@@ -200,10 +200,19 @@ func (d *document) theirs(t *testing.T) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, service := range project.Services {
-		if service.Build != nil {
-			service.Build.SSH = nil // which we do not carry out, and which compose-go cannot always write
+	agents := map[string]any{} // which compose-go cannot always write
+	for name, service := range project.Services {
+		if service.Build == nil || len(service.Build.SSH) == 0 {
+			continue
 		}
+		mapping := map[string]any{}
+		for _, key := range service.Build.SSH {
+			mapping[key.ID] = nil
+			if key.Path != "" {
+				mapping[key.ID] = key.Path
+			}
+		}
+		agents[name], service.Build.SSH = mapping, nil
 	}
 	data, err := json.Marshal(project.WithoutUnnecessaryResources())
 	if err != nil {
@@ -212,6 +221,10 @@ func (d *document) theirs(t *testing.T) (map[string]any, error) {
 	var theirs map[string]any
 	if err := json.Unmarshal(data, &theirs); err != nil {
 		t.Fatal(err)
+	}
+	services, _ := theirs["services"].(map[string]any)
+	for name, mapping := range agents {
+		services[name].(map[string]any)["build"].(map[string]any)["ssh"] = mapping
 	}
 	return theirs, nil
 }

@@ -150,7 +150,7 @@ var notCarriedOut = map[string][]string{
 	"service": {"logging", "platform", "runtime", "uts"},
 	"deploy":  {"resources", "placement"},
 	"network": {"attachable"},
-	"attach":  {"mac_address"},
+	"attach":  {"ipv6_address"},
 }
 
 // normalize takes out the differences that are meant.

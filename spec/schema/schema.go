@@ -68,9 +68,11 @@ const (
 	FileMounts               // names of secrets or configs, or objects
 	PathOrList               // a path or a list of paths, made absolute
 	Devices                  // a list of devices to reserve, or all
+	DeviceNodes              // devices, short or long
 	Schedule                 // a list of cron lines or objects
 	Umask                    // permission bits, as YAML writes an integer
-	AnyButNull               // any value, but not nothing
+	StringOrFlag             // text, or true or false, kept as text
+	SSH                      // default, or ID=PATH, in a list or a mapping
 	Networks                 // names of networks, or a mapping to objects
 	DependsOn                // names of services, or a mapping to objects
 	Build                    // a path or an object
@@ -99,11 +101,11 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
-	case Ports, Mounts, FileMounts, ObjectList:
+	case Ports, Mounts, FileMounts, ObjectList, DeviceNodes:
 		return MergeUnique
 	}
 	return MergeReplace
@@ -155,8 +157,8 @@ func includeKeys() []Key {
 func serviceKeys() []Key {
 	const inCommand = "make it a part of the service's command"
 	keys := []Key{
-		{Name: "external_links", Level: Refused, Shape: StringList, Note: "put both on a network that is external: services on it reach each other by name, and by its aliases:"},
-		{Name: "links", Level: Refused, Shape: StringList, Note: "services reach each other by name: remove it, and write aliases: of a network for other names"},
+		{Name: "external_links", Shape: StringList, Note: "CONTAINER[:ALIAS] of any project, on a network that both are on"},
+		{Name: "links", Shape: StringList, Note: "SERVICE[:ALIAS]; the name resolves in the containers of this service alone"},
 		{Name: "post_start", Level: Refused, Note: inCommand},
 		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
 		{Name: "pre_stop", Level: Refused, Note: inCommand},
@@ -180,7 +182,12 @@ func serviceKeys() []Key {
 		{Name: "security_opt", Shape: StringList, Note: "no-new-privileges, seccomp (unconfined, builtin or a file), apparmor where the kernel has it, systempaths=unconfined, writable-cgroups; label has no effect"},
 		{Name: "shm_size", Shape: Bytes},
 		{Name: "sysctls", Shape: MappingOrList, Note: "those of the container's own namespaces; others are refused"},
-		{Name: "gpus", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+		{Name: "devices", Shape: DeviceNodes, Note: "paths, and names of the Container Device Interface", Keys: []Key{
+			{Name: "source", Shape: String}, {Name: "target", Shape: String}, {Name: "permissions", Shape: String},
+		}},
+		{Name: "device_cgroup_rules", Shape: StringList},
+		{Name: "cgroup_parent", Shape: String},
+		{Name: "gpus", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
 		{Name: "umask", Shape: Umask},
 		{Name: "attach", Shape: Boolean, Note: "false: an up in the foreground does not show its output"},
 		{Name: "pull_refresh_after", Shape: String, Note: "with pull_policy: refresh"},
@@ -204,6 +211,10 @@ func serviceKeys() []Key {
 		{Name: "develop", Shape: Object, Former: "x-develop", Keys: []Key{
 			{Name: "watch", Shape: Watch, Keys: watchKeys()},
 		}},
+		{Name: "dns", Shape: StringOrList, Note: "asked in place of the host's resolvers, from the container's network"},
+		{Name: "dns_opt", Shape: StringList},
+		{Name: "dns_search", Shape: StringOrList},
+		{Name: "domainname", Shape: String},
 		{Name: "entrypoint", Shape: Command},
 		{Name: "env_file", Shape: EnvFiles, Level: LoadOnly, Note: "its variables become the service's environment", Keys: []Key{
 			{Name: "path", Shape: String},
@@ -225,6 +236,7 @@ func serviceKeys() []Key {
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
+		{Name: "mac_address", Shape: String, Note: "on the network of the highest priority"},
 		{Name: "mem_limit", Shape: Bytes},
 		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
 		{Name: "networks", Shape: Networks, Keys: serviceNetworkKeys()},
@@ -251,8 +263,7 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("cgroup_parent", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
-		"logging", "mac_address", "models", "platform", "runtime")...)
+	return append(keys, notYet("logging", "models", "platform", "runtime")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
@@ -289,18 +300,29 @@ func buildKeys() []Key {
 	return append([]Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
 		{Name: "args", Shape: MappingOrList},
+		{Name: "cache_from", Shape: StringList, Note: "type=local, type=registry, or a reference"},
+		{Name: "cache_to", Shape: StringList, Note: "type=local, type=registry, type=inline, or a reference; written when the image is built"},
 		{Name: "context", Shape: DirPath},
 		{Name: "dockerfile", Shape: String},
 		{Name: "dockerfile_inline", Shape: String},
+		{Name: "entitlements", Shape: StringList, Note: strings.Join(spec.Entitlements(), ", ") + "; device is refused"},
+		{Name: "extra_hosts", Shape: Hosts},
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "labels", Shape: Labels},
+		{Name: "network", Shape: String, Note: "default, host, none; others are refused, as by Docker with BuildKit"},
 		{Name: "no_cache", Shape: Boolean},
+		{Name: "no_cache_filter", Shape: StringOrList},
+		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
+		{Name: "provenance", Shape: StringOrFlag, Note: "true, false, mode=min, mode=max; each build that is run gives another image"},
 		{Name: "pull", Shape: Boolean},
+		{Name: "sbom", Shape: StringOrFlag, Note: "true, false, generator=IMAGE; the scanner is an image, which must be here or in a registry that is reached"},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
-		{Name: "ssh", Level: NotYet, Shape: AnyButNull},
+		{Name: "shm_size", Shape: Bytes},
+		{Name: "ssh", Shape: SSH, Note: "default is the caller's agent; a key or a socket stays with the command"},
+		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
-	}, notYet("cache_from", "cache_to", "entitlements", "extra_hosts", "network", "no_cache_filter", "platforms",
-		"privileged", "provenance", "sbom", "shm_size", "tags", "ulimits")...)
+		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
+	}, notYet("platforms")...)
 }
 
 func fileMountKeys() []Key {
@@ -342,13 +364,16 @@ func resourceKeys() []Key {
 			{Name: "cpus", Shape: Number, Level: NoEffect, Note: "no scheduler of several machines asks for it"},
 			{Name: "memory", Shape: Bytes},
 			{Name: "generic_resources", Level: NoEffect, Note: "no scheduler of several machines asks for it"},
-			{Name: "devices", Level: NotYet, Shape: Devices, Keys: deviceKeys()},
+			{Name: "devices", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
 		}},
 	}
 }
 
 func deviceKeys() []Key {
-	return []Key{{Name: "capabilities"}, {Name: "count"}, {Name: "device_ids"}, {Name: "driver"}, {Name: "options"}}
+	return []Key{
+		{Name: "capabilities", Shape: StringList}, {Name: "count", Shape: StringOrNumber}, {Name: "device_ids", Shape: StringOrNumberList},
+		{Name: "driver", Shape: String}, {Name: "options", Shape: MappingOrList},
+	}
 }
 
 func blockKeys() []Key {
@@ -374,10 +399,15 @@ func healthKeys() []Key {
 func serviceNetworkKeys() []Key {
 	return append([]Key{
 		{Name: "aliases", Shape: StringList},
+		{Name: "driver_opts", Shape: MappingOrList, Note: spec.OptEndpointSysctls + ", " + spec.OptEndpointInterface + "; others are refused"},
+		{Name: "gw_priority", Shape: Integer, Note: "by the network of the highest leads the default route; of equal ones by the first, see priority"},
+		{Name: "interface_name", Shape: String},
 		{Name: "ipv4_address", Shape: String},
-		{Name: "priority", Shape: Integer},
-		{Name: "use_service_name_alias", Level: NotYet, Shape: Boolean},
-	}, notYet("driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips", "mac_address")...)
+		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16"},
+		{Name: "mac_address", Shape: String},
+		{Name: "priority", Shape: Integer, Note: "eth0 is on the network of the highest, and so on"},
+		{Name: "use_service_name_alias", Shape: Boolean},
+	}, notYet("ipv6_address")...)
 }
 
 func portKeys() []Key {

@@ -17,11 +17,11 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
 				"services.b.platform: not supported yet (stack.yaml:3)"},
 		{"keys below names of the user", `services:
-  a: {image: a, networks: {n: {mac_address: x}, m: {mac_address: y}}}
+  a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
 networks:
   n: {enable_ipv6: true}
   m: {enable_ipv6: true}`,
-			"services.*.networks.*.mac_address: not supported yet, 2 places (first stack.yaml:2)\n" +
+			"services.*.networks.*.ipv6_address: not supported yet, 2 places (first stack.yaml:2)\n" +
 				"networks.*.enable_ipv6: not supported yet, 2 networks (first stack.yaml:4)"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}

@@ -113,7 +113,7 @@ func textsOf(n *tree.Node) []string {
 		return nil
 	}
 	var out []string
-	for _, item := range n.Items {
+	for _, item := range itemsOf(n) {
 		if item.Kind == tree.ScalarNode {
 			out = append(out, item.Text)
 		}
@@ -162,6 +162,7 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	if tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
 		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
+	v.linkDefaults(s, path)
 	v.volumesFrom(s, path)
 	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {
 		shared, ok := strings.CutPrefix(tree.TextAt(s, key), "service:")
@@ -182,6 +183,28 @@ func (v *validator) shareable(n *tree.Node, at, key, of string) {
 	if key == "ipc" && !slices.Contains([]string{spec.ShareableIPC, spec.HostNamespace}, mode) && !strings.Contains(mode, ":") {
 		v.l.Fail(n, at, fmt.Sprintf("service %q keeps its IPC namespace to itself", of), "write ipc: "+spec.ShareableIPC+" there")
 	}
+}
+
+// linkDefaults lets a service depend on those that it links to.
+func (v *validator) linkDefaults(s *tree.Node, path string) {
+	for i, link := range itemsOf(s.Value("links")) {
+		target, _ := spec.CutLink(link.Text)
+		switch {
+		case link.Kind != tree.ScalarNode || target == "":
+		case v.find(target) != nil:
+			v.impliedDependency(s, link, target, true)
+		case !v.incomplete:
+			v.l.Fail(link, tree.Indexed(path+".links", i), fmt.Sprintf("no service named %q", target), spec.DidYouMean(target, fieldNames(v.services)))
+		}
+	}
+}
+
+// itemsOf are the items of a list node; of no node, none.
+func itemsOf(n *tree.Node) []*tree.Node {
+	if n == nil {
+		return nil
+	}
+	return n.Items
 }
 
 // buildDefaults fills in what Compose implies of an image.
@@ -336,14 +359,14 @@ func critical(n *tree.Node, path string) bool {
 	return inVolumes && (last == "source" || n.Kind == tree.BadNode) || len(parts) == 3 && last == "image"
 }
 
-// prune drops what says nothing (empty entries of tmpfs and expose), and the
+// prune drops what says nothing (empty entries of some lists), and the
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.services.Fields {
 		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset) > 0 && !wholeReference().MatchString(image.Value.Text) {
 			image.Value = image.Value.Bad() // half a reference, of which nobody was told
 		}
-		for _, key := range []string{"tmpfs", "expose"} {
+		for _, key := range []string{"tmpfs", "expose", "dns", "dns_search", "dns_opt"} {
 			if list := f.Value.Value(key); list != nil {
 				list.Items = slices.DeleteFunc(slices.Clone(list.Items), func(n *tree.Node) bool { return n.Kind == tree.ScalarNode && n.Text == "" })
 			}

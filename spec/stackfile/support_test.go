@@ -148,7 +148,7 @@ func formOf(k schema.Key) string {
 		schema.EnvFiles: "a path, or a list of paths or mappings", schema.Hosts: "a list of NAME=ADDRESS or a mapping",
 		schema.Ulimits: "a mapping to a number, or to soft and hard", schema.External: "true or false",
 		schema.Contexts: "a mapping or a list of NAME=CONTEXT", schema.DirPath: "a directory or a URL", schema.FilePath: "a path",
-		schema.Extends: "a service, or a mapping", schema.Include: "a list of paths or mappings",
+		schema.StringOrFlag: "text, or true or false", schema.SSH: "a mapping or a list of default and ID=PATH", schema.Extends: "a service, or a mapping", schema.Include: "a list of paths or mappings",
 	}[k.Shape]
 }
 

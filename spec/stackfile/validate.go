@@ -41,6 +41,7 @@ func (v *validator) check() {
 	}
 	for name := range v.bases {
 		v.build(v.disabled[name], "services."+name)
+		values.CheckBuild(v.l.Reporter, v.disabled[name].Value("build"), "services."+name+".build")
 		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()
@@ -166,6 +167,7 @@ func (v *validator) network(s *tree.Node, path string) {
 	if networks == nil {
 		return
 	}
+	v.sharedNetworks(s, networks, path)
 	for _, f := range networks.Fields {
 		address := f.Value.Value("ipv4_address")
 		if address == nil || address.Kind != tree.ScalarNode || address.Text == "" {
@@ -177,6 +179,19 @@ func (v *validator) network(s *tree.Node, path string) {
 			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%d replicas cannot share one address", count),
 				"remove ipv4_address, or run one replica")
 		}
+	}
+}
+
+// sharedNetworks warns of links to services that are on none of the service's
+// networks: their names lead nowhere.
+func (v *validator) sharedNetworks(s, networks *tree.Node, path string) {
+	for i, link := range itemsOf(s.Value("links")) {
+		target, _ := spec.CutLink(link.Text)
+		other := v.services.Value(target)
+		if other == nil || slices.ContainsFunc(networks.Fields, func(f tree.Field) bool { return other.Value("networks").Value(f.Key) != nil }) {
+			continue
+		}
+		v.l.Warn(link, tree.Indexed(path+".links", i), fmt.Sprintf("%s is on none of its networks: the name leads nowhere", target), "give both a network")
 	}
 }
 

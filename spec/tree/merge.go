@@ -154,6 +154,8 @@ func uniqueKey(n *Node, k *schema.Key) string {
 			target = map[bool]string{true: "/", false: "/run/secrets/"}[k.Name == "configs"] + target
 		}
 		return target
+	case schema.DeviceNodes:
+		return part("target", "")
 	case schema.ObjectList: // ipam.config, and the devices of blkio_config
 		return part("subnet", part("path", ""))
 	}

@@ -32,8 +32,16 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.limits(s, path)
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
+	c.resolvers(s, path)
+	c.links(s, path)
+	c.endpoints(s, path)
 	c.strings(s, path)
+	c.devices(s, path)
+	c.build(s.Value("build"), path+".build")
 }
+
+// CheckBuild reports the mistakes in the values of a build section alone.
+func CheckBuild(r tree.Reporter, build *tree.Node, path string) { checker{r}.build(build, path) }
 
 // MaxReplicas is how many containers a service may have.
 const MaxReplicas = 1000
@@ -111,22 +119,24 @@ func (c checker) refreshAfter(s *tree.Node, path string) {
 }
 
 func (c checker) numbers(s *tree.Node, path string) {
-	negative := func(n *tree.Node, at string, least int64) {
-		if n == nil || n.Kind != tree.ScalarNode {
-			return
-		}
-		if value, err := strconv.ParseInt(n.Text, 10, 64); err == nil && value < least {
-			c.Fail(n, at, fmt.Sprintf("%s is below %d", n.Text, least), "")
+	if n := s.Value("healthcheck").Value("retries"); n != nil {
+		if count, ok := wholeOf(n); ok && count < 0 {
+			c.Fail(n, path+".healthcheck.retries", fmt.Sprintf("%d is below 0", count), "")
 		}
 	}
-	negative(s.Value("healthcheck").Value("retries"), path+".healthcheck.retries", 0)
-	limits := s.Value("ulimits")
+	c.ulimits(s.Value("ulimits"), path+".ulimits")
+}
+
+// ulimits checks the numbers of resource limits.
+func (c checker) ulimits(limits *tree.Node, path string) {
 	if limits == nil {
 		return
 	}
 	for _, f := range limits.Fields {
-		at := path + ".ulimits." + f.Key
-		negative(f.Value, at, -1)
+		at := path + "." + f.Key
+		if n, ok := wholeOf(f.Value); ok && n < -1 {
+			c.Fail(f.Value, at, fmt.Sprintf("%d is below -1", n), "")
+		}
 		soft, _ := strconv.ParseInt(tree.TextAt(f.Value, "soft"), 10, 64)
 		hard, _ := strconv.ParseInt(tree.TextAt(f.Value, "hard"), 10, 64)
 		if f.Value.Kind == tree.MapNode && hard != -1 && (soft > hard || soft == -1) {

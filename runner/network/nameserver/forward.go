@@ -20,17 +20,27 @@ const (
 	resolvConf      = "/etc/resolv.conf"
 )
 
+// Dial opens a connection ("udp" or "tcp") to a resolver.
+type Dial func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error)
+
 // forwarder asks the host's resolvers, from the host's network namespace, so
-// that one on a loopback address works too.
+// that one on a loopback address works too; or those of a sandbox, from its own.
 type forwarder struct {
 	upstreams func() []netip.AddrPort
+	dial      Dial
 }
 
 func newForwarder(upstreams func() []netip.AddrPort, log *slog.Logger) *forwarder {
 	if upstreams == nil {
 		upstreams = (&hostResolvers{file: resolvConf, log: log}).list
 	}
-	return &forwarder{upstreams}
+	return &forwarder{upstreams, dialHere}
+}
+
+// dialHere connects from the network namespace of this process.
+func dialHere(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, to.String())
 }
 
 // forward returns the answer of the first resolver that has one, or SERVFAIL.
@@ -41,7 +51,7 @@ func (f *forwarder) forward(ctx context.Context, query *dns.Msg) *dns.Msg {
 	ask.Id = dns.Id() // the client's choice need not be hard to guess
 	var refusal *dns.Msg
 	for _, upstream := range f.upstreams() {
-		reply, err := exchange(ctx, ask, upstream)
+		reply, err := f.exchange(ctx, ask, upstream)
 		if err != nil {
 			continue
 		}
@@ -60,19 +70,28 @@ func (f *forwarder) forward(ctx context.Context, query *dns.Msg) *dns.Msg {
 }
 
 // exchange asks by UDP, and again by TCP if the answer did not fit.
-func exchange(ctx context.Context, query *dns.Msg, upstream netip.AddrPort) (*dns.Msg, error) {
+func (f *forwarder) exchange(ctx context.Context, query *dns.Msg, upstream netip.AddrPort) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
 	defer cancel()
-	udp := &dns.Client{Net: "udp", Timeout: upstreamTimeout, UDPSize: uint16(min(udpSize(query), dns.MaxMsgSize-1))}
-	reply, _, err := udp.ExchangeContext(ctx, query, upstream.String())
+	reply, err := f.exchangeBy(ctx, "udp", query, upstream)
 	if err != nil || !reply.Truncated {
 		return reply, err
 	}
-	tcp := &dns.Client{Net: "tcp", Timeout: upstreamTimeout}
-	if whole, _, err := tcp.ExchangeContext(ctx, query, upstream.String()); err == nil {
+	if whole, err := f.exchangeBy(ctx, "tcp", query, upstream); err == nil {
 		return whole, nil
 	}
 	return reply, nil
+}
+
+func (f *forwarder) exchangeBy(ctx context.Context, network string, query *dns.Msg, upstream netip.AddrPort) (*dns.Msg, error) {
+	c, err := f.dial(ctx, network, upstream)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	client := &dns.Client{Net: network, Timeout: upstreamTimeout, UDPSize: uint16(min(udpSize(query), dns.MaxMsgSize-1))}
+	reply, _, err := client.ExchangeWithConnContext(ctx, query, &dns.Conn{Conn: c, UDPSize: client.UDPSize})
+	return reply, err
 }
 
 // hostResolvers reads the host's resolv.conf again whenever it has changed.

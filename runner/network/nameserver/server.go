@@ -1,5 +1,6 @@
 // Package nameserver answers the DNS queries of sandboxes: names of those who
-// are on the same networks from a table, all others by the host's resolvers.
+// are on the same networks from a table, all others by the host's resolvers, or by
+// those that a sandbox has of its own.
 package nameserver
 
 import (
@@ -134,10 +135,20 @@ type View struct {
 	Subnets  []netip.Prefix
 	// Extra are names, in lower case, that resolve in it alone.
 	Extra map[string][]netip.Addr
+	// Links are more such names: each stands for whoever has one of others on the
+	// sandbox's networks, the first that anybody has.
+	Links map[string][]string
 	// External says that it is on a network with a way out: the host's resolvers are
 	// asked for what is not known here.
 	External bool
+	// Upstreams are the sandbox's own resolvers, asked in place of the host's. Dial
+	// reaches them from where the sandbox is: what it can't reach, they are not.
+	Upstreams []netip.AddrPort
+	Dial      Dial
 }
+
+// asksOutside says that somebody is asked for what is not known here.
+func (v *View) asksOutside() bool { return v.External || len(v.Upstreams) > 0 }
 
 // Resolver answers the queries of all sandboxes.
 type Resolver struct {
@@ -243,7 +254,7 @@ func (d *Server) serveUDP() {
 		case d.forwards <- struct{}{}:
 			d.resolver.wg.Go(func() {
 				defer func() { <-d.forwards }()
-				d.reply(query, d.resolver.forward(query), from)
+				d.reply(query, d.resolver.forward(d.view, query), from)
 			})
 		default: // overrun: the client asks again
 		}
@@ -320,7 +331,7 @@ func (d *Server) serveStream(c net.Conn) {
 		}
 		reply, ok := d.resolver.answer(d.view, query)
 		if !ok {
-			reply = d.resolver.forward(query)
+			reply = d.resolver.forward(d.view, query)
 		}
 		if stream.WriteMsg(reply) != nil {
 			return
@@ -328,8 +339,14 @@ func (d *Server) serveStream(c net.Conn) {
 	}
 }
 
-// forward has the host's resolvers answer.
-func (r *Resolver) forward(query *dns.Msg) *dns.Msg { return r.forwarder.forward(r.ctx, query) }
+// forward has the sandbox's own resolvers answer, or the host's where it has none.
+func (r *Resolver) forward(v View, query *dns.Msg) *dns.Msg {
+	if len(v.Upstreams) > 0 {
+		own := forwarder{upstreams: func() []netip.AddrPort { return v.Upstreams }, dial: v.Dial}
+		return own.forward(r.ctx, query)
+	}
+	return r.forwarder.forward(r.ctx, query)
+}
 
 // answer answers one query as a sandbox may see the world, or reports that it
 // is to be forwarded. It waits for nothing.
@@ -353,8 +370,9 @@ func (r *Resolver) answer(v View, query *dns.Msg) (reply *dns.Msg, ok bool) {
 	return reply, true
 }
 
-// local answers what is ours to answer and reports whether it was. Other names
-// are the business of the host's resolvers, but for those who have no way out.
+// local answers what is ours to answer and reports whether it was. Other names are
+// the business of the resolvers outside, but for those who have no way out. A name
+// without a dot is no business of the host's: it may be one of a stack that is down.
 func (r *Resolver) local(v View, q dns.Question, reply *dns.Msg) bool {
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
 	if addr, ok := reverseAddr(name); ok {
@@ -366,6 +384,12 @@ func (r *Resolver) local(v View, q dns.Question, reply *dns.Msg) bool {
 	}
 	r.mu.Lock()
 	addrs, known := r.names.lookup(v.Networks, name)
+	for _, target := range v.Links[name] {
+		if addrs, known = r.names.lookup(v.Networks, strings.ToLower(target)); known {
+			break
+		}
+	}
+	known = known || v.Links[name] != nil
 	r.turn++
 	turn := int(r.turn % uint64(max(len(addrs), 1)))
 	r.mu.Unlock()
@@ -373,7 +397,7 @@ func (r *Resolver) local(v View, q dns.Question, reply *dns.Msg) bool {
 	case len(addrs) > 0:
 		appendAddrs(reply, q, append(addrs[turn:len(addrs):len(addrs)], addrs[:turn]...))
 		return true
-	case known, !v.External, !strings.Contains(name, "."):
+	case known, !v.asksOutside(), len(v.Upstreams) == 0 && !strings.Contains(name, "."):
 		reply.Rcode = dns.RcodeNameError
 		return true
 	}
@@ -391,7 +415,7 @@ func (r *Resolver) localReverse(v View, q dns.Question, addr netip.Addr, reply *
 		return true
 	}
 	isOurs := slices.ContainsFunc(v.Subnets, func(p netip.Prefix) bool { return p.Contains(addr) })
-	if isOurs || !v.External {
+	if isOurs || !v.asksOutside() {
 		reply.Rcode = dns.RcodeNameError
 		return true
 	}

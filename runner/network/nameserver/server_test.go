@@ -52,7 +52,7 @@ func ask(r *Resolver, v View, name string, qtype uint16) *dns.Msg {
 	if reply, ok := r.answer(v, q); ok {
 		return reply
 	}
-	return r.forward(q)
+	return r.forward(v, q)
 }
 
 func addHost(r *Resolver, id, network, addr string, alive bool, names ...string) {
@@ -171,13 +171,13 @@ func TestForwardingFallsBackToTCPAndToTheNextResolver(t *testing.T) {
 	q := new(dns.Msg).SetQuestion("example.com.", dns.TypeA)
 	q.SetEdns0(1400, true)
 	q.Id = 4711
-	reply := r.forward(q)
+	reply := r.forward(View{}, q)
 	mu.Lock()
 	defer mu.Unlock()
 	if len(reply.Answer) != 200 || reply.Id != 4711 || !slices.Equal(transports, []string{"udp", "tcp"}) {
 		t.Errorf("%d records, id %d, by %v", len(reply.Answer), reply.Id, transports)
 	}
-	if none := testResolver(t).forward(q); none.Rcode != dns.RcodeServerFailure || none.Id != 4711 {
+	if none := testResolver(t).forward(View{}, q); none.Rcode != dns.RcodeServerFailure || none.Id != 4711 {
 		t.Errorf("without a resolver: %v", none)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -185,5 +185,34 @@ func TestForwardingFallsBackToTCPAndToTheNextResolver(t *testing.T) {
 	dead := newForwarder(func() []netip.AddrPort { return []netip.AddrPort{big} }, nil)
 	if reply := dead.forward(ctx, q); reply.Rcode != dns.RcodeServerFailure {
 		t.Errorf("cancelled: %v", reply)
+	}
+}
+
+// TestAViewsOwnResolversAreAsked: in place of the host's, by the connection that its
+// sandbox makes, and for names without a dot too.
+func TestAViewsOwnResolversAreAsked(t *testing.T) {
+	says := func(word string) func(string, *dns.Msg) *dns.Msg {
+		return func(_ string, q *dns.Msg) *dns.Msg {
+			reply := new(dns.Msg).SetReply(q)
+			reply.Answer = append(reply.Answer, &dns.TXT{Hdr: header(q.Question[0], dns.TypeTXT), Txt: []string{word}})
+			return reply
+		}
+	}
+	hosts, own := upstream(t, says("host")), upstream(t, says("own"))
+	r := testResolver(t, hosts)
+	addHost(r, "a", "back", "10.0.0.2", true, "web")
+	var dialled []string
+	v := View{Networks: []string{"back"}, Upstreams: []netip.AddrPort{own}, Dial: func(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+		dialled = append(dialled, network)
+		return dialHere(ctx, network, to)
+	}}
+	for _, name := range []string{"example.com", "single"} {
+		reply := ask(r, v, name, dns.TypeTXT)
+		if len(reply.Answer) != 1 || reply.Answer[0].(*dns.TXT).Txt[0] != "own" {
+			t.Errorf("%s: %v", name, reply)
+		}
+	}
+	if len(ask(r, v, "web", dns.TypeA).Answer) != 1 || len(dialled) != 2 {
+		t.Errorf("a name of the stack is asked for elsewhere: %v", dialled)
 	}
 }

@@ -25,7 +25,7 @@ func TestADeadNameServerFailsOutsideNamesOnly(t *testing.T) {
 	addHost(r, "a", "default", "10.0.0.2", true, "web")
 	answered := make(chan *dns.Msg, 1)
 	began := time.Now()
-	go func() { answered <- r.forward(new(dns.Msg).SetQuestion("example.com.", dns.TypeA)) }()
+	go func() { answered <- r.forward(View{}, new(dns.Msg).SetQuestion("example.com.", dns.TypeA)) }()
 	<-asked
 	inside := time.Now()
 	if reply := ask(r, View{Networks: []string{"default"}}, "web", dns.TypeA); len(reply.Answer) != 1 || time.Since(inside) > time.Second {
