@@ -143,6 +143,13 @@ func (p *Project) isolateImages() {
 		if to := renamed[s.Image]; to != "" {
 			s.Image = to
 		}
+		for _, list := range [][]Mount{s.Volumes, s.Inherited} {
+			for i, m := range list {
+				if to := renamed[m.Source]; m.Type == MountImage && to != "" {
+					list[i].Source = to
+				}
+			}
+		}
 		if s.Build == nil {
 			continue
 		}

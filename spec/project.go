@@ -134,7 +134,13 @@ type Service struct {
 	Volumes        []Mount            `json:"volumes,omitempty"`
 	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
 	// Inherited is what VolumesFrom brings of other services.
-	Inherited  []Mount        `json:"inherited_volumes,omitempty"`
+	Inherited []Mount `json:"inherited_volumes,omitempty"`
+	// Attach is false where an up in the foreground does not show its output.
+	Attach *bool `json:"attach,omitempty"`
+	// PullRefreshAfter is a duration, of PullPolicy refresh.
+	PullRefreshAfter string `json:"pull_refresh_after,omitempty"`
+	// Umask is what the process takes from the modes of files that it makes; nil: as runc has it.
+	Umask      *uint32        `json:"umask,omitempty"`
 	WorkingDir string         `json:"working_dir,omitempty"`
 	Security   string         `json:"x-orlop-security,omitempty"` // "", default or hardened
 	Extensions map[string]any `json:"-"`
@@ -302,6 +308,7 @@ const (
 	MountBind   = "bind"
 	MountVolume = "volume"
 	MountTmpfs  = "tmpfs"
+	MountImage  = "image"
 )
 
 // Mount is one entry of a service's volumes in long form.
@@ -313,13 +320,19 @@ type Mount struct {
 	Bind     *BindOptions `json:"bind,omitempty"`
 	Volume   *VolumeOpts  `json:"volume,omitempty"`
 	Tmpfs    *TmpfsOpts   `json:"tmpfs,omitempty"`
+	Image    *ImageOpts   `json:"image,omitempty"`
+}
+
+// ImageOpts are the options of a mount of an image's file system, which is read-only.
+type ImageOpts struct {
+	Subpath string `json:"subpath,omitempty"`
 }
 
 // BindOptions are the options of a bind mount.
 type BindOptions struct {
 	CreateHostPath bool   `json:"create_host_path,omitempty"`
 	Propagation    string `json:"propagation,omitempty"`
-	Recursive      string `json:"recursive,omitempty"` // "enabled" or "writable", which say the same here; "" is enabled
+	Recursive      string `json:"recursive,omitempty"` // what of the mounts below comes with it; "" is enabled
 }
 
 // VolumeOpts are the options of a volume mount.
@@ -479,10 +492,10 @@ func (s *Service) ImageOnly() *Service {
 
 // How the mounts below the source of a bind mount come with it.
 const (
-	RecursiveEnabled  = "enabled"
+	RecursiveEnabled  = "enabled"  // below a read-only one they are read-only where the kernel can
 	RecursiveWritable = "writable" // they stay so below a read-only one
-	RecursiveDisabled = "disabled"
-	RecursiveReadOnly = "readonly"
+	RecursiveDisabled = "disabled" // they do not
+	RecursiveReadOnly = "readonly" // they are read-only, or the mount fails
 )
 
 // Protocols of a port.

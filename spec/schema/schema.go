@@ -187,7 +187,11 @@ func serviceKeys() []Key {
 		{Name: "device_cgroup_rules", Shape: StringList},
 		{Name: "cgroup_parent", Shape: String},
 		{Name: "gpus", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
-		{Name: "umask", Level: NotYet, Shape: Umask},
+		{Name: "umask", Shape: Umask},
+		{Name: "attach", Shape: Boolean, Note: "false: an up in the foreground does not show its output"},
+		{Name: "pull_refresh_after", Shape: String, Note: "with pull_policy: refresh"},
+		{Name: "storage_opt", Level: Refused, Shape: MappingOrList, Note: "the layers of containers have no quotas: give what is written a tmpfs with a size, or a volume"},
+		{Name: "use_api_socket", Level: Refused, Shape: Boolean, Note: "there is no Docker API whose socket could be given: remove it"},
 		{Name: "build", Shape: Build, Keys: buildKeys()},
 		{Name: "cap_add", Shape: StringList},
 		{Name: "cgroup", Shape: String, Words: []string{"", "host", "private"}},
@@ -259,8 +263,7 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach",
-		"logging", "models", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
+	return append(keys, notYet("logging", "models", "runtime")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
@@ -426,26 +429,27 @@ func portKeys() []Key {
 }
 
 func mountKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "bind", Shape: Object, Keys: []Key{
 			{Name: "create_host_path", Shape: Boolean},
 			{Name: "propagation", Shape: String, Words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
 			{Name: "recursive", Shape: String, Words: []string{spec.RecursiveEnabled, spec.RecursiveWritable, spec.RecursiveDisabled, spec.RecursiveReadOnly},
-				Note: spec.RecursiveEnabled + ", " + spec.RecursiveWritable + "; others are refused where a service uses them"},
+				Note: "what is mounted below: with enabled, the default, read-only below a read-only mount where the kernel can (5.12)"},
 			{Name: "selinux", Level: NoEffect, Shape: String, Words: []string{"z", "Z"}, Note: NoSELinux},
 		}},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "source", Shape: String},
 		{Name: "target", Shape: String},
 		{Name: "tmpfs", Shape: Object, Keys: []Key{{Name: "mode", Shape: FileMode}, {Name: "size", Shape: Bytes}}},
-		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs}},
+		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs, spec.MountImage}},
 		{Name: "volume", Shape: Object, Keys: []Key{
 			{Name: "labels", Shape: Labels, Note: "of a volume that nobody named; others have theirs at the top level"},
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
 		}},
+		{Name: "image", Shape: Object, Keys: []Key{{Name: "subpath", Shape: String, Note: "it must be there when a container starts"}}},
 		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
-	}, notYet("image")...)
+	}
 }
 
 func networkKeys() []Key {
