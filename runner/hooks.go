@@ -65,5 +65,5 @@ func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook)
 	if h.Privileged {
 		c.r.nets.LeaveAlone(rec.Netns) // it may change that
 	}
-	return hook.Run(ctx, task, doc, at, c.r.fifoDir(c.id), c.r.Mask(c.project).Text)
+	return hook.Run(ctx, task, doc, at, c.r.fifoDir(c.id), c.r.Mask(c.project).Cut)
 }

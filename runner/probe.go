@@ -90,9 +90,10 @@ func (c *container) probeOnce(ctx context.Context, p *health.Check, task contain
 	if err == nil {
 		code, output, err = exec.Run(ctx, task, doc, exec.Bounds{Dir: c.r.fifoDir(c.id), Output: probeOutput, Time: p.Timeout})
 	}
-	info.Took, info.ExitCode, info.Output = c.r.Now().Sub(begun), code, c.r.Mask(c.project).Cut(output)
-	if err != nil {
-		info.ExitCode, info.Output = -1, err.Error()
+	info.Took, info.ExitCode = c.r.Now().Sub(begun), code
+	if err != nil { // which ends in what it had printed
+		info.ExitCode, output = -1, err.Error()
 	}
+	info.Output = c.r.Mask(c.project).Cut(output)
 	return info
 }
