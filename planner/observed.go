@@ -15,8 +15,9 @@ type Observed struct {
 	Networks   map[string]Network `json:"networks,omitempty"` // by full name
 	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
 	Containers []Container        `json:"containers,omitempty"`
-	Absent     []string           `json:"absent,omitempty"` // paths of the host that services mount and that don't exist
-	At         time.Time          `json:"at,omitzero"`      // when the images were looked at
+	Absent     []string           `json:"absent,omitempty"`  // paths of the host that services mount and that don't exist
+	At         time.Time          `json:"at,omitzero"`       // when the images were looked at
+	Foreign    map[string]string  `json:"foreign,omitempty"` // service -> the platform of its image, whose programs the machine does not run
 }
 
 // Image is an image that is present.
@@ -26,6 +27,9 @@ type Image struct {
 	// Named is when the image got its name: when it was pulled last, also if
 	// nothing new came.
 	Named time.Time `json:"named,omitzero"`
+	// Lacks are the platforms that services want of the image and that are not
+	// here; "" is the machine's own.
+	Lacks []string `json:"lacks,omitempty"`
 }
 
 // Inputs is the fingerprint of a build: everything that decides its result.
@@ -129,6 +133,7 @@ type Container struct {
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a namespace that is not its owner's any more
 	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
+	Unready   bool       `json:"unready,omitempty"`  // its post_start has not been run to its end
 	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
 }
 
@@ -168,6 +173,7 @@ type Applied struct {
 	Image    string            `json:"image,omitempty"`    // digest
 	Networks map[string]string `json:"networks,omitempty"` // key -> full name
 	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
+	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
 }
 
@@ -177,13 +183,12 @@ func (c *Container) IsCompleted() bool {
 	if c.State != Exited || c.ExitCode != 0 || c.Stopped || c.Applied == nil {
 		return false
 	}
-	return isOneShot(c.Applied.Service)
+	return c.Applied.Service.IsOneShot()
 }
 
-// isOneShot says that a service's containers may end with code 0.
-func isOneShot(s *spec.Service) bool {
-	policy, _, _ := strings.Cut(s.Restart, ":")
-	return policy == "" || policy == "no" || policy == "on-failure"
+// isUnfinished says that it is a job's, which is ready once it has completed.
+func (c *Container) isUnfinished() bool {
+	return c.Applied != nil && c.Applied.Service.IsJob() && !c.IsCompleted()
 }
 
 // failsToStart says that its policy wants it to run, and that it could not be started.

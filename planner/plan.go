@@ -46,6 +46,7 @@ type Step struct {
 	Number     int           `json:"number,omitempty"`
 	Container  string        `json:"container,omitempty"` // ID of the existing container
 	Name       string        `json:"name,omitempty"`      // full name of a network or volume, reference of an image
+	Platform   string        `json:"platform,omitempty"`  // of Pull; "" is the machine's own
 	Condition  string        `json:"condition,omitempty"` // of Await
 	Reasons    []Reason      `json:"reasons,omitempty"`
 	Needs      []string      `json:"needs,omitempty"`      // IDs of steps that must have succeeded
@@ -62,6 +63,7 @@ type Step struct {
 	Containers int           `json:"-"` // of CreateNetwork: how many are to be on it
 	Guests     []Guest       `json:"-"` // of CreateNetwork: whose containers are known to be on it
 	Volume     *spec.Volume  `json:"-"`
+	OldVolume  *spec.Volume  `json:"-"` // of CreateVolume: what is there and is made anew; nil: nothing was there
 }
 
 // Mended says what was missing that the step puts right, "" where it is for changes

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -50,8 +51,11 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	o.Absent = volume.AbsentSources(p)
 	slices.Sort(refs)
 	o.At = r.Now()
-	o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs)
-	return o, err
+	o.Foreign = emulation.Foreign(p)
+	if o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs); err != nil {
+		return nil, err
+	}
+	return o, r.Images.MarkLacking(ctx, p, o.Images)
 }
 
 // failedError is a container that did not become what was awaited; its last

@@ -130,6 +130,10 @@ func (v *validator) resources() {
 				if used[section][f.Key] {
 					values.CheckNetwork(v.l.Reporter, f.Value, path)
 				}
+			case "volumes":
+				if used[section][f.Key] {
+					v.volumeOptions(f.Value, path)
+				}
 			case "secrets", "configs":
 				v.oneSource(f, path)
 			}

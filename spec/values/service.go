@@ -21,8 +21,11 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.replicas(s, path)
 	c.targets(s, path)
 	c.subpaths(s, path)
+	c.volumesFrom(s, path)
 	c.health(s, path+".healthcheck")
 	c.restart(s, path)
+	c.restartPolicy(s, path)
+	c.global(s, path)
 	c.pullPolicy(s, path)
 	c.numbers(s, path)
 	c.limits(s, path)
@@ -33,6 +36,8 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.endpoints(s, path)
 	c.strings(s, path)
 	c.devices(s, path)
+	c.hooks(s, path)
+	c.platforms(s, path)
 	c.build(s.Value("build"), path+".build")
 }
 
