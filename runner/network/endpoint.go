@@ -136,14 +136,13 @@ func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n 
 	if err != nil {
 		return fmt.Errorf("network %s has lost its bridge %s: %w", n.Name, n.Bridge, err)
 	}
-	name := s.inside(i)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = s.Endpoints[i].Link
 	attrs.Flags = net.FlagUp
 	attrs.MasterIndex = bridge.Attrs().Index
 	attrs.MTU = n.MTU // of both ends
 	err = m.links.LinkAdd(&netlink.Veth{
-		LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(nsFD),
+		LinkAttrs: attrs, PeerName: s.inside(i), PeerNamespace: netlink.NsFd(nsFD),
 		PeerHardwareAddr: s.hardware(i), PeerMTU: uint32(n.MTU),
 	})
 	if err != nil {
@@ -154,6 +153,12 @@ func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n 
 			return err
 		}
 	}
+	return setUp(inside, s, i, n, route)
+}
+
+// setUp gives a new link of a sandbox what it is to have, inside of its namespace.
+func setUp(inside *netlink.Handle, s *sandbox, i int, n Network, route bool) error {
+	name := s.inside(i)
 	link, err := inside.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)

@@ -57,6 +57,9 @@ func TestResolversOfAService(t *testing.T) {
 	if got, err := (&Etc{Service: with("host", own)}).resolvConf(); err != nil || got != "nameserver 192.0.2.1\nnameserver 2001:db8::1\n"+lines+"\n" {
 		t.Errorf("on the host's network it is %q, %v", got, err)
 	}
+	if got, err := (&Etc{Service: with("service:a", spec.Service{}), Owner: with("host", spec.Service{})}).resolvConf(); err != nil || strings.Contains(got, nameServer) {
+		t.Errorf("who shares the host's network has %q, %v", got, err)
+	}
 	host := parseResolvConf("# by hand\nnameserver 192.0.2.7\ndomain old.example\nsearch host.example\noptions edns0\n")
 	host.override(&spec.Service{DNS: []string{"192.0.2.1"}})
 	if got := host.String(); got != "nameserver 192.0.2.1\nsearch host.example\noptions edns0\n" {
