@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -54,11 +53,6 @@ func noScanner(req Request, err error) string {
 	if name == "" || !strings.Contains(err.Error(), "failed to resolve source metadata for "+name+":") {
 		return ""
 	}
-	path := "services." + req.Service + ".build.sbom"
-	at := req.Places.Nearest(path)
-	text := fmt.Sprintf("%s: the scanner image %s is not here, and its registry can't be reached: load it with \"orlop image load\", set a mirror, or name another with generator=IMAGE", path, name)
-	if at.File != "" {
-		text = fmt.Sprintf("%s:%d:%d: %s", at.File, at.Line, at.Column, text)
-	}
-	return text
+	return placed(req.Places, "services."+req.Service+".build.sbom",
+		"the scanner image "+name+" is not here, and its registry can't be reached: load it with \"orlop image load\", set a mirror, or name another with generator=IMAGE")
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -42,17 +43,18 @@ type Options struct {
 
 // Request is one image to build.
 type Request struct {
-	Project  string
-	Dir      string // of the project: relative directories of caches start from it
-	Service  string
-	Build    *spec.Build
-	Tag      string            // full reference to store the image under
-	Images   map[string]string // service -> full reference, for contexts "service:NAME"
-	Session  string            // in which the caller lends the files of this build
-	Options  Options
-	Places   spec.Places  // of the stack file
-	Existing string       // digest that Tag points to now, "" if none
-	Mask     *secret.Mask // hides secrets in what the build prints; nil hides none
+	Project   string
+	Dir       string // of the project: relative directories of caches start from it
+	Service   string
+	Build     *spec.Build
+	Platforms []string          // none is the machine's own
+	Tag       string            // full reference to store the image under
+	Images    map[string]string // service -> full reference, for contexts "service:NAME"
+	Session   string            // in which the caller lends the files of this build
+	Options   Options
+	Places    spec.Places  // of the stack file
+	Existing  string       // digest that Tag points to now, "" if none
+	Mask      *secret.Mask // hides secrets in what the build prints; nil hides none
 }
 
 // Builder asks a BuildKit in the same process for images.
@@ -234,12 +236,18 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 			f.Cause = lastPart(v.err)
 		}
 	}
+	if strings.HasPrefix(f.Cause, "invalid response status ") && f.Step == "[internal] load remote build context" {
+		f.Step, f.Cause = "", "cannot fetch the context "+shownAddress(req.Build.Context)+": "+f.Cause
+	}
 	sources := errdefs.Sources(err)
 	for _, src := range sources {
 		f.Source = append(f.Source, sourceLines(src)...)
 	}
 	if text := missing(f.Cause, instructionOf(sources), req, w.ignoredCopies()); text != "" {
 		f.Step, f.Cause = "", text // the lines of the Dockerfile show the step
+	}
+	if text := otherMachine(req, f.Output); text != "" {
+		f.Step, f.Cause = "", text
 	}
 	if text := noScanner(req, err); text != "" {
 		return errors.New(text)
@@ -248,6 +256,14 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 		f.Cause += " (the base image is not here and its registry can't be reached: load it with \"orlop image load\", or set a mirror)"
 	}
 	return f
+}
+
+// shownAddress is an address without the password in it.
+func shownAddress(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return "that is remote"
 }
 
 func lastCause(err error) string {

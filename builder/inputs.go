@@ -75,7 +75,7 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 	for _, use := range b.Secrets {
 		in.Other["secrets."+use.Source] = use.Target
 	}
-	stepInputs(in, b)
+	stepInputs(in, p.Buildable(name))
 	if err := hashContext(ctx, b.Context, dockerfilePath(b), "", in.Files, sums); err != nil {
 		return nil, fmt.Errorf("services.%s.build.context: %w", name, err)
 	}

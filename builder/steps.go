@@ -22,6 +22,9 @@ func stepAttributes(a map[string]string, req Request) {
 	} else if len(b.NoCacheFilter) > 0 {
 		a["no-cache"] = strings.Join(b.NoCacheFilter, ",")
 	}
+	if len(req.Platforms) > 0 {
+		a["platform"] = strings.Join(req.Platforms, ",")
+	}
 	if b.Network == spec.BuildNetworkHost || b.Network == spec.BuildNetworkNone {
 		a["force-network-mode"] = b.Network
 	}
@@ -86,7 +89,8 @@ func names(req Request) []string {
 // stepInputs notes in a fingerprint what the steps run with, and what becomes of
 // the image. What a build does not say is not there: its fingerprint is the one
 // that an earlier engine has noted.
-func stepInputs(in *planner.Inputs, b *spec.Build) {
+func stepInputs(in *planner.Inputs, s *spec.Service) {
+	b := s.Build
 	note := func(key, value string) {
 		if value != "" {
 			in.Other[key] = value
@@ -105,6 +109,7 @@ func stepInputs(in *planner.Inputs, b *spec.Build) {
 	}
 	note("provenance", b.Provenance)
 	note("sbom", b.SBOM)
+	note("platforms", strings.Join(s.BuiltFor(), ","))
 	note("tags", strings.Join(b.Tags, ","))
 	note("no_cache_filter", strings.Join(b.NoCacheFilter, ","))
 	note("entitlements", strings.Join(b.Entitlements, ","))

@@ -24,7 +24,7 @@ func aBuild(t *testing.T, dir string) *spec.Build {
 		CacheFrom: []string{"type=local,src=a"}, CacheTo: []string{"type=local,dest=a"}, NoCache: true, NoCacheFilter: []string{"a"}, Pull: true,
 		Entitlements: []string{spec.EntitledNetwork}, Privileged: true, ExtraHosts: []string{"h=10.0.0.1"}, Network: "none",
 		ShmSize: 1, Ulimits: map[string]*spec.Ulimit{"nofile": {Single: 5}}, Tags: []string{"t"},
-		Provenance: "true", SBOM: "true",
+		Provenance: "true", Platforms: []string{"linux/arm64"}, SBOM: "true",
 	}
 }
 

@@ -50,6 +50,7 @@ func commands() map[string]command {
 		"outside":    outside,
 		"bigfile":    bigFile,
 		"occupy":     occupy,
+		"emulate":    emulate,
 		"proxy":      startProxy,
 		"spoof":      spoof,
 		"nameserver": nameServer,

@@ -424,7 +424,7 @@ func (c *executor) execute(ctx context.Context, s *planner.Step, note func(plann
 }
 
 func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	changed, err := c.engine.images.Pull(ctx, s.Name, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64, doing string) {
+	changed, err := c.engine.images.Pull(ctx, s.Name, s.Platform, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64, doing string) {
 		note(planner.Event{Current: current, Total: total, Text: doing})
 	})
 	if err != nil {
@@ -463,7 +463,7 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 		return planner.Result{}, err
 	}
 	digest, err := e.builder.Build(ctx, builder.Request{
-		Project: p.Name, Dir: p.WorkingDir, Service: s.Service, Build: p.Buildable(s.Service).Build, Tag: tag, Images: images,
+		Project: p.Name, Dir: p.WorkingDir, Service: s.Service, Build: p.Buildable(s.Service).Build, Platforms: p.Buildable(s.Service).BuiltFor(), Tag: tag, Images: images,
 		Session: c.job.sessions[s.Service], Options: c.job.build, Places: p.Places, Existing: before, Mask: c.job.mask,
 	}, note)
 	if err != nil {

@@ -81,7 +81,9 @@ func (c *converger) planImage(name string) error {
 	return c.planPull(name, ref)
 }
 
-func sameBuild(a, b *spec.Service) bool { return same(tree(a.Build), tree(b.Build)) }
+func sameBuild(a, b *spec.Service) bool {
+	return a.Platform == b.Platform && same(tree(a.Build), tree(b.Build))
+}
 
 // shareImage lets a service wait for the image that another one builds.
 func (c *converger) shareImage(name, maker string) error {
@@ -95,13 +97,19 @@ func (c *converger) shareImage(name, maker string) error {
 }
 
 func (c *converger) planPull(name, ref string) error {
-	_, present := c.observed.Images[ref]
-	policy := c.policy(c.project.Buildable(name))
+	have, present := c.observed.Images[ref]
+	s := c.project.Buildable(name)
+	policy := c.policy(s)
 	path := "services." + name + ".image"
 	why := Reason{Path: path, Place: c.project.Places.Nearest(path)}
+	shown := ref
+	if s.Platform != "" {
+		shown += " (" + s.Platform + ")"
+	}
+	present = present && !slices.Contains(have.Lacks, s.Platform)
 	switch {
 	case !present && (policy == "never" || policy == "build"):
-		return fmt.Errorf("image %s for %s is not here and pull_policy is %s: load it with \"orlop image load\" or allow the pull", ref, name, policy)
+		return fmt.Errorf("image %s for %s is not here and pull_policy is %s: load it with \"orlop image load\" or allow the pull", shown, name, policy)
 	case c.anew[ref] != "":
 		why.Text = c.anew[ref]
 	case c.opts.PullOnly && policy != "never":
@@ -111,11 +119,32 @@ func (c *converger) planPull(name, ref string) error {
 	default:
 		return nil
 	}
-	if c.pulls[ref] == nil {
-		c.pulls[ref] = c.plan.add(&Step{Action: Pull, Resource: ref, Name: ref, Service: name, Reasons: []Reason{why}})
+	if c.pulls[shown] == nil {
+		step := &Step{Action: Pull, Resource: shown, Name: ref, Service: name, Platform: s.Platform, Reasons: []Reason{why}}
+		if before := c.pulls[ref+" last"]; before != nil {
+			step.After = []string{before.ID} // one name is not given twice at once
+		}
+		c.pulls[shown] = c.plan.add(step)
+		c.pulls[ref+" last"] = c.pulls[shown]
 	}
-	c.image[name] = c.pulls[ref]
+	c.image[name] = c.pulls[shown]
 	return nil
+}
+
+// refuseForeign refuses services whose programs the machine does not run.
+func (c *converger) refuseForeign(order []string) {
+	for _, name := range order {
+		platform, ok := c.observed.Foreign[name]
+		if !ok || c.opts.NoStart {
+			continue
+		}
+		path := c.project.Services[name].PlatformKey()
+		c.refused = append(c.refused, &spec.Mistakes{Diagnostics: spec.Diagnostics{{
+			Severity: spec.Error, Path: path, Place: c.project.Places.Nearest(path),
+			Message: "this machine does not run programs of " + platform,
+			Hint:    "register an emulator that stays loaded (binfmt_misc with the flag F), as the package qemu-user-static does",
+		}}})
+	}
 }
 
 func (c *converger) planBuild(name, ref string) error {

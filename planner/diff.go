@@ -14,7 +14,7 @@ import (
 // inPlace lists the service keys whose change needs no new container.
 var inPlace = []string{
 	"restart", "mem_limit", "memswap_limit", "mem_reservation", "cpus", "cpu_quota", "cpu_period", "cpu_shares", "cpuset", "pids_limit", "labels", "stop_grace_period", "stop_signal",
-	"healthcheck", "ports", "depends_on", "profiles", "scale", "expose", "pull_policy",
+	"healthcheck", "ports", "post_start", "pre_stop", "depends_on", "profiles", "scale", "expose", "pull_policy",
 }
 
 // elsewhere lists the service keys that decide about the image or the number
@@ -53,6 +53,9 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		if key == "seccomp_profile" && len(reasons) > 0 { // it is long
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
+		}
+		if (key == "post_start" || key == "pre_stop") && len(reasons) > 0 {
+			reasons = []Reason{{Path: path, Text: path + ": its commands changed", Place: places.Nearest(path)}}
 		}
 		for _, r := range reasons {
 			if slices.Contains(inPlace, key) && !strings.HasPrefix(r.Path, path+".reservations.devices") {

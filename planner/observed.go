@@ -15,8 +15,9 @@ type Observed struct {
 	Networks   map[string]Network `json:"networks,omitempty"` // by full name
 	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
 	Containers []Container        `json:"containers,omitempty"`
-	Absent     []string           `json:"absent,omitempty"` // paths of the host that services mount and that don't exist
-	At         time.Time          `json:"at,omitzero"`      // when the images were looked at
+	Absent     []string           `json:"absent,omitempty"`  // paths of the host that services mount and that don't exist
+	At         time.Time          `json:"at,omitzero"`       // when the images were looked at
+	Foreign    map[string]string  `json:"foreign,omitempty"` // service -> the platform of its image, whose programs the machine does not run
 }
 
 // Image is an image that is present.
@@ -26,6 +27,9 @@ type Image struct {
 	// Named is when the image got its name: when it was pulled last, also if
 	// nothing new came.
 	Named time.Time `json:"named,omitzero"`
+	// Lacks are the platforms that services want of the image and that are not
+	// here; "" is the machine's own.
+	Lacks []string `json:"lacks,omitempty"`
 }
 
 // Inputs is the fingerprint of a build: everything that decides its result.
@@ -129,6 +133,7 @@ type Container struct {
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a namespace that is not its owner's any more
 	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
+	Unready   bool       `json:"unready,omitempty"`  // its post_start has not been run to its end
 	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
 }
 

@@ -46,6 +46,7 @@ type Step struct {
 	Number     int           `json:"number,omitempty"`
 	Container  string        `json:"container,omitempty"` // ID of the existing container
 	Name       string        `json:"name,omitempty"`      // full name of a network or volume, reference of an image
+	Platform   string        `json:"platform,omitempty"`  // of Pull; "" is the machine's own
 	Condition  string        `json:"condition,omitempty"` // of Await
 	Reasons    []Reason      `json:"reasons,omitempty"`
 	Needs      []string      `json:"needs,omitempty"`      // IDs of steps that must have succeeded

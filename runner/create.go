@@ -8,6 +8,7 @@ import (
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/assembly"
+	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/record"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -17,7 +18,7 @@ import (
 // there yet. The caller holds op of what it gets. On failure nothing of it is
 // left.
 func (r *Runner) create(ctx context.Context, req assembly.Request) (_ *container, err error) {
-	img, err := r.Images.Get(ctx, req.Image)
+	img, err := r.Images.Get(ctx, req.Image, req.Applied.Service.PlatformOn(emulation.Machine()))
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,9 @@ import (
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/assembly"
+	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/hook"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -70,7 +72,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.Await:
 		return r.await(waits, o, s, note)
 	}
-	result, err := r.lifecycle(waits, o, s)
+	result, err := r.lifecycle(waits, o, s, note)
 	if err == nil && s.Action == planner.Start {
 		r.leadSharers(ctx, o, s.Service, note) // it may have been made without being started
 	}
@@ -100,8 +102,10 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 	if s.NoStart {
 		return planner.Result{Text: "created"}, nil
 	}
-	if err := c.start(ctx); err != nil {
-		r.removeFailed(ctx, c)
+	if err := c.begin(ctx, note); err != nil {
+		if !hook.Is(err) { // whose container has run, and stays to be looked at
+			r.removeFailed(ctx, c)
+		}
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	return planner.Result{}, nil
@@ -109,7 +113,7 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 
 // removeFailed removes a container that could not take up its work.
 func (r *Runner) removeFailed(ctx context.Context, c *container) {
-	if err := c.remove(context.WithoutCancel(ctx), Grace{Set: true}, true); err != nil {
+	if err := c.remove(context.WithoutCancel(ctx), Grace{Set: true, Bare: true}, true); err != nil {
 		r.log.Warn("cannot remove a container that could not be started", "container", c.name, "error", err)
 	}
 }
@@ -156,7 +160,7 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	if err := oci.Check(rec.Service, applied.Service); err != nil {
 		return err
 	}
-	img, err := r.Images.Get(ctx, rec.Image)
+	img, err := r.Images.Get(ctx, rec.Image, applied.Service.PlatformOn(emulation.Machine()))
 	if err != nil {
 		return err
 	}
@@ -267,7 +271,7 @@ func (c *container) limit(ctx context.Context, s, was *spec.Service) error {
 }
 
 // lifecycle carries out start, stop, restart, kill and remove.
-func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	c := r.lookup(s.Container)
 	if c == nil {
 		return planner.Result{Outcome: planner.Unchanged}, nil
@@ -291,22 +295,22 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
 		c.apply(supervisor.StartAsked{})
-		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
+		return planner.Result{}, o.placed(c.begin(ctx, note), c.snapshot().Applied)
 	case planner.Stop:
-		return planner.Result{}, c.stop(ctx, o.Grace, true)
+		return planner.Result{}, o.placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
+		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace, note), c.snapshot().Applied)
 	case planner.Remove:
-		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
+		return planner.Result{}, o.placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
 }
 
 // restart stops the container and starts it again; the caller holds op.
-func (c *container) restart(ctx context.Context, grace Grace) error {
+func (c *container) restart(ctx context.Context, grace Grace, note func(planner.Event)) error {
 	if err := c.loseHung(ctx); err != nil {
 		return err
 	}
@@ -319,5 +323,5 @@ func (c *container) restart(ctx context.Context, grace Grace) error {
 		return err
 	}
 	c.apply(supervisor.StartAsked{})
-	return c.start(ctx)
+	return c.begin(ctx, note)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
@@ -44,8 +45,11 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = volume.AbsentSources(p)
 	o.At = r.Now()
-	o.Images, err = r.Images.FindAll(ctx, refs, inputs)
-	return o, err
+	o.Foreign = emulation.Foreign(p)
+	if o.Images, err = r.Images.FindAll(ctx, refs, inputs); err != nil {
+		return nil, err
+	}
+	return o, r.Images.MarkLacking(ctx, p, o.Images)
 }
 
 // failedError is a container that did not become what was awaited; its last

@@ -127,7 +127,7 @@ func (c *container) start(ctx context.Context) error {
 	case planner.Running:
 		return nil
 	case planner.Stopping: // somebody gave up waiting for its end
-		if err := c.stop(ctx, Grace{Set: true}, false); err != nil {
+		if err := c.stop(ctx, Grace{Set: true, Bare: true}, false); err != nil {
 			return fmt.Errorf("cannot start %s again: %w", c.name, err)
 		}
 	}

@@ -30,6 +30,7 @@ type Build struct {
 	Ulimits            map[string]*Ulimit `json:"ulimits,omitempty"`
 	Tags               []string           `json:"tags,omitempty"`
 	Provenance         string             `json:"provenance,omitempty"` // true, false, or options: "mode=max"
+	Platforms          []string           `json:"platforms,omitempty"`  // "" is the service's own
 	SBOM               string             `json:"sbom,omitempty"`       // true, false, or options: "generator=IMAGE"
 }
 

@@ -54,6 +54,11 @@ func (p *Project) Isolate(instance string, warn func(path, message string)) {
 	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
 		n := p.Networks[key]
 		n.Name = p.ownName(n.Name, key, n.External)
+		if n.DriverOpts[OptBridgeName] != "" {
+			warn("networks."+key+".driver_opts."+OptBridgeName, "an instance has bridges of its own: this name is left aside")
+			n.DriverOpts = maps.Clone(n.DriverOpts)
+			delete(n.DriverOpts, OptBridgeName)
+		}
 		if n.External || n.IPAM == nil || len(n.IPAM.Config) == 0 {
 			continue
 		}

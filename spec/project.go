@@ -5,6 +5,8 @@
 package spec
 
 import (
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -103,7 +105,10 @@ type Service struct {
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
 	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
+	PostStart      []Hook                     `json:"post_start,omitempty"`
+	PreStop        []Hook                     `json:"pre_stop,omitempty"`
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
+	Platform       string                     `json:"platform,omitempty"` // "linux/arm64"; "" is the machine's own
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
 	Profiles       []string                   `json:"profiles,omitempty"`
@@ -251,6 +256,17 @@ type Hook struct {
 	Environment map[string]*string `json:"environment,omitempty"`
 }
 
+// Variables are those of a hook's environment that have a value, as NAME=VALUE, by name.
+func (h *Hook) Variables() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(h.Environment)) {
+		if v := h.Environment[name]; v != nil {
+			list = append(list, name+"="+*v)
+		}
+	}
+	return list
+}
+
 // HealthCheck is a service's own probe; unset fields come from the image.
 type HealthCheck struct {
 	Test          []string  `json:"test,omitempty"` // NONE | CMD args... | CMD-SHELL line
@@ -283,6 +299,8 @@ type Port struct {
 	Target    int    `json:"target"`
 	Published string `json:"published,omitempty"` // "", a port, or "from-to": any free one of it
 	Protocol  string `json:"protocol,omitempty"`  // tcp or udp
+	// AppProtocol is a note of what is spoken there, as Name is.
+	AppProtocol string `json:"app_protocol,omitempty"`
 }
 
 // Kinds of a Mount.
@@ -351,6 +369,7 @@ type Network struct {
 	Name       string            `json:"name"`
 	Driver     string            `json:"driver,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`
 	External   bool              `json:"external,omitempty"`
 	IPAM       *IPAM             `json:"ipam,omitempty"`
@@ -368,6 +387,8 @@ type IPAMPool struct {
 	Subnet  string `json:"subnet,omitempty"`
 	Gateway string `json:"gateway,omitempty"`
 	IPRange string `json:"ip_range,omitempty"`
+	// AuxAddresses are nobody's on the network, by what has them.
+	AuxAddresses map[string]string `json:"aux_addresses,omitempty"`
 }
 
 // Volume is a declared volume. Name is the full name (project_key unless set).
@@ -466,7 +487,7 @@ func (p Places) Nearest(path string) Place {
 
 // ImageOnly is a service of which only the image counts.
 func (s *Service) ImageOnly() *Service {
-	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, PullPolicy: s.PullPolicy}
+	return &Service{Name: s.Name, Build: s.Build, Image: s.Image, Platform: s.Platform, PullPolicy: s.PullPolicy}
 }
 
 // How the mounts below the source of a bind mount come with it.

@@ -249,7 +249,7 @@ func TestADigestNamesNothingElse(t *testing.T) {
 	s, ctx := newShelf(t)
 	s.add(t, ctx, "good:1", "good")
 	s.add(t, ctx, "evil:1", "evil")
-	good, err := s.Get(ctx, "good:1")
+	good, err := s.Get(ctx, "good:1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestADigestNamesNothingElse(t *testing.T) {
 	if _, err := s.images.Create(ctx, evil); err != nil {
 		t.Fatal(err)
 	}
-	if img, err := s.Get(ctx, pinned); err == nil || !strings.Contains(err.Error(), "orlop image rm") {
+	if img, err := s.Get(ctx, pinned, ""); err == nil || !strings.Contains(err.Error(), "orlop image rm") {
 		t.Errorf("it is %v, %v", img, err)
 	}
 	if d, err := s.Digest(ctx, pinned); err != nil || d != "" {
@@ -277,7 +277,7 @@ func TestADigestNamesNothingElse(t *testing.T) {
 	if err := s.Tag(ctx, "good:1", pinned); err != nil {
 		t.Error(err)
 	}
-	if img, err := s.Get(ctx, pinned); err != nil || img.Config.Cmd[0] != "good" {
+	if img, err := s.Get(ctx, pinned, ""); err != nil || img.Config.Cmd[0] != "good" {
 		t.Errorf("it is %v, %v", img, err)
 	}
 }

@@ -23,8 +23,9 @@ type HostsFunc func(credentials func(host string) (user, secret string, err erro
 
 // Pull fetches an image and unpacks it. progress, which may be nil, is told
 // the bytes that are there and those to come. The result says whether the
-// reference points to something new.
-func (s *Store) Pull(ctx context.Context, ref string, credentials func(host string) (string, string, error), progress Progress) (changed bool, err error) {
+// reference points to something new. platform is of which to fetch the image; "" is
+// the machine's own.
+func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func(host string) (string, string, error), progress Progress) (changed bool, err error) {
 	name, err := Normalize(ref)
 	if err != nil {
 		return false, err
@@ -33,6 +34,11 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 	if err != nil {
 		return false, err
 	}
+	matcher, err := matcherOf(platform)
+	if err != nil {
+		return false, err
+	}
+	defer s.forget()
 	tracker := docker.NewInMemoryTracker()
 	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: s.hosts(credentials), Tracker: tracker})
 	watch := newPullWatch(s.client.ContentStore(), progress)
@@ -42,7 +48,7 @@ func (s *Store) Pull(ctx context.Context, ref string, credentials func(host stri
 	err = s.whole(s.telling(ctx, &watch.layers), name, func(ctx context.Context) error {
 		return trying(ctx, func() (err error) {
 			img, err = s.client.Pull(ctx, name,
-				containerd.WithResolver(resuming{resolver}), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
+				containerd.WithResolver(resuming{resolver}), containerd.WithPlatformMatcher(matcher), containerd.WithPullUnpack, containerd.WithPullSnapshotter(Snapshotter),
 				containerd.WithUnpackOpts([]containerd.UnpackOpt{synced(), containerd.WithUnpackApplyOpts(diff.WithProgress(watch.layers.note))}),
 				containerd.WithImageHandlerWrapper(checkingManifests),
 				containerd.WithImageHandler(images.HandlerFunc(watch.handle)))

@@ -42,15 +42,16 @@ type Store struct {
 	hosts  HostsFunc
 	dir    string // on the file system of the images
 
-	mu    sync.Mutex
-	users map[string]User // guarded by mu: image and user -> who that is
-	held  map[string]bool // guarded by mu: leases of what is being fetched
+	mu      sync.Mutex
+	users   map[string]User // guarded by mu: image and user -> who that is
+	held    map[string]bool // guarded by mu: leases of what is being fetched
+	present map[string]bool // guarded by mu: digest and platform of what is known to be here
 }
 
 // New gives the images of containerd, which keeps them below a directory; hosts may
 // be nil where none is pulled.
 func New(client *containerd.Client, hosts HostsFunc, dir string) *Store {
-	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}, held: map[string]bool{}}
+	return &Store{client: client, hosts: hosts, dir: dir, users: map[string]User{}, held: map[string]bool{}, present: map[string]bool{}}
 }
 
 // telling has somebody told how far the unpacking of layers is.
@@ -82,19 +83,25 @@ func Normalize(ref string) (string, error) {
 	return reference.TagNameOnly(named).String(), nil
 }
 
-// Get looks an image up by a reference as users write it.
-func (s *Store) Get(ctx context.Context, ref string) (*Image, error) {
+// Get looks an image up by a reference as users write it, that of a platform; "" is
+// the machine's own.
+func (s *Store) Get(ctx context.Context, ref, platform string) (*Image, error) {
 	name, err := Normalize(ref)
 	if err != nil {
 		return nil, err
 	}
-	ctd, err := s.client.GetImage(ctx, name)
+	matcher, err := matcherOf(platform)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.client.ImageService().Get(ctx, name)
 	if errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("image %s is not here: run \"orlop pull\" or \"orlop build\"", ref)
 	}
 	if err != nil {
 		return nil, err
 	}
+	ctd := containerd.NewImageWithPlatform(s.client, found, matcher)
 	if err := CheckDigest(name, ctd.Target().Digest); err != nil {
 		return nil, fmt.Errorf("cannot use image %s: %w: remove it with \"orlop image rm\"", ref, err)
 	}
@@ -273,6 +280,7 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 		return err
 	}
 	s.dropUnfinished(ctx, name)
+	s.forget()
 	err = s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("image %s is not here: see \"orlop image ls\"", ref)

@@ -155,7 +155,7 @@ func TestReferencesAreUnderstoodAsDockerDoes(t *testing.T) {
 func TestAnImageIsFoundByItsReference(t *testing.T) {
 	s, ctx := newShelf(t)
 	s.add(t, ctx, "app:1", "serve")
-	img, err := s.Get(ctx, "app:1")
+	img, err := s.Get(ctx, "app:1", "")
 	if err != nil || img.Name != "docker.io/library/app:1" || !slices.Equal(img.Config.Cmd, []string{"serve"}) {
 		t.Fatalf("got %+v, %v", img, err)
 	}
@@ -165,7 +165,7 @@ func TestAnImageIsFoundByItsReference(t *testing.T) {
 	if d, err := s.Digest(ctx, "none"); err != nil || d != "" {
 		t.Errorf("one that is not here has the digest %q, %v", d, err)
 	}
-	if _, err := s.Get(ctx, "none"); err == nil || !strings.Contains(err.Error(), `image none is not here: run "orlop pull"`) {
+	if _, err := s.Get(ctx, "none", ""); err == nil || !strings.Contains(err.Error(), `image none is not here: run "orlop pull"`) {
 		t.Errorf("got %v", err)
 	}
 	inputs := &planner.Inputs{}
@@ -174,7 +174,7 @@ func TestAnImageIsFoundByItsReference(t *testing.T) {
 		t.Errorf("found are %+v, %v", all, err)
 	}
 	for _, bad := range []error{
-		func() error { _, err := s.Get(ctx, "a b"); return err }(), func() error { _, err := s.Digest(ctx, "a b"); return err }(),
+		func() error { _, err := s.Get(ctx, "a b", ""); return err }(), func() error { _, err := s.Digest(ctx, "a b"); return err }(),
 		s.Tag(ctx, "a b", "x"), s.Tag(ctx, "app:1", "a b"), s.Remove(ctx, "a b"),
 	} {
 		if bad == nil || !strings.Contains(bad.Error(), `"a b"`) {
@@ -216,7 +216,7 @@ func TestNamesOfImages(t *testing.T) {
 func TestWritableLayers(t *testing.T) {
 	s, ctx := newShelf(t)
 	s.add(t, ctx, "app", "x")
-	img, err := s.Get(ctx, "app")
+	img, err := s.Get(ctx, "app", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,7 @@ type Status struct {
 	StartedAt   time.Time         `json:"started_at"`
 	ExitedAt    time.Time         `json:"exited_at"`
 	Addresses   []string          `json:"addresses,omitempty"`
+	Unready     bool              `json:"unready,omitempty"` // its post_start has not been run to its end
 	Published   []planner.Binding `json:"published,omitempty"`
 }
 

@@ -99,12 +99,15 @@ type (
 	Connected struct{ Addresses []string }
 	// Published: these ports are bound for it.
 	Published struct{ Bindings []planner.Binding }
+	// Hooks: its post_start is to be run, or has been run to its end.
+	Hooks struct{ Done bool }
 	// RemoveBegun: it is being removed, its process has ended.
 	RemoveBegun struct{}
 	// RemoveFailed: it could not be removed.
 	RemoveFailed struct{}
 )
 
+func (Hooks) isEvent()        {}
 func (Started) isEvent()      {}
 func (Ended) isEvent()        {}
 func (Exited) isEvent()       {}
@@ -204,6 +207,8 @@ func Next(s State, e Event) (State, []Effect) {
 		s.Addresses = e.Addresses
 	case Published:
 		s.Published = e.Bindings
+	case Hooks:
+		s.Unready = !e.Done
 	case RemoveBegun:
 		s.Removing = true
 	case RemoveFailed:

@@ -155,13 +155,12 @@ func includeKeys() []Key {
 }
 
 func serviceKeys() []Key {
-	const inCommand = "make it a part of the service's command"
 	keys := []Key{
 		{Name: "external_links", Shape: StringList, Note: "CONTAINER[:ALIAS] of any project, on a network that both are on"},
 		{Name: "links", Shape: StringList, Note: "SERVICE[:ALIAS]; the name resolves in the containers of this service alone"},
-		{Name: "post_start", Level: Refused, Note: inCommand},
+		{Name: "post_start", Shape: Watch, Keys: hookKeys(), Note: "once up, start or restart has started the container; one that fails stops it"},
 		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
-		{Name: "pre_stop", Level: Refused, Note: inCommand},
+		{Name: "pre_stop", Shape: Watch, Keys: hookKeys(), Note: "before stop, restart, down or a replacement ends the container; one that fails keeps it"},
 		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
@@ -242,6 +241,7 @@ func serviceKeys() []Key {
 		{Name: "networks", Shape: Networks, Keys: serviceNetworkKeys()},
 		{Name: "pid", Shape: String, Note: "host, service:NAME, container:NAME"},
 		{Name: "pids_limit", Shape: Integer},
+		{Name: "platform", Shape: String, Note: "of the image that is pulled, built and run; one of another machine needs an emulator of it"},
 		{Name: "ports", Shape: Ports, Keys: portKeys()},
 		{Name: "privileged", Shape: Boolean},
 		{Name: "profiles", Shape: StringList},
@@ -263,22 +263,27 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("logging", "models", "platform", "runtime")...)
+	return append(keys, notYet("logging", "models", "runtime")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
 const NoSELinux = "SELinux labels are not set; a machine that enforces them needs them set by hand"
 
+// hookKeys are those of a command that is run in a container.
+func hookKeys() []Key {
+	return []Key{
+		{Name: "command", Shape: Command},
+		{Name: "environment", Shape: MappingOrList},
+		{Name: "privileged", Shape: Boolean},
+		{Name: "user", Shape: String},
+		{Name: "working_dir", Shape: String},
+	}
+}
+
 func watchKeys() []Key {
 	return []Key{
 		{Name: "action", Shape: String, Words: []string{spec.WatchSync, spec.WatchSyncRestart, spec.WatchSyncExec, spec.WatchRestart, spec.WatchRebuild}},
-		{Name: "exec", Shape: Object, Keys: []Key{
-			{Name: "command", Shape: Command},
-			{Name: "environment", Shape: MappingOrList},
-			{Name: "privileged", Shape: Boolean},
-			{Name: "user", Shape: String},
-			{Name: "working_dir", Shape: String},
-		}},
+		{Name: "exec", Shape: Object, Keys: hookKeys()},
 		{Name: "ignore", Shape: StringOrList},
 		{Name: "include", Shape: StringOrList},
 		{Name: "initial_sync", Shape: Boolean, Former: "x-initialSync"},
@@ -297,7 +302,7 @@ func notYet(names ...string) []Key {
 }
 
 func buildKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
 		{Name: "args", Shape: MappingOrList},
 		{Name: "cache_from", Shape: StringList, Note: "type=local, type=registry, or a reference"},
@@ -312,6 +317,7 @@ func buildKeys() []Key {
 		{Name: "network", Shape: String, Note: "default, host, none; others are refused, as by Docker with BuildKit"},
 		{Name: "no_cache", Shape: Boolean},
 		{Name: "no_cache_filter", Shape: StringOrList},
+		{Name: "platforms", Shape: StringList, Note: "steps of another machine's programs need an emulator of it"},
 		{Name: "privileged", Shape: Boolean, Note: "lets steps ask for it: RUN --security=insecure"},
 		{Name: "provenance", Shape: StringOrFlag, Note: "true, false, mode=min, mode=max; each build that is run gives another image"},
 		{Name: "pull", Shape: Boolean},
@@ -322,7 +328,7 @@ func buildKeys() []Key {
 		{Name: "tags", Shape: StringList},
 		{Name: "target", Shape: String},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
-	}, notYet("platforms")...)
+	}
 }
 
 func fileMountKeys() []Key {
@@ -417,14 +423,15 @@ func serviceNetworkKeys() []Key {
 }
 
 func portKeys() []Key {
-	return append([]Key{
+	return []Key{
+		{Name: "app_protocol", Shape: String, Note: "a note for who reads the project"},
 		{Name: "host_ip", Shape: String},
-		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}},
-		{Name: "name", Shape: String},
+		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}, Note: "both are the same on one machine"},
+		{Name: "name", Shape: String, Note: "a note for who reads the project"},
 		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published yet"},
 		{Name: "published", Shape: StringOrNumber},
 		{Name: "target", Shape: Integer},
-	}, notYet("app_protocol")...)
+	}
 }
 
 func mountKeys() []Key {
@@ -454,21 +461,24 @@ func mountKeys() []Key {
 func networkKeys() []Key {
 	return append([]Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
-		{Name: "driver", Shape: String, Words: []string{"bridge"}},
+		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
-		{Name: "ipam", Shape: Object, Keys: append([]Key{
-			{Name: "config", Shape: ObjectList, Keys: append([]Key{
+		{Name: "ipam", Shape: Object, Keys: []Key{
+			{Name: "config", Shape: ObjectList, Keys: []Key{
 				{Name: "gateway", Shape: String},
 				{Name: "ip_range", Shape: String},
 				{Name: "subnet", Shape: String},
-			}, notYet("aux_addresses")...)},
+				{Name: "aux_addresses", Shape: MappingOrList, Note: "no container is given one of them"},
+			}},
 			{Name: "driver", Shape: String, Words: []string{"default"}},
-		}, notYet("options")...)},
+			{Name: "options", Level: NoEffect, Shape: MappingOrList, Note: "of other drivers of addresses"},
+		}},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
-	}, notYet("enable_ipv4", "enable_ipv6")...)
+		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
+	}, notYet("enable_ipv6")...)
 }
 
 func volumeKeys() []Key {

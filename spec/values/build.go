@@ -22,6 +22,7 @@ func (c checker) build(b *tree.Node, path string) {
 	c.each(b.Value("cache_from"), path+".cache_from", func(n *tree.Node, at string) { c.cache(n, at, false) })
 	c.each(b.Value("cache_to"), path+".cache_to", func(n *tree.Node, at string) { c.cache(n, at, true) })
 	c.each(b.Value("tags"), path+".tags", c.tag)
+	c.each(b.Value("platforms"), path+".platforms", c.platform)
 	c.each(b.Value("no_cache_filter"), path+".no_cache_filter", c.stage)
 	c.provenance(b.Value("provenance"), path+".provenance")
 	c.sbom(b.Value("sbom"), path+".sbom")

@@ -38,6 +38,8 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.endpoints(s, path)
 	c.strings(s, path)
 	c.devices(s, path)
+	c.hooks(s, path)
+	c.platforms(s, path)
 	c.build(s.Value("build"), path+".build")
 }
 

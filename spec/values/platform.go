@@ -1,0 +1,35 @@
+package values
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/containerd/platforms"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// platforms checks which machines a service's image is for: what it is run as must be
+// among what it is built for (Compose Specification, platforms).
+func (c checker) platforms(s *tree.Node, path string) {
+	n := s.Value("platform")
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
+		return
+	}
+	c.platform(n, path+".platform")
+	built := s.Value("build").Value("platforms")
+	if built == nil || len(built.Items) == 0 {
+		return
+	}
+	if !slices.ContainsFunc(built.Items, func(item *tree.Node) bool { return item.Kind != tree.ScalarNode || item.Text == n.Text }) {
+		c.Fail(n, path+".platform", fmt.Sprintf("%q is not one of build.platforms", spec.Shorten(n.Text)), "add it there, or take it away here")
+	}
+}
+
+// platform checks the name of a platform: OS/ARCHITECTURE, with a variant after it.
+func (c checker) platform(n *tree.Node, at string) {
+	if _, err := platforms.Parse(n.Text); err != nil {
+		c.Fail(n, at, fmt.Sprintf("%q is not a platform", spec.Shorten(n.Text)), "write one such as linux/amd64 or linux/arm64")
+	}
+}
