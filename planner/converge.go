@@ -44,6 +44,7 @@ type converger struct {
 	opts     Options
 	plan     *Plan
 	image    map[string]*Step   // service -> its build or pull step
+	last     []*Step            // awaits after the last batch of an update
 	mounted  map[string][]*Step // service -> steps of images that it mounts
 	network  map[string]*Step   // network key -> step
 	volume   map[string]*Step   // volume key -> step
@@ -102,6 +103,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c.planSharers(order)
 	c.planRestarts(order)
 	c.placeAwaits()
+	c.plan.Steps = append(c.plan.Steps, c.last...)
 	c.appendAwaits(needs, after)
 	if opts.Wait && !opts.NoStart {
 		c.planWait(order)

@@ -33,6 +33,7 @@ func (c *converger) planService(name string) error {
 			Needs: slices.Clone(needs), After: slices.Clone(after), Reasons: []Reason{why},
 		})
 	}
+	c.planBatches(name, s)
 	return nil
 }
 

@@ -54,6 +54,7 @@ type Step struct {
 	IfChanged  bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
 	Otherwise  Action        `json:"otherwise,omitempty"`  // with IfChanged: what is done instead then
 	Optional   bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
+	Batch      *Batch        `json:"batch,omitempty"`      // of Await: what has been replaced is watched before the rest is
 	NoStart    bool          `json:"no_start,omitempty"`
 	Overlap    bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready
 	Signal     string        `json:"signal,omitempty"`

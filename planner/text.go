@@ -74,7 +74,7 @@ func (p *Plan) Text() string {
 	var b strings.Builder
 	width := p.labelWidth()
 	for _, s := range p.Steps {
-		if s.Action == Await {
+		if s.Action == Await && len(s.Reasons) == 0 { // what is between two batches says why
 			continue
 		}
 		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, ShortDigests(s.label()))

@@ -211,6 +211,9 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 			n.outcome = Cancelled
 		}
 	}
+	if n.failed == nil && w.weigh(n) {
+		return true
+	}
 	if n.failed != nil {
 		n.outcome = Skipped
 		e := w.event(n, Skipped)

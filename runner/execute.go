@@ -189,12 +189,12 @@ func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func
 	var mu sync.Mutex
 	var result planner.Result
 	var timer *time.Timer
-	met := errors.New("met")
+	met, begun := errors.New("met"), r.Now()
 	var check func()
 	check = func() {
 		mu.Lock()
 		defer mu.Unlock()
-		text, wait, err := health.Meets(r.Containers(o.Project), s.Service, s.Condition, r.Now())
+		text, wait, err := health.Awaited(r.Containers(o.Project), s, begun, r.Now())
 		switch {
 		case err != nil:
 			cancel(r.explain(o.Project, s.Service, err))

@@ -60,10 +60,44 @@ const (
 	StopFirst  = "stop-first"
 )
 
-// UpdateConfig says how a container is replaced ("deploy.update_config"). It
+// UpdateConfig says how containers are replaced ("deploy.update_config"). It
 // makes nothing of a container: a change of it replaces none.
 type UpdateConfig struct {
-	Order string `json:"order,omitempty"` // "" is StopFirst
+	Parallelism     *int     `json:"parallelism,omitempty"` // at a time; 0: all
+	Delay           Duration `json:"delay,omitempty"`       // from one batch to the next
+	FailureAction   string   `json:"failure_action,omitempty"`
+	Monitor         Duration `json:"monitor,omitempty"` // how long a batch is watched for failures
+	MaxFailureRatio float64  `json:"max_failure_ratio,omitempty"`
+	Order           string   `json:"order,omitempty"` // "" is StopFirst
+}
+
+// What follows when more of an update fails than it may.
+const (
+	FailurePause    = "pause" // the default
+	FailureContinue = "continue"
+	FailureRollback = "rollback"
+)
+
+// Batch is how many of so many containers are replaced at a time. One is, where only
+// the time between them is said.
+func (u *UpdateConfig) Batch(containers int) int {
+	switch {
+	case u == nil || containers == 0:
+		return max(containers, 1)
+	case u.Parallelism != nil && *u.Parallelism > 0:
+		return min(*u.Parallelism, containers)
+	case u.Parallelism == nil && (u.Delay > 0 || u.Monitor > 0):
+		return 1
+	}
+	return containers
+}
+
+// Update says how the service's containers are replaced; nil: all at once.
+func (s *Service) Update() *UpdateConfig {
+	if s.Deploy == nil {
+		return nil
+	}
+	return s.Deploy.UpdateConfig
 }
 
 // StartsFirst says whether a replacement of the service is to be ready before

@@ -83,7 +83,7 @@ func (m *Maker) view(ctx context.Context, rec *supervisor.Record) error {
 		if mounted.Type != spec.MountImage {
 			continue
 		}
-		img, err := m.Images.Get(ctx, mounted.Source, rec.Applied.Service.Platform)
+		img, err := m.Images.Get(ctx, mounted.Source, "")
 		if err == nil {
 			err = img.View(ctx, rec.ID, n, m.Now())
 		}

@@ -39,6 +39,31 @@ func Meets(all []planner.Container, service, condition string, now time.Time) (t
 	return text, wait, nil
 }
 
+// Awaited is Meets for a step that began then; one between two batches of an update ends
+// after its time, or when more has failed than may.
+func Awaited(all []planner.Container, s *planner.Step, begun, now time.Time) (string, time.Duration, error) {
+	b := s.Batch
+	if b == nil {
+		return Meets(all, s.Service, s.Condition, now)
+	}
+	failed := b.Failed
+	for i := range all {
+		if c := &all[i]; c.Service == s.Service && !c.OneOff && slices.Contains(b.Numbers, c.Number) && isFailing(c) {
+			failed++
+		}
+	}
+	since := now.Sub(begun)
+	if since <= b.Monitor && b.IsTooMany(failed) {
+		return "", 0, b.Error(s.Service, failed)
+	}
+	return "", max(0, b.Monitor+b.Delay-since), nil
+}
+
+// isFailing says that a container which was just replaced is not what it was to become.
+func isFailing(c *planner.Container) bool {
+	return c.State == planner.Exited && !c.IsCompleted() || c.Restarts > 0 || c.Health == planner.Unhealthy
+}
+
 // Is is Meets for one container.
 func Is(c *planner.Container, condition string, now time.Time) (string, time.Duration, error) {
 	ended := c.State == planner.Exited

@@ -129,3 +129,40 @@ func TestWhatComesBackAwaitsWhatComesBackToo(t *testing.T) {
 		}
 	}
 }
+
+func TestABatchOfAnUpdateIsWatched(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	k := func(number int, change func(*planner.Container)) planner.Container {
+		c := planner.Container{Service: "web", Number: number, State: planner.Running, Applied: &planner.Applied{Service: &spec.Service{}}}
+		change(&c)
+		return c
+	}
+	all := []planner.Container{
+		k(1, func(*planner.Container) {}),
+		k(2, func(c *planner.Container) { c.State, c.ExitCode = planner.Exited, 1 }),
+		k(3, func(c *planner.Container) { c.Health = planner.Unhealthy }),
+		k(4, func(c *planner.Container) { c.Restarts = 1 }),
+	}
+	const m, d = 5 * time.Second, 2 * time.Second
+	for name, test := range map[string]struct {
+		batch planner.Batch
+		after time.Duration
+		wait  time.Duration
+		err   string
+	}{
+		"one that runs":         {planner.Batch{Numbers: []int{1}, Of: 4, Monitor: m, Delay: d}, time.Second, 6 * time.Second, ""},
+		"and its time is over":  {planner.Batch{Numbers: []int{1}, Of: 4, Monitor: m, Delay: d}, 7 * time.Second, 0, ""},
+		"one that has ended":    {planner.Batch{Numbers: []int{1, 2}, Of: 4, Monitor: m}, time.Second, 0, "the update of web is paused: 1 of 4 failed"},
+		"one may":               {planner.Batch{Numbers: []int{1, 2}, Of: 4, Monitor: m, Ratio: 0.25}, 0, m, ""},
+		"and two may not":       {planner.Batch{Numbers: []int{1, 2}, Of: 4, Monitor: m, Ratio: 0.25, Failed: 1}, 0, 0, "the update of web is paused: 2 of 4 failed"},
+		"nor those of any kind": {planner.Batch{Numbers: []int{2, 3, 4}, Of: 4, Ratio: 0.5}, 0, 0, "the update of web is paused: 3 of 4 failed"},
+		"whatever fails":        {planner.Batch{Numbers: []int{2, 3, 4}, Of: 4, Goes: true, Delay: d}, 0, d, ""},
+		"after it was watched":  {planner.Batch{Numbers: []int{2}, Of: 4, Monitor: m, Delay: d}, 6 * time.Second, time.Second, ""},
+	} {
+		step := &planner.Step{Service: "web", Batch: &test.batch}
+		_, wait, err := Awaited(all, step, begun, begun.Add(test.after))
+		if text := ""; wait != test.wait || err != nil && err.Error() != test.err || err == nil && text != test.err {
+			t.Errorf("%s: waits %s, %v, want %s, %q", name, wait, err, test.wait, test.err)
+		}
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
-	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -58,7 +57,6 @@ func (v *Store) attach(vol *Volume) error {
 	if err != nil {
 		return fmt.Errorf("cannot mount %s (type %s) as volume %s: %w", b.Device, b.Type, vol.Name, hostPathError(err))
 	}
-	failpoint.Hit("volume/attached")
 	return nil
 }
 

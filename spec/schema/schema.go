@@ -354,9 +354,15 @@ func deployKeys() []Key {
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},
-		{Name: "update_config", Shape: Object, Keys: append([]Key{
+		{Name: "update_config", Shape: Object, Keys: []Key{
+			{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
+			{Name: "failure_action", Shape: String, Words: []string{spec.FailurePause, spec.FailureContinue, spec.FailureRollback},
+				Note: "pause is the default; rollback is not supported yet and pauses"},
+			{Name: "max_failure_ratio", Shape: Number},
+			{Name: "monitor", Shape: Duration, Note: "how long each batch is watched; an up lasts as long"},
 			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
-		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
+			{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
+		}},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
 	}, notYet("rollback_config")...)
 }

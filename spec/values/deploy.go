@@ -44,3 +44,23 @@ func (c checker) global(s *tree.Node, path string) {
 		}
 	}
 }
+
+// update checks deploy.update_config.
+func (c checker) update(s *tree.Node, path string) {
+	update := s.Value("deploy").Value("update_config")
+	at := path + ".deploy.update_config"
+	if n := update.Value("parallelism"); n != nil && n.Kind == tree.ScalarNode {
+		if v, err := strconv.ParseInt(n.Text, 10, 64); err == nil && (v < 0 || v > MaxReplicas) {
+			c.Fail(n, at+".parallelism", fmt.Sprintf("%s containers at a time are not possible", n.Text), fmt.Sprintf("0, which is all, to %d", MaxReplicas))
+		}
+	}
+	if n := update.Value("max_failure_ratio"); n != nil && n.Kind == tree.ScalarNode {
+		if v, err := strconv.ParseFloat(n.Text, 64); err == nil && v > 1 {
+			c.Fail(n, at+".max_failure_ratio", fmt.Sprintf("%s is not a part of all", n.Text), "write a number from 0 to 1")
+		}
+	}
+	if n := update.Value("failure_action"); n != nil && n.Text == spec.FailureRollback {
+		about := spec.Topic{Subject: at + ".failure_action", Text: "rollback is not supported yet"}
+		c.NotYet(n, at+".failure_action", about, "rollback is not supported yet", "an update that fails is paused: what was replaced stays so")
+	}
+}
