@@ -142,7 +142,7 @@ func (a *app) alter(project *spec.Project, name string, command []string, f runF
 	s := *project.Services[name]
 	s.Restart, s.ContainerName, s.Tty, s.StdinOpen = "", "", tty, stdin
 	one := 1
-	s.Scale, s.Deploy = &one, nil
+	s.Scale, s.Deploy = &one, s.Deploy.OfOne()
 	if len(command) > 0 {
 		s.Command = command
 	}

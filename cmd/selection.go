@@ -33,7 +33,7 @@ func (s *selection) flags(c *cobra.Command) {
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
-	f.BoolVarP(&s.yes, "yes", "y", false, "do also what disturbs other projects: detach their containers from a network that is made anew")
+	f.BoolVarP(&s.yes, "yes", "y", false, "do also what would be asked about: detach other projects' containers from a network that is made anew, and lose the data of a volume that is")
 	timeoutFlag(f, &s.timeout)
 }
 
@@ -59,6 +59,6 @@ func (s *selection) options(services []string, wait bool) planner.Options {
 	return planner.Options{
 		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
 		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
-		Disturb: s.yes,
+		Disturb: s.yes, Discard: s.yes,
 	}
 }

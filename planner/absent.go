@@ -43,13 +43,21 @@ func IsForeign(m spec.Mount) bool {
 // without when it was made.
 func (c *converger) appeared(service string, s *spec.Service, k *Container) []Reason {
 	var rs []Reason
-	for i, m := range s.Volumes {
+	for i, m := range s.Mounts() {
 		if IsForeign(m) && slices.Contains(k.LeftOut, m.Target) && !slices.Contains(c.observed.Absent, m.Source) {
-			path := fmt.Sprintf("services.%s.volumes[%d]", service, i)
+			path := MountPath(service, s, i)
 			rs = append(rs, Reason{Path: path, Text: m.Source + " is there now", Place: c.project.Places.Nearest(path)})
 		}
 	}
 	return rs
+}
+
+// MountPath is where the stack file says the i-th of a service's mounts.
+func MountPath(service string, s *spec.Service, i int) string {
+	if i >= len(s.Volumes) {
+		return "services." + service + ".volumes_from"
+	}
+	return fmt.Sprintf("services.%s.volumes[%d]", service, i)
 }
 
 // noteAbsent notes the host paths of a service's mounts that are made because

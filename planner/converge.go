@@ -19,6 +19,7 @@ type Options struct {
 	NoRecreate    bool               `json:"no_recreate,omitempty"`
 	RemoveOrphans bool               `json:"remove_orphans,omitempty"`
 	Disturb       bool               `json:"disturb,omitempty"` // containers of other projects, where a change can't spare them
+	Discard       bool               `json:"discard,omitempty"` // the data of volumes that are made anew
 	NoBuild       bool               `json:"no_build,omitempty"`
 	Build         bool               `json:"build,omitempty"`      // ask BuildKit unless the inputs are known to be unchanged
 	Rebuild       bool               `json:"rebuild,omitempty"`    // ask BuildKit in any case
@@ -157,9 +158,9 @@ func (c *converger) dependencies(s *spec.Service) []string {
 	return compact(deps)
 }
 
-// sharedWith are the services that s has namespaces of.
+// sharedWith are the services that s has namespaces or volumes of.
 func sharedWith(s *spec.Service) []string {
-	var names []string
+	names := s.SourceServices()
 	for _, share := range s.Shares() {
 		if share.Service != "" {
 			names = append(names, share.Service)
@@ -200,7 +201,7 @@ func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
 			a.Networks[key] = n.Name
 		}
 	}
-	for _, m := range s.Volumes {
+	for _, m := range s.Mounts() {
 		if v := p.Volumes[m.Source]; m.Type == spec.MountVolume && v != nil {
 			a.Volumes[m.Source] = v.Name
 		}

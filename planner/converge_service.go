@@ -50,7 +50,7 @@ func (c *converger) scaled(name string) Reason {
 func (c *converger) planReplica(s *spec.Service, name string, k *Container, want *Applied, needs, after []string) {
 	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart, Overlap: s.StartsFirst()}
 	ch, ifChanged := c.changes(s, name, k, want)
-	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || isOneShot(s) && !slices.Contains(c.opts.Again, name))
+	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || s.IsOneShot() && !slices.Contains(c.opts.Again, name))
 	switch {
 	case c.forced(name):
 		step.Action, step.Reasons = Replace, []Reason{{Text: "recreation is asked for"}}
@@ -64,6 +64,8 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		}
 	case k.Dead != "" && !c.opts.NoStart:
 		step.Action, step.Reasons = Restart, append([]Reason{{Text: k.Dead}}, ch.update...)
+	case k.Unready && isUp && len(s.PostStart) > 0 && !c.opts.NoStart:
+		step.Action, step.Reasons = Start, append([]Reason{{Text: "its post_start has not been run to its end"}}, ch.update...)
 	case len(k.Lost) > 0 && k.State == Running:
 		step.Action, step.Reasons = Update, append(lost(k.Lost), ch.update...)
 	case len(ch.update) > 0 && !c.opts.NoRecreate && (isUp || c.opts.NoStart):
@@ -94,7 +96,9 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	}
 	ch := diff(name, k.Applied, want, c.project.Places)
 	ch.replace = append(ch.replace, c.networkReasons(k)...)
+	ch.replace = append(ch.replace, c.volumeReasons(k)...)
 	ch.replace = append(ch.replace, c.appeared(name, s, k)...)
+	ch.replace = append(ch.replace, c.newSources(name, s)...)
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {
@@ -111,6 +115,20 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	void := len(ch.replace) == 0
 	ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
 	return ch, void
+}
+
+// newSources are the reasons to replace a container whose volumes are those of
+// another that is made anew. One that is replaced hands them on.
+func (c *converger) newSources(name string, s *spec.Service) []Reason {
+	var rs []Reason
+	for i, from := range s.Sources() {
+		made := slices.ContainsFunc(c.ups[from.Service], func(step *Step) bool { return step.Action == Create && step.Number == 1 })
+		if made && from.Service != "" {
+			path := fmt.Sprintf("services.%s.volumes_from[%d]", name, i)
+			rs = append(rs, Reason{Path: path, Text: from.Service + " is made anew", Place: c.project.Places.Nearest(path)})
+		}
+	}
+	return rs
 }
 
 // named is an image key that may be left out.
@@ -259,7 +277,7 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 			needs = append(needs, step.ID)
 		}
 	}
-	for _, m := range s.Volumes {
+	for _, m := range s.Mounts() {
 		if step := c.volume[m.Source]; m.Type == spec.MountVolume && step != nil {
 			needs = append(needs, step.ID)
 		}
@@ -318,7 +336,7 @@ func (c *converger) holds(name, condition string) bool {
 				return false
 			}
 		case Ready:
-			if !k.IsUp() || k.State == Restarting || k.Health == Starting || k.Health == Unhealthy {
+			if !k.IsUp() || k.isUnfinished() || k.State == Restarting || k.Health == Starting || k.Health == Unhealthy {
 				return false
 			}
 		default:

@@ -14,16 +14,16 @@ import (
 // inPlace lists the service keys whose change needs no new container.
 var inPlace = []string{
 	"restart", "mem_limit", "memswap_limit", "mem_reservation", "cpus", "cpu_quota", "cpu_period", "cpu_shares", "cpuset", "pids_limit", "labels", "stop_grace_period", "stop_signal",
-	"healthcheck", "ports", "depends_on", "profiles", "scale", "deploy", "expose", "pull_policy",
+	"healthcheck", "ports", "post_start", "pre_stop", "depends_on", "profiles", "scale", "expose", "pull_policy",
 }
 
 // elsewhere lists the service keys that decide about the image or the number
 // of replicas; what they change shows there, not in the container.
 var elsewhere = []string{"build", "image", "scale", "profiles", "pull_policy", "depends_on", "develop"}
 
-// inDeploy is the key of deploy that decides about the containers: the others say
+// inDeploy are the keys of deploy that decide about the containers: the others say
 // how many there are, and how they are replaced.
-const inDeploy = "resources"
+var inDeploy = []string{"mode", "resources", "restart_policy"}
 
 // change is what differs between the document that a container was made from
 // and the wanted one.
@@ -42,12 +42,20 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		}
 		path, was, is := "services."+service+"."+key, a[key], b[key]
 		if key == "deploy" {
-			path, was, is = path+"."+inDeploy, part(was, inDeploy), part(is, inDeploy)
+			c.update = append(c.update, compareDeploy(path, was, is, places)...)
+			continue
+		}
+		if key == inherited {
+			c.replace = append(c.replace, compareInherited(service, a, b, places)...)
+			continue
 		}
 		reasons := compareKey(path, key, was, is, places)
 		if key == "seccomp_profile" && len(reasons) > 0 { // it is long
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
+		}
+		if (key == "post_start" || key == "pre_stop") && len(reasons) > 0 {
+			reasons = []Reason{{Path: path, Text: path + ": its commands changed", Place: places.Nearest(path)}}
 		}
 		for _, r := range reasons {
 			if slices.Contains(inPlace, key) && !strings.HasPrefix(r.Path, path+".reservations.devices") {
@@ -65,6 +73,28 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		}
 	}
 	return c
+}
+
+// inherited is the key of what a service has by volumes_from of other services.
+const inherited = "inherited_volumes"
+
+// compareInherited compares it, where volumes_from itself doesn't say all.
+func compareInherited(service string, was, is map[string]any, places spec.Places) []Reason {
+	if !same(was["volumes_from"], is["volumes_from"]) {
+		return nil
+	}
+	old, _ := was[inherited].([]any)
+	want, _ := is[inherited].([]any)
+	return compareLists("services."+service+".volumes_from", "volumes", old, want, places)
+}
+
+// compareDeploy compares the part of deploy that decides about the containers.
+func compareDeploy(path string, was, is any, places spec.Places) []Reason {
+	var rs []Reason
+	for _, key := range inDeploy {
+		rs = append(rs, compare(path+"."+key, orUnset(part(was, key)), orUnset(part(is, key)), places)...)
+	}
+	return rs
 }
 
 // effective is a service without what changes nothing: a key that an older engine left

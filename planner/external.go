@@ -49,3 +49,19 @@ func (e *GuestsError) Error() string {
 	}
 	return e.Why.Place.String() + ": " + text
 }
+
+// DataError is a volume that would have to be made anew, with what is in it, which
+// nobody has agreed to.
+type DataError struct {
+	Volume string
+	Why    Reason
+}
+
+func (e *DataError) Error() string {
+	text := fmt.Sprintf("volume %s has to be made anew (%s), and what is in it would be lost: "+
+		"\"orlop up -y\" loses it, \"orlop plan -y\" shows it; or give the volume another name", e.Volume, e.Why)
+	if e.Why.Place.File == "" {
+		return text
+	}
+	return e.Why.Place.String() + ": " + text
+}

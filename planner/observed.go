@@ -133,6 +133,7 @@ type Container struct {
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a namespace that is not its owner's any more
 	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
+	Unready   bool       `json:"unready,omitempty"`  // its post_start has not been run to its end
 	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
 }
 
@@ -172,6 +173,7 @@ type Applied struct {
 	Image    string            `json:"image,omitempty"`    // digest
 	Networks map[string]string `json:"networks,omitempty"` // key -> full name
 	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
+	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
 }
 
@@ -181,13 +183,12 @@ func (c *Container) IsCompleted() bool {
 	if c.State != Exited || c.ExitCode != 0 || c.Stopped || c.Applied == nil {
 		return false
 	}
-	return isOneShot(c.Applied.Service)
+	return c.Applied.Service.IsOneShot()
 }
 
-// isOneShot says that a service's containers may end with code 0.
-func isOneShot(s *spec.Service) bool {
-	policy, _, _ := strings.Cut(s.Restart, ":")
-	return policy == "" || policy == "no" || policy == "on-failure"
+// isUnfinished says that it is a job's, which is ready once it has completed.
+func (c *Container) isUnfinished() bool {
+	return c.Applied != nil && c.Applied.Service.IsJob() && !c.IsCompleted()
 }
 
 // failsToStart says that its policy wants it to run, and that it could not be started.

@@ -63,6 +63,7 @@ type Step struct {
 	Containers int           `json:"-"` // of CreateNetwork: how many are to be on it
 	Guests     []Guest       `json:"-"` // of CreateNetwork: whose containers are known to be on it
 	Volume     *spec.Volume  `json:"-"`
+	OldVolume  *spec.Volume  `json:"-"` // of CreateVolume: what is there and is made anew; nil: nothing was there
 }
 
 // Mended says what was missing that the step puts right, "" where it is for changes

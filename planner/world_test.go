@@ -91,7 +91,7 @@ func (w *world) step(project string, s *Step) error {
 		if s.Volume.External {
 			return fmt.Errorf("it is external")
 		}
-		if _, ok := o.Volumes[s.Name]; ok {
+		if _, ok := o.Volumes[s.Name]; ok && s.OldVolume == nil {
 			return fmt.Errorf("it exists")
 		}
 		o.Volumes[s.Name] = Volume{Name: s.Name, Project: project, Key: s.Resource, Applied: s.Volume}

@@ -23,9 +23,9 @@ func (o *Order) placed(err error, want *planner.Applied) error {
 		}
 	}
 	if me, ok := errors.AsType[*volume.MountError](err); ok {
-		for i, m := range want.Service.Volumes {
+		for i, m := range want.Service.Mounts() {
 			if m.Target == me.Target {
-				me.Place = o.Places.Nearest(fmt.Sprintf("services.%s.volumes[%d]", me.Service, i))
+				me.Place = o.Places.Nearest(planner.MountPath(me.Service, want.Service, i))
 				break
 			}
 		}

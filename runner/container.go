@@ -108,7 +108,7 @@ func (c *container) observe() planner.Container {
 		State: s.State, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
 		Restarts: s.Restarts, CreatedAt: m.CreatedAt, StartedAt: s.StartedAt, ExitedAt: s.ExitedAt,
 		NextTry: s.RetryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
-		LeftOut: m.LeftOut, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
+		LeftOut: m.LeftOut, Unready: s.Unready, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
 	}
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
@@ -228,7 +228,7 @@ func (c *container) killStopping() {
 		return
 	}
 	defer c.op.Unlock()
-	if err := c.stop(c.r.ctx, Grace{Set: true}, false); err != nil {
+	if err := c.stop(c.r.ctx, Grace{Set: true, Bare: true}, false); err != nil {
 		c.r.log.Warn("cannot stop", "container", c.name, "error", err)
 	}
 }

@@ -23,7 +23,7 @@ func (r *Runner) create(ctx context.Context, req assembly.Request) (_ *container
 		return nil, err
 	}
 	rec := r.maker().Record(req, img, r.recordOf(req.From))
-	release, err := r.claimName(rec)
+	release, err := r.claims.Claim(rec, r.allRecords)
 	if err != nil {
 		return nil, err
 	}

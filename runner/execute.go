@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
+	"github.com/orlop/orlop/runner/hook"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -53,7 +54,11 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.RemoveNetwork:
 		return planner.Result{}, r.topology.Remove(ctx, s.Name)
 	case planner.CreateVolume:
-		return planner.Result{}, r.volumes.Ensure(&volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume})
+		made := &volume.Volume{Name: s.Name, Project: o.Project, Key: s.Resource, Applied: s.Volume}
+		if s.OldVolume != nil {
+			return planner.Result{}, r.volumes.Renew(made)
+		}
+		return planner.Result{}, r.volumes.Ensure(made)
 	case planner.RemoveVolume:
 		return planner.Result{}, r.Inventory().RemoveUnused(s.Name)
 	case planner.RemoveImage:
@@ -67,7 +72,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.Await:
 		return r.await(waits, o, s, note)
 	}
-	result, err := r.lifecycle(waits, o, s)
+	result, err := r.lifecycle(waits, o, s, note)
 	if err == nil && s.Action == planner.Start {
 		r.leadSharers(ctx, o, s.Service, note) // it may have been made without being started
 	}
@@ -97,8 +102,10 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 	if s.NoStart {
 		return planner.Result{Text: "created"}, nil
 	}
-	if err := c.start(ctx); err != nil {
-		r.removeFailed(ctx, c)
+	if err := c.begin(ctx, note); err != nil {
+		if !hook.Is(err) { // whose container has run, and stays to be looked at
+			r.removeFailed(ctx, c)
+		}
 		return planner.Result{}, o.placed(err, s.Applied)
 	}
 	return planner.Result{}, nil
@@ -106,7 +113,7 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 
 // removeFailed removes a container that could not take up its work.
 func (r *Runner) removeFailed(ctx context.Context, c *container) {
-	if err := c.remove(context.WithoutCancel(ctx), Grace{Set: true}, true); err != nil {
+	if err := c.remove(context.WithoutCancel(ctx), Grace{Set: true, Bare: true}, true); err != nil {
 		r.log.Warn("cannot remove a container that could not be started", "container", c.name, "error", err)
 	}
 }
@@ -146,7 +153,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied) error {
 	rec := c.snapshot()
 	applied := *want
-	applied.Image = rec.Applied.Image
+	applied.Image, applied.Borrowed = rec.Applied.Image, rec.Applied.Borrowed
 	if reflect.DeepEqual(&applied, rec.Applied) {
 		return nil
 	}
@@ -264,7 +271,7 @@ func (c *container) limit(ctx context.Context, s, was *spec.Service) error {
 }
 
 // lifecycle carries out start, stop, restart, kill and remove.
-func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (planner.Result, error) {
+func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	c := r.lookup(s.Container)
 	if c == nil {
 		return planner.Result{Outcome: planner.Unchanged}, nil
@@ -288,22 +295,22 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step) (pl
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
 		c.apply(supervisor.StartAsked{})
-		return planner.Result{}, o.placed(c.start(ctx), c.snapshot().Applied)
+		return planner.Result{}, o.placed(c.begin(ctx, note), c.snapshot().Applied)
 	case planner.Stop:
-		return planner.Result{}, c.stop(ctx, o.Grace, true)
+		return planner.Result{}, o.placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace), c.snapshot().Applied)
+		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace, note), c.snapshot().Applied)
 	case planner.Remove:
-		return planner.Result{}, c.remove(ctx, o.Grace, o.Anonymous)
+		return planner.Result{}, o.placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
 }
 
 // restart stops the container and starts it again; the caller holds op.
-func (c *container) restart(ctx context.Context, grace Grace) error {
+func (c *container) restart(ctx context.Context, grace Grace, note func(planner.Event)) error {
 	if err := c.loseHung(ctx); err != nil {
 		return err
 	}
@@ -316,5 +323,5 @@ func (c *container) restart(ctx context.Context, grace Grace) error {
 		return err
 	}
 	c.apply(supervisor.StartAsked{})
-	return c.start(ctx)
+	return c.begin(ctx, note)
 }

@@ -70,7 +70,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 		r.removeFailed(ctx, c)
 		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
 	}
-	if err := r.takePlace(ctx, o, old, c, !s.NoStart); err != nil {
+	if err := r.takePlace(ctx, o, old, c, s, note); err != nil {
 		r.removeFailed(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
@@ -83,7 +83,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 
 // takePlace stops the old container and starts the new one with its addresses,
 // which are the old one's again where that fails.
-func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, start bool) error {
+func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, s *planner.Step, note func(planner.Event)) error {
 	old.setYields(true)
 	c.lead(nil, true)
 	old.drainTraffic(ctx, o.Grace)
@@ -94,11 +94,11 @@ func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, sta
 	old.names(false)
 	failpoint.Hit("runner/replaced-stopped")
 	err := r.exchange(ctx, old, c)
-	if err == nil && start {
-		err = c.start(ctx)
+	if err == nil && !s.NoStart {
+		err = o.placed(c.begin(ctx, note), s.Applied)
 	}
 	if err != nil {
-		err = errors.Join(err, old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
+		err = errors.Join(err, c.stop(ctx, Grace{Set: true, Bare: true}, false), old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
 	}
 	return err
 }
@@ -116,7 +116,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
 	if err == nil {
-		err = c.start(ctx)
+		err = c.begin(ctx, note)
 	}
 	if err == nil {
 		err = r.awaitOne(waits, c, note)

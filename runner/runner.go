@@ -83,9 +83,9 @@ type Runner struct {
 	adopted chan struct{} // closed when it is known what there is of the containers of an earlier engine
 
 	mu         sync.Mutex
-	containers map[string]*container         // guarded by mu
-	making     map[string]*supervisor.Record // guarded by mu: name -> a container that is not among them yet
+	containers map[string]*container // guarded by mu
 
+	claims   supervisor.Claims
 	feed     changes.Feed
 	records  *record.Book
 	volumes  *volume.Store
@@ -138,8 +138,8 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 	r := &Runner{
 		Config: cfg, client: cfg.Client, nets: cfg.Networks, log: cfg.Log,
 		cgroups:    "/orlop-" + cfg.ID,
-		containers: map[string]*container{}, making: map[string]*supervisor.Record{},
-		adopted: make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
+		containers: map[string]*container{},
+		adopted:    make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)

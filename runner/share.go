@@ -256,7 +256,7 @@ func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, s
 	if err := c.stop(ctx, Grace{}, false); err != nil {
 		return err
 	}
-	return c.start(ctx)
+	return c.begin(ctx, func(planner.Event) {})
 }
 
 // concerns says whether the plan has a step for a container.

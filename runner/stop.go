@@ -35,6 +35,7 @@ func (c *container) killOrphan() {
 type Grace struct {
 	Set  bool
 	Time time.Duration
+	Bare bool // without the commands of pre_stop
 }
 
 // stopTimeout is the grace period when neither the user nor the service says.
@@ -89,6 +90,9 @@ const reapTimeout = 30 * time.Second
 // stopUnreaped is stop that doesn't wait until the process is reaped, which
 // what it returns tells of; it is nil where there is nothing to reap.
 func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) (*ending, error) {
+	if err := c.beforeStop(ctx, grace); err != nil {
+		return nil, err
+	}
 	was := c.snapshot().State
 	c.apply(supervisor.StopAsked{ByUser: byUser})
 	c.mu.Lock()
@@ -224,7 +228,7 @@ func (c *container) kill(waits context.Context, name string) error {
 			return err
 		}
 		defer c.op.Unlock()
-		return c.stop(ctx, Grace{Set: true}, true)
+		return c.stop(ctx, Grace{Set: true, Bare: true}, true)
 	}
 	if task == nil || !running {
 		return fmt.Errorf("%s %w", c.name, ErrNotRunning)
@@ -344,6 +348,7 @@ func (c *container) remove(ctx context.Context, grace Grace, anonymous bool) err
 	if anonymous {
 		r.removeAnonymous(&rec)
 	}
+	r.volumes.Detach(func(volume string) bool { return supervisor.HaveVolume(r.allRecords(), volume) })
 	r.Tidy()
 	r.feed.Tell(c.project, c.id)
 	return nil

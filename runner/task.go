@@ -34,7 +34,7 @@ func (c *container) prepare(ctx context.Context) error {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
-	release, err := c.r.volumes.MountSubpaths(c.id, rec.Service, rec.Applied)
+	release, err := c.r.volumes.Ready(c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (c *container) start(ctx context.Context) error {
 	case planner.Running:
 		return nil
 	case planner.Stopping: // somebody gave up waiting for its end
-		if err := c.stop(ctx, Grace{Set: true}, false); err != nil {
+		if err := c.stop(ctx, Grace{Set: true, Bare: true}, false); err != nil {
 			return fmt.Errorf("cannot start %s again: %w", c.name, err)
 		}
 	}

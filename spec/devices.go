@@ -15,7 +15,9 @@ type Device struct {
 
 // IsCDI says that a device is named as the Container Device Interface does:
 // vendor.com/class=name.
-func (d *Device) IsCDI() bool { return !strings.HasPrefix(d.Source, "/") && strings.Contains(d.Source, "=") }
+func (d *Device) IsCDI() bool {
+	return !strings.HasPrefix(d.Source, "/") && strings.Contains(d.Source, "=")
+}
 
 // DeviceRequest asks a driver for devices (Compose Specification, gpus; Compose Deploy
 // Specification, devices).

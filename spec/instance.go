@@ -65,8 +65,12 @@ func (p *Project) Isolate(instance string, warn func(path, message string)) {
 			}
 		}
 	}
-	for key, v := range p.Volumes {
+	for _, key := range slices.Sorted(maps.Keys(p.Volumes)) {
+		v := p.Volumes[key]
 		v.Name = p.ownName(v.Name, key, v.External)
+		if b := v.Backing(); b.IsKept() {
+			warn("volumes."+key+".driver_opts", "all instances have what is at "+b.Device)
+		}
 	}
 	p.isolateContainers()
 	p.isolateImages()
@@ -110,6 +114,11 @@ func (p *Project) isolateContainers() {
 		for i, link := range s.ExternalLinks {
 			if target, alias := CutLink(link); renamed[target] != "" {
 				s.ExternalLinks[i] = renamed[target] + ":" + alias
+			}
+		}
+		for i, from := range s.Sources() {
+			if to := renamed[from.Container]; to != "" {
+				s.VolumesFrom[i] = strings.Replace(s.VolumesFrom[i], from.Container, to, 1)
 			}
 		}
 	}

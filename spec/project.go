@@ -5,6 +5,8 @@
 package spec
 
 import (
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -103,6 +105,8 @@ type Service struct {
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
 	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
+	PostStart      []Hook                     `json:"post_start,omitempty"`
+	PreStop        []Hook                     `json:"pre_stop,omitempty"`
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
 	Platform       string                     `json:"platform,omitempty"` // "linux/arm64"; "" is the machine's own
 	Ports          []Port                     `json:"ports,omitempty"`
@@ -128,9 +132,12 @@ type Service struct {
 	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
-	WorkingDir     string             `json:"working_dir,omitempty"`
-	Security       string             `json:"x-orlop-security,omitempty"` // "", default or hardened
-	Extensions     map[string]any     `json:"-"`
+	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
+	// Inherited is what VolumesFrom brings of other services.
+	Inherited  []Mount        `json:"inherited_volumes,omitempty"`
+	WorkingDir string         `json:"working_dir,omitempty"`
+	Security   string         `json:"x-orlop-security,omitempty"` // "", default or hardened
+	Extensions map[string]any `json:"-"`
 }
 
 // Profiles of a Service's Security. The hardened one is read-only but for /tmp,
@@ -163,13 +170,6 @@ type Dependency struct {
 	Condition string `json:"condition"`
 	Restart   bool   `json:"restart,omitempty"`
 	Required  bool   `json:"required"`
-}
-
-// Deploy holds the part of "deploy" that Orlop carries out.
-type Deploy struct {
-	Replicas     *int          `json:"replicas,omitempty"`
-	Resources    *Resources    `json:"resources,omitempty"`
-	UpdateConfig *UpdateConfig `json:"update_config,omitempty"`
 }
 
 // Resources are what the containers of a service may take and are to have
@@ -214,24 +214,6 @@ type DeviceRate struct {
 	Rate Bytes  `json:"rate"`
 }
 
-// Orders of an UpdateConfig.
-const (
-	StartFirst = "start-first"
-	StopFirst  = "stop-first"
-)
-
-// UpdateConfig says how a container is replaced ("deploy.update_config"). It
-// makes nothing of a container: a change of it replaces none.
-type UpdateConfig struct {
-	Order string `json:"order,omitempty"` // "" is StopFirst
-}
-
-// StartsFirst says whether a replacement of the service is to be ready before
-// the container that it replaces is stopped.
-func (s *Service) StartsFirst() bool {
-	return s.Deploy != nil && s.Deploy.UpdateConfig != nil && s.Deploy.UpdateConfig.Order == StartFirst
-}
-
 // Develop says how a running service is kept in step with the working tree
 // ("develop"). It makes nothing of a container: a change of it replaces none.
 type Develop struct {
@@ -266,6 +248,17 @@ type Hook struct {
 	Privileged  bool               `json:"privileged,omitempty"`
 	WorkingDir  string             `json:"working_dir,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty"`
+}
+
+// Variables are those of a hook's environment that have a value, as NAME=VALUE, by name.
+func (h *Hook) Variables() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(h.Environment)) {
+		if v := h.Environment[name]; v != nil {
+			list = append(list, name+"="+*v)
+		}
+	}
+	return list
 }
 
 // HealthCheck is a service's own probe; unset fields come from the image.
@@ -329,8 +322,9 @@ type BindOptions struct {
 
 // VolumeOpts are the options of a volume mount.
 type VolumeOpts struct {
-	NoCopy  bool   `json:"nocopy,omitempty"`
-	Subpath string `json:"subpath,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"` // of a volume that nobody named
+	NoCopy  bool              `json:"nocopy,omitempty"`
+	Subpath string            `json:"subpath,omitempty"`
 }
 
 // TmpfsOpts are the options of a tmpfs mount; Mode is octal in the file.
@@ -381,10 +375,11 @@ type IPAMPool struct {
 
 // Volume is a declared volume. Name is the full name (project_key unless set).
 type Volume struct {
-	Name     string            `json:"name"`
-	Driver   string            `json:"driver,omitempty"`
-	External bool              `json:"external,omitempty"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Name       string            `json:"name"`
+	Driver     string            `json:"driver,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"` // type, device and o of what is mounted as the volume
+	External   bool              `json:"external,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
 }
 
 // Secret is a declared secret. Its content is in Project.Payloads.
@@ -408,11 +403,13 @@ type Config struct {
 }
 
 // Replicas is how many containers of the service are wanted: scale, else
-// deploy.replicas, else 1.
+// deploy.replicas, else 1; of a global one, 1.
 func (s *Service) Replicas() int {
 	switch {
 	case s.Scale != nil:
 		return *s.Scale
+	case s.IsGlobal():
+		return 1
 	case s.Deploy != nil && s.Deploy.Replicas != nil:
 		return *s.Deploy.Replicas
 	}
@@ -428,6 +425,9 @@ func (p *Project) OnlyOne(service string) string {
 	}
 	if key := s.FixedAddress(); key != "" {
 		return "services." + service + "." + key
+	}
+	if s.IsGlobal() {
+		return "services." + service + ".deploy.mode"
 	}
 	return ""
 }

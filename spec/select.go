@@ -122,7 +122,7 @@ func (out *Project) keepUsed(p *Project) {
 		for name := range s.Networks {
 			networks[name] = true
 		}
-		for _, m := range s.Volumes {
+		for _, m := range s.Mounts() {
 			volumes[m.Source] = volumes[m.Source] || m.Type == MountVolume
 		}
 		for _, m := range s.Configs {

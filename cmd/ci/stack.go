@@ -148,7 +148,7 @@ func environment(p *spec.Project, tests []string) *spec.Project {
 }
 
 func setReplicas(s *spec.Service, n int) {
-	s.Scale, s.Deploy = &n, nil
+	s.Scale, s.Deploy = &n, s.Deploy.OfOne()
 }
 
 // oneRun is the project with a test as a single run has it: one container

@@ -64,11 +64,11 @@ func ContainerJSON(c *planner.Container, project string, now time.Time) psLine {
 	}
 	var mounts []string
 	volumes := 0
-	for _, m := range c.Applied.Service.Volumes {
+	for _, m := range c.Applied.Mounts() {
 		if m.Type == spec.MountVolume {
 			volumes++
 		}
-		if source := cmp.Or(c.Applied.Volumes[m.Source], m.Source); source != "" {
+		if source := cmp.Or(m.Volume, m.Source); source != "" {
 			mounts = append(mounts, source)
 		}
 	}

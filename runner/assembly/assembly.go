@@ -172,6 +172,9 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	if err != nil {
 		return nil, err
 	}
+	if rec.Applied.Borrowed, err = m.borrow(rec); err != nil {
+		return nil, err
+	}
 	mounted, err := m.Volumes.Mounts(ctx, &volume.Request{
 		Container: rec.ID, Project: rec.Project, Service: rec.Service, Applied: rec.Applied,
 		ImageVolumes: slices.Sorted(maps.Keys(img.Config.Volumes)), Anonymous: rec.Anonymous, Rootfs: rootfs,

@@ -60,6 +60,8 @@ func Is(c *planner.Container, condition string, now time.Time) (string, time.Dur
 		return "running", pending, nil
 	case ended && condition == planner.Ready:
 		return "completed", 0, nil
+	case condition == planner.Ready && c.Applied != nil && c.Applied.Service.IsJob():
+		return "running", pending, nil
 	case ended:
 		return "", 0, ExitError(c)
 	case c.Health == planner.Healthy:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // TestAClockThatJumps runs a container that ends at once, again and again, while
@@ -17,7 +18,7 @@ import (
 func TestAClockThatJumps(t *testing.T) {
 	for name, jump := range map[string]time.Duration{"forwards": time.Hour, "back": -time.Hour, "not at all": 0} {
 		wall := time.Unix(1_700_000_000, 0)
-		s := State{Status: Status{State: planner.Created}, Terms: Terms{restart: "always"}}
+		s := State{Status: Status{State: planner.Created}, Terms: Terms{restart: spec.RestartOf("always")}}
 		var waited time.Duration
 		tries := 0
 		for waited < 30*time.Minute {

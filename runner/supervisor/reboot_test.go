@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // After a restart of the machine a container that had used up its tries has them all again.
@@ -17,7 +18,7 @@ func TestRestartsAreCountedAnewAfterAReboot(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := State{
 		Status: Status{State: planner.Running, Wanted: true, Restarts: 2, StartedAt: now.Add(-time.Hour)},
-		Terms:  Terms{restart: "on-failure:2"},
+		Terms:  Terms{restart: spec.RestartOf("on-failure:2")},
 	}
 	s, effects := Next(s, Adopted{Process: ProcessAbsent, Now: now})
 	if s.State != planner.Restarting || s.Restarts != 0 || !slices.Contains(effects, Effect(TryStart{})) {

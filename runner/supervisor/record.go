@@ -46,7 +46,7 @@ type Metadata struct {
 	LeftOut    []string          `json:"left_out,omitempty"`  // targets of mounts whose source was not there
 	Netns      string            `json:"netns,omitempty"`
 	Cgroup     string            `json:"cgroup,omitempty"` // its control group; "": that of its ID below the engine's
-	Shm        string            `json:"shm,omitempty"` // where its /dev/shm is on the host, if others may share that
+	Shm        string            `json:"shm,omitempty"`    // where its /dev/shm is on the host, if others may share that
 	Hostname   string            `json:"hostname,omitempty"`
 	Command    []string          `json:"command,omitempty"`
 	Exposed    []string          `json:"exposed,omitempty"` // ports that the image exposes: "80/tcp"
@@ -60,10 +60,10 @@ type Metadata struct {
 
 // Terms are what the supervision goes by.
 func (m *Metadata) Terms() Terms {
-	return Terms{restart: m.Applied.Service.Restart, checked: m.Probe != nil}
+	return Terms{restart: m.Applied.Service.RestartTerms(), checked: m.Probe != nil}
 }
 
-// OwnVolumes are the volumes that nobody named and that none of the others, among
+// OwnVolumes are the volumes, its own and what it has of others, that nobody named and that none of the others, among
 // which it may be itself, has.
 func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 	kept := map[string]bool{}
@@ -80,24 +80,31 @@ func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 			names = append(names, name)
 		}
 	}
+	for _, b := range m.Applied.Borrowed {
+		if b.Anonymous && !kept[b.Volume] {
+			names = append(names, b.Volume)
+		}
+	}
 	return names
 }
 
 // Status is what is wanted of a container, and what was observed of it that an
 // engine to come can't find out by itself. The supervisor alone changes it.
 type Status struct {
-	State     planner.State     `json:"state"`
-	Health    planner.Health    `json:"health,omitempty"`
-	Wanted    bool              `json:"wanted"`  // to run
-	Stopped   bool              `json:"stopped"` // on the user's word
-	ExitCode  int               `json:"exit_code"`
-	OOMKilled bool              `json:"oom_killed,omitempty"`
-	Restarts  int               `json:"restarts"`
-	Error     string            `json:"error,omitempty"`
-	StartedAt time.Time         `json:"started_at"`
-	ExitedAt  time.Time         `json:"exited_at"`
-	Addresses []string          `json:"addresses,omitempty"`
-	Published []planner.Binding `json:"published,omitempty"`
+	State       planner.State     `json:"state"`
+	Health      planner.Health    `json:"health,omitempty"`
+	Wanted      bool              `json:"wanted"`  // to run
+	Stopped     bool              `json:"stopped"` // on the user's word
+	ExitCode    int               `json:"exit_code"`
+	OOMKilled   bool              `json:"oom_killed,omitempty"`
+	Restarts    int               `json:"restarts"`
+	FailedTries int               `json:"failed_tries,omitempty"` // of the restarts those that count as failed
+	Error       string            `json:"error,omitempty"`
+	StartedAt   time.Time         `json:"started_at"`
+	ExitedAt    time.Time         `json:"exited_at"`
+	Addresses   []string          `json:"addresses,omitempty"`
+	Unready     bool              `json:"unready,omitempty"` // its post_start has not been run to its end
+	Published   []planner.Binding `json:"published,omitempty"`
 }
 
 // extension is the name of the metadata on containerd's containers, and
@@ -229,6 +236,11 @@ func (rec *Record) UsedVolumes() []string {
 	}
 	for _, name := range rec.Anonymous {
 		names = append(names, name)
+	}
+	for _, b := range rec.Applied.Borrowed {
+		if b.Volume != "" {
+			names = append(names, b.Volume)
+		}
 	}
 	return names
 }

@@ -6,11 +6,10 @@
 package supervisor
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // The runner has one place that asks Next, saves the answer and performs the
@@ -42,8 +41,8 @@ type State struct {
 
 // Terms are what of its making the supervision of a container goes by.
 type Terms struct {
-	restart string // policy (Compose Specification, restart)
-	checked bool   // a health check is in force
+	restart spec.RestartTerms
+	checked bool // a health check is in force
 }
 
 // Event is what happens to a container. The set is closed.
@@ -100,12 +99,15 @@ type (
 	Connected struct{ Addresses []string }
 	// Published: these ports are bound for it.
 	Published struct{ Bindings []planner.Binding }
+	// Hooks: its post_start is to be run, or has been run to its end.
+	Hooks struct{ Done bool }
 	// RemoveBegun: it is being removed, its process has ended.
 	RemoveBegun struct{}
 	// RemoveFailed: it could not be removed.
 	RemoveFailed struct{}
 )
 
+func (Hooks) isEvent()        {}
 func (Started) isEvent()      {}
 func (Ended) isEvent()        {}
 func (Exited) isEvent()       {}
@@ -192,12 +194,9 @@ func Next(s State, e Event) (State, []Effect) {
 			s.Error = e.For
 		}
 	case StartFailed:
-		if s.State == planner.Restarting {
-			s.Error = e.Reason
-			return s.backOff(e.Now)
-		}
+		return s.onStartFailed(e)
 	case StartAsked:
-		s.Restarts, s.delay = 0, 0
+		s.Restarts, s.FailedTries, s.delay = 0, 0, 0
 	case StopAsked:
 		return s.onStopAsked(e)
 	case Updated:
@@ -208,6 +207,8 @@ func Next(s State, e Event) (State, []Effect) {
 		s.Addresses = e.Addresses
 	case Published:
 		s.Published = e.Bindings
+	case Hooks:
+		s.Unready = !e.Done
 	case RemoveBegun:
 		s.Removing = true
 	case RemoveFailed:
@@ -251,8 +252,11 @@ func (s State) onExited(e Exited) (State, []Effect) {
 	if e.At.Sub(s.StartedAt) >= steadyAfter {
 		s.delay = 0
 	}
+	if s.Restarts > 0 && (s.restart.Window == 0 || e.At.Sub(s.StartedAt) < s.restart.Window) {
+		s.FailedTries++
+	}
 	s.ExitCode, s.ExitedAt, s.OOMKilled, s.Health = e.Code, e.At, e.OOM, planner.NoHealth
-	again := s.Wanted && isRestarted(s.restart, e.Code, s.Restarts)
+	again := s.Wanted && isRestarted(s.restart, e.Code, s.FailedTries)
 	effects := []Effect{StopProbes{}, ResolveNames(false), ParkPorts{Again: again}}
 	if !again {
 		s.State = planner.Exited
@@ -265,17 +269,28 @@ func (s State) onExited(e Exited) (State, []Effect) {
 	return s, append(effects, retry...)
 }
 
-// isRestarted applies a restart policy to a container that has ended by itself.
-func isRestarted(restart string, code, restarts int) bool {
-	policy, limit, _ := strings.Cut(restart, ":")
-	switch policy {
-	case "always", "unless-stopped":
-		return true
-	case "on-failure":
-		most, _ := strconv.Atoi(limit)
-		return code != 0 && (limit == "" || restarts < most)
+// isRestarted applies the terms of restarting to a container that has ended by
+// itself, of whose tries so many have failed.
+func isRestarted(terms spec.RestartTerms, code, failed int) bool {
+	switch {
+	case terms.Condition == spec.RestartNone, terms.Condition == spec.RestartOnFailure && code == 0:
+		return false
 	}
-	return false
+	return !terms.Bounded || failed < terms.Most
+}
+
+// onStartFailed is a try that came to nothing.
+func (s State) onStartFailed(e StartFailed) (State, []Effect) {
+	if s.State != planner.Restarting {
+		return s, nil
+	}
+	s.Error = e.Reason
+	s.FailedTries++
+	if s.restart.Bounded && s.FailedTries >= s.restart.Most {
+		s.State, s.RetryAt = planner.Exited, time.Time{}
+		return s, []Effect{ParkPorts{}}
+	}
+	return s.backOff(e.Now)
 }
 
 // Bounds of the back-off between restarts.
@@ -285,10 +300,14 @@ const (
 	steadyAfter = 10 * time.Second // a container that ran that long begins with the first again
 )
 
-// backOff starts the container again after a while, twice the last one.
+// backOff starts the container again after a while: what its terms say, else twice
+// the last one.
 func (s State) backOff(now time.Time) (State, []Effect) {
 	s.State = planner.Restarting
 	s.delay = min(max(2*s.delay, firstDelay), lastDelay)
+	if s.restart.Delay > 0 {
+		s.delay = s.restart.Delay
+	}
 	s.RetryAt = now.Add(s.delay)
 	return s, []Effect{AwaitRetry{Due: s.RetryAt}}
 }
@@ -358,7 +377,7 @@ func (s State) takeOver(e Adopted, wasRunning bool) (State, []Effect) {
 // or with its shim has done nothing to be held back for: it begins anew, at once.
 func (s State) comeBack(e Exited) (State, []Effect) {
 	if e.Lost {
-		s.Restarts = 0
+		s.Restarts, s.FailedTries = 0, 0
 	}
 	s, effects := s.onExited(e)
 	if !e.Lost || s.State != planner.Restarting {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // world is a container and its engine in small: what the store has on the
@@ -33,7 +34,7 @@ type lost struct{}
 
 func newWorld(seed uint64, restart string) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), clock: newManual(), wants: "stop", crash: -1}
-	w.state = State{Status: Status{State: planner.Created}, Terms: Terms{restart: restart, checked: seed%2 == 0}}
+	w.state = State{Status: Status{State: planner.Created}, Terms: Terms{restart: spec.RestartOf(restart), checked: seed%2 == 0}}
 	w.saved = []Status{w.state.Status}
 	return w
 }

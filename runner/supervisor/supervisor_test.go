@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // removing stands for the state of a container that is being removed.
@@ -20,7 +21,7 @@ func allStates() []planner.State {
 // stateOf is a container with the policy "always" and a health check in one of
 // the states, at a time of the test's clock.
 func stateOf(name planner.State, now time.Time) State {
-	s := State{Status: Status{State: name}, Terms: Terms{restart: "always", checked: true}}
+	s := State{Status: Status{State: name}, Terms: Terms{restart: spec.RestartOf("always"), checked: true}}
 	switch name {
 	case planner.Running:
 		s.Wanted, s.Health, s.StartedAt = true, planner.Healthy, now.Add(-time.Minute)
@@ -93,7 +94,7 @@ func TestWhatFollowsFromEachEventInEachState(t *testing.T) {
 			planner.Created: "created", planner.Running: "stopping", planner.Restarting: "exited: no retry, refuse", Unknown: "unknown",
 		}},
 		{StopAsked{}, map[planner.State]string{planner.Running: "stopping", planner.Restarting: "exited: no retry, refuse"}},
-		{Updated{Terms{restart: "no"}}, map[planner.State]string{
+		{Updated{Terms{restart: spec.RestartOf("no")}}, map[planner.State]string{
 			Unknown: "unknown", planner.Created: "created", planner.Running: "running: probe", planner.Stopping: "stopping: probe",
 			planner.Restarting: "restarting", planner.Exited: "exited",
 		}},
@@ -217,17 +218,17 @@ func TestWhatIsKnownAfterAnEvent(t *testing.T) {
 			planner.Running, func(s *State) { s.checked = false }, Probed{Health: planner.Unhealthy, Started: long}, func(s *State) {},
 		},
 		"a missed exit that the shim knew of": {
-			planner.Running, func(s *State) { s.restart = "no" }, Adopted{Code: 3, At: now, Now: now},
+			planner.Running, func(s *State) { s.restart = spec.RestartOf("no") }, Adopted{Code: 3, At: now, Now: now},
 			func(s *State) {
 				s.State, s.ExitCode, s.ExitedAt, s.Health = planner.Exited, 3, now, planner.NoHealth
 			},
 		},
 		"a missed exit that the engine before had noted": {
-			planner.Running, func(s *State) { s.restart, s.ExitCode, s.ExitedAt, s.OOMKilled = "no", 4, now, true }, Adopted{Now: now.Add(time.Hour)},
+			planner.Running, func(s *State) { s.restart, s.ExitCode, s.ExitedAt, s.OOMKilled = spec.RestartOf("no"), 4, now, true }, Adopted{Now: now.Add(time.Hour)},
 			func(s *State) { s.State, s.Health = planner.Exited, planner.NoHealth },
 		},
 		"a missed exit that nobody knows of": {
-			planner.Running, func(s *State) { s.restart = "no" }, Adopted{Now: now},
+			planner.Running, func(s *State) { s.restart = spec.RestartOf("no") }, Adopted{Now: now},
 			func(s *State) {
 				s.State, s.ExitCode, s.ExitedAt, s.Health, s.Error = planner.Exited, ShimLost, now, planner.NoHealth, "its shim was lost"
 			},

@@ -73,7 +73,7 @@ func AbsentSources(p *spec.Project) []string {
 	}
 	var out []string
 	for _, s := range p.Services {
-		for _, m := range s.Volumes {
+		for _, m := range s.Mounts() {
 			if m.Type != spec.MountBind {
 				continue
 			}

@@ -98,6 +98,7 @@ func (v *Store) isAnonymous(name string) bool {
 // an earlier engine was killed while it made or removed both. The word of one file is not
 // enough: one that a container has, or that somebody named, stays.
 func (v *Store) RemoveBound(isThere, has func(name string) bool) {
+	v.Detach(has)
 	for _, info := range v.List() {
 		container, err := os.ReadFile(v.boundPath(info.Name))
 		if err != nil {

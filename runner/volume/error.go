@@ -35,7 +35,7 @@ func (e *MountError) Unwrap() error { return e.Err }
 // a mount of the service is to blame: what runc said of the mount of source, a path
 // of the host, at target. It is nil where none of its mounts is at target.
 func StartError(service string, s *spec.Service, source, target, said string, err error) error {
-	for _, v := range s.Volumes {
+	for _, v := range s.Mounts() {
 		if filepath.Clean(v.Target) == filepath.Clean(target) {
 			return &MountError{Service: service, Source: v.Source, Target: v.Target, Err: mountCause(s, v, source, said, err)}
 		}
@@ -74,7 +74,7 @@ func mountCause(s *spec.Service, v spec.Mount, source, said string, err error) e
 // readOnlyAbove is the innermost read-only mount that a path lies in, or "".
 func readOnlyAbove(s *spec.Service, path string) string {
 	outer := ""
-	for _, v := range s.Volumes {
+	for _, v := range s.Mounts() {
 		target := filepath.Clean(v.Target)
 		if v.ReadOnly && strings.HasPrefix(path, strings.TrimSuffix(target, "/")+"/") && len(target) > len(outer) {
 			outer = target

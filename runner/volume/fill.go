@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	cfs "github.com/containerd/continuity/fs"
@@ -32,7 +33,7 @@ func (v *Store) fill(ctx context.Context, vol *Volume, rootfs []mount.Mount, tar
 	if err != nil {
 		return fmt.Errorf("cannot read volume %s: %w", vol.Name, err)
 	}
-	if len(entries) > 0 {
+	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return filepath.Join(data, e.Name()) != partCopy(data) }) || isReadOnly(data) {
 		return nil
 	}
 	var has bool
@@ -64,7 +65,7 @@ func fillFrom(root, target, data string, isOwned bool) (bool, error) {
 	if err != nil || len(entries) == 0 && isOwned {
 		return true, err
 	}
-	part := filepath.Join(filepath.Dir(data), "_part")
+	part := partCopy(data)
 	if err := errors.Join(os.RemoveAll(part), os.Mkdir(part, 0o700)); err != nil {
 		return true, err
 	}
@@ -83,7 +84,18 @@ func fillFrom(root, target, data string, isOwned bool) (bool, error) {
 	return true, finishFill(data)
 }
 
-func wholeCopy(data string) string { return filepath.Join(filepath.Dir(data), "_fill") }
+func wholeCopy(data string) string { return besideOrIn(data, "_fill") }
+
+func partCopy(data string) string { return besideOrIn(data, "_part") }
+
+// besideOrIn is a place that things can be renamed from into a volume's directory: beside
+// it, unless something else is mounted there.
+func besideOrIn(data, name string) string {
+	if isMounted(data) {
+		return filepath.Join(data, ".orlop"+name)
+	}
+	return filepath.Join(filepath.Dir(data), name)
+}
 
 // finishFill moves a whole copy into the volume's directory, which stays the
 // same for whoever has it mounted, and goes on where an engine was killed. A

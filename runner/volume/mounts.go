@@ -47,14 +47,14 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 	s := req.Applied.Service
 	out := Mounts{Anonymous: maps.Clone(req.Anonymous)}
 	taken := map[string]bool{}
-	for i, m := range s.Volumes {
+	for i, m := range req.Applied.Mounts() {
 		taken[filepath.Clean(m.Target)] = true
-		if _, err := os.Lstat(filepath.Clean(m.Source)); planner.IsForeign(m) && errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Clean(m.Source)); planner.IsForeign(m.Mount) && errors.Is(err, fs.ErrNotExist) {
 			out.LeftOut = append(out.LeftOut, m.Target) // the plan has told of it
 			continue
 		}
 		om, err := v.mount(ctx, req, &out, m)
-		if isSubpath(m) {
+		if isSubpath(m.Mount) {
 			om.Source = v.placeOf(req.Container, i)
 		}
 		if err != nil {
@@ -72,7 +72,7 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 		if taken[target] || target == "/" {
 			continue
 		}
-		om, err := v.mount(ctx, req, &out, spec.Mount{Type: spec.MountVolume, Target: target})
+		om, err := v.mount(ctx, req, &out, planner.Mounted{Mount: spec.Mount{Type: spec.MountVolume, Target: target}})
 		if err != nil {
 			return out, err
 		}
@@ -84,7 +84,7 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 	return out, nil
 }
 
-func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m spec.Mount) (specs.Mount, error) {
+func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner.Mounted) (specs.Mount, error) {
 	access := "rw"
 	if m.ReadOnly {
 		access = "ro"
@@ -92,20 +92,23 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m spec.Mo
 	out := specs.Mount{Destination: m.Target, Type: "bind"}
 	switch m.Type {
 	case spec.MountTmpfs:
-		return tmpfsMount(m.Target, tmpfsOptions(m)), nil
+		return tmpfsMount(m.Target, tmpfsOptions(m.Mount)), nil
 	case spec.MountBind:
 		propagation := "rprivate"
 		if m.Bind != nil && m.Bind.Propagation != "" {
 			propagation = m.Bind.Propagation
 		}
 		out.Source, out.Options = m.Source, []string{"rbind", access, propagation}
-		return out, ensureBindSource(ctx, m, req.Rootfs)
+		return out, ensureBindSource(ctx, m.Mount, req.Rootfs)
 	case spec.MountVolume:
 		vol, err := v.claimMounted(req, made, m)
 		if err != nil {
 			return out, err
 		}
-		if !isSubpath(m) && (m.Volume == nil || !m.Volume.NoCopy) {
+		if err := v.attach(vol); err != nil {
+			return out, err
+		}
+		if !isSubpath(m.Mount) && !m.Inherited && (m.Mount.Volume == nil || !m.Mount.Volume.NoCopy) {
 			if err := v.fill(ctx, vol, req.Rootfs, m.Target); err != nil {
 				return out, err
 			}
@@ -118,13 +121,12 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m spec.Mo
 
 // claimMounted is the volume behind a mount: the declared one, or one of the
 // container's own that nobody named.
-func (v *Store) claimMounted(req *Request, made *Mounts, m spec.Mount) (*Volume, error) {
-	if m.Source != "" {
-		name := req.Applied.Volumes[m.Source]
-		if name == "" {
-			return nil, fmt.Errorf("no volume named %q", m.Source)
-		}
-		return v.claim(req.Container, &Volume{Name: name, Project: req.Project, Key: m.Source})
+func (v *Store) claimMounted(req *Request, made *Mounts, m planner.Mounted) (*Volume, error) {
+	switch {
+	case m.Volume != "":
+		return v.claim(req.Container, &Volume{Name: m.Volume, Project: req.Project, Key: m.Source})
+	case m.Source != "":
+		return nil, fmt.Errorf("no volume named %q", m.Source)
 	}
 	name := made.Anonymous[m.Target]
 	if name == "" {
@@ -134,7 +136,11 @@ func (v *Store) claimMounted(req *Request, made *Mounts, m spec.Mount) (*Volume,
 		}
 		made.Anonymous[m.Target] = name
 	}
-	return v.claim(req.Container, &Volume{Name: name, Project: req.Project, Anonymous: true})
+	vol := &Volume{Name: name, Project: req.Project, Anonymous: true}
+	if m.Mount.Volume != nil && len(m.Mount.Volume.Labels) > 0 {
+		vol.Applied = &spec.Volume{Name: name, Labels: m.Mount.Volume.Labels}
+	}
+	return v.claim(req.Container, vol)
 }
 
 // newName is the name of a volume that nobody named: as Docker makes them, 64

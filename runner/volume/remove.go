@@ -20,11 +20,17 @@ const leaving = ".removed"
 // no volume any more from the beginning: one of the same name that is made
 // meanwhile is another.
 func (v *Store) Remove(name string) error {
+	if err := v.unmount(name); err != nil {
+		return err
+	}
 	aside, err := v.takeOut(name)
 	if err != nil || aside == "" {
 		return err
 	}
 	defer v.tidy()
+	if isMounted(filepath.Join(aside, "_data")) { // what is there is somebody else's
+		return fmt.Errorf("cannot remove volume %s: something is mounted at %s", name, aside)
+	}
 	if err := v.delete(aside); err != nil {
 		return fmt.Errorf("cannot remove all that was in volume %s (the rest is removed when the engine starts next): %w", name, err)
 	}
@@ -86,6 +92,9 @@ func (v *Store) FinishRemovals(ctx context.Context) {
 	defer v.tidy()
 	for _, vol := range volumes {
 		path := filepath.Join(dir, vol.Name())
+		if isMounted(filepath.Join(path, "_data")) {
+			continue
+		}
 		// One thing after the other, so that the engine's end is noticed.
 		parts, _ := filepath.Glob(filepath.Join(path, "_data", "*"))
 		for _, part := range append(parts, path) {

@@ -9,6 +9,9 @@ import (
 
 // Size is how many bytes a volume takes on the disk.
 func (v *Store) Size(name string) (int64, error) {
+	if isMounted(v.Path(name)) {
+		return 0, nil // it takes room elsewhere
+	}
 	size, err := treeSize(v.Path(name))
 	if err != nil {
 		return 0, fmt.Errorf("cannot measure volume %s: %w", name, err)

@@ -64,7 +64,8 @@ type Volume struct {
 	Owned     bool         `json:"filled,omitempty"` // its directory has its owner and mode from an image
 	Applied   *spec.Volume `json:"applied,omitempty"`
 
-	fill sync.Mutex // held while it is filled from an image
+	fill     sync.Mutex // held while it is filled from an image
+	mounting sync.Mutex // held while what it is by its driver_opts is mounted or unmounted
 }
 
 // Open knows the volumes of an earlier engine again, and unmounts the places

@@ -43,26 +43,31 @@ type Subpath struct {
 // Subpaths are the paths inside volumes that a service mounts.
 func (v *Store) Subpaths(applied *planner.Applied) []Subpath {
 	var all []Subpath
-	for _, m := range applied.Service.Volumes {
-		if isSubpath(m) {
-			all = append(all, Subpath{Target: m.Target, Volume: v.Path(applied.Volumes[m.Source]), Path: m.Volume.Subpath})
+	for _, m := range applied.Mounts() {
+		if isSubpath(m.Mount) {
+			all = append(all, Subpath{Target: m.Target, Volume: v.Path(m.Volume), Path: m.Mount.Volume.Subpath})
 		}
 	}
 	return all
 }
 
-// MountSubpaths mounts what a container's mounts of paths inside volumes lead
-// to, until the returned function is called.
-func (v *Store) MountSubpaths(container, service string, applied *planner.Applied) (release func(), err error) {
+// Ready makes ready what a container mounts whose process is about to be made: what
+// its volumes are by their driver_opts, and what its mounts of paths inside volumes
+// lead to. That is there until the returned function is called.
+func (v *Store) Ready(container, service string, applied *planner.Applied) (release func(), err error) {
 	release = func() { v.dropPlacesOf(container) }
-	for i, m := range applied.Service.Volumes {
-		if !isSubpath(m) {
+	for i, m := range applied.Mounts() {
+		if err := v.attachNamed(m.Volume); err != nil {
+			release()
+			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: err}
+		}
+		if !isSubpath(m.Mount) {
 			continue
 		}
-		name := applied.Volumes[m.Source]
-		if err := mountSubpath(v.Path(name), m.Volume.Subpath, v.placeOf(container, i)); err != nil {
+		path := m.Mount.Volume.Subpath
+		if err := mountSubpath(v.Path(m.Volume), path, v.placeOf(container, i)); err != nil {
 			release()
-			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: subpathError(name, m.Volume.Subpath, err)}
+			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: subpathError(m.Volume, path, err)}
 		}
 	}
 	return release, nil

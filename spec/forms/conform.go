@@ -223,6 +223,7 @@ func (c *Conformer) named(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		f.Value = c.Object(f.Value, k.Keys, tree.Join(path, f.Key))
 		f.Value.Merge = mode
 		c.adoptExternalName(f.Value, tree.Join(path, f.Key))
+		c.bindDevice(f.Value)
 		out.Fields = append(out.Fields, f)
 	}
 	return out

@@ -197,3 +197,18 @@ func (c *Conformer) fileMount(item *tree.Node, keys []schema.Key, at string) *tr
 	}
 	return out
 }
+
+// bindDevice makes the path absolute of a directory of the host that is a volume.
+func (c *Conformer) bindDevice(resource *tree.Node) {
+	if resource.Kind != tree.MapNode {
+		return
+	}
+	opts := resource.Value("driver_opts")
+	device := opts.Value(spec.OptDevice)
+	if device == nil || device.Kind != tree.ScalarNode || device.Text == "" || tree.TextAt(opts, spec.OptMount) != "bind" {
+		return
+	}
+	made := device.Scalar("!!str", c.absolute(device.Text))
+	made.Unset, made.Raw, made.Merge = device.Unset, device.Text, device.Merge
+	opts.Field(spec.OptDevice).Value = made
+}

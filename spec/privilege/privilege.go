@@ -72,6 +72,9 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 			all = append(all, ofFile(at, p.ReadFiles[at], within)...)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Volumes)) {
+		all = append(all, ofVolume(p.Volumes[name].Backing(), "volumes."+name+".driver_opts", within, own)...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
 		all = append(all, ofFile("secrets."+name+".file", p.Secrets[name].File, within)...)
 	}
@@ -109,6 +112,15 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 	}
 	if s.Privileged {
 		add(Privileged, "privileged", "true", "has all devices and capabilities of the host: it can do what root can")
+	}
+	for i, h := range slices.Concat(s.PostStart, s.PreStop) {
+		key := fmt.Sprintf("post_start[%d]", i)
+		if i >= len(s.PostStart) {
+			key = fmt.Sprintf("pre_stop[%d]", i-len(s.PostStart))
+		}
+		if h.Privileged {
+			add(Privileged, key+".privileged", "true", "runs a command with all capabilities of the host")
+		}
 	}
 	for i, opt := range s.SecurityOpt {
 		name, value := spec.CutSecurityOpt(opt)
@@ -152,11 +164,19 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 	if s.Security == spec.SecurityDefault {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")
 	}
-	for i, m := range s.Volumes {
+	for i, from := range s.Sources() {
+		if from.Container != "" {
+			add(HostMount, fmt.Sprintf("volumes_from[%d]", i), from.Container, "has what a container outside of the stack mounts, paths of the host too")
+		}
+	}
+	for i, m := range s.Mounts() {
 		if m.Type != spec.MountBind {
 			continue
 		}
 		key := fmt.Sprintf("volumes[%d]", i)
+		if i >= len(s.Volumes) {
+			key = "volumes_from"
+		}
 		if hasEngine(m.Source, own) {
 			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
 		}
@@ -169,6 +189,22 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 			value := cmp.Or(p.Published, fmt.Sprintf("any:%d", p.Target)) + "/" + cmp.Or(p.Protocol, "tcp")
 			add(PublicPort, fmt.Sprintf("ports[%d]", i), value, "is reached on all addresses of the host")
 		}
+	}
+	return all
+}
+
+// ofVolume lists what of the host, or by its name, is mounted as a volume.
+func ofVolume(b spec.Backing, path string, within bounds, own []string) []Request {
+	var all []Request
+	isPath := b.IsBind() || strings.HasPrefix(b.Device, "/") && b.IsKept()
+	if b.IsBind() && hasEngine(b.Device, own) {
+		all = append(all, Request{Kind: EngineSocket, Path: path, Value: b.Device, Text: "has the socket of an engine: it can do what root can"})
+	}
+	switch {
+	case isPath && !within.has(b.Device):
+		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a path of the host outside of the project's directory"})
+	case b.IsKept() && !isPath:
+		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a file system (" + b.Type + ") in the name of the host"})
 	}
 	return all
 }

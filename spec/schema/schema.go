@@ -155,15 +155,13 @@ func includeKeys() []Key {
 }
 
 func serviceKeys() []Key {
-	const inCommand = "make it a part of the service's command"
 	keys := []Key{
 		{Name: "external_links", Shape: StringList, Note: "CONTAINER[:ALIAS] of any project, on a network that both are on"},
 		{Name: "links", Shape: StringList, Note: "SERVICE[:ALIAS]; the name resolves in the containers of this service alone"},
-		{Name: "post_start", Level: Refused, Note: inCommand},
+		{Name: "post_start", Shape: Watch, Keys: hookKeys(), Note: "once up, start or restart has started the container; one that fails stops it"},
 		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
-		{Name: "pre_stop", Level: Refused, Note: inCommand},
+		{Name: "pre_stop", Shape: Watch, Keys: hookKeys(), Note: "before stop, restart, down or a replacement ends the container; one that fails keeps it"},
 		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
-		{Name: "volumes_from", Level: Refused, Shape: StringList, Note: "write the volumes of the other service here"},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
 		{Name: "cpu_count", Level: NoEffect, Note: "of Windows"},
@@ -258,6 +256,7 @@ func serviceKeys() []Key {
 		{Name: "userns_mode", Shape: String, Words: []string{"", "host"}, Note: "the users of a container are those of the host"},
 		{Name: "uts", Shape: String, Words: []string{"", "host"}},
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
+		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
 	return append(keys, notYet("attach",
@@ -267,16 +266,21 @@ func serviceKeys() []Key {
 // NoSELinux says why the keys of SELinux have no effect.
 const NoSELinux = "SELinux labels are not set; a machine that enforces them needs them set by hand"
 
+// hookKeys are those of a command that is run in a container.
+func hookKeys() []Key {
+	return []Key{
+		{Name: "command", Shape: Command},
+		{Name: "environment", Shape: MappingOrList},
+		{Name: "privileged", Shape: Boolean},
+		{Name: "user", Shape: String},
+		{Name: "working_dir", Shape: String},
+	}
+}
+
 func watchKeys() []Key {
 	return []Key{
 		{Name: "action", Shape: String, Words: []string{spec.WatchSync, spec.WatchSyncRestart, spec.WatchSyncExec, spec.WatchRestart, spec.WatchRebuild}},
-		{Name: "exec", Shape: Object, Keys: []Key{
-			{Name: "command", Shape: Command},
-			{Name: "environment", Shape: MappingOrList},
-			{Name: "privileged", Shape: Boolean},
-			{Name: "user", Shape: String},
-			{Name: "working_dir", Shape: String},
-		}},
+		{Name: "exec", Shape: Object, Keys: hookKeys()},
 		{Name: "ignore", Shape: StringOrList},
 		{Name: "include", Shape: StringOrList},
 		{Name: "initial_sync", Shape: Boolean, Former: "x-initialSync"},
@@ -336,6 +340,13 @@ func fileMountKeys() []Key {
 
 func deployKeys() []Key {
 	return append([]Key{
+		{Name: "mode", Shape: String, Words: spec.DeployModes(), Note: "global is one container, there being one machine; a job is ready once it has completed, and not run again by up"},
+		{Name: "restart_policy", Shape: Object, Note: "in place of restart", Keys: []Key{
+			{Name: "condition", Shape: String, Words: spec.RestartConditions(), Note: "any unless it is given"},
+			{Name: "delay", Shape: Duration, Note: "0, the default, is a pause that grows from 0.1 s to a minute"},
+			{Name: "max_attempts", Shape: Integer},
+			{Name: "window", Shape: Duration, Note: "a try that runs that long counts not for max_attempts"},
+		}},
 		{Name: "endpoint_mode", Level: NoEffect, Shape: String, Note: "of a swarm: names lead to all containers of a service, as with dnsrr"},
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
@@ -344,7 +355,7 @@ func deployKeys() []Key {
 			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
 		}, notYet("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")...)},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
-	}, notYet("mode", "restart_policy", "rollback_config")...)
+	}, notYet("rollback_config")...)
 }
 
 func resourceKeys() []Key {
@@ -427,10 +438,11 @@ func mountKeys() []Key {
 		{Name: "target", Shape: String},
 		{Name: "tmpfs", Shape: Object, Keys: []Key{{Name: "mode", Shape: FileMode}, {Name: "size", Shape: Bytes}}},
 		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs}},
-		{Name: "volume", Shape: Object, Keys: append([]Key{
+		{Name: "volume", Shape: Object, Keys: []Key{
+			{Name: "labels", Shape: Labels, Note: "of a volume that nobody named; others have theirs at the top level"},
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
-		}, notYet("labels")...)},
+		}},
 		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
 	}, notYet("image")...)
 }
@@ -458,7 +470,7 @@ func networkKeys() []Key {
 func volumeKeys() []Key {
 	return []Key{
 		{Name: "driver", Shape: String, Words: []string{"local"}},
-		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: "for a directory of the host, write it as the source of the service's volume"},
+		{Name: "driver_opts", Shape: MappingOrList, Note: "type, device and o of a mount, as of Docker's local driver; size is refused, as there are no quotas"},
 		{Name: "external", Shape: External},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},

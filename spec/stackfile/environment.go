@@ -170,6 +170,13 @@ func (l *loader) serviceEnvironment(service *tree.Node, path string) {
 	if environment != nil {
 		fillEnvironment(environment, l.lookup)
 	}
+	for _, key := range []string{"post_start", "pre_stop"} {
+		for _, hook := range itemsOf(service.Value(key)) {
+			if own := hook.Value("environment"); own != nil {
+				fillEnvironment(own, l.lookup)
+			}
+		}
+	}
 	if files == nil || l.opts.SkipPayloads || l.opts.ImagesOnly {
 		return
 	}

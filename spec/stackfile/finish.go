@@ -1,9 +1,11 @@
 package stackfile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/orlop/orlop/spec/forms"
@@ -51,6 +53,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
 		maps.Copy(p.Places, l.readPlaces)
+		p.InheritVolumes()
 		l.security(p, root)
 		l.seccompProfiles(p)
 		if instance != "" {
@@ -160,11 +163,12 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
 	v.linkDefaults(s, path)
+	v.volumesFrom(s, path)
 	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {
 		shared, ok := strings.CutPrefix(tree.TextAt(s, key), "service:")
 		switch {
 		case ok && v.find(shared) != nil:
-			v.impliedDependency(s, s.Value(key), shared)
+			v.impliedDependency(s, s.Value(key), shared, true)
 			v.shareable(s.Value(key), path+"."+key, key, shared)
 		case ok && key != "network_mode" && !v.incomplete: // that one is checked with the networks
 			v.l.Fail(s.Value(key), path+"."+key, fmt.Sprintf("no service named %q", shared), spec.DidYouMean(shared, fieldNames(v.services)))
@@ -188,7 +192,7 @@ func (v *validator) linkDefaults(s *tree.Node, path string) {
 		switch {
 		case link.Kind != tree.ScalarNode || target == "":
 		case v.find(target) != nil:
-			v.impliedDependency(s, link, target)
+			v.impliedDependency(s, link, target, true)
 		case !v.incomplete:
 			v.l.Fail(link, tree.Indexed(path+".links", i), fmt.Sprintf("no service named %q", target), spec.DidYouMean(target, fieldNames(v.services)))
 		}
@@ -242,8 +246,27 @@ func (v *validator) buildArgs(build *tree.Node) {
 	args.Fields = kept
 }
 
-// impliedDependency lets a service depend on one whose namespace it shares.
-func (v *validator) impliedDependency(s, mode *tree.Node, on string) {
+// volumesFrom lets a service depend on those whose volumes it mounts.
+func (v *validator) volumesFrom(s *tree.Node, path string) {
+	list := s.Value("volumes_from")
+	if list == nil || list.Kind != tree.ListNode {
+		return
+	}
+	for i, item := range list.Items {
+		from, ok := spec.ParseVolumesFrom(item.Text)
+		switch {
+		case !ok || item.Kind != tree.ScalarNode || from.Service == "":
+		case v.find(from.Service) != nil:
+			v.impliedDependency(s, item, from.Service, false)
+		case !v.incomplete:
+			v.l.Fail(item, tree.Indexed(path+".volumes_from", i), fmt.Sprintf("no service named %q", from.Service),
+				cmp.Or(spec.DidYouMean(from.Service, fieldNames(v.services)), "for a container that is no service's, write container:"+from.Service))
+		}
+	}
+}
+
+// impliedDependency lets a service depend on one whose namespace or volumes it shares.
+func (v *validator) impliedDependency(s, mode *tree.Node, on string, restart bool) {
 	deps := s.Value("depends_on")
 	if deps == nil {
 		deps = mode.Mapping()
@@ -253,7 +276,7 @@ func (v *validator) impliedDependency(s, mode *tree.Node, on string) {
 		return
 	}
 	entry := forms.StartedDependency(mode.Mapping())
-	entry.Set(mode.With("restart", mode.Scalar("!!bool", "true")))
+	entry.Set(mode.With("restart", mode.Scalar("!!bool", strconv.FormatBool(restart))))
 	deps.Set(mode.With(on, entry))
 }
 

@@ -16,10 +16,10 @@ func TestTheVariablesOfAnIncludeAreNoted(t *testing.T) {
 	dir := filepath.Join(root, "p")
 	for name, text := range map[string]string{
 		"home/a": "A=1\n", "home/b": "B=1\n", "home/c": "C=1\n",
-		"p/stack.yaml":     "include:\n  - {path: sub/inc.yaml, env_file: [../home/a, /dev/null, ../home/b]}\n  - other/inc.yaml\n  - {path: services.yaml, env_file: /dev/null}\nservices: {web: {image: x}}\n",
-		"p/sub/inc.yaml":   "include: [{path: more.yaml, env_file: ../../home/c}]\n",
-		"p/sub/more.yaml":  "services: {more: {image: x}}\n",
-		"p/services.yaml":  "include: [{path: far.yaml, env_file: ../home/d}]\n", "home/d": "D=1\n", "p/far.yaml": "services: {far: {image: x}}\n",
+		"p/stack.yaml":    "include:\n  - {path: sub/inc.yaml, env_file: [../home/a, /dev/null, ../home/b]}\n  - other/inc.yaml\n  - {path: services.yaml, env_file: /dev/null}\nservices: {web: {image: x}}\n",
+		"p/sub/inc.yaml":  "include: [{path: more.yaml, env_file: ../../home/c}]\n",
+		"p/sub/more.yaml": "services: {more: {image: x}}\n",
+		"p/services.yaml": "include: [{path: far.yaml, env_file: ../home/d}]\n", "home/d": "D=1\n", "p/far.yaml": "services: {far: {image: x}}\n",
 		"p/other/inc.yaml": "services: {other: {image: x}}\n",
 	} {
 		path := filepath.Join(root, name)
@@ -38,12 +38,12 @@ func TestTheVariablesOfAnIncludeAreNoted(t *testing.T) {
 		file  string
 		place string
 	}{
-		"include[0].env_file[0]":               {filepath.Join(root, "home/a"), "stack.yaml:2:37"},
-		"include[0].env_file[2]":               {filepath.Join(root, "home/b"), "stack.yaml:2:59"},
-		"in sub/inc.yaml: include[0].env_file[0]": {filepath.Join(root, "home/c"), "sub/inc.yaml:1:39"},
+		"include[0].env_file[0]":                   {filepath.Join(root, "home/a"), "stack.yaml:2:37"},
+		"include[0].env_file[2]":                   {filepath.Join(root, "home/b"), "stack.yaml:2:59"},
+		"in sub/inc.yaml: include[0].env_file[0]":  {filepath.Join(root, "home/c"), "sub/inc.yaml:1:39"},
 		"in services.yaml: include[0].env_file[0]": {filepath.Join(root, "home/d"), "services.yaml:1:38"}, // which is no place of a service
-		"include[1].env_file":                  {filepath.Join(dir, "other/.env"), "stack.yaml:3:5"},
-		".env":                                 {filepath.Join(dir, ".env"), ""},
+		"include[1].env_file":                      {filepath.Join(dir, "other/.env"), "stack.yaml:3:5"},
+		".env":                                     {filepath.Join(dir, ".env"), ""},
 	} {
 		place := p.Places.Nearest(at)
 		if p.ReadFiles[at] != want.file || want.place != "" && place.String() != want.place {

@@ -127,6 +127,10 @@ func (v *validator) resources() {
 			case "networks":
 				v.pools(f.Value, path)
 				v.bridgeOptions(f.Value, used[section][f.Key], path)
+			case "volumes":
+				if used[section][f.Key] {
+					v.volumeOptions(f.Value, path)
+				}
 			case "secrets", "configs":
 				v.oneSource(f, path)
 			}

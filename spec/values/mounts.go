@@ -59,3 +59,17 @@ func (c checker) subpaths(s *tree.Node, at string) {
 		}
 	}
 }
+
+// volumesFrom checks the form of the entries of volumes_from.
+func (c checker) volumesFrom(s *tree.Node, at string) {
+	list := s.Value("volumes_from")
+	if list == nil {
+		return
+	}
+	for i, item := range list.Items {
+		if _, ok := spec.ParseVolumesFrom(item.Text); !ok && item.Kind == tree.ScalarNode {
+			c.Fail(item, tree.Indexed(at+".volumes_from", i), fmt.Sprintf("%q does not say whose volumes", spec.Shorten(item.Text)),
+				"write SERVICE[:ro] or container:NAME[:ro]")
+		}
+	}
+}

@@ -21,8 +21,11 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.replicas(s, path)
 	c.targets(s, path)
 	c.subpaths(s, path)
+	c.volumesFrom(s, path)
 	c.health(s, path+".healthcheck")
 	c.restart(s, path)
+	c.restartPolicy(s, path)
+	c.global(s, path)
 	c.pullPolicy(s, path)
 	c.numbers(s, path)
 	c.limits(s, path)
@@ -32,9 +35,10 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.links(s, path)
 	c.endpoints(s, path)
 	c.strings(s, path)
+	c.devices(s, path)
+	c.hooks(s, path)
 	c.build(s.Value("build"), path+".build")
 	c.platforms(s, path)
-	c.devices(s, path)
 }
 
 // CheckBuild reports the mistakes in the values of a build section alone.

@@ -1,26 +1,20 @@
-package runner
+package supervisor
 
 import (
 	"errors"
 	"testing"
-
-	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/runner/supervisor"
 )
 
 // TestANameIsOneContainers: but for who takes another's place.
 func TestANameIsOneContainers(t *testing.T) {
-	r := alone(t)
-	there := of(planner.Running, "")
-	there.Name, there.Number = "shop-web-1", 1
-	r.newContainer(there, nil, false)
-	record := func(id, project, service string, number int, oneOff bool) *supervisor.Record {
-		rec := *of(planner.Created, "")
-		rec.ID, rec.Name, rec.Project, rec.Service, rec.Number, rec.OneOff = id, "shop-web-1", project, service, number, oneOff
-		return &rec
+	var claims Claims
+	there := Record{Metadata: Metadata{ID: "there", Name: "shop-web-1", Project: "shop", Service: "web", Number: 1}}
+	all := func() []Record { return []Record{there} }
+	record := func(id, project, service string, number int, oneOff bool) *Record {
+		return &Record{Metadata: Metadata{ID: id, Name: "shop-web-1", Project: project, Service: service, Number: number, OneOff: oneOff}}
 	}
 	for name, c := range map[string]struct {
-		rec  *supervisor.Record
+		rec  *Record
 		free bool
 	}{
 		"its replacement":        {record("n1", there.Project, there.Service, 1, false), true},
@@ -30,7 +24,7 @@ func TestANameIsOneContainers(t *testing.T) {
 		"another service's":      {record("n5", there.Project, "other", 1, false), false},
 		"the replacement, again": {record("n6", there.Project, there.Service, 1, false), true},
 	} {
-		release, err := r.claimName(c.rec)
+		release, err := claims.Claim(c.rec, all)
 		if (err == nil) != c.free {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -47,25 +41,25 @@ func TestANameIsOneContainers(t *testing.T) {
 
 // TestANameIsKeptWhileItsContainerIsMade: two commands at once get one of it.
 func TestANameIsKeptWhileItsContainerIsMade(t *testing.T) {
-	r := alone(t)
-	first, second := of(planner.Created, ""), of(planner.Created, "")
-	first.ID, first.Name, first.Service = "a", "db", "db"
-	second.ID, second.Name, second.Service = "b", "db", "other"
-	release, err := r.claimName(first)
+	var claims Claims
+	none := func() []Record { return nil }
+	first := &Record{Metadata: Metadata{ID: "a", Name: "db", Service: "db"}}
+	second := &Record{Metadata: Metadata{ID: "b", Name: "db", Service: "other"}}
+	release, err := claims.Claim(first, none)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.claimName(second); err == nil {
+	if _, err := claims.Claim(second, none); err == nil {
 		t.Error("a name is given twice")
 	}
 	release()
 	release() // once more is once
-	free, err := r.claimName(second)
+	free, err := claims.Claim(second, none)
 	if err != nil {
 		t.Fatal(err)
 	}
 	release() // the first one's is over: it takes nothing of the second
-	if _, err := r.claimName(first); err == nil {
+	if _, err := claims.Claim(first, none); err == nil {
 		t.Error("who has given a name back takes another's along")
 	}
 	free()

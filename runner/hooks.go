@@ -1,0 +1,69 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/hook"
+	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/spec"
+)
+
+// begin starts a container on somebody's word, and runs what its service wants run in
+// it then (Compose Specification, post_start): one that fails stops it. A restart by
+// its policy does not. The caller holds op.
+func (c *container) begin(ctx context.Context, note func(planner.Event)) error {
+	hooks := c.snapshot().Applied.Service.PostStart
+	if len(hooks) > 0 {
+		c.apply(supervisor.Hooks{}) // first: an engine that is killed meanwhile leaves a word of it
+	}
+	if err := c.start(ctx); err != nil || len(hooks) == 0 {
+		return err
+	}
+	for i, h := range hooks {
+		note(planner.Event{Text: fmt.Sprintf("post_start %d of %d: %s", i+1, len(hooks), spec.Shorten(strings.Join(h.Command, " ")))})
+		if err := c.runHook(ctx, "post_start", i, h); err != nil {
+			return errors.Join(err, c.stop(ctx, Grace{Set: true, Bare: true}, true))
+		}
+	}
+	c.apply(supervisor.Hooks{Done: true})
+	return nil
+}
+
+// beforeStop runs what a service wants run in a container that is about to be stopped
+// (pre_stop): one that fails keeps it.
+func (c *container) beforeStop(ctx context.Context, grace Grace) error {
+	rec := c.snapshot()
+	if grace.Bare || rec.State != planner.Running {
+		return nil
+	}
+	for i, h := range rec.Applied.Service.PreStop {
+		if err := c.runHook(ctx, "pre_stop", i, h); err != nil && c.isRunning() {
+			return err
+		}
+	}
+	return nil
+}
+
+// runHook runs a command in a container to its end.
+func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook) error {
+	rec := c.snapshot()
+	at := hook.Place{Service: rec.Service, Key: key, Index: i}
+	c.mu.Lock()
+	task := c.task
+	c.mu.Unlock()
+	if task == nil {
+		return at.Fail(c.name+" has ended before it could be run", "")
+	}
+	doc, err := c.processSpec(ctx, ProcessOptions{Command: h.Command, User: h.User, WorkingDir: h.WorkingDir, Environment: h.Variables(), Privileged: h.Privileged})
+	if err != nil {
+		return at.Fail(err.Error(), "")
+	}
+	if h.Privileged {
+		c.r.nets.LeaveAlone(rec.Netns) // it may change that
+	}
+	return hook.Run(ctx, task, doc, at, c.r.fifoDir(c.id), c.r.Mask(c.project).Text)
+}

@@ -1,0 +1,46 @@
+package values
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// restartPolicy checks deploy.restart_policy, and tells where restart says
+// something else, which counts for nothing then.
+func (c checker) restartPolicy(s *tree.Node, path string) {
+	policy := s.Value("deploy").Value("restart_policy")
+	if policy == nil || policy.Kind != tree.MapNode {
+		return
+	}
+	at := path + ".deploy.restart_policy"
+	if most := policy.Value("max_attempts"); most != nil && most.Kind == tree.ScalarNode {
+		if n, err := strconv.ParseInt(most.Text, 10, 64); err == nil && n < 0 {
+			c.Fail(most, at+".max_attempts", fmt.Sprintf("%s attempts are not possible", most.Text), "leave it out for any number of them")
+		}
+	}
+	restart, condition := s.Value("restart"), spec.RestartAny
+	if given := policy.Value("condition"); given != nil {
+		condition = spec.RestartOf(given.Text).Condition
+	}
+	if restart == nil || restart.Kind != tree.ScalarNode || restart.Text == "" || spec.RestartOf(restart.Text).Condition == condition {
+		return
+	}
+	c.Warn(restart, path+".restart", fmt.Sprintf("restart is %q, but deploy.restart_policy says %q, which stands", spec.Shorten(restart.Text), condition), "keep one of them")
+}
+
+// global refuses numbers of containers of a service that has one on each machine.
+func (c checker) global(s *tree.Node, path string) {
+	deploy := s.Value("deploy")
+	mode := deploy.Value("mode")
+	if mode == nil || mode.Text != spec.DeployGlobal && mode.Text != spec.DeployGlobalJob {
+		return
+	}
+	for at, n := range map[string]*tree.Node{path + ".scale": s.Value("scale"), path + ".deploy.replicas": deploy.Value("replicas")} {
+		if n != nil && n.Kind == tree.ScalarNode && n.Text != "1" {
+			c.Fail(n, at, fmt.Sprintf("a service with mode: %s has one container on each machine, not %s", mode.Text, n.Text), "remove it, or write mode: "+spec.DeployReplicated)
+		}
+	}
+}
