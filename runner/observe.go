@@ -29,7 +29,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		}
 		for _, services := range []map[string]*spec.Service{p.Services, p.Bases} {
 			for service := range services {
-				refs = append(refs, p.ImageName(service))
+				refs = append(refs, p.ImageNames(service)...)
 			}
 		}
 	}
