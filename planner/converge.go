@@ -44,6 +44,7 @@ type converger struct {
 	opts     Options
 	plan     *Plan
 	image    map[string]*Step   // service -> its build or pull step
+	mounted  map[string][]*Step // service -> steps of images that it mounts
 	network  map[string]*Step   // network key -> step
 	volume   map[string]*Step   // volume key -> step
 	ups      map[string][]*Step // service -> steps of its containers
@@ -63,7 +64,7 @@ type converger struct {
 func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, error) {
 	c := &converger{
 		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}, Limit: opts.Limit},
-		image: map[string]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
+		image: map[string]*Step{}, mounted: map[string][]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
 		ups: map[string][]*Step{}, await: map[string]*Step{},
 		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
 	}
@@ -73,7 +74,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.readImages(order)
 	for _, name := range order {
-		if err := c.planImage(name); err != nil {
+		if err := errors.Join(c.planImage(name), c.planMounted(name)); err != nil {
 			return nil, err
 		}
 	}

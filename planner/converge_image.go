@@ -34,20 +34,22 @@ func (c *converger) readImages(order []string) {
 	}
 	for _, name := range order {
 		if s := c.project.Services[name]; !c.isBuilt(s) {
-			if why := c.pullAnew(c.policy(s), c.project.ImageName(name)); why != "" {
+			if why := c.pullAnew(s, c.project.ImageName(name)); why != "" {
 				c.anew[c.project.ImageName(name)] = why
 			}
 		}
 	}
 }
 
-// pullAnew says why a policy wants an image pulled that is here; "" if it does not.
-func (c *converger) pullAnew(policy, ref string) string {
+// pullAnew says why the policy of a service wants an image pulled that is here; "" if
+// it does not.
+func (c *converger) pullAnew(s *spec.Service, ref string) string {
+	policy := c.policy(s)
 	if policy == "always" {
 		return "pull is asked for each time"
 	}
 	have, present := c.observed.Images[ref]
-	age, isTimed := spec.RefreshAfter(policy)
+	age, isTimed := s.RefreshAfter(policy)
 	if !isTimed || !present || c.observed.At.Sub(have.Named) < age {
 		return ""
 	}
@@ -81,7 +83,7 @@ func (c *converger) planImage(name string) error {
 
 // lostTag is a tag of the build of a service that names nothing; "" if all are there.
 func (c *converger) lostTag(name string) string {
-	for _, tag := range c.project.ImageNames(name)[1:] {
+	for _, tag := range c.project.NamesOf(name)[1:] {
 		if _, ok := c.observed.Images[tag]; !ok {
 			return tag
 		}
@@ -197,4 +199,59 @@ func (c *converger) planBuild(name, ref string) error {
 	}
 	c.image[name] = c.plan.add(&Step{Action: Build, Resource: name, Service: name, Name: ref, Needs: needs, Reasons: why})
 	return nil
+}
+
+// planMounted adds what the images need that a service mounts.
+func (c *converger) planMounted(name string) error {
+	s := c.project.Services[name]
+	for i, m := range s.Mounts() {
+		if m.Type != spec.MountImage {
+			continue
+		}
+		step, err := c.mountedImage(name, m.Source, MountPath(name, s, i))
+		if err != nil {
+			return err
+		}
+		if step != nil {
+			c.mounted[name] = append(c.mounted[name], step)
+		}
+	}
+	return nil
+}
+
+// mountedImage is the build or the pull of an image that is mounted; nil if it is here.
+func (c *converger) mountedImage(name, ref, path string) (*Step, error) {
+	if maker := c.makers[ref]; maker != "" {
+		err := c.planImage(maker)
+		return c.image[maker], err
+	}
+	_, present := c.observed.Images[ref]
+	switch {
+	case c.pulls[ref] != nil || c.opts.BuildOnly:
+		return c.pulls[ref], nil
+	case !present && c.opts.Pull == "never":
+		return nil, fmt.Errorf("image %s that %s mounts is not here: load it with \"orlop image load\" or allow the pull", ref, name)
+	case present && !c.opts.PullOnly && c.opts.Pull != "always":
+		return nil, nil
+	}
+	why := Reason{Path: path, Text: "the image is not here yet", Place: c.project.Places.Nearest(path)}
+	if present {
+		why.Text = "pull is asked for each time"
+	}
+	c.pulls[ref] = c.plan.add(&Step{Action: Pull, Resource: ref, Name: ref, Service: name, Reasons: []Reason{why}})
+	return c.pulls[ref], nil
+}
+
+// mountedReasons are the reasons to replace a container that mounts images which are
+// others now.
+func (c *converger) mountedReasons(name string, s *spec.Service, k *Container) []Reason {
+	var rs []Reason
+	for i, m := range s.Mounts() {
+		was, is := k.Applied.Images[m.Source], c.observed.Images[m.Source].Digest
+		if m.Type == spec.MountImage && was != "" && is != "" && was != is {
+			path := MountPath(name, s, i)
+			rs = append(rs, Reason{Path: path, Text: m.Source + " is another image now", Place: c.project.Places.Nearest(path)})
+		}
+	}
+	return rs
 }

@@ -66,8 +66,7 @@ func (c *converger) members(key string) (n int) {
 // tooSmall is the reason to make a network anew whose range has no room for all
 // that are to be on it. A range that the stack file fixes is the file's.
 func (c *converger) tooSmall(have *Network, want *spec.Network, step *Step, path string) []Reason {
-	fixed := want.IPAM != nil && len(want.IPAM.Config) > 0 && want.IPAM.Config[0].Subnet != ""
-	if fixed || have.Project != c.project.Name || HasRoom(have.Subnet, step.Containers) {
+	if want.Pool().Subnet != "" || have.Project != c.project.Name || HasRoom(have.Subnet, step.Containers) {
 		return nil
 	}
 	text := fmt.Sprintf("%s has no room for %d containers", have.Subnet, step.Containers)
@@ -126,14 +125,7 @@ func (c *converger) relabel(action Action, step *Step, why []Reason) {
 }
 
 func compareLabels(path string, old, want map[string]string, places spec.Places) []Reason {
-	a, b := map[string]any{}, map[string]any{}
-	for k, v := range old {
-		a[k] = v
-	}
-	for k, v := range want {
-		b[k] = v
-	}
-	return compare(path+".labels", any(a), any(b), places)
+	return compare(path+".labels", texts(old), texts(want), places)
 }
 
 // SameNetwork says that two networks differ in nothing that needs one anew.
@@ -147,7 +139,19 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 		return nil
 	}
 	a, b := tree(old), tree(want)
-	delete(a, "labels")
-	delete(b, "labels")
-	return compare(path, any(a), any(b), places)
+	for _, key := range []string{"labels", "enable_ipv4", "driver_opts"} {
+		delete(a, key)
+		delete(b, key)
+	}
+	options := compare(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
+	return append(compare(path, any(a), any(b), places), options...)
+}
+
+// texts are a mapping as compare takes it.
+func texts(m map[string]string) any {
+	all := map[string]any{}
+	for key, value := range m {
+		all[key] = value
+	}
+	return all
 }

@@ -108,13 +108,14 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	if img, ok := c.observed.Images[ref]; ok && k.Applied.Image != "" && img.Digest != k.Applied.Image {
 		ch.replace = append(ch.replace, Reason{Path: path, Text: ref + " is another image now", Place: c.project.Places.Nearest(path)})
 	}
-	step := c.image[name]
-	if step == nil {
-		return ch, false
-	}
+	ch.replace = append(ch.replace, c.mountedReasons(name, s, k)...)
 	void := len(ch.replace) == 0
-	ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
-	return ch, void
+	for _, step := range append([]*Step{c.image[name]}, c.mounted[name]...) {
+		if step != nil {
+			ch.replace = append(ch.replace, imageReason(step, name, c.project.Places))
+		}
+	}
+	return ch, void && len(ch.replace) > 0
 }
 
 // newSources are the reasons to replace a container whose volumes are those of
@@ -269,8 +270,10 @@ func (c *converger) isOrphan(k *Container) bool { return isOrphan(c.project, k) 
 // service may start, and those that must only have ended: dependencies with
 // required: false.
 func (c *converger) needs(name string, s *spec.Service) (needs, after []string) {
-	if step := c.image[name]; step != nil {
-		needs = append(needs, step.ID)
+	for _, step := range append([]*Step{c.image[name]}, c.mounted[name]...) {
+		if step != nil {
+			needs = append(needs, step.ID)
+		}
 	}
 	for key := range s.Networks {
 		if step := c.network[key]; step != nil {

@@ -19,7 +19,7 @@ var inPlace = []string{
 
 // elsewhere lists the service keys that decide about the image or the number
 // of replicas; what they change shows there, not in the container.
-var elsewhere = []string{"build", "image", "scale", "profiles", "pull_policy", "depends_on", "develop"}
+var elsewhere = []string{"build", "image", "scale", "profiles", "pull_policy", "pull_refresh_after", "depends_on", "develop", "attach"}
 
 // inDeploy are the keys of deploy that decide about the containers: the others say
 // how many there are, and how they are replaced.

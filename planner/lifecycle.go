@@ -73,7 +73,8 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 	}
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
 		wanted := false
-		for name := range project.Services {
+		for name, s := range project.Services {
+			wanted = wanted || opts.RemoveImages == "all" && slices.Contains(s.MountedImages(), ref)
 			wanted = wanted || (opts.RemoveImages == "all" || project.OwnsImage(name)) && isNameOf(project, observed, name, ref)
 		}
 		for name := range project.Bases {
@@ -89,7 +90,7 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 // while it points to that image: somebody else may have given it to another since.
 func isNameOf(project *spec.Project, observed *Observed, service, ref string) bool {
 	own := project.ImageName(service)
-	return ref == own || slices.Contains(project.ImageNames(service), ref) && observed.Images[ref].Digest == observed.Images[own].Digest
+	return ref == own || slices.Contains(project.NamesOf(service), ref) && observed.Images[ref].Digest == observed.Images[own].Digest
 }
 
 // Lifecycle plans stop, start, restart, kill or remove for the containers of

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,6 +86,7 @@ func elements(key string, list []any) []element {
 		case m == nil:
 			e.short, _ = v.(string)
 		case key == "ports":
+			e.json = text(withoutNotes(m))
 			e.short, e.kin = shortPort(field), field("target")+"/"+field("protocol")
 		default:
 			e.short, e.kin = shortMount(field), field("target")
@@ -95,6 +97,15 @@ func elements(key string, list []any) []element {
 		out = append(out, e)
 	}
 	return out
+}
+
+// withoutNotes is a port without what says nothing of how it is published.
+func withoutNotes(port map[string]any) map[string]any {
+	made := maps.Clone(port)
+	for _, note := range []string{"name", "mode", "app_protocol"} {
+		delete(made, note)
+	}
+	return made
 }
 
 // shortPort is a port in the short form of the stack file.

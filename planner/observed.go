@@ -173,6 +173,7 @@ type Applied struct {
 	Image    string            `json:"image,omitempty"`    // digest
 	Networks map[string]string `json:"networks,omitempty"` // key -> full name
 	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
+	Images   map[string]string `json:"images,omitempty"`   // of those that are mounted: reference -> digest
 	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
 }

@@ -153,7 +153,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied) error {
 	rec := c.snapshot()
 	applied := *want
-	applied.Image, applied.Borrowed = rec.Applied.Image, rec.Applied.Borrowed
+	applied.Image, applied.Images, applied.Borrowed = rec.Applied.Image, rec.Applied.Images, rec.Applied.Borrowed
 	if reflect.DeepEqual(&applied, rec.Applied) {
 		return nil
 	}

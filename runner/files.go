@@ -196,7 +196,7 @@ func (c *container) mountStopped(ctx context.Context) (*rootfs.Root, error) {
 		return nil, err
 	}
 	rec := c.snapshot()
-	release, err := c.r.volumes.Ready(c.id, rec.Service, rec.Applied)
+	release, err := c.r.volumes.Ready(ctx, c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (r *Runner) ObserveLosses(ctx context.Context, o *planner.Observed) (unknow
 		}
 		k.Lost = sandboxes[k.ID]
 		if unopened == nil {
-			owner := portOwner(&rec)
+			owner := r.portOwner(&rec)
 			k.Lost = append(owner.Unbound(open), k.Lost...)
 		}
 	}

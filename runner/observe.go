@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/orlop/orlop/planner"
@@ -27,11 +26,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 		for _, n := range p.Networks {
 			wantNetworks[n.Name] = true
 		}
-		for _, services := range []map[string]*spec.Service{p.Services, p.Bases} {
-			for service := range services {
-				refs = append(refs, p.ImageNames(service)...)
-			}
-		}
+		refs = p.ImageNames()
 	}
 	var err error
 	if o.Networks, err = r.topology.Observe(name, wantNetworks); err != nil {
@@ -49,10 +44,9 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	}
 	o.Volumes = r.volumes.Observe(name, wantVolumes)
 	o.Absent = volume.AbsentSources(p)
-	slices.Sort(refs)
 	o.At = r.Now()
 	o.Foreign = emulation.Foreign(p)
-	if o.Images, err = r.Images.FindAll(ctx, slices.Compact(refs), inputs); err != nil {
+	if o.Images, err = r.Images.FindAll(ctx, refs, inputs); err != nil {
 		return nil, err
 	}
 	return o, r.Images.MarkLacking(ctx, p, o.Images)

@@ -33,7 +33,7 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 	c.mu.Lock()
 	running := c.task != nil && rec.State == planner.Running
 	c.mu.Unlock()
-	owner := portOwner(&rec)
+	owner := c.r.portOwner(&rec)
 	targets := owner.Targets()
 	if !running || len(targets) == 0 {
 		return
@@ -55,9 +55,10 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 }
 
 // portOwner is a container as far as its ports go.
-func portOwner(rec *supervisor.Record) ports.Owner {
+func (r *Runner) portOwner(rec *supervisor.Record) ports.Owner {
 	o := ports.Owner{
 		Project: rec.Project, Service: rec.Service, Number: rec.Number, Ports: rec.Applied.Service.Ports, Published: rec.Published,
+		HostIP: r.topology.HostBinding(rec.Applied),
 	}
 	if rec.OneOff {
 		o.OneOff = rec.ID[:12]
@@ -73,7 +74,7 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 	if o != nil {
 		plan = o.Plan
 	}
-	bound, err := r.ports.Publish(ctx, portOwner(&rec), plan)
+	bound, err := r.ports.Publish(ctx, r.portOwner(&rec), plan)
 	if err == nil && (len(bound) > 0 || len(rec.Published) > 0) {
 		c.apply(supervisor.Published{Bindings: bound})
 	}
@@ -87,14 +88,14 @@ func (r *Runner) unpublish(ctx context.Context, c *container) {
 	if rec.OneOff && len(rec.Published) == 0 {
 		return
 	}
-	owner := portOwner(&rec)
+	owner := r.portOwner(&rec)
 	r.mu.Lock()
 	for _, other := range r.containers {
 		if other == c || other.isRemoving() {
 			continue
 		}
 		its := other.snapshot()
-		if its := portOwner(&its); its.Place() == owner.Place() {
+		if its := r.portOwner(&its); its.Place() == owner.Place() {
 			r.mu.Unlock()
 			return
 		}
@@ -141,7 +142,7 @@ func (c *container) lead(addresses []string, parked bool) {
 		}
 	}
 	rec := c.snapshot()
-	if err := c.r.ports.Lead(c.r.ctx, portOwner(&rec), to, parked); err != nil && c.r.ctx.Err() == nil {
+	if err := c.r.ports.Lead(c.r.ctx, c.r.portOwner(&rec), to, parked); err != nil && c.r.ctx.Err() == nil {
 		c.r.log.Warn("cannot route the published ports of a container", "container", c.name, "error", err)
 	}
 }

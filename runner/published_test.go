@@ -70,7 +70,7 @@ func TestWhoGoesGivesItsPortsBack(t *testing.T) {
 			k.state.Published, k.state.Removing = make([]planner.Binding, 1), c.goes
 			r.containers[id] = k
 			list = append(list, k)
-			owner := portOwner(rec)
+			owner := r.portOwner(rec)
 			held.held[owner.Place()+"tcp//80/80"] = 80
 		}
 		r.unpublish(t.Context(), list[0])

@@ -108,6 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	var err error
 	r.volumes, err = volume.Open(volume.Config{
 		Dir: filepath.Join(cfg.Root, "volumes"), Places: filepath.Join(cfg.State, "subpaths"), Documents: cfg.Store, Log: cfg.Log,
+		Views: r.Images.ViewMounts,
 	})
 	if err != nil {
 		return nil, err
@@ -178,6 +179,7 @@ func (r *Runner) removeLeftovers(ctx context.Context, id string) {
 	r.endProcesses(ctx, id)
 	r.disconnect(ctx, id)
 	r.secrets.Remove(id)
+	r.Images.RemoveViews(ctx, id)
 	if err := r.maker().RemoveShm(id); err != nil {
 		r.log.Warn("cannot remove /dev/shm of a container", "container", id, "error", err)
 	}
@@ -338,7 +340,7 @@ func (r *Runner) allRecords() []supervisor.Record {
 // maker makes the parts of containers.
 func (r *Runner) maker() *assembly.Maker {
 	return &assembly.Maker{
-		Networks: r.nets, Topology: r.topology, Volumes: r.volumes, Secrets: r.secrets, Payloads: r.payloads, Records: r.allRecords, Share: r.share,
+		Images: r.Images, Networks: r.nets, Topology: r.topology, Volumes: r.volumes, Secrets: r.secrets, Payloads: r.payloads, Records: r.allRecords, Share: r.share,
 		Dir: r.dir, Shms: filepath.Join(r.State, "shm"), Cgroups: r.cgroups, Init: r.Init, Version: r.Version, Log: r.log, Now: r.Now,
 	}
 }

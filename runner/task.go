@@ -34,7 +34,7 @@ func (c *container) prepare(ctx context.Context) error {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
-	release, err := c.r.volumes.Ready(c.id, rec.Service, rec.Applied)
+	release, err := c.r.volumes.Ready(ctx, c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err
 	}

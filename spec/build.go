@@ -34,9 +34,9 @@ type Build struct {
 	SBOM               string             `json:"sbom,omitempty"`       // true, false, or options: "generator=IMAGE"
 }
 
-// ImageNames are all references of the image of a service: ImageName, and the tags that
+// NamesOf are all references of the image of a service: ImageName, and the tags that
 // its build gives it.
-func (p *Project) ImageNames(service string) []string {
+func (p *Project) NamesOf(service string) []string {
 	names := []string{p.ImageName(service)}
 	if b := p.Buildable(service).Build; b != nil {
 		names = append(names, b.Tags...)

@@ -59,6 +59,7 @@ func (p *Project) Hash(service string) string {
 // Hash is Project.Hash of a service whose containers are made from an image.
 func (s *Service) Hash(image string) string {
 	made := *s
+	made.Attach, made.PullRefreshAfter = nil, ""
 	made.Build, made.PullPolicy, made.DependsOn, made.Profiles, made.Scale, made.Deploy, made.Develop = nil, "", nil, nil, nil, nil, nil
 	if d := s.Deploy; d != nil && (d.Resources != nil || d.RestartPolicy != nil || d.Mode != "") {
 		made.Deploy = &Deploy{Mode: d.Mode, Resources: d.Resources, RestartPolicy: d.RestartPolicy}

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -46,4 +47,44 @@ func EndpointSysctls(option string) []string {
 		return nil
 	}
 	return strings.Split(option, ",")
+}
+
+// NetworkOrder are the keys of the networks that a service is on, by priority and then
+// by name: its links are eth0, eth1 and so on.
+func (s *Service) NetworkOrder() []string {
+	priority := func(key string) int {
+		if n := s.Networks[key]; n != nil {
+			return n.Priority
+		}
+		return 0
+	}
+	return slices.SortedFunc(maps.Keys(s.Networks), func(x, y string) int {
+		return cmp.Or(cmp.Compare(priority(y), priority(x)), strings.Compare(x, y))
+	})
+}
+
+// Gateway is the key of the network by which a service's default route leads, of those
+// that have a way out; "" if there is none.
+func (s *Service) Gateway(leadsOut func(key string) bool) string {
+	way, most := "", 0
+	for _, key := range s.NetworkOrder() {
+		priority := 0
+		if n := s.Networks[key]; n != nil {
+			priority = n.GatewayPriority
+		}
+		if leadsOut(key) && (way == "" || priority > most) {
+			way, most = key, priority
+		}
+	}
+	return way
+}
+
+// HostBinding is where the published ports of a service are bound that name no address;
+// "" is everywhere, or where an external network says, which is not known here.
+func (p *Project) HostBinding(s *Service) string {
+	n := p.Networks[s.Gateway(func(key string) bool { return p.Networks[key] != nil && !p.Networks[key].Internal })]
+	if n == nil {
+		return ""
+	}
+	return n.Options().HostBinding
 }

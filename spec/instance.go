@@ -54,6 +54,11 @@ func (p *Project) Isolate(instance string, warn func(path, message string)) {
 	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
 		n := p.Networks[key]
 		n.Name = p.ownName(n.Name, key, n.External)
+		if n.DriverOpts[OptBridgeName] != "" {
+			warn("networks."+key+".driver_opts."+OptBridgeName, "an instance has bridges of its own: this name is left aside")
+			n.DriverOpts = maps.Clone(n.DriverOpts)
+			delete(n.DriverOpts, OptBridgeName)
+		}
 		if n.External || n.IPAM == nil || len(n.IPAM.Config) == 0 {
 			continue
 		}
@@ -137,6 +142,13 @@ func (p *Project) isolateImages() {
 	for _, s := range all {
 		if to := renamed[s.Image]; to != "" {
 			s.Image = to
+		}
+		for _, list := range [][]Mount{s.Volumes, s.Inherited} {
+			for i, m := range list {
+				if to := renamed[m.Source]; m.Type == MountImage && to != "" {
+					list[i].Source = to
+				}
+			}
 		}
 		if s.Build == nil {
 			continue

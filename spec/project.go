@@ -134,7 +134,13 @@ type Service struct {
 	Volumes        []Mount            `json:"volumes,omitempty"`
 	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
 	// Inherited is what VolumesFrom brings of other services.
-	Inherited  []Mount        `json:"inherited_volumes,omitempty"`
+	Inherited []Mount `json:"inherited_volumes,omitempty"`
+	// Attach is false where an up in the foreground does not show its output.
+	Attach *bool `json:"attach,omitempty"`
+	// PullRefreshAfter is a duration, of PullPolicy refresh.
+	PullRefreshAfter string `json:"pull_refresh_after,omitempty"`
+	// Umask is what the process takes from the modes of files that it makes; nil: as runc has it.
+	Umask      *uint32        `json:"umask,omitempty"`
 	WorkingDir string         `json:"working_dir,omitempty"`
 	Security   string         `json:"x-orlop-security,omitempty"` // "", default or hardened
 	Extensions map[string]any `json:"-"`
@@ -293,6 +299,8 @@ type Port struct {
 	Target    int    `json:"target"`
 	Published string `json:"published,omitempty"` // "", a port, or "from-to": any free one of it
 	Protocol  string `json:"protocol,omitempty"`  // tcp or udp
+	// AppProtocol is a note of what is spoken there, as Name is.
+	AppProtocol string `json:"app_protocol,omitempty"`
 }
 
 // Kinds of a Mount.
@@ -300,6 +308,7 @@ const (
 	MountBind   = "bind"
 	MountVolume = "volume"
 	MountTmpfs  = "tmpfs"
+	MountImage  = "image"
 )
 
 // Mount is one entry of a service's volumes in long form.
@@ -311,13 +320,19 @@ type Mount struct {
 	Bind     *BindOptions `json:"bind,omitempty"`
 	Volume   *VolumeOpts  `json:"volume,omitempty"`
 	Tmpfs    *TmpfsOpts   `json:"tmpfs,omitempty"`
+	Image    *ImageOpts   `json:"image,omitempty"`
+}
+
+// ImageOpts are the options of a mount of an image's file system, which is read-only.
+type ImageOpts struct {
+	Subpath string `json:"subpath,omitempty"`
 }
 
 // BindOptions are the options of a bind mount.
 type BindOptions struct {
 	CreateHostPath bool   `json:"create_host_path,omitempty"`
 	Propagation    string `json:"propagation,omitempty"`
-	Recursive      string `json:"recursive,omitempty"` // "enabled" or "writable", which say the same here; "" is enabled
+	Recursive      string `json:"recursive,omitempty"` // what of the mounts below comes with it; "" is enabled
 }
 
 // VolumeOpts are the options of a volume mount.
@@ -354,6 +369,7 @@ type Network struct {
 	Name       string            `json:"name"`
 	Driver     string            `json:"driver,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`
 	External   bool              `json:"external,omitempty"`
 	IPAM       *IPAM             `json:"ipam,omitempty"`
@@ -371,6 +387,8 @@ type IPAMPool struct {
 	Subnet  string `json:"subnet,omitempty"`
 	Gateway string `json:"gateway,omitempty"`
 	IPRange string `json:"ip_range,omitempty"`
+	// AuxAddresses are nobody's on the network, by what has them.
+	AuxAddresses map[string]string `json:"aux_addresses,omitempty"`
 }
 
 // Volume is a declared volume. Name is the full name (project_key unless set).
@@ -474,10 +492,10 @@ func (s *Service) ImageOnly() *Service {
 
 // How the mounts below the source of a bind mount come with it.
 const (
-	RecursiveEnabled  = "enabled"
+	RecursiveEnabled  = "enabled"  // below a read-only one they are read-only where the kernel can
 	RecursiveWritable = "writable" // they stay so below a read-only one
-	RecursiveDisabled = "disabled"
-	RecursiveReadOnly = "readonly"
+	RecursiveDisabled = "disabled" // they do not
+	RecursiveReadOnly = "readonly" // they are read-only, or the mount fails
 )
 
 // Protocols of a port.

@@ -142,3 +142,37 @@ func (b Backing) IsBind() bool {
 // IsKept says that what is written there is kept by somebody else than the engine: it
 // is there whatever becomes of the volume.
 func (b Backing) IsKept() bool { return !b.IsNone() && b.Type != MountTmpfs }
+
+// Subpath is the path inside of a volume or of an image that is mounted; "" is all.
+func (m *Mount) Subpath() string {
+	switch {
+	case m.Type == MountVolume && m.Volume != nil:
+		return m.Volume.Subpath
+	case m.Type == MountImage && m.Image != nil:
+		return m.Image.Subpath
+	}
+	return ""
+}
+
+// MountedImages are the references of images that a service mounts.
+func (s *Service) MountedImages() []string {
+	var refs []string
+	for _, m := range s.Mounts() {
+		if m.Type == MountImage {
+			refs = append(refs, m.Source)
+		}
+	}
+	return refs
+}
+
+// ImageNames are the references of all images that the project uses.
+func (p *Project) ImageNames() []string {
+	var refs []string
+	for _, services := range []map[string]*Service{p.Services, p.Bases} {
+		for name, s := range services {
+			refs = append(append(refs, p.NamesOf(name)...), s.MountedImages()...)
+		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}

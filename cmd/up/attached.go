@@ -185,7 +185,9 @@ func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool,
 	}
 	reader := logs.Reader()
 	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {
-		if !line.OneOff && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
+		s := u.project.Services[line.Service]
+		isShown := s == nil || s.Attach == nil || *s.Attach
+		if !line.OneOff && isShown && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.Line(line)
 		}
 	})

@@ -33,6 +33,7 @@ import (
 
 // Maker makes the parts of containers.
 type Maker struct {
+	Images   *image.Store
 	Networks *network.Manager
 	Topology *topology.Store
 	Volumes  *volume.Store
@@ -173,6 +174,9 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 		return nil, err
 	}
 	if rec.Applied.Borrowed, err = m.borrow(rec); err != nil {
+		return nil, err
+	}
+	if err := m.view(ctx, rec); err != nil {
 		return nil, err
 	}
 	mounted, err := m.Volumes.Mounts(ctx, &volume.Request{

@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -72,4 +74,27 @@ func lent(r *supervisor.Record, isOfStack bool) []planner.Mounted {
 		})
 	}
 	return all
+}
+
+// view makes views of the images that a container mounts.
+func (m *Maker) view(ctx context.Context, rec *supervisor.Record) error {
+	n := 0
+	for _, mounted := range rec.Applied.Mounts() {
+		if mounted.Type != spec.MountImage {
+			continue
+		}
+		img, err := m.Images.Get(ctx, mounted.Source, rec.Applied.Service.Platform)
+		if err == nil {
+			err = img.View(ctx, rec.ID, n, m.Now())
+		}
+		if err != nil {
+			return &volume.MountError{Service: rec.Service, Source: mounted.Source, Target: mounted.Target, Err: err}
+		}
+		if rec.Applied.Images == nil {
+			rec.Applied.Images = map[string]string{}
+		}
+		rec.Applied.Images[mounted.Source] = img.Digest.String()
+		n++
+	}
+	return nil
 }

@@ -59,7 +59,7 @@ func (m *Manager) adopt(ctx context.Context) error {
 
 func (m *Manager) readState() error {
 	err := readRecords(m, networksDir, func(n Network) {
-		m.networks[n.Name] = &network{n, newAddrPool(n.Subnet, n.Gateway)}
+		m.networks[n.Name] = &network{n, newAddrPool(n.Subnet, n.Gateway, n.Aux...)}
 		m.linkNames[n.Bridge] = true
 	})
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *Manager) ourLinks() (map[string]netlink.Link, error) {
 	ours := map[string]netlink.Link{}
 	for _, l := range all {
 		name := l.Attrs().Name
-		if isLinkName(name, m.linkPrefix()) {
+		if isLinkName(name, m.linkPrefix()) || m.isOurs(name) {
 			ours[name] = l
 		}
 	}
@@ -145,7 +145,7 @@ func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 	for _, n := range m.Networks() {
 		link, ok := ours[n.Bridge]
 		want := toIPNet(n.Gateway, n.Subnet.Bits()).String()
-		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && addressed[link.Attrs().Index][want] {
+		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && (n.NoAddress || addressed[link.Attrs().Index][want]) {
 			continue
 		}
 		m.cfg.Log.Info("a network's bridge is made again", "network", n.Name, "bridge", n.Bridge)
@@ -225,7 +225,11 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 			return nil
 		}
 		m.cfg.Log.Info("a link is connected to its bridge again", "sandbox", s.ID, "network", n.Name)
-		return errors.Join(m.links.LinkSetMaster(link, bridge), m.links.LinkSetUp(link))
+		err := errors.Join(m.links.LinkSetMaster(link, bridge), m.links.LinkSetUp(link))
+		if n.Isolated {
+			err = errors.Join(err, m.isolate(e.Link))
+		}
+		return err
 	}
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
 	route := i == s.gateway(m.Network) && !m.isLeftAlone(s) // its programs may have taken theirs away

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -96,6 +97,8 @@ func differs(n Network, spec Spec) error {
 		return fmt.Errorf("network %s exists with gateway %s, not %s: remove it first", n.Name, n.Gateway, spec.Gateway)
 	case spec.Internal != n.Internal:
 		return fmt.Errorf("network %s exists with internal: %t: remove it first", n.Name, n.Internal)
+	case !reflect.DeepEqual(spec.Options, n.Options) || spec.Bridge != "" && spec.Bridge != n.Bridge:
+		return fmt.Errorf("network %s exists with other options: remove it first", n.Name)
 	}
 	return nil
 }
@@ -126,7 +129,7 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 			return Network{}, errors.Join(err, m.dismantle(n))
 		}
 		if !clash.IsValid() {
-			addrs := newAddrPool(n.Subnet, n.Gateway)
+			addrs := newAddrPool(n.Subnet, n.Gateway, n.Aux...)
 			addrs.bound(spec.Range)
 			m.mu.Lock()
 			m.networks[n.Name] = &network{n, addrs}
@@ -167,6 +170,12 @@ func (m *Manager) CheckNetwork(spec Spec) error {
 	if t, clash := firstOverlap(spec.Subnet.Masked(), taken); spec.Subnet.IsValid() && clash {
 		return fmt.Errorf("cannot create network %s: subnet %s overlaps %s, which this machine uses: choose another", spec.Name, spec.Subnet, t)
 	}
+	if spec.Bridge == old.Bridge {
+		return nil
+	}
+	if err := m.freeBridge(spec); err != nil {
+		return fmt.Errorf("cannot create network %s: %w", spec.Name, err)
+	}
 	return nil
 }
 
@@ -206,10 +215,42 @@ func (m *Manager) plan(spec Spec, avoid []netip.Prefix) (Network, error) {
 	if !gateway.IsValid() {
 		gateway = subnet.Addr().Next()
 	}
+	bridge, err := m.nameBridge(spec)
 	return Network{
-		Name: spec.Name, Bridge: m.newLinkName("b"), Subnet: subnet, Gateway: gateway,
-		Internal: spec.Internal, Labels: spec.Labels,
-	}, nil
+		Name: spec.Name, Bridge: bridge, Subnet: subnet, Gateway: gateway,
+		Internal: spec.Internal, Labels: spec.Labels, Options: spec.Options,
+	}, err
+}
+
+// nameBridge is what the bridge of a network is to be called. A link of that name that
+// is there is somebody else's, and is left alone.
+func (m *Manager) nameBridge(spec Spec) (string, error) {
+	if spec.Bridge == "" {
+		return m.newLinkName("b"), nil
+	}
+	if err := m.freeBridge(spec); err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.linkNames[spec.Bridge] = true
+	return spec.Bridge, nil
+}
+
+// freeBridge complains of a name for a bridge that another link has.
+func (m *Manager) freeBridge(spec Spec) error {
+	if spec.Bridge == "" {
+		return nil
+	}
+	_, err := m.links.LinkByName(spec.Bridge)
+	_, isFree := errors.AsType[netlink.LinkNotFoundError](err)
+	switch {
+	case err == nil || m.isOurs(spec.Bridge):
+		return fmt.Errorf("this machine has a link called %s: choose another name for the bridge", spec.Bridge)
+	case !isFree:
+		return fmt.Errorf("cannot tell whether this machine has a link called %s: %w", spec.Bridge, err)
+	}
+	return nil
 }
 
 // takenRanges are the ranges that the host's routes, addresses and our own
@@ -297,9 +338,16 @@ func (m *Manager) buildBridge(n Network) error {
 	if err := noIPv6(n.Bridge); err != nil {
 		return err
 	}
+	if n.MTU != 0 && link.Attrs().MTU != n.MTU {
+		if err := m.links.LinkSetMTU(link, n.MTU); err != nil {
+			return fmt.Errorf("cannot set the MTU of bridge %s to %d: %w", n.Bridge, n.MTU, err)
+		}
+	}
 	addr := &netlink.Addr{IPNet: toIPNet(n.Gateway, n.Subnet.Bits())}
-	if err := m.links.AddrReplace(link, addr); err != nil {
-		return fmt.Errorf("cannot give %s to bridge %s: %w", n.Gateway, n.Bridge, err)
+	if !n.NoAddress {
+		if err := m.links.AddrReplace(link, addr); err != nil {
+			return fmt.Errorf("cannot give %s to bridge %s: %w", n.Gateway, n.Bridge, err)
+		}
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
 		if err := m.links.LinkSetUp(link); err != nil {

@@ -108,7 +108,7 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 		m.mu.Unlock()
 		return false, fmt.Errorf("there is no network %s", e.Network)
 	}
-	if !n.addrs.isHost(e.Address) || e.Address == n.Gateway {
+	if !n.addrs.isHost(e.Address) || e.Address == n.Gateway || slices.Contains(n.Aux, e.Address) {
 		want := s.Spec.Endpoints[i].IPv4
 		e.Address, err = n.addrs.take(want, func(a netip.Addr) bool { return m.isReserved(e.Network, a) })
 		moved = true

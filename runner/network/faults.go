@@ -161,6 +161,7 @@ func missingOf(n Network, host links.Look) string {
 		return "its bridge is gone"
 	case !host.IsUp(n.Bridge):
 		return "its bridge is down"
+	case n.NoAddress:
 	case !slices.Contains(host.Addrs[bridge.Attrs().Index], netip.PrefixFrom(n.Gateway, n.Subnet.Bits())):
 		return "its bridge has lost its address"
 	case !host.Leads(bridge.Attrs().Index, n.Subnet):
@@ -172,7 +173,7 @@ func missingOf(n Network, host links.Look) string {
 // rebuildBridge makes what is missing of a network's bridge. Its route comes with its
 // address, unless that was there.
 func (m *Manager) rebuildBridge(n Network) error {
-	if err := m.buildBridge(n); err != nil {
+	if err := m.buildBridge(n); err != nil || n.NoAddress {
 		return err
 	}
 	bridge, err := m.links.LinkByName(n.Bridge)

@@ -19,8 +19,8 @@ import (
 //
 //	set bridges  { type ifname }             every bridge
 //	set internal { type ifname }             those without a way out
-//	set same     { type ifname . ifname }    each bridge twice
-//	set subnets  { type ipv4_addr; flags interval }   those with a way out
+//	set same     { type ifname . ifname }    each bridge twice, but for those that keep their own apart
+//	set subnets  { type ipv4_addr; flags interval }   those with a way out, if they are hidden behind the machine
 //	chain forward {            # a packet must pass everybody's chains
 //	    iifname . oifname @same accept       # within one bridge
 //	    ct state established,related accept
@@ -83,7 +83,7 @@ func (f *firewall) reset(nets []Network) error {
 			return err
 		}
 	}
-	f.host.open()
+	f.host.open(f.named())
 	return nil
 }
 
@@ -105,7 +105,7 @@ func (f *firewall) add(n Network) error {
 	if err := f.forwarding.on(n.Bridge); err != nil {
 		return err
 	}
-	f.host.open()
+	f.host.open(f.named())
 	return nil
 }
 
@@ -156,8 +156,20 @@ func (f *firewall) openHost() error {
 	if err := f.forwarding.verify(); err != nil {
 		return err
 	}
-	f.host.open()
+	f.host.open(f.named())
 	return nil
+}
+
+// named are the bridges whose names are not ours.
+func (f *firewall) named() []string {
+	var names []string
+	for name := range f.nets {
+		if !isLinkName(name, f.host.prefix()) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // repair makes the table again.
@@ -222,10 +234,15 @@ func (f *firewall) elements(n Network) map[*nftables.Set][]nftables.SetElement {
 	name := ifname(n.Bridge)
 	m := map[*nftables.Set][]nftables.SetElement{
 		f.bridges: {{Key: name}},
-		f.same:    {{Key: append(name[:len(name):len(name)], name...)}},
+	}
+	if !n.Isolated {
+		m[f.same] = []nftables.SetElement{{Key: append(name[:len(name):len(name)], name...)}}
 	}
 	if n.Internal {
 		m[f.internal] = []nftables.SetElement{{Key: name}}
+		return m
+	}
+	if n.NoMasquerade {
 		return m
 	}
 	first := n.Subnet.Masked().Addr()

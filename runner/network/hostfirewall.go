@@ -24,6 +24,8 @@ import (
 //	-i or<ID>+ -j ACCEPT
 //	-o or<ID>+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 //
+// and two more for each bridge whose name a stack file chose.
+//
 // Our own table drops what must not pass, so nothing opens that was shut.
 type hostFirewall struct {
 	id     string
@@ -36,14 +38,36 @@ const hostTable = "filter"
 
 func (h *hostFirewall) prefix() string { return "or" + h.id }
 
-func (h *hostFirewall) comment() []byte {
-	return userdata.AppendString(nil, userdata.TypeComment, "orlop "+h.id)
+// comment tells our rules from others', and those of a bridge from the rest.
+func (h *hostFirewall) comment(bridge string) []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, strings.TrimSpace("orlop "+h.id+" "+bridge))
+}
+
+// isOurs says that a rule is one of this engine's.
+func (h *hostFirewall) isOurs(r *nftables.Rule) bool {
+	text, ok := userdata.GetString(r.UserData, userdata.TypeComment)
+	return ok && (text == "orlop "+h.id || strings.HasPrefix(text, "orlop "+h.id+" "))
+}
+
+// isOpen says that the rules at the head of the chain are those for all links of ours
+// and for the bridges, and there are no others of ours.
+func (h *hostFirewall) isOpen(rules []*nftables.Rule, bridges []string) bool {
+	want := 2 * (1 + len(bridges))
+	if len(rules) < want || len(h.ours(rules)) != want || len(h.ours(rules[:want])) != want {
+		return false
+	}
+	for _, bridge := range append([]string{""}, bridges...) {
+		if !slices.ContainsFunc(rules[:want], func(r *nftables.Rule) bool { return bytes.Equal(r.UserData, h.comment(bridge)) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // open puts the rules in place where they are needed and absent. A host whose
 // firewall cannot be read still works if that firewall is open: so failures
 // are told, not returned.
-func (h *hostFirewall) open() {
+func (h *hostFirewall) open(bridges []string) {
 	h.warnOthers()
 	chain, rules, err := h.forwardChain()
 	if err != nil {
@@ -53,13 +77,13 @@ func (h *hostFirewall) open() {
 	if chain == nil || (len(rules) == 0 && (chain.Policy == nil || *chain.Policy == nftables.ChainPolicyAccept)) {
 		return
 	}
-	if len(h.ours(rules)) == 2 && len(h.ours(rules[:2])) == 2 {
+	if h.isOpen(rules, bridges) {
 		return
 	}
-	err = h.replace(chain, h.ours(rules), true)
+	err = h.replace(chain, h.ours(rules), bridges, true)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		// A kernel without iptables' own matches (nft_compat, xt_conntrack).
-		err = h.replace(chain, h.ours(rules), false)
+		err = h.replace(chain, h.ours(rules), bridges, false)
 	}
 	if err != nil {
 		h.log.Warn("cannot open the host's firewall for containers: they may have no way out",
@@ -113,13 +137,13 @@ func (h *hostFirewall) forwardChain() (*nftables.Chain, []*nftables.Rule, error)
 
 func (h *hostFirewall) ours(rules []*nftables.Rule) []*nftables.Rule {
 	return slices.DeleteFunc(slices.Clone(rules), func(r *nftables.Rule) bool {
-		return !bytes.Equal(r.UserData, h.comment())
+		return !h.isOurs(r)
 	})
 }
 
 // replace puts our rules at the head of the chain in one transaction, in the
 // form that iptables itself writes and lists, if it can be had.
-func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, compat bool) error {
+func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, bridges []string, compat bool) error {
 	var c nftables.Conn
 	for _, r := range old {
 		if err := c.DelRule(r); err != nil {
@@ -134,19 +158,25 @@ func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, comp
 		info.StateMask = bits
 		state = []expr.Any{&expr.Match{Name: "conntrack", Rev: 3, Info: info}}
 	}
-	link := func(key expr.MetaKey) []expr.Any {
+	link := func(key expr.MetaKey, bridge string) []expr.Any {
+		name := []byte(h.prefix()) // the beginning of a name
+		if bridge != "" {
+			name = ifname(bridge)
+		}
 		return []expr.Any{
 			&expr.Meta{Key: key, Register: unix.NFT_REG_1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte(h.prefix())},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: name},
 		}
 	}
 	end := []expr.Any{&expr.Counter{}, verdict(expr.VerdictAccept)}
 	// Inserted one after the other, the last comes first.
-	for _, exprs := range [][]expr.Any{
-		slices.Concat(link(expr.MetaKeyOIFNAME), state, end),
-		slices.Concat(link(expr.MetaKeyIIFNAME), end),
-	} {
-		c.InsertRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: h.comment()})
+	for _, bridge := range append([]string{""}, bridges...) {
+		for _, exprs := range [][]expr.Any{
+			slices.Concat(link(expr.MetaKeyOIFNAME, bridge), state, end),
+			slices.Concat(link(expr.MetaKeyIIFNAME, bridge), end),
+		} {
+			c.InsertRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: h.comment(bridge)})
+		}
 	}
 	return c.Flush()
 }

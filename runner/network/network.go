@@ -58,6 +58,8 @@ type Config struct {
 // Spec is a network to be.
 type Spec struct {
 	Name string
+	// Bridge is what the bridge is called; "" is a name of ours.
+	Bridge string
 	// Subnet is picked from the pools when it is not valid, and Gateway is its
 	// first address then.
 	Subnet  netip.Prefix
@@ -82,6 +84,15 @@ type Options struct {
 	InterfacePrefix string `json:"interfacePrefix,omitempty"`
 	// Isolated keeps the sandboxes on the network from reaching each other.
 	Isolated bool `json:"isolated,omitempty"`
+	// NoMasquerade leaves what goes out its own addresses.
+	NoMasquerade bool `json:"noMasquerade,omitempty"`
+	// NoAddress leaves the bridge without one: the gateway is somebody else.
+	NoAddress bool `json:"noAddress,omitempty"`
+	// HostBinding is where published ports that name no address are bound; nobody
+	// here does that.
+	HostBinding netip.Addr `json:"hostBinding,omitzero"`
+	// Aux are addresses of the subnet that others have.
+	Aux []netip.Addr `json:"aux,omitempty"`
 }
 
 // Network is a network as it is.

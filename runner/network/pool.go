@@ -71,8 +71,11 @@ type addrPool struct {
 	last    uint32
 }
 
-func newAddrPool(subnet netip.Prefix, gateway netip.Addr) *addrPool {
+func newAddrPool(subnet netip.Prefix, gateway netip.Addr, aux ...netip.Addr) *addrPool {
 	p := &addrPool{subnet: subnet, gateway: gateway, used: map[netip.Addr]bool{gateway: true}}
+	for _, addr := range aux {
+		p.used[addr] = true
+	}
 	p.bound(netip.Prefix{})
 	return p
 }

@@ -84,6 +84,7 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 			Resources:   resources,
 		},
 	}
+	doc.Process.User.Umask = s.Umask
 	if s.Security == spec.SecurityHardened {
 		harden(doc)
 	}

@@ -50,6 +50,7 @@ func (e Exec) Process(own *specs.Process) *specs.Process {
 	}
 	if e.User != nil {
 		p.User = *e.User
+		p.User.Umask = own.User.Umask
 	}
 	switch {
 	case e.Privileged:

@@ -60,6 +60,7 @@ type Owner struct {
 	Number    int
 	OneOff    string // a one-off's short ID, for it has a place of its own; "" for a replica
 	Ports     []spec.Port
+	HostIP    string            // where those are bound that name no address; "" is everywhere
 	Published []planner.Binding // that it has
 }
 
@@ -90,17 +91,18 @@ func (o *Owner) bindings() ([]binding, error) {
 	var list []binding
 	for _, p := range o.Ports {
 		var host netip.Addr
-		if p.HostIP != "" {
+		hostIP := cmp.Or(p.HostIP, o.HostIP)
+		if hostIP != "" {
 			var err error
-			if host, err = netip.ParseAddr(strings.Trim(p.HostIP, "[]")); err != nil {
-				return nil, fmt.Errorf("services.%s.ports: %q is not an IP address", o.Service, p.HostIP)
+			if host, err = netip.ParseAddr(strings.Trim(hostIP, "[]")); err != nil {
+				return nil, fmt.Errorf("services.%s.ports: %q is not an IP address", o.Service, hostIP)
 			}
 		}
 		proto := cmp.Or(p.Protocol, "tcp")
 		if proto == spec.ProtocolSCTP {
 			continue // it is not supported yet, which the load has said
 		}
-		key := o.Place() + proto + "/" + p.HostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
+		key := o.Place() + proto + "/" + hostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
 		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
 	}
 	return list, nil

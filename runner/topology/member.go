@@ -160,6 +160,21 @@ func (m *Member) hostNames() []string {
 	return []string{full}
 }
 
+// HostBinding is where a container's published ports are bound that name no address: the
+// network says so by which its default route leads. It is "" for everywhere.
+func (t *Store) HostBinding(applied *planner.Applied) string {
+	lookup := func(key string) (network.Network, bool) { return t.nets.Network(applied.Networks[key]) }
+	key := applied.Service.Gateway(func(key string) bool { n, ok := lookup(key); return ok && !n.Internal })
+	if key == "" {
+		return ""
+	}
+	way, _ := lookup(key)
+	if !way.HostBinding.IsValid() {
+		return ""
+	}
+	return way.HostBinding.String()
+}
+
 // Hosts are the extra hosts of the container's service with "host-gateway" filled
 // in: the address at which it reaches its host.
 func (t *Store) Hosts(applied *planner.Applied) []string {

@@ -5,6 +5,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,10 +119,19 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
 	}
 	ns = network.Spec{Name: name, Internal: want.Internal, Range: within, Containers: rec.Containers, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
-	subnet, gateway := rec.Subnet, ""
-	if want.IPAM != nil && len(want.IPAM.Config) > 0 {
-		subnet, gateway = want.IPAM.Config[0].Subnet, want.IPAM.Config[0].Gateway
+	o := want.Options()
+	ns.Bridge, ns.Options = o.Name, network.Options{
+		MTU: o.MTU, InterfacePrefix: o.InterfacePrefix, Isolated: o.Isolated, NoMasquerade: o.NoMasquerade, NoAddress: o.NoAddress,
 	}
+	if o.HostBinding != "" {
+		if ns.HostBinding, err = netip.ParseAddr(o.HostBinding); err != nil {
+			return ns, fmt.Errorf("networks.%s.driver_opts: %q is not an IP address", rec.Key, o.HostBinding)
+		}
+	}
+	if ns.Aux, err = auxOf(want); err != nil {
+		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
+	}
+	subnet, gateway := cmp.Or(want.Pool().Subnet, rec.Subnet), want.Pool().Gateway
 	if subnet != "" {
 		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
 			return ns, fmt.Errorf("networks.%s.ipam: %q is not a subnet", rec.Key, subnet)
@@ -135,13 +145,26 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 	return ns, nil
 }
 
+// auxOf are the addresses of a network that no container is to have.
+func auxOf(n *spec.Network) (list []netip.Addr, err error) {
+	aux := n.Pool().AuxAddresses
+	for _, name := range slices.Sorted(maps.Keys(aux)) {
+		addr, err := netip.ParseAddr(aux[name])
+		if err != nil {
+			return nil, fmt.Errorf("%q is not an IP address", aux[name])
+		}
+		list = append(list, addr)
+	}
+	return list, nil
+}
+
 // rangeOf is the part of its subnet that a network hands addresses out of; the
 // zero Prefix is all.
 func rangeOf(n *spec.Network) (netip.Prefix, error) {
-	if n.IPAM == nil || len(n.IPAM.Config) == 0 || n.IPAM.Config[0].IPRange == "" {
+	text := n.Pool().IPRange
+	if text == "" {
 		return netip.Prefix{}, nil
 	}
-	text := n.IPAM.Config[0].IPRange
 	within, err := netip.ParsePrefix(text)
 	if err != nil {
 		return within, fmt.Errorf("ip_range %q is not an address range", text)
@@ -234,7 +257,7 @@ func (t *Store) remake(ctx context.Context, name string, rec Record) error {
 
 // hasFixedRange says that the stack file asks for a range.
 func (rec *Record) hasFixedRange() bool {
-	return rec.Applied.IPAM != nil && len(rec.Applied.IPAM.Config) > 0 && rec.Applied.IPAM.Config[0].Subnet != ""
+	return rec.Applied.Pool().Subnet != ""
 }
 
 // Remove removes a network that nothing is attached to.

@@ -260,10 +260,10 @@ func TestPlaceOnTheNetworks(t *testing.T) {
 	bad := spec.Service{Networks: map[string]*spec.ServiceNetwork{"back": {IPv4Address: "x"}}}
 	for want, m := range map[string]Member{
 		"shop-web-1,web,shop/web shop_front shop_admin shop_back=db@10.9.0.5":      {Project: "shop", Name: "shop-web-1", Service: "web", Hostname: "c0ffee", Applied: applied},
-		"shop-web-run shop_front shop_admin shop_back":                    {Project: "shop", Name: "shop-web-run", Service: "web", OneOff: true, Applied: applied},
+		"shop-web-run shop_front shop_admin shop_back":                             {Project: "shop", Name: "shop-web-run", Service: "web", OneOff: true, Applied: applied},
 		"shop-web-1,web,shop/web,host shop_front shop_admin shop_back=db@10.9.0.5": {Project: "shop", Name: "shop-web-1", Service: "web", Hostname: "host", Applied: &planner.Applied{Service: &named, Networks: applied.Networks}},
 		"shop-web-1,web,shop/web no DNS":                                           {Project: "shop", Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &none}},
-		`services.web.networks.back: "x" is not an IP address`:            {Project: "shop", Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
+		`services.web.networks.back: "x" is not an IP address`:                     {Project: "shop", Name: "shop-web-1", Service: "web", Applied: &planner.Applied{Service: &bad, Networks: map[string]string{"back": "shop_back"}}},
 	} {
 		if got := text(m); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
@@ -54,7 +55,7 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 			continue
 		}
 		om, err := v.mount(ctx, req, &out, m)
-		if isSubpath(m.Mount) {
+		if isPlaced(m.Mount) {
 			om.Source = v.placeOf(req.Container, i)
 		}
 		if err != nil {
@@ -86,7 +87,7 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 
 func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner.Mounted) (specs.Mount, error) {
 	access := "rw"
-	if m.ReadOnly {
+	if m.ReadOnly || m.Type == spec.MountImage {
 		access = "ro"
 	}
 	out := specs.Mount{Destination: m.Target, Type: "bind"}
@@ -98,8 +99,11 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		if m.Bind != nil && m.Bind.Propagation != "" {
 			propagation = m.Bind.Propagation
 		}
-		out.Source, out.Options = m.Source, []string{"rbind", access, propagation}
+		out.Source, out.Options = m.Source, append(recursive(m.Mount), access, propagation)
 		return out, ensureBindSource(ctx, m.Mount, req.Rootfs)
+	case spec.MountImage: // its source is a place of ours, like that of a path inside a volume
+		out.Options = []string{"rbind", access, "rprivate"}
+		return out, nil
 	case spec.MountVolume:
 		vol, err := v.claimMounted(req, made, m)
 		if err != nil {
@@ -108,7 +112,7 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		if err := v.attach(vol); err != nil {
 			return out, err
 		}
-		if !isSubpath(m.Mount) && !m.Inherited && (m.Mount.Volume == nil || !m.Mount.Volume.NoCopy) {
+		if !isPlaced(m.Mount) && !m.Inherited && (m.Mount.Volume == nil || !m.Mount.Volume.NoCopy) {
 			if err := v.fill(ctx, vol, req.Rootfs, m.Target); err != nil {
 				return out, err
 			}
@@ -117,6 +121,28 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		return out, nil
 	}
 	return out, fmt.Errorf("type %q is not supported yet", m.Type)
+}
+
+// recursive are the options of what is mounted below a directory. Recursively read-only
+// is for kernels that know it; asked for, it is for runc to say that this one does not.
+func recursive(m spec.Mount) []string {
+	how := ""
+	if m.Bind != nil {
+		how = m.Bind.Recursive
+	}
+	switch {
+	case how == spec.RecursiveDisabled:
+		return []string{"bind"}
+	case how == spec.RecursiveReadOnly, m.ReadOnly && how != spec.RecursiveWritable && setsAttributes():
+		return []string{"rbind", "rro"}
+	}
+	return []string{"rbind"}
+}
+
+// setsAttributes says whether the kernel sets attributes of mounts with what is below.
+func setsAttributes() bool {
+	err := unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{})
+	return !errors.Is(err, unix.ENOSYS)
 }
 
 // claimMounted is the volume behind a mount: the declared one, or one of the

@@ -47,7 +47,7 @@ func TestMountsOfAService(t *testing.T) {
 	service := &spec.Service{
 		Volumes: []spec.Mount{
 			{Type: spec.MountVolume, Source: "data", Target: "/srv/data/", Volume: &spec.VolumeOpts{NoCopy: true}},
-			{Type: spec.MountBind, Source: host, Target: "/srv", ReadOnly: true, Bind: &spec.BindOptions{Propagation: "rshared"}},
+			{Type: spec.MountBind, Source: host, Target: "/srv", ReadOnly: true, Bind: &spec.BindOptions{Propagation: "rshared", Recursive: spec.RecursiveWritable}},
 			{Type: spec.MountVolume, Target: "/nameless", Volume: &spec.VolumeOpts{NoCopy: true}},
 			{Type: spec.MountVolume, Source: "data", Target: "/part", Volume: &spec.VolumeOpts{Subpath: "in/it"}},
 		},
@@ -111,6 +111,24 @@ func TestAMountThatCannotBe(t *testing.T) {
 		got, err := v.Mounts(t.Context(), &Request{Service: "web", Applied: &planner.Applied{Service: &spec.Service{Volumes: mounts}}})
 		if err == nil || err.Error() != want || got.Anonymous["/x"] == "" {
 			t.Errorf("got %+v, %v; want %s", got, err, want)
+		}
+	}
+}
+
+func TestWhatIsMountedBelowComesAsAsked(t *testing.T) {
+	below := "rbind"
+	if setsAttributes() {
+		below = "rbind rro"
+	}
+	for how, want := range map[string][2]string{ // read-only, or not
+		"": {below, "rbind"}, spec.RecursiveEnabled: {below, "rbind"}, spec.RecursiveWritable: {"rbind", "rbind"},
+		spec.RecursiveDisabled: {"bind", "bind"}, spec.RecursiveReadOnly: {"rbind rro", "rbind rro"},
+	} {
+		for i, readOnly := range []bool{true, false} {
+			m := spec.Mount{ReadOnly: readOnly, Bind: &spec.BindOptions{Recursive: how}}
+			if got := strings.Join(recursive(m), " "); got != want[i] {
+				t.Errorf("%q, read-only %t: %q, want %q", how, readOnly, got, want[i])
+			}
 		}
 	}
 }

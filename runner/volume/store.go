@@ -6,6 +6,7 @@
 package volume
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
@@ -37,7 +40,9 @@ type Config struct {
 	Dir       string // of the volumes
 	Places    string // where paths inside volumes are mounted for a moment
 	Documents Documents
-	Log       *slog.Logger
+	// Views gives the mounts of the n-th image that a container mounts.
+	Views func(ctx context.Context, container string, n int) ([]mount.Mount, error)
+	Log   *slog.Logger
 }
 
 // Store is the named and anonymous volumes of an engine.
@@ -46,6 +51,7 @@ type Store struct {
 	places string
 	docs   Documents
 	log    *slog.Logger
+	views  func(ctx context.Context, container string, n int) ([]mount.Mount, error)
 	delete func(path string) error // os.RemoveAll, but in tests
 
 	mu  sync.Mutex
@@ -73,7 +79,7 @@ type Volume struct {
 // FinishRemovals.
 func Open(cfg Config) (*Store, error) {
 	v := &Store{
-		dir: cfg.Dir, places: cfg.Places, docs: cfg.Documents, log: cfg.Log, delete: os.RemoveAll,
+		dir: cfg.Dir, places: cfg.Places, docs: cfg.Documents, views: cfg.Views, log: cfg.Log, delete: os.RemoveAll,
 		all: map[string]*Volume{}, claims: map[string][]string{},
 	}
 	if err := os.MkdirAll(v.dir, 0o700); err != nil {

@@ -1,12 +1,15 @@
 package volume
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
@@ -28,10 +31,9 @@ func (v *Store) placeOf(container string, i int) string {
 	return filepath.Join(v.placesOf(container), strconv.Itoa(i))
 }
 
-// isSubpath says that a mount is of a path inside a volume.
-func isSubpath(m spec.Mount) bool {
-	return m.Type == spec.MountVolume && m.Volume != nil && m.Volume.Subpath != ""
-}
+// isPlaced says that a mount is made at a place of ours first: of a path inside a
+// volume, of an image.
+func isPlaced(m spec.Mount) bool { return m.Type == spec.MountImage || m.Subpath() != "" }
 
 // Subpath is a path inside a volume that a container has.
 type Subpath struct {
@@ -44,8 +46,8 @@ type Subpath struct {
 func (v *Store) Subpaths(applied *planner.Applied) []Subpath {
 	var all []Subpath
 	for _, m := range applied.Mounts() {
-		if isSubpath(m.Mount) {
-			all = append(all, Subpath{Target: m.Target, Volume: v.Path(m.Volume), Path: m.Mount.Volume.Subpath})
+		if m.Type == spec.MountVolume && m.Subpath() != "" {
+			all = append(all, Subpath{Target: m.Target, Volume: v.Path(m.Volume), Path: m.Subpath()})
 		}
 	}
 	return all
@@ -54,20 +56,28 @@ func (v *Store) Subpaths(applied *planner.Applied) []Subpath {
 // Ready makes ready what a container mounts whose process is about to be made: what
 // its volumes are by their driver_opts, and what its mounts of paths inside volumes
 // lead to. That is there until the returned function is called.
-func (v *Store) Ready(container, service string, applied *planner.Applied) (release func(), err error) {
+func (v *Store) Ready(ctx context.Context, container, service string, applied *planner.Applied) (release func(), err error) {
 	release = func() { v.dropPlacesOf(container) }
+	images := 0
 	for i, m := range applied.Mounts() {
 		if err := v.attachNamed(m.Volume); err != nil {
 			release()
 			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: err}
 		}
-		if !isSubpath(m.Mount) {
+		if !isPlaced(m.Mount) {
 			continue
 		}
-		path := m.Mount.Volume.Subpath
-		if err := mountSubpath(v.Path(m.Volume), path, v.placeOf(container, i)); err != nil {
+		var err error
+		place := v.placeOf(container, i)
+		if m.Type == spec.MountImage {
+			err = v.mountImage(ctx, container, &m.Mount, place, images)
+			images++
+		} else if err = mountSubpath(v.Path(m.Volume), m.Subpath(), place); err != nil {
+			err = subpathError("volume "+m.Volume, m.Subpath(), err)
+		}
+		if err != nil {
 			release()
-			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: subpathError(m.Volume, path, err)}
+			return nil, &MountError{Service: service, Source: m.Source, Target: m.Target, Err: err}
 		}
 	}
 	return release, nil
@@ -97,6 +107,21 @@ func mountSubpath(dir, subpath, place string) error {
 	return unix.Mount("/proc/self/fd/"+strconv.Itoa(fd), place, "", unix.MS_BIND, "")
 }
 
+// mountImage mounts what a view of an image has at a path at place, read-only. The
+// whole of it is mounted aside for the moment.
+func (v *Store) mountImage(ctx context.Context, container string, m *spec.Mount, place string, n int) error {
+	layers, err := v.views(ctx, container, n)
+	if err != nil {
+		return err
+	}
+	return mount.WithReadonlyTempMount(ctx, layers, func(root string) error {
+		if err := mountSubpath(root, cmp.Or(m.Subpath(), "."), place); err != nil {
+			return subpathError("image "+m.Source, m.Subpath(), err)
+		}
+		return nil
+	})
+}
+
 // makePlace makes what a directory, or anything else, can be mounted at.
 func makePlace(place string, dir bool) error {
 	if dir {
@@ -109,16 +134,16 @@ func makePlace(place string, dir bool) error {
 }
 
 // subpathError says what a user can do about a path inside a volume.
-func subpathError(volume, subpath string, err error) error {
+func subpathError(what, subpath string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-		return fmt.Errorf("volume %s has no path %q: make it there first, or correct volume.subpath", volume, subpath)
+		return fmt.Errorf("%s has no path %q: make it there first, or correct subpath", what, subpath)
 	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.ELOOP):
-		return fmt.Errorf("the path %q leads out of volume %s", subpath, volume)
+		return fmt.Errorf("the path %q leads out of %s", subpath, what)
 	case errors.Is(err, unix.ENOSYS):
-		return errors.New("volume.subpath needs Linux 5.6 or later")
+		return errors.New("subpath needs Linux 5.6 or later")
 	}
-	return fmt.Errorf("path %q of volume %s: %w", subpath, volume, err)
+	return fmt.Errorf("path %q of %s: %w", subpath, what, err)
 }
 
 // dropPlacesOf unmounts what is mounted for a container.

@@ -52,7 +52,7 @@ func TestPathsStayInsideAVolume(t *testing.T) {
 			t.Errorf("%s is mounted", subpath)
 			continue
 		}
-		if got := subpathError("shop_data", subpath, err).Error(); !strings.HasPrefix(got, want) {
+		if got := subpathError("volume shop_data", subpath, err).Error(); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %s, want %s", subpath, got, want)
 		}
 	}

@@ -65,8 +65,17 @@ func (c *Conformer) schedule(item *tree.Node, k *schema.Key, path string) *tree.
 // umask checks the bits that a process takes from what it creates.
 func (c *Conformer) umask(n *tree.Node, path string) *tree.Node {
 	if n.Kind == tree.ScalarNode && n.Tag != "!!bool" && n.Tag != "!!float" {
-		if _, err := strconv.ParseUint(tree.PlainNumber(n.Text), 0, 32); err == nil || n.Text == "" && len(n.Unset) > 0 {
-			return n
+		v, err := strconv.ParseUint(tree.PlainNumber(n.Text), 0, 32)
+		if n.Text == "" && len(n.Unset) > 0 {
+			return n.Bad()
+		}
+		if err == nil {
+			if n.Text != "0" && n.Text[0] != '0' {
+				c.warn(n, path, fmt.Sprintf("%s is a decimal number: the umask becomes %#o", n.Text, v), "write 0"+n.Text+" for octal")
+			}
+			made := n.Scalar("!!int", strconv.FormatUint(v, 10))
+			made.Unset = n.Unset
+			return made
 		}
 	}
 	return c.expected(n, path, wanted(&schema.Key{Shape: schema.FileMode}))

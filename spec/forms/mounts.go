@@ -147,7 +147,7 @@ func (c *Conformer) longMount(n *tree.Node, keys []schema.Key, at string) *tree.
 		return out
 	}
 	if out.Value("type") == nil {
-		return c.fail(n, at, "a volume needs a type", "write type: volume, bind or tmpfs")
+		return c.fail(n, at, "a volume needs a type", "write type: volume, bind, tmpfs or image")
 	}
 	if out.Value("target") == nil {
 		return c.fail(n, at, "a volume needs a target", "write target: and the path in the container")
@@ -166,6 +166,8 @@ func (c *Conformer) longMount(n *tree.Node, keys []schema.Key, at string) *tree.
 	switch {
 	case kind.Text == spec.MountBind && source == nil:
 		return c.fail(n, at, "a bind mount needs a source", "write source: and the path on the host")
+	case kind.Text == spec.MountImage && source == nil:
+		return c.fail(n, at, "a mount of an image needs a source", "write source: and the image")
 	case kind.Text == spec.MountTmpfs && source != nil:
 		return c.fail(source, at, "a tmpfs has no source", "")
 	case kind.Text == spec.MountBind && source.Kind == tree.ScalarNode:
@@ -175,7 +177,7 @@ func (c *Conformer) longMount(n *tree.Node, keys []schema.Key, at string) *tree.
 			out.Set(tree.Field{Key: "source", At: out.Field("source").At, Width: out.Field("source").Width, Value: made})
 		}
 	}
-	for _, other := range []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs} {
+	for _, other := range []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs, spec.MountImage} {
 		if f := out.Field(other); f != nil && other != kind.Text {
 			c.Reporter.Fail(&tree.Node{At: f.At, Width: f.Width}, at, fmt.Sprintf("%q does not fit a mount of type %s", other, kind.Text), "")
 		}

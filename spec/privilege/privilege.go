@@ -60,7 +60,7 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	within := bounds{dir, real}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		path := "services." + name
-		all = append(all, ofService(p.Services[name], path, within, own)...)
+		all = append(all, ofService(p, p.Services[name], path, within, own)...)
 		all = append(all, ofBuild(p.Services[name].Build, path+".build", within)...)
 		all = append(all, ofWatch(p.Services[name].Develop, path+".develop", within)...)
 	}
@@ -105,7 +105,7 @@ func isRead(p *spec.Project, at string) bool {
 	return false
 }
 
-func ofService(s *spec.Service, path string, within bounds, own []string) []Request {
+func ofService(project *spec.Project, s *spec.Service, path string, within bounds, own []string) []Request {
 	var all []Request
 	add := func(kind Kind, key, value, text string) {
 		all = append(all, Request{Kind: kind, Path: path + "." + key, Value: value, Text: text})
@@ -185,7 +185,7 @@ func ofService(s *spec.Service, path string, within bounds, own []string) []Requ
 		}
 	}
 	for i, p := range s.Ports {
-		if isPublic(p.HostIP) {
+		if isPublic(cmp.Or(p.HostIP, project.HostBinding(s))) {
 			value := cmp.Or(p.Published, fmt.Sprintf("any:%d", p.Target)) + "/" + cmp.Or(p.Protocol, "tcp")
 			add(PublicPort, fmt.Sprintf("ports[%d]", i), value, "is reached on all addresses of the host")
 		}

@@ -187,7 +187,11 @@ func serviceKeys() []Key {
 		{Name: "device_cgroup_rules", Shape: StringList},
 		{Name: "cgroup_parent", Shape: String},
 		{Name: "gpus", Shape: Devices, Note: "by the Container Device Interface", Keys: deviceKeys()},
-		{Name: "umask", Level: NotYet, Shape: Umask},
+		{Name: "umask", Shape: Umask},
+		{Name: "attach", Shape: Boolean, Note: "false: an up in the foreground does not show its output"},
+		{Name: "pull_refresh_after", Shape: String, Note: "with pull_policy: refresh"},
+		{Name: "storage_opt", Level: Refused, Shape: MappingOrList, Note: "the layers of containers have no quotas: give what is written a tmpfs with a size, or a volume"},
+		{Name: "use_api_socket", Level: Refused, Shape: Boolean, Note: "there is no Docker API whose socket could be given: remove it"},
 		{Name: "build", Shape: Build, Keys: buildKeys()},
 		{Name: "cap_add", Shape: StringList},
 		{Name: "cgroup", Shape: String, Words: []string{"", "host", "private"}},
@@ -259,8 +263,7 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("attach",
-		"logging", "models", "pull_refresh_after", "runtime", "storage_opt", "use_api_socket")...)
+	return append(keys, notYet("logging", "models", "runtime")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
@@ -414,57 +417,62 @@ func serviceNetworkKeys() []Key {
 }
 
 func portKeys() []Key {
-	return append([]Key{
+	return []Key{
+		{Name: "app_protocol", Shape: String, Note: "a note for who reads the project"},
 		{Name: "host_ip", Shape: String},
-		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}},
-		{Name: "name", Shape: String},
+		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}, Note: "both are the same on one machine"},
+		{Name: "name", Shape: String, Note: "a note for who reads the project"},
 		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published yet"},
 		{Name: "published", Shape: StringOrNumber},
 		{Name: "target", Shape: Integer},
-	}, notYet("app_protocol")...)
+	}
 }
 
 func mountKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "bind", Shape: Object, Keys: []Key{
 			{Name: "create_host_path", Shape: Boolean},
 			{Name: "propagation", Shape: String, Words: []string{"private", "rprivate", "shared", "rshared", "slave", "rslave"}},
 			{Name: "recursive", Shape: String, Words: []string{spec.RecursiveEnabled, spec.RecursiveWritable, spec.RecursiveDisabled, spec.RecursiveReadOnly},
-				Note: spec.RecursiveEnabled + ", " + spec.RecursiveWritable + "; others are refused where a service uses them"},
+				Note: "what is mounted below: with enabled, the default, read-only below a read-only mount where the kernel can (5.12)"},
 			{Name: "selinux", Level: NoEffect, Shape: String, Words: []string{"z", "Z"}, Note: NoSELinux},
 		}},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "source", Shape: String},
 		{Name: "target", Shape: String},
 		{Name: "tmpfs", Shape: Object, Keys: []Key{{Name: "mode", Shape: FileMode}, {Name: "size", Shape: Bytes}}},
-		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs}},
+		{Name: "type", Shape: String, Words: []string{spec.MountBind, spec.MountVolume, spec.MountTmpfs, spec.MountImage}},
 		{Name: "volume", Shape: Object, Keys: []Key{
 			{Name: "labels", Shape: Labels, Note: "of a volume that nobody named; others have theirs at the top level"},
 			{Name: "nocopy", Shape: Boolean},
 			{Name: "subpath", Shape: String, Note: "it must be there when a container starts"},
 		}},
+		{Name: "image", Shape: Object, Keys: []Key{{Name: "subpath", Shape: String, Note: "it must be there when a container starts"}}},
 		{Name: "consistency", Level: NoEffect, Shape: String, Note: "of Docker Desktop"},
-	}, notYet("image")...)
+	}
 }
 
 func networkKeys() []Key {
 	return append([]Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
-		{Name: "driver", Shape: String, Words: []string{"bridge"}},
+		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
-		{Name: "ipam", Shape: Object, Keys: append([]Key{
-			{Name: "config", Shape: ObjectList, Keys: append([]Key{
+		{Name: "ipam", Shape: Object, Keys: []Key{
+			{Name: "config", Shape: ObjectList, Keys: []Key{
 				{Name: "gateway", Shape: String},
 				{Name: "ip_range", Shape: String},
 				{Name: "subnet", Shape: String},
-			}, notYet("aux_addresses")...)},
+				{Name: "aux_addresses", Shape: MappingOrList, Note: "no container is given one of them"},
+			}},
 			{Name: "driver", Shape: String, Words: []string{"default"}},
-		}, notYet("options")...)},
+			{Name: "options", Level: NoEffect, Shape: MappingOrList, Note: "of other drivers of addresses"},
+		}},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "driver_opts", Level: NotYet, Shape: MappingOrList, Kept: true},
-	}, notYet("enable_ipv4", "enable_ipv6")...)
+		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
+	}, notYet("enable_ipv6")...)
 }
 
 func volumeKeys() []Key {

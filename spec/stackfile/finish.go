@@ -162,6 +162,7 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	if tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
 		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
+	v.wholeNetwork(s, path)
 	v.linkDefaults(s, path)
 	v.volumesFrom(s, path)
 	for _, key := range []string{"network_mode", "ipc", "pid", "uts", "cgroup"} {
@@ -182,6 +183,33 @@ func (v *validator) shareable(n *tree.Node, at, key, of string) {
 	mode := tree.TextAt(v.find(of), "ipc")
 	if key == "ipc" && !slices.Contains([]string{spec.ShareableIPC, spec.HostNamespace}, mode) && !strings.Contains(mode, ":") {
 		v.l.Fail(n, at, fmt.Sprintf("service %q keeps its IPC namespace to itself", of), "write ipc: "+spec.ShareableIPC+" there")
+	}
+}
+
+// wholeNetwork takes an external network called host or none for what Docker has by
+// these names: the service is on the machine's network, or on none.
+func (v *validator) wholeNetwork(s *tree.Node, path string) {
+	networks := s.Value("networks")
+	if networks == nil || networks.Kind != tree.MapNode {
+		return
+	}
+	for _, f := range networks.Fields {
+		declared := v.root.Value("networks").Value(f.Key)
+		if declared == nil || tree.TextAt(declared, "external") != "true" {
+			continue
+		}
+		name := cmp.Or(tree.TextAt(declared, "name"), f.Key)
+		if name != spec.NetworkHost && name != spec.NetworkNone {
+			continue
+		}
+		at := &tree.Node{At: f.At, Width: f.Width}
+		if len(networks.Fields) > 1 {
+			v.l.Fail(at, path+".networks", fmt.Sprintf("a service on the network %s is on no other", name), "keep one of them")
+			return
+		}
+		s.Remove("networks")
+		s.Set(tree.Field{Key: "network_mode", Value: at.Scalar("!!str", name), At: f.At, Width: f.Width})
+		return
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/values"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/schema"
@@ -126,7 +127,9 @@ func (v *validator) resources() {
 			switch section {
 			case "networks":
 				v.pools(f.Value, path)
-				v.bridgeOptions(f.Value, used[section][f.Key], path)
+				if used[section][f.Key] {
+					values.CheckNetwork(v.l.Reporter, f.Value, path)
+				}
 			case "volumes":
 				if used[section][f.Key] {
 					v.volumeOptions(f.Value, path)
@@ -193,6 +196,7 @@ func (v *validator) pools(network *tree.Node, path string) {
 				v.inSubnet(n, at+".ip_range", within, pool, inside)
 			}
 		}
+		v.auxAddresses(pool, at, subnet, ok)
 		gateway := pool.Value("gateway")
 		if gateway == nil || gateway.Kind != tree.ScalarNode {
 			continue
@@ -203,6 +207,23 @@ func (v *validator) pools(network *tree.Node, path string) {
 			continue
 		}
 		v.inSubnet(gateway, at+".gateway", ip, pool, !ok || subnet.Contains(ip))
+	}
+}
+
+// auxAddresses checks the addresses that no container is to have.
+func (v *validator) auxAddresses(pool *tree.Node, at string, subnet netip.Prefix, known bool) {
+	aux := pool.Value("aux_addresses")
+	if aux == nil || aux.Kind != tree.MapNode {
+		return
+	}
+	for _, f := range aux.Fields {
+		where := at + ".aux_addresses." + f.Key
+		ip, err := netip.ParseAddr(f.Value.Text)
+		if err != nil {
+			v.l.Fail(f.Value, where, fmt.Sprintf("%q is not an IP address", spec.Shorten(f.Value.Text)), "")
+			continue
+		}
+		v.inSubnet(f.Value, where, ip, pool, !known || subnet.Contains(ip))
 	}
 }
 

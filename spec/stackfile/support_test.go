@@ -47,7 +47,6 @@ itself works by (spec/schema), so that it cannot be wrong: ` + "`go test ./spec/
 - **yes**: carried out.
 - **not yet**: a warning, ` + "`not supported yet`" + `, and an error with ` + "`--strict`" + `.
 - **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
-  Of ` + "`driver_opts`" + ` of networks, those of Docker's bridge that close a network are (` + "`host_binding_ipv4`, `enable_icc` and\n  `enable_ip_masquerade`" + ` that are false).
 - **no effect**: accepted and checked; it means nothing on one machine with Linux, and the note says why.
 - **obsolete**: a warning; the key has no meaning any more.
 
@@ -169,7 +168,7 @@ func TestEveryCarriedKeyHasAPlaceInTheProject(t *testing.T) {
 			if k.Level == schema.Supported && !known[k.Name] && k.Name != "content" {
 				t.Errorf("%s.*.%s is carried out, but the project has no room for it", section, k.Name)
 			}
-			if k.Level == schema.NotYet && known[k.Name] && k.Name != "driver_opts" { // kept for the engine to come
+			if k.Level == schema.NotYet && known[k.Name] {
 				t.Errorf("%s.*.%s is in the project, but not carried out", section, k.Name)
 			}
 		}

@@ -64,7 +64,6 @@ func (v *validator) service(f tree.Field) {
 	v.watch(s, path)
 	v.declaredAll(s, path)
 	v.network(s, path)
-	v.recursive(s, path)
 	values.Check(v.l.Reporter, s, path)
 }
 

@@ -46,14 +46,16 @@ func (c checker) subpaths(s *tree.Node, at string) {
 		return
 	}
 	for i, item := range volumes.Items {
-		sub, where := item.Value("volume").Value("subpath"), tree.Indexed(at+".volumes", i)+".volume.subpath"
+		kind := tree.TextAt(item, "type")
+		sub, where := item.Value(kind).Value("subpath"), tree.Indexed(at+".volumes", i)+"."+kind+".subpath"
+		c.recursive(item, tree.Indexed(at+".volumes", i))
 		if sub == nil || sub.Kind != tree.ScalarNode || sub.Text == "" {
 			continue
 		}
 		clean := path.Clean(sub.Text)
 		switch {
 		case path.IsAbs(clean), clean == "..", strings.HasPrefix(clean, "../"):
-			c.Fail(sub, where, fmt.Sprintf("the path %q is not inside the volume", spec.Shorten(sub.Text)), "write a path that begins in the volume, such as app/data")
+			c.Fail(sub, where, fmt.Sprintf("the path %q is not inside the %s", spec.Shorten(sub.Text), kind), "write a path that begins in the "+kind+", such as app/data")
 		case item.Value("source") == nil:
 			c.Fail(sub, where, "a volume without a name is empty", "name the volume: source: data")
 		}
@@ -71,5 +73,20 @@ func (c checker) volumesFrom(s *tree.Node, at string) {
 			c.Fail(item, tree.Indexed(at+".volumes_from", i), fmt.Sprintf("%q does not say whose volumes", spec.Shorten(item.Text)),
 				"write SERVICE[:ro] or container:NAME[:ro]")
 		}
+	}
+}
+
+// recursive checks what is to become of the mounts below that of a directory.
+func (c checker) recursive(item *tree.Node, at string) {
+	given := item.Value("bind").Value("recursive")
+	if given == nil || given.Text != spec.RecursiveReadOnly {
+		return
+	}
+	propagation := tree.TextAt(item.Value("bind"), "propagation")
+	switch {
+	case tree.TextAt(item, "read_only") != "true":
+		c.Fail(given, at+".bind.recursive", "recursive: readonly is for a mount that is read-only itself", "write read_only: true beside bind")
+	case propagation != "" && propagation != "rprivate":
+		c.Fail(given, at+".bind.recursive", "recursive: readonly and propagation: "+propagation+" exclude each other", "leave propagation out")
 	}
 }

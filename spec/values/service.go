@@ -27,6 +27,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.restartPolicy(s, path)
 	c.global(s, path)
 	c.pullPolicy(s, path)
+	c.refreshAfter(s, path)
 	c.numbers(s, path)
 	c.limits(s, path)
 	c.securityOpts(s, path)
@@ -37,8 +38,8 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.strings(s, path)
 	c.devices(s, path)
 	c.hooks(s, path)
-	c.build(s.Value("build"), path+".build")
 	c.platforms(s, path)
+	c.build(s.Value("build"), path+".build")
 }
 
 // CheckBuild reports the mistakes in the values of a build section alone.
@@ -105,6 +106,20 @@ func (c checker) pullPolicy(s *tree.Node, path string) {
 	c.Fail(policy, path+".pull_policy", fmt.Sprintf("%q is not one of %s, every_TIME", spec.Shorten(policy.Text), strings.Join(spec.PullPolicies(), ", ")),
 		cmp.Or(spec.DidYouMean(policy.Text, spec.PullPolicies()), "write a time as in every_2d or every_12h"))
 }
+
+// refreshAfter checks the time after which an image is pulled anew.
+func (c checker) refreshAfter(s *tree.Node, path string) {
+	after := s.Value("pull_refresh_after")
+	if after == nil || after.Kind != tree.ScalarNode || after.Text == "" {
+		return
+	}
+	if _, ok := spec.ParseDuration(after.Text); !ok {
+		c.Fail(after, path+".pull_refresh_after", fmt.Sprintf("%q is not a duration", spec.Shorten(after.Text)), "write it as 24h, 7d or 1w")
+	} else if tree.TextAt(s, "pull_policy") != "refresh" {
+		c.Warn(after, path+".pull_refresh_after", "pull_refresh_after means nothing without pull_policy: refresh", "write pull_policy: refresh")
+	}
+}
+
 func (c checker) numbers(s *tree.Node, path string) {
 	if n := s.Value("healthcheck").Value("retries"); n != nil {
 		if count, ok := wholeOf(n); ok && count < 0 {

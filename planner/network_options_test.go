@@ -1,0 +1,51 @@
+package planner
+
+import (
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// An option that says what is so without it is no reason to make a network anew, in
+// whatever words: an engine before this one kept none of them.
+func TestOptionsThatMakeANetworkAnew(t *testing.T) {
+	yes := true
+	plain := &spec.Network{Name: "n"}
+	for _, same := range []map[string]string{
+		nil, {spec.OptICC: "1"}, {spec.OptMasquerade: "true", spec.OptHostBinding: "0.0.0.0", spec.OptInhibitIPv4: "false", spec.OptGatewayMode: spec.GatewayNAT},
+	} {
+		if !SameNetwork(plain, &spec.Network{Name: "n", DriverOpts: same, EnableIPv4: &yes}) {
+			t.Errorf("%v makes another network", same)
+		}
+	}
+	for key, value := range map[string]string{
+		spec.OptICC: "0", spec.OptMasquerade: "false", spec.OptHostBinding: "127.0.0.1", spec.OptInhibitIPv4: "true", spec.OptGatewayMode: spec.GatewayIsolated,
+		spec.OptMTU: "1400", spec.OptBridgeName: "br0", spec.OptInterfacePrefix: "lan",
+	} {
+		want := &spec.Network{Name: "n", DriverOpts: map[string]string{key: value}}
+		if SameNetwork(plain, want) {
+			t.Errorf("%s: %s makes no other network", key, value)
+		}
+		if reasons := compareNetworks("networks.n", plain, want, nil); len(reasons) != 1 {
+			t.Errorf("%s: the reasons are %v", key, reasons)
+		}
+	}
+	if aux := (&spec.Network{Name: "n", IPAM: &spec.IPAM{Config: []spec.IPAMPool{{AuxAddresses: map[string]string{"a": "10.0.0.2"}}}}}); SameNetwork(plain, aux) {
+		t.Error("addresses of others make no other network")
+	}
+}
+
+// Notes of a port are for who reads the file.
+func TestNotesOfPortsChangeNothing(t *testing.T) {
+	with := func(p spec.Port) *Applied {
+		p.Target, p.Published, p.Protocol = 80, "8080", "tcp"
+		return &Applied{Service: &spec.Service{Ports: []spec.Port{p}}}
+	}
+	plain := with(spec.Port{Mode: "ingress"})
+	if c := diff("web", plain, with(spec.Port{Mode: "host", Name: "http", AppProtocol: "http"}), nil); len(c.update)+len(c.replace) > 0 {
+		t.Errorf("they change %v, %v", c.update, c.replace)
+	}
+	if c := diff("web", plain, with(spec.Port{HostIP: "127.0.0.1"}), nil); len(c.update) != 1 {
+		t.Errorf("an address changes %v", c.update)
+	}
+}

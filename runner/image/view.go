@@ -1,0 +1,47 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/opencontainers/image-spec/identity"
+)
+
+// viewOf is the name of a view of the n-th image that a container mounts.
+func viewOf(container string, n int) string { return container + "-image-" + strconv.Itoa(n) }
+
+// View makes a view of the image's file system for a container that mounts it, as the
+// n-th of those. It keeps the layers, whatever becomes of the image, until RemoveViews.
+func (i *Image) View(ctx context.Context, container string, n int, now time.Time) error {
+	chain := identity.ChainID(i.diffs).String()
+	if err := i.unpack(ctx, chain); err != nil {
+		return err
+	}
+	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": now.Format(time.RFC3339)})
+	if _, err := i.store.client.SnapshotService(Snapshotter).View(ctx, viewOf(container, n), chain, root); err != nil {
+		return fmt.Errorf("cannot make a view of image %s: %w", i.Name, err)
+	}
+	return nil
+}
+
+// ViewMounts are the mounts of a view.
+func (s *Store) ViewMounts(ctx context.Context, container string, n int) ([]mount.Mount, error) {
+	return s.client.SnapshotService(Snapshotter).Mounts(ctx, viewOf(container, n))
+}
+
+// RemoveViews removes the views of a container. What can't be is tried again with the
+// next engine only where the container was never finished.
+func (s *Store) RemoveViews(ctx context.Context, container string) {
+	for n := 0; ; n++ {
+		if _, err := s.client.SnapshotService(Snapshotter).Stat(ctx, viewOf(container, n)); err != nil {
+			return
+		}
+		if s.client.SnapshotService(Snapshotter).Remove(ctx, viewOf(container, n)) != nil {
+			return
+		}
+	}
+}

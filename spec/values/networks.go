@@ -1,0 +1,130 @@
+package values
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
+)
+
+// CheckNetwork reports the mistakes in the values of a network that is used, whose place
+// in the document is path.
+func CheckNetwork(r tree.Reporter, n *tree.Node, path string) {
+	c := checker{r}
+	if v4 := n.Value("enable_ipv4"); v4 != nil && v4.Text == "false" {
+		c.Fail(v4, path+".enable_ipv4", "a network without IPv4 has IPv6, which is not supported yet", "remove it")
+	}
+	c.driver(n.Value("driver"), path+".driver")
+	c.pools(n.Value("ipam").Value("config"), path+".ipam.config")
+	options := n.Value("driver_opts")
+	if options == nil || options.Kind != tree.MapNode {
+		return
+	}
+	for _, f := range options.Fields {
+		if f.Value.Kind == tree.ScalarNode && f.Value.Text != "" {
+			c.networkOption(f, path+".driver_opts")
+		}
+	}
+}
+
+// driver checks what a network is made by: its bridge.
+func (c checker) driver(n *tree.Node, at string) {
+	const bridge = "bridge"
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" || n.Text == bridge {
+		return
+	}
+	hint := "write driver: bridge, or remove it"
+	switch n.Text {
+	case spec.NetworkHost, spec.NetworkNone:
+		hint = "there is one such network already: write network_mode: " + n.Text + " at the service, or external: true and name: " + n.Text + " here"
+	case "overlay":
+		hint = "there is one machine, on which a bridge does what an overlay does on many: " + hint
+	case "macvlan", "ipvlan":
+		hint = "publish the ports that others are to reach, or write network_mode: host at the service"
+	}
+	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), bridge), hint)
+}
+
+// pools checks that a network has one range of IPv4 addresses at most.
+func (c checker) pools(config *tree.Node, at string) {
+	if config == nil {
+		return
+	}
+	given := false
+	for i, pool := range config.Items {
+		subnet := pool.Value("subnet")
+		p, err := netip.ParsePrefix(tree.TextAt(pool, "subnet"))
+		if err != nil {
+			continue
+		}
+		where := tree.Indexed(at, i) + ".subnet"
+		switch {
+		case p.Addr().Is6():
+			about := spec.Topic{Subject: at, Text: "ranges of IPv6 are not supported yet"}
+			c.NotYet(subnet, where, about, fmt.Sprintf("%s is not supported yet", p), "the network has no IPv6")
+		case given:
+			c.Fail(subnet, where, fmt.Sprintf("%s is a second range of a bridge", p), "keep one of them, or make it a network of its own")
+		}
+		given = given || p.Addr().Is4()
+	}
+}
+
+// Bounds of what may be asked for: those of IPv4 (RFC 791) and of the kernel's links.
+const (
+	minMTU = 68
+	maxMTU = 65535
+)
+
+// networkOption checks an option of Docker's bridge.
+func (c checker) networkOption(f tree.Field, path string) {
+	at, text := path+"."+f.Key, f.Value.Text
+	fail := func(message, hint string) { c.Fail(f.Value, at, message, hint) }
+	switch f.Key {
+	case spec.OptBridgeName:
+		c.interfaceName(f.Value, at)
+	case spec.OptInterfacePrefix:
+		if why := BadInterface(text + "00"); why != "" {
+			fail(fmt.Sprintf("%q does not begin the names of links: %s", spec.Shorten(text), why), "write one such as lan")
+		}
+	case spec.OptICC, spec.OptMasquerade, spec.OptInhibitIPv4:
+		if _, err := strconv.ParseBool(text); err != nil {
+			fail(fmt.Sprintf("%q is not true or false", spec.Shorten(text)), "")
+		}
+	case spec.OptMTU:
+		if mtu, err := strconv.Atoi(text); err != nil || mtu < minMTU || mtu > maxMTU {
+			fail(fmt.Sprintf("%q is not the size of a packet", spec.Shorten(text)), fmt.Sprintf("%d to %d", minMTU, maxMTU))
+		}
+	case spec.OptHostBinding:
+		if ip, err := netip.ParseAddr(text); err != nil || !ip.Is4() {
+			fail(fmt.Sprintf("%q is not an IPv4 address", spec.Shorten(text)), "write one of the host, such as 127.0.0.1")
+		}
+	case spec.OptGatewayMode:
+		switch text {
+		case spec.GatewayNAT, spec.GatewayIsolated:
+		case "routed", "nat-unprotected":
+			fail(fmt.Sprintf("%q is not supported yet: others would reach the containers, or fail to, by routes of their own", text), "publish the ports that they are to reach")
+		default:
+			fail(fmt.Sprintf("%q is no mode of a gateway", spec.Shorten(text)), spec.DidYouMean(text, []string{spec.GatewayNAT, spec.GatewayIsolated}))
+		}
+	case spec.OptHostIPv4:
+		c.Fail(&tree.Node{At: f.At, Width: f.Width}, path, fmt.Sprintf("%q is not supported yet, and the containers would go out by another address", f.Key), "remove it")
+	default:
+		c.otherOption(f, path)
+	}
+}
+
+// otherOption tells of an option that is not carried out and opens nothing.
+func (c checker) otherOption(f tree.Field, path string) {
+	key := &tree.Node{At: f.At, Width: f.Width}
+	if strings.HasPrefix(f.Key, "com.docker.network.") {
+		if hint := spec.DidYouMean(f.Key, spec.NetworkOptions()); hint != "" && f.Key != spec.OptDefaultBridge && f.Key != spec.OptTrustedInterface && !strings.Contains(f.Key, "ipv6") {
+			c.Fail(key, path, fmt.Sprintf("unknown option %q", spec.Shorten(f.Key)), hint)
+			return
+		}
+	}
+	about := spec.Topic{Subject: path + "." + f.Key, Text: "not supported yet"}
+	c.NotYet(key, path, about, fmt.Sprintf("%q is not supported yet", f.Key), "")
+}
