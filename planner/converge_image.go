@@ -81,6 +81,16 @@ func (c *converger) planImage(name string) error {
 	return c.planPull(name, ref)
 }
 
+// lostTag is a tag of the build of a service that names nothing; "" if all are there.
+func (c *converger) lostTag(name string) string {
+	for _, tag := range c.project.NamesOf(name)[1:] {
+		if _, ok := c.observed.Images[tag]; !ok {
+			return tag
+		}
+	}
+	return ""
+}
+
 func sameBuild(a, b *spec.Service) bool {
 	return a.Platform == b.Platform && same(tree(a.Build), tree(b.Build))
 }
@@ -175,6 +185,8 @@ func (c *converger) planBuild(name, ref string) error {
 		why = []Reason{{Path: path, Text: "a fresh build is asked for"}}
 	case c.opts.Build && (want == nil || want.Floating), want != nil && !want.isBuiltFrom(have.Inputs, c.opts.Build):
 		why = inputReasons(name, have.Inputs, want)
+	case c.lostTag(name) != "":
+		why = []Reason{{Path: path + ".tags", Text: "its tag " + c.lostTag(name) + " is not here"}}
 	case c.opts.CacheTo:
 		why = []Reason{{Path: path, Text: "its cache is to be written"}}
 	case len(needs) > 0:

@@ -72,14 +72,25 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 		return
 	}
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
-		local := false
-		for name := range project.Services {
-			local = local || project.OwnsImage(name) && project.ImageName(name) == ref
+		wanted := false
+		for name, s := range project.Services {
+			wanted = wanted || opts.RemoveImages == "all" && slices.Contains(s.MountedImages(), ref)
+			wanted = wanted || (opts.RemoveImages == "all" || project.OwnsImage(name)) && isNameOf(project, observed, name, ref)
 		}
-		if (opts.RemoveImages == "all" || local) && !slices.Contains(opts.Images, ref) {
+		for name := range project.Bases {
+			wanted = wanted || opts.RemoveImages == "all" && isNameOf(project, observed, name, ref)
+		}
+		if wanted && !slices.Contains(opts.Images, ref) {
 			remove(ref)
 		}
 	}
+}
+
+// isNameOf says that a reference names the image of a service. A tag of its build does
+// while it points to that image: somebody else may have given it to another since.
+func isNameOf(project *spec.Project, observed *Observed, service, ref string) bool {
+	own := project.ImageName(service)
+	return ref == own || slices.Contains(project.NamesOf(service), ref) && observed.Images[ref].Digest == observed.Images[own].Digest
 }
 
 // Lifecycle plans stop, start, restart, kill or remove for the containers of

@@ -70,3 +70,36 @@ func TestWhichPlatformAServiceRunsOn(t *testing.T) {
 		}
 	}
 }
+
+// TestTagsAreKeptAndGoWithTheImage: a tag that is gone is given again, and one that
+// somebody has given to another image since stays.
+func TestTagsAreKeptAndGoWithTheImage(t *testing.T) {
+	p := &spec.Project{Name: "p", Services: map[string]*spec.Service{"a": {Name: "a", Build: &spec.Build{Tags: []string{"one", "two"}}}}}
+	in := map[string]*Inputs{"a": {Sum: "s"}}
+	images := map[string]Image{"p-a": {Digest: "d", Inputs: in["a"]}, "one": {Digest: "d"}, "two": {Digest: "d"}, "other": {Digest: "d"}}
+	builds := func() (why string) {
+		plan, err := Converge(p, &Observed{Images: images}, Options{BuildOnly: true, Inputs: in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range plan.Steps {
+			why += s.Reasons[0].Text
+		}
+		return why
+	}
+	if why := builds(); why != "" {
+		t.Errorf("with its tags it is built: %s", why)
+	}
+	delete(images, "one")
+	if why := builds(); why != "its tag one is not here" {
+		t.Errorf("without a tag: %q", why)
+	}
+	images["one"] = Image{Digest: "another"}
+	var gone []string
+	for _, s := range Down("p", p, &Observed{Images: images}, DownOptions{RemoveImages: "local"}).Steps {
+		gone = append(gone, s.Name)
+	}
+	if text := strings.Join(gone, " "); text != "p-a two" {
+		t.Errorf("removed are %s", text)
+	}
+}

@@ -34,6 +34,16 @@ type Build struct {
 	SBOM               string             `json:"sbom,omitempty"`       // true, false, or options: "generator=IMAGE"
 }
 
+// NamesOf are all references of the image of a service: ImageName, and the tags that
+// its build gives it.
+func (p *Project) NamesOf(service string) []string {
+	names := []string{p.ImageName(service)}
+	if b := p.Buildable(service).Build; b != nil {
+		names = append(names, b.Tags...)
+	}
+	return names
+}
+
 // Entitlements that a build may ask for.
 const (
 	EntitledNetwork  = "network.host"

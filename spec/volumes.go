@@ -170,7 +170,7 @@ func (p *Project) ImageNames() []string {
 	var refs []string
 	for _, services := range []map[string]*Service{p.Services, p.Bases} {
 		for name, s := range services {
-			refs = append(append(refs, p.ImageName(name)), s.MountedImages()...)
+			refs = append(append(refs, p.NamesOf(name)...), s.MountedImages()...)
 		}
 	}
 	slices.Sort(refs)
