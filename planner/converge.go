@@ -198,7 +198,7 @@ func (c *converger) used(order []string, keys func(*spec.Service) []string) []st
 // Wanted is the document that a container of the service is to be made from.
 func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
 	s := p.Services[service]
-	a := &Applied{Service: s, Networks: map[string]string{}, Volumes: map[string]string{}, Files: map[string]string{}}
+	a := &Applied{Service: s, Networks: map[string]string{}, Volumes: map[string]string{}, Files: map[string]string{}, HostIP: p.HostBinding(s)}
 	for key := range s.Networks {
 		if n := p.Networks[key]; n != nil {
 			a.Networks[key] = n.Name
@@ -207,6 +207,12 @@ func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
 	for _, m := range s.Mounts() {
 		if v := p.Volumes[m.Source]; m.Type == spec.MountVolume && v != nil {
 			a.Volumes[m.Source] = v.Name
+			if b := v.Backing(); !b.IsNone() {
+				if a.Backings == nil {
+					a.Backings = map[string]string{}
+				}
+				a.Backings[m.Source] = b.String()
+			}
 		}
 	}
 	for _, f := range s.Secrets {

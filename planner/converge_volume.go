@@ -107,3 +107,25 @@ func (c *converger) keepVolume(key string, old, want *spec.Volume) {
 		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("volume %s stays as it is (%s): it holds data; remove it first if it may go", key, r))
 	}
 }
+
+// backingReasons are for a container that has what was mounted as a volume before: an up
+// that changed the volume may not have come to its replacement.
+func (c *converger) backingReasons(k *Container, want *Applied) []Reason {
+	var rs []Reason
+	for _, key := range slices.Sorted(maps.Keys(want.Volumes)) {
+		have, ok := c.observed.Volumes[want.Volumes[key]]
+		if !ok || have.Applied == nil || c.volume[key] != nil || k.Applied.Volumes[key] != want.Volumes[key] {
+			continue
+		}
+		wanted := want.Backings[key]
+		actual := ""
+		if b := have.Applied.Backing(); !b.IsNone() {
+			actual = b.String()
+		}
+		if actual == wanted && k.Applied.Backings[key] != wanted {
+			at := "volumes." + key + ".driver_opts"
+			rs = append(rs, Reason{Path: at, Text: "what is mounted as its volume " + key + " is another", Place: c.project.Places.Nearest(at)})
+		}
+	}
+	return rs
+}

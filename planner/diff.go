@@ -33,16 +33,22 @@ type change struct {
 }
 
 // diff compares what a container was made from with what is wanted now.
-func diff(service string, old, want *Applied, places spec.Places) change {
+func diff(service string, old, want *Applied, machine string, places spec.Places) change {
 	var c change
-	a, b := tree(effective(old.Service)), tree(effective(want.Service))
+	a, b := tree(effective(old.Service, machine)), tree(effective(want.Service, machine))
 	for _, key := range unionKeys(a, b) {
 		if slices.Contains(elsewhere, key) {
 			continue
 		}
 		path, was, is := "services."+service+"."+key, a[key], b[key]
 		if key == "deploy" {
-			c.update = append(c.update, compareDeploy(path, was, is, places)...)
+			for _, r := range compareDeploy(path, was, is, places) {
+				if strings.HasPrefix(r.Path, path+".resources.reservations.devices") {
+					c.replace = append(c.replace, r)
+				} else {
+					c.update = append(c.update, r)
+				}
+			}
 			continue
 		}
 		if key == inherited {
@@ -57,13 +63,15 @@ func diff(service string, old, want *Applied, places spec.Places) change {
 		if (key == "post_start" || key == "pre_stop") && len(reasons) > 0 {
 			reasons = []Reason{{Path: path, Text: path + ": its commands changed", Place: places.Nearest(path)}}
 		}
-		for _, r := range reasons {
-			if slices.Contains(inPlace, key) && !strings.HasPrefix(r.Path, path+".reservations.devices") {
-				c.update = append(c.update, r)
-			} else {
-				c.replace = append(c.replace, r)
-			}
+		if slices.Contains(inPlace, key) {
+			c.update = append(c.update, reasons...)
+		} else {
+			c.replace = append(c.replace, reasons...)
 		}
+	}
+	if old.HostIP != want.HostIP && len(want.Service.Ports) > 0 {
+		at := "services." + service + ".ports"
+		c.update = append(c.update, Reason{Path: at, Text: "its ports are bound elsewhere, by an option of its network", Place: places.Nearest(at)})
 	}
 	c.replace = append(c.replace, names("networks", old.Networks, want.Networks, places)...)
 	c.replace = append(c.replace, names("volumes", old.Volumes, want.Volumes, places)...)
@@ -97,14 +105,25 @@ func compareDeploy(path string, was, is any, places spec.Places) []Reason {
 	return rs
 }
 
-// effective is a service without what changes nothing: a key that an older engine left
-// out must not replace its containers where it says what they have anyhow.
-func effective(s *spec.Service) *spec.Service {
-	if s == nil || len(s.SecurityOpt) == 0 && s.IPC != "private" && s.UsernsMode == "" {
+// effective is a service without what changes nothing on a machine: a key that an older
+// engine left out must not replace its containers where it says what they have anyhow.
+func effective(s *spec.Service, machine string) *spec.Service {
+	if s == nil {
 		return s
 	}
 	e := *s
 	e.UsernsMode = "" // host is what each has
+	if e.PlatformOn(machine) == "" {
+		e.Platform = ""
+	}
+	e.Networks = maps.Clone(s.Networks)
+	for key, n := range e.Networks {
+		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {
+			joined := *n
+			joined.UseServiceNameAlias = nil
+			e.Networks[key] = &joined
+		}
+	}
 	if e.IPC == "private" {
 		e.IPC = ""
 	}

@@ -42,10 +42,10 @@ func TestNotesOfPortsChangeNothing(t *testing.T) {
 		return &Applied{Service: &spec.Service{Ports: []spec.Port{p}}}
 	}
 	plain := with(spec.Port{Mode: "ingress"})
-	if c := diff("web", plain, with(spec.Port{Mode: "host", Name: "http", AppProtocol: "http"}), nil); len(c.update)+len(c.replace) > 0 {
+	if c := diff("web", plain, with(spec.Port{Mode: "host", Name: "http", AppProtocol: "http"}), "", nil); len(c.update)+len(c.replace) > 0 {
 		t.Errorf("they change %v, %v", c.update, c.replace)
 	}
-	if c := diff("web", plain, with(spec.Port{HostIP: "127.0.0.1"}), nil); len(c.update) != 1 {
+	if c := diff("web", plain, with(spec.Port{HostIP: "127.0.0.1"}), "", nil); len(c.update) != 1 {
 		t.Errorf("an address changes %v", c.update)
 	}
 }

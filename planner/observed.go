@@ -16,6 +16,7 @@ type Observed struct {
 	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
 	Containers []Container        `json:"containers,omitempty"`
 	Absent     []string           `json:"absent,omitempty"`  // paths of the host that services mount and that don't exist
+	Machine    string             `json:"machine,omitempty"` // the platform of its own programs: "linux/amd64"
 	At         time.Time          `json:"at,omitzero"`       // when the images were looked at
 	Foreign    map[string]string  `json:"foreign,omitempty"` // service -> the platform of its image, whose programs the machine does not run
 }
@@ -173,6 +174,8 @@ type Applied struct {
 	Image    string            `json:"image,omitempty"`    // digest
 	Networks map[string]string `json:"networks,omitempty"` // key -> full name
 	Volumes  map[string]string `json:"volumes,omitempty"`  // key -> full name
+	HostIP   string            `json:"host_ip,omitempty"`  // where ports are bound that name no address; "" is everywhere
+	Backings map[string]string `json:"backings,omitempty"` // volume's key -> what is mounted as it, where that is not the engine's own
 	Images   map[string]string `json:"images,omitempty"`   // of those that are mounted: reference -> digest
 	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content

@@ -96,12 +96,7 @@ func (r *Runner) isOurs(id string) bool {
 
 // adoptAll takes over the containers that are known by now.
 func (r *Runner) adoptAll(ctx context.Context) {
-	var list []*container
-	r.mu.Lock()
-	for _, c := range r.containers {
-		list = append(list, c)
-	}
-	r.mu.Unlock()
+	list := r.all()
 	for _, shares := range []bool{false, true} { // who shares a network has the addresses of its owner
 		for _, c := range list {
 			if rec := c.snapshot(); rec.State == supervisor.Unknown && isSharer(&rec) == shares {

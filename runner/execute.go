@@ -64,7 +64,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.RemoveImage:
 		return planner.Result{}, r.Inventory().RemoveImage(ctx, s.Name, false)
 	case planner.Create:
-		return r.withSharers(ctx, o, s, note, r.up)
+		return r.withSharers(waits, o, s, note, r.up)
 	case planner.Replace:
 		return r.withSharers(waits, o, s, note, r.replace)
 	case planner.Update:
@@ -89,7 +89,8 @@ func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Requ
 }
 
 // up makes a container and starts it. One that can't be started leaves nothing.
-func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+func (r *Runner) up(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
+	ctx := context.WithoutCancel(waits)
 	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
 		return planner.Result{}, o.placed(err, s.Applied)
@@ -102,7 +103,7 @@ func (r *Runner) up(ctx context.Context, o *Order, s *planner.Step, note func(pl
 	if s.NoStart {
 		return planner.Result{Text: "created"}, nil
 	}
-	if err := c.begin(ctx, note); err != nil {
+	if err := c.begin(ctx, waits, note); err != nil {
 		if !hook.Is(err) { // whose container has run, and stays to be looked at
 			r.removeFailed(ctx, c)
 		}
@@ -295,14 +296,14 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 			return planner.Result{}, o.placed(err, c.snapshot().Applied)
 		}
 		c.apply(supervisor.StartAsked{})
-		return planner.Result{}, o.placed(c.begin(ctx, note), c.snapshot().Applied)
+		return planner.Result{}, o.placed(c.begin(ctx, waits, note), c.snapshot().Applied)
 	case planner.Stop:
 		return planner.Result{}, o.placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, o.Grace, note), c.snapshot().Applied)
+		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, waits, o.Grace, note), c.snapshot().Applied)
 	case planner.Remove:
 		return planner.Result{}, o.placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied)
 	}
@@ -310,7 +311,7 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 }
 
 // restart stops the container and starts it again; the caller holds op.
-func (c *container) restart(ctx context.Context, grace Grace, note func(planner.Event)) error {
+func (c *container) restart(ctx, waits context.Context, grace Grace, note func(planner.Event)) error {
 	if err := c.loseHung(ctx); err != nil {
 		return err
 	}
@@ -320,8 +321,9 @@ func (c *container) restart(ctx context.Context, grace Grace, note func(planner.
 	err := c.stop(ctx, grace, false)
 	c.setYields(false)
 	if err != nil {
+		c.route() // it goes on
 		return err
 	}
 	c.apply(supervisor.StartAsked{})
-	return c.begin(ctx, note)
+	return c.begin(ctx, waits, note)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/hook"
@@ -14,8 +15,8 @@ import (
 
 // begin starts a container on somebody's word, and runs what its service wants run in
 // it then (Compose Specification, post_start): one that fails stops it. A restart by
-// its policy does not. The caller holds op.
-func (c *container) begin(ctx context.Context, note func(planner.Event)) error {
+// its policy does not. waits bounds how long it is waited for them. The caller holds op.
+func (c *container) begin(ctx, waits context.Context, note func(planner.Event)) error {
 	hooks := c.snapshot().Applied.Service.PostStart
 	if len(hooks) > 0 {
 		c.apply(supervisor.Hooks{}) // first: an engine that is killed meanwhile leaves a word of it
@@ -25,7 +26,7 @@ func (c *container) begin(ctx context.Context, note func(planner.Event)) error {
 	}
 	for i, h := range hooks {
 		note(planner.Event{Text: fmt.Sprintf("post_start %d of %d: %s", i+1, len(hooks), spec.Shorten(strings.Join(h.Command, " ")))})
-		if err := c.runHook(ctx, "post_start", i, h); err != nil {
+		if err := c.runHook(waits, "post_start", i, h, 0); err != nil {
 			return errors.Join(err, c.stop(ctx, Grace{Set: true, Bare: true}, true))
 		}
 	}
@@ -34,22 +35,24 @@ func (c *container) begin(ctx context.Context, note func(planner.Event)) error {
 }
 
 // beforeStop runs what a service wants run in a container that is about to be stopped
-// (pre_stop): one that fails keeps it.
+// (pre_stop): one that fails, or takes longer than the container may to stop, keeps it.
 func (c *container) beforeStop(ctx context.Context, grace Grace) error {
 	rec := c.snapshot()
 	if grace.Bare || rec.State != planner.Running {
 		return nil
 	}
+	within, _ := c.graceOf(grace)
+	within = max(within, stopTimeout)
 	for i, h := range rec.Applied.Service.PreStop {
-		if err := c.runHook(ctx, "pre_stop", i, h); err != nil && c.isRunning() {
+		if err := c.runHook(ctx, "pre_stop", i, h, within); err != nil && c.isRunning() {
 			return err
 		}
 	}
 	return nil
 }
 
-// runHook runs a command in a container to its end.
-func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook) error {
+// runHook runs a command in a container to its end, within a time; 0 is any.
+func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook, within time.Duration) error {
 	rec := c.snapshot()
 	at := hook.Place{Service: rec.Service, Key: key, Index: i}
 	c.mu.Lock()
@@ -65,5 +68,5 @@ func (c *container) runHook(ctx context.Context, key string, i int, h spec.Hook)
 	if h.Privileged {
 		c.r.nets.LeaveAlone(rec.Netns) // it may change that
 	}
-	return hook.Run(ctx, task, doc, at, c.r.fifoDir(c.id), c.r.Mask(c.project).Cut)
+	return hook.Run(ctx, task, doc, at, within, c.r.fifoDir(c.id), c.r.Mask(c.project).Cut)
 }

@@ -157,15 +157,10 @@ func (r *Runner) Unreserve(project string) { r.topology.Unreserve(project) }
 // guests are the containers of other projects than the given one that are on a
 // network.
 func (r *Runner) guests(project, network string) (out []planner.Guest) {
-	r.mu.Lock()
-	var others []*container
-	for _, c := range r.containers {
-		if c.project != project {
-			others = append(others, c)
+	for _, c := range r.all() {
+		if c.project == project {
+			continue
 		}
-	}
-	r.mu.Unlock()
-	for _, c := range others {
 		state, ok := r.nets.Sandbox(c.id)
 		if _, on := state.Addresses[network]; !ok || !on {
 			continue

@@ -15,7 +15,7 @@ import (
 // document may be nil; then images and external things are left out. inputs
 // tells what an image was built from. What was lost is for ObserveLosses.
 func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inputs func(ref string) *planner.Inputs) (*planner.Observed, error) {
-	o := &planner.Observed{Containers: r.Containers(name)}
+	o := &planner.Observed{Containers: r.Containers(name), Machine: emulation.Machine()}
 	wantVolumes := map[string]bool{}
 	wantNetworks := map[string]bool{}
 	var refs []string

@@ -76,17 +76,11 @@ func (c *container) closeOver() {
 
 // autoRemoveAll removes what an engine before this one was to remove.
 func (r *Runner) autoRemoveAll(ctx context.Context) {
-	r.mu.Lock()
-	var list []*container
-	for _, c := range r.containers {
-		if rec := c.snapshot(); rec.IsOver() {
-			list = append(list, c)
-		}
-	}
-	r.mu.Unlock()
 	var wg sync.WaitGroup
-	for _, c := range list {
-		wg.Go(func() { c.autoRemove(ctx) })
+	for _, c := range r.all() {
+		if rec := c.snapshot(); rec.IsOver() {
+			wg.Go(func() { c.autoRemove(ctx) })
+		}
 	}
 	wg.Wait()
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -58,7 +59,10 @@ func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 func (r *Runner) portOwner(rec *supervisor.Record) ports.Owner {
 	o := ports.Owner{
 		Project: rec.Project, Service: rec.Service, Number: rec.Number, Ports: rec.Applied.Service.Ports, Published: rec.Published,
-		HostIP: r.topology.HostBinding(rec.Applied),
+		HostIP: cmp.Or(rec.Applied.HostIP, r.topology.HostBinding(rec.Applied)),
+	}
+	if mode := rec.Applied.Service.NetworkMode; mode == "host" || mode == "none" {
+		o.Ports = nil // there is nothing of its own to lead to
 	}
 	if rec.OneOff {
 		o.OneOff = rec.ID[:12]

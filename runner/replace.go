@@ -19,10 +19,9 @@ import (
 // begun is finished; only the wait for one that is to be ready first ends with
 // the context, and the old one is what is left then, too.
 func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	ctx := context.WithoutCancel(waits)
 	old := r.lookup(s.Container)
 	if old == nil {
-		return r.up(ctx, o, s, note)
+		return r.up(waits, o, s, note)
 	}
 	if err := old.op.Lock(waits); err != nil {
 		return planner.Result{}, err
@@ -32,7 +31,7 @@ func (r *Runner) replace(waits context.Context, o *Order, s *planner.Step, note 
 	if s.Overlap && wasUp && !hasFixedAddress(s.Applied) && !s.NoStart {
 		return r.overlap(waits, o, s, old, note)
 	}
-	result, err := r.follow(ctx, o, s, old, wasUp, note)
+	result, err := r.follow(waits, o, s, old, wasUp, note)
 	if err != nil && wasUp && old.isRunning() {
 		err = &staysError{err}
 	}
@@ -47,8 +46,8 @@ func (e *staysError) Error() string { return e.error.Error() + "; the old contai
 func (e *staysError) Unwrap() error { return e.error }
 
 // follow puts a new container in the place of one that stops first.
-func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *container, wasUp bool, note func(planner.Event)) (planner.Result, error) {
-	fixed := hasFixedAddress(s.Applied)
+func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *container, wasUp bool, note func(planner.Event)) (planner.Result, error) {
+	ctx, fixed := context.WithoutCancel(waits), hasFixedAddress(s.Applied)
 	if fixed {
 		old.setYields(true)
 		old.lead(nil, true)
@@ -70,7 +69,7 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 		r.removeFailed(ctx, c)
 		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
 	}
-	if err := r.takePlace(ctx, o, old, c, s, note); err != nil {
+	if err := r.takePlace(waits, o, old, c, s, note); err != nil {
 		r.removeFailed(ctx, c)
 		return planner.Result{}, r.revive(ctx, old, wasUp, err)
 	}
@@ -83,7 +82,8 @@ func (r *Runner) follow(ctx context.Context, o *Order, s *planner.Step, old *con
 
 // takePlace stops the old container and starts the new one with its addresses,
 // which are the old one's again where that fails.
-func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, s *planner.Step, note func(planner.Event)) error {
+func (r *Runner) takePlace(waits context.Context, o *Order, old, c *container, s *planner.Step, note func(planner.Event)) error {
+	ctx := context.WithoutCancel(waits)
 	old.setYields(true)
 	c.lead(nil, true)
 	old.drainTraffic(ctx, o.Grace)
@@ -95,7 +95,7 @@ func (r *Runner) takePlace(ctx context.Context, o *Order, old, c *container, s *
 	failpoint.Hit("runner/replaced-stopped")
 	err := r.exchange(ctx, old, c)
 	if err == nil && !s.NoStart {
-		err = o.placed(c.begin(ctx, note), s.Applied)
+		err = o.placed(c.begin(ctx, waits, note), s.Applied)
 	}
 	if err != nil {
 		err = errors.Join(err, c.stop(ctx, Grace{Set: true, Bare: true}, false), old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
@@ -116,10 +116,13 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
 	if err == nil {
-		err = c.begin(ctx, note)
+		err = c.begin(ctx, waits, note)
 	}
 	if err == nil {
 		err = r.awaitOne(waits, c, note)
+	}
+	if err == nil {
+		err = old.beforeStop(ctx, o.Grace)
 	}
 	if err != nil {
 		r.removeFailed(ctx, c)
@@ -133,7 +136,9 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	c.setPending(false)
 	c.route()
 	old.drainTraffic(ctx, o.Grace)
-	if err := errors.Join(old.stop(ctx, o.Grace, false), old.remove(ctx, o.Grace, true)); err != nil {
+	grace := o.Grace
+	grace.Bare = true // they have been run
+	if err := errors.Join(old.stop(ctx, grace, false), old.remove(ctx, grace, true)); err != nil {
 		return planner.Result{}, err
 	}
 	r.feed.Tell(c.project, c.id)
@@ -271,7 +276,7 @@ func (r *Runner) revive(ctx context.Context, old *container, wasUp bool, err err
 	if perr := r.publish(clean, nil, old); perr != nil {
 		err = errors.Join(err, perr)
 	}
-	if serr := old.start(clean); serr != nil {
+	if serr := old.begin(clean, clean, func(planner.Event) {}); serr != nil {
 		return errors.Join(err, fmt.Errorf("and %s could not be brought back: %w", old.name, serr))
 	}
 	old.route()

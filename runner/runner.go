@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,13 +154,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 // Close ends the supervision; the containers live on.
 func (r *Runner) Close() {
 	r.cancel()
-	r.mu.Lock()
-	list := make([]*container, 0, len(r.containers))
-	for _, c := range r.containers {
-		list = append(list, c)
-	}
-	r.mu.Unlock()
-	for _, c := range list {
+	for _, c := range r.all() {
 		c.detach()
 	}
 	done := make(chan struct{})
@@ -302,20 +297,20 @@ func (r *Runner) Watch(ctx context.Context, project string, changed func(c plann
 	}
 }
 
+// all are the containers under supervision, in no order.
+func (r *Runner) all() []*container {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.containers))
+}
+
 // Containers lists the containers of a project, or of all where it is "". One
 // that is about to take another's place is not among them yet.
 func (r *Runner) Containers(project string) []planner.Container {
-	r.mu.Lock()
-	list := make([]*container, 0, len(r.containers))
-	for _, c := range r.containers {
-		if project == "" || c.project == project {
-			list = append(list, c)
-		}
-	}
-	r.mu.Unlock()
-	out := make([]planner.Container, 0, len(list))
-	for _, c := range list {
-		if !c.isPending() {
+	all := r.all()
+	out := make([]planner.Container, 0, len(all))
+	for _, c := range all {
+		if (project == "" || c.project == project) && !c.isPending() {
 			out = append(out, c.observe())
 		}
 	}

@@ -146,10 +146,20 @@ func (c *container) joinShm(doc *specs.Spec, of *container, key string) error {
 	}
 	source := c.r.shmOf(of, maxShares)
 	if source == "" {
-		return fmt.Errorf("services.%s.ipc: %s keeps its IPC namespace to itself: write ipc: %s there", c.snapshot().Service, of.name, spec.ShareableIPC)
+		return fmt.Errorf("services.%s.ipc: %s keeps its IPC namespace to itself: write ipc: %s there, or restart it if an earlier engine made it", c.snapshot().Service, of.name, spec.ShareableIPC)
 	}
 	oci.ShareShm(doc, source)
 	return nil
+}
+
+// restoreShm makes the /dev/shm of a container anew that others may share; one that an
+// earlier engine made has it from now on.
+func (c *container) restoreShm(ctx context.Context, rec supervisor.Record) error {
+	was := rec.Shm
+	if err := c.r.maker().MakeShm(&rec); err != nil || rec.Shm == was {
+		return err
+	}
+	return c.amend(ctx, rec.Metadata, func(doc *specs.Spec) { oci.ShareShm(doc, rec.Shm) })
 }
 
 // maxShares is how long a row of containers may be that share what the first has.
@@ -212,13 +222,7 @@ func (r *Runner) withSharers(ctx context.Context, o *Order, s *planner.Step, not
 // another project. A one-off that somebody is attached to is left to whoever
 // that is: its end would be taken for the command's.
 func (r *Runner) leadSharers(ctx context.Context, o *Order, service string, note func(planner.Event)) {
-	r.mu.Lock()
-	list := make([]*container, 0, len(r.containers))
-	for _, c := range r.containers {
-		list = append(list, c)
-	}
-	r.mu.Unlock()
-	for _, c := range list {
+	for _, c := range r.all() {
 		if o.concerns(c.id) || !r.isLeftBehind(c, o.Project, service) {
 			continue
 		}
@@ -256,7 +260,7 @@ func (r *Runner) restartLeftBehind(ctx context.Context, c *container, project, s
 	if err := c.stop(ctx, Grace{}, false); err != nil {
 		return err
 	}
-	return c.begin(ctx, func(planner.Event) {})
+	return c.begin(ctx, ctx, func(planner.Event) {})
 }
 
 // concerns says whether the plan has a step for a container.

@@ -91,7 +91,7 @@ func (c *container) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.maker().MakeShm(&rec); err != nil {
+	if err := c.restoreShm(ctx, rec); err != nil {
 		return err
 	}
 	if !r.secrets.Has(rec.ID, rec.Applied.Service) {

@@ -52,3 +52,9 @@ func DeviceVendors() map[string]string {
 
 // DriverCDI is the driver whose device_ids are names of the Container Device Interface.
 const DriverCDI = "cdi"
+
+// GPUCapabilities are what a request may want of the drivers of DeviceVendors: all of it
+// comes with the devices.
+func GPUCapabilities() []string {
+	return []string{"gpu", "nvidia", "amd", "compute", "compat32", "graphics", "utility", "video", "display", "ngx"}
+}

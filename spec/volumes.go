@@ -119,6 +119,11 @@ type Backing struct {
 	Options []string
 }
 
+// String names a backing: two of the same name are the same.
+func (b Backing) String() string {
+	return b.Type + " " + b.Device + " " + strings.Join(b.Options, ",")
+}
+
 // Backing is that of the volume; the zero one of a volume whose data is the engine's
 // own to keep. What is empty says nothing.
 func (v *Volume) Backing() Backing {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -49,10 +50,10 @@ func Is(err error) bool {
 	return ok
 }
 
-// Run runs a hook in a task to its end; dir is where its pipes are made, hide masks what
+// Run runs a hook in a task to its end, within a time (0: any); dir is where its pipes are made, hide masks what
 // it prints. Its error is an Error.
-func Run(ctx context.Context, task containerd.Task, doc *specs.Process, at Place, dir string, hide func(string) string) error {
-	code, output, err := exec.Run(ctx, task, doc, exec.Bounds{Dir: dir, Output: outputSize})
+func Run(ctx context.Context, task containerd.Task, doc *specs.Process, at Place, within time.Duration, dir string, hide func(string) string) error {
+	code, output, err := exec.Run(ctx, task, doc, exec.Bounds{Dir: dir, Output: outputSize, Time: within})
 	switch {
 	case err != nil:
 		return at.Fail("cannot be run: "+err.Error(), hide(output))

@@ -103,7 +103,11 @@ func (o *Owner) bindings() ([]binding, error) {
 			continue // it is not supported yet, which the load has said
 		}
 		key := o.Place() + proto + "/" + hostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
-		list = append(list, binding{key: key, host: host, port: p.Published, target: p.Target, proto: proto})
+		port := p.Published
+		if strings.Trim(port, "0-") == "" {
+			port = "" // 0 is any that is free
+		}
+		list = append(list, binding{key: key, host: host, port: port, target: p.Target, proto: proto})
 	}
 	return list, nil
 }
@@ -189,8 +193,12 @@ func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan
 	if lost != nil {
 		return 0, err
 	}
+	want := b.port
+	if want == "" { // any, which is what it had before, also by another key
+		want = strconv.Itoa(b.before(o.Published))
+	}
 	for _, p := range all {
-		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == b.port && gives(plan, o.Project, p.Key) {
+		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == want && gives(plan, o.Project, p.Key) {
 			_ = t.listeners.Close(ctx, p.Key) // its replica may have been faster
 		}
 	}
@@ -207,7 +215,10 @@ func gives(plan *planner.Plan, project, key string) bool {
 		case planner.Remove:
 			return true
 		case planner.Update, planner.Replace:
-			next := Owner{Project: project, Service: s.Service, Number: s.Number, Ports: s.Applied.Service.Ports}
+			if mode := s.Applied.Service.NetworkMode; mode == "host" || mode == "none" {
+				return true
+			}
+			next := Owner{Project: project, Service: s.Service, Number: s.Number, Ports: s.Applied.Service.Ports, HostIP: s.Applied.HostIP}
 			list, err := next.bindings()
 			return err == nil && !slices.ContainsFunc(list, func(b binding) bool { return b.key == key })
 		}

@@ -158,10 +158,9 @@ func (v *Store) unmount(name string) error {
 	v.mu.Lock()
 	vol := v.all[name]
 	v.mu.Unlock()
-	if vol == nil {
-		return nil
+	if vol == nil || v.isClaimed(name) || !vol.mounting.TryLock() {
+		return nil // who mounts it, which may take long, has it
 	}
-	vol.mounting.Lock()
 	defer vol.mounting.Unlock()
 	path := v.Path(name)
 	if v.isClaimed(name) || !isMounted(path) {

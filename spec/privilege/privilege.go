@@ -158,6 +158,18 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 			add(HostSpace, shared.key, shared.mode, shared.text)
 		}
 	}
+	for _, share := range s.Shares() {
+		switch {
+		case share.Container == "":
+		case share.Key == "network_mode":
+			add(HostNetwork, share.Key, "container:"+share.Container, "has the network of a container of another stack, and of the host where that has it")
+		default:
+			add(HostSpace, share.Key, "container:"+share.Container, "has the "+share.What()+" of a container of another stack, and of the host where that has it")
+		}
+	}
+	if s.CgroupParent != "" {
+		add(HostSpace, "cgroup_parent", s.CgroupParent, "is below a control group that is not the engine's")
+	}
 	if s.PID == spec.HostNamespace { // by /proc/PID/root
 		add(HostMount, "pid", s.PID, "reads and writes the files of its user's processes, those of other containers too")
 	}
@@ -185,6 +197,9 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 		}
 	}
 	for i, p := range s.Ports {
+		if s.NetworkMode == "host" || s.NetworkMode == "none" {
+			break // they are not published
+		}
 		if isPublic(cmp.Or(p.HostIP, project.HostBinding(s))) {
 			value := cmp.Or(p.Published, fmt.Sprintf("any:%d", p.Target)) + "/" + cmp.Or(p.Protocol, "tcp")
 			add(PublicPort, fmt.Sprintf("ports[%d]", i), value, "is reached on all addresses of the host")

@@ -22,8 +22,10 @@ func stack() *spec.Project {
 				Privileged: true, CapAdd: []string{"NET_ADMIN"}, NetworkMode: "host", Security: spec.SecurityDefault,
 				Volumes: []spec.Mount{bind("/", false), bind("/var/run/docker.sock", true), bind("/p/../etc", true), bind("/project", true), bind("/var/run/containerd/", false)},
 				Build:   &spec.Build{Context: "/p", Entitlements: []string{spec.EntitledNetwork, spec.EntitledInsecure}, Privileged: true, Network: "host"},
-				Ports:   []spec.Port{{Target: 80, Published: "8080"}, {Target: 81}, {Target: 82, Published: "82", HostIP: "::", Protocol: "udp"}},
+				Ports:   []spec.Port{{Target: 80, Published: "8080"}}, // nothing is published there
 			},
+			"open":  {Ports: []spec.Port{{Target: 80, Published: "8080"}, {Target: 81}, {Target: 82, Published: "82", HostIP: "::", Protocol: "udp"}}},
+			"guest": {PID: "container:x", NetworkMode: "container:y", CgroupParent: "/system.slice"},
 		},
 		Bases:   map[string]*spec.Service{"base": {Build: &spec.Build{Context: "/p", Privileged: true}}},
 		Secrets: map[string]*spec.Secret{"in": {File: "/p/s"}, "out": {File: "/etc/shadow"}},
@@ -48,9 +50,12 @@ privileged services.base.build.privileged true
 engine_socket services.web.volumes[0] /
 engine_socket services.web.volumes[1] /var/run/docker.sock
 engine_socket services.web.volumes[4] /var/run/containerd/
+host_network services.guest.network_mode container:y
 host_network services.web.network_mode host
 host_network services.web.build.entitlements[0] network.host
 host_network services.web.build.network host
+host_namespace services.guest.pid container:x
+host_namespace services.guest.cgroup_parent /system.slice
 host_mount services.web.volumes[0] /
 host_mount services.web.volumes[1] /var/run/docker.sock
 host_mount services.web.volumes[2] /p/../etc
@@ -59,9 +64,9 @@ host_mount services.web.volumes[4] /var/run/containerd/
 cap_add services.web.cap_add[0] NET_ADMIN
 host_file secrets.out.file /etc/shadow
 host_file configs.c.file /etc/passwd
-public_port services.web.ports[0] 8080/tcp
-public_port services.web.ports[1] any:81/tcp
-public_port services.web.ports[2] 82/udp
+public_port services.open.ports[0] 8080/tcp
+public_port services.open.ports[1] any:81/tcp
+public_port services.open.ports[2] 82/udp
 no_hardening services.web.x-orlop-security default`
 	if text := strings.Join(got, "\n"); text != want {
 		t.Errorf("it asks for\n%s\nwant\n%s", text, want)

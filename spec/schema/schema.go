@@ -384,7 +384,7 @@ func resourceKeys() []Key {
 func deviceKeys() []Key {
 	return []Key{
 		{Name: "capabilities", Shape: StringList}, {Name: "count", Shape: StringOrNumber}, {Name: "device_ids", Shape: StringOrNumberList},
-		{Name: "driver", Shape: String}, {Name: "options", Shape: MappingOrList},
+		{Name: "driver", Shape: String}, {Name: "options", Shape: MappingOrList, Level: NoEffect, Note: "the documents of a driver's devices say all"},
 	}
 }
 

@@ -2,6 +2,7 @@ package values
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec"
@@ -52,6 +53,12 @@ func (c checker) deviceNode(item *tree.Node, at string) {
 func (c checker) deviceRequests(list *tree.Node, path string) {
 	for i, item := range itemsOf(list) {
 		driver := tree.TextAt(item, "driver")
+		for j, capability := range itemsOf(item.Value("capabilities")) {
+			if driver != spec.DriverCDI && capability.Kind == tree.ScalarNode && !slices.Contains(spec.GPUCapabilities(), capability.Text) {
+				c.Fail(capability, tree.Indexed(tree.Indexed(path, i)+".capabilities", j), fmt.Sprintf("no driver gives devices for %q", spec.Shorten(capability.Text)),
+					"gpu is given; for others write driver: cdi, and device_ids such as vendor.com/class=name")
+			}
+		}
 		_, known := spec.DeviceVendors()[driver]
 		if item.Kind == tree.MapNode && !known && driver != spec.DriverCDI {
 			c.Fail(item.Value("driver"), tree.Indexed(path, i)+".driver", fmt.Sprintf("no driver of devices is called %q", spec.Shorten(driver)),

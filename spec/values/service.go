@@ -39,6 +39,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.strings(s, path)
 	c.devices(s, path)
 	c.hooks(s, path)
+	c.unpublished(s, path)
 	c.platforms(s, path)
 	c.build(s.Value("build"), path+".build")
 }
@@ -48,6 +49,15 @@ func CheckBuild(r tree.Reporter, build *tree.Node, path string) { checker{r}.bui
 
 // MaxReplicas is how many containers a service may have.
 const MaxReplicas = 1000
+
+// unpublished warns of ports that nothing is led to from, as Docker does.
+func (c checker) unpublished(s *tree.Node, path string) {
+	mode, ports := tree.TextAt(s, "network_mode"), s.Value("ports")
+	why := map[string]string{"host": "the service uses the host's network: it listens there itself", "none": "the service has no network"}[mode]
+	if why != "" && ports != nil && len(ports.Items) > 0 {
+		c.Warn(ports, path+".ports", "they are not published: "+why, "remove ports, or network_mode")
+	}
+}
 
 type checker struct{ tree.Reporter }
 
