@@ -31,7 +31,13 @@ func newStep(s *planner.Step) *Step {
 	out := &Step{
 		Id: s.ID, Action: string(s.Action), Resource: s.Resource, Service: s.Service, Number: int32(s.Number), Container: s.Container,
 		Name: s.Name, Condition: s.Condition, Needs: s.Needs, After: s.After, IfChanged: s.IfChanged, Otherwise: string(s.Otherwise),
-		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal,
+		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal, Platform: s.Platform,
+	}
+	if b := s.Batch; b != nil {
+		out.Batch = &Batch{Of: int32(b.Of), MonitorNs: int64(b.Monitor), DelayNs: int64(b.Delay), Ratio: b.Ratio, Goes: b.Goes}
+		for _, n := range b.Numbers {
+			out.Batch.Numbers = append(out.Batch.Numbers, int32(n))
+		}
 	}
 	for _, r := range s.Reasons {
 		reason := &Reason{Path: Valid(r.Path), From: Valid(r.From), To: Valid(r.To), Text: Valid(r.Text)}
@@ -56,7 +62,13 @@ func (s *Step) planner() *planner.Step {
 	out := &planner.Step{
 		ID: s.Id, Action: planner.Action(s.Action), Resource: s.Resource, Service: s.Service, Number: int(s.Number), Container: s.Container,
 		Name: s.Name, Condition: s.Condition, Needs: s.Needs, After: s.After, IfChanged: s.IfChanged, Otherwise: planner.Action(s.Otherwise),
-		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal,
+		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal, Platform: s.Platform,
+	}
+	if b := s.Batch; b != nil {
+		out.Batch = &planner.Batch{Of: int(b.Of), Monitor: time.Duration(b.MonitorNs), Delay: time.Duration(b.DelayNs), Ratio: b.Ratio, Goes: b.Goes}
+		for _, n := range b.Numbers {
+			out.Batch.Numbers = append(out.Batch.Numbers, int(n))
+		}
 	}
 	for _, r := range s.Reasons {
 		place := spec.Place{File: r.Place.GetFile(), Line: int(r.Place.GetLine()), Column: int(r.Place.GetColumn())}
@@ -99,7 +111,7 @@ func NewContainer(c planner.Container) (*Container, error) {
 		CreatedUnixNs: unixNano(c.CreatedAt), StartedUnixNs: unixNano(c.StartedAt), ExitedUnixNs: unixNano(c.ExitedAt),
 		NextTryUnixNs: unixNano(c.NextTry), Error: Valid(c.Error), Addresses: c.Addresses, Exposed: c.Exposed, Version: c.Version, Pid: int32(c.PID),
 		Command: validAll(c.Command), LeftOut: validAll(c.LeftOut), Adrift: c.Adrift,
-		Lost: validAll(c.Lost), Dead: Valid(c.Dead),
+		Lost: validAll(c.Lost), Dead: Valid(c.Dead), Unready: c.Unready,
 	}
 	for _, b := range c.Published {
 		out.Published = append(out.Published, &Binding{
@@ -131,7 +143,7 @@ func (c *Container) Planner() (planner.Container, error) {
 		Stopped: c.GetStopped(), Restarts: int(c.GetRestarts()), CreatedAt: timeOf(c.GetCreatedUnixNs()), StartedAt: timeOf(c.GetStartedUnixNs()),
 		ExitedAt: timeOf(c.GetExitedUnixNs()), NextTry: timeOf(c.GetNextTryUnixNs()), Error: c.GetError(), Addresses: c.GetAddresses(),
 		Exposed: c.GetExposed(), Version: c.GetVersion(), PID: int(c.GetPid()), Command: c.GetCommand(), LeftOut: c.GetLeftOut(), Adrift: c.GetAdrift(),
-		Lost: c.GetLost(), Dead: c.GetDead(),
+		Lost: c.GetLost(), Dead: c.GetDead(), Unready: c.GetUnready(),
 	}
 	for _, b := range c.GetPublished() {
 		out.Published = append(out.Published, planner.Binding{

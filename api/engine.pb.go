@@ -79,7 +79,7 @@ func (x SyncEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SyncEntry_Kind.Descriptor instead.
 func (SyncEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37, 0}
+	return file_engine_proto_rawDescGZIP(), []int{38, 0}
 }
 
 type StatusRequest struct {
@@ -832,6 +832,8 @@ type Step struct {
 	NoStart       bool                   `protobuf:"varint,15,opt,name=no_start,json=noStart,proto3" json:"no_start,omitempty"`
 	Overlap       bool                   `protobuf:"varint,16,opt,name=overlap,proto3" json:"overlap,omitempty"`
 	Signal        string                 `protobuf:"bytes,17,opt,name=signal,proto3" json:"signal,omitempty"`
+	Platform      string                 `protobuf:"bytes,18,opt,name=platform,proto3" json:"platform,omitempty"`
+	Batch         *Batch                 `protobuf:"bytes,19,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -985,6 +987,105 @@ func (x *Step) GetSignal() string {
 	return ""
 }
 
+func (x *Step) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Step) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+// Batch is how far an update of a service is, and what it may cost.
+type Batch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Numbers       []int32                `protobuf:"varint,1,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`
+	Of            int32                  `protobuf:"varint,2,opt,name=of,proto3" json:"of,omitempty"`
+	MonitorNs     int64                  `protobuf:"varint,3,opt,name=monitor_ns,json=monitorNs,proto3" json:"monitor_ns,omitempty"`
+	DelayNs       int64                  `protobuf:"varint,4,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
+	Ratio         float64                `protobuf:"fixed64,5,opt,name=ratio,proto3" json:"ratio,omitempty"`
+	Goes          bool                   `protobuf:"varint,6,opt,name=goes,proto3" json:"goes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Batch) Reset() {
+	*x = Batch{}
+	mi := &file_engine_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Batch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Batch) ProtoMessage() {}
+
+func (x *Batch) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Batch.ProtoReflect.Descriptor instead.
+func (*Batch) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Batch) GetNumbers() []int32 {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *Batch) GetOf() int32 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
+}
+
+func (x *Batch) GetMonitorNs() int64 {
+	if x != nil {
+		return x.MonitorNs
+	}
+	return 0
+}
+
+func (x *Batch) GetDelayNs() int64 {
+	if x != nil {
+		return x.DelayNs
+	}
+	return 0
+}
+
+func (x *Batch) GetRatio() float64 {
+	if x != nil {
+		return x.Ratio
+	}
+	return 0
+}
+
+func (x *Batch) GetGoes() bool {
+	if x != nil {
+		return x.Goes
+	}
+	return false
+}
+
 type Reason struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -998,7 +1099,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1111,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1124,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{10}
+	return file_engine_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reason) GetPath() string {
@@ -1072,7 +1173,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1185,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1198,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{11}
+	return file_engine_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Place) GetFile() string {
@@ -1143,7 +1244,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1256,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1269,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Event) GetTimeUnixNs() int64 {
@@ -1275,7 +1376,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1388,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1401,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Part) GetName() string {
@@ -1350,7 +1451,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1463,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1476,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Verdict) GetOk() bool {
@@ -1420,7 +1521,7 @@ type DownRequest struct {
 
 func (x *DownRequest) Reset() {
 	*x = DownRequest{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1533,7 @@ func (x *DownRequest) String() string {
 func (*DownRequest) ProtoMessage() {}
 
 func (x *DownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1546,7 @@ func (x *DownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownRequest.ProtoReflect.Descriptor instead.
 func (*DownRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DownRequest) GetProject() string {
@@ -1504,7 +1605,7 @@ type HoldInput struct {
 
 func (x *HoldInput) Reset() {
 	*x = HoldInput{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1617,7 @@ func (x *HoldInput) String() string {
 func (*HoldInput) ProtoMessage() {}
 
 func (x *HoldInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1630,7 @@ func (x *HoldInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldInput.ProtoReflect.Descriptor instead.
 func (*HoldInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HoldInput) GetProject() string {
@@ -1562,7 +1663,7 @@ type HoldReply struct {
 
 func (x *HoldReply) Reset() {
 	*x = HoldReply{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1675,7 @@ func (x *HoldReply) String() string {
 func (*HoldReply) ProtoMessage() {}
 
 func (x *HoldReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1688,7 @@ func (x *HoldReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldReply.ProtoReflect.Descriptor instead.
 func (*HoldReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 type LifecycleRequest struct {
@@ -1609,7 +1710,7 @@ type LifecycleRequest struct {
 
 func (x *LifecycleRequest) Reset() {
 	*x = LifecycleRequest{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1722,7 @@ func (x *LifecycleRequest) String() string {
 func (*LifecycleRequest) ProtoMessage() {}
 
 func (x *LifecycleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1735,7 @@ func (x *LifecycleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LifecycleRequest.ProtoReflect.Descriptor instead.
 func (*LifecycleRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LifecycleRequest) GetProject() string {
@@ -1727,7 +1828,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1840,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1853,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateRequest) GetApply() *ApplyRequest {
@@ -1802,7 +1903,7 @@ type CreateReply struct {
 
 func (x *CreateReply) Reset() {
 	*x = CreateReply{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +1915,7 @@ func (x *CreateReply) String() string {
 func (*CreateReply) ProtoMessage() {}
 
 func (x *CreateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +1928,7 @@ func (x *CreateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReply.ProtoReflect.Descriptor instead.
 func (*CreateReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateReply) GetId() string {
@@ -1868,7 +1969,7 @@ type ObserveRequest struct {
 
 func (x *ObserveRequest) Reset() {
 	*x = ObserveRequest{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1981,7 @@ func (x *ObserveRequest) String() string {
 func (*ObserveRequest) ProtoMessage() {}
 
 func (x *ObserveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1994,7 @@ func (x *ObserveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveRequest.ProtoReflect.Descriptor instead.
 func (*ObserveRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObserveRequest) GetProject() string {
@@ -1919,7 +2020,7 @@ type ObserveReply struct {
 
 func (x *ObserveReply) Reset() {
 	*x = ObserveReply{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2032,7 @@ func (x *ObserveReply) String() string {
 func (*ObserveReply) ProtoMessage() {}
 
 func (x *ObserveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2045,7 @@ func (x *ObserveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveReply.ProtoReflect.Descriptor instead.
 func (*ObserveReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ObserveReply) GetObserved() []byte {
@@ -1963,7 +2064,7 @@ type ProjectsRequest struct {
 
 func (x *ProjectsRequest) Reset() {
 	*x = ProjectsRequest{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2076,7 @@ func (x *ProjectsRequest) String() string {
 func (*ProjectsRequest) ProtoMessage() {}
 
 func (x *ProjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2089,7 @@ func (x *ProjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectsRequest.ProtoReflect.Descriptor instead.
 func (*ProjectsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProjectsRequest) GetDiskUse() bool {
@@ -2017,7 +2118,7 @@ type ProjectInfo struct {
 
 func (x *ProjectInfo) Reset() {
 	*x = ProjectInfo{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2130,7 @@ func (x *ProjectInfo) String() string {
 func (*ProjectInfo) ProtoMessage() {}
 
 func (x *ProjectInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2143,7 @@ func (x *ProjectInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectInfo.ProtoReflect.Descriptor instead.
 func (*ProjectInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ProjectInfo) GetName() string {
@@ -2131,7 +2232,7 @@ type ProjectsReply struct {
 
 func (x *ProjectsReply) Reset() {
 	*x = ProjectsReply{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2244,7 @@ func (x *ProjectsReply) String() string {
 func (*ProjectsReply) ProtoMessage() {}
 
 func (x *ProjectsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2257,7 @@ func (x *ProjectsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectsReply.ProtoReflect.Descriptor instead.
 func (*ProjectsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProjectsReply) GetProjects() []*ProjectInfo {
@@ -2178,7 +2279,7 @@ type ContainerChange struct {
 
 func (x *ContainerChange) Reset() {
 	*x = ContainerChange{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2291,7 @@ func (x *ContainerChange) String() string {
 func (*ContainerChange) ProtoMessage() {}
 
 func (x *ContainerChange) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2304,7 @@ func (x *ContainerChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerChange.ProtoReflect.Descriptor instead.
 func (*ContainerChange) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ContainerChange) GetContainer() *Container {
@@ -2265,13 +2366,14 @@ type Container struct {
 	Adrift        bool                   `protobuf:"varint,26,opt,name=adrift,proto3" json:"adrift,omitempty"`
 	Lost          []string               `protobuf:"bytes,27,rep,name=lost,proto3" json:"lost,omitempty"`
 	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
+	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Container) Reset() {
 	*x = Container{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2385,7 @@ func (x *Container) String() string {
 func (*Container) ProtoMessage() {}
 
 func (x *Container) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2398,7 @@ func (x *Container) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Container.ProtoReflect.Descriptor instead.
 func (*Container) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Container) GetId() string {
@@ -2495,6 +2597,13 @@ func (x *Container) GetDead() string {
 	return ""
 }
 
+func (x *Container) GetUnready() bool {
+	if x != nil {
+		return x.Unready
+	}
+	return false
+}
+
 type Binding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HostIp        string                 `protobuf:"bytes,1,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
@@ -2507,7 +2616,7 @@ type Binding struct {
 
 func (x *Binding) Reset() {
 	*x = Binding{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2628,7 @@ func (x *Binding) String() string {
 func (*Binding) ProtoMessage() {}
 
 func (x *Binding) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2641,7 @@ func (x *Binding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binding.ProtoReflect.Descriptor instead.
 func (*Binding) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Binding) GetHostIp() string {
@@ -2576,7 +2685,7 @@ type ProbeInfo struct {
 
 func (x *ProbeInfo) Reset() {
 	*x = ProbeInfo{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2697,7 @@ func (x *ProbeInfo) String() string {
 func (*ProbeInfo) ProtoMessage() {}
 
 func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2710,7 @@ func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeInfo.ProtoReflect.Descriptor instead.
 func (*ProbeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProbeInfo) GetAtUnixNs() int64 {
@@ -2654,7 +2763,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2775,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2788,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LogsRequest) GetProject() string {
@@ -2748,7 +2857,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2869,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +2882,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -2856,7 +2965,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +2977,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +2990,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ProcessInput) GetOf() isProcessInput_Of {
@@ -3006,7 +3115,7 @@ type ProcessStart struct {
 
 func (x *ProcessStart) Reset() {
 	*x = ProcessStart{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3018,7 +3127,7 @@ func (x *ProcessStart) String() string {
 func (*ProcessStart) ProtoMessage() {}
 
 func (x *ProcessStart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3031,7 +3140,7 @@ func (x *ProcessStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStart.ProtoReflect.Descriptor instead.
 func (*ProcessStart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ProcessStart) GetProject() string {
@@ -3135,7 +3244,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3256,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3269,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -3192,7 +3301,7 @@ type ProcessOutput struct {
 
 func (x *ProcessOutput) Reset() {
 	*x = ProcessOutput{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3313,7 @@ func (x *ProcessOutput) String() string {
 func (*ProcessOutput) ProtoMessage() {}
 
 func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3326,7 @@ func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessOutput.ProtoReflect.Descriptor instead.
 func (*ProcessOutput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProcessOutput) GetOf() isProcessOutput_Of {
@@ -3304,7 +3413,7 @@ type SyncInput struct {
 
 func (x *SyncInput) Reset() {
 	*x = SyncInput{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3425,7 @@ func (x *SyncInput) String() string {
 func (*SyncInput) ProtoMessage() {}
 
 func (x *SyncInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3438,7 @@ func (x *SyncInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncInput.ProtoReflect.Descriptor instead.
 func (*SyncInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SyncInput) GetProject() string {
@@ -3369,7 +3478,7 @@ type SyncEntry struct {
 
 func (x *SyncEntry) Reset() {
 	*x = SyncEntry{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3490,7 @@ func (x *SyncEntry) String() string {
 func (*SyncEntry) ProtoMessage() {}
 
 func (x *SyncEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3503,7 @@ func (x *SyncEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncEntry.ProtoReflect.Descriptor instead.
 func (*SyncEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SyncEntry) GetKind() SyncEntry_Kind {
@@ -3468,7 +3577,7 @@ type SyncReply struct {
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3589,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3602,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncReply) GetFiles() int32 {
@@ -3556,7 +3665,7 @@ type SyncFailure struct {
 
 func (x *SyncFailure) Reset() {
 	*x = SyncFailure{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3677,7 @@ func (x *SyncFailure) String() string {
 func (*SyncFailure) ProtoMessage() {}
 
 func (x *SyncFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3690,7 @@ func (x *SyncFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncFailure.ProtoReflect.Descriptor instead.
 func (*SyncFailure) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncFailure) GetContainer() string {
@@ -3614,7 +3723,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3626,7 +3735,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3639,7 +3748,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -3660,7 +3769,7 @@ type LoadReply struct {
 
 func (x *LoadReply) Reset() {
 	*x = LoadReply{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3781,7 @@ func (x *LoadReply) String() string {
 func (*LoadReply) ProtoMessage() {}
 
 func (x *LoadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3794,7 @@ func (x *LoadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadReply.ProtoReflect.Descriptor instead.
 func (*LoadReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LoadReply) GetImages() []string {
@@ -3717,7 +3826,7 @@ type ImagesRequest struct {
 
 func (x *ImagesRequest) Reset() {
 	*x = ImagesRequest{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3729,7 +3838,7 @@ func (x *ImagesRequest) String() string {
 func (*ImagesRequest) ProtoMessage() {}
 
 func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3742,7 +3851,7 @@ func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesRequest.ProtoReflect.Descriptor instead.
 func (*ImagesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 type ImageInfo struct {
@@ -3760,7 +3869,7 @@ type ImageInfo struct {
 
 func (x *ImageInfo) Reset() {
 	*x = ImageInfo{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +3881,7 @@ func (x *ImageInfo) String() string {
 func (*ImageInfo) ProtoMessage() {}
 
 func (x *ImageInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +3894,7 @@ func (x *ImageInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageInfo.ProtoReflect.Descriptor instead.
 func (*ImageInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ImageInfo) GetName() string {
@@ -3846,7 +3955,7 @@ type ImagesReply struct {
 
 func (x *ImagesReply) Reset() {
 	*x = ImagesReply{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +3967,7 @@ func (x *ImagesReply) String() string {
 func (*ImagesReply) ProtoMessage() {}
 
 func (x *ImagesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +3980,7 @@ func (x *ImagesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesReply.ProtoReflect.Descriptor instead.
 func (*ImagesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ImagesReply) GetImages() []*ImageInfo {
@@ -3891,7 +4000,7 @@ type TagRequest struct {
 
 func (x *TagRequest) Reset() {
 	*x = TagRequest{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3903,7 +4012,7 @@ func (x *TagRequest) String() string {
 func (*TagRequest) ProtoMessage() {}
 
 func (x *TagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3916,7 +4025,7 @@ func (x *TagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagRequest.ProtoReflect.Descriptor instead.
 func (*TagRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TagRequest) GetSource() string {
@@ -3941,7 +4050,7 @@ type TagReply struct {
 
 func (x *TagReply) Reset() {
 	*x = TagReply{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3953,7 +4062,7 @@ func (x *TagReply) String() string {
 func (*TagReply) ProtoMessage() {}
 
 func (x *TagReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3966,7 +4075,7 @@ func (x *TagReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagReply.ProtoReflect.Descriptor instead.
 func (*TagReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 type RemoveImageRequest struct {
@@ -3979,7 +4088,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4100,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4113,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RemoveImageRequest) GetName() string {
@@ -4029,7 +4138,7 @@ type RemoveImageReply struct {
 
 func (x *RemoveImageReply) Reset() {
 	*x = RemoveImageReply{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4041,7 +4150,7 @@ func (x *RemoveImageReply) String() string {
 func (*RemoveImageReply) ProtoMessage() {}
 
 func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4054,7 +4163,7 @@ func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageReply.ProtoReflect.Descriptor instead.
 func (*RemoveImageReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 type VolumesRequest struct {
@@ -4065,7 +4174,7 @@ type VolumesRequest struct {
 
 func (x *VolumesRequest) Reset() {
 	*x = VolumesRequest{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4186,7 @@ func (x *VolumesRequest) String() string {
 func (*VolumesRequest) ProtoMessage() {}
 
 func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4199,7 @@ func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesRequest.ProtoReflect.Descriptor instead.
 func (*VolumesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 type VolumesReply struct {
@@ -4102,7 +4211,7 @@ type VolumesReply struct {
 
 func (x *VolumesReply) Reset() {
 	*x = VolumesReply{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4114,7 +4223,7 @@ func (x *VolumesReply) String() string {
 func (*VolumesReply) ProtoMessage() {}
 
 func (x *VolumesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4127,7 +4236,7 @@ func (x *VolumesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesReply.ProtoReflect.Descriptor instead.
 func (*VolumesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *VolumesReply) GetVolumes() []*VolumeInfo {
@@ -4153,7 +4262,7 @@ type VolumeInfo struct {
 
 func (x *VolumeInfo) Reset() {
 	*x = VolumeInfo{}
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4165,7 +4274,7 @@ func (x *VolumeInfo) String() string {
 func (*VolumeInfo) ProtoMessage() {}
 
 func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4178,7 +4287,7 @@ func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInfo.ProtoReflect.Descriptor instead.
 func (*VolumeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{51}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VolumeInfo) GetName() string {
@@ -4246,7 +4355,7 @@ type RemoveVolumeRequest struct {
 
 func (x *RemoveVolumeRequest) Reset() {
 	*x = RemoveVolumeRequest{}
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4258,7 +4367,7 @@ func (x *RemoveVolumeRequest) String() string {
 func (*RemoveVolumeRequest) ProtoMessage() {}
 
 func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4271,7 +4380,7 @@ func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{52}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RemoveVolumeRequest) GetName() string {
@@ -4290,7 +4399,7 @@ type RemoveVolumeReply struct {
 
 func (x *RemoveVolumeReply) Reset() {
 	*x = RemoveVolumeReply{}
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4302,7 +4411,7 @@ func (x *RemoveVolumeReply) String() string {
 func (*RemoveVolumeReply) ProtoMessage() {}
 
 func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4315,7 +4424,7 @@ func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeReply.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{53}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RemoveVolumeReply) GetAbsent() bool {
@@ -4333,7 +4442,7 @@ type NetworksRequest struct {
 
 func (x *NetworksRequest) Reset() {
 	*x = NetworksRequest{}
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4345,7 +4454,7 @@ func (x *NetworksRequest) String() string {
 func (*NetworksRequest) ProtoMessage() {}
 
 func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4358,7 +4467,7 @@ func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksRequest.ProtoReflect.Descriptor instead.
 func (*NetworksRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{54}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 type NetworksReply struct {
@@ -4370,7 +4479,7 @@ type NetworksReply struct {
 
 func (x *NetworksReply) Reset() {
 	*x = NetworksReply{}
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4382,7 +4491,7 @@ func (x *NetworksReply) String() string {
 func (*NetworksReply) ProtoMessage() {}
 
 func (x *NetworksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4395,7 +4504,7 @@ func (x *NetworksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksReply.ProtoReflect.Descriptor instead.
 func (*NetworksReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{55}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *NetworksReply) GetNetworks() []*NetworkInfo {
@@ -4422,7 +4531,7 @@ type NetworkInfo struct {
 
 func (x *NetworkInfo) Reset() {
 	*x = NetworkInfo{}
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4434,7 +4543,7 @@ func (x *NetworkInfo) String() string {
 func (*NetworkInfo) ProtoMessage() {}
 
 func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4447,7 +4556,7 @@ func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInfo.ProtoReflect.Descriptor instead.
 func (*NetworkInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{56}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NetworkInfo) GetName() string {
@@ -4524,7 +4633,7 @@ type NetworkUser struct {
 
 func (x *NetworkUser) Reset() {
 	*x = NetworkUser{}
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4536,7 +4645,7 @@ func (x *NetworkUser) String() string {
 func (*NetworkUser) ProtoMessage() {}
 
 func (x *NetworkUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4549,7 +4658,7 @@ func (x *NetworkUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkUser.ProtoReflect.Descriptor instead.
 func (*NetworkUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{57}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *NetworkUser) GetId() string {
@@ -4582,7 +4691,7 @@ type RemoveNetworkRequest struct {
 
 func (x *RemoveNetworkRequest) Reset() {
 	*x = RemoveNetworkRequest{}
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4594,7 +4703,7 @@ func (x *RemoveNetworkRequest) String() string {
 func (*RemoveNetworkRequest) ProtoMessage() {}
 
 func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4607,7 +4716,7 @@ func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{58}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RemoveNetworkRequest) GetName() string {
@@ -4626,7 +4735,7 @@ type RemoveNetworkReply struct {
 
 func (x *RemoveNetworkReply) Reset() {
 	*x = RemoveNetworkReply{}
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4638,7 +4747,7 @@ func (x *RemoveNetworkReply) String() string {
 func (*RemoveNetworkReply) ProtoMessage() {}
 
 func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4651,7 +4760,7 @@ func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkReply.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{59}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RemoveNetworkReply) GetAbsent() bool {
@@ -4673,7 +4782,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4685,7 +4794,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4698,7 +4807,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{60}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CollectRequest) GetOlderThanMs() int64 {
@@ -4741,7 +4850,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4753,7 +4862,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4766,7 +4875,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{61}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CollectReply) GetProjects() []*ProjectInfo {
@@ -4801,7 +4910,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4813,7 +4922,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4826,7 +4935,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{62}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StatsRequest) GetProject() string {
@@ -4859,7 +4968,7 @@ type StatsReply struct {
 
 func (x *StatsReply) Reset() {
 	*x = StatsReply{}
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4871,7 +4980,7 @@ func (x *StatsReply) String() string {
 func (*StatsReply) ProtoMessage() {}
 
 func (x *StatsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4884,7 +4993,7 @@ func (x *StatsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
 func (*StatsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{63}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StatsReply) GetContainers() []*ContainerStats {
@@ -4915,7 +5024,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4927,7 +5036,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4940,7 +5049,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{64}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ContainerStats) GetId() string {
@@ -5049,7 +5158,7 @@ type ProcessStats struct {
 
 func (x *ProcessStats) Reset() {
 	*x = ProcessStats{}
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5061,7 +5170,7 @@ func (x *ProcessStats) String() string {
 func (*ProcessStats) ProtoMessage() {}
 
 func (x *ProcessStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5074,7 +5183,7 @@ func (x *ProcessStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
 func (*ProcessStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{65}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ProcessStats) GetPid() int32 {
@@ -5140,7 +5249,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5152,7 +5261,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5165,7 +5274,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{66}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -5200,7 +5309,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5212,7 +5321,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5225,7 +5334,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{67}
+	return file_engine_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *FilePart) GetPath() string {
@@ -5330,7 +5439,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xca\x03\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\x8d\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -5350,7 +5459,17 @@ const file_engine_proto_rawDesc = "" +
 	"\boptional\x18\x0e \x01(\bR\boptional\x12\x19\n" +
 	"\bno_start\x18\x0f \x01(\bR\anoStart\x12\x18\n" +
 	"\aoverlap\x18\x10 \x01(\bR\aoverlap\x12\x16\n" +
-	"\x06signal\x18\x11 \x01(\tR\x06signal\"{\n" +
+	"\x06signal\x18\x11 \x01(\tR\x06signal\x12\x1a\n" +
+	"\bplatform\x18\x12 \x01(\tR\bplatform\x12%\n" +
+	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\"\x95\x01\n" +
+	"\x05Batch\x12\x18\n" +
+	"\anumbers\x18\x01 \x03(\x05R\anumbers\x12\x0e\n" +
+	"\x02of\x18\x02 \x01(\x05R\x02of\x12\x1d\n" +
+	"\n" +
+	"monitor_ns\x18\x03 \x01(\x03R\tmonitorNs\x12\x19\n" +
+	"\bdelay_ns\x18\x04 \x01(\x03R\adelayNs\x12\x14\n" +
+	"\x05ratio\x18\x05 \x01(\x01R\x05ratio\x12\x12\n" +
+	"\x04goes\x18\x06 \x01(\bR\x04goes\"{\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -5453,7 +5572,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xa7\x06\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xc1\x06\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -5485,7 +5604,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bleft_out\x18\x19 \x03(\tR\aleftOut\x12\x16\n" +
 	"\x06adrift\x18\x1a \x01(\bR\x06adrift\x12\x12\n" +
 	"\x04lost\x18\x1b \x03(\tR\x04lost\x12\x12\n" +
-	"\x04dead\x18\x1c \x01(\tR\x04dead\"s\n" +
+	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
+	"\aunready\x18\x1d \x01(\bR\aunready\"s\n" +
 	"\aBinding\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +
@@ -5760,7 +5880,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -5773,169 +5893,171 @@ var file_engine_proto_goTypes = []any{
 	(*Progress)(nil),             // 8: orlop.v1.Progress
 	(*Plan)(nil),                 // 9: orlop.v1.Plan
 	(*Step)(nil),                 // 10: orlop.v1.Step
-	(*Reason)(nil),               // 11: orlop.v1.Reason
-	(*Place)(nil),                // 12: orlop.v1.Place
-	(*Event)(nil),                // 13: orlop.v1.Event
-	(*Part)(nil),                 // 14: orlop.v1.Part
-	(*Verdict)(nil),              // 15: orlop.v1.Verdict
-	(*DownRequest)(nil),          // 16: orlop.v1.DownRequest
-	(*HoldInput)(nil),            // 17: orlop.v1.HoldInput
-	(*HoldReply)(nil),            // 18: orlop.v1.HoldReply
-	(*LifecycleRequest)(nil),     // 19: orlop.v1.LifecycleRequest
-	(*CreateRequest)(nil),        // 20: orlop.v1.CreateRequest
-	(*CreateReply)(nil),          // 21: orlop.v1.CreateReply
-	(*ObserveRequest)(nil),       // 22: orlop.v1.ObserveRequest
-	(*ObserveReply)(nil),         // 23: orlop.v1.ObserveReply
-	(*ProjectsRequest)(nil),      // 24: orlop.v1.ProjectsRequest
-	(*ProjectInfo)(nil),          // 25: orlop.v1.ProjectInfo
-	(*ProjectsReply)(nil),        // 26: orlop.v1.ProjectsReply
-	(*ContainerChange)(nil),      // 27: orlop.v1.ContainerChange
-	(*Container)(nil),            // 28: orlop.v1.Container
-	(*Binding)(nil),              // 29: orlop.v1.Binding
-	(*ProbeInfo)(nil),            // 30: orlop.v1.ProbeInfo
-	(*LogsRequest)(nil),          // 31: orlop.v1.LogsRequest
-	(*LogLine)(nil),              // 32: orlop.v1.LogLine
-	(*ProcessInput)(nil),         // 33: orlop.v1.ProcessInput
-	(*ProcessStart)(nil),         // 34: orlop.v1.ProcessStart
-	(*TerminalSize)(nil),         // 35: orlop.v1.TerminalSize
-	(*ProcessOutput)(nil),        // 36: orlop.v1.ProcessOutput
-	(*SyncInput)(nil),            // 37: orlop.v1.SyncInput
-	(*SyncEntry)(nil),            // 38: orlop.v1.SyncEntry
-	(*SyncReply)(nil),            // 39: orlop.v1.SyncReply
-	(*SyncFailure)(nil),          // 40: orlop.v1.SyncFailure
-	(*Chunk)(nil),                // 41: orlop.v1.Chunk
-	(*LoadReply)(nil),            // 42: orlop.v1.LoadReply
-	(*ImagesRequest)(nil),        // 43: orlop.v1.ImagesRequest
-	(*ImageInfo)(nil),            // 44: orlop.v1.ImageInfo
-	(*ImagesReply)(nil),          // 45: orlop.v1.ImagesReply
-	(*TagRequest)(nil),           // 46: orlop.v1.TagRequest
-	(*TagReply)(nil),             // 47: orlop.v1.TagReply
-	(*RemoveImageRequest)(nil),   // 48: orlop.v1.RemoveImageRequest
-	(*RemoveImageReply)(nil),     // 49: orlop.v1.RemoveImageReply
-	(*VolumesRequest)(nil),       // 50: orlop.v1.VolumesRequest
-	(*VolumesReply)(nil),         // 51: orlop.v1.VolumesReply
-	(*VolumeInfo)(nil),           // 52: orlop.v1.VolumeInfo
-	(*RemoveVolumeRequest)(nil),  // 53: orlop.v1.RemoveVolumeRequest
-	(*RemoveVolumeReply)(nil),    // 54: orlop.v1.RemoveVolumeReply
-	(*NetworksRequest)(nil),      // 55: orlop.v1.NetworksRequest
-	(*NetworksReply)(nil),        // 56: orlop.v1.NetworksReply
-	(*NetworkInfo)(nil),          // 57: orlop.v1.NetworkInfo
-	(*NetworkUser)(nil),          // 58: orlop.v1.NetworkUser
-	(*RemoveNetworkRequest)(nil), // 59: orlop.v1.RemoveNetworkRequest
-	(*RemoveNetworkReply)(nil),   // 60: orlop.v1.RemoveNetworkReply
-	(*CollectRequest)(nil),       // 61: orlop.v1.CollectRequest
-	(*CollectReply)(nil),         // 62: orlop.v1.CollectReply
-	(*StatsRequest)(nil),         // 63: orlop.v1.StatsRequest
-	(*StatsReply)(nil),           // 64: orlop.v1.StatsReply
-	(*ContainerStats)(nil),       // 65: orlop.v1.ContainerStats
-	(*ProcessStats)(nil),         // 66: orlop.v1.ProcessStats
-	(*ReadFilesRequest)(nil),     // 67: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),             // 68: orlop.v1.FilePart
-	nil,                          // 69: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 70: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 71: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 72: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 73: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 74: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 75: orlop.v1.NetworkInfo.LabelsEntry
+	(*Batch)(nil),                // 11: orlop.v1.Batch
+	(*Reason)(nil),               // 12: orlop.v1.Reason
+	(*Place)(nil),                // 13: orlop.v1.Place
+	(*Event)(nil),                // 14: orlop.v1.Event
+	(*Part)(nil),                 // 15: orlop.v1.Part
+	(*Verdict)(nil),              // 16: orlop.v1.Verdict
+	(*DownRequest)(nil),          // 17: orlop.v1.DownRequest
+	(*HoldInput)(nil),            // 18: orlop.v1.HoldInput
+	(*HoldReply)(nil),            // 19: orlop.v1.HoldReply
+	(*LifecycleRequest)(nil),     // 20: orlop.v1.LifecycleRequest
+	(*CreateRequest)(nil),        // 21: orlop.v1.CreateRequest
+	(*CreateReply)(nil),          // 22: orlop.v1.CreateReply
+	(*ObserveRequest)(nil),       // 23: orlop.v1.ObserveRequest
+	(*ObserveReply)(nil),         // 24: orlop.v1.ObserveReply
+	(*ProjectsRequest)(nil),      // 25: orlop.v1.ProjectsRequest
+	(*ProjectInfo)(nil),          // 26: orlop.v1.ProjectInfo
+	(*ProjectsReply)(nil),        // 27: orlop.v1.ProjectsReply
+	(*ContainerChange)(nil),      // 28: orlop.v1.ContainerChange
+	(*Container)(nil),            // 29: orlop.v1.Container
+	(*Binding)(nil),              // 30: orlop.v1.Binding
+	(*ProbeInfo)(nil),            // 31: orlop.v1.ProbeInfo
+	(*LogsRequest)(nil),          // 32: orlop.v1.LogsRequest
+	(*LogLine)(nil),              // 33: orlop.v1.LogLine
+	(*ProcessInput)(nil),         // 34: orlop.v1.ProcessInput
+	(*ProcessStart)(nil),         // 35: orlop.v1.ProcessStart
+	(*TerminalSize)(nil),         // 36: orlop.v1.TerminalSize
+	(*ProcessOutput)(nil),        // 37: orlop.v1.ProcessOutput
+	(*SyncInput)(nil),            // 38: orlop.v1.SyncInput
+	(*SyncEntry)(nil),            // 39: orlop.v1.SyncEntry
+	(*SyncReply)(nil),            // 40: orlop.v1.SyncReply
+	(*SyncFailure)(nil),          // 41: orlop.v1.SyncFailure
+	(*Chunk)(nil),                // 42: orlop.v1.Chunk
+	(*LoadReply)(nil),            // 43: orlop.v1.LoadReply
+	(*ImagesRequest)(nil),        // 44: orlop.v1.ImagesRequest
+	(*ImageInfo)(nil),            // 45: orlop.v1.ImageInfo
+	(*ImagesReply)(nil),          // 46: orlop.v1.ImagesReply
+	(*TagRequest)(nil),           // 47: orlop.v1.TagRequest
+	(*TagReply)(nil),             // 48: orlop.v1.TagReply
+	(*RemoveImageRequest)(nil),   // 49: orlop.v1.RemoveImageRequest
+	(*RemoveImageReply)(nil),     // 50: orlop.v1.RemoveImageReply
+	(*VolumesRequest)(nil),       // 51: orlop.v1.VolumesRequest
+	(*VolumesReply)(nil),         // 52: orlop.v1.VolumesReply
+	(*VolumeInfo)(nil),           // 53: orlop.v1.VolumeInfo
+	(*RemoveVolumeRequest)(nil),  // 54: orlop.v1.RemoveVolumeRequest
+	(*RemoveVolumeReply)(nil),    // 55: orlop.v1.RemoveVolumeReply
+	(*NetworksRequest)(nil),      // 56: orlop.v1.NetworksRequest
+	(*NetworksReply)(nil),        // 57: orlop.v1.NetworksReply
+	(*NetworkInfo)(nil),          // 58: orlop.v1.NetworkInfo
+	(*NetworkUser)(nil),          // 59: orlop.v1.NetworkUser
+	(*RemoveNetworkRequest)(nil), // 60: orlop.v1.RemoveNetworkRequest
+	(*RemoveNetworkReply)(nil),   // 61: orlop.v1.RemoveNetworkReply
+	(*CollectRequest)(nil),       // 62: orlop.v1.CollectRequest
+	(*CollectReply)(nil),         // 63: orlop.v1.CollectReply
+	(*StatsRequest)(nil),         // 64: orlop.v1.StatsRequest
+	(*StatsReply)(nil),           // 65: orlop.v1.StatsReply
+	(*ContainerStats)(nil),       // 66: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),         // 67: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),     // 68: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),             // 69: orlop.v1.FilePart
+	nil,                          // 70: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 71: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 72: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 73: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 74: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 75: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 76: orlop.v1.NetworkInfo.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	69, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	70, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	71, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	72, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	73, // 4: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	70, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	71, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	72, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	73, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	74, // 4: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,  // 5: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
-	15, // 6: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	16, // 6: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,  // 7: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
-	13, // 8: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	14, // 8: orlop.v1.Progress.event:type_name -> orlop.v1.Event
 	10, // 9: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
-	11, // 10: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
-	12, // 11: orlop.v1.Reason.place:type_name -> orlop.v1.Place
-	14, // 12: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,  // 13: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	25, // 14: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	28, // 15: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	29, // 16: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	30, // 17: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	34, // 18: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	35, // 19: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	35, // 20: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	38, // 21: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 22: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	40, // 23: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	44, // 24: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	52, // 25: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	74, // 26: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	57, // 27: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	75, // 28: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	58, // 29: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	25, // 30: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	25, // 31: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	65, // 32: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	66, // 33: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 34: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 35: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 36: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 37: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 38: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	16, // 39: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	17, // 40: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	19, // 41: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	20, // 42: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	22, // 43: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	24, // 44: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	22, // 45: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	31, // 46: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	33, // 47: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	33, // 48: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	37, // 49: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	41, // 50: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	43, // 51: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	46, // 52: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	48, // 53: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	50, // 54: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	52, // 55: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	53, // 56: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	55, // 57: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	57, // 58: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	59, // 59: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	61, // 60: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	63, // 61: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	67, // 62: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 63: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 64: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 65: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 66: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 67: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	18, // 68: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 69: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	21, // 70: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	23, // 71: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	26, // 72: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	27, // 73: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	32, // 74: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	36, // 75: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	36, // 76: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	39, // 77: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	42, // 78: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	45, // 79: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	47, // 80: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	49, // 81: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	51, // 82: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	52, // 83: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	54, // 84: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	56, // 85: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	57, // 86: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	60, // 87: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	62, // 88: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	64, // 89: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	68, // 90: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	63, // [63:91] is the sub-list for method output_type
-	35, // [35:63] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	12, // 10: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	11, // 11: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
+	13, // 12: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	15, // 13: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,  // 14: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	26, // 15: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	29, // 16: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	30, // 17: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	31, // 18: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	35, // 19: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	36, // 20: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	36, // 21: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	39, // 22: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 23: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	41, // 24: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	45, // 25: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	53, // 26: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	75, // 27: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	58, // 28: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	76, // 29: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	59, // 30: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 31: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 32: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	66, // 33: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	67, // 34: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	5,  // 35: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 36: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 37: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 38: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 39: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 40: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 41: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 42: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 43: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 44: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 45: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 46: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	32, // 47: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	34, // 48: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	34, // 49: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	38, // 50: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	42, // 51: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	44, // 52: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	47, // 53: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	49, // 54: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	51, // 55: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	53, // 56: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	54, // 57: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	56, // 58: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	58, // 59: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	60, // 60: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	62, // 61: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	64, // 62: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	68, // 63: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	2,  // 64: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 65: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 66: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 67: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 68: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 69: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 70: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 71: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 72: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 73: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 74: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	33, // 75: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	37, // 76: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	37, // 77: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	40, // 78: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	43, // 79: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	46, // 80: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	48, // 81: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	50, // 82: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	52, // 83: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	53, // 84: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	55, // 85: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	57, // 86: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	58, // 87: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	61, // 88: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	63, // 89: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	65, // 90: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	69, // 91: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	64, // [64:92] is the sub-list for method output_type
+	36, // [36:64] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -5949,7 +6071,7 @@ func file_engine_proto_init() {
 		(*Progress_Plan)(nil),
 		(*Progress_Event)(nil),
 	}
-	file_engine_proto_msgTypes[32].OneofWrappers = []any{
+	file_engine_proto_msgTypes[33].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
@@ -5957,7 +6079,7 @@ func file_engine_proto_init() {
 		(*ProcessInput_Signal)(nil),
 		(*ProcessInput_Detach)(nil),
 	}
-	file_engine_proto_msgTypes[35].OneofWrappers = []any{
+	file_engine_proto_msgTypes[36].OneofWrappers = []any{
 		(*ProcessOutput_Stdout)(nil),
 		(*ProcessOutput_Stderr)(nil),
 		(*ProcessOutput_ExitCode)(nil),
@@ -5969,7 +6091,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   75,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,7 +51,7 @@ func (c *converger) scaled(name string) Reason {
 func (c *converger) planReplica(s *spec.Service, name string, k *Container, want *Applied, needs, after []string) {
 	step := &Step{Service: name, Number: k.Number, Container: k.ID, Applied: want, NoStart: c.opts.NoStart, Overlap: s.StartsFirst()}
 	ch, ifChanged := c.changes(s, name, k, want)
-	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || s.IsOneShot() && !slices.Contains(c.opts.Again, name))
+	isUp := k.IsUp() && !k.failsToStart() && (!k.IsCompleted() || s.IsOneShot() && !c.isToStay(name, s) && !slices.Contains(c.opts.Again, name))
 	switch {
 	case c.forced(name):
 		step.Action, step.Reasons = Replace, []Reason{{Text: "recreation is asked for"}}
@@ -87,6 +87,21 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 // names, not of what they depend on.
 func (c *converger) forced(name string) bool {
 	return c.opts.ForceRecreate && (len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name))
+}
+
+// isToStay says that a service is to run on, though it may end with code 0 by its policy:
+// others wait for it to be healthy, or it has a health check and nobody waits for its end.
+func (c *converger) isToStay(name string, s *spec.Service) bool {
+	isAwaited := s.HealthCheck != nil && !s.HealthCheck.Disable && !slices.Equal(s.HealthCheck.Test, []string{"NONE"})
+	for _, other := range c.project.Services {
+		switch other.DependsOn[name].Condition {
+		case spec.ServiceCompleted:
+			return false
+		case spec.ServiceHealthy:
+			isAwaited = true
+		}
+	}
+	return isAwaited
 }
 
 // changes is the difference between a container and what is wanted. The second

@@ -126,6 +126,13 @@ func isMounted(path string) bool {
 	return is && err == nil
 }
 
+// mayBeMounted says that something is mounted at a path, or that nobody can tell: what is
+// there is not to be deleted.
+func mayBeMounted(path string) bool {
+	is, err := mountinfo.Mounted(path)
+	return is || err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
 // isReadOnly says that nothing can be written to a file system.
 func isReadOnly(path string) bool {
 	var st unix.Statfs_t

@@ -28,7 +28,7 @@ func (v *Store) Remove(name string) error {
 		return err
 	}
 	defer v.tidy()
-	if isMounted(filepath.Join(aside, "_data")) { // what is there is somebody else's
+	if mayBeMounted(filepath.Join(aside, "_data")) { // what is there is somebody else's
 		return fmt.Errorf("cannot remove volume %s: something is mounted at %s", name, aside)
 	}
 	if err := v.delete(aside); err != nil {
@@ -92,7 +92,7 @@ func (v *Store) FinishRemovals(ctx context.Context) {
 	defer v.tidy()
 	for _, vol := range volumes {
 		path := filepath.Join(dir, vol.Name())
-		if isMounted(filepath.Join(path, "_data")) {
+		if mayBeMounted(filepath.Join(path, "_data")) {
 			continue
 		}
 		// One thing after the other, so that the engine's end is noticed.

@@ -133,7 +133,7 @@ func (l *loader) parse(src *source) (docs []document) {
 // yamlError turns an error of the YAML parser into a diagnostic.
 func (l *loader) yamlError(src *source, err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	at := spec.Place{File: src.name, Line: 1, Column: 1}
+	at, hint := spec.Place{File: src.name, Line: 1, Column: 1}, ""
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
 		at.Line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
@@ -141,10 +141,13 @@ func (l *loader) yamlError(src *source, err error) {
 	if strings.Contains(text, "tab character") && strings.HasPrefix(src.line(at.Line+1), "\t") {
 		at.Line++ // the parser names the line before
 	}
+	if strings.HasPrefix(text, "did not find expected key") || strings.HasPrefix(text, "did not find expected '-' indicator") {
+		at.Line = src.firstWrong(at.Line, err.Error()) // the parser names where the mapping or the list begins
+		hint = "indent it as the lines that it belongs to"
+	}
 	line := src.line(at.Line)
 	blank := len(line) - len(strings.TrimLeft(line, " \t"))
 	at.Column = utf8.RuneCountInString(line[:blank]) + 1
-	hint := ""
 	if strings.Contains(line[:blank], "\t") {
 		hint = "indent with spaces, not tabs"
 	}
@@ -156,6 +159,44 @@ func (l *loader) yamlError(src *source, err error) {
 	}
 	l.broken, src.broken = true, true
 	l.Report(spec.Diagnostic{Severity: spec.Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
+}
+
+// mostTried is how many lines are tried for where the parser loses its way.
+const mostTried = 2000
+
+// firstWrong is the line, from one on, with which the text begins to have a mistake of
+// the parser's.
+func (s *source) firstWrong(from int, mistake string) int {
+	end := 0
+	for line := 1; end < len(s.data); line++ {
+		if i := bytes.IndexByte(s.data[end:], '\n'); i >= 0 {
+			end += i + 1
+		} else {
+			end = len(s.data)
+		}
+		if line > from+mostTried {
+			break
+		}
+		if line >= from && mistakeIn(s.data[:end]) == mistake {
+			return line
+		}
+	}
+	return from
+}
+
+// mistakeIn is what the parser says of a text; "" is nothing.
+func mistakeIn(text []byte) (mistake string) {
+	defer func() { _ = recover() }() // yaml.v3 has panicked on broken input before
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var n yaml.Node
+		switch err := decoder.Decode(&n); {
+		case errors.Is(err, io.EOF):
+			return ""
+		case err != nil:
+			return err.Error()
+		}
+	}
 }
 
 // isAboutBrackets says that the YAML parser has lost its way in brackets.

@@ -25,7 +25,13 @@ func (c checker) restartPolicy(s *tree.Node, path string) {
 	if given := policy.Value("condition"); given != nil {
 		condition = spec.RestartOf(given.Text).Condition
 	}
-	if restart == nil || restart.Kind != tree.ScalarNode || restart.Text == "" || spec.RestartOf(restart.Text).Condition == condition {
+	if restart == nil || restart.Kind != tree.ScalarNode || restart.Text == "" {
+		return
+	}
+	if terms := spec.RestartOf(restart.Text); terms.Condition == condition {
+		if attempts := policy.Value("max_attempts"); terms.Bounded && (attempts == nil || attempts.Text != strconv.Itoa(terms.Most)) {
+			c.Warn(restart, path+".restart", fmt.Sprintf("restart is %q, but deploy.restart_policy stands, which has another number of attempts", restart.Text), "write max_attempts there")
+		}
 		return
 	}
 	c.Warn(restart, path+".restart", fmt.Sprintf("restart is %q, but deploy.restart_policy says %q, which stands", spec.Shorten(restart.Text), condition), "keep one of them")
