@@ -152,7 +152,7 @@ func TestAChangeInPlaceThatFailsIsUndone(t *testing.T) {
 	s := newSite(t)
 	before := s.up(wanted(nil))
 	want := wanted(func(k *spec.Service) {
-		k.Restart = "no"
+		k.Restart, k.NetworkMode = "no", "" // on the host's network nothing is published
 		k.Ports = []spec.Port{{Target: 80, HostIP: "127.0.0.1", Published: port, Protocol: "tcp"}}
 	})
 	if err := s.execute(s.r.ctx, &planner.Step{Action: planner.Update, Container: before.ID, Applied: want}); err == nil {

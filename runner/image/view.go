@@ -33,15 +33,17 @@ func (s *Store) ViewMounts(ctx context.Context, container string, n int) ([]moun
 	return s.client.SnapshotService(Snapshotter).Mounts(ctx, viewOf(container, n))
 }
 
+// mostViews is how many images a container may mount.
+const mostViews = 256
+
 // RemoveViews removes the views of a container. What can't be is tried again with the
 // next engine only where the container was never finished.
 func (s *Store) RemoveViews(ctx context.Context, container string) {
-	for n := 0; ; n++ {
-		if _, err := s.client.SnapshotService(Snapshotter).Stat(ctx, viewOf(container, n)); err != nil {
+	snapshotter := s.client.SnapshotService(Snapshotter)
+	for n := range mostViews {
+		if _, err := snapshotter.Stat(ctx, viewOf(container, n)); err != nil {
 			return
 		}
-		if s.client.SnapshotService(Snapshotter).Remove(ctx, viewOf(container, n)) != nil {
-			return
-		}
+		_ = snapshotter.Remove(ctx, viewOf(container, n)) // the next ones may go
 	}
 }
