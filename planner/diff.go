@@ -35,7 +35,11 @@ type change struct {
 // diff compares what a container was made from with what is wanted now.
 func diff(service string, old, want *Applied, machine string, places spec.Places) change {
 	var c change
-	a, b := tree(effective(old.Service, machine)), tree(effective(want.Service, machine))
+	a, b := tree(effective(old.Service)), tree(effective(want.Service))
+	if old.Service != nil && old.Service.PlatformOn(machine) == want.Service.PlatformOn(machine) {
+		delete(a, "platform") // the machine's own says nothing
+		delete(b, "platform")
+	}
 	for _, key := range unionKeys(a, b) {
 		if slices.Contains(elsewhere, key) {
 			continue
@@ -105,17 +109,14 @@ func compareDeploy(path string, was, is any, places spec.Places) []Reason {
 	return rs
 }
 
-// effective is a service without what changes nothing on a machine: a key that an older
+// effective is a service without what changes nothing: a key that an older
 // engine left out must not replace its containers where it says what they have anyhow.
-func effective(s *spec.Service, machine string) *spec.Service {
+func effective(s *spec.Service) *spec.Service {
 	if s == nil {
 		return s
 	}
 	e := *s
 	e.UsernsMode = "" // host is what each has
-	if e.PlatformOn(machine) == "" {
-		e.Platform = ""
-	}
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {
