@@ -249,6 +249,22 @@ func ofFile(path, file string, within bounds) []Request {
 
 // ofBuild lists what a build reads outside of the project's directory: a stack of somebody
 // else could put the caller's home into an image.
+// ofFetching are the contexts that are fetched over ssh: the agent is lent for the whole
+// build, and a step of what was fetched may ask for it.
+func ofFetching(b *spec.Build, path string) []Request {
+	var all []Request
+	add := func(key, from string) {
+		if spec.IsGitOverSSH(from) {
+			all = append(all, Request{Kind: HostFile, Path: path + "." + key, Value: from, Text: "is fetched with the caller's ssh agent, which steps of its build can use"})
+		}
+	}
+	add("context", b.Context)
+	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
+		add("additional_contexts."+name, b.AdditionalContexts[name])
+	}
+	return all
+}
+
 func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	if b == nil {
 		return nil
@@ -279,6 +295,7 @@ func ofBuild(b *spec.Build, path string, within bounds) []Request {
 			all = append(all, ofFile(at, *key, within)...)
 		}
 	}
+	all = append(all, ofFetching(b, path)...)
 	return append(all, ofSteps(b, path)...)
 }
 
