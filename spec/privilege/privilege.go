@@ -247,8 +247,6 @@ func ofFile(path, file string, within bounds) []Request {
 	return []Request{{Kind: HostFile, Path: path, Value: file, Text: "reads a file of the host outside of the project's directory"}}
 }
 
-// ofBuild lists what a build reads outside of the project's directory: a stack of somebody
-// else could put the caller's home into an image.
 // ofFetching are the contexts that are fetched over ssh: the agent is lent for the whole
 // build, and a step of what was fetched may ask for it.
 func ofFetching(b *spec.Build, path string) []Request {
@@ -265,6 +263,8 @@ func ofFetching(b *spec.Build, path string) []Request {
 	return all
 }
 
+// ofBuild lists what a build reads outside of the project's directory: a stack of somebody
+// else could put the caller's home into an image.
 func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	if b == nil {
 		return nil

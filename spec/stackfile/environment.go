@@ -171,7 +171,7 @@ func (l *loader) serviceEnvironment(service *tree.Node, path string) {
 		fillEnvironment(environment, l.lookup)
 	}
 	for _, key := range []string{"post_start", "pre_stop"} {
-		for _, hook := range itemsOf(service.Value(key)) {
+		for _, hook := range service.Value(key).Entries() {
 			if own := hook.Value("environment"); own != nil {
 				fillEnvironment(own, l.lookup)
 			}

@@ -113,7 +113,7 @@ func textsOf(n *tree.Node) []string {
 		return nil
 	}
 	var out []string
-	for _, item := range itemsOf(n) {
+	for _, item := range n.Entries() {
 		if item.Kind == tree.ScalarNode {
 			out = append(out, item.Text)
 		}
@@ -215,7 +215,7 @@ func (v *validator) wholeNetwork(s *tree.Node, path string) {
 
 // linkDefaults lets a service depend on those that it links to.
 func (v *validator) linkDefaults(s *tree.Node, path string) {
-	for i, link := range itemsOf(s.Value("links")) {
+	for i, link := range s.Value("links").Entries() {
 		target, _ := spec.CutLink(link.Text)
 		switch {
 		case link.Kind != tree.ScalarNode || target == "":
@@ -225,14 +225,6 @@ func (v *validator) linkDefaults(s *tree.Node, path string) {
 			v.l.Fail(link, tree.Indexed(path+".links", i), fmt.Sprintf("no service named %q", target), spec.DidYouMean(target, fieldNames(v.services)))
 		}
 	}
-}
-
-// itemsOf are the items of a list node; of no node, none.
-func itemsOf(n *tree.Node) []*tree.Node {
-	if n == nil {
-		return nil
-	}
-	return n.Items
 }
 
 // buildDefaults fills in what Compose implies of an image.

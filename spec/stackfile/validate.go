@@ -185,7 +185,7 @@ func (v *validator) network(s *tree.Node, path string) {
 // sharedNetworks warns of links to services that are on none of the service's
 // networks: their names lead nowhere.
 func (v *validator) sharedNetworks(s, networks *tree.Node, path string) {
-	for i, link := range itemsOf(s.Value("links")) {
+	for i, link := range s.Value("links").Entries() {
 		target, _ := spec.CutLink(link.Text)
 		other := v.services.Value(target)
 		if other == nil || slices.ContainsFunc(networks.Fields, func(f tree.Field) bool { return other.Value("networks").Value(f.Key) != nil }) {

@@ -67,6 +67,14 @@ func (n *Node) Field(key string) *Field {
 	return nil
 }
 
+// Entries are the items of a list; of no node, none.
+func (n *Node) Entries() []*Node {
+	if n == nil {
+		return nil
+	}
+	return n.Items
+}
+
 // Value is the value of a key, or nil.
 func (n *Node) Value(key string) *Node {
 	if n == nil {

@@ -11,12 +11,12 @@ import (
 
 // devices checks which devices a service has, and what it may do with them.
 func (c checker) devices(s *tree.Node, path string) {
-	for i, item := range itemsOf(s.Value("devices")) {
+	for i, item := range s.Value("devices").Entries() {
 		if item.Kind == tree.MapNode {
 			c.deviceNode(item, tree.Indexed(path+".devices", i))
 		}
 	}
-	for i, item := range itemsOf(s.Value("device_cgroup_rules")) {
+	for i, item := range s.Value("device_cgroup_rules").Entries() {
 		if item.Kind == tree.ScalarNode && !spec.DeviceRule.MatchString(item.Text) {
 			c.Fail(item, tree.Indexed(path+".device_cgroup_rules", i), fmt.Sprintf("%q is no rule for devices", spec.Shorten(item.Text)),
 				`write it as "c 189:* rmw": kind, numbers and access`)
@@ -27,13 +27,6 @@ func (c checker) devices(s *tree.Node, path string) {
 	if parent := s.Value("cgroup_parent"); parent != nil && parent.Kind == tree.ScalarNode && strings.Contains("/"+parent.Text+"/", "/../") {
 		c.Fail(parent, path+".cgroup_parent", fmt.Sprintf("%q leads out of the control groups", spec.Shorten(parent.Text)), "write a path below their root, such as /mine")
 	}
-}
-
-func itemsOf(n *tree.Node) []*tree.Node {
-	if n == nil {
-		return nil
-	}
-	return n.Items
 }
 
 func (c checker) deviceNode(item *tree.Node, at string) {
@@ -51,9 +44,9 @@ func (c checker) deviceNode(item *tree.Node, at string) {
 
 // deviceRequests checks that somebody knows the driver of devices that are asked for.
 func (c checker) deviceRequests(list *tree.Node, path string) {
-	for i, item := range itemsOf(list) {
+	for i, item := range list.Entries() {
 		driver := tree.TextAt(item, "driver")
-		for j, capability := range itemsOf(item.Value("capabilities")) {
+		for j, capability := range item.Value("capabilities").Entries() {
 			if driver != spec.DriverCDI && capability.Kind == tree.ScalarNode && !slices.Contains(spec.GPUCapabilities(), capability.Text) {
 				c.Fail(capability, tree.Indexed(tree.Indexed(path, i)+".capabilities", j), fmt.Sprintf("no driver gives devices for %q", spec.Shorten(capability.Text)),
 					"gpu is given; for others write driver: cdi, and device_ids such as vendor.com/class=name")
