@@ -3,10 +3,13 @@ package keeper
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,38 +62,131 @@ func leaveState(root, state string, lock *os.File) error {
 	return err
 }
 
+// leaveTime is how long processes that end with the last container are waited
+// for: the shim of a container that was just removed, a runtime's last words.
+const leaveTime = 5 * time.Second
+
 // unmountState takes our tmpfs away if nothing uses it: no container, no
-// namespace, no other keeper. It says whether there is none left.
+// namespace, no other keeper. It says whether there is none left. What is there
+// without a need for it is waited for, and named if it stays.
 func unmountState(dir string) (bool, error) {
-	mounted, err := isState(dir)
-	if err != nil || !mounted {
+	mounts, err := mountsAt(dir)
+	if err != nil || len(mounts) == 0 || mounts[0] != stateSource {
 		return err == nil, err
 	}
-	err = unix.Unmount(dir, 0)
-	if errors.Is(err, unix.EBUSY) {
-		return false, nil
+	needed := len(mounts) > 1 || hasBundles(dir)
+	for deadline := time.Now().Add(leaveTime); ; {
+		err := unix.Unmount(dir, 0)
+		if !errors.Is(err, unix.EBUSY) {
+			return err == nil, err
+		}
+		if needed {
+			return false, nil
+		}
+		users := usersOf(dir)
+		if !awaitOne(users, time.Until(deadline)) {
+			return false, fmt.Errorf("in use by %s", orUnknown(users))
+		}
 	}
-	return err == nil, err
 }
 
-// isState says whether our tmpfs is mounted at dir.
-func isState(dir string) (bool, error) {
+// hasBundles says that containers live in the state directory.
+func hasBundles(dir string) bool {
+	bundles, _ := filepath.Glob(filepath.Join(dir, "containerd/io.containerd.runtime.v2.task/*/*"))
+	return len(bundles) > 0
+}
+
+// usersOf are the other processes that have a directory or a file of dir's file
+// system open.
+func usersOf(dir string) []int {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil {
+		return nil
+	}
+	var pids []int
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, proc := range procs {
+		pid, err := strconv.Atoi(filepath.Base(proc))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		fds, _ := filepath.Glob(proc + "/fd/*")
+		if slices.ContainsFunc(append(fds, proc+"/cwd", proc+"/root"), func(path string) bool {
+			var of unix.Stat_t
+			return unix.Stat(path, &of) == nil && of.Dev == st.Dev
+		}) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// awaitOne waits until one of the processes has ended, or for a moment if none
+// is known: a socket between two calls names nobody. It says no when the time is
+// over.
+func awaitOne(pids []int, left time.Duration) bool {
+	if left <= 0 {
+		return false
+	}
+	var ends []unix.PollFd
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return true // it has ended by now
+		}
+		defer unix.Close(fd)
+		ends = append(ends, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	if len(ends) == 0 {
+		left = min(left, 10*time.Millisecond)
+	}
+	_, _ = unix.Poll(ends, int(left.Milliseconds())+1)
+	return true
+}
+
+// orUnknown names processes for a message.
+func orUnknown(pids []int) string {
+	if len(pids) == 0 {
+		return "a process that has no file open in it"
+	}
+	names := make([]string, len(pids))
+	for i, pid := range pids {
+		comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+		names[i] = fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
+	}
+	return strings.Join(names, ", ")
+}
+
+// mountsAt are the sources of the mounts at dir and below it, the one at dir
+// first; none if nothing is mounted at dir.
+func mountsAt(dir string) ([]string, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer f.Close()
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return false, err
+		return nil, err
 	}
 	dir = strings.NewReplacer("\\", `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(dir) // as the kernel writes it
+	var at, below []string
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		// proc(5): the optional fields end with a hyphen, type and source follow.
-		if at := slices.Index(fields, "-"); at > 4 && at+2 < len(fields) && fields[4] == dir && fields[at+2] == stateSource {
-			return true, nil
+		end := slices.Index(fields, "-")
+		if end <= 4 || end+2 >= len(fields) {
+			continue
+		}
+		switch path := fields[4]; {
+		case path == dir:
+			at = []string{fields[end+2]} // the last one covers those before
+		case strings.HasPrefix(path, dir+"/"):
+			below = append(below, fields[end+2])
 		}
 	}
-	return false, lines.Err()
+	if len(at) == 0 {
+		return nil, lines.Err()
+	}
+	return append(at, below...), lines.Err()
 }

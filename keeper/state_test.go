@@ -1,9 +1,12 @@
 package keeper
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,14 +35,18 @@ func TestStateIsOnATmpfsWhileItIsUsed(t *testing.T) {
 	if !isTmpfs(t, dir) {
 		t.Fatal("the state directory is on the disk")
 	}
-	f, err := os.Create(filepath.Join(dir, "used"))
-	if err != nil {
+	bundle := filepath.Join(dir, "containerd/io.containerd.runtime.v2.task/orlop/web")
+	if err := os.MkdirAll(bundle, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	end := occupyDir(t, bundle)
 	if gone, err := unmountState(dir); gone || err != nil {
-		t.Errorf("with an open file: gone %t, %v", gone, err)
+		t.Errorf("with a container: gone %t, %v", gone, err)
 	}
-	f.Close()
+	end()
+	if err := os.Remove(bundle); err != nil {
+		t.Fatal(err)
+	}
 	// Somebody starts the next keeper: it must find what it has looked at.
 	root, lock := t.TempDir(), openFile(t, filepath.Join(dir, lockName))
 	starting, err := lockStart(t.Context(), filepath.Join(root, startLockName))
@@ -72,6 +79,65 @@ func TestStateThatIsInUseOrOthersIsLeftAlone(t *testing.T) {
 	}
 	if _, err := os.Stat("/proc/self"); err != nil {
 		t.Error("a mount of others was taken away")
+	}
+}
+
+// The shim of a container that was just removed ends a moment after it.
+func TestStateWaitsForWhoIsAboutToEnd(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: only root mounts")
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "orlop-state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(stateSource, dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		os.RemoveAll(dir)
+	})
+	end := occupyDir(t, dir)
+	if users := usersOf(dir); len(users) != 1 {
+		t.Fatalf("users: %v", users)
+	}
+	if awaitOne(usersOf(dir), time.Millisecond); !isTmpfs(t, dir) {
+		t.Fatal("it is gone with somebody in it")
+	}
+	type result struct {
+		gone bool
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		gone, err := unmountState(dir)
+		done <- result{gone, err}
+	}()
+	end()
+	if r := <-done; !r.gone || r.err != nil {
+		t.Errorf("when it has ended: %+v", r)
+	}
+	if got := orUnknown([]int{os.Getpid()}); got != fmt.Sprintf("process %d (keeper.test)", os.Getpid()) {
+		t.Errorf("named %q", got)
+	}
+}
+
+// occupyDir starts a process in dir, and gives what ends it.
+func occupyDir(t *testing.T, dir string) (end func()) {
+	t.Helper()
+	cmd := exec.Command("cat")
+	cmd.Dir = dir
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		stdin.Close()
+		_ = cmd.Wait()
 	}
 }
 
