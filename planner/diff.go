@@ -117,6 +117,9 @@ func effective(s *spec.Service) *spec.Service {
 	}
 	e := *s
 	e.UsernsMode = "" // host is what each has
+	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
+		e.Logging = nil // it is what each has
+	}
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {

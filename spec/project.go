@@ -95,6 +95,7 @@ type Service struct {
 	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none, service:NAME, container:NAME
 	Labels         map[string]string          `json:"labels,omitempty"`
 	Links          []string                   `json:"links,omitempty"` // "SERVICE" or "SERVICE:ALIAS"
+	Logging        *Logging                   `json:"logging,omitempty"`
 	MacAddress     string                     `json:"mac_address,omitempty"`
 	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`

@@ -81,6 +81,7 @@ const (
 	Ulimits                  // a mapping of names to a number or {soft, hard}
 	External                 // true, false, or the old {name: ...}
 	Contexts                 // a mapping or list of NAME=CONTEXT
+	Logging                  // an object; with another driver, its options go
 	DirPath                  // a path, made absolute
 	FilePath                 // a path, made absolute
 	Extends                  // a service's name, or {file, service}
@@ -101,7 +102,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Logging, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -235,6 +236,10 @@ func serviceKeys() []Key {
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
+		{Name: "logging", Shape: Logging, Note: "another driver brings its own options", Keys: []Key{
+			{Name: "driver", Shape: String, Note: strings.Join(spec.LogDrivers(), ", ")},
+			{Name: "options", Shape: MappingOrList, Note: "those of Docker's driver of that name; see docs/logging.md"},
+		}},
 		{Name: "mac_address", Shape: String, Note: "on the network of the highest priority"},
 		{Name: "mem_limit", Shape: Bytes},
 		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
@@ -263,7 +268,7 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("logging", "models", "runtime")...)
+	return append(keys, notYet("models", "runtime")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
