@@ -29,7 +29,7 @@ func house() map[string][]string {
 	networks := []string{"runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
-	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
 	return map[string][]string{
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper": {}, "failpoint": {},
@@ -75,8 +75,9 @@ func house() map[string][]string {
 		"engine/programs":   {"runner/disk"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
+		"engine/vault":      {"api", "spec", "planner", "runner/disk"},
 		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/cli":           append([]string{"cmd/display"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
@@ -85,12 +86,13 @@ func house() map[string][]string {
 		"cmd/watch/loop":    {"spec"},
 		"cmd/watch":         append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
 		"cmd/daemon":        append([]string{"cmd/cli", "cmd/display"}, command...),
+		"cmd/vault":         {"api", "spec", "planner"},
 		"cmd/doctor":        append([]string{"cmd/cli", "cmd/display"}, command...),
 		"cmd/up":            append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/programs", "engine/repair", "engine/store", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/programs", "engine/repair", "engine/store", "engine/vault", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -409,6 +409,8 @@ type Secret struct {
 	Content     string            `json:"-"`                     // inline content; shown by nobody
 	External    bool              `json:"external,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+	// TemplateDriver is golang where the content is a template.
+	TemplateDriver string `json:"template_driver,omitempty"`
 }
 
 // Config is a declared config; unlike a secret its content may be shown.
@@ -419,6 +421,8 @@ type Config struct {
 	Content     string            `json:"content,omitempty"`
 	External    bool              `json:"external,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+	// TemplateDriver is golang where the content is a template.
+	TemplateDriver string `json:"template_driver,omitempty"`
 }
 
 // Replicas is how many containers of the service are wanted: scale, else

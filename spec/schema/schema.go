@@ -501,13 +501,13 @@ func secretKeys() []Key {
 	return []Key{
 		{Name: "content", Shape: String},
 		{Name: "environment", Shape: String},
-		{Name: "external", Shape: External, Note: "refused where a service uses it: there is no store"},
+		{Name: "external", Shape: External, Note: "one that the engine keeps: orlop secret create, orlop config create"},
 		{Name: "driver", Level: Refused, Shape: String, Note: inFile},
 		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: inFile},
 		{Name: "file", Shape: FilePath},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "template_driver", Level: Refused, Shape: String, Note: inFile + " as it is to be"},
+		{Name: "template_driver", Shape: String, Words: []string{"golang"}, Note: "golang: filled in for each container, as in a swarm"},
 	}
 }
 
