@@ -17,8 +17,9 @@ import (
 
 // receiver takes logs, and writes what it gets to a file.
 type receiver struct {
-	file *os.File
-	end  io.Closer
+	file   *os.File
+	end    io.Closer
+	socket string // its path, if it has one
 
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu
@@ -28,7 +29,7 @@ type receiver struct {
 
 // receive: receive begin NAME KIND ADDRESS FILE, receive end NAME.
 func receive(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "receive begin NAME udp|tcp|unix|unixgram|fluentd|tls ADDRESS FILE, receive end NAME"
+	const usage = "receive begin NAME udp|tcp|unix|unixgram|fluentd|stalled ADDRESS FILE, receive end NAME"
 	use(ts, neg, args, 2, 5, usage)
 	key := receiverKey(args[1])
 	switch {
@@ -60,17 +61,17 @@ func newReceiver(kind, address, file string) (*receiver, error) {
 	}
 	r := &receiver{file: f}
 	network := kind
-	if kind == "fluentd" {
+	if kind == "fluentd" || kind == "stalled" {
 		network = "tcp"
 	}
 	if filepath.IsAbs(address) {
 		if kind == "fluentd" {
 			network = "unix"
 		}
-		_ = os.Remove(address)
 		if err := os.MkdirAll(filepath.Dir(address), 0o755); err != nil {
 			return nil, err
 		}
+		r.socket = address
 	}
 	if kind == "udp" || kind == "unixgram" {
 		return r, r.takePackets(network, address)
@@ -80,7 +81,7 @@ func newReceiver(kind, address, file string) (*receiver, error) {
 		return nil, err
 	}
 	r.end = l
-	r.wg.Go(func() { r.accept(l, kind == "fluentd") })
+	r.wg.Go(func() { r.accept(l, kind) })
 	return r, nil
 }
 
@@ -103,7 +104,7 @@ func (r *receiver) takePackets(network, address string) error {
 	return nil
 }
 
-func (r *receiver) accept(l net.Listener, isForward bool) {
+func (r *receiver) accept(l net.Listener, kind string) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -116,11 +117,13 @@ func (r *receiver) accept(l net.Listener, isForward bool) {
 		r.conns = append(r.conns, conn)
 		r.mu.Unlock()
 		r.wg.Go(func() {
-			if isForward {
+			switch kind {
+			case "fluentd":
 				_ = r.takeEvents(conn)
-				return
+			case "stalled": // it takes what fits into the kernel's buffers
+			default:
+				_, _ = io.Copy(r.file, conn)
 			}
-			_, _ = io.Copy(r.file, conn)
 		})
 	}
 }
@@ -157,6 +160,10 @@ func (r *receiver) takeEvents(conn net.Conn) error {
 
 func (r *receiver) close() {
 	r.end.Close()
+	if r.socket != "" {
+		_ = os.Remove(r.socket)
+		_ = os.Remove(filepath.Dir(r.socket)) // if it was made for it
+	}
 	r.mu.Lock()
 	r.over = true
 	for _, c := range r.conns {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -78,7 +77,7 @@ type sender struct {
 	missed   bool         // lines went that were not sent
 	gaveUp   bool         // the log has ended, and the receiver is away
 	isAway   bool
-	warnedAt time.Time
+	warnedAt [2]time.Time // that lines are lost, that the mark can't be written
 }
 
 // unsent is what a log has to say of its receiver.
@@ -198,7 +197,9 @@ func (s *sender) tellMissed(ctx context.Context, until time.Time) error {
 
 // lost notes what the receiver will not get.
 func (s *sender) lost(text string) {
-	s.log.log.Warn("lines of a container were not sent on", "container", s.log.origin.Container, "what", text)
+	if s.isDue(0) {
+		s.log.log.Warn("lines of a container were not sent on", "container", s.log.origin.Container, "what", text)
+	}
 	s.log.mu.Lock()
 	s.log.unsent.lost = text
 	s.log.mu.Unlock()
@@ -278,15 +279,23 @@ func (s *sender) mark(at time.Time) {
 		_, err = f.WriteAt(text, 0) // always as long: a reader sees one or the other
 		f.Close()
 	}
-	if err != nil && time.Since(s.warnedAt) > warnAfter { // after a crash lines are sent twice
-		s.warnedAt = time.Now()
+	if err != nil && s.isDue(1) { // after a crash lines are sent twice
 		s.log.log.Warn("cannot note which lines of a container were sent on", "container", s.log.origin.Container, "error", err)
 	}
 }
 
+// isDue says that a warning may be said again.
+func (s *sender) isDue(which int) bool {
+	if last := s.warnedAt[which]; !last.IsZero() && time.Since(last) < warnAfter {
+		return false
+	}
+	s.warnedAt[which] = time.Now()
+	return true
+}
+
 // readMark is what an engine before this one has sent.
 func (s *sender) readMark() time.Time {
-	text, err := os.ReadFile(filepath.Clean(s.markPath()))
+	text, err := os.ReadFile(s.markPath())
 	if err != nil {
 		return time.Time{}
 	}
