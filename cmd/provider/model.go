@@ -28,7 +28,7 @@ func OpenModels(ctx context.Context, w World, say func(model, doing string)) (*M
 	m := &Models{World: w, Say: say, present: map[string]bool{}}
 	if m.path, _ = w.find(modelRunner); m.path == "" {
 		if m.path, _ = w.find("docker-" + modelRunner); m.path == "" {
-			return nil, errors.New("models are run by docker-model, which is neither a plugin of Docker's command nor in PATH: install it, or give the services the address of another server by environment:")
+			return nil, errors.New("models are run by docker-model, which is neither a plugin of Docker's command nor in PATH: install it, or give the services the address of another server in their environment")
 		}
 	}
 	var status struct {
