@@ -64,7 +64,7 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
 		}
-		if (key == "post_start" || key == "pre_stop") && len(reasons) > 0 {
+		if (key == "post_start" || key == "pre_stop" || key == "pre_start") && len(reasons) > 0 {
 			reasons = []Reason{{Path: path, Text: path + ": its commands changed", Place: places.Nearest(path)}}
 		}
 		if slices.Contains(inPlace, key) {
@@ -120,7 +120,8 @@ func effective(s *spec.Service) *spec.Service {
 		return s
 	}
 	e := *s
-	e.UsernsMode = "" // host is what each has
+	e.UsernsMode = ""           // host is what each has
+	e.ProvidedEnvironment = nil // their values are in the environment
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
 		e.Logging = nil // it is what each has
 	}

@@ -11,11 +11,11 @@ import (
 func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
 		{"a key of many services", `services:
-  a: {image: a, models: [m]}
-  b: {image: a, models: [m], runtime: x}
-  c: {image: a, models: [m]}`,
-			"services.*.models: not supported yet, 3 services (first stack.yaml:2)\n" +
-				"services.b.runtime: not supported yet (stack.yaml:3)"},
+  a: {image: a, runtime: x}
+  b: {image: a, runtime: x, deploy: {rollback_config: {parallelism: 1}}}
+  c: {image: a, runtime: x}`,
+			"services.*.runtime: not supported yet, 3 services (first stack.yaml:2)\n" +
+				"services.b.deploy.rollback_config: not supported yet (stack.yaml:3)"},
 		{"keys below names of the user", `services:
   a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
 networks:
