@@ -136,6 +136,9 @@ func (v *validator) resources() {
 				}
 			case "secrets", "configs":
 				v.oneSource(f, path)
+				if used[section][f.Key] {
+					values.CheckTemplateDriver(v.l.Reporter, f.Value, path)
+				}
 			}
 		}
 	}
