@@ -2,10 +2,13 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sink is where the lines of a log are sent, beside being kept.
@@ -93,6 +96,9 @@ func (w *Log) startSending(to Delivery) *sender {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sender{log: w, to: to, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
+	// Lines to come are younger than what was sent, whatever the clock says by now.
+	s.sent = s.readMark()
+	w.last = s.sent
 	go s.run(ctx)
 	return s
 }
@@ -121,7 +127,6 @@ func (s *sender) finish() {
 func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
 	defer s.to.Sink.Close()
-	s.sent = s.readMark()
 	var which Selection
 	if which.Tail = -1; !s.sent.IsZero() {
 		which.Since = s.sent.Add(1)
@@ -216,6 +221,11 @@ func (s *sender) send(ctx context.Context, e *Entry) error {
 		err := s.to.Sink.Send(ctx, e)
 		s.noteState(err)
 		if err == nil {
+			return nil
+		}
+		if errors.Is(err, unix.EMSGSIZE) { // it never will be
+			s.lost(fmt.Sprintf("a line of %d bytes was not sent to %s: it is too long for a datagram", len(e.Text), s.to.Name))
+			s.noteState(nil)
 			return nil
 		}
 		select {
