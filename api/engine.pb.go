@@ -2367,6 +2367,7 @@ type Container struct {
 	Lost          []string               `protobuf:"bytes,27,rep,name=lost,proto3" json:"lost,omitempty"`
 	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
+	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2602,6 +2603,13 @@ func (x *Container) GetUnready() bool {
 		return x.Unready
 	}
 	return false
+}
+
+func (x *Container) GetUnsent() string {
+	if x != nil {
+		return x.Unsent
+	}
+	return ""
 }
 
 type Binding struct {
@@ -5996,7 +6004,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xc1\x06\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xd9\x06\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6029,7 +6037,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x06adrift\x18\x1a \x01(\bR\x06adrift\x12\x12\n" +
 	"\x04lost\x18\x1b \x03(\tR\x04lost\x12\x12\n" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
-	"\aunready\x18\x1d \x01(\bR\aunready\"s\n" +
+	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
+	"\x06unsent\x18\x1e \x01(\tR\x06unsent\"s\n" +
 	"\aBinding\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +

@@ -68,6 +68,7 @@ func (w *Log) Reach(ctx context.Context) error {
 type sender struct {
 	log    *Log
 	to     Delivery
+	tell   func() // that lines were lost; may be nil
 	cancel context.CancelFunc
 	ending chan struct{} // closed when the log has ended: nothing is waited for any more
 	once   sync.Once
@@ -90,12 +91,12 @@ type unsent struct {
 }
 
 // startSending sends the lines of a log; nil: nowhere.
-func (w *Log) startSending(to Delivery) *sender {
+func (w *Log) startSending(to Delivery, lost func()) *sender {
 	if to.Sink == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &sender{log: w, to: to, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
+	s := &sender{log: w, to: to, tell: lost, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
 	// Lines to come are younger than what was sent, whatever the clock says by now.
 	s.sent = s.readMark()
 	w.last = s.sent
@@ -206,8 +207,12 @@ func (s *sender) lost(text string) {
 		s.log.log.Warn("lines of a container were not sent on", "container", s.log.origin.Container, "what", text)
 	}
 	s.log.mu.Lock()
+	isFirst := s.log.unsent.lost == ""
 	s.log.unsent.lost = text
 	s.log.mu.Unlock()
+	if isFirst && s.tell != nil {
+		s.tell()
+	}
 }
 
 // send sends one entry. It tries until the receiver has it, or may not be waited for
@@ -314,6 +319,13 @@ func (s *sender) readMark() time.Time {
 		return time.Time{}
 	}
 	return at
+}
+
+// Unsent is what the receiver of the log will not get, in words; "" is nothing.
+func (w *Log) Unsent() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unsent.lost
 }
 
 // notices tell a reader what he does not see, and what others don't.
