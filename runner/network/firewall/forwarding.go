@@ -1,7 +1,8 @@
-package network
+package firewall
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -19,29 +20,42 @@ import (
 // bridges, is remembered in a table that all engines share; it lives in the
 // kernel, so that a reboot forgets both together. Its chain drops what is
 // forwarded neither from nor to a bridge of ours: a machine that was no router
-// does not become one.
+// does not become one. IPv6 has the same once more, for networks that have it.
 const (
-	forwardTable  = "orlop_forward"
-	forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
+	forwardTable   = "orlop_forward"
+	forwardSwitch  = "/proc/sys/net/ipv4/ip_forward"
+	forwardSwitch6 = "/proc/sys/net/ipv6/conf/all/forwarding"
 )
 
 // forwarding is the shared table. Every method is called under the host's lock.
 type forwarding struct {
+	path  string // of the kernel's switch
 	table *nftables.Table
 	set   *nftables.Set
 	mine  map[string]bool // bridges that we have put into the set
+	// advertised holds the links that went on listening to their routers because of
+	// us; nil where a router may be one's client too, as with IPv4.
+	advertised *nftables.Set
 }
 
-func newForwarding() *forwarding {
-	t := &nftables.Table{Name: forwardTable, Family: nftables.TableFamilyINet}
-	return &forwarding{table: t, mine: map[string]bool{}, set: &nftables.Set{
+func newForwarding() *forwarding { return forwardingOf(forwardSwitch, nftables.TableFamilyINet) }
+
+func newForwarding6() *forwarding {
+	f := forwardingOf(forwardSwitch6, nftables.TableFamilyIPv6)
+	f.advertised = &nftables.Set{Table: f.table, ID: 2, Name: "advertised", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
+	return f
+}
+
+func forwardingOf(path string, family nftables.TableFamily) *forwarding {
+	t := &nftables.Table{Name: forwardTable, Family: family}
+	return &forwarding{path: path, table: t, mine: map[string]bool{}, set: &nftables.Set{
 		Table: t, ID: 1, Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
 	}}
 }
 
 // on makes sure that the host forwards for a bridge.
 func (f *forwarding) on(bridge string) error {
-	value, err := os.ReadFile(forwardSwitch)
+	value, err := os.ReadFile(f.path)
 	if err != nil {
 		return fmt.Errorf("cannot tell whether this machine forwards: %w", err)
 	}
@@ -60,10 +74,17 @@ func (f *forwarding) on(bridge string) error {
 	if !off {
 		return nil
 	}
-	if err := os.WriteFile(forwardSwitch, []byte("1"), 0); err != nil {
-		return fmt.Errorf("cannot switch forwarding on (sysctl net.ipv4.ip_forward=1): %w", err)
+	if err := f.listenToRouters(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.path, []byte("1"), 0); err != nil {
+		return fmt.Errorf("cannot switch forwarding on (sysctl %s=1): %w", f.sysctl(), err)
 	}
 	return nil
+}
+
+func (f *forwarding) sysctl() string {
+	return strings.ReplaceAll(strings.TrimPrefix(f.path, "/proc/sys/"), "/", ".")
 }
 
 // note puts bridges into the table, which is made for the first.
@@ -85,6 +106,68 @@ func (f *forwarding) note(first bool, bridges ...string) error {
 		return fmt.Errorf("cannot remember for whom this machine forwards: %w", err)
 	}
 	return nil
+}
+
+// Values of accept_ra: a router listens to other routers only where it is told to.
+const acceptAsHost, acceptAsRouter = "1", "2"
+
+func acceptPath(link string) string { return "/proc/sys/net/ipv6/conf/" + link + "/accept_ra" }
+
+// listenToRouters lets links go on that have their addresses and routes from routers:
+// without it the kernel takes the default routes away that it has from them as soon as
+// it forwards.
+func (f *forwarding) listenToRouters() error {
+	if f.advertised == nil {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc/sys/net/ipv6/conf")
+	if err != nil {
+		return fmt.Errorf("cannot list the links that have IPv6: %w", err)
+	}
+	var links []string
+	var elements []nftables.SetElement
+	for _, e := range entries {
+		link := e.Name()
+		value, err := os.ReadFile(acceptPath(link))
+		if link == "all" || link == "default" || link == "lo" || err != nil || strings.TrimSpace(string(value)) != acceptAsHost {
+			continue
+		}
+		links, elements = append(links, link), append(elements, nftables.SetElement{Key: ifname(link)})
+	}
+	if len(links) == 0 {
+		return nil
+	}
+	var c nftables.Conn
+	if err := c.SetAddElements(f.advertised, elements); err != nil {
+		return err
+	}
+	if err := c.Flush(); err != nil { // before it is so: what is not on record is never undone
+		return fmt.Errorf("cannot remember which links listen to their routers: %w", err)
+	}
+	for _, link := range links {
+		if err := os.WriteFile(acceptPath(link), []byte(acceptAsRouter), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cannot let %s go on listening to its routers: %w", link, err)
+		}
+	}
+	return nil
+}
+
+// listenAsBefore undoes listenToRouters, once nothing is forwarded any more.
+func (f *forwarding) listenAsBefore() error {
+	if f.advertised == nil {
+		return nil
+	}
+	links, err := namesIn(f.advertised)
+	for _, link := range links {
+		value, gone := os.ReadFile(acceptPath(link))
+		if gone != nil || strings.TrimSpace(string(value)) != acceptAsRouter {
+			continue // it is gone, or somebody else has set it
+		}
+		if failed := os.WriteFile(acceptPath(link), []byte(acceptAsHost), 0); failed != nil && !errors.Is(failed, os.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("cannot set accept_ra of %s as it was: %w", link, failed))
+		}
+	}
+	return err
 }
 
 // verify makes the table again if somebody flushed it: without it nobody would
@@ -128,8 +211,11 @@ func (f *forwarding) off(bridge string) error {
 		}
 		return c.Flush()
 	}
-	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
+	if err := os.WriteFile(f.path, []byte("0"), 0); err != nil {
 		return fmt.Errorf("cannot switch forwarding off again: %w", err)
+	}
+	if err := f.listenAsBefore(); err != nil {
+		return err
 	}
 	c.DelTable(f.table)
 	return c.Flush()
@@ -137,14 +223,14 @@ func (f *forwarding) off(bridge string) error {
 
 // forget ends the forwarding for bridges of an engine that has them no more, as
 // when its state directory was lost.
-func (f *forwarding) forget(prefix string, have map[string]Network) error {
+func (f *forwarding) forget(isOurs func(link string) bool, have map[string]Network) error {
 	ours, err := f.bridges()
 	if err != nil {
 		return err
 	}
 	for _, name := range ours {
 		_, ok := have[name]
-		if !ok && isLinkName(name, prefix) {
+		if !ok && isOurs(name) {
 			if err := f.off(name); err != nil {
 				return err
 			}
@@ -157,14 +243,20 @@ func (f *forwarding) forget(prefix string, have map[string]Network) error {
 // was not us who did.
 func (f *forwarding) bridges() ([]string, error) {
 	var c nftables.Conn
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	tables, err := c.ListTablesOfFamily(f.table.Family)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the tables of nftables: %w", err)
 	}
 	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == forwardTable }) {
 		return nil, nil
 	}
-	elements, err := c.GetSetElements(f.set)
+	return namesIn(f.set)
+}
+
+// namesIn are the names of links in a set.
+func namesIn(set *nftables.Set) ([]string, error) {
+	var c nftables.Conn
+	elements, err := c.GetSetElements(set)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell for whom this machine forwards: %w", err)
 	}
@@ -179,6 +271,11 @@ func (f *forwarding) create(c *nftables.Conn) error {
 	c.AddTable(f.table)
 	if err := c.AddSet(f.set, nil); err != nil {
 		return err
+	}
+	if f.advertised != nil {
+		if err := c.AddSet(f.advertised, nil); err != nil {
+			return err
+		}
 	}
 	chain := c.AddChain(&nftables.Chain{
 		Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter,
