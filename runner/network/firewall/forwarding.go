@@ -36,6 +36,7 @@ type forwarding struct {
 	// advertised holds the links that went on listening to their routers because of
 	// us; nil where a router may be one's client too, as with IPv4.
 	advertised *nftables.Set
+	listening  []string // what is in it
 }
 
 func newForwarding() *forwarding { return forwardingOf(forwardSwitch, nftables.TableFamilyINet) }
@@ -72,7 +73,7 @@ func (f *forwarding) on(bridge string) error {
 	}
 	f.mine[bridge] = true
 	if !off {
-		return nil
+		return f.recall()
 	}
 	if err := f.listenToRouters(); err != nil {
 		return err
@@ -125,24 +126,17 @@ func (f *forwarding) listenToRouters() error {
 		return fmt.Errorf("cannot list the links that have IPv6: %w", err)
 	}
 	var links []string
-	var elements []nftables.SetElement
 	for _, e := range entries {
 		link := e.Name()
 		value, err := os.ReadFile(acceptPath(link))
 		if link == "all" || link == "default" || link == "lo" || err != nil || strings.TrimSpace(string(value)) != acceptAsHost {
 			continue
 		}
-		links, elements = append(links, link), append(elements, nftables.SetElement{Key: ifname(link)})
+		links = append(links, link)
 	}
-	if len(links) == 0 {
-		return nil
-	}
-	var c nftables.Conn
-	if err := c.SetAddElements(f.advertised, elements); err != nil {
+	f.listening = links
+	if err := f.noteListening(); err != nil { // before it is so: what is not on record is never undone
 		return err
-	}
-	if err := c.Flush(); err != nil { // before it is so: what is not on record is never undone
-		return fmt.Errorf("cannot remember which links listen to their routers: %w", err)
 	}
 	for _, link := range links {
 		if err := os.WriteFile(acceptPath(link), []byte(acceptAsRouter), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -152,12 +146,40 @@ func (f *forwarding) listenToRouters() error {
 	return nil
 }
 
+// noteListening puts the links that listen to their routers into the table.
+func (f *forwarding) noteListening() error {
+	if len(f.listening) == 0 {
+		return nil
+	}
+	var elements []nftables.SetElement
+	for _, link := range f.listening {
+		elements = append(elements, nftables.SetElement{Key: ifname(link)})
+	}
+	var c nftables.Conn
+	if err := c.SetAddElements(f.advertised, elements); err != nil {
+		return err
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("cannot remember which links listen to their routers: %w", err)
+	}
+	return nil
+}
+
+// recall reads which links listen because of an earlier engine, or another.
+func (f *forwarding) recall() (err error) {
+	if f.advertised != nil {
+		f.listening, err = namesIn(f.advertised)
+	}
+	return err
+}
+
 // listenAsBefore undoes listenToRouters, once nothing is forwarded any more.
 func (f *forwarding) listenAsBefore() error {
 	if f.advertised == nil {
 		return nil
 	}
 	links, err := namesIn(f.advertised)
+	f.listening = nil
 	for _, link := range links {
 		value, gone := os.ReadFile(acceptPath(link))
 		if gone != nil || strings.TrimSpace(string(value)) != acceptAsRouter {
@@ -180,7 +202,10 @@ func (f *forwarding) verify() error {
 	if err != nil || ours != nil {
 		return err
 	}
-	return f.note(true, slices.Sorted(maps.Keys(f.mine))...)
+	if err := f.note(true, slices.Sorted(maps.Keys(f.mine))...); err != nil {
+		return err
+	}
+	return f.noteListening()
 }
 
 // off tells that a bridge needs no forwarding any more.
