@@ -16,8 +16,9 @@ func sixes(name string) Spec {
 	return Spec{Name: name, IPv6: true, Subnet6: netip.MustParsePrefix("fd00:1::/64")}
 }
 
+// ping waits longer than the kernel does before it asks for a neighbour once more.
 func ping(path string, addr netip.Addr) error {
-	return netns.In(path, func() error { return runs("busybox", "ping", "-c", "1", "-W", "1", addr.String()) })
+	return netns.In(path, func() error { return runs("busybox", "ping", "-c", "1", "-W", "3", addr.String()) })
 }
 
 func TestSandboxesMeetByIPv6(t *testing.T) {
