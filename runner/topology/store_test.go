@@ -301,6 +301,12 @@ func TestHostGatewayIsTheFirstNetworks(t *testing.T) {
 	if got := s.Hosts(applied); !slices.Equal(got, []string{"host=10.0.0.1", "other:10.1.1.1", "odd"}) {
 		t.Errorf("got %v", got)
 	}
+	yes, no := true, false
+	ensure(t, s, "shop_six", Record{Key: "six", Applied: &spec.Network{EnableIPv4: &no, EnableIPv6: &yes, IPAM: &spec.IPAM{Config: []spec.IPAMPool{{Subnet: "fd05::/64"}}}}})
+	six := &planner.Applied{Service: service, Networks: map[string]string{"six": "shop_six"}}
+	if got := s.Hosts(six); got[0] != "host=fd05::1" {
+		t.Errorf("on a network of IPv6: %v", got)
+	}
 	service.NetworkMode = "host"
 	if got := s.Hosts(applied); got[0] != "host=127.0.0.1" {
 		t.Errorf("on the host's network: %v", got)
