@@ -23,14 +23,15 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/volume",
 	}
-	networks := []string{"runner/network", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/reconcile"}
+	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
+		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper": {}, "failpoint": {},
 		"spec/schema":       {"spec"},

@@ -22,6 +22,7 @@ import (
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -45,7 +46,8 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	ctx := context.WithoutCancel(waits)
 	switch s.Action {
 	case planner.CreateNetwork:
-		return r.createNetwork(ctx, o, s)
+		result, err := r.createNetwork(ctx, o, s)
+		return result, topology.Placed(err, o.Places)
 	case planner.AttachNetwork:
 		return planner.Result{}, r.attachNetwork(ctx, s.Name, s.Container)
 	case planner.UpdateNetwork:

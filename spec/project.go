@@ -296,6 +296,7 @@ type ServiceNetwork struct {
 	GatewayPriority     int               `json:"gw_priority,omitempty"`
 	InterfaceName       string            `json:"interface_name,omitempty"`
 	IPv4Address         string            `json:"ipv4_address,omitempty"`
+	IPv6Address         string            `json:"ipv6_address,omitempty"`
 	LinkLocalIPs        []string          `json:"link_local_ips,omitempty"`
 	MacAddress          string            `json:"mac_address,omitempty"`
 	Priority            int               `json:"priority,omitempty"`
@@ -380,7 +381,8 @@ type Network struct {
 	Name       string            `json:"name"`
 	Driver     string            `json:"driver,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
-	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"`
+	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"` // nil is true
+	EnableIPv6 *bool             `json:"enable_ipv6,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`
 	External   bool              `json:"external,omitempty"`
 	IPAM       *IPAM             `json:"ipam,omitempty"`

@@ -431,17 +431,18 @@ func healthKeys() []Key {
 }
 
 func serviceNetworkKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "aliases", Shape: StringList},
 		{Name: "driver_opts", Shape: MappingOrList, Note: spec.OptEndpointSysctls + ", " + spec.OptEndpointInterface + "; others are refused"},
 		{Name: "gw_priority", Shape: Integer, Note: "by the network of the highest leads the default route; of equal ones by the first, see priority"},
 		{Name: "interface_name", Shape: String},
 		{Name: "ipv4_address", Shape: String},
-		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16"},
+		{Name: "ipv6_address", Shape: String, Note: "where the network has enable_ipv6"},
+		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16, and of fe80::/10 where the network has enable_ipv6"},
 		{Name: "mac_address", Shape: String},
 		{Name: "priority", Shape: Integer, Note: "eth0 is on the network of the highest, and so on"},
 		{Name: "use_service_name_alias", Shape: Boolean},
-	}, notYet("ipv6_address")...)
+	}
 }
 
 func portKeys() []Key {
@@ -481,7 +482,7 @@ func mountKeys() []Key {
 }
 
 func networkKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
 		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
@@ -499,8 +500,9 @@ func networkKeys() []Key {
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
 		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
-		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
-	}, notYet("enable_ipv6")...)
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false where enable_ipv6 is true"},
+		{Name: "enable_ipv6", Shape: Boolean, Note: "a range of the engine's own where ipam names none; an error where the machine has IPv6 switched off"},
+	}
 }
 
 func volumeKeys() []Key {

@@ -16,13 +16,6 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
   c: {image: a, logging: {driver: gelf}}`,
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
 				"services.b.runtime: not supported yet (stack.yaml:3)"},
-		{"keys below names of the user", `services:
-  a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
-networks:
-  n: {enable_ipv6: true}
-  m: {enable_ipv6: true}`,
-			"services.*.networks.*.ipv6_address: not supported yet, 2 places (first stack.yaml:2)\n" +
-				"networks.*.enable_ipv6: not supported yet, 2 networks (first stack.yaml:4)"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,

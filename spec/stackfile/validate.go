@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,16 +177,10 @@ func (v *validator) network(s *tree.Node, path string) {
 	}
 	v.sharedNetworks(s, networks, path)
 	for _, f := range networks.Fields {
-		address := f.Value.Value("ipv4_address")
-		if address == nil || address.Kind != tree.ScalarNode || address.Text == "" {
-			continue
+		for _, key := range []string{"ipv4_address", "ipv6_address"} {
+			v.fixedAddress(s, f, key, path+".networks."+f.Key+"."+key)
 		}
-		if ip, err := netip.ParseAddr(address.Text); err != nil || !ip.Is4() {
-			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%q is not an IPv4 address", address.Text), "")
-		} else if count := replicasOf(s); count > 1 {
-			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%d replicas cannot share one address", count),
-				"remove ipv4_address, or run one replica")
-		}
+		v.linkLocal6(f, path+".networks."+f.Key)
 	}
 }
 
