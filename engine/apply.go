@@ -84,6 +84,12 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
+	if req.Payloads == nil {
+		req.Payloads = map[string]*api.Payload{}
+	}
+	if err := e.vault.Fill(p, req.Payloads); err != nil {
+		return nil, err
+	}
 	if j.options.Files, err = e.payloadDigests(p.Name, req.Payloads); err != nil {
 		return nil, err
 	}
@@ -129,6 +135,9 @@ func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
 // without a command.
 func originsOf(p *spec.Project) map[string]rootfs.Origin {
 	from := map[string]rootfs.Origin{}
+	for _, use := range p.External() {
+		from[use.Section+"."+use.Key] = rootfs.Origin{Stored: use.Name}
+	}
 	for name, s := range p.Secrets {
 		if s.File != "" {
 			from["secrets."+name] = rootfs.Origin{File: s.File}

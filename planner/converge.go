@@ -217,9 +217,15 @@ func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
 	}
 	for _, f := range s.Secrets {
 		a.Files["secrets."+f.Source] = files["secrets."+f.Source]
+		if d := p.Secrets[f.Source]; d != nil && d.TemplateDriver != "" {
+			a.Templates = append(a.Templates, "secrets."+f.Source)
+		}
 	}
 	for _, f := range s.Configs {
 		a.Files["configs."+f.Source] = files["configs."+f.Source]
+		if d := p.Configs[f.Source]; d != nil && d.TemplateDriver != "" {
+			a.Templates = append(a.Templates, "configs."+f.Source)
+		}
 	}
 	return a
 }

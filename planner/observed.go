@@ -179,6 +179,8 @@ type Applied struct {
 	Images   map[string]string `json:"images,omitempty"`   // of those that are mounted: reference -> digest
 	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
+	// Templates are those of Files that are filled in for each container.
+	Templates []string `json:"templates,omitempty"`
 }
 
 // IsCompleted says that a one-shot container has done its work: it ended by

@@ -60,6 +60,8 @@ type Config struct {
 	Rescued map[string]*shim.Exit // what Rescue found, by container ID
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Stored gives secrets and configs that the engine keeps itself.
+	Stored func(section, name string) ([]byte, error)
 }
 
 // Keeping holds descriptors while no engine is there.
@@ -143,6 +145,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		containers: map[string]*container{},
 		adopted:    make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
+	r.payloads.Stored = cfg.Stored
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))

@@ -35,6 +35,9 @@ func (c *container) prepare(ctx context.Context) error {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
+	if err := c.log.Reach(ctx); err != nil {
+		return &oci.KeyError{Service: rec.Service, Key: "logging", Text: err.Error(), Err: err}
+	}
 	release, err := c.r.volumes.Ready(ctx, c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err

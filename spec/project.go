@@ -97,6 +97,7 @@ type Service struct {
 	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none, service:NAME, container:NAME
 	Labels         map[string]string          `json:"labels,omitempty"`
 	Links          []string                   `json:"links,omitempty"` // "SERVICE" or "SERVICE:ALIAS"
+	Logging        *Logging                   `json:"logging,omitempty"`
 	MacAddress     string                     `json:"mac_address,omitempty"`
 	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
@@ -421,6 +422,8 @@ type Secret struct {
 	Content     string            `json:"-"`                     // inline content; shown by nobody
 	External    bool              `json:"external,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+	// TemplateDriver is golang where the content is a template.
+	TemplateDriver string `json:"template_driver,omitempty"`
 }
 
 // Config is a declared config; unlike a secret its content may be shown.
@@ -431,6 +434,8 @@ type Config struct {
 	Content     string            `json:"content,omitempty"`
 	External    bool              `json:"external,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+	// TemplateDriver is golang where the content is a template.
+	TemplateDriver string `json:"template_driver,omitempty"`
 }
 
 // Replicas is how many containers of the service are wanted: scale, else

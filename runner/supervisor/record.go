@@ -125,7 +125,7 @@ func (m *Metadata) Extend(k *containers.Container) error {
 		k.Extensions = map[string]typeurl.Any{}
 	}
 	k.Extensions[extension] = &anypb.Any{TypeUrl: metadataType, Value: b}
-	labels := containerLabels(m)
+	labels := Labels(m)
 	for name, value := range k.Labels {
 		if strings.HasPrefix(name, "containerd.io/") {
 			labels[name] = value
@@ -195,10 +195,10 @@ const (
 	labelName        = "io.orlop.name"
 )
 
-// containerLabels are the labels of containerd's container. An image's own
+// Labels are the labels of containerd's container. An image's own
 // labels never get there: they could steer the host (CVE-2026-53488). Labels
 // of a service that would not fit stay in the record alone.
-func containerLabels(rec *Metadata) map[string]string {
+func Labels(rec *Metadata) map[string]string {
 	labels := map[string]string{}
 	for k, v := range rec.Applied.Service.Labels {
 		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {

@@ -31,13 +31,14 @@ const (
 	HostMount    Kind = "host_mount"     // a directory of the host outside of the project's
 	HostProgram  Kind = "host_program"   // a program of the host that is run as the caller: a provider
 	HostFile     Kind = "host_file"      // a file outside of the project's directory: a secret, config, env_file, label_file, context, what watch copies
+	LogReceiver  Kind = "log_receiver"   // what a container prints is sent away, in the name of the host
 	PublicPort   Kind = "public_port"    // a port on all addresses of the host
 	NoHardening  Kind = "no_hardening"   // x-orlop-security: default in a stack or engine that is hardened
 )
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, Capability, HostFile, LogReceiver, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -191,6 +192,12 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 	}
 	if s.PID == spec.HostNamespace { // by /proc/PID/root
 		add(HostMount, "pid", s.PID, "reads and writes the files of its user's processes, those of other containers too")
+	}
+	if l := s.Logging; l.IsRemote() {
+		add(LogReceiver, "logging", l.Receiver(), "has what it prints sent there by the engine, from the host's network")
+		for _, name := range []string{"syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key"} {
+			all = append(all, ofFile(path+".logging.options."+name, l.Option(name), within)...)
+		}
 	}
 	if s.Security == spec.SecurityDefault {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")

@@ -82,6 +82,7 @@ const (
 	Ulimits                  // a mapping of names to a number or {soft, hard}
 	External                 // true, false, or the old {name: ...}
 	Contexts                 // a mapping or list of NAME=CONTEXT
+	Logging                  // an object; with another driver, its options go
 	DirPath                  // a path, made absolute
 	FilePath                 // a path, made absolute
 	Extends                  // a service's name, or {file, service}
@@ -102,7 +103,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, SSH, Object, Options, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Options, Logging, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -247,6 +248,10 @@ func serviceKeys() []Key {
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
+		{Name: "logging", Shape: Logging, Note: "another driver brings its own options", Keys: []Key{
+			{Name: "driver", Shape: String, Note: strings.Join(spec.LogDrivers(), ", ")},
+			{Name: "options", Shape: MappingOrList, Note: "those of Docker's driver of that name; see docs/logging.md"},
+		}},
 		{Name: "mac_address", Shape: String, Note: "on the network of the highest priority"},
 		{Name: "mem_limit", Shape: Bytes},
 		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
@@ -275,7 +280,7 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	keys = append(keys, notYet("logging", "runtime")...)
+	keys = append(keys, notYet("runtime")...)
 	return append(keys, Key{Name: "pre_start", Shape: Watch, Keys: initKeys(keys), Note: "init containers: they run to completion, one after another, before the containers of the service start; their keys are those of a service that make a container, and what is not given is the service's"})
 }
 
@@ -520,13 +525,13 @@ func secretKeys() []Key {
 	return []Key{
 		{Name: "content", Shape: String},
 		{Name: "environment", Shape: String},
-		{Name: "external", Shape: External, Note: "refused where a service uses it: there is no store"},
+		{Name: "external", Shape: External, Note: "one that the engine keeps: orlop secret create, orlop config create"},
 		{Name: "driver", Level: Refused, Shape: String, Note: inFile},
 		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: inFile},
 		{Name: "file", Shape: FilePath},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "template_driver", Level: Refused, Shape: String, Note: inFile + " as it is to be"},
+		{Name: "template_driver", Shape: String, Words: []string{"golang"}, Note: "golang: filled in for each container, as in a swarm"},
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
 		{"a key of many services", `services:
-  a: {image: a, logging: {driver: gelf}}
-  b: {image: a, logging: {driver: gelf}, runtime: x}
-  c: {image: a, logging: {driver: gelf}}`,
-			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
+  a: {image: a, models: [m]}
+  b: {image: a, models: [m], runtime: x}
+  c: {image: a, models: [m]}`,
+			"services.*.models: not supported yet, 3 services (first stack.yaml:2)\n" +
 				"services.b.runtime: not supported yet (stack.yaml:3)"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}

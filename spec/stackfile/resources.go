@@ -147,7 +147,7 @@ func (v *validator) externalAlone(f tree.Field, section, path string) {
 		return
 	}
 	for _, other := range f.Value.Fields {
-		if other.Key == "name" || other.Key == "external" || strings.HasPrefix(other.Key, "x-") || other.Value.IsEmpty() {
+		if other.Key == "name" || other.Key == "external" || other.Key == "template_driver" || strings.HasPrefix(other.Key, "x-") || other.Value.IsEmpty() {
 			continue
 		}
 		if k := schema.Find(schema.Find(schema.Root(), section).Keys, other.Key); section != "volumes" && k != nil && k.Level == schema.Refused {

@@ -39,6 +39,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.strings(s, path)
 	c.devices(s, path)
 	c.hooks(s, path)
+	c.logging(s, path)
 	c.unpublished(s, path)
 	c.platforms(s, path)
 	c.build(s.Value("build"), path+".build")
