@@ -244,7 +244,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
-		Rescued: rescued, Log: e.log,
+		Rescued: rescued, Log: e.log, Runtimes: runtimes(e.cfg.Root),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)

@@ -117,6 +117,7 @@ func effective(s *spec.Service) *spec.Service {
 	}
 	e := *s
 	e.UsernsMode = "" // host is what each has
+	e.Runtime = s.OtherRuntime()
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {

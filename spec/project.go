@@ -129,6 +129,7 @@ type Service struct {
 	Tty            bool               `json:"tty,omitempty"`
 	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
 	User           string             `json:"user,omitempty"`
+	Runtime        string             `json:"runtime,omitempty"`     // one of the engine's settings, see OtherRuntime
 	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`

@@ -23,6 +23,7 @@ type Kind string
 const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
+	OtherRuntime Kind = "runtime"        // an OCI runtime that the engine's settings name, which confines as it likes
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
 	HostDevice   Kind = "host_device"    // devices of the host
 	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
@@ -36,7 +37,7 @@ const (
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostDevice, Confinement, OtherRuntime, Capability, HostFile, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -129,6 +130,9 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 		if isLoose {
 			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
 		}
+	}
+	if name := s.OtherRuntime(); name != "" {
+		add(OtherRuntime, "runtime", name, "is run by a program of the engine's settings, which may confine it in another way")
 	}
 	for i, d := range s.Devices {
 		add(HostDevice, fmt.Sprintf("devices[%d]", i), d.Source, "uses a device of the host")

@@ -248,6 +248,7 @@ func serviceKeys() []Key {
 		{Name: "pull_policy", Shape: String, Note: strings.Join(spec.PullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "restart", Shape: String, Note: "no, always, on-failure[:N], unless-stopped"},
+		{Name: "runtime", Shape: String, Note: "runc, or one that the engine's settings name; steps of builds are not run by it"},
 		{Name: "scale", Shape: Integer},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "stdin_open", Shape: Boolean},
@@ -263,7 +264,7 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("logging", "models", "runtime")...)
+	return append(keys, notYet("logging", "models")...)
 }
 
 // NoSELinux says why the keys of SELinux have no effect.

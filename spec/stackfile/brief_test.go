@@ -12,10 +12,10 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
 		{"a key of many services", `services:
   a: {image: a, logging: {driver: gelf}}
-  b: {image: a, logging: {driver: gelf}, runtime: x}
+  b: {image: a, logging: {driver: gelf}, models: [x]}
   c: {image: a, logging: {driver: gelf}}`,
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
-				"services.b.runtime: not supported yet (stack.yaml:3)"},
+				"services.b.models: not supported yet (stack.yaml:3)"},
 		{"keys below names of the user", `services:
   a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
 networks:
