@@ -257,6 +257,9 @@ func (c *converger) remove(k *Container, why Reason) {
 // names the containers of services that the stack file no longer has.
 func (c *converger) planRemovals(order []string) {
 	for _, name := range order {
+		if name == c.opts.Prepare { // whose project has the run's own number of containers
+			continue
+		}
 		taken := map[int]bool{}
 		for _, k := range c.containers(name) {
 			switch {
