@@ -51,7 +51,7 @@ func newStep(s *planner.Step) *Step {
 
 // Planner is the plan that the message holds.
 func (p *Plan) Planner() *planner.Plan {
-	out := &planner.Plan{Project: p.GetProject(), Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings()}
+	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings()}
 	for _, s := range p.GetSteps() {
 		out.Steps = append(out.Steps, s.planner())
 	}
