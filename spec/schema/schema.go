@@ -343,7 +343,7 @@ func fileMountKeys() []Key {
 }
 
 func deployKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "mode", Shape: String, Words: spec.DeployModes(), Note: "global is one container, there being one machine; a job is ready once it has completed, and not run again by up"},
 		{Name: "restart_policy", Shape: Object, Note: "in place of restart", Keys: []Key{
 			{Name: "condition", Shape: String, Words: spec.RestartConditions(), Note: "any unless it is given"},
@@ -355,17 +355,23 @@ func deployKeys() []Key {
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},
-		{Name: "update_config", Shape: Object, Keys: []Key{
-			{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
-			{Name: "failure_action", Shape: String, Words: []string{spec.FailurePause, spec.FailureContinue, spec.FailureRollback},
-				Note: "pause is the default; rollback is not supported yet and pauses"},
-			{Name: "max_failure_ratio", Shape: Number},
-			{Name: "monitor", Shape: Duration, Note: "how long each batch is watched; an up lasts as long"},
-			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
-			{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
-		}},
+		{Name: "update_config", Shape: Object, Keys: updateKeys("pause is the default; rollback goes back to what the service was, see rollback_config", spec.FailureRollback)},
+		{Name: "rollback_config", Shape: Object, Keys: updateKeys("pause is the default")},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
-	}, notYet("rollback_config")...)
+	}
+}
+
+// updateKeys say how containers are replaced, and what follows when that fails, which may be more
+// than to pause or to go on.
+func updateKeys(note string, more ...string) []Key {
+	return []Key{
+		{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
+		{Name: "failure_action", Shape: String, Words: append([]string{spec.FailurePause, spec.FailureContinue}, more...), Note: note},
+		{Name: "max_failure_ratio", Shape: Number},
+		{Name: "monitor", Shape: Duration, Note: "how long each batch is watched once it is ready; an up lasts as long"},
+		{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
+		{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
+	}
 }
 
 func resourceKeys() []Key {
