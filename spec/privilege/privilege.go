@@ -65,6 +65,10 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 		all = append(all, ofBuild(p.Services[name].Build, path+".build", within)...)
 		all = append(all, ofWatch(p.Services[name].Develop, path+".develop", within)...)
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Jobs)) {
+		all = append(all, ofService(p, p.Jobs[name], "jobs."+name, within, own)...)
+		all = append(all, ofBuild(p.Jobs[name].Build, "jobs."+name+".build", within)...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
 		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
 	}

@@ -142,7 +142,7 @@ var Root = sync.OnceValue(func() []Key {
 		{Name: "secrets", Shape: Named, Keys: secretKeys()},
 		{Name: "configs", Shape: Named, Keys: secretKeys()},
 		{Name: "models", Level: NotYet, Shape: Named, Keys: []Key{{Name: "name"}, {Name: "model"}, {Name: "context_size"}, {Name: "runtime_flags"}}},
-		{Name: "jobs", Level: NotYet, Shape: Named, Keys: jobKeys(), Kept: true},
+		{Name: "jobs", Shape: Named, Keys: jobKeys(), Note: "containers that run to completion: \"orlop run NAME\" runs one; keys as those of services, but for what concerns services that run on"},
 	}
 })
 
@@ -513,13 +513,13 @@ func secretKeys() []Key {
 	}
 }
 
-// jobKeys are those of a job, which is not supported yet: those of a service
+// jobKeys are those of a job: those of a service
 // that make a container, and what triggers it.
 func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual"}, {Name: "schedule", Shape: Schedule, Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: NotYet, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

@@ -25,6 +25,7 @@ type validator struct {
 	name       string
 	services   *tree.Node // the active ones
 	disabled   map[string]*tree.Node
+	jobs       map[string]bool // of the services, and of what is none, those that are jobs
 	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
 	incomplete bool            // services were in part not readable
@@ -32,10 +33,10 @@ type validator struct {
 
 func (v *validator) check() {
 	containers := map[string]string{}
-	for _, f := range v.services.Fields {
+	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
-			v.service(f)
-			v.refusedKeys(f, serviceRow().Keys, "services."+f.Key)
+			v.service(f, v.path(f.Key))
+			v.refusedKeys(f, serviceRow().Keys, v.path(f.Key))
 			v.containerName(f, containers)
 		}
 	}
@@ -45,12 +46,12 @@ func (v *validator) check() {
 		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()
-	v.jobs()
+	v.checkJobs()
 	v.resources()
 }
 
-func (v *validator) service(f tree.Field) {
-	s, path := f.Value, "services."+f.Key
+func (v *validator) service(f tree.Field, path string) {
+	s := f.Value
 	at := &tree.Node{At: f.At, Width: f.Width}
 	if s.Value("image") == nil && s.Value("build") == nil && s.Value("provider") == nil {
 		v.l.Fail(at, path, "neither image nor build is given", "write image: and the image to run, or build: and a directory")
