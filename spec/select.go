@@ -37,6 +37,17 @@ func (e *UnknownService) Error() string {
 	return text
 }
 
+// InactiveProfiles are the profiles that services have which are not active.
+func (p *Project) InactiveProfiles() []string {
+	var names []string
+	for _, s := range p.Disabled {
+		names = append(names, s.Profiles...)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Select is the part of the project that the named services need: they and,
 // unless noDeps, what they depend on, with the networks, volumes, secrets and
 // configs that these use. With noDeps, dependencies on services that are left

@@ -303,7 +303,7 @@ func (v *validator) impliedDependency(s, mode *tree.Node, on string, restart boo
 
 // resourceNames gives networks, volumes, secrets and configs their full names.
 func (v *validator) resourceNames() {
-	for _, f := range v.workloads() {
+	for _, f := range v.services.Fields {
 		if networks := f.Value.Value("networks"); networks != nil && networks.Kind == tree.MapNode && networks.Field("default") != nil {
 			v.implicitNetwork()
 			break
@@ -412,7 +412,7 @@ func (v *validator) used() map[string]map[string]bool {
 
 func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
 	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
-	for _, f := range v.workloads() {
+	for _, f := range v.services.Fields {
 		if isMeant(f.Key) {
 			v.references(f.Value, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
 		}

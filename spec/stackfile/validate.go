@@ -142,6 +142,9 @@ func (v *validator) declaredAll(s *tree.Node, path string) {
 // declared complains if a resource is not declared at the top level.
 func (v *validator) declared(section string, at *tree.Node, name, path string) {
 	declared := v.root.Value(section)
+	if section == "networks" && name == "default" { // which is there as soon as a service is on it
+		return
+	}
 	if declared.Value(name) != nil || declared != nil && declared.Kind == tree.BadNode {
 		return
 	}
