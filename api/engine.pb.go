@@ -834,6 +834,8 @@ type Step struct {
 	Signal        string                 `protobuf:"bytes,17,opt,name=signal,proto3" json:"signal,omitempty"`
 	Platform      string                 `protobuf:"bytes,18,opt,name=platform,proto3" json:"platform,omitempty"`
 	Batch         *Batch                 `protobuf:"bytes,19,opt,name=batch,proto3" json:"batch,omitempty"`
+	Undoes        string                 `protobuf:"bytes,20,opt,name=undoes,proto3" json:"undoes,omitempty"`
+	IfFailed      []string               `protobuf:"bytes,21,rep,name=if_failed,json=ifFailed,proto3" json:"if_failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,6 +1003,20 @@ func (x *Step) GetBatch() *Batch {
 	return nil
 }
 
+func (x *Step) GetUndoes() string {
+	if x != nil {
+		return x.Undoes
+	}
+	return ""
+}
+
+func (x *Step) GetIfFailed() []string {
+	if x != nil {
+		return x.IfFailed
+	}
+	return nil
+}
+
 // Batch is how far an update of a service is, and what it may cost.
 type Batch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1010,6 +1026,8 @@ type Batch struct {
 	DelayNs       int64                  `protobuf:"varint,4,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
 	Ratio         float64                `protobuf:"fixed64,5,opt,name=ratio,proto3" json:"ratio,omitempty"`
 	Goes          bool                   `protobuf:"varint,6,opt,name=goes,proto3" json:"goes,omitempty"`
+	Returns       bool                   `protobuf:"varint,7,opt,name=returns,proto3" json:"returns,omitempty"`
+	Undoes        bool                   `protobuf:"varint,8,opt,name=undoes,proto3" json:"undoes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1100,20 @@ func (x *Batch) GetRatio() float64 {
 func (x *Batch) GetGoes() bool {
 	if x != nil {
 		return x.Goes
+	}
+	return false
+}
+
+func (x *Batch) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+func (x *Batch) GetUndoes() bool {
+	if x != nil {
+		return x.Undoes
 	}
 	return false
 }
@@ -5911,7 +5943,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\x8d\x04\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xc2\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -5933,7 +5965,9 @@ const file_engine_proto_rawDesc = "" +
 	"\aoverlap\x18\x10 \x01(\bR\aoverlap\x12\x16\n" +
 	"\x06signal\x18\x11 \x01(\tR\x06signal\x12\x1a\n" +
 	"\bplatform\x18\x12 \x01(\tR\bplatform\x12%\n" +
-	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\"\x95\x01\n" +
+	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\x12\x16\n" +
+	"\x06undoes\x18\x14 \x01(\tR\x06undoes\x12\x1b\n" +
+	"\tif_failed\x18\x15 \x03(\tR\bifFailed\"\xc7\x01\n" +
 	"\x05Batch\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\x05R\anumbers\x12\x0e\n" +
 	"\x02of\x18\x02 \x01(\x05R\x02of\x12\x1d\n" +
@@ -5941,7 +5975,9 @@ const file_engine_proto_rawDesc = "" +
 	"monitor_ns\x18\x03 \x01(\x03R\tmonitorNs\x12\x19\n" +
 	"\bdelay_ns\x18\x04 \x01(\x03R\adelayNs\x12\x14\n" +
 	"\x05ratio\x18\x05 \x01(\x01R\x05ratio\x12\x12\n" +
-	"\x04goes\x18\x06 \x01(\bR\x04goes\"{\n" +
+	"\x04goes\x18\x06 \x01(\bR\x04goes\x12\x18\n" +
+	"\areturns\x18\a \x01(\bR\areturns\x12\x16\n" +
+	"\x06undoes\x18\b \x01(\bR\x06undoes\"{\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +

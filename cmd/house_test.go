@@ -48,7 +48,7 @@ func house() map[string][]string {
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/changes":    {},
 		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/volume"},
-		"runner/exec":       {"runner/shim", "runner/proc"},
+		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
 		"runner/instance":   {"spec", "planner"},
@@ -62,7 +62,7 @@ func house() map[string][]string {
 		"runner/proc":       {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
-		"runner/shim":       {"runner/proc"},
+		"runner/shim":       {"spec", "runner/proc"},
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
@@ -102,7 +102,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"spec/userfile": "spec", "spec/privilege": "spec", "builder/origin": "builder", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/unpack": "engine"}[room]
+	return map[string]string{"spec/userfile": "spec", "spec/privilege": "spec", "builder/origin": "builder", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.
