@@ -834,6 +834,8 @@ type Step struct {
 	Signal        string                 `protobuf:"bytes,17,opt,name=signal,proto3" json:"signal,omitempty"`
 	Platform      string                 `protobuf:"bytes,18,opt,name=platform,proto3" json:"platform,omitempty"`
 	Batch         *Batch                 `protobuf:"bytes,19,opt,name=batch,proto3" json:"batch,omitempty"`
+	Undoes        string                 `protobuf:"bytes,20,opt,name=undoes,proto3" json:"undoes,omitempty"`
+	IfFailed      []string               `protobuf:"bytes,21,rep,name=if_failed,json=ifFailed,proto3" json:"if_failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,6 +1003,20 @@ func (x *Step) GetBatch() *Batch {
 	return nil
 }
 
+func (x *Step) GetUndoes() string {
+	if x != nil {
+		return x.Undoes
+	}
+	return ""
+}
+
+func (x *Step) GetIfFailed() []string {
+	if x != nil {
+		return x.IfFailed
+	}
+	return nil
+}
+
 // Batch is how far an update of a service is, and what it may cost.
 type Batch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1010,6 +1026,8 @@ type Batch struct {
 	DelayNs       int64                  `protobuf:"varint,4,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
 	Ratio         float64                `protobuf:"fixed64,5,opt,name=ratio,proto3" json:"ratio,omitempty"`
 	Goes          bool                   `protobuf:"varint,6,opt,name=goes,proto3" json:"goes,omitempty"`
+	Returns       bool                   `protobuf:"varint,7,opt,name=returns,proto3" json:"returns,omitempty"`
+	Undoes        bool                   `protobuf:"varint,8,opt,name=undoes,proto3" json:"undoes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1100,20 @@ func (x *Batch) GetRatio() float64 {
 func (x *Batch) GetGoes() bool {
 	if x != nil {
 		return x.Goes
+	}
+	return false
+}
+
+func (x *Batch) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+func (x *Batch) GetUndoes() bool {
+	if x != nil {
+		return x.Undoes
 	}
 	return false
 }
@@ -4541,6 +4573,11 @@ type NetworkInfo struct {
 	IpRange       string                 `protobuf:"bytes,7,opt,name=ip_range,json=ipRange,proto3" json:"ip_range,omitempty"`
 	Internal      bool                   `protobuf:"varint,8,opt,name=internal,proto3" json:"internal,omitempty"`
 	Users         []*NetworkUser         `protobuf:"bytes,9,rep,name=users,proto3" json:"users,omitempty"`
+	Subnet6       string                 `protobuf:"bytes,10,opt,name=subnet6,proto3" json:"subnet6,omitempty"` // "" where it has no IPv6
+	Gateway6      string                 `protobuf:"bytes,11,opt,name=gateway6,proto3" json:"gateway6,omitempty"`
+	IpRange6      string                 `protobuf:"bytes,12,opt,name=ip_range6,json=ipRange6,proto3" json:"ip_range6,omitempty"`
+	Ipv6          bool                   `protobuf:"varint,13,opt,name=ipv6,proto3" json:"ipv6,omitempty"` // of one that is to be made
+	NoIpv4        bool                   `protobuf:"varint,14,opt,name=no_ipv4,json=noIpv4,proto3" json:"no_ipv4,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4638,11 +4675,47 @@ func (x *NetworkInfo) GetUsers() []*NetworkUser {
 	return nil
 }
 
+func (x *NetworkInfo) GetSubnet6() string {
+	if x != nil {
+		return x.Subnet6
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetGateway6() string {
+	if x != nil {
+		return x.Gateway6
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetIpRange6() string {
+	if x != nil {
+		return x.IpRange6
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetIpv6() bool {
+	if x != nil {
+		return x.Ipv6
+	}
+	return false
+}
+
+func (x *NetworkInfo) GetNoIpv4() bool {
+	if x != nil {
+		return x.NoIpv4
+	}
+	return false
+}
+
 type NetworkUser struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Address6      string                 `protobuf:"bytes,4,opt,name=address6,proto3" json:"address6,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4694,6 +4767,13 @@ func (x *NetworkUser) GetName() string {
 func (x *NetworkUser) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *NetworkUser) GetAddress6() string {
+	if x != nil {
+		return x.Address6
 	}
 	return ""
 }
@@ -5879,7 +5959,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\x8d\x04\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xc2\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -5901,7 +5981,9 @@ const file_engine_proto_rawDesc = "" +
 	"\aoverlap\x18\x10 \x01(\bR\aoverlap\x12\x16\n" +
 	"\x06signal\x18\x11 \x01(\tR\x06signal\x12\x1a\n" +
 	"\bplatform\x18\x12 \x01(\tR\bplatform\x12%\n" +
-	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\"\x95\x01\n" +
+	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\x12\x16\n" +
+	"\x06undoes\x18\x14 \x01(\tR\x06undoes\x12\x1b\n" +
+	"\tif_failed\x18\x15 \x03(\tR\bifFailed\"\xc7\x01\n" +
 	"\x05Batch\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\x05R\anumbers\x12\x0e\n" +
 	"\x02of\x18\x02 \x01(\x05R\x02of\x12\x1d\n" +
@@ -5909,7 +5991,9 @@ const file_engine_proto_rawDesc = "" +
 	"monitor_ns\x18\x03 \x01(\x03R\tmonitorNs\x12\x19\n" +
 	"\bdelay_ns\x18\x04 \x01(\x03R\adelayNs\x12\x14\n" +
 	"\x05ratio\x18\x05 \x01(\x01R\x05ratio\x12\x12\n" +
-	"\x04goes\x18\x06 \x01(\bR\x04goes\"{\n" +
+	"\x04goes\x18\x06 \x01(\bR\x04goes\x12\x18\n" +
+	"\areturns\x18\a \x01(\bR\areturns\x12\x16\n" +
+	"\x06undoes\x18\b \x01(\bR\x06undoes\"{\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -6204,7 +6288,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x11\n" +
 	"\x0fNetworksRequest\"B\n" +
 	"\rNetworksReply\x121\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xd9\x02\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xd9\x03\n" +
 	"\vNetworkInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
@@ -6214,14 +6298,21 @@ const file_engine_proto_rawDesc = "" +
 	"\agateway\x18\x06 \x01(\tR\agateway\x12\x19\n" +
 	"\bip_range\x18\a \x01(\tR\aipRange\x12\x1a\n" +
 	"\binternal\x18\b \x01(\bR\binternal\x12+\n" +
-	"\x05users\x18\t \x03(\v2\x15.orlop.v1.NetworkUserR\x05users\x1a9\n" +
+	"\x05users\x18\t \x03(\v2\x15.orlop.v1.NetworkUserR\x05users\x12\x18\n" +
+	"\asubnet6\x18\n" +
+	" \x01(\tR\asubnet6\x12\x1a\n" +
+	"\bgateway6\x18\v \x01(\tR\bgateway6\x12\x1b\n" +
+	"\tip_range6\x18\f \x01(\tR\bipRange6\x12\x12\n" +
+	"\x04ipv6\x18\r \x01(\bR\x04ipv6\x12\x17\n" +
+	"\ano_ipv4\x18\x0e \x01(\bR\x06noIpv4\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
 	"\vNetworkUser\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\"*\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1a\n" +
+	"\baddress6\x18\x04 \x01(\tR\baddress6\"*\n" +
 	"\x14RemoveNetworkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
 	"\x12RemoveNetworkReply\x12\x16\n" +

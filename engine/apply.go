@@ -177,6 +177,9 @@ func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.project.RollsBack() {
+		j.observed.Kept = e.images.Whole(ctx, j.observed.Containers, j.observed.Machine)
+	}
 	unknown := e.runner.ObserveLosses(ctx, j.observed)
 	plan, err := planner.Converge(j.project, j.observed, j.options)
 	if err == nil {
@@ -326,6 +329,11 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 	hide := c.job.mask.Text
 	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
+	release, err := e.images.Keep(ctx, plan.Kept())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if !plan.IsEmpty() {
 		emit := func(ev planner.Event) {
 			ev = ev.Masked(hide)

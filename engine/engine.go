@@ -222,7 +222,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 		e.holdings = keeper.InProcess()
 	}
 	e.networks, err = network.Open(ctx, network.Config{
-		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools,
+		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools, OwnRange: filepath.Join(e.cfg.Root, "ipv6-range"),
 		Sockets: e.holdings, Log: e.log,
 	})
 	if err != nil {
@@ -239,11 +239,14 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	}
 	e.images = image.New(e.daemon.client, e.hosts, e.cfg.Root)
 	e.images.Telling, e.vault = unpack.Telling, vault.New(e.cfg.Root, time.Now)
+	if err := e.images.DropKept(ctx); err != nil {
+		e.log.Warn("cannot let go of images that an update held", "error", err)
+	}
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
-		Rescued: rescued, Log: e.log, Stored: e.vault.Stored,
+		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: runtimes(e.cfg.Root),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)

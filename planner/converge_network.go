@@ -139,10 +139,12 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 		return nil
 	}
 	a, b := tree(old), tree(want)
-	for _, key := range []string{"labels", "enable_ipv4", "driver_opts"} {
+	for _, key := range []string{"labels", "driver_opts"} {
 		delete(a, key)
 		delete(b, key)
 	}
+	a["enable_ipv4"], a["enable_ipv6"] = old.HasIPv4(), old.HasIPv6()
+	b["enable_ipv4"], b["enable_ipv6"] = want.HasIPv4(), want.HasIPv6()
 	options := compare(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
 	return append(compare(path, any(a), any(b), places), options...)
 }

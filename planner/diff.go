@@ -125,6 +125,7 @@ func effective(s *spec.Service) *spec.Service {
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
 		e.Logging = nil // it is what each has
 	}
+	e.Runtime = s.OtherRuntime()
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {

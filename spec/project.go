@@ -18,6 +18,7 @@ type Project struct {
 	Instance   string              `json:"instance,omitempty"` // which copy of the stack it is; "" is the stack itself
 	Services   map[string]*Service `json:"services"`
 	Bases      map[string]*Service `json:"bases,omitempty"` // services that are not active and whose images others are built from
+	Jobs       map[string]*Service `json:"jobs,omitempty"`  // those that are not run: one that is, is among the services
 	Networks   map[string]*Network `json:"networks,omitempty"`
 	Volumes    map[string]*Volume  `json:"volumes,omitempty"`
 	Secrets    map[string]*Secret  `json:"secrets,omitempty"`
@@ -133,9 +134,11 @@ type Service struct {
 	StopSignal     string             `json:"stop_signal,omitempty"`
 	Sysctls        map[string]string  `json:"sysctls,omitempty"`
 	Tmpfs          []string           `json:"tmpfs,omitempty"`
+	Triggers       *Triggers          `json:"triggers,omitempty"` // of a job alone
 	Tty            bool               `json:"tty,omitempty"`
 	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
 	User           string             `json:"user,omitempty"`
+	Runtime        string             `json:"runtime,omitempty"`     // one of the engine's settings, see OtherRuntime
 	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
@@ -297,6 +300,7 @@ type ServiceNetwork struct {
 	GatewayPriority     int               `json:"gw_priority,omitempty"`
 	InterfaceName       string            `json:"interface_name,omitempty"`
 	IPv4Address         string            `json:"ipv4_address,omitempty"`
+	IPv6Address         string            `json:"ipv6_address,omitempty"`
 	LinkLocalIPs        []string          `json:"link_local_ips,omitempty"`
 	MacAddress          string            `json:"mac_address,omitempty"`
 	Priority            int               `json:"priority,omitempty"`
@@ -381,7 +385,8 @@ type Network struct {
 	Name       string            `json:"name"`
 	Driver     string            `json:"driver,omitempty"`
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
-	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"`
+	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"` // nil is true
+	EnableIPv6 *bool             `json:"enable_ipv6,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`
 	External   bool              `json:"external,omitempty"`
 	IPAM       *IPAM             `json:"ipam,omitempty"`

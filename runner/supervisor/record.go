@@ -193,6 +193,9 @@ const (
 	labelVersion     = "com.docker.compose.version"
 	labelConfigFiles = "com.docker.compose.project.config_files"
 	labelName        = "io.orlop.name"
+	// labelImage has containerd keep the image that a container was made of, whatever becomes of its name:
+	// an update that fails goes back to it.
+	labelImage = "containerd.io/gc.ref.content.image"
 )
 
 // Labels are the labels of containerd's container. An image's own
@@ -214,6 +217,9 @@ func Labels(rec *Metadata) map[string]string {
 		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
 		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})
+	if rec.Applied.Image != "" {
+		labels[labelImage] = rec.Applied.Image
+	}
 	for k, v := range labels {
 		if len(k)+len(v) > 4096 {
 			delete(labels, k)

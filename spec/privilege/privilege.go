@@ -23,6 +23,7 @@ type Kind string
 const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
+	OtherRuntime Kind = "runtime"        // an OCI runtime that the engine's settings name, which confines as it likes
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
 	HostDevice   Kind = "host_device"    // devices of the host
 	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
@@ -38,7 +39,7 @@ const (
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, Capability, HostFile, LogReceiver, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, OtherRuntime, Capability, HostFile, LogReceiver, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -71,6 +72,10 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Provided)) {
 		all = append(all, ofService(p, p.Provided[name], "services."+name, within, own)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Jobs)) {
+		all = append(all, ofService(p, p.Jobs[name], "jobs."+name, within, own)...)
+		all = append(all, ofBuild(p.Jobs[name].Build, "jobs."+name+".build", within)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
 		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
@@ -149,6 +154,9 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 	}
 	if s.Provider != nil {
 		add(HostProgram, "provider.type", s.Provider.Type, "is provided by a program of the host, which runs as who calls it")
+	}
+	if name := s.OtherRuntime(); name != "" {
+		add(OtherRuntime, "runtime", name, "is run by a program of the engine's settings, which may confine it in another way")
 	}
 	for i, d := range s.Devices {
 		add(HostDevice, fmt.Sprintf("devices[%d]", i), d.Source, "uses a device of the host")

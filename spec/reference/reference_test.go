@@ -150,7 +150,6 @@ var notCarriedOut = map[string][]string{
 	"service": {"runtime"},
 	"deploy":  {"placement"},
 	"network": {"attachable"},
-	"attach":  {"ipv6_address"},
 }
 
 // normalize takes out the differences that are meant.

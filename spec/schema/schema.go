@@ -149,7 +149,7 @@ var Root = sync.OnceValue(func() []Key {
 			{Name: "context_size", Shape: Integer},
 			{Name: "runtime_flags", Shape: StringList},
 		}},
-		{Name: "jobs", Level: NotYet, Shape: Named, Keys: jobKeys(), Kept: true},
+		{Name: "jobs", Shape: Named, Keys: jobKeys(), Note: "containers that run to completion: \"orlop run NAME\" runs one; keys as those of services, but for what concerns services that run on"},
 	}
 })
 
@@ -265,6 +265,7 @@ func serviceKeys() []Key {
 		{Name: "pull_policy", Shape: String, Note: strings.Join(spec.PullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "restart", Shape: String, Note: "no, always, on-failure[:N], unless-stopped"},
+		{Name: "runtime", Shape: String, Note: "runc, or one that the engine's settings name; steps of builds are not run by it"},
 		{Name: "scale", Shape: Integer},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "stdin_open", Shape: Boolean},
@@ -280,7 +281,6 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	keys = append(keys, notYet("runtime")...)
 	return append(keys, Key{Name: "pre_start", Shape: Watch, Keys: initKeys(keys), Note: "init containers: they run to completion, one after another, before the containers of the service start; their keys are those of a service that make a container, and what is not given is the service's"})
 }
 
@@ -369,7 +369,7 @@ func fileMountKeys() []Key {
 }
 
 func deployKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "mode", Shape: String, Words: spec.DeployModes(), Note: "global is one container, there being one machine; a job is ready once it has completed, and not run again by up"},
 		{Name: "restart_policy", Shape: Object, Note: "in place of restart", Keys: []Key{
 			{Name: "condition", Shape: String, Words: spec.RestartConditions(), Note: "any unless it is given"},
@@ -381,17 +381,23 @@ func deployKeys() []Key {
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},
-		{Name: "update_config", Shape: Object, Keys: []Key{
-			{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
-			{Name: "failure_action", Shape: String, Words: []string{spec.FailurePause, spec.FailureContinue, spec.FailureRollback},
-				Note: "pause is the default; rollback is not supported yet and pauses"},
-			{Name: "max_failure_ratio", Shape: Number},
-			{Name: "monitor", Shape: Duration, Note: "how long each batch is watched; an up lasts as long"},
-			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
-			{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
-		}},
+		{Name: "update_config", Shape: Object, Keys: updateKeys("pause is the default; rollback goes back to what the service was, see rollback_config", spec.FailureRollback)},
+		{Name: "rollback_config", Shape: Object, Keys: updateKeys("pause is the default")},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
-	}, notYet("rollback_config")...)
+	}
+}
+
+// updateKeys say how containers are replaced, and what follows when that fails, which may be more
+// than to pause or to go on.
+func updateKeys(note string, more ...string) []Key {
+	return []Key{
+		{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
+		{Name: "failure_action", Shape: String, Words: append([]string{spec.FailurePause, spec.FailureContinue}, more...), Note: note},
+		{Name: "max_failure_ratio", Shape: Number},
+		{Name: "monitor", Shape: Duration, Note: "how long each batch is watched once it is ready; an up lasts as long"},
+		{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
+		{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
+	}
 }
 
 func resourceKeys() []Key {
@@ -436,17 +442,18 @@ func healthKeys() []Key {
 }
 
 func serviceNetworkKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "aliases", Shape: StringList},
 		{Name: "driver_opts", Shape: MappingOrList, Note: spec.OptEndpointSysctls + ", " + spec.OptEndpointInterface + "; others are refused"},
 		{Name: "gw_priority", Shape: Integer, Note: "by the network of the highest leads the default route; of equal ones by the first, see priority"},
 		{Name: "interface_name", Shape: String},
 		{Name: "ipv4_address", Shape: String},
-		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16"},
+		{Name: "ipv6_address", Shape: String, Note: "where the network has enable_ipv6"},
+		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16, and of fe80::/10 where the network has enable_ipv6"},
 		{Name: "mac_address", Shape: String},
 		{Name: "priority", Shape: Integer, Note: "eth0 is on the network of the highest, and so on"},
 		{Name: "use_service_name_alias", Shape: Boolean},
-	}, notYet("ipv6_address")...)
+	}
 }
 
 func portKeys() []Key {
@@ -486,7 +493,7 @@ func mountKeys() []Key {
 }
 
 func networkKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
 		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
@@ -504,8 +511,9 @@ func networkKeys() []Key {
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
 		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
-		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
-	}, notYet("enable_ipv6")...)
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false where enable_ipv6 is true"},
+		{Name: "enable_ipv6", Shape: Boolean, Note: "a range of the engine's own where ipam names none; an error where the machine has IPv6 switched off"},
+	}
 }
 
 func volumeKeys() []Key {
@@ -533,13 +541,13 @@ func secretKeys() []Key {
 	}
 }
 
-// jobKeys are those of a job, which is not supported yet: those of a service
+// jobKeys are those of a job: those of a service
 // that make a container, and what triggers it.
 func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual"}, {Name: "schedule", Shape: Schedule, Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: NotYet, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

@@ -10,19 +10,10 @@ import (
 // TestWarningsAreOneLineAKeyOrVariable holds what is said of a big stack.
 func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
-		{"a key of many services", `services:
-  a: {image: a, runtime: x}
-  b: {image: a, runtime: x, deploy: {rollback_config: {parallelism: 1}}}
-  c: {image: a, runtime: x}`,
-			"services.*.runtime: not supported yet, 3 services (first stack.yaml:2)\n" +
-				"services.b.deploy.rollback_config: not supported yet (stack.yaml:3)"},
-		{"keys below names of the user", `services:
-  a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
-networks:
-  n: {enable_ipv6: true}
-  m: {enable_ipv6: true}`,
-			"services.*.networks.*.ipv6_address: not supported yet, 2 places (first stack.yaml:2)\n" +
-				"networks.*.enable_ipv6: not supported yet, 2 networks (first stack.yaml:4)"},
+		{"a key", `services: {web: {image: a}}
+jobs:
+  a: {image: a, triggers: {schedule: ["0 3 * * *"]}}`,
+			"jobs.a.triggers.schedule: not supported yet (stack.yaml:3); run it by a timer of the machine: orlop run NAME"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,

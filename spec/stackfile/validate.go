@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +24,7 @@ type validator struct {
 	name       string
 	services   *tree.Node // the active ones
 	disabled   map[string]*tree.Node
+	jobs       map[string]bool // of the services, and of what is none, those that are jobs
 	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
 	incomplete bool            // services were in part not readable
@@ -32,10 +32,10 @@ type validator struct {
 
 func (v *validator) check() {
 	containers := map[string]string{}
-	for _, f := range v.services.Fields {
+	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
-			v.service(f)
-			v.refusedKeys(f, serviceRow().Keys, "services."+f.Key)
+			v.service(f, v.path(f.Key))
+			v.refusedKeys(f, serviceRow().Keys, v.path(f.Key))
 			v.containerName(f, containers)
 		}
 	}
@@ -46,12 +46,12 @@ func (v *validator) check() {
 	}
 	v.dependencies()
 	v.models()
-	v.jobs()
+	v.checkJobs()
 	v.resources()
 }
 
-func (v *validator) service(f tree.Field) {
-	s, path := f.Value, "services."+f.Key
+func (v *validator) service(f tree.Field, path string) {
+	s := f.Value
 	at := &tree.Node{At: f.At, Width: f.Width}
 	if s.Value("image") == nil && s.Value("build") == nil && s.Value("provider") == nil {
 		v.l.Fail(at, path, "neither image nor build is given", "write image: and the image to run, or build: and a directory")
@@ -150,6 +150,9 @@ func (v *validator) declaredAll(s *tree.Node, path string) {
 // declared complains if a resource is not declared at the top level.
 func (v *validator) declared(section string, at *tree.Node, name, path string) {
 	declared := v.root.Value(section)
+	if section == "networks" && name == "default" { // which is there as soon as a service is on it
+		return
+	}
 	if declared.Value(name) != nil || declared != nil && declared.Kind == tree.BadNode {
 		return
 	}
@@ -178,16 +181,10 @@ func (v *validator) network(s *tree.Node, path string) {
 	}
 	v.sharedNetworks(s, networks, path)
 	for _, f := range networks.Fields {
-		address := f.Value.Value("ipv4_address")
-		if address == nil || address.Kind != tree.ScalarNode || address.Text == "" {
-			continue
+		for _, key := range []string{"ipv4_address", "ipv6_address"} {
+			v.fixedAddress(s, f, key, path+".networks."+f.Key+"."+key)
 		}
-		if ip, err := netip.ParseAddr(address.Text); err != nil || !ip.Is4() {
-			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%q is not an IPv4 address", address.Text), "")
-		} else if count := replicasOf(s); count > 1 {
-			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%d replicas cannot share one address", count),
-				"remove ipv4_address, or run one replica")
-		}
+		v.linkLocal6(f, path+".networks."+f.Key)
 	}
 }
 

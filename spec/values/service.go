@@ -26,7 +26,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.restart(s, path)
 	c.restartPolicy(s, path)
 	c.global(s, path)
-	c.update(s, path)
+	c.updates(s, path)
 	c.pullPolicy(s, path)
 	c.refreshAfter(s, path)
 	c.numbers(s, path)
