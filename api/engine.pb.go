@@ -4557,6 +4557,11 @@ type NetworkInfo struct {
 	IpRange       string                 `protobuf:"bytes,7,opt,name=ip_range,json=ipRange,proto3" json:"ip_range,omitempty"`
 	Internal      bool                   `protobuf:"varint,8,opt,name=internal,proto3" json:"internal,omitempty"`
 	Users         []*NetworkUser         `protobuf:"bytes,9,rep,name=users,proto3" json:"users,omitempty"`
+	Subnet6       string                 `protobuf:"bytes,10,opt,name=subnet6,proto3" json:"subnet6,omitempty"` // "" where it has no IPv6
+	Gateway6      string                 `protobuf:"bytes,11,opt,name=gateway6,proto3" json:"gateway6,omitempty"`
+	IpRange6      string                 `protobuf:"bytes,12,opt,name=ip_range6,json=ipRange6,proto3" json:"ip_range6,omitempty"`
+	Ipv6          bool                   `protobuf:"varint,13,opt,name=ipv6,proto3" json:"ipv6,omitempty"` // of one that is to be made
+	NoIpv4        bool                   `protobuf:"varint,14,opt,name=no_ipv4,json=noIpv4,proto3" json:"no_ipv4,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4654,11 +4659,47 @@ func (x *NetworkInfo) GetUsers() []*NetworkUser {
 	return nil
 }
 
+func (x *NetworkInfo) GetSubnet6() string {
+	if x != nil {
+		return x.Subnet6
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetGateway6() string {
+	if x != nil {
+		return x.Gateway6
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetIpRange6() string {
+	if x != nil {
+		return x.IpRange6
+	}
+	return ""
+}
+
+func (x *NetworkInfo) GetIpv6() bool {
+	if x != nil {
+		return x.Ipv6
+	}
+	return false
+}
+
+func (x *NetworkInfo) GetNoIpv4() bool {
+	if x != nil {
+		return x.NoIpv4
+	}
+	return false
+}
+
 type NetworkUser struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Address6      string                 `protobuf:"bytes,4,opt,name=address6,proto3" json:"address6,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4710,6 +4751,13 @@ func (x *NetworkUser) GetName() string {
 func (x *NetworkUser) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *NetworkUser) GetAddress6() string {
+	if x != nil {
+		return x.Address6
 	}
 	return ""
 }
@@ -5798,7 +5846,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x11\n" +
 	"\x0fNetworksRequest\"B\n" +
 	"\rNetworksReply\x121\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xd9\x02\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xd9\x03\n" +
 	"\vNetworkInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
@@ -5808,14 +5856,21 @@ const file_engine_proto_rawDesc = "" +
 	"\agateway\x18\x06 \x01(\tR\agateway\x12\x19\n" +
 	"\bip_range\x18\a \x01(\tR\aipRange\x12\x1a\n" +
 	"\binternal\x18\b \x01(\bR\binternal\x12+\n" +
-	"\x05users\x18\t \x03(\v2\x15.orlop.v1.NetworkUserR\x05users\x1a9\n" +
+	"\x05users\x18\t \x03(\v2\x15.orlop.v1.NetworkUserR\x05users\x12\x18\n" +
+	"\asubnet6\x18\n" +
+	" \x01(\tR\asubnet6\x12\x1a\n" +
+	"\bgateway6\x18\v \x01(\tR\bgateway6\x12\x1b\n" +
+	"\tip_range6\x18\f \x01(\tR\bipRange6\x12\x12\n" +
+	"\x04ipv6\x18\r \x01(\bR\x04ipv6\x12\x17\n" +
+	"\ano_ipv4\x18\x0e \x01(\bR\x06noIpv4\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
 	"\vNetworkUser\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\"*\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1a\n" +
+	"\baddress6\x18\x04 \x01(\tR\baddress6\"*\n" +
 	"\x14RemoveNetworkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
 	"\x12RemoveNetworkReply\x12\x16\n" +

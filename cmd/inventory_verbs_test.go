@@ -95,9 +95,12 @@ func TestWhatTheEngineHasIsMadeAndRemoved(t *testing.T) {
 		stdout, stderr string
 		code           int
 	}{
-		"volume create data --label a=b":      {"data\n", "", 0},
-		"volume create data --driver nfs":     {"", "--driver is \"nfs\": it must be one of local\n", 1},
-		"network create --internal back":      {"back\n", "", 0},
+		"volume create data --label a=b":  {"data\n", "", 0},
+		"volume create data --driver nfs": {"", "--driver is \"nfs\": it must be one of local\n", 1},
+		"network create --internal back":  {"back\n", "", 0},
+		"network create --ipv6 --ipv4=false --subnet fd00:1::/64 --gateway fd00:1::9 six": {"six\n", "", 0},
+		"network create --ipv6 --subnet 10.7.0.0/24 --subnet 10.8.0.0/24 two":             {"", "--subnet is given twice for one family of addresses: 10.7.0.0/24 and 10.8.0.0/24\n", 1},
+		"network create --subnet fd00:1::/64 none":                                        {"", "fd00:1::/64 is of IPv6, which the network has none of: add --ipv6\n", 1},
 		"volume rm loose nosuch":              {"loose\n", "no volume named nosuch: \"orlop volume ls\" lists what there is\n", 1},
 		"volume rm -f nosuch":                 {"", "", 0},
 		"network rm edge":                     {"edge\n", "", 0},
@@ -122,6 +125,10 @@ func TestWhatTheEngineHasIsMadeAndRemoved(t *testing.T) {
 			}
 		case "network create --internal back":
 			if n := d.engine.networks[2]; n.Name != "back" || !n.Internal {
+				t.Errorf("made is %v", n)
+			}
+		case "network create --ipv6 --ipv4=false --subnet fd00:1::/64 --gateway fd00:1::9 six":
+			if n := d.engine.networks[2]; !n.Ipv6 || !n.NoIpv4 || n.Subnet != "" || n.Subnet6 != "fd00:1::/64" || n.Gateway6 != "fd00:1::9" {
 				t.Errorf("made is %v", n)
 			}
 		case "image rm busybox used":

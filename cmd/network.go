@@ -21,6 +21,8 @@ func (a *app) networkCommand() *cobra.Command {
 func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 	var by madeBy
 	var want api.NetworkInfo
+	var given givenRanges
+	var v4 bool
 	c := &cobra.Command{
 		Use: "create NAME", Short: "Create a network that belongs to no stack",
 		Example: "  orlop network create edge\n  orlop network create --subnet 10.77.0.0/24 --internal backend", Args: cobra.ExactArgs(1),
@@ -29,7 +31,10 @@ func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 			if want.Labels, err = by.read(k); err != nil {
 				return err
 			}
-			want.Name = args[0]
+			want.Name, want.NoIpv4 = args[0], !v4
+			if err := given.sort(&want); err != nil {
+				return err
+			}
 			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.CreateNetwork(ctx, &want)
 				if err == nil {
@@ -40,11 +45,43 @@ func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 		},
 	}
 	by.flags(c, k)
-	c.Flags().StringVar(&want.Subnet, "subnet", "", "`subnet` of its addresses: 10.77.0.0/24; without it one that is free")
-	c.Flags().StringVar(&want.Gateway, "gateway", "", "`address` of the gateway; without it the first one")
-	c.Flags().StringVar(&want.IpRange, "ip-range", "", "`part` of the subnet that addresses are taken from")
+	c.Flags().StringSliceVar(&given.subnets, "subnet", nil, "`subnet` of its addresses: 10.77.0.0/24; without it one that is free; once more for IPv6")
+	c.Flags().StringSliceVar(&given.gateways, "gateway", nil, "`address` of the gateway; without it the first one")
+	c.Flags().StringSliceVar(&given.within, "ip-range", nil, "`part` of the subnet that addresses are taken from")
+	c.Flags().BoolVar(&want.Ipv6, "ipv6", false, "its containers have addresses of IPv6")
+	c.Flags().BoolVar(&v4, "ipv4", true, "and of IPv4; --ipv4=false")
 	c.Flags().BoolVar(&want.Internal, "internal", false, "no way out, and none in")
 	return c
+}
+
+// givenRanges are what the flags say of the addresses of a network: once for each
+// family.
+type givenRanges struct{ subnets, gateways, within []string }
+
+// sort puts each to its family.
+func (g *givenRanges) sort(want *api.NetworkInfo) error {
+	for _, kind := range []struct {
+		flag   string
+		texts  []string
+		v4, v6 *string
+	}{
+		{"subnet", g.subnets, &want.Subnet, &want.Subnet6}, {"gateway", g.gateways, &want.Gateway, &want.Gateway6}, {"ip-range", g.within, &want.IpRange, &want.IpRange6},
+	} {
+		for _, text := range kind.texts {
+			to := kind.v4
+			if strings.Contains(text, ":") {
+				to = kind.v6
+			}
+			if *to != "" {
+				return fmt.Errorf("--%s is given twice for one family of addresses: %s and %s", kind.flag, *to, text)
+			}
+			*to = text
+		}
+	}
+	if !want.Ipv6 && want.Subnet6+want.Gateway6+want.IpRange6 != "" {
+		return fmt.Errorf("%s is of IPv6, which the network has none of: add --ipv6", cmp.Or(want.Subnet6, want.Gateway6, want.IpRange6))
+	}
+	return nil
 }
 
 // networkLine is a network as "network ls --format json" prints it.
@@ -56,6 +93,7 @@ type networkDocument struct {
 	ID         string `json:"Id"`
 	Scope      string
 	Driver     string
+	EnableIPv4 bool
 	EnableIPv6 bool
 	IPAM       networkAddresses
 	Internal   bool
@@ -74,7 +112,17 @@ type networkPool struct {
 	Gateway string
 }
 
-type networkMember struct{ Name, IPv4Address string }
+type networkMember struct{ Name, IPv4Address, IPv6Address string }
+
+// poolsOf are the ranges of a network.
+func poolsOf(n *api.NetworkInfo) (list []networkPool) {
+	for _, p := range []networkPool{{n.Subnet, n.IpRange, n.Gateway}, {n.Subnet6, n.IpRange6, n.Gateway6}} {
+		if p.Subnet != "" {
+			list = append(list, p)
+		}
+	}
+	return list
+}
 
 func networkThings(ctx context.Context, client *api.Client) ([]resource, error) {
 	reply, err := client.Networks(ctx, &api.NetworksRequest{})
@@ -88,18 +136,23 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 		members := map[string]networkMember{}
 		for _, u := range n.Users {
 			users = append(users, u.Name)
-			members[u.Id] = networkMember{Name: u.Name, IPv4Address: u.Address}
+			members[u.Id] = networkMember{Name: u.Name, IPv4Address: u.Address, IPv6Address: u.Address6}
+		}
+		pools := poolsOf(n)
+		var subnets []string
+		for _, p := range pools {
+			subnets = append(subnets, p.Subnet)
 		}
 		list = append(list, resource{
 			name: n.Name, labels: labels, dangles: len(users) == 0,
-			columns: []string{n.Name, "bridge", n.Subnet, cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
+			columns: []string{n.Name, "bridge", strings.Join(subnets, ", "), cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
 			line: networkLine{
-				Driver: "bridge", ID: n.Name, IPv4: "true", IPv6: "false", Internal: strconv.FormatBool(n.Internal),
+				Driver: "bridge", ID: n.Name, IPv4: strconv.FormatBool(n.Subnet != ""), IPv6: strconv.FormatBool(n.Subnet6 != ""), Internal: strconv.FormatBool(n.Internal),
 				Labels: labelText(labels), Name: n.Name, Scope: "local",
 			},
 			inspect: networkDocument{
-				Name: n.Name, ID: n.Name, Scope: "local", Driver: "bridge", Internal: n.Internal, Containers: members, Labels: labels,
-				IPAM: networkAddresses{Driver: "default", Config: []networkPool{{Subnet: n.Subnet, IPRange: n.IpRange, Gateway: n.Gateway}}},
+				Name: n.Name, ID: n.Name, Scope: "local", Driver: "bridge", EnableIPv4: n.Subnet != "", EnableIPv6: n.Subnet6 != "", Internal: n.Internal, Containers: members, Labels: labels,
+				IPAM: networkAddresses{Driver: "default", Config: pools},
 			},
 		})
 	}

@@ -37,8 +37,8 @@ func TestWarningsAreSaidOnceForTheSameContent(t *testing.T) {
 	if got := said("plan"); got != "" {
 		t.Errorf("the same warnings are said again: %s", got)
 	}
-	d.write("stack.yaml", strings.Replace(file, ", user: '${WHO}'", ", models: [x]", 1))
-	equal(t, "after a change", said("plan"), strings.Replace(brief, "WHO is not set: empty (", "services.web.models: not supported yet (", 1))
+	d.write("stack.yaml", strings.Replace(file, ", user: '${WHO}'", "", 1)+"jobs: {j: {image: a, triggers: {schedule: ['* * * * *']}}}\n")
+	equal(t, "after a change", said("plan"), strings.Replace(brief, "WHO is not set: empty (stack.yaml:4)", "jobs.j.triggers.schedule: not supported yet (stack.yaml:5); run it by a timer of the machine: orlop run NAME", 1))
 	d.env = nil
 	for range 2 {
 		if got := said("config"); !strings.Contains(got, "services.*.logging") {

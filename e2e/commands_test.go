@@ -451,11 +451,13 @@ func hostns(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	s.host = h
 	ts.Setenv("HOSTNS", h.Path())
-	l, err := h.Listen(lab.OutsideAddress + ":8000")
-	ts.Check(err)
 	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(ts.Getenv("WORK"), "outside")))}
-	go server.Serve(l)
 	ts.Defer(func() { server.Close() })
+	for _, address := range []string{lab.OutsideAddress, lab.OutsideAddress6} {
+		l, err := h.Listen(net.JoinHostPort(address, "8000"))
+		ts.Check(err)
+		go server.Serve(l)
+	}
 	s.ownEngine(ts, programs(), 0, args)
 }
 

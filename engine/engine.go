@@ -220,7 +220,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 		e.holdings = keeper.InProcess()
 	}
 	e.networks, err = network.Open(ctx, network.Config{
-		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools,
+		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools, OwnRange: filepath.Join(e.cfg.Root, "ipv6-range"),
 		Sockets: e.holdings, Log: e.log,
 	})
 	if err != nil {

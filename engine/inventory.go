@@ -58,10 +58,10 @@ func (s *server) Networks(context.Context, *api.NetworksRequest) (*api.NetworksR
 	for _, n := range list {
 		info := &api.NetworkInfo{
 			Name: n.Name, Project: n.Project, Key: n.Key, Labels: n.Labels, Subnet: n.Subnet, Gateway: n.Gateway,
-			IpRange: n.IPRange, Internal: n.Internal,
+			IpRange: n.IPRange, Subnet6: n.Subnet6, Gateway6: n.Gateway6, IpRange6: n.IPRange6, Internal: n.Internal,
 		}
 		for _, u := range n.Users {
-			info.Users = append(info.Users, &api.NetworkUser{Id: u.ID, Name: u.Name, Address: u.Address})
+			info.Users = append(info.Users, &api.NetworkUser{Id: u.ID, Name: u.Name, Address: u.Address, Address6: u.Address6})
 		}
 		reply.Networks = append(reply.Networks, info)
 	}
@@ -70,13 +70,17 @@ func (s *server) Networks(context.Context, *api.NetworksRequest) (*api.NetworksR
 
 // CreateNetwork makes a network that belongs to no project.
 func (s *server) CreateNetwork(ctx context.Context, req *api.NetworkInfo) (*api.NetworkInfo, error) {
-	pool := spec.IPAMPool{Subnet: req.Subnet, Gateway: req.Gateway, IPRange: req.IpRange}
-	if err := checkPool(pool); err != nil {
-		return nil, err
+	want := &spec.Network{Name: req.Name, Internal: req.Internal, Labels: req.Labels, EnableIPv6: &req.Ipv6}
+	if req.NoIpv4 {
+		want.EnableIPv4 = new(bool)
 	}
-	want := &spec.Network{Name: req.Name, Internal: req.Internal, Labels: req.Labels}
-	if pool.Subnet != "" {
-		want.IPAM = &spec.IPAM{Config: []spec.IPAMPool{pool}}
+	for _, pool := range []spec.IPAMPool{{Subnet: req.Subnet, Gateway: req.Gateway, IPRange: req.IpRange}, {Subnet: req.Subnet6, Gateway: req.Gateway6, IPRange: req.IpRange6}} {
+		if err := checkPool(pool); err != nil {
+			return nil, err
+		}
+		if pool.Subnet != "" {
+			want.IPAM = &spec.IPAM{Config: append(want.Pools(), pool)}
+		}
 	}
 	if err := s.runner.Inventory().CreateNetwork(context.WithoutCancel(ctx), want); err != nil {
 		return nil, err

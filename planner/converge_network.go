@@ -12,7 +12,7 @@ import (
 // planNetworks adds the networks that the chosen services use and that are
 // not there, or are there with other settings.
 func (c *converger) planNetworks(order []string) {
-	for _, key := range c.used(order, func(s *spec.Service) []string { return slices.Collect(maps.Keys(s.Networks)) }) {
+	for _, key := range c.used(order, networksOf) {
 		want := c.project.Networks[key]
 		if want == nil {
 			continue
@@ -139,10 +139,12 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 		return nil
 	}
 	a, b := tree(old), tree(want)
-	for _, key := range []string{"labels", "enable_ipv4", "driver_opts"} {
+	for _, key := range []string{"labels", "driver_opts"} {
 		delete(a, key)
 		delete(b, key)
 	}
+	a["enable_ipv4"], a["enable_ipv6"] = old.HasIPv4(), old.HasIPv6()
+	b["enable_ipv4"], b["enable_ipv6"] = want.HasIPv4(), want.HasIPv6()
 	options := compare(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
 	return append(compare(path, any(a), any(b), places), options...)
 }
@@ -154,4 +156,12 @@ func texts(m map[string]string) any {
 		all[key] = value
 	}
 	return all
+}
+
+// networksOf are the networks that a service and its init containers are on.
+func networksOf(s *spec.Service) (keys []string) {
+	for _, part := range append([]*spec.Service{s}, s.PreStart...) {
+		keys = slices.AppendSeq(keys, maps.Keys(part.Networks))
+	}
+	return keys
 }

@@ -49,3 +49,21 @@ func TestNotesOfPortsChangeNothing(t *testing.T) {
 		t.Errorf("an address changes %v", c.update)
 	}
 }
+
+// Families of addresses: one that is written as it is by default is no other network.
+func TestFamiliesThatMakeANetworkAnew(t *testing.T) {
+	yes, no := true, false
+	plain := &spec.Network{Name: "n"}
+	if !SameNetwork(plain, &spec.Network{Name: "n", EnableIPv4: &yes, EnableIPv6: &no}) {
+		t.Error("what is so by default makes another network")
+	}
+	for want, n := range map[string]*spec.Network{
+		"networks.n.enable_ipv6: false -> true": {Name: "n", EnableIPv6: &yes},
+		"networks.n.enable_ipv4: true -> false": {Name: "n", EnableIPv4: &no},
+	} {
+		reasons := compareNetworks("networks.n", plain, n, nil)
+		if len(reasons) != 1 || reasons[0].Path+": "+reasons[0].From+" -> "+reasons[0].To != want {
+			t.Errorf("the reasons are %v, want %s", reasons, want)
+		}
+	}
+}

@@ -29,6 +29,7 @@ func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (
 		if err := r.mayRenew(o, s, old); err != nil {
 			return planner.Result{}, err
 		}
+		rec.Subnet6 = old.Subnet6
 		if planner.HasRoom(old.Subnet, s.Containers) {
 			rec.Subnet = old.Subnet // unless the file wants another
 		}
@@ -43,14 +44,14 @@ func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (
 			return planner.Result{}, r.restoreNetwork(ctx, s.Name, old, err)
 		}
 		r.returnGuests(ctx, o, s.Name)
-		return planner.Result{Text: n.Subnet.String()}, nil
+		return planner.Result{Text: n.Subnets()}, nil
 	}
 	n, err := r.topology.Ensure(ctx, s.Name, rec)
 	if err != nil {
 		return planner.Result{}, err
 	}
 	r.returnGuests(ctx, o, s.Name)
-	return planner.Result{Text: n.Subnet.String()}, nil
+	return planner.Result{Text: n.Subnets()}, nil
 }
 
 // mayRenew says whether a network is what the plan saw, with nobody on it whom the
@@ -162,7 +163,7 @@ func (r *Runner) guests(project, network string) (out []planner.Guest) {
 			continue
 		}
 		state, ok := r.nets.Sandbox(c.id)
-		if _, on := state.Addresses[network]; !ok || !on {
+		if !ok || len(state.Of(network)) == 0 {
 			continue
 		}
 		rec := c.snapshot()

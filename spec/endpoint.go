@@ -20,6 +20,8 @@ func (s *Service) FixedAddress() string {
 		switch at := s.Networks[key]; {
 		case at != nil && at.IPv4Address != "":
 			return "networks." + key + ".ipv4_address"
+		case at != nil && at.IPv6Address != "":
+			return "networks." + key + ".ipv6_address"
 		case at != nil && at.MacAddress != "":
 			return "networks." + key + ".mac_address"
 		}

@@ -66,7 +66,7 @@ func (p *Project) Isolate(instance string, warn func(path, message string)) {
 		n.IPAM = nil
 		for _, s := range p.Services {
 			if at := s.Networks[key]; at != nil {
-				at.IPv4Address = ""
+				at.IPv4Address, at.IPv6Address = "", ""
 			}
 		}
 	}

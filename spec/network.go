@@ -14,16 +14,18 @@ const (
 	OptHostBinding      = "com.docker.network.bridge.host_binding_ipv4"
 	OptInhibitIPv4      = "com.docker.network.bridge.inhibit_ipv4"
 	OptGatewayMode      = "com.docker.network.bridge.gateway_mode_ipv4"
+	OptGatewayMode6     = "com.docker.network.bridge.gateway_mode_ipv6"
 	OptMTU              = "com.docker.network.driver.mtu"
 	OptInterfacePrefix  = "com.docker.network.container_iface_prefix"
 	OptHostIPv4         = "com.docker.network.host_ipv4"
+	OptHostIPv6         = "com.docker.network.host_ipv6"
 	OptDefaultBridge    = "com.docker.network.bridge.default_bridge"
 	OptTrustedInterface = "com.docker.network.bridge.trusted_host_interfaces"
 )
 
 // NetworkOptions are the options that are carried out.
 func NetworkOptions() []string {
-	return []string{OptBridgeName, OptICC, OptMasquerade, OptHostBinding, OptInhibitIPv4, OptGatewayMode, OptMTU, OptInterfacePrefix}
+	return []string{OptBridgeName, OptICC, OptMasquerade, OptHostBinding, OptInhibitIPv4, OptGatewayMode, OptGatewayMode6, OptMTU, OptInterfacePrefix}
 }
 
 // Modes of a gateway.
@@ -38,7 +40,8 @@ type BridgeOptions struct {
 	Name            string // of the bridge
 	Isolated        bool   // its containers don't reach each other
 	NoMasquerade    bool   // they keep their addresses on the way out
-	NoAddress       bool   // the bridge has none
+	NoAddress       bool   // the bridge has none of IPv4
+	NoAddress6      bool   // and none of IPv6
 	HostBinding     string // of published ports that name no address
 	MTU             int
 	InterfacePrefix string
@@ -50,6 +53,7 @@ func (n *Network) Options() BridgeOptions {
 	o.Isolated = IsFlag(n.DriverOpts[OptICC], false)
 	o.NoMasquerade = IsFlag(n.DriverOpts[OptMasquerade], false)
 	o.NoAddress = IsFlag(n.DriverOpts[OptInhibitIPv4], true) || n.DriverOpts[OptGatewayMode] == GatewayIsolated
+	o.NoAddress6 = n.HasIPv6() && n.DriverOpts[OptGatewayMode6] == GatewayIsolated
 	if o.HostBinding == "0.0.0.0" {
 		o.HostBinding = ""
 	}
@@ -83,6 +87,9 @@ func (n *Network) Effective() map[string]string {
 	if o.NoAddress {
 		all[OptInhibitIPv4] = "true"
 	}
+	if o.NoAddress6 {
+		all[OptGatewayMode6] = GatewayIsolated
+	}
 	return all
 }
 
@@ -92,14 +99,36 @@ const (
 	NetworkNone = "none"
 )
 
-// Pool is the range of a network's IPv4 addresses, as far as the stack file says; the
-// zero value says nothing. Those of IPv6 are left aside.
-func (n *Network) Pool() IPAMPool {
+// HasIPv4 says that the containers of a network have addresses of IPv4.
+func (n *Network) HasIPv4() bool { return n.EnableIPv4 == nil || *n.EnableIPv4 }
+
+// HasIPv6 says that they have addresses of IPv6.
+func (n *Network) HasIPv6() bool { return n.EnableIPv6 != nil && *n.EnableIPv6 }
+
+// Pools are the ranges that the stack file gives a network, as they stand there.
+func (n *Network) Pools() []IPAMPool {
 	if n.IPAM == nil {
+		return nil
+	}
+	return n.IPAM.Config
+}
+
+// Pool is the range of a network's IPv4 addresses, as far as the stack file says; the
+// zero value says nothing.
+func (n *Network) Pool() IPAMPool { return n.pool(n.HasIPv4(), netip.Addr.Is4) }
+
+// Pool6 is that of its IPv6 addresses.
+func (n *Network) Pool6() IPAMPool { return n.pool(n.HasIPv6(), netip.Addr.Is6) }
+
+// pool is the first range of a family, if the network has that. One without a subnet
+// is of IPv4.
+func (n *Network) pool(has bool, is func(netip.Addr) bool) IPAMPool {
+	if !has {
 		return IPAMPool{}
 	}
-	for _, pool := range n.IPAM.Config {
-		if p, err := netip.ParsePrefix(pool.Subnet); err != nil || p.Addr().Is4() {
+	for _, pool := range n.Pools() {
+		p, err := netip.ParsePrefix(pool.Subnet)
+		if err == nil && is(p.Addr()) || err != nil && is(netip.IPv4Unspecified()) {
 			return pool
 		}
 	}

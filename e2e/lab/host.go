@@ -21,8 +21,10 @@ type Host struct {
 
 // Addresses of the two ends of the cable.
 const (
-	HostAddress    = "192.0.2.1"
-	OutsideAddress = "192.0.2.2"
+	HostAddress     = "192.0.2.1"
+	OutsideAddress  = "192.0.2.2"
+	HostAddress6    = "2001:db8::1"
+	OutsideAddress6 = "2001:db8::2"
 )
 
 // NewHost makes a host. Its name must be unique and short.
@@ -39,9 +41,12 @@ func NewHost(name string, reaper *Reaper) (*Host, error) {
 		"ip -n "+h.Name+" link add eth0 type veth peer name eth0 netns "+h.Outside,
 		"ip -n "+h.Name+" address add "+HostAddress+"/24 dev eth0",
 		"ip -n "+h.Outside+" address add "+OutsideAddress+"/24 dev eth0",
+		"ip -n "+h.Name+" address add "+HostAddress6+"/64 dev eth0 nodad",
+		"ip -n "+h.Outside+" address add "+OutsideAddress6+"/64 dev eth0 nodad",
 		"ip -n "+h.Name+" link set lo up", "ip -n "+h.Name+" link set eth0 up",
 		"ip -n "+h.Outside+" link set lo up", "ip -n "+h.Outside+" link set eth0 up",
 		"ip -n "+h.Name+" route add default via "+OutsideAddress,
+		"ip -n "+h.Name+" -6 route add default via "+OutsideAddress6,
 	)
 }
 

@@ -9,7 +9,9 @@ import (
 )
 
 // Spoof claims addresses on eth0 of a network namespace, as a container with raw sockets
-// can: ARP requests and replies to everybody say that they are at its own link.
+// can: ARP requests and replies to everybody say that they are at its own link. Of an
+// address of IPv6 neighbour advertisements say so, and that it is a router's, who gives
+// everybody a default route and addresses of SpoofedRange.
 func Spoof(netns string, addresses []string) error {
 	return within(netns, func() error { return claim(addresses) })
 }
@@ -31,6 +33,12 @@ func claim(addresses []string) error {
 			return err
 		}
 		for range 3 {
+			if ip.Is6() {
+				if err := claim6(fd, link, ip); err != nil {
+					return err
+				}
+				continue
+			}
 			for _, operation := range []uint16{1, 2} {
 				if err := unix.Sendto(fd, arp(operation, link.HardwareAddr, ip), 0, to); err != nil {
 					return err

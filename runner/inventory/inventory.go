@@ -45,7 +45,7 @@ type Network struct {
 }
 
 // User is a container that is attached to a network.
-type User struct{ ID, Name, Address string }
+type User struct{ ID, Name, Address, Address6 string }
 
 // Volumes lists the volumes, by name.
 func (i *Inventory) Volumes() []Volume {
@@ -111,6 +111,9 @@ func (i *Inventory) networkUsers() map[string][]User {
 			u := User{ID: rec.ID, Name: rec.Name}
 			if addr, ok := sandbox.Addresses[name]; ok {
 				u.Address = addr.String()
+			}
+			if addr, ok := sandbox.Addresses6[name]; ok {
+				u.Address6 = addr.String()
 			}
 			users[name] = append(users[name], u)
 		}

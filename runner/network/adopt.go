@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/firewall"
 	"github.com/orlop/orlop/runner/network/hostlock"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
@@ -59,7 +62,7 @@ func (m *Manager) adopt(ctx context.Context) error {
 
 func (m *Manager) readState() error {
 	err := readRecords(m, networksDir, func(n Network) {
-		m.networks[n.Name] = &network{n, newAddrPool(n.Subnet, n.Gateway, n.Aux...)}
+		m.networks[n.Name] = newNetwork(n)
 		m.linkNames[n.Bridge] = true
 	})
 	if err != nil {
@@ -72,9 +75,8 @@ func (m *Manager) readState() error {
 		m.sandboxes[s.ID] = s
 		for _, e := range s.Endpoints {
 			m.linkNames[e.Link] = true
-			if n, ok := m.networks[e.Network]; ok && e.Address.IsValid() {
-				n.addrs.used[e.Address] = true
-				n.addrs.last = max(n.addrs.last, toUint(e.Address))
+			if n, ok := m.networks[e.Network]; ok {
+				n.hold(e)
 			}
 		}
 	})
@@ -128,7 +130,11 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 }
 
 func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
-	if err := m.firewall.reset(m.Networks()); err != nil {
+	var packets []firewall.Network
+	for _, n := range m.Networks() {
+		packets = append(packets, n.packets())
+	}
+	if err := m.firewall.Reset(packets); err != nil {
 		return err
 	}
 	addrs, err := links.Addresses(m.links, nil)
@@ -144,8 +150,10 @@ func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 	}
 	for _, n := range m.Networks() {
 		link, ok := ours[n.Bridge]
-		want := toIPNet(n.Gateway, n.Subnet.Bits()).String()
-		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && (n.NoAddress || addressed[link.Attrs().Index][want]) {
+		lost := func(addr netip.Prefix) bool {
+			return !addressed[link.Attrs().Index][toIPNet(addr.Addr(), addr.Bits()).String()]
+		}
+		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && !slices.ContainsFunc(n.bridgeAddresses(), lost) {
 			continue
 		}
 		m.cfg.Log.Info("a network's bridge is made again", "network", n.Name, "bridge", n.Bridge)
@@ -232,7 +240,10 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 		return err
 	}
 	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
-	route := i == s.gateway(m.Network) && !m.isLeftAlone(s) // its programs may have taken theirs away
+	ways := s.ways(m.Network)
+	if m.isLeftAlone(s) { // its programs may have taken theirs away
+		ways = [2]int{-1, -1}
+	}
 	path := m.netnsPath(s.ID)
 	return netns.In(path, func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -245,7 +256,7 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 			return err
 		}
 		defer ns.Close()
-		return m.attach(inside, int(ns.Fd()), s, i, n, route)
+		return m.attach(inside, int(ns.Fd()), s, i, n, ways)
 	})
 }
 

@@ -16,7 +16,7 @@ func books(t *testing.T, networks ...string) *Manager {
 	}
 	for i, name := range networks {
 		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 0}), 29)
-		m.networks[name] = &network{Network{Name: name, Subnet: subnet, Gateway: subnet.Addr().Next()}, newAddrPool(subnet, subnet.Addr().Next())}
+		m.networks[name] = newNetwork(Network{Name: name, Subnet: subnet, Gateway: subnet.Addr().Next()})
 	}
 	return m
 }
@@ -46,8 +46,8 @@ func TestAPlaceIsTakenOnceAndGivenBackWhole(t *testing.T) {
 	}
 	m.release(s)
 	delete(m.sandboxes, "a")
-	if len(m.linkNames) != 0 || len(m.networks["front"].addrs.used) != 1 || len(m.networks["back"].addrs.used) != 1 {
-		t.Errorf("it leaves links %v, addresses %v", m.linkNames, m.networks["front"].addrs.used)
+	if len(m.linkNames) != 0 || m.networks["front"].addrs.InUse() != 1 || m.networks["back"].addrs.InUse() != 1 {
+		t.Errorf("it leaves links %v, addresses %v", m.linkNames, m.networks["front"].addrs)
 	}
 }
 
@@ -73,8 +73,8 @@ func TestAPlaceThatCanNotBeHadTakesNothing(t *testing.T) {
 		if _, _, _, err := m.reserve("x", c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, there := m.sandboxes["x"]; there || len(m.linkNames) != links || len(m.networks["front"].addrs.used) != 1 {
-			t.Errorf("%s: it leaves links %v, addresses %v", name, m.linkNames, m.networks["front"].addrs.used)
+		if _, there := m.sandboxes["x"]; there || len(m.linkNames) != links || m.networks["front"].addrs.InUse() != 1 {
+			t.Errorf("%s: it leaves links %v, addresses %v", name, m.linkNames, m.networks["front"].addrs)
 		}
 	}
 }
@@ -161,7 +161,8 @@ func TestWhatNoNetworkCanBeIsSaid(t *testing.T) {
 		"a subnet":                {Spec{Subnet: prefix("10.0.0.0/24")}, ""},
 		"the least":               {Spec{Subnet: prefix("10.0.0.0/30")}, ""},
 		"too little":              {Spec{Subnet: prefix("10.0.0.0/31")}, "no room"},
-		"IPv6":                    {Spec{Subnet: prefix("fd00::/64")}, "IPv6 is not supported"},
+		"the other family":        {Spec{Subnet6: prefix("fd00::/64")}, "of addresses that the network has none of"},
+		"no family":               {Spec{NoIPv4: true}, "of IPv4, of IPv6 or of both"},
 		"a gateway alone":         {Spec{Gateway: addr("10.0.0.1")}, "needs a subnet"},
 		"a gateway elsewhere":     {Spec{Subnet: prefix("10.0.0.0/24"), Gateway: addr("10.0.1.1")}, "not in subnet"},
 		"a range alone":           {Spec{Range: prefix("10.0.0.0/28")}, "needs a subnet"},

@@ -2,11 +2,11 @@ package network
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/runner/network/hostlock"
 	"github.com/orlop/orlop/runner/network/links"
+	"github.com/orlop/orlop/runner/network/pool"
 )
 
 // EnsureNetwork makes a network, or returns the one of that name if it is as
@@ -31,7 +32,7 @@ func (m *Manager) EnsureNetwork(ctx context.Context, spec Spec) (Network, error)
 		if err := m.verify(ctx, n); err != nil {
 			return Network{}, fmt.Errorf("cannot repair network %s: %w", n.Name, err)
 		}
-		return n, m.SetRange(n.Name, spec.Range)
+		return n, m.SetRange(n.Name, spec.Range, spec.Range6)
 	}
 	n, err := m.createNetwork(ctx, spec)
 	if err != nil {
@@ -58,7 +59,7 @@ func (m *Manager) verify(ctx context.Context, n Network) error {
 		return err
 	}
 	defer unlock()
-	if err := m.firewall.verify(); err != nil {
+	if err := m.firewall.Verify(); err != nil {
 		return err
 	}
 	host, err := links.At(m.links)
@@ -90,11 +91,18 @@ func (m *Manager) verify(ctx context.Context, n Network) error {
 }
 
 func differs(n Network, spec Spec) error {
+	for _, is6 := range []bool{false, true} {
+		have, want := n.family(is6), spec.family(is6)
+		switch {
+		case want.isOn != have.Subnet.IsValid():
+			return fmt.Errorf("network %s exists with other families of addresses: remove it first", n.Name)
+		case want.Subnet.IsValid() && want.Subnet.Masked() != have.Subnet:
+			return fmt.Errorf("network %s exists with subnet %s, not %s: remove it first", n.Name, have.Subnet, want.Subnet)
+		case want.Gateway.IsValid() && want.Gateway != have.Gateway:
+			return fmt.Errorf("network %s exists with gateway %s, not %s: remove it first", n.Name, have.Gateway, want.Gateway)
+		}
+	}
 	switch {
-	case spec.Subnet.IsValid() && spec.Subnet.Masked() != n.Subnet:
-		return fmt.Errorf("network %s exists with subnet %s, not %s: remove it first", n.Name, n.Subnet, spec.Subnet)
-	case spec.Gateway.IsValid() && spec.Gateway != n.Gateway:
-		return fmt.Errorf("network %s exists with gateway %s, not %s: remove it first", n.Name, n.Gateway, spec.Gateway)
 	case spec.Internal != n.Internal:
 		return fmt.Errorf("network %s exists with internal: %t: remove it first", n.Name, n.Internal)
 	case !reflect.DeepEqual(spec.Options, n.Options) || spec.Bridge != "" && spec.Bridge != n.Bridge:
@@ -129,28 +137,42 @@ func (m *Manager) createNetwork(ctx context.Context, spec Spec) (Network, error)
 			return Network{}, errors.Join(err, m.dismantle(n))
 		}
 		if !clash.IsValid() {
-			addrs := newAddrPool(n.Subnet, n.Gateway, n.Aux...)
-			addrs.bound(spec.Range)
-			m.mu.Lock()
-			m.networks[n.Name] = &network{n, addrs}
-			for _, s := range m.sandboxes { // those that were here before come back to their places
-				for _, e := range s.Endpoints {
-					if e.Detached && e.Network == n.Name {
-						addrs.used[e.Address] = true
-					}
-				}
-			}
-			m.mu.Unlock()
+			m.enter(n, spec)
 			return n, nil
 		}
 		if err := m.dismantle(n); err != nil {
 			return Network{}, err
 		}
-		if spec.Subnet.IsValid() {
-			return Network{}, fmt.Errorf("subnet %s overlaps %s, which this machine uses: choose another", n.Subnet, clash)
+		if spec.Subnet.IsValid() && n.Subnet.Overlaps(clash) || spec.Subnet6.IsValid() && n.Subnet6.Overlaps(clash) {
+			return Network{}, overlapError(clash, spec.Subnet, spec.Subnet6)
 		}
-		avoid = append(avoid, n.Subnet)
+		avoid = append(avoid, clash)
 	}
+}
+
+// enter puts a network that was made into the books.
+func (m *Manager) enter(n Network, spec Spec) {
+	made := newNetwork(n)
+	made.bound(spec.Range, spec.Range6)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.networks[n.Name] = made
+	for _, s := range m.sandboxes { // those that were here before come back to their places
+		for _, e := range s.Endpoints {
+			if e.Detached && e.Network == n.Name {
+				made.hold(e)
+			}
+		}
+	}
+}
+
+func overlapError(taken netip.Prefix, subnets ...netip.Prefix) error {
+	for _, subnet := range subnets {
+		if subnet.IsValid() && subnet.Overlaps(taken) {
+			return fmt.Errorf("subnet %s overlaps %s, which this machine uses: choose another", subnet, taken)
+		}
+	}
+	return nil
 }
 
 // CheckNetwork says whether a network could be made in the place of the one of that
@@ -160,15 +182,19 @@ func (m *Manager) CheckNetwork(spec Spec) error {
 		return fmt.Errorf("cannot create network %s: %w", spec.Name, err)
 	}
 	old, _ := m.Network(spec.Name)
-	taken, err := m.takenRanges()
+	taken, err := m.takenRanges(spec.IPv6)
 	if err != nil {
 		return err
 	}
-	taken = slices.DeleteFunc(taken, func(p netip.Prefix) bool {
-		return old.Subnet.IsValid() && old.Subnet.Overlaps(p) && old.Subnet.Bits() <= p.Bits()
-	})
-	if t, clash := firstOverlap(spec.Subnet.Masked(), taken); spec.Subnet.IsValid() && clash {
-		return fmt.Errorf("cannot create network %s: subnet %s overlaps %s, which this machine uses: choose another", spec.Name, spec.Subnet, t)
+	for _, was := range []netip.Prefix{old.Subnet, old.Subnet6} {
+		taken = slices.DeleteFunc(taken, func(p netip.Prefix) bool {
+			return was.IsValid() && was.Overlaps(p) && was.Bits() <= p.Bits()
+		})
+	}
+	for _, want := range []netip.Prefix{spec.Subnet, spec.Subnet6} {
+		if t, clash := pool.Overlap(want, taken); clash {
+			return fmt.Errorf("cannot create network %s: %w", spec.Name, overlapError(t, want))
+		}
 	}
 	if spec.Bridge == old.Bridge {
 		return nil
@@ -180,46 +206,60 @@ func (m *Manager) CheckNetwork(spec Spec) error {
 }
 
 func checkSpec(spec Spec) error {
-	if !spec.Subnet.IsValid() {
-		if spec.Gateway.IsValid() {
-			return fmt.Errorf("gateway %s needs a subnet", spec.Gateway)
+	if spec.NoIPv4 && !spec.IPv6 {
+		return errors.New("a network has addresses of IPv4, of IPv6 or of both")
+	}
+	if spec.IPv6 {
+		if err := machineHasIPv6(); err != nil {
+			return err
 		}
-		return checkRange(spec.Subnet, spec.Range)
 	}
-	switch {
-	case !spec.Subnet.Addr().Is4():
-		return fmt.Errorf("subnet %s: IPv6 is not supported yet", spec.Subnet)
-	case spec.Subnet.Bits() > 30:
-		return fmt.Errorf("subnet %s has no room for a gateway and a container", spec.Subnet)
-	case spec.Gateway.IsValid() && !spec.Subnet.Contains(spec.Gateway):
-		return fmt.Errorf("gateway %s is not in subnet %s", spec.Gateway, spec.Subnet)
+	for _, is6 := range []bool{false, true} {
+		if err := spec.family(is6).check(is6); err != nil {
+			return err
+		}
 	}
-	return checkRange(spec.Subnet, spec.Range)
+	return nil
 }
 
 // plan chooses the names and the range of a network.
 func (m *Manager) plan(spec Spec, avoid []netip.Prefix) (Network, error) {
-	taken, err := m.takenRanges()
+	taken, err := m.takenRanges(spec.IPv6)
 	if err != nil {
 		return Network{}, err
 	}
-	subnet := spec.Subnet.Masked()
-	if !subnet.IsValid() {
-		if subnet, err = pickSubnet(m.cfg.Pools, append(taken, avoid...), bitsFor(spec.Containers)); err != nil {
+	n := Network{Name: spec.Name, Internal: spec.Internal, Labels: spec.Labels, Options: spec.Options}
+	if !spec.NoIPv4 {
+		pick := func(taken []netip.Prefix) (netip.Prefix, error) {
+			return pool.Pick4(m.pools4(), taken, pool.BitsFor(spec.Containers))
+		}
+		if n.Subnet, n.Gateway, err = choose(spec.Subnet, spec.Gateway, taken, avoid, pick); err != nil {
 			return Network{}, err
 		}
-	} else if t, clash := firstOverlap(subnet, taken); clash {
-		return Network{}, fmt.Errorf("subnet %s overlaps %s, which this machine uses: choose another", subnet, t)
 	}
-	gateway := spec.Gateway
+	if spec.IPv6 {
+		if n.Subnet6, n.Gateway6, err = choose(spec.Subnet6, spec.Gateway6, taken, avoid, m.pick6); err != nil {
+			return Network{}, err
+		}
+	}
+	n.Bridge, err = m.nameBridge(spec)
+	return n, err
+}
+
+// choose is the range of a network, of one family, and its gateway.
+func choose(want netip.Prefix, gateway netip.Addr, taken, avoid []netip.Prefix, pick func(taken []netip.Prefix) (netip.Prefix, error)) (netip.Prefix, netip.Addr, error) {
+	subnet, err := want.Masked(), error(nil)
+	if !subnet.IsValid() {
+		if subnet, err = pick(slices.Concat(taken, avoid)); err != nil {
+			return netip.Prefix{}, netip.Addr{}, err
+		}
+	} else if t, clash := pool.Overlap(subnet, taken); clash {
+		return netip.Prefix{}, netip.Addr{}, overlapError(t, subnet)
+	}
 	if !gateway.IsValid() {
 		gateway = subnet.Addr().Next()
 	}
-	bridge, err := m.nameBridge(spec)
-	return Network{
-		Name: spec.Name, Bridge: bridge, Subnet: subnet, Gateway: gateway,
-		Internal: spec.Internal, Labels: spec.Labels, Options: spec.Options,
-	}, err
+	return subnet, gateway, nil
 }
 
 // nameBridge is what the bridge of a network is to be called. A link of that name that
@@ -254,18 +294,24 @@ func (m *Manager) freeBridge(spec Spec) error {
 }
 
 // takenRanges are the ranges that the host's routes, addresses and our own
-// networks use. The default route takes nothing.
-func (m *Manager) takenRanges() ([]netip.Prefix, error) {
+// networks use, those of IPv6 if they matter. The default route takes nothing.
+func (m *Manager) takenRanges(is6 bool) ([]netip.Prefix, error) {
 	var taken []netip.Prefix
-	routes, err := links.Dump(func() ([]netlink.Route, error) {
-		return m.links.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the routes of this machine: %w", err)
+	families := []int{netlink.FAMILY_V4}
+	if is6 {
+		families = append(families, netlink.FAMILY_V6)
 	}
-	for _, r := range routes {
-		if p, ok := toPrefix(r.Dst); ok && p.Bits() > 1 {
-			taken = append(taken, p)
+	for _, family := range families {
+		routes, err := links.Dump(func() ([]netlink.Route, error) {
+			return m.links.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("cannot list the routes of this machine: %w", err)
+		}
+		for _, r := range routes {
+			if p, ok := toPrefix(r.Dst); ok && p.Bits() > 1 {
+				taken = append(taken, p)
+			}
 		}
 	}
 	addrs, err := links.Addresses(m.links, nil)
@@ -280,7 +326,9 @@ func (m *Manager) takenRanges() ([]netip.Prefix, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range m.networks {
-		taken = append(taken, n.Subnet)
+		for _, r := range n.ranges() {
+			taken = append(taken, r.Subnet)
+		}
 	}
 	return taken, nil
 }
@@ -309,7 +357,7 @@ func (m *Manager) build(n Network) error {
 		return err
 	}
 	failpoint.Hit("network/bridge-recorded")
-	if err := m.firewall.add(n); err != nil {
+	if err := m.firewall.Add(n.packets()); err != nil {
 		return err
 	}
 	// The kernel may bring the bridge up as it makes it; its address comes last.
@@ -322,7 +370,7 @@ func (m *Manager) buildBridge(n Network) error {
 	attrs.Flags = net.FlagUp
 	// A bridge without an address of its own takes that of its lowest port,
 	// and changes it as ports come and go.
-	attrs.HardwareAddr = hardwareAddr(n.Gateway)
+	attrs.HardwareAddr = hardwareAddr(n.HostAddress())
 	bridge := &netlink.Bridge{LinkAttrs: attrs}
 	err := m.links.LinkAdd(bridge)
 	if errors.Is(err, unix.EEXIST) {
@@ -335,7 +383,7 @@ func (m *Manager) buildBridge(n Network) error {
 	if err != nil {
 		return fmt.Errorf("cannot find bridge %s: %w", n.Bridge, err)
 	}
-	if err := noIPv6(n.Bridge); err != nil {
+	if err := setIPv6(n.Bridge, n.Subnet6.IsValid()); err != nil {
 		return err
 	}
 	if n.MTU != 0 && link.Attrs().MTU != n.MTU {
@@ -343,37 +391,31 @@ func (m *Manager) buildBridge(n Network) error {
 			return fmt.Errorf("cannot set the MTU of bridge %s to %d: %w", n.Bridge, n.MTU, err)
 		}
 	}
-	addr := &netlink.Addr{IPNet: toIPNet(n.Gateway, n.Subnet.Bits())}
-	if !n.NoAddress {
-		if err := m.links.AddrReplace(link, addr); err != nil {
-			return fmt.Errorf("cannot give %s to bridge %s: %w", n.Gateway, n.Bridge, err)
-		}
-	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
 		if err := m.links.LinkSetUp(link); err != nil {
 			return fmt.Errorf("cannot bring bridge %s up: %w", n.Bridge, err)
 		}
 	}
-	return nil
-}
-
-// noIPv6 keeps link-local IPv6, which no rule of ours expects, off a link.
-func noIPv6(link string) error {
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", []byte("1"), 0)
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6 has no such file
-		return fmt.Errorf("cannot keep IPv6 off %s: %w", link, err)
+	for _, addr := range n.bridgeAddresses() {
+		if err := give(m.links.AddrReplace, link, addr); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// hardwareAddr derives a local unicast address from an IPv4 address, so that
+// hardwareAddr derives a local unicast address from an IP address, so that
 // whoever gets an address again is found where the neighbours remember it.
 func hardwareAddr(a netip.Addr) net.HardwareAddr {
+	if a.Is6() {
+		b := sha256.Sum256(a.AsSlice())
+		return net.HardwareAddr{0x06, b[0], b[1], b[2], b[3], b[4]}
+	}
 	b := a.As4()
 	return net.HardwareAddr{0x02, 0x42, b[0], b[1], b[2], b[3]}
 }
 
-// clash returns an address of another link that overlaps the network's subnet.
+// clash returns an address of another link that overlaps the network's subnets.
 func (m *Manager) clash(n Network) (netip.Prefix, error) {
 	link, err := m.links.LinkByName(n.Bridge)
 	if err != nil {
@@ -385,7 +427,7 @@ func (m *Manager) clash(n Network) (netip.Prefix, error) {
 	}
 	for _, a := range addrs {
 		p, ok := toPrefix(a.IPNet)
-		if ok && a.LinkIndex != link.Attrs().Index && p.Overlaps(n.Subnet) {
+		if ok && a.LinkIndex != link.Attrs().Index && (p.Overlaps(n.Subnet) || p.Overlaps(n.Subnet6)) {
 			return p, nil
 		}
 	}
@@ -394,7 +436,7 @@ func (m *Manager) clash(n Network) (netip.Prefix, error) {
 
 // dismantle removes what build made, in whatever state it is.
 func (m *Manager) dismantle(n Network) error {
-	errs := []error{m.reaper.Remove(n.Bridge), m.firewall.remove(n)}
+	errs := []error{m.reaper.Remove(n.Bridge), m.firewall.Remove(n.packets())}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

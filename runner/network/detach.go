@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/network/netns"
+	"github.com/orlop/orlop/runner/network/pool"
 )
 
 // Detach takes a sandbox off a network while its programs run, so that the
@@ -108,11 +109,15 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 		m.mu.Unlock()
 		return false, fmt.Errorf("there is no network %s", e.Network)
 	}
-	if !n.addrs.isHost(e.Address) || e.Address == n.Gateway || slices.Contains(n.Aux, e.Address) {
-		want := s.Spec.Endpoints[i].IPv4
-		e.Address, err = n.addrs.take(want, func(a netip.Addr) bool { return m.isReserved(e.Network, a) })
-		moved = true
+	was := e
+	if !n.mayHave(n.addrs, e.Address) {
+		e.Address = netip.Addr{}
 	}
+	if !n.mayHave(n.addrs6, e.Address6) {
+		e.Address6 = netip.Addr{}
+	}
+	err = m.take(n, &e, s.Spec.Endpoints[i])
+	moved = e != was
 	m.mu.Unlock()
 	if err != nil {
 		return false, err
@@ -125,8 +130,11 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 	})
 	m.mu.Lock()
 	if err != nil {
-		if moved {
-			n.addrs.give(e.Address)
+		if e.Address != was.Address {
+			n.give(endpoint{Address: e.Address})
+		}
+		if e.Address6 != was.Address6 {
+			n.give(endpoint{Address6: e.Address6})
 		}
 		m.mu.Unlock()
 		return false, err
@@ -154,32 +162,47 @@ func (m *Manager) attachHere(s *sandbox, e endpoint, i int, n Network) error {
 	defer ns.Close()
 	made := &sandbox{ID: s.ID, Spec: s.Spec, Endpoints: slices.Clone(s.Endpoints)} // with the address that it is to have
 	made.Endpoints[i] = e
-	return m.attach(inside, int(ns.Fd()), made, i, n, false)
+	return m.attach(inside, int(ns.Fd()), made, i, n, [2]int{-1, -1})
 }
 
-// reroute leads the default route of a sandbox over the one of its networks that is
-// to have it now.
+// mayHave says that an endpoint may keep an address on the network.
+func (n *network) mayHave(from *pool.Pool, addr netip.Addr) bool {
+	return from != nil && from.IsHost(addr) && addr != n.Gateway && addr != n.Gateway6 && !slices.Contains(n.Aux, addr)
+}
+
+// reroute leads the default routes of a sandbox over those of its networks that are
+// to have them now.
 func (m *Manager) reroute(s *sandbox) error {
-	m.mu.Lock()
-	at := s.gateway(m.known)
-	if at < 0 {
-		m.mu.Unlock()
-		return nil // a route went with its link
+	type way struct {
+		at int
+		n  Network
 	}
-	gateway, name := m.networks[s.Endpoints[at].Network].Gateway, s.inside(at)
+	m.mu.Lock()
+	ways := s.ways(m.known)
+	var list []way
+	for _, at := range ways {
+		if at >= 0 && !slices.ContainsFunc(list, func(w way) bool { return w.at == at }) { // else the route went with its link
+			list = append(list, way{at, m.networks[s.Endpoints[at].Network].Network})
+		}
+	}
 	m.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
 	return netns.In(m.netnsPath(s.ID), func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("cannot open a netlink socket: %w", err)
 		}
 		defer inside.Close()
-		link, err := inside.LinkByName(name)
-		if err != nil {
-			return fmt.Errorf("cannot find %s: %w", name, err)
-		}
-		if err := inside.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
-			return fmt.Errorf("cannot route by %s: %w", gateway, err)
+		for _, w := range list {
+			link, err := inside.LinkByName(s.inside(w.at))
+			if err != nil {
+				return fmt.Errorf("cannot find %s: %w", s.inside(w.at), err)
+			}
+			if err := routeOut(inside.RouteReplace, link, w.at, w.n, ways); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

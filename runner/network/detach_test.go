@@ -182,18 +182,3 @@ func TestWhatCannotTakeItsPlaceIsKnownBefore(t *testing.T) {
 		t.Errorf("nobody's names: %v", err)
 	}
 }
-
-func TestAGatewayIsNeverGivenBack(t *testing.T) {
-	subnet, gateway := netip.MustParsePrefix("10.0.0.0/29"), netip.MustParseAddr("10.0.0.2")
-	p := newAddrPool(subnet, gateway)
-	p.give(gateway) // by who had that address before the network was made anew
-	for {
-		a, err := p.take(netip.Addr{}, func(netip.Addr) bool { return false })
-		if err != nil {
-			return
-		}
-		if a == gateway {
-			t.Fatal("the gateway's address is handed out")
-		}
-	}
-}

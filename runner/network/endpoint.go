@@ -19,9 +19,11 @@ type Endpoint struct {
 	// that don't resolve there.
 	Aliases []string `json:"aliases,omitempty"`
 	Without []string `json:"without,omitempty"`
-	// IPv4 is the address to have; any free one if it is not valid.
+	// IPv4 is the address to have; any free one if it is not valid. So is IPv6.
 	IPv4 netip.Addr `json:"ipv4"`
-	// LinkLocal are more addresses of the link, of 169.254.0.0/16.
+	IPv6 netip.Addr `json:"ipv6,omitzero"`
+	// LinkLocal are more addresses of the link, of 169.254.0.0/16 and fe80::/10; those
+	// of a family that the network has none of are left out.
 	LinkLocal []netip.Addr `json:"linkLocal,omitempty"`
 	// MAC is the hardware address to have; "" is one that belongs to the IP address.
 	MAC string `json:"mac,omitempty"`
@@ -49,7 +51,9 @@ type endpoint struct {
 	Link    string `json:"link"` // on the host
 	// Inside is its name inside; engines before that kept none of eth0, eth1 and so on.
 	Inside  string     `json:"inside,omitempty"`
-	Address netip.Addr `json:"address"`
+	Address netip.Addr `json:"address"` // not valid where the network has no IPv4
+	// Address6 is that of IPv6, if its network has any.
+	Address6 netip.Addr `json:"address6,omitzero"`
 	// Detached endpoints have no link: their network is away, see Detach.
 	Detached bool `json:"detached,omitempty"`
 }
@@ -93,26 +97,46 @@ func (s *sandbox) hardware(i int) net.HardwareAddr {
 	if mac, err := net.ParseMAC(s.Spec.Endpoints[i].MAC); err == nil {
 		return mac
 	}
+	if e := s.Endpoints[i]; !e.Address.IsValid() {
+		return hardwareAddr(e.Address6)
+	}
 	return hardwareAddr(s.Endpoints[i].Address)
 }
 
 // addresses are those of a sandbox's link.
-func (s *sandbox) addresses(i int, n Network) []netip.Prefix {
-	list := []netip.Prefix{netip.PrefixFrom(s.Endpoints[i].Address, n.Subnet.Bits())}
-	const linkLocalBits = 16 // RFC 3927
-	for _, a := range s.Spec.Endpoints[i].LinkLocal {
-		list = append(list, netip.PrefixFrom(a, linkLocalBits))
+func (s *sandbox) addresses(i int, n Network) (list []netip.Prefix) {
+	const bits4, bits6 = 16, 64 // of link-local addresses: RFC 3927, RFC 4291
+	e, local := s.Endpoints[i], s.Spec.Endpoints[i].LinkLocal
+	if e.Address.IsValid() {
+		list = append(list, netip.PrefixFrom(e.Address, n.Subnet.Bits()))
+		for _, a := range local {
+			if a.Is4() {
+				list = append(list, netip.PrefixFrom(a, bits4))
+			}
+		}
+	}
+	if e.Address6.IsValid() {
+		list = append(list, netip.PrefixFrom(e.Address6, n.Subnet6.Bits()), linkLocal6(s.hardware(i)))
+		for _, a := range local {
+			if a.Is6() {
+				list = append(list, netip.PrefixFrom(a, bits6))
+			}
+		}
 	}
 	return list
 }
 
-// gateway is the endpoint of a sandbox that its default route leads by; -1 if there
-// is none.
-func (s *sandbox) gateway(network func(name string) (Network, bool)) int {
+// ways are the endpoints by which the default routes of a sandbox lead: of IPv4, of
+// IPv6; -1 if there is none.
+func (s *sandbox) ways(network func(name string) (Network, bool)) [2]int {
+	return [2]int{s.gateway(network, false), s.gateway(network, true)}
+}
+
+func (s *sandbox) gateway(network func(name string) (Network, bool), is6 bool) int {
 	at := -1
 	for i, e := range s.Endpoints {
 		n, ok := network(e.Network)
-		if !ok || e.Detached || n.Internal {
+		if !ok || e.Detached || n.Internal || !n.family(is6).Gateway.IsValid() {
 			continue
 		}
 		if at < 0 || s.Spec.Endpoints[i].GatewayPriority > s.Spec.Endpoints[at].GatewayPriority {
@@ -131,7 +155,7 @@ func (m *Manager) known(name string) (Network, bool) {
 }
 
 // attach makes one link between a sandbox's namespace and a bridge.
-func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n Network, route bool) error {
+func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n Network, ways [2]int) error {
 	bridge, err := m.links.LinkByName(n.Bridge)
 	if err != nil {
 		return fmt.Errorf("network %s has lost its bridge %s: %w", n.Name, n.Bridge, err)
@@ -153,19 +177,19 @@ func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n 
 			return err
 		}
 	}
-	return setUp(inside, s, i, n, route)
+	return setUp(inside, s, i, n, ways)
 }
 
 // setUp gives a new link of a sandbox what it is to have, inside of its namespace.
-func setUp(inside *netlink.Handle, s *sandbox, i int, n Network, route bool) error {
+func setUp(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]int) error {
 	name := s.inside(i)
 	link, err := inside.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)
 	}
-	for _, addr := range s.addresses(i, n) {
-		if err := inside.AddrAdd(link, &netlink.Addr{IPNet: toIPNet(addr.Addr(), addr.Bits())}); err != nil {
-			return fmt.Errorf("cannot give %s to %s: %w", addr.Addr(), name, err)
+	if n.Subnet6.IsValid() {
+		if err := setIPv6(name, true); err != nil {
+			return err
 		}
 	}
 	if err := setSysctls(name, s.Spec.Endpoints[i].Sysctls); err != nil {
@@ -174,11 +198,25 @@ func setUp(inside *netlink.Handle, s *sandbox, i int, n Network, route bool) err
 	if err := inside.LinkSetUp(link); err != nil {
 		return fmt.Errorf("cannot bring %s up: %w", name, err)
 	}
-	if !route {
-		return nil
+	for _, addr := range s.addresses(i, n) {
+		if err := give(inside.AddrAdd, link, addr); err != nil {
+			return err
+		}
 	}
-	if err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
+	return routeOut(inside.RouteAdd, link, i, n, ways)
+}
+
+// routeOut leads the default routes over an endpoint whose link and network are given,
+// those that lead there.
+func routeOut(by func(*netlink.Route) error, link netlink.Link, i int, n Network, ways [2]int) error {
+	for family, at := range ways {
+		if at != i {
+			continue
+		}
+		gateway := n.family(family == 1).Gateway
+		if err := by(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+			return fmt.Errorf("cannot route by %s: %w", gateway, err)
+		}
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	for _, p := range pairs {
 		ea, eb := &a.Endpoints[p[0]], &b.Endpoints[p[1]]
 		ea.Address, eb.Address = eb.Address, ea.Address
+		ea.Address6, eb.Address6 = eb.Address6, ea.Address6
 	}
 	m.resolver.Add(a.host())
 	m.resolver.Add(b.host())
@@ -73,7 +74,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 func common(a, b *sandbox) (pairs [][2]int) {
 	for i, ea := range a.Endpoints {
 		for j, eb := range b.Endpoints {
-			free := !a.Spec.Endpoints[i].IPv4.IsValid() && !b.Spec.Endpoints[j].IPv4.IsValid()
+			free := a.Spec.Endpoints[i].asksForNone() && b.Spec.Endpoints[j].asksForNone()
 			if ea.Network == eb.Network && free && !ea.Detached && !eb.Detached {
 				pairs = append(pairs, [2]int{i, j})
 			}
@@ -81,6 +82,9 @@ func common(a, b *sandbox) (pairs [][2]int) {
 	}
 	return pairs
 }
+
+// asksForNone says that any free address will do.
+func (e *Endpoint) asksForNone() bool { return !e.IPv4.IsValid() && !e.IPv6.IsValid() }
 
 // readdress gives the links of a sandbox the addresses that are on record.
 func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int]bool) error {
@@ -94,12 +98,12 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 			return fmt.Errorf("cannot open a netlink socket for links: %w", err)
 		}
 		defer inside.Close()
-		gateway := s.gateway(func(name string) (Network, bool) { n, ok := nets[name]; return n, ok })
+		ways := s.ways(func(name string) (Network, bool) { n, ok := nets[name]; return n, ok })
 		for i, e := range s.Endpoints {
 			if !changed[i] || e.Detached {
 				continue
 			}
-			if err := setAddress(inside, s, i, nets[e.Network], i == gateway); err != nil {
+			if err := setAddress(inside, s, i, nets[e.Network], ways); err != nil {
 				return err
 			}
 		}
@@ -109,7 +113,7 @@ func (m *Manager) readdress(s *sandbox, nets map[string]Network, changed map[int
 
 // setAddress gives a link its addresses and no others, with the hardware address that
 // belongs to them, so that neighbours who know it find it.
-func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, route bool) error {
+func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]int) error {
 	name := s.inside(i)
 	link, err := inside.LinkByName(name)
 	if err != nil {
@@ -120,13 +124,16 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, route bool
 		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
 	}
 	for h := range have {
+		if have[h].IP.To4() == nil && !n.Subnet6.IsValid() {
+			continue // its programs' own
+		}
 		if err := inside.AddrDel(link, &have[h]); err != nil {
 			return fmt.Errorf("cannot take %s from %s: %w", have[h].IPNet, name, err)
 		}
 	}
 	for _, addr := range s.addresses(i, n) {
-		if err := inside.AddrAdd(link, &netlink.Addr{IPNet: toIPNet(addr.Addr(), addr.Bits())}); err != nil {
-			return fmt.Errorf("cannot give %s to %s: %w", addr.Addr(), name, err)
+		if err := give(inside.AddrAdd, link, addr); err != nil {
+			return err
 		}
 	}
 	// The bridge sends what is for that hardware address to the link that it
@@ -134,14 +141,13 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, route bool
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/arp_notify", []byte("1"), 0); err != nil {
 		return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address, err)
 	}
+	if n.Subnet6.IsValid() {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/ndisc_notify", []byte("1"), 0); err != nil {
+			return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address6, err)
+		}
+	}
 	if err := inside.LinkSetHardwareAddr(link, s.hardware(i)); err != nil {
 		return fmt.Errorf("cannot set the hardware address of %s: %w", name, err)
 	}
-	if !route {
-		return nil
-	}
-	if err := inside.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
-	}
-	return nil
+	return routeOut(inside.RouteReplace, link, i, n, ways) // that of IPv6 may have stayed
 }

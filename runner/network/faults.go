@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -90,7 +89,7 @@ func (m *Manager) mendAll(ctx context.Context, wanted func(sandbox string) bool,
 		list, err := m.faults(wanted)
 		list = slices.DeleteFunc(list, func(f fault) bool { return !concerns(f) })
 		if err != nil || len(list) == 0 {
-			return errors.Join(err, m.firewall.openHost())
+			return errors.Join(err, m.firewall.OpenHost())
 		}
 		var errs []error
 		for _, f := range list {
@@ -103,7 +102,7 @@ func (m *Manager) mendAll(ctx context.Context, wanted func(sandbox string) bool,
 			return err
 		}
 	}
-	return m.firewall.openHost()
+	return m.firewall.OpenHost()
 }
 
 // isEmpty says that there is neither a network nor a sandbox.
@@ -126,11 +125,11 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 		return nil, err
 	}
 	var list []fault
-	damage, err := m.firewall.damage()
+	damage, err := m.firewall.Damage()
 	if err != nil {
 		return nil, err
 	}
-	repaired := sync.OnceValue(m.firewall.repair) // it is that of all networks
+	repaired := sync.OnceValue(m.firewall.Repair) // it is that of all networks
 	for _, n := range m.Networks() {
 		if damage != "" {
 			list = append(list, fault{network: n.Name, text: damage, mend: repaired})
@@ -161,11 +160,15 @@ func missingOf(n Network, host links.Look) string {
 		return "its bridge is gone"
 	case !host.IsUp(n.Bridge):
 		return "its bridge is down"
-	case n.NoAddress:
-	case !slices.Contains(host.Addrs[bridge.Attrs().Index], netip.PrefixFrom(n.Gateway, n.Subnet.Bits())):
-		return "its bridge has lost its address"
-	case !host.Leads(bridge.Attrs().Index, n.Subnet):
-		return "the route to it is gone"
+	}
+	have := host.Addrs[bridge.Attrs().Index]
+	for _, addr := range n.bridgeAddresses() {
+		switch {
+		case !slices.Contains(have, addr):
+			return "its bridge has lost its address"
+		case !addr.Addr().IsLinkLocalUnicast() && !host.Leads(bridge.Attrs().Index, addr.Masked()):
+			return "the route to it is gone"
+		}
 	}
 	return ""
 }
@@ -173,19 +176,26 @@ func missingOf(n Network, host links.Look) string {
 // rebuildBridge makes what is missing of a network's bridge. Its route comes with its
 // address, unless that was there.
 func (m *Manager) rebuildBridge(n Network) error {
-	if err := m.buildBridge(n); err != nil || n.NoAddress {
+	if err := m.buildBridge(n); err != nil {
 		return err
 	}
 	bridge, err := m.links.LinkByName(n.Bridge)
 	if err != nil {
 		return fmt.Errorf("cannot find bridge %s: %w", n.Bridge, err)
 	}
-	err = m.links.RouteReplace(&netlink.Route{
-		LinkIndex: bridge.Attrs().Index, Dst: toIPNet(n.Subnet.Addr(), n.Subnet.Bits()), Src: n.Gateway.AsSlice(),
-		Scope: netlink.SCOPE_LINK, Protocol: unix.RTPROT_KERNEL,
-	})
-	if err != nil {
-		return fmt.Errorf("cannot route to %s: %w", n.Subnet, err)
+	for _, addr := range n.bridgeAddresses() {
+		if addr.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		const priority6 = 256 // of the kernel's own (IP6_RT_PRIO_ADDRCONF)
+		to := addr.Masked()
+		route := &netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: toIPNet(to.Addr(), to.Bits()), Protocol: unix.RTPROT_KERNEL, Priority: priority6}
+		if addr.Addr().Is4() {
+			route.Src, route.Scope, route.Priority = addr.Addr().AsSlice(), netlink.SCOPE_LINK, 0
+		}
+		if err := m.links.RouteReplace(route); err != nil {
+			return fmt.Errorf("cannot route to %s: %w", to, err)
+		}
 	}
 	return nil
 }

@@ -56,9 +56,7 @@ func (m *Manager) interest() kernel.Interest {
 			return !to.IsValid() || m.isInUse(func(_ string, addr netip.Addr) bool { return to.Contains(addr) })
 		},
 		Mount: m.isAnyLost,
-		Table: func(name string) bool {
-			return name == m.firewall.table.Name || name == forwardTable || name == dnsTable().Name || name == hostTable
-		},
+		Table: m.firewall.Watches,
 	}
 }
 
@@ -75,12 +73,14 @@ func (m *Manager) isInUse(match func(link string, addr netip.Addr) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range m.networks {
-		if match(n.Bridge, n.Gateway) {
-			return true
+		for _, r := range n.ranges() {
+			if match(n.Bridge, r.Gateway) {
+				return true
+			}
 		}
 	}
 	for _, s := range m.sandboxes {
-		if s.Ready && !s.busy && slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return match(e.Link, e.Address) }) {
+		if s.Ready && !s.busy && slices.ContainsFunc(s.Endpoints, func(e endpoint) bool { return match(e.Link, e.Address) || match(e.Link, e.Address6) }) {
 			return true
 		}
 	}

@@ -21,6 +21,9 @@ import (
 	"github.com/orlop/orlop/runner/network/netns"
 )
 
+// forwardSwitch is the kernel's of IPv4.
+const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
+
 const inHostEnv = "ORLOP_TEST_HOST"
 
 // onFreshHost runs the calling test in a process with network and mount
@@ -69,6 +72,14 @@ func run(t testing.TB, name string, args ...string) string {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// runs says why a program has failed.
+func runs(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 func testConfig(t testing.TB, held *keeper.Holdings) Config {

@@ -6,10 +6,10 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/firewall"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -31,14 +31,14 @@ func (m *Manager) missingInside(s *sandbox) (string, error) {
 			return text, nil
 		}
 	}
-	if s.Spec.DNS && !m.isLeftAlone(s) && !hasRedirect() {
+	if s.Spec.DNS && !m.isLeftAlone(s) && !firewall.HasRedirect() {
 		return "the way to its name server is gone", nil
 	}
 	return "", nil
 }
 
 func (m *Manager) missingLinks(s *sandbox, here links.Look) string {
-	gateway := s.gateway(m.Network)
+	ways := s.ways(m.Network)
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
 		if e.Detached || !ok {
@@ -54,7 +54,7 @@ func (m *Manager) missingLinks(s *sandbox, here links.Look) string {
 			return "its link " + name + " is down"
 		case slices.ContainsFunc(s.addresses(i, n), missing):
 			return "its address on network " + n.Name + " is gone"
-		case i == gateway && !here.Leads(0, netip.Prefix{}):
+		case i == ways[0] && !here.LeadsOut(false) || i == ways[1] && !here.LeadsOut(true):
 			return "its default route is gone"
 		}
 	}
@@ -72,7 +72,7 @@ func (m *Manager) refurnish(s *sandbox) error {
 		m.mu.Lock()
 		server := s.dns
 		m.mu.Unlock()
-		if server == nil || m.isLeftAlone(s) || hasRedirect() {
+		if server == nil || m.isLeftAlone(s) || firewall.HasRedirect() {
 			return nil
 		}
 		return redirectDNS(server.Sockets(), true)
@@ -85,7 +85,7 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		return fmt.Errorf("cannot open a netlink socket: %w", err)
 	}
 	defer h.Close()
-	gateway := s.gateway(m.Network)
+	ways := s.ways(m.Network)
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
 		if e.Detached || !ok {
@@ -96,31 +96,22 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		if err != nil {
 			return fmt.Errorf("cannot find %s: %w", name, err)
 		}
-		for _, addr := range s.addresses(i, n) {
-			if err := h.AddrReplace(link, &netlink.Addr{IPNet: toIPNet(addr.Addr(), addr.Bits())}); err != nil {
-				return fmt.Errorf("cannot give %s to %s: %w", addr.Addr(), name, err)
+		if n.Subnet6.IsValid() {
+			if err := errors.Join(setIPv6(name, true), setSysctls(name, s.Spec.Endpoints[i].Sysctls)); err != nil {
+				return err
 			}
 		}
 		if err := h.LinkSetUp(link); err != nil {
 			return fmt.Errorf("cannot bring %s up: %w", name, err)
 		}
-		if i != gateway {
-			continue
+		for _, addr := range s.addresses(i, n) {
+			if err := give(h.AddrReplace, link, addr); err != nil {
+				return err
+			}
 		}
-		if err := h.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway.AsSlice()}); err != nil {
-			return fmt.Errorf("cannot route by %s: %w", n.Gateway, err)
+		if err := routeOut(h.RouteReplace, link, i, n, ways); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// hasRedirect says whether the namespace of the calling thread leads port 53 to a
-// name server of ours. Where that can't be told, it is left alone.
-func hasRedirect() bool {
-	var c nftables.Conn
-	rules, err := c.GetRules(dnsTable(), &nftables.Chain{Name: "output", Table: dnsTable()})
-	if errors.Is(err, unix.ENOENT) {
-		return false
-	}
-	return err != nil || len(rules) == 2
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/firewall"
 	"github.com/orlop/orlop/runner/network/nameserver"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -30,7 +31,11 @@ func (s *sandbox) host() nameserver.Host {
 		spec := s.Spec.Endpoints[i]
 		own := slices.DeleteFunc(slices.Clone(s.Spec.Names), func(name string) bool { return slices.Contains(spec.Without, name) })
 		names := slices.Concat(own, spec.Aliases, []string{shortID(s.ID)})
-		h.Places = append(h.Places, nameserver.Place{Network: e.Network, Address: e.Address, Names: names})
+		for _, addr := range []netip.Addr{e.Address, e.Address6} {
+			if addr.IsValid() {
+				h.Places = append(h.Places, nameserver.Place{Network: e.Network, Address: addr, Names: names})
+			}
+		}
 	}
 	return h
 }
@@ -53,7 +58,7 @@ func openNameServer(replace bool) (nameserver.Sockets, error) {
 // of the calling thread, which is theirs.
 func redirectDNS(socks nameserver.Sockets, replace bool) error {
 	udp, tcp := socks.Ports()
-	return redirectPort53(netip.MustParseAddr(NameServer), map[byte]uint16{unix.IPPROTO_UDP: udp, unix.IPPROTO_TCP: tcp}, replace)
+	return firewall.Redirect(netip.MustParseAddr(NameServer), map[byte]uint16{unix.IPPROTO_UDP: udp, unix.IPPROTO_TCP: tcp}, replace)
 }
 
 // serveNames starts a sandbox's name server, and has its sockets kept if that
@@ -84,7 +89,9 @@ func (m *Manager) serveNames(ctx context.Context, s *sandbox, socks nameserver.S
 		if !ok {
 			continue
 		}
-		v.Subnets = append(v.Subnets, n.Subnet)
+		for _, r := range n.ranges() {
+			v.Subnets = append(v.Subnets, r.Subnet)
+		}
 		v.External = v.External || !n.Internal
 	}
 	for _, addr := range s.Spec.Resolvers {

@@ -6,7 +6,7 @@
 // sockets; no program is run. It works relative to the network namespace of
 // the process that opened it (called the host here), changes nothing there but
 // its own links and its own nftables tables, and says in docs where a host
-// forces it to do more (see hostfirewall.go and forwarding.go). Two managers
+// forces it to do more (see package firewall). Two managers
 // with different IDs share a host without touching each other.
 package network
 
@@ -24,8 +24,10 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/firewall"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/nameserver"
+	"github.com/orlop/orlop/runner/network/pool"
 )
 
 // Sockets keeps descriptors while the engine is away; *keeper.Conn and
@@ -45,8 +47,11 @@ type Config struct {
 	// should be gone after a reboot, as its contents are. Required.
 	StateDir string
 	// Pools are the ranges from which networks get their subnets, tried in
-	// order; nil means DefaultPools.
+	// order. Without any of IPv4 they are those of pool.Default, without any of IPv6
+	// it is the one that OwnRange keeps.
 	Pools []netip.Prefix
+	// OwnRange is the file of pool.Own. It outlives a reboot.
+	OwnRange string
 	// Sockets holds the DNS sockets while the engine is away; nil: nobody does.
 	Sockets Sockets
 	// Upstreams returns the resolvers to which other names are forwarded; nil
@@ -60,16 +65,18 @@ type Spec struct {
 	Name string
 	// Bridge is what the bridge is called; "" is a name of ours.
 	Bridge string
+	// NoIPv4 and IPv6 say of which families its addresses are: of one at least.
+	NoIPv4, IPv6 bool
 	// Subnet is picked from the pools when it is not valid, and Gateway is its
-	// first address then.
-	Subnet  netip.Prefix
-	Gateway netip.Addr
+	// first address then. Subnet6 and Gateway6 are those of IPv6.
+	Subnet, Subnet6   netip.Prefix
+	Gateway, Gateway6 netip.Addr
 	// Containers is how many there are to be on it: a subnet that is picked has room
 	// for them.
 	Containers int
 	// Range is the part of Subnet that addresses are handed out of to those who
-	// ask for none in particular; the zero Prefix is all of it.
-	Range netip.Prefix
+	// ask for none in particular; the zero Prefix is all of it. So is Range6.
+	Range, Range6 netip.Prefix
 	// Internal networks have no way out, and none in.
 	Internal bool
 	Labels   map[string]string
@@ -86,21 +93,25 @@ type Options struct {
 	Isolated bool `json:"isolated,omitempty"`
 	// NoMasquerade leaves what goes out its own addresses.
 	NoMasquerade bool `json:"noMasquerade,omitempty"`
-	// NoAddress leaves the bridge without one: the gateway is somebody else.
-	NoAddress bool `json:"noAddress,omitempty"`
+	// NoAddress leaves the bridge without one: the gateway is somebody else. So does
+	// NoAddress6, of IPv6.
+	NoAddress  bool `json:"noAddress,omitempty"`
+	NoAddress6 bool `json:"noAddress6,omitempty"`
 	// HostBinding is where published ports that name no address are bound; nobody
 	// here does that.
 	HostBinding netip.Addr `json:"hostBinding,omitzero"`
-	// Aux are addresses of the subnet that others have.
+	// Aux are addresses of the subnets that others have.
 	Aux []netip.Addr `json:"aux,omitempty"`
 }
 
-// Network is a network as it is.
+// Network is a network as it is. What it has no addresses of is not valid.
 type Network struct {
 	Name     string            `json:"name"`
 	Bridge   string            `json:"bridge"`
 	Subnet   netip.Prefix      `json:"subnet"`
 	Gateway  netip.Addr        `json:"gateway"`
+	Subnet6  netip.Prefix      `json:"subnet6,omitzero"`
+	Gateway6 netip.Addr        `json:"gateway6,omitzero"`
 	Internal bool              `json:"internal,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Options
@@ -111,7 +122,7 @@ type Network struct {
 type Manager struct {
 	cfg      Config
 	links    *netlink.Handle
-	firewall *firewall
+	firewall *firewall.Firewall
 	resolver *nameserver.Resolver
 	reaper   *links.Reaper
 
@@ -131,16 +142,18 @@ type Manager struct {
 	reserved  map[string]map[string][]netip.Addr // owner -> network -> addresses
 }
 
-// network is a Network with the addresses in use on it.
+// network is a Network with the addresses in use on it; what it has none of is nil.
 type network struct {
 	Network
-	addrs *addrPool
+	addrs, addrs6 *pool.Pool
 }
 
 var validID = regexp.MustCompile(`^[a-z0-9]{1,6}$`)
 
 // linkPrefix begins the name of every link of the engine.
-func (m *Manager) linkPrefix() string { return "or" + m.cfg.ID }
+func (m *Manager) linkPrefix() string { return linkPrefix(m.cfg.ID) }
+
+func linkPrefix(id string) string { return "or" + id }
 
 // Open starts managing: it adopts what an earlier manager with the same ID and
 // StateDir left (networks, sandboxes, their addresses, names and DNS sockets),
@@ -151,14 +164,6 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Pools == nil {
-		cfg.Pools = DefaultPools()
-	}
-	for _, p := range cfg.Pools {
-		if !p.Addr().Is4() {
-			return nil, fmt.Errorf("address pool %s: IPv6 is not supported yet", p)
-		}
 	}
 	for _, dir := range []string{networksDir, sandboxesDir, netnsDir} {
 		if err := os.MkdirAll(filepath.Join(cfg.StateDir, dir), 0o700); err != nil {
@@ -171,7 +176,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, links: handle, reaper: links.NewReaper(handle),
-		firewall:  newFirewall(cfg.ID, cfg.Log),
+		firewall:  firewall.New(cfg.ID, linkPrefix(cfg.ID), func(link string) bool { return isLinkName(link, linkPrefix(cfg.ID)) }, cfg.Log),
 		networks:  map[string]*network{},
 		sandboxes: map[string]*sandbox{},
 		linkNames: map[string]bool{},

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -30,18 +31,18 @@ func (m *Manager) isReserved(network string, addr netip.Addr) bool {
 }
 
 // SetRange bounds the addresses that a network hands out to those who ask for
-// none in particular; the zero Prefix is all of its subnet.
-func (m *Manager) SetRange(name string, within netip.Prefix) error {
+// none in particular, of IPv4 and of IPv6; the zero Prefix is all of its subnet.
+func (m *Manager) SetRange(name string, within, within6 netip.Prefix) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.networks[name]
 	if n == nil {
 		return fmt.Errorf("there is no network %s", name)
 	}
-	if err := checkRange(n.Subnet, within); err != nil {
+	if err := errors.Join(checkRange(n.Subnet, within), checkRange(n.Subnet6, within6)); err != nil {
 		return fmt.Errorf("network %s: %w", name, err)
 	}
-	n.addrs.bound(within)
+	n.bound(within, within6)
 	return nil
 }
 
@@ -61,7 +62,7 @@ func checkRange(subnet, within netip.Prefix) error {
 func (m *Manager) holder(network string, addr netip.Addr) string {
 	for id, s := range m.sandboxes {
 		for _, e := range s.Endpoints {
-			if e.Network == network && e.Address == addr {
+			if e.Network == network && addr.IsValid() && (e.Address == addr || e.Address6 == addr) {
 				return s.label(shortID(id))
 			}
 		}

@@ -48,10 +48,22 @@ type SandboxState struct {
 	ID string
 	// NetnsPath is where its network namespace is mounted.
 	NetnsPath string
-	// Addresses are its addresses by network, with the network's prefix length.
-	Addresses map[string]netip.Prefix
+	// Addresses are its addresses by network, with the network's prefix length;
+	// Addresses6 are those of IPv6.
+	Addresses, Addresses6 map[string]netip.Prefix
 	// Active tells whether its names resolve; see SetNames.
 	Active bool
+}
+
+// Of lists the addresses on a network, that of IPv4 first; there are none on one that
+// it is not on.
+func (st *SandboxState) Of(network string) (list []netip.Prefix) {
+	for _, all := range []map[string]netip.Prefix{st.Addresses, st.Addresses6} {
+		if p, ok := all[network]; ok {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // NameServer is where a sandbox's name server answers, on port 53.
@@ -201,15 +213,13 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 			m.release(s)
 			return nil, nil, false, fmt.Errorf("there is no network %s", e.Network)
 		}
-		addr, err := n.addrs.take(e.IPv4, func(a netip.Addr) bool { return m.isReserved(e.Network, a) })
-		if err != nil {
-			if who := m.holder(e.Network, e.IPv4); who != "" {
-				err = fmt.Errorf("%w by %s", err, who)
-			}
+		made := endpoint{Network: e.Network}
+		if err := m.take(n, &made, e); err != nil {
 			m.release(s)
 			return nil, nil, false, fmt.Errorf("network %s: %w", e.Network, err)
 		}
-		s.Endpoints = append(s.Endpoints, endpoint{Network: e.Network, Address: addr, Link: m.newLinkNameLocked("v")})
+		made.Link = m.newLinkNameLocked("v")
+		s.Endpoints = append(s.Endpoints, made)
 		nets = append(nets, n.Network)
 	}
 	if err := s.nameLinks(nets); err != nil {
@@ -224,7 +234,7 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 func (m *Manager) release(s *sandbox) {
 	for _, e := range s.Endpoints {
 		if n, ok := m.networks[e.Network]; ok {
-			n.addrs.give(e.Address)
+			n.give(e)
 		}
 		delete(m.linkNames, e.Link)
 	}
@@ -331,7 +341,7 @@ func (m *Manager) furnish(path string, s *sandbox, nets []Network) error {
 	if len(s.Endpoints) == 0 {
 		return nil
 	}
-	if err := noIPv6("default"); err != nil {
+	if err := setIPv6("default", false); err != nil {
 		return err
 	}
 	ns, err := os.Open(path)
@@ -339,9 +349,9 @@ func (m *Manager) furnish(path string, s *sandbox, nets []Network) error {
 		return fmt.Errorf("cannot open a network namespace: %w", err)
 	}
 	defer ns.Close()
-	gateway := s.gateway(m.Network)
+	ways := s.ways(m.Network)
 	for i, n := range nets {
-		if err := m.attach(inside, int(ns.Fd()), s, i, n, i == gateway); err != nil {
+		if err := m.attach(inside, int(ns.Fd()), s, i, n, ways); err != nil {
 			return err
 		}
 	}
@@ -443,11 +453,18 @@ func (m *Manager) stateOf(s *sandbox) SandboxState {
 	defer m.mu.Unlock()
 	st := SandboxState{
 		ID: s.ID, NetnsPath: m.netnsPath(s.ID), Active: s.Alive,
-		Addresses: map[string]netip.Prefix{},
+		Addresses: map[string]netip.Prefix{}, Addresses6: map[string]netip.Prefix{},
 	}
 	for _, e := range s.Endpoints {
-		if n, ok := m.networks[e.Network]; ok && !e.Detached {
+		n, ok := m.networks[e.Network]
+		if !ok || e.Detached {
+			continue
+		}
+		if e.Address.IsValid() {
 			st.Addresses[e.Network] = netip.PrefixFrom(e.Address, n.Subnet.Bits())
+		}
+		if e.Address6.IsValid() {
+			st.Addresses6[e.Network] = netip.PrefixFrom(e.Address6, n.Subnet6.Bits())
 		}
 	}
 	return st

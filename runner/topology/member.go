@@ -78,9 +78,7 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 		if err != nil {
 			return e, fmt.Errorf("%q is not an IP address", text)
 		}
-		if addr.Is4() {
-			e.LinkLocal = append(e.LinkLocal, addr)
-		}
+		e.LinkLocal = append(e.LinkLocal, addr)
 	}
 	if n.IPv4Address != "" {
 		addr, err := netip.ParseAddr(n.IPv4Address)
@@ -88,6 +86,13 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 			return e, fmt.Errorf("%q is not an IP address", n.IPv4Address)
 		}
 		e.IPv4 = addr
+	}
+	if n.IPv6Address != "" {
+		addr, err := netip.ParseAddr(n.IPv6Address)
+		if err != nil {
+			return e, fmt.Errorf("%q is not an IP address", n.IPv6Address)
+		}
+		e.IPv6 = addr
 	}
 	return e, nil
 }
@@ -139,7 +144,7 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 		return nil, names
 	}
 	for _, key := range order(m.Applied) {
-		if addr, ok := state.Addresses[m.Applied.Networks[key]]; ok {
+		for _, addr := range state.Of(m.Applied.Networks[key]) {
 			list = append(list, addr.Addr().String())
 			names[addr.Addr()] = m.hostNames()
 		}
@@ -181,7 +186,7 @@ func (t *Store) Hosts(applied *planner.Applied) []string {
 	gateway := "127.0.0.1"
 	for _, key := range order(applied) {
 		if n, ok := t.nets.Network(applied.Networks[key]); ok && applied.Service.NetworkMode == "" {
-			gateway = n.Gateway.String()
+			gateway = n.HostAddress().String()
 			break
 		}
 	}

@@ -32,9 +32,11 @@ func fixedAddresses(p *spec.Project) map[string][]netip.Addr {
 			if n == nil || p.Networks[key] == nil {
 				continue
 			}
-			if addr, err := netip.ParseAddr(n.IPv4Address); err == nil {
-				name := p.Networks[key].Name
-				fixed[name] = append(fixed[name], addr.Unmap())
+			name := p.Networks[key].Name
+			for _, text := range []string{n.IPv4Address, n.IPv6Address} {
+				if addr, err := netip.ParseAddr(text); err == nil {
+					fixed[name] = append(fixed[name], addr.Unmap())
+				}
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
@@ -41,7 +42,7 @@ type Networks interface {
 	EnsureNetwork(ctx context.Context, spec network.Spec) (network.Network, error)
 	CheckNetwork(spec network.Spec) error
 	RemoveNetwork(ctx context.Context, name string) error
-	SetRange(name string, within netip.Prefix) error
+	SetRange(name string, within, within6 netip.Prefix) error
 	Reserve(owner string, fixed map[string][]netip.Addr)
 	LeaveAlone(netns string)
 }
@@ -71,6 +72,7 @@ type Record struct {
 	Key     string        `json:"key"`
 	Applied *spec.Network `json:"applied"`
 	Subnet  string        `json:"subnet,omitempty"` // kept, so that it is the same after a reboot
+	Subnet6 string        `json:"subnet6,omitempty"`
 	// Containers is how many were to be on it when it was made.
 	Containers int `json:"containers,omitempty"`
 }
@@ -93,7 +95,7 @@ func (t *Store) Check(name string, rec Record) error {
 	if err != nil {
 		return err
 	}
-	return t.nets.CheckNetwork(ns)
+	return blame(t.nets.CheckNetwork(ns), rec.Key)
 }
 
 // Ensure makes a network as it was applied and keeps its record.
@@ -104,72 +106,98 @@ func (t *Store) Ensure(ctx context.Context, name string, rec Record) (network.Ne
 	}
 	n, err := t.nets.EnsureNetwork(ctx, ns)
 	if err != nil {
-		return n, err
+		return n, blame(err, rec.Key)
 	}
 	failpoint.Hit("topology/network-made")
-	rec.Subnet = n.Subnet.String()
+	rec.Subnet, rec.Subnet6 = text(n.Subnet), text(n.Subnet6)
 	t.save(name, rec)
 	return n, nil
 }
 
+// text is a subnet as it is kept; "" of none.
+func text(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
+}
+
 func specOf(name string, rec Record) (ns network.Spec, err error) {
 	want := rec.Applied
-	within, err := rangeOf(want)
-	if err != nil {
-		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
+	ns = network.Spec{
+		Name: name, NoIPv4: !want.HasIPv4(), IPv6: want.HasIPv6(), Internal: want.Internal, Containers: rec.Containers,
+		Labels: map[string]string{"project": rec.Project, "key": rec.Key},
 	}
-	ns = network.Spec{Name: name, Internal: want.Internal, Range: within, Containers: rec.Containers, Labels: map[string]string{"project": rec.Project, "key": rec.Key}}
 	o := want.Options()
 	ns.Bridge, ns.Options = o.Name, network.Options{
-		MTU: o.MTU, InterfacePrefix: o.InterfacePrefix, Isolated: o.Isolated, NoMasquerade: o.NoMasquerade, NoAddress: o.NoAddress,
+		MTU: o.MTU, InterfacePrefix: o.InterfacePrefix, Isolated: o.Isolated, NoMasquerade: o.NoMasquerade, NoAddress: o.NoAddress, NoAddress6: o.NoAddress6,
 	}
 	if o.HostBinding != "" {
 		if ns.HostBinding, err = netip.ParseAddr(o.HostBinding); err != nil {
 			return ns, fmt.Errorf("networks.%s.driver_opts: %q is not an IP address", rec.Key, o.HostBinding)
 		}
 	}
-	if ns.Aux, err = auxOf(want); err != nil {
+	if err := addressesOf(&ns, rec); err != nil {
 		return ns, fmt.Errorf("networks.%s.ipam: %w", rec.Key, err)
-	}
-	subnet, gateway := cmp.Or(want.Pool().Subnet, rec.Subnet), want.Pool().Gateway
-	if subnet != "" {
-		if ns.Subnet, err = netip.ParsePrefix(subnet); err != nil {
-			return ns, fmt.Errorf("networks.%s.ipam: %q is not a subnet", rec.Key, subnet)
-		}
-	}
-	if gateway != "" {
-		if ns.Gateway, err = netip.ParseAddr(gateway); err != nil {
-			return ns, fmt.Errorf("networks.%s.ipam: %q is not an IP address", rec.Key, gateway)
-		}
 	}
 	return ns, nil
 }
 
-// auxOf are the addresses of a network that no container is to have.
-func auxOf(n *spec.Network) (list []netip.Addr, err error) {
-	aux := n.Pool().AuxAddresses
-	for _, name := range slices.Sorted(maps.Keys(aux)) {
-		addr, err := netip.ParseAddr(aux[name])
-		if err != nil {
-			return nil, fmt.Errorf("%q is not an IP address", aux[name])
-		}
-		list = append(list, addr)
+// addressesOf says which addresses a network is to have, of those families that it has.
+func addressesOf(ns *network.Spec, rec Record) (err error) {
+	if ns.Range, ns.Range6, err = rangesOf(rec.Applied); err != nil {
+		return err
 	}
-	return list, nil
+	pool, pool6 := rec.Applied.Pool(), rec.Applied.Pool6()
+	if !ns.NoIPv4 {
+		if ns.Subnet, ns.Gateway, err = parsed(cmp.Or(pool.Subnet, rec.Subnet), pool.Gateway); err != nil {
+			return err
+		}
+	}
+	if ns.IPv6 {
+		if ns.Subnet6, ns.Gateway6, err = parsed(cmp.Or(pool6.Subnet, rec.Subnet6), pool6.Gateway); err != nil {
+			return err
+		}
+	}
+	for _, aux := range []map[string]string{pool.AuxAddresses, pool6.AuxAddresses} {
+		for _, name := range slices.Sorted(maps.Keys(aux)) {
+			addr, err := netip.ParseAddr(aux[name])
+			if err != nil {
+				return fmt.Errorf("%q is not an IP address", aux[name])
+			}
+			ns.Aux = append(ns.Aux, addr)
+		}
+	}
+	return nil
 }
 
-// rangeOf is the part of its subnet that a network hands addresses out of; the
+// parsed are a subnet and a gateway, as far as they are given.
+func parsed(subnet, gateway string) (p netip.Prefix, addr netip.Addr, err error) {
+	if subnet != "" {
+		if p, err = netip.ParsePrefix(subnet); err != nil {
+			return p, addr, fmt.Errorf("%q is not a subnet", subnet)
+		}
+	}
+	if gateway != "" {
+		if addr, err = netip.ParseAddr(gateway); err != nil {
+			return p, addr, fmt.Errorf("%q is not an IP address", gateway)
+		}
+	}
+	return p, addr, nil
+}
+
+// rangesOf are the parts of its subnets that a network hands addresses out of; the
 // zero Prefix is all.
-func rangeOf(n *spec.Network) (netip.Prefix, error) {
-	text := n.Pool().IPRange
-	if text == "" {
-		return netip.Prefix{}, nil
+func rangesOf(n *spec.Network) (within, within6 netip.Prefix, err error) {
+	for text, out := range map[string]*netip.Prefix{n.Pool().IPRange: &within, n.Pool6().IPRange: &within6} {
+		if text == "" {
+			continue
+		}
+		if *out, err = netip.ParsePrefix(text); err != nil {
+			return within, within6, fmt.Errorf("ip_range %q is not an address range", text)
+		}
 	}
-	within, err := netip.ParsePrefix(text)
-	if err != nil {
-		return within, fmt.Errorf("ip_range %q is not an address range", text)
-	}
-	return within, nil
+	return within, within6, nil
 }
 
 // Relabel notes the labels that a network has now. All else is as it was
@@ -209,9 +237,9 @@ func (t *Store) restore(ctx context.Context) error {
 			continue
 		}
 		if _, ok := t.nets.Network(name); ok {
-			within, err := rangeOf(rec.Applied)
+			within, within6, err := rangesOf(rec.Applied)
 			if err == nil {
-				err = t.nets.SetRange(name, within)
+				err = t.nets.SetRange(name, within, within6)
 			}
 			if err != nil {
 				t.log.Warn("cannot bound the addresses of a network", "network", name, "error", err)
@@ -242,22 +270,42 @@ func (t *Store) Remake(ctx context.Context, name string) error {
 // file asks for none and somebody has taken the one that it had.
 func (t *Store) remake(ctx context.Context, name string, rec Record) error {
 	_, err := t.Ensure(ctx, name, rec)
-	if err == nil || rec.Subnet == "" || rec.hasFixedRange() {
-		return err
+	if err == nil {
+		return nil
 	}
-	was := rec.Subnet
-	rec.Subnet = ""
-	n, again := t.Ensure(ctx, name, rec)
-	if again != nil {
-		return errors.Join(err, again)
+	var again error
+	for _, other := range rec.freed() {
+		n, failed := t.Ensure(ctx, name, other)
+		if failed == nil {
+			t.log.Warn("the range of a network is taken: it has another now", "network", name, "was", strings.TrimSpace(rec.Subnet+" "+rec.Subnet6), "is", n.Subnets(), "why", err)
+			return nil
+		}
+		again = failed
 	}
-	t.log.Warn("the range of a network is taken: it has another now", "network", name, "was", was, "is", n.Subnet, "why", err)
-	return nil
+	return errors.Join(err, again)
 }
 
-// hasFixedRange says that the stack file asks for a range.
-func (rec *Record) hasFixedRange() bool {
-	return rec.Applied.Pool().Subnet != ""
+// freed are records of the network with other ranges, as few as may be: the stack file
+// asks for none of those that it had.
+func (rec *Record) freed() (list []Record) {
+	is4 := rec.Subnet != "" && rec.Applied.Pool().Subnet == ""
+	is6 := rec.Subnet6 != "" && rec.Applied.Pool6().Subnet == ""
+	if is6 {
+		other := *rec
+		other.Subnet6 = ""
+		list = append(list, other)
+	}
+	if is4 {
+		other := *rec
+		other.Subnet = ""
+		list = append(list, other)
+	}
+	if is4 && is6 {
+		other := *rec
+		other.Subnet, other.Subnet6 = "", ""
+		list = append(list, other)
+	}
+	return list
 }
 
 // Remove removes a network that nothing is attached to.
@@ -283,7 +331,7 @@ func (t *Store) Observe(project string, want map[string]bool) (map[string]planne
 			rec = Record{Project: n.Labels["project"], Key: n.Labels["key"]}
 		}
 		if rec.Project == project || want[n.Name] {
-			out[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: n.Subnet.String()}
+			out[n.Name] = planner.Network{Name: n.Name, Project: rec.Project, Key: rec.Key, Applied: rec.Applied, Subnet: text(n.Subnet)}
 		}
 	}
 	return out, nil
@@ -291,10 +339,11 @@ func (t *Store) Observe(project string, want map[string]bool) (map[string]planne
 
 // Info is a network as it is here.
 type Info struct {
-	Name, Project, Key       string
-	Labels                   map[string]string
-	Subnet, Gateway, IPRange string
-	Internal                 bool
+	Name, Project, Key          string
+	Labels                      map[string]string
+	Subnet, Gateway, IPRange    string // of IPv4; "" where there is none
+	Subnet6, Gateway6, IPRange6 string // of IPv6
+	Internal                    bool
 }
 
 // List gives the networks, by name.
@@ -309,15 +358,19 @@ func (t *Store) List() ([]Info, error) {
 		if err := json.Unmarshal(docs[name], &rec); err != nil {
 			return nil, fmt.Errorf("cannot read the record of network %s: %w", name, err)
 		}
-		info := Info{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet}
+		info := Info{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Subnet6: rec.Subnet6}
 		if rec.Applied != nil {
 			info.Labels, info.Internal = rec.Applied.Labels, rec.Applied.Internal
-			if within, _ := rangeOf(rec.Applied); within.IsValid() {
-				info.IPRange = within.String()
-			}
+			within, within6, _ := rangesOf(rec.Applied)
+			info.IPRange, info.IPRange6 = text(within), text(within6)
 		}
 		if n, ok := t.nets.Network(name); ok {
-			info.Subnet, info.Gateway = n.Subnet.String(), n.Gateway.String()
+			if info.Subnet = text(n.Subnet); n.Subnet.IsValid() {
+				info.Gateway = n.Gateway.String()
+			}
+			if info.Subnet6 = text(n.Subnet6); n.Subnet6.IsValid() {
+				info.Gateway6 = n.Gateway6.String()
+			}
 		}
 		list = append(list, info)
 	}

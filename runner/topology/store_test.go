@@ -3,6 +3,7 @@ package topology
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -33,12 +34,13 @@ func (d documents) Load(bucket string) (map[string][]byte, error) { return maps.
 type machine struct {
 	all      map[string]network.Network
 	ranges   map[string]netip.Prefix
+	ranges6  map[string]netip.Prefix
 	taken    netip.Prefix // by somebody else
 	reserved map[string]map[string][]netip.Addr
 }
 
 func newMachine() *machine {
-	return &machine{all: map[string]network.Network{}, ranges: map[string]netip.Prefix{}, reserved: map[string]map[string][]netip.Addr{}}
+	return &machine{all: map[string]network.Network{}, ranges: map[string]netip.Prefix{}, ranges6: map[string]netip.Prefix{}, reserved: map[string]map[string][]netip.Addr{}}
 }
 
 // LeaveAlone is not the topology's to check.
@@ -53,8 +55,20 @@ func (m *machine) Network(name string) (network.Network, bool) {
 func (m *machine) Networks() []network.Network { return slices.Collect(maps.Values(m.all)) }
 
 func (m *machine) EnsureNetwork(_ context.Context, want network.Spec) (network.Network, error) {
-	if m.taken.IsValid() && m.taken.Overlaps(want.Subnet) {
-		return network.Network{}, fmt.Errorf("subnet %s overlaps %s, which this machine uses", want.Subnet, m.taken)
+	for _, subnet := range []netip.Prefix{want.Subnet, want.Subnet6} {
+		if m.taken.IsValid() && m.taken.Overlaps(subnet) {
+			return network.Network{}, fmt.Errorf("subnet %s overlaps %s, which this machine uses", subnet, m.taken)
+		}
+	}
+	if want.IPv6 && !want.Subnet6.IsValid() {
+		want.Subnet6 = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 7: byte(len(m.all))}), 64)
+	}
+	if want.IPv6 && !want.Gateway6.IsValid() {
+		want.Gateway6 = want.Subnet6.Addr().Next()
+	}
+	if want.NoIPv4 {
+		m.all[want.Name] = network.Network{Name: want.Name, Subnet6: want.Subnet6, Gateway6: want.Gateway6, Internal: want.Internal, Labels: want.Labels}
+		return m.all[want.Name], m.SetRange(want.Name, want.Range, want.Range6)
 	}
 	if !want.Subnet.IsValid() {
 		want.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(len(m.all)), 0}), 24)
@@ -62,8 +76,8 @@ func (m *machine) EnsureNetwork(_ context.Context, want network.Spec) (network.N
 	if !want.Gateway.IsValid() {
 		want.Gateway = want.Subnet.Addr().Next()
 	}
-	m.all[want.Name] = network.Network{Name: want.Name, Subnet: want.Subnet, Gateway: want.Gateway, Internal: want.Internal, Labels: want.Labels}
-	return m.all[want.Name], m.SetRange(want.Name, want.Range)
+	m.all[want.Name] = network.Network{Name: want.Name, Subnet: want.Subnet, Gateway: want.Gateway, Subnet6: want.Subnet6, Gateway6: want.Gateway6, Internal: want.Internal, Labels: want.Labels}
+	return m.all[want.Name], m.SetRange(want.Name, want.Range, want.Range6)
 }
 
 func (m *machine) RemoveNetwork(_ context.Context, name string) error {
@@ -74,8 +88,8 @@ func (m *machine) RemoveNetwork(_ context.Context, name string) error {
 	return nil
 }
 
-func (m *machine) SetRange(name string, within netip.Prefix) error {
-	m.ranges[name] = within
+func (m *machine) SetRange(name string, within, within6 netip.Prefix) error {
+	m.ranges[name], m.ranges6[name] = within, within6
 	return nil
 }
 
@@ -287,6 +301,12 @@ func TestHostGatewayIsTheFirstNetworks(t *testing.T) {
 	if got := s.Hosts(applied); !slices.Equal(got, []string{"host=10.0.0.1", "other:10.1.1.1", "odd"}) {
 		t.Errorf("got %v", got)
 	}
+	yes, no := true, false
+	ensure(t, s, "shop_six", Record{Key: "six", Applied: &spec.Network{EnableIPv4: &no, EnableIPv6: &yes, IPAM: &spec.IPAM{Config: []spec.IPAMPool{{Subnet: "fd05::/64"}}}}})
+	six := &planner.Applied{Service: service, Networks: map[string]string{"six": "shop_six"}}
+	if got := s.Hosts(six); got[0] != "host=fd05::1" {
+		t.Errorf("on a network of IPv6: %v", got)
+	}
 	service.NetworkMode = "host"
 	if got := s.Hosts(applied); got[0] != "host=127.0.0.1" {
 		t.Errorf("on the host's network: %v", got)
@@ -358,5 +378,54 @@ func TestOptionsOfPlacesOnNetworks(t *testing.T) {
 	links := map[string][]string{"db": {"shop/db", "db"}, "redis": {"shop/cache", "cache"}, "mq": {"other-mq-1"}}
 	if !reflect.DeepEqual(got.Links, links) {
 		t.Errorf("its links are %v", got.Links)
+	}
+}
+
+// Networks of IPv6 come back with their ranges as those of IPv4 do; where one of two is
+// taken, the other stays.
+func TestNetworksOfIPv6ComeBack(t *testing.T) {
+	docs, yes, no := documents{}, true, false
+	before := newMachine()
+	both := ensure(t, on(before, docs), "shop_both", Record{Project: "shop", Key: "both", Applied: &spec.Network{EnableIPv6: &yes}})
+	six := ensure(t, on(before, docs), "shop_six", Record{Project: "shop", Key: "six", Applied: &spec.Network{
+		EnableIPv4: &no, EnableIPv6: &yes, IPAM: &spec.IPAM{Config: []spec.IPAMPool{{Subnet: "10.1.0.0/16"}, {Subnet: "fd05::/64", Gateway: "fd05::9", IPRange: "fd05::/80"}}},
+	}})
+	if six.Subnet.IsValid() || six.Gateway6.String() != "fd05::9" || !both.Subnet.IsValid() || !both.Subnet6.IsValid() {
+		t.Errorf("made are %+v, %+v", both, six)
+	}
+	after := newMachine()
+	if err := on(after, docs).Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []network.Network{both, six} {
+		if got := after.all[want.Name]; !reflect.DeepEqual(got, want) {
+			t.Errorf("after a reboot it is %+v, was %+v", got, want)
+		}
+	}
+	if got := after.ranges6["shop_six"]; got.String() != "fd05::/80" {
+		t.Errorf("addresses are given out of %s", got)
+	}
+	if list, err := on(after, docs).List(); err != nil || list[1].Subnet != "" || list[1].Gateway != "" || list[1].Subnet6 != "fd05::/64" || list[1].IPRange6 != "fd05::/80" {
+		t.Errorf("listed is %+v, %v", list, err)
+	}
+	taken := newMachine()
+	taken.taken = both.Subnet6
+	taken.all["in the way"] = network.Network{}
+	if err := on(taken, docs).Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := taken.all["shop_both"]; got.Subnet != both.Subnet || !got.Subnet6.IsValid() || got.Subnet6 == both.Subnet6 {
+		t.Errorf("where its range of IPv6 is taken it is %+v, was %+v", got, both)
+	}
+}
+
+// What a machine without IPv6 can't do is told where it is asked for.
+func TestNoIPv6IsToldWhereItIsAskedFor(t *testing.T) {
+	err := Placed(blame(fmt.Errorf("cannot create network n: %w", network.ErrNoIPv6), "front"), spec.Places{"networks.front.enable_ipv6": {File: "stack.yaml", Line: 4, Column: 3}})
+	if err.Error() != "stack.yaml:4:3: networks.front.enable_ipv6: cannot create network n: this machine has no IPv6" {
+		t.Errorf("said is %v", err)
+	}
+	if other := blame(errors.New("other"), "front"); other.Error() != "other" {
+		t.Errorf("said is %v", other)
 	}
 }

@@ -73,7 +73,8 @@ const (
 	Umask                    // permission bits, as YAML writes an integer
 	StringOrFlag             // text, or true or false, kept as text
 	SSH                      // default, or ID=PATH, in a list or a mapping
-	Networks                 // names of networks, or a mapping to objects
+	Networks                 // names of networks or models, or a mapping to objects
+	Options                  // a mapping of names to texts or lists of texts
 	DependsOn                // names of services, or a mapping to objects
 	Build                    // a path or an object
 	EnvFiles                 // a path, or a list of paths or objects
@@ -101,7 +102,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Options, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -141,7 +142,12 @@ var Root = sync.OnceValue(func() []Key {
 		{Name: "volumes", Shape: Named, Keys: volumeKeys()},
 		{Name: "secrets", Shape: Named, Keys: secretKeys()},
 		{Name: "configs", Shape: Named, Keys: secretKeys()},
-		{Name: "models", Level: NotYet, Shape: Named, Keys: []Key{{Name: "name"}, {Name: "model"}, {Name: "context_size"}, {Name: "runtime_flags"}}},
+		{Name: "models", Shape: Named, Note: "run by docker-model, a program of Docker's", Keys: []Key{
+			{Name: "name", Shape: String},
+			{Name: "model", Shape: String},
+			{Name: "context_size", Shape: Integer},
+			{Name: "runtime_flags", Shape: StringList},
+		}},
 		{Name: "jobs", Shape: Named, Keys: jobKeys(), Note: "containers that run to completion: \"orlop run NAME\" runs one; keys as those of services, but for what concerns services that run on"},
 	}
 })
@@ -159,9 +165,15 @@ func serviceKeys() []Key {
 		{Name: "external_links", Shape: StringList, Note: "CONTAINER[:ALIAS] of any project, on a network that both are on"},
 		{Name: "links", Shape: StringList, Note: "SERVICE[:ALIAS]; the name resolves in the containers of this service alone"},
 		{Name: "post_start", Shape: Watch, Keys: hookKeys(), Note: "once up, start or restart has started the container; one that fails stops it"},
-		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
 		{Name: "pre_stop", Shape: Watch, Keys: hookKeys(), Note: "before stop, restart, down or a replacement ends the container; one that fails keeps it"},
-		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
+		{Name: "models", Shape: Networks, Note: "NAME_URL and NAME_MODEL in the environment, or the variables that are named", Keys: []Key{
+			{Name: "endpoint_var", Shape: String},
+			{Name: "model_var", Shape: String},
+		}},
+		{Name: "provider", Shape: Object, Note: "a program that provides the service: it is run before what depends on it, and its variables are theirs", Keys: []Key{
+			{Name: "options", Shape: Options},
+			{Name: "type", Shape: String},
+		}},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
 		{Name: "cpu_count", Level: NoEffect, Note: "of Windows"},
@@ -264,7 +276,17 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("logging", "models")...)
+	keys = append(keys, notYet("logging")...)
+	return append(keys, Key{Name: "pre_start", Shape: Watch, Keys: initKeys(keys), Note: "init containers: they run to completion, one after another, before the containers of the service start; their keys are those of a service that make a container, and what is not given is the service's"})
+}
+
+// initKeys are those of an init container: of a service's those that make a container
+// which runs to completion.
+func initKeys(ofService []Key) []Key {
+	others := []string{"attach", "build", "container_name", "depends_on", "deploy", "develop", "expose", "extends", "external_links", "healthcheck", "links", "ports",
+		"post_start", "pre_stop", "profiles", "provider", "restart", "scale", "stdin_open", "tty"}
+	keys := slices.DeleteFunc(slices.Clone(ofService), func(k Key) bool { return slices.Contains(others, k.Name) })
+	return append(keys, Key{Name: "per_replica", Shape: Boolean, Note: "once for each replica, not once for the service"})
 }
 
 // NoSELinux says why the keys of SELinux have no effect.
@@ -416,17 +438,18 @@ func healthKeys() []Key {
 }
 
 func serviceNetworkKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "aliases", Shape: StringList},
 		{Name: "driver_opts", Shape: MappingOrList, Note: spec.OptEndpointSysctls + ", " + spec.OptEndpointInterface + "; others are refused"},
 		{Name: "gw_priority", Shape: Integer, Note: "by the network of the highest leads the default route; of equal ones by the first, see priority"},
 		{Name: "interface_name", Shape: String},
 		{Name: "ipv4_address", Shape: String},
-		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16"},
+		{Name: "ipv6_address", Shape: String, Note: "where the network has enable_ipv6"},
+		{Name: "link_local_ips", Shape: StringList, Note: "of 169.254.0.0/16, and of fe80::/10 where the network has enable_ipv6"},
 		{Name: "mac_address", Shape: String},
 		{Name: "priority", Shape: Integer, Note: "eth0 is on the network of the highest, and so on"},
 		{Name: "use_service_name_alias", Shape: Boolean},
-	}, notYet("ipv6_address")...)
+	}
 }
 
 func portKeys() []Key {
@@ -466,7 +489,7 @@ func mountKeys() []Key {
 }
 
 func networkKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
 		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
@@ -484,8 +507,9 @@ func networkKeys() []Key {
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
 		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
-		{Name: "enable_ipv4", Shape: Boolean, Note: "false is refused: there is no IPv6 yet"},
-	}, notYet("enable_ipv6")...)
+		{Name: "enable_ipv4", Shape: Boolean, Note: "false where enable_ipv6 is true"},
+		{Name: "enable_ipv6", Shape: Boolean, Note: "a range of the engine's own where ipam names none; an error where the machine has IPv6 switched off"},
+	}
 }
 
 func volumeKeys() []Key {

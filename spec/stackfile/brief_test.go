@@ -12,17 +12,11 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
 		{"a key of many services", `services:
   a: {image: a, logging: {driver: gelf}}
-  b: {image: a, logging: {driver: gelf}, models: [x]}
-  c: {image: a, logging: {driver: gelf}}`,
+  b: {image: a, logging: {driver: gelf}}
+  c: {image: a, logging: {driver: gelf}}
+jobs: {j: {image: a, triggers: {schedule: ["* * * * *"]}}}`,
 			"services.*.logging: not supported yet, 3 services (first stack.yaml:2)\n" +
-				"services.b.models: not supported yet (stack.yaml:3)"},
-		{"keys below names of the user", `services:
-  a: {image: a, networks: {n: {ipv6_address: x}, m: {ipv6_address: y}}}
-networks:
-  n: {enable_ipv6: true}
-  m: {enable_ipv6: true}`,
-			"services.*.networks.*.ipv6_address: not supported yet, 2 places (first stack.yaml:2)\n" +
-				"networks.*.enable_ipv6: not supported yet, 2 networks (first stack.yaml:4)"},
+				"jobs.j.triggers.schedule: not supported yet (stack.yaml:5); run it by a timer of the machine: orlop run NAME"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,

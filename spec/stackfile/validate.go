@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +45,7 @@ func (v *validator) check() {
 		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()
+	v.models()
 	v.checkJobs()
 	v.resources()
 }
@@ -55,6 +55,9 @@ func (v *validator) service(f tree.Field, path string) {
 	at := &tree.Node{At: f.At, Width: f.Width}
 	if s.Value("image") == nil && s.Value("build") == nil && s.Value("provider") == nil {
 		v.l.Fail(at, path, "neither image nor build is given", "write image: and the image to run, or build: and a directory")
+	}
+	if p := s.Field("provider"); p != nil && p.Value.Kind == tree.MapNode && tree.TextAt(p.Value, "type") == "" {
+		v.l.Fail(&tree.Node{At: p.At, Width: p.Width}, path+".provider", "type is missing", "write type: and the program that provides the service")
 	}
 	if image := s.Value("image"); image != nil && image.Kind == tree.ScalarNode && len(image.Unset) == 0 {
 		if strings.ContainsAny(image.Text, " \t\n") || image.Text == "" {
@@ -116,6 +119,11 @@ func (v *validator) references(s *tree.Node, use func(section string, at *tree.N
 			use("networks", &tree.Node{At: f.At, Width: f.Width}, f.Key, "networks")
 		}
 	}
+	if models := s.Value("models"); models != nil {
+		for _, f := range withoutBad(models.Fields) {
+			use("models", &tree.Node{At: f.At, Width: f.Width}, f.Key, "models")
+		}
+	}
 	list := func(n *tree.Node, section, key string) {
 		if n == nil {
 			return
@@ -173,16 +181,10 @@ func (v *validator) network(s *tree.Node, path string) {
 	}
 	v.sharedNetworks(s, networks, path)
 	for _, f := range networks.Fields {
-		address := f.Value.Value("ipv4_address")
-		if address == nil || address.Kind != tree.ScalarNode || address.Text == "" {
-			continue
+		for _, key := range []string{"ipv4_address", "ipv6_address"} {
+			v.fixedAddress(s, f, key, path+".networks."+f.Key+"."+key)
 		}
-		if ip, err := netip.ParseAddr(address.Text); err != nil || !ip.Is4() {
-			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%q is not an IPv4 address", address.Text), "")
-		} else if count := replicasOf(s); count > 1 {
-			v.l.Fail(address, path+".networks."+f.Key+".ipv4_address", fmt.Sprintf("%d replicas cannot share one address", count),
-				"remove ipv4_address, or run one replica")
-		}
+		v.linkLocal6(f, path+".networks."+f.Key)
 	}
 }
 

@@ -91,9 +91,6 @@ func (c checker) linkLocal(place *tree.Node, path string) {
 		switch {
 		case err != nil || !addr.IsLinkLocalUnicast():
 			c.Fail(n, at, fmt.Sprintf("%q is not a link-local address", spec.Shorten(n.Text)), "write one such as 169.254.8.8")
-		case !addr.Is4():
-			about := spec.Topic{Subject: path + ".link_local_ips", Text: "addresses of IPv6 are not supported yet"}
-			c.NotYet(n, at, about, fmt.Sprintf("%q is not supported yet", n.Text), "the container has no IPv6")
 		}
 	})
 }

@@ -14,18 +14,19 @@ import (
 // in the document is path.
 func CheckNetwork(r tree.Reporter, n *tree.Node, path string) {
 	c := checker{r}
-	if v4 := n.Value("enable_ipv4"); v4 != nil && v4.Text == "false" {
-		c.Fail(v4, path+".enable_ipv4", "a network without IPv4 has IPv6, which is not supported yet", "remove it")
+	has := HasFamilies(n)
+	if v4 := n.Value("enable_ipv4"); !has.IPv4 && !has.IPv6 {
+		c.Fail(v4, path+".enable_ipv4", "a network has addresses of IPv4, of IPv6 or of both", "write enable_ipv6: true, or remove it")
 	}
 	c.driver(n.Value("driver"), path+".driver")
-	c.pools(n.Value("ipam").Value("config"), path+".ipam.config")
+	c.pools(n.Value("ipam").Value("config"), path+".ipam.config", has)
 	options := n.Value("driver_opts")
 	if options == nil || options.Kind != tree.MapNode {
 		return
 	}
 	for _, f := range options.Fields {
 		if f.Value.Kind == tree.ScalarNode && f.Value.Text != "" {
-			c.networkOption(f, path+".driver_opts")
+			c.networkOption(f, path+".driver_opts", has)
 		}
 	}
 }
@@ -48,38 +49,57 @@ func (c checker) driver(n *tree.Node, at string) {
 	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), bridge), hint)
 }
 
-// pools checks that a network has one range of IPv4 addresses at most.
-func (c checker) pools(config *tree.Node, at string) {
+// Families are those of a network's addresses.
+type Families struct{ IPv4, IPv6 bool }
+
+// HasFamilies says of which families the addresses of a network are, as its keys in the
+// document say.
+func HasFamilies(network *tree.Node) Families {
+	return Families{IPv4: tree.TextAt(network, "enable_ipv4") != "false", IPv6: tree.TextAt(network, "enable_ipv6") == "true"}
+}
+
+// pools checks that a network has one range of addresses of each family at most.
+func (c checker) pools(config *tree.Node, at string, has Families) {
 	if config == nil {
 		return
 	}
-	given := false
+	const most4, most6 = 30, 126
+	given := map[bool]bool{}
 	for i, pool := range config.Items {
 		subnet := pool.Value("subnet")
 		p, err := netip.ParsePrefix(tree.TextAt(pool, "subnet"))
 		if err != nil {
 			continue
 		}
-		where := tree.Indexed(at, i) + ".subnet"
-		switch {
-		case p.Addr().Is6():
-			about := spec.Topic{Subject: at, Text: "ranges of IPv6 are not supported yet"}
-			c.NotYet(subnet, where, about, fmt.Sprintf("%s is not supported yet", p), "the network has no IPv6")
-		case given:
-			c.Fail(subnet, where, fmt.Sprintf("%s is a second range of a bridge", p), "keep one of them, or make it a network of its own")
+		where, is6, most := tree.Indexed(at, i)+".subnet", p.Addr().Is6(), most4
+		if is6 {
+			most = most6
 		}
-		given = given || p.Addr().Is4()
+		switch {
+		case is6 && !has.IPv6:
+			c.Warn(subnet, where, fmt.Sprintf("%s says nothing: the network has no IPv6", p), "write enable_ipv6: true beside ipam")
+		case !is6 && !has.IPv4:
+			c.Warn(subnet, where, fmt.Sprintf("%s says nothing: the network has no IPv4", p), "remove enable_ipv4: false, or the range")
+		case given[is6]:
+			c.Fail(subnet, where, fmt.Sprintf("%s is a second range of a bridge", p), "keep one of them, or make it a network of its own")
+		case is6 && p.Bits() > most:
+			c.Fail(subnet, where, fmt.Sprintf("%s has no room for a gateway and a container", p), "write a range such as fd12:3456:789a:1::/64")
+		case is6 && (p.Addr().Is4In6() || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() || p.Addr().IsLoopback()):
+			c.Fail(subnet, where, fmt.Sprintf("%s is no range for the addresses of a network", p), "write one such as fd12:3456:789a:1::/64")
+		}
+		given[is6] = true
 	}
 }
 
-// Bounds of what may be asked for: those of IPv4 (RFC 791) and of the kernel's links.
+// Bounds of what may be asked for: those of IPv4 (RFC 791), of IPv6 and of the kernel's links.
 const (
-	minMTU = 68
-	maxMTU = 65535
+	minMTU  = 68
+	minMTU6 = 1280 // RFC 8200, 5
+	maxMTU  = 65535
 )
 
 // networkOption checks an option of Docker's bridge.
-func (c checker) networkOption(f tree.Field, path string) {
+func (c checker) networkOption(f tree.Field, path string, has Families) {
 	at, text := path+"."+f.Key, f.Value.Text
 	fail := func(message, hint string) { c.Fail(f.Value, at, message, hint) }
 	switch f.Key {
@@ -94,14 +114,22 @@ func (c checker) networkOption(f tree.Field, path string) {
 			fail(fmt.Sprintf("%q is not true or false", spec.Shorten(text)), "")
 		}
 	case spec.OptMTU:
-		if mtu, err := strconv.Atoi(text); err != nil || mtu < minMTU || mtu > maxMTU {
-			fail(fmt.Sprintf("%q is not the size of a packet", spec.Shorten(text)), fmt.Sprintf("%d to %d", minMTU, maxMTU))
+		least := minMTU
+		if has.IPv6 {
+			least = minMTU6
+		}
+		if mtu, err := strconv.Atoi(text); err != nil || mtu < least || mtu > maxMTU {
+			fail(fmt.Sprintf("%q is not the size of a packet", spec.Shorten(text)), fmt.Sprintf("%d to %d", least, maxMTU))
 		}
 	case spec.OptHostBinding:
 		if ip, err := netip.ParseAddr(text); err != nil || !ip.Is4() {
 			fail(fmt.Sprintf("%q is not an IPv4 address", spec.Shorten(text)), "write one of the host, such as 127.0.0.1")
 		}
-	case spec.OptGatewayMode:
+	case spec.OptGatewayMode, spec.OptGatewayMode6:
+		if f.Key == spec.OptGatewayMode6 && !has.IPv6 {
+			c.otherOption(f, path)
+			return
+		}
 		switch text {
 		case spec.GatewayNAT, spec.GatewayIsolated:
 		case "routed", "nat-unprotected":
@@ -109,7 +137,11 @@ func (c checker) networkOption(f tree.Field, path string) {
 		default:
 			fail(fmt.Sprintf("%q is no mode of a gateway", spec.Shorten(text)), spec.DidYouMean(text, []string{spec.GatewayNAT, spec.GatewayIsolated}))
 		}
-	case spec.OptHostIPv4:
+	case spec.OptHostIPv4, spec.OptHostIPv6:
+		if f.Key == spec.OptHostIPv6 && !has.IPv6 {
+			c.otherOption(f, path)
+			return
+		}
 		c.Fail(&tree.Node{At: f.At, Width: f.Width}, path, fmt.Sprintf("%q is not supported yet, and the containers would go out by another address", f.Key), "remove it")
 	default:
 		c.otherOption(f, path)

@@ -33,7 +33,8 @@ type Interest struct {
 // listens. What happens inside of the network namespaces that the machine has
 // links to is heard, too.
 func Listen(ctx context.Context, is Interest, ready, changed func()) error {
-	routes, err := subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE)
+	routes, err := subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		return fmt.Errorf("cannot watch the links of this machine: %w", err)
 	}
@@ -119,6 +120,9 @@ func (is *Interest) inRoutes(messageType uint16, data []byte) bool {
 	case unix.RTM_DELADDR:
 		attrs := attributes(data, unix.SizeofIfAddrmsg)
 		addr, ok := netip.AddrFromSlice(attrs[unix.IFA_LOCAL])
+		if !ok { // of IPv6 it says so only where there is a peer
+			addr, ok = netip.AddrFromSlice(attrs[unix.IFA_ADDRESS])
+		}
 		return ok && is.Address(addr)
 	case unix.RTM_DELROUTE:
 		if len(data) < unix.SizeofRtMsg || nl.DeserializeRtMsg(data).Table != unix.RT_TABLE_MAIN {

@@ -22,7 +22,7 @@ func Dump[T any](list func() ([]T, error)) ([]T, error) {
 	}
 }
 
-// Addresses lists the IPv4 addresses of a link, or of all.
+// Addresses lists the addresses of a link, or of all.
 func Addresses(links *netlink.Handle, link netlink.Link) ([]netlink.Addr, error) {
-	return Dump(func() ([]netlink.Addr, error) { return links.AddrList(link, netlink.FAMILY_V4) })
+	return Dump(func() ([]netlink.Addr, error) { return links.AddrList(link, netlink.FAMILY_ALL) })
 }

@@ -37,7 +37,7 @@ func At(h *netlink.Handle) (Look, error) {
 			out.Addrs[a.LinkIndex] = append(out.Addrs[a.LinkIndex], netip.PrefixFrom(addr.Unmap(), ones))
 		}
 	}
-	out.routes, err = Dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_V4) })
+	out.routes, err = Dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return out, fmt.Errorf("cannot list routes: %w", err)
 	}
@@ -47,20 +47,24 @@ func At(h *netlink.Handle) (Look, error) {
 // IsUp says whether a link that is there is up.
 func (l *Look) IsUp(name string) bool { return l.Links[name].Attrs().Flags&unix.IFF_UP != 0 }
 
-// Leads says whether a link, or any where it is 0, leads to a destination; the zero
-// Prefix is everything.
+// Leads says whether a link leads to a destination.
 func (l *Look) Leads(link int, to netip.Prefix) bool {
 	return slices.ContainsFunc(l.routes, func(r netlink.Route) bool {
-		if link != 0 && r.LinkIndex != link {
-			return false
-		}
-		return r.Dst == nil && !to.IsValid() || r.Dst != nil && r.Dst.String() == text(to)
+		return r.LinkIndex == link && r.Dst != nil && r.Dst.String() == text(to)
+	})
+}
+
+// LeadsOut says whether there is a default route, of IPv4 or of IPv6.
+func (l *Look) LeadsOut(is6 bool) bool {
+	family, all := netlink.FAMILY_V4, netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if is6 {
+		family, all = netlink.FAMILY_V6, netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return slices.ContainsFunc(l.routes, func(r netlink.Route) bool {
+		return r.Family == family && (r.Dst == nil || r.Dst.String() == text(all))
 	})
 }
 
 func text(p netip.Prefix) string {
-	if !p.IsValid() {
-		return "0.0.0.0/0"
-	}
 	return (&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}).String()
 }

@@ -10,7 +10,7 @@ import (
 // FuzzQuery holds that no message that a container sends panics, and that an
 // answer is of the size that it takes.
 func FuzzQuery(f *testing.F) {
-	for _, name := range []string{"web.", "WEB.", "1.0.89.10.in-addr.arpa.", ".", "a..b.", "x.example."} {
+	for _, name := range []string{"web.", "WEB.", "1.0.89.10.in-addr.arpa.", "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa.", "ff.x.ip6.arpa.", ".", "a..b.", "x.example."} {
 		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypePTR, dns.TypeANY, dns.TypeTXT, 0, 65535} {
 			q := new(dns.Msg).SetQuestion(name, kind)
 			q.SetEdns0(100, true)

@@ -5,6 +5,7 @@ package nameserver
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -439,8 +440,11 @@ func appendAddrs(reply *dns.Msg, q dns.Question, addrs []netip.Addr) {
 	}
 }
 
-// reverseAddr parses 4.3.2.1.in-addr.arpa.
+// reverseAddr parses 4.3.2.1.in-addr.arpa, and what there is of IPv6 (RFC 3596, 2.5).
 func reverseAddr(name string) (netip.Addr, bool) {
+	if nibbles, ok := strings.CutSuffix(name, ".ip6.arpa"); ok {
+		return reverseAddr6(nibbles)
+	}
 	labels, ok := strings.CutSuffix(name, ".in-addr.arpa")
 	if !ok {
 		return netip.Addr{}, false
@@ -451,4 +455,15 @@ func reverseAddr(name string) (netip.Addr, bool) {
 	}
 	b := addr.As4()
 	return netip.AddrFrom4([4]byte{b[3], b[2], b[1], b[0]}), true
+}
+
+// reverseAddr6 parses 32 hexadecimal digits, the last one first, with dots between.
+func reverseAddr6(nibbles string) (netip.Addr, bool) {
+	digits := strings.Split(nibbles, ".")
+	slices.Reverse(digits)
+	b, err := hex.DecodeString(strings.Join(digits, ""))
+	if err != nil || len(b) != 16 || len(digits) != 32 {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom16([16]byte(b)), true
 }

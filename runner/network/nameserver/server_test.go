@@ -74,7 +74,8 @@ func TestWhoIsToldWhat(t *testing.T) {
 	addHost(r, "two", "front", "10.0.0.3", true, "web")
 	addHost(r, "three", "front", "10.0.0.4", false, "web", "asleep", "a.sleep")
 	addHost(r, "four", "back", "10.0.1.2", true, "db")
-	front := View{Networks: []string{"front"}, Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, External: true,
+	r.Add(named("five", true, []string{"both"}, at("front", "10.0.0.5"), at("front", "fd00:1::5")))
+	front := View{Networks: []string{"front"}, Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00:1::/64")}, External: true,
 		Extra: map[string][]netip.Addr{"gate": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}}
 	inner := View{Networks: []string{"back"}}
 	for _, c := range []struct {
@@ -98,6 +99,12 @@ func TestWhoIsToldWhat(t *testing.T) {
 		{front, "2.0.0.10.in-addr.arpa", dns.TypePTR, "NOERROR web.front."},
 		{front, "9.0.0.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN"},
 		{front, "1.2.0.192.in-addr.arpa", dns.TypePTR, "NOERROR upstream"},
+		{front, "both", dns.TypeA, "NOERROR 10.0.0.5"},
+		{front, "both", dns.TypeAAAA, "NOERROR fd00:1::5"},
+		{front, "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa", dns.TypePTR, "NOERROR both.front."},
+		{front, "6.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.IP6.arpa", dns.TypePTR, "NXDOMAIN"},
+		{front, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", dns.TypePTR, "NOERROR upstream"},
+		{front, "f.00.ip6.arpa", dns.TypePTR, "NOERROR upstream"},
 		{inner, "db", dns.TypeA, "NOERROR 10.0.1.2"},
 		{inner, "example.com", dns.TypeA, "NXDOMAIN"},
 		{inner, "2.0.0.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN"},

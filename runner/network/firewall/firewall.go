@@ -1,9 +1,15 @@
-package network
+// Package firewall keeps networks apart and leads them out: it owns the engine's
+// tables of nftables, opens the host's own firewall for what they let through, and has
+// the machine forward. It makes no links, and knows nobody's addresses but the ranges
+// of networks.
+package firewall
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -12,15 +18,33 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/network/pool"
 )
 
-// firewall is the engine's own nftables table, inet orlop_<ID>. Its rules never
+// Network is what of a network concerns its packets.
+type Network struct {
+	Bridge string
+	// Subnets are its ranges: one of IPv4, of IPv6, or both.
+	Subnets []netip.Prefix
+	// Internal ones have no way out, and none in; of isolated ones the containers
+	// don't reach each other; what goes out of those without masquerading keeps its
+	// own addresses.
+	Internal, Isolated, NoMasquerade bool
+}
+
+func (n *Network) hasIPv6() bool {
+	return slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() })
+}
+
+// Firewall is the engine's own nftables table, inet orlop_<ID>. Its rules never
 // change; networks come and go as elements of its sets. In the words of nft:
 //
 //	set bridges  { type ifname }             every bridge
 //	set internal { type ifname }             those without a way out
 //	set same     { type ifname . ifname }    each bridge twice, but for those that keep their own apart
 //	set subnets  { type ipv4_addr; flags interval }   those with a way out, if they are hidden behind the machine
+//	set subnets6 { type ipv6_addr; flags interval }   the same of IPv6
 //	chain forward {            # a packet must pass everybody's chains
 //	    iifname . oifname @same accept       # within one bridge
 //	    ct state established,related accept
@@ -29,40 +53,79 @@ import (
 //	}
 //	chain input {
 //	    iifname @internal ct state established,related accept
+//	    iifname @internal icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept   # as ARP is
 //	    iifname @internal drop
 //	}
 //	chain postrouting {
 //	    meta nfproto ipv4 ip saddr @subnets oifname != @bridges masquerade
+//	    meta nfproto ipv6 ip6 saddr @subnets6 oifname != @bridges masquerade
 //	}
-type firewall struct {
-	id         string
-	log        *slog.Logger
-	forwarding *forwarding
-	table      *nftables.Table
+type Firewall struct {
+	isOurs func(link string) bool // says that a link has a name of this engine's
+	log    *slog.Logger
+	table  *nftables.Table
 
-	bridges, internal, same, subnets *nftables.Set
+	bridges, internal, same, subnets, subnets6 *nftables.Set
 
 	mu   sync.Mutex // one transaction at a time
 	nets map[string]Network
-	host hostFirewall
+	ways [2]way // of IPv4 and of IPv6
 }
 
-func newFirewall(id string, log *slog.Logger) *firewall {
+// way is what the machine does for packets of one family that it forwards.
+type way struct {
+	is6        bool
+	forwarding *forwarding
+	host       host
+}
+
+// New is the firewall of the engine of an ID, whose links have names that isOurs knows,
+// beginning with prefix.
+func New(id, prefix string, isOurs func(link string) bool, log *slog.Logger) *Firewall {
 	t := &nftables.Table{Name: "orlop_" + id, Family: nftables.TableFamilyINet}
 	pair := nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
-	return &firewall{
-		id: id, log: log, forwarding: newForwarding(), table: t, nets: map[string]Network{},
+	return &Firewall{
+		isOurs: isOurs, log: log, table: t, nets: map[string]Network{},
 		bridges:  &nftables.Set{Table: t, ID: 1, Name: "bridges", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian},
 		internal: &nftables.Set{Table: t, ID: 2, Name: "internal", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian},
 		same:     &nftables.Set{Table: t, ID: 3, Name: "same", KeyType: pair, Concatenation: true},
 		subnets:  &nftables.Set{Table: t, ID: 4, Name: "subnets", KeyType: nftables.TypeIPAddr, Interval: true},
-		host:     hostFirewall{id: id, log: log},
+		subnets6: &nftables.Set{Table: t, ID: 5, Name: "subnets6", KeyType: nftables.TypeIP6Addr, Interval: true},
+		ways: [2]way{
+			{forwarding: newForwarding(), host: host{id: id, prefix: prefix, log: log, family: nftables.TableFamilyIPv4}},
+			{is6: true, forwarding: newForwarding6(), host: host{id: id, prefix: prefix, log: log, family: nftables.TableFamilyIPv6}},
+		},
 	}
 }
 
-// reset makes the table as the networks want it, whatever it was. Without
+// Watches says that a table of that name, of whatever family, is of interest here.
+func (f *Firewall) Watches(table string) bool {
+	return table == f.table.Name || table == forwardTable || table == dnsTable().Name || table == hostTable
+}
+
+// sets are all of the table.
+func (f *Firewall) sets() []*nftables.Set {
+	return []*nftables.Set{f.bridges, f.internal, f.same, f.subnets, f.subnets6}
+}
+
+// isFor says that a network's packets may go that way. Those of IPv4 have a table of
+// both families, which must let through what is forwarded for any bridge.
+func (w *way) isFor(n Network) bool { return !w.is6 || n.hasIPv6() }
+
+// forwarded are the networks whose packets may go that way.
+func (f *Firewall) forwarded(w *way) map[string]Network {
+	return maps.Collect(func(yield func(string, Network) bool) {
+		for bridge, n := range f.nets {
+			if w.isFor(n) && !yield(bridge, n) {
+				return
+			}
+		}
+	})
+}
+
+// Reset makes the table as the networks want it, whatever it was. Without
 // networks there is no table. It is called under the host's lock.
-func (f *firewall) reset(nets []Network) error {
+func (f *Firewall) Reset(nets []Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.nets = map[string]Network{}
@@ -72,23 +135,30 @@ func (f *firewall) reset(nets []Network) error {
 	if err := f.rebuild(); err != nil {
 		return err
 	}
-	if err := f.forwarding.forget("or"+f.id, f.nets); err != nil {
-		return err
-	}
-	if len(nets) == 0 {
-		return f.host.close()
-	}
-	for _, n := range nets {
-		if err := f.forwarding.on(n.Bridge); err != nil {
+	for i := range f.ways {
+		w := &f.ways[i]
+		all := f.forwarded(w)
+		if err := w.forwarding.forget(f.isOurs, all); err != nil {
 			return err
 		}
+		if len(all) == 0 {
+			if err := w.host.close(); err != nil {
+				return err
+			}
+			continue
+		}
+		for bridge := range all {
+			if err := w.forwarding.on(bridge); err != nil {
+				return err
+			}
+		}
+		w.host.open(f.named(w))
 	}
-	f.host.open(f.named())
 	return nil
 }
 
-// add opens the firewall for a network. It is called under the host's lock.
-func (f *firewall) add(n Network) error {
+// Add opens the firewall for a network. It is called under the host's lock.
+func (f *Firewall) Add(n Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.nets[n.Bridge]; ok {
@@ -102,25 +172,41 @@ func (f *firewall) add(n Network) error {
 			return err
 		}
 	}
-	if err := f.forwarding.on(n.Bridge); err != nil {
-		return err
+	for i := range f.ways {
+		w := &f.ways[i]
+		if !w.isFor(n) {
+			continue
+		}
+		if err := w.forwarding.on(n.Bridge); err != nil {
+			return err
+		}
+		w.host.open(f.named(w))
 	}
-	f.host.open(f.named())
 	return nil
 }
 
-// remove undoes add. It is called under the host's lock.
-func (f *firewall) remove(n Network) error {
+// Remove undoes Add. It is called under the host's lock.
+func (f *Firewall) Remove(n Network) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.nets[n.Bridge]; !ok {
 		return nil
 	}
 	delete(f.nets, n.Bridge)
-	err := f.forwarding.off(n.Bridge)
+	var err error
+	for i := range f.ways {
+		w := &f.ways[i]
+		if !w.isFor(n) {
+			continue
+		}
+		err = errors.Join(err, w.forwarding.off(n.Bridge))
+		if len(f.forwarded(w)) == 0 {
+			err = errors.Join(err, w.host.close())
+		}
+	}
 	switch {
 	case len(f.nets) == 0:
-		return errors.Join(err, f.rebuild(), f.host.close())
+		return errors.Join(err, f.rebuild())
 	case f.change(n, (*nftables.Conn).SetDeleteElements) != nil:
 		// Somebody meddled with the table: make it anew.
 		return errors.Join(err, f.rebuild())
@@ -128,43 +214,46 @@ func (f *firewall) remove(n Network) error {
 	return err
 }
 
-// verify makes the table again if somebody flushed it (reloading the host's
+// Verify makes the table again if somebody flushed it (reloading the host's
 // nftables.conf does), and looks again whether the host's own firewall lets
 // containers out. It is called under the host's lock.
-func (f *firewall) verify() error {
-	damage, err := f.damage()
+func (f *Firewall) Verify() error {
+	damage, err := f.Damage()
 	if err != nil {
 		return err
 	}
 	if damage != "" {
 		f.log.Warn("somebody has changed the firewall's table; it is made again", "table", f.table.Name, "what", damage)
-		if err := f.repair(); err != nil {
+		if err := f.Repair(); err != nil {
 			return err
 		}
 	}
-	return f.openHost()
+	return f.OpenHost()
 }
 
-// openHost looks again whether the machine forwards, and its own firewall lets
+// OpenHost looks again whether the machine forwards, and its own firewall lets
 // containers out.
-func (f *firewall) openHost() error {
+func (f *Firewall) OpenHost() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.nets) == 0 {
-		return nil
+	for i := range f.ways {
+		w := &f.ways[i]
+		if len(f.forwarded(w)) == 0 {
+			continue
+		}
+		if err := w.forwarding.verify(); err != nil {
+			return err
+		}
+		w.host.open(f.named(w))
 	}
-	if err := f.forwarding.verify(); err != nil {
-		return err
-	}
-	f.host.open(f.named())
 	return nil
 }
 
-// named are the bridges whose names are not ours.
-func (f *firewall) named() []string {
+// named are the bridges whose packets may go a way, and whose names are not ours.
+func (f *Firewall) named(w *way) []string {
 	var names []string
-	for name := range f.nets {
-		if !isLinkName(name, f.host.prefix()) {
+	for name := range f.forwarded(w) {
+		if !f.isOurs(name) {
 			names = append(names, name)
 		}
 	}
@@ -172,19 +261,19 @@ func (f *firewall) named() []string {
 	return names
 }
 
-// repair makes the table again.
-func (f *firewall) repair() error {
+// Repair makes the table again.
+func (f *Firewall) Repair() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rebuild()
 }
 
 // rulesOf is how many rules each chain of the table has.
-func rulesOf() map[string]int { return map[string]int{"forward": 4, "input": 2, "postrouting": 1} }
+func rulesOf() map[string]int { return map[string]int{"forward": 4, "input": 3, "postrouting": 2} }
 
-// damage says what somebody has taken of the table: all of it, rules, elements
+// Damage says what somebody has taken of the table: all of it, rules, elements
 // of its sets.
-func (f *firewall) damage() (string, error) {
+func (f *Firewall) Damage() (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.nets) == 0 {
@@ -204,7 +293,10 @@ func (f *firewall) damage() (string, error) {
 			return "rules of the firewall are gone", nil
 		}
 	}
-	want := map[*nftables.Set]int{f.bridges: 0, f.internal: 0, f.same: 0, f.subnets: 0}
+	want := map[*nftables.Set]int{}
+	for _, set := range f.sets() {
+		want[set] = 0
+	}
 	for _, n := range f.nets {
 		for set, elements := range f.elements(n) {
 			want[set] += len(elements)
@@ -212,7 +304,7 @@ func (f *firewall) damage() (string, error) {
 	}
 	for set, n := range want {
 		have, err := c.GetSetElements(set)
-		if err != nil || set != f.subnets && len(have) != n || set == f.subnets && n > 0 && len(have) == 0 {
+		if err != nil || !set.Interval && len(have) != n || set.Interval && n > 0 && len(have) == 0 {
 			return "the firewall knows some networks no more", nil
 		}
 	}
@@ -220,7 +312,7 @@ func (f *firewall) damage() (string, error) {
 }
 
 // change adds or removes the elements of one network in one transaction.
-func (f *firewall) change(n Network, apply func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
+func (f *Firewall) change(n Network, apply func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
 	var c nftables.Conn
 	for set, elements := range f.elements(n) {
 		if err := apply(&c, set, elements); err != nil {
@@ -230,7 +322,7 @@ func (f *firewall) change(n Network, apply func(*nftables.Conn, *nftables.Set, [
 	return c.Flush()
 }
 
-func (f *firewall) elements(n Network) map[*nftables.Set][]nftables.SetElement {
+func (f *Firewall) elements(n Network) map[*nftables.Set][]nftables.SetElement {
 	name := ifname(n.Bridge)
 	m := map[*nftables.Set][]nftables.SetElement{
 		f.bridges: {{Key: name}},
@@ -245,18 +337,22 @@ func (f *firewall) elements(n Network) map[*nftables.Set][]nftables.SetElement {
 	if n.NoMasquerade {
 		return m
 	}
-	first := n.Subnet.Masked().Addr()
-	after := toAddr(toUint(first) + 1<<(32-n.Subnet.Bits()))
-	m[f.subnets] = []nftables.SetElement{
-		{Key: first.AsSlice()},
-		{Key: after.AsSlice(), IntervalEnd: true},
+	for _, subnet := range n.Subnets {
+		set := f.subnets
+		if subnet.Addr().Is6() {
+			set = f.subnets6
+		}
+		m[set] = []nftables.SetElement{
+			{Key: subnet.Masked().Addr().AsSlice()},
+			{Key: pool.After(subnet).AsSlice(), IntervalEnd: true},
+		}
 	}
 	return m
 }
 
 // rebuild replaces the table in one transaction, so that there is no moment
 // without it.
-func (f *firewall) rebuild() error {
+func (f *Firewall) rebuild() error {
 	var c nftables.Conn
 	c.AddTable(f.table) // so that there is one to delete
 	c.DelTable(f.table)
@@ -274,7 +370,7 @@ func (f *firewall) rebuild() error {
 	return nil
 }
 
-func (f *firewall) create(c *nftables.Conn) error {
+func (f *Firewall) create(c *nftables.Conn) error {
 	c.AddTable(f.table)
 	elements := map[*nftables.Set][]nftables.SetElement{}
 	for _, n := range f.nets {
@@ -282,7 +378,7 @@ func (f *firewall) create(c *nftables.Conn) error {
 			elements[set] = append(elements[set], e...)
 		}
 	}
-	for _, set := range []*nftables.Set{f.bridges, f.internal, f.same, f.subnets} {
+	for _, set := range f.sets() {
 		if err := c.AddSet(set, elements[set]); err != nil {
 			return err
 		}
@@ -308,19 +404,43 @@ func (f *firewall) create(c *nftables.Conn) error {
 	)
 	filter("input", nftables.ChainHookInput, nftables.ChainTypeFilter, nftables.ChainPriorityFilter,
 		join(join(fromInternal, established()...), accept),
+		join(join(fromInternal, icmp6(neighborSolicit, neighborAdvert)...), accept),
 		join(fromInternal, &expr.Counter{}, drop),
 	)
 	out := inSet(expr.MetaKeyOIFNAME, f.bridges)
 	out[1].(*expr.Lookup).Invert = true
+	const source4, source6 = 12, 8 // RFC 791, RFC 8200: where the address of the sender is
 	filter("postrouting", nftables.ChainHookPostrouting, nftables.ChainTypeNAT, nftables.ChainPriorityNATSource,
-		join(join([]expr.Any{
-			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: unix.NFT_REG_1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{unix.NFPROTO_IPV4}},
-			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4, DestRegister: unix.NFT_REG_1},
-			&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: f.subnets.Name, SetID: f.subnets.ID},
-		}, out...), &expr.Masq{}),
+		join(join(from(f.subnets, unix.NFPROTO_IPV4, source4, net.IPv4len), out...), &expr.Masq{}),
+		join(join(from(f.subnets6, unix.NFPROTO_IPV6, source6, net.IPv6len), out...), &expr.Masq{}),
 	)
 	return nil
+}
+
+// from matches packets of a family whose sender, of so many bytes at an offset, is in a
+// set.
+func from(set *nftables.Set, family byte, offset, size uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: unix.NFT_REG_1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{family}},
+		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size, DestRegister: unix.NFT_REG_1},
+		&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: set.Name, SetID: set.ID},
+	}
+}
+
+// Types of ICMPv6 by which neighbours are found (RFC 4861, 4.3 and 4.4).
+const neighborSolicit, neighborAdvert = 135, 136
+
+// icmp6 matches packets of ICMPv6 whose type is in a range.
+func icmp6(first, last byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: unix.NFT_REG_1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{unix.NFPROTO_IPV6}},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{unix.IPPROTO_ICMPV6}},
+		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1, DestRegister: unix.NFT_REG_1},
+		&expr.Range{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, FromData: []byte{first}, ToData: []byte{last}},
+	}
 }
 
 // join concatenates without writing into the first argument's array.
@@ -354,45 +474,4 @@ func ifname(name string) []byte {
 	b := make([]byte, unix.IFNAMSIZ)
 	copy(b, name)
 	return b
-}
-
-func dnsTable() *nftables.Table {
-	return &nftables.Table{Name: "orlop_dns", Family: nftables.TableFamilyIPv4}
-}
-
-// redirectPort53 makes a name server on port reachable at addr:53 within the
-// network namespace of the calling thread, so that what runs there may still
-// listen on port 53 itself. Replies find their way back by connection tracking.
-//
-// A new namespace has no such table yet (replace is false): to delete one would
-// make the kernel wait for its readers.
-func redirectPort53(addr netip.Addr, port map[byte]uint16, replace bool) error {
-	var c nftables.Conn
-	t := dnsTable()
-	c.AddTable(t)
-	if replace {
-		c.DelTable(t)
-		c.AddTable(t)
-	}
-	chain := c.AddChain(&nftables.Chain{
-		Name: "output", Table: t, Type: nftables.ChainTypeNAT,
-		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest,
-	})
-	for proto, to := range port {
-		c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{
-			&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: unix.NFT_REG_1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: addr.AsSlice()},
-			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{proto}},
-			&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: unix.NFT_REG_1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: binaryutil.BigEndian.PutUint16(53)},
-			&expr.Immediate{Register: unix.NFT_REG_1, Data: addr.AsSlice()},
-			&expr.Immediate{Register: unix.NFT_REG_2, Data: binaryutil.BigEndian.PutUint16(to)},
-			&expr.NAT{
-				Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4,
-				RegAddrMin: unix.NFT_REG_1, RegProtoMin: unix.NFT_REG_2, Specified: true,
-			},
-		}})
-	}
-	return c.Flush()
 }

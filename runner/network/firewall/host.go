@@ -1,4 +1,4 @@
-package network
+package firewall
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostFirewall lets containers' packets pass the host's own iptables firewall.
+// host lets containers' packets pass the host's own iptables firewall.
 // Docker sets the policy of FORWARD to DROP and ufw does too; a packet must
 // pass every chain, so what our table accepts they would still drop. Two rules
 // go to the head of that chain, and away with our last network:
@@ -24,11 +24,14 @@ import (
 //	-i or<ID>+ -j ACCEPT
 //	-o or<ID>+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 //
-// and two more for each bridge whose name a stack file chose.
+// and two more for each bridge whose name a stack file chose. So it is for ip6tables,
+// where a network has IPv6.
 //
 // Our own table drops what must not pass, so nothing opens that was shut.
-type hostFirewall struct {
+type host struct {
+	family nftables.TableFamily // IPv4 or IPv6
 	id     string
+	prefix string // of the names of our links
 	log    *slog.Logger
 	warned bool
 }
@@ -36,22 +39,30 @@ type hostFirewall struct {
 // hostTable is the table of iptables that has the chain FORWARD.
 const hostTable = "filter"
 
-func (h *hostFirewall) prefix() string { return "or" + h.id }
+// words are what nftables and iptables call things of a family.
+type words struct{ family, program, legacy string }
+
+func (h *host) words() words {
+	if h.family == nftables.TableFamilyIPv6 {
+		return words{"ip6", "ip6tables", "/proc/net/ip6_tables_names"}
+	}
+	return words{"ip", "iptables", "/proc/net/ip_tables_names"}
+}
 
 // comment tells our rules from others', and those of a bridge from the rest.
-func (h *hostFirewall) comment(bridge string) []byte {
+func (h *host) comment(bridge string) []byte {
 	return userdata.AppendString(nil, userdata.TypeComment, strings.TrimSpace("orlop "+h.id+" "+bridge))
 }
 
 // isOurs says that a rule is one of this engine's.
-func (h *hostFirewall) isOurs(r *nftables.Rule) bool {
+func (h *host) isOurs(r *nftables.Rule) bool {
 	text, ok := userdata.GetString(r.UserData, userdata.TypeComment)
 	return ok && (text == "orlop "+h.id || strings.HasPrefix(text, "orlop "+h.id+" "))
 }
 
 // isOpen says that the rules at the head of the chain are those for all links of ours
 // and for the bridges, and there are no others of ours.
-func (h *hostFirewall) isOpen(rules []*nftables.Rule, bridges []string) bool {
+func (h *host) isOpen(rules []*nftables.Rule, bridges []string) bool {
 	want := 2 * (1 + len(bridges))
 	if len(rules) < want || len(h.ours(rules)) != want || len(h.ours(rules[:want])) != want {
 		return false
@@ -67,7 +78,7 @@ func (h *hostFirewall) isOpen(rules []*nftables.Rule, bridges []string) bool {
 // open puts the rules in place where they are needed and absent. A host whose
 // firewall cannot be read still works if that firewall is open: so failures
 // are told, not returned.
-func (h *hostFirewall) open(bridges []string) {
+func (h *host) open(bridges []string) {
 	h.warnOthers()
 	chain, rules, err := h.forwardChain()
 	if err != nil {
@@ -87,12 +98,12 @@ func (h *hostFirewall) open(bridges []string) {
 	}
 	if err != nil {
 		h.log.Warn("cannot open the host's firewall for containers: they may have no way out",
-			"fix", fmt.Sprintf("iptables -I FORWARD -i %s+ -j ACCEPT", h.prefix()), "error", err)
+			"fix", fmt.Sprintf("%s -I FORWARD -i %s+ -j ACCEPT", h.words().program, h.prefix), "error", err)
 	}
 }
 
 // close takes the rules away.
-func (h *hostFirewall) close() error {
+func (h *host) close() error {
 	chain, rules, err := h.forwardChain()
 	if err != nil || chain == nil {
 		return err
@@ -115,9 +126,9 @@ func (h *hostFirewall) close() error {
 
 // forwardChain finds the FORWARD chain of iptables (its nftables variant), nil
 // if there is none.
-func (h *hostFirewall) forwardChain() (*nftables.Chain, []*nftables.Rule, error) {
+func (h *host) forwardChain() (*nftables.Chain, []*nftables.Rule, error) {
 	var c nftables.Conn
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	chains, err := c.ListChainsOfTableFamily(h.family)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot list the chains of the host's firewall: %w", err)
 	}
@@ -130,12 +141,12 @@ func (h *hostFirewall) forwardChain() (*nftables.Chain, []*nftables.Rule, error)
 	chain := chains[i]
 	rules, err := c.GetRules(chain.Table, chain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the rules of ip filter FORWARD: %w", err)
+		return nil, nil, fmt.Errorf("cannot read the rules of %s filter FORWARD: %w", h.words().family, err)
 	}
 	return chain, rules, nil
 }
 
-func (h *hostFirewall) ours(rules []*nftables.Rule) []*nftables.Rule {
+func (h *host) ours(rules []*nftables.Rule) []*nftables.Rule {
 	return slices.DeleteFunc(slices.Clone(rules), func(r *nftables.Rule) bool {
 		return !h.isOurs(r)
 	})
@@ -143,7 +154,7 @@ func (h *hostFirewall) ours(rules []*nftables.Rule) []*nftables.Rule {
 
 // replace puts our rules at the head of the chain in one transaction, in the
 // form that iptables itself writes and lists, if it can be had.
-func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, bridges []string, compat bool) error {
+func (h *host) replace(chain *nftables.Chain, old []*nftables.Rule, bridges []string, compat bool) error {
 	var c nftables.Conn
 	for _, r := range old {
 		if err := c.DelRule(r); err != nil {
@@ -159,7 +170,7 @@ func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, brid
 		state = []expr.Any{&expr.Match{Name: "conntrack", Rev: 3, Info: info}}
 	}
 	link := func(key expr.MetaKey, bridge string) []expr.Any {
-		name := []byte(h.prefix()) // the beginning of a name
+		name := []byte(h.prefix) // the beginning of a name
 		if bridge != "" {
 			name = ifname(bridge)
 		}
@@ -184,15 +195,16 @@ func (h *hostFirewall) replace(chain *nftables.Chain, old []*nftables.Rule, brid
 // warnOthers tells, once, of firewalls that are not ours to change: rules of
 // iptables-legacy, which nftables does not reach, and chains of nftables that
 // an administrator wrote.
-func (h *hostFirewall) warnOthers() {
+func (h *host) warnOthers() {
 	if h.warned {
 		return
 	}
-	names, err := os.ReadFile("/proc/net/ip_tables_names")
+	words := h.words()
+	names, err := os.ReadFile(words.legacy)
 	if err == nil && slices.Contains(strings.Fields(string(names)), "filter") {
 		h.warned = true
-		h.log.Warn("this machine filters with iptables-legacy; if its FORWARD chain drops, containers have no way out",
-			"fix", fmt.Sprintf("iptables-legacy -I FORWARD -i %[1]s+ -j ACCEPT; iptables-legacy -I FORWARD -o %[1]s+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", h.prefix()))
+		h.log.Warn("this machine filters with "+words.program+"-legacy; if its FORWARD chain drops, containers have no way out",
+			"fix", fmt.Sprintf("%[2]s-legacy -I FORWARD -i %[1]s+ -j ACCEPT; %[2]s-legacy -I FORWARD -o %[1]s+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", h.prefix, words.program))
 	}
 	var c nftables.Conn
 	chains, err := c.ListChains()
@@ -202,13 +214,13 @@ func (h *hostFirewall) warnOthers() {
 	for _, ch := range chains {
 		drops := ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop &&
 			ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward
-		family, known := map[nftables.TableFamily]string{nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip"}[ch.Table.Family]
-		if !drops || !known || (family == "ip" && ch.Table.Name == "filter" && ch.Name == "FORWARD") {
+		family, known := map[nftables.TableFamily]string{nftables.TableFamilyINet: "inet", h.family: words.family}[ch.Table.Family]
+		if !drops || !known || (ch.Table.Family == h.family && ch.Table.Name == hostTable && ch.Name == "FORWARD") {
 			continue
 		}
 		h.warned = true
 		at := fmt.Sprintf("%s %s %s", family, ch.Table.Name, ch.Name)
 		h.log.Warn("a chain of this machine's firewall drops what is forwarded; containers may have no way out", "chain", at,
-			"fix", fmt.Sprintf("nft insert rule %[1]s iifname '%[2]s*' accept; nft insert rule %[1]s oifname '%[2]s*' ct state established,related accept", at, h.prefix()))
+			"fix", fmt.Sprintf("nft insert rule %[1]s iifname '%[2]s*' accept; nft insert rule %[1]s oifname '%[2]s*' ct state established,related accept", at, h.prefix))
 	}
 }

@@ -1,0 +1,77 @@
+package stackfile
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/values"
+)
+
+// fixedAddress checks the address that a service is to have on a network: that it is
+// one, of the family, that one container alone has it, and that the network can give
+// it. What an external network can give is not known here.
+func (v *validator) fixedAddress(s *tree.Node, place tree.Field, key, at string) {
+	address := place.Value.Value(key)
+	if address == nil || address.Kind != tree.ScalarNode || address.Text == "" {
+		return
+	}
+	is6, family := key == "ipv6_address", "IPv4"
+	if is6 {
+		family = "IPv6"
+	}
+	ip, err := netip.ParseAddr(address.Text)
+	if err != nil || ip.Is6() != is6 || ip.Is4In6() || ip.Zone() != "" {
+		v.l.Fail(address, at, fmt.Sprintf("%q is not an %s address", address.Text, family), "")
+		return
+	}
+	if count := replicasOf(s); count > 1 {
+		v.l.Fail(address, at, fmt.Sprintf("%d replicas cannot share one address", count), "remove "+key+", or run one replica")
+		return
+	}
+	network := v.root.Value("networks").Value(place.Key)
+	if network == nil || network.Value("external") != nil {
+		return
+	}
+	has := values.HasFamilies(network) // also of one of which nothing is said
+	switch {
+	case is6 && !has.IPv6:
+		v.l.Fail(address, at, "network "+place.Key+" has no IPv6", "write enable_ipv6: true there")
+	case !is6 && !has.IPv4:
+		v.l.Fail(address, at, "network "+place.Key+" has no IPv4", "remove enable_ipv4: false there, or this address")
+	case is6:
+		v.inRange(address, at, ip, network)
+	}
+}
+
+// inRange complains of an address of IPv6 that is outside of the range that its network
+// names.
+func (v *validator) inRange(address *tree.Node, at string, ip netip.Addr, network *tree.Node) {
+	config := network.Value("ipam").Value("config")
+	if config == nil {
+		return
+	}
+	for _, pool := range config.Items {
+		subnet, err := netip.ParsePrefix(tree.TextAt(pool, "subnet"))
+		if err != nil || !subnet.Addr().Is6() {
+			continue
+		}
+		if !subnet.Contains(ip) || ip == subnet.Masked().Addr() {
+			v.l.Fail(address, at, fmt.Sprintf("%s is not the address of a host in %s", ip, subnet), "")
+		}
+		return
+	}
+}
+
+// linkLocal6 warns of link-local addresses of IPv6 where the network has none.
+func (v *validator) linkLocal6(place tree.Field, path string) {
+	network := v.root.Value("networks").Value(place.Key)
+	if network.Value("external") != nil || values.HasFamilies(network).IPv6 {
+		return
+	}
+	for i, n := range place.Value.Value("link_local_ips").Entries() {
+		if ip, err := netip.ParseAddr(n.Text); err == nil && ip.Is6() {
+			v.l.Warn(n, tree.Indexed(path+".link_local_ips", i), "network "+place.Key+" has no IPv6: the address is left out", "write enable_ipv6: true there")
+		}
+	}
+}
