@@ -216,3 +216,17 @@ func TestAReplicaThatCameWithAnUpdateGoesWithIt(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 }
+
+// TestAnUpThatWaitsWaitsForTheLastBatch too, which no step of an update need watch.
+func TestAnUpThatWaitsWaitsForTheLastBatch(t *testing.T) {
+	_, w := updating(t)
+	again := load(t, strings.ReplaceAll(strings.ReplaceAll(rollingBack, "VALUE", "2"), "rollback}", "pause}"))
+	plan, err := Converge(again, &w.observed, Options{Wait: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := plan.Step("await web ready")
+	if step == nil || step.Optional || !slices.Contains(step.Needs, "replace web/3") {
+		t.Errorf("%+v\n%s", step, plan.Text())
+	}
+}
