@@ -159,11 +159,14 @@ func (w *walk) weigh(n *node) bool {
 		return false
 	}
 	b := *n.step.Batch
+	b.Numbers = slices.Clone(b.Numbers)
 	changed := false
 	var root *node
 	for _, id := range n.step.After {
 		on := w.byID[id]
 		switch {
+		case on.outcome == Unchanged: // what it is says nothing about the update
+			b.Numbers = slices.DeleteFunc(b.Numbers, func(number int) bool { return number == on.step.Number })
 		case on.outcome == Failed:
 			b.Failed++
 			root = on

@@ -509,7 +509,7 @@ func (c *converger) mayStay(name string) bool {
 // that nothing else of the plan waits for.
 func (c *converger) planWait(order []string) {
 	for _, name := range order {
-		i := slices.IndexFunc(c.plan.Steps, func(s *Step) bool { return s.Action == Await && s.Service == name })
+		i := slices.IndexFunc(c.plan.Steps, func(s *Step) bool { return s.Action == Await && s.Service == name && s.Batch == nil })
 		if i >= 0 {
 			c.plan.Steps[i].Optional = false
 			continue

@@ -54,6 +54,8 @@ type shaky struct {
 	fails []string
 	done  []string // guarded by mu
 	steps []*Step  // guarded by mu: those of Rollback
+	// watched are the containers that each await looks at. Guarded by mu.
+	watched map[string][]int
 }
 
 func (s *shaky) Execute(_ context.Context, step *Step, _ func(Event)) (Result, error) {
@@ -63,6 +65,9 @@ func (s *shaky) Execute(_ context.Context, step *Step, _ func(Event)) (Result, e
 		return Result{}, errors.New("no")
 	}
 	s.done = append(s.done, step.ID)
+	if step.Batch != nil && s.watched != nil {
+		s.watched[step.ID] = step.Batch.Numbers
+	}
 	if step.Action == Rollback {
 		s.steps = append(s.steps, step)
 	}
@@ -214,5 +219,32 @@ func TestAReplicaThatCameWithAnUpdateGoesWithIt(t *testing.T) {
 	}
 	if done := plan.Step("rollback web/3").Of("shop", there); done.Action != Replace || done.Container != "old" || done.Applied == nil {
 		t.Errorf("%+v", done)
+	}
+}
+
+// TestAnUpThatWaitsWaitsForTheLastBatch too, which no step of an update need watch.
+func TestAnUpThatWaitsWaitsForTheLastBatch(t *testing.T) {
+	_, w := updating(t)
+	again := load(t, strings.ReplaceAll(strings.ReplaceAll(rollingBack, "VALUE", "2"), "rollback}", "pause}"))
+	plan, err := Converge(again, &w.observed, Options{Wait: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := plan.Step("await web ready")
+	if step == nil || step.Optional || !slices.Contains(step.Needs, "replace web/3") {
+		t.Errorf("%+v\n%s", step, plan.Text())
+	}
+}
+
+// TestOnlyWhatWasReplacedIsWatched: what stayed as it was says nothing about an update, or its rollback.
+func TestOnlyWhatWasReplacedIsWatched(t *testing.T) {
+	plan, _ := updating(t, "sha256:one")
+	s := &shaky{fails: []string{"replace web/2"}, watched: map[string][]int{}}
+	_ = plan.Walk(t.Context(), s, 4, time.Now, func(Event) {})
+	if got := s.watched["await web 2 of 3 rolled back"]; !slices.Equal(got, []int{1}) {
+		t.Errorf("%v", got)
+	}
+	if got := s.watched["await web 1 of 3 replaced"]; !slices.Equal(got, []int{1}) {
+		t.Errorf("%v", got)
 	}
 }

@@ -42,13 +42,17 @@ func (r Runtimes) Check(path string) error {
 // program is not there. settings is the file to add one to.
 func (r Runtimes) Allow(p *spec.Project, settings string) error {
 	var all spec.Diagnostics
-	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		message, hint := r.refusal(p.Services[name].OtherRuntime(), settings)
-		if message == "" {
-			continue
+	check := func(s *spec.Service, path string) {
+		if message, hint := r.refusal(s.OtherRuntime(), settings); message != "" {
+			all = append(all, spec.Diagnostic{Severity: spec.Error, Path: path, Place: p.Places.Nearest(path), Message: message, Hint: hint})
 		}
-		path := "services." + name + ".runtime"
-		all = append(all, spec.Diagnostic{Severity: spec.Error, Path: path, Place: p.Places.Nearest(path), Message: message, Hint: hint})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		s, path := p.Services[name], "services."+name
+		check(s, path+".runtime")
+		for i, first := range s.PreStart {
+			check(first, fmt.Sprintf("%s.pre_start[%d].runtime", path, i))
+		}
 	}
 	if len(all) == 0 {
 		return nil

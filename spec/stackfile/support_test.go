@@ -128,11 +128,9 @@ func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 		separator = "."
 	}
 	for _, child := range sortedRows(k.Keys) {
-		if k.Name == "pre_start" && child.Name != "per_replica" {
+		isOfServices := path == "jobs" && schema.Find(serviceRow().Keys, child.Name) != nil
+		if isOfServices || k.Name == "pre_start" && child.Name != "per_replica" {
 			continue // as in services.*
-		}
-		if path == "jobs" && schema.Find(serviceRow().Keys, child.Name) != nil {
-			continue // as of services
 		}
 		describeKey(b, child, path+separator)
 	}
