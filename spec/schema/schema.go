@@ -537,7 +537,7 @@ func secretKeys() []Key {
 		{Name: "file", Shape: FilePath},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "template_driver", Shape: String, Words: []string{"golang"}, Note: "golang: filled in for each container, as in a swarm"},
+		{Name: "template_driver", Shape: String, Note: "golang: filled in for each container, as in a swarm"},
 	}
 }
 
