@@ -377,7 +377,7 @@ func deployKeys() []Key {
 			{Name: "max_attempts", Shape: Integer},
 			{Name: "window", Shape: Duration, Note: "a try that runs that long counts not for max_attempts"},
 		}},
-		{Name: "endpoint_mode", Level: NoEffect, Shape: String, Note: "of a swarm: names lead to all containers of a service, as with dnsrr"},
+		{Name: "endpoint_mode", Level: NoEffect, Shape: String, Words: []string{"vip", "dnsrr"}, Note: "of a swarm: names lead to all containers of a service, as with dnsrr"},
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},

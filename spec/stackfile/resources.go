@@ -128,6 +128,7 @@ func (v *validator) resources() {
 			v.externalAlone(f, section, path)
 			if used[section][f.Key] {
 				v.refusedKeys(f, schema.Find(schema.Root(), section).Keys, path)
+				v.templateDriver(f.Value, path)
 			}
 			switch section {
 			case "networks":

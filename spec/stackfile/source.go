@@ -148,10 +148,17 @@ func (l *loader) yamlError(src *source, err error) {
 	line := src.line(at.Line)
 	blank := len(line) - len(strings.TrimLeft(line, " \t"))
 	at.Column = utf8.RuneCountInString(line[:blank]) + 1
-	if strings.Contains(line[:blank], "\t") {
-		hint = "indent with spaces, not tabs"
+	if tab := strings.IndexByte(line[:blank], '\t'); tab >= 0 {
+		at.Column, hint = tab+1, "indent with spaces, not tabs"
 	}
 	width := utf8.RuneCountInString(strings.TrimSpace(line))
+	if quote := strings.IndexAny(line, `"'`); quote >= 0 && strings.HasPrefix(text, "found unexpected end of stream") {
+		at.Column, width, hint = utf8.RuneCountInString(line[:quote])+1, 1, "the quote is not closed"
+	}
+	if m := unknownAnchor.FindStringSubmatch(text); m != nil {
+		at.Line, at.Column = src.find("*" + m[1])
+		width, hint = utf8.RuneCountInString(m[1])+1, "write &"+m[1]+" before what is meant"
+	}
 	if isAboutBrackets(text) {
 		if f, found := tree.FindFlowFault(string(src.data)); found {
 			at.Line, at.Column, width, hint = f.Line, f.Column, f.Width, f.Hint
@@ -159,6 +166,17 @@ func (l *loader) yamlError(src *source, err error) {
 	}
 	l.broken, src.broken = true, true
 	l.Report(spec.Diagnostic{Severity: spec.Error, Place: at, Message: "not valid YAML: " + text, Hint: hint, Width: max(1, width)})
+}
+
+var unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced`)
+
+// find is where a text stands first in the file; its beginning if it doesn't.
+func (s *source) find(text string) (line, column int) {
+	before, _, ok := strings.Cut(string(s.data), text)
+	if !ok {
+		return 1, 1
+	}
+	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
 }
 
 // mostTried is how many lines are tried for where the parser loses its way.

@@ -31,6 +31,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.refreshAfter(s, path)
 	c.numbers(s, path)
 	c.limits(s, path)
+	c.kernelNames(s, path)
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
 	c.resolvers(s, path)
@@ -139,6 +140,7 @@ func (c checker) numbers(s *tree.Node, path string) {
 		}
 	}
 	c.ulimits(s.Value("ulimits"), path+".ulimits")
+	c.limitNames(s.Value("ulimits"), path+".ulimits")
 }
 
 // ulimits checks the numbers of resource limits.
