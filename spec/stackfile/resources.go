@@ -142,9 +142,6 @@ func (v *validator) resources() {
 				}
 			case "secrets", "configs":
 				v.oneSource(f, path)
-				if used[section][f.Key] {
-					values.CheckTemplateDriver(v.l.Reporter, f.Value, path)
-				}
 			}
 		}
 	}
