@@ -321,8 +321,12 @@ func (s *sender) readMark() time.Time {
 	return at
 }
 
-// Unsent is what the receiver of the log will not get, in words; "" is nothing.
+// Unsent is what the receiver of the log will not get, in words; "" is nothing. No log
+// has lost nothing.
 func (w *Log) Unsent() string {
+	if w == nil {
+		return ""
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.unsent.lost
