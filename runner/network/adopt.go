@@ -132,7 +132,9 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 	var packets []firewall.Network
 	for _, n := range m.Networks() {
-		packets = append(packets, n.packets())
+		if !n.isOutside() {
+			packets = append(packets, n.packets())
+		}
 	}
 	if err := m.firewall.Reset(packets); err != nil {
 		return err
@@ -149,6 +151,12 @@ func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 		addressed[a.LinkIndex][a.IPNet.String()] = true
 	}
 	for _, n := range m.Networks() {
+		if n.isOutside() {
+			if err := m.buildParent(n); err != nil {
+				m.cfg.Log.Warn("cannot make the parent of a network again", "network", n.Name, "error", err)
+			}
+			continue
+		}
 		link, ok := ours[n.Bridge]
 		lost := func(addr netip.Prefix) bool {
 			return !addressed[link.Attrs().Index][toIPNet(addr.Addr(), addr.Bits()).String()]
@@ -222,6 +230,9 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	n, ok := m.Network(e.Network)
 	if !ok {
 		return fmt.Errorf("its network %s is gone", e.Network)
+	}
+	if n.isOutside() {
+		return m.adoptOutside(s, i, n)
 	}
 	bridge, ok := links[n.Bridge]
 	if !ok {

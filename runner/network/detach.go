@@ -30,10 +30,10 @@ func (m *Manager) Detach(_ context.Context, id, network string) error {
 	m.resolver.Remove(id)
 	s.Endpoints[i].Detached = true
 	m.resolver.Add(s.host())
-	link := s.Endpoints[i].Link
+	e, name := s.Endpoints[i], s.inside(i)
 	m.mu.Unlock()
 	// On record first: a link that a crash leaves is removed when adopted.
-	err = errors.Join(m.recordSandbox(s), m.reaper.Remove(link), m.reroute(s))
+	err = errors.Join(m.recordSandbox(s), m.unlink(s, e, name), m.reroute(s))
 	if err != nil {
 		return fmt.Errorf("cannot detach %s from network %s: %w", s.label(id), network, err)
 	}

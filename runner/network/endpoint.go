@@ -156,6 +156,12 @@ func (m *Manager) known(name string) (Network, bool) {
 
 // attach makes one link between a sandbox's namespace and a bridge.
 func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n Network, ways [2]int) error {
+	if n.isOutside() {
+		if err := m.attachOutside(inside, nsFD, s, i, n); err != nil {
+			return err
+		}
+		return setUp(inside, s, i, n, ways)
+	}
 	bridge, err := m.links.LinkByName(n.Bridge)
 	if err != nil {
 		return fmt.Errorf("network %s has lost its bridge %s: %w", n.Name, n.Bridge, err)
@@ -213,8 +219,14 @@ func routeOut(by func(*netlink.Route) error, link netlink.Link, i int, n Network
 		if at != i {
 			continue
 		}
-		gateway := n.family(family == 1).Gateway
-		if err := by(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+		route := &netlink.Route{LinkIndex: link.Attrs().Index}
+		gateway := n.wayOut(family == 1)
+		if gateway.IsValid() {
+			route.Gw = gateway.AsSlice()
+		} else {
+			route.Dst, route.Scope = toIPNet([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family], 0), netlink.SCOPE_LINK
+		}
+		if err := by(route); err != nil {
 			return fmt.Errorf("cannot route by %s: %w", gateway, err)
 		}
 	}

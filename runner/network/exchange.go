@@ -25,7 +25,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 		m.mu.Unlock()
 		return fmt.Errorf("internal error: sandboxes %s and %s can't exchange addresses", shortID(idA), shortID(idB))
 	}
-	pairs := common(a, b)
+	pairs := m.common(a, b)
 	if len(pairs) == 0 {
 		m.mu.Unlock()
 		return nil
@@ -69,13 +69,15 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	return nil
 }
 
-// common pairs the endpoints of two sandboxes that are on the same network
-// with addresses that nobody chose.
-func common(a, b *sandbox) (pairs [][2]int) {
+// common pairs the endpoints of two sandboxes that are on the same bridge with
+// addresses that nobody chose. On other networks hardware addresses can't be
+// exchanged while both are up. The caller holds m.mu.
+func (m *Manager) common(a, b *sandbox) (pairs [][2]int) {
 	for i, ea := range a.Endpoints {
 		for j, eb := range b.Endpoints {
 			free := a.Spec.Endpoints[i].asksForNone() && b.Spec.Endpoints[j].asksForNone()
-			if ea.Network == eb.Network && free && !ea.Detached && !eb.Detached {
+			n, _ := m.known(ea.Network)
+			if ea.Network == eb.Network && free && !ea.Detached && !eb.Detached && !n.isOutside() {
 				pairs = append(pairs, [2]int{i, j})
 			}
 		}
@@ -145,6 +147,9 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]in
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/ndisc_notify", []byte("1"), 0); err != nil {
 			return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address6, err)
 		}
+	}
+	if n.isOutside() {
+		return routeOut(inside.RouteReplace, link, i, n, ways)
 	}
 	if err := inside.LinkSetHardwareAddr(link, s.hardware(i)); err != nil {
 		return fmt.Errorf("cannot set the hardware address of %s: %w", name, err)

@@ -154,6 +154,9 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 
 // missingOf says what is missing of a network on the host.
 func missingOf(n Network, host links.Look) string {
+	if n.isOutside() {
+		return missingParent(n, host.Links)
+	}
 	bridge, ok := host.Links[n.Bridge]
 	switch {
 	case !ok:
@@ -176,6 +179,9 @@ func missingOf(n Network, host links.Look) string {
 // rebuildBridge makes what is missing of a network's bridge. Its route comes with its
 // address, unless that was there.
 func (m *Manager) rebuildBridge(n Network) error {
+	if n.isOutside() {
+		return m.buildParent(n)
+	}
 	if err := m.buildBridge(n); err != nil {
 		return err
 	}
@@ -216,7 +222,7 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
 	}
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
-		if e.Detached || !ok {
+		if e.Detached || !ok || n.isOutside() {
 			continue
 		}
 		link, bridge := host.Links[e.Link], host.Links[n.Bridge]

@@ -93,6 +93,11 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		}
 		name := s.inside(i)
 		link, err := h.LinkByName(name)
+		if err != nil && n.isOutside() {
+			if err = m.adoptOutside(s, i, n); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("cannot find %s: %w", name, err)
 		}

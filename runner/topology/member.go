@@ -143,13 +143,24 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	if m.Applied.Service.NetworkMode != "" {
 		return nil, names
 	}
-	for _, key := range order(m.Applied) {
+	keys := order(m.Applied)
+	slices.SortStableFunc(keys, func(x, y string) int { // those first where the machine reaches it
+		return cmp.Compare(rank(state, m.Applied.Networks[x]), rank(state, m.Applied.Networks[y]))
+	})
+	for _, key := range keys {
 		for _, addr := range state.Of(m.Applied.Networks[key]) {
 			list = append(list, addr.Addr().String())
 			names[addr.Addr()] = m.hostNames()
 		}
 	}
 	return list, names
+}
+
+func rank(state network.SandboxState, name string) int {
+	if state.Outside[name] {
+		return 1
+	}
+	return 0
 }
 
 // hostNames are those that /etc/hosts has of the container: its name with its domain,
@@ -185,7 +196,7 @@ func (t *Store) HostBinding(applied *planner.Applied) string {
 func (t *Store) Hosts(applied *planner.Applied) []string {
 	gateway := "127.0.0.1"
 	for _, key := range order(applied) {
-		if n, ok := t.nets.Network(applied.Networks[key]); ok && applied.Service.NetworkMode == "" {
+		if n, ok := t.nets.Network(applied.Networks[key]); ok && n.Driver == "" && applied.Service.NetworkMode == "" {
 			gateway = n.HostAddress().String()
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/values"
 )
@@ -74,4 +75,21 @@ func (v *validator) linkLocal6(place tree.Field, path string) {
 			v.l.Warn(n, tree.Indexed(path+".link_local_ips", i), "network "+place.Key+" has no IPv6: the address is left out", "write enable_ipv6: true there")
 		}
 	}
+}
+
+// portsOutside complains of published ports of a service that is on no network where
+// this machine reaches it.
+func (v *validator) portsOutside(s, networks *tree.Node, path string) {
+	ports := s.Value("ports")
+	if ports == nil || len(ports.Items) == 0 || len(networks.Fields) == 0 {
+		return
+	}
+	for _, f := range networks.Fields {
+		n := spec.Network{Driver: tree.TextAt(v.root.Value("networks").Value(f.Key), "driver")}
+		if n.Outside() == "" {
+			return
+		}
+	}
+	v.l.Fail(ports, path+".ports", "all its networks are outside of this machine: its ports are reached at its own addresses there, and none is published",
+		"remove ports, or give it a network with driver: bridge too")
 }
