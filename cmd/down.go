@@ -10,6 +10,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/provider"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -41,6 +42,10 @@ func (a *app) downCommand() *cobra.Command {
 
 func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) error {
 	return a.withStack(ctx, opts.Services, func(ctx context.Context, client *api.Client, s cli.Stack) (err error) {
+		named, isNone := opts.Services, false
+		if opts.Services, isNone = cli.Containers(s.Project, named); isNone {
+			return a.Release(ctx, s.Project, named, provider.Down)
+		}
 		req := &api.DownRequest{Project: s.Name, Disabled: s.Disabled()}
 		req.StopTimeoutMs, req.HasStopTimeout = cli.StopTimeout(seconds)
 		if req.Document, err = s.Document(); err != nil {
@@ -61,6 +66,9 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 			fmt.Fprintf(a.Stderr, " %s no longer in the stack file, and left: %s   remove with --remove-orphans\n",
 				a.ErrStyle().Yellow("!"), strings.Join(o.Plan.Orphans, ", "))
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return a.Release(ctx, s.Project, named, provider.Down)
 	})
 }

@@ -23,13 +23,13 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
-	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -47,6 +47,7 @@ func house() map[string][]string {
 		"runner/emulation":  {"spec"},
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/changes":    {},
+		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/volume"},
 		"runner/exec":       {"runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
@@ -78,15 +79,16 @@ func house() map[string][]string {
 		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
-		"cmd/cli":           append([]string{"cmd/display"}, command...),
-		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display"}, command...),
+		"cmd/provider":      {"spec"},
+		"cmd/cli":           append([]string{"cmd/display", "cmd/provider"}, command...),
+		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/ci/junit":      {},
-		"cmd/ci":            append([]string{"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd/ci":            append([]string{"cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/watch/loop":    {"spec"},
-		"cmd/watch":         append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
-		"cmd/daemon":        append([]string{"cmd/cli", "cmd/display"}, command...),
-		"cmd/doctor":        append([]string{"cmd/cli", "cmd/display"}, command...),
-		"cmd/up":            append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display"}, command...),
+		"cmd/watch":         append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"cmd/daemon":        append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/doctor":        append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/up":            append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},

@@ -9,6 +9,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/provider"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -95,7 +96,11 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
 	w.Of = services
 	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: services, Limit: int32(a.Parallel)}
+		containers, isNone := cli.Containers(s.Project, services)
+		if isNone {
+			return a.afterwards(ctx, action, s, services)
+		}
+		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel)}
 		if len(services) == 0 {
 			req.Within = s.Within(action)
 		}
@@ -106,7 +111,17 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		if err != nil {
 			return err
 		}
-		_, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
-		return err
+		if _, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project}); err != nil {
+			return err
+		}
+		return a.afterwards(ctx, action, s, services)
 	})
+}
+
+// afterwards has providers pause once what depends on them has stopped.
+func (a *app) afterwards(ctx context.Context, action planner.Action, s cli.Stack, services []string) error {
+	if action != planner.Stop {
+		return nil
+	}
+	return a.Release(ctx, s.Project, services, provider.Stop)
 }

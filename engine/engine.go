@@ -134,11 +134,8 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	// Nobody has them open yet.
 	for _, name := range []string{metadataDB(cfg.Root), own} {
-		if repair.CheckPages(name) != nil {
-			continue // it is not there yet, or repaired below
-		}
-		if err := boltfile.Compact(name); err != nil {
-			e.log.Warn("what was removed stays in a database for now", "error", err)
+		if err := repair.Wipe(name); err != nil && !repair.IsDamage(err) { // a damaged one is repaired below
+			e.log.Warn("what was removed stays in a database for now", "path", name, "error", err)
 		}
 	}
 	warning := ""

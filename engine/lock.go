@@ -207,6 +207,8 @@ func waitText(s *planner.Step) string {
 		return "built " + s.Resource
 	case planner.Pull:
 		return "pulled " + s.Resource
+	case planner.Init:
+		return "waited for " + s.Resource
 	case planner.Await:
 		to := map[string]string{spec.ServiceHealthy: "be healthy", spec.ServiceCompleted: "complete"}[s.Condition]
 		if to == "" {

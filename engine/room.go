@@ -26,7 +26,7 @@ func (e *Engine) makeRoom(method string) error {
 // roomFor is makeRoom for a step of a plan.
 func (e *Engine) roomFor(a planner.Action) error {
 	switch a {
-	case planner.Pull, planner.Build, planner.Create, planner.Replace, planner.CreateVolume, planner.CreateNetwork:
+	case planner.Pull, planner.Build, planner.Init, planner.Create, planner.Replace, planner.CreateVolume, planner.CreateNetwork:
 		return disk.Need(e.cfg.Root, leastRoom)
 	}
 	return e.reserve.GiveIfFull()

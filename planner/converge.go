@@ -75,7 +75,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.readImages(order)
 	for _, name := range order {
-		if err := errors.Join(c.planImage(name), c.planMounted(name)); err != nil {
+		if err := errors.Join(c.planImage(name), c.planMounted(name), c.planInitImages(name)); err != nil {
 			return nil, err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // planNetworks adds the networks that the chosen services use and that are
 // not there, or are there with other settings.
 func (c *converger) planNetworks(order []string) {
-	for _, key := range c.used(order, func(s *spec.Service) []string { return slices.Collect(maps.Keys(s.Networks)) }) {
+	for _, key := range c.used(order, networksOf) {
 		want := c.project.Networks[key]
 		if want == nil {
 			continue
@@ -156,4 +156,12 @@ func texts(m map[string]string) any {
 		all[key] = value
 	}
 	return all
+}
+
+// networksOf are the networks that a service and its init containers are on.
+func networksOf(s *spec.Service) (keys []string) {
+	for _, part := range append([]*spec.Service{s}, s.PreStart...) {
+		keys = slices.AppendSeq(keys, maps.Keys(part.Networks))
+	}
+	return keys
 }

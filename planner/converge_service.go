@@ -34,6 +34,7 @@ func (c *converger) planService(name string) error {
 		})
 	}
 	c.planBatches(name, s)
+	c.planInit(name, s, needs, after)
 	return nil
 }
 
@@ -292,14 +293,16 @@ func (c *converger) needs(name string, s *spec.Service) (needs, after []string) 
 			needs = append(needs, step.ID)
 		}
 	}
-	for key := range s.Networks {
-		if step := c.network[key]; step != nil {
-			needs = append(needs, step.ID)
+	for _, part := range append([]*spec.Service{s}, s.PreStart...) {
+		for key := range part.Networks {
+			if step := c.network[key]; step != nil {
+				needs = append(needs, step.ID)
+			}
 		}
-	}
-	for _, m := range s.Mounts() {
-		if step := c.volume[m.Source]; m.Type == spec.MountVolume && step != nil {
-			needs = append(needs, step.ID)
+		for _, m := range part.Mounts() {
+			if step := c.volume[m.Source]; m.Type == spec.MountVolume && step != nil {
+				needs = append(needs, step.ID)
+			}
 		}
 	}
 	for _, other := range sharedWith(s) {

@@ -11,15 +11,7 @@ import (
 // planVolumes adds the volumes that the chosen services use and that are not there,
 // or are there with other options.
 func (c *converger) planVolumes(order []string) {
-	keys := c.used(order, func(s *spec.Service) []string {
-		var keys []string
-		for _, m := range s.Mounts() {
-			if m.Type == spec.MountVolume && m.Source != "" {
-				keys = append(keys, m.Source)
-			}
-		}
-		return keys
-	})
+	keys := c.used(order, volumesOf)
 	for _, key := range keys {
 		want := c.project.Volumes[key]
 		if want == nil {
@@ -128,4 +120,16 @@ func (c *converger) backingReasons(k *Container, want *Applied) []Reason {
 		}
 	}
 	return rs
+}
+
+// volumesOf are the volumes that a service and its init containers mount.
+func volumesOf(s *spec.Service) (keys []string) {
+	for _, part := range append([]*spec.Service{s}, s.PreStart...) {
+		for _, m := range part.Mounts() {
+			if m.Type == spec.MountVolume && m.Source != "" {
+				keys = append(keys, m.Source)
+			}
+		}
+	}
+	return keys
 }

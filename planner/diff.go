@@ -64,7 +64,7 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
 		}
-		if (key == "post_start" || key == "pre_stop") && len(reasons) > 0 {
+		if (key == "post_start" || key == "pre_stop" || key == "pre_start") && len(reasons) > 0 {
 			reasons = []Reason{{Path: path, Text: path + ": its commands changed", Place: places.Nearest(path)}}
 		}
 		if slices.Contains(inPlace, key) {
@@ -116,7 +116,8 @@ func effective(s *spec.Service) *spec.Service {
 		return s
 	}
 	e := *s
-	e.UsernsMode = "" // host is what each has
+	e.UsernsMode = ""           // host is what each has
+	e.ProvidedEnvironment = nil // their values are in the environment
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {

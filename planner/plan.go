@@ -26,6 +26,7 @@ const (
 	UpdateVolume  Action = "update-volume" // its labels, in place
 	RemoveVolume  Action = "remove-volume"
 	RemoveImage   Action = "remove-image"
+	Init          Action = "init"    // a container of pre_start, which runs to completion
 	Create        Action = "create"  // a container that does not exist yet; started too unless Step.NoStart
 	Replace       Action = "replace" // a container that was made from another document or image
 	Update        Action = "update"  // a container, in place, without a restart
@@ -58,6 +59,7 @@ type Step struct {
 	NoStart    bool          `json:"no_start,omitempty"`
 	Overlap    bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready
 	Signal     string        `json:"signal,omitempty"`
+	Index      int           `json:"-"` // of Init: its number in pre_start
 	Applied    *Applied      `json:"-"` // what the container shall be made from
 	Network    *spec.Network `json:"-"`
 	Renewed    *spec.Network `json:"-"` // of CreateNetwork: what is there and is made anew; nil: nothing was there
@@ -163,6 +165,13 @@ func (p *Plan) add(s *Step) *Step {
 	s.Needs = compact(s.Needs)
 	s.After = compact(s.After)
 	p.Steps = append(p.Steps, s)
+	return s
+}
+
+// insert adds a step before the one at an index.
+func (p *Plan) insert(at int, s *Step) *Step {
+	p.add(s)
+	p.Steps = slices.Insert(p.Steps[:len(p.Steps)-1], at, s)
 	return s
 }
 

@@ -22,7 +22,7 @@ func (a Action) Symbol() string {
 		return "~"
 	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
 		return "-"
-	case Await:
+	case Await, Init:
 		return "·"
 	}
 	return "?"
@@ -136,7 +136,7 @@ func (s *Step) label() string {
 		return "volume " + s.Resource
 	case RemoveImage:
 		return "image " + s.Resource
-	case Start, Restart, Stop, Kill:
+	case Init, Start, Restart, Stop, Kill:
 		return string(s.Action) + " " + s.Resource
 	}
 	return s.Resource
@@ -152,6 +152,7 @@ func (p *Plan) Summary() string {
 	}
 	say("build %d", p.Count(Build))
 	say("pull %d", p.Count(Pull))
+	say("init %d", p.Count(Init))
 	say("create %d", p.Count(Create, CreateNetwork, CreateVolume))
 	say("replace %d", p.Count(Replace))
 	say("change %d in place", p.Count(Update, UpdateNetwork, UpdateVolume))

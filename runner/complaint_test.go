@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/complaint"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -44,7 +45,7 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		runc + `exec: "nope": executable file not found in $PATH`:                                      `cannot start web-1: no directory of its PATH has a program "nope"`,
 	} {
 		long := errors.New(said)
-		if err := o.placed(c.startError(long), c.made.Applied); err.Error() != want || !errors.Is(err, long) {
+		if err := complaint.Placed(complaint.Start(long, c.name, c.made.Service, c.made.Applied.Service), c.made.Applied.Service, o.Places); err.Error() != want || !errors.Is(err, long) {
 			t.Errorf("%s\nbecomes\n%s\nwant\n%s", said, err, want)
 		}
 	}

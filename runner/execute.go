@@ -15,6 +15,7 @@ import (
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/assembly"
+	"github.com/orlop/orlop/runner/complaint"
 	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/hook"
@@ -65,6 +66,8 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 		return planner.Result{}, r.Inventory().RemoveUnused(s.Name)
 	case planner.RemoveImage:
 		return planner.Result{}, r.Inventory().RemoveImage(ctx, s.Name, false)
+	case planner.Init:
+		return planner.Result{}, complaint.Placed(r.runInit(waits, o, s, note), s.Applied.Service, o.Places)
 	case planner.Create:
 		return r.withSharers(waits, o, s, note, r.up)
 	case planner.Replace:
@@ -95,12 +98,12 @@ func (r *Runner) up(waits context.Context, o *Order, s *planner.Step, note func(
 	ctx := context.WithoutCancel(waits)
 	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
-		return planner.Result{}, o.placed(err, s.Applied)
+		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	defer c.op.Unlock()
 	if err := r.publish(ctx, o, c); err != nil {
 		r.removeFailed(ctx, c)
-		return planner.Result{}, o.placed(err, s.Applied)
+		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	if s.NoStart {
 		return planner.Result{Text: "created"}, nil
@@ -109,7 +112,7 @@ func (r *Runner) up(waits context.Context, o *Order, s *planner.Step, note func(
 		if !hook.Is(err) { // whose container has run, and stays to be looked at
 			r.removeFailed(ctx, c)
 		}
-		return planner.Result{}, o.placed(err, s.Applied)
+		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	return planner.Result{}, nil
 }
@@ -142,7 +145,7 @@ func (r *Runner) update(waits context.Context, o *Order, s *planner.Step) error 
 	}
 	if err != nil {
 		// What could not be changed must not count as applied.
-		err = o.placed(err, s.Applied)
+		err = complaint.Placed(err, s.Applied.Service, o.Places)
 		if back := errors.Join(r.adjust(ctx, c, before), r.publish(ctx, o, c)); back != nil {
 			r.log.Warn("cannot undo a change", "container", c.name, "error", back)
 		}
@@ -295,19 +298,19 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 			}
 		}
 		if err := r.publish(ctx, o, c); err != nil {
-			return planner.Result{}, o.placed(err, c.snapshot().Applied)
+			return planner.Result{}, complaint.Placed(err, c.snapshot().Applied.Service, o.Places)
 		}
 		c.apply(supervisor.StartAsked{})
-		return planner.Result{}, o.placed(c.begin(ctx, waits, note), c.snapshot().Applied)
+		return planner.Result{}, complaint.Placed(c.begin(ctx, waits, note), c.snapshot().Applied.Service, o.Places)
 	case planner.Stop:
-		return planner.Result{}, o.placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied)
+		return planner.Result{}, complaint.Placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied.Service, o.Places)
 	case planner.Restart:
 		if c.recovered(ctx, s) {
 			return planner.Result{Outcome: planner.Unchanged, Text: "its parent answers again"}, nil
 		}
-		return planner.Result{Text: s.Mended()}, o.placed(c.restart(ctx, waits, o.Grace, note), c.snapshot().Applied)
+		return planner.Result{Text: s.Mended()}, complaint.Placed(c.restart(ctx, waits, o.Grace, note), c.snapshot().Applied.Service, o.Places)
 	case planner.Remove:
-		return planner.Result{}, o.placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied)
+		return planner.Result{}, complaint.Placed(c.remove(ctx, o.Grace, o.Anonymous), c.snapshot().Applied.Service, o.Places)
 	}
 	return planner.Result{}, fmt.Errorf("internal error: no way to %s %s", s.Action, s.Resource)
 }

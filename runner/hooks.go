@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/hook"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
@@ -32,6 +34,24 @@ func (c *container) begin(ctx, waits context.Context, note func(planner.Event)) 
 	}
 	c.apply(supervisor.Hooks{Done: true})
 	return nil
+}
+
+// runInit runs a container of pre_start to its end. One that an engine which was killed
+// has left behind is cleared away first.
+func (r *Runner) runInit(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) error {
+	req := o.request(s, note)
+	req.Name, req.OneOff, req.AutoRemove, req.Image, req.From = s.Name, true, true, s.Applied.Service.Image, ""
+	init := hook.Init{Make: func(ctx context.Context) (string, error) {
+		made, err := r.CreateOneOff(ctx, req, o.Places, false)
+		return made.ID, err
+	}, Attach: func(ctx context.Context, id string, out, errOut io.Writer) (*exec.Process, error) {
+		return r.Attach(ctx, id, true, nil, out, errOut)
+	}}
+	err := r.removeOneOff(waits, req.Project, req.Name)
+	if err == nil {
+		err = init.Run(waits, hook.Place{Service: s.Service, Key: "pre_start", Index: s.Index}, r.Mask(o.Project).Text, func(line string) { note(planner.Event{Text: line}) })
+	}
+	return err
 }
 
 // beforeStop runs what a service wants run in a container that is about to be stopped

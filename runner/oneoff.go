@@ -34,6 +34,21 @@ func (r *Runner) CreateOneOff(ctx context.Context, req assembly.Request, places 
 	return made, nil
 }
 
+// removeOneOff removes a container of a name that is outside of a service's replicas.
+func (r *Runner) removeOneOff(ctx context.Context, project, name string) error {
+	for _, c := range r.all() {
+		if rec := c.snapshot(); rec.Project != project || rec.Name != name || !rec.OneOff {
+			continue
+		}
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
+		defer c.op.Unlock()
+		return c.remove(context.WithoutCancel(ctx), Grace{Set: true, Bare: true}, true)
+	}
+	return nil
+}
+
 // OneOff is a container that was made outside of a service's replicas.
 type OneOff struct {
 	ID, Name string

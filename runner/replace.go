@@ -10,6 +10,7 @@ import (
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/assembly"
+	"github.com/orlop/orlop/runner/complaint"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/supervisor"
 )
@@ -58,7 +59,7 @@ func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *c
 	}
 	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
-		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, o.placed(err, s.Applied))
+		return planner.Result{}, r.revive(ctx, old, wasUp && fixed, complaint.Placed(err, s.Applied.Service, o.Places))
 	}
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
@@ -67,7 +68,7 @@ func (r *Runner) follow(waits context.Context, o *Order, s *planner.Step, old *c
 	}
 	if err != nil {
 		r.removeFailed(ctx, c)
-		return planner.Result{}, o.placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied)
+		return planner.Result{}, complaint.Placed(r.revive(ctx, old, wasUp && fixed, err), s.Applied.Service, o.Places)
 	}
 	if err := r.takePlace(waits, o, old, c, s, note); err != nil {
 		r.removeFailed(ctx, c)
@@ -95,7 +96,7 @@ func (r *Runner) takePlace(waits context.Context, o *Order, old, c *container, s
 	failpoint.Hit("runner/replaced-stopped")
 	err := r.exchange(ctx, old, c)
 	if err == nil && !s.NoStart {
-		err = o.placed(c.begin(ctx, waits, note), s.Applied)
+		err = complaint.Placed(c.begin(ctx, waits, note), s.Applied.Service, o.Places)
 	}
 	if err != nil {
 		err = errors.Join(err, c.stop(ctx, Grace{Set: true, Bare: true}, false), old.stop(ctx, o.Grace, false), r.exchange(ctx, c, old))
@@ -111,7 +112,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	ctx := context.WithoutCancel(waits)
 	c, err := r.create(ctx, o.request(s, note))
 	if err != nil {
-		return planner.Result{}, o.placed(err, s.Applied)
+		return planner.Result{}, complaint.Placed(err, s.Applied.Service, o.Places)
 	}
 	defer c.op.Unlock()
 	err = r.publish(ctx, o, c)
@@ -127,7 +128,7 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 	if err != nil {
 		r.removeFailed(ctx, c)
 		// The ports that only the old one has are published again.
-		err = errors.Join(o.placed(err, s.Applied), r.publish(ctx, nil, old))
+		err = errors.Join(complaint.Placed(err, s.Applied.Service, o.Places), r.publish(ctx, nil, old))
 		old.route()
 		return planner.Result{}, err
 	}

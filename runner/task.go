@@ -11,6 +11,7 @@ import (
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/complaint"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
@@ -46,7 +47,8 @@ func (c *container) prepare(ctx context.Context) error {
 	release()
 	if err != nil {
 		c.dropPipes(ctx)
-		return c.startError(err)
+		rec := c.snapshot()
+		return complaint.Start(err, c.name, rec.Service, rec.Applied.Service)
 	}
 	failpoint.Hit("runner/process-made")
 	c.mu.Lock()
@@ -156,7 +158,8 @@ func (c *container) start(ctx context.Context) error {
 		c.deleteTask(context.WithoutCancel(ctx), task)
 		close(end.exited)
 		close(end.reaped)
-		return c.startError(err)
+		rec := c.snapshot()
+		return complaint.Start(err, c.name, rec.Service, rec.Applied.Service)
 	}
 	failpoint.Hit("runner/process-started")
 	c.hold(task)

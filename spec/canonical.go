@@ -59,7 +59,7 @@ func (p *Project) Hash(service string) string {
 // Hash is Project.Hash of a service whose containers are made from an image.
 func (s *Service) Hash(image string) string {
 	made := *s
-	made.Attach, made.PullRefreshAfter = nil, ""
+	made.Attach, made.PullRefreshAfter, made.ProvidedEnvironment = nil, "", nil
 	made.Build, made.PullPolicy, made.DependsOn, made.Profiles, made.Scale, made.Deploy, made.Develop = nil, "", nil, nil, nil, nil, nil
 	if d := s.Deploy; d != nil && (d.Resources != nil || d.RestartPolicy != nil || d.Mode != "") {
 		made.Deploy = &Deploy{Mode: d.Mode, Resources: d.Resources, RestartPolicy: d.RestartPolicy}
@@ -190,7 +190,7 @@ func (c canonicalizer) structure(v reflect.Value) *yaml.Node {
 // field is the canonical form of one field of a struct; nil leaves it out.
 func (c canonicalizer) field(of reflect.Value, f reflect.StructField, value reflect.Value, omitEmpty bool) *yaml.Node {
 	switch {
-	case f.Name == "Instance", f.Name == "Bases", f.Name == "SeccompProfile", f.Name == "Inherited": // no keys of Compose; what an instance decides stands in the names
+	case f.Name == "Instance", f.Name == "Bases", f.Name == "SeccompProfile", f.Name == "Inherited", f.Name == "ProvidedEnvironment": // no keys of Compose; what an instance decides stands in the names
 		return nil
 	case f.Name == "CreateHostPath": // true unless said otherwise
 		if value.Bool() {

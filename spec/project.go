@@ -22,6 +22,8 @@ type Project struct {
 	Volumes    map[string]*Volume  `json:"volumes,omitempty"`
 	Secrets    map[string]*Secret  `json:"secrets,omitempty"`
 	Configs    map[string]*Config  `json:"configs,omitempty"`
+	Models     map[string]*Model   `json:"models,omitempty"`
+	Provided   map[string]*Service `json:"-"` // services that programs provide, see SetProvidedAside
 	Extensions map[string]any      `json:"-"` // x- keys of the top level
 	WorkingDir string              `json:"-"` // absolute directory of the project
 	Files      []string            `json:"-"` // absolute paths of the stack files, in merge order
@@ -100,18 +102,22 @@ type Service struct {
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
 	MemSwappiness  *Bytes                     `json:"mem_swappiness,omitempty"` // 0 to 100
 	MemSwapLimit   Bytes                      `json:"memswap_limit,omitempty"`  // memory and swap; -1: no limit
-	NetworkMode    string                     `json:"network_mode,omitempty"`   // "", none, host, service:NAME, container:NAME
+	Models         map[string]*ServiceModel   `json:"models,omitempty"`
+	NetworkMode    string                     `json:"network_mode,omitempty"` // "", none, host, service:NAME, container:NAME
 	Networks       map[string]*ServiceNetwork `json:"networks,omitempty"`
 	OOMKillDisable bool                       `json:"oom_kill_disable,omitempty"`
 	OOMScoreAdj    int64                      `json:"oom_score_adj,omitempty"`
 	PID            string                     `json:"pid,omitempty"` // "", host, service:NAME, container:NAME
 	PostStart      []Hook                     `json:"post_start,omitempty"`
+	PreStart       []*Service                 `json:"pre_start,omitempty"`   // containers that run to completion first
+	PerReplica     bool                       `json:"per_replica,omitempty"` // of one of PreStart: once for each replica
 	PreStop        []Hook                     `json:"pre_stop,omitempty"`
 	PidsLimit      int64                      `json:"pids_limit,omitempty"`
 	Platform       string                     `json:"platform,omitempty"` // "linux/arm64"; "" is the machine's own
 	Ports          []Port                     `json:"ports,omitempty"`
 	Privileged     bool                       `json:"privileged,omitempty"`
 	Profiles       []string                   `json:"profiles,omitempty"`
+	Provider       *Provider                  `json:"provider,omitempty"`
 	PullPolicy     string                     `json:"pull_policy,omitempty"` // "", always, missing, never, build
 	ReadOnly       bool                       `json:"read_only,omitempty"`
 	Restart        string                     `json:"restart,omitempty"` // "", no, always, on-failure[:N], unless-stopped
@@ -139,6 +145,11 @@ type Service struct {
 	Attach *bool `json:"attach,omitempty"`
 	// PullRefreshAfter is a duration, of PullPolicy refresh.
 	PullRefreshAfter string `json:"pull_refresh_after,omitempty"`
+	// ProvidedEnvironment are the variables of Environment that providers and
+	// models gave.
+	ProvidedEnvironment []string `json:"provided_environment,omitempty"`
+	// Needs are the services that it depends on and that programs provide.
+	Needs []string `json:"-"`
 	// Umask is what the process takes from the modes of files that it makes; nil: as runc has it.
 	Umask      *uint32        `json:"umask,omitempty"`
 	WorkingDir string         `json:"working_dir,omitempty"`

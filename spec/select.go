@@ -49,7 +49,7 @@ func (p *Project) Select(services []string, noDeps bool) (*Project, error) {
 			return nil, err
 		}
 	}
-	out.Services = chosen
+	out.Services, out.Provided = chosen, p.providedFor(services, chosen, noDeps)
 	if noDeps {
 		for name, s := range chosen {
 			chosen[name] = s.withoutDependencies(chosen)
@@ -64,6 +64,12 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 		return nil
 	}
 	s := p.Services[name]
+	if provided := p.Provided[name]; provided != nil {
+		if noDeps {
+			return nil
+		}
+		return p.chooseAll(slices.Sorted(maps.Keys(provided.DependsOn)), chosen)
+	}
 	if s == nil {
 		known := slices.Sorted(maps.Keys(p.Services))
 		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known}
@@ -84,7 +90,49 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 			return err
 		}
 	}
+	if err := p.chooseAll(s.Needs, chosen); err != nil {
+		return err
+	}
 	return p.chooseContexts(s, chosen)
+}
+
+// chooseAll adds services and what they depend on.
+func (p *Project) chooseAll(names []string, chosen map[string]*Service) error {
+	for _, name := range names {
+		if err := p.choose(name, false, chosen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// providedFor are the provided services among those that are named, and what the
+// chosen ones and they themselves depend on.
+func (p *Project) providedFor(named []string, chosen map[string]*Service, noDeps bool) map[string]*Service {
+	out := map[string]*Service{}
+	var add func(name string)
+	add = func(name string) {
+		s := p.Provided[name]
+		if s == nil || out[name] != nil {
+			return
+		}
+		out[name] = s
+		for dependency := range s.DependsOn {
+			add(dependency)
+		}
+	}
+	for _, name := range named {
+		add(name)
+	}
+	if noDeps {
+		return out
+	}
+	for _, s := range chosen {
+		for _, name := range s.Needs {
+			add(name)
+		}
+	}
+	return out
 }
 
 // chooseContexts adds the services whose images a build starts from.
@@ -117,8 +165,11 @@ func (s *Service) withoutDependencies(chosen map[string]*Service) *Service {
 
 // keepUsed keeps of p's resources what the services use.
 func (out *Project) keepUsed(p *Project) {
-	networks, volumes, secrets, configs := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, s := range out.Services {
+	networks, volumes, secrets, configs, models := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, s := range withInitContainers(out.Services) {
+		for name := range s.Models {
+			models[name] = true
+		}
 		for name := range s.Networks {
 			networks[name] = true
 		}
@@ -148,6 +199,7 @@ func (out *Project) keepUsed(p *Project) {
 	out.Volumes = kept(p.Volumes, volumes)
 	out.Secrets = kept(p.Secrets, secrets)
 	out.Configs = kept(p.Configs, configs)
+	out.Models = kept(p.Models, models)
 	out.Payloads = nil
 	for path, payload := range p.Payloads {
 		section, name, _ := strings.Cut(path, ".")
@@ -168,4 +220,12 @@ func kept[V any](all map[string]V, used map[string]bool) map[string]V {
 		}
 	}
 	return out
+}
+
+// withInitContainers are services and what runs before their containers.
+func withInitContainers(services map[string]*Service) (all []*Service) {
+	for _, s := range services {
+		all = append(append(all, s), s.PreStart...)
+	}
+	return all
 }

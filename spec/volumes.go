@@ -176,6 +176,11 @@ func (p *Project) ImageNames() []string {
 	for _, services := range []map[string]*Service{p.Services, p.Bases} {
 		for name, s := range services {
 			refs = append(append(refs, p.NamesOf(name)...), s.MountedImages()...)
+			for _, first := range s.PreStart {
+				if first.Image != "" {
+					refs = append(refs, first.Image)
+				}
+			}
 		}
 	}
 	slices.Sort(refs)

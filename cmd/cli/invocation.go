@@ -12,6 +12,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/provider"
 	"github.com/orlop/orlop/spec/secret"
 	"github.com/orlop/orlop/spec/userfile"
 )
@@ -90,6 +91,8 @@ type Invocation struct {
 	Output         *display.Output
 	Mask           *secret.Mask    // of the secrets of all that was loaded
 	Tracer         *display.Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
+
+	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
 }
 
 // New is the invocation with these settings. In the log of a CI system, which

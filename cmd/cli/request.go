@@ -34,6 +34,10 @@ type Request struct {
 
 // Request fingerprints the builds of an application and writes it down.
 func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
+	if err := inv.provide(ctx, client, &p); err != nil {
+		return nil, err
+	}
+	p.Options.Services, _ = Containers(p.Project, p.Options.Services)
 	r := &Request{client: client, Message: &api.ApplyRequest{
 		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
 		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir),
@@ -52,7 +56,7 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 		into *[]byte
 		from any
 	}{
-		{&r.Message.Project, p.Project}, {&r.Message.Places, p.Project.Places},
+		{&r.Message.Project, asDocument(p.Project)}, {&r.Message.Places, p.Project.Places},
 		{&r.Message.Options, p.Options}, {&r.Message.BuildOptions, p.Builds},
 	} {
 		if *doc.into, err = Marshal(doc.from); err != nil {
@@ -127,6 +131,9 @@ func (r *Request) Close() {
 
 // Apply asks the engine for an application and shows how it goes.
 func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
+	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
+		return Outcome{Plan: &planner.Plan{Project: p.Project.Name}, Verdict: &api.Verdict{Ok: true, UpToDate: true}}, inv.provide(ctx, client, &p)
+	}
 	r, err := inv.Request(ctx, client, p)
 	if err != nil {
 		return Outcome{}, err
@@ -143,6 +150,9 @@ func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Applicat
 // Plan asks the engine what an application would do. The plan has no secrets.
 func (inv *Invocation) Plan(ctx context.Context, client *api.Client, p Application) (*planner.Plan, error) {
 	p.PlanOnly = true
+	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
+		return &planner.Plan{Project: p.Project.Name}, nil
+	}
 	r, err := inv.Request(ctx, client, p)
 	if err != nil {
 		return nil, err

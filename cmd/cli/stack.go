@@ -37,6 +37,7 @@ func (inv *Invocation) LoadNamed(ctx context.Context, opts stackfile.Options) (*
 	if err != nil {
 		return nil, err
 	}
+	project.SetProvidedAside()
 	if _, err := project.Select(opts.Services, true); err != nil {
 		return nil, err
 	}
@@ -104,6 +105,7 @@ func (inv *Invocation) Identify(ctx context.Context, services []string) (Stack, 
 	var mistakes *spec.Mistakes
 	switch {
 	case err == nil:
+		project.SetProvidedAside()
 		s := Stack{Name: project.Name, Project: project}
 		return s, inv.mustKnow(ctx, s, services)
 	case errors.As(err, &mistakes) && mistakes.Project != "":
@@ -144,7 +146,8 @@ func (inv *Invocation) mustKnow(ctx context.Context, s Stack, services []string)
 	for _, name := range services {
 		_, known := s.Project.Services[name]
 		_, disabled := s.Project.Disabled[name]
-		if !known && !disabled && !slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == name }) {
+		_, provided := s.Project.Provided[name]
+		if !known && !disabled && !provided && !slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == name }) {
 			return unknown
 		}
 	}
@@ -170,7 +173,7 @@ func (s Stack) Document() ([]byte, error) {
 	if s.Project == nil {
 		return nil, nil
 	}
-	return Marshal(s.Project)
+	return Marshal(asDocument(s.Project))
 }
 
 // Disabled are the services of profiles that are not active.

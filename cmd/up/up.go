@@ -41,7 +41,8 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	if err := o.Ending.mustHave(chosen); err != nil {
 		return err
 	}
-	u := &run{Invocation: inv, project: project, services: o.Source.Services, chosen: chosen, since: inv.Now(), format: o.Print, ending: o.Ending, read: lookAtAll(files)}
+	services, isNone := cli.Containers(project, o.Source.Services)
+	u := &run{Invocation: inv, project: project, services: services, chosen: chosen, since: inv.Now(), format: o.Print, ending: o.Ending, read: lookAtAll(files)}
 	u.interrupts = onInterrupt(inv, func(r response) { u.respond(r, cancel) })
 	defer u.interrupts.close()
 	if u.client, err = inv.Connect(ctx); err != nil {
@@ -51,7 +52,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	if err := u.bringUp(ctx, o); err != nil {
 		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
 	}
-	if !o.Stays {
+	if !o.Stays || isNone {
 		return nil
 	}
 	if o.Watch != nil {

@@ -1,3 +1,5 @@
+// Package boltfile sets databases aside that are damaged, for a time. It knows nothing of
+// what a database holds.
 package boltfile
 
 import (

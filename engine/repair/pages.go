@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -39,25 +40,83 @@ func CheckPages(path string) error {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
+	_, err = walk(f)
+	return err
+}
+
+// Wipe is CheckPages, and writes zeros over the pages of a sound file that nothing
+// refers to: bbolt only marks those of a removed value as free, and what stood there
+// (an environment with a password in it) stays until something else is written over
+// it. Nobody may have the file open. Of one that is empty or absent there is nothing to do.
+func Wipe(path string) error {
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
+	defer f.Close()
+	p, err := walk(f)
+	if err != nil {
+		return err
+	}
+	written := false
+	for id := uint64(firstDataPage); id < p.count; id++ {
+		if p.used[id] {
+			continue
+		}
+		page, err := p.at(id, 1)
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimLeft(page, "\x00")) == 0 {
+			continue
+		}
+		if _, err := f.WriteAt(make([]byte, p.size), int64(id)*p.size); err != nil {
+			return fmt.Errorf("cannot wipe page %d: %w", id, err)
+		}
+		written = true
+	}
+	if written {
+		return f.Sync()
+	}
+	return nil
+}
+
+// mostInMemory is how large a file is, in bytes, that is read at once.
+const mostInMemory = 64 << 20
+
+// walk follows every reference in a file.
+func walk(f *os.File) (*pages, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	if st.Size() == 0 {
-		return errors.New("the file is empty")
+		return nil, errors.New("the file is empty")
+	}
+	p := &pages{file: f}
+	if st.Size() <= mostInMemory {
+		if p.text, err = io.ReadAll(f); err != nil {
+			return nil, err
+		}
 	}
 	meta, err := newestMeta(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if int64(meta.pages)*int64(meta.pageSize) > st.Size() || meta.pages > uint64(st.Size()) {
-		return errors.New("the file is cut off")
+		return nil, errors.New("the file is cut off")
 	}
-	p := &pages{file: f, size: int64(meta.pageSize), count: meta.pages, seen: map[uint64]bool{0: true, 1: true}}
+	p.size, p.count = int64(meta.pageSize), meta.pages
+	p.used, p.listed = make([]bool, max(p.count, firstDataPage)), make([]bool, max(p.count, firstDataPage))
+	p.used[0], p.used[1] = true, true
 	if err := p.tree(meta.root, nil, nil); err != nil {
-		return err
+		return nil, err
 	}
-	return p.freelist(meta.free)
+	return p, p.freelist(meta.free)
 }
 
 // meta is what a meta page says.
@@ -115,10 +174,25 @@ func number64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
 
 // pages reads the pages of a file, each once.
 type pages struct {
-	file  io.ReaderAt
-	size  int64
-	count uint64 // of pages in use
-	seen  map[uint64]bool
+	file   io.ReaderAt
+	text   []byte // the whole file, where it is small
+	size   int64  // of a page
+	count  uint64 // of pages, in use or free
+	used   []bool // by number
+	listed []bool // as free
+}
+
+// at reads pages that are in the file.
+func (p *pages) at(id, count uint64) ([]byte, error) {
+	from, size := int64(id)*p.size, int64(count)*p.size
+	if from+size <= int64(len(p.text)) {
+		return p.text[from : from+size], nil
+	}
+	page := make([]byte, size)
+	if _, err := p.file.ReadAt(page, from); err != nil {
+		return nil, fmt.Errorf("page %d can't be read: %w", id, err)
+	}
+	return page, nil
 }
 
 // read reads a page with those that it flows over to.
@@ -126,9 +200,9 @@ func (p *pages) read(id uint64) ([]byte, error) {
 	if id < firstDataPage || id >= p.count {
 		return nil, fmt.Errorf("page %d is not in the file", id)
 	}
-	head := make([]byte, p.size)
-	if _, err := p.file.ReadAt(head, int64(id)*p.size); err != nil {
-		return nil, fmt.Errorf("page %d can't be read: %w", id, err)
+	head, err := p.at(id, 1)
+	if err != nil {
+		return nil, err
 	}
 	if number64(head) != id {
 		return nil, fmt.Errorf("page %d says that it is page %d", id, number64(head))
@@ -138,19 +212,15 @@ func (p *pages) read(id uint64) ([]byte, error) {
 		return nil, fmt.Errorf("page %d goes on after the file's end", id)
 	}
 	for i := id; i <= id+more; i++ {
-		if p.seen[i] {
+		if p.used[i] {
 			return nil, fmt.Errorf("page %d is used twice", i)
 		}
-		p.seen[i] = true
+		p.used[i] = true
 	}
 	if more == 0 {
 		return head, nil
 	}
-	whole := make([]byte, p.size*int64(more+1))
-	if _, err := p.file.ReadAt(whole, int64(id)*p.size); err != nil {
-		return nil, fmt.Errorf("page %d can't be read: %w", id, err)
-	}
-	return whole, nil
+	return p.at(id, more+1)
 }
 
 // tree checks a page and all below it, whose keys are from low to below high;
@@ -272,10 +342,10 @@ func (p *pages) freelist(id uint64) error {
 	}
 	for i := range count {
 		free := number64(rest[8*i:])
-		if free < firstDataPage || free >= p.count || p.seen[free] {
+		if free < firstDataPage || free >= p.count || p.used[free] || p.listed[free] {
 			return fmt.Errorf("page %d is free and in use, or not in the file", free)
 		}
-		p.seen[free] = true
+		p.listed[free] = true
 	}
 	return nil
 }

@@ -125,6 +125,8 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return c.pairs(n, k.Shape == schema.Labels, path)
 	case schema.Object:
 		return c.Object(n, k.Keys, path)
+	case schema.Options:
+		return c.options(n, path)
 	case schema.Named:
 		return c.named(n, k, path)
 	case schema.ObjectList, schema.Watch:
@@ -291,6 +293,29 @@ func withoutEmpty(n *tree.Node, keys ...string) *tree.Node {
 		return slices.Contains(keys, f.Key) && f.Value.Kind == tree.ScalarNode && f.Value.Text == "" && f.Value.Merge == tree.MergeNormally
 	})
 	return &out
+}
+
+// options brings each value of a mapping into a list of texts.
+func (c *Conformer) options(n *tree.Node, path string) *tree.Node {
+	if n.Kind != tree.MapNode {
+		return c.expected(n, path, "a mapping of options")
+	}
+	out := n.Mapping()
+	for _, f := range n.Fields {
+		at, mode := tree.Join(path, f.Key), f.Value.Merge
+		switch f.Value.Kind {
+		case tree.ScalarNode:
+			f.Value = &tree.Node{Kind: tree.ListNode, Items: []*tree.Node{c.textOf(f.Value, at)}, At: f.Value.At, Width: f.Value.Width}
+		case tree.ListNode:
+			f.Value = c.list(f.Value, at, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.textOf(item, path)} })
+		case tree.BadNode:
+		default:
+			f.Value = c.expected(f.Value, at, "text or a list of texts")
+		}
+		f.Value.Merge = mode
+		out.Fields = append(out.Fields, f)
+	}
+	return out
 }
 
 func (c *Conformer) quoteIt(n *tree.Node, path string) *tree.Node {

@@ -29,6 +29,7 @@ const (
 	HostNetwork  Kind = "host_network"   // the host's network namespace
 	EngineSocket Kind = "engine_socket"  // the socket of an engine: whoever has it is root
 	HostMount    Kind = "host_mount"     // a directory of the host outside of the project's
+	HostProgram  Kind = "host_program"   // a program of the host that is run as the caller: a provider
 	HostFile     Kind = "host_file"      // a file outside of the project's directory: a secret, config, env_file, label_file, context, what watch copies
 	PublicPort   Kind = "public_port"    // a port on all addresses of the host
 	NoHardening  Kind = "no_hardening"   // x-orlop-security: default in a stack or engine that is hardened
@@ -36,7 +37,7 @@ const (
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -61,8 +62,14 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		path := "services." + name
 		all = append(all, ofService(p, p.Services[name], path, within, own)...)
+		for i, first := range p.Services[name].PreStart {
+			all = append(all, ofInit(p, first, p.Services[name], fmt.Sprintf("%s.pre_start[%d]", path, i), within, own)...)
+		}
 		all = append(all, ofBuild(p.Services[name].Build, path+".build", within)...)
 		all = append(all, ofWatch(p.Services[name].Develop, path+".develop", within)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Provided)) {
+		all = append(all, ofService(p, p.Provided[name], "services."+name, within, own)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
 		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
@@ -90,6 +97,14 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	return all
 }
 
+// ofInit lists what an init container asks for that its service does not.
+func ofInit(p *spec.Project, first, s *spec.Service, path string, within bounds, own []string) []Request {
+	have := ofService(p, s, path, within, own)
+	return slices.DeleteFunc(ofService(p, first, path, within, own), func(r Request) bool {
+		return slices.ContainsFunc(have, func(h Request) bool { return h.Kind == r.Kind && h.Value == r.Value })
+	})
+}
+
 // isRead says that a file which is named at a path is read: that of the whole project, and
 // that of a service which is there.
 func isRead(p *spec.Project, at string) bool {
@@ -98,7 +113,8 @@ func isRead(p *spec.Project, at string) bool {
 		return true
 	}
 	for _, key := range []string{".env_file[", ".label_file["} {
-		if i := strings.LastIndex(rest, key); i >= 0 && p.Services[rest[:i]] != nil {
+		name, _, _ := strings.Cut(rest[:max(strings.LastIndex(rest, key), 0)], ".pre_start[")
+		if p.Services[name] != nil {
 			return true
 		}
 	}
@@ -129,6 +145,9 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 		if isLoose {
 			add(Confinement, fmt.Sprintf("security_opt[%d]", i), opt, "is confined in another way than by default")
 		}
+	}
+	if s.Provider != nil {
+		add(HostProgram, "provider.type", s.Provider.Type, "is provided by a program of the host, which runs as who calls it")
 	}
 	for i, d := range s.Devices {
 		add(HostDevice, fmt.Sprintf("devices[%d]", i), d.Source, "uses a device of the host")

@@ -147,8 +147,8 @@ func difference(want, got []byte) string {
 
 // notCarriedOut are the keys that our loader drops with a warning.
 var notCarriedOut = map[string][]string{
-	"service": {"logging", "runtime", "uts"},
-	"deploy":  {"resources", "placement"},
+	"service": {"logging", "runtime"},
+	"deploy":  {"placement"},
 	"network": {"attachable"},
 }
 
@@ -159,8 +159,18 @@ func normalize(project map[string]any) {
 		drop(service, notCarriedOut["service"])
 		maps.DeleteFunc(service, func(k string, _ any) bool { return strings.HasPrefix(k, "x-") })
 		delete(service, "label_file") // its labels are among the labels
+		eachOf(service["pre_start"], func(init map[string]any) {
+			drop(init, notCarriedOut["service"])
+			delete(init, "label_file")
+			sortByJSON(init["extra_hosts"])
+		})
 		if deploy, ok := service["deploy"].(map[string]any); ok {
 			drop(deploy, notCarriedOut["deploy"])
+			if resources, ok := deploy["resources"].(map[string]any); ok {
+				if reserved, ok := resources["reservations"].(map[string]any); ok {
+					eachOf(reserved["devices"], func(d map[string]any) { delete(d, "options") }) // of drivers that are programs of Docker's
+				}
+			}
 			// compose-go shows empty parts of deploy.
 			maps.DeleteFunc(deploy, func(_ string, v any) bool { m, ok := v.(map[string]any); return ok && len(m) == 0 })
 		}

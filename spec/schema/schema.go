@@ -73,7 +73,8 @@ const (
 	Umask                    // permission bits, as YAML writes an integer
 	StringOrFlag             // text, or true or false, kept as text
 	SSH                      // default, or ID=PATH, in a list or a mapping
-	Networks                 // names of networks, or a mapping to objects
+	Networks                 // names of networks or models, or a mapping to objects
+	Options                  // a mapping of names to texts or lists of texts
 	DependsOn                // names of services, or a mapping to objects
 	Build                    // a path or an object
 	EnvFiles                 // a path, or a list of paths or objects
@@ -101,7 +102,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, SSH, Object, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Options, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -141,7 +142,12 @@ var Root = sync.OnceValue(func() []Key {
 		{Name: "volumes", Shape: Named, Keys: volumeKeys()},
 		{Name: "secrets", Shape: Named, Keys: secretKeys()},
 		{Name: "configs", Shape: Named, Keys: secretKeys()},
-		{Name: "models", Level: NotYet, Shape: Named, Keys: []Key{{Name: "name"}, {Name: "model"}, {Name: "context_size"}, {Name: "runtime_flags"}}},
+		{Name: "models", Shape: Named, Note: "run by docker-model, a program of Docker's", Keys: []Key{
+			{Name: "name", Shape: String},
+			{Name: "model", Shape: String},
+			{Name: "context_size", Shape: Integer},
+			{Name: "runtime_flags", Shape: StringList},
+		}},
 		{Name: "jobs", Level: NotYet, Shape: Named, Keys: jobKeys(), Kept: true},
 	}
 })
@@ -159,9 +165,15 @@ func serviceKeys() []Key {
 		{Name: "external_links", Shape: StringList, Note: "CONTAINER[:ALIAS] of any project, on a network that both are on"},
 		{Name: "links", Shape: StringList, Note: "SERVICE[:ALIAS]; the name resolves in the containers of this service alone"},
 		{Name: "post_start", Shape: Watch, Keys: hookKeys(), Note: "once up, start or restart has started the container; one that fails stops it"},
-		{Name: "pre_start", Level: Refused, Note: "make it a service, and depend on it with condition: " + spec.ServiceCompleted},
 		{Name: "pre_stop", Shape: Watch, Keys: hookKeys(), Note: "before stop, restart, down or a replacement ends the container; one that fails keeps it"},
-		{Name: "provider", Level: Refused, Note: "run what provides it by other means, and remove the service"},
+		{Name: "models", Shape: Networks, Note: "NAME_URL and NAME_MODEL in the environment, or the variables that are named", Keys: []Key{
+			{Name: "endpoint_var", Shape: String},
+			{Name: "model_var", Shape: String},
+		}},
+		{Name: "provider", Shape: Object, Note: "a program that provides the service: it is run before what depends on it, and its variables are theirs", Keys: []Key{
+			{Name: "options", Shape: Options},
+			{Name: "type", Shape: String},
+		}},
 		{Name: "annotations", Shape: MappingOrList, Note: "of the OCI runtime"},
 		{Name: "blkio_config", Shape: Object, Keys: blockKeys(), Note: "weights need a scheduler of the disk that knows them"},
 		{Name: "cpu_count", Level: NoEffect, Note: "of Windows"},
@@ -263,7 +275,17 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	return append(keys, notYet("logging", "models", "runtime")...)
+	keys = append(keys, notYet("logging", "runtime")...)
+	return append(keys, Key{Name: "pre_start", Shape: Watch, Keys: initKeys(keys), Note: "init containers: they run to completion, one after another, before the containers of the service start; their keys are those of a service that make a container, and what is not given is the service's"})
+}
+
+// initKeys are those of an init container: of a service's those that make a container
+// which runs to completion.
+func initKeys(ofService []Key) []Key {
+	others := []string{"attach", "build", "container_name", "depends_on", "deploy", "develop", "expose", "extends", "external_links", "healthcheck", "links", "ports",
+		"post_start", "pre_stop", "profiles", "provider", "restart", "scale", "stdin_open", "tty"}
+	keys := slices.DeleteFunc(slices.Clone(ofService), func(k Key) bool { return slices.Contains(others, k.Name) })
+	return append(keys, Key{Name: "per_replica", Shape: Boolean, Note: "once for each replica, not once for the service"})
 }
 
 // NoSELinux says why the keys of SELinux have no effect.

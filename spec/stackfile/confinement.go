@@ -17,19 +17,27 @@ func (l *loader) seccompProfiles(p *spec.Project) {
 		return
 	}
 	for name, s := range p.Services {
-		for i, opt := range s.SecurityOpt {
-			key, value := spec.CutSecurityOpt(opt)
-			if key != spec.OptSeccomp || value == spec.Unconfined || value == spec.SeccompBuiltin {
-				continue
-			}
-			at := tree.Indexed("services."+name+".security_opt", i)
-			profile, err := readSeccomp(l.projectDir, value)
-			if err != nil {
-				l.Report(spec.Diagnostic{Severity: spec.Error, Path: at, Place: p.Places.Nearest(at), Message: err.Error(), Width: 1})
-				continue
-			}
-			s.SeccompProfile = profile
+		l.seccompProfile(p, s, "services."+name)
+		for i, first := range s.PreStart {
+			l.seccompProfile(p, first, tree.Indexed("services."+name+".pre_start", i))
 		}
+	}
+}
+
+// seccompProfile reads the profile of one service.
+func (l *loader) seccompProfile(p *spec.Project, s *spec.Service, path string) {
+	for i, opt := range s.SecurityOpt {
+		key, value := spec.CutSecurityOpt(opt)
+		if key != spec.OptSeccomp || value == spec.Unconfined || value == spec.SeccompBuiltin {
+			continue
+		}
+		at := tree.Indexed(path+".security_opt", i)
+		profile, err := readSeccomp(l.projectDir, value)
+		if err != nil {
+			l.Report(spec.Diagnostic{Severity: spec.Error, Path: at, Place: p.Places.Nearest(at), Message: err.Error(), Width: 1})
+			continue
+		}
+		s.SeccompProfile = profile
 	}
 }
 

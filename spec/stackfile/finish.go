@@ -34,12 +34,14 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	for _, f := range v.services.Fields {
 		if f.Value.Kind == tree.MapNode {
 			v.serviceDefaults(f.Value, "services."+f.Key)
+			v.initContainers(f.Value, "services."+f.Key)
 		}
 	}
 	v.findBases()
 	v.choose()
 	for _, f := range v.services.Fields {
 		if f.Value.Kind == tree.MapNode && v.asked[f.Key] {
+			v.initEnvironments(f.Value, "services."+f.Key)
 			l.serviceEnvironment(f.Value, "services."+f.Key)
 			l.serviceLabels(f.Value, "services."+f.Key)
 		}
@@ -159,7 +161,7 @@ func (v *validator) serviceDefaults(s *tree.Node, path string) {
 	dependencyDefaults(s)
 	v.buildDefaults(s)
 	networks := s.Value("networks")
-	if tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
+	if s.Value("provider") == nil && tree.TextAt(s, "network_mode") == "" && (networks == nil || networks.Kind == tree.MapNode && len(networks.Fields) == 0) {
 		s.Set(s.With("networks", s.Mapping(s.With("default", &tree.Node{}))))
 	}
 	v.wholeNetwork(s, path)
@@ -410,10 +412,13 @@ func (v *validator) used() map[string]map[string]bool {
 }
 
 func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
-	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}}
+	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}, "models": {}}
 	for _, f := range v.services.Fields {
 		if isMeant(f.Key) {
 			v.references(f.Value, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
+			for _, n := range f.Value.Value("pre_start").Entries() {
+				v.references(n, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
+			}
 		}
 	}
 	for base := range v.bases {

@@ -128,6 +128,9 @@ func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 		separator = "."
 	}
 	for _, child := range sortedRows(k.Keys) {
+		if k.Name == "pre_start" && child.Name != "per_replica" {
+			continue // as in services.*
+		}
 		describeKey(b, child, path+separator)
 	}
 }

@@ -44,6 +44,7 @@ func (v *validator) check() {
 		v.declaredAll(imagePart(v.disabled[name]), "services."+name)
 	}
 	v.dependencies()
+	v.models()
 	v.jobs()
 	v.resources()
 }
@@ -53,6 +54,9 @@ func (v *validator) service(f tree.Field) {
 	at := &tree.Node{At: f.At, Width: f.Width}
 	if s.Value("image") == nil && s.Value("build") == nil && s.Value("provider") == nil {
 		v.l.Fail(at, path, "neither image nor build is given", "write image: and the image to run, or build: and a directory")
+	}
+	if p := s.Field("provider"); p != nil && p.Value.Kind == tree.MapNode && tree.TextAt(p.Value, "type") == "" {
+		v.l.Fail(&tree.Node{At: p.At, Width: p.Width}, path+".provider", "type is missing", "write type: and the program that provides the service")
 	}
 	if image := s.Value("image"); image != nil && image.Kind == tree.ScalarNode && len(image.Unset) == 0 {
 		if strings.ContainsAny(image.Text, " \t\n") || image.Text == "" {
@@ -112,6 +116,11 @@ func (v *validator) references(s *tree.Node, use func(section string, at *tree.N
 	if networks := s.Value("networks"); networks != nil {
 		for _, f := range withoutBad(networks.Fields) {
 			use("networks", &tree.Node{At: f.At, Width: f.Width}, f.Key, "networks")
+		}
+	}
+	if models := s.Value("models"); models != nil {
+		for _, f := range withoutBad(models.Fields) {
+			use("models", &tree.Node{At: f.At, Width: f.Width}, f.Key, "models")
 		}
 	}
 	list := func(n *tree.Node, section, key string) {

@@ -1,4 +1,4 @@
-package boltfile
+package repair
 
 import (
 	"bytes"
@@ -58,17 +58,17 @@ func database(t *testing.T) string {
 	return path
 }
 
-// TestWhatWasRemovedIsGone: the canary is in the file until that is rewritten.
+// TestWhatWasRemovedIsGone: the canary is in the file until its free pages are overwritten.
 //
 // Risk environment: the environment of a container that was removed stays in free pages of a database
-// Held: the databases are rewritten when the engine starts
+// Held: the free pages are overwritten when the engine starts
 func TestWhatWasRemovedIsGone(t *testing.T) {
 	path := database(t)
 	if text, err := os.ReadFile(path); err != nil || !bytes.Contains(text, []byte(canary)) {
 		t.Fatalf("bolt wipes by itself what is removed: %v", err)
 	}
 	for range 2 { // a second time there is nothing to do
-		if err := Compact(path); err != nil {
+		if err := Wipe(path); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,13 +111,13 @@ func TestADamagedDatabaseStaysAsItWas(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Compact(path); err == nil {
+	if err := Wipe(path); err == nil {
 		t.Error("no error")
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, text) {
 		t.Errorf("it was changed: %v", err)
 	}
-	if err := Compact(filepath.Join(t.TempDir(), "none.db")); err != nil {
+	if err := Wipe(filepath.Join(t.TempDir(), "none.db")); err != nil {
 		t.Errorf("one that isn't there: %v", err)
 	}
 }

@@ -1,0 +1,55 @@
+// Package complaint puts failures of the runtime into words of the stack file, with
+// the place that they are about.
+package complaint
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/ports"
+	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/volume"
+	"github.com/orlop/orlop/spec"
+)
+
+// Placed adds to an error where the stack file asks for what failed, in the service
+// that was wanted.
+func Placed(err error, want *spec.Service, places spec.Places) error {
+	if pe, ok := errors.AsType[*ports.Error](err); ok {
+		for i, p := range want.Ports {
+			if p.Published == pe.Port && p.Target == pe.Target {
+				pe.Place = places.Nearest(fmt.Sprintf("services.%s.ports[%d]", pe.Service, i))
+				break
+			}
+		}
+	}
+	if me, ok := errors.AsType[*volume.MountError](err); ok {
+		for i, m := range want.Mounts() {
+			if m.Target == me.Target {
+				me.Place = places.Nearest(planner.MountPath(me.Service, want, i))
+				break
+			}
+		}
+	}
+	if ke, ok := errors.AsType[*oci.KeyError](err); ok {
+		ke.Place = places.Nearest("services." + ke.Service + "." + ke.Key)
+	}
+	return err
+}
+
+// Start is why the process of a container could not be made, in words of the stack
+// file where a key of its service is to blame.
+func Start(err error, container, service string, s *spec.Service) error {
+	bad := shim.Explain(err)
+	if source, target, said, ok := bad.Mount(); ok {
+		if err := volume.StartError(service, s, source, target, said, bad); err != nil {
+			return err
+		}
+	}
+	if text := bad.Memory(); text != "" {
+		return &oci.KeyError{Service: service, Key: "mem_limit", Text: text, Err: bad}
+	}
+	return fmt.Errorf("cannot start %s: %w", container, bad)
+}
