@@ -43,7 +43,9 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	for _, p := range pairs {
 		ea, eb := &a.Endpoints[p[0]], &b.Endpoints[p[1]]
 		ea.Address, eb.Address = eb.Address, ea.Address
-		ea.Address6, eb.Address6 = eb.Address6, ea.Address6
+		if ea.has(true) == eb.has(true) {
+			ea.Address6, eb.Address6 = eb.Address6, ea.Address6
+		}
 	}
 	m.resolver.Add(a.host())
 	m.resolver.Add(b.host())
@@ -126,7 +128,7 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]in
 		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
 	}
 	for h := range have {
-		if have[h].IP.To4() == nil && !n.Subnet6.IsValid() {
+		if have[h].IP.To4() == nil && !s.Endpoints[i].has(true) {
 			continue // its programs' own
 		}
 		if err := inside.AddrDel(link, &have[h]); err != nil {
@@ -143,7 +145,7 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]in
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/arp_notify", []byte("1"), 0); err != nil {
 		return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address, err)
 	}
-	if n.Subnet6.IsValid() {
+	if s.Endpoints[i].has(true) {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/ndisc_notify", []byte("1"), 0); err != nil {
 			return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address6, err)
 		}

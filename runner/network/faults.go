@@ -120,6 +120,8 @@ func (m *Manager) IsLost(id string) bool {
 
 // faults looks at everything. The caller holds netMu and the host's lock.
 func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
+	// Before the look, which has the links of those that are ready by then.
+	inside := slices.DeleteFunc(m.ready(), func(s *sandbox) bool { return !wanted(s.ID) })
 	host, err := links.At(m.links)
 	if err != nil {
 		return nil, err
@@ -138,7 +140,6 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 			list = append(list, fault{network: n.Name, text: text, mend: func() error { return m.rebuildBridge(n) }})
 		}
 	}
-	inside := slices.DeleteFunc(m.ready(), func(s *sandbox) bool { return !wanted(s.ID) })
 	found := make([][]fault, len(inside))
 	var all errgroup.Group
 	all.SetLimit(2 * runtime.GOMAXPROCS(0))

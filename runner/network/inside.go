@@ -101,7 +101,7 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		if err != nil {
 			return fmt.Errorf("cannot find %s: %w", name, err)
 		}
-		if n.Subnet6.IsValid() {
+		if e.has(true) {
 			if err := errors.Join(setIPv6(name, true), setSysctls(name, s.Spec.Endpoints[i].Sysctls)); err != nil {
 				return err
 			}

@@ -53,7 +53,7 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 
 // endpoint is the container's place on one of its networks.
 func (m *Member) endpoint(key string) (network.Endpoint, error) {
-	e := network.Endpoint{Network: m.Applied.Networks[key]}
+	e := network.Endpoint{Network: m.Applied.Networks[key], NoIPv6: m.Applied.Service.HasIPv6Off()}
 	n := m.Applied.Service.Networks[key]
 	if n == nil {
 		return e, nil
@@ -66,6 +66,7 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 		}
 		e.Sysctls[name] = value
 	}
+	e.NoIPv6 = e.NoIPv6 || e.Sysctls["net.ipv6.conf.IFNAME.disable_ipv6"] == "1"
 	if m.OneOff {
 		return e, nil
 	}

@@ -40,6 +40,8 @@ func (v *validator) fixedAddress(s *tree.Node, place tree.Field, key, at string)
 		v.l.Fail(address, at, "network "+place.Key+" has no IPv6", "write enable_ipv6: true there")
 	case !is6 && !has.IPv4:
 		v.l.Fail(address, at, "network "+place.Key+" has no IPv4", "remove enable_ipv4: false there, or this address")
+	case is6 && tree.TextAt(s.Value("sysctls"), "net.ipv6.conf.all.disable_ipv6") == "1":
+		v.l.Fail(address, at, "the service has IPv6 switched off", "take net.ipv6.conf.all.disable_ipv6 out of its sysctls, or this address")
 	case is6:
 		v.inRange(address, at, ip, network)
 	}
