@@ -94,7 +94,7 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		name := s.inside(i)
 		link, err := h.LinkByName(name)
 		if err != nil && n.isOutside() {
-			if err = m.adoptOutside(s, i, n); err == nil {
+			if err = m.linkAgain(s, i, n); err == nil {
 				continue
 			}
 		}

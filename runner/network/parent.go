@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 
@@ -255,33 +254,6 @@ func (m *Manager) unlink(s *sandbox, e endpoint, name string) error {
 			return fmt.Errorf("cannot remove %s: %w", name, err)
 		}
 		return nil
-	})
-}
-
-// adoptOutside puts back the link of a sandbox to a network that is no bridge: it goes
-// with its parent.
-func (m *Manager) adoptOutside(s *sandbox, i int, n Network) error {
-	ways := s.ways(m.Network)
-	if m.isLeftAlone(s) {
-		ways = [2]int{-1, -1}
-	}
-	path := m.netnsPath(s.ID)
-	return netns.In(path, func() error {
-		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-		if err != nil {
-			return fmt.Errorf("cannot open a netlink socket: %w", err)
-		}
-		defer inside.Close()
-		if _, err := inside.LinkByName(s.inside(i)); err == nil {
-			return nil
-		}
-		ns, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("cannot open a network namespace: %w", err)
-		}
-		defer ns.Close()
-		m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
-		return m.attach(inside, int(ns.Fd()), s, i, n, ways)
 	})
 }
 

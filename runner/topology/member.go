@@ -74,28 +74,30 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 	if n.UseServiceNameAlias != nil && !*n.UseServiceNameAlias && m.Name != m.Service {
 		e.Without = []string{m.Service}
 	}
+	err := setAddresses(&e, n)
+	return e, err
+}
+
+// setAddresses gives an endpoint the addresses that a service asks for.
+func setAddresses(e *network.Endpoint, n *spec.ServiceNetwork) error {
 	for _, text := range n.LinkLocalIPs {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return e, fmt.Errorf("%q is not an IP address", text)
+			return fmt.Errorf("%q is not an IP address", text)
 		}
 		e.LinkLocal = append(e.LinkLocal, addr)
 	}
-	if n.IPv4Address != "" {
-		addr, err := netip.ParseAddr(n.IPv4Address)
-		if err != nil {
-			return e, fmt.Errorf("%q is not an IP address", n.IPv4Address)
+	for text, to := range map[string]*netip.Addr{n.IPv4Address: &e.IPv4, n.IPv6Address: &e.IPv6} {
+		if text == "" {
+			continue
 		}
-		e.IPv4 = addr
-	}
-	if n.IPv6Address != "" {
-		addr, err := netip.ParseAddr(n.IPv6Address)
+		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return e, fmt.Errorf("%q is not an IP address", n.IPv6Address)
+			return fmt.Errorf("%q is not an IP address", text)
 		}
-		e.IPv6 = addr
+		*to = addr
 	}
-	return e, nil
+	return nil
 }
 
 // links are the names that its service's links give to others.
