@@ -39,6 +39,7 @@ var ErrCannotStart = errors.New("the engine cannot start")
 // Client speaks to one engine.
 type Client struct {
 	EngineClient
+	Vault VaultClient
 	Verb string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
@@ -77,7 +78,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		first.Close()
 		return nil, err
 	}
-	c.EngineClient, c.conn = NewEngineClient(conn), conn
+	c.EngineClient, c.Vault, c.conn = NewEngineClient(conn), NewVaultClient(conn), conn
 	return c, nil
 }
 

@@ -32,9 +32,12 @@ func newStep(s *planner.Step) *Step {
 		Id: s.ID, Action: string(s.Action), Resource: s.Resource, Service: s.Service, Number: int32(s.Number), Container: s.Container,
 		Name: s.Name, Condition: s.Condition, Needs: s.Needs, After: s.After, IfChanged: s.IfChanged, Otherwise: string(s.Otherwise),
 		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal, Platform: s.Platform,
+		Undoes: s.Undoes, IfFailed: s.IfFailed,
 	}
 	if b := s.Batch; b != nil {
-		out.Batch = &Batch{Of: int32(b.Of), MonitorNs: int64(b.Monitor), DelayNs: int64(b.Delay), Ratio: b.Ratio, Goes: b.Goes}
+		out.Batch = &Batch{
+			Of: int32(b.Of), MonitorNs: int64(b.Monitor), DelayNs: int64(b.Delay), Ratio: b.Ratio, Goes: b.Goes, Returns: b.Returns, Undoes: b.Undoes,
+		}
 		for _, n := range b.Numbers {
 			out.Batch.Numbers = append(out.Batch.Numbers, int32(n))
 		}
@@ -51,7 +54,7 @@ func newStep(s *planner.Step) *Step {
 
 // Planner is the plan that the message holds.
 func (p *Plan) Planner() *planner.Plan {
-	out := &planner.Plan{Project: p.GetProject(), Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings()}
+	out := &planner.Plan{Project: p.GetProject(), Steps: []*planner.Step{}, Leave: int(p.GetLeave()), Orphans: p.GetOrphans(), Warnings: p.GetWarnings()}
 	for _, s := range p.GetSteps() {
 		out.Steps = append(out.Steps, s.planner())
 	}
@@ -63,9 +66,12 @@ func (s *Step) planner() *planner.Step {
 		ID: s.Id, Action: planner.Action(s.Action), Resource: s.Resource, Service: s.Service, Number: int(s.Number), Container: s.Container,
 		Name: s.Name, Condition: s.Condition, Needs: s.Needs, After: s.After, IfChanged: s.IfChanged, Otherwise: planner.Action(s.Otherwise),
 		Optional: s.Optional, NoStart: s.NoStart, Overlap: s.Overlap, Signal: s.Signal, Platform: s.Platform,
+		Undoes: s.Undoes, IfFailed: s.IfFailed,
 	}
 	if b := s.Batch; b != nil {
-		out.Batch = &planner.Batch{Of: int(b.Of), Monitor: time.Duration(b.MonitorNs), Delay: time.Duration(b.DelayNs), Ratio: b.Ratio, Goes: b.Goes}
+		out.Batch = &planner.Batch{
+			Of: int(b.Of), Monitor: time.Duration(b.MonitorNs), Delay: time.Duration(b.DelayNs), Ratio: b.Ratio, Goes: b.Goes, Returns: b.Returns, Undoes: b.Undoes,
+		}
 		for _, n := range b.Numbers {
 			out.Batch.Numbers = append(out.Batch.Numbers, int(n))
 		}

@@ -834,6 +834,8 @@ type Step struct {
 	Signal        string                 `protobuf:"bytes,17,opt,name=signal,proto3" json:"signal,omitempty"`
 	Platform      string                 `protobuf:"bytes,18,opt,name=platform,proto3" json:"platform,omitempty"`
 	Batch         *Batch                 `protobuf:"bytes,19,opt,name=batch,proto3" json:"batch,omitempty"`
+	Undoes        string                 `protobuf:"bytes,20,opt,name=undoes,proto3" json:"undoes,omitempty"`
+	IfFailed      []string               `protobuf:"bytes,21,rep,name=if_failed,json=ifFailed,proto3" json:"if_failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,6 +1003,20 @@ func (x *Step) GetBatch() *Batch {
 	return nil
 }
 
+func (x *Step) GetUndoes() string {
+	if x != nil {
+		return x.Undoes
+	}
+	return ""
+}
+
+func (x *Step) GetIfFailed() []string {
+	if x != nil {
+		return x.IfFailed
+	}
+	return nil
+}
+
 // Batch is how far an update of a service is, and what it may cost.
 type Batch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1010,6 +1026,8 @@ type Batch struct {
 	DelayNs       int64                  `protobuf:"varint,4,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
 	Ratio         float64                `protobuf:"fixed64,5,opt,name=ratio,proto3" json:"ratio,omitempty"`
 	Goes          bool                   `protobuf:"varint,6,opt,name=goes,proto3" json:"goes,omitempty"`
+	Returns       bool                   `protobuf:"varint,7,opt,name=returns,proto3" json:"returns,omitempty"`
+	Undoes        bool                   `protobuf:"varint,8,opt,name=undoes,proto3" json:"undoes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1100,20 @@ func (x *Batch) GetRatio() float64 {
 func (x *Batch) GetGoes() bool {
 	if x != nil {
 		return x.Goes
+	}
+	return false
+}
+
+func (x *Batch) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+func (x *Batch) GetUndoes() bool {
+	if x != nil {
+		return x.Undoes
 	}
 	return false
 }
@@ -5407,6 +5439,430 @@ func (x *FilePart) GetContent() []byte {
 	return nil
 }
 
+type VaultEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        bool                   `protobuf:"varint,1,opt,name=secret,proto3" json:"secret,omitempty"` // or a config
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Labels        map[string]string      `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	CreatedUnixMs int64                  `protobuf:"varint,4,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	UpdatedUnixMs int64                  `protobuf:"varint,5,opt,name=updated_unix_ms,json=updatedUnixMs,proto3" json:"updated_unix_ms,omitempty"`
+	Users         []string               `protobuf:"bytes,6,rep,name=users,proto3" json:"users,omitempty"` // projects
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VaultEntry) Reset() {
+	*x = VaultEntry{}
+	mi := &file_engine_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VaultEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VaultEntry) ProtoMessage() {}
+
+func (x *VaultEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VaultEntry.ProtoReflect.Descriptor instead.
+func (*VaultEntry) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *VaultEntry) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+func (x *VaultEntry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *VaultEntry) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *VaultEntry) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *VaultEntry) GetUpdatedUnixMs() int64 {
+	if x != nil {
+		return x.UpdatedUnixMs
+	}
+	return 0
+}
+
+func (x *VaultEntry) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type PutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entry         *VaultEntry            `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Replace       bool                   `protobuf:"varint,3,opt,name=replace,proto3" json:"replace,omitempty"` // one that is there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRequest) Reset() {
+	*x = PutRequest{}
+	mi := &file_engine_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRequest) ProtoMessage() {}
+
+func (x *PutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
+func (*PutRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *PutRequest) GetEntry() *VaultEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *PutRequest) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *PutRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+type EntriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        bool                   `protobuf:"varint,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntriesRequest) Reset() {
+	*x = EntriesRequest{}
+	mi := &file_engine_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntriesRequest) ProtoMessage() {}
+
+func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
+func (*EntriesRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *EntriesRequest) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+type EntriesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*VaultEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	Warning       string                 `protobuf:"bytes,2,opt,name=warning,proto3" json:"warning,omitempty"` // some can't be read
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntriesReply) Reset() {
+	*x = EntriesReply{}
+	mi := &file_engine_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntriesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntriesReply) ProtoMessage() {}
+
+func (x *EntriesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntriesReply.ProtoReflect.Descriptor instead.
+func (*EntriesReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *EntriesReply) GetEntries() []*VaultEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *EntriesReply) GetWarning() string {
+	if x != nil {
+		return x.Warning
+	}
+	return ""
+}
+
+type ContentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContentRequest) Reset() {
+	*x = ContentRequest{}
+	mi := &file_engine_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContentRequest) ProtoMessage() {}
+
+func (x *ContentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
+func (*ContentRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ContentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ContentReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Content       []byte                 `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContentReply) Reset() {
+	*x = ContentReply{}
+	mi := &file_engine_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContentReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContentReply) ProtoMessage() {}
+
+func (x *ContentReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
+func (*ContentReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *ContentReply) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+type RemoveEntryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        bool                   `protobuf:"varint,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveEntryRequest) Reset() {
+	*x = RemoveEntryRequest{}
+	mi := &file_engine_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveEntryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveEntryRequest) ProtoMessage() {}
+
+func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveEntryRequest.ProtoReflect.Descriptor instead.
+func (*RemoveEntryRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *RemoveEntryRequest) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+func (x *RemoveEntryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveEntryReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Absent        bool                   `protobuf:"varint,1,opt,name=absent,proto3" json:"absent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveEntryReply) Reset() {
+	*x = RemoveEntryReply{}
+	mi := &file_engine_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveEntryReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveEntryReply) ProtoMessage() {}
+
+func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveEntryReply.ProtoReflect.Descriptor instead.
+func (*RemoveEntryReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *RemoveEntryReply) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
@@ -5495,7 +5951,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x05steps\x18\x02 \x03(\v2\x0e.orlop.v1.StepR\x05steps\x12\x14\n" +
 	"\x05leave\x18\x03 \x01(\x05R\x05leave\x12\x18\n" +
 	"\aorphans\x18\x04 \x03(\tR\aorphans\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\x8d\x04\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xc2\x04\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -5517,7 +5973,9 @@ const file_engine_proto_rawDesc = "" +
 	"\aoverlap\x18\x10 \x01(\bR\aoverlap\x12\x16\n" +
 	"\x06signal\x18\x11 \x01(\tR\x06signal\x12\x1a\n" +
 	"\bplatform\x18\x12 \x01(\tR\bplatform\x12%\n" +
-	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\"\x95\x01\n" +
+	"\x05batch\x18\x13 \x01(\v2\x0f.orlop.v1.BatchR\x05batch\x12\x16\n" +
+	"\x06undoes\x18\x14 \x01(\tR\x06undoes\x12\x1b\n" +
+	"\tif_failed\x18\x15 \x03(\tR\bifFailed\"\xc7\x01\n" +
 	"\x05Batch\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\x05R\anumbers\x12\x0e\n" +
 	"\x02of\x18\x02 \x01(\x05R\x02of\x12\x1d\n" +
@@ -5525,7 +5983,9 @@ const file_engine_proto_rawDesc = "" +
 	"monitor_ns\x18\x03 \x01(\x03R\tmonitorNs\x12\x19\n" +
 	"\bdelay_ns\x18\x04 \x01(\x03R\adelayNs\x12\x14\n" +
 	"\x05ratio\x18\x05 \x01(\x01R\x05ratio\x12\x12\n" +
-	"\x04goes\x18\x06 \x01(\bR\x04goes\"{\n" +
+	"\x04goes\x18\x06 \x01(\bR\x04goes\x12\x18\n" +
+	"\areturns\x18\a \x01(\bR\areturns\x12\x16\n" +
+	"\x06undoes\x18\b \x01(\bR\x06undoes\"{\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -5899,7 +6359,37 @@ const file_engine_proto_rawDesc = "" +
 	"\bpatterns\x18\xca\x01 \x03(\tR\bpatterns\":\n" +
 	"\bFilePart\x12\x13\n" +
 	"\x04path\x18\xc8\x01 \x01(\tR\x04path\x12\x19\n" +
-	"\acontent\x18\xc9\x01 \x01(\fR\acontent2\xae\r\n" +
+	"\acontent\x18\xc9\x01 \x01(\fR\acontent\"\x93\x02\n" +
+	"\n" +
+	"VaultEntry\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\bR\x06secret\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
+	"\x06labels\x18\x03 \x03(\v2 .orlop.v1.VaultEntry.LabelsEntryR\x06labels\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x04 \x01(\x03R\rcreatedUnixMs\x12&\n" +
+	"\x0fupdated_unix_ms\x18\x05 \x01(\x03R\rupdatedUnixMs\x12\x14\n" +
+	"\x05users\x18\x06 \x03(\tR\x05users\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"l\n" +
+	"\n" +
+	"PutRequest\x12*\n" +
+	"\x05entry\x18\x01 \x01(\v2\x14.orlop.v1.VaultEntryR\x05entry\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x18\n" +
+	"\areplace\x18\x03 \x01(\bR\areplace\"(\n" +
+	"\x0eEntriesRequest\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\bR\x06secret\"X\n" +
+	"\fEntriesReply\x12.\n" +
+	"\aentries\x18\x01 \x03(\v2\x14.orlop.v1.VaultEntryR\aentries\x12\x18\n" +
+	"\awarning\x18\x02 \x01(\tR\awarning\"$\n" +
+	"\x0eContentRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"(\n" +
+	"\fContentReply\x12\x18\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent\"@\n" +
+	"\x12RemoveEntryRequest\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\bR\x06secret\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"*\n" +
+	"\x10RemoveEntryReply\x12\x16\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent2\xae\r\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -5929,7 +6419,12 @@ const file_engine_proto_rawDesc = "" +
 	"\rRemoveNetwork\x12\x1e.orlop.v1.RemoveNetworkRequest\x1a\x1c.orlop.v1.RemoveNetworkReply\x12;\n" +
 	"\aCollect\x12\x18.orlop.v1.CollectRequest\x1a\x16.orlop.v1.CollectReply\x127\n" +
 	"\x05Stats\x12\x16.orlop.v1.StatsRequest\x1a\x14.orlop.v1.StatsReply0\x01\x12=\n" +
-	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\tReadFiles\x12\x1a.orlop.v1.ReadFilesRequest\x1a\x12.orlop.v1.FilePart0\x012\xf8\x01\n" +
+	"\x05Vault\x121\n" +
+	"\x03Put\x12\x14.orlop.v1.PutRequest\x1a\x14.orlop.v1.VaultEntry\x12;\n" +
+	"\aEntries\x12\x18.orlop.v1.EntriesRequest\x1a\x16.orlop.v1.EntriesReply\x12;\n" +
+	"\aContent\x12\x18.orlop.v1.ContentRequest\x1a\x16.orlop.v1.ContentReply\x12B\n" +
+	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -5944,7 +6439,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -6016,20 +6511,29 @@ var file_engine_proto_goTypes = []any{
 	(*ProcessStats)(nil),         // 67: orlop.v1.ProcessStats
 	(*ReadFilesRequest)(nil),     // 68: orlop.v1.ReadFilesRequest
 	(*FilePart)(nil),             // 69: orlop.v1.FilePart
-	nil,                          // 70: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 71: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 72: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 73: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 74: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 75: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 76: orlop.v1.NetworkInfo.LabelsEntry
+	(*VaultEntry)(nil),           // 70: orlop.v1.VaultEntry
+	(*PutRequest)(nil),           // 71: orlop.v1.PutRequest
+	(*EntriesRequest)(nil),       // 72: orlop.v1.EntriesRequest
+	(*EntriesReply)(nil),         // 73: orlop.v1.EntriesReply
+	(*ContentRequest)(nil),       // 74: orlop.v1.ContentRequest
+	(*ContentReply)(nil),         // 75: orlop.v1.ContentReply
+	(*RemoveEntryRequest)(nil),   // 76: orlop.v1.RemoveEntryRequest
+	(*RemoveEntryReply)(nil),     // 77: orlop.v1.RemoveEntryReply
+	nil,                          // 78: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 79: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 80: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 81: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 82: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 83: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 84: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 85: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	70, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	71, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	72, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	73, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	74, // 4: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	78, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	79, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	80, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	81, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	82, // 4: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,  // 5: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
 	16, // 6: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,  // 7: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
@@ -6052,76 +6556,87 @@ var file_engine_proto_depIdxs = []int32{
 	41, // 24: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
 	45, // 25: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
 	53, // 26: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	75, // 27: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	83, // 27: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
 	58, // 28: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	76, // 29: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	84, // 29: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
 	59, // 30: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
 	26, // 31: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
 	26, // 32: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
 	66, // 33: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
 	67, // 34: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	5,  // 35: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 36: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 37: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 38: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 39: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 40: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 41: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 42: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 43: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 44: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 45: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 46: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	32, // 47: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	34, // 48: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	34, // 49: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	38, // 50: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	42, // 51: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	44, // 52: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	47, // 53: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	49, // 54: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	51, // 55: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	53, // 56: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	54, // 57: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	56, // 58: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	58, // 59: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	60, // 60: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	62, // 61: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	64, // 62: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	68, // 63: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	2,  // 64: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 65: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 66: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 67: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 68: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 69: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 70: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 71: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 72: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 73: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 74: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	33, // 75: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	37, // 76: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	37, // 77: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	40, // 78: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	43, // 79: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	46, // 80: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	48, // 81: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	50, // 82: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	52, // 83: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	53, // 84: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	55, // 85: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	57, // 86: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	58, // 87: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	61, // 88: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	63, // 89: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	65, // 90: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	69, // 91: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	64, // [64:92] is the sub-list for method output_type
-	36, // [36:64] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	85, // 35: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	70, // 36: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	70, // 37: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	5,  // 38: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 39: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 40: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 41: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 42: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 43: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 44: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 45: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 46: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 47: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 48: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 49: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	32, // 50: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	34, // 51: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	34, // 52: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	38, // 53: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	42, // 54: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	44, // 55: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	47, // 56: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	49, // 57: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	51, // 58: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	53, // 59: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	54, // 60: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	56, // 61: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	58, // 62: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	60, // 63: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	62, // 64: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	64, // 65: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	68, // 66: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	71, // 67: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	72, // 68: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	74, // 69: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	76, // 70: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	2,  // 71: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 72: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 73: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 74: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 75: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 76: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 77: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 78: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 79: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 80: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 81: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	33, // 82: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	37, // 83: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	37, // 84: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	40, // 85: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	43, // 86: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	46, // 87: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	48, // 88: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	50, // 89: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	52, // 90: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	53, // 91: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	55, // 92: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	57, // 93: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	58, // 94: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	61, // 95: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	63, // 96: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	65, // 97: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	69, // 98: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	70, // 99: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	73, // 100: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	75, // 101: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	77, // 102: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	71, // [71:103] is the sub-list for method output_type
+	39, // [39:71] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -6155,9 +6670,9 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   76,
+			NumMessages:   85,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_engine_proto_goTypes,
 		DependencyIndexes: file_engine_proto_depIdxs,

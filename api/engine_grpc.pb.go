@@ -1203,3 +1203,231 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "engine.proto",
 }
+
+const (
+	Vault_Put_FullMethodName     = "/orlop.v1.Vault/Put"
+	Vault_Entries_FullMethodName = "/orlop.v1.Vault/Entries"
+	Vault_Content_FullMethodName = "/orlop.v1.Vault/Content"
+	Vault_Remove_FullMethodName  = "/orlop.v1.Vault/Remove"
+)
+
+// VaultClient is the client API for Vault service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Vault keeps secrets and configs for the stacks that call them external.
+type VaultClient interface {
+	// Put keeps a content under a name.
+	Put(ctx context.Context, in *PutRequest, opts ...grpc.CallOption) (*VaultEntry, error)
+	// Entries lists them, without their contents.
+	Entries(ctx context.Context, in *EntriesRequest, opts ...grpc.CallOption) (*EntriesReply, error)
+	// Content is the content of a config. Nobody is told that of a secret.
+	Content(ctx context.Context, in *ContentRequest, opts ...grpc.CallOption) (*ContentReply, error)
+	// Remove forgets one that no stack uses.
+	Remove(ctx context.Context, in *RemoveEntryRequest, opts ...grpc.CallOption) (*RemoveEntryReply, error)
+}
+
+type vaultClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewVaultClient(cc grpc.ClientConnInterface) VaultClient {
+	return &vaultClient{cc}
+}
+
+func (c *vaultClient) Put(ctx context.Context, in *PutRequest, opts ...grpc.CallOption) (*VaultEntry, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VaultEntry)
+	err := c.cc.Invoke(ctx, Vault_Put_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) Entries(ctx context.Context, in *EntriesRequest, opts ...grpc.CallOption) (*EntriesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EntriesReply)
+	err := c.cc.Invoke(ctx, Vault_Entries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) Content(ctx context.Context, in *ContentRequest, opts ...grpc.CallOption) (*ContentReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ContentReply)
+	err := c.cc.Invoke(ctx, Vault_Content_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) Remove(ctx context.Context, in *RemoveEntryRequest, opts ...grpc.CallOption) (*RemoveEntryReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveEntryReply)
+	err := c.cc.Invoke(ctx, Vault_Remove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// VaultServer is the server API for Vault service.
+// All implementations must embed UnimplementedVaultServer
+// for forward compatibility.
+//
+// Vault keeps secrets and configs for the stacks that call them external.
+type VaultServer interface {
+	// Put keeps a content under a name.
+	Put(context.Context, *PutRequest) (*VaultEntry, error)
+	// Entries lists them, without their contents.
+	Entries(context.Context, *EntriesRequest) (*EntriesReply, error)
+	// Content is the content of a config. Nobody is told that of a secret.
+	Content(context.Context, *ContentRequest) (*ContentReply, error)
+	// Remove forgets one that no stack uses.
+	Remove(context.Context, *RemoveEntryRequest) (*RemoveEntryReply, error)
+	mustEmbedUnimplementedVaultServer()
+}
+
+// UnimplementedVaultServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedVaultServer struct{}
+
+func (UnimplementedVaultServer) Put(context.Context, *PutRequest) (*VaultEntry, error) {
+	return nil, status.Error(codes.Unimplemented, "method Put not implemented")
+}
+func (UnimplementedVaultServer) Entries(context.Context, *EntriesRequest) (*EntriesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Entries not implemented")
+}
+func (UnimplementedVaultServer) Content(context.Context, *ContentRequest) (*ContentReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Content not implemented")
+}
+func (UnimplementedVaultServer) Remove(context.Context, *RemoveEntryRequest) (*RemoveEntryReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Remove not implemented")
+}
+func (UnimplementedVaultServer) mustEmbedUnimplementedVaultServer() {}
+func (UnimplementedVaultServer) testEmbeddedByValue()               {}
+
+// UnsafeVaultServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to VaultServer will
+// result in compilation errors.
+type UnsafeVaultServer interface {
+	mustEmbedUnimplementedVaultServer()
+}
+
+func RegisterVaultServer(s grpc.ServiceRegistrar, srv VaultServer) {
+	// If the following call panics, it indicates UnimplementedVaultServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Vault_ServiceDesc, srv)
+}
+
+func _Vault_Put_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Put(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Put_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Put(ctx, req.(*PutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_Entries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EntriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Entries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Entries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Entries(ctx, req.(*EntriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_Content_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ContentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Content(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Content_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Content(ctx, req.(*ContentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_Remove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveEntryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Remove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Remove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Remove(ctx, req.(*RemoveEntryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Vault_ServiceDesc is the grpc.ServiceDesc for Vault service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Vault_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "orlop.v1.Vault",
+	HandlerType: (*VaultServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Put",
+			Handler:    _Vault_Put_Handler,
+		},
+		{
+			MethodName: "Entries",
+			Handler:    _Vault_Entries_Handler,
+		},
+		{
+			MethodName: "Content",
+			Handler:    _Vault_Content_Handler,
+		},
+		{
+			MethodName: "Remove",
+			Handler:    _Vault_Remove_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "engine.proto",
+}

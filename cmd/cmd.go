@@ -133,6 +133,7 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupMain, Title: "The stack:"},
 		&cobra.Group{ID: groupInside, Title: "Its services:"},
 		&cobra.Group{ID: groupEngine, Title: "Orlop itself:"})
+	root.SetHelpCommand(helpCommand())
 	root.SetHelpCommandGroupID(groupEngine)
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
@@ -141,10 +142,28 @@ func (a *app) root() *cobra.Command {
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
-	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.versionCommand(), a.completionCommand(),
+	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.versionCommand(), a.completionCommand(),
 		a.guardCommand())
 	inherit(root, root.Flags())
 	return root
+}
+
+// helpCommand shows the help of a verb; a word that is none is a mistake.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command", Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			of, rest, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 && of.HasSubCommands() {
+				return cli.Coded{Err: unknownVerb(of, rest[0]), Code: ci.ExitBadFile}
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
 }
 
 // guardCommand is the guard of a terminal, for KeyMode alone.
@@ -198,7 +217,7 @@ func inherit(c *cobra.Command, globals *pflag.FlagSet) {
 
 // unknownVerb is the error for a verb that does not exist.
 func unknownVerb(c *cobra.Command, word string) error {
-	if text := missingVerb(word); text != "" && !c.HasParent() {
+	if text := cli.MissingVerb(word); text != "" && !c.HasParent() {
 		return errors.New(text)
 	}
 	c.SuggestionsMinimumDistance = 2
@@ -208,22 +227,6 @@ func unknownVerb(c *cobra.Command, word string) error {
 		return fmt.Errorf("unknown command %q: did you mean %q?", word, near[0])
 	}
 	return fmt.Errorf("unknown command %q: see %s --help", word, c.CommandPath())
-}
-
-// missingVerb says what to do without a verb of Compose that Orlop does not
-// have; "" of any other word.
-func missingVerb(word string) string {
-	switch word {
-	case "attach", "bridge", "commit", "cp", "export", "pause", "publish", "push", "unpause", "volumes", "wait":
-		return "orlop has no " + word + " yet"
-	case "create":
-		return "orlop has no create yet: \"orlop up --no-start\" makes the containers"
-	case "scale":
-		return "orlop has no scale yet: use \"orlop up --scale SERVICE=N\""
-	case "convert":
-		return "orlop has no convert: \"orlop config\" prints the stack file"
-	}
-	return ""
 }
 
 func commonPrefix(a, b string) int {

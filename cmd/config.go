@@ -44,6 +44,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
 	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
+	c.AddCommand(a.vaultVerbs("config")...)
 	return c
 }
 

@@ -23,13 +23,13 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
-	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -48,12 +48,13 @@ func house() map[string][]string {
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/changes":    {},
 		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/volume"},
-		"runner/exec":       {"runner/shim", "runner/proc"},
+		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
 		"runner/instance":   {"spec", "planner"},
 		"runner/inventory":  append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":       {"runner/disk"},
+		"runner/logs/sink":  {"spec", "planner", "runner/disk", "runner/health", "runner/logs", "runner/supervisor"},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/routines":   {},
@@ -61,7 +62,7 @@ func house() map[string][]string {
 		"runner/proc":       {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret"},
-		"runner/shim":       {"runner/proc"},
+		"runner/shim":       {"spec", "runner/proc"},
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
@@ -76,8 +77,9 @@ func house() map[string][]string {
 		"engine/programs":   {"runner/disk"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
+		"engine/vault":      {"api", "spec", "planner", "runner/disk"},
 		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":      {"spec"},
 		"cmd/cli":           append([]string{"cmd/display", "cmd/provider"}, command...),
@@ -87,19 +89,20 @@ func house() map[string][]string {
 		"cmd/watch/loop":    {"spec"},
 		"cmd/watch":         append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":        append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/vault":         {"api", "spec", "planner"},
 		"cmd/doctor":        append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":            append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/programs", "engine/repair", "engine/store", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/programs", "engine/repair", "engine/store", "engine/vault", "builder", "runner", "api"}, below...),
 	}
 }
 
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"spec/userfile": "spec", "spec/privilege": "spec", "builder/origin": "builder", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/unpack": "engine"}[room]
+	return map[string]string{"spec/userfile": "spec", "spec/privilege": "spec", "builder/origin": "builder", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

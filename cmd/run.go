@@ -36,9 +36,10 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
-		Use:   "run SERVICE [COMMAND [ARG...]]",
-		Short: "Run a command in a new container of a service",
+		Use:   "run SERVICE|JOB [COMMAND [ARG...]]",
+		Short: "Run a command in a new container of a service, or a job",
 		Example: "  orlop run --rm api go test ./...\n" +
+			"  orlop run --rm migrate\n" +
 			"  orlop run --rm -e LOG=debug --no-deps api",
 		Args:              atLeast(1, "a service"),
 		ValidArgsFunction: a.completeOneService,
@@ -73,7 +74,9 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) run(ctx context.Context, service string, command []string, f runFlags) error {
-	project, err := a.Load(ctx, []string{service}, f.noDeps)
+	opts := a.Options([]string{service})
+	opts.Only, opts.NoDeps, opts.Jobs = true, f.noDeps, true
+	project, err := a.LoadNamed(ctx, opts)
 	if err != nil {
 		return err
 	}

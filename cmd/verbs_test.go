@@ -150,6 +150,11 @@ func TestExitCodes(t *testing.T) {
 		{"up -d --progress fancy", change, false, 1},
 		{"version", nil, false, 0},
 		{"nope", nil, false, 1},
+		{"help", nil, false, 0},
+		{"help up", nil, false, 0},
+		{"help engine stop", nil, false, 0},
+		{"help nope", nil, false, 64},
+		{"help engine nope", nil, false, 64},
 	} {
 		d := newDesk(t, shop).serve()
 		d.engine.plan = c.plan
@@ -168,6 +173,16 @@ func TestVersionIsAFlagToo(t *testing.T) {
 		if stdout, stderr, code := d.run(line); code != 0 || stdout != "orlop version v1\n" {
 			t.Errorf("%s: %q, %q, %d", line, stdout, stderr, code)
 		}
+	}
+}
+
+// TestAStackOfProfilesAlone: an up of nothing says what there is.
+func TestAStackOfProfilesAlone(t *testing.T) {
+	d := newDesk(t, "services:\n  web: {image: a, profiles: [b, debug]}\n  db: {image: a, profiles: [debug]}\n").serve()
+	d.engine.plan = &planner.Plan{Project: "shop"}
+	_, stderr, code := d.run("up -d")
+	if want := " ! no service is active: each has a profile; activate it with --profile b or debug\n"; code != 0 || !strings.HasSuffix(stderr, want) {
+		t.Errorf("%d, %q", code, stderr)
 	}
 }
 

@@ -54,6 +54,7 @@ func commands() map[string]command {
 		"proxy":      startProxy,
 		"spoof":      spoof,
 		"nameserver": nameServer,
+		"receive":    receive,
 		"registry":   askRegistry,
 		"nowhere":    nowhere,
 		"await":      awaitLine,

@@ -57,6 +57,9 @@ func condition(name string) (bool, error) {
 		return hasForeign(), nil
 	case "pids":
 		return hasController("pids"), nil
+	case "journald":
+		_, err := os.Stat("/run/systemd/journal/socket")
+		return err == nil, nil
 	case "cgroup1":
 		return !slices.ContainsFunc([]string{"blkio", "cpu", "cpuset", "memory", "pids"}, func(name string) bool { return !hasController(name) }), nil
 	}

@@ -84,6 +84,12 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
+	if req.Payloads == nil {
+		req.Payloads = map[string]*api.Payload{}
+	}
+	if err := e.vault.Fill(p, req.Payloads); err != nil {
+		return nil, err
+	}
 	if j.options.Files, err = e.payloadDigests(p.Name, req.Payloads); err != nil {
 		return nil, err
 	}
@@ -129,6 +135,9 @@ func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
 // without a command.
 func originsOf(p *spec.Project) map[string]rootfs.Origin {
 	from := map[string]rootfs.Origin{}
+	for _, use := range p.External() {
+		from[use.Section+"."+use.Key] = rootfs.Origin{Stored: use.Name}
+	}
 	for name, s := range p.Secrets {
 		if s.File != "" {
 			from["secrets."+name] = rootfs.Origin{File: s.File}
@@ -200,6 +209,9 @@ func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
 	j.observed, err = e.runner.Observe(ctx, j.project.Name, j.project, e.inputsOf(ctx))
 	if err != nil {
 		return nil, err
+	}
+	if j.project.RollsBack() {
+		j.observed.Kept = e.images.Whole(ctx, j.observed.Containers, j.observed.Machine)
 	}
 	unknown := e.runner.ObserveLosses(ctx, j.observed)
 	plan, err := planner.Converge(j.project, j.observed, j.options)
@@ -350,6 +362,11 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 	hide := c.job.mask.Text
 	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
+	release, err := e.images.Keep(ctx, plan.Kept())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if !plan.IsEmpty() {
 		emit := func(ev planner.Event) {
 			ev = ev.Masked(hide)

@@ -30,6 +30,7 @@ import (
 	"github.com/orlop/orlop/engine/repair"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/engine/unpack"
+	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
@@ -86,7 +87,8 @@ type Engine struct {
 	callers    map[string]int       // guarded by mu: project -> commands that look at it or change it
 	holdings   portKeeper
 	callersOut outbound.Callers // whose builds go on
-	work       work             // calls, and what goes on without one
+	vault      *vault.Vault
+	work       work // calls, and what goes on without one
 }
 
 // portKeeper is the part of the keeper that the engine uses.
@@ -236,12 +238,15 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		return err
 	}
 	e.images = image.New(e.daemon.client, e.hosts, e.cfg.Root)
-	e.images.Telling = unpack.Telling
+	e.images.Telling, e.vault = unpack.Telling, vault.New(e.cfg.Root, time.Now)
+	if err := e.images.DropKept(ctx); err != nil {
+		e.log.Warn("cannot let go of images that an update held", "error", err)
+	}
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
-		Rescued: rescued, Log: e.log,
+		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: runtimes(e.cfg.Root),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)

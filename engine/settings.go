@@ -1,12 +1,10 @@
 package engine
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/netip"
@@ -17,10 +15,11 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/moby/buildkit/util/resolver"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
-	"gopkg.in/yaml.v3"
 
 	"github.com/orlop/orlop/builder/origin"
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/settingsfile"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
 	"github.com/orlop/orlop/spec/userfile"
@@ -40,6 +39,8 @@ type settings struct {
 	Policy struct {
 		Forbid []privilege.Kind `yaml:"forbid"`
 	} `yaml:"policy"`
+	// Runtimes are those that services may name beside runc.
+	Runtimes shim.Runtimes `yaml:"runtimes"`
 }
 
 // registrySettings are those of one registry.
@@ -65,12 +66,21 @@ func loadSettings(root string) (*settings, error) {
 		return nil, fmt.Errorf("cannot read the engine's settings: %w", err)
 	}
 	s := &settings{}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	if err := dec.Decode(s); err != nil && !errors.Is(err, io.EOF) { // an empty file sets nothing
-		return nil, settingsError(path, err)
+	if err := settingsfile.Decode(path, text, s); err != nil {
+		return nil, err
 	}
-	return s, s.checkSecurity(path)
+	return s, errors.Join(s.checkSecurity(path), s.Runtimes.Check(path))
+}
+
+// runtimes are those of the settings as they are at the time of the call.
+func runtimes(root string) func() (shim.Runtimes, error) {
+	return func() (shim.Runtimes, error) {
+		s, err := loadSettings(root)
+		if err != nil {
+			return nil, err
+		}
+		return s.Runtimes, nil
+	}
 }
 
 // checkSecurity refuses words that mean nothing: a policy with one would allow
@@ -96,6 +106,9 @@ func (e *Engine) govern(p *spec.Project, dir string) error {
 	}
 	if s.Security == spec.SecurityHardened {
 		privilege.Harden(p)
+	}
+	if err := s.Runtimes.Allow(p, settingsPath(e.cfg.Root)); err != nil {
+		return err
 	}
 	return privilege.Check(p, dir, s.Policy.Forbid, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State)
 }

@@ -44,7 +44,8 @@ type converger struct {
 	opts     Options
 	plan     *Plan
 	image    map[string]*Step   // service -> its build or pull step
-	last     []*Step            // awaits after the last batch of an update
+	over     map[string]string  // service -> the step that tells whether its update has failed, which may be taken back
+	last     []*Step            // awaits after the last batch of an update, and what takes it back
 	mounted  map[string][]*Step // service -> steps of images that it mounts
 	network  map[string]*Step   // network key -> step
 	volume   map[string]*Step   // volume key -> step
@@ -66,7 +67,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c := &converger{
 		project: project, observed: observed, opts: opts, plan: &Plan{Project: project.Name, Steps: []*Step{}, Limit: opts.Limit},
 		image: map[string]*Step{}, mounted: map[string][]*Step{}, network: map[string]*Step{}, volume: map[string]*Step{},
-		ups: map[string][]*Step{}, await: map[string]*Step{},
+		ups: map[string][]*Step{}, await: map[string]*Step{}, over: map[string]string{},
 		imaged: map[string]bool{}, pulls: map[string]*Step{}, anew: map[string]string{}, makers: map[string]string{},
 	}
 	order, err := c.order()
@@ -103,7 +104,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c.planSharers(order)
 	c.planRestarts(order)
 	c.placeAwaits()
-	c.plan.Steps = append(c.plan.Steps, c.last...)
+	c.placeLast()
 	c.appendAwaits(needs, after)
 	if opts.Wait && !opts.NoStart {
 		c.planWait(order)
@@ -217,9 +218,15 @@ func Wanted(p *spec.Project, service string, files map[string]string) *Applied {
 	}
 	for _, f := range s.Secrets {
 		a.Files["secrets."+f.Source] = files["secrets."+f.Source]
+		if d := p.Secrets[f.Source]; d != nil && d.TemplateDriver != "" {
+			a.Templates = append(a.Templates, "secrets."+f.Source)
+		}
 	}
 	for _, f := range s.Configs {
 		a.Files["configs."+f.Source] = files["configs."+f.Source]
+		if d := p.Configs[f.Source]; d != nil && d.TemplateDriver != "" {
+			a.Templates = append(a.Templates, "configs."+f.Source)
+		}
 	}
 	return a
 }

@@ -78,6 +78,11 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		c.plan.Leave++
 		return
 	}
+	if at := k.rolledBack(); step.Action == Replace && !at.IsZero() {
+		path := "services." + name + ".deploy.update_config.failure_action"
+		text := "its last update was rolled back at " + at.UTC().Format("2006-01-02 15:04 UTC")
+		step.Reasons = append(step.Reasons, Reason{Path: path, Text: text, Place: c.project.Places.Nearest(path)})
+	}
 	if step.Action == Replace || step.Action == Start || step.Action == Restart {
 		step.Needs, step.After = slices.Clone(needs), slices.Clone(after)
 	}
@@ -258,6 +263,9 @@ func (c *converger) remove(k *Container, why Reason) {
 // names the containers of services that the stack file no longer has.
 func (c *converger) planRemovals(order []string) {
 	for _, name := range order {
+		if name == c.opts.Prepare { // whose project has the run's own number of containers
+			continue
+		}
 		taken := map[int]bool{}
 		for _, k := range c.containers(name) {
 			switch {
@@ -337,13 +345,17 @@ func (c *converger) dependency(name, condition string) []string {
 	for _, step := range c.ups[name] {
 		ids = append(ids, step.ID)
 	}
+	over := []string{}
+	if c.over[name] != "" { // what may be taken back is nothing to follow yet
+		over = append(over, c.over[name])
+	}
 	if condition == spec.ServiceStarted || condition == "" {
-		return ids
+		return append(ids, over...)
 	}
 	if len(ids) == 0 && c.holds(name, condition) {
 		return nil
 	}
-	return []string{c.awaitStep(name, condition, ids).ID}
+	return append(over, c.awaitStep(name, condition, ids).ID)
 }
 
 // holds says that the condition of a dependency that no step touches is met.
@@ -497,7 +509,7 @@ func (c *converger) mayStay(name string) bool {
 // that nothing else of the plan waits for.
 func (c *converger) planWait(order []string) {
 	for _, name := range order {
-		i := slices.IndexFunc(c.plan.Steps, func(s *Step) bool { return s.Action == Await && s.Service == name })
+		i := slices.IndexFunc(c.plan.Steps, func(s *Step) bool { return s.Action == Await && s.Service == name && s.Batch == nil })
 		if i >= 0 {
 			c.plan.Steps[i].Optional = false
 			continue

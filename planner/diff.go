@@ -83,6 +83,10 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 		if was, ok := old.Files[key]; ok && was != want.Files[key] {
 			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places[key]})
 		}
+		if was, is := slices.Contains(old.Templates, key), slices.Contains(want.Templates, key); was != is {
+			at := key + ".template_driver"
+			c.replace = append(c.replace, Reason{Path: at, Text: at + map[bool]string{true: ": it is a template now", false: ": it is no template any more"}[is], Place: places.Nearest(at)})
+		}
 	}
 	return c
 }
@@ -118,6 +122,10 @@ func effective(s *spec.Service) *spec.Service {
 	e := *s
 	e.UsernsMode = ""           // host is what each has
 	e.ProvidedEnvironment = nil // their values are in the environment
+	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
+		e.Logging = nil // it is what each has
+	}
+	e.Runtime = s.OtherRuntime()
 	e.Networks = maps.Clone(s.Networks)
 	for key, n := range e.Networks {
 		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {

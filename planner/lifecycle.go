@@ -252,7 +252,8 @@ func containerResource(k *Container) string {
 func isOrphan(p *spec.Project, k *Container) bool {
 	_, known := p.Services[k.Service]
 	_, disabled := p.Disabled[k.Service]
-	return !known && !disabled && !k.OneOff
+	_, job := p.Jobs[k.Service] // that another one depends on
+	return !known && !disabled && !job && !k.OneOff
 }
 
 // afterDependents lists the steps of those that depend on k's service.

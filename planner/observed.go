@@ -16,6 +16,7 @@ type Observed struct {
 	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
 	Containers []Container        `json:"containers,omitempty"`
 	Absent     []string           `json:"absent,omitempty"`  // paths of the host that services mount and that don't exist
+	Kept       map[string]bool    `json:"kept,omitempty"`    // digests of images that containers were made of and that are here, under any name or none
 	Machine    string             `json:"machine,omitempty"` // the platform of its own programs: "linux/amd64"
 	At         time.Time          `json:"at,omitzero"`       // when the images were looked at
 	Foreign    map[string]string  `json:"foreign,omitempty"` // service -> the platform of its image, whose programs the machine does not run
@@ -179,6 +180,10 @@ type Applied struct {
 	Images   map[string]string `json:"images,omitempty"`   // of those that are mounted: reference -> digest
 	Borrowed []Mounted         `json:"borrowed,omitempty"` // by volumes_from, what is known with a container alone
 	Files    map[string]string `json:"files,omitempty"`    // "secrets.NAME" or "configs.NAME" -> digest of the content
+	// Templates are those of Files that are filled in for each container.
+	Templates []string `json:"templates,omitempty"`
+	// RolledBack is when an update was taken back by a container of this document.
+	RolledBack time.Time `json:"rolled_back,omitzero"`
 }
 
 // IsCompleted says that a one-shot container has done its work: it ended by
@@ -188,6 +193,14 @@ func (c *Container) IsCompleted() bool {
 		return false
 	}
 	return c.Applied.Service.IsOneShot()
+}
+
+// rolledBack is when an update was taken back by the container; zero if none was.
+func (c *Container) rolledBack() time.Time {
+	if c.Applied == nil {
+		return time.Time{}
+	}
+	return c.Applied.RolledBack
 }
 
 // isUnfinished says that it is a job's, which is ready once it has completed.

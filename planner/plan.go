@@ -26,10 +26,11 @@ const (
 	UpdateVolume  Action = "update-volume" // its labels, in place
 	RemoveVolume  Action = "remove-volume"
 	RemoveImage   Action = "remove-image"
-	Init          Action = "init"    // a container of pre_start, which runs to completion
-	Create        Action = "create"  // a container that does not exist yet; started too unless Step.NoStart
-	Replace       Action = "replace" // a container that was made from another document or image
-	Update        Action = "update"  // a container, in place, without a restart
+	Init          Action = "init"     // a container of pre_start, which runs to completion
+	Create        Action = "create"   // a container that does not exist yet; started too unless Step.NoStart
+	Replace       Action = "replace"  // a container that was made from another document or image
+	Rollback      Action = "rollback" // of a container whose update failed: what it was before takes its place
+	Update        Action = "update"   // a container, in place, without a restart
 	Start         Action = "start"
 	Restart       Action = "restart"
 	Stop          Action = "stop"
@@ -55,6 +56,8 @@ type Step struct {
 	IfChanged  bool          `json:"if_changed,omitempty"` // void if what it follows (its image, or for Restart a replacement) turns out unchanged
 	Otherwise  Action        `json:"otherwise,omitempty"`  // with IfChanged: what is done instead then
 	Optional   bool          `json:"optional,omitempty"`   // of Await: nobody needs it, so that its failure is none of the plan's
+	Undoes     string        `json:"undoes,omitempty"`     // of Rollback: ID of the step that it takes back
+	IfFailed   []string      `json:"if_failed,omitempty"`  // of a rollback: IDs of steps, void unless one of them failed
 	Batch      *Batch        `json:"batch,omitempty"`      // of Await: what has been replaced is watched before the rest is
 	NoStart    bool          `json:"no_start,omitempty"`
 	Overlap    bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready

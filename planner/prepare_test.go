@@ -39,3 +39,22 @@ services:
 		}
 	}
 }
+
+// TestAPreparedRunLeavesTheReplicas: the run is one container, and the service goes on with all of
+// its own.
+func TestAPreparedRunLeavesTheReplicas(t *testing.T) {
+	w := newWorld()
+	w.observed.Images["app:1"] = Image{Digest: "sha256:one"}
+	all := load(t, "services: {web: {image: app:1, scale: 3}}")
+	first, err := Converge(all, &w.observed, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.apply(t, first)
+	one := 1
+	all.Services["web"].Scale = &one // as the command has it
+	plan, err := Converge(all, &w.observed, Options{Services: []string{"web"}, Prepare: "web"})
+	if err != nil || !plan.IsEmpty() {
+		t.Errorf("%v\n%s", err, plan.Text())
+	}
+}

@@ -18,6 +18,8 @@ func (a Action) Symbol() string {
 		return "+"
 	case Replace:
 		return "±"
+	case Rollback:
+		return "·"
 	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart:
 		return "~"
 	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
@@ -74,7 +76,7 @@ func (p *Plan) Text() string {
 	var b strings.Builder
 	width := p.labelWidth()
 	for _, s := range p.Steps {
-		if s.Action == Await && len(s.Reasons) == 0 { // what is between two batches says why
+		if (s.Action == Await || s.Action == Rollback) && len(s.Reasons) == 0 { // what is between two batches says why, and one rollback for all
 			continue
 		}
 		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, ShortDigests(s.label()))
@@ -136,6 +138,8 @@ func (s *Step) label() string {
 		return "volume " + s.Resource
 	case RemoveImage:
 		return "image " + s.Resource
+	case Rollback:
+		return s.Service
 	case Init, Start, Restart, Stop, Kill:
 		return string(s.Action) + " " + s.Resource
 	}

@@ -222,6 +222,9 @@ func (w *walk) void(ctx context.Context, n *node) bool {
 		w.emit(e)
 		return true
 	}
+	if w.isVain(n) {
+		return true
+	}
 	if n.outcome == Cancelled || ctx.Err() != nil {
 		n.outcome = Cancelled
 		w.emit(w.event(n, Cancelled))
@@ -294,6 +297,9 @@ func (w *walk) finish(ctx context.Context, n *node) {
 			lines = with.Lines()
 		}
 	}
+	if n.outcome == Done && n.step.Action == Rollback {
+		text = n.step.outcome()
+	}
 	e := w.event(n, n.outcome)
 	e.Took, e.Text, e.Lines = e.Time.Sub(n.begun), text, lines
 	w.emit(e)
@@ -319,6 +325,7 @@ func (w *walk) causes(ctx context.Context) error {
 			errs = append(errs, &StepError{Step: n.step, Err: n.err})
 		}
 	}
+	errs = append(errs, w.rolledBack()...)
 	if len(errs) == 0 && cancelled {
 		return context.Cause(ctx)
 	}

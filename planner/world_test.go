@@ -99,7 +99,11 @@ func (w *world) step(project string, s *Step) error {
 		delete(o.Volumes, s.Name)
 	case RemoveImage:
 		delete(o.Images, s.Name)
+	case Rollback: // the update has not failed
 	case Await:
+		if len(s.IfFailed) > 0 {
+			return nil
+		}
 		for i := range o.Containers {
 			if k := &o.Containers[i]; k.Service == s.Service && !k.IsCompleted() {
 				w.run(k, s)

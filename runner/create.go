@@ -18,7 +18,7 @@ import (
 // there yet. The caller holds op of what it gets. On failure nothing of it is
 // left.
 func (r *Runner) create(ctx context.Context, req assembly.Request) (_ *container, err error) {
-	img, err := r.Images.Get(ctx, req.Image, req.Applied.Service.PlatformOn(emulation.Machine()))
+	img, err := r.Images.At(ctx, req.Image, req.Applied.Image, req.Applied.Service.PlatformOn(emulation.Machine()))
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ type Order struct {
 // The context bounds what is waited for: another command that is at work on a
 // container, a container that is to be ready. What is begun is finished.
 func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	ctx := context.WithoutCancel(waits)
+	ctx, s := context.WithoutCancel(waits), s.Of(o.Project, r.Containers)
 	switch s.Action {
 	case planner.CreateNetwork:
 		result, err := r.createNetwork(ctx, o, s)
@@ -88,7 +88,7 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Request {
 	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return assembly.Request{
-		Project: o.Project, Service: s.Service, Number: s.Number, Image: o.Images[s.Service], Applied: s.Applied,
+		Project: o.Project, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
 		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Warn: warn,
 	}
 }
@@ -200,7 +200,7 @@ func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func
 	check = func() {
 		mu.Lock()
 		defer mu.Unlock()
-		text, wait, err := health.Awaited(r.Containers(o.Project), s, begun, r.Now())
+		text, wait, err := health.Awaited(r.Containers(o.Project), s, &begun, r.Now())
 		switch {
 		case err != nil:
 			cancel(r.explain(o.Project, s.Service, err))

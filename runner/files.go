@@ -26,6 +26,9 @@ func (r *Runner) Mask(project string) *secret.Mask {
 	return r.payloads.Mask(project, r.maker().Copies(project))
 }
 
+// UsersOf are the projects whose containers have a secret or config that the engine keeps.
+func (r *Runner) UsersOf(section, name string) []string { return r.maker().Users(section, name) }
+
 // ForgetPayloads forgets the secrets and configs of a project whose containers
 // are gone.
 func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/logs/sink"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -80,9 +81,7 @@ func (r *Runner) LastLines(id string, n int) []string {
 
 // openLog is the log of a container, which goes on with what is there.
 func (r *Runner) openLog(rec *supervisor.Record) *logs.Log {
-	return logs.New(logs.Config{
-		Path:   filepath.Join(r.dir(rec.ID), "log"),
-		Origin: logs.Origin{ID: rec.ID, Container: rec.Name, Service: rec.Service, Number: rec.Number, OneOff: rec.OneOff},
-		Now:    r.Now, Log: r.log,
-	})
+	cfg := sink.Config(rec, filepath.Join(r.dir(rec.ID), "log"))
+	cfg.Now, cfg.Log = r.Now, r.log
+	return logs.New(cfg)
 }

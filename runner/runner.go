@@ -54,12 +54,15 @@ type Config struct {
 
 	TTRPCAddress string // containerd's socket for events of shims
 
-	Shim    string                // path of containerd-shim-runc-v2
-	Runc    string                // path of runc
-	Init    string                // path of the static program that "init: true" runs first
-	Rescued map[string]*shim.Exit // what Rescue found, by container ID
-	Log     *slog.Logger
-	Now     func() time.Time
+	Shim     string                        // path of containerd-shim-runc-v2
+	Runc     string                        // path of runc
+	Runtimes func() (shim.Runtimes, error) // those of the settings that services may name
+	Init     string                        // path of the static program that "init: true" runs first
+	Rescued  map[string]*shim.Exit         // what Rescue found, by container ID
+	Log      *slog.Logger
+	Now      func() time.Time
+	// Stored gives secrets and configs that the engine keeps itself.
+	Stored func(section, name string) ([]byte, error)
 }
 
 // Keeping holds descriptors while no engine is there.
@@ -116,7 +119,8 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	}
 	r.shims, err = shim.Open(ctx, shim.Config{
 		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
-		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc, State: filepath.Join(cfg.State, "runc"), Log: cfg.Log,
+		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc,
+		State: filepath.Join(cfg.State, "runc"), Log: cfg.Log, Runtimes: cfg.Runtimes, Wrappers: filepath.Join(cfg.Root, "runtimes"),
 	})
 	if err != nil {
 		return nil, err
@@ -143,6 +147,7 @@ func newRunner(ctx context.Context, cfg Config) *Runner {
 		containers: map[string]*container{},
 		adopted:    make(chan struct{}), payloads: rootfs.NewPayloads(cfg.Store),
 	}
+	r.payloads.Stored = cfg.Stored
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.records = record.NewBook(cfg.Store, r.dir, cfg.Log)
 	r.secrets = rootfs.NewSecrets(filepath.Join(cfg.State, "secrets"))

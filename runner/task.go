@@ -35,14 +35,17 @@ func (c *container) prepare(ctx context.Context) error {
 		return fmt.Errorf("cannot prepare %s: %w", c.name, err)
 	}
 	rec := c.snapshot()
+	if err := c.log.Reach(ctx); err != nil {
+		return &oci.KeyError{Service: rec.Service, Key: "logging", Text: err.Error(), Err: err}
+	}
 	release, err := c.r.volumes.Ready(ctx, c.id, rec.Service, rec.Applied)
 	if err != nil {
 		return err
 	}
-	task, parent, err := c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
+	task, parent, err := c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.OtherRuntime(), c.ctr, c.openStreams)
 	if errdefs.IsAlreadyExists(err) { // the last one could not be deleted when it ended
 		c.r.deleteLeft(ctx, c.ctr)
-		task, parent, err = c.r.shims.NewTask(ctx, c.project, c.ctr, c.openStreams)
+		task, parent, err = c.r.shims.NewTask(ctx, c.project, rec.Applied.Service.OtherRuntime(), c.ctr, c.openStreams)
 	}
 	release()
 	if err != nil {

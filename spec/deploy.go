@@ -13,6 +13,8 @@ type Deploy struct {
 	Resources     *Resources     `json:"resources,omitempty"`
 	RestartPolicy *RestartPolicy `json:"restart_policy,omitempty"`
 	UpdateConfig  *UpdateConfig  `json:"update_config,omitempty"`
+	// RollbackConfig is how an update that failed is taken back.
+	RollbackConfig *UpdateConfig `json:"rollback_config,omitempty"`
 }
 
 // OfOne is what of deploy holds for a single container that nothing restarts.
@@ -60,7 +62,8 @@ const (
 	StopFirst  = "stop-first"
 )
 
-// UpdateConfig says how containers are replaced ("deploy.update_config"). It
+// UpdateConfig says how containers are replaced ("deploy.update_config"), or how that is
+// taken back ("deploy.rollback_config"). It
 // makes nothing of a container: a change of it replaces none.
 type UpdateConfig struct {
 	Parallelism     *int     `json:"parallelism,omitempty"` // at a time; 0: all
@@ -75,7 +78,7 @@ type UpdateConfig struct {
 const (
 	FailurePause    = "pause" // the default
 	FailureContinue = "continue"
-	FailureRollback = "rollback"
+	FailureRollback = "rollback" // of an update alone
 )
 
 // Batch is how many of so many containers are replaced at a time. One is, where only
@@ -100,11 +103,30 @@ func (s *Service) Update() *UpdateConfig {
 	return s.Deploy.UpdateConfig
 }
 
+// Rollback says how an update of the service that failed is taken back; it is, where isWanted.
+func (s *Service) Rollback() (how *UpdateConfig, isWanted bool) {
+	if u := s.Update(); u == nil || u.FailureAction != FailureRollback {
+		return nil, false
+	}
+	return s.Deploy.RollbackConfig, true
+}
+
+// RollsBack says that an update of some service is taken back if it fails.
+func (p *Project) RollsBack() bool {
+	for _, s := range p.Services {
+		if _, isWanted := s.Rollback(); isWanted {
+			return true
+		}
+	}
+	return false
+}
+
 // StartsFirst says whether a replacement of the service is to be ready before
 // the container that it replaces is stopped.
-func (s *Service) StartsFirst() bool {
-	return s.Deploy != nil && s.Deploy.UpdateConfig != nil && s.Deploy.UpdateConfig.Order == StartFirst
-}
+func (s *Service) StartsFirst() bool { return s.Update().StartsFirst() }
+
+// StartsFirst says whether the order is StartFirst.
+func (u *UpdateConfig) StartsFirst() bool { return u != nil && u.Order == StartFirst }
 
 // Conditions under which a container that has ended is started again.
 const (

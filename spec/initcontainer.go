@@ -29,7 +29,7 @@ func (p *Project) InitContainer(service string, i int) *Service {
 			continue
 		}
 		plain := *n
-		plain.Aliases, plain.IPv4Address, plain.MacAddress = nil, "", ""
+		plain.Aliases, plain.IPv4Address, plain.IPv6Address, plain.MacAddress = nil, "", "", ""
 		own.Networks[key] = &plain
 	}
 	if own.Environment == nil {

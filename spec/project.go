@@ -18,6 +18,7 @@ type Project struct {
 	Instance   string              `json:"instance,omitempty"` // which copy of the stack it is; "" is the stack itself
 	Services   map[string]*Service `json:"services"`
 	Bases      map[string]*Service `json:"bases,omitempty"` // services that are not active and whose images others are built from
+	Jobs       map[string]*Service `json:"jobs,omitempty"`  // those that are not run: one that is, is among the services
 	Networks   map[string]*Network `json:"networks,omitempty"`
 	Volumes    map[string]*Volume  `json:"volumes,omitempty"`
 	Secrets    map[string]*Secret  `json:"secrets,omitempty"`
@@ -97,6 +98,7 @@ type Service struct {
 	IPC            string                     `json:"ipc,omitempty"` // "", private, shareable, host, none, service:NAME, container:NAME
 	Labels         map[string]string          `json:"labels,omitempty"`
 	Links          []string                   `json:"links,omitempty"` // "SERVICE" or "SERVICE:ALIAS"
+	Logging        *Logging                   `json:"logging,omitempty"`
 	MacAddress     string                     `json:"mac_address,omitempty"`
 	MemLimit       Bytes                      `json:"mem_limit,omitempty"`
 	MemReservation Bytes                      `json:"mem_reservation,omitempty"`
@@ -132,9 +134,11 @@ type Service struct {
 	StopSignal     string             `json:"stop_signal,omitempty"`
 	Sysctls        map[string]string  `json:"sysctls,omitempty"`
 	Tmpfs          []string           `json:"tmpfs,omitempty"`
+	Triggers       *Triggers          `json:"triggers,omitempty"` // of a job alone
 	Tty            bool               `json:"tty,omitempty"`
 	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
 	User           string             `json:"user,omitempty"`
+	Runtime        string             `json:"runtime,omitempty"`     // one of the engine's settings, see OtherRuntime
 	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
@@ -421,6 +425,8 @@ type Secret struct {
 	Content     string            `json:"-"`                     // inline content; shown by nobody
 	External    bool              `json:"external,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+	// TemplateDriver is golang where the content is a template.
+	TemplateDriver string `json:"template_driver,omitempty"`
 }
 
 // Config is a declared config; unlike a secret its content may be shown.
@@ -431,6 +437,8 @@ type Config struct {
 	Content     string            `json:"content,omitempty"`
 	External    bool              `json:"external,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+	// TemplateDriver is golang where the content is a template.
+	TemplateDriver string `json:"template_driver,omitempty"`
 }
 
 // Replicas is how many containers of the service are wanted: scale, else

@@ -12,6 +12,7 @@ type UnknownService struct {
 	Name       string
 	Suggestion string // a service that may have been meant, or ""
 	Profiles   []string
+	IsJob      bool     // it is one
 	Known      []string // the services that there are
 }
 
@@ -22,6 +23,8 @@ const maxNamed = 12
 func (e *UnknownService) Error() string {
 	text := fmt.Sprintf("no service named %q", e.Name)
 	switch {
+	case e.IsJob:
+		return fmt.Sprintf("%s is a job and no service: run it with \"orlop run %s\"", e.Name, e.Name)
 	case len(e.Profiles) > 0:
 		return fmt.Sprintf("service %q is not active: activate it with --profile %s", e.Name, strings.Join(e.Profiles, " or "))
 	case e.Suggestion != "":
@@ -32,6 +35,17 @@ func (e *UnknownService) Error() string {
 		text += ": the stack has " + strings.Join(e.Known, ", ")
 	}
 	return text
+}
+
+// InactiveProfiles are the profiles that services have which are not active.
+func (p *Project) InactiveProfiles() []string {
+	var names []string
+	for _, s := range p.Disabled {
+		names = append(names, s.Profiles...)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Select is the part of the project that the named services need: they and,
@@ -72,7 +86,7 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 	}
 	if s == nil {
 		known := slices.Sorted(maps.Keys(p.Services))
-		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known}
+		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known, IsJob: p.Jobs[name] != nil}
 		if off := p.Disabled[name]; off != nil {
 			err.Profiles = slices.DeleteFunc(slices.Clone(off.Profiles), func(p string) bool { return p == "" })
 		}

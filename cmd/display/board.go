@@ -62,7 +62,7 @@ func (b *Board) SetPlan(p *planner.Plan) {
 	b.plan = p
 	b.times.setPlan(p)
 	for _, s := range p.Steps {
-		if s.Action == planner.Await {
+		if s.Action == planner.Await || s.Action == planner.Rollback { // which may never be needed
 			continue
 		}
 		b.addRow(&row{id: s.ID, needs: slices.Concat(s.Needs, s.After), image: s.Name, service: s.Service}, s.Action, s.Resource, s.NoStart)
@@ -119,6 +119,9 @@ func (b *Board) Apply(e planner.Event) []*row {
 		return b.await(e)
 	}
 	r := b.byID[e.Step]
+	if r == nil && e.Action == planner.Rollback && (e.Kind == planner.Unchanged || e.Kind == planner.Cancelled) {
+		return nil
+	}
 	if r == nil {
 		r = b.addRow(&row{id: e.Step, service: e.Service}, e.Action, e.Resource, false)
 	}
@@ -158,6 +161,9 @@ func (r *row) apply(e planner.Event) {
 // await folds what happens to an await into the rows of the containers that
 // it waits for.
 func (b *Board) await(e planner.Event) []*row {
+	if s := b.plan.Step(e.Step); s != nil && len(s.IfFailed) > 0 && e.Kind != planner.Failed {
+		return nil // of a rollback, which has rows of its own
+	}
 	rows := slices.DeleteFunc(slices.Clone(b.ups[e.Service]), func(r *row) bool { return r.mark == failed || r.mark == skipped })
 	switch {
 	case e.Kind == planner.Skipped, e.Kind == planner.Cancelled && len(rows) == 0:
@@ -250,6 +256,17 @@ func (b *Board) count(m mark) int {
 		}
 	}
 	return n
+}
+
+// rollbacks say of each service whose update was taken back what it is again.
+func (b *Board) rollbacks() (texts []string) {
+	for _, r := range b.rows {
+		isBack := r.verb == string(planner.Rollback) && r.mark == done && strings.HasPrefix(r.text, "back to ")
+		if text := r.service + " is rolled " + r.text; isBack && !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return texts
 }
 
 // failures are the rows that failed, in the order of the plan.

@@ -116,7 +116,7 @@ func (s Summary) why(b *Board) string {
 	if len(names) == 0 {
 		return ": " + cmp.Or(planner.ShortDigests(s.Verdict.Error), "the engine gave no reason")
 	}
-	text := ": " + strings.Join(names, ", ")
+	text := ": " + strings.Join(append(names, b.rollbacks()...), ", ")
 	if len(services) > 0 {
 		text += ". See: orlop logs " + strings.Join(services, " ")
 	}

@@ -102,7 +102,8 @@ func (w *World) command(ctx context.Context, path string, args ...string) *exec.
 	}
 	slices.Sort(cmd.Env)
 	cmd.Env = append(cmd.Env, messagesVariable+"="+messages)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it has started ends with it
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = endTime
 	return cmd
 }
@@ -132,9 +133,8 @@ func (c *Call) converse(cmd *exec.Cmd) (Variables, error) {
 	vars := Variables{}
 	failed := c.listen(stdout, a, vars)
 	if failed != nil {
-		_ = cmd.Process.Kill()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	_, _ = io.Copy(io.Discard, stdout)
 	ended := cmd.Wait()
 	a.close()
 	switch {

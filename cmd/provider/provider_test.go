@@ -31,7 +31,7 @@ func program(t *testing.T, name, script string) *Call {
 func TestAProviderGetsItsOptionsAndGivesVariables(t *testing.T) {
 	c := program(t, "cloud", `
 [ "$2" = metadata ] && exit 1
-echo '{"type":"info","message":"first line\nsecond"}'
+printf '%s\n' '{"type":"info","message":"first line\nsecond"}'
 echo '{"type":"debug","message":"of no interest"}'
 echo '{"type":"setenv","message":"ARGS='"$*"'"}'
 echo '{"type":"rawsetenv","message":"KNOWS='"$COMPOSE_PROVIDER_MESSAGES"'"}'

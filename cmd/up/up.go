@@ -124,6 +124,9 @@ func (u *run) hints(p *planner.Plan, succeeded bool) {
 	for _, w := range p.Masked(u.Mask.Text).Warnings {
 		fmt.Fprintln(u.Stderr, st.Yellow(" ! "+w))
 	}
+	if profiles := u.project.InactiveProfiles(); len(u.project.Services) == 0 && len(profiles) > 0 {
+		fmt.Fprintf(u.Stderr, " %s no service is active: each has a profile; activate it with --profile %s\n", st.Yellow("!"), strings.Join(profiles, " or "))
+	}
 	u.LeaveOrphans(p)
 	if len(p.Orphans) > 0 && succeeded {
 		fmt.Fprintf(u.Stderr, " %s no longer in the stack file: %s   remove with --remove-orphans\n",

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -213,7 +214,30 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 
 // Files gives a container the secrets and configs of its service.
 func (m *Maker) Files(rec *supervisor.Record) ([]specs.Mount, error) {
-	return m.Secrets.Mounts(rec.ID, rec.Applied.Service, m.Payloads.Of(rec.Project, m.Copies(rec.Project)))
+	content := m.Payloads.Of(rec.Project, m.Copies(rec.Project))
+	if len(rec.Applied.Templates) > 0 {
+		content = rootfs.Rendered(rec.Applied.Service, rec.Applied.Templates, factsOf(rec), content)
+	}
+	return m.Secrets.Mounts(rec.ID, rec.Applied.Service, content)
+}
+
+// factsOf are what a template may speak of.
+func factsOf(rec *supervisor.Record) *rootfs.Facts {
+	f := &rootfs.Facts{}
+	f.Service.ID, f.Service.Name, f.Service.Labels = rec.Project+"_"+rec.Service, rec.Service, rec.Applied.Service.Labels
+	f.Task.ID, f.Task.Name, f.Task.Slot = rec.ID, rec.Name, strconv.Itoa(rec.Number)
+	f.Node.Hostname, _ = os.Hostname()
+	f.Node.ID, f.Node.Platform.OS, f.Node.Platform.Architecture = f.Node.Hostname, runtime.GOOS, runtime.GOARCH
+	return f
+}
+
+// Users are the projects whose containers have an entry that the engine keeps.
+func (m *Maker) Users(section, name string) []string {
+	return m.Payloads.Users(section, name, func(project, key string) bool {
+		return slices.ContainsFunc(m.Records(), func(rec supervisor.Record) bool {
+			return rec.Project == project && rec.Applied.Service.UsesFile(key)
+		})
+	})
 }
 
 // Copies are what the containers of a project have of its secrets and configs.

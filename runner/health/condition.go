@@ -39,24 +39,33 @@ func Meets(all []planner.Container, service, condition string, now time.Time) (t
 	return text, wait, nil
 }
 
-// Awaited is Meets for a step that began then; one between two batches of an update ends
-// after its time, or when more has failed than may.
-func Awaited(all []planner.Container, s *planner.Step, begun, now time.Time) (string, time.Duration, error) {
+// Awaited is Meets for a step that is carried out since a time; one between two batches of an update ends
+// after its time, which begins when its containers are ready, or when more has failed than may.
+func Awaited(all []planner.Container, s *planner.Step, since *time.Time, now time.Time) (text string, wait time.Duration, err error) {
 	b := s.Batch
 	if b == nil {
 		return Meets(all, s.Service, s.Condition, now)
 	}
 	failed := b.Failed
 	for i := range all {
-		if c := &all[i]; c.Service == s.Service && !c.OneOff && slices.Contains(b.Numbers, c.Number) && isFailing(c) {
+		c := &all[i]
+		switch {
+		case c.Service != s.Service || c.OneOff || !slices.Contains(b.Numbers, c.Number):
+		case isFailing(c):
 			failed++
+		case wait == 0 && (c.Applied == nil || !c.Applied.Service.IsJob()):
+			text, wait, _ = Is(c, planner.Ready, now)
 		}
 	}
-	since := now.Sub(begun)
-	if since <= b.Monitor && b.IsTooMany(failed) {
+	passed := now.Sub(*since)
+	if passed <= b.Monitor && b.IsTooMany(failed) {
 		return "", 0, b.Error(s.Service, failed)
 	}
-	return "", max(0, b.Monitor+b.Delay-since), nil
+	if wait != 0 {
+		*since = now
+		return text, wait, nil
+	}
+	return "", max(0, b.Monitor+b.Delay-passed), nil
 }
 
 // isFailing says that a container which was just replaced is not what it was to become.

@@ -160,7 +160,8 @@ func TestABatchOfAnUpdateIsWatched(t *testing.T) {
 		"after it was watched":  {planner.Batch{Numbers: []int{2}, Of: 4, Monitor: m, Delay: d}, 6 * time.Second, time.Second, ""},
 	} {
 		step := &planner.Step{Service: "web", Batch: &test.batch}
-		_, wait, err := Awaited(all, step, begun, begun.Add(test.after))
+		since := begun
+		_, wait, err := Awaited(all, step, &since, begun.Add(test.after))
 		if text := ""; wait != test.wait || err != nil && err.Error() != test.err || err == nil && text != test.err {
 			t.Errorf("%s: waits %s, %v, want %s, %q", name, wait, err, test.wait, test.err)
 		}

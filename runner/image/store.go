@@ -90,10 +90,6 @@ func (s *Store) Get(ctx context.Context, ref, platform string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	matcher, err := matcherOf(platform)
-	if err != nil {
-		return nil, err
-	}
 	found, err := s.client.ImageService().Get(ctx, name)
 	if errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("image %s is not here: run \"orlop pull\" or \"orlop build\"", ref)
@@ -101,10 +97,19 @@ func (s *Store) Get(ctx context.Context, ref, platform string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctd := containerd.NewImageWithPlatform(s.client, found, matcher)
-	if err := CheckDigest(name, ctd.Target().Digest); err != nil {
+	if err := CheckDigest(name, found.Target.Digest); err != nil {
 		return nil, fmt.Errorf("cannot use image %s: %w: remove it with \"orlop image rm\"", ref, err)
 	}
+	return s.read(ctx, ref, found, platform)
+}
+
+// read reads what the image of a platform says of itself.
+func (s *Store) read(ctx context.Context, ref string, found images.Image, platform string) (*Image, error) {
+	matcher, err := matcherOf(platform)
+	if err != nil {
+		return nil, err
+	}
+	ctd := containerd.NewImageWithPlatform(s.client, found, matcher)
 	desc, err := ctd.Config(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read image %s: %w", ref, err)
@@ -117,7 +122,7 @@ func (s *Store) Get(ctx context.Context, ref, platform string) (*Image, error) {
 	if err := json.Unmarshal(blob, &doc); err != nil {
 		return nil, fmt.Errorf("cannot read the configuration of image %s: %w", ref, err)
 	}
-	return &Image{Name: name, Digest: ctd.Target().Digest, Config: doc.Config, diffs: doc.RootFS.DiffIDs, ctd: ctd, store: s}, nil
+	return &Image{Name: found.Name, Digest: ctd.Target().Digest, Config: doc.Config, diffs: doc.RootFS.DiffIDs, ctd: ctd, store: s}, nil
 }
 
 // Prepare makes the writable layer of a container on the image, under the

@@ -6,10 +6,6 @@ package logs
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,8 +23,8 @@ import (
 //
 //	2026-01-02T15:04:05.999999999Z stdout F hello
 //
-// F is the end of a line, P a part of one. A file is rotated at logSize;
-// logFiles of them are kept.
+// F is the end of a line, P a part of one. Where nobody says otherwise, a file is
+// rotated at logSize, and logFiles of them are kept.
 const (
 	logSize  = 10 << 20
 	logFiles = 5
@@ -50,6 +46,8 @@ type Config struct {
 	Origin Origin
 	Now    func() time.Time
 	Log    *slog.Logger // is told when the log can't be kept
+	Keep   Retention
+	To     Delivery // where its lines are sent; the zero value: nowhere
 }
 
 // Log is the log of one container.
@@ -58,6 +56,8 @@ type Log struct {
 	origin Origin
 	now    func() time.Time
 	log    *slog.Logger
+	keep   Retention
+	sender *sender // nil: it is sent nowhere
 
 	mu      sync.Mutex
 	file    *os.File      // guarded by mu; opened by the first line
@@ -74,12 +74,15 @@ type Log struct {
 	kept    [2]int        // guarded by mu; how many of the ended lines the file has
 	midLine [2]bool       // guarded by mu; of each stream: what the file has ends in a part of a line
 	failure failure       // guarded by mu
+	unsent  unsent        // guarded by mu
 }
 
 // New is the log that goes on with what is at the path of its file. It must be
 // closed.
 func New(cfg Config) *Log {
-	return &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, grown: make(chan struct{})}
+	w := &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, keep: cfg.Keep.orUsual(), grown: make(chan struct{})}
+	w.sender = w.startSending(cfg.To)
+	return w
 }
 
 // Write splits what a process printed into lines. It never fails: a log that
@@ -107,8 +110,12 @@ func (w *Log) Write(stderr bool, p []byte) {
 		w.piece(&out, stderr, 'F', rest)
 		*part = (*part)[:0]
 		p = p[i+1:]
+		if int64(out.Len()) >= w.keep.Size/4 { // so that a file holds no more than it is to
+			w.append(stderr, out.Bytes(), len(p))
+			out.Reset()
+		}
 	}
-	w.append(stderr, out.Bytes())
+	w.append(stderr, out.Bytes(), 0)
 }
 
 // endLine writes what a stream left unfinished at its end.
@@ -127,7 +134,7 @@ func (w *Log) flush(stderr bool, mark byte) {
 	var out bytes.Buffer
 	w.piece(&out, stderr, mark, *part)
 	*part = nil
-	w.append(stderr, out.Bytes())
+	w.append(stderr, out.Bytes(), 0)
 }
 
 // unfinished says whether something of an unfinished line of a stream can't be
@@ -197,16 +204,19 @@ func line(out *bytes.Buffer, at time.Time, stderr bool, mark byte, text []byte) 
 }
 
 // append writes whole lines of one stream to the file, or notes that they are
-// lost. The caller has put what is left of the stream into partial, and holds mu.
-func (w *Log) append(stderr bool, p []byte) {
+// lost. The caller has put what is left of the stream into partial, but for so many
+// bytes that it writes next, and holds mu.
+func (w *Log) append(stderr bool, p []byte, next int) {
 	if len(p) == 0 || w.closed {
 		return
 	}
 	from := w.spools[Index(stderr)]
 	if from != nil {
-		from.begin(w.size, len(w.partial[Index(stderr)]))
+		from.begin(w.size, len(w.partial[Index(stderr)])+next)
 	}
-	if w.failure.isPaused(w.now()) {
+	if w.keep.None {
+		w.kept = w.ended
+	} else if w.failure.isPaused(w.now()) {
 		w.failure.ended = w.ended
 	} else if n, err := w.write(p); err != nil {
 		w.fail(stderr, p, n, err)
@@ -276,7 +286,7 @@ func (w *Log) ready(length int) error {
 			w.rotated++ // for who reads it
 		}
 	}
-	if w.file != nil && w.size+int64(length) > logSize {
+	if w.file != nil && w.size > 0 && w.size+int64(length) > w.keep.Size {
 		if err := w.rotate(); err != nil {
 			return err
 		}
@@ -312,41 +322,10 @@ func (w *Log) leaveSpare() error {
 	return nil
 }
 
-// dropOldest removes the oldest of the files that are full, if there is one.
-func (w *Log) dropOldest() bool {
-	for i := logFiles - 1; i > 0; i-- {
-		if os.Remove(numbered(w.path, i)) == nil {
-			return true
-		}
-	}
-	return false
-}
-
 // letGo closes the file; the next write opens what is there then.
 func (w *Log) letGo() {
 	w.file.Close()
 	w.file = nil
-}
-
-func (w *Log) rotate() error {
-	w.letGo()
-	for i := logFiles - 1; i > 0; i-- {
-		err := os.Rename(numbered(w.path, i-1), numbered(w.path, i))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	w.size = 0
-	w.rotated++
-	return nil
-}
-
-// numbered is the path of a rotated file; 0 is the present one.
-func numbered(path string, i int) string {
-	if i == 0 {
-		return path
-	}
-	return fmt.Sprintf("%s.%d", path, i)
 }
 
 // Suspend closes the log so that the next engine can go on with it: of lines
@@ -359,15 +338,22 @@ func (w *Log) Suspend() {
 			var out bytes.Buffer
 			w.piece(&out, i == 1, 'P', w.partial[i])
 			w.partial[i] = nil
-			w.append(i == 1, out.Bytes())
+			w.append(i == 1, out.Bytes(), 0)
 		}
 	}
 	w.mu.Unlock()
-	w.Close()
+	w.sender.stop()
+	w.end()
 }
 
-// Close ends the log; followers see its end.
+// Close ends the log; followers see its end. What is left to be sent is, if it can be
+// in a moment.
 func (w *Log) Close() {
+	w.end()
+	w.sender.finish()
+}
+
+func (w *Log) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -386,56 +372,4 @@ func (w *Log) state() (grown <-chan struct{}, rotated int, closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.grown, w.rotated, w.closed
-}
-
-// Position is where a reader goes on: the byte of a file, and which file that
-// is, counted by rotations.
-type Position struct {
-	offset   int64
-	rotated  int
-	failures int // that the reader was told of
-}
-
-// open opens the file of a position there; of one that was rotated away, the
-// oldest that is left. The file is nil where there is none.
-func (w *Log) open(at Position) (*os.File, Position, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if oldest := w.rotated - logFiles + 1; at.rotated < oldest {
-		at = Position{rotated: oldest, failures: at.failures}
-	}
-	f, err := os.Open(numbered(w.path, w.rotated-at.rotated))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, at, nil
-	}
-	if err == nil {
-		_, err = f.Seek(at.offset, io.SeekStart)
-	}
-	return f, at, err
-}
-
-// files opens all files there are, the oldest first, and says where they end.
-func (w *Log) files() ([]*os.File, Position, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var list []*os.File
-	end := Position{rotated: w.rotated, failures: w.failure.number}
-	for i := logFiles - 1; i >= 0; i-- {
-		f, err := os.Open(numbered(w.path, i))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return list, end, err
-		}
-		list = append(list, f)
-		if i == 0 {
-			st, err := f.Stat()
-			if err != nil {
-				return list, end, err
-			}
-			end.offset = st.Size()
-		}
-	}
-	return list, end, nil
 }

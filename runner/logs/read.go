@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +53,7 @@ func (w *Log) Last(n int, since time.Time) []string {
 	return joined(lines)
 }
 
-func closeAll(files []*os.File) {
+func closeAll(files []*segment) {
 	for _, f := range files {
 		f.Close()
 	}
@@ -64,7 +63,7 @@ func closeAll(files []*os.File) {
 const maxTail = 1 << 30
 
 // lines are those that are there; with a tail, the last of them.
-func (w *Log) lines(files []*os.File, at Position, opts Selection) iter.Seq2[Line, error] {
+func (w *Log) lines(files []*segment, at Position, opts Selection) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		stopped := errors.New("stopped")
 		last := tail{lines: min(opts.Tail, maxTail)}
@@ -77,6 +76,9 @@ func (w *Log) lines(files []*os.File, at Position, opts Selection) iter.Seq2[Lin
 				return stopped
 			}
 			return nil
+		}
+		if w.keep.Hidden {
+			files = nil
 		}
 		for i, f := range files {
 			var in io.Reader = f
@@ -95,8 +97,13 @@ func (w *Log) lines(files []*os.File, at Position, opts Selection) iter.Seq2[Lin
 				return
 			}
 		}
-		if l, lost := w.lossLine(); lost && opts.in(l.Time) {
-			yield(l, nil)
+		if l, lost := w.lossLine(); lost && opts.in(l.Time) && !yield(l, nil) {
+			return
+		}
+		for _, l := range w.notices() {
+			if opts.Tail != 0 && !yield(l, nil) {
+				return
+			}
 		}
 	}
 }
@@ -213,9 +220,18 @@ func (o *Selection) in(t time.Time) bool {
 	return (o.Since.IsZero() || !t.Before(o.Since)) && (o.Until.IsZero() || !t.After(o.Until))
 }
 
-// Follow gives each line as it is written, until the log or ctx ends.
+// Follow gives each line as it is written, until the log or ctx ends. Of a log that
+// nobody reads here it gives none.
 func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func(Line) error) error {
-	var f *os.File
+	if w.keep.Hidden {
+		emit = func(Line) error { return nil }
+	}
+	return w.follow(ctx, opts, at, emit, func() {})
+}
+
+// follow is Follow; missed is told when lines went that were not read yet.
+func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func(Line) error, missed func()) error {
+	var f *segment
 	defer func() {
 		if f != nil {
 			f.Close()
@@ -231,9 +247,13 @@ func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func
 	for {
 		grown, rotated, closed := w.state()
 		if f == nil {
+			asked := at.rotated
 			var err error
 			if f, at, err = w.open(at); err != nil {
 				return err
+			}
+			if asked >= 0 && (at.rotated > asked || f == nil && at.rotated < rotated) {
+				missed()
 			}
 			rest = rest[:0]
 		}
@@ -277,7 +297,7 @@ func (w *Log) tellFailure(at *Position, emit func(Line) error) error {
 
 // drain gives the lines up to the end of the file as it is now; what is left
 // of one that is not whole is for the next time.
-func (w *Log) drain(f *os.File, rest []byte, emit func(Line) error) ([]byte, error) {
+func (w *Log) drain(f io.Reader, rest []byte, emit func(Line) error) ([]byte, error) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.Read(buf)

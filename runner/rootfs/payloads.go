@@ -13,6 +13,9 @@ import (
 // kept across engines: the next one takes what containers have of it, or, after a
 // reboot, what is in the file that it came from.
 type Payloads struct {
+	// Stored gives those that the engine keeps itself ("secrets" or "configs", name); nil: none.
+	Stored func(section, name string) ([]byte, error)
+
 	docs Documents
 	mu   sync.Mutex
 	all  map[string]payloads // guarded by mu: by project
@@ -79,7 +82,12 @@ func (p *Payloads) Content(project, key string, copies Copies) ([]byte, error) {
 			return content, nil
 		}
 	}
-	content, err := from.read(key)
+	var err error
+	if from.Stored != "" {
+		content, err = from.take(key, p.Stored)
+	} else {
+		content, err = from.read(key)
+	}
 	if err == nil && IsSecret(key) {
 		p.Mask(project, copies).Add(content)
 	}

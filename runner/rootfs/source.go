@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 type Origin struct {
 	File    string // absolute
 	Content string // of a config that the stack file holds
+	Stored  string // its name among those that the engine keeps
 }
 
 // bucketSources is the bucket of where the payloads of projects come from.
@@ -31,7 +33,8 @@ type source struct {
 	Digest  []byte             `json:"digest,omitempty"` // keyed by the salt; none where an older engine kept it
 	File    *userfile.Location `json:"at,omitempty"`
 	Content string             `json:"content,omitempty"`
-	Old     string             `json:"file,omitempty"` // where an older engine found it, which is read once the digest is known
+	Stored  string             `json:"stored,omitempty"` // by the engine, under this name
+	Old     string             `json:"file,omitempty"`   // where an older engine found it, which is read once the digest is known
 }
 
 // keepSources notes what contents are and where they come from, in place of what was
@@ -75,7 +78,9 @@ func (p *Payloads) Learn(project string, copies Copies) {
 }
 
 // isInline says that an older engine kept the payload itself, as it was in the stack file.
-func (s *source) isInline() bool { return len(s.Digest) == 0 && s.File == nil && s.Old == "" }
+func (s *source) isInline() bool {
+	return len(s.Digest) == 0 && s.File == nil && s.Old == "" && s.Stored == ""
+}
 
 func (p *Payloads) sources(project string) map[string]source {
 	known := map[string]source{}
@@ -91,7 +96,7 @@ func newSource(content []byte, from Origin, salt []byte) source {
 		salt = make([]byte, 16)
 		rand.Read(salt)
 	}
-	s := source{Salt: salt, Content: from.Content}
+	s := source{Salt: salt, Content: from.Content, Stored: from.Stored}
 	s.Digest = s.digest(content)
 	if from.File != "" {
 		if at, err := userfile.Locate(from.File); err == nil {
@@ -129,6 +134,40 @@ func (s *source) read(key string) ([]byte, error) {
 		return nil, fmt.Errorf("the file of its %s can't be read again: %w", spaced(key), err)
 	}
 	return content, nil
+}
+
+// take is a payload that the engine keeps, as it was given.
+func (s *source) take(key string, stored func(section, name string) ([]byte, error)) ([]byte, error) {
+	section, _, _ := strings.Cut(key, ".")
+	if stored == nil {
+		return nil, s.unknown(key)
+	}
+	content, err := stored(section, s.Stored)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("its external %s (%s) can't be had again: %w", spaced(key), s.Stored, err)
+	case !s.is(content):
+		return nil, fmt.Errorf("its external %s (%s) changed since \"orlop up\": run it again", spaced(key), s.Stored)
+	}
+	return content, nil
+}
+
+// Users are the projects that have an entry of the engine's as one of their payloads,
+// where uses says that they use it still.
+func (p *Payloads) Users(section, name string, uses func(project, key string) bool) (projects []string) {
+	docs, err := p.docs.Load(bucketSources)
+	if err != nil {
+		return nil
+	}
+	for _, project := range slices.Sorted(maps.Keys(docs)) {
+		for key, from := range p.sources(project) {
+			if from.Stored == name && strings.HasPrefix(key, section+".") && uses(project, key) {
+				projects = append(projects, project)
+				break
+			}
+		}
+	}
+	return projects
 }
 
 // unknown is why a payload can't be had again.

@@ -53,6 +53,7 @@ func (p *Pool) IsKnownToRunc(id string) bool {
 // DeleteLost removes what a shim that died has left of a task: containerd's
 // directory with its mounts, and runc's state with its cgroup.
 func (p *Pool) DeleteLost(ctx context.Context, id string) {
+	runtime := runtimeOf(filepath.Join(p.Bundles, id), p.Runc) // which goes with the task
 	_, err := p.Client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 	if err != nil && !IsGone(err) && !errdefs.IsNotFound(err) {
 		p.Log.Warn("cannot delete a task whose shim is gone", "container", id, "error", err)
@@ -63,9 +64,9 @@ func (p *Pool) DeleteLost(ctx context.Context, id string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, p.Runc, "--root", filepath.Join(p.State, ns), "delete", "--force", id).CombinedOutput()
+	out, err := exec.CommandContext(ctx, runtime, "--root", filepath.Join(p.State, ns), "delete", "--force", id).CombinedOutput()
 	if err != nil {
-		p.Log.Warn("cannot remove what runc knows of a container", "container", id, "error", err, "output", string(out))
+		p.Log.Warn("cannot remove what the runtime knows of a container", "container", id, "runtime", runtime, "error", err, "output", string(out))
 	}
 }
 

@@ -55,6 +55,10 @@ type Config struct {
 	Runc    string // path of runc
 	State   string // where runc keeps its state, in a directory a namespace
 	Log     *slog.Logger
+
+	// Runtimes are those of the settings as they are at the time of the call; may be nil.
+	Runtimes func() (Runtimes, error)
+	Wrappers string // a directory for programs that call a runtime with its arguments
 }
 
 // Pool is the shims of an engine, by project.
@@ -117,17 +121,24 @@ func (p *Pool) Runtime(ctx context.Context, client *containerd.Client, c *contai
 	return errors.Join(programs(ctx, client, c), containerd.WithSandbox(sandboxID)(ctx, client, c))
 }
 
-// withPrograms runs a task by the programs of this engine, whatever the
-// container was made with: containerd lets nobody change that.
-func (p *Pool) withPrograms(_ context.Context, _ *containerd.Client, info *containerd.TaskInfo) error {
-	info.RuntimePath = p.Program
-	info.Options = &options.Options{BinaryName: p.Runc, Root: p.State}
-	return nil
+// withPrograms runs a task by the shim's program of this engine and by a runtime, whatever
+// the container was made with: containerd lets nobody change that. The shim notes
+// the runtime with the task, and does all else with the task by it.
+func (p *Pool) withPrograms(runtime string) containerd.NewTaskOpts {
+	return func(_ context.Context, _ *containerd.Client, info *containerd.TaskInfo) error {
+		info.RuntimePath = p.Program
+		info.Options = &options.Options{BinaryName: runtime, Root: p.State}
+		return nil
+	}
 }
 
 // NewTask makes the process of a container in its project's shim, which is given
-// back by Release.
-func (p *Pool) NewTask(ctx context.Context, project string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
+// back by Release. runtime is one of the settings, or "" for the engine's own.
+func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
+	program, err := p.program(runtime)
+	if err != nil {
+		return nil, nil, err
+	}
 	for again := true; ; again = false {
 		s, err := p.acquire(ctx, project)
 		if err != nil {
@@ -135,7 +146,7 @@ func (p *Pool) NewTask(ctx context.Context, project string, ctr containerd.Conta
 		}
 		// A call that is given up half-way leaves a process that nobody knows.
 		clean := context.WithoutCancel(ctx)
-		task, err := ctr.NewTask(clean, streams, p.withPrograms, containerd.WithTaskAPIEndpoint("ttrpc+"+s.address, 3))
+		task, err := ctr.NewTask(clean, streams, p.withPrograms(program), containerd.WithTaskAPIEndpoint("ttrpc+"+s.address, 3))
 		if err == nil {
 			return task, s, nil
 		}

@@ -111,9 +111,10 @@ func (u *Unknown) remove(ctx context.Context, id string) error {
 	cgroup := u.Cgroup + "/" + id
 	errs := []error{proc.KillAll(ctx, cgroup)}
 	if _, err := os.Stat(filepath.Join(u.State, id)); err == nil {
-		out, err := exec.CommandContext(ctx, u.Runc, "--root", u.State, "delete", "--force", id).CombinedOutput()
+		runtime := runtimeOf(filepath.Join(u.Bundles, id), u.Runc)
+		out, err := exec.CommandContext(ctx, runtime, "--root", u.State, "delete", "--force", id).CombinedOutput()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("runc: %w: %s", err, out))
+			errs = append(errs, fmt.Errorf("%s: %w: %s", runtime, err, out))
 		}
 	}
 	proc.RemoveCgroups(cgroup)

@@ -13,7 +13,7 @@ func TestLabels(t *testing.T) {
 	rec := &Metadata{Project: "shop", Service: "web", Number: 2, Name: "shop-web-2", Version: "v1.2", Image: "web:1", Files: []string{"/a", "/b"}, Applied: &planner.Applied{Service: &spec.Service{Labels: map[string]string{
 		"team": "core", "containerd.io/restart.status": "running", "long": strings.Repeat("x", 5000), labelProject: "other",
 	}}}}
-	got := containerLabels(rec)
+	got := Labels(rec)
 	for key, want := range map[string]string{
 		"team": "core", "containerd.io/restart.status": "", "long": "", labelProject: "shop", LabelService: "web", labelNumber: "2", labelOneOff: "False", labelConfigFiles: "/a,/b",
 		labelVersion: "v1.2", labelConfigHash: rec.Applied.Service.Hash("web:1"),

@@ -125,7 +125,7 @@ func (m *Metadata) Extend(k *containers.Container) error {
 		k.Extensions = map[string]typeurl.Any{}
 	}
 	k.Extensions[extension] = &anypb.Any{TypeUrl: metadataType, Value: b}
-	labels := containerLabels(m)
+	labels := Labels(m)
 	for name, value := range k.Labels {
 		if strings.HasPrefix(name, "containerd.io/") {
 			labels[name] = value
@@ -193,12 +193,15 @@ const (
 	labelVersion     = "com.docker.compose.version"
 	labelConfigFiles = "com.docker.compose.project.config_files"
 	labelName        = "io.orlop.name"
+	// labelImage has containerd keep the image that a container was made of, whatever becomes of its name:
+	// an update that fails goes back to it.
+	labelImage = "containerd.io/gc.ref.content.image"
 )
 
-// containerLabels are the labels of containerd's container. An image's own
+// Labels are the labels of containerd's container. An image's own
 // labels never get there: they could steer the host (CVE-2026-53488). Labels
 // of a service that would not fit stay in the record alone.
-func containerLabels(rec *Metadata) map[string]string {
+func Labels(rec *Metadata) map[string]string {
 	labels := map[string]string{}
 	for k, v := range rec.Applied.Service.Labels {
 		if len(k)+len(v) <= 4096 && !strings.HasPrefix(k, "containerd.io/") {
@@ -214,6 +217,9 @@ func containerLabels(rec *Metadata) map[string]string {
 		labelWorkingDir: rec.WorkingDir, labelConfigFiles: strings.Join(rec.Files, ","), labelName: rec.Name,
 		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})
+	if rec.Applied.Image != "" {
+		labels[labelImage] = rec.Applied.Image
+	}
 	for k, v := range labels {
 		if len(k)+len(v) > 4096 {
 			delete(labels, k)

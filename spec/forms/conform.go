@@ -123,7 +123,7 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.textOf(item, path)} })
 	case schema.MappingOrList, schema.Labels:
 		return c.pairs(n, k.Shape == schema.Labels, path)
-	case schema.Object:
+	case schema.Object, schema.Logging:
 		return c.Object(n, k.Keys, path)
 	case schema.Options:
 		return c.options(n, path)

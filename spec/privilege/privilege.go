@@ -23,6 +23,7 @@ type Kind string
 const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
+	OtherRuntime Kind = "runtime"        // an OCI runtime that the engine's settings name, which confines as it likes
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
 	HostDevice   Kind = "host_device"    // devices of the host
 	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
@@ -31,13 +32,14 @@ const (
 	HostMount    Kind = "host_mount"     // a directory of the host outside of the project's
 	HostProgram  Kind = "host_program"   // a program of the host that is run as the caller: a provider
 	HostFile     Kind = "host_file"      // a file outside of the project's directory: a secret, config, env_file, label_file, context, what watch copies
+	LogReceiver  Kind = "log_receiver"   // what a container prints is sent away, in the name of the host
 	PublicPort   Kind = "public_port"    // a port on all addresses of the host
 	NoHardening  Kind = "no_hardening"   // x-orlop-security: default in a stack or engine that is hardened
 )
 
 // Kinds are all kinds, the gravest first.
 func Kinds() []Kind {
-	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, Capability, HostFile, PublicPort, NoHardening}
+	return []Kind{Privileged, EngineSocket, HostNetwork, HostSpace, HostMount, HostProgram, HostDevice, Confinement, OtherRuntime, Capability, HostFile, LogReceiver, PublicPort, NoHardening}
 }
 
 // Request is one thing that a stack asks for.
@@ -70,6 +72,10 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Provided)) {
 		all = append(all, ofService(p, p.Provided[name], "services."+name, within, own)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Jobs)) {
+		all = append(all, ofService(p, p.Jobs[name], "jobs."+name, within, own)...)
+		all = append(all, ofBuild(p.Jobs[name].Build, "jobs."+name+".build", within)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
 		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
@@ -149,6 +155,9 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 	if s.Provider != nil {
 		add(HostProgram, "provider.type", s.Provider.Type, "is provided by a program of the host, which runs as who calls it")
 	}
+	if name := s.OtherRuntime(); name != "" {
+		add(OtherRuntime, "runtime", name, "is run by a program of the engine's settings, which may confine it in another way")
+	}
 	for i, d := range s.Devices {
 		add(HostDevice, fmt.Sprintf("devices[%d]", i), d.Source, "uses a device of the host")
 	}
@@ -196,6 +205,12 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 	}
 	if s.PID == spec.HostNamespace { // by /proc/PID/root
 		add(HostMount, "pid", s.PID, "reads and writes the files of its user's processes, those of other containers too")
+	}
+	if l := s.Logging; l.IsRemote() {
+		add(LogReceiver, "logging", l.Receiver(), "has what it prints sent there by the engine, from the host's network")
+		for _, name := range []string{"syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key"} {
+			all = append(all, ofFile(path+".logging.options."+name, l.Option(name), within)...)
+		}
 	}
 	if s.Security == spec.SecurityDefault {
 		add(NoHardening, "x-orlop-security", s.Security, "opts out of the hardened profile")

@@ -147,7 +147,7 @@ func difference(want, got []byte) string {
 
 // notCarriedOut are the keys that our loader drops with a warning.
 var notCarriedOut = map[string][]string{
-	"service": {"logging", "runtime"},
+	"service": {"runtime"},
 	"deploy":  {"placement"},
 	"network": {"attachable"},
 }

@@ -82,6 +82,7 @@ const (
 	Ulimits                  // a mapping of names to a number or {soft, hard}
 	External                 // true, false, or the old {name: ...}
 	Contexts                 // a mapping or list of NAME=CONTEXT
+	Logging                  // an object; with another driver, its options go
 	DirPath                  // a path, made absolute
 	FilePath                 // a path, made absolute
 	Extends                  // a service's name, or {file, service}
@@ -102,7 +103,7 @@ const (
 // MergeRule is how two values of the shape are merged (Compose Specification, merge).
 func (s Shape) MergeRule() MergeRule {
 	switch s {
-	case MappingOrList, Labels, SSH, Object, Options, Named, Networks, DependsOn, Build, Ulimits, Contexts:
+	case MappingOrList, Labels, SSH, Object, Options, Logging, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
 	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
 		return MergeAppend
@@ -148,7 +149,7 @@ var Root = sync.OnceValue(func() []Key {
 			{Name: "context_size", Shape: Integer},
 			{Name: "runtime_flags", Shape: StringList},
 		}},
-		{Name: "jobs", Level: NotYet, Shape: Named, Keys: jobKeys(), Kept: true},
+		{Name: "jobs", Shape: Named, Keys: jobKeys(), Note: "containers that run to completion: \"orlop run NAME\" runs one; keys as those of services, but for what concerns services that run on"},
 	}
 })
 
@@ -247,6 +248,10 @@ func serviceKeys() []Key {
 		{Name: "isolation", Level: NoEffect, Shape: String, Note: "of Windows"},
 		{Name: "label_file", Shape: PathOrList, Level: LoadOnly, Note: "its variables become the service's labels"},
 		{Name: "labels", Shape: Labels},
+		{Name: "logging", Shape: Logging, Note: "another driver brings its own options", Keys: []Key{
+			{Name: "driver", Shape: String, Note: strings.Join(spec.LogDrivers(), ", ")},
+			{Name: "options", Shape: MappingOrList, Note: "those of Docker's driver of that name; see docs/logging.md"},
+		}},
 		{Name: "mac_address", Shape: String, Note: "on the network of the highest priority"},
 		{Name: "mem_limit", Shape: Bytes},
 		{Name: "network_mode", Shape: String, Note: "bridge, none, host, service:NAME, container:NAME"},
@@ -260,6 +265,7 @@ func serviceKeys() []Key {
 		{Name: "pull_policy", Shape: String, Note: strings.Join(spec.PullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "restart", Shape: String, Note: "no, always, on-failure[:N], unless-stopped"},
+		{Name: "runtime", Shape: String, Note: "runc, or one that the engine's settings name; steps of builds are not run by it"},
 		{Name: "scale", Shape: Integer},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "stdin_open", Shape: Boolean},
@@ -275,7 +281,6 @@ func serviceKeys() []Key {
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
 		{Name: "working_dir", Shape: String},
 	}
-	keys = append(keys, notYet("logging", "runtime")...)
 	return append(keys, Key{Name: "pre_start", Shape: Watch, Keys: initKeys(keys), Note: "init containers: they run to completion, one after another, before the containers of the service start; their keys are those of a service that make a container, and what is not given is the service's"})
 }
 
@@ -364,7 +369,7 @@ func fileMountKeys() []Key {
 }
 
 func deployKeys() []Key {
-	return append([]Key{
+	return []Key{
 		{Name: "mode", Shape: String, Words: spec.DeployModes(), Note: "global is one container, there being one machine; a job is ready once it has completed, and not run again by up"},
 		{Name: "restart_policy", Shape: Object, Note: "in place of restart", Keys: []Key{
 			{Name: "condition", Shape: String, Words: spec.RestartConditions(), Note: "any unless it is given"},
@@ -376,17 +381,23 @@ func deployKeys() []Key {
 		{Name: "labels", Level: NoEffect, Shape: Labels, Note: "of a swarm's service, not of its containers: those have labels"},
 		{Name: "placement", Level: NoEffect, Note: "of a swarm: there is one machine"},
 		{Name: "replicas", Shape: Integer},
-		{Name: "update_config", Shape: Object, Keys: []Key{
-			{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
-			{Name: "failure_action", Shape: String, Words: []string{spec.FailurePause, spec.FailureContinue, spec.FailureRollback},
-				Note: "pause is the default; rollback is not supported yet and pauses"},
-			{Name: "max_failure_ratio", Shape: Number},
-			{Name: "monitor", Shape: Duration, Note: "how long each batch is watched; an up lasts as long"},
-			{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
-			{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
-		}},
+		{Name: "update_config", Shape: Object, Keys: updateKeys("pause is the default; rollback goes back to what the service was, see rollback_config", spec.FailureRollback)},
+		{Name: "rollback_config", Shape: Object, Keys: updateKeys("pause is the default")},
 		{Name: "resources", Shape: Object, Keys: resourceKeys()},
-	}, notYet("rollback_config")...)
+	}
+}
+
+// updateKeys say how containers are replaced, and what follows when that fails, which may be more
+// than to pause or to go on.
+func updateKeys(note string, more ...string) []Key {
+	return []Key{
+		{Name: "delay", Shape: Duration, Note: "from one batch to the next"},
+		{Name: "failure_action", Shape: String, Words: append([]string{spec.FailurePause, spec.FailureContinue}, more...), Note: note},
+		{Name: "max_failure_ratio", Shape: Number},
+		{Name: "monitor", Shape: Duration, Note: "how long each batch is watched once it is ready; an up lasts as long"},
+		{Name: "order", Shape: String, Words: []string{spec.StartFirst, spec.StopFirst}},
+		{Name: "parallelism", Shape: Integer, Note: "0 is all at once; 1 beside delay or monitor unless it is given"},
+	}
 }
 
 func resourceKeys() []Key {
@@ -520,23 +531,23 @@ func secretKeys() []Key {
 	return []Key{
 		{Name: "content", Shape: String},
 		{Name: "environment", Shape: String},
-		{Name: "external", Shape: External, Note: "refused where a service uses it: there is no store"},
+		{Name: "external", Shape: External, Note: "one that the engine keeps: orlop secret create, orlop config create"},
 		{Name: "driver", Level: Refused, Shape: String, Note: inFile},
 		{Name: "driver_opts", Level: Refused, Shape: MappingOrList, Note: inFile},
 		{Name: "file", Shape: FilePath},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "template_driver", Level: Refused, Shape: String, Note: inFile + " as it is to be"},
+		{Name: "template_driver", Shape: String, Words: []string{"golang"}, Note: "golang: filled in for each container, as in a swarm"},
 	}
 }
 
-// jobKeys are those of a job, which is not supported yet: those of a service
+// jobKeys are those of a job: those of a service
 // that make a container, and what triggers it.
 func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual"}, {Name: "schedule", Shape: Schedule, Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: NotYet, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

@@ -22,6 +22,9 @@ func (v *validator) decode(p *spec.Project) {
 	for name, s := range p.Services {
 		s.Name = name
 	}
+	for name, s := range p.Jobs {
+		s.Name = name
+	}
 	for name, n := range v.disabled {
 		if n.Kind != tree.MapNode {
 			continue

@@ -31,19 +31,19 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	for _, s := range v.disabled {
 		dependencyDefaults(s)
 	}
-	for _, f := range v.services.Fields {
+	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
-			v.serviceDefaults(f.Value, "services."+f.Key)
-			v.initContainers(f.Value, "services."+f.Key)
+			v.serviceDefaults(f.Value, v.path(f.Key))
+			v.initContainers(f.Value, v.path(f.Key))
 		}
 	}
 	v.findBases()
 	v.choose()
-	for _, f := range v.services.Fields {
-		if f.Value.Kind == tree.MapNode && v.asked[f.Key] {
-			v.initEnvironments(f.Value, "services."+f.Key)
-			l.serviceEnvironment(f.Value, "services."+f.Key)
-			l.serviceLabels(f.Value, "services."+f.Key)
+	for _, f := range v.workloads() {
+		if f.Value.Kind == tree.MapNode && (v.asked[f.Key] || v.jobs[f.Key] && !l.opts.Only) {
+			v.initEnvironments(f.Value, v.path(f.Key))
+			l.serviceEnvironment(f.Value, v.path(f.Key))
+			l.serviceLabels(f.Value, v.path(f.Key))
 		}
 	}
 	v.resourceNames()
@@ -88,6 +88,7 @@ func (v *validator) splitServices() {
 		}
 	}
 	v.services.Fields = kept
+	v.splitJobs(active)
 }
 
 // activeProfiles are those asked for. While none is, the one without a name
@@ -102,7 +103,7 @@ func (v *validator) activeProfiles() map[string]bool {
 		active[strings.TrimSpace(p)] = true
 	}
 	for _, name := range v.l.opts.Services {
-		for _, p := range textsOf(v.services.Value(name).Value("profiles")) {
+		for _, p := range slices.Concat(textsOf(v.services.Value(name).Value("profiles")), textsOf(v.root.Value("jobs").Value(name).Value("profiles"))) {
 			active[p] = true
 		}
 	}
@@ -384,7 +385,7 @@ func critical(n *tree.Node, path string) bool {
 // prune drops what says nothing (empty entries of some lists), and the
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
-	for _, f := range v.services.Fields {
+	for _, f := range v.workloads() {
 		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset) > 0 && !wholeReference().MatchString(image.Value.Text) {
 			image.Value = image.Value.Bad() // half a reference, of which nobody was told
 		}
@@ -413,7 +414,7 @@ func (v *validator) used() map[string]map[string]bool {
 
 func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
 	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}, "models": {}}
-	for _, f := range v.services.Fields {
+	for _, f := range v.workloads() {
 		if isMeant(f.Key) {
 			v.references(f.Value, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
 			for _, n := range f.Value.Value("pre_start").Entries() {

@@ -32,6 +32,7 @@ type Options struct {
 	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
 	Environ          map[string]string // the caller's environment
 	Services         []string          // services asked for by name: their profiles become active
+	Jobs             bool              // Services may name jobs, which are services then
 	Only             bool              // what Services and what they depend on do not need may be missing
 	NoDeps           bool              // with Only: what they depend on too
 	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error

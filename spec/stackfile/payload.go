@@ -2,9 +2,12 @@ package stackfile
 
 import (
 	"cmp"
-	"strings"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/orlop/orlop/spec/tree"
+	"github.com/orlop/orlop/spec/values"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -24,6 +27,13 @@ func (l *loader) payloads(p *spec.Project, root *tree.Node, needed map[string]ma
 		for _, f := range declared.Fields {
 			path := section + "." + f.Key
 			content, problem := l.payload(f, path)
+			if content != nil && tree.TextAt(f.Value, "template_driver") != "" {
+				if err := values.CheckTemplate(string(content)); err != nil {
+					content = nil
+					problem = spec.Diagnostic{Severity: spec.Error, Path: path, Place: f.Value.Value("template_driver").At, Message: "it is no template: " + err.Error(),
+						Hint: "write it as for Go's text/template, or remove template_driver"}
+				}
+			}
 			switch {
 			case content != nil:
 				p.Payloads[path] = spec.Payload{Content: content, Secret: section == "secrets"}
@@ -32,17 +42,34 @@ func (l *loader) payloads(p *spec.Project, root *tree.Node, needed map[string]ma
 			}
 		}
 	}
+	l.builtWithExternal(p)
+}
+
+// builtWithExternal complains of builds that are to have a secret of the engine's: what
+// builds have is lent by the command, which has no content of it.
+func (l *loader) builtWithExternal(p *spec.Project) {
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		b := p.Services[name].Build
+		if b == nil {
+			continue
+		}
+		for i, use := range b.Secrets {
+			if s := p.Secrets[use.Source]; s != nil && s.External {
+				path := fmt.Sprintf("services.%s.build.secrets[%d]", name, i)
+				l.Report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: p.Places.Nearest(path),
+					Message: "an external secret can't be lent to a build", Hint: "write file: or environment: for it"})
+			}
+		}
+	}
 }
 
 // payload is the content of a secret or config, or nil and what is wrong with it.
 func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
-	kind := strings.TrimSuffix(path[:strings.IndexByte(path, '.')], "s")
 	wrong := func(n *tree.Node, message, hint string) ([]byte, spec.Diagnostic) {
 		return nil, spec.Diagnostic{Severity: spec.Error, Path: path, Place: n.At, Message: message, Hint: hint, Width: n.Width}
 	}
 	if tree.TextAt(f.Value, "external") == "true" {
-		return wrong(f.Value.Value("external"), "an external "+kind+" is not possible: there is no store to take it from",
-			"write file:, environment: or content:")
+		return nil, spec.Diagnostic{} // the engine has it, or says that it hasn't
 	}
 	if file := f.Value.Value("file"); file != nil {
 		content, err := l.readFile(file.Text)

@@ -22,7 +22,7 @@ func (v *validator) dependencies() {
 		if deps == nil || deps.Kind != tree.MapNode {
 			continue
 		}
-		path := "services." + f.Key + ".depends_on"
+		path := v.path(f.Key) + ".depends_on"
 		deps.Fields = slices.DeleteFunc(slices.Clone(deps.Fields), func(d tree.Field) bool { return !v.dependency(d, path) })
 	}
 	v.cycles()
@@ -34,6 +34,11 @@ func (v *validator) dependency(d tree.Field, path string) bool {
 		return true
 	}
 	at := &tree.Node{At: d.At, Width: d.Width}
+	if v.jobs[d.Key] {
+		v.l.Fail(at, path, fmt.Sprintf("%q is a job: services depend on services alone", d.Key),
+			"make it a service that is run once, and write condition: "+spec.ServiceCompleted)
+		return false
+	}
 	if off := v.disabled[d.Key]; off != nil {
 		if tree.TextAt(d.Value, "required") == "false" {
 			return false
@@ -91,7 +96,7 @@ func (v *validator) cycles() {
 			switch {
 			case state[e.to] == visiting:
 				circle := append(slices.Clone(path[slices.Index(path, e.to):]), e.to)
-				v.l.Fail(e.at, "services."+name+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
+				v.l.Fail(e.at, v.path(name)+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
 					"remove one of these dependencies")
 			case state[e.to] == 0 && (v.services.Value(e.to) != nil || e.isContext && v.bases[e.to]):
 				visit(e.to)
@@ -147,7 +152,7 @@ func (v *validator) externalAlone(f tree.Field, section, path string) {
 		return
 	}
 	for _, other := range f.Value.Fields {
-		if other.Key == "name" || other.Key == "external" || strings.HasPrefix(other.Key, "x-") || other.Value.IsEmpty() {
+		if other.Key == "name" || other.Key == "external" || other.Key == "template_driver" || strings.HasPrefix(other.Key, "x-") || other.Value.IsEmpty() {
 			continue
 		}
 		if k := schema.Find(schema.Find(schema.Root(), section).Keys, other.Key); section != "volumes" && k != nil && k.Level == schema.Refused {

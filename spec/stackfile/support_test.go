@@ -128,7 +128,8 @@ func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 		separator = "."
 	}
 	for _, child := range sortedRows(k.Keys) {
-		if k.Name == "pre_start" && child.Name != "per_replica" {
+		isOfServices := path == "jobs" && schema.Find(serviceRow().Keys, child.Name) != nil
+		if isOfServices || k.Name == "pre_start" && child.Name != "per_replica" {
 			continue // as in services.*
 		}
 		describeKey(b, child, path+separator)
@@ -142,7 +143,7 @@ func formOf(k schema.Key) string {
 	return map[schema.Shape]string{
 		schema.String: "text", schema.StringOrNumber: "text or a number", schema.Boolean: "true or false", schema.Integer: "an integer", schema.Number: "a number",
 		schema.Duration: "a duration", schema.Bytes: "a size", schema.FileMode: "octal permission bits", schema.StringList: "a list", schema.StringOrNumberList: "a list", schema.BytesOrUnlimited: "a size, or -1", schema.Microseconds: "microseconds or a duration", schema.StringOrList: "text or a list",
-		schema.MappingOrList: "a mapping or a list of NAME=VALUE", schema.Labels: "a mapping or a list of NAME=VALUE", schema.Object: "a mapping",
+		schema.MappingOrList: "a mapping or a list of NAME=VALUE", schema.Labels: "a mapping or a list of NAME=VALUE", schema.Object: "a mapping", schema.Logging: "a mapping",
 		schema.Named: "a mapping of names", schema.ObjectList: "a list of mappings", schema.Watch: "a list of mappings", schema.Command: "text or a list of words",
 		schema.HealthTest: "a shell line, or a list that starts with CMD, CMD-SHELL or NONE", schema.Ports: "a list, short or long",
 		schema.Expose: "a list of ports", schema.Mounts: "a list, short or long", schema.FileMounts: "a list of names or mappings",

@@ -24,6 +24,7 @@ type validator struct {
 	name       string
 	services   *tree.Node // the active ones
 	disabled   map[string]*tree.Node
+	jobs       map[string]bool // of the services, and of what is none, those that are jobs
 	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
 	incomplete bool            // services were in part not readable
@@ -31,10 +32,10 @@ type validator struct {
 
 func (v *validator) check() {
 	containers := map[string]string{}
-	for _, f := range v.services.Fields {
+	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
-			v.service(f)
-			v.refusedKeys(f, serviceRow().Keys, "services."+f.Key)
+			v.service(f, v.path(f.Key))
+			v.refusedKeys(f, serviceRow().Keys, v.path(f.Key))
 			v.containerName(f, containers)
 		}
 	}
@@ -45,12 +46,12 @@ func (v *validator) check() {
 	}
 	v.dependencies()
 	v.models()
-	v.jobs()
+	v.checkJobs()
 	v.resources()
 }
 
-func (v *validator) service(f tree.Field) {
-	s, path := f.Value, "services."+f.Key
+func (v *validator) service(f tree.Field, path string) {
+	s := f.Value
 	at := &tree.Node{At: f.At, Width: f.Width}
 	if s.Value("image") == nil && s.Value("build") == nil && s.Value("provider") == nil {
 		v.l.Fail(at, path, "neither image nor build is given", "write image: and the image to run, or build: and a directory")
@@ -149,6 +150,9 @@ func (v *validator) declaredAll(s *tree.Node, path string) {
 // declared complains if a resource is not declared at the top level.
 func (v *validator) declared(section string, at *tree.Node, name, path string) {
 	declared := v.root.Value(section)
+	if section == "networks" && name == "default" { // which is there as soon as a service is on it
+		return
+	}
 	if declared.Value(name) != nil || declared != nil && declared.Kind == tree.BadNode {
 		return
 	}

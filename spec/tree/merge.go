@@ -16,6 +16,9 @@ func Merge(base, over *Node, k *schema.Key) *Node {
 		over.Merge == MergeOverride || base.Kind != over.Kind || over.Kind == ScalarNode:
 		return over
 	}
+	if was, is := TextAt(base, "driver"), TextAt(over, "driver"); k.Shape == schema.Logging && was != "" && is != "" && was != is {
+		return over // options of another driver
+	}
 	switch k.Shape.MergeRule() {
 	case schema.MergeMap:
 		return mergeMaps(base, over, k)

@@ -51,10 +51,20 @@ func (c checker) global(s *tree.Node, path string) {
 	}
 }
 
-// update checks deploy.update_config.
-func (c checker) update(s *tree.Node, path string) {
-	update := s.Value("deploy").Value("update_config")
-	at := path + ".deploy.update_config"
+// updates checks deploy.update_config and deploy.rollback_config.
+func (c checker) updates(s *tree.Node, path string) {
+	deploy := s.Value("deploy")
+	for _, key := range []string{"update_config", "rollback_config"} {
+		c.update(deploy.Value(key), path+".deploy."+key)
+	}
+	action := deploy.Value("update_config").Value("failure_action")
+	if n := deploy.Value("rollback_config"); n != nil && n.Kind == tree.MapNode && (action == nil || action.Text != spec.FailureRollback) {
+		c.Warn(n, path+".deploy.rollback_config", "it has no effect: no update is rolled back", "write update_config: {failure_action: "+spec.FailureRollback+"}")
+	}
+}
+
+// update checks how containers are replaced.
+func (c checker) update(update *tree.Node, at string) {
 	if n := update.Value("parallelism"); n != nil && n.Kind == tree.ScalarNode {
 		if v, err := strconv.ParseInt(n.Text, 10, 64); err == nil && (v < 0 || v > MaxReplicas) {
 			c.Fail(n, at+".parallelism", fmt.Sprintf("%s containers at a time are not possible", n.Text), fmt.Sprintf("0, which is all, to %d", MaxReplicas))
@@ -64,9 +74,5 @@ func (c checker) update(s *tree.Node, path string) {
 		if v, err := strconv.ParseFloat(n.Text, 64); err == nil && v > 1 {
 			c.Fail(n, at+".max_failure_ratio", fmt.Sprintf("%s is not a part of all", n.Text), "write a number from 0 to 1")
 		}
-	}
-	if n := update.Value("failure_action"); n != nil && n.Text == spec.FailureRollback {
-		about := spec.Topic{Subject: at + ".failure_action", Text: "rollback is not supported yet"}
-		c.NotYet(n, at+".failure_action", about, "rollback is not supported yet", "an update that fails is paused: what was replaced stays so")
 	}
 }

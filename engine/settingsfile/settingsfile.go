@@ -1,13 +1,27 @@
-package engine
+// Package settingsfile reads the text of the engine's settings, with what is wrong in it
+// in the words of who wrote it. It knows none of the settings.
+package settingsfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
+
+// Decode reads the text of a file into a structure, which has a field for each key.
+func Decode(path string, text []byte, into any) error {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) { // an empty file sets nothing
+		return mistakes(path, err)
+	}
+	return nil
+}
 
 // The texts of yaml.v3, which name Go's types.
 var (
@@ -16,9 +30,9 @@ var (
 	yamlSyntax  = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 )
 
-// settingsError says what is wrong with the settings in the words of who wrote
+// mistakes says what is wrong with the settings in the words of who wrote
 // them, each mistake with its line.
-func settingsError(path string, err error) error {
+func mistakes(path string, err error) error {
 	wrong, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
 		if m := yamlSyntax.FindStringSubmatch(err.Error()); m != nil {
@@ -28,13 +42,13 @@ func settingsError(path string, err error) error {
 	}
 	var all []string
 	for _, text := range wrong.Errors {
-		all = append(all, path+":"+settingsMistake(text))
+		all = append(all, path+":"+mistake(text))
 	}
 	return errors.New(strings.Join(all, "\n"))
 }
 
-// settingsMistake is "3: unknown key mirror".
-func settingsMistake(text string) string {
+// mistake is "3: unknown key mirror".
+func mistake(text string) string {
 	if m := yamlUnknown.FindStringSubmatch(text); m != nil {
 		return fmt.Sprintf("%s: unknown key %s: docs/engine.md lists what there is", m[1], m[2])
 	}
@@ -56,7 +70,7 @@ func yamlForm(kind string) string {
 		return "true or false"
 	case strings.HasPrefix(kind, "[]"):
 		return "a list"
-	case strings.HasPrefix(kind, "map["), strings.HasPrefix(kind, "engine."), strings.HasPrefix(kind, "struct"):
+	case strings.HasPrefix(kind, "map["), strings.HasPrefix(kind, "struct"), strings.Contains(kind, "."):
 		return "a mapping"
 	}
 	return "a text"

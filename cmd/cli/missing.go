@@ -1,0 +1,17 @@
+package cli
+
+// MissingVerb says what to do without a verb of Compose that Orlop does not
+// have; "" of any other word.
+func MissingVerb(word string) string {
+	switch word {
+	case "attach", "bridge", "commit", "cp", "export", "pause", "publish", "push", "unpause", "volumes", "wait":
+		return "orlop has no " + word + " yet"
+	case "create":
+		return "orlop has no create yet: \"orlop up --no-start\" makes the containers"
+	case "scale":
+		return "orlop has no scale yet: use \"orlop up --scale SERVICE=N\""
+	case "convert":
+		return "orlop has no convert: \"orlop config\" prints the stack file"
+	}
+	return ""
+}

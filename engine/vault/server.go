@@ -1,0 +1,118 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/spec"
+)
+
+// Server is the API of a vault.
+type Server struct {
+	api.UnimplementedVaultServer
+	Vault *Vault
+	// Users are the projects that have something of an entry.
+	Users func(kind, name string) []string
+}
+
+func kindOf(isSecret bool) Kind {
+	if isSecret {
+		return Secrets
+	}
+	return Configs
+}
+
+// Word is what people call one of a kind.
+func (k Kind) Word() string { return strings.TrimSuffix(string(k), "s") }
+
+// Put implements api.VaultServer.
+func (s *Server) Put(_ context.Context, r *api.PutRequest) (*api.VaultEntry, error) {
+	defer clear(r.Content)
+	kind := kindOf(r.Entry.GetSecret())
+	e := Entry{Kind: kind, Name: r.Entry.GetName(), Labels: r.Entry.GetLabels()}
+	e, err := s.Vault.Put(e, r.Content, r.Replace)
+	switch {
+	case errors.Is(err, ErrExists):
+		return nil, status.Errorf(codes.AlreadyExists, "there is a %s %s already: use --replace to give it another content", kind.Word(), e.Name)
+	case err != nil:
+		return nil, fmt.Errorf("cannot keep %s %s: %w", kind.Word(), e.Name, err)
+	}
+	return s.entry(e), nil
+}
+
+// Entries implements api.VaultServer.
+func (s *Server) Entries(_ context.Context, r *api.EntriesRequest) (*api.EntriesReply, error) {
+	list, err := s.Vault.Entries(kindOf(r.Secret))
+	reply := &api.EntriesReply{}
+	for _, e := range list {
+		reply.Entries = append(reply.Entries, s.entry(e))
+	}
+	if err != nil {
+		reply.Warning = err.Error()
+	}
+	return reply, nil
+}
+
+// Content implements api.VaultServer: that of a config. Those of secrets are for
+// containers.
+func (s *Server) Content(_ context.Context, r *api.ContentRequest) (*api.ContentReply, error) {
+	content, err := s.Vault.Content(Configs, r.Name)
+	if err != nil {
+		return nil, fmt.Errorf("config %s: %w", r.Name, err)
+	}
+	return &api.ContentReply{Content: content}, nil
+}
+
+// Remove implements api.VaultServer.
+func (s *Server) Remove(_ context.Context, r *api.RemoveEntryRequest) (*api.RemoveEntryReply, error) {
+	kind := kindOf(r.Secret)
+	if users := s.Users(string(kind), r.Name); len(users) > 0 {
+		return nil, status.Errorf(codes.FailedPrecondition, "%s %s is used by %s: run \"orlop -p %s down\" first",
+			kind.Word(), r.Name, strings.Join(users, ", "), users[0])
+	}
+	err := s.Vault.Remove(kind, r.Name)
+	if errors.Is(err, ErrAbsent) {
+		return &api.RemoveEntryReply{Absent: true}, nil
+	}
+	return &api.RemoveEntryReply{}, err
+}
+
+func (s *Server) entry(e Entry) *api.VaultEntry {
+	return &api.VaultEntry{
+		Secret: e.Kind == Secrets, Name: e.Name, Labels: e.Labels, CreatedUnixMs: e.Created.UnixMilli(), UpdatedUnixMs: e.Updated.UnixMilli(),
+		Users: s.Users(string(e.Kind), e.Name),
+	}
+}
+
+// Fill adds the contents of a project's external secrets and configs to those that its
+// caller has sent. All that are missing are told, each with its place.
+func (v *Vault) Fill(p *spec.Project, payloads map[string]*api.Payload) error {
+	var errs []error
+	for _, use := range p.External() {
+		content, err := v.Content(Kind(use.Section), use.Name)
+		if err != nil {
+			errs = append(errs, missing(p, use, err))
+			continue
+		}
+		payloads[use.Section+"."+use.Key] = &api.Payload{Content: content, Secret: use.Section == string(Secrets)}
+	}
+	return errors.Join(errs...)
+}
+
+func missing(p *spec.Project, use spec.ExternalUse, err error) error {
+	word := Kind(use.Section).Word()
+	text := fmt.Sprintf("external %s %s: %v", word, use.Name, err)
+	if errors.Is(err, ErrAbsent) {
+		text = fmt.Sprintf("external %s %s does not exist: create it with \"orlop %s create %s FILE\", or remove `external: true`", word, use.Name, word, use.Name)
+	}
+	if place := p.Places.Nearest(use.Section + "." + use.Key + ".external"); place.File != "" {
+		return fmt.Errorf("%s: %s", place, text)
+	}
+	return errors.New(text)
+}

@@ -1,0 +1,200 @@
+package logs
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Retention says what is kept of what a container prints. The zero value is the usual.
+type Retention struct {
+	None     bool  // nothing is
+	Hidden   bool  // what is not sent yet; nobody reads it here
+	Size     int64 // bytes after which a file is rotated
+	Files    int   // that are kept
+	Compress bool  // those that are full
+}
+
+func (r Retention) orUsual() Retention {
+	if r.Size <= 0 {
+		r.Size = logSize
+	}
+	if r.Files <= 0 {
+		r.Files = logFiles
+	}
+	return r
+}
+
+// zipped is the end of the names of compressed files.
+const zipped = ".gz"
+
+// numbered is the path of a rotated file; 0 is the present one.
+func numbered(path string, i int) string {
+	if i == 0 {
+		return path
+	}
+	return fmt.Sprintf("%s.%d", path, i)
+}
+
+// rotate makes room for a new file; the caller holds mu.
+func (w *Log) rotate() error {
+	w.letGo()
+	for i := w.keep.Files - 1; i > 0; i-- {
+		if err := shift(numbered(w.path, i-1), numbered(w.path, i)); err != nil {
+			return err
+		}
+	}
+	if w.keep.Files == 1 {
+		if err := os.Remove(w.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	} else if w.keep.Compress {
+		// The container waits for it, once its pipe is full: some 0.1 s for 10 MB. A file that can't be compressed stays as it is.
+		if err := compress(numbered(w.path, 1)); err != nil {
+			w.log.Warn("a container's log cannot be compressed", "container", w.origin.Container, "error", err)
+		}
+	}
+	w.size = 0
+	w.rotated++
+	return nil
+}
+
+// shift renames a file, compressed or not, which may not be there.
+func shift(from, to string) error {
+	for _, ends := range [][2]string{{"", zipped}, {zipped, ""}} {
+		err := os.Rename(from+ends[0], to+ends[0])
+		switch {
+		case err == nil:
+			_ = os.Remove(to + ends[1]) // what stood there before
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}
+
+// compress puts a compressed file in the place of a file.
+func compress(path string) (err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path+zipped+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	z, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
+	if err == nil {
+		_, err = io.Copy(z, in)
+		err = errors.Join(err, z.Close())
+	}
+	err = errors.Join(err, out.Close())
+	if err == nil {
+		err = os.Rename(out.Name(), path+zipped)
+	}
+	if err != nil {
+		_ = os.Remove(out.Name())
+		return err
+	}
+	return os.Remove(path)
+}
+
+// dropOldest removes the oldest of the files that are full, if there is one.
+func (w *Log) dropOldest() bool {
+	for i := w.keep.Files - 1; i > 0; i-- {
+		for _, end := range []string{"", zipped} {
+			if os.Remove(numbered(w.path, i)+end) == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// segment is one file of a log, as it was written.
+type segment struct {
+	io.Reader
+	file *os.File
+}
+
+func (s *segment) Close() error { return s.file.Close() }
+
+// openSegment opens a file of a log, compressed or not.
+func openSegment(path string) (*segment, error) {
+	f, err := os.Open(path)
+	if err == nil {
+		return &segment{f, f}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if f, err = os.Open(path + zipped); err != nil {
+		return nil, err
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot read %s: %w", f.Name(), err)
+	}
+	return &segment{z, f}, nil
+}
+
+// Position is where a reader goes on: the byte of a file, and which file that
+// is, counted by rotations.
+type Position struct {
+	offset   int64
+	rotated  int
+	failures int // that the reader was told of
+}
+
+// open opens the file of a position there; of one that was rotated away, the
+// oldest that is left. The file is nil where there is none.
+func (w *Log) open(at Position) (*segment, Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if oldest := w.rotated - w.keep.Files + 1; at.rotated < oldest {
+		at = Position{rotated: oldest, failures: at.failures}
+	}
+	f, err := openSegment(numbered(w.path, w.rotated-at.rotated))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, at, nil
+	}
+	if err != nil {
+		return nil, at, err
+	}
+	if _, err := io.CopyN(io.Discard, f, at.offset); err != nil && !errors.Is(err, io.EOF) {
+		f.Close()
+		return nil, at, err
+	}
+	return f, at, nil
+}
+
+// files opens all files there are, the oldest first, and says where they end.
+func (w *Log) files() ([]*segment, Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []*segment
+	end := Position{rotated: w.rotated, failures: w.failure.number}
+	for i := w.keep.Files - 1; i >= 0; i-- {
+		f, err := openSegment(numbered(w.path, i))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return list, end, err
+		}
+		list = append(list, f)
+		if i == 0 {
+			st, err := f.file.Stat()
+			if err != nil {
+				return list, end, err
+			}
+			end.offset = st.Size()
+		}
+	}
+	return list, end, nil
+}

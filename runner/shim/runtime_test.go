@@ -1,0 +1,86 @@
+package shim
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+)
+
+func TestARuntimeIsKnownOrRefusedAtItsPlace(t *testing.T) {
+	known := Runtimes{"other": {Path: "/bin/sh"}, "gone": {Path: "/nowhere/crun"}, "dir": {Path: "/"}}
+	for name, want := range map[string]string{
+		"": "", "runc": "", "io.containerd.runc.v2": "", "other": "",
+		"nosuch": `the engine has no runtime "nosuch": it has runc, dir, gone, other (add it to /r/engine.yaml: runtimes: {nosuch: {path: /usr/bin/nosuch}})`,
+		"gone":   `the runtime "gone" can't be called: /nowhere/crun is not there`,
+		"dir":    `the runtime "dir" can't be called: / is not a program`,
+	} {
+		p := &spec.Project{Services: map[string]*spec.Service{"web": {Runtime: name}}, Places: spec.Places{"services.web.runtime": {File: "stack.yaml", Line: 4}}}
+		err := known.Allow(p, "/r/engine.yaml")
+		switch {
+		case want == "" && err != nil, want != "" && err == nil:
+			t.Errorf("%s: %v", name, err)
+		case want != "" && (!strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "stack.yaml:4")):
+			t.Errorf("%s: %v\nwant %s", name, err, want)
+		}
+	}
+}
+
+func TestRuntimesThatCanBeNone(t *testing.T) {
+	for _, bad := range []Runtimes{{"runc": {Path: "/bin/sh"}}, {"io.containerd.runc.v2": {Path: "/bin/sh"}}, {"x": {Path: "crun"}}, {"x": {}}} {
+		if err := bad.Check("engine.yaml"); err == nil || !strings.HasPrefix(err.Error(), "engine.yaml: runtimes.") {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	if err := (Runtimes{"x": {Path: "/usr/bin/crun"}}).Check("engine.yaml"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARuntimeIsCalledWithItsArguments(t *testing.T) {
+	dir := t.TempDir()
+	p := newPool(Config{Runc: "/own/runc", Wrappers: filepath.Join(dir, "runtimes")})
+	p.Runtimes = func() (Runtimes, error) {
+		return Runtimes{"plain": {Path: "/bin/echo"}, "with": {Path: "/bin/echo", Args: []string{"a b", "it's", "$HOME"}}}, nil
+	}
+	for name, want := range map[string]string{"": "/own/runc", "plain": "/bin/echo"} {
+		if got, err := p.program(name); err != nil || got != want {
+			t.Errorf("%q: %s, %v", name, got, err)
+		}
+	}
+	if _, err := p.program("nosuch"); err == nil {
+		t.Error("a runtime that nobody knows is called")
+	}
+	path, err := p.program("with")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(path, "state", "x").Output()
+	if err != nil || string(out) != "a b it's $HOME state x\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if again, err := p.program("with"); err != nil || again != path {
+		t.Errorf("%s, then %s, %v", path, again, err)
+	}
+	if left, _ := os.ReadDir(p.Wrappers); len(left) != 1 {
+		t.Errorf("%v", left)
+	}
+}
+
+func TestATaskIsDeletedByTheRuntimeThatMadeIt(t *testing.T) {
+	bundle := t.TempDir()
+	for text, want := range map[string]string{"": "/own/runc", "/bin/sh": "/bin/sh", "/old/version/runc": "/own/runc"} {
+		if err := os.WriteFile(filepath.Join(bundle, "runtime"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := runtimeOf(bundle, "/own/runc"); got != want {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+	if got := runtimeOf(filepath.Join(bundle, "nosuch"), "/own/runc"); got != "/own/runc" {
+		t.Error(got)
+	}
+}
