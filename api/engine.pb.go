@@ -4578,6 +4578,7 @@ type NetworkInfo struct {
 	IpRange6      string                 `protobuf:"bytes,12,opt,name=ip_range6,json=ipRange6,proto3" json:"ip_range6,omitempty"`
 	Ipv6          bool                   `protobuf:"varint,13,opt,name=ipv6,proto3" json:"ipv6,omitempty"` // of one that is to be made
 	NoIpv4        bool                   `protobuf:"varint,14,opt,name=no_ipv4,json=noIpv4,proto3" json:"no_ipv4,omitempty"`
+	Driver        string                 `protobuf:"bytes,15,opt,name=driver,proto3" json:"driver,omitempty"` // "" is a bridge
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4708,6 +4709,13 @@ func (x *NetworkInfo) GetNoIpv4() bool {
 		return x.NoIpv4
 	}
 	return false
+}
+
+func (x *NetworkInfo) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
 }
 
 type NetworkUser struct {
@@ -6288,7 +6296,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06absent\x18\x01 \x01(\bR\x06absent\"\x11\n" +
 	"\x0fNetworksRequest\"B\n" +
 	"\rNetworksReply\x121\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xd9\x03\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x15.orlop.v1.NetworkInfoR\bnetworks\"\xf1\x03\n" +
 	"\vNetworkInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x10\n" +
@@ -6304,7 +6312,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bgateway6\x18\v \x01(\tR\bgateway6\x12\x1b\n" +
 	"\tip_range6\x18\f \x01(\tR\bipRange6\x12\x12\n" +
 	"\x04ipv6\x18\r \x01(\bR\x04ipv6\x12\x17\n" +
-	"\ano_ipv4\x18\x0e \x01(\bR\x06noIpv4\x1a9\n" +
+	"\ano_ipv4\x18\x0e \x01(\bR\x06noIpv4\x12\x16\n" +
+	"\x06driver\x18\x0f \x01(\tR\x06driver\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +

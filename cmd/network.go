@@ -138,20 +138,20 @@ func networkThings(ctx context.Context, client *api.Client) ([]resource, error) 
 			users = append(users, u.Name)
 			members[u.Id] = networkMember{Name: u.Name, IPv4Address: u.Address, IPv6Address: u.Address6}
 		}
-		pools := poolsOf(n)
+		pools, driver := poolsOf(n), cmp.Or(n.Driver, "bridge")
 		var subnets []string
 		for _, p := range pools {
 			subnets = append(subnets, p.Subnet)
 		}
 		list = append(list, resource{
 			name: n.Name, labels: labels, dangles: len(users) == 0,
-			columns: []string{n.Name, "bridge", strings.Join(subnets, ", "), cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
+			columns: []string{n.Name, driver, strings.Join(subnets, ", "), cmp.Or(n.Project, "-"), cmp.Or(strings.Join(users, ", "), "-")},
 			line: networkLine{
-				Driver: "bridge", ID: n.Name, IPv4: strconv.FormatBool(n.Subnet != ""), IPv6: strconv.FormatBool(n.Subnet6 != ""), Internal: strconv.FormatBool(n.Internal),
+				Driver: driver, ID: n.Name, IPv4: strconv.FormatBool(n.Subnet != ""), IPv6: strconv.FormatBool(n.Subnet6 != ""), Internal: strconv.FormatBool(n.Internal),
 				Labels: labelText(labels), Name: n.Name, Scope: "local",
 			},
 			inspect: networkDocument{
-				Name: n.Name, ID: n.Name, Scope: "local", Driver: "bridge", EnableIPv4: n.Subnet != "", EnableIPv6: n.Subnet6 != "", Internal: n.Internal, Containers: members, Labels: labels,
+				Name: n.Name, ID: n.Name, Scope: "local", Driver: driver, EnableIPv4: n.Subnet != "", EnableIPv6: n.Subnet6 != "", Internal: n.Internal, Containers: members, Labels: labels,
 				IPAM: networkAddresses{Driver: "default", Config: pools},
 			},
 		})

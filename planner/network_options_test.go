@@ -67,3 +67,25 @@ func TestFamiliesThatMakeANetworkAnew(t *testing.T) {
 		}
 	}
 }
+
+// Options of a network outside of the machine, by the names of its driver.
+func TestOptionsOfNetworksOutside(t *testing.T) {
+	lan := func(driver string, options map[string]string) *spec.Network {
+		return &spec.Network{Name: "n", Driver: driver, DriverOpts: options}
+	}
+	plain := lan(spec.DriverMacvlan, map[string]string{spec.OptParent: "eth0"})
+	for want, n := range map[string]*spec.Network{
+		"": lan(spec.DriverMacvlan, map[string]string{spec.OptParent: "eth0", spec.OptICC: "false"}), // of a bridge
+		"networks.n.driver_opts.parent: \"eth0\" -> \"eth1\"": lan(spec.DriverMacvlan, map[string]string{spec.OptParent: "eth1"}),
+		"networks.n.driver_opts.macvlan_mode:  -> \"vepa\"":   lan(spec.DriverMacvlan, map[string]string{spec.OptParent: "eth0", spec.OptMacvlanMode: "vepa"}),
+		"networks.n.driver: \"macvlan\" -> \"ipvlan\"":        lan(spec.DriverIPvlan, map[string]string{spec.OptParent: "eth0"}),
+	} {
+		got := ""
+		for _, r := range compareNetworks("networks.n", plain, n, nil) {
+			got += r.Path + ": " + r.From + " -> " + r.To
+		}
+		if got != want {
+			t.Errorf("the reasons are %q, want %q", got, want)
+		}
+	}
+}

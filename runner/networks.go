@@ -29,10 +29,7 @@ func (r *Runner) createNetwork(ctx context.Context, o *Order, s *planner.Step) (
 		if err := r.mayRenew(o, s, old); err != nil {
 			return planner.Result{}, err
 		}
-		rec.Subnet6 = old.Subnet6
-		if planner.HasRoom(old.Subnet, s.Containers) {
-			rec.Subnet = old.Subnet // unless the file wants another
-		}
+		rec.Keep(old, planner.HasRoom(old.Subnet, s.Containers)) // unless the file wants others
 		if err := r.topology.Check(s.Name, rec); err != nil {
 			return planner.Result{}, err
 		}

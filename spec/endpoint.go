@@ -32,6 +32,11 @@ func (s *Service) FixedAddress() string {
 	return ""
 }
 
+// HasIPv6Off says that a service has IPv6 of its links switched off (sysctls).
+func (s *Service) HasIPv6Off() bool {
+	return s.Sysctls["net.ipv6.conf.all.disable_ipv6"] == "1"
+}
+
 // CutLink is what an entry of links or external_links leads to, and the name that it
 // gives it.
 func CutLink(link string) (target, alias string) {

@@ -28,6 +28,44 @@ func NetworkOptions() []string {
 	return []string{OptBridgeName, OptICC, OptMasquerade, OptHostBinding, OptInhibitIPv4, OptGatewayMode, OptGatewayMode6, OptMTU, OptInterfacePrefix}
 }
 
+// Options of networks that are no bridges, as Docker has them.
+const (
+	OptParent      = "parent" // a link of the machine
+	OptMacvlanMode = "macvlan_mode"
+	OptIPvlanMode  = "ipvlan_mode"
+	OptIPvlanFlag  = "ipvlan_flag"
+)
+
+// Drivers of networks.
+const (
+	DriverBridge  = "bridge"
+	DriverMacvlan = "macvlan"
+	DriverIPvlan  = "ipvlan"
+)
+
+// OutsideOptions are the options of a driver that is no bridge, and the words that each
+// may have; none means any.
+func OutsideOptions(driver string) map[string][]string {
+	all := map[string][]string{OptParent: nil, OptMTU: nil, OptInterfacePrefix: nil}
+	switch driver {
+	case DriverMacvlan:
+		all[OptMacvlanMode] = []string{"bridge", "private", "vepa", "passthru"}
+	case DriverIPvlan:
+		all[OptIPvlanMode] = []string{"l2", "l3", "l3s"}
+		all[OptIPvlanFlag] = []string{"bridge", "private", "vepa"}
+	}
+	return all
+}
+
+// Outside is the driver of a network on which containers are beside the machine, on a
+// network that one of its links leads to; "" is a bridge.
+func (n *Network) Outside() string {
+	if n.Driver == DriverMacvlan || n.Driver == DriverIPvlan {
+		return n.Driver
+	}
+	return ""
+}
+
 // Modes of a gateway.
 const (
 	GatewayNAT      = "nat"
@@ -45,6 +83,8 @@ type BridgeOptions struct {
 	HostBinding     string // of published ports that name no address
 	MTU             int
 	InterfacePrefix string
+	// Parent, Mode and Flag are those of a network that is no bridge.
+	Parent, Mode, Flag string
 }
 
 // Options are what the network's driver_opts say, which were checked.
@@ -58,6 +98,14 @@ func (n *Network) Options() BridgeOptions {
 		o.HostBinding = ""
 	}
 	o.MTU, _ = strconv.Atoi(n.DriverOpts[OptMTU])
+	switch outside := (BridgeOptions{MTU: o.MTU, InterfacePrefix: o.InterfacePrefix, Parent: n.DriverOpts[OptParent]}); n.Outside() {
+	case DriverMacvlan:
+		outside.Mode = n.DriverOpts[OptMacvlanMode]
+		return outside
+	case DriverIPvlan:
+		outside.Mode, outside.Flag = n.DriverOpts[OptIPvlanMode], n.DriverOpts[OptIPvlanFlag]
+		return outside
+	}
 	return o
 }
 
@@ -70,8 +118,11 @@ func IsFlag(text string, want bool) bool {
 // Effective are the options of a network that make it another than it is without
 // any, in one form.
 func (n *Network) Effective() map[string]string {
-	o, all := n.Options(), map[string]string{}
-	for key, value := range map[string]string{OptBridgeName: o.Name, OptHostBinding: o.HostBinding, OptInterfacePrefix: o.InterfacePrefix} {
+	o, all, mode := n.Options(), map[string]string{}, OptMacvlanMode
+	if n.Outside() == DriverIPvlan {
+		mode = OptIPvlanMode
+	}
+	for key, value := range map[string]string{OptBridgeName: o.Name, OptHostBinding: o.HostBinding, OptInterfacePrefix: o.InterfacePrefix, OptParent: o.Parent, mode: o.Mode, OptIPvlanFlag: o.Flag} {
 		if value != "" {
 			all[key] = value
 		}

@@ -134,11 +134,14 @@ func sweepNetwork(id string) error {
 func sweepForwarding() error {
 	tables, _ := exec.Command("nft", "list", "tables").Output()
 	text := string(tables)
-	if !strings.Contains(text, "orlop_forward") || strings.Count(text, "orlop_") > 1 {
+	if strings.Count(text, "orlop_") > strings.Count(text, "orlop_forward") {
 		return nil
 	}
-	if err := exec.Command("nft", "delete", "table", "inet", "orlop_forward").Run(); err != nil {
-		return err
+	var errs []error
+	for family, path := range map[string]string{"inet": "/proc/sys/net/ipv4/ip_forward", "ip6": "/proc/sys/net/ipv6/conf/all/forwarding"} {
+		if strings.Contains(text, "table "+family+" orlop_forward") {
+			errs = append(errs, exec.Command("nft", "delete", "table", family, "orlop_forward").Run(), os.WriteFile(path, []byte("0"), 0o644))
+		}
 	}
-	return os.WriteFile(filepath.Join("/proc/sys/net/ipv4", "ip_forward"), []byte("0"), 0o644)
+	return errors.Join(errs...)
 }

@@ -132,27 +132,26 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 	var packets []firewall.Network
 	for _, n := range m.Networks() {
-		packets = append(packets, n.packets())
+		if !n.isOutside() {
+			packets = append(packets, n.packets())
+		}
 	}
 	if err := m.firewall.Reset(packets); err != nil {
 		return err
 	}
-	addrs, err := links.Addresses(m.links, nil)
+	host, err := links.At(m.links)
 	if err != nil {
-		return fmt.Errorf("cannot list the addresses of this machine: %w", err)
-	}
-	addressed := map[int]map[string]bool{}
-	for _, a := range addrs {
-		if addressed[a.LinkIndex] == nil {
-			addressed[a.LinkIndex] = map[string]bool{}
-		}
-		addressed[a.LinkIndex][a.IPNet.String()] = true
+		return err
 	}
 	for _, n := range m.Networks() {
-		link, ok := ours[n.Bridge]
-		lost := func(addr netip.Prefix) bool {
-			return !addressed[link.Attrs().Index][toIPNet(addr.Addr(), addr.Bits()).String()]
+		if n.isOutside() {
+			if err := m.buildParent(n); err != nil {
+				m.cfg.Log.Warn("cannot make the parent of a network again", "network", n.Name, "error", err)
+			}
+			continue
 		}
+		link, ok := ours[n.Bridge]
+		lost := func(addr netip.Prefix) bool { return !slices.Contains(host.Addrs[link.Attrs().Index], addr) }
 		if ok && link.Attrs().Flags&unix.IFF_UP != 0 && !slices.ContainsFunc(n.bridgeAddresses(), lost) {
 			continue
 		}
@@ -223,6 +222,9 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	if !ok {
 		return fmt.Errorf("its network %s is gone", e.Network)
 	}
+	if n.isOutside() {
+		return m.linkAgain(s, i, n) // it goes with its parent
+	}
 	bridge, ok := links[n.Bridge]
 	if !ok {
 		return fmt.Errorf("network %s has no bridge", n.Name)
@@ -239,7 +241,11 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 		}
 		return err
 	}
-	m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
+	return m.linkAgain(s, i, n)
+}
+
+// linkAgain makes a link of a sandbox anew that is gone.
+func (m *Manager) linkAgain(s *sandbox, i int, n Network) error {
 	ways := s.ways(m.Network)
 	if m.isLeftAlone(s) { // its programs may have taken theirs away
 		ways = [2]int{-1, -1}
@@ -248,12 +254,16 @@ func (m *Manager) adoptEndpoint(s *sandbox, i int, e endpoint, links map[string]
 	return netns.In(path, func() error {
 		inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
-			return err
+			return fmt.Errorf("cannot open a netlink socket: %w", err)
 		}
 		defer inside.Close()
+		if _, err := inside.LinkByName(s.inside(i)); err == nil && n.isOutside() {
+			return nil
+		}
+		m.cfg.Log.Info("a link is made again", "sandbox", s.ID, "network", n.Name)
 		ns, err := os.Open(path)
 		if err != nil {
-			return err
+			return fmt.Errorf("cannot open a network namespace: %w", err)
 		}
 		defer ns.Close()
 		return m.attach(inside, int(ns.Fd()), s, i, n, ways)

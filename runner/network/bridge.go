@@ -191,8 +191,11 @@ func (m *Manager) CheckNetwork(spec Spec) error {
 			return was.IsValid() && was.Overlaps(p) && was.Bits() <= p.Bits()
 		})
 	}
+	if _, err := m.checkParent(spec); err != nil {
+		return fmt.Errorf("cannot create network %s: %w", spec.Name, err)
+	}
 	for _, want := range []netip.Prefix{spec.Subnet, spec.Subnet6} {
-		if t, clash := pool.Overlap(want, taken); clash {
+		if t, clash := pool.Overlap(want, taken); clash && spec.Driver == "" {
 			return fmt.Errorf("cannot create network %s: %w", spec.Name, overlapError(t, want))
 		}
 	}
@@ -229,6 +232,15 @@ func (m *Manager) plan(spec Spec, avoid []netip.Prefix) (Network, error) {
 		return Network{}, err
 	}
 	n := Network{Name: spec.Name, Internal: spec.Internal, Labels: spec.Labels, Options: spec.Options}
+	if n.MadeParent, err = m.checkParent(spec); err != nil {
+		return Network{}, err
+	}
+	if n.isOutside() && spec.Subnet.IsValid() { // the machine is on that network itself
+		taken = slices.DeleteFunc(taken, spec.Subnet.Overlaps)
+	}
+	if n.isOutside() && spec.Subnet6.IsValid() {
+		taken = slices.DeleteFunc(taken, spec.Subnet6.Overlaps)
+	}
 	if !spec.NoIPv4 {
 		pick := func(taken []netip.Prefix) (netip.Prefix, error) {
 			return pool.Pick4(m.pools4(), taken, pool.BitsFor(spec.Containers))
@@ -357,6 +369,9 @@ func (m *Manager) build(n Network) error {
 		return err
 	}
 	failpoint.Hit("network/bridge-recorded")
+	if n.isOutside() {
+		return m.buildOutside(n)
+	}
 	if err := m.firewall.Add(n.packets()); err != nil {
 		return err
 	}
@@ -417,6 +432,9 @@ func hardwareAddr(a netip.Addr) net.HardwareAddr {
 
 // clash returns an address of another link that overlaps the network's subnets.
 func (m *Manager) clash(n Network) (netip.Prefix, error) {
+	if n.isOutside() {
+		return netip.Prefix{}, nil
+	}
 	link, err := m.links.LinkByName(n.Bridge)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("bridge %s is gone: %w", n.Bridge, err)
@@ -437,6 +455,9 @@ func (m *Manager) clash(n Network) (netip.Prefix, error) {
 // dismantle removes what build made, in whatever state it is.
 func (m *Manager) dismantle(n Network) error {
 	errs := []error{m.reaper.Remove(n.Bridge), m.firewall.Remove(n.packets())}
+	if n.MadeParent {
+		errs = append(errs, m.reaper.Remove(n.Parent))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -30,10 +30,10 @@ func (m *Manager) Detach(_ context.Context, id, network string) error {
 	m.resolver.Remove(id)
 	s.Endpoints[i].Detached = true
 	m.resolver.Add(s.host())
-	link := s.Endpoints[i].Link
+	e, name := s.Endpoints[i], s.inside(i)
 	m.mu.Unlock()
 	// On record first: a link that a crash leaves is removed when adopted.
-	err = errors.Join(m.recordSandbox(s), m.reaper.Remove(link), m.reroute(s))
+	err = errors.Join(m.recordSandbox(s), m.unlink(s, e, name), m.reroute(s))
 	if err != nil {
 		return fmt.Errorf("cannot detach %s from network %s: %w", s.label(id), network, err)
 	}
@@ -110,13 +110,7 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 		return false, fmt.Errorf("there is no network %s", e.Network)
 	}
 	was := e
-	if !n.mayHave(n.addrs, e.Address) {
-		e.Address = netip.Addr{}
-	}
-	if !n.mayHave(n.addrs6, e.Address6) {
-		e.Address6 = netip.Addr{}
-	}
-	err = m.take(n, &e, s.Spec.Endpoints[i])
+	err = m.take(n, n.kept(&e), s.Spec.Endpoints[i])
 	moved = e != was
 	m.mu.Unlock()
 	if err != nil {
@@ -130,12 +124,7 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 	})
 	m.mu.Lock()
 	if err != nil {
-		if e.Address != was.Address {
-			n.give(endpoint{Address: e.Address})
-		}
-		if e.Address6 != was.Address6 {
-			n.give(endpoint{Address6: e.Address6})
-		}
+		n.giveNew(e, was)
 		m.mu.Unlock()
 		return false, err
 	}
@@ -163,6 +152,27 @@ func (m *Manager) attachHere(s *sandbox, e endpoint, i int, n Network) error {
 	made := &sandbox{ID: s.ID, Spec: s.Spec, Endpoints: slices.Clone(s.Endpoints)} // with the address that it is to have
 	made.Endpoints[i] = e
 	return m.attach(inside, int(ns.Fd()), made, i, n, [2]int{-1, -1})
+}
+
+// kept takes those addresses from an endpoint that it can't have on the network.
+func (n *network) kept(e *endpoint) *endpoint {
+	if !n.mayHave(n.addrs, e.Address) {
+		e.Address = netip.Addr{}
+	}
+	if !n.mayHave(n.addrs6, e.Address6) {
+		e.Address6 = netip.Addr{}
+	}
+	return e
+}
+
+// giveNew gives the addresses back that an endpoint did not have before.
+func (n *network) giveNew(e, was endpoint) {
+	if e.Address != was.Address {
+		n.give(endpoint{Address: e.Address})
+	}
+	if e.Address6 != was.Address6 {
+		n.give(endpoint{Address6: e.Address6})
+	}
 }
 
 // mayHave says that an endpoint may keep an address on the network.

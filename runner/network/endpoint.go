@@ -22,6 +22,8 @@ type Endpoint struct {
 	// IPv4 is the address to have; any free one if it is not valid. So is IPv6.
 	IPv4 netip.Addr `json:"ipv4"`
 	IPv6 netip.Addr `json:"ipv6,omitzero"`
+	// NoIPv6 leaves its link without, whatever the network has.
+	NoIPv6 bool `json:"noIPv6,omitempty"`
 	// LinkLocal are more addresses of the link, of 169.254.0.0/16 and fe80::/10; those
 	// of a family that the network has none of are left out.
 	LinkLocal []netip.Addr `json:"linkLocal,omitempty"`
@@ -56,6 +58,11 @@ type endpoint struct {
 	Address6 netip.Addr `json:"address6,omitzero"`
 	// Detached endpoints have no link: their network is away, see Detach.
 	Detached bool `json:"detached,omitempty"`
+}
+
+// has says that an endpoint has an address of a family.
+func (e *endpoint) has(is6 bool) bool {
+	return is6 && e.Address6.IsValid() || !is6 && e.Address.IsValid()
 }
 
 // inside is what a sandbox's link is called in its namespace.
@@ -136,7 +143,7 @@ func (s *sandbox) gateway(network func(name string) (Network, bool), is6 bool) i
 	at := -1
 	for i, e := range s.Endpoints {
 		n, ok := network(e.Network)
-		if !ok || e.Detached || n.Internal || !n.family(is6).Gateway.IsValid() {
+		if !ok || e.Detached || n.Internal || !e.has(is6) {
 			continue
 		}
 		if at < 0 || s.Spec.Endpoints[i].GatewayPriority > s.Spec.Endpoints[at].GatewayPriority {
@@ -156,6 +163,12 @@ func (m *Manager) known(name string) (Network, bool) {
 
 // attach makes one link between a sandbox's namespace and a bridge.
 func (m *Manager) attach(inside *netlink.Handle, nsFD int, s *sandbox, i int, n Network, ways [2]int) error {
+	if n.isOutside() {
+		if err := m.attachOutside(inside, nsFD, s, i, n); err != nil {
+			return err
+		}
+		return setUp(inside, s, i, n, ways)
+	}
 	bridge, err := m.links.LinkByName(n.Bridge)
 	if err != nil {
 		return fmt.Errorf("network %s has lost its bridge %s: %w", n.Name, n.Bridge, err)
@@ -187,7 +200,7 @@ func setUp(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]int) er
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)
 	}
-	if n.Subnet6.IsValid() {
+	if s.Endpoints[i].has(true) {
 		if err := setIPv6(name, true); err != nil {
 			return err
 		}
@@ -213,8 +226,14 @@ func routeOut(by func(*netlink.Route) error, link netlink.Link, i int, n Network
 		if at != i {
 			continue
 		}
-		gateway := n.family(family == 1).Gateway
-		if err := by(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
+		route := &netlink.Route{LinkIndex: link.Attrs().Index}
+		gateway := n.wayOut(family == 1)
+		if gateway.IsValid() {
+			route.Gw = gateway.AsSlice()
+		} else {
+			route.Dst, route.Scope = toIPNet([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family], 0), netlink.SCOPE_LINK
+		}
+		if err := by(route); err != nil {
 			return fmt.Errorf("cannot route by %s: %w", gateway, err)
 		}
 	}

@@ -25,7 +25,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 		m.mu.Unlock()
 		return fmt.Errorf("internal error: sandboxes %s and %s can't exchange addresses", shortID(idA), shortID(idB))
 	}
-	pairs := common(a, b)
+	pairs := m.common(a, b)
 	if len(pairs) == 0 {
 		m.mu.Unlock()
 		return nil
@@ -43,7 +43,9 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	for _, p := range pairs {
 		ea, eb := &a.Endpoints[p[0]], &b.Endpoints[p[1]]
 		ea.Address, eb.Address = eb.Address, ea.Address
-		ea.Address6, eb.Address6 = eb.Address6, ea.Address6
+		if ea.has(true) == eb.has(true) {
+			ea.Address6, eb.Address6 = eb.Address6, ea.Address6
+		}
 	}
 	m.resolver.Add(a.host())
 	m.resolver.Add(b.host())
@@ -69,13 +71,15 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	return nil
 }
 
-// common pairs the endpoints of two sandboxes that are on the same network
-// with addresses that nobody chose.
-func common(a, b *sandbox) (pairs [][2]int) {
+// common pairs the endpoints of two sandboxes that are on the same bridge with
+// addresses that nobody chose. On other networks hardware addresses can't be
+// exchanged while both are up. The caller holds m.mu.
+func (m *Manager) common(a, b *sandbox) (pairs [][2]int) {
 	for i, ea := range a.Endpoints {
 		for j, eb := range b.Endpoints {
 			free := a.Spec.Endpoints[i].asksForNone() && b.Spec.Endpoints[j].asksForNone()
-			if ea.Network == eb.Network && free && !ea.Detached && !eb.Detached {
+			n, _ := m.known(ea.Network)
+			if ea.Network == eb.Network && free && !ea.Detached && !eb.Detached && !n.isOutside() {
 				pairs = append(pairs, [2]int{i, j})
 			}
 		}
@@ -124,7 +128,7 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]in
 		return fmt.Errorf("cannot list the addresses of %s: %w", name, err)
 	}
 	for h := range have {
-		if have[h].IP.To4() == nil && !n.Subnet6.IsValid() {
+		if have[h].IP.To4() == nil && !s.Endpoints[i].has(true) {
 			continue // its programs' own
 		}
 		if err := inside.AddrDel(link, &have[h]); err != nil {
@@ -141,10 +145,13 @@ func setAddress(inside *netlink.Handle, s *sandbox, i int, n Network, ways [2]in
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/arp_notify", []byte("1"), 0); err != nil {
 		return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address, err)
 	}
-	if n.Subnet6.IsValid() {
+	if s.Endpoints[i].has(true) {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/ndisc_notify", []byte("1"), 0); err != nil {
 			return fmt.Errorf("cannot announce %s: %w", s.Endpoints[i].Address6, err)
 		}
+	}
+	if n.isOutside() {
+		return routeOut(inside.RouteReplace, link, i, n, ways)
 	}
 	if err := inside.LinkSetHardwareAddr(link, s.hardware(i)); err != nil {
 		return fmt.Errorf("cannot set the hardware address of %s: %w", name, err)

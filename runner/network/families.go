@@ -157,11 +157,17 @@ func (m *Manager) take(n *network, e *endpoint, want Endpoint) error {
 		}
 		return err
 	}
-	was := *e
+	was, from6 := *e, n.addrs6
+	if want.NoIPv6 {
+		from6 = nil
+	}
+	if n.addrs == nil && from6 == nil {
+		return errors.New("it has addresses of IPv6 alone, which is switched off (sysctls)")
+	}
 	if err := one(n.addrs, &e.Address, want.IPv4, "IPv4"); err != nil {
 		return err
 	}
-	err := one(n.addrs6, &e.Address6, want.IPv6, "IPv6")
+	err := one(from6, &e.Address6, want.IPv6, "IPv6")
 	if err != nil && n.addrs != nil && !was.Address.IsValid() {
 		n.addrs.Give(e.Address)
 	}

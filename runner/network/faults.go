@@ -120,6 +120,8 @@ func (m *Manager) IsLost(id string) bool {
 
 // faults looks at everything. The caller holds netMu and the host's lock.
 func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
+	// Before the look, which has the links of those that are ready by then.
+	inside := slices.DeleteFunc(m.ready(), func(s *sandbox) bool { return !wanted(s.ID) })
 	host, err := links.At(m.links)
 	if err != nil {
 		return nil, err
@@ -138,7 +140,6 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 			list = append(list, fault{network: n.Name, text: text, mend: func() error { return m.rebuildBridge(n) }})
 		}
 	}
-	inside := slices.DeleteFunc(m.ready(), func(s *sandbox) bool { return !wanted(s.ID) })
 	found := make([][]fault, len(inside))
 	var all errgroup.Group
 	all.SetLimit(2 * runtime.GOMAXPROCS(0))
@@ -154,6 +155,9 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 
 // missingOf says what is missing of a network on the host.
 func missingOf(n Network, host links.Look) string {
+	if n.isOutside() {
+		return missingParent(n, host.Links)
+	}
 	bridge, ok := host.Links[n.Bridge]
 	switch {
 	case !ok:
@@ -176,6 +180,9 @@ func missingOf(n Network, host links.Look) string {
 // rebuildBridge makes what is missing of a network's bridge. Its route comes with its
 // address, unless that was there.
 func (m *Manager) rebuildBridge(n Network) error {
+	if n.isOutside() {
+		return m.buildParent(n)
+	}
 	if err := m.buildBridge(n); err != nil {
 		return err
 	}
@@ -216,7 +223,7 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
 	}
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
-		if e.Detached || !ok {
+		if e.Detached || !ok || n.isOutside() {
 			continue
 		}
 		link, bridge := host.Links[e.Link], host.Links[n.Bridge]

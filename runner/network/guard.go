@@ -74,7 +74,7 @@ func (m *Manager) isInUse(match func(link string, addr netip.Addr) bool) bool {
 	defer m.mu.Unlock()
 	for _, n := range m.networks {
 		for _, r := range n.ranges() {
-			if match(n.Bridge, r.Gateway) {
+			if match(n.Bridge, r.Gateway) || n.Parent != "" && match(n.Parent, netip.Addr{}) {
 				return true
 			}
 		}

@@ -93,10 +93,15 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 		}
 		name := s.inside(i)
 		link, err := h.LinkByName(name)
+		if err != nil && n.isOutside() {
+			if err = m.linkAgain(s, i, n); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("cannot find %s: %w", name, err)
 		}
-		if n.Subnet6.IsValid() {
+		if e.has(true) {
 			if err := errors.Join(setIPv6(name, true), setSysctls(name, s.Spec.Endpoints[i].Sysctls)); err != nil {
 				return err
 			}

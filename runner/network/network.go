@@ -100,6 +100,12 @@ type Options struct {
 	// HostBinding is where published ports that name no address are bound; nobody
 	// here does that.
 	HostBinding netip.Addr `json:"hostBinding,omitzero"`
+	// Driver is Macvlan or IPvlan; "" is a bridge. The others have a Parent, a link of the
+	// machine, and a Mode and a Flag in the words of Docker, "" for the usual one.
+	Driver string `json:"driver,omitempty"`
+	Parent string `json:"parent,omitempty"`
+	Mode   string `json:"mode,omitempty"`
+	Flag   string `json:"flag,omitempty"`
 	// Aux are addresses of the subnets that others have.
 	Aux []netip.Addr `json:"aux,omitempty"`
 }
@@ -114,6 +120,8 @@ type Network struct {
 	Gateway6 netip.Addr        `json:"gateway6,omitzero"`
 	Internal bool              `json:"internal,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
+	// MadeParent says that the parent is ours to make, and to remove.
+	MadeParent bool `json:"madeParent,omitempty"`
 	Options
 }
 

@@ -51,6 +51,8 @@ type SandboxState struct {
 	// Addresses are its addresses by network, with the network's prefix length;
 	// Addresses6 are those of IPv6.
 	Addresses, Addresses6 map[string]netip.Prefix
+	// Outside are those networks on which the machine does not reach it.
+	Outside map[string]bool
 	// Active tells whether its names resolve; see SetNames.
 	Active bool
 }
@@ -403,8 +405,8 @@ func (m *Manager) clear(ctx context.Context, s *sandbox) error {
 	if s.Spec.DNS && m.cfg.Sockets != nil {
 		errs = append(errs, m.cfg.Sockets.Drop(ctx, dnsKey(s.ID)))
 	}
-	for _, e := range s.Endpoints {
-		errs = append(errs, m.reaper.Remove(e.Link))
+	for i, e := range s.Endpoints {
+		errs = append(errs, m.unlink(s, e, s.inside(i)))
 	}
 	errs = append(errs, netns.Unpin(m.netnsPath(s.ID)))
 	if err := errors.Join(errs...); err != nil {
@@ -453,13 +455,14 @@ func (m *Manager) stateOf(s *sandbox) SandboxState {
 	defer m.mu.Unlock()
 	st := SandboxState{
 		ID: s.ID, NetnsPath: m.netnsPath(s.ID), Active: s.Alive,
-		Addresses: map[string]netip.Prefix{}, Addresses6: map[string]netip.Prefix{},
+		Addresses: map[string]netip.Prefix{}, Addresses6: map[string]netip.Prefix{}, Outside: map[string]bool{},
 	}
 	for _, e := range s.Endpoints {
 		n, ok := m.networks[e.Network]
 		if !ok || e.Detached {
 			continue
 		}
+		st.Outside[e.Network] = n.isOutside()
 		if e.Address.IsValid() {
 			st.Addresses[e.Network] = netip.PrefixFrom(e.Address, n.Subnet.Bits())
 		}

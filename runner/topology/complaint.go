@@ -29,6 +29,9 @@ func blame(err error, key string) error {
 	if key != "" && errors.Is(err, network.ErrNoIPv6) {
 		return &KeyError{Path: "networks." + key + ".enable_ipv6", Err: err}
 	}
+	if _, isParent := errors.AsType[*network.ParentError](err); key != "" && isParent {
+		return &KeyError{Path: "networks." + key + ".driver_opts." + spec.OptParent, Err: err}
+	}
 	return err
 }
 

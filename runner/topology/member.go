@@ -53,7 +53,7 @@ func (m *Member) Sandbox() (network.Sandbox, error) {
 
 // endpoint is the container's place on one of its networks.
 func (m *Member) endpoint(key string) (network.Endpoint, error) {
-	e := network.Endpoint{Network: m.Applied.Networks[key]}
+	e := network.Endpoint{Network: m.Applied.Networks[key], NoIPv6: m.Applied.Service.HasIPv6Off()}
 	n := m.Applied.Service.Networks[key]
 	if n == nil {
 		return e, nil
@@ -66,6 +66,7 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 		}
 		e.Sysctls[name] = value
 	}
+	e.NoIPv6 = e.NoIPv6 || e.Sysctls["net.ipv6.conf.IFNAME.disable_ipv6"] == "1"
 	if m.OneOff {
 		return e, nil
 	}
@@ -73,28 +74,30 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 	if n.UseServiceNameAlias != nil && !*n.UseServiceNameAlias && m.Name != m.Service {
 		e.Without = []string{m.Service}
 	}
+	err := setAddresses(&e, n)
+	return e, err
+}
+
+// setAddresses gives an endpoint the addresses that a service asks for.
+func setAddresses(e *network.Endpoint, n *spec.ServiceNetwork) error {
 	for _, text := range n.LinkLocalIPs {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return e, fmt.Errorf("%q is not an IP address", text)
+			return fmt.Errorf("%q is not an IP address", text)
 		}
 		e.LinkLocal = append(e.LinkLocal, addr)
 	}
-	if n.IPv4Address != "" {
-		addr, err := netip.ParseAddr(n.IPv4Address)
-		if err != nil {
-			return e, fmt.Errorf("%q is not an IP address", n.IPv4Address)
+	for text, to := range map[string]*netip.Addr{n.IPv4Address: &e.IPv4, n.IPv6Address: &e.IPv6} {
+		if text == "" {
+			continue
 		}
-		e.IPv4 = addr
-	}
-	if n.IPv6Address != "" {
-		addr, err := netip.ParseAddr(n.IPv6Address)
+		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return e, fmt.Errorf("%q is not an IP address", n.IPv6Address)
+			return fmt.Errorf("%q is not an IP address", text)
 		}
-		e.IPv6 = addr
+		*to = addr
 	}
-	return e, nil
+	return nil
 }
 
 // links are the names that its service's links give to others.
@@ -143,13 +146,24 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	if m.Applied.Service.NetworkMode != "" {
 		return nil, names
 	}
-	for _, key := range order(m.Applied) {
+	keys := order(m.Applied)
+	slices.SortStableFunc(keys, func(x, y string) int { // those first where the machine reaches it
+		return cmp.Compare(rank(state, m.Applied.Networks[x]), rank(state, m.Applied.Networks[y]))
+	})
+	for _, key := range keys {
 		for _, addr := range state.Of(m.Applied.Networks[key]) {
 			list = append(list, addr.Addr().String())
 			names[addr.Addr()] = m.hostNames()
 		}
 	}
 	return list, names
+}
+
+func rank(state network.SandboxState, name string) int {
+	if state.Outside[name] {
+		return 1
+	}
+	return 0
 }
 
 // hostNames are those that /etc/hosts has of the container: its name with its domain,
@@ -185,7 +199,7 @@ func (t *Store) HostBinding(applied *planner.Applied) string {
 func (t *Store) Hosts(applied *planner.Applied) []string {
 	gateway := "127.0.0.1"
 	for _, key := range order(applied) {
-		if n, ok := t.nets.Network(applied.Networks[key]); ok && applied.Service.NetworkMode == "" {
+		if n, ok := t.nets.Network(applied.Networks[key]); ok && n.Driver == "" && applied.Service.NetworkMode == "" {
 			gateway = n.HostAddress().String()
 			break
 		}

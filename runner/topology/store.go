@@ -77,6 +77,17 @@ type Record struct {
 	Containers int `json:"containers,omitempty"`
 }
 
+// Keep takes over the ranges of the network whose place this one takes, of IPv4 if there
+// is room. Those of a network outside are that one's.
+func (rec *Record) Keep(old Record, hasRoom bool) {
+	if old.Applied != nil && old.Applied.Outside() != rec.Applied.Outside() {
+		return
+	}
+	if rec.Subnet6 = old.Subnet6; hasRoom {
+		rec.Subnet = old.Subnet
+	}
+}
+
 // Record is what is kept of a network; there is none of one that nobody here made.
 func (t *Store) Record(name string) (rec Record, err error) {
 	docs, err := t.docs.Load(bucketNetworks)
@@ -131,6 +142,7 @@ func specOf(name string, rec Record) (ns network.Spec, err error) {
 	o := want.Options()
 	ns.Bridge, ns.Options = o.Name, network.Options{
 		MTU: o.MTU, InterfacePrefix: o.InterfacePrefix, Isolated: o.Isolated, NoMasquerade: o.NoMasquerade, NoAddress: o.NoAddress, NoAddress6: o.NoAddress6,
+		Driver: want.Outside(), Parent: o.Parent, Mode: o.Mode, Flag: o.Flag,
 	}
 	if o.HostBinding != "" {
 		if ns.HostBinding, err = netip.ParseAddr(o.HostBinding); err != nil {
@@ -344,6 +356,7 @@ type Info struct {
 	Subnet, Gateway, IPRange    string // of IPv4; "" where there is none
 	Subnet6, Gateway6, IPRange6 string // of IPv6
 	Internal                    bool
+	Driver                      string // "" is a bridge
 }
 
 // List gives the networks, by name.
@@ -360,7 +373,7 @@ func (t *Store) List() ([]Info, error) {
 		}
 		info := Info{Name: name, Project: rec.Project, Key: rec.Key, Subnet: rec.Subnet, Subnet6: rec.Subnet6}
 		if rec.Applied != nil {
-			info.Labels, info.Internal = rec.Applied.Labels, rec.Applied.Internal
+			info.Labels, info.Internal, info.Driver = rec.Applied.Labels, rec.Applied.Internal, rec.Applied.Outside()
 			within, within6, _ := rangesOf(rec.Applied)
 			info.IPRange, info.IPRange6 = text(within), text(within6)
 		}

@@ -429,3 +429,34 @@ func TestNoIPv6IsToldWhereItIsAskedFor(t *testing.T) {
 		t.Errorf("said is %v", other)
 	}
 }
+
+// A network that is made anew keeps its ranges, but those of a network outside are that
+// one's.
+func TestRangesThatANewNetworkKeeps(t *testing.T) {
+	old := Record{Applied: &spec.Network{}, Subnet: "10.0.0.0/24", Subnet6: "fd05::/64"}
+	for want, c := range map[string]struct {
+		driver  string
+		hasRoom bool
+	}{"10.0.0.0/24 fd05::/64": {"", true}, " fd05::/64": {"bridge", false}, " ": {spec.DriverMacvlan, true}} {
+		rec := Record{Applied: &spec.Network{Driver: c.driver}}
+		if rec.Keep(old, c.hasRoom); rec.Subnet+" "+rec.Subnet6 != want {
+			t.Errorf("with driver %q it keeps %q, want %q", c.driver, rec.Subnet+" "+rec.Subnet6, want)
+		}
+	}
+}
+
+// Ports lead where the machine reaches a container: by its bridges.
+func TestAddressesThatTheMachineReachesComeFirst(t *testing.T) {
+	m := Member{Hostname: "c", Applied: &planner.Applied{
+		Service:  &spec.Service{Networks: map[string]*spec.ServiceNetwork{"lan": {Priority: 9}, "own": nil}},
+		Networks: map[string]string{"lan": "shop_lan", "own": "shop_own"},
+	}}
+	list, _ := m.Addresses(network.SandboxState{
+		Addresses:  map[string]netip.Prefix{"shop_lan": netip.MustParsePrefix("192.0.2.50/24"), "shop_own": netip.MustParsePrefix("10.0.0.2/24")},
+		Addresses6: map[string]netip.Prefix{"shop_own": netip.MustParsePrefix("fd00::2/64")},
+		Outside:    map[string]bool{"shop_lan": true},
+	})
+	if want := []string{"10.0.0.2", "fd00::2", "192.0.2.50"}; !slices.Equal(list, want) {
+		t.Errorf("they are %v, want %v", list, want)
+	}
+}

@@ -173,6 +173,11 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 	for i, c := range s.CapAdd {
 		add(Capability, fmt.Sprintf("cap_add[%d]", i), c, "has a capability beyond the default ones")
 	}
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+		if n := project.Networks[key]; n != nil && n.Outside() != "" {
+			add(HostNetwork, "networks."+key, n.Options().Parent, "is on the network that a link of the host leads to, past its firewall")
+		}
+	}
 	if s.NetworkMode == "host" {
 		add(HostNetwork, "network_mode", "host", "sees and uses all networks of the host, loopback too")
 	}

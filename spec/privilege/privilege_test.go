@@ -142,6 +142,17 @@ func TestAPortIsPublicByWhateverName(t *testing.T) {
 	}
 }
 
+// TestANetworkOutsideIsTheHosts: who is on one is past the host's firewall.
+func TestANetworkOutsideIsTheHosts(t *testing.T) {
+	on := map[string]*spec.ServiceNetwork{"lan": nil, "own": nil}
+	p := &spec.Project{Services: map[string]*spec.Service{"web": {Networks: on}}, Networks: map[string]*spec.Network{"own": {}, "lan": {
+		Driver: spec.DriverMacvlan, DriverOpts: map[string]string{spec.OptParent: "eth0"},
+	}}}
+	if got := Of(p, "/p"); len(got) != 1 || got[0].Kind != HostNetwork || got[0].Path != "services.web.networks.lan" || got[0].Value != "eth0" {
+		t.Errorf("it asks for %v", got)
+	}
+}
+
 // TestFilesOutsideOfTheProject: what a stack has read into a container's environment or
 // labels, or into an image.
 //

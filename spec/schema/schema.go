@@ -495,7 +495,7 @@ func mountKeys() []Key {
 func networkKeys() []Key {
 	return []Key{
 		{Name: "attachable", Level: NoEffect, Shape: Boolean, Note: "of a swarm: all containers may join"},
-		{Name: "driver", Shape: String, Note: "bridge; the machine's own network and none are external ones called host and none"},
+		{Name: "driver", Shape: String, Note: "bridge, macvlan or ipvlan; the machine's own network and none are external ones called host and none"},
 		{Name: "external", Shape: External},
 		{Name: "internal", Shape: Boolean},
 		{Name: "ipam", Shape: Object, Keys: []Key{
@@ -510,7 +510,7 @@ func networkKeys() []Key {
 		}},
 		{Name: "labels", Shape: Labels},
 		{Name: "name", Shape: String},
-		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ")},
+		{Name: "driver_opts", Shape: MappingOrList, Note: strings.Join(spec.NetworkOptions(), ", ") + "; parent, macvlan_mode, ipvlan_mode and ipvlan_flag of the other drivers"},
 		{Name: "enable_ipv4", Shape: Boolean, Note: "false where enable_ipv6 is true"},
 		{Name: "enable_ipv6", Shape: Boolean, Note: "a range of the engine's own where ipam names none; an error where the machine has IPv6 switched off"},
 	}

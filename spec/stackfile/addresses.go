@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/values"
 )
@@ -39,6 +40,8 @@ func (v *validator) fixedAddress(s *tree.Node, place tree.Field, key, at string)
 		v.l.Fail(address, at, "network "+place.Key+" has no IPv6", "write enable_ipv6: true there")
 	case !is6 && !has.IPv4:
 		v.l.Fail(address, at, "network "+place.Key+" has no IPv4", "remove enable_ipv4: false there, or this address")
+	case is6 && tree.TextAt(s.Value("sysctls"), "net.ipv6.conf.all.disable_ipv6") == "1":
+		v.l.Fail(address, at, "the service has IPv6 switched off", "take net.ipv6.conf.all.disable_ipv6 out of its sysctls, or this address")
 	case is6:
 		v.inRange(address, at, ip, network)
 	}
@@ -74,4 +77,21 @@ func (v *validator) linkLocal6(place tree.Field, path string) {
 			v.l.Warn(n, tree.Indexed(path+".link_local_ips", i), "network "+place.Key+" has no IPv6: the address is left out", "write enable_ipv6: true there")
 		}
 	}
+}
+
+// portsOutside complains of published ports of a service that is on no network where
+// this machine reaches it.
+func (v *validator) portsOutside(s, networks *tree.Node, path string) {
+	ports := s.Value("ports")
+	if ports == nil || len(ports.Items) == 0 || len(networks.Fields) == 0 {
+		return
+	}
+	for _, f := range networks.Fields {
+		n := spec.Network{Driver: tree.TextAt(v.root.Value("networks").Value(f.Key), "driver")}
+		if n.Outside() == "" {
+			return
+		}
+	}
+	v.l.Fail(ports, path+".ports", "all its networks are outside of this machine: its ports are reached at its own addresses there, and none is published",
+		"remove ports, or give it a network with driver: bridge too")
 }

@@ -180,6 +180,7 @@ func (v *validator) network(s *tree.Node, path string) {
 		return
 	}
 	v.sharedNetworks(s, networks, path)
+	v.portsOutside(s, networks, path)
 	for _, f := range networks.Fields {
 		for _, key := range []string{"ipv4_address", "ipv6_address"} {
 			v.fixedAddress(s, f, key, path+".networks."+f.Key+"."+key)

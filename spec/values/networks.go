@@ -3,6 +3,7 @@ package values
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,10 @@ func CheckNetwork(r tree.Reporter, n *tree.Node, path string) {
 	c.driver(n.Value("driver"), path+".driver")
 	c.pools(n.Value("ipam").Value("config"), path+".ipam.config", has)
 	options := n.Value("driver_opts")
+	if driver := tree.TextAt(n, "driver"); driver == spec.DriverMacvlan || driver == spec.DriverIPvlan {
+		c.outside(n, driver, path, has)
+		return
+	}
 	if options == nil || options.Kind != tree.MapNode {
 		return
 	}
@@ -33,8 +38,8 @@ func CheckNetwork(r tree.Reporter, n *tree.Node, path string) {
 
 // driver checks what a network is made by: its bridge.
 func (c checker) driver(n *tree.Node, at string) {
-	const bridge = "bridge"
-	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" || n.Text == bridge {
+	drivers := []string{spec.DriverBridge, spec.DriverMacvlan, spec.DriverIPvlan}
+	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" || slices.Contains(drivers, n.Text) {
 		return
 	}
 	hint := "write driver: bridge, or remove it"
@@ -43,10 +48,8 @@ func (c checker) driver(n *tree.Node, at string) {
 		hint = "there is one such network already: write network_mode: " + n.Text + " at the service, or external: true and name: " + n.Text + " here"
 	case "overlay":
 		hint = "there is one machine, on which a bridge does what an overlay does on many: " + hint
-	case "macvlan", "ipvlan":
-		hint = "publish the ports that others are to reach, or write network_mode: host at the service"
 	}
-	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), bridge), hint)
+	c.Fail(n, at, fmt.Sprintf("%q is not one of %s", spec.Shorten(n.Text), strings.Join(drivers, ", ")), hint)
 }
 
 // Families are those of a network's addresses.
