@@ -40,7 +40,7 @@ var ErrCannotStart = errors.New("the engine cannot start")
 type Client struct {
 	EngineClient
 	Vault VaultClient
-	Verb string // what the command was called with, as others are told; set before the first call
+	Verb  string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies

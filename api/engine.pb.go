@@ -2399,6 +2399,7 @@ type Container struct {
 	Lost          []string               `protobuf:"bytes,27,rep,name=lost,proto3" json:"lost,omitempty"`
 	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
+	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2636,6 +2637,13 @@ func (x *Container) GetUnready() bool {
 	return false
 }
 
+func (x *Container) GetUnsent() string {
+	if x != nil {
+		return x.Unsent
+	}
+	return ""
+}
+
 type Binding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HostIp        string                 `protobuf:"bytes,1,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
@@ -2789,6 +2797,7 @@ type LogsRequest struct {
 	SinceUnixNs   int64                  `protobuf:"varint,5,opt,name=since_unix_ns,json=sinceUnixNs,proto3" json:"since_unix_ns,omitempty"`
 	UntilUnixNs   int64                  `protobuf:"varint,6,opt,name=until_unix_ns,json=untilUnixNs,proto3" json:"until_unix_ns,omitempty"`
 	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"` // IDs
+	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`        // without the project's secrets, those too that the caller does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2870,6 +2879,13 @@ func (x *LogsRequest) GetContainers() []string {
 		return x.Containers
 	}
 	return nil
+}
+
+func (x *LogsRequest) GetMasked() bool {
+	if x != nil {
+		return x.Masked
+	}
+	return false
 }
 
 type LogLine struct {
@@ -6088,7 +6104,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xc1\x06\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xd9\x06\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6121,7 +6137,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x06adrift\x18\x1a \x01(\bR\x06adrift\x12\x12\n" +
 	"\x04lost\x18\x1b \x03(\tR\x04lost\x12\x12\n" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
-	"\aunready\x18\x1d \x01(\bR\aunready\"s\n" +
+	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
+	"\x06unsent\x18\x1e \x01(\tR\x06unsent\"s\n" +
 	"\aBinding\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +
@@ -6133,7 +6150,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\xd7\x01\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\xef\x01\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -6143,7 +6160,8 @@ const file_engine_proto_rawDesc = "" +
 	"\runtil_unix_ns\x18\x06 \x01(\x03R\vuntilUnixNs\x12\x1e\n" +
 	"\n" +
 	"containers\x18\a \x03(\tR\n" +
-	"containers\"\xfd\x01\n" +
+	"containers\x12\x16\n" +
+	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +

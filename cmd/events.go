@@ -125,7 +125,11 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		first := planner.Container{ID: c.ID, State: planner.Created}
 		return h.lines(&c, append([]happening{{"create", c.CreatedAt, nil}}, since(&first, &c)...)), nil
 	}
-	return h.lines(&c, since(&before, &c)), nil
+	what := since(&before, &c)
+	if c.Unsent != "" && before.Unsent == "" {
+		what = append(what, happening{"log_lost", h.now(), map[string]string{"reason": c.Unsent}})
+	}
+	return h.lines(&c, what), nil
 }
 
 // vanished are the containers that went away while no engine was there.

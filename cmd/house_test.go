@@ -77,7 +77,7 @@ func house() map[string][]string {
 		"engine/programs":   {"runner/disk"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
-		"engine/vault":      {"api", "spec", "planner", "runner/disk"},
+		"engine/vault":      {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},

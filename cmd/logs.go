@@ -43,7 +43,7 @@ func (a *app) logsCommand() *cobra.Command {
 }
 
 func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
-	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1}
+	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1, Masked: a.InWorkflow()}
 	now := a.Now()
 	var err error
 	if f.tail != "all" {

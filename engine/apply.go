@@ -2,10 +2,7 @@ package engine
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,12 +17,12 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
-	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/secret"
 )
@@ -84,10 +81,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
-	if req.Payloads == nil {
-		req.Payloads = map[string]*api.Payload{}
-	}
-	if err := e.vault.Fill(p, req.Payloads); err != nil {
+	if req.Payloads, err = e.vault.Fill(p, req.Payloads); err != nil {
 		return nil, err
 	}
 	if j.options.Files, err = e.payloadDigests(p.Name, req.Payloads); err != nil {
@@ -127,48 +121,21 @@ func (e *Engine) keepPayloads(j *job, payloads map[string]*api.Payload) {
 	for name, p := range payloads {
 		contents[name] = p.Content
 	}
-	e.runner.SetPayloads(j.project.Name, contents, originsOf(j.project))
+	e.runner.SetPayloads(j.project.Name, contents, vault.Origins(j.project))
 	j.mask = e.runner.Mask(j.project.Name)
-}
-
-// originsOf is where the payloads of a project come from that can be had again
-// without a command.
-func originsOf(p *spec.Project) map[string]rootfs.Origin {
-	from := map[string]rootfs.Origin{}
-	for _, use := range p.External() {
-		from[use.Section+"."+use.Key] = rootfs.Origin{Stored: use.Name}
-	}
-	for name, s := range p.Secrets {
-		if s.File != "" {
-			from["secrets."+name] = rootfs.Origin{File: s.File}
-		}
-	}
-	for name, c := range p.Configs {
-		if c.File != "" || c.Content != "" {
-			from["configs."+name] = rootfs.Origin{File: c.File, Content: c.Content}
-		}
-	}
-	return from
 }
 
 // payloadDigests are keyed digests of the contents of secrets and configs: they tell
 // a change and nothing else.
 func (e *Engine) payloadDigests(project string, payloads map[string]*api.Payload) (map[string]string, error) {
-	out := map[string]string{}
 	if len(payloads) == 0 {
-		return out, nil
+		return map[string]string{}, nil
 	}
 	key, err := e.digestKey()
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell whether a secret has changed: %w", err)
 	}
-	for name, payload := range payloads {
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(project + "/" + name + "/"))
-		mac.Write(payload.Content)
-		out[name] = hex.EncodeToString(mac.Sum(nil)[:12])
-	}
-	return out, nil
+	return vault.Digests(key, project, payloads), nil
 }
 
 // oldDigestKey is where the key was in the store.

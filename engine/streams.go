@@ -14,14 +14,19 @@ import (
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/spec/secret"
 )
 
 // Logs sends what containers printed.
 func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error {
+	var mask *secret.Mask // hides nothing
+	if req.Masked {
+		mask = s.runner.Mask(req.Project)
+	}
 	return s.runner.Logs(stream.Context(), req.Project, logOptions(req), func(l logs.Line) error {
 		return stream.Send(&api.LogLine{
 			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
-			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: l.Text,
+			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: mask.Bytes(l.Text),
 		})
 	})
 }

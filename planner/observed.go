@@ -136,6 +136,7 @@ type Container struct {
 	Adrift    bool       `json:"adrift,omitempty"`   // it shares a namespace that is not its owner's any more
 	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
 	Unready   bool       `json:"unready,omitempty"`  // its post_start has not been run to its end
+	Unsent    string     `json:"unsent,omitempty"`   // what the receiver of its log will not get
 	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
 }
 

@@ -100,6 +100,7 @@ func (c *container) amend(ctx context.Context, made supervisor.Metadata, doc fun
 
 // observe is the container as the planner and the user see it.
 func (c *container) observe() planner.Container {
+	unsent := c.log.Unsent()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m, s := c.made, &c.state
@@ -108,7 +109,7 @@ func (c *container) observe() planner.Container {
 		State: s.State, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
 		Restarts: s.Restarts, CreatedAt: m.CreatedAt, StartedAt: s.StartedAt, ExitedAt: s.ExitedAt,
 		NextTry: s.RetryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
-		LeftOut: m.LeftOut, Unready: s.Unready, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
+		LeftOut: m.LeftOut, Unready: s.Unready, Unsent: unsent, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,
 	}
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back

@@ -82,6 +82,6 @@ func (r *Runner) LastLines(id string, n int) []string {
 // openLog is the log of a container, which goes on with what is there.
 func (r *Runner) openLog(rec *supervisor.Record) *logs.Log {
 	cfg := sink.Config(rec, filepath.Join(r.dir(rec.ID), "log"))
-	cfg.Now, cfg.Log = r.Now, r.log
+	cfg.Now, cfg.Log, cfg.Lost = r.Now, r.log, func() { r.feed.Tell(rec.Project, rec.ID) }
 	return logs.New(cfg)
 }

@@ -23,7 +23,7 @@ func (s *Service) UsesFile(key string) bool {
 // External are the external secrets and configs that are used.
 func (p *Project) External() []ExternalUse {
 	used := map[string]bool{}
-	for _, s := range p.Services {
+	for _, s := range withInitContainers(p.Services) {
 		for _, f := range s.Secrets {
 			used["secrets."+f.Source] = true
 		}

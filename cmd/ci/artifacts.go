@@ -139,7 +139,7 @@ func (c *run) writeLogs(ctx context.Context) {
 		defer func() { _ = masked.Flush() }() // as the file's end: what is missing there is seen
 		printers[name] = display.NewLogPrinter(masked, masked, display.Style{}, display.Style{}, display.LogFormat{NoColor: true, Times: true, NoPrefix: c.project.Services[name].Replicas() < 2}, nil)
 	}
-	req := &api.LogsRequest{Project: c.project.Name, Tail: -1}
+	req := &api.LogsRequest{Project: c.project.Name, Tail: -1, Masked: true}
 	err := cli.ReadLines(ctx, c.client, req, func(l *api.LogLine) {
 		if p := printers[l.Service]; p != nil {
 			p.Print(l)

@@ -168,7 +168,7 @@ func (c *run) evidence(ctx context.Context, s *planner.Step) (notes, printed []s
 		return notes, nil
 	}
 	kept := &display.Tail{Most: culpritLines}
-	_ = cli.ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines}, kept.Piece) // what can't be read is said where logs are collected
+	_ = cli.ReadLines(ctx, c.client, &api.LogsRequest{Project: c.project.Name, Containers: ids, Tail: culpritLines, Masked: true}, kept.Piece) // what can't be read is said where logs are collected
 	if len(kept.Lines()) > 0 {
 		notes = append(notes, fmt.Sprintf("its last %s:", spec.Plural(len(kept.Lines()), "line")))
 	}

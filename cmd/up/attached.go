@@ -181,7 +181,7 @@ func (u *run) keepWatching(ctx context.Context, logs *display.LogMerge, leave co
 func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
 	req := &api.LogsRequest{
 		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
-		SinceUnixNs: u.since.UnixNano(), Containers: containers,
+		SinceUnixNs: u.since.UnixNano(), Containers: containers, Masked: u.InWorkflow(),
 	}
 	reader := logs.Reader()
 	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {

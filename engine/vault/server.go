@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/spec"
 )
 
 // Server is the API of a vault.
@@ -88,31 +87,4 @@ func (s *Server) entry(e Entry) *api.VaultEntry {
 		Secret: e.Kind == Secrets, Name: e.Name, Labels: e.Labels, CreatedUnixMs: e.Created.UnixMilli(), UpdatedUnixMs: e.Updated.UnixMilli(),
 		Users: s.Users(string(e.Kind), e.Name),
 	}
-}
-
-// Fill adds the contents of a project's external secrets and configs to those that its
-// caller has sent. All that are missing are told, each with its place.
-func (v *Vault) Fill(p *spec.Project, payloads map[string]*api.Payload) error {
-	var errs []error
-	for _, use := range p.External() {
-		content, err := v.Content(Kind(use.Section), use.Name)
-		if err != nil {
-			errs = append(errs, missing(p, use, err))
-			continue
-		}
-		payloads[use.Section+"."+use.Key] = &api.Payload{Content: content, Secret: use.Section == string(Secrets)}
-	}
-	return errors.Join(errs...)
-}
-
-func missing(p *spec.Project, use spec.ExternalUse, err error) error {
-	word := Kind(use.Section).Word()
-	text := fmt.Sprintf("external %s %s: %v", word, use.Name, err)
-	if errors.Is(err, ErrAbsent) {
-		text = fmt.Sprintf("external %s %s does not exist: create it with \"orlop %s create %s FILE\", or remove `external: true`", word, use.Name, word, use.Name)
-	}
-	if place := p.Places.Nearest(use.Section + "." + use.Key + ".external"); place.File != "" {
-		return fmt.Errorf("%s: %s", place, text)
-	}
-	return errors.New(text)
 }

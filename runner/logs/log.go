@@ -48,6 +48,7 @@ type Config struct {
 	Log    *slog.Logger // is told when the log can't be kept
 	Keep   Retention
 	To     Delivery // where its lines are sent; the zero value: nowhere
+	Lost   func()   // is told once that some were not; may be nil
 }
 
 // Log is the log of one container.
@@ -81,7 +82,7 @@ type Log struct {
 // closed.
 func New(cfg Config) *Log {
 	w := &Log{path: cfg.Path, origin: cfg.Origin, now: cfg.Now, log: cfg.Log, keep: cfg.Keep.orUsual(), grown: make(chan struct{})}
-	w.sender = w.startSending(cfg.To)
+	w.sender = w.startSending(cfg.To, cfg.Lost)
 	return w
 }
 

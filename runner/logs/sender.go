@@ -2,10 +2,13 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sink is where the lines of a log are sent, beside being kept.
@@ -65,6 +68,7 @@ func (w *Log) Reach(ctx context.Context) error {
 type sender struct {
 	log    *Log
 	to     Delivery
+	tell   func() // that lines were lost; may be nil
 	cancel context.CancelFunc
 	ending chan struct{} // closed when the log has ended: nothing is waited for any more
 	once   sync.Once
@@ -87,12 +91,15 @@ type unsent struct {
 }
 
 // startSending sends the lines of a log; nil: nowhere.
-func (w *Log) startSending(to Delivery) *sender {
+func (w *Log) startSending(to Delivery, lost func()) *sender {
 	if to.Sink == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &sender{log: w, to: to, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
+	s := &sender{log: w, to: to, tell: lost, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
+	// Lines to come are younger than what was sent, whatever the clock says by now.
+	s.sent = s.readMark()
+	w.last = s.sent
 	go s.run(ctx)
 	return s
 }
@@ -121,7 +128,6 @@ func (s *sender) finish() {
 func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
 	defer s.to.Sink.Close()
-	s.sent = s.readMark()
 	var which Selection
 	if which.Tail = -1; !s.sent.IsZero() {
 		which.Since = s.sent.Add(1)
@@ -201,8 +207,12 @@ func (s *sender) lost(text string) {
 		s.log.log.Warn("lines of a container were not sent on", "container", s.log.origin.Container, "what", text)
 	}
 	s.log.mu.Lock()
+	isFirst := s.log.unsent.lost == ""
 	s.log.unsent.lost = text
 	s.log.mu.Unlock()
+	if isFirst && s.tell != nil {
+		s.tell()
+	}
 }
 
 // send sends one entry. It tries until the receiver has it, or may not be waited for
@@ -216,6 +226,11 @@ func (s *sender) send(ctx context.Context, e *Entry) error {
 		err := s.to.Sink.Send(ctx, e)
 		s.noteState(err)
 		if err == nil {
+			return nil
+		}
+		if errors.Is(err, unix.EMSGSIZE) { // it never will be
+			s.lost(fmt.Sprintf("a line of %d bytes was not sent to %s: it is too long for a datagram", len(e.Text), s.to.Name))
+			s.noteState(nil)
 			return nil
 		}
 		select {
@@ -304,6 +319,17 @@ func (s *sender) readMark() time.Time {
 		return time.Time{}
 	}
 	return at
+}
+
+// Unsent is what the receiver of the log will not get, in words; "" is nothing. No log
+// has lost nothing.
+func (w *Log) Unsent() string {
+	if w == nil {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unsent.lost
 }
 
 // notices tell a reader what he does not see, and what others don't.

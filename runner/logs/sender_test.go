@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -21,6 +23,8 @@ type receiver struct {
 	away bool     // guarded by mu
 	got  []string // guarded by mu
 	news chan struct{}
+
+	tooLong string // what can't be sent
 }
 
 func newReceiver() *receiver { return &receiver{news: make(chan struct{}, 1)} }
@@ -38,6 +42,9 @@ func (r *receiver) Send(_ context.Context, e *Entry) error {
 		return errors.New("nobody is there")
 	}
 	text := string(e.Text)
+	if text == r.tooLong {
+		return &net.OpError{Err: syscall.EMSGSIZE}
+	}
 	if e.Piece != nil {
 		text = fmt.Sprintf("%d/%t %d", e.Piece.Index, e.Piece.Last, len(text))
 	}
@@ -203,4 +210,37 @@ func TestNothingIsKept(t *testing.T) {
 		t.Error("there is a file")
 	}
 	w.Close()
+}
+
+// TestAClockThatWentBackLosesNoLine holds that lines which seem older than what was sent are
+// sent all the same.
+func TestAClockThatWentBackLosesNoLine(t *testing.T) {
+	dir, r := t.TempDir(), newReceiver()
+	w := sentTo(t, dir, r, Retention{})
+	w.Write(false, []byte("one\n"))
+	w.Close()
+	w = New(Config{
+		Path: filepath.Join(dir, "log"), Now: func() time.Time { return time.Now().Add(-time.Hour) }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		To: Delivery{Sink: r, Name: "a receiver"}, Origin: Origin{ID: "0123456789abcdef"},
+	})
+	w.Write(false, []byte("two\n"))
+	w.Close()
+	if got := r.all(); got != "one|two" {
+		t.Errorf("it got %s", got)
+	}
+}
+
+// TestALineThatIsTooLongHoldsNothingUp holds that what no datagram can hold is given up.
+func TestALineThatIsTooLongHoldsNothingUp(t *testing.T) {
+	r := newReceiver()
+	w := sentTo(t, t.TempDir(), r, Retention{})
+	r.tooLong = "long"
+	w.Write(false, []byte("one\nlong\ntwo\n"))
+	w.Close()
+	if got := r.all(); got != "one|two" {
+		t.Errorf("it got %s", got)
+	}
+	if lines := joined(past(t, w, Selection{Tail: -1})); !strings.Contains(lines[len(lines)-1], "was not sent to a receiver") {
+		t.Errorf("nothing is said of it: %q", lines)
+	}
 }
