@@ -192,7 +192,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.settings.Progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
 	f.StringVar(&a.settings.ANSI, "ansi", "auto", "`when` to colour: auto, always or never")
 	f.StringVar(&a.settings.Trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
-	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not supported yet is an error")
+	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not supported is an error")
 	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "allow unset variables in images and mounts")
 }
 

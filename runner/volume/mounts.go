@@ -120,7 +120,7 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		out.Source, out.Options = v.Path(vol.Name), []string{"rbind", access, "rprivate"}
 		return out, nil
 	}
-	return out, fmt.Errorf("type %q is not supported yet", m.Type)
+	return out, fmt.Errorf("type %q is not supported", m.Type)
 }
 
 // recursive are the options of what is mounted below a directory. Recursively read-only

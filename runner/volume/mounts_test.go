@@ -104,7 +104,7 @@ func TestAMountThatCannotBe(t *testing.T) {
 		"cannot mount nosuch at /bad for web: no volume named \"nosuch\"": {Type: spec.MountVolume, Source: "nosuch", Target: "/bad"},
 		"cannot mount /nosuch at /bad for web: it does not exist: make it, or set bind.create_host_path: true": {
 			Type: spec.MountBind, Source: "/nosuch", Target: "/bad"},
-		"cannot mount /bad for web: type \"cluster\" is not supported yet": {Type: "cluster", Target: "/bad"},
+		"cannot mount /bad for web: type \"cluster\" is not supported": {Type: "cluster", Target: "/bad"},
 	} {
 		v := with(t)
 		mounts := []spec.Mount{{Type: spec.MountVolume, Target: "/x", Volume: &spec.VolumeOpts{NoCopy: true}}, bad}

@@ -68,7 +68,7 @@ func (c *Conformer) standIn(n, out *tree.Node, keys []schema.Key) {
 		if strings.HasPrefix(f.Key, "x-") || schema.Find(keys, f.Key) != nil {
 			continue
 		}
-		if meant := spec.Nearest(f.Key, schema.Names(keys)); meant != "" && n.Field(meant) == nil && schema.Find(keys, meant).Level != schema.NotYet {
+		if meant := spec.Nearest(f.Key, schema.Names(keys)); meant != "" && n.Field(meant) == nil && schema.Find(keys, meant).Level != schema.Unsupported {
 			out.Set(tree.Field{Key: meant, At: f.At, Width: f.Width, Value: &tree.Node{Kind: tree.BadNode, At: f.At, Width: f.Width}})
 		}
 	}
@@ -85,7 +85,7 @@ func (c *Conformer) field(f *tree.Field, keys []schema.Key, path string) bool {
 	case k == nil:
 		c.Reporter.Fail(at, path, fmt.Sprintf("unknown key %q", f.Key), spec.DidYouMean(f.Key, schema.Names(keys)))
 		return false
-	case k.Level == schema.NotYet:
+	case k.Level == schema.Unsupported:
 		return c.ignored(f, k, path)
 	case k.Level == schema.NoEffect:
 		c.unheeded(f, k, path)

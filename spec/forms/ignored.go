@@ -13,8 +13,8 @@ import (
 // ignored tells of a key that is not carried out. What the table says of its
 // value is checked all the same.
 func (c *Conformer) ignored(f *tree.Field, k *schema.Key, path string) bool {
-	c.notYet(&tree.Node{At: f.At, Width: f.Width}, path, spec.Topic{Subject: tree.Join(path, f.Key), Text: "not supported yet"},
-		fmt.Sprintf("%q is not supported yet", f.Key), k.Note)
+	c.unsupported(&tree.Node{At: f.At, Width: f.Width}, path, spec.Topic{Subject: tree.Join(path, f.Key), Text: "not supported"},
+		fmt.Sprintf("%q is not supported", f.Key), k.Note)
 	if f.Value.Kind == tree.NullNode || f.Value.Kind == tree.BadNode || f.Value.Merge == tree.MergeReset {
 		return k.Kept
 	}
@@ -38,9 +38,9 @@ func (c *Conformer) unheeded(f *tree.Field, k *schema.Key, path string) {
 	checker.value(f.Value, k, tree.Join(path, f.Key))
 }
 
-func (c *Conformer) notYet(n *tree.Node, path string, about spec.Topic, message, hint string) {
+func (c *Conformer) unsupported(n *tree.Node, path string, about spec.Topic, message, hint string) {
 	if !c.quiet {
-		c.Reporter.NotYet(n, path, about, message, hint)
+		c.Reporter.Unsupported(n, path, about, message, hint)
 	}
 }
 

@@ -154,7 +154,7 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 // forwarded tells of a port that nothing forwards.
 func (c *Conformer) forwarded(item *tree.Node, protocol, path string) {
 	if protocol == spec.ProtocolSCTP {
-		c.notYet(item, path, spec.Topic{}, "ports of sctp are not published yet", "the containers of a network reach it")
+		c.unsupported(item, path, spec.Topic{}, "ports of sctp are not published", "the containers of a network reach it")
 	}
 }
 

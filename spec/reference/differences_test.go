@@ -18,7 +18,7 @@ type kind struct {
 
 var kinds = []kind{
 	{regexp.MustCompile(`memory and swap have a limit together`), 1},
-	{regexp.MustCompile(`is not supported yet, and the outcome would be wrong without it|(cpu_quota and cpus|(host|domain)name and uts: host) exclude each other|it has no names of its own that a link could add to|keeps its IPC namespace to itself`), 2},
+	{regexp.MustCompile(`is not supported, and the outcome would be wrong without it|(cpu_quota and cpus|(host|domain)name and uts: host) exclude each other|it has no names of its own that a link could add to|keeps its IPC namespace to itself`), 2},
 	{regexp.MustCompile(`sets no parameter of a link`), 3},
 	{regexp.MustCompile(`(networks|volumes)\.[^ ]+\.driver: "[^"]+" is not one of (bridge|local|default)`), 7},
 	{regexp.MustCompile(`the target "[A-Za-z]:\\\\[^"]*" is not an absolute path`), 3},

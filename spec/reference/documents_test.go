@@ -42,10 +42,10 @@ func TestDocumentsOfTheReference(t *testing.T) {
 		t.Fatalf("only %d documents were captured", len(documents))
 	}
 	loadOurs(t, filepath.Dir(documents[0].base))
-	notYet := readNotYet(t)
+	unsupported := readUnsupported(t)
 	found, ofKind := map[string]string{}, map[*kind]int{}
 	for _, d := range documents {
-		outcome, detail := d.compare(t, notYet)
+		outcome, detail := d.compare(t, unsupported)
 		if k := kindOf(detail); outcome == refused && k != nil {
 			ofKind[k]++
 			continue
@@ -158,7 +158,7 @@ func loadOurs(t *testing.T, dir string) {
 }
 
 // compare is what the loaders do not agree on; "" if they agree.
-func (d *document) compare(t *testing.T, notYet keys) (outcome, detail string) {
+func (d *document) compare(t *testing.T, unsupported keys) (outcome, detail string) {
 	t.Helper()
 	theirs, refusal := d.theirs(t)
 	complaint, err := os.ReadFile(filepath.Join(d.base, "ours.err"))
@@ -175,7 +175,7 @@ func (d *document) compare(t *testing.T, notYet keys) (outcome, detail string) {
 	if err := json.Unmarshal([]byte(strings.ReplaceAll(read(t, d.base, "ours.json"), "$$", "$")), &ours); err != nil {
 		t.Fatal(err)
 	}
-	notYet.drop(theirs, nil)
+	unsupported.drop(theirs, nil)
 	normalize(theirs)
 	normalize(ours)
 	got, want := show(t, ours), show(t, theirs)
@@ -239,22 +239,22 @@ func withEnvironment(environment map[string]string) cli.ProjectOptionsFn {
 // keys are paths, such as "services.*.logging".
 type keys map[string]bool
 
-// readNotYet are the keys that docs/compose-support.md says are not, or not yet,
+// readUnsupported are the keys that docs/compose-support.md says are not
 // carried out.
-func readNotYet(t *testing.T) keys {
+func readUnsupported(t *testing.T) keys {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "compose-support.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	notYet := keys{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (?:not yet|no effect) \\|").FindAllStringSubmatch(string(page), -1) {
-		notYet[strings.ReplaceAll(row[1], "[]", ".*")] = true
+	unsupported := keys{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (?:not here|no effect) \\|").FindAllStringSubmatch(string(page), -1) {
+		unsupported[strings.ReplaceAll(row[1], "[]", ".*")] = true
 	}
-	if len(notYet) < 10 {
-		t.Fatalf("the page of keys has only %d rows", len(notYet))
+	if len(unsupported) < 10 {
+		t.Fatalf("the page of keys has only %d rows", len(unsupported))
 	}
-	return notYet
+	return unsupported
 }
 
 // drop takes out of a value what we leave aside, with a warning.

@@ -15,12 +15,12 @@ import (
 type Level uint8
 
 const (
-	Supported Level = iota // whole
-	NotYet                 // a key of the specification that is not supported yet: a warning
-	Obsolete               // a key that the specification dropped: a warning, never an error
-	LoadOnly               // used while loading and gone from the project
-	NoEffect               // accepted, and without effect on one machine with Linux
-	Refused                // not supported yet, and the outcome would be wrong without it: an error where it is used
+	Supported   Level = iota // whole
+	Unsupported              // a key of the specification that is not supported: a warning
+	Obsolete                 // a key that the specification dropped: a warning, never an error
+	LoadOnly                 // used while loading and gone from the project
+	NoEffect                 // accepted, and without effect on one machine with Linux
+	Refused                  // not supported, and the outcome would be wrong without it: an error where it is used
 )
 
 // Key is one row of the table of keys: it drives validation, canonical forms,
@@ -319,15 +319,6 @@ func watchKeys() []Key {
 	}
 }
 
-// notYet are keys of the specification that are not carried out.
-func notYet(names ...string) []Key {
-	keys := make([]Key, len(names))
-	for i, n := range names {
-		keys[i] = Key{Name: n, Level: NotYet}
-	}
-	return keys
-}
-
 func buildKeys() []Key {
 	return []Key{
 		{Name: "additional_contexts", Shape: Contexts, Note: "paths, URLs, docker-image://REF, service:NAME"},
@@ -462,7 +453,7 @@ func portKeys() []Key {
 		{Name: "host_ip", Shape: String},
 		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}, Note: "both are the same on one machine"},
 		{Name: "name", Shape: String, Note: "a note for who reads the project"},
-		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published yet"},
+		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published"},
 		{Name: "published", Shape: StringOrNumber},
 		{Name: "target", Shape: Integer},
 	}
@@ -547,7 +538,7 @@ func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: NotYet, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

@@ -13,7 +13,7 @@ func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 		{"a key", `services: {web: {image: a}}
 jobs:
   a: {image: a, triggers: {schedule: ["0 3 * * *"]}}`,
-			"jobs.a.triggers.schedule: not supported yet (stack.yaml:3); run it by a timer of the machine: orlop run NAME"},
+			"jobs.a.triggers.schedule: not supported (stack.yaml:3); run it by a timer of the machine: orlop run NAME"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,
@@ -25,7 +25,7 @@ jobs:
   b: {image: a, labels: {x: 010}}`,
 			`services.*.labels.x: 010 is not text for YAML and becomes "8", 2 services (first stack.yaml:2); quote it: "010"`},
 		{"a list", "services:\n  a: {image: a, ports: [80/sctp, 81/sctp]}",
-			"services.*.ports: ports of sctp are not published yet, 2 places (first stack.yaml:2); the containers of a network reach it"},
+			"services.*.ports: ports of sctp are not published, 2 places (first stack.yaml:2); the containers of a network reach it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()

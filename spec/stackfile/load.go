@@ -36,7 +36,7 @@ type Options struct {
 	Only             bool              // what Services and what they depend on do not need may be missing
 	NoDeps           bool              // with Only: what they depend on too
 	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
-	Strict           bool              // a key that is not supported yet is an error, not a warning
+	Strict           bool              // a key that is not supported is an error, not a warning
 	Stdin            io.Reader         // what "-" reads
 	Given            *userfile.Given   // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil

@@ -20,7 +20,7 @@ func (v *validator) refusedKeys(f tree.Field, keys []schema.Key, path string) {
 		if k.Level != schema.Refused || given == nil || given.Value.SaysNothing() || k.Shape == schema.Boolean && given.Value.Text == "false" {
 			continue
 		}
-		v.l.Fail(&tree.Node{At: given.At, Width: given.Width}, path, fmt.Sprintf("%q is not supported yet, and the outcome would be wrong without it", k.Name), k.Note)
+		v.l.Fail(&tree.Node{At: given.At, Width: given.Width}, path, fmt.Sprintf("%q is not supported, and the outcome would be wrong without it", k.Name), k.Note)
 	}
 }
 

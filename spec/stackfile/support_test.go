@@ -45,8 +45,8 @@ Every key of the Compose Specification, and what Orlop makes of it. This page is
 itself works by (spec/schema), so that it cannot be wrong: ` + "`go test ./spec/stackfile -run Support -update`" + ` writes it.
 
 - **yes**: carried out.
-- **not yet**: a warning, ` + "`not supported yet`" + `, and an error with ` + "`--strict`" + `.
-- **refused**: not yet either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
+- **not here**: the note says what does it instead; a warning, ` + "`not supported`" + `, and an error with ` + "`--strict`" + `.
+- **refused**: not here either, and the outcome would be wrong without it: an error where a service uses it, unless it is empty.
 - **no effect**: accepted and checked; it means nothing on one machine with Linux, and the note says why.
 - **obsolete**: a warning; the key has no meaning any more.
 
@@ -101,14 +101,14 @@ func sortedRows(keys []schema.Key) []schema.Key {
 	return out
 }
 
-func isMissing(k schema.Key) bool { return k.Level == schema.NotYet || k.Level == schema.Refused }
+func isMissing(k schema.Key) bool { return k.Level == schema.Unsupported || k.Level == schema.Refused }
 
 func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 	path := prefix + k.Name
-	carriedOut := map[schema.Level]string{schema.Supported: "yes", schema.LoadOnly: "yes", schema.NotYet: "not yet", schema.Refused: "refused", schema.Obsolete: "obsolete", schema.NoEffect: "no effect"}[k.Level]
+	carriedOut := map[schema.Level]string{schema.Supported: "yes", schema.LoadOnly: "yes", schema.Unsupported: "not here", schema.Refused: "refused", schema.Obsolete: "obsolete", schema.NoEffect: "no effect"}[k.Level]
 	form, merging := formOf(k), map[schema.MergeRule]string{schema.MergeReplace: "replaced", schema.MergeMap: "key by key",
 		schema.MergeAppend: "appended, equal entries once", schema.MergeUnique: "entries with the same identity replaced"}[k.Shape.MergeRule()]
-	if k.Level == schema.NotYet || k.Level == schema.Refused || k.Level == schema.Obsolete || k.Level == schema.NoEffect {
+	if k.Level == schema.Unsupported || k.Level == schema.Refused || k.Level == schema.Obsolete || k.Level == schema.NoEffect {
 		form, merging = "", ""
 	}
 	if k.Former != "" {
@@ -172,7 +172,7 @@ func TestEveryCarriedKeyHasAPlaceInTheProject(t *testing.T) {
 			if k.Level == schema.Supported && !known[k.Name] && k.Name != "content" {
 				t.Errorf("%s.*.%s is carried out, but the project has no room for it", section, k.Name)
 			}
-			if k.Level == schema.NotYet && known[k.Name] {
+			if k.Level == schema.Unsupported && known[k.Name] {
 				t.Errorf("%s.*.%s is in the project, but not carried out", section, k.Name)
 			}
 		}

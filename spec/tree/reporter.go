@@ -5,7 +5,7 @@ import "github.com/orlop/orlop/spec"
 // Reporter takes diagnostics about values.
 type Reporter struct {
 	Report func(spec.Diagnostic)
-	Strict bool // what is not supported yet is an error
+	Strict bool // what is not supported is an error
 }
 
 // Fail reports a mistake.
@@ -23,8 +23,8 @@ func (r Reporter) NoEffect(n *Node, path string, about spec.Topic, message strin
 	r.Report(spec.Diagnostic{Severity: spec.Note, Path: path, About: about, Place: n.At, Message: message, Width: n.Width})
 }
 
-// NotYet reports what the specification knows and Orlop does not support.
-func (r Reporter) NotYet(n *Node, path string, about spec.Topic, message, hint string) {
+// Unsupported reports what the specification knows and Orlop does not support.
+func (r Reporter) Unsupported(n *Node, path string, about spec.Topic, message, hint string) {
 	d := spec.Diagnostic{Severity: spec.Warning, Path: path, About: about, Place: n.At, Message: message, Hint: hint, Width: n.Width}
 	if r.Strict {
 		d.Severity = spec.Error

@@ -136,7 +136,7 @@ func (c checker) networkOption(f tree.Field, path string, has Families) {
 		switch text {
 		case spec.GatewayNAT, spec.GatewayIsolated:
 		case "routed", "nat-unprotected":
-			fail(fmt.Sprintf("%q is not supported yet: others would reach the containers, or fail to, by routes of their own", text), "publish the ports that they are to reach")
+			fail(fmt.Sprintf("%q is not supported: others would reach the containers, or fail to, by routes of their own", text), "publish the ports that they are to reach")
 		default:
 			fail(fmt.Sprintf("%q is no mode of a gateway", spec.Shorten(text)), spec.DidYouMean(text, []string{spec.GatewayNAT, spec.GatewayIsolated}))
 		}
@@ -145,7 +145,7 @@ func (c checker) networkOption(f tree.Field, path string, has Families) {
 			c.otherOption(f, path)
 			return
 		}
-		c.Fail(&tree.Node{At: f.At, Width: f.Width}, path, fmt.Sprintf("%q is not supported yet, and the containers would go out by another address", f.Key), "remove it")
+		c.Fail(&tree.Node{At: f.At, Width: f.Width}, path, fmt.Sprintf("%q is not supported, and the containers would go out by another address", f.Key), "remove it")
 	default:
 		c.otherOption(f, path)
 	}
@@ -160,6 +160,6 @@ func (c checker) otherOption(f tree.Field, path string) {
 			return
 		}
 	}
-	about := spec.Topic{Subject: path + "." + f.Key, Text: "not supported yet"}
-	c.NotYet(key, path, about, fmt.Sprintf("%q is not supported yet", f.Key), "")
+	about := spec.Topic{Subject: path + "." + f.Key, Text: "not supported"}
+	c.Unsupported(key, path, about, fmt.Sprintf("%q is not supported", f.Key), "")
 }
