@@ -27,7 +27,7 @@ type Member struct {
 // endpoint in each of its networks; the first one gives the default route.
 func (m *Member) Sandbox() (network.Sandbox, error) {
 	s := m.Applied.Service
-	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s), Links: m.links()}
+	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s), Links: m.links(), NoIPv6: s.LinksWithoutIPv6()}
 	for _, text := range s.DNS {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {

@@ -353,6 +353,14 @@ func TestARangeThatIsTakenAfterAReboot(t *testing.T) {
 	}
 }
 
+func TestLinksWithoutIPv6(t *testing.T) {
+	s := &spec.Service{Sysctls: map[string]string{"net.ipv6.conf.eth1.disable_ipv6": "1", "net.ipv6.conf.eth0.disable_ipv6": "0", "net.ipv6.conf.lo.disable_ipv6": "1", "net.ipv6.conf.lan0.accept_ra": "1"}}
+	m := Member{Applied: &planner.Applied{Service: s}}
+	if got, err := m.Sandbox(); err != nil || !slices.Equal(got.NoIPv6, []string{"eth1"}) {
+		t.Errorf("without IPv6 are %v, %v", got.NoIPv6, err)
+	}
+}
+
 // What a service says of its places on networks, and of names of its own.
 func TestOptionsOfPlacesOnNetworks(t *testing.T) {
 	no := false
