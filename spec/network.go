@@ -122,8 +122,9 @@ func (n *Network) Effective() map[string]string {
 	if n.Outside() == DriverIPvlan {
 		mode = OptIPvlanMode
 	}
+	usual := map[string]string{OptMacvlanMode: "bridge", OptIPvlanMode: "l2", OptIPvlanFlag: "bridge"}
 	for key, value := range map[string]string{OptBridgeName: o.Name, OptHostBinding: o.HostBinding, OptInterfacePrefix: o.InterfacePrefix, OptParent: o.Parent, mode: o.Mode, OptIPvlanFlag: o.Flag} {
-		if value != "" {
+		if value != "" && value != usual[key] {
 			all[key] = value
 		}
 	}
