@@ -36,6 +36,10 @@ const (
 	OptIPvlanFlag  = "ipvlan_flag"
 )
 
+// MacvlanPassthru is the mode of a macvlan with one link, which has its parent's hardware
+// address.
+const MacvlanPassthru = "passthru"
+
 // Drivers of networks.
 const (
 	DriverBridge  = "bridge"
@@ -49,7 +53,7 @@ func OutsideOptions(driver string) map[string][]string {
 	all := map[string][]string{OptParent: nil, OptMTU: nil, OptInterfacePrefix: nil}
 	switch driver {
 	case DriverMacvlan:
-		all[OptMacvlanMode] = []string{"bridge", "private", "vepa", "passthru"}
+		all[OptMacvlanMode] = []string{"bridge", "private", "vepa", MacvlanPassthru}
 	case DriverIPvlan:
 		all[OptIPvlanMode] = []string{"l2", "l3", "l3s"}
 		all[OptIPvlanFlag] = []string{"bridge", "private", "vepa"}
