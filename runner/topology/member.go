@@ -159,6 +159,26 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 	return list, names
 }
 
+// Reached is the first of a container's addresses at which the machine reaches it: none
+// on a network outside is. It is the zero Addr if there is none.
+func (t *Store) Reached(applied *planner.Applied, addresses []string) netip.Addr {
+	isOutside := func(addr netip.Addr) bool {
+		for _, name := range applied.Networks {
+			n, ok := t.nets.Network(name)
+			if ok && n.Driver != "" && (n.Subnet.Contains(addr) || n.Subnet6.Contains(addr)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, text := range addresses {
+		if addr, err := netip.ParseAddr(text); err == nil && !isOutside(addr) {
+			return addr
+		}
+	}
+	return netip.Addr{}
+}
+
 func rank(state network.SandboxState, name string) int {
 	if state.Outside[name] {
 		return 1

@@ -468,3 +468,22 @@ func TestAddressesThatTheMachineReachesComeFirst(t *testing.T) {
 		t.Errorf("they are %v, want %v", list, want)
 	}
 }
+
+// No port leads to an address on a network outside: the machine does not reach it.
+func TestNoPortLeadsOutside(t *testing.T) {
+	m := newMachine()
+	m.all["shop_lan"] = network.Network{Name: "shop_lan", Subnet: netip.MustParsePrefix("192.0.2.0/24"), Subnet6: netip.MustParsePrefix("2001:db8::/64"), Options: network.Options{Driver: network.Macvlan}}
+	m.all["shop_own"] = network.Network{Name: "shop_own", Subnet: netip.MustParsePrefix("10.0.0.0/24")}
+	store := on(m, documents{})
+	applied := &planner.Applied{Networks: map[string]string{"lan": "shop_lan", "own": "shop_own", "gone": "shop_gone"}}
+	for addresses, want := range map[string]string{
+		"192.0.2.50 2001:db8::50":          "invalid IP",
+		"192.0.2.50 2001:db8::50 10.0.0.2": "10.0.0.2",
+		"10.0.0.2 192.0.2.50":              "10.0.0.2",
+		"":                                 "invalid IP",
+	} {
+		if got := store.Reached(applied, strings.Fields(addresses)); got.String() != want {
+			t.Errorf("of %q it is %s, want %s", addresses, got, want)
+		}
+	}
+}
