@@ -112,8 +112,8 @@ func usersOf(dir string) []int {
 		}
 		fds, _ := filepath.Glob(proc + "/fd/*")
 		if slices.ContainsFunc(append(fds, proc+"/cwd", proc+"/root"), func(path string) bool {
-			var of unix.Stat_t
-			return unix.Stat(path, &of) == nil && of.Dev == st.Dev
+			var of unix.Statx_t // no server is asked
+			return unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &of) == nil && unix.Mkdev(of.Dev_major, of.Dev_minor) == st.Dev
 		}) {
 			pids = append(pids, pid)
 		}
@@ -131,8 +131,11 @@ func awaitOne(pids []int, left time.Duration) bool {
 	var ends []unix.PollFd
 	for _, pid := range pids {
 		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
+		if errors.Is(err, unix.ESRCH) {
 			return true // it has ended by now
+		}
+		if err != nil {
+			continue
 		}
 		defer unix.Close(fd)
 		ends = append(ends, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})

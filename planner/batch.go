@@ -48,7 +48,7 @@ func (b *Batch) Error(service string, failed int) error {
 		what = "rollback"
 	}
 	if b.Returns {
-		becomes = "is not gone on with"
+		becomes = "is taken back"
 	}
 	return fmt.Errorf("the %s of %s %s: %d of %d failed", what, service, becomes, failed, b.Of)
 }

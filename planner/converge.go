@@ -76,8 +76,15 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.readImages(order)
 	for _, name := range order {
-		if err := errors.Join(c.planImage(name), c.planMounted(name), c.planInitImages(name)); err != nil {
+		if err := errors.Join(c.planImage(name), c.planMounted(name)); err != nil {
 			return nil, err
+		}
+	}
+	if opts.PullOnly {
+		for _, name := range order {
+			if err := c.planInitImages(name); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if opts.BuildOnly || opts.PullOnly {

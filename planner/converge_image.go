@@ -208,7 +208,7 @@ func (c *converger) planMounted(name string) error {
 		if m.Type != spec.MountImage {
 			continue
 		}
-		step, err := c.mountedImage(name, m.Source, MountPath(name, s, i))
+		step, err := c.mountedImage(name, m.Source, spec.MountPath(name, s, i))
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func (c *converger) mountedReasons(name string, s *spec.Service, k *Container) [
 	for i, m := range s.Mounts() {
 		was, is := k.Applied.Images[m.Source], c.observed.Images[m.Source].Digest
 		if m.Type == spec.MountImage && was != "" && is != "" && was != is {
-			path := MountPath(name, s, i)
+			path := spec.MountPath(name, s, i)
 			rs = append(rs, Reason{Path: path, Text: m.Source + " is another image now", Place: c.project.Places.Nearest(path)})
 		}
 	}

@@ -34,8 +34,7 @@ func (c *converger) planService(name string) error {
 		})
 	}
 	c.planBatches(name, s)
-	c.planInit(name, s, needs, after)
-	return nil
+	return c.planInit(name, s, needs, after)
 }
 
 // scaled is the reason of replicas that come or go.

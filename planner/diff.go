@@ -40,6 +40,8 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 		delete(a, "platform") // the machine's own says nothing
 		delete(b, "platform")
 	}
+	ownOfInits(a)
+	ownOfInits(b)
 	for _, key := range unionKeys(a, b) {
 		if slices.Contains(elsewhere, key) {
 			continue
@@ -64,7 +66,13 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
 		}
-		if (key == "post_start" || key == "pre_stop" || key == "pre_start") && len(reasons) > 0 {
+		if key == "environment" {
+			reasons = hideProvided(path, reasons, old.Service, want.Service)
+		}
+		if key == "pre_start" && len(reasons) > 0 {
+			reasons = []Reason{{Path: path, Text: path + ": its containers changed", Place: places.Nearest(path)}}
+		}
+		if (key == "post_start" || key == "pre_stop") && len(reasons) > 0 {
 			reasons = []Reason{{Path: path, Text: path + ": its commands changed", Place: places.Nearest(path)}}
 		}
 		if slices.Contains(inPlace, key) {
@@ -120,6 +128,10 @@ func effective(s *spec.Service) *spec.Service {
 		return s
 	}
 	e := *s
+	e.PreStart = make([]*spec.Service, len(s.PreStart))
+	for i, first := range s.PreStart {
+		e.PreStart[i] = effective(first)
+	}
 	e.UsernsMode = ""           // host is what each has
 	e.ProvidedEnvironment = nil // their values are in the environment
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {

@@ -74,7 +74,7 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
 		wanted := false
 		for name, s := range project.Services {
-			wanted = wanted || opts.RemoveImages == "all" && slices.Contains(s.MountedImages(), ref)
+			wanted = wanted || opts.RemoveImages == "all" && (slices.Contains(s.MountedImages(), ref) || slices.ContainsFunc(s.PreStart, func(init *spec.Service) bool { return init.Image == ref }))
 			wanted = wanted || (opts.RemoveImages == "all" || project.OwnsImage(name)) && isNameOf(project, observed, name, ref)
 		}
 		for name := range project.Bases {

@@ -74,7 +74,7 @@ func (c *converger) noWayBack(name string, s *spec.Service, k *Container, want *
 		return "an image that it mounts is another one"
 	}
 	for _, key := range slices.Sorted(maps.Keys(k.Applied.Files)) {
-		if digest, ok := c.opts.Files[key]; ok && digest != k.Applied.Files[key] {
+		if digest, ok := c.opts.Files[key]; !ok || digest != k.Applied.Files[key] {
 			return key + " has another content, and the one before is not kept"
 		}
 	}
@@ -222,7 +222,7 @@ func (w *walk) rolledBack() (errs []error) {
 }
 
 // target names what a Rollback of a container that was there leads to.
-func (s *Step) target() string { return s.Name + " (" + ShortDigests(s.Applied.Image) + ")" }
+func (s *Step) target() string { return s.Name + " (" + spec.ShortDigests(s.Applied.Image) + ")" }
 
 // outcome says in a few words what a Rollback has led to.
 func (s *Step) outcome() string {

@@ -2,7 +2,6 @@ package planner
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -79,7 +78,7 @@ func (p *Plan) Text() string {
 		if (s.Action == Await || s.Action == Rollback) && len(s.Reasons) == 0 { // what is between two batches says why, and one rollback for all
 			continue
 		}
-		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, ShortDigests(s.label()))
+		head := fmt.Sprintf(" %s %-*s", s.Action.Symbol(), width, spec.ShortDigests(s.label()))
 		if len(s.Reasons) == 0 {
 			fmt.Fprintln(&b, strings.TrimRight(head, " "))
 		}
@@ -101,14 +100,8 @@ func (p *Plan) Text() string {
 		fmt.Fprintf(&b, " ! %s\n", w)
 	}
 	fmt.Fprintf(&b, " %s\n", p.Summary())
-	return ShortDigests(b.String())
+	return spec.ShortDigests(b.String())
 }
-
-var longDigest = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
-
-// ShortDigests shortens each digest in a text to its first twelve digits: that
-// tells it from others.
-func ShortDigests(s string) string { return longDigest.ReplaceAllString(s, "$1") }
 
 // labelWidth is that of the column of names: the longest one's, within reason.
 func (p *Plan) labelWidth() int {
@@ -116,7 +109,7 @@ func (p *Plan) labelWidth() int {
 	width := least
 	for _, s := range p.Steps {
 		if s.Action != Await {
-			width = max(width, utf8.RuneCountInString(ShortDigests(s.label())))
+			width = max(width, utf8.RuneCountInString(spec.ShortDigests(s.label())))
 		}
 	}
 	for _, o := range p.Orphans {

@@ -195,7 +195,7 @@ func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func
 	var mu sync.Mutex
 	var result planner.Result
 	var timer *time.Timer
-	met, begun := errors.New("met"), r.Now()
+	met, begun := errors.New("met"), time.Time{} // it begins with the first look
 	var check func()
 	check = func() {
 		mu.Lock()

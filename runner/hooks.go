@@ -43,10 +43,16 @@ func (r *Runner) runInit(waits context.Context, o *Order, s *planner.Step, note 
 	req.Name, req.OneOff, req.AutoRemove, req.Image, req.From = s.Name, true, true, s.Applied.Service.Image, ""
 	init := hook.Init{Make: func(ctx context.Context) (string, error) {
 		made, err := r.CreateOneOff(ctx, req, o.Places, false)
+		for _, w := range made.Warnings {
+			note(planner.Event{Kind: planner.Warned, Text: w})
+		}
 		return made.ID, err
 	}, Attach: func(ctx context.Context, id string, out, errOut io.Writer) (*exec.Process, error) {
 		return r.Attach(ctx, id, true, nil, out, errOut)
-	}}
+	}, StopSignal: s.Applied.Service.StopSignal, Grace: stopTimeout}
+	if own := s.Applied.Service.StopGrace; own != nil {
+		init.Grace = time.Duration(*own)
+	}
 	err := r.removeOneOff(waits, req.Project, req.Name)
 	if err == nil {
 		err = init.Run(waits, hook.Place{Service: s.Service, Key: "pre_start", Index: s.Index}, r.Mask(o.Project).Text, func(line string) { note(planner.Event{Text: line}) })

@@ -44,7 +44,7 @@ func (r *Runner) removeOneOff(ctx context.Context, project, name string) error {
 			return err
 		}
 		defer c.op.Unlock()
-		return c.remove(context.WithoutCancel(ctx), Grace{Set: true, Bare: true}, true)
+		return c.remove(context.WithoutCancel(ctx), Grace{}, true)
 	}
 	return nil
 }

@@ -190,7 +190,7 @@ func (c canonicalizer) structure(v reflect.Value) *yaml.Node {
 // field is the canonical form of one field of a struct; nil leaves it out.
 func (c canonicalizer) field(of reflect.Value, f reflect.StructField, value reflect.Value, omitEmpty bool) *yaml.Node {
 	switch {
-	case f.Name == "Instance", f.Name == "Bases", f.Name == "SeccompProfile", f.Name == "Inherited", f.Name == "ProvidedEnvironment": // no keys of Compose; what an instance decides stands in the names
+	case f.Name == "Instance", f.Name == "Bases", f.Name == "SeccompProfile", f.Name == "Inherited", f.Name == "ProvidedEnvironment", f.Name == "Provided": // no keys of Compose; what an instance decides stands in the names
 		return nil
 	case f.Name == "CreateHostPath": // true unless said otherwise
 		if value.Bool() {

@@ -14,7 +14,8 @@ import (
 func (p *Project) InitContainer(service string, i int) *Service {
 	s := p.Services[service]
 	own := *s.PreStart[i]
-	own.Name, own.Restart = service, "no"
+	own.Name, own.Restart, own.Security = service, "no", s.Security
+	own.Deploy = s.Deploy.OfOne() // its limits are those of the service
 	own.Image = cmp.Or(own.Image, p.ImageName(service))
 	own.Inherited = nil
 	for _, m := range s.Mounts() {

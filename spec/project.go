@@ -24,16 +24,16 @@ type Project struct {
 	Secrets    map[string]*Secret  `json:"secrets,omitempty"`
 	Configs    map[string]*Config  `json:"configs,omitempty"`
 	Models     map[string]*Model   `json:"models,omitempty"`
-	Provided   map[string]*Service `json:"-"` // services that programs provide, see SetProvidedAside
-	Extensions map[string]any      `json:"-"` // x- keys of the top level
-	WorkingDir string              `json:"-"` // absolute directory of the project
-	Files      []string            `json:"-"` // absolute paths of the stack files, in merge order
-	Disabled   map[string]*Service `json:"-"` // services whose profiles are not active
-	Variables  map[string]string   `json:"-"` // the caller's environment over the environment files
-	Places     Places              `json:"-"` // where each value stands in the files
-	ReadFiles  map[string]string   `json:"-"` // absolute paths of environment and label files, by where they are named: "services.web.env_file[0]"; ".env" of the project's own
-	Real       map[string]string   `json:"-"` // where links lead, by the absolute path that is named; what is not there is no link, or was not looked at
-	Payloads   map[string]Payload  `json:"-"` // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
+	Provided   map[string]*Service `json:"provided,omitempty"` // services that programs provide, see SetProvidedAside
+	Extensions map[string]any      `json:"-"`                  // x- keys of the top level
+	WorkingDir string              `json:"-"`                  // absolute directory of the project
+	Files      []string            `json:"-"`                  // absolute paths of the stack files, in merge order
+	Disabled   map[string]*Service `json:"-"`                  // services whose profiles are not active
+	Variables  map[string]string   `json:"-"`                  // the caller's environment over the environment files
+	Places     Places              `json:"-"`                  // where each value stands in the files
+	ReadFiles  map[string]string   `json:"-"`                  // absolute paths of environment and label files, by where they are named: "services.web.env_file[0]"; ".env" of the project's own
+	Real       map[string]string   `json:"-"`                  // where links lead, by the absolute path that is named; what is not there is no link, or was not looked at
+	Payloads   map[string]Payload  `json:"-"`                  // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }
 
 // Payload is the content of a secret or config. It is sent beside the

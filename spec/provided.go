@@ -74,5 +74,27 @@ func (s *Service) WithVariables(given map[string]string) *Service {
 		own.Environment[name] = &value
 	}
 	own.ProvidedEnvironment = slices.Sorted(maps.Keys(given))
+	own.PreStart = make([]*Service, len(s.PreStart))
+	for i, first := range s.PreStart {
+		own.PreStart[i] = first.withVariablesOf(s, given)
+	}
+	return &own
+}
+
+// withVariablesOf is an init container of a service with the variables that are given
+// to that, but for those that it says itself.
+func (s *Service) withVariablesOf(of *Service, given map[string]string) *Service {
+	own := *s
+	own.Environment = maps.Clone(s.Environment)
+	if own.Environment == nil {
+		own.Environment = map[string]*string{}
+	}
+	for name, value := range given {
+		was, isSet := s.Environment[name]
+		before := of.Environment[name]
+		if !isSet || was == before || was != nil && before != nil && *was == *before {
+			own.Environment[name] = &value
+		}
+	}
 	return &own
 }

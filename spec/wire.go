@@ -14,7 +14,7 @@ func ParseProject(data []byte) (*Project, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return nil, fmt.Errorf("cannot read the project document: %w", err)
 	}
-	for _, services := range []map[string]*Service{p.Services, p.Bases, p.Jobs} {
+	for _, services := range []map[string]*Service{p.Services, p.Bases, p.Jobs, p.Provided} {
 		for name, s := range services {
 			if s == nil {
 				return nil, fmt.Errorf("cannot read the project document: service %q is empty", name)

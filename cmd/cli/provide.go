@@ -16,20 +16,25 @@ import (
 )
 
 // provide has programs provide what the chosen services need of them, and gives
-// the services their variables. A plan runs none: the variables are those of the
-// last up.
+// the services their variables. A plan runs none, nor does an up that starts nothing:
+// the variables are those of the last up then, as are those of a provider that is not
+// asked for.
 func (inv *Invocation) provide(ctx context.Context, client *api.Client, p *Application) error {
 	chosen, err := p.Project.Select(p.Options.Services, p.Options.NoDeps)
-	if err != nil || len(chosen.Provided)+len(chosen.Models) == 0 || p.Options.BuildOnly || p.Options.PullOnly {
+	if err != nil || p.Options.BuildOnly || p.Options.PullOnly || !needsPrograms(chosen) {
 		return err
 	}
-	given := map[string]provider.Variables{} // by service that gets them
-	if p.PlanOnly {
-		if given, err = lastProvided(ctx, client, chosen); err != nil {
+	given, err := lastProvided(ctx, client, chosen)
+	if err != nil {
+		return err
+	}
+	if !p.PlanOnly && !p.Options.NoStart {
+		if err := inv.mayProvide(ctx, client, *p); err != nil {
 			return err
 		}
-	} else if err := inv.runProviders(ctx, client, p, chosen, given); err != nil {
-		return err
+		if err := inv.runProviders(ctx, client, p, chosen, given); err != nil {
+			return err
+		}
 	}
 	services := maps.Clone(p.Project.Services)
 	for name, vars := range given {
@@ -41,7 +46,28 @@ func (inv *Invocation) provide(ctx context.Context, client *api.Client, p *Appli
 	return nil
 }
 
-// lastProvided are the variables that containers were given when they were made.
+// mayProvide asks the engine for a plan before any program is run: what its policy
+// forbids is not begun.
+func (inv *Invocation) mayProvide(ctx context.Context, client *api.Client, p Application) error {
+	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
+		p.Options.Services = nil
+	}
+	_, err := inv.Plan(ctx, client, p)
+	return err
+}
+
+// needsPrograms says that a part of a project has to do with providers or models.
+func needsPrograms(p *spec.Project) bool {
+	for _, s := range p.Services {
+		if len(s.Needs)+len(s.Models) > 0 {
+			return true
+		}
+	}
+	return len(p.Provided)+len(p.Models) > 0
+}
+
+// lastProvided are the variables that containers were given when they were made, of
+// the services that still depend on what gave them.
 func lastProvided(ctx context.Context, client *api.Client, p *spec.Project) (map[string]provider.Variables, error) {
 	there, err := Observe(ctx, client, Stack{Name: p.Name})
 	if err != nil {
@@ -49,7 +75,8 @@ func lastProvided(ctx context.Context, client *api.Client, p *spec.Project) (map
 	}
 	given := map[string]provider.Variables{}
 	for _, c := range there {
-		if c.Applied == nil || c.Applied.Service == nil || c.OneOff {
+		s := p.Services[c.Service]
+		if s == nil || len(s.Needs)+len(s.Models) == 0 || c.Applied == nil || c.Applied.Service == nil || c.OneOff {
 			continue
 		}
 		vars := provider.Variables{}
@@ -66,6 +93,9 @@ func lastProvided(ctx context.Context, client *api.Client, p *spec.Project) (map
 // runProviders runs the providers of the chosen services, each after what it
 // depends on, and the language models.
 func (inv *Invocation) runProviders(ctx context.Context, client *api.Client, p *Application, chosen *spec.Project, given map[string]provider.Variables) error {
+	maps.DeleteFunc(given, func(name string, _ provider.Variables) bool { // all of it is given anew
+		return !slices.ContainsFunc(chosen.Services[name].Needs, func(n string) bool { return chosen.Provided[n] == nil })
+	})
 	give := func(service string, vars provider.Variables) {
 		if given[service] == nil {
 			given[service] = provider.Variables{}
@@ -124,7 +154,8 @@ func providersInOrder(p *spec.Project) []string {
 // beforeProvider brings up the containers that a provider depends on.
 func (inv *Invocation) beforeProvider(ctx context.Context, client *api.Client, p *Application, s *spec.Service) error {
 	first := *p
-	first.Options.Services, first.Options.Wait, first.Options.Prepare = nil, true, ""
+	first.Options.Services, first.Options.Wait, first.Options.Prepare, first.Anew = nil, true, "", false
+	first.Options.ForceRecreate, first.Options.Rebuild, first.Options.RemoveOrphans, first.Options.Again = false, false, false, nil
 	for _, dependency := range slices.Sorted(maps.Keys(s.DependsOn)) {
 		if p.Project.Services[dependency] != nil {
 			first.Options.Services = append(first.Options.Services, dependency)
@@ -219,8 +250,11 @@ func (inv *Invocation) prepareModels(ctx context.Context, chosen *spec.Project, 
 		inv.sayProvider("✓", provider.Up, name, chosen.Models[name].Model)
 	}
 	for _, service := range slices.Sorted(maps.Keys(chosen.Services)) {
-		for name, use := range chosen.Services[service].Models {
-			give(service, models.Variables(name, chosen.Models[name], use))
+		s := chosen.Services[service]
+		for _, part := range append([]*spec.Service{s}, s.PreStart...) {
+			for name, use := range part.Models {
+				give(service, models.Variables(name, chosen.Models[name], use))
+			}
 		}
 	}
 	return nil
@@ -266,7 +300,7 @@ func asDocument(p *spec.Project) *spec.Project {
 		return p
 	}
 	out := *p
-	out.Models, out.Services = nil, maps.Clone(p.Services)
+	out.Services = maps.Clone(p.Services)
 	for name, s := range p.Services {
 		if len(s.Models) > 0 {
 			own := *s

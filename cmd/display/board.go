@@ -70,7 +70,7 @@ func (b *Board) SetPlan(p *planner.Plan) {
 }
 
 func (b *Board) addRow(r *row, action planner.Action, resource string, noStart bool) *row {
-	r.verb, r.name = Describe(action, planner.ShortDigests(resource))
+	r.verb, r.name = Describe(action, spec.ShortDigests(resource))
 	if noStart && r.verb == "up" {
 		r.verb = "create"
 	}
@@ -299,7 +299,7 @@ func (b *Board) line(r *row, now time.Time, frame int, width int, st Style) stri
 	if r.mark == failed {
 		room, clockText = width-4-len([]rune(head)), ""
 	}
-	text := []rune(Printable(planner.ShortDigests(middle)))
+	text := []rune(Printable(spec.ShortDigests(middle)))
 	if r.mark != failed && len(text) > room {
 		text = append(text[:max(0, room-1)], '…')
 	}
@@ -374,7 +374,7 @@ func (r *row) symbol(frame int, st Style) string {
 func (r *row) output(st Style) []string {
 	var out []string
 	for _, l := range r.lines {
-		out = append(out, "     "+st.Dim("|")+" "+Printable(planner.ShortDigests(l)))
+		out = append(out, "     "+st.Dim("|")+" "+Printable(spec.ShortDigests(l)))
 	}
 	return out
 }

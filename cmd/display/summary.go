@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -114,7 +113,7 @@ func (s Summary) why(b *Board) string {
 		}
 	}
 	if len(names) == 0 {
-		return ": " + cmp.Or(planner.ShortDigests(s.Verdict.Error), "the engine gave no reason")
+		return ": " + cmp.Or(spec.ShortDigests(s.Verdict.Error), "the engine gave no reason")
 	}
 	text := ": " + strings.Join(append(names, b.rollbacks()...), ", ")
 	if len(services) > 0 {

@@ -62,9 +62,12 @@ func Wipe(path string) error {
 	if err != nil {
 		return err
 	}
+	if st, err = f.Stat(); err != nil {
+		return err
+	}
 	written := false
-	for id := uint64(firstDataPage); id < p.count; id++ {
-		if p.used[id] {
+	for id := uint64(firstDataPage); id < max(p.count, uint64(st.Size()/p.size)); id++ { // a commit that was cut off may have written behind the last page
+		if id < p.count && p.used[id] {
 			continue
 		}
 		page, err := p.at(id, 1)
@@ -73,6 +76,11 @@ func Wipe(path string) error {
 		}
 		if len(bytes.TrimLeft(page, "\x00")) == 0 {
 			continue
+		}
+		if !written { // the commit that no more refers to the page is on the disk before the page is gone
+			if err := f.Sync(); err != nil {
+				return err
+			}
 		}
 		if _, err := f.WriteAt(make([]byte, p.size), int64(id)*p.size); err != nil {
 			return fmt.Errorf("cannot wipe page %d: %w", id, err)

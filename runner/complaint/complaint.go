@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
@@ -28,7 +27,7 @@ func Placed(err error, want *spec.Service, places spec.Places) error {
 	if me, ok := errors.AsType[*volume.MountError](err); ok {
 		for i, m := range want.Mounts() {
 			if m.Target == me.Target {
-				me.Place = places.Nearest(planner.MountPath(me.Service, want, i))
+				me.Place = places.Nearest(spec.MountPath(me.Service, want, i))
 				break
 			}
 		}

@@ -46,23 +46,29 @@ func Awaited(all []planner.Container, s *planner.Step, since *time.Time, now tim
 	if b == nil {
 		return Meets(all, s.Service, s.Condition, now)
 	}
-	failed := b.Failed
+	failed, why := b.Failed, ""
 	for i := range all {
 		c := &all[i]
 		switch {
 		case c.Service != s.Service || c.OneOff || !slices.Contains(b.Numbers, c.Number):
 		case isFailing(c):
 			failed++
+			if why == "" {
+				why = fmt.Sprintf("; %s/%d %s", c.Service, c.Number, whyFailing(c))
+			}
 		case wait == 0 && (c.Applied == nil || !c.Applied.Service.IsJob()):
 			text, wait, _ = Is(c, planner.Ready, now)
 		}
 	}
+	if since.IsZero() { // not all were ready when it was looked at last: what fails counts, however long that took
+		*since = now
+	}
 	passed := now.Sub(*since)
 	if passed <= b.Monitor && b.IsTooMany(failed) {
-		return "", 0, b.Error(s.Service, failed)
+		return "", 0, fmt.Errorf("%w%s", b.Error(s.Service, failed), why)
 	}
 	if wait != 0 {
-		*since = now
+		*since = time.Time{}
 		return text, wait, nil
 	}
 	return "", max(0, b.Monitor+b.Delay-passed), nil
@@ -71,6 +77,17 @@ func Awaited(all []planner.Container, s *planner.Step, since *time.Time, now tim
 // isFailing says that a container which was just replaced is not what it was to become.
 func isFailing(c *planner.Container) bool {
 	return c.State == planner.Exited && !c.IsCompleted() || c.Restarts > 0 || c.Health == planner.Unhealthy
+}
+
+// whyFailing says in what way it is not.
+func whyFailing(c *planner.Container) string {
+	switch {
+	case c.State == planner.Exited:
+		return ExitError(c).Error()
+	case c.Health == planner.Unhealthy:
+		return unhealthy(c).Error()
+	}
+	return "was started again: it " + ExitError(c).Error()
 }
 
 // Is is Meets for one container.

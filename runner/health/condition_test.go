@@ -162,8 +162,32 @@ func TestABatchOfAnUpdateIsWatched(t *testing.T) {
 		step := &planner.Step{Service: "web", Batch: &test.batch}
 		since := begun
 		_, wait, err := Awaited(all, step, &since, begun.Add(test.after))
-		if text := ""; wait != test.wait || err != nil && err.Error() != test.err || err == nil && text != test.err {
+		if text := ""; wait != test.wait || err != nil && (test.err == "" || !strings.HasPrefix(err.Error(), test.err+"; web/")) || err == nil && text != test.err {
 			t.Errorf("%s: waits %s, %v, want %s, %q", name, wait, err, test.wait, test.err)
+		}
+	}
+}
+
+// TestWhatFailsBeforeItIsReadyCounts: however long that takes, and without a time to
+// watch it for.
+func TestWhatFailsBeforeItIsReadyCounts(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	for name, after := range map[string]planner.Container{
+		"it never is healthy": {Service: "web", Number: 1, State: planner.Running, Health: planner.Unhealthy},
+		"it ends":             {Service: "web", Number: 1, State: planner.Exited, ExitCode: 3},
+	} {
+		step := &planner.Step{Service: "web", Batch: &planner.Batch{Numbers: []int{1}, Of: 3}}
+		var since time.Time
+		starting := []planner.Container{{Service: "web", Number: 1, State: planner.Running, Health: planner.Starting}}
+		if _, wait, err := Awaited(starting, step, &since, begun); wait >= 0 || err != nil {
+			t.Fatalf("%s: at first it waits %s, %v", name, wait, err)
+		}
+		if _, _, err := Awaited([]planner.Container{after}, step, &since, begun.Add(10*time.Second)); err == nil {
+			t.Errorf("%s: the update goes on", name)
+		}
+		since = time.Time{} // and one that is so at the first look
+		if _, _, err := Awaited([]planner.Container{after}, step, &since, begun); err == nil {
+			t.Errorf("%s at once: the update goes on", name)
 		}
 	}
 }

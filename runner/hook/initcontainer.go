@@ -2,10 +2,12 @@ package hook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/orlop/orlop/runner/exec"
 )
@@ -14,6 +16,9 @@ import (
 type Init struct {
 	Make   func(ctx context.Context) (id string, err error)
 	Attach func(ctx context.Context, id string, stdout, stderr io.Writer) (*exec.Process, error)
+
+	StopSignal string        // of one that is interrupted; "" is SIGTERM
+	Grace      time.Duration // that it gets to end then
 }
 
 // Run runs it to its end, which waits may bring forth, and gives say each line that it
@@ -29,7 +34,16 @@ func (i Init) Run(waits context.Context, at Place, hide func(string) string, say
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(waits, func() { _ = p.Signal(ctx, "SIGKILL") })
+	ended := make(chan struct{})
+	defer close(ended)
+	stop := context.AfterFunc(waits, func() {
+		_ = p.Signal(ctx, cmp.Or(i.StopSignal, "SIGTERM"))
+		select {
+		case <-ended:
+		case <-time.After(i.Grace):
+			_ = p.Signal(ctx, "SIGKILL")
+		}
+	})
 	defer stop()
 	code, err := p.Wait(ctx)
 	p.AwaitOver(ctx)
@@ -55,6 +69,14 @@ type output struct {
 }
 
 func (o *output) Write(b []byte) (int, error) {
+	for _, line := range o.take(b) {
+		o.say(line)
+	}
+	return len(b), nil
+}
+
+// take keeps what is written, and gives the lines that are whole by it.
+func (o *output) take(b []byte) (lines []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.text = append(o.text, b...)
@@ -65,19 +87,20 @@ func (o *output) Write(b []byte) (int, error) {
 		if !ok {
 			break
 		}
-		o.say(string(bytes.TrimRight(line, "\r")))
+		lines = append(lines, string(bytes.TrimRight(line, "\r")))
 		o.line = rest
 	}
 	o.line = append([]byte(nil), o.line[max(0, len(o.line)-outputSize):]...)
-	return len(b), nil
+	return lines
 }
 
 // end tells of a last line without an end.
 func (o *output) end() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.line) > 0 {
-		o.say(string(o.line))
+	line := string(o.line)
+	o.mu.Unlock()
+	if line != "" {
+		o.say(line)
 	}
 }
 

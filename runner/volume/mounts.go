@@ -50,7 +50,7 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 	taken := map[string]bool{}
 	for i, m := range req.Applied.Mounts() {
 		taken[filepath.Clean(m.Target)] = true
-		if _, err := os.Lstat(filepath.Clean(m.Source)); planner.IsForeign(m.Mount) && errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Clean(m.Source)); m.Mount.IsForeign() && errors.Is(err, fs.ErrNotExist) {
 			out.LeftOut = append(out.LeftOut, m.Target) // the plan has told of it
 			continue
 		}

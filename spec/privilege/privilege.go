@@ -77,6 +77,9 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 		all = append(all, ofService(p, p.Jobs[name], "jobs."+name, within, own)...)
 		all = append(all, ofBuild(p.Jobs[name].Build, "jobs."+name+".build", within)...)
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Models)) {
+		all = append(all, Request{Kind: HostProgram, Path: "models." + name, Value: p.Models[name].Model, Text: "is run by docker-model, a program of the host, as who calls it"})
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Bases)) { // that are built, and don't run
 		all = append(all, ofBuild(p.Bases[name].Build, "services."+name+".build", within)...)
 	}
@@ -107,7 +110,7 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 func ofInit(p *spec.Project, first, s *spec.Service, path string, within bounds, own []string) []Request {
 	have := ofService(p, s, path, within, own)
 	return slices.DeleteFunc(ofService(p, first, path, within, own), func(r Request) bool {
-		return slices.ContainsFunc(have, func(h Request) bool { return h.Kind == r.Kind && h.Value == r.Value })
+		return slices.ContainsFunc(have, func(h Request) bool { return h.Kind == r.Kind && h.Value == r.Value && h.Text == r.Text })
 	})
 }
 
@@ -492,7 +495,8 @@ func Check(p *spec.Project, dir string, forbid []Kind, policy string, own ...str
 // One that is privileged can't have it, and is left to the policy.
 func Harden(p *spec.Project) {
 	for _, s := range p.Services {
-		if s.Security == "" && !s.Privileged {
+		isMighty := s.Privileged || slices.ContainsFunc(s.PreStart, func(first *spec.Service) bool { return first.Privileged })
+		if s.Security == "" && !isMighty {
 			s.Security = spec.SecurityHardened
 		}
 	}

@@ -36,6 +36,12 @@ func (l *loader) security(p *spec.Project, root *tree.Node) {
 			l.Fail(root.Value("services").Value(name).Value("privileged"), path+".privileged", "a hardened service can't be privileged",
 				"take one of both away: "+serviceOwnKey+": default opts a service out")
 		}
+		for i, n := range root.Value("services").Value(name).Value("pre_start").Entries() {
+			if s.Security == spec.SecurityHardened && tree.TextAt(n, "privileged") == "true" && !s.Privileged {
+				l.Fail(n.Value("privileged"), tree.Indexed(path+".pre_start", i)+".privileged", "a hardened service can't have privileged init containers",
+					"take one of both away: "+serviceOwnKey+": default opts a service out")
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package stackfile
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ const supportDoc = "../../docs/compose-support.md"
 // TestTheSupportDocumentSaysWhatTheTableSays keeps docs/compose-support.md
 // and the table of keys the same; -update writes the document.
 func TestTheSupportDocumentSaysWhatTheTableSays(t *testing.T) {
-	want := supportDocument()
+	want := supportDocument(t)
 	if *update {
 		if err := os.WriteFile(supportDoc, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -37,7 +38,7 @@ func TestTheSupportDocumentSaysWhatTheTableSays(t *testing.T) {
 	}
 }
 
-func supportDocument() string {
+func supportDocument(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Compose keys, one by one
 
@@ -56,12 +57,11 @@ Warnings are one line a key or variable, with how often and where first; what wa
 Any other key is an error with its place and the nearest key that exists; keys that start with ` + "`x-`" + ` are yours.
 Merging says what happens when a later file gives the key again; ` + "`!override`" + ` replaces anything, ` + "`!reset`" + ` removes it.
 
-| key | carried out | form | merging |
-|---|---|---|---|
+| key | carried out | form | merging | run by |
+|---|---|---|---|---|
 `)
-	for _, k := range sortedRows(schema.Root()) {
-		describeKey(&b, k, "")
-	}
+	tested := testedBy(t)
+	eachRow(schema.Root(), "", func(k schema.Key, path string) { describeKey(&b, k, path, tested[path]) })
 	b.WriteString(`
 ## Variables
 
@@ -103,8 +103,8 @@ func sortedRows(keys []schema.Key) []schema.Key {
 
 func isMissing(k schema.Key) bool { return k.Level == schema.Unsupported || k.Level == schema.Refused }
 
-func describeKey(b *strings.Builder, k schema.Key, prefix string) {
-	path := prefix + k.Name
+// describeKey writes the row of a key, with the first script that runs it.
+func describeKey(b *strings.Builder, k schema.Key, path, script string) {
 	carriedOut := map[schema.Level]string{schema.Supported: "yes", schema.LoadOnly: "yes", schema.Unsupported: "not here", schema.Refused: "refused", schema.Obsolete: "obsolete", schema.NoEffect: "no effect"}[k.Level]
 	form, merging := formOf(k), map[schema.MergeRule]string{schema.MergeReplace: "replaced", schema.MergeMap: "key by key",
 		schema.MergeAppend: "appended, equal entries once", schema.MergeUnique: "entries with the same identity replaced"}[k.Shape.MergeRule()]
@@ -117,22 +117,36 @@ func describeKey(b *strings.Builder, k schema.Key, prefix string) {
 	if k.Note != "" {
 		form = strings.TrimPrefix(form+"; "+k.Note, "; ")
 	}
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", path, carriedOut, strings.ReplaceAll(form, "|", "\\|"), merging)
-	if isMissing(k) {
-		return
+	test := notRun[path]
+	if script != "" && carriedOut == "yes" {
+		test = fmt.Sprintf("[%s](../%s)", strings.TrimSuffix(filepath.Base(script), ".txtar"), script)
 	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", path, carriedOut, strings.ReplaceAll(form, "|", "\\|"), merging, test)
+}
+
+// separatorOf is what stands between a key and those below it.
+func separatorOf(k *schema.Key) string {
 	below := map[schema.Shape]string{schema.Named: ".*.", schema.Networks: ".*.", schema.DependsOn: ".*.", schema.Ulimits: ".*.", schema.ObjectList: "[].", schema.Watch: "[].", schema.Ports: "[].",
 		schema.Mounts: "[].", schema.FileMounts: "[].", schema.EnvFiles: "[].", schema.Include: "[]."}
-	separator, ok := below[k.Shape]
-	if !ok {
-		separator = "."
+	if separator, ok := below[k.Shape]; ok {
+		return separator
 	}
-	for _, child := range sortedRows(k.Keys) {
-		isOfServices := path == "jobs" && schema.Find(serviceRow().Keys, child.Name) != nil
-		if isOfServices || k.Name == "pre_start" && child.Name != "per_replica" {
-			continue // as in services.*
+	return "."
+}
+
+// eachRow visits the rows that the page of keys has.
+func eachRow(keys []schema.Key, prefix string, visit func(k schema.Key, path string)) {
+	for _, k := range sortedRows(keys) {
+		path := prefix + k.Name
+		visit(k, path)
+		if isMissing(k) {
+			continue
 		}
-		describeKey(b, child, path+separator)
+		children := slices.DeleteFunc(slices.Clone(k.Keys), func(child schema.Key) bool {
+			isOfServices := path == "jobs" && schema.Find(serviceRow().Keys, child.Name) != nil
+			return isOfServices || k.Name == "pre_start" && child.Name != "per_replica" // as in services.*
+		})
+		eachRow(children, path+separatorOf(&k), visit)
 	}
 }
 
