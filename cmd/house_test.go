@@ -41,7 +41,7 @@ func house() map[string][]string {
 		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values"},
 		"api":               {"spec", "planner"},
-		"runner/network":    append([]string{"keeper"}, networks[1:]...), // published ports are held there
+		"runner/network":    append([]string{"keeper", "runner/disk"}, networks[1:]...), // published ports are held there
 		"runner/image":      {"spec", "planner", "runner/disk"},
 		"runner/disk":       {},
 		"runner/emulation":  {"spec"},
@@ -66,7 +66,7 @@ func house() map[string][]string {
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
-		"runner/topology":   append([]string{"spec", "planner", "keeper"}, networks...),
+		"runner/topology":   append([]string{"spec", "planner", "keeper", "runner/disk"}, networks...),
 		"runner/volume":     {"spec", "planner", "runner/disk"},
 		"planner":           {"spec"},
 		"builder":           {"spec", "spec/secret", "planner"},

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
 )
 
 // TestSettingsGovernProjects: the profile and the policy of engine.yaml hold for
@@ -57,5 +59,22 @@ func TestSettingsGovernProjects(t *testing.T) {
 		if _, err := d.decode(req); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// The policy knows of an external network what the engine knows.
+func TestThePolicySeesWhereExternalNetworksLead(t *testing.T) {
+	lookup := func(name string) (network.Network, bool) {
+		return network.Network{Name: name, Options: network.Options{Driver: map[string]string{"lan": network.Macvlan}[name], Parent: "eth0"}}, name != "gone"
+	}
+	p := &spec.Project{Name: "p", Networks: map[string]*spec.Network{
+		"lan": {Name: "lan", External: true}, "own": {Name: "own", External: true}, "gone": {Name: "gone", External: true}, "nothing": nil,
+	}, Services: map[string]*spec.Service{"web": {Name: "web", Networks: map[string]*spec.ServiceNetwork{"lan": nil, "own": nil, "gone": nil}}}}
+	err := privilege.Check(asKnown(p, lookup), "/src", []privilege.Kind{privilege.HostNetwork}, "engine.yaml", "/root", "/state")
+	if err == nil || !strings.Contains(err.Error(), "services.web.networks.lan") || strings.Contains(err.Error(), "networks.own") {
+		t.Errorf("it says %v", err)
+	}
+	if p.Networks["lan"].Driver != "" {
+		t.Error("the project itself is changed")
 	}
 }

@@ -91,6 +91,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 		return c.plan, nil
 	}
 	c.planNetworks(order)
+	c.refuseOutside(order)
 	c.planVolumes(order)
 	c.refuseForeign(order)
 	if len(c.refused) > 0 { // nothing is begun that can't be ended

@@ -2,6 +2,8 @@ package planner
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec"
@@ -27,6 +29,49 @@ func (e *MissingError) Error() string {
 // that all of them are told at once.
 func (c *converger) missing(kind, name, path string) {
 	c.refused = append(c.refused, &MissingError{Kind: kind, Name: name, Place: c.project.Places.Nearest(path)})
+}
+
+// OutsideError are published ports of a service whose networks are all outside of the
+// machine, as is known of external ones by looking alone.
+type OutsideError struct {
+	Service string
+	Network string
+	Driver  string
+	Place   spec.Place
+}
+
+func (e *OutsideError) Error() string {
+	text := fmt.Sprintf("services.%s.ports: external network %s is a %s, and no network of the service is one on which this machine reaches it: none of its ports is published; "+
+		"remove ports, or give it a network with driver: bridge too", e.Service, e.Network, e.Driver)
+	if e.Place.File == "" {
+		return text
+	}
+	return e.Place.String() + ": " + text
+}
+
+// refuseOutside refuses published ports where nothing could lead to them.
+func (c *converger) refuseOutside(order []string) {
+	for _, name := range order {
+		s := c.project.Services[name]
+		var outside *OutsideError
+		for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+			n := c.project.Networks[key]
+			if n == nil {
+				continue
+			}
+			if have := c.observed.Networks[n.Name]; n.External && have.Applied != nil {
+				n = have.Applied
+			}
+			if n.Outside() == "" {
+				outside = nil
+				break
+			}
+			outside = &OutsideError{Service: name, Network: key, Driver: n.Outside(), Place: c.project.Places.Nearest("services." + name + ".ports")}
+		}
+		if outside != nil && len(s.Ports) > 0 {
+			c.refused = append(c.refused, outside)
+		}
+	}
 }
 
 // GuestsError is a network that would have to be made anew while containers of

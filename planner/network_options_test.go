@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/orlop/orlop/spec"
@@ -32,6 +34,38 @@ func TestOptionsThatMakeANetworkAnew(t *testing.T) {
 	}
 	if aux := (&spec.Network{Name: "n", IPAM: &spec.IPAM{Config: []spec.IPAMPool{{AuxAddresses: map[string]string{"a": "10.0.0.2"}}}}}); SameNetwork(plain, aux) {
 		t.Error("addresses of others make no other network")
+	}
+}
+
+// What an external network is becomes known with the machine.
+func TestNoPortsOnExternalNetworksOutside(t *testing.T) {
+	project := func(networks ...string) *spec.Project {
+		s := &spec.Service{Name: "web", Image: "a", Ports: []spec.Port{{Target: 80, Published: "8080", Protocol: "tcp"}}, Networks: map[string]*spec.ServiceNetwork{}}
+		for _, key := range networks {
+			s.Networks[key] = nil
+		}
+		return &spec.Project{
+			Name: "p", Services: map[string]*spec.Service{"web": s},
+			Networks: map[string]*spec.Network{"lan": {Name: "lan", External: true}, "other": {Name: "other", External: true}, "own": {Name: "p_own"}},
+			Places:   spec.Places{"services.web.ports": {File: "stack.yaml", Line: 4, Column: 5}},
+		}
+	}
+	observed := &Observed{Networks: map[string]Network{
+		"lan": {Name: "lan", Applied: &spec.Network{Driver: spec.DriverMacvlan}}, "other": {Name: "other", Applied: &spec.Network{Driver: spec.DriverBridge}},
+	}}
+	_, err := Converge(project("lan"), observed, Options{})
+	if outside, ok := errors.AsType[*OutsideError](err); !ok || outside.Network != "lan" || !strings.HasPrefix(err.Error(), "stack.yaml:4:5: services.web.ports: ") {
+		t.Errorf("on a macvlan alone: %v", err)
+	}
+	for _, also := range []string{"other", "own"} {
+		if _, err := Converge(project("lan", also), observed, Options{}); err != nil {
+			t.Errorf("on %s too: %v", also, err)
+		}
+	}
+	quiet := project("lan")
+	quiet.Services["web"].Ports = nil
+	if _, err := Converge(quiet, observed, Options{}); err != nil {
+		t.Errorf("without ports: %v", err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/orlop/orlop/keeper"
@@ -136,16 +135,11 @@ func (c *container) unroute(again bool) {
 	}
 }
 
-// lead points each port of the container at the first of the addresses, if any.
+// lead points each port of the container at the first of the addresses at which the
+// machine reaches it, if any.
 func (c *container) lead(addresses []string, parked bool) {
-	var to netip.Addr
-	for _, a := range addresses {
-		if addr, err := netip.ParseAddr(a); err == nil {
-			to = addr
-			break
-		}
-	}
 	rec := c.snapshot()
+	to := c.r.topology.Reached(rec.Applied, addresses)
 	if err := c.r.ports.Lead(c.r.ctx, c.r.portOwner(&rec), to, parked); err != nil && c.r.ctx.Err() == nil {
 		c.r.log.Warn("cannot route the published ports of a container", "container", c.name, "error", err)
 	}

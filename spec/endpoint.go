@@ -37,6 +37,20 @@ func (s *Service) HasIPv6Off() bool {
 	return s.Sysctls["net.ipv6.conf.all.disable_ipv6"] == "1"
 }
 
+// LinksWithoutIPv6 are the names of links of which a service has it switched off
+// (sysctls).
+func (s *Service) LinksWithoutIPv6() []string {
+	var names []string
+	for _, key := range slices.Sorted(maps.Keys(s.Sysctls)) {
+		name, isOf := strings.CutPrefix(key, "net.ipv6.conf.")
+		name, isIt := strings.CutSuffix(name, ".disable_ipv6")
+		if isOf && isIt && s.Sysctls[key] == "1" && name != "all" && name != "default" && name != "lo" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // CutLink is what an entry of links or external_links leads to, and the name that it
 // gives it.
 func CutLink(link string) (target, alias string) {

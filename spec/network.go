@@ -36,6 +36,10 @@ const (
 	OptIPvlanFlag  = "ipvlan_flag"
 )
 
+// MacvlanPassthru is the mode of a macvlan with one link, which has its parent's hardware
+// address.
+const MacvlanPassthru = "passthru"
+
 // Drivers of networks.
 const (
 	DriverBridge  = "bridge"
@@ -49,7 +53,7 @@ func OutsideOptions(driver string) map[string][]string {
 	all := map[string][]string{OptParent: nil, OptMTU: nil, OptInterfacePrefix: nil}
 	switch driver {
 	case DriverMacvlan:
-		all[OptMacvlanMode] = []string{"bridge", "private", "vepa", "passthru"}
+		all[OptMacvlanMode] = []string{"bridge", "private", "vepa", MacvlanPassthru}
 	case DriverIPvlan:
 		all[OptIPvlanMode] = []string{"l2", "l3", "l3s"}
 		all[OptIPvlanFlag] = []string{"bridge", "private", "vepa"}
@@ -122,8 +126,9 @@ func (n *Network) Effective() map[string]string {
 	if n.Outside() == DriverIPvlan {
 		mode = OptIPvlanMode
 	}
+	usual := map[string]string{OptMacvlanMode: "bridge", OptIPvlanMode: "l2", OptIPvlanFlag: "bridge"}
 	for key, value := range map[string]string{OptBridgeName: o.Name, OptHostBinding: o.HostBinding, OptInterfacePrefix: o.InterfacePrefix, OptParent: o.Parent, mode: o.Mode, OptIPvlanFlag: o.Flag} {
-		if value != "" {
+		if value != "" && value != usual[key] {
 			all[key] = value
 		}
 	}

@@ -170,8 +170,12 @@ func (m *Manager) adoptNetworks(ours map[string]netlink.Link) error {
 // adoptSandbox puts back the links that a sandbox has lost and starts its name
 // server on the kept sockets, or on new ones.
 func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string]netlink.Link) error {
+	away := map[int]bool{} // their parents are, and the guard waits for those
 	for i, e := range s.Endpoints {
-		if err := m.adoptEndpoint(s, i, e, links); err != nil {
+		err := m.adoptEndpoint(s, i, e, links)
+		if _, away[i] = errors.AsType[*ParentError](err); away[i] {
+			m.cfg.Log.Warn("a sandbox is without one of its networks", "sandbox", s.ID, "network", e.Network, "error", err)
+		} else if err != nil {
 			return err
 		}
 		if err := m.returnEndpoint(s, i, links); err != nil { // what runs has its other networks
@@ -183,7 +187,7 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 		nets, all := map[string]Network{}, map[int]bool{}
 		for i, e := range s.Endpoints {
 			if n, ok := m.networks[e.Network]; ok {
-				nets[e.Network], all[i] = n.Network, true
+				nets[e.Network], all[i] = n.Network, !away[i]
 			}
 		}
 		if err := m.readdress(s, nets, all); err != nil {

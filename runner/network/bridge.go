@@ -70,7 +70,7 @@ func (m *Manager) verify(ctx context.Context, n Network) error {
 	if what == "" {
 		return nil
 	}
-	m.cfg.Log.Warn("somebody has changed a network; it is put right", "network", n.Name, "what", what)
+	m.cfg.Log.Warn("somebody has changed a network; it is being put right", "network", n.Name, "what", what)
 	if err := m.rebuildBridge(n); err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (m *Manager) reattach(s *sandbox, i int) (moved bool, err error) {
 		return false, fmt.Errorf("there is no network %s", e.Network)
 	}
 	was := e
-	err = m.take(n, n.kept(&e), s.Spec.Endpoints[i])
+	err = m.take(n, n.kept(&e), s.wants(i))
 	moved = e != was
 	m.mu.Unlock()
 	if err != nil {

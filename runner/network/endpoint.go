@@ -99,6 +99,13 @@ func (s *sandbox) nameLinks(nets []Network) error {
 	return nil
 }
 
+// wants is what an endpoint is to have, now that its link has a name.
+func (s *sandbox) wants(i int) Endpoint {
+	e := s.Spec.Endpoints[i]
+	e.NoIPv6 = e.NoIPv6 || slices.Contains(s.Spec.NoIPv6, s.inside(i))
+	return e
+}
+
 // hardware is the hardware address of a sandbox's link.
 func (s *sandbox) hardware(i int) net.HardwareAddr {
 	if mac, err := net.ParseMAC(s.Spec.Endpoints[i].MAC); err == nil {

@@ -195,7 +195,7 @@ func (m *Manager) poolsOf(is6 bool) (list []netip.Prefix) {
 func (m *Manager) pick6(taken []netip.Prefix) (netip.Prefix, error) {
 	list := m.poolsOf(true)
 	if len(list) == 0 {
-		own, err := pool.Own(m.cfg.OwnRange)
+		own, err := ownRange(m.cfg.OwnRange)
 		if err != nil {
 			return netip.Prefix{}, err
 		}

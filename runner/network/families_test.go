@@ -21,6 +21,42 @@ func ping(path string, addr netip.Addr) error {
 	return netns.In(path, func() error { return runs("busybox", "ping", "-c", "1", "-W", "3", addr.String()) })
 }
 
+// A link that its programs have without IPv6 has no address that somebody would give
+// back: the kernel takes it as they switch it off.
+func TestALinkWithoutIPv6HasNone(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, sixes("both"))
+	ensure(t, m, Spec{Name: "other", IPv6: true, Subnet6: netip.MustParsePrefix("fd00:2::/64")})
+	spec := on("both", "other")
+	spec.NoIPv6 = []string{"eth1"}
+	a := create(t, m, "a", spec)
+	if len(a.Of("both")) != 2 || len(a.Of("other")) != 1 {
+		t.Errorf("a has %v and %v", a.Of("both"), a.Of("other"))
+	}
+	run(t, "nsenter", "--net="+a.NetnsPath, "sysctl", "-q", "-w", "net.ipv6.conf.eth1.disable_ipv6=1")
+	if _, faults, err := m.Faults(t.Context(), func(string) bool { return true }); err != nil || len(faults) > 0 {
+		t.Errorf("missed is %v, %v", faults, err)
+	}
+	if err := m.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(run(t, "nsenter", "--net="+a.NetnsPath, "sysctl", "-n", "net.ipv6.conf.eth1.disable_ipv6")); got != "1" {
+		t.Errorf("it is switched on again: %s", got)
+	}
+	if err := m.Detach(t.Context(), "a", "other"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Attach(t.Context(), "a", "other"); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := m.Sandbox("a"); len(st.Of("other")) != 1 {
+		t.Errorf("attached again it has %v", st.Of("other"))
+	}
+}
+
 func TestSandboxesMeetByIPv6(t *testing.T) {
 	if !onFreshHost(t) {
 		return

@@ -93,7 +93,7 @@ func (m *Manager) mendAll(ctx context.Context, wanted func(sandbox string) bool,
 		}
 		var errs []error
 		for _, f := range list {
-			m.cfg.Log.Warn("somebody has changed a network; it is put right", "network", f.network, "sandbox", f.sandbox, "what", f.text)
+			m.cfg.Log.Warn("somebody has changed a network; it is being put right", "network", f.network, "sandbox", f.sandbox, "what", f.text)
 			if err := f.mend(); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", f.text, err))
 			}
@@ -181,7 +181,7 @@ func missingOf(n Network, host links.Look) string {
 // address, unless that was there.
 func (m *Manager) rebuildBridge(n Network) error {
 	if n.isOutside() {
-		return m.buildParent(n)
+		return m.rebuildParent(n)
 	}
 	if err := m.buildBridge(n); err != nil {
 		return err

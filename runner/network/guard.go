@@ -73,8 +73,11 @@ func (m *Manager) isInUse(match func(link string, addr netip.Addr) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range m.networks {
+		if n.isUnder(func(link string) bool { return match(link, netip.Addr{}) }) {
+			return true
+		}
 		for _, r := range n.ranges() {
-			if match(n.Bridge, r.Gateway) || n.Parent != "" && match(n.Parent, netip.Addr{}) {
+			if match(n.Bridge, r.Gateway) {
 				return true
 			}
 		}

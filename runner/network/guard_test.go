@@ -248,7 +248,7 @@ func TestNothingIsPutBackOnceASandboxIsLeftAlone(t *testing.T) {
 		mended := make(chan error, 1)
 		go func() { mended <- m.Mend(t.Context()) }()
 		if round%2 == 0 {
-			for line := ""; !strings.Contains(line, "it is put right"); {
+			for line := ""; !strings.Contains(line, "it is being put right"); {
 				line = <-said // then it is about to
 			}
 			for range round * 10 { // then, or a moment later

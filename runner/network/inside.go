@@ -86,37 +86,43 @@ func (m *Manager) refurnishLinks(s *sandbox) error {
 	}
 	defer h.Close()
 	ways := s.ways(m.Network)
+	var away error // what a missing parent has taken doesn't keep the others
 	for i, e := range s.Endpoints {
 		n, ok := m.Network(e.Network)
 		if e.Detached || !ok {
 			continue
 		}
-		name := s.inside(i)
-		link, err := h.LinkByName(name)
-		if err != nil && n.isOutside() {
-			if err = m.linkAgain(s, i, n); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("cannot find %s: %w", name, err)
-		}
-		if e.has(true) {
-			if err := errors.Join(setIPv6(name, true), setSysctls(name, s.Spec.Endpoints[i].Sysctls)); err != nil {
-				return err
-			}
-		}
-		if err := h.LinkSetUp(link); err != nil {
-			return fmt.Errorf("cannot bring %s up: %w", name, err)
-		}
-		for _, addr := range s.addresses(i, n) {
-			if err := give(h.AddrReplace, link, addr); err != nil {
-				return err
-			}
-		}
-		if err := routeOut(h.RouteReplace, link, i, n, ways); err != nil {
+		err := m.refurnishLink(h, s, i, n, ways)
+		if _, isAway := errors.AsType[*ParentError](err); isAway {
+			away = errors.Join(away, err)
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return away
+}
+
+func (m *Manager) refurnishLink(h *netlink.Handle, s *sandbox, i int, n Network, ways [2]int) error {
+	name := s.inside(i)
+	link, err := h.LinkByName(name)
+	if err != nil && n.isOutside() {
+		return m.linkAgain(s, i, n)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot find %s: %w", name, err)
+	}
+	if s.Endpoints[i].has(true) {
+		if err := errors.Join(setIPv6(name, true), setSysctls(name, s.Spec.Endpoints[i].Sysctls)); err != nil {
+			return err
+		}
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return fmt.Errorf("cannot bring %s up: %w", name, err)
+	}
+	for _, addr := range s.addresses(i, n) {
+		if err := give(h.AddrReplace, link, addr); err != nil {
+			return err
+		}
+	}
+	return routeOut(h.RouteReplace, link, i, n, ways)
 }

@@ -50,7 +50,7 @@ type Config struct {
 	// order. Without any of IPv4 they are those of pool.Default, without any of IPv6
 	// it is the one that OwnRange keeps.
 	Pools []netip.Prefix
-	// OwnRange is the file of pool.Own. It outlives a reboot.
+	// OwnRange is the file that the range of our own is kept in. It outlives a reboot.
 	OwnRange string
 	// Sockets holds the DNS sockets while the engine is away; nil: nobody does.
 	Sockets Sockets

@@ -143,6 +143,28 @@ func (m *Manager) buildParent(n Network) error {
 	return nil
 }
 
+// rebuildParent makes the parent of a network again, if it is ours to make. Nobody but
+// who has taken another one brings that back.
+func (m *Manager) rebuildParent(n Network) error {
+	if err := m.buildParent(n); err != nil {
+		return err
+	}
+	if _, err := m.links.LinkByName(n.Parent); err != nil {
+		return &ParentError{n.Parent, "it is gone"}
+	}
+	return nil
+}
+
+// isUnder says that a link is what a network's sandboxes are on: its parent, or what
+// its parent is a VLAN of that is ours to make.
+func (n *Network) isUnder(match func(link string) bool) bool {
+	if !n.isOutside() {
+		return false
+	}
+	base, _, isVLAN := vlanOf(n.Parent)
+	return match(n.Parent) || n.MadeParent && isVLAN && match(base)
+}
+
 // kernelError says why the kernel has made no link to a network.
 func kernelError(n Network, err error) error {
 	switch {

@@ -1,10 +1,12 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orlop/orlop/keeper"
 )
@@ -127,5 +129,76 @@ func TestParentsThatNoNetworkCanHave(t *testing.T) {
 	}
 	if after := snapshot(t, m.cfg.StateDir); after != snap {
 		t.Errorf("left is\n%s\nbefore\n%s", after, snap)
+	}
+}
+
+// Adoption while the parent of a network is away takes nothing else of a sandbox, and
+// the guard brings its link back with the parent.
+//
+// Fault 44: the engine starts while a link of the machine is away that a macvlan network is on
+// Seen: a warning that names the link; the containers go on, without that network as long as it is away
+// Kept: the container's other networks and their addresses, and its name server; the link comes back by itself
+func TestASandboxIsKeptWhileAParentIsAway(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	neighbour(t)
+	cfg := testConfig(t, keeper.InProcess())
+	m := openManager(t, cfg)
+	ensure(t, m, lan("lan", "up0"))
+	ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("lan", "default"))
+	b := create(t, m, "b", on("default"))
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "ip", "link", "del", "up0")
+	m = openManager(t, cfg)
+	if st, ok := m.Sandbox("a"); !ok || st.Addresses["default"] != a.Addresses["default"] || st.Addresses["lan"] != a.Addresses["lan"] {
+		t.Fatalf("a is %+v, %t", st, ok)
+	}
+	if err := ping(b.NetnsPath, a.Addresses["default"].Addr()); err != nil {
+		t.Errorf("its other network: %v", err)
+	}
+	if got, err := lookup(a, "b"); err != nil || len(got) != 1 {
+		t.Errorf("its name server says %v, %v", got, err)
+	}
+	if bad, ok := errors.AsType[*ParentError](m.Mend(t.Context())); !ok || bad.Parent != "up0" {
+		t.Errorf("mended without a parent: %v", bad)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, repaired := make(chan error, 1), make(chan error, 100)
+	go func() { ended <- m.Guard(ctx, func(err error) { repaired <- err }) }()
+	if err := <-repaired; err == nil {
+		t.Error("the guard takes a network without its parent for mended")
+	}
+	run(t, "ip", "link", "add", "up0", "type", "veth", "peer", "name", "lan0", "netns", "lan")
+	run(t, "ip", "-n", "lan", "addr", "add", "198.51.100.2/24", "dev", "lan0")
+	run(t, "ip", "-n", "lan", "link", "set", "lan0", "up")
+	run(t, "ip", "link", "set", "up0", "up")
+	for mended := false; !mended; {
+		select {
+		case err := <-repaired:
+			mended = err == nil
+		case <-time.After(soon):
+			t.Fatal("nobody brings it back")
+		}
+	}
+	if err := ping("/run/netns/lan", a.Addresses["lan"].Addr()); err != nil {
+		t.Errorf("with its parent again: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// What a VLAN of ours is made on is of interest as long as it is away, as its parent is.
+func TestTheGuardWaitsForTheLinkUnderAVLAN(t *testing.T) {
+	m := &Manager{networks: map[string]*network{"lan": newNetwork(Network{Name: "lan", MadeParent: true, Options: Options{Driver: Macvlan, Parent: "eth7.10"}})}}
+	for link, want := range map[string]bool{"eth7.10": true, "eth7": true, "eth8": false} {
+		if got := m.interest().Link(link); got != want {
+			t.Errorf("%s is of interest: %t", link, got)
+		}
 	}
 }

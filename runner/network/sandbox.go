@@ -41,6 +41,8 @@ type Sandbox struct {
 	// OwnNetwork says that its programs may change its links, addresses and routes,
 	// so that nobody else puts them right.
 	OwnNetwork bool `json:"ownNetwork,omitempty"`
+	// NoIPv6 are names of links that have none, whatever their networks have.
+	NoIPv6 []string `json:"noIPv6,omitempty"`
 }
 
 // SandboxState is a sandbox as it is.
@@ -147,6 +149,9 @@ func (s *sandbox) label(id string) string {
 // equal compares what is recorded, so that a spec that was read back from its
 // record equals the one that was written.
 func (s Sandbox) equal(other Sandbox) bool {
+	if len(s.NoIPv6) == 0 { // as engines before that made them, which keep what they have
+		other.NoIPv6 = nil
+	}
 	a, errA := json.Marshal(s)
 	b, errB := json.Marshal(other)
 	return errA == nil && errB == nil && bytes.Equal(a, b)
@@ -215,18 +220,19 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 			m.release(s)
 			return nil, nil, false, fmt.Errorf("there is no network %s", e.Network)
 		}
-		made := endpoint{Network: e.Network}
-		if err := m.take(n, &made, e); err != nil {
-			m.release(s)
-			return nil, nil, false, fmt.Errorf("network %s: %w", e.Network, err)
-		}
-		made.Link = m.newLinkNameLocked("v")
-		s.Endpoints = append(s.Endpoints, made)
+		s.Endpoints = append(s.Endpoints, endpoint{Network: e.Network, Link: m.newLinkNameLocked("v")})
 		nets = append(nets, n.Network)
 	}
 	if err := s.nameLinks(nets); err != nil {
 		m.release(s)
 		return nil, nil, false, err
+	}
+	for i, e := range s.Endpoints { // what they are called decides on IPv6
+		if err := m.take(m.networks[e.Network], &e, s.wants(i)); err != nil {
+			m.release(s)
+			return nil, nil, false, fmt.Errorf("network %s: %w", e.Network, err)
+		}
+		s.Endpoints[i] = e
 	}
 	m.sandboxes[id] = s
 	return s, nets, false, nil

@@ -27,7 +27,7 @@ type Member struct {
 // endpoint in each of its networks; the first one gives the default route.
 func (m *Member) Sandbox() (network.Sandbox, error) {
 	s := m.Applied.Service
-	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s), Links: m.links()}
+	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s), Links: m.links(), NoIPv6: s.LinksWithoutIPv6()}
 	for _, text := range s.DNS {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
@@ -157,6 +157,26 @@ func (m *Member) Addresses(state network.SandboxState) (list []string, names map
 		}
 	}
 	return list, names
+}
+
+// Reached is the first of a container's addresses at which the machine reaches it: none
+// on a network outside is. It is the zero Addr if there is none.
+func (t *Store) Reached(applied *planner.Applied, addresses []string) netip.Addr {
+	isOutside := func(addr netip.Addr) bool {
+		for _, name := range applied.Networks {
+			n, ok := t.nets.Network(name)
+			if ok && n.Driver != "" && (n.Subnet.Contains(addr) || n.Subnet6.Contains(addr)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, text := range addresses {
+		if addr, err := netip.ParseAddr(text); err == nil && !isOutside(addr) {
+			return addr
+		}
+	}
+	return netip.Addr{}
 }
 
 func rank(state network.SandboxState, name string) int {

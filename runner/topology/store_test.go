@@ -353,6 +353,14 @@ func TestARangeThatIsTakenAfterAReboot(t *testing.T) {
 	}
 }
 
+func TestLinksWithoutIPv6(t *testing.T) {
+	s := &spec.Service{Sysctls: map[string]string{"net.ipv6.conf.eth1.disable_ipv6": "1", "net.ipv6.conf.eth0.disable_ipv6": "0", "net.ipv6.conf.lo.disable_ipv6": "1", "net.ipv6.conf.lan0.accept_ra": "1"}}
+	m := Member{Applied: &planner.Applied{Service: s}}
+	if got, err := m.Sandbox(); err != nil || !slices.Equal(got.NoIPv6, []string{"eth1"}) {
+		t.Errorf("without IPv6 are %v, %v", got.NoIPv6, err)
+	}
+}
+
 // What a service says of its places on networks, and of names of its own.
 func TestOptionsOfPlacesOnNetworks(t *testing.T) {
 	no := false
@@ -458,5 +466,24 @@ func TestAddressesThatTheMachineReachesComeFirst(t *testing.T) {
 	})
 	if want := []string{"10.0.0.2", "fd00::2", "192.0.2.50"}; !slices.Equal(list, want) {
 		t.Errorf("they are %v, want %v", list, want)
+	}
+}
+
+// No port leads to an address on a network outside: the machine does not reach it.
+func TestNoPortLeadsOutside(t *testing.T) {
+	m := newMachine()
+	m.all["shop_lan"] = network.Network{Name: "shop_lan", Subnet: netip.MustParsePrefix("192.0.2.0/24"), Subnet6: netip.MustParsePrefix("2001:db8::/64"), Options: network.Options{Driver: network.Macvlan}}
+	m.all["shop_own"] = network.Network{Name: "shop_own", Subnet: netip.MustParsePrefix("10.0.0.0/24")}
+	store := on(m, documents{})
+	applied := &planner.Applied{Networks: map[string]string{"lan": "shop_lan", "own": "shop_own", "gone": "shop_gone"}}
+	for addresses, want := range map[string]string{
+		"192.0.2.50 2001:db8::50":          "invalid IP",
+		"192.0.2.50 2001:db8::50 10.0.0.2": "10.0.0.2",
+		"10.0.0.2 192.0.2.50":              "10.0.0.2",
+		"":                                 "invalid IP",
+	} {
+		if got := store.Reached(applied, strings.Fields(addresses)); got.String() != want {
+			t.Errorf("of %q it is %s, want %s", addresses, got, want)
+		}
 	}
 }

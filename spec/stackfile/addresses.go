@@ -3,6 +3,7 @@ package stackfile
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
@@ -77,6 +78,31 @@ func (v *validator) linkLocal6(place tree.Field, path string) {
 			v.l.Warn(n, tree.Indexed(path+".link_local_ips", i), "network "+place.Key+" has no IPv6: the address is left out", "write enable_ipv6: true there")
 		}
 	}
+}
+
+// hardwareOutside complains of a hardware address that a service is to have on a network
+// whose links have their parent's.
+func (v *validator) hardwareOutside(s, networks *tree.Node, path string) {
+	check := func(n *tree.Node, key, at string) {
+		network := v.root.Value("networks").Value(key)
+		kind := tree.TextAt(network, "driver")
+		if kind == spec.DriverMacvlan {
+			kind += " in mode " + tree.TextAt(network.Value("driver_opts"), spec.OptMacvlanMode)
+		}
+		if n != nil && n.Text != "" && (kind == spec.DriverIPvlan || kind == spec.DriverMacvlan+" in mode "+spec.MacvlanPassthru) {
+			v.l.Fail(n, at, fmt.Sprintf("network %s is of driver %s: its links have their parent's hardware address", key, kind), "remove mac_address, or take another driver or mode there")
+		}
+	}
+	places := &spec.Service{Networks: map[string]*spec.ServiceNetwork{}}
+	if networks != nil {
+		for _, f := range networks.Fields {
+			check(f.Value.Value("mac_address"), f.Key, path+".networks."+f.Key+".mac_address")
+			priority, _ := strconv.Atoi(tree.TextAt(f.Value, "priority"))
+			places.Networks[f.Key] = &spec.ServiceNetwork{Priority: priority}
+		}
+	}
+	first := append(places.NetworkOrder(), "default")[0]
+	check(s.Value("mac_address"), first, path+".mac_address")
 }
 
 // portsOutside complains of published ports of a service that is on no network where

@@ -176,6 +176,9 @@ func (v *validator) network(s *tree.Node, path string) {
 		v.networkMode(s, mode, path)
 	}
 	networks := s.Value("networks")
+	if mode == nil {
+		v.hardwareOutside(s, networks, path)
+	}
 	if networks == nil {
 		return
 	}

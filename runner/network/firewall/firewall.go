@@ -142,8 +142,8 @@ func (f *Firewall) Reset(nets []Network) error {
 			return err
 		}
 		if len(all) == 0 {
-			if err := w.host.close(); err != nil {
-				return err
+			if err := w.host.close(); err != nil { // no network has less by it
+				f.log.Warn("cannot look for rules of ours in the host's firewall that nothing needs any more", "error", err)
 			}
 			continue
 		}

@@ -1,13 +1,8 @@
 package pool
 
 import (
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"strings"
 )
 
 // Sizes of a picked subnet, unless more is asked for: room for 253 containers, and
@@ -37,32 +32,6 @@ func Default() []netip.Prefix {
 		pools = append(pools, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, second, 0, 0}), 16))
 	}
 	return pools
-}
-
-// Own is the range of IPv6 that networks are picked from where nobody has named one:
-// of addresses that are unique to this site (RFC 4193), drawn once and kept in a file.
-func Own(path string) (netip.Prefix, error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		p, err := netip.ParsePrefix(strings.TrimSpace(string(text)))
-		if err != nil || !p.Addr().Is6() {
-			return netip.Prefix{}, fmt.Errorf("%s holds %q: it must be a range of IPv6 addresses such as fd12:3456:789a::/48", path, strings.TrimSpace(string(text)))
-		}
-		return p.Masked(), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return netip.Prefix{}, fmt.Errorf("cannot read which range of IPv6 addresses is ours: %w", err)
-	}
-	b := [16]byte{0xfd}
-	rand.Read(b[1:6]) // RFC 4193, 3.2.1
-	p := netip.PrefixFrom(netip.AddrFrom16(b), 48)
-	if err := os.WriteFile(path+".new", []byte(p.String()+"\n"), 0o600); err != nil {
-		return netip.Prefix{}, fmt.Errorf("cannot keep which range of IPv6 addresses is ours: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return netip.Prefix{}, fmt.Errorf("cannot keep which range of IPv6 addresses is ours: %w", err)
-	}
-	return p, nil
 }
 
 // Pick4 returns the first subnet of IPv4 of a size in the ranges that overlaps nothing

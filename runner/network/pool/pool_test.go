@@ -2,8 +2,6 @@ package pool
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -141,27 +139,6 @@ func TestARangeThatIsTakenIsPassedOver(t *testing.T) {
 	}
 	if got, err := Pick4(prefixes("10.89.0.0/16"), prefixes("10.89.0.0/23", "10.89.2.7/32"), 24); err != nil || got.String() != "10.89.3.0/24" {
 		t.Errorf("of IPv4: %v, %v", got, err)
-	}
-}
-
-// The range of a root is drawn once.
-func TestTheRangeOfOurOwnStays(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "range")
-	first, err := Own(path)
-	if err != nil || first.Bits() != 48 || !netip.MustParsePrefix("fd00::/8").Contains(first.Addr()) {
-		t.Fatalf("%v, %v", first, err)
-	}
-	if again, err := Own(path); err != nil || again != first {
-		t.Errorf("then %v, %v; first %v", again, err, first)
-	}
-	if other, err := Own(path + "2"); err != nil || other == first {
-		t.Errorf("of another root %v, %v", other, err)
-	}
-	if err := os.WriteFile(path, []byte("10.0.0.0/8"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := Own(path); err == nil {
-		t.Errorf("a range of IPv4 is taken: %v", p)
 	}
 }
 
