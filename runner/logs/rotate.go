@@ -52,55 +52,31 @@ func (w *Log) rotate() error {
 			return err
 		}
 	} else if w.keep.Compress {
-		// The container waits for it, once its pipe is full: some 0.1 s for 10 MB. A file that can't be compressed stays as it is.
-		if err := compress(numbered(w.path, 1)); err != nil {
-			w.log.Warn("a container's log cannot be compressed", "container", w.origin.Container, "error", err)
-		}
+		w.pack(numbered(w.path, 1))
 	}
 	w.size = 0
 	w.rotated++
 	return nil
 }
 
-// shift renames a file, compressed or not, which may not be there.
+// shift renames a file, compressed or not, which may not be there. For a moment it is
+// there as both.
 func shift(from, to string) error {
-	for _, ends := range [][2]string{{"", zipped}, {zipped, ""}} {
-		err := os.Rename(from+ends[0], to+ends[0])
-		switch {
-		case err == nil:
-			_ = os.Remove(to + ends[1]) // what stood there before
-		case !errors.Is(err, fs.ErrNotExist):
+	var moved [2]bool
+	ends := [2]string{"", zipped}
+	for i, end := range ends {
+		err := os.Rename(from+end, to+end)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		moved[i] = err == nil
+	}
+	for i, end := range ends {
+		if !moved[i] && moved[1-i] {
+			_ = os.Remove(to + end) // what stood there before
 		}
 	}
 	return nil
-}
-
-// compress puts a compressed file in the place of a file.
-func compress(path string) (err error) {
-	in, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(path+zipped+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	z, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
-	if err == nil {
-		_, err = io.Copy(z, in)
-		err = errors.Join(err, z.Close())
-	}
-	err = errors.Join(err, out.Close())
-	if err == nil {
-		err = os.Rename(out.Name(), path+zipped)
-	}
-	if err != nil {
-		_ = os.Remove(out.Name())
-		return err
-	}
-	return os.Remove(path)
 }
 
 // dropOldest removes the oldest of the files that are full, if there is one.

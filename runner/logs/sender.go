@@ -206,10 +206,10 @@ func (s *sender) lost(text string) {
 	if s.isDue(0) {
 		s.log.log.Warn("lines of a container were not sent on", "container", s.log.origin.Container, "what", text)
 	}
-	s.log.mu.Lock()
+	s.log.toldMu.Lock()
 	isFirst := s.log.unsent.lost == ""
 	s.log.unsent.lost = text
-	s.log.mu.Unlock()
+	s.log.toldMu.Unlock()
 	if isFirst && s.tell != nil {
 		s.tell()
 	}
@@ -272,9 +272,9 @@ func (s *sender) noteState(err error) {
 	if err != nil {
 		away = err.Error()
 	}
-	s.log.mu.Lock()
+	s.log.toldMu.Lock()
 	s.log.unsent.away = away
-	s.log.mu.Unlock()
+	s.log.toldMu.Unlock()
 }
 
 // markPath is where it stands which lines were sent.
@@ -327,15 +327,16 @@ func (w *Log) Unsent() string {
 	if w == nil {
 		return ""
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.toldMu.Lock()
+	defer w.toldMu.Unlock()
 	return w.unsent.lost
 }
 
 // notices tell a reader what he does not see, and what others don't.
 func (w *Log) notices() []Line {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.toldMu.Lock()
+	told := w.unsent
+	w.toldMu.Unlock()
 	var lines []Line
 	add := func(text string) {
 		lines = append(lines, Line{Origin: w.origin, Time: w.now(), Stderr: true, Text: []byte("orlop: " + text)})
@@ -346,11 +347,11 @@ func (w *Log) notices() []Line {
 	case w.keep.Hidden:
 		add("what it prints is not kept here: cache-disabled is set")
 	}
-	if w.unsent.lost != "" {
-		add(w.unsent.lost)
+	if told.lost != "" {
+		add(told.lost)
 	}
-	if w.unsent.away != "" {
-		add(fmt.Sprintf("newer lines wait to be sent to %s: %s", w.sender.to.Name, w.unsent.away))
+	if told.away != "" {
+		add(fmt.Sprintf("newer lines wait to be sent to %s: %s", w.sender.to.Name, told.away))
 	}
 	return lines
 }

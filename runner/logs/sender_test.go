@@ -244,3 +244,19 @@ func TestALineThatIsTooLongHoldsNothingUp(t *testing.T) {
 		t.Errorf("nothing is said of it: %q", lines)
 	}
 }
+
+// TestWhoAsksWhatIsUnsentWaitsForNoDisk holds that what is unsent is told while the log is
+// being written.
+func TestWhoAsksWhatIsUnsentWaitsForNoDisk(t *testing.T) {
+	w := sentTo(t, t.TempDir(), newReceiver(), Retention{})
+	defer w.Close()
+	told := make(chan string, 1)
+	w.mu.Lock() // as a Write does that waits for its disk
+	defer w.mu.Unlock()
+	go func() { told <- w.Unsent() }()
+	select {
+	case <-told:
+	case <-time.After(5 * time.Second):
+		t.Error("who asks waits for the writing")
+	}
+}
