@@ -91,10 +91,24 @@ func (w *Log) dropOldest() bool {
 	return false
 }
 
-// segment is one file of a log, as it was written.
+// segment is one file of a log, as it was written. What can't be read of it, such as
+// the end of a compressed one after a power failure, is passed over: it ends there.
 type segment struct {
-	io.Reader
+	in   io.Reader // nil: nothing of it can be read
 	file *os.File
+	bad  error // why it does not go on; nil: it does
+}
+
+// Read implements io.Reader.
+func (s *segment) Read(p []byte) (int, error) {
+	if s.bad != nil {
+		return 0, io.EOF
+	}
+	n, err := s.in.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.bad, err = err, io.EOF
+	}
+	return n, err
 }
 
 func (s *segment) Close() error { return s.file.Close() }
@@ -103,7 +117,7 @@ func (s *segment) Close() error { return s.file.Close() }
 func openSegment(path string) (*segment, error) {
 	f, err := os.Open(path)
 	if err == nil {
-		return &segment{f, f}, nil
+		return &segment{in: f, file: f}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -112,11 +126,10 @@ func openSegment(path string) (*segment, error) {
 		return nil, err
 	}
 	z, err := gzip.NewReader(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot read %s: %w", f.Name(), err)
+	if errors.Is(err, io.EOF) { // not even a header
+		err = io.ErrUnexpectedEOF
 	}
-	return &segment{z, f}, nil
+	return &segment{in: z, file: f, bad: err}, nil
 }
 
 // Position is where a reader goes on: the byte of a file, and which file that

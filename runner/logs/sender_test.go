@@ -260,3 +260,42 @@ func TestWhoAsksWhatIsUnsentWaitsForNoDisk(t *testing.T) {
 		t.Error("who asks waits for the writing")
 	}
 }
+
+// TestADamagedFileIsPassedOver: what a power failure leaves of a compressed file, a part of
+// it or nothing but its name, keeps nobody from the rest; who reads and the receiver are told.
+func TestADamagedFileIsPassedOver(t *testing.T) {
+	for name, damage := range map[string]func(string) error{
+		"empty": func(path string) error { return os.Truncate(path, 0) },
+		"cut": func(path string) error {
+			st, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return os.Truncate(path, st.Size()/2)
+		},
+		"zeroes": func(path string) error { return os.WriteFile(path, make([]byte, 500), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, keep := t.TempDir(), Retention{Size: 4 << 10, Files: 10, Compress: true}
+			w := New(Config{Path: filepath.Join(dir, "log"), Now: time.Now, Log: slog.New(slog.DiscardHandler), Keep: keep})
+			for i := range 300 {
+				w.Write(false, fmt.Appendf(nil, "line %d\n", i))
+			}
+			w.Close()
+			if err := damage(filepath.Join(dir, "log.2.gz")); err != nil {
+				t.Fatal(err)
+			}
+			r := newReceiver()
+			w = sentTo(t, dir, r, keep)
+			defer w.Close()
+			r.until(t, func(got []string) bool { return len(got) > 0 && got[len(got)-1] == "line 299" })
+			if got := r.all(); !strings.HasPrefix(got, "line 0|") || !strings.Contains(got, "was not sent to a receiver") {
+				t.Errorf("the receiver got %s", got)
+			}
+			lines, _, err := w.past(Selection{Tail: -1})
+			if got := strings.Join(joined(lines), "|"); err != nil || !strings.Contains(got, "is damaged") || !strings.Contains(got, "line 299") {
+				t.Errorf("who reads got %s: %v", got, err)
+			}
+		})
+	}
+}
