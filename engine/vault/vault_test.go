@@ -114,7 +114,7 @@ func TestAllThatIsMissingIsToldAtItsPlace(t *testing.T) {
 		Configs:  map[string]*spec.Config{"c": {Name: "c", External: true}},
 		Places:   spec.Places{"secrets.b.external": {File: "stack.yaml", Line: 3, Column: 4}},
 	}
-	payloads, err := v.Fill(p, map[string]*api.Payload{})
+	payloads, err := v.Fill(p, p, map[string]*api.Payload{})
 	if err == nil || !strings.Contains(err.Error(), "stack.yaml:3:4: external secret b does not exist") || !strings.Contains(err.Error(), "external config c does not exist") ||
 		strings.Contains(err.Error(), "secret z") {
 		t.Errorf("%v", err)
