@@ -214,9 +214,10 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 
 // Files gives a container the secrets and configs of its service.
 func (m *Maker) Files(rec *supervisor.Record) ([]specs.Mount, error) {
-	content := m.Payloads.Of(rec.Project, m.Copies(rec.Project))
+	copies := m.Copies(rec.Project)
+	content := m.Payloads.Of(rec.Project, copies)
 	if len(rec.Applied.Templates) > 0 {
-		content = rootfs.Rendered(rec.Applied.Service, rec.Applied.Templates, factsOf(rec), content)
+		content = m.Payloads.Rendered(rec.Project, copies, rec.Applied.Service, rec.Applied.Templates, factsOf(rec))
 	}
 	return m.Secrets.Mounts(rec.ID, rec.Applied.Service, content)
 }
@@ -246,7 +247,7 @@ func (m *Maker) Copies(project string) rootfs.Copies {
 		all := map[string][][]byte{}
 		for _, rec := range m.Records() {
 			if rec.Project == project {
-				m.Secrets.Copy(all, rec.ID, rec.Applied.Service)
+				m.Secrets.Copy(all, rec.ID, rec.Applied.Service, rec.Applied.Templates)
 			}
 		}
 		return all

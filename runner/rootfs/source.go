@@ -63,7 +63,7 @@ func (p *Payloads) Learn(project string, copies Copies) {
 	for key, all := range copies() {
 		first := all[0]
 		differs := func(content []byte) bool { return !bytes.Equal(content, first) }
-		if len(known[key].Digest) == 0 && !slices.ContainsFunc(all, differs) {
+		if len(known[key].Digest) == 0 && !strings.HasSuffix(key, filledIn) && !slices.ContainsFunc(all, differs) {
 			contents[key], origins[key] = first, Origin{File: known[key].Old}
 		}
 	}
