@@ -98,6 +98,9 @@ func (w *Log) compress(ctx context.Context, in *os.File) error {
 	if err := deflate(fresh, whileRunning{in, ctx}); err != nil {
 		return err
 	}
+	if st, err := in.Stat(); err == nil {
+		_ = os.Chtimes(fresh, st.ModTime(), st.ModTime()) // see stampFile
+	}
 	w.mu.Lock()
 	at := w.place(in)
 	if at == "" { // it was rotated away meanwhile

@@ -42,6 +42,8 @@ func numbered(path string, i int) string {
 // rotate makes room for a new file; the caller holds mu.
 func (w *Log) rotate() error {
 	w.letGo()
+	w.stampFile()
+	w.noteGone(w.keep.Files - 1)
 	for i := w.keep.Files - 1; i > 0; i-- {
 		if err := shift(numbered(w.path, i-1), numbered(w.path, i)); err != nil {
 			return err
@@ -82,6 +84,7 @@ func shift(from, to string) error {
 // dropOldest removes the oldest of the files that are full, if there is one.
 func (w *Log) dropOldest() bool {
 	for i := w.keep.Files - 1; i > 0; i-- {
+		w.noteGone(i)
 		for _, end := range []string{"", zipped} {
 			if os.Remove(numbered(w.path, i)+end) == nil {
 				return true

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -98,8 +97,9 @@ func (w *Log) startSending(to Delivery, lost func()) *sender {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sender{log: w, to: to, tell: lost, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
 	// Lines to come are younger than what was sent, whatever the clock says by now.
-	s.sent = s.readMark()
+	s.sent = readStamp(s.markPath())
 	w.last = s.sent
+	s.missed = s.sent.Before(readStamp(w.gonePath()))
 	go s.run(ctx)
 	return s
 }
@@ -288,12 +288,7 @@ func (s *sender) mark(at time.Time) {
 		}
 	}
 	s.sent = at
-	text := []byte(at.UTC().Format("2006-01-02T15:04:05.000000000Z\n"))
-	f, err := os.OpenFile(s.markPath(), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = f.WriteAt(text, 0) // always as long: a reader sees one or the other
-		f.Close()
-	}
+	err := writeStamp(s.markPath(), at)
 	if err != nil && s.isDue(1) { // after a crash lines are sent twice
 		s.log.log.Warn("cannot note which lines of a container were sent on", "container", s.log.origin.Container, "error", err)
 	}
@@ -306,19 +301,6 @@ func (s *sender) isDue(which int) bool {
 	}
 	s.warnedAt[which] = time.Now()
 	return true
-}
-
-// readMark is what an engine before this one has sent.
-func (s *sender) readMark() time.Time {
-	text, err := os.ReadFile(s.markPath())
-	if err != nil {
-		return time.Time{}
-	}
-	at, err := time.Parse("2006-01-02T15:04:05.000000000Z\n", string(text))
-	if err != nil {
-		return time.Time{}
-	}
-	return at
 }
 
 // Unsent is what the receiver of the log will not get, in words; "" is nothing. No log

@@ -299,3 +299,38 @@ func TestADamagedFileIsPassedOver(t *testing.T) {
 		})
 	}
 }
+
+// TestTheNextEngineTellsWhatIsLost holds that lines which were rotated away while the receiver
+// was away are told though another engine sends the rest; and that nothing is told where all
+// that is gone was sent.
+func TestTheNextEngineTellsWhatIsLost(t *testing.T) {
+	for name, keep := range map[string]Retention{
+		"one file": {Size: 4 << 10, Files: 1}, "two files": {Size: 4 << 10, Files: 2}, "compressed": {Size: 4 << 10, Files: 3, Compress: true},
+	} {
+		for _, before := range []int{0, 1, 1000} { // lines that are sent
+			for _, after := range []int{1, 1000} { // and not
+				t.Run(fmt.Sprintf("%s, %d sent, %d not", name, before, after), func(t *testing.T) {
+					dir, r := t.TempDir(), newReceiver()
+					w := sentTo(t, dir, r, keep)
+					for i := range before {
+						w.Write(false, fmt.Appendf(nil, "sent %d\n", i))
+						r.until(t, func(got []string) bool { return len(got) > i })
+					}
+					r.set(true)
+					for i := range after {
+						w.Write(false, fmt.Appendf(nil, "line %d\n", i))
+					}
+					w.Suspend()
+					r.set(false)
+					w = sentTo(t, dir, r, keep)
+					w.Write(false, []byte("last\n"))
+					w.Close()
+					got := r.all()
+					if told := strings.Contains(got, "newer lines had taken its place"); told != (after > 1) || !strings.HasSuffix(got, "|last") {
+						t.Errorf("it got %.1500s", got)
+					}
+				})
+			}
+		}
+	}
+}
