@@ -2,6 +2,7 @@ package spec
 
 import (
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,20 @@ func (l *Logging) Retention() Retention {
 		r.Files = 1 // as in Docker: the size is that of all
 	}
 	return r
+}
+
+// SpeaksOfLabel says that a label of the container goes along with each line that is
+// sent, as the container was made with it.
+func (l *Logging) SpeaksOfLabel(name string) bool {
+	if !l.IsRemote() {
+		return false
+	}
+	if slices.Contains(strings.Split(l.Option("labels"), ","), name) || strings.Contains(l.Option("tag"), ".ContainerLabels") {
+		return true
+	}
+	text := l.Option("labels-regex")
+	re, err := regexp.Compile(text)
+	return text != "" && (err != nil || re.MatchString(name))
 }
 
 // SyslogFacilities are the facilities of syslog by name, in the order of their
