@@ -33,3 +33,34 @@ func TestALabelThatGoesAlongWithLinesNeedsAnotherContainer(t *testing.T) {
 		}
 	}
 }
+
+// TestLoggingWithoutEffectReplacesNothing holds which options don't count.
+func TestLoggingWithoutEffectReplacesNothing(t *testing.T) {
+	options := func(pairs ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		old, want *spec.Logging
+		replace   bool
+	}{
+		"a mode":              {nil, &spec.Logging{Options: options("mode", "non-blocking", "max-buffer-size", "4m")}, false},
+		"local":               {nil, &spec.Logging{Driver: "local"}, false},
+		"local with a mode":   {&spec.Logging{Driver: "json-file"}, &spec.Logging{Driver: "local", Options: options("mode", "blocking")}, false},
+		"a buffer":            {&spec.Logging{Driver: "fluentd"}, &spec.Logging{Driver: "fluentd", Options: options("fluentd-buffer-limit", "8m")}, false},
+		"a size":              {nil, &spec.Logging{Options: options("max-size", "1m")}, true},
+		"a size of local":     {&spec.Logging{Driver: "json-file", Options: options("max-size", "1m")}, &spec.Logging{Driver: "local", Options: options("max-size", "1m")}, true},
+		"a number of files":   {&spec.Logging{Driver: "json-file", Options: options("max-file", "3")}, &spec.Logging{Driver: "local", Options: options("max-file", "3")}, false},
+		"none":                {nil, &spec.Logging{Driver: "none"}, true},
+		"a receiver":          {nil, &spec.Logging{Driver: "syslog"}, true},
+		"one option of three": {&spec.Logging{Driver: "fluentd"}, &spec.Logging{Driver: "fluentd", Options: options("mode", "blocking", "tag", "x")}, true},
+	} {
+		ch := diffOf("web", &Applied{Service: &spec.Service{Logging: c.old}}, &Applied{Service: &spec.Service{Logging: c.want}}, "", nil)
+		if len(ch.replace) > 0 != c.replace || len(ch.update) > 0 {
+			t.Errorf("%s: %v, %v", name, ch.replace, ch.update)
+		}
+	}
+}
