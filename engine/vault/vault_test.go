@@ -123,3 +123,20 @@ func TestAllThatIsMissingIsToldAtItsPlace(t *testing.T) {
 		t.Errorf("%v", payloads)
 	}
 }
+
+// TestWhatMayBeUsedIsNotRemoved holds that an entry stays where it can't be told who uses it,
+// and that ls says so.
+func TestWhatMayBeUsedIsNotRemoved(t *testing.T) {
+	v := newVault(t)
+	if _, err := v.Put(Entry{Kind: Secrets, Name: "token"}, []byte("x"), false); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Vault: v, Users: func(string, string) ([]string, error) { return nil, errors.New("the store can't be read") }}
+	if _, err := s.Remove(t.Context(), &api.RemoveEntryRequest{Secret: true, Name: "token"}); err == nil || !strings.Contains(err.Error(), "cannot remove secret token: the store") {
+		t.Errorf("it is removed: %v", err)
+	}
+	reply, err := s.Entries(t.Context(), &api.EntriesRequest{Secret: true})
+	if err != nil || len(reply.Entries) != 1 || !strings.Contains(reply.Warning, "the store can't be read") {
+		t.Errorf("%v %v", reply, err)
+	}
+}

@@ -232,8 +232,9 @@ func factsOf(rec *supervisor.Record) *rootfs.Facts {
 	return f
 }
 
-// Users are the projects whose containers have an entry that the engine keeps.
-func (m *Maker) Users(section, name string) []string {
+// Users are the projects whose containers have an entry that the engine keeps; an error
+// where that can't be known.
+func (m *Maker) Users(section, name string) ([]string, error) {
 	return m.Payloads.Users(section, name, func(project, key string) bool {
 		return slices.ContainsFunc(m.Records(), func(rec supervisor.Record) bool {
 			return rec.Project == project && rec.Applied.Service.UsesFile(key)

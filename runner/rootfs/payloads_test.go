@@ -245,4 +245,26 @@ func TestWhatComesOfATemplateIsHidden(t *testing.T) {
 	}
 }
 
+// lost are documents that can't be read.
+type lost struct{ documents }
+
+func (lost) Load(string) (map[string][]byte, error) { return nil, errors.New("input/output error") }
+
+// TestWhoUsesAnEntryIsNotGuessed holds that nobody takes for unused what may be used.
+func TestWhoUsesAnEntryIsNotGuessed(t *testing.T) {
+	always := func(string, string) bool { return true }
+	docs := documents{}
+	NewPayloads(docs).Set("shop", map[string][]byte{"secrets.key": []byte("canary")}, map[string]Origin{"secrets.key": {Stored: "token"}}, func() map[string][][]byte { return nil })
+	if users, err := NewPayloads(docs).Users("secrets", "token", always); err != nil || len(users) != 1 {
+		t.Errorf("%v %v", users, err)
+	}
+	if users, err := NewPayloads(lost{docs}).Users("secrets", "token", always); err == nil {
+		t.Errorf("of a store that can't be read: %v", users)
+	}
+	docs.Save(bucketSources, "shop", []byte("{"))
+	if users, err := NewPayloads(docs).Users("secrets", "token", always); err == nil {
+		t.Errorf("of what is damaged: %v", users)
+	}
+}
+
 func ptr(s string) *string { return &s }
