@@ -81,7 +81,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	for _, name := range req.Disabled {
 		p.Disabled[name] = &spec.Service{Name: name}
 	}
-	if req.Payloads, err = e.vault.Fill(p, req.Payloads); err != nil {
+	if err := e.fill(req, j); err != nil {
 		return nil, err
 	}
 	if j.options.Files, err = e.payloadDigests(p.Name, req.Payloads); err != nil {
@@ -90,6 +90,20 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
 	j.order = orderOf(req, p)
 	return j, nil
+}
+
+// fill adds what the engine keeps itself to what a request brings, where containers are
+// to get it.
+func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
+	if j.options.BuildOnly || j.options.PullOnly {
+		return nil
+	}
+	needed, err := j.project.Select(j.options.Services, j.options.NoDeps)
+	if err != nil {
+		needed = j.project // the planner says what is wrong with the names
+	}
+	req.Payloads, err = e.vault.Fill(j.project, needed, req.Payloads)
+	return err
 }
 
 // orderOf is what the runner gets of a request besides its plan.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -239,5 +240,27 @@ func TestWhatCantBeKeptIsNoSuccess(t *testing.T) {
 	_, _, verdict := told(t, func(box *mailbox) error { return d.walk(d.ctx, plan, &executor{engine: d.Engine, job: j}, box) })
 	if verdict.Ok || !strings.HasPrefix(verdict.Error, "cannot keep what was applied: ") {
 		t.Errorf("the verdict is %v", verdict)
+	}
+}
+
+// TestOnlyWhatContainersAreToGetMustBeThere: an external secret that the engine doesn't keep
+// is missed by who needs it alone.
+func TestOnlyWhatContainersAreToGetMustBeThere(t *testing.T) {
+	d := newDesk(t)
+	d.Engine.vault = vault.New(t.TempDir(), time.Now)
+	for _, test := range []struct {
+		options string
+		missed  bool
+	}{
+		{`{}`, true}, {`{"services":["web"]}`, true}, {`{"services":["mail"]}`, true}, {`{"services":["mail"],"no_deps":true}`, false},
+		{`{"services":["db"]}`, false}, {`{"build_only":true}`, false}, {`{"pull_only":true}`, false},
+	} {
+		_, err := d.decode(&api.ApplyRequest{Options: []byte(test.options), WorkingDir: "/src", Project: []byte(`{"name":"shop",
+			"services":{"web":{"image":"a","secrets":[{"source":"key","target":"/run/secrets/key"}]},"db":{"image":"b"},
+				"mail":{"image":"c","depends_on":{"web":{"condition":"service_started","required":true}}}},
+			"secrets":{"key":{"name":"key","external":true}}}`)})
+		if missed := err != nil && strings.Contains(err.Error(), "external secret key does not exist"); missed != test.missed || !missed && err != nil {
+			t.Errorf("%s: %v", test.options, err)
+		}
 	}
 }

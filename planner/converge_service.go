@@ -115,7 +115,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	if k.Applied == nil {
 		return change{replace: []Reason{{Text: "nothing is known of what it was made from"}}}, false
 	}
-	ch := diff(name, k.Applied, want, c.observed.Machine, c.project.Places)
+	ch := diffOf(name, k.Applied, want, c.observed.Machine, c.project.Places)
 	ch.replace = append(ch.replace, c.networkReasons(k)...)
 	ch.replace = append(ch.replace, c.volumeReasons(k)...)
 	ch.replace = append(ch.replace, c.backingReasons(k, want)...)

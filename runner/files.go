@@ -27,7 +27,9 @@ func (r *Runner) Mask(project string) *secret.Mask {
 }
 
 // UsersOf are the projects whose containers have a secret or config that the engine keeps.
-func (r *Runner) UsersOf(section, name string) []string { return r.maker().Users(section, name) }
+func (r *Runner) UsersOf(section, name string) ([]string, error) {
+	return r.maker().Users(section, name)
+}
 
 // ForgetPayloads forgets the secrets and configs of a project whose containers
 // are gone.

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,49 @@ func (l *Logging) Retention() Retention {
 		r.Files = 1 // as in Docker: the size is that of all
 	}
 	return r
+}
+
+// withoutEffect are options that are only checked: lines wait in files.
+var withoutEffect = []string{"mode", "max-buffer-size", "fluentd-buffer-limit"}
+
+// Effective is the logging without what has no effect, nil where nothing is left: then it
+// is as if nobody had said anything. local is json-file where both keep the same.
+func (l *Logging) Effective() *Logging {
+	if l == nil {
+		return nil
+	}
+	e := &Logging{Driver: l.Name(), Options: map[string]string{}}
+	for name, value := range l.Options {
+		if !slices.Contains(withoutEffect, name) {
+			e.Options[name] = value
+		}
+	}
+	plain := *e
+	plain.Driver = LogJSONFile
+	if e.Driver == LogLocal && plain.Retention() == e.Retention() {
+		e = &plain
+	}
+	if len(e.Options) > 0 {
+		return e
+	}
+	if e.Options = nil; e.Driver == LogJSONFile {
+		return nil
+	}
+	return e
+}
+
+// SpeaksOfLabel says that a label of the container goes along with each line that is
+// sent, as the container was made with it.
+func (l *Logging) SpeaksOfLabel(name string) bool {
+	if !l.IsRemote() {
+		return false
+	}
+	if slices.Contains(strings.Split(l.Option("labels"), ","), name) || strings.Contains(l.Option("tag"), ".ContainerLabels") {
+		return true
+	}
+	text := l.Option("labels-regex")
+	re, err := regexp.Compile(text)
+	return text != "" && (err != nil || re.MatchString(name))
 }
 
 // SyslogFacilities are the facilities of syslog by name, in the order of their

@@ -208,10 +208,11 @@ func (v *Verbs) documents(ctx context.Context, client api.VaultClient, names []s
 		return nil, []error{err}
 	}
 	found = []document{}
+	damaged, errs := v.warnings(reply.Warning)
 	for _, name := range names {
 		i := slices.IndexFunc(reply.Entries, func(e *api.VaultEntry) bool { return e.Name == name })
 		if i < 0 {
-			errs = append(errs, v.unknown(name))
+			errs = append(errs, cmp.Or(damaged[name], v.unknown(name)))
 			continue
 		}
 		e := reply.Entries[i]
@@ -227,6 +228,21 @@ func (v *Verbs) documents(ctx context.Context, client api.VaultClient, names []s
 		found = append(found, d)
 	}
 	return found, errs
+}
+
+// warnings are what is said of entries that can't be read, by name, and of all.
+func (v *Verbs) warnings(text string) (damaged map[string]error, all []error) {
+	damaged = map[string]error{}
+	for l := range strings.Lines(text) {
+		l = strings.TrimSuffix(l, "\n")
+		name, why, _ := strings.Cut(l, ": ")
+		if strings.Contains(name, " ") {
+			all = append(all, errors.New(l))
+		} else {
+			damaged[name] = fmt.Errorf("cannot read %s %s: %s", v.Kind, name, why)
+		}
+	}
+	return damaged, all
 }
 
 func (v *Verbs) unknown(name string) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/runner/rootfs"
@@ -13,14 +14,19 @@ import (
 )
 
 // Fill adds the contents of a project's external secrets and configs to those that its
-// caller has sent. All that are missing are told, each with its place.
-func (v *Vault) Fill(p *spec.Project, payloads map[string]*api.Payload) (map[string]*api.Payload, error) {
+// caller has sent. All that are missing and that services of needed use, a part of the
+// project, are told, each with its place.
+func (v *Vault) Fill(p, needed *spec.Project, payloads map[string]*api.Payload) (map[string]*api.Payload, error) {
 	if payloads == nil {
 		payloads = map[string]*api.Payload{}
 	}
 	var errs []error
+	must := needed.External()
 	for _, use := range p.External() {
 		content, err := v.Content(Kind(use.Section), use.Name)
+		if err != nil && !slices.Contains(must, use) {
+			continue
+		}
 		if err != nil {
 			errs = append(errs, missing(p, use, err))
 			continue

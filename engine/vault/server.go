@@ -16,8 +16,8 @@ import (
 type Server struct {
 	api.UnimplementedVaultServer
 	Vault *Vault
-	// Users are the projects that have something of an entry.
-	Users func(kind, name string) []string
+	// Users are the projects that have something of an entry; an error where that can't be known.
+	Users func(kind, name string) ([]string, error)
 }
 
 func kindOf(isSecret bool) Kind {
@@ -42,16 +42,21 @@ func (s *Server) Put(_ context.Context, r *api.PutRequest) (*api.VaultEntry, err
 	case err != nil:
 		return nil, fmt.Errorf("cannot keep %s %s: %w", kind.Word(), e.Name, err)
 	}
-	return s.entry(e), nil
+	made, _ := s.entry(e) // it is kept, whoever uses it
+	return made, nil
 }
 
 // Entries implements api.VaultServer.
 func (s *Server) Entries(_ context.Context, r *api.EntriesRequest) (*api.EntriesReply, error) {
 	list, err := s.Vault.Entries(kindOf(r.Secret))
 	reply := &api.EntriesReply{}
+	var unknown error // who uses them: the same of all
 	for _, e := range list {
-		reply.Entries = append(reply.Entries, s.entry(e))
+		entry, err := s.entry(e)
+		reply.Entries = append(reply.Entries, entry)
+		unknown = err
 	}
+	err = errors.Join(err, unknown)
 	if err != nil {
 		reply.Warning = err.Error()
 	}
@@ -71,20 +76,24 @@ func (s *Server) Content(_ context.Context, r *api.ContentRequest) (*api.Content
 // Remove implements api.VaultServer.
 func (s *Server) Remove(_ context.Context, r *api.RemoveEntryRequest) (*api.RemoveEntryReply, error) {
 	kind := kindOf(r.Secret)
-	if users := s.Users(string(kind), r.Name); len(users) > 0 {
+	users, err := s.Users(string(kind), r.Name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot remove %s %s: %w", kind.Word(), r.Name, err)
+	}
+	if len(users) > 0 {
 		return nil, status.Errorf(codes.FailedPrecondition, "%s %s is used by %s: run \"orlop -p %s down\" first",
 			kind.Word(), r.Name, strings.Join(users, ", "), users[0])
 	}
-	err := s.Vault.Remove(kind, r.Name)
+	err = s.Vault.Remove(kind, r.Name)
 	if errors.Is(err, ErrAbsent) {
 		return &api.RemoveEntryReply{Absent: true}, nil
 	}
 	return &api.RemoveEntryReply{}, err
 }
 
-func (s *Server) entry(e Entry) *api.VaultEntry {
+func (s *Server) entry(e Entry) (*api.VaultEntry, error) {
+	users, err := s.Users(string(e.Kind), e.Name)
 	return &api.VaultEntry{
-		Secret: e.Kind == Secrets, Name: e.Name, Labels: e.Labels, CreatedUnixMs: e.Created.UnixMilli(), UpdatedUnixMs: e.Updated.UnixMilli(),
-		Users: s.Users(string(e.Kind), e.Name),
-	}
+		Secret: e.Kind == Secrets, Name: e.Name, Labels: e.Labels, CreatedUnixMs: e.Created.UnixMilli(), UpdatedUnixMs: e.Updated.UnixMilli(), Users: users,
+	}, err
 }

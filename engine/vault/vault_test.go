@@ -114,12 +114,29 @@ func TestAllThatIsMissingIsToldAtItsPlace(t *testing.T) {
 		Configs:  map[string]*spec.Config{"c": {Name: "c", External: true}},
 		Places:   spec.Places{"secrets.b.external": {File: "stack.yaml", Line: 3, Column: 4}},
 	}
-	payloads, err := v.Fill(p, map[string]*api.Payload{})
+	payloads, err := v.Fill(p, p, map[string]*api.Payload{})
 	if err == nil || !strings.Contains(err.Error(), "stack.yaml:3:4: external secret b does not exist") || !strings.Contains(err.Error(), "external config c does not exist") ||
 		strings.Contains(err.Error(), "secret z") {
 		t.Errorf("%v", err)
 	}
 	if len(payloads) != 1 || !payloads["secrets.a"].Secret || string(payloads["secrets.a"].Content) != "x" {
 		t.Errorf("%v", payloads)
+	}
+}
+
+// TestWhatMayBeUsedIsNotRemoved holds that an entry stays where it can't be told who uses it,
+// and that ls says so.
+func TestWhatMayBeUsedIsNotRemoved(t *testing.T) {
+	v := newVault(t)
+	if _, err := v.Put(Entry{Kind: Secrets, Name: "token"}, []byte("x"), false); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Vault: v, Users: func(string, string) ([]string, error) { return nil, errors.New("the store can't be read") }}
+	if _, err := s.Remove(t.Context(), &api.RemoveEntryRequest{Secret: true, Name: "token"}); err == nil || !strings.Contains(err.Error(), "cannot remove secret token: the store") {
+		t.Errorf("it is removed: %v", err)
+	}
+	reply, err := s.Entries(t.Context(), &api.EntriesRequest{Secret: true})
+	if err != nil || len(reply.Entries) != 1 || !strings.Contains(reply.Warning, "the store can't be read") {
+		t.Errorf("%v %v", reply, err)
 	}
 }

@@ -214,9 +214,10 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 
 // Files gives a container the secrets and configs of its service.
 func (m *Maker) Files(rec *supervisor.Record) ([]specs.Mount, error) {
-	content := m.Payloads.Of(rec.Project, m.Copies(rec.Project))
+	copies := m.Copies(rec.Project)
+	content := m.Payloads.Of(rec.Project, copies)
 	if len(rec.Applied.Templates) > 0 {
-		content = rootfs.Rendered(rec.Applied.Service, rec.Applied.Templates, factsOf(rec), content)
+		content = m.Payloads.Rendered(rec.Project, copies, rec.Applied.Service, rec.Applied.Templates, factsOf(rec))
 	}
 	return m.Secrets.Mounts(rec.ID, rec.Applied.Service, content)
 }
@@ -231,8 +232,9 @@ func factsOf(rec *supervisor.Record) *rootfs.Facts {
 	return f
 }
 
-// Users are the projects whose containers have an entry that the engine keeps.
-func (m *Maker) Users(section, name string) []string {
+// Users are the projects whose containers have an entry that the engine keeps; an error
+// where that can't be known.
+func (m *Maker) Users(section, name string) ([]string, error) {
 	return m.Payloads.Users(section, name, func(project, key string) bool {
 		return slices.ContainsFunc(m.Records(), func(rec supervisor.Record) bool {
 			return rec.Project == project && rec.Applied.Service.UsesFile(key)
@@ -246,7 +248,7 @@ func (m *Maker) Copies(project string) rootfs.Copies {
 		all := map[string][][]byte{}
 		for _, rec := range m.Records() {
 			if rec.Project == project {
-				m.Secrets.Copy(all, rec.ID, rec.Applied.Service)
+				m.Secrets.Copy(all, rec.ID, rec.Applied.Service, rec.Applied.Templates)
 			}
 		}
 		return all

@@ -75,7 +75,11 @@ type Log struct {
 	kept    [2]int        // guarded by mu; how many of the ended lines the file has
 	midLine [2]bool       // guarded by mu; of each stream: what the file has ends in a part of a line
 	failure failure       // guarded by mu
-	unsent  unsent        // guarded by mu
+	newest  time.Time     // guarded by mu; of the last line that the file has, as far as this engine wrote it
+	packing packing       // guarded by mu
+
+	toldMu sync.Mutex // beside mu, which is held while files are written: who asks what is unsent waits for no disk
+	unsent unsent     // guarded by toldMu
 }
 
 // New is the log that goes on with what is at the path of its file. It must be
@@ -255,6 +259,9 @@ func (w *Log) write(p []byte) (n int, err error) {
 	}
 	n, err = w.file.Write(p)
 	w.size += int64(n)
+	if n > 0 {
+		w.newest = w.last
+	}
 	if torn && n > 0 {
 		w.isTorn = false
 		n--
@@ -345,6 +352,7 @@ func (w *Log) Suspend() {
 	w.mu.Unlock()
 	w.sender.stop()
 	w.end()
+	w.stopPacking(0)
 }
 
 // Close ends the log; followers see its end. What is left to be sent is, if it can be
@@ -352,6 +360,7 @@ func (w *Log) Suspend() {
 func (w *Log) Close() {
 	w.end()
 	w.sender.finish()
+	w.stopPacking(lastPatience)
 }
 
 func (w *Log) end() {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -91,6 +92,9 @@ func (w *Log) lines(files []*segment, at Position, opts Selection) iter.Seq2[Lin
 				}
 				return
 			}
+		}
+		if l, damaged := w.damageLine(files); damaged && opts.Tail != 0 && opts.in(l.Time) && !yield(l, nil) {
+			return
 		}
 		for _, l := range last.take() {
 			if !yield(l, nil) {
@@ -244,6 +248,7 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 		return emit(l)
 	}
 	var rest []byte
+	isToldBad := false // that f can't be read to its end
 	for {
 		grown, rotated, closed := w.state()
 		if f == nil {
@@ -255,12 +260,16 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 			if asked >= 0 && (at.rotated > asked || f == nil && at.rotated < rotated) {
 				missed()
 			}
-			rest = rest[:0]
+			rest, isToldBad = rest[:0], false
 		}
 		if f != nil {
 			var err error
 			if rest, err = w.drain(f, rest, wanted); err != nil {
 				return err
+			}
+			if f.bad != nil && !isToldBad {
+				isToldBad = true
+				missed()
 			}
 		}
 		if at.rotated < rotated { // this file was whole before it was read
@@ -283,6 +292,17 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 		case <-grown:
 		}
 	}
+}
+
+// damageLine tells a reader that some of what was kept can't be read.
+func (w *Log) damageLine(files []*segment) (Line, bool) {
+	for _, f := range files {
+		if f.bad != nil {
+			text := fmt.Sprintf("orlop: a file of the log is damaged, and what it held from there on is not shown: %v", reason(f.bad))
+			return Line{Origin: w.origin, Time: w.now(), Stderr: true, Text: []byte(text)}, true
+		}
+	}
+	return Line{}, false
 }
 
 // tellFailure tells a follower that the log can't be written, once.

@@ -42,6 +42,8 @@ func numbered(path string, i int) string {
 // rotate makes room for a new file; the caller holds mu.
 func (w *Log) rotate() error {
 	w.letGo()
+	w.stampFile()
+	w.noteGone(w.keep.Files - 1)
 	for i := w.keep.Files - 1; i > 0; i-- {
 		if err := shift(numbered(w.path, i-1), numbered(w.path, i)); err != nil {
 			return err
@@ -52,60 +54,37 @@ func (w *Log) rotate() error {
 			return err
 		}
 	} else if w.keep.Compress {
-		// The container waits for it, once its pipe is full: some 0.1 s for 10 MB. A file that can't be compressed stays as it is.
-		if err := compress(numbered(w.path, 1)); err != nil {
-			w.log.Warn("a container's log cannot be compressed", "container", w.origin.Container, "error", err)
-		}
+		w.pack(numbered(w.path, 1))
 	}
 	w.size = 0
 	w.rotated++
 	return nil
 }
 
-// shift renames a file, compressed or not, which may not be there.
+// shift renames a file, compressed or not, which may not be there. For a moment it is
+// there as both.
 func shift(from, to string) error {
-	for _, ends := range [][2]string{{"", zipped}, {zipped, ""}} {
-		err := os.Rename(from+ends[0], to+ends[0])
-		switch {
-		case err == nil:
-			_ = os.Remove(to + ends[1]) // what stood there before
-		case !errors.Is(err, fs.ErrNotExist):
+	var moved [2]bool
+	ends := [2]string{"", zipped}
+	for i, end := range ends {
+		err := os.Rename(from+end, to+end)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		moved[i] = err == nil
+	}
+	for i, end := range ends {
+		if !moved[i] && moved[1-i] {
+			_ = os.Remove(to + end) // what stood there before
 		}
 	}
 	return nil
 }
 
-// compress puts a compressed file in the place of a file.
-func compress(path string) (err error) {
-	in, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(path+zipped+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	z, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
-	if err == nil {
-		_, err = io.Copy(z, in)
-		err = errors.Join(err, z.Close())
-	}
-	err = errors.Join(err, out.Close())
-	if err == nil {
-		err = os.Rename(out.Name(), path+zipped)
-	}
-	if err != nil {
-		_ = os.Remove(out.Name())
-		return err
-	}
-	return os.Remove(path)
-}
-
 // dropOldest removes the oldest of the files that are full, if there is one.
 func (w *Log) dropOldest() bool {
 	for i := w.keep.Files - 1; i > 0; i-- {
+		w.noteGone(i)
 		for _, end := range []string{"", zipped} {
 			if os.Remove(numbered(w.path, i)+end) == nil {
 				return true
@@ -115,10 +94,24 @@ func (w *Log) dropOldest() bool {
 	return false
 }
 
-// segment is one file of a log, as it was written.
+// segment is one file of a log, as it was written. What can't be read of it, such as
+// the end of a compressed one after a power failure, is passed over: it ends there.
 type segment struct {
-	io.Reader
+	in   io.Reader // nil: nothing of it can be read
 	file *os.File
+	bad  error // why it does not go on; nil: it does
+}
+
+// Read implements io.Reader.
+func (s *segment) Read(p []byte) (int, error) {
+	if s.bad != nil {
+		return 0, io.EOF
+	}
+	n, err := s.in.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.bad, err = err, io.EOF
+	}
+	return n, err
 }
 
 func (s *segment) Close() error { return s.file.Close() }
@@ -127,7 +120,7 @@ func (s *segment) Close() error { return s.file.Close() }
 func openSegment(path string) (*segment, error) {
 	f, err := os.Open(path)
 	if err == nil {
-		return &segment{f, f}, nil
+		return &segment{in: f, file: f}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -136,11 +129,10 @@ func openSegment(path string) (*segment, error) {
 		return nil, err
 	}
 	z, err := gzip.NewReader(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot read %s: %w", f.Name(), err)
+	if errors.Is(err, io.EOF) { // not even a header
+		err = io.ErrUnexpectedEOF
 	}
-	return &segment{z, f}, nil
+	return &segment{in: z, file: f, bad: err}, nil
 }
 
 // Position is where a reader goes on: the byte of a file, and which file that

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -98,8 +97,9 @@ func (w *Log) startSending(to Delivery, lost func()) *sender {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sender{log: w, to: to, tell: lost, cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
 	// Lines to come are younger than what was sent, whatever the clock says by now.
-	s.sent = s.readMark()
+	s.sent = readStamp(s.markPath())
 	w.last = s.sent
+	s.missed = s.sent.Before(readStamp(w.gonePath()))
 	go s.run(ctx)
 	return s
 }
@@ -206,10 +206,10 @@ func (s *sender) lost(text string) {
 	if s.isDue(0) {
 		s.log.log.Warn("lines of a container were not sent on", "container", s.log.origin.Container, "what", text)
 	}
-	s.log.mu.Lock()
+	s.log.toldMu.Lock()
 	isFirst := s.log.unsent.lost == ""
 	s.log.unsent.lost = text
-	s.log.mu.Unlock()
+	s.log.toldMu.Unlock()
 	if isFirst && s.tell != nil {
 		s.tell()
 	}
@@ -272,9 +272,9 @@ func (s *sender) noteState(err error) {
 	if err != nil {
 		away = err.Error()
 	}
-	s.log.mu.Lock()
+	s.log.toldMu.Lock()
 	s.log.unsent.away = away
-	s.log.mu.Unlock()
+	s.log.toldMu.Unlock()
 }
 
 // markPath is where it stands which lines were sent.
@@ -288,12 +288,7 @@ func (s *sender) mark(at time.Time) {
 		}
 	}
 	s.sent = at
-	text := []byte(at.UTC().Format("2006-01-02T15:04:05.000000000Z\n"))
-	f, err := os.OpenFile(s.markPath(), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = f.WriteAt(text, 0) // always as long: a reader sees one or the other
-		f.Close()
-	}
+	err := writeStamp(s.markPath(), at)
 	if err != nil && s.isDue(1) { // after a crash lines are sent twice
 		s.log.log.Warn("cannot note which lines of a container were sent on", "container", s.log.origin.Container, "error", err)
 	}
@@ -308,34 +303,22 @@ func (s *sender) isDue(which int) bool {
 	return true
 }
 
-// readMark is what an engine before this one has sent.
-func (s *sender) readMark() time.Time {
-	text, err := os.ReadFile(s.markPath())
-	if err != nil {
-		return time.Time{}
-	}
-	at, err := time.Parse("2006-01-02T15:04:05.000000000Z\n", string(text))
-	if err != nil {
-		return time.Time{}
-	}
-	return at
-}
-
 // Unsent is what the receiver of the log will not get, in words; "" is nothing. No log
 // has lost nothing.
 func (w *Log) Unsent() string {
 	if w == nil {
 		return ""
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.toldMu.Lock()
+	defer w.toldMu.Unlock()
 	return w.unsent.lost
 }
 
 // notices tell a reader what he does not see, and what others don't.
 func (w *Log) notices() []Line {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.toldMu.Lock()
+	told := w.unsent
+	w.toldMu.Unlock()
 	var lines []Line
 	add := func(text string) {
 		lines = append(lines, Line{Origin: w.origin, Time: w.now(), Stderr: true, Text: []byte("orlop: " + text)})
@@ -346,11 +329,11 @@ func (w *Log) notices() []Line {
 	case w.keep.Hidden:
 		add("what it prints is not kept here: cache-disabled is set")
 	}
-	if w.unsent.lost != "" {
-		add(w.unsent.lost)
+	if told.lost != "" {
+		add(told.lost)
 	}
-	if w.unsent.away != "" {
-		add(fmt.Sprintf("newer lines wait to be sent to %s: %s", w.sender.to.Name, w.unsent.away))
+	if told.away != "" {
+		add(fmt.Sprintf("newer lines wait to be sent to %s: %s", w.sender.to.Name, told.away))
 	}
 	return lines
 }

@@ -244,3 +244,93 @@ func TestALineThatIsTooLongHoldsNothingUp(t *testing.T) {
 		t.Errorf("nothing is said of it: %q", lines)
 	}
 }
+
+// TestWhoAsksWhatIsUnsentWaitsForNoDisk holds that what is unsent is told while the log is
+// being written.
+func TestWhoAsksWhatIsUnsentWaitsForNoDisk(t *testing.T) {
+	w := sentTo(t, t.TempDir(), newReceiver(), Retention{})
+	defer w.Close()
+	told := make(chan string, 1)
+	w.mu.Lock() // as a Write does that waits for its disk
+	defer w.mu.Unlock()
+	go func() { told <- w.Unsent() }()
+	select {
+	case <-told:
+	case <-time.After(5 * time.Second):
+		t.Error("who asks waits for the writing")
+	}
+}
+
+// TestADamagedFileIsPassedOver: what a power failure leaves of a compressed file, a part of
+// it or nothing but its name, keeps nobody from the rest; who reads and the receiver are told.
+func TestADamagedFileIsPassedOver(t *testing.T) {
+	for name, damage := range map[string]func(string) error{
+		"empty": func(path string) error { return os.Truncate(path, 0) },
+		"cut": func(path string) error {
+			st, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return os.Truncate(path, st.Size()/2)
+		},
+		"zeroes": func(path string) error { return os.WriteFile(path, make([]byte, 500), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, keep := t.TempDir(), Retention{Size: 4 << 10, Files: 10, Compress: true}
+			w := New(Config{Path: filepath.Join(dir, "log"), Now: time.Now, Log: slog.New(slog.DiscardHandler), Keep: keep})
+			for i := range 300 {
+				w.Write(false, fmt.Appendf(nil, "line %d\n", i))
+			}
+			w.Close()
+			if err := damage(filepath.Join(dir, "log.2.gz")); err != nil {
+				t.Fatal(err)
+			}
+			r := newReceiver()
+			w = sentTo(t, dir, r, keep)
+			defer w.Close()
+			r.until(t, func(got []string) bool { return len(got) > 0 && got[len(got)-1] == "line 299" })
+			if got := r.all(); !strings.HasPrefix(got, "line 0|") || !strings.Contains(got, "was not sent to a receiver") {
+				t.Errorf("the receiver got %s", got)
+			}
+			lines, _, err := w.past(Selection{Tail: -1})
+			if got := strings.Join(joined(lines), "|"); err != nil || !strings.Contains(got, "is damaged") || !strings.Contains(got, "line 299") {
+				t.Errorf("who reads got %s: %v", got, err)
+			}
+		})
+	}
+}
+
+// TestTheNextEngineTellsWhatIsLost holds that lines which were rotated away while the receiver
+// was away are told though another engine sends the rest; and that nothing is told where all
+// that is gone was sent.
+func TestTheNextEngineTellsWhatIsLost(t *testing.T) {
+	for name, keep := range map[string]Retention{
+		"one file": {Size: 4 << 10, Files: 1}, "two files": {Size: 4 << 10, Files: 2}, "compressed": {Size: 4 << 10, Files: 3, Compress: true},
+	} {
+		for _, before := range []int{0, 1, 1000} { // lines that are sent
+			for _, after := range []int{1, 1000} { // and not
+				t.Run(fmt.Sprintf("%s, %d sent, %d not", name, before, after), func(t *testing.T) {
+					dir, r := t.TempDir(), newReceiver()
+					w := sentTo(t, dir, r, keep)
+					for i := range before {
+						w.Write(false, fmt.Appendf(nil, "sent %d\n", i))
+						r.until(t, func(got []string) bool { return len(got) > i })
+					}
+					r.set(true)
+					for i := range after {
+						w.Write(false, fmt.Appendf(nil, "line %d\n", i))
+					}
+					w.Suspend()
+					r.set(false)
+					w = sentTo(t, dir, r, keep)
+					w.Write(false, []byte("last\n"))
+					w.Close()
+					got := r.all()
+					if told := strings.Contains(got, "newer lines had taken its place"); told != (after > 1) || !strings.HasSuffix(got, "|last") {
+						t.Errorf("it got %.1500s", got)
+					}
+				})
+			}
+		}
+	}
+}

@@ -22,7 +22,7 @@ type Payloads struct {
 }
 
 // Copies are what containers of a project have of its payloads, by "secrets.NAME" and
-// "configs.NAME".
+// "configs.NAME"; and what came of those that are templates, by keys that none has.
 type Copies func() map[string][][]byte
 
 // Documents keeps small documents across engines.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // documents are kept in memory: an engine's store.
@@ -200,3 +202,69 @@ func TestThePayloadsOfAnEngineWithoutDigests(t *testing.T) {
 		t.Errorf("what was known is %s, was %s", all["shop"], before)
 	}
 }
+
+// TestWhatComesOfATemplateIsHidden holds that a container's secret is hidden as the container
+// has it, also by the next engine, which does not take it for the template.
+func TestWhatComesOfATemplateIsHidden(t *testing.T) {
+	service := &spec.Service{Environment: map[string]*string{"PASSWORD": ptr("canary")}, Secrets: []spec.FileMount{{Source: "dsn", Target: "dsn"}}}
+	templates, docs := []string{"secrets.dsn"}, documents{}
+	none := func() map[string][][]byte { return nil }
+	p := NewPayloads(docs)
+	p.Set("shop", map[string][]byte{"secrets.dsn": []byte("db://{{env \"PASSWORD\"}}@db")}, nil, none)
+	content, err := p.Rendered("shop", none, service, templates, &Facts{})("secrets.dsn")
+	if err != nil || string(content) != "db://canary@db" {
+		t.Fatalf("%q %v", content, err)
+	}
+	if got := p.Mask("shop", none).Text("at db://canary@db"); got != "at ***" {
+		t.Errorf("it shows %q", got)
+	}
+	s := &Secrets{dir: t.TempDir()}
+	if err := os.MkdirAll(filepath.Join(s.dir, "c1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "c1", "0"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copies := func() map[string][][]byte {
+		all := map[string][][]byte{}
+		s.Copy(all, "c1", service, templates)
+		return all
+	}
+	next := NewPayloads(docs)
+	next.Learn("shop", copies)
+	if got := next.Mask("shop", copies).Text("at db://canary@db"); got != "at ***" {
+		t.Errorf("the next engine shows %q", got)
+	}
+	if got, err := next.Content("shop", "secrets.dsn", copies); err == nil || !strings.Contains(err.Error(), "not known any more") {
+		t.Errorf("the template is %q, %v", got, err)
+	}
+	next.docs.Delete(bucketSources, "shop") // as where an older engine kept nothing
+	next.Learn("shop", copies)
+	if all, _ := docs.Load(bucketSources); len(all) > 0 {
+		t.Errorf("it learned %s", all["shop"])
+	}
+}
+
+// lost are documents that can't be read.
+type lost struct{ documents }
+
+func (lost) Load(string) (map[string][]byte, error) { return nil, errors.New("input/output error") }
+
+// TestWhoUsesAnEntryIsNotGuessed holds that nobody takes for unused what may be used.
+func TestWhoUsesAnEntryIsNotGuessed(t *testing.T) {
+	always := func(string, string) bool { return true }
+	docs := documents{}
+	NewPayloads(docs).Set("shop", map[string][]byte{"secrets.key": []byte("canary")}, map[string]Origin{"secrets.key": {Stored: "token"}}, func() map[string][][]byte { return nil })
+	if users, err := NewPayloads(docs).Users("secrets", "token", always); err != nil || len(users) != 1 {
+		t.Errorf("%v %v", users, err)
+	}
+	if users, err := NewPayloads(lost{docs}).Users("secrets", "token", always); err == nil {
+		t.Errorf("of a store that can't be read: %v", users)
+	}
+	docs.Save(bucketSources, "shop", []byte("{"))
+	if users, err := NewPayloads(docs).Users("secrets", "token", always); err == nil {
+		t.Errorf("of what is damaged: %v", users)
+	}
+}
+
+func ptr(s string) *string { return &s }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -130,14 +131,22 @@ func (s *Secrets) Has(container string, service *spec.Service) bool {
 	return err == nil && len(entries) == n
 }
 
+// filledIn is the end of the keys of what came of templates. No name has a blank.
+const filledIn = " filled in"
+
 // Copy adds to all, by "secrets.NAME" and "configs.NAME", what a container of a service
-// has of them.
-func (s *Secrets) Copy(all map[string][][]byte, container string, service *spec.Service) {
+// has of them. What came of those that are templates is no copy of them: it is there by
+// another key, of the same section.
+func (s *Secrets) Copy(all map[string][][]byte, container string, service *spec.Service, templates []string) {
 	n := 0
 	add := func(kind string, uses []spec.FileMount) {
 		for _, use := range uses {
 			if content, err := os.ReadFile(filepath.Join(s.dir, container, strconv.Itoa(n))); err == nil {
-				all[kind+use.Source] = append(all[kind+use.Source], content)
+				key := kind + use.Source
+				if slices.Contains(templates, key) {
+					key += filledIn
+				}
+				all[key] = append(all[key], content)
 			}
 			n++
 		}

@@ -90,8 +90,8 @@ func TestSecretsAndConfigsOfAService(t *testing.T) {
 		t.Error("the next engine does not know what a container has")
 	}
 	all := map[string][][]byte{}
-	next.Copy(all, "c1", service)
-	next.Copy(all, "c9", service)
+	next.Copy(all, "c1", service, nil)
+	next.Copy(all, "c9", service, nil)
 	if got := fmt.Sprintf("%q", all); got != `map["configs.motd":["hello"] "secrets.key":["hunter2" "hunter2" "hunter2"]]` {
 		t.Errorf("what a container was given is read back as %s", got)
 	}

@@ -63,7 +63,7 @@ func (p *Payloads) Learn(project string, copies Copies) {
 	for key, all := range copies() {
 		first := all[0]
 		differs := func(content []byte) bool { return !bytes.Equal(content, first) }
-		if len(known[key].Digest) == 0 && !slices.ContainsFunc(all, differs) {
+		if len(known[key].Digest) == 0 && !strings.HasSuffix(key, filledIn) && !slices.ContainsFunc(all, differs) {
 			contents[key], origins[key] = first, Origin{File: known[key].Old}
 		}
 	}
@@ -153,21 +153,25 @@ func (s *source) take(key string, stored func(section, name string) ([]byte, err
 }
 
 // Users are the projects that have an entry of the engine's as one of their payloads,
-// where uses says that they use it still.
-func (p *Payloads) Users(section, name string, uses func(project, key string) bool) (projects []string) {
+// where uses says that they use it still. It is an error where that can't be known.
+func (p *Payloads) Users(section, name string, uses func(project, key string) bool) (projects []string, err error) {
 	docs, err := p.docs.Load(bucketSources)
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("cannot tell which projects use it: %w", err)
 	}
 	for _, project := range slices.Sorted(maps.Keys(docs)) {
-		for key, from := range p.sources(project) {
+		var known map[string]source
+		if err := json.Unmarshal(docs[project], &known); err != nil {
+			return nil, fmt.Errorf("cannot tell whether %s uses it: what is kept of its secrets is damaged: run \"orlop up\" of it again", project)
+		}
+		for key, from := range known {
 			if from.Stored == name && strings.HasPrefix(key, section+".") && uses(project, key) {
 				projects = append(projects, project)
 				break
 			}
 		}
 	}
-	return projects
+	return projects, nil
 }
 
 // unknown is why a payload can't be had again.

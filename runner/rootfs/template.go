@@ -24,8 +24,22 @@ type Facts struct {
 	Task struct{ ID, Name, Slot string }
 }
 
-// Rendered gives contents with those filled in that are templates, by their keys.
-func Rendered(s *spec.Service, templates []string, facts *Facts, content func(key string) ([]byte, error)) func(key string) ([]byte, error) {
+// Rendered gives a project's contents as a container of a service gets them: with those
+// filled in that are templates, by their keys. What comes of a secret is hidden as a
+// secret is; copies is as for Mask.
+func (p *Payloads) Rendered(project string, copies Copies, s *spec.Service, templates []string, facts *Facts) func(key string) ([]byte, error) {
+	made := rendered(s, templates, facts, p.Of(project, copies))
+	return func(key string) ([]byte, error) {
+		content, err := made(key)
+		if err == nil && IsSecret(key) && slices.Contains(templates, key) {
+			p.Mask(project, copies).Add(content)
+		}
+		return content, err
+	}
+}
+
+// rendered gives contents with those filled in that are templates, by their keys.
+func rendered(s *spec.Service, templates []string, facts *Facts, content func(key string) ([]byte, error)) func(key string) ([]byte, error) {
 	return func(key string) ([]byte, error) {
 		text, err := content(key)
 		if err != nil || !slices.Contains(templates, key) {
