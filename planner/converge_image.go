@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -92,7 +93,7 @@ func (c *converger) lostTag(name string) string {
 }
 
 func sameBuild(a, b *spec.Service) bool {
-	return a.Platform == b.Platform && same(tree(a.Build), tree(b.Build))
+	return a.Platform == b.Platform && difference.Same(difference.Tree(a.Build), difference.Tree(b.Build))
 }
 
 // shareImage lets a service wait for the image that another one builds.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -125,7 +126,7 @@ func (c *converger) relabel(action Action, step *Step, why []Reason) {
 }
 
 func compareLabels(path string, old, want map[string]string, places spec.Places) []Reason {
-	return compare(path+".labels", texts(old), texts(want), places)
+	return difference.Trees(path+".labels", texts(old), texts(want), places)
 }
 
 // SameNetwork says that two networks differ in nothing that needs one anew.
@@ -138,15 +139,15 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 	if old == nil {
 		return nil
 	}
-	a, b := tree(old), tree(want)
+	a, b := difference.Tree(old), difference.Tree(want)
 	for _, key := range []string{"labels", "driver_opts"} {
 		delete(a, key)
 		delete(b, key)
 	}
 	a["enable_ipv4"], a["enable_ipv6"] = old.HasIPv4(), old.HasIPv6()
 	b["enable_ipv4"], b["enable_ipv6"] = want.HasIPv4(), want.HasIPv6()
-	options := compare(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
-	return append(compare(path, any(a), any(b), places), options...)
+	options := difference.Trees(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
+	return append(difference.Trees(path, any(a), any(b), places), options...)
 }
 
 // texts are a mapping as compare takes it.

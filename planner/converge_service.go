@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -124,7 +125,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {
-		ch.replace = append(ch.replace, reason(path, named(was), named(s.Image), c.project.Places))
+		ch.replace = append(ch.replace, difference.Of(path, named(was), named(s.Image), c.project.Places))
 		return ch, false
 	}
 	if img, ok := c.observed.Images[ref]; ok && k.Applied.Image != "" && img.Digest != k.Applied.Image {
@@ -157,7 +158,7 @@ func (c *converger) newSources(name string, s *spec.Service) []Reason {
 // named is an image key that may be left out.
 func named(image string) any {
 	if image == "" {
-		return unset{}
+		return difference.Unset{}
 	}
 	return image
 }

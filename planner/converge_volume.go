@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -42,8 +43,8 @@ func (c *converger) planVolumes(order []string) {
 // mounted as it. Where its data would be lost with that, somebody has to agree.
 func (c *converger) renewVolume(key string, have *Volume, step *Step, order []string) bool {
 	path := "volumes." + key + ".driver_opts"
-	a, b := part(tree(have.Applied), "driver_opts"), part(tree(step.Volume), "driver_opts")
-	why := compare(path, orUnset(a), orUnset(b), c.project.Places)
+	a, b := difference.Part(difference.Tree(have.Applied), "driver_opts"), difference.Part(difference.Tree(step.Volume), "driver_opts")
+	why := difference.Trees(path, difference.OrUnset(a), difference.OrUnset(b), c.project.Places)
 	if len(why) == 0 || !c.mayRenewVolume(key, have.Name, order) {
 		return false
 	}
@@ -90,12 +91,12 @@ func (c *converger) volumeReasons(k *Container) []Reason {
 // keepVolume tells of settings that a volume had when it was made: it holds a
 // user's data, and is not made anew for them.
 func (c *converger) keepVolume(key string, old, want *spec.Volume) {
-	a, b := tree(old), tree(want)
+	a, b := difference.Tree(old), difference.Tree(want)
 	for _, other := range []string{"labels", "driver_opts"} {
 		delete(a, other)
 		delete(b, other)
 	}
-	for _, r := range compare("volumes."+key, any(a), any(b), c.project.Places) {
+	for _, r := range difference.Trees("volumes."+key, any(a), any(b), c.project.Places) {
 		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("volume %s stays as it is (%s): it holds data; remove it first if it may go", key, r))
 	}
 }

@@ -1,13 +1,11 @@
 package planner
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -35,14 +33,14 @@ type change struct {
 // diff compares what a container was made from with what is wanted now.
 func diff(service string, old, want *Applied, machine string, places spec.Places) change {
 	var c change
-	a, b := tree(effective(old.Service)), tree(effective(want.Service))
+	a, b := difference.Tree(effective(old.Service)), difference.Tree(effective(want.Service))
 	if old.Service != nil && old.Service.PlatformOn(machine) == want.Service.PlatformOn(machine) {
 		delete(a, "platform") // the machine's own says nothing
 		delete(b, "platform")
 	}
 	ownOfInits(a)
 	ownOfInits(b)
-	for _, key := range unionKeys(a, b) {
+	for _, key := range difference.UnionKeys(a, b) {
 		if slices.Contains(elsewhere, key) {
 			continue
 		}
@@ -61,7 +59,7 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 			c.replace = append(c.replace, compareInherited(service, a, b, places)...)
 			continue
 		}
-		reasons := compareKey(path, key, was, is, places)
+		reasons := difference.Key(path, key, was, is, places)
 		if key == "seccomp_profile" && len(reasons) > 0 { // it is long
 			at := "services." + service + ".security_opt"
 			reasons = []Reason{{Path: at, Text: at + ": the seccomp profile changed", Place: places.Nearest(at)}}
@@ -104,19 +102,19 @@ const inherited = "inherited_volumes"
 
 // compareInherited compares it, where volumes_from itself doesn't say all.
 func compareInherited(service string, was, is map[string]any, places spec.Places) []Reason {
-	if !same(was["volumes_from"], is["volumes_from"]) {
+	if !difference.Same(was["volumes_from"], is["volumes_from"]) {
 		return nil
 	}
 	old, _ := was[inherited].([]any)
 	want, _ := is[inherited].([]any)
-	return compareLists("services."+service+".volumes_from", "volumes", old, want, places)
+	return difference.Lists("services."+service+".volumes_from", "volumes", old, want, places)
 }
 
 // compareDeploy compares the part of deploy that decides about the containers.
 func compareDeploy(path string, was, is any, places spec.Places) []Reason {
 	var rs []Reason
 	for _, key := range inDeploy {
-		rs = append(rs, compare(path+"."+key, orUnset(part(was, key)), orUnset(part(is, key)), places)...)
+		rs = append(rs, difference.Trees(path+"."+key, difference.OrUnset(difference.Part(was, key)), difference.OrUnset(difference.Part(is, key)), places)...)
 	}
 	return rs
 }
@@ -180,134 +178,10 @@ func names(kind string, old, want map[string]string, places spec.Places) []Reaso
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if was, ok := old[key]; ok && was != want[key] {
 			path := kind + "." + key + ".name"
-			rs = append(rs, Reason{Path: path, From: quote(was), To: quote(want[key]), Place: places[path]})
+			rs = append(rs, Reason{Path: path, From: difference.Quote(was), To: difference.Quote(want[key]), Place: places[path]})
 		}
 	}
 	return rs
-}
-
-// compareKey compares one key of a service.
-func compareKey(path, key string, a, b any, places spec.Places) []Reason {
-	old, aok := a.([]any)
-	want, bok := b.([]any)
-	if slices.Contains(unordered, key) && (aok || a == nil) && (bok || b == nil) {
-		return compareLists(path, key, old, want, places)
-	}
-	if key == "networks" {
-		return compareJoined(path, a, b, places)
-	}
-	return compare(path, orUnset(a), orUnset(b), places)
-}
-
-// compareJoined reports the networks that a service joins or leaves, and what
-// it says about those that it stays in.
-func compareJoined(path string, a, b any, places spec.Places) []Reason {
-	old, _ := a.(map[string]any)
-	want, _ := b.(map[string]any)
-	var rs []Reason
-	for _, key := range unionKeys(old, want) {
-		was, before := old[key]
-		is, now := want[key]
-		at := path + "." + key
-		switch {
-		case !before:
-			rs = append(rs, Reason{Path: at, Text: at + ": joined", Place: places.Nearest(at)})
-		case !now:
-			rs = append(rs, Reason{Path: at, Text: at + ": left", Place: places.Nearest(path)})
-		default:
-			rs = append(rs, compare(at, was, is, places)...)
-		}
-	}
-	return rs
-}
-
-// unset stands for a key that is not there; one that is there may be null:
-// a network joined with nothing to say about it, a variable taken away.
-type unset struct{}
-
-func orUnset(v any) any {
-	if v == nil {
-		return unset{}
-	}
-	return v
-}
-
-// compare walks two JSON trees and reports each leaf that differs.
-func compare(path string, a, b any, places spec.Places) []Reason {
-	am, aok := a.(map[string]any)
-	bm, bok := b.(map[string]any)
-	if aok && (bok || isVoid(b)) || bok && isVoid(a) {
-		var rs []Reason
-		for _, k := range unionKeys(am, bm) {
-			rs = append(rs, compare(path+"."+k, child(am, k), child(bm, k), places)...)
-		}
-		if len(rs) == 0 && (a == unset{} || b == unset{}) {
-			rs = append(rs, reason(path, a, b, places))
-		}
-		return rs
-	}
-	if same(a, b) {
-		return nil
-	}
-	return []Reason{reason(path, a, b, places)}
-}
-
-// part is a key of a mapping, nil where there is none.
-func part(v any, key string) any {
-	m, _ := v.(map[string]any)
-	return m[key]
-}
-
-func isVoid(v any) bool { return v == nil || v == unset{} }
-
-func child(m map[string]any, k string) any {
-	if v, ok := m[k]; ok {
-		return v
-	}
-	return unset{}
-}
-
-func reason(path string, a, b any, places spec.Places) Reason {
-	return Reason{Path: path, From: text(a), To: text(b), Place: places.Nearest(path)}
-}
-
-func same(a, b any) bool { return text(a) == text(b) }
-
-// text is a value as a user may read it: JSON, and nothing for what is unset.
-func text(v any) string {
-	if v == (unset{}) {
-		return ""
-	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(v) != nil {
-		return fmt.Sprint(v)
-	}
-	return strings.TrimSuffix(buf.String(), "\n")
-}
-
-func quote(s string) string { return text(s) }
-
-// tree is the JSON of a value as maps, slices and scalars.
-func tree(v any) map[string]any {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber()
-	var m map[string]any
-	if dec.Decode(&m) != nil {
-		return nil
-	}
-	return m
-}
-
-func unionKeys(a, b map[string]any) []string {
-	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
 
 // inputReasons says in what two build inputs differ.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -84,14 +85,8 @@ func (s *Step) Mended() string {
 	return strings.Join(list, "; ")
 }
 
-// Reason is why a step is needed: a field that differs, or a sentence.
-type Reason struct {
-	Path  string     `json:"path,omitempty"` // "services.web.environment.LOG"
-	From  string     `json:"from,omitempty"` // as JSON; empty where it was unset
-	To    string     `json:"to,omitempty"`
-	Text  string     `json:"text,omitempty"`
-	Place spec.Place `json:"place"`
-}
+// Reason is why a step is needed.
+type Reason = difference.Reason
 
 // Plan is a directed acyclic graph of steps in an order that may be walked.
 type Plan struct {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/planner/difference"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -175,9 +176,9 @@ func ownOfInits(service map[string]any) {
 			of, _ := service[key].(map[string]any)
 			own, isMap := m[key].(map[string]any)
 			if isMap {
-				maps.DeleteFunc(own, func(k string, v any) bool { return same(v, of[k]) })
+				maps.DeleteFunc(own, func(k string, v any) bool { return difference.Same(v, of[k]) })
 			}
-			if slices.Contains(elsewhere, key) && key != "image" || same(m[key], service[key]) || isMap && len(own) == 0 {
+			if slices.Contains(elsewhere, key) && key != "image" || difference.Same(m[key], service[key]) || isMap && len(own) == 0 {
 				delete(m, key)
 			}
 		}

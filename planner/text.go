@@ -2,7 +2,6 @@ package planner
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,38 +26,6 @@ func (a Action) Symbol() string {
 		return "·"
 	}
 	return "?"
-}
-
-// String is the reason as a user reads it, without its place.
-func (r Reason) String() string {
-	if r.Text != "" {
-		return r.Text
-	}
-	from, to := r.From, r.To
-	if strings.HasSuffix(r.Path, ".mem_limit") {
-		from, to = size(from), size(to)
-	}
-	if from == "" {
-		from = "unset"
-	}
-	if to == "" {
-		to = "unset"
-	}
-	return r.Path + ": " + from + " -> " + to
-}
-
-// size writes a JSON number of bytes as a stack file would: 256m.
-func size(text string) string {
-	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil {
-		return text
-	}
-	unit := 0
-	for n != 0 && n%1024 == 0 && unit < 3 {
-		n /= 1024
-		unit++
-	}
-	return strconv.FormatInt(n, 10) + []string{"", "k", "m", "g"}[unit]
 }
 
 // at is a place as "stack.yaml:14", with the file named by its last element.

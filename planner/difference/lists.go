@@ -1,4 +1,4 @@
-package planner
+package difference
 
 import (
 	"maps"
@@ -22,13 +22,13 @@ type element struct {
 	index int
 }
 
-// compareLists reports the elements that came, went or changed.
-func compareLists(path, key string, old, want []any, places spec.Places) []Reason {
+// Lists reports the elements that came, went or changed.
+func Lists(path, key string, old, want []any, places spec.Places) []Reason {
 	was, now := elements(key, old), elements(key, want)
 	gone, come := without(was, now), without(now, was)
 	var rs []Reason
 	for _, e := range gone {
-		r := Reason{Path: path, From: text(e.short), Place: places.Nearest(path)}
+		r := Reason{Path: path, From: Text(e.short), Place: places.Nearest(path)}
 		if i := slices.IndexFunc(come, func(n element) bool { return n.kin != "" && n.kin == e.kin }); i >= 0 {
 			rs = append(rs, changed(path, e, come[i], places))
 			come = slices.Delete(come, i, i+1)
@@ -38,7 +38,7 @@ func compareLists(path, key string, old, want []any, places spec.Places) []Reaso
 	}
 	for _, e := range come {
 		at := indexed(path, e.index)
-		rs = append(rs, Reason{Path: path, To: text(e.short), Place: places.Nearest(at)})
+		rs = append(rs, Reason{Path: path, To: Text(e.short), Place: places.Nearest(at)})
 	}
 	return rs
 }
@@ -46,14 +46,14 @@ func compareLists(path, key string, old, want []any, places spec.Places) []Reaso
 // changed is an element that another one takes the place of; where the short
 // forms are the same, the long ones tell the difference.
 func changed(path string, old, want element, places spec.Places) Reason {
-	r := Reason{Path: path, From: text(old.short), To: text(want.short), Place: places.Nearest(indexed(path, want.index))}
+	r := Reason{Path: path, From: Text(old.short), To: Text(want.short), Place: places.Nearest(indexed(path, want.index))}
 	if r.From == r.To {
 		r.From, r.To = old.json, want.json
 	}
 	return r
 }
 
-func indexed(path string, i int) string { return path + "[" + text(i) + "]" }
+func indexed(path string, i int) string { return path + "[" + Text(i) + "]" }
 
 // without gives the elements of list that are not in other, each as often as
 // it is there more.
@@ -74,19 +74,19 @@ func without(list, other []element) []element {
 func elements(key string, list []any) []element {
 	out := make([]element, 0, len(list))
 	for i, v := range list {
-		e := element{json: text(v), index: i}
+		e := element{json: Text(v), index: i}
 		m, _ := v.(map[string]any)
 		field := func(name string) string {
 			if m[name] == nil {
 				return ""
 			}
-			return strings.Trim(text(m[name]), `"`)
+			return strings.Trim(Text(m[name]), `"`)
 		}
 		switch {
 		case m == nil:
 			e.short, _ = v.(string)
 		case key == "ports":
-			e.json = text(withoutNotes(m))
+			e.json = Text(withoutNotes(m))
 			e.short, e.kin = shortPort(field), field("target")+"/"+field("protocol")
 		default:
 			e.short, e.kin = shortMount(field), field("target")
