@@ -91,7 +91,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 		return c.plan, nil
 	}
 	c.planNetworks(order)
-	c.refuseOutside(order)
+	c.refused = append(c.refused, c.project.PortsOutside(order, func(name string) *spec.Network { return c.observed.Networks[name].Applied })...)
 	c.planVolumes(order)
 	c.refuseForeign(order)
 	if len(c.refused) > 0 { // nothing is begun that can't be ended

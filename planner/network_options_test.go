@@ -54,7 +54,7 @@ func TestNoPortsOnExternalNetworksOutside(t *testing.T) {
 		"lan": {Name: "lan", Applied: &spec.Network{Driver: spec.DriverMacvlan}}, "other": {Name: "other", Applied: &spec.Network{Driver: spec.DriverBridge}},
 	}}
 	_, err := Converge(project("lan"), observed, Options{})
-	if outside, ok := errors.AsType[*OutsideError](err); !ok || outside.Network != "lan" || !strings.HasPrefix(err.Error(), "stack.yaml:4:5: services.web.ports: ") {
+	if outside, ok := errors.AsType[*spec.OutsideError](err); !ok || outside.Network != "lan" || !strings.HasPrefix(err.Error(), "stack.yaml:4:5: services.web.ports: ") {
 		t.Errorf("on a macvlan alone: %v", err)
 	}
 	for _, also := range []string{"other", "own"} {
