@@ -59,7 +59,7 @@ func (v *Verbs) create() *cobra.Command {
 			entry := &api.VaultEntry{Secret: v.isSecret(), Name: args[0], Labels: labelsOf(labels)}
 			return v.With(c.Context(), func(ctx context.Context, client api.VaultClient) error {
 				if _, err := client.Put(ctx, &api.PutRequest{Entry: entry, Content: content, Replace: replace}); err != nil {
-					return err
+					return api.Cause(err)
 				}
 				fmt.Fprintln(out, args[0])
 				return nil
@@ -127,7 +127,7 @@ func (v *Verbs) list() *cobra.Command {
 			return v.With(c.Context(), func(ctx context.Context, client api.VaultClient) error {
 				reply, err := client.Entries(ctx, &api.EntriesRequest{Secret: v.isSecret()})
 				if err != nil {
-					return err
+					return api.Cause(err)
 				}
 				if err := printEntries(out, reply.Entries, quiet, format); err != nil || reply.Warning == "" {
 					return err
@@ -205,7 +205,7 @@ func (v *Verbs) inspect() *cobra.Command {
 func (v *Verbs) documents(ctx context.Context, client api.VaultClient, names []string) (found []document, errs []error) {
 	reply, err := client.Entries(ctx, &api.EntriesRequest{Secret: v.isSecret()})
 	if err != nil {
-		return nil, []error{err}
+		return nil, []error{api.Cause(err)}
 	}
 	found = []document{}
 	damaged, errs := v.warnings(reply.Warning)
@@ -220,7 +220,7 @@ func (v *Verbs) documents(ctx context.Context, client api.VaultClient, names []s
 		if !v.isSecret() {
 			content, err := client.Content(ctx, &api.ContentRequest{Name: name})
 			if err != nil {
-				errs = append(errs, err)
+				errs = append(errs, api.Cause(err))
 				continue
 			}
 			d.Spec.Data = content.Content
@@ -261,7 +261,7 @@ func (v *Verbs) remove() *cobra.Command {
 					reply, err := client.Remove(ctx, &api.RemoveEntryRequest{Secret: v.isSecret(), Name: name})
 					switch {
 					case err != nil:
-						errs = append(errs, err)
+						errs = append(errs, api.Cause(err))
 					case reply.Absent:
 						errs = append(errs, v.unknown(name))
 					default:
