@@ -103,8 +103,13 @@ func TestAnUpdateThatFailsIsTakenBack(t *testing.T) {
 			plan, _ := updating(t, "sha256:one")
 			s := &shaky{fails: test.fails}
 			begun := time.Now()
-			var events []Event
-			err := plan.Walk(t.Context(), s, 4, func() time.Time { return begun }, func(e Event) { events = append(events, e) })
+			var mu sync.Mutex
+			var events []Event // guarded by mu
+			err := plan.Walk(t.Context(), s, 4, func() time.Time { return begun }, func(e Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				events = append(events, e)
+			})
 			if text := ""; err != nil && err.Error() != test.err || err == nil && text != test.err {
 				t.Errorf("the error is\n%v\nwant\n%s", err, test.err)
 			}
