@@ -2,13 +2,9 @@ package builder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +13,9 @@ import (
 	"github.com/moby/buildkit/session/filesync"
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
+	"github.com/moby/buildkit/util/staticfs"
 	"github.com/tonistiigi/fsutil"
-	"golang.org/x/sys/unix"
+	"github.com/tonistiigi/fsutil/types"
 	"google.golang.org/grpc"
 
 	"github.com/orlop/orlop/spec"
@@ -74,7 +71,6 @@ type Session struct {
 	sessions map[string]*session.Session // by service; "" lends credentials alone
 	project  *spec.Project
 	ledgers  []*ledger // of the connected ones
-	temp     string
 	ctx      context.Context
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -196,24 +192,13 @@ func (s *Session) Close() {
 	for _, l := range s.ledgers {
 		l.save()
 	}
-	s.removeTemp()
-}
-
-func (s *Session) removeTemp() {
-	if s.temp != "" {
-		os.RemoveAll(s.temp)
-	}
 }
 
 // lend collects the directories and secrets of a service's build.
 func (s *Session) lend(service string, l *ledger) (filesync.StaticDirSource, map[string][]byte, error) {
 	dirs := filesync.StaticDirSource{}
 	b := s.project.Buildable(service).Build
-	paths, err := s.paths(service, b)
-	if err != nil {
-		return nil, nil, err
-	}
-	for name, dir := range paths {
+	for name, dir := range paths(b) {
 		fs, err := fsutil.NewFS(dir)
 		if err == nil {
 			fs, err = fsutil.NewFilterFS(fs, &fsutil.FilterOpt{Map: resetOwner})
@@ -221,10 +206,10 @@ func (s *Session) lend(service string, l *ledger) (filesync.StaticDirSource, map
 		if err != nil {
 			return nil, nil, fmt.Errorf("services.%s.build: cannot read %s: %w", service, dir, err)
 		}
-		if s.temp == "" || filepath.Dir(dir) != s.temp { // what is written anew each time has a new time each time
-			fs = lent{fs, l, dir}
-		}
-		dirs[name] = fs
+		dirs[name] = lent{fs, l, dir}
+	}
+	if b.DockerfileInline != "" {
+		dirs[dockerfileName] = inlined(b.DockerfileInline)
 	}
 	secrets := map[string][]byte{}
 	for _, use := range b.Secrets {
@@ -241,55 +226,26 @@ func (s *Session) lend(service string, l *ledger) (filesync.StaticDirSource, map
 
 // paths are the directories that a build reads, by the names that the
 // frontend knows them by.
-func (s *Session) paths(service string, b *spec.Build) (map[string]string, error) {
+func paths(b *spec.Build) map[string]string {
 	paths := map[string]string{}
 	if !spec.IsRemote(b.Context) {
 		paths[contextName] = b.Context
-		paths[dockerfileName] = filepath.Dir(dockerfilePath(b))
 	}
-	if b.DockerfileInline != "" {
-		dir, err := s.inline(service, b.DockerfileInline)
-		if err != nil {
-			return nil, err
-		}
-		paths[dockerfileName] = dir
+	if !spec.IsRemote(b.Context) && b.DockerfileInline == "" {
+		paths[dockerfileName] = filepath.Dir(dockerfilePath(b))
 	}
 	for name, from := range b.AdditionalContexts {
 		if filepath.IsAbs(from) {
 			paths[extraName(name)] = from
 		}
 	}
-	return paths, nil
+	return paths
 }
 
-// tempPrefix begins the name of a command's directory; its process number follows.
-const tempPrefix = "orlop-build-"
-
-// removeAbandoned removes the directories of commands that were killed.
-func removeAbandoned(temp string) {
-	left, _ := filepath.Glob(filepath.Join(temp, tempPrefix+"*-*"))
-	for _, dir := range left {
-		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), tempPrefix), "-")
-		pid, err := strconv.Atoi(number)
-		if err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
-			_ = os.RemoveAll(dir) // another's is his to remove
-		}
-	}
-}
-
-// inline writes a dockerfile_inline where BuildKit can read it.
-func (s *Session) inline(service, text string) (string, error) {
-	if s.temp == "" {
-		removeAbandoned(os.TempDir())
-		dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", tempPrefix, os.Getpid()))
-		if err != nil {
-			return "", err
-		}
-		s.temp = dir
-	}
-	dir := filepath.Join(s.temp, service)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(filepath.Join(dir, inlineName), []byte(text), 0o600)
+// inlined is a directory with a dockerfile_inline, which is on no disk. BuildKit takes a
+// file for unchanged where its size and time are: its time is that of the command.
+func inlined(text string) fsutil.FS {
+	dir := staticfs.NewFS()
+	dir.Add(inlineName, &types.Stat{Mode: 0o600, ModTime: time.Now().UnixNano()}, []byte(text))
+	return dir
 }

@@ -1,31 +1,33 @@
 package builder
 
 import (
-	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"github.com/orlop/orlop/spec"
 )
 
-func TestWhatAKilledCommandLeftIsRemoved(t *testing.T) {
+// A command that is killed removes nothing: what it lends of the stack file is on no disk.
+func TestADockerfileOfTheStackFileIsLentFromMemory(t *testing.T) {
 	temp := t.TempDir()
-	dead := exec.Command("true")
-	if err := dead.Run(); err != nil {
+	t.Setenv("TMPDIR", temp)
+	const text = "FROM scratch\nCOPY a /\n"
+	b := &spec.Build{Context: t.TempDir(), DockerfileInline: text}
+	s := &Session{project: &spec.Project{Services: map[string]*spec.Service{"web": {Build: b}}}}
+	dirs, _, err := s.lend("web", &ledger{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, stays := range map[string]bool{
-		fmt.Sprintf("%s%d-1", tempPrefix, dead.Process.Pid): false,
-		fmt.Sprintf("%s%d-2", tempPrefix, os.Getpid()):      true,
-		tempPrefix + "words-3":                              true,
-	} {
-		dir := filepath.Join(temp, name)
-		if err := os.MkdirAll(filepath.Join(dir, "web"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		removeAbandoned(temp)
-		if _, err := os.Stat(dir); (err == nil) != stays {
-			t.Errorf("%s: it is there: %t, want %t", name, err == nil, stays)
-		}
+	f, err := dirs[dockerfileName].Open(dockerfileBase(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, err := io.ReadAll(f); err != nil || string(got) != text {
+		t.Errorf("the Dockerfile is %q, %v; want %q", got, err, text)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("the directory of temporary files holds %v, %v", left, err)
 	}
 }
