@@ -275,7 +275,7 @@ func serviceKeys() []Key {
 		{Name: "tty", Shape: Boolean},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
 		{Name: "user", Shape: String},
-		{Name: "userns_mode", Shape: String, Words: []string{"", "host"}, Note: "the users of a container are those of the host"},
+		{Name: "userns_mode", Shape: String, Words: []string{"", "host"}, Note: "host keeps the users of the machine; without it they are those of userns_remap in the engine's settings, where that is set, else the machine's too"},
 		{Name: "uts", Shape: String, Words: []string{"", "host"}},
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
