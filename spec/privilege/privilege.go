@@ -23,7 +23,7 @@ type Kind string
 const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
-	OtherRuntime Kind = "runtime"        // an OCI runtime that the engine's settings name, which confines as it likes
+	OtherRuntime Kind = "runtime"        // a runtime that the engine's settings name, which confines as it likes
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
 	HostDevice   Kind = "host_device"    // devices of the host
 	HostSpace    Kind = "host_namespace" // processes, memory, name, control groups or users of the host
