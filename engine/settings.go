@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/settingsfile"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
@@ -114,6 +115,9 @@ func (e *Engine) govern(p *spec.Project, dir string) error {
 		privilege.Harden(p)
 	}
 	if err := s.Runtimes.Allow(p, settingsPath(e.cfg.Root)); err != nil {
+		return err
+	}
+	if err := ports.Check(p); err != nil {
 		return err
 	}
 	if err := s.Remap.Govern(p, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State); err != nil {
