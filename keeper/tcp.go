@@ -85,19 +85,7 @@ func dialAny(ctx context.Context, order []netip.AddrPort) (*net.TCPConn, netip.A
 }
 
 func sameSet(a, b []netip.AddrPort) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	seen := map[netip.AddrPort]bool{}
-	for _, x := range a {
-		seen[x] = true
-	}
-	for _, x := range b {
-		if !seen[x] {
-			return false
-		}
-	}
-	return true
+	return len(a) == len(b) && !slices.ContainsFunc(b, func(x netip.AddrPort) bool { return !slices.Contains(a, x) })
 }
 
 func reset(c *net.TCPConn) {

@@ -49,4 +49,8 @@ func TestPortsOfSCTP(t *testing.T) {
 	ask("127.0.0.1:3868") // the keeper has it
 	g.wants(`is up to date`, orlop("up", "-d")...)
 	g.run(orlop("down", "-t", "0")...)
+
+	other := g.hear("env", "ORLOP_SCTP_SERVE=3868", "/tests/sctp.test", "-test.run", "^TestServe$")
+	other.await("serves", 1)
+	g.wants(`cannot publish 3868/sctp for echo \(/stacks/sctp.yaml:\d+:\d+\): held by sctp.test \(process \d+\)`, "sh", "-c", "! orlop -f /stacks/sctp.yaml up -d 2>&1")
 }
