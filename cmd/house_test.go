@@ -24,7 +24,7 @@ func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
 		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
-		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/volume",
+		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
@@ -45,7 +45,7 @@ func house() map[string][]string {
 		"runner/image":      {"spec", "planner", "runner/disk"},
 		"runner/disk":       {},
 		"runner/emulation":  {"spec"},
-		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
+		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
 		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/volume"},
 		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
@@ -67,6 +67,7 @@ func house() map[string][]string {
 		"runner/stdio":      {},
 		"runner/supervisor": {"spec", "planner", "runner/health"},
 		"runner/topology":   append([]string{"spec", "planner", "keeper", "runner/disk"}, networks...),
+		"runner/userns":     {"spec"},
 		"runner/volume":     {"spec", "planner", "runner/disk"},
 		"planner":           {"spec"},
 		"builder":           {"spec", "spec/secret", "planner"},
@@ -78,7 +79,7 @@ func house() map[string][]string {
 		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":      {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
-		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner"},
+		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner", "runner/userns"},
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":      {"spec"},

@@ -130,7 +130,9 @@ func effective(s *spec.Service) *spec.Service {
 	for i, first := range s.PreStart {
 		e.PreStart[i] = effective(first)
 	}
-	e.UsernsMode = ""           // host is what each has
+	if e.UsernsMode == spec.HostNamespace { // it is what each has, unless the engine's settings say otherwise
+		e.UsernsMode = ""
+	}
 	e.ProvidedEnvironment = nil // their values are in the environment
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
 		e.Logging = nil // it is what each has

@@ -19,6 +19,7 @@ func TestWhatSaysTheDefaultReplacesNothing(t *testing.T) {
 		"control groups as they are":    {spec.Service{SecurityOpt: []string{"writable-cgroups=false"}}, false},
 		"the users of the host":         {spec.Service{UsernsMode: "host"}, false},
 		"an IPC namespace of its own":   {spec.Service{IPC: "private"}, false},
+		"users of the engine's range":   {spec.Service{UsernsMode: "100000:65536"}, true},
 		"no filter":                     {spec.Service{SecurityOpt: []string{"label:disable", "seccomp=unconfined"}}, true},
 		"no new privileges":             {spec.Service{SecurityOpt: []string{"no-new-privileges"}}, true},
 		"an IPC namespace for others":   {spec.Service{IPC: "shareable"}, true},

@@ -139,7 +139,7 @@ type Service struct {
 	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
 	User           string             `json:"user,omitempty"`
 	Runtime        string             `json:"runtime,omitempty"`     // one of the engine's settings, see OtherRuntime
-	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
+	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host; the engine writes its own, see IDMap
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
 	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
