@@ -3,6 +3,7 @@ package stackfile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/orlop/orlop/spec"
@@ -92,6 +93,9 @@ func (v *validator) hardwareOutside(s, networks *tree.Node, path string) {
 		if n != nil && n.Text != "" && (kind == spec.DriverIPvlan || kind == spec.DriverMacvlan+" in mode "+spec.MacvlanPassthru) {
 			v.l.Fail(n, at, fmt.Sprintf("network %s is of driver %s: its links have their parent's hardware address", key, kind), "remove mac_address, or take another driver or mode there")
 		}
+	}
+	if s.Value("mac_address") == nil && (networks == nil || !slices.ContainsFunc(networks.Fields, func(f tree.Field) bool { return f.Value.Value("mac_address") != nil })) {
+		return
 	}
 	places := &spec.Service{Networks: map[string]*spec.ServiceNetwork{}}
 	if networks != nil {

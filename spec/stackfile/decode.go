@@ -14,7 +14,7 @@ import (
 // that nothing can go wrong here: shapes and values were checked before.
 func (v *validator) decode(p *spec.Project) {
 	d := decoder{places: p.Places, types: map[reflect.Type]map[string]int{}}
-	d.decode(v.root, reflect.ValueOf(p).Elem(), "")
+	d.decode(v.root, reflect.ValueOf(p).Elem(), "", spec.Place{})
 	p.Name = v.name
 	if p.Services == nil {
 		p.Services = map[string]*spec.Service{}
@@ -30,7 +30,7 @@ func (v *validator) decode(p *spec.Project) {
 			continue
 		}
 		s := &spec.Service{Name: name}
-		d.decode(n, reflect.ValueOf(s).Elem(), "services."+name)
+		d.decode(n, reflect.ValueOf(s).Elem(), "services."+name, n.At)
 		if p.Disabled == nil {
 			p.Disabled = map[string]*spec.Service{}
 		}
@@ -53,11 +53,10 @@ type decoder struct {
 	types  map[reflect.Type]map[string]int
 }
 
-func (d *decoder) decode(n *tree.Node, out reflect.Value, path string) {
-	if path != "" && n.At.Line > 0 {
-		if _, ok := d.places[path]; !ok {
-			d.places[path] = n.At
-		}
+// at is the place of the value in the files.
+func (d *decoder) decode(n *tree.Node, out reflect.Value, path string, at spec.Place) {
+	if at.Line > 0 {
+		d.places[path] = at
 	}
 	if n.Kind == tree.NullNode || n.Kind == tree.BadNode {
 		return
@@ -65,23 +64,23 @@ func (d *decoder) decode(n *tree.Node, out reflect.Value, path string) {
 	switch out.Kind() {
 	case reflect.Pointer:
 		made := reflect.New(out.Type().Elem())
-		d.decode(n, made.Elem(), path)
+		d.decode(n, made.Elem(), path, spec.Place{})
 		out.Set(made)
 	case reflect.Struct:
 		d.structure(n, out, path)
 	case reflect.Map:
 		d.mapping(n, out, path)
 	case reflect.Slice:
-		list := reflect.MakeSlice(out.Type(), 0, len(n.Items))
+		list := reflect.MakeSlice(out.Type(), len(n.Items), len(n.Items))
+		length := 0
 		for i, item := range n.Items {
 			if item.Kind == tree.BadNode {
 				continue // of a service that is not asked for
 			}
-			made := reflect.New(out.Type().Elem()).Elem()
-			d.decode(item, made, tree.Indexed(path, i))
-			list = reflect.Append(list, made)
+			d.decode(item, list.Index(length), tree.Indexed(path, i), item.At)
+			length++
 		}
-		out.Set(list)
+		out.Set(list.Slice(0, length))
 	case reflect.String:
 		out.SetString(n.Text)
 	case reflect.Bool:
@@ -124,10 +123,7 @@ func (d *decoder) structure(n *tree.Node, out reflect.Value, path string) {
 		if !ok {
 			continue
 		}
-		if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
-			d.places[at] = f.At
-		}
-		d.decode(f.Value, out.Field(i), at)
+		d.decode(f.Value, out.Field(i), at, placeOf(f))
 	}
 }
 
@@ -140,19 +136,25 @@ func (d *decoder) extension(f tree.Field, out reflect.Value) {
 
 func (d *decoder) mapping(n *tree.Node, out reflect.Value, path string) {
 	out.Set(reflect.MakeMapWithSize(out.Type(), len(n.Fields)))
-	element := out.Type().Elem()
+	value := reflect.New(out.Type().Elem()).Elem()
 	for _, f := range n.Fields {
 		if f.Value.Kind == tree.BadNode {
 			continue
 		}
 		at := tree.Join(path, f.Key)
-		if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
-			d.places[at] = f.At
-		}
-		value := reflect.New(element).Elem()
-		d.decode(f.Value, value, at)
+		value.SetZero()
+		d.decode(f.Value, value, at, placeOf(f))
 		out.SetMapIndex(reflect.ValueOf(f.Key), value)
 	}
+}
+
+// placeOf is where a user looks for an entry: at its value if that is one of a line, else
+// at its key.
+func placeOf(f tree.Field) spec.Place {
+	if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
+		return f.At
+	}
+	return f.Value.At
 }
 
 // fieldsOf are the fields of a struct by json tag; "-" is the Extensions field.

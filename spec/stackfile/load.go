@@ -77,6 +77,7 @@ type loader struct {
 	extended    map[string]*tree.Node // trees of files that services extend from
 	includes    map[string]*tree.Node // trees of entries of include that were read
 	reads       int                   // files read so far
+	values      int                   // values in them
 	readFiles   map[string]string     // environment and label files, by where they are named
 	readPlaces  spec.Places           // of those
 	name        string                // of the project
@@ -167,6 +168,7 @@ func (l *loader) resolve(doc document, vars *variables.Expander, including []str
 func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	b := &builder{l: l, src: doc.src, vars: vars}
 	root := b.build(doc.node, 0)
+	l.values += b.count
 	switch {
 	case root.Kind == tree.NullNode:
 		return root
