@@ -13,8 +13,8 @@ import (
 // decode fills the project from the checked tree. The tree is canonical, so
 // that nothing can go wrong here: shapes and values were checked before.
 func (v *validator) decode(p *spec.Project) {
-	d := decoder{places: p.Places, types: map[reflect.Type]map[string]int{}}
-	d.decode(v.root, reflect.ValueOf(p).Elem(), "", spec.Place{})
+	d := decoder{map[reflect.Type]map[string]int{}}
+	d.decode(v.root, reflect.ValueOf(p).Elem())
 	p.Name = v.name
 	if p.Services == nil {
 		p.Services = map[string]*spec.Service{}
@@ -30,7 +30,7 @@ func (v *validator) decode(p *spec.Project) {
 			continue
 		}
 		s := &spec.Service{Name: name}
-		d.decode(n, reflect.ValueOf(s).Elem(), "services."+name, n.At)
+		d.decode(n, reflect.ValueOf(s).Elem())
 		if p.Disabled == nil {
 			p.Disabled = map[string]*spec.Service{}
 		}
@@ -47,37 +47,32 @@ func (v *validator) decode(p *spec.Project) {
 	}
 }
 
-// decoder copies nodes into Go values by their json tags and keeps places.
+// decoder copies nodes into Go values by their json tags.
 type decoder struct {
-	places spec.Places
-	types  map[reflect.Type]map[string]int
+	types map[reflect.Type]map[string]int
 }
 
-// at is the place of the value in the files.
-func (d *decoder) decode(n *tree.Node, out reflect.Value, path string, at spec.Place) {
-	if at.Line > 0 {
-		d.places[path] = at
-	}
+func (d *decoder) decode(n *tree.Node, out reflect.Value) {
 	if n.Kind == tree.NullNode || n.Kind == tree.BadNode {
 		return
 	}
 	switch out.Kind() {
 	case reflect.Pointer:
 		made := reflect.New(out.Type().Elem())
-		d.decode(n, made.Elem(), path, spec.Place{})
+		d.decode(n, made.Elem())
 		out.Set(made)
 	case reflect.Struct:
-		d.structure(n, out, path)
+		d.structure(n, out)
 	case reflect.Map:
-		d.mapping(n, out, path)
+		d.mapping(n, out)
 	case reflect.Slice:
 		list := reflect.MakeSlice(out.Type(), len(n.Items), len(n.Items))
 		length := 0
-		for i, item := range n.Items {
+		for _, item := range n.Items {
 			if item.Kind == tree.BadNode {
 				continue // of a service that is not asked for
 			}
-			d.decode(item, list.Index(length), tree.Indexed(path, i), item.At)
+			d.decode(item, list.Index(length))
 			length++
 		}
 		out.Set(list.Slice(0, length))
@@ -105,14 +100,13 @@ func number(text string, t reflect.Type) int64 {
 	return i
 }
 
-func (d *decoder) structure(n *tree.Node, out reflect.Value, path string) {
+func (d *decoder) structure(n *tree.Node, out reflect.Value) {
 	if out.Type() == reflect.TypeFor[spec.Ulimit]() && n.Kind == tree.ScalarNode {
 		out.FieldByName("Single").SetInt(number(n.Text, nil))
 		return
 	}
 	fields := d.fieldsOf(out.Type())
 	for _, f := range n.Fields {
-		at := tree.Join(path, f.Key)
 		i, ok := fields[f.Key]
 		if strings.HasPrefix(f.Key, "x-") {
 			if e, has := fields["-"]; has {
@@ -123,7 +117,7 @@ func (d *decoder) structure(n *tree.Node, out reflect.Value, path string) {
 		if !ok {
 			continue
 		}
-		d.decode(f.Value, out.Field(i), at, placeOf(f))
+		d.decode(f.Value, out.Field(i))
 	}
 }
 
@@ -134,27 +128,17 @@ func (d *decoder) extension(f tree.Field, out reflect.Value) {
 	out.SetMapIndex(reflect.ValueOf(f.Key), reflect.ValueOf(f.Value.Anything()))
 }
 
-func (d *decoder) mapping(n *tree.Node, out reflect.Value, path string) {
+func (d *decoder) mapping(n *tree.Node, out reflect.Value) {
 	out.Set(reflect.MakeMapWithSize(out.Type(), len(n.Fields)))
 	value := reflect.New(out.Type().Elem()).Elem()
 	for _, f := range n.Fields {
 		if f.Value.Kind == tree.BadNode {
 			continue
 		}
-		at := tree.Join(path, f.Key)
 		value.SetZero()
-		d.decode(f.Value, value, at, placeOf(f))
+		d.decode(f.Value, value)
 		out.SetMapIndex(reflect.ValueOf(f.Key), value)
 	}
-}
-
-// placeOf is where a user looks for an entry: at its value if that is one of a line, else
-// at its key.
-func placeOf(f tree.Field) spec.Place {
-	if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
-		return f.At
-	}
-	return f.Value.At
 }
 
 // fieldsOf are the fields of a struct by json tag; "-" is the Extensions field.

@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,10 +50,9 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")
-	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: make(spec.Places, l.values), Variables: l.env, ReadFiles: l.readFiles}
+	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
-		maps.Copy(p.Places, l.readPlaces)
 		p.InheritVolumes()
 		l.security(p, root)
 		l.seccompProfiles(p)

@@ -79,7 +79,7 @@ type loader struct {
 	reads       int                   // files read so far
 	values      int                   // values in them
 	readFiles   map[string]string     // environment and label files, by where they are named
-	readPlaces  spec.Places           // of those
+	readPlaces  map[string]spec.Place // of those
 	name        string                // of the project
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
 	broken      bool                  // part of the stack could not be read: what is missing may be there

@@ -34,7 +34,6 @@ func (l *loader) security(p *spec.Project, root *tree.Node) {
 		delete(s.Extensions, serviceOwnKey) // it has a field
 		if given != nil {
 			s.Security = l.profile(given, path+"."+serviceOwnKey)
-			p.Places[path+"."+serviceOwnKey] = given.At
 		} else if whole == spec.SecurityHardened {
 			s.Security = whole
 		}
