@@ -44,13 +44,13 @@ func (v *validator) fixedAddress(s *tree.Node, place tree.Field, key, at string)
 		v.l.Fail(address, at, "network "+place.Key+" has no IPv4", "remove enable_ipv4: false there, or this address")
 	case is6 && tree.TextAt(s.Value("sysctls"), "net.ipv6.conf.all.disable_ipv6") == "1":
 		v.l.Fail(address, at, "the service has IPv6 switched off", "take net.ipv6.conf.all.disable_ipv6 out of its sysctls, or this address")
-	case is6:
+	default:
 		v.inRange(address, at, ip, network)
 	}
 }
 
-// inRange complains of an address of IPv6 that is outside of the range that its network
-// names.
+// inRange complains of an address that is outside of the range of its family that its
+// network names, or that is none of a host there.
 func (v *validator) inRange(address *tree.Node, at string, ip netip.Addr, network *tree.Node) {
 	config := network.Value("ipam").Value("config")
 	if config == nil {
@@ -58,10 +58,12 @@ func (v *validator) inRange(address *tree.Node, at string, ip netip.Addr, networ
 	}
 	for _, pool := range config.Items {
 		subnet, err := netip.ParsePrefix(tree.TextAt(pool, "subnet"))
-		if err != nil || !subnet.Addr().Is6() {
+		if err != nil || subnet.Addr().Is6() != ip.Is6() {
 			continue
 		}
-		if !subnet.Contains(ip) || ip == subnet.Masked().Addr() {
+		isFirst := ip == subnet.Masked().Addr() && (ip.Is6() || subnet.Bits() < 31)
+		isLast := ip.Is4() && subnet.Bits() < 31 && !subnet.Contains(ip.Next()) // it is for all hosts
+		if !subnet.Contains(ip) || isFirst || isLast {
 			v.l.Fail(address, at, fmt.Sprintf("%s is not the address of a host in %s", ip, subnet), "")
 		}
 		return
