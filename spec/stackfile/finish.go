@@ -62,6 +62,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 			})
 		}
 		l.payloads(p, root, v.contents())
+		l.foresee(p)
 	}
 	return p
 }

@@ -41,6 +41,7 @@ type Options struct {
 	Given            *userfile.Given   // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+	Foresee          bool              // warn of what only an up would refuse
 	SpareContents    bool              // the contents of secrets and configs may be missing
 	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
