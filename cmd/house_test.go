@@ -28,7 +28,7 @@ func house() map[string][]string {
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
-	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
+	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
 	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
@@ -36,10 +36,11 @@ func house() map[string][]string {
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper": {}, "failpoint": {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
+		"spec/plain":        {},
 		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values"},
+		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/plain"},
 		"api":               {"spec", "planner"},
 		"runner/network":    append([]string{"keeper", "runner/disk"}, networks[1:]...), // published ports are held there
 		"runner/image":      {"spec", "planner", "runner/disk"},

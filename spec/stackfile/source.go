@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
 
@@ -108,6 +109,9 @@ func (l *loader) display(path string) string {
 }
 
 func (l *loader) parse(src *source) (docs []document) {
+	if n, ok := plain.Parse(src.data); ok {
+		return []document{{src, n}}
+	}
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
 			l.broken, src.broken = true, true
