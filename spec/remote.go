@@ -21,3 +21,30 @@ func IsRemote(context string) bool {
 func IsRemoteName(context string) bool {
 	return strings.HasPrefix(context, "github.com/") || scpForm.MatchString(context)
 }
+
+// Remote is a stack of somebody else that include, extends or -f names: a
+// repository of git, or an OCI artifact of a registry.
+type Remote struct {
+	Name   string // the reference as it is shown, without a login and without a path in it
+	Digest string // the commit, or the digest of the manifest
+	Dir    string // absolute; has its files, which nobody changes
+	Path   string // of what the reference names there: a file, or a directory that has a stack file; "" is Dir
+}
+
+// NameOf is how a file of the remote is shown, by its path; "" of one that isn't of it.
+func (r *Remote) NameOf(path string) string {
+	if rest, ok := strings.CutPrefix(path, r.Dir+"/"); ok {
+		return r.Name + ": " + rest
+	}
+	return ""
+}
+
+// RemoteAt is the remote that a place is in; nil: it is in a file of the user's own.
+func (p *Project) RemoteAt(place Place) *Remote {
+	for _, r := range p.Remotes {
+		if strings.HasPrefix(place.File, r.Name+": ") {
+			return r
+		}
+	}
+	return nil
+}

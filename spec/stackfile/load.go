@@ -42,6 +42,7 @@ type Options struct {
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
 	SpareContents    bool              // the contents of secrets and configs may be missing
+	Remotes          Remotes           // fetches what stands elsewhere; nil: only local files are read
 	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
 
@@ -84,6 +85,7 @@ type loader struct {
 	broken      bool                  // part of the stack could not be read: what is missing may be there
 	envBroken   bool                  // so is part of an environment file
 	faults      []*tree.Fault         // mistakes that count only where they are used
+	remotes     remotes
 }
 
 func newLoader(opts Options) *loader {
@@ -97,8 +99,16 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.remotes.fetch = func(reference string) (*spec.Remote, error) {
+		return l.opts.Remotes.Fetch(ctx, reference, l.projectDir)
+	}
 	var docs []document
-	for _, path := range files {
+	for i, path := range files {
+		base := l.projectDir
+		if path, base, err = l.stackFile(path); err != nil {
+			return nil, err
+		}
+		files[i] = path
 		data, err := l.contents(ctx, path)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -106,7 +116,7 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 		if err != nil {
 			return nil, l.named(err)
 		}
-		read, err := l.take(path, l.projectDir, data)
+		read, err := l.take(path, base, data)
 		if err != nil {
 			return nil, err
 		}
@@ -175,6 +185,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	}
 	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset}
 	root = c.Object(root, schema.Root(), "")
+	l.confine(root, doc.src)
 	if services := root.Value("services"); services != nil && len(services.Fields) > maxServices {
 		l.Fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
 		return root.Bad()
@@ -185,6 +196,9 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 // readFile reads a file that a stack file names.
 func (l *loader) readFile(path string) ([]byte, error) {
 	l.reading(path)
+	if err := l.remotes.mustHave(path); err != nil {
+		return nil, err
+	}
 	return userfile.Read(path)
 }
 
@@ -198,9 +212,10 @@ func (l *loader) readGiven(ctx context.Context, path string) ([]byte, error) {
 	return l.opts.Given.Read(ctx, path, userfile.MaxText)
 }
 
-// reading tells the caller of a file that the outcome depends on.
+// reading tells the caller of a file that the outcome depends on. Those that were
+// fetched never change.
 func (l *loader) reading(path string) {
-	if l.opts.Reading != nil {
+	if l.opts.Reading != nil && l.remotes.of(path) == nil {
 		l.opts.Reading(path)
 	}
 }

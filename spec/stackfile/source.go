@@ -28,6 +28,7 @@ type source struct {
 	path  string // absolute, or "-"
 	base  string // directory that its relative paths start from
 	data  []byte
+	root  string // directory that its paths must stay in, of a file that was fetched; "" otherwise
 	lines []string
 
 	broken bool // it is no YAML, or not to its end
@@ -64,7 +65,7 @@ func (l *loader) take(path, base string, data []byte) ([]document, error) {
 	if l.reads++; l.reads > maxFiles {
 		return nil, fmt.Errorf("a stack may be made of at most %d files", maxFiles)
 	}
-	src := &source{name: l.display(path), path: path, base: base, data: data}
+	src := &source{name: l.display(path), path: path, base: base, root: l.remotes.rootOf(path, base), data: data}
 	if l.sources == nil {
 		l.sources = map[string]*source{}
 	}
@@ -99,6 +100,9 @@ func (l *loader) contents(ctx context.Context, path string) ([]byte, error) {
 func (l *loader) display(path string) string {
 	if path == "-" {
 		return "<stdin>"
+	}
+	if r := l.remotes.of(path); r != nil {
+		return r.NameOf(path)
 	}
 	rel, err := filepath.Rel(l.dir, path)
 	if err != nil || strings.Count(rel, "..") > 2 {
