@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -47,4 +49,22 @@ func (p *Project) RemoteAt(place Place) *Remote {
 		}
 	}
 	return nil
+}
+
+// RemoteDirs are the directories of the remotes, by their names.
+func (p *Project) RemoteDirs() map[string]string {
+	dirs := map[string]string{}
+	for _, r := range p.Remotes {
+		dirs[r.Name] = r.Dir
+	}
+	return dirs
+}
+
+// RemotesIn are remotes of which the names and directories are known.
+func RemotesIn(dirs map[string]string) []*Remote {
+	var all []*Remote
+	for _, name := range slices.Sorted(maps.Keys(dirs)) {
+		all = append(all, &Remote{Name: name, Dir: dirs[name]})
+	}
+	return all
 }

@@ -68,6 +68,8 @@ type Settings struct {
 	AllowUnset bool
 	Verbose    bool // config: every warning with its line
 
+	Yes           bool // what would be asked about is allowed
+	UpdateRemotes bool // orlop.lock is made anew
 	IgnoreOrphans bool // nothing is said of them
 	Parallel      int  // steps at once; 0: as many as the engine likes
 }
@@ -92,6 +94,7 @@ type Invocation struct {
 	Mask           *secret.Mask    // of the secrets of all that was loaded
 	Tracer         *display.Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 
+	asked    bool                          // whether remote stacks may have what they ask for; of one goroutine at a time
 	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/variables"
 
@@ -190,8 +191,8 @@ func (l *loader) included(src *source, item *tree.Node, outer *variables.Expande
 	}
 	dir := ""
 	if d := item.Value("project_directory"); d != nil && d.Kind == tree.ScalarNode {
-		dir = within(src.base, d.Text)
-		if !l.mayName(src, d, dir, path) {
+		dir = fetched.Within(src.base, d.Text)
+		if !l.pathsOf(src).May(d, dir, path) {
 			return nil
 		}
 	}
@@ -280,13 +281,6 @@ func buildsIn(root *tree.Node, dir string) {
 	}
 }
 
-func within(base, path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(base, path)
-}
-
 func (l *loader) displayAll(paths []string) []string {
 	out := make([]string, len(paths))
 	for i, p := range paths {
@@ -319,8 +313,8 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 	if list := item.Value("env_file"); list != nil {
 		optional = false
 		for _, f := range list.Items {
-			file := within(src.base, f.Text)
-			if file != os.DevNull && !l.mayName(src, f, file, path) {
+			file := fetched.Within(src.base, f.Text)
+			if file != os.DevNull && !l.pathsOf(src).May(f, file, path) {
 				return nil
 			}
 			files = append(files, file)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
@@ -81,11 +82,12 @@ type loader struct {
 	readFiles   map[string]string     // environment and label files, by where they are named
 	readPlaces  spec.Places           // of those
 	name        string                // of the project
+	nameHidden  bool                  // a stack file could not be fetched
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
 	broken      bool                  // part of the stack could not be read: what is missing may be there
 	envBroken   bool                  // so is part of an environment file
 	faults      []*tree.Fault         // mistakes that count only where they are used
-	remotes     remotes
+	remotes     fetched.Set           // what was fetched
 }
 
 func newLoader(opts Options) *loader {
@@ -99,14 +101,15 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.remotes.fetch = func(reference string) (*spec.Remote, error) {
+	l.remotes.Fetch = func(reference string) (*spec.Remote, error) {
 		return l.opts.Remotes.Fetch(ctx, reference, l.projectDir)
 	}
 	var docs []document
 	for i, path := range files {
 		base := l.projectDir
 		if path, base, err = l.stackFile(path); err != nil {
-			return nil, err
+			l.absent(err)
+			continue
 		}
 		files[i] = path
 		data, err := l.contents(ctx, path)
@@ -185,7 +188,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	}
 	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset}
 	root = c.Object(root, schema.Root(), "")
-	l.confine(root, doc.src)
+	l.pathsOf(doc.src).Confine(root)
 	if services := root.Value("services"); services != nil && len(services.Fields) > maxServices {
 		l.Fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
 		return root.Bad()
@@ -196,7 +199,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 // readFile reads a file that a stack file names.
 func (l *loader) readFile(path string) ([]byte, error) {
 	l.reading(path)
-	if err := l.remotes.mustHave(path); err != nil {
+	if err := l.remotes.MustHave(path); err != nil {
 		return nil, err
 	}
 	return userfile.Read(path)
@@ -215,7 +218,7 @@ func (l *loader) readGiven(ctx context.Context, path string) ([]byte, error) {
 // reading tells the caller of a file that the outcome depends on. Those that were
 // fetched never change.
 func (l *loader) reading(path string) {
-	if l.opts.Reading != nil && l.remotes.of(path) == nil {
+	if l.opts.Reading != nil && l.remotes.Of(path) == nil {
 		l.opts.Reading(path)
 	}
 }

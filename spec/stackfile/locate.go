@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/fetched"
 )
 
 // Variables that say what is loaded, in the environment or in an environment file.
@@ -119,7 +120,7 @@ func (l *loader) composeFile() []string {
 	}
 	l.chosenBy += " of " + l.display(origin)
 	for i, f := range files {
-		beside := within(filepath.Dir(origin), f)
+		beside := fetched.Within(filepath.Dir(origin), f)
 		if f != "-" && !l.isRemote(f, filepath.Dir(origin)) && (isFile(beside) || !isFile(l.within(f))) {
 			files[i] = beside
 		}

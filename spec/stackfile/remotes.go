@@ -3,12 +3,12 @@ package stackfile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/tree"
 )
 
@@ -20,65 +20,9 @@ type Remotes interface {
 	Fetch(ctx context.Context, reference, projectDir string) (*spec.Remote, error)
 }
 
-// maxRemotes is how many references a stack may have.
-const maxRemotes = 32
-
-// remotes are those of one load.
-type remotes struct {
-	fetch func(reference string) (*spec.Remote, error)
-	known map[string]*spec.Remote // by reference
-	list  []*spec.Remote          // as they were fetched
-}
-
-// get is what a reference names, fetched once.
-func (r *remotes) get(reference string) (*spec.Remote, error) {
-	if got, ok := r.known[reference]; ok {
-		return got, nil
-	}
-	if len(r.known) == maxRemotes {
-		return nil, fmt.Errorf("a stack may be made of at most %d remote ones", maxRemotes)
-	}
-	got, err := r.fetch(reference)
-	if err != nil {
-		return nil, err
-	}
-	if r.known == nil {
-		r.known = map[string]*spec.Remote{}
-	}
-	r.known[reference] = got
-	r.list = append(r.list, got)
-	return got, nil
-}
-
-// of is the remote that a file was fetched with; nil: none.
-func (r *remotes) of(path string) *spec.Remote {
-	for _, one := range r.list {
-		if isBelow(path, one.Dir) {
-			return one
-		}
-	}
-	return nil
-}
-
-// rootOf is the directory that the paths of a file must stay in: of one that was
-// fetched, where it was fetched to, or the directory that the user has its paths start
-// from; "" of other files.
-func (r *remotes) rootOf(path, base string) string {
-	switch one := r.of(path); {
-	case one == nil:
-		return ""
-	case isBelow(base, one.Dir):
-		return one.Dir
-	}
-	return base
-}
-
-// mustHave refuses a file below what was fetched that a link leads out of it.
-func (r *remotes) mustHave(path string) error {
-	if one := r.of(path); one != nil && !staysIn(path, one.Dir) {
-		return errors.New("a symbolic link leads out of " + one.Name)
-	}
-	return nil
+// pathsOf are the paths of a file.
+func (l *loader) pathsOf(src *source) *fetched.Paths {
+	return &fetched.Paths{Report: l.Reporter, Remotes: &l.remotes, Base: src.base, Root: src.root}
 }
 
 // isRemote says that a path of include, extends or -f stands elsewhere. A file of that
@@ -90,7 +34,7 @@ func (l *loader) isRemote(path, base string) bool {
 	if !spec.IsRemoteName(path) {
 		return false
 	}
-	_, err := os.Stat(within(base, path))
+	_, err := os.Stat(fetched.Within(base, path))
 	return err != nil
 }
 
@@ -98,8 +42,8 @@ func (l *loader) isRemote(path, base string) bool {
 // elsewhere.
 func (l *loader) fileOf(src *source, n *tree.Node, path string) (string, bool) {
 	if !l.isRemote(n.Text, src.base) {
-		at := within(src.base, n.Text)
-		return at, l.mayName(src, n, at, path)
+		at := fetched.Within(src.base, n.Text)
+		return at, l.pathsOf(src).May(n, at, path)
 	}
 	if l.opts.Remotes == nil {
 		verb := "included"
@@ -109,7 +53,7 @@ func (l *loader) fileOf(src *source, n *tree.Node, path string) (string, bool) {
 		l.Fail(n, path, "only local files can be "+verb, "")
 		return "", false
 	}
-	at, err := l.fetched(n.Text)
+	at, err := l.remotes.File(n.Text, fileNames())
 	if err != nil {
 		l.Fail(n, path, err.Error(), "")
 	}
@@ -125,7 +69,7 @@ func (l *loader) stackFile(path string) (at, base string, err error) {
 	if l.opts.Remotes == nil {
 		return "", "", errors.New("cannot read " + path + ": only local files are read")
 	}
-	if at, err = l.fetched(path); err != nil {
+	if at, err = l.remotes.File(path, fileNames()); err != nil {
 		return "", "", l.named(err)
 	}
 	if l.opts.ProjectDirectory != "" {
@@ -134,31 +78,9 @@ func (l *loader) stackFile(path string) (at, base string, err error) {
 	return at, filepath.Dir(at), nil
 }
 
-// fetched is the stack file that a reference names.
-func (l *loader) fetched(reference string) (string, error) {
-	r, err := l.remotes.get(reference)
-	if err != nil {
-		return "", err
-	}
-	at := filepath.Join(r.Dir, r.Path)
-	if !isBelow(at, r.Dir) || !staysIn(at, r.Dir) {
-		return "", fmt.Errorf("%s leads out of %s", r.Path, r.Name)
-	}
-	info, err := os.Stat(at)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("there is no %s in %s: write another path after the colon", r.Path, r.Name)
-	case !info.IsDir():
-		return at, nil
-	}
-	for _, name := range fileNames() {
-		if file := filepath.Join(at, name); isFile(file) {
-			return file, nil
-		}
-	}
-	where := r.Name
-	if r.Path != "" {
-		where = r.Path + " of " + where
-	}
-	return "", fmt.Errorf("there is no stack file in %s: looked for %s", where, strings.Join(fileNames(), ", "))
+// absent notes that a stack file which the caller names is not there: its name of the
+// project isn't known.
+func (l *loader) absent(err error) {
+	l.broken, l.nameHidden = true, true
+	l.Report(spec.Diagnostic{Severity: spec.Error, Message: err.Error()})
 }

@@ -65,7 +65,7 @@ func (l *loader) take(path, base string, data []byte) ([]document, error) {
 	if l.reads++; l.reads > maxFiles {
 		return nil, fmt.Errorf("a stack may be made of at most %d files", maxFiles)
 	}
-	src := &source{name: l.display(path), path: path, base: base, root: l.remotes.rootOf(path, base), data: data}
+	src := &source{name: l.display(path), path: path, base: base, root: l.remotes.RootOf(path, base), data: data}
 	if l.sources == nil {
 		l.sources = map[string]*source{}
 	}
@@ -101,7 +101,7 @@ func (l *loader) display(path string) string {
 	if path == "-" {
 		return "<stdin>"
 	}
-	if r := l.remotes.of(path); r != nil {
+	if r := l.remotes.Of(path); r != nil {
 		return r.NameOf(path)
 	}
 	rel, err := filepath.Rel(l.dir, path)

@@ -1,4 +1,4 @@
-package stackfile
+package fetched
 
 import (
 	"cmp"
@@ -11,76 +11,84 @@ import (
 	"github.com/orlop/orlop/spec/tree"
 )
 
-// confine refuses the paths of a file that was fetched which lead out of its directory:
+// Paths are those of one file.
+type Paths struct {
+	Report  tree.Reporter
+	Remotes *Set
+	Base    string // directory that they start from
+	Root    string // and that they must stay in; "" of a file that was not fetched
+}
+
+// Confine refuses the paths of a file that was fetched which lead out of its directory:
 // whoever wrote it must not read files of the user's. An absolute source of a bind mount
 // is left: it is a privilege, which the user is asked about.
-func (l *loader) confine(root *tree.Node, src *source) {
-	if src.root == "" || root.Kind != tree.MapNode {
+func (c *Paths) Confine(root *tree.Node) {
+	if c.Root == "" || root.Kind != tree.MapNode {
 		return
 	}
 	for _, section := range []string{"services", "jobs"} {
 		for _, f := range fieldsIn(root.Value(section)) {
-			l.confineService(src, f.Value, section+"."+f.Key)
+			c.confineService(f.Value, section+"."+f.Key)
 		}
 	}
 	for _, section := range []string{"secrets", "configs"} {
 		for _, f := range fieldsIn(root.Value(section)) {
-			l.confineAt(src, f.Value.Value("file"), section+"."+f.Key+".file")
+			c.confineAt(f.Value.Value("file"), section+"."+f.Key+".file")
 		}
 	}
 	for _, f := range fieldsIn(root.Value("volumes")) {
 		device := f.Value.Value("driver_opts").Value(spec.OptDevice)
 		if isScalar(device) && !isAbsolute(device.Raw) && tree.TextAt(f.Value.Value("driver_opts"), spec.OptMount) == "bind" {
 			at := "volumes." + f.Key + ".driver_opts." + spec.OptDevice
-			l.Fail(device, at, "a directory that was fetched can't be a volume: it never changes", "leave driver_opts out, or write an absolute path")
+			c.Report.Fail(device, at, "a directory that was fetched can't be a volume: it never changes", "leave driver_opts out, or write an absolute path")
 			*device = *device.Bad()
 		}
 	}
 }
 
 // confineService refuses the paths of a service or an init container that lead out.
-func (l *loader) confineService(src *source, s *tree.Node, path string) {
+func (c *Paths) confineService(s *tree.Node, path string) {
 	for i, item := range s.Value("env_file").Entries() {
-		l.confineAt(src, item.Value("path"), tree.Indexed(path+".env_file", i))
+		c.confineAt(item.Value("path"), tree.Indexed(path+".env_file", i))
 	}
 	for i, item := range s.Value("label_file").Entries() {
-		l.confineAt(src, item, tree.Indexed(path+".label_file", i))
+		c.confineAt(item, tree.Indexed(path+".label_file", i))
 	}
 	for i, item := range s.Value("security_opt").Entries() {
-		l.confineProfile(src, item, tree.Indexed(path+".security_opt", i))
+		c.confineProfile(item, tree.Indexed(path+".security_opt", i))
 	}
 	for i, item := range s.Value("volumes").Entries() {
-		l.confineMount(src, item, tree.Indexed(path+".volumes", i))
+		c.confineMount(item, tree.Indexed(path+".volumes", i))
 	}
 	for i, item := range s.Value("develop").Value("watch").Entries() {
-		l.confineAt(src, item.Value("path"), tree.Indexed(path+".develop.watch", i)+".path")
+		c.confineAt(item.Value("path"), tree.Indexed(path+".develop.watch", i)+".path")
 	}
-	l.confineBuild(src, s.Value("build"), path+".build")
+	c.confineBuild(s.Value("build"), path+".build")
 	for i, first := range s.Value("pre_start").Entries() {
-		l.confineService(src, first, tree.Indexed(path+".pre_start", i))
+		c.confineService(first, tree.Indexed(path+".pre_start", i))
 	}
 }
 
-func (l *loader) confineBuild(src *source, b *tree.Node, path string) {
+func (c *Paths) confineBuild(b *tree.Node, path string) {
 	if b == nil || b.Kind != tree.MapNode {
 		return
 	}
 	context := b.Value("context")
 	if !isScalar(context) || !isFetched(context) {
-		l.confineAt(src, context, path+".context")
+		c.confineAt(context, path+".context")
 	}
 	if d := b.Value("dockerfile"); isScalar(d) && (!isScalar(context) || !isFetched(context)) {
-		dir := src.base
+		dir := c.Base
 		if isScalar(context) {
 			dir = context.Text
 		}
-		if !l.mayName(src, d, within(dir, d.Text), path+".dockerfile") {
+		if !c.May(d, Within(dir, d.Text), path+".dockerfile") {
 			*d = *d.Bad()
 		}
 	}
 	for _, f := range fieldsIn(b.Value("additional_contexts")) {
 		if isScalar(f.Value) && !isFetched(f.Value) && !strings.HasPrefix(f.Value.Text, "service:") {
-			l.confineAt(src, f.Value, path+".additional_contexts."+f.Key)
+			c.confineAt(f.Value, path+".additional_contexts."+f.Key)
 		}
 	}
 }
@@ -91,7 +99,7 @@ func isFetched(context *tree.Node) bool {
 }
 
 // confineProfile has a seccomp profile start from the file that names it.
-func (l *loader) confineProfile(src *source, n *tree.Node, path string) {
+func (c *Paths) confineProfile(n *tree.Node, path string) {
 	if !isScalar(n) {
 		return
 	}
@@ -99,8 +107,8 @@ func (l *loader) confineProfile(src *source, n *tree.Node, path string) {
 	if name != spec.OptSeccomp || value == spec.Unconfined || value == spec.SeccompBuiltin {
 		return
 	}
-	at := within(src.base, value)
-	if !l.mayName(src, n, at, path) {
+	at := Within(c.Base, value)
+	if !c.May(n, at, path) {
 		*n = *n.Bad()
 		return
 	}
@@ -110,20 +118,20 @@ func (l *loader) confineProfile(src *source, n *tree.Node, path string) {
 // confineMount refuses a bind mount whose source is relative and leads out. What was
 // fetched is the same for all who use it, and is what the digest says: it is mounted
 // for reading alone, and nothing is created in it.
-func (l *loader) confineMount(src *source, m *tree.Node, path string) {
+func (c *Paths) confineMount(m *tree.Node, path string) {
 	source := m.Value("source")
 	if tree.TextAt(m, "type") != spec.MountBind || !isScalar(source) || isAbsolute(source.Raw) {
 		return
 	}
-	if !l.confineAt(src, source, path+".source") {
+	if !c.confineAt(source, path+".source") {
 		return
 	}
-	r := l.remotes.of(source.Text)
+	r := c.Remotes.Of(source.Text)
 	if r == nil {
 		return
 	}
 	if _, err := os.Lstat(source.Text); err != nil {
-		l.Fail(source, path, fmt.Sprintf("there is no %s in %s", source.Raw, r.Name),
+		c.Report.Fail(source, path, fmt.Sprintf("there is no %s in %s", source.Raw, r.Name),
 			"use a volume for data; with include, project_directory: has its paths start from a directory of yours")
 		return
 	}
@@ -131,27 +139,27 @@ func (l *loader) confineMount(src *source, m *tree.Node, path string) {
 }
 
 // confineAt refuses a path that leads out, and says whether it doesn't.
-func (l *loader) confineAt(src *source, n *tree.Node, path string) bool {
-	if !isScalar(n) || l.mayName(src, n, within(src.base, n.Text), path) {
+func (c *Paths) confineAt(n *tree.Node, path string) bool {
+	if !isScalar(n) || c.May(n, Within(c.Base, n.Text), path) {
 		return true
 	}
 	*n = *n.Bad()
 	return false
 }
 
-// mayName says that a file may name a path; of one that was fetched it is to stay in
+// May says that a file may name a path; of one that was fetched it is to stay in
 // its directory, as it is written and where links lead.
-func (l *loader) mayName(src *source, n *tree.Node, at, path string) bool {
+func (c *Paths) May(n *tree.Node, at, path string) bool {
 	written := cmp.Or(n.Raw, n.Text)
 	switch {
-	case src.root == "":
+	case c.Root == "":
 		return true
-	case isBelow(at, src.root) && staysIn(at, src.root):
+	case IsBelow(at, c.Root) && staysIn(at, c.Root):
 		return true
-	case isBelow(at, src.root):
-		l.Fail(n, path, fmt.Sprintf("%q leads out of the directory of a remote stack by a symbolic link", spec.Shorten(written)), "it may name its own files only")
+	case IsBelow(at, c.Root):
+		c.Report.Fail(n, path, fmt.Sprintf("%q leads out of the directory of a remote stack by a symbolic link", spec.Shorten(written)), "it may name its own files only")
 	default:
-		l.Fail(n, path, fmt.Sprintf("%q leads out of the directory of a remote stack", spec.Shorten(written)), "it may name its own files only")
+		c.Report.Fail(n, path, fmt.Sprintf("%q leads out of the directory of a remote stack", spec.Shorten(written)), "it may name its own files only")
 	}
 	return false
 }
@@ -170,8 +178,16 @@ func fieldsIn(n *tree.Node) []tree.Field {
 	return n.Fields
 }
 
-// isBelow says that a path is a directory or below it, as it is written.
-func isBelow(path, dir string) bool {
+// Within is a path, which starts from a directory if it is relative.
+func Within(base, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(base, path)
+}
+
+// IsBelow says that a path is a directory or below it, as it is written.
+func IsBelow(path, dir string) bool {
 	path = filepath.Clean(path)
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
@@ -183,12 +199,12 @@ func staysIn(path, dir string) bool {
 	if err != nil {
 		return false
 	}
-	for path = filepath.Clean(path); isBelow(path, dir); path = filepath.Dir(path) {
+	for path = filepath.Clean(path); IsBelow(path, dir); path = filepath.Dir(path) {
 		if _, err := os.Lstat(path); err != nil {
 			continue // not there: what is above it counts
 		}
 		real, err := filepath.EvalSymlinks(path)
-		return err == nil && isBelow(real, realDir)
+		return err == nil && IsBelow(real, realDir)
 	}
 	return false
 }
