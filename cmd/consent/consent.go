@@ -49,8 +49,8 @@ func Wishes(p *spec.Project, own ...string) []Wish {
 
 // String lists what is asked for.
 func (w Wish) String() string {
-	digest := w.Remote.Digest
-	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), digest[:min(len(digest), len("sha256:")+12)], table("   ", w.Requests))
+	digest := strings.TrimPrefix(w.Remote.Digest, "sha256:")
+	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), digest[:min(len(digest), 12)], table("   ", w.Requests))
 }
 
 // key is what a yes is for: the content that asks, and what it asks for, which

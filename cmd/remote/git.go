@@ -306,6 +306,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
+// ofSSH are lines that follow what ssh says, whatever that is.
+var ofSSH = []string{"Could not read from remote repository.", "Please make sure you have the correct access rights", "and the repository exists."}
+
 // loginOf is the login of an address in a text.
 var loginOf = regexp.MustCompile(`://[^/@\s]*@`)
 
@@ -317,7 +320,7 @@ func (b *bounded) plain() error {
 		for _, kind := range []string{"fatal: ", "error: ", "remote: "} {
 			line = strings.TrimPrefix(line, kind)
 		}
-		if line != "" && !strings.HasPrefix(line, "warning: ") && !slices.Contains(lines, line) {
+		if line != "" && !slices.Contains(ofSSH, line) && !strings.HasPrefix(line, "warning: ") && !slices.Contains(lines, line) {
 			lines = append(lines, loginOf.ReplaceAllString(line, "://"))
 		}
 	}

@@ -119,7 +119,7 @@ func TestARepositoryIsLocked(t *testing.T) {
 	if target, err := os.Readlink(filepath.Join(r.Dir, "link")); target != "run.sh" {
 		t.Errorf("the link leads to %q: %v", target, err)
 	}
-	if changes, err := s.Save(true); err != nil || len(changes) != 1 {
+	if changes, err := s.Save(project, true); err != nil || len(changes) != 1 {
 		t.Errorf("changes are %v, %v", changes, err)
 	}
 	second := u.commit(map[string]string{"app/compose.yaml": "two"})
@@ -141,7 +141,7 @@ func TestARepositoryIsLocked(t *testing.T) {
 	if r, err = s.Fetch(t.Context(), u.url+"#main", project); err != nil || r.Digest != second {
 		t.Errorf("updated it is %+v, %v", r, err)
 	}
-	if changes, err := s.Save(true); err != nil || len(changes) != 1 || !strings.Contains(changes[0], Short(first)+" -> "+Short(second)) {
+	if changes, err := s.Save(project, true); err != nil || len(changes) != 1 || !strings.Contains(changes[0], Short(first)+" -> "+Short(second)) {
 		t.Errorf("changes are %v, %v", changes, err)
 	}
 	if want := lockHead + "version: 1\nremotes:\n  " + u.url + "#main: " + second + "\n"; textOf(t, filepath.Join(project, LockFile)) != want {
@@ -268,7 +268,7 @@ func TestACommitThatIsGone(t *testing.T) {
 	if _, err := s.Fetch(t.Context(), u.url+"#main", project); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Save(true); err != nil {
+	if _, err := s.Save(project, true); err != nil {
 		t.Fatal(err)
 	}
 	u.git("checkout", "-q", "--orphan", "other")
@@ -291,7 +291,7 @@ func TestALoginIsNotShown(t *testing.T) {
 	if _, err := s.Fetch(t.Context(), strings.Replace(u.url, "://", "://user:geheim@", 1), project); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Save(true); err != nil {
+	if _, err := s.Save(project, true); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.Fetch(t.Context(), "http://geheim@127.0.0.1:1/r.git", project)

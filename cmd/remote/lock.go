@@ -78,9 +78,12 @@ func (l *lock) digestOf(name string) string {
 	return l.digests[name]
 }
 
-// Save writes what the load has used into the lock file, if that says something else.
+// Save writes what the load has used into the lock file of the project, if that says something else.
 // create says that there may be none yet. After an update the file has nothing else.
-func (s *Stacks) Save(create bool) (changes []string, err error) {
+func (s *Stacks) Save(projectDir string, create bool) (changes []string, err error) {
+	if s.lock == nil && s.Update {
+		s.lock, _ = readLock(projectDir) // a damaged one is made anew
+	}
 	if s.lock == nil || s.Offline || len(s.used) == 0 && !s.Update || !s.lock.isThere && !create {
 		return nil, nil
 	}

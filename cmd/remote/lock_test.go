@@ -28,7 +28,7 @@ func TestLockFiles(t *testing.T) {
 		update := New(Config{Cache: t.TempDir(), Update: true})
 		update.lock, _ = readLock(dir)
 		update.used["oci://x.test/y:1"] = "sha256:" + strings.Repeat("a", 64)
-		if changes, err := update.Save(true); err != nil || len(changes) != 1 {
+		if changes, err := update.Save(dir, true); err != nil || len(changes) != 1 {
 			t.Errorf("%q: changes are %v, %v", text, changes, err)
 		}
 	}
@@ -48,10 +48,10 @@ func TestALockThatCannotBeWritten(t *testing.T) {
 	s := New(Config{Cache: t.TempDir()})
 	s.lock, _ = readLock(dir)
 	s.used["oci://x.test/y:1"] = "sha256:" + strings.Repeat("a", 64)
-	if _, err := s.Save(true); !errors.Is(err, os.ErrNotExist) {
+	if _, err := s.Save(dir, true); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("said is %v", err)
 	}
-	if changes, err := s.Save(false); err != nil || changes != nil {
+	if changes, err := s.Save(dir, false); err != nil || changes != nil {
 		t.Errorf("without being asked for one: %v, %v", changes, err)
 	}
 }
@@ -63,8 +63,7 @@ func TestAnUpdateDropsWhatNothingNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := New(Config{Cache: t.TempDir(), Update: true})
-	s.lock, _ = readLock(dir)
-	changes, err := s.Save(true)
+	changes, err := s.Save(dir, true)
 	if err != nil || len(changes) != 1 || !strings.Contains(changes[0], "named no more") {
 		t.Errorf("changes are %v, %v", changes, err)
 	}

@@ -17,8 +17,10 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	distribution "github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
 
 	"github.com/orlop/orlop/builder/origin"
 	"github.com/orlop/orlop/spec/userfile"
@@ -76,7 +78,15 @@ func (a *artifact) resolver(ctx context.Context) remotes.Resolver {
 	}})
 }
 
+// silent keeps containerd from writing to the terminal what the error says, too.
+func silent(ctx context.Context) context.Context {
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	return log.WithLogger(ctx, logrus.NewEntry(quiet))
+}
+
 func (a *artifact) resolve(ctx context.Context) (string, error) {
+	ctx = silent(ctx)
 	_, found, err := a.resolver(ctx).Resolve(ctx, a.ref.image)
 	if err != nil {
 		return "", inWords(err)
@@ -89,6 +99,7 @@ func (a *artifact) resolve(ctx context.Context) (string, error) {
 
 // fetch writes the stack files and environment files of a manifest.
 func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
+	ctx = silent(ctx)
 	named, err := distribution.ParseNormalizedNamed(a.ref.image)
 	if err != nil {
 		return err
@@ -119,7 +130,10 @@ func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
 			return err
 		}
 		if layer.MediaType == stackFileType && layer.Annotations[isExtended] == "" {
-			fmt.Fprintf(&stack, "---\n%s\n", strings.TrimPrefix(string(content), "---\n"))
+			if stack.Len() > 0 {
+				stack.WriteString("\n---\n")
+			}
+			stack.Write(content)
 			continue
 		}
 		if err := writeLayer(layer, content, to); err != nil {
@@ -212,6 +226,8 @@ func inWords(err error) error {
 	case errdefs.IsUnauthorized(err), errors.Is(err, docker.ErrInvalidAuthorization), status.StatusCode == http.StatusUnauthorized, status.StatusCode == http.StatusForbidden,
 		strings.Contains(err.Error(), "insufficient_scope"), strings.Contains(err.Error(), "authorization failed"):
 		return errors.New("the registry refused access: log in; credentials are read from Docker's config.json")
+	case strings.Contains(err.Error(), "connection refused"), strings.Contains(err.Error(), "no such host"), strings.Contains(err.Error(), "timeout"):
+		return fmt.Errorf("the registry can't be reached: %w", rootOf(err))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("the registry has no TLS: set http: true for it in the engine's settings (%w)", rootOf(err))
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/orlop/orlop/e2e/lab"
 )
 
@@ -49,12 +51,12 @@ func TestAnArtifactIsLocked(t *testing.T) {
 	if r.Name != name || r.Digest != first {
 		t.Errorf("the remote is %+v", r)
 	}
-	for file, want := range map[string]string{"compose.yaml": "---\na: 1\n\n---\nb: 2\n\n", "x.env": "A=1\n", "base.yaml": "c: 3\n"} {
+	for file, want := range map[string]string{"compose.yaml": "a: 1\n\n---\n---\nb: 2\n", "x.env": "A=1\n", "base.yaml": "c: 3\n"} {
 		if got := textOf(t, filepath.Join(r.Dir, file)); got != want {
 			t.Errorf("%s is %q, want %q", file, got, want)
 		}
 	}
-	if _, err := s.Save(true); err != nil {
+	if _, err := s.Save(project, true); err != nil {
 		t.Fatal(err)
 	}
 	second := publish(t, registry, "stacks/app:1", lab.StackFile{Kind: "file", Name: "compose.yaml", Content: "a: 2\n"})
@@ -138,15 +140,25 @@ func TestAHostileArtifact(t *testing.T) {
 
 // TestAnImageIsNoStack, and neither is what answers without being a registry.
 func TestAnImageIsNoStack(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "teapot", http.StatusTeapot) }))
+	image := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json"},"layers":[]}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/image/") {
+			http.Error(w, "teapot", http.StatusTeapot)
+			return
+		}
+		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+		w.Header().Set("Docker-Content-Digest", digest.FromString(image).String())
+		_, _ = w.Write([]byte(image))
+	}))
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
-	for _, reference := range []string{"oci://" + address + "/a:1", "oci://Not/A:Name", "oci://"} {
+	for reference, want := range map[string]string{
+		"oci://" + address + "/image/a:1": "it is an image, not a stack", "oci://" + address + "/a:1": "does not answer as it should", "oci://Not/A:Name": "write oci://", "oci://": "write oci://",
+	} {
 		_, err := newStacks(t, t.TempDir()).Fetch(t.Context(), reference, t.TempDir())
-		if err == nil {
-			t.Errorf("%s is fetched", reference)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", reference, err)
 		}
-		t.Log(err)
 	}
 }
 
@@ -163,10 +175,10 @@ func TestCommandsBesideEachOther(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if text, err := os.ReadFile(filepath.Join(r.Dir, "compose.yaml")); string(text) != "---\na: 1\n\n" {
+			if text, err := os.ReadFile(filepath.Join(r.Dir, "compose.yaml")); string(text) != "a: 1\n" {
 				t.Errorf("it has %q: %v", text, err)
 			}
-			if _, err := s.Save(true); err != nil {
+			if _, err := s.Save(project, true); err != nil {
 				t.Error(err)
 			}
 		})
