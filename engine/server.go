@@ -149,26 +149,14 @@ func asStatus(err error) error {
 }
 
 // Status tells what the engine is and does.
-func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusReply, error) {
+func (s *server) Status(ctx context.Context, req *api.StatusRequest) (*api.StatusReply, error) {
 	reply := &api.StatusReply{
 		Version: s.cfg.Version, Protocol: api.Protocol, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
-		MemoryBytes: proc.Resident(os.Getpid()), Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
-		Components: map[string]string{
-			"containerd": moduleVersion("github.com/containerd/containerd/v2"),
-			"buildkit":   moduleVersion("github.com/moby/buildkit"),
-			"runc":       s.programs.RuncVersion,
-		},
+		Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
 		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()), PlainRegistries: plainRegistries(s.cfg.Root),
 	}
-	shims := map[int]bool{}
-	for _, c := range s.runner.Containers("") {
-		if c.State == planner.Running {
-			reply.Containers++
-			shims[proc.Parent(c.PID)] = true
-		}
-	}
-	for pid := range shims {
-		reply.ShimMemoryBytes += proc.Resident(pid)
+	if !req.Brief {
+		s.describe(reply)
 	}
 	if s.cfg.Keeper == nil {
 		return reply, nil
@@ -180,6 +168,26 @@ func (s *server) Status(ctx context.Context, _ *api.StatusRequest) (*api.StatusR
 	reply.KeeperPid, reply.KeeperVersion, reply.KeeperMemoryBytes = int64(k.PID), k.Version, k.Memory
 	reply.KeeperStartedUnixMs, reply.Restarts = k.Since.UnixMilli(), int32(k.Restarts)
 	return reply, nil
+}
+
+// describe adds what is looked up for who wants to read it.
+func (s *server) describe(reply *api.StatusReply) {
+	reply.MemoryBytes = proc.Resident(os.Getpid())
+	reply.Components = map[string]string{
+		"containerd": moduleVersion("github.com/containerd/containerd/v2"),
+		"buildkit":   moduleVersion("github.com/moby/buildkit"),
+		"runc":       s.programs.RuncVersion,
+	}
+	shims := map[int]bool{}
+	for _, c := range s.runner.Containers("") {
+		if c.State == planner.Running {
+			reply.Containers++
+			shims[proc.Parent(c.PID)] = true
+		}
+	}
+	for pid := range shims {
+		reply.ShimMemoryBytes += proc.Resident(pid)
+	}
 }
 
 // moduleVersion is the version of a module that is linked into this program.

@@ -34,7 +34,7 @@ func (inv *Invocation) reach(ctx context.Context) (*api.Client, *api.StatusReply
 			return nil, nil, inv.DialError(err)
 		}
 		client.Verb, client.Proxies = inv.Verb, api.ProxiesOf(inv.Env)
-		status, err := inv.Greet(ctx, client)
+		status, err := inv.greet(ctx, client, true)
 		if err == nil {
 			return client, status, nil
 		}
@@ -67,8 +67,12 @@ func (inv *Invocation) Connect(ctx context.Context) (*api.Client, error) {
 	return client, nil
 }
 
-// Greet waits for the engine's first answer.
+// Greet waits for the engine's first answer, which says all that it tells of itself.
 func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.StatusReply, error) {
+	return inv.greet(ctx, client, false)
+}
+
+func (inv *Invocation) greet(ctx context.Context, client *api.Client, brief bool) (*api.StatusReply, error) {
 	ctx, cancel := inv.patient(ctx)
 	defer cancel()
 	ctx, lost := context.WithCancelCause(ctx)
@@ -82,7 +86,7 @@ func (inv *Invocation) Greet(ctx context.Context, client *api.Client) (*api.Stat
 		case <-answered:
 		}
 	}()
-	status, err := client.Status(ctx, &api.StatusRequest{})
+	status, err := client.Status(ctx, &api.StatusRequest{Brief: brief})
 	if err = Cause(ctx, err); errors.Is(err, api.ErrCannotStart) {
 		err = fmt.Errorf("%w\nSee: orlop engine logs", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/runner/network/kernel"
 )
 
 // books are a Manager's without a machine below them.
@@ -12,7 +14,7 @@ func books(t *testing.T, networks ...string) *Manager {
 	t.Helper()
 	m := &Manager{
 		cfg: Config{ID: "t1"}, networks: map[string]*network{}, sandboxes: map[string]*sandbox{}, linkNames: map[string]bool{},
-		reserved: map[string]map[string][]netip.Addr{},
+		reserved: map[string]map[string][]netip.Addr{}, inside: map[kernel.Namespace]*sandbox{},
 	}
 	for i, name := range networks {
 		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 0}), 29)

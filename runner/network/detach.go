@@ -89,10 +89,13 @@ func (m *Manager) occupy(id, network string) (*sandbox, int, error) {
 	return s, i, nil
 }
 
-func (m *Manager) vacate(s *sandbox) {
+// vacate marks sandboxes as changed.
+func (m *Manager) vacate(all ...*sandbox) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.busy = false
+	for _, s := range all {
+		s.busy, s.seen = false, false
+	}
 }
 
 // reattach makes the link of a detached endpoint again. Nobody else changes the

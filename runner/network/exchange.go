@@ -50,11 +50,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 	m.resolver.Add(a.host())
 	m.resolver.Add(b.host())
 	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		a.busy, b.busy = false, false
-		m.mu.Unlock()
-	}()
+	defer m.vacate(a, b)
 	// On record first: what a crash leaves half-way is put right when adopted.
 	err := errors.Join(m.recordSandbox(a), m.recordSandbox(b))
 	failpoint.Hit("network/exchange-recorded")

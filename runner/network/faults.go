@@ -118,10 +118,78 @@ func (m *Manager) IsLost(id string) bool {
 	return known && !netns.IsPinned(m.netnsPath(id))
 }
 
-// faults looks at everything. The caller holds netMu and the host's lock.
+// look is what is to be looked at: what the kernel has told nothing of since the last
+// time need not be.
+type look struct {
+	here   bool // at networks, and at the machine's side of sandboxes
+	ready  []*sandbox
+	inside map[*sandbox]bool
+}
+
+// due is what is to be looked at where some sandboxes are wanted. It counts as seen from
+// here on, so that what happens meanwhile is not missed.
+func (m *Manager) due(wanted func(sandbox string) bool) look {
+	m.mu.Lock()
+	listener := m.listener
+	m.mu.Unlock()
+	isTold := listener != nil && listener.Hear() == nil
+	l := look{ready: m.ready(), inside: map[*sandbox]bool{}}
+	lost := map[*sandbox]bool{}
+	for _, s := range l.ready {
+		lost[s] = !netns.IsPinned(m.netnsPath(s.ID))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l.here, m.seen = !isTold || !m.seen, isTold
+	for _, s := range l.ready {
+		if !wanted(s.ID) || isTold && s.told && s.seen && !lost[s] {
+			continue
+		}
+		l.inside[s], s.seen = true, isTold
+	}
+	return l
+}
+
+// repeat has all that a look was to be at looked at again.
+func (m *Manager) repeat(l look) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = m.seen && !l.here
+	for s := range l.inside {
+		s.seen = false
+	}
+}
+
+// suspect has what a look has found looked at again.
+func (m *Manager) suspect(found []fault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range found {
+		m.seen = false
+		if s := m.sandboxes[f.sandbox]; s != nil {
+			s.seen = false
+		}
+	}
+}
+
+// faults looks at everything, and says what is wrong with networks and with sandboxes
+// that are wanted. The caller holds netMu and the host's lock.
 func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 	// Before the look, which has the links of those that are ready by then.
-	inside := slices.DeleteFunc(m.ready(), func(s *sandbox) bool { return !wanted(s.ID) })
+	due := m.due(wanted)
+	if !due.here && len(due.inside) == 0 {
+		return nil, nil
+	}
+	found, err := m.look(due)
+	if err != nil {
+		m.repeat(due)
+		return nil, err
+	}
+	m.suspect(found)
+	return slices.DeleteFunc(found, func(f fault) bool { return f.network == "" && !wanted(f.sandbox) }), nil
+}
+
+func (m *Manager) look(due look) ([]fault, error) {
 	host, err := links.At(m.links)
 	if err != nil {
 		return nil, err
@@ -140,12 +208,12 @@ func (m *Manager) faults(wanted func(sandbox string) bool) ([]fault, error) {
 			list = append(list, fault{network: n.Name, text: text, mend: func() error { return m.rebuildBridge(n) }})
 		}
 	}
-	found := make([][]fault, len(inside))
+	found := make([][]fault, len(due.ready))
 	var all errgroup.Group
 	all.SetLimit(2 * runtime.GOMAXPROCS(0))
-	for i, s := range inside {
+	for i, s := range due.ready {
 		all.Go(func() error {
-			m.atRest(s, func() { found[i] = m.sandboxFaults(s, host) })
+			m.atRest(s, func() { found[i] = m.sandboxFaults(s, host, due.inside[s]) })
 			return nil
 		})
 	}
@@ -207,9 +275,9 @@ func (m *Manager) rebuildBridge(n Network) error {
 	return nil
 }
 
-// sandboxFaults says what is missing of a sandbox: its pin, its links, and what is
-// inside of it.
-func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
+// sandboxFaults says what is missing of a sandbox: its pin, its links, and, if that is
+// looked into, what is inside of it.
+func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []fault {
 	var list []fault
 	add := func(text string, mend func() error) {
 		list = append(list, fault{sandbox: s.ID, text: text, mend: func() (err error) {
@@ -237,7 +305,7 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
 			add("its link to network "+n.Name+" is down", mend)
 		}
 	}
-	if len(list) > 0 {
+	if len(list) > 0 || !inside {
 		return list // what is inside comes with its links, or is seen then
 	}
 	var text string
@@ -247,6 +315,9 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look) []fault {
 	})
 	if err == nil && text != "" {
 		add(text, func() error { return m.refurnish(s) })
+	}
+	if err != nil { // it may be gone by now
+		m.repeat(look{inside: map[*sandbox]bool{s: true}})
 	}
 	return list
 }

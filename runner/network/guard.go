@@ -31,7 +31,14 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 	}}
 	for heard := false; ; heard = true {
 		err := loop.Run(ctx, func(ctx context.Context, tell func()) error {
-			return kernel.Listen(ctx, m.interest(), tell, tell) // what happened before was not heard
+			listener, err := kernel.Listen(m.interest(), tell)
+			if err != nil {
+				return err
+			}
+			m.listenBy(listener)
+			defer m.listenBy(nil)
+			tell() // what happened before was not heard
+			return listener.Run(ctx)
 		})
 		if ctx.Err() != nil {
 			return nil
@@ -47,17 +54,77 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 	}
 }
 
-// interest is what of the machine's changes may be of ours.
+// listenBy has a listener tell what need not be looked at, which for now is all that
+// there is; nil: nobody tells.
+func (m *Manager) listenBy(l *kernel.Listener) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listener, m.seen = l, false
+	for _, s := range m.sandboxes {
+		s.seen = false
+	}
+}
+
+// interest is what of the machine's changes may be of ours: here what is in use, and in
+// the namespaces of sandboxes all.
 func (m *Manager) interest() kernel.Interest {
+	of := func(in kernel.Namespace, isOurs func() bool) bool {
+		if in != kernel.Here {
+			return m.suspectInside(in)
+		}
+		return isOurs() && m.suspectHere()
+	}
 	return kernel.Interest{
-		Link:    func(name string) bool { return m.isInUse(func(link string, _ netip.Addr) bool { return link == name }) },
-		Address: func(is netip.Addr) bool { return m.isInUse(func(_ string, addr netip.Addr) bool { return addr == is }) },
-		Route: func(to netip.Prefix) bool {
-			return !to.IsValid() || m.isInUse(func(_ string, addr netip.Addr) bool { return to.Contains(addr) })
+		Link: func(in kernel.Namespace, name string) bool {
+			return of(in, func() bool { return m.isInUse(func(link string, _ netip.Addr) bool { return link == name }) })
+		},
+		Address: func(in kernel.Namespace, is netip.Addr) bool {
+			return of(in, func() bool { return m.isInUse(func(_ string, addr netip.Addr) bool { return addr == is }) })
+		},
+		Route: func(in kernel.Namespace, to netip.Prefix) bool {
+			return of(in, func() bool {
+				return to.IsValid() && m.isInUse(func(_ string, addr netip.Addr) bool { return to.Contains(addr) })
+			})
+		},
+		Table: func(in kernel.Namespace, name string) bool {
+			return of(in, func() bool { return m.firewall.Watches(name) })
 		},
 		Mount: m.isAnyLost,
-		Table: m.firewall.Watches,
 	}
+}
+
+// suspectHere has the machine's side of networks and sandboxes looked at.
+func (m *Manager) suspectHere() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = false
+	return true
+}
+
+// suspectInside has a sandbox looked into, by its namespace. What somebody is just
+// making or removing is nobody's to look at, and what its programs may change is theirs.
+func (m *Manager) suspectInside(in kernel.Namespace) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.inside[in]
+	if s == nil || !s.Ready || s.busy || !s.Guarded || s.Spec.OwnNetwork {
+		return false
+	}
+	s.seen = false
+	return true
+}
+
+// number notes the kernel's number of a sandbox's namespace, by which it is told what
+// happens inside. Without one it is looked into each time.
+func (m *Manager) number(s *sandbox) {
+	n, err := kernel.NumberOf(m.links, m.netnsPath(s.ID))
+	if err != nil {
+		m.cfg.Log.Warn("cannot be told of what happens in a sandbox", "sandbox", s.ID, "error", err)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inside[n], s.told = s, true
 }
 
 // isOurs says whether a link belongs to a network or a sandbox that is there.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/kernel"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -319,4 +322,66 @@ func (w way) isThere(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	return here.Leads(0, netip.Prefix{})
+}
+
+// What the kernel has told nothing of is not looked at again; what was changed since is,
+// however soon after, and what is new.
+func TestWhatHasNotChangedIsNotLookedAtAgain(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	n := ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("default"))
+	create(t, m, "b", on("default"))
+	all := func(string) bool { return true }
+	looksAt := func(when string, here bool, inside ...string) {
+		t.Helper()
+		due := m.due(all)
+		var got []string
+		for s := range due.inside {
+			got = append(got, s.ID)
+		}
+		slices.Sort(got)
+		if due.here != here || !slices.Equal(got, inside) {
+			t.Errorf("%s: it looks here: %t, want %t; inside of %v, want %v", when, due.here, here, got, inside)
+		}
+	}
+	looksAt("nobody listens", true, "a", "b")
+	looksAt("nobody listens still", true, "a", "b")
+	listener, err := kernel.Listen(m.interest(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- listener.Run(ctx) }()
+	m.listenBy(listener)
+	looksAt("somebody listens", true, "a", "b")
+	looksAt("nothing has happened", false)
+	run(t, "nsenter", "--net="+a.NetnsPath, "ip", "route", "del", "default")
+	looksAt("a has lost its route", false, "a")
+	run(t, "nsenter", "--net="+a.NetnsPath, "nft", "flush", "ruleset")
+	looksAt("a has lost its rules", false, "a")
+	run(t, "ip", "addr", "flush", "dev", n.Bridge)
+	looksAt("the bridge has lost its address", true)
+	run(t, "nft", "flush", "table", "inet", "orlop_t1")
+	looksAt("the rules are gone", true)
+	looksAt("that is told once", false)
+	run(t, "umount", a.NetnsPath)
+	looksAt("a's namespace is mounted no more", false, "a")
+	if networks, sandboxes, err := m.Faults(t.Context(), all); err != nil || len(networks["default"]) != 2 || len(sandboxes["a"]) != 1 {
+		t.Errorf("what is wrong: %v, %v, %v", networks, sandboxes, err)
+	}
+	looksAt("what was found is looked at again", true, "a")
+	create(t, m, "c", on("default"))
+	due := m.due(all)
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(due.inside)), func(s *sandbox) bool { return s.ID == "c" }) {
+		t.Error("what is new is not looked into")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	looksAt("nobody listens any more", true, "a", "b", "c")
 }

@@ -62,7 +62,7 @@ func TestWhatTheGuardHasInHandIsNotChanged(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if found := m.sandboxFaults(a, host); len(found) > 0 || a.Endpoints[0].Address != before {
+		if found := m.sandboxFaults(a, host, true); len(found) > 0 || a.Endpoints[0].Address != before {
 			t.Errorf("it is changed: %v", found)
 		}
 	})

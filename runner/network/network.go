@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/network/firewall"
+	"github.com/orlop/orlop/runner/network/kernel"
 	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/nameserver"
 	"github.com/orlop/orlop/runner/network/pool"
@@ -148,6 +149,9 @@ type Manager struct {
 	sandboxes map[string]*sandbox
 	linkNames map[string]bool
 	reserved  map[string]map[string][]netip.Addr // owner -> network -> addresses
+	inside    map[kernel.Namespace]*sandbox
+	listener  *kernel.Listener // nil: nobody tells of changes
+	seen      bool             // nothing of networks has happened here since they were looked at
 }
 
 // network is a Network with the addresses in use on it; what it has none of is nil.
@@ -188,7 +192,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		networks:  map[string]*network{},
 		sandboxes: map[string]*sandbox{},
 		linkNames: map[string]bool{},
-		reserved:  map[string]map[string][]netip.Addr{},
+		reserved:  map[string]map[string][]netip.Addr{}, inside: map[kernel.Namespace]*sandbox{},
 	}
 	m.resolver = nameserver.New(cfg.Upstreams, cfg.Log)
 	if err := m.adopt(ctx); err != nil {

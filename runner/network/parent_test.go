@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/runner/network/kernel"
 )
 
 func TestVLANsByTheirNames(t *testing.T) {
@@ -197,7 +198,7 @@ func TestASandboxIsKeptWhileAParentIsAway(t *testing.T) {
 func TestTheGuardWaitsForTheLinkUnderAVLAN(t *testing.T) {
 	m := &Manager{networks: map[string]*network{"lan": newNetwork(Network{Name: "lan", MadeParent: true, Options: Options{Driver: Macvlan, Parent: "eth7.10"}})}}
 	for link, want := range map[string]bool{"eth7.10": true, "eth7": true, "eth8": false} {
-		if got := m.interest().Link(link); got != want {
+		if got := m.interest().Link(kernel.Here, link); got != want {
 			t.Errorf("%s is of interest: %t", link, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/failpoint"
+	"github.com/orlop/orlop/runner/network/kernel"
 	"github.com/orlop/orlop/runner/network/nameserver"
 	"github.com/orlop/orlop/runner/network/netns"
 )
@@ -86,6 +88,8 @@ type sandbox struct {
 
 	dns  *nameserver.Server
 	busy bool // being made, changed or removed
+	told bool // what happens inside is told of; see number
+	seen bool // nothing has happened inside since it was looked into, or it is not to be
 }
 
 // awaitGuard waits until the guard has let go of the sandbox that it has in hand.
@@ -182,9 +186,7 @@ func (m *Manager) CreateSandbox(ctx context.Context, id string, spec Sandbox) (S
 			err = errors.Join(err, m.clear(context.WithoutCancel(ctx), s))
 		}
 	}
-	m.mu.Lock()
-	s.busy = false
-	m.mu.Unlock()
+	m.vacate(s)
 	if err != nil {
 		return SandboxState{}, err
 	}
@@ -295,6 +297,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 		}
 	}
 	failpoint.Hit("network/sandbox-made")
+	m.number(s)
 	m.mu.Lock()
 	m.resolver.Add(s.host())
 	s.Ready = true
@@ -389,9 +392,7 @@ func (m *Manager) RemoveSandbox(ctx context.Context, id string) error {
 	m.mu.Unlock()
 	m.awaitGuard()
 	if err := m.clear(ctx, s); err != nil {
-		m.mu.Lock()
-		s.busy = false
-		m.mu.Unlock()
+		m.vacate(s)
 		return fmt.Errorf("cannot disconnect %s: %w", s.label(id), err)
 	}
 	return nil
@@ -428,6 +429,7 @@ func (m *Manager) clear(ctx context.Context, s *sandbox) error {
 	defer m.mu.Unlock()
 	m.release(s)
 	delete(m.sandboxes, s.ID)
+	maps.DeleteFunc(m.inside, func(_ kernel.Namespace, is *sandbox) bool { return is == s })
 	return nil
 }
 

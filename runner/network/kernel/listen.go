@@ -13,37 +13,90 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
+// Namespace is a network namespace as that of the listener numbers it.
+type Namespace int32
+
+// Here is the namespace of the listener, and what a namespace has for a number that
+// has none.
+const Here Namespace = -1
+
+// NumberOf is the number of the namespace that is mounted at path, seen from the one
+// that the handle is in. It is given one if it has none.
+func NumberOf(h *netlink.Handle, path string) (Namespace, error) {
+	ns, err := os.Open(path)
+	if err != nil {
+		return Here, fmt.Errorf("cannot number a network namespace: %w", err)
+	}
+	defer ns.Close()
+	n, err := h.GetNetNsIdByFd(int(ns.Fd()))
+	if err == nil && n < 0 {
+		err = h.SetNetNsIdByFd(int(ns.Fd()), -1) // any
+		if err == nil || errors.Is(err, unix.EEXIST) {
+			n, err = h.GetNetNsIdByFd(int(ns.Fd()))
+		}
+	}
+	if err == nil && n < 0 {
+		err = errors.New("the kernel has none for it")
+	}
+	if err != nil {
+		return Here, fmt.Errorf("cannot number network namespace %s: %w", path, err)
+	}
+	return Namespace(n), nil
+}
+
 // Interest says what matters to who listens: the rest of the machine may
 // change as it likes.
 type Interest struct {
-	Link    func(name string) bool
-	Address func(addr netip.Addr) bool
-	Route   func(to netip.Prefix) bool // the zero Prefix is the default route
-	Table   func(name string) bool     // of nftables
-	Mount   func() bool                // asked when any mount has changed, as with each container
+	Link    func(in Namespace, name string) bool
+	Address func(in Namespace, addr netip.Addr) bool
+	Route   func(in Namespace, to netip.Prefix) bool // the zero Prefix is the default route
+	Table   func(in Namespace, name string) bool     // of nftables
+	Mount   func() bool                              // asked when any mount has changed, as with each container
 }
 
-// Listen calls changed whenever something of interest may have changed, until ctx
-// ends (nil), or the kernel has more to say than could be heard: the
-// listener is to look at everything, and listen anew. ready is called once it
-// listens. What happens inside of the network namespaces that the machine has
-// links to is heard, too.
-func Listen(ctx context.Context, is Interest, ready, changed func()) error {
-	routes, err := subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
+// Listener hears of changes here, and in the network namespaces that this one has a
+// number for: those that its links lead into, and those of NumberOf.
+type Listener struct {
+	is      Interest
+	changed func()
+	routes  *socket
+	tables  *socket
+}
+
+// Listen begins to listen. changed is called whenever something of interest may have
+// changed, by Hear and Run; the caller runs the listener, which closes it.
+func Listen(is Interest, changed func()) (*Listener, error) {
+	l := &Listener{is: is, changed: changed}
+	var err error
+	l.routes, err = subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
-		return fmt.Errorf("cannot watch the links of this machine: %w", err)
+		return nil, fmt.Errorf("cannot watch the links of this machine: %w", err)
 	}
-	defer routes.Close()
-	tables, err := subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+	l.tables, err = subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
 	if err != nil {
-		return fmt.Errorf("cannot watch nftables: %w", err)
+		l.routes.file.Close()
+		return nil, fmt.Errorf("cannot watch nftables: %w", err)
 	}
-	defer tables.Close()
+	return l, nil
+}
+
+// Hear takes in what the kernel has told by now, which is all that was changed before,
+// but for mounts. It fails where there was more to tell than could be heard.
+func (l *Listener) Hear() error {
+	return errors.Join(l.routes.hear(l.is.inRoutes, l.changed), l.tables.hear(l.is.inTables, l.changed))
+}
+
+// Run hears until ctx ends (nil), or until the kernel has had more to tell than could be
+// heard: then everything is to be looked at, and listened for anew.
+func (l *Listener) Run(ctx context.Context) error {
+	defer l.routes.file.Close()
+	defer l.tables.file.Close()
 	// Not by package os, whose poller would look at it too: each change is told to who
 	// asks first.
 	table, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -59,87 +112,57 @@ func Listen(ctx context.Context, is Interest, ready, changed func()) error {
 
 	var all sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
-	listen := func(conn *nl.NetlinkSocket, concerns func(messageType uint16, data []byte) bool) {
-		defer cancel()
-		receive(conn, func(t uint16, data []byte) {
-			if concerns(t, data) {
-				changed()
-			}
+	until := func(f func()) {
+		all.Go(func() {
+			defer cancel()
+			f()
 		})
 	}
-	all.Go(func() { listen(routes, is.inRoutes) })
-	all.Go(func() { listen(tables, is.inTables) })
-	all.Go(func() {
-		defer cancel()
+	until(func() { l.routes.listen(l.is.inRoutes, l.changed) })
+	until(func() { l.tables.listen(l.is.inTables, l.changed) })
+	until(func() {
 		watchMounts(table, stop, func() {
-			if is.Mount() {
-				changed()
+			if l.is.Mount() {
+				l.changed()
 			}
 		})
 	})
-	ready()
 	<-ctx.Done()
 	wake.Close()
-	routes.Close()
-	tables.Close()
+	l.routes.file.Close()
+	l.tables.file.Close()
 	all.Wait()
 	return nil
 }
 
-// subscribe joins groups of a netlink protocol, in all network namespaces that the
-// machine's own has an id for: those that its links lead into.
-func subscribe(protocol int, groups ...uint) (*nl.NetlinkSocket, error) {
-	conn, err := nl.Subscribe(protocol, groups...)
-	if err != nil {
-		return nil, err
-	}
-	// Without it, what happens on this side is heard at least.
-	_ = unix.SetsockoptInt(conn.GetFd(), unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1)
-	_ = unix.SetsockoptInt(conn.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20)
-	return conn, nil
-}
-
-// receive gives each message, until the connection is closed or overrun.
-func receive(conn *nl.NetlinkSocket, each func(messageType uint16, data []byte)) {
-	for {
-		messages, _, err := conn.Receive()
-		if err != nil {
-			return
-		}
-		for _, m := range messages {
-			each(m.Header.Type, m.Data)
-		}
-	}
-}
-
 // inRoutes says that a message of rtnetlink is of interest.
-func (is *Interest) inRoutes(messageType uint16, data []byte) bool {
+func (is *Interest) inRoutes(in Namespace, messageType uint16, data []byte) bool {
 	switch messageType {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		return is.inLink(messageType, data)
+		return is.inLink(in, messageType, data)
 	case unix.RTM_DELADDR:
 		attrs := attributes(data, unix.SizeofIfAddrmsg)
 		addr, ok := netip.AddrFromSlice(attrs[unix.IFA_LOCAL])
 		if !ok { // of IPv6 it says so only where there is a peer
 			addr, ok = netip.AddrFromSlice(attrs[unix.IFA_ADDRESS])
 		}
-		return ok && is.Address(addr)
+		return ok && is.Address(in, addr)
 	case unix.RTM_DELROUTE:
 		if len(data) < unix.SizeofRtMsg || nl.DeserializeRtMsg(data).Table != unix.RT_TABLE_MAIN {
 			return false
 		}
 		addr, ok := netip.AddrFromSlice(attributes(data, unix.SizeofRtMsg)[unix.RTA_DST])
 		if !ok {
-			return is.Route(netip.Prefix{})
+			return is.Route(in, netip.Prefix{})
 		}
-		return is.Route(netip.PrefixFrom(addr, int(nl.DeserializeRtMsg(data).Dst_len)))
+		return is.Route(in, netip.PrefixFrom(addr, int(nl.DeserializeRtMsg(data).Dst_len)))
 	}
 	return false
 }
 
 // inLink says that a link of interest is gone, off its bridge (which the kernel tells
 // as the end of a link of the bridge's), down, or that its other end is.
-func (is *Interest) inLink(messageType uint16, data []byte) bool {
+func (is *Interest) inLink(in Namespace, messageType uint16, data []byte) bool {
 	if len(data) < unix.SizeofIfInfomsg {
 		return false
 	}
@@ -148,7 +171,7 @@ func (is *Interest) inLink(messageType uint16, data []byte) bool {
 	if messageType == unix.RTM_NEWLINK && flags&unix.IFF_UP != 0 && (flags&unix.IFF_LOWER_UP != 0 || !isPort) {
 		return false
 	}
-	return is.Link(strings.TrimRight(string(attrs[unix.IFLA_IFNAME]), "\x00"))
+	return is.Link(in, strings.TrimRight(string(attrs[unix.IFLA_IFNAME]), "\x00"))
 }
 
 // attributes are those of a message, by their types.
@@ -174,13 +197,13 @@ const (
 )
 
 // inTables says that something of a table of interest was removed.
-func (is *Interest) inTables(messageType uint16, data []byte) bool {
+func (is *Interest) inTables(in Namespace, messageType uint16, data []byte) bool {
 	if messageType>>8 != unix.NFNL_SUBSYS_NFTABLES {
 		return false
 	}
 	switch messageType & 0xff {
 	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-		return is.Table(strings.TrimRight(string(attributes(data, sizeofNfgenmsg)[attrTable]), "\x00"))
+		return is.Table(in, strings.TrimRight(string(attributes(data, sizeofNfgenmsg)[attrTable]), "\x00"))
 	}
 	return false
 }
