@@ -15,7 +15,7 @@ import (
 // what is planned, applied and run.
 //
 // Risk remote include: a stack of somebody else asks for more than it needs
-// Held: an engine's policy refuses it before anything is changed, with the place and what to ask for; nothing remote is included or extended
+// Held: an engine's policy refuses it before anything is changed, with the place and what to ask for
 func TestSettingsGovernProjects(t *testing.T) {
 	d := newDesk(t)
 	if err := os.MkdirAll(d.cfg.Root, 0o700); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/consent"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/provider"
 	"github.com/orlop/orlop/spec/secret"
@@ -94,7 +95,7 @@ type Invocation struct {
 	Mask           *secret.Mask    // of the secrets of all that was loaded
 	Tracer         *display.Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 
-	asked    bool                          // whether remote stacks may have what they ask for; of one goroutine at a time
+	consents *consent.Ledger               // to what remote stacks ask for; nil: nobody was asked yet; of one goroutine at a time
 	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
 }
 

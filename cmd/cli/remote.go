@@ -60,33 +60,35 @@ func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 var errDeclined = errors.New("not allowed: nothing was changed")
 
 // Consent asks for a yes to what remote stacks ask of the machine, once for what they
-// are. It is asked at most once: later a terminal may have another use.
+// are. Only the first call of a command asks: later its terminal has another use.
 func (inv *Invocation) Consent(ctx context.Context, p *spec.Project) error {
-	ledger := consent.LedgerIn(inv.Env)
-	wishes := ledger.New(consent.Wishes(p, inv.RootDir(), inv.StateDir()))
+	isFirst := inv.consents == nil
+	if isFirst {
+		inv.consents = consent.LedgerIn(inv.Env)
+	}
+	wishes := inv.consents.New(consent.Wishes(p, inv.RootDir(), inv.StateDir()))
 	if len(wishes) == 0 {
 		return nil
 	}
 	if !inv.Yes {
-		if err := inv.askFor(ctx, wishes); err != nil {
+		if err := inv.askFor(ctx, wishes, isFirst); err != nil {
 			return err
 		}
 	}
-	if err := ledger.Keep(wishes); err != nil {
+	if err := inv.consents.Keep(wishes); err != nil {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(" ! cannot keep your answer (%v): you will be asked again", err)))
 	}
 	return nil
 }
 
-// askFor shows what is asked for, and asks where somebody can answer.
-func (inv *Invocation) askFor(ctx context.Context, wishes []consent.Wish) error {
+// askFor shows what is asked for, and asks where it may, and somebody can answer.
+func (inv *Invocation) askFor(ctx context.Context, wishes []consent.Wish, may bool) error {
 	for _, w := range wishes {
 		fmt.Fprint(inv.Stderr, w)
 	}
-	if inv.asked || inv.IsSilent() || !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
+	if !may || inv.IsSilent() || !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
 		return errors.New(`a remote stack asks for what nobody has allowed yet: look at the list above, and allow it with --yes, or at a terminal`)
 	}
-	inv.asked = true
 	var isAllowed bool
 	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
 		isAllowed, err = inv.answer(ctx, "Allow this, now and later?")

@@ -67,51 +67,55 @@ func (w Wish) key() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Ledger is the file that keeps what the user has said yes to; "" keeps nothing.
-type Ledger string
+// Ledger knows what the user has said yes to: now, and before.
+type Ledger struct {
+	path string // of the file that keeps it; "": none does
+	now  []string
+}
 
 // mostKept is how many yeses are kept.
 const mostKept = 1000
 
 // LedgerIn is the ledger in the user's directory for state, by the environment.
-func LedgerIn(env map[string]string) Ledger {
+func LedgerIn(env map[string]string) *Ledger {
 	dir := env["XDG_STATE_HOME"]
 	if home := env["HOME"]; !filepath.IsAbs(dir) && filepath.IsAbs(home) {
 		dir = filepath.Join(home, ".local", "state")
 	}
 	if !filepath.IsAbs(dir) {
-		return ""
+		return &Ledger{}
 	}
-	return Ledger(filepath.Join(dir, "orlop", "allowed"))
+	return &Ledger{path: filepath.Join(dir, "orlop", "allowed")}
 }
 
 // New are those wishes that the user has not said yes to.
-func (l Ledger) New(wishes []Wish) []Wish {
-	known := l.read()
+func (l *Ledger) New(wishes []Wish) []Wish {
+	known := append(l.read(), l.now...)
 	return slices.DeleteFunc(slices.Clone(wishes), func(w Wish) bool { return slices.Contains(known, w.key()) })
 }
 
-func (l Ledger) read() []string {
-	text, _ := userfile.Read(string(l)) // none, or none that can be read: it is asked again
+func (l *Ledger) read() []string {
+	text, _ := userfile.Read(l.path) // none, or none that can be read: it is asked again
 	return strings.Fields(string(text))
 }
 
 // Keep keeps that the user has said yes.
-func (l Ledger) Keep(wishes []Wish) error {
-	if l == "" || len(wishes) == 0 {
-		return nil
-	}
+func (l *Ledger) Keep(wishes []Wish) error {
 	known := l.read()
 	for _, w := range wishes {
+		l.now = append(l.now, w.key())
 		if !slices.Contains(known, w.key()) {
 			known = append(known, w.key())
 		}
 	}
+	if l.path == "" {
+		return nil
+	}
 	known = known[max(0, len(known)-mostKept):]
-	if err := os.MkdirAll(filepath.Dir(string(l)), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(string(l)), ".allowed-*")
+	f, err := os.CreateTemp(filepath.Dir(l.path), ".allowed-*")
 	if err != nil {
 		return err
 	}
@@ -123,5 +127,5 @@ func (l Ledger) Keep(wishes []Wish) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), string(l))
+	return os.Rename(f.Name(), l.path)
 }
