@@ -62,6 +62,28 @@ func TestSettingsGovernProjects(t *testing.T) {
 	}
 }
 
+// TestThePolicyKnowsWhatWasFetched: a remote stack's own directory is not the host's, and
+// the project's is not the remote stack's.
+func TestThePolicyKnowsWhatWasFetched(t *testing.T) {
+	d := newDesk(t)
+	if err := os.MkdirAll(d.cfg.Root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settingsPath(d.cfg.Root), []byte("policy: {forbid: [host_mount]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for source, isForbidden := range map[string]bool{"/cache/d/conf": false, "/cache/other": true, "/src/data": true} {
+		req := &api.ApplyRequest{
+			WorkingDir: "/src", Places: []byte(`{"services.web.volumes[0]":{"file":"oci://r.test/app:1: compose.yaml","line":3,"column":5}}`),
+			RemoteDirs: map[string]string{"oci://r.test/app:1": "/cache/d"},
+			Project:    []byte(`{"name":"p","services":{"web":{"image":"x","volumes":[{"type":"bind","source":"` + source + `","target":"/x"}]}}}`),
+		}
+		if _, err := d.decode(req); (err != nil) != isForbidden {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
 // The policy knows of an external network what the engine knows.
 func TestThePolicySeesWhereExternalNetworksLead(t *testing.T) {
 	lookup := func(name string) (network.Network, bool) {

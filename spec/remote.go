@@ -51,6 +51,11 @@ func (p *Project) RemoteAt(place Place) *Remote {
 	return nil
 }
 
+// IsFetched says that a path is in what a remote was fetched to, which never changes.
+func (p *Project) IsFetched(path string) bool {
+	return slices.ContainsFunc(p.Remotes, func(r *Remote) bool { return path == r.Dir || r.NameOf(path) != "" })
+}
+
 // RemoteDirs are the directories of the remotes, by their names.
 func (p *Project) RemoteDirs() map[string]string {
 	dirs := map[string]string{}

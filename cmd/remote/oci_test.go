@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -185,6 +186,29 @@ func TestCommandsBesideEachOther(t *testing.T) {
 	}
 	wg.Wait()
 	mustHaveNoTemporary(t, cache)
+}
+
+// TestWhatAKilledCommandLeaves is no stack, and goes a day later.
+func TestWhatAKilledCommandLeaves(t *testing.T) {
+	registry, cache := newRegistry(t), t.TempDir()
+	publish(t, registry, "stacks/app:1", lab.StackFile{Kind: "file", Name: "compose.yaml", Content: "a: 1\n"})
+	old, fresh := filepath.Join(cache, temporaryPrefix+"1"), filepath.Join(cache, temporaryPrefix+"2")
+	for _, dir := range []string{old, fresh} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now().Add(-2 * abandoned)
+	if err := os.Chtimes(old, before, before); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newStacks(t, cache).Fetch(t.Context(), "oci://"+registry.Address()+"/stacks/app:1", t.TempDir())
+	if err != nil || textOf(t, filepath.Join(r.Dir, "compose.yaml")) != "a: 1\n" {
+		t.Errorf("it is %+v: %v", r, err)
+	}
+	if isThere(old) || !isThere(fresh) {
+		t.Error("what another command is writing is gone, or what none does is there")
+	}
 }
 
 func mustHaveNoTemporary(t *testing.T, cache string) {
