@@ -33,6 +33,7 @@ type Project struct {
 	Places     Places              `json:"-"`                  // where each value stands in the files
 	ReadFiles  map[string]string   `json:"-"`                  // absolute paths of environment and label files, by where they are named: "services.web.env_file[0]"; ".env" of the project's own
 	Real       map[string]string   `json:"-"`                  // where links lead, by the absolute path that is named; what is not there is no link, or was not looked at
+	Remotes    []*Remote           `json:"-"`                  // that the stack was read from, in the order that they are named
 	Payloads   map[string]Payload  `json:"-"`                  // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }
 

@@ -137,7 +137,7 @@ var Root = sync.OnceValue(func() []Key {
 	return []Key{
 		{Name: "version", Level: Obsolete, Note: "accepted and without meaning"},
 		{Name: "name", Shape: String},
-		{Name: "include", Shape: Include, Level: LoadOnly, Keys: includeKeys(), Note: "local files"},
+		{Name: "include", Shape: Include, Level: LoadOnly, Keys: includeKeys(), Note: "local ones, of git repositories and of registries: [remote stacks](composition.md)"},
 		{Name: "services", Shape: Named, Keys: serviceKeys()},
 		{Name: "networks", Shape: Named, Keys: networkKeys()},
 		{Name: "volumes", Shape: Named, Keys: volumeKeys()},
@@ -235,7 +235,7 @@ func serviceKeys() []Key {
 		}},
 		{Name: "environment", Shape: MappingOrList},
 		{Name: "expose", Shape: Expose},
-		{Name: "extends", Shape: Extends, Level: LoadOnly, Note: "of the same file or of another local one", Keys: []Key{
+		{Name: "extends", Shape: Extends, Level: LoadOnly, Note: "of the same file or of another, local or [remote](composition.md)", Keys: []Key{
 			{Name: "file", Shape: String},
 			{Name: "service", Shape: String},
 		}},
