@@ -458,9 +458,10 @@ type ApplyRequest struct {
 	HasStopTimeout bool                   `protobuf:"varint,8,opt,name=has_stop_timeout,json=hasStopTimeout,proto3" json:"has_stop_timeout,omitempty"`
 	WorkingDir     string                 `protobuf:"bytes,9,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
 	Files          []string               `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
-	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"`                                                                                              // services whose profiles are not active
-	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the host, by where the project names them: for the engine's policy
-	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // where the caller's links lead, by the absolute path that the project names: for the engine's policy
+	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"`                                                                                                 // services whose profiles are not active
+	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // of the host, by where the project names them: for the engine's policy
+	RemoteDirs     map[string]string      `protobuf:"bytes,14,rep,name=remote_dirs,json=remoteDirs,proto3" json:"remote_dirs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // directories of remote stacks, by the names that places have of them: for the engine's policy
+	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // where the caller's links lead, by the absolute path that the project names: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -575,6 +576,13 @@ func (x *ApplyRequest) GetDisabled() []string {
 func (x *ApplyRequest) GetReadFiles() map[string]string {
 	if x != nil {
 		return x.ReadFiles
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetRemoteDirs() map[string]string {
+	if x != nil {
+		return x.RemoteDirs
 	}
 	return nil
 }
@@ -5932,7 +5940,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xbd\x06\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xc5\a\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -5948,7 +5956,9 @@ const file_engine_proto_rawDesc = "" +
 	" \x03(\tR\x05files\x12\x1a\n" +
 	"\bdisabled\x18\v \x03(\tR\bdisabled\x12D\n" +
 	"\n" +
-	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12D\n" +
+	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12G\n" +
+	"\vremote_dirs\x18\x0e \x03(\v2&.orlop.v1.ApplyRequest.RemoteDirsEntryR\n" +
+	"remoteDirs\x12D\n" +
 	"\n" +
 	"real_files\x18\r \x03(\v2%.orlop.v1.ApplyRequest.RealFilesEntryR\trealFiles\x1aN\n" +
 	"\rPayloadsEntry\x12\x10\n" +
@@ -5958,6 +5968,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eReadFilesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
+	"\x0fRemoteDirsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eRealFilesEntry\x12\x10\n" +
@@ -6466,7 +6479,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -6550,120 +6563,122 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 79: orlop.v1.ApplyRequest.PayloadsEntry
 	nil,                          // 80: orlop.v1.ApplyRequest.SessionsEntry
 	nil,                          // 81: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 82: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 83: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 84: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 85: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 82: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 83: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 84: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 85: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 86: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	78, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
 	79, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
 	80, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
 	81, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	82, // 4: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
-	9,  // 5: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
-	16, // 6: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
-	9,  // 7: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
-	14, // 8: orlop.v1.Progress.event:type_name -> orlop.v1.Event
-	10, // 9: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
-	12, // 10: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
-	11, // 11: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
-	13, // 12: orlop.v1.Reason.place:type_name -> orlop.v1.Place
-	15, // 13: orlop.v1.Event.part:type_name -> orlop.v1.Part
-	6,  // 14: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
-	26, // 15: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	29, // 16: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	30, // 17: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	31, // 18: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	35, // 19: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	36, // 20: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	36, // 21: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	39, // 22: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 23: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	41, // 24: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	45, // 25: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	53, // 26: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	83, // 27: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	58, // 28: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	84, // 29: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	59, // 30: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 31: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 32: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	66, // 33: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	67, // 34: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	85, // 35: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	70, // 36: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	70, // 37: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	5,  // 38: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 39: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 40: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 41: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 42: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 43: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 44: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 45: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 46: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 47: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 48: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 49: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	32, // 50: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	34, // 51: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	34, // 52: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	38, // 53: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	42, // 54: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	44, // 55: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	47, // 56: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	49, // 57: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	51, // 58: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	53, // 59: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	54, // 60: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	56, // 61: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	58, // 62: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	60, // 63: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	62, // 64: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	64, // 65: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	68, // 66: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	71, // 67: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	72, // 68: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	74, // 69: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	76, // 70: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	2,  // 71: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 72: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 73: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 74: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 75: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 76: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 77: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 78: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 79: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 80: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 81: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	33, // 82: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	37, // 83: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	37, // 84: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	40, // 85: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	43, // 86: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	46, // 87: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	48, // 88: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	50, // 89: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	52, // 90: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	53, // 91: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	55, // 92: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	57, // 93: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	58, // 94: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	61, // 95: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	63, // 96: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	65, // 97: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	69, // 98: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	70, // 99: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	73, // 100: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	75, // 101: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	77, // 102: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	71, // [71:103] is the sub-list for method output_type
-	39, // [39:71] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	82, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	83, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
+	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
+	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
+	14, // 9: orlop.v1.Progress.event:type_name -> orlop.v1.Event
+	10, // 10: orlop.v1.Plan.steps:type_name -> orlop.v1.Step
+	12, // 11: orlop.v1.Step.reasons:type_name -> orlop.v1.Reason
+	11, // 12: orlop.v1.Step.batch:type_name -> orlop.v1.Batch
+	13, // 13: orlop.v1.Reason.place:type_name -> orlop.v1.Place
+	15, // 14: orlop.v1.Event.part:type_name -> orlop.v1.Part
+	6,  // 15: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
+	26, // 16: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
+	29, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	30, // 18: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	31, // 19: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	35, // 20: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	36, // 21: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	36, // 22: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	39, // 23: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 24: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	41, // 25: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	45, // 26: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	53, // 27: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	84, // 28: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	58, // 29: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	85, // 30: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	59, // 31: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 32: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 33: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	66, // 34: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	67, // 35: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	86, // 36: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	70, // 37: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	70, // 38: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	5,  // 39: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 40: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 41: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 42: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 43: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 44: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 45: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 46: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 47: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 48: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 49: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 50: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	32, // 51: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	34, // 52: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	34, // 53: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	38, // 54: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	42, // 55: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	44, // 56: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	47, // 57: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	49, // 58: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	51, // 59: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	53, // 60: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	54, // 61: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	56, // 62: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	58, // 63: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	60, // 64: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	62, // 65: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	64, // 66: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	68, // 67: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	71, // 68: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	72, // 69: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	74, // 70: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	76, // 71: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	2,  // 72: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 73: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 74: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 75: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 76: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 77: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 78: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 79: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 80: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 81: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 82: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	33, // 83: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	37, // 84: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	37, // 85: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	40, // 86: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	43, // 87: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	46, // 88: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	48, // 89: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	50, // 90: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	52, // 91: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	53, // 92: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	55, // 93: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	57, // 94: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	58, // 95: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	61, // 96: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	63, // 97: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	65, // 98: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	69, // 99: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	70, // 100: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	73, // 101: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	75, // 102: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	77, // 103: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	72, // [72:104] is the sub-list for method output_type
+	40, // [40:72] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -6697,7 +6712,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   85,
+			NumMessages:   86,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -49,6 +49,16 @@ func dockerConfig() authprovider.AuthConfigProvider {
 	return authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard))
 }
 
+// Login is the login at a registry that Docker's config.json and its helpers have; an
+// identity token has no user.
+func Login(ctx context.Context, host string) (user, secret string, err error) {
+	ac, err := dockerConfig()(ctx, host, nil, nil)
+	if err != nil || ac.IdentityToken != "" {
+		return "", ac.IdentityToken, err
+	}
+	return ac.Username, ac.Password, nil
+}
+
 // logins is BuildKit's own provider of credentials, but that it fetches tokens
 // with a client which keeps a login with whom it is for.
 type logins struct {

@@ -57,6 +57,7 @@ func (a *app) ciCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.Keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
 	c.Flags().BoolVar(&f.Build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	c.Flags().StringVar(&f.Pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
+	yesFlag(c.Flags(), &a.settings.Yes)
 	cache.flags(c)
 	return c
 }

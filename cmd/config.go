@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/consent"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 )
@@ -43,6 +44,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
 	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
+	c.Flags().BoolVar(&a.settings.UpdateRemotes, "update-remotes", false, "ask what each remote stack is now, and write that into orlop.lock")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	c.AddCommand(a.vaultVerbs("config")...)
 	return c
@@ -53,7 +55,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		return err
 	}
 	opts := a.Options(services)
-	opts.Only, opts.SpareContents = true, true
+	opts.Only, opts.SpareContents, opts.Foresee = true, true, true
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}
@@ -79,7 +81,7 @@ func (f configFlags) text(p *spec.Project, own ...string) (string, error) {
 	names := slices.Sorted(maps.Keys(p.Services))
 	switch {
 	case f.security:
-		return securityText(p, f.format, own...)
+		return consent.Text(p, f.format, own...)
 	case f.services:
 		return display.Lines(names), nil
 	case f.volumes:

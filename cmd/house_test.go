@@ -28,7 +28,7 @@ func house() map[string][]string {
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
-	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper"}
+	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
 	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
@@ -36,10 +36,12 @@ func house() map[string][]string {
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper/sctp": {}, "keeper/holder": {}, "keeper": {}, "failpoint": {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
+		"spec/plain":        {},
 		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values"},
+		"spec/fetched":      {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/plain", "spec/fetched"},
 		"api":               {"spec", "planner"},
 		"runner/network":    append([]string{"keeper", "runner/disk"}, networks[1:]...), // published ports are held there
 		"runner/image":      {"spec", "planner", "runner/disk"},
@@ -75,7 +77,7 @@ func house() map[string][]string {
 		"runner":            below,
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
-		"engine/programs":   {"runner/disk"},
+		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":      {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
@@ -83,6 +85,8 @@ func house() map[string][]string {
 		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":      {"spec"},
+		"cmd/consent":       {"spec"},
+		"cmd/remote":        {"spec", "builder"},
 		"cmd/cli":           append([]string{"cmd/display", "cmd/provider"}, command...),
 		"cmd/terminal":      append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/ci/junit":      {},

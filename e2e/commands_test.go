@@ -333,7 +333,11 @@ func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 // repositories of a kind; registry elsewhere fails if nobody was led to the
 // registry's other port, or if it was sent credentials.
 func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, 3, "registry asked KIND MOST | registry again KIND BYTES | registry elsewhere")
+	use(ts, neg, args, 1, -1, "registry asked KIND MOST | registry again KIND BYTES | registry elsewhere | registry stack NAME FILE...")
+	if args[0] == "stack" && len(args) > 2 {
+		publishStack(ts, args[1], args[2:])
+		return
+	}
 	if args[0] == "again" && len(args) == 3 {
 		most, err := strconv.Atoi(args[2])
 		ts.Check(err)

@@ -161,7 +161,9 @@ func newMoment(number int, seed uint64, c *crashes) *moment {
 // which has printed something.
 func (c *crashes) crash(m *moment, out string) {
 	fail := func(format string, args ...any) {
-		c.ts.Fatalf("%s: %s\nof\n%s\nthe engine's log:\n%s", m.name, fmt.Sprintf(format, args...), out, c.engine.Logs(30))
+		why := fmt.Sprintf(format, args...)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, why) // what follows is long, and may be cut off where it is kept
+		c.ts.Fatalf("%s: %s\nof\n%s\nthe engine's log:\n%s", m.name, why, out, c.engine.Logs(30))
 	}
 	if said, err := c.run(c.up(m.file)); err != nil {
 		fail("the next up does not converge: %v\n%s", err, said)

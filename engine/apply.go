@@ -73,7 +73,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 			return nil, fmt.Errorf("cannot read the places: %w", err)
 		}
 	}
-	p.WorkingDir, p.Files, p.ReadFiles, p.Real = req.WorkingDir, req.Files, req.ReadFiles, req.RealFiles
+	p.WorkingDir, p.Files, p.ReadFiles, p.Real, p.Remotes = req.WorkingDir, req.Files, req.ReadFiles, req.RealFiles, spec.RemotesIn(req.RemoteDirs)
 	if err := e.govern(p, req.WorkingDir); err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 // what is planned, applied and run.
 //
 // Risk remote include: a stack of somebody else asks for more than it needs
-// Held: an engine's policy refuses it before anything is changed, with the place and what to ask for; nothing remote is included or extended
+// Held: an engine's policy refuses it before anything is changed, with the place and what to ask for
 func TestSettingsGovernProjects(t *testing.T) {
 	d := newDesk(t)
 	if err := os.MkdirAll(d.cfg.Root, 0o700); err != nil {
@@ -59,6 +59,28 @@ func TestSettingsGovernProjects(t *testing.T) {
 		set(text)
 		if _, err := d.decode(req); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestThePolicyKnowsWhatWasFetched: a remote stack's own directory is not the host's, and
+// the project's is not the remote stack's.
+func TestThePolicyKnowsWhatWasFetched(t *testing.T) {
+	d := newDesk(t)
+	if err := os.MkdirAll(d.cfg.Root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settingsPath(d.cfg.Root), []byte("policy: {forbid: [host_mount]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for source, isForbidden := range map[string]bool{"/cache/d/conf": false, "/cache/other": true, "/src/data": true} {
+		req := &api.ApplyRequest{
+			WorkingDir: "/src", Places: []byte(`{"services.web.volumes[0]":{"file":"oci://r.test/app:1: compose.yaml","line":3,"column":5}}`),
+			RemoteDirs: map[string]string{"oci://r.test/app:1": "/cache/d"},
+			Project:    []byte(`{"name":"p","services":{"web":{"image":"x","volumes":[{"type":"bind","source":"` + source + `","target":"/x"}]}}}`),
+		}
+		if _, err := d.decode(req); (err != nil) != isForbidden {
+			t.Errorf("%s: %v", source, err)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 	c.replace = append(c.replace, names("volumes", old.Volumes, want.Volumes, places)...)
 	for _, key := range slices.Sorted(maps.Keys(want.Files)) {
 		if was, ok := old.Files[key]; ok && was != want.Files[key] {
-			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places[key]})
+			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places.All()[key]})
 		}
 		if was, is := slices.Contains(old.Templates, key), slices.Contains(want.Templates, key); was != is {
 			at := key + ".template_driver"
@@ -180,7 +180,7 @@ func names(kind string, old, want map[string]string, places spec.Places) []Reaso
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if was, ok := old[key]; ok && was != want[key] {
 			path := kind + "." + key + ".name"
-			rs = append(rs, Reason{Path: path, From: difference.Quote(was), To: difference.Quote(want[key]), Place: places[path]})
+			rs = append(rs, Reason{Path: path, From: difference.Quote(was), To: difference.Quote(want[key]), Place: places.All()[path]})
 		}
 	}
 	return rs

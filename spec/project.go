@@ -33,6 +33,7 @@ type Project struct {
 	Places     Places              `json:"-"`                  // where each value stands in the files
 	ReadFiles  map[string]string   `json:"-"`                  // absolute paths of environment and label files, by where they are named: "services.web.env_file[0]"; ".env" of the project's own
 	Real       map[string]string   `json:"-"`                  // where links lead, by the absolute path that is named; what is not there is no link, or was not looked at
+	Remotes    []*Remote           `json:"-"`                  // that the stack was read from, in the order that they are named
 	Payloads   map[string]Payload  `json:"-"`                  // contents of secrets and configs, by "secrets.NAME" or "configs.NAME"
 }
 
@@ -50,10 +51,6 @@ type Place struct {
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
 }
-
-// Places maps the path of a value in the canonical project, such as
-// "services.web.environment.LOG" or "services.web.ports[0]", to its place.
-type Places map[string]Place
 
 // Service is what one service declares (Compose Specification, "services").
 type Service struct {
@@ -488,22 +485,6 @@ func (p *Project) ImageName(service string) string {
 		return s.Image
 	}
 	return p.Name + "-" + service
-}
-
-// Nearest is the place of the value at path, or of the closest value around
-// it that a file names.
-func (p Places) Nearest(path string) Place {
-	for path != "" {
-		if at, ok := p[path]; ok {
-			return at
-		}
-		i := len(path) - 1
-		for i >= 0 && path[i] != '.' && path[i] != '[' {
-			i--
-		}
-		path = path[:max(i, 0)]
-	}
-	return Place{}
 }
 
 // ImageOnly is a service of which only the image counts.

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -20,4 +22,54 @@ func IsRemote(context string) bool {
 // name could have, too.
 func IsRemoteName(context string) bool {
 	return strings.HasPrefix(context, "github.com/") || scpForm.MatchString(context)
+}
+
+// Remote is a stack of somebody else that include, extends or -f names: a
+// repository of git, or an OCI artifact of a registry.
+type Remote struct {
+	Name   string // the reference as it is shown, without a login and without a path in it
+	Digest string // the commit, or the digest of the manifest
+	Dir    string // absolute; has its files, which nobody changes
+	Path   string // of what the reference names there: a file, or a directory that has a stack file; "" is Dir
+}
+
+// NameOf is how a file of the remote is shown, by its path; "" of one that isn't of it.
+func (r *Remote) NameOf(path string) string {
+	if rest, ok := strings.CutPrefix(path, r.Dir+"/"); ok {
+		return r.Name + ": " + rest
+	}
+	return ""
+}
+
+// RemoteAt is the remote that a place is in; nil: it is in a file of the user's own.
+func (p *Project) RemoteAt(place Place) *Remote {
+	for _, r := range p.Remotes {
+		if strings.HasPrefix(place.File, r.Name+": ") {
+			return r
+		}
+	}
+	return nil
+}
+
+// IsFetched says that a path is in what a remote was fetched to, which never changes.
+func (p *Project) IsFetched(path string) bool {
+	return slices.ContainsFunc(p.Remotes, func(r *Remote) bool { return path == r.Dir || r.NameOf(path) != "" })
+}
+
+// RemoteDirs are the directories of the remotes, by their names.
+func (p *Project) RemoteDirs() map[string]string {
+	dirs := map[string]string{}
+	for _, r := range p.Remotes {
+		dirs[r.Name] = r.Dir
+	}
+	return dirs
+}
+
+// RemotesIn are remotes of which the names and directories are known.
+func RemotesIn(dirs map[string]string) []*Remote {
+	var all []*Remote
+	for _, name := range slices.Sorted(maps.Keys(dirs)) {
+		all = append(all, &Remote{Name: name, Dir: dirs[name]})
+	}
+	return all
 }

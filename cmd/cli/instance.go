@@ -34,7 +34,7 @@ func (s *Settings) InstanceOf() (string, error) {
 // stackDir is a directory of the stack's work tree.
 func (s *Settings) stackDir() (string, error) {
 	dir := s.Directory
-	if dir == "" && len(s.Files) > 0 && s.Files[0] != "-" {
+	if dir == "" && len(s.Files) > 0 && s.Files[0] != "-" && !spec.IsRemote(s.Files[0]) {
 		dir = filepath.Dir(s.Files[0])
 	}
 	if !filepath.IsAbs(dir) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/consent"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/provider"
 	"github.com/orlop/orlop/spec/secret"
@@ -68,6 +69,8 @@ type Settings struct {
 	AllowUnset bool
 	Verbose    bool // config: every warning with its line
 
+	Yes           bool // what would be asked about is allowed
+	UpdateRemotes bool // orlop.lock is made anew
 	IgnoreOrphans bool // nothing is said of them
 	Parallel      int  // steps at once; 0: as many as the engine likes
 }
@@ -92,6 +95,7 @@ type Invocation struct {
 	Mask           *secret.Mask    // of the secrets of all that was loaded
 	Tracer         *display.Tracer // of --trace and OpenTelemetry; nil: nobody asks for a timeline
 
+	consents *consent.Ledger               // to what remote stacks ask for; nil: nobody was asked yet; of one goroutine at a time
 	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
 }
 

@@ -32,15 +32,21 @@ type Request struct {
 	client  *api.Client
 }
 
-// Request fingerprints the builds of an application and writes it down.
+// Request fingerprints the builds of an application and writes it down. What runs by it
+// has the consent that it needs.
 func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
+	if !p.PlanOnly && !p.Options.PullOnly {
+		if err := inv.Consent(ctx, p.Project); err != nil {
+			return nil, err
+		}
+	}
 	if err := inv.provide(ctx, client, &p); err != nil {
 		return nil, err
 	}
 	p.Options.Services, _ = Containers(p.Project, p.Options.Services)
 	r := &Request{client: client, Message: &api.ApplyRequest{
 		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
-		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir),
+		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir), RemoteDirs: p.Project.RemoteDirs(),
 		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)),
 	}}
 	for path, payload := range p.Project.Payloads {

@@ -31,6 +31,9 @@ func (s Source) Load(ctx context.Context, inv *Invocation) (project *spec.Projec
 	if err != nil {
 		return nil, files, err
 	}
+	if err := inv.Consent(ctx, project); err != nil {
+		return nil, files, err
+	}
 	project.SetProvidedAside()
 	if _, err := project.Select(s.Services, true); err != nil {
 		return nil, files, err

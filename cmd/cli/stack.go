@@ -9,17 +9,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/stackfile"
 )
 
-// Options are those of a load, from the global flags and the environment.
+// Options are those of a load, from the global flags and the environment. It
+// fetches nothing.
 func (s *Settings) Options(services []string) stackfile.Options {
 	return stackfile.Options{
 		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
 		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, Strict: s.Strict,
-		Stdin: s.Stdin, Given: s.Given,
+		Stdin: s.Stdin, Given: s.Given, Remotes: remote.New(s.remoteStacks()),
 	}
 }
 
@@ -44,8 +46,8 @@ func (inv *Invocation) LoadNamed(ctx context.Context, opts stackfile.Options) (*
 	return project, nil
 }
 
-// LoadWith loads a stack file, shows every complaint, and hides its secrets
-// from here on.
+// LoadWith loads a stack file, with the remote stacks that it names, shows every
+// complaint, and hides its secrets from here on.
 func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*spec.Project, error) {
 	if opts.Instance == "" {
 		var err error
@@ -55,6 +57,8 @@ func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*s
 	}
 	var project *spec.Project
 	var diagnostics spec.Diagnostics
+	stacks := inv.fetchedStacks()
+	opts.Remotes = stacks
 	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
 		project, diagnostics, err = stackfile.Load(ctx, opts)
 		return err
@@ -66,6 +70,7 @@ func (inv *Invocation) LoadWith(ctx context.Context, opts stackfile.Options) (*s
 	case err != nil:
 		return nil, err
 	}
+	inv.keepLock(stacks, project)
 	inv.warn(diagnostics.Warnings())
 	inv.note(diagnostics.Notes())
 	for _, payload := range project.Payloads {

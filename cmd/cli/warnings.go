@@ -101,12 +101,21 @@ func (inv *Invocation) toldBefore(text string) bool {
 
 // warnedFile is where it is kept what the user was told; "" if nowhere.
 func (inv *Invocation) warnedFile() string {
-	cache := inv.Env["XDG_CACHE_HOME"]
-	if home := inv.Env["HOME"]; !filepath.IsAbs(cache) && filepath.IsAbs(home) {
+	cache := inv.cacheDir()
+	if cache == "" {
+		return ""
+	}
+	return filepath.Join(cache, "warned")
+}
+
+// cacheDir is the user's directory for what may be lost; "" if there is none.
+func (s *Settings) cacheDir() string {
+	cache := s.Env["XDG_CACHE_HOME"]
+	if home := s.Env["HOME"]; !filepath.IsAbs(cache) && filepath.IsAbs(home) {
 		cache = filepath.Join(home, ".cache")
 	}
 	if !filepath.IsAbs(cache) {
 		return ""
 	}
-	return filepath.Join(cache, "orlop", "warned")
+	return filepath.Join(cache, "orlop")
 }

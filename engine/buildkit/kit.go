@@ -18,34 +18,21 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	bkconfig "github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/control"
-	"github.com/moby/buildkit/executor"
-	"github.com/moby/buildkit/executor/oci"
-	"github.com/moby/buildkit/executor/resources"
-	"github.com/moby/buildkit/executor/runcexecutor"
 	"github.com/moby/buildkit/frontend"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/forwarder"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
-	"github.com/moby/buildkit/solver/pb"
-	bkhttp "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/grpcerrors"
-	bknetwork "github.com/moby/buildkit/util/network"
-	"github.com/moby/buildkit/util/network/netproviders"
-	"github.com/moby/buildkit/util/tracing"
 	"github.com/moby/buildkit/worker"
-	"github.com/moby/buildkit/worker/base"
-	bkcontainerd "github.com/moby/buildkit/worker/containerd"
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/orlop/orlop/runner/disk"
-	"github.com/orlop/orlop/runner/image"
-	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -196,56 +183,4 @@ func openCache(path string) (store *bboltcachestorage.Store, err error) {
 		return nil, err
 	}
 	return open()
-}
-
-// newWorker is BuildKit's containerd worker with our executor and networks.
-func newWorker(ctx context.Context, root, runc string, cfg Config) (*base.Worker, error) {
-	opt, err := bkcontainerd.NewWorkerOpt(bkcontainerd.WorkerOptions{
-		Root: root, SnapshotterName: "overlayfs", Namespace: cfg.Namespace,
-		NetworkOpt: netproviders.Opt{Mode: "host"},
-	}, cfg.Services)
-	if err != nil {
-		return nil, err
-	}
-	ns := inNamespace(cfg.Namespace)
-	opt.Applier, opt.Differ, opt.ImageStore = namedApplier{opt.Applier, ns}, namedDiffer{opt.Differ, ns}, namedImages{opt.ImageStore, ns}
-	opt.ContentStore.Store = image.Documents(opt.ContentStore.Store)
-	networks := map[pb.NetMode]bknetwork.Provider{
-		pb.NetMode_UNSET: cfg.Network, pb.NetMode_NONE: bknetwork.NewNoneProvider(), pb.NetMode_HOST: bknetwork.NewHostProvider(),
-	}
-	monitor, err := resources.NewMonitor()
-	if err != nil {
-		return nil, err
-	}
-	opt.ResourceMonitor = monitor
-	newSteps := func(dns *oci.DNSConfig) (executor.Executor, error) {
-		return runcexecutor.New(runcexecutor.Opt{
-			Root: cfg.Steps.Bundles, CommandCandidates: []string{runc},
-			DefaultCgroupParent: cfg.CgroupPath,
-			ResourceMonitor:     monitor,
-			OOMScoreAdj:         proc.OOMScore(0), // not that of the engine, which the kernel is to spare
-			DNS:                 dns,
-		}, networks)
-	}
-	steps := clearing{cgroup: cfg.CgroupPath, log: cfg.Steps.Log}
-	if steps.Executor, err = newSteps(&oci.DNSConfig{Nameservers: []string{"127.0.0.11"}}); err != nil {
-		return nil, err
-	}
-	onHost, err := newSteps(nil)
-	if err != nil {
-		return nil, err
-	}
-	opt.Executor = placed{steps, clearing{onHost, cfg.CgroupPath, cfg.Steps.Log}, cfg.Network}
-	opt.NetworkProviders = networks
-	opt.RegistryHosts = cfg.LoggedIn
-	w, err := base.NewWorker(ctx, opt)
-	if err != nil {
-		return nil, err
-	}
-	web, err := bkhttp.NewSource(bkhttp.Opt{CacheAccessor: w.CacheMgr, Transport: tracing.NewTransport(cfg.Web)})
-	if err != nil {
-		return nil, err
-	}
-	w.SourceManager.Register(web) // in place of the one that goes by the engine's environment
-	return w, nil
 }

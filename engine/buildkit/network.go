@@ -90,8 +90,11 @@ func (b *Network) gateway(ctx context.Context) (address net.IP, leave func(), er
 func (b *Network) leave() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.steps--; b.steps == 0 {
-		_ = b.networks.RemoveNetwork(context.Background(), b.name)
+	if b.steps--; b.steps > 0 {
+		return
+	}
+	if err := b.networks.RemoveNetwork(context.Background(), b.name); err != nil {
+		b.log.Warn("cannot remove the network of builds", "error", err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // Programs are the files that the engine executes or lends to containers.
@@ -179,9 +180,8 @@ func removeOld(parent, keep, bundles string) {
 			}
 		}
 	}
-	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
-	for _, link := range exes {
-		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, parent+"/") {
+	for _, process := range proc.All() {
+		if to, err := os.Readlink(process + "/exe"); err == nil && strings.HasPrefix(to, parent+"/") {
 			version, _, _ := strings.Cut(strings.TrimPrefix(to, parent+"/"), "/")
 			used[version] = true
 		}

@@ -16,9 +16,25 @@ import (
 // Cgroups are the directories of a cgroup: one in each hierarchy of cgroup v1,
 // one in v2.
 func Cgroups(cgroup string) []string {
-	tops, _ := filepath.Glob("/sys/fs/cgroup" + cgroup)
-	more, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroup)
-	return append(tops, more...)
+	var found []string
+	hierarchies, _ := os.ReadDir(cgroupDir)
+	for _, dir := range append([]string{""}, names(hierarchies)...) {
+		path := filepath.Join(cgroupDir, dir) + cgroup
+		if _, err := os.Lstat(path); err == nil {
+			found = append(found, path)
+		}
+	}
+	return found
+}
+
+const cgroupDir = "/sys/fs/cgroup"
+
+func names(entries []os.DirEntry) []string {
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
 }
 
 // KillAll kills all processes of a cgroup and of those below it, and waits until

@@ -111,6 +111,22 @@ func awaitProcess(ctx context.Context, pid int) {
 	}
 }
 
+// All are the directories of this machine's processes: "/proc/1".
+func All() (dirs []string) {
+	f, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	all, _ := f.Readdirnames(-1)
+	for _, name := range all {
+		if name[0] >= '0' && name[0] <= '9' {
+			dirs = append(dirs, "/proc/"+name)
+		}
+	}
+	return dirs
+}
+
 // State is the state of a process as ps(1) names it, or "unknown".
 func State(pid int) string {
 	s, err := status(pid, "State")

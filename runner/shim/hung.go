@@ -14,6 +14,8 @@ import (
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // hangTimeout is how long a shim may take to answer before it counts as hung:
@@ -47,10 +49,9 @@ func EndHung(ctx context.Context, dir string, log *slog.Logger) {
 // EndForgotten kills the shims of an engine at an address that have no directory any
 // more: somebody has removed the state directory, and nobody reaches them.
 func EndForgotten(dir, address string, log *slog.Logger) {
-	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range paths {
-		args, ok := shimArgs(path)
-		if !ok || argument(args, "-address") != address || !isAmongUs(filepath.Dir(path)) {
+	for _, process := range proc.All() {
+		args, ok := shimArgs(process)
+		if !ok || argument(args, "-address") != address || !isAmongUs(process) {
 			continue
 		}
 		id := argument(args, "-id")
@@ -122,17 +123,16 @@ func hangs(ctx context.Context, address string) bool {
 // kill kills the shim of an ID, which is in its arguments and in no other
 // process's. It gives the process, or 0.
 func kill(id string) int {
-	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range paths {
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err != nil || !isShimOf(path, id) {
+	for _, process := range proc.All() {
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil || !isShimOf(process, id) {
 			continue
 		}
 		p, err := os.FindProcess(pid)
 		if err != nil {
 			continue
 		}
-		if isShimOf(path, id) { // the descriptor is its, not a successor's
+		if isShimOf(process, id) { // the descriptor is its, not a successor's
 			_ = p.Kill()
 		}
 		_ = p.Release()
@@ -141,15 +141,15 @@ func kill(id string) int {
 	return 0
 }
 
-// isShimOf says that a command line is that of the shim of an ID.
-func isShimOf(cmdline, id string) bool {
-	args, ok := shimArgs(cmdline)
+// isShimOf says that a process, by its directory in /proc, is the shim of an ID.
+func isShimOf(process, id string) bool {
+	args, ok := shimArgs(process)
 	return ok && argument(args, "-id") == id
 }
 
 // shimArgs are the arguments of a process that is a shim.
-func shimArgs(cmdline string) (args []string, ok bool) {
-	text, err := os.ReadFile(cmdline)
+func shimArgs(process string) (args []string, ok bool) {
+	text, err := os.ReadFile(process + "/cmdline")
 	if err != nil {
 		return nil, false
 	}

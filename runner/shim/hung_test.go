@@ -35,7 +35,7 @@ func TestAShimThatOnlyListensHangs(t *testing.T) {
 }
 
 func TestAShimIsKnownByItsArguments(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "cmdline")
+	process := t.TempDir()
 	for line, want := range map[string]bool{
 		"/x/containerd-shim-runc-v2\x00-namespace\x00orlop\x00-id\x00shop-1234\x00-address\x00/a\x00": true,
 		"/x/containerd-shim-runc-v2\x00-id\x00shop-12345\x00":                                         false,
@@ -43,10 +43,10 @@ func TestAShimIsKnownByItsArguments(t *testing.T) {
 		"grep\x00-id\x00shop-1234\x00":                                                                false,
 		"":                                                                                            false,
 	} {
-		if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(process, "cmdline"), []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := isShimOf(path, "shop-1234"); got != want {
+		if got := isShimOf(process, "shop-1234"); got != want {
 			t.Errorf("%q: %v", line, got)
 		}
 	}

@@ -22,7 +22,7 @@ func TestARuntimeIsKnownOrRefusedAtItsPlace(t *testing.T) {
 		"gone":                  `the runtime "gone" can't be called: /nowhere/crun is not there`,
 		"dir":                   `the runtime "dir" can't be called: / is not a program`,
 	} {
-		p := &spec.Project{Services: map[string]*spec.Service{"web": {Runtime: name}}, Places: spec.Places{"services.web.runtime": {File: "stack.yaml", Line: 4}}}
+		p := &spec.Project{Services: map[string]*spec.Service{"web": {Runtime: name}}, Places: spec.PlacesOf(map[string]spec.Place{"services.web.runtime": {File: "stack.yaml", Line: 4}})}
 		err := known.Allow(p, "/r/engine.yaml")
 		switch {
 		case want == "" && err != nil, want != "" && err == nil:

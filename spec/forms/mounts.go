@@ -41,7 +41,9 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 	if bind {
 		options = item.Mapping(item.With("create_host_path", item.Scalar("!!bool", "true")))
 		set("type", item.Scalar("!!str", spec.MountBind))
-		set("source", item.Scalar("!!str", c.absolute(source)))
+		absolute := item.Scalar("!!str", c.absolute(source))
+		absolute.Raw = source
+		set("source", absolute)
 	} else {
 		options = item.Mapping()
 		set("type", item.Scalar("!!str", spec.MountVolume))
@@ -173,7 +175,7 @@ func (c *Conformer) longMount(n *tree.Node, keys []schema.Key, at string) *tree.
 	case kind.Text == spec.MountBind && source.Kind == tree.ScalarNode:
 		if len(source.Unset) == 0 || c.AllowUnset {
 			made := source.Scalar("!!str", c.absolute(source.Text))
-			made.Unset = source.Unset
+			made.Unset, made.Raw = source.Unset, source.Text
 			out.Set(tree.Field{Key: "source", At: out.Field("source").At, Width: out.Field("source").Width, Value: made})
 		}
 	}

@@ -150,7 +150,7 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 }
 
 func portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {
-	made := at.Mapping(at.With("mode", at.Scalar("!!str", "ingress")))
+	made := at.Mapping(append(make([]tree.Field, 0, 5), at.With("mode", at.Scalar("!!str", "ingress")))...)
 	made.Merge = tree.MergeNormally
 	if ip != "" {
 		made.Set(at.With("host_ip", at.Scalar("!!str", ip)))

@@ -76,15 +76,28 @@ func isBelow(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// bounds is a directory, and how links are followed.
+// bounds are the directory of a project, and those of the remote stacks that it is made
+// of, and how links are followed.
 type bounds struct {
 	dir  string
 	real func(path string) string
+	of   *spec.Project
 }
 
-// has says that a path is the directory or below it, both as it is written and where its
+// has says that a path which is named at a place of the project is where it may be: in
+// the project's directory, if that is the user's own word, or in what was fetched.
+func (b bounds) has(at, path string) bool {
+	for _, r := range b.of.Remotes {
+		if b.inDir(r.Dir, path) {
+			return true
+		}
+	}
+	return b.of.RemoteAt(b.of.Places.Nearest(at)) == nil && b.inDir(b.dir, path)
+}
+
+// inDir says that a path is a directory or below it, both as it is written and where its
 // links lead.
-func (b bounds) has(path string) bool {
-	real := b.real(b.dir)
-	return (isBelow(path, b.dir) || isBelow(path, real)) && isBelow(b.real(path), real)
+func (b bounds) inDir(dir, path string) bool {
+	real := b.real(dir)
+	return (isBelow(path, dir) || isBelow(path, real)) && isBelow(b.real(path), real)
 }

@@ -49,6 +49,8 @@ type Request struct {
 	Value string     `json:"value"`
 	Text  string     `json:"text"` // what it means
 	Place spec.Place `json:"place"`
+
+	Remote string `json:"remote,omitempty"` // the remote stack that asks for it; "" is the user's own
 }
 
 // Of lists what a project asks for, the gravest first. dir is its directory; own
@@ -60,7 +62,7 @@ func Of(p *spec.Project, dir string, own ...string) []Request {
 
 func of(p *spec.Project, dir string, own []string, real func(path string) string) []Request {
 	var all []Request
-	within := bounds{dir, real}
+	within := bounds{dir, real, p}
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		path := "services." + name
 		all = append(all, ofService(p, p.Services[name], path, within, own)...)
@@ -99,6 +101,9 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	}
 	for i := range all {
 		all[i].Place = p.Places.Nearest(all[i].Path)
+		if r := p.RemoteAt(all[i].Place); r != nil {
+			all[i].Remote = r.Name
+		}
 	}
 	slices.SortStableFunc(all, func(a, b Request) int {
 		return cmp.Compare(slices.Index(Kinds(), a.Kind), slices.Index(Kinds(), b.Kind))
@@ -235,7 +240,7 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 		if hasEngine(m.Source, own) {
 			add(EngineSocket, key, m.Source, "has the socket of an engine: it can do what root can")
 		}
-		if !within.has(m.Source) {
+		if !within.has(path+"."+key, m.Source) {
 			add(HostMount, key, m.Source, accessOf(m)+" a path of the host outside of the project's directory")
 		}
 	}
@@ -259,7 +264,7 @@ func ofVolume(b spec.Backing, path string, within bounds, own []string) []Reques
 		all = append(all, Request{Kind: EngineSocket, Path: path, Value: b.Device, Text: "has the socket of an engine: it can do what root can"})
 	}
 	switch {
-	case isPath && !within.has(b.Device):
+	case isPath && !within.has(path, b.Device):
 		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a path of the host outside of the project's directory"})
 	case b.IsKept() && !isPath:
 		all = append(all, Request{Kind: HostMount, Path: path, Value: b.Device, Text: "mounts a file system (" + b.Type + ") in the name of the host"})
@@ -284,7 +289,7 @@ func accessOf(m spec.Mount) string {
 }
 
 func ofFile(path, file string, within bounds) []Request {
-	if file == "" || within.has(file) {
+	if file == "" || within.has(path, file) {
 		return nil
 	}
 	return []Request{{Kind: HostFile, Path: path, Value: file, Text: "reads a file of the host outside of the project's directory"}}
@@ -323,7 +328,7 @@ func ofBuild(b *spec.Build, path string, within bounds) []Request {
 	if filepath.IsAbs(b.Context) && !filepath.IsAbs(dockerfile) {
 		dockerfile = filepath.Join(b.Context, dockerfile)
 	}
-	if context := (bounds{b.Context, within.real}); !context.has(dockerfile) {
+	if !within.inDir(b.Context, dockerfile) {
 		add("dockerfile", dockerfile)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.AdditionalContexts)) {
@@ -360,7 +365,7 @@ func ofCaches(b *spec.Build, path string, within bounds) []Request {
 			if !filepath.IsAbs(dir) {
 				dir = filepath.Join(within.dir, dir)
 			}
-			if kind == spec.CacheLocal && !within.has(dir) {
+			if kind == spec.CacheLocal && !within.has(fmt.Sprintf("%s.%s[%d]", path, list.key, i), dir) {
 				all = append(all, Request{Kind: HostFile, Path: fmt.Sprintf("%s.%s[%d]", path, list.key, i), Value: value, Text: list.text})
 			}
 		}

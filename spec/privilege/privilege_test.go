@@ -30,7 +30,7 @@ func stack() *spec.Project {
 		Bases:   map[string]*spec.Service{"base": {Build: &spec.Build{Context: "/p", Privileged: true}}},
 		Secrets: map[string]*spec.Secret{"in": {File: "/p/s"}, "out": {File: "/etc/shadow"}},
 		Configs: map[string]*spec.Config{"c": {File: "/etc/passwd"}},
-		Places:  spec.Places{"services.web.privileged": {File: "stack.yaml", Line: 3, Column: 17}},
+		Places:  spec.PlacesOf(map[string]spec.Place{"services.web.privileged": {File: "stack.yaml", Line: 3, Column: 17}}),
 	}
 }
 

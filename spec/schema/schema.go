@@ -137,7 +137,7 @@ var Root = sync.OnceValue(func() []Key {
 	return []Key{
 		{Name: "version", Level: Obsolete, Note: "accepted and without meaning"},
 		{Name: "name", Shape: String},
-		{Name: "include", Shape: Include, Level: LoadOnly, Keys: includeKeys(), Note: "local files"},
+		{Name: "include", Shape: Include, Level: LoadOnly, Keys: includeKeys(), Note: "local ones, of git repositories and of registries: [remote stacks](composition.md)"},
 		{Name: "services", Shape: Named, Keys: serviceKeys()},
 		{Name: "networks", Shape: Named, Keys: networkKeys()},
 		{Name: "volumes", Shape: Named, Keys: volumeKeys()},
@@ -235,7 +235,7 @@ func serviceKeys() []Key {
 		}},
 		{Name: "environment", Shape: MappingOrList},
 		{Name: "expose", Shape: Expose},
-		{Name: "extends", Shape: Extends, Level: LoadOnly, Note: "of the same file or of another local one", Keys: []Key{
+		{Name: "extends", Shape: Extends, Level: LoadOnly, Note: "of the same file or of another, local or [remote](composition.md)", Keys: []Key{
 			{Name: "file", Shape: String},
 			{Name: "service", Shape: String},
 		}},
@@ -538,7 +538,7 @@ func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Note: "each job has it: {manual: true} where nothing else is said", Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

@@ -83,7 +83,7 @@ func (l *loader) projectName(files []string, docs []document) string {
 		return name
 	}
 	name, sure := l.givenName(files, docs)
-	l.nameUnsure = !sure || l.envBroken
+	l.nameUnsure = !sure || l.envBroken || l.nameHidden
 	if name != "" {
 		return name
 	}
@@ -101,6 +101,9 @@ func (l *loader) givenName(files []string, docs []document) (name string, sure b
 	sure = true
 	for _, path := range files {
 		src := l.sources[l.display(path)]
+		if src == nil {
+			continue // it could not be fetched
+		}
 		if src.broken {
 			switch written, ok := nameInBroken(src.data); {
 			case !ok:

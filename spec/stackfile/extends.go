@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/variables"
 
@@ -103,12 +104,8 @@ func fieldNames(n *tree.Node) []string {
 
 // extendFile reads a file that a service extends from, once.
 func (l *loader) extendFile(src *source, file *tree.Node, path string, vars *variables.Expander) (*tree.Node, *source) {
-	at := file.Text
-	if !filepath.IsAbs(at) {
-		at = filepath.Join(src.base, at)
-	}
-	if strings.Contains(file.Text, "://") {
-		l.Fail(file, path, "only local files can be extended", "")
+	at, ok := l.fileOf(src, file, path)
+	if !ok {
 		return nil, nil
 	}
 	name := l.display(at)
@@ -194,7 +191,10 @@ func (l *loader) included(src *source, item *tree.Node, outer *variables.Expande
 	}
 	dir := ""
 	if d := item.Value("project_directory"); d != nil && d.Kind == tree.ScalarNode {
-		dir = within(src.base, d.Text)
+		dir = fetched.Within(src.base, d.Text)
+		if !l.pathsOf(src).May(d, dir, path) {
+			return nil
+		}
 	}
 	var included *tree.Node
 	var vars *variables.Expander
@@ -255,12 +255,11 @@ func resolveNames(root *tree.Node, vars *variables.Expander) {
 
 // includePath is the file that one path of an include names.
 func (l *loader) includePath(src *source, p *tree.Node, including []string, path string) (string, bool) {
-	at := within(src.base, p.Text)
-	switch {
-	case strings.Contains(p.Text, "://"):
-		l.Fail(p, path, "only local files can be included", "")
+	at, ok := l.fileOf(src, p, path)
+	if !ok {
 		return "", false
-	case slices.Contains(including, at) || len(including) > maxIncludes:
+	}
+	if slices.Contains(including, at) || len(including) > maxIncludes {
 		circle := append(slices.Clone(including), at)
 		l.Fail(p, path, "files include each other in a circle: "+strings.Join(l.displayAll(circle), " -> "), "")
 		return "", false
@@ -280,13 +279,6 @@ func buildsIn(root *tree.Node, dir string) {
 			build.Set(build.With("context", build.Scalar("!!str", dir)))
 		}
 	}
-}
-
-func within(base, path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(base, path)
 }
 
 func (l *loader) displayAll(paths []string) []string {
@@ -321,7 +313,11 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 	if list := item.Value("env_file"); list != nil {
 		optional = false
 		for _, f := range list.Items {
-			files = append(files, within(src.base, f.Text))
+			file := fetched.Within(src.base, f.Text)
+			if file != os.DevNull && !l.pathsOf(src).May(f, file, path) {
+				return nil
+			}
+			files = append(files, file)
 		}
 	} else {
 		files = []string{filepath.Join(dir, ".env")}

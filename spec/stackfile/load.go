@@ -11,6 +11,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
@@ -41,7 +42,9 @@ type Options struct {
 	Given            *userfile.Given   // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+	Foresee          bool              // warn of what only an up would refuse
 	SpareContents    bool              // the contents of secrets and configs may be missing
+	Remotes          Remotes           // fetches what stands elsewhere; nil: only local files are read
 	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
 
@@ -77,13 +80,16 @@ type loader struct {
 	extended    map[string]*tree.Node // trees of files that services extend from
 	includes    map[string]*tree.Node // trees of entries of include that were read
 	reads       int                   // files read so far
+	values      int                   // values in them
 	readFiles   map[string]string     // environment and label files, by where they are named
-	readPlaces  spec.Places           // of those
+	readPlaces  map[string]spec.Place // of those
 	name        string                // of the project
+	nameHidden  bool                  // a stack file could not be fetched
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
 	broken      bool                  // part of the stack could not be read: what is missing may be there
 	envBroken   bool                  // so is part of an environment file
 	faults      []*tree.Fault         // mistakes that count only where they are used
+	remotes     fetched.Set           // what was fetched
 }
 
 func newLoader(opts Options) *loader {
@@ -97,8 +103,17 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.remotes.Fetch = func(reference string) (*spec.Remote, error) {
+		return l.opts.Remotes.Fetch(ctx, reference, l.projectDir)
+	}
 	var docs []document
-	for _, path := range files {
+	for i, path := range files {
+		base := l.projectDir
+		if path, base, err = l.stackFile(path); err != nil {
+			l.absent(err)
+			continue
+		}
+		files[i] = path
 		data, err := l.contents(ctx, path)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -106,7 +121,7 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 		if err != nil {
 			return nil, l.named(err)
 		}
-		read, err := l.take(path, l.projectDir, data)
+		read, err := l.take(path, base, data)
 		if err != nil {
 			return nil, err
 		}
@@ -167,6 +182,7 @@ func (l *loader) resolve(doc document, vars *variables.Expander, including []str
 func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	b := &builder{l: l, src: doc.src, vars: vars}
 	root := b.build(doc.node, 0)
+	l.values += b.count
 	switch {
 	case root.Kind == tree.NullNode:
 		return root
@@ -175,6 +191,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	}
 	c := &forms.Conformer{Reporter: l.Reporter, Base: doc.src.base, Home: l.opts.Environ["HOME"], AllowUnset: l.opts.AllowUnset}
 	root = c.Object(root, schema.Root(), "")
+	l.pathsOf(doc.src).Confine(root)
 	if services := root.Value("services"); services != nil && len(services.Fields) > maxServices {
 		l.Fail(services, "services", fmt.Sprintf("a stack may hold at most %d services", maxServices), "")
 		return root.Bad()
@@ -185,6 +202,9 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 // readFile reads a file that a stack file names.
 func (l *loader) readFile(path string) ([]byte, error) {
 	l.reading(path)
+	if err := l.remotes.MustHave(path); err != nil {
+		return nil, err
+	}
 	return userfile.Read(path)
 }
 
@@ -198,9 +218,10 @@ func (l *loader) readGiven(ctx context.Context, path string) ([]byte, error) {
 	return l.opts.Given.Read(ctx, path, userfile.MaxText)
 }
 
-// reading tells the caller of a file that the outcome depends on.
+// reading tells the caller of a file that the outcome depends on. Those that were
+// fetched never change.
 func (l *loader) reading(path string) {
-	if l.opts.Reading != nil {
+	if l.opts.Reading != nil && l.remotes.Of(path) == nil {
 		l.opts.Reading(path)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/fetched"
 )
 
 // Variables that say what is loaded, in the environment or in an environment file.
@@ -67,11 +68,12 @@ func (l *loader) locate(ctx context.Context) ([]string, error) {
 		if files, err = Find(l.startDir(nil)); err != nil {
 			return nil, err
 		}
+		l.unreadBeside(files[0])
 	}
 	paths := make([]string, len(files))
 	for i, f := range files {
 		paths[i] = f
-		if f != "-" {
+		if f != "-" && !l.isRemote(f, l.dir) {
 			paths[i] = l.within(f)
 		}
 	}
@@ -94,7 +96,7 @@ func (l *loader) startDir(files []string) string {
 	if l.opts.ProjectDirectory != "" {
 		return l.within(l.opts.ProjectDirectory)
 	}
-	if i := slices.IndexFunc(files, func(f string) bool { return f != "-" }); i >= 0 {
+	if i := slices.IndexFunc(files, func(f string) bool { return f != "-" }); i >= 0 && !l.isRemote(files[i], l.dir) {
 		return filepath.Dir(l.within(files[i]))
 	}
 	return l.dir
@@ -119,8 +121,8 @@ func (l *loader) composeFile() []string {
 	}
 	l.chosenBy += " of " + l.display(origin)
 	for i, f := range files {
-		beside := within(filepath.Dir(origin), f)
-		if f != "-" && (isFile(beside) || !isFile(l.within(f))) {
+		beside := fetched.Within(filepath.Dir(origin), f)
+		if f != "-" && !l.isRemote(f, filepath.Dir(origin)) && (isFile(beside) || !isFile(l.within(f))) {
 			files[i] = beside
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// TestNothingRemoteIsRead: what is fetched would be code of somebody else.
+// TestNothingRemoteIsRead: the loader itself fetches nothing.
 //
 // Risk include traversal: include and extends name addresses, git repositories and images
-// Held: only local files are included and extended; the place is told
+// Held: the loader reads local files only, unless its caller fetches them; the place is told
 // Risk yaml bombs: aliases that contain each other nine deep, and a list within a list 20,000 deep
 // Held: refused in a moment
 // Risk variables: a variable that is not set stands in the source of a mount and in an image

@@ -61,6 +61,9 @@ func Compile(p *spec.Project, names []string, opts Options) ([]*Rule, error) {
 			list, implied = s.Develop.Watch, false
 		}
 		for i, r := range list {
+			if p.IsFetched(r.Path) {
+				continue // nobody changes it
+			}
 			at := fmt.Sprintf("services.%s.develop.watch[%d]", name, i)
 			rule, err := compile(name, s, r, opts)
 			if err != nil {

@@ -182,3 +182,18 @@ func TestAServiceThatIsOnlyBuiltIsWatchedByWhatItsBuildReads(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatWasFetchedIsNotWatched: it never changes.
+func TestWhatWasFetchedIsNotWatched(t *testing.T) {
+	p := &spec.Project{
+		Remotes: []*spec.Remote{{Name: "oci://r.test/app:1", Dir: "/cache/d"}},
+		Services: map[string]*spec.Service{
+			"built":  {Build: &spec.Build{Context: "/cache/d/web", Dockerfile: "Dockerfile"}},
+			"synced": {Develop: &spec.Develop{Watch: []spec.WatchRule{{Path: "/cache/d/src", Action: spec.WatchRebuild}, {Path: "/p/src", Action: spec.WatchRebuild}}}},
+		},
+	}
+	rules, err := Compile(p, nil, Options{})
+	if err != nil || len(rules) != 1 || rules[0].Path != "/p/src" {
+		t.Errorf("the rules are %v: %v", rules, err)
+	}
+}

@@ -87,8 +87,7 @@ func Listen(is Interest, changed func()) (*Listener, error) {
 }
 
 // Hear takes in what the kernel has told by now, which is all that was changed before,
-// but for mounts. It fails where there
-// was more to tell than could be heard.
+// but for mounts. It fails where there was more to tell than could be heard.
 func (l *Listener) Hear() error {
 	return errors.Join(l.routes.hear(l.is.inRoutes, l.changed), l.tables.hear(l.is.inTables, l.changed))
 }

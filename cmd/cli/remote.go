@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/builder"
+	"github.com/orlop/orlop/cmd/consent"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/remote"
+	"github.com/orlop/orlop/spec"
+)
+
+// remoteStacks are the remote stacks of a load that asks nobody for them.
+func (s *Settings) remoteStacks() remote.Config {
+	cache := s.cacheDir()
+	if cache != "" {
+		cache = filepath.Join(cache, "remotes")
+	}
+	return remote.Config{Cache: cache, Environ: s.Environ, Offline: true}
+}
+
+// fetchedStacks are those of a load that fetches what is not there.
+func (inv *Invocation) fetchedStacks() *remote.Stacks {
+	c := inv.remoteStacks()
+	c.Offline, c.Update, c.Frozen = false, inv.UpdateRemotes, spec.IsTrue(inv.Env["CI"])
+	c.Tell, c.Login, c.Plain = inv.SayNotice, builder.Login, inv.isPlain
+	return remote.New(c)
+}
+
+// isPlain says that the engine, if one runs, reaches a registry without TLS.
+func (inv *Invocation) isPlain(ctx context.Context, host string) bool {
+	client, err := api.Dial(ctx, inv.Socket())
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	status, err := inv.Greet(ctx, client)
+	return err == nil && slices.Contains(status.PlainRegistries, host)
+}
+
+// keepLock writes down what the remote stacks of a project are. Where only -f names
+// some, there is no project of the user's to keep it in.
+func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
+	isForeign := len(p.Files) > 0 && slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return r.NameOf(p.Files[0]) != "" })
+	changes, err := stacks.Save(p.WorkingDir, !isForeign || inv.UpdateRemotes)
+	if err != nil && !inv.IsSilent() && !inv.toldBefore(p.WorkingDir+"\n"+err.Error()) {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+err.Error()))
+	}
+	for _, line := range changes {
+		inv.SayNotice(remote.LockFile + ": " + line)
+	}
+}
+
+// errDeclined is the error where the user says no.
+var errDeclined = errors.New("not allowed: nothing was changed")
+
+// Consent asks for a yes to what remote stacks ask of the machine, once for what they
+// are. Only the first call of a command asks: later its terminal has another use.
+func (inv *Invocation) Consent(ctx context.Context, p *spec.Project) error {
+	isFirst := inv.consents == nil
+	if isFirst {
+		inv.consents = consent.LedgerIn(inv.Env)
+	}
+	wishes := inv.consents.New(consent.Wishes(p, inv.RootDir(), inv.StateDir()))
+	if len(wishes) == 0 {
+		return nil
+	}
+	if !inv.Yes {
+		if err := inv.askFor(ctx, wishes, isFirst); err != nil {
+			return err
+		}
+	}
+	if err := inv.consents.Keep(wishes); err != nil {
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(" ! cannot keep your answer (%v): you will be asked again", err)))
+	}
+	return nil
+}
+
+// askFor shows what is asked for, and asks where it may, and somebody can answer.
+func (inv *Invocation) askFor(ctx context.Context, wishes []consent.Wish, may bool) error {
+	for _, w := range wishes {
+		fmt.Fprint(inv.Stderr, w)
+	}
+	if !may || inv.IsSilent() || !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
+		return errors.New(`a remote stack asks for what nobody has allowed yet: look at the list above, and allow it with --yes, or at a terminal`)
+	}
+	var isAllowed bool
+	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {
+		isAllowed, err = inv.answer(ctx, "Allow this, now and later?")
+		return err
+	})
+	if err == nil && !isAllowed {
+		err = errDeclined
+	}
+	return err
+}
+
+// answer is that to a question, unless the context ends before: then what reads it is
+// left behind, for nothing ends a read of a terminal.
+func (inv *Invocation) answer(ctx context.Context, question string) (bool, error) {
+	got := make(chan bool, 1)
+	go func() { got <- inv.Confirm(question) }()
+	select {
+	case yes := <-got:
+		return yes, nil
+	case <-ctx.Done():
+		fmt.Fprintln(inv.Stderr)
+		return false, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,131 @@
+// Package consent knows what the user has said yes to: what remote stacks ask of
+// the machine beyond what every container gets. A yes is the user's own: it is kept
+// in the user's directory, and not in orlop.lock, by which others would say it. It
+// asks nobody itself.
+package consent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
+	"github.com/orlop/orlop/spec/userfile"
+)
+
+// Wish is what one remote stack asks for.
+type Wish struct {
+	Remote   *spec.Remote
+	Requests []privilege.Request
+}
+
+// Wishes are what the remote stacks of a project ask for; own are the engine's
+// directories. What the user's own files say is the user's own wish.
+func Wishes(p *spec.Project, own ...string) []Wish {
+	var all []Wish
+	if len(p.Remotes) == 0 {
+		return nil
+	}
+	found := privilege.Of(p, p.WorkingDir, own...)
+	for _, r := range p.Remotes {
+		w := Wish{Remote: r}
+		for _, request := range found {
+			if request.Remote == r.Name {
+				w.Requests = append(w.Requests, request)
+			}
+		}
+		isTold := slices.ContainsFunc(all, func(w Wish) bool { return w.Remote.Name == r.Name })
+		if len(w.Requests) > 0 && !isTold {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// String lists what is asked for.
+func (w Wish) String() string {
+	digest := strings.TrimPrefix(w.Remote.Digest, "sha256:")
+	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), digest[:min(len(digest), 12)], table("   ", w.Requests))
+}
+
+// key is what a yes is for: the content that asks, and what it asks for, which
+// variables of the user's may change.
+func (w Wish) key() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q", w.Remote.Digest)
+	var lines []string
+	for _, r := range w.Requests {
+		lines = append(lines, fmt.Sprintf("%q %q %q", r.Kind, r.Path, r.Value))
+	}
+	slices.Sort(lines)
+	fmt.Fprint(h, strings.Join(lines, "\n"))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Ledger knows what the user has said yes to: now, and before.
+type Ledger struct {
+	path string // of the file that keeps it; "": none does
+	now  []string
+}
+
+// mostKept is how many yeses are kept.
+const mostKept = 1000
+
+// LedgerIn is the ledger in the user's directory for state, by the environment.
+func LedgerIn(env map[string]string) *Ledger {
+	dir := env["XDG_STATE_HOME"]
+	if home := env["HOME"]; !filepath.IsAbs(dir) && filepath.IsAbs(home) {
+		dir = filepath.Join(home, ".local", "state")
+	}
+	if !filepath.IsAbs(dir) {
+		return &Ledger{}
+	}
+	return &Ledger{path: filepath.Join(dir, "orlop", "allowed")}
+}
+
+// New are those wishes that the user has not said yes to.
+func (l *Ledger) New(wishes []Wish) []Wish {
+	known := append(l.read(), l.now...)
+	return slices.DeleteFunc(slices.Clone(wishes), func(w Wish) bool { return slices.Contains(known, w.key()) })
+}
+
+func (l *Ledger) read() []string {
+	text, _ := userfile.Read(l.path) // none, or none that can be read: it is asked again
+	return strings.Fields(string(text))
+}
+
+// Keep keeps that the user has said yes.
+func (l *Ledger) Keep(wishes []Wish) error {
+	known := l.read()
+	for _, w := range wishes {
+		l.now = append(l.now, w.key())
+		if !slices.Contains(known, w.key()) {
+			known = append(known, w.key())
+		}
+	}
+	if l.path == "" {
+		return nil
+	}
+	known = known[max(0, len(known)-mostKept):]
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(l.path), ".allowed-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // where it was not renamed
+	if _, err := f.WriteString(strings.Join(known, "\n") + "\n"); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), l.path)
+}

@@ -1,0 +1,66 @@
+package consent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// stack is a project whose remote stack of a digest mounts a directory of the host.
+func stack(digest, source string) *spec.Project {
+	return &spec.Project{
+		WorkingDir: "/p", Remotes: []*spec.Remote{{Name: "oci://r.test/app:1", Digest: digest, Dir: "/cache/" + digest}},
+		Services: map[string]*spec.Service{"web": {CapAdd: []string{"ALL"}, Volumes: []spec.Mount{{Type: spec.MountBind, Source: source}}}},
+		Places: spec.PlacesOf(map[string]spec.Place{
+			"services.web.volumes[0]": {File: "oci://r.test/app:1: compose.yaml", Line: 1, Column: 1}, "services.web.cap_add[0]": {File: "stack.yaml", Line: 1, Column: 1},
+		}),
+	}
+}
+
+// TestAYesIsForWhatWasShown: for that content, and what it asks for.
+//
+// Risk remote include: a remote stack that was allowed becomes another, or mounts something else by a variable; a lock file that others have written is taken over
+// Held: the yes is for the digest and what it asks for, is the user's own, and nothing of the project's directory says it
+func TestAYesIsForWhatWasShown(t *testing.T) {
+	ledger := LedgerIn(map[string]string{"HOME": t.TempDir()})
+	wishes := Wishes(stack("sha256:a", "/etc"))
+	if len(wishes) != 1 || len(wishes[0].Requests) != 1 {
+		t.Fatalf("wishes are %v", wishes)
+	}
+	if len(ledger.New(wishes)) != 1 {
+		t.Error("it is allowed without a yes")
+	}
+	if err := ledger.Keep(wishes); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		digest, source string
+		fresh          int
+	}{{"sha256:a", "/etc", 0}, {"sha256:b", "/etc", 1}, {"sha256:a", "/root", 1}, {"sha256:a", "/cache/sha256:a/conf", 0}} {
+		if got := ledger.New(Wishes(stack(c.digest, c.source))); len(got) != c.fresh {
+			t.Errorf("%s of %s: %d are new, want %d", c.source, c.digest, len(got), c.fresh)
+		}
+	}
+	if info, err := os.Stat(ledger.path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file is %v: %v", info, err)
+	}
+	nowhere := LedgerIn(nil)
+	if len(nowhere.New(wishes)) != 1 || nowhere.Keep(wishes) != nil || len(nowhere.New(wishes)) != 0 || len(LedgerIn(nil).New(wishes)) != 1 {
+		t.Error("without a home a yes is forgotten at once, or kept for ever")
+	}
+	if got := LedgerIn(map[string]string{"HOME": "/h", "XDG_STATE_HOME": "/s"}).path; got != filepath.Join("/s", "orlop", "allowed") {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// TestAWishSteersNoTerminal: what it asks for is somebody else's text.
+func TestAWishSteersNoTerminal(t *testing.T) {
+	p := stack("sha256:a", "/etc\x1b[2J\nnothing is asked for")
+	text := Wishes(p)[0].String()
+	if strings.Count(text, "\n") != 2 || strings.ContainsRune(text, 0x1b) {
+		t.Errorf("it is %q", text)
+	}
+}

@@ -1,0 +1,73 @@
+package remote
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestLockFiles that can't be used are told of, and made anew by an update.
+func TestLockFiles(t *testing.T) {
+	for text, want := range map[string]string{
+		"version: 1\nremotes:\n<<<<<<< HEAD\n":                                    "mend it, or make it anew",
+		"version: 2\nremotes: {}\n":                                               "version 2",
+		"version: 1\nremotes: {'oci://x/y:1': latest}\n":                          "neither a commit nor a digest",
+		"version: 1\nextra: 1\n":                                                  "extra",
+		"version: 1\nremotes: {'oci://x/y:1': 'sha256:../../../../etc/passwd'}\n": "neither",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, LockFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := New(Config{Cache: t.TempDir(), Offline: true})
+		if _, err := s.Fetch(t.Context(), "oci://x.test/y:1", dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+		update := New(Config{Cache: t.TempDir(), Update: true})
+		update.lock, _ = readLock(dir)
+		update.used["oci://x.test/y:1"] = "sha256:" + strings.Repeat("a", 64)
+		if changes, err := update.Save(dir, true); err != nil || len(changes) != 1 {
+			t.Errorf("%q: changes are %v, %v", text, changes, err)
+		}
+	}
+}
+
+// TestCIMakesNoEntry: the digest is one that somebody has looked at.
+func TestCIMakesNoEntry(t *testing.T) {
+	s := New(Config{Cache: t.TempDir(), Frozen: true})
+	if _, err := s.Fetch(t.Context(), "oci://x.test/y:1", t.TempDir()); err == nil || !strings.Contains(err.Error(), "commit orlop.lock") {
+		t.Errorf("said is %v", err)
+	}
+}
+
+// TestALockThatCannotBeWritten is an error that the caller goes on after.
+func TestALockThatCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "absent")
+	s := New(Config{Cache: t.TempDir()})
+	s.lock, _ = readLock(dir)
+	s.used["oci://x.test/y:1"] = "sha256:" + strings.Repeat("a", 64)
+	if _, err := s.Save(dir, true); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("said is %v", err)
+	}
+	if changes, err := s.Save(dir, false); err != nil || changes != nil {
+		t.Errorf("without being asked for one: %v, %v", changes, err)
+	}
+}
+
+// TestAnUpdateDropsWhatNothingNames, and removes a lock without entries.
+func TestAnUpdateDropsWhatNothingNames(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeLock(filepath.Join(dir, LockFile), map[string]string{"oci://x.test/y:1": "sha256:" + strings.Repeat("a", 64)}); err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Cache: t.TempDir(), Update: true})
+	changes, err := s.Save(dir, true)
+	if err != nil || len(changes) != 1 || !strings.Contains(changes[0], "named no more") {
+		t.Errorf("changes are %v, %v", changes, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, LockFile)); err == nil {
+		t.Error("an empty lock is there")
+	}
+}

@@ -1,0 +1,101 @@
+package cmd_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/cmd"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/e2e/lab"
+	"github.com/orlop/orlop/planner"
+)
+
+// newRemoteDesk is a desk whose stack file includes one of a registry, which mounts /etc.
+func newRemoteDesk(t *testing.T) *desk {
+	t.Helper()
+	registry, err := lab.NewRegistry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	if _, err := registry.PublishStack("stacks/app:1", lab.StackFile{Kind: "file", Name: "compose.yaml", Content: "services: {web: {image: x, volumes: ['/etc:/host']}}\n"}); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, "name: shop\ninclude: ['oci://"+registry.Address()+"/stacks/app:1']\n").serve()
+	d.engine.plan = &planner.Plan{Project: "shop"}
+	d.env = append(d.env, "HOME="+t.TempDir())
+	return d
+}
+
+// atTerminal carries a command line out at a terminal whose user answers a question.
+func (d *desk) atTerminal(answer string, args ...string) (screen string, code int) {
+	d.t.Helper()
+	master, slave := openTerminal(d.t, 200, 40)
+	var said strings.Builder
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			if err != nil {
+				return // the other end is closed
+			}
+			said.Write(buf[:n])
+			if strings.Contains(string(buf[:n]), "[y/N]") {
+				if _, err := master.WriteString(answer); err != nil {
+					d.t.Error(err)
+				}
+			}
+		}
+	}()
+	code = cmd.Run(context.Background(), args, cli.World{
+		Version: "v1", Dir: d.dir, Environ: append([]string{"ORLOP_STATE=" + d.state, "ORLOP_ROOT=" + d.dir, "TERM=xterm"}, d.env...), Stdin: slave, Stdout: slave, Stderr: slave,
+		Signals: d.signals, Now: func() time.Time { return then },
+	})
+	slave.Close()
+	<-read
+	return said.String(), code
+}
+
+// TestARemoteStackNeedsAYes of who sits at the terminal, once.
+func TestARemoteStackNeedsAYes(t *testing.T) {
+	d := newRemoteDesk(t)
+	if screen, code := d.atTerminal("n\n", "up", "-d"); code != 1 || !strings.Contains(screen, "not allowed: nothing was changed") || d.engine.apply != nil {
+		t.Errorf("exit code %d:\n%s", code, screen)
+	}
+	if _, errs, code := d.run("up -d"); code != 1 || !strings.Contains(errs, "allow it with --yes, or at a terminal") || d.engine.apply != nil {
+		t.Errorf("without a terminal: exit code %d:\n%s", code, errs)
+	}
+	if screen, code := d.atTerminal("y\n", "up", "-d"); code != 0 || !strings.Contains(screen, "host_mount") || d.engine.apply == nil {
+		t.Errorf("exit code %d:\n%s", code, screen)
+	}
+	if screen, code := d.atTerminal("", "up", "-d"); code != 0 || strings.Contains(screen, "Allow") {
+		t.Errorf("again: exit code %d:\n%s", code, screen)
+	}
+	if got := d.engine.apply.RemoteDirs; len(got) != 1 {
+		t.Errorf("the engine is told the directories %v", got)
+	}
+}
+
+// TestTheLockIsWritten, and what stands in its place is told of.
+func TestTheLockIsWritten(t *testing.T) {
+	d := newRemoteDesk(t)
+	lock := filepath.Join(d.dir, "orlop.lock")
+	if out, errs, code := d.run("config --services"); code != 0 || out != "web\n" || !strings.Contains(errs, "orlop.lock: oci://") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(lock, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := d.run("config -q"); code != 1 || !strings.Contains(errs, "cannot read orlop.lock: is a directory") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}

@@ -1,0 +1,41 @@
+package privilege
+
+import (
+	"testing"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// TestWhatARemoteStackAsksFor is told apart from what the user's own files do, key by key.
+// Its own files are not the host's; those of the project are.
+//
+// Risk remote include: a remote stack mounts its own files, the project's and the host's; the user's file asks for more in the same service
+// Held: each is listed with who wrote it; what it brought itself is not
+func TestWhatARemoteStackAsksFor(t *testing.T) {
+	theirs, own := spec.Place{File: "oci://r.test/app:1: compose.yaml", Line: 3}, spec.Place{File: "stack.yaml", Line: 3}
+	p := &spec.Project{
+		Remotes: []*spec.Remote{{Name: "oci://r.test/app:1", Dir: "/cache/d"}},
+		Services: map[string]*spec.Service{"web": {Privileged: true, CapAdd: []string{"NET_ADMIN"}, Build: &spec.Build{Context: "/cache/d/web", Dockerfile: "Dockerfile"}, Volumes: []spec.Mount{
+			{Type: spec.MountBind, Source: "/cache/d/conf"}, {Type: spec.MountBind, Source: "/p/src"}, {Type: spec.MountBind, Source: "/etc"}, {Type: spec.MountBind, Source: "/p/own"},
+		}}},
+		Places: spec.PlacesOf(map[string]spec.Place{
+			"services.web": theirs, "services.web.privileged": theirs, "services.web.cap_add[0]": own, "services.web.volumes[0]": theirs, "services.web.volumes[1]": theirs,
+			"services.web.volumes[2]": theirs, "services.web.volumes[3]": own,
+		}),
+	}
+	got := map[string]string{}
+	for _, r := range Of(p, "/p") {
+		got[r.Path] = r.Remote
+	}
+	want := map[string]string{
+		"services.web.privileged": "oci://r.test/app:1", "services.web.cap_add[0]": "", "services.web.volumes[1]": "oci://r.test/app:1", "services.web.volumes[2]": "oci://r.test/app:1",
+	}
+	for path, remote := range want {
+		if is, ok := got[path]; !ok || is != remote {
+			t.Errorf("%s is of %q, %t; want %q", path, is, ok, remote)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("listed are %v", got)
+	}
+}
