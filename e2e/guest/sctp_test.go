@@ -52,5 +52,5 @@ func TestPortsOfSCTP(t *testing.T) {
 
 	other := g.hear("env", "ORLOP_SCTP_SERVE=3868", "/tests/sctp.test", "-test.run", "^TestServe$")
 	other.await("serves", 1)
-	g.wants(`cannot publish 3868/sctp for echo \(/stacks/sctp.yaml:\d+:\d+\): held by sctp.test \(process \d+\)`, "sh", "-c", "! orlop -f /stacks/sctp.yaml up -d 2>&1")
+	g.wants(`cannot publish 3868/sctp for echo \(stacks/sctp.yaml:\d+:\d+\): held by sctp.test \(process \d+\)`, "sh", "-c", "! orlop -f /stacks/sctp.yaml up -d 2>&1")
 }

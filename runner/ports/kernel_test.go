@@ -16,7 +16,7 @@ func TestPortsOfAKernelWithoutSCTP(t *testing.T) {
 			"hss": {Ports: []spec.Port{{Target: 80, Published: "80", Protocol: "tcp"}, ofSCTP}},
 			"far": {Ports: []spec.Port{ofSCTP}, NetworkMode: "host"},
 		},
-		Places: spec.Places{"services.hss.ports[1]": {File: "stack.yaml", Line: 7, Column: 9}},
+		Places: spec.PlacesOf(map[string]spec.Place{"services.hss.ports[1]": {File: "stack.yaml", Line: 7, Column: 9}}),
 	}
 	if err := check(p, func() error { return nil }); err != nil {
 		t.Error(err)
