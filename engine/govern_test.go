@@ -7,6 +7,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
 )
@@ -92,7 +93,7 @@ func TestThePolicySeesWhereExternalNetworksLead(t *testing.T) {
 	p := &spec.Project{Name: "p", Networks: map[string]*spec.Network{
 		"lan": {Name: "lan", External: true}, "own": {Name: "own", External: true}, "gone": {Name: "gone", External: true}, "nothing": nil,
 	}, Services: map[string]*spec.Service{"web": {Name: "web", Networks: map[string]*spec.ServiceNetwork{"lan": nil, "own": nil, "gone": nil}}}}
-	err := privilege.Check(asKnown(p, lookup), "/src", []privilege.Kind{privilege.HostNetwork}, "engine.yaml", "/root", "/state")
+	err := privilege.Check(topology.AsKnown(p, lookup), "/src", []privilege.Kind{privilege.HostNetwork}, "engine.yaml", "/root", "/state")
 	if err == nil || !strings.Contains(err.Error(), "services.web.networks.lan") || strings.Contains(err.Error(), "networks.own") {
 		t.Errorf("it says %v", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"net/netip"
 	"path/filepath"
@@ -20,8 +19,9 @@ import (
 	"github.com/orlop/orlop/builder/origin"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/settingsfile"
-	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
@@ -116,28 +116,13 @@ func (e *Engine) govern(p *spec.Project, dir string) error {
 	if err := s.Runtimes.Allow(p, settingsPath(e.cfg.Root)); err != nil {
 		return err
 	}
+	if err := ports.Check(p); err != nil {
+		return err
+	}
 	if err := s.Remap.Govern(p, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State); err != nil {
 		return err
 	}
-	return privilege.Check(asKnown(p, e.networks.Network), dir, s.Policy.Forbid, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State)
-}
-
-// asKnown is a project with what only the engine knows of its external networks: that
-// they are outside of the machine.
-func asKnown(p *spec.Project, lookup func(name string) (network.Network, bool)) *spec.Project {
-	known := *p
-	known.Networks = maps.Clone(p.Networks)
-	for key, n := range p.Networks {
-		if n == nil || !n.External {
-			continue
-		}
-		if have, ok := lookup(n.Name); ok && have.Driver != "" {
-			is := *n
-			is.Driver, is.DriverOpts = have.Driver, map[string]string{spec.OptParent: have.Parent}
-			known.Networks[key] = &is
-		}
-	}
-	return &known
+	return privilege.Check(topology.AsKnown(p, e.networks.Network), dir, s.Policy.Forbid, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State)
 }
 
 // checkSettings says whether an engine would start by the settings as they are now.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/orlop/orlop/failpoint"
+	"github.com/orlop/orlop/keeper/holder"
 )
 
 // Holdings is what a keeper holds: published ports that listen, park and
@@ -68,12 +69,12 @@ func (h *Holdings) explain(p Port, err error) error {
 		return pe
 	}
 	for key, other := range h.ports {
-		if other.spec.Proto == p.Proto && other.bound.Port() == p.Port && overlaps(other.bound.Addr(), p.Addr) {
+		if other.spec.Proto == p.Proto && other.bound.Port() == p.Port && holder.Overlaps(other.bound.Addr(), p.Addr) {
 			pe.Holder = key
 			return pe
 		}
 	}
-	pe.PID, pe.Process = findHolder(p)
+	pe.PID, pe.Process = holder.Find(p.Proto, netip.AddrPortFrom(p.Addr, p.Port))
 	return pe
 }
 

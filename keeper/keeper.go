@@ -21,15 +21,16 @@ import (
 
 // Protocols of a published port.
 const (
-	TCP = "tcp"
-	UDP = "udp"
+	TCP  = "tcp"
+	UDP  = "udp"
+	SCTP = "sctp"
 )
 
 // Port is one published port: where to listen, and under which key it is known.
 type Port struct {
 	// Key names the port for Route and Close; the caller chooses it.
 	Key string `json:"key"`
-	// Proto is TCP or UDP.
+	// Proto is TCP, UDP or SCTP.
 	Proto string `json:"proto"`
 	// Addr is the local address. The zero Addr is every address, IPv4 and
 	// IPv6; 0.0.0.0 and :: are every address of one family.
@@ -70,7 +71,7 @@ type PortState struct {
 	// Bound is the address and port that are really listened on.
 	Bound netip.AddrPort `json:"bound"`
 	Route Route          `json:"route"`
-	// Conns counts the open connections (TCP) or sessions (UDP).
+	// Conns counts the open connections (TCP), associations (SCTP) or sessions (UDP).
 	Conns int `json:"conns"`
 	// Waiting counts the connections or datagrams that are parked.
 	Waiting int `json:"waiting"`

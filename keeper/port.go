@@ -25,7 +25,7 @@ const (
 )
 
 // port is one published port. Its route and counts are guarded by mu; the
-// traffic itself is in tcp.go and udp.go.
+// traffic itself is in tcp.go, udp.go and sctp.go.
 type port struct {
 	spec  Port
 	bound netip.AddrPort
@@ -41,9 +41,9 @@ type port struct {
 	waiting int
 }
 
-// face is the listening side of a port: a TCP listener or a UDP socket.
+// face is the listening side of a port: a listener of TCP or SCTP, or a UDP socket.
 type face interface {
-	// close stops listening; what is established goes on (TCP) or ends (UDP).
+	// close stops listening; what is established goes on (TCP, SCTP) or ends (UDP).
 	close()
 	// closeConns ends what is established.
 	closeConns()
@@ -63,8 +63,10 @@ func openPort(spec Port) (*port, error) {
 		err = openTCP(p)
 	case UDP:
 		err = openUDP(p)
+	case SCTP:
+		err = openSCTP(p)
 	default:
-		err = fmt.Errorf("no protocol %q: use tcp or udp", spec.Proto)
+		err = fmt.Errorf("no protocol %q: use tcp, udp or sctp", spec.Proto)
 	}
 	if err != nil {
 		return nil, err

@@ -69,45 +69,7 @@ func (f *tcpFace) serve(client *net.TCPConn) {
 	f.track(l, false)
 }
 
-// connect finds a backend that answers, waiting for one while the port is
-// parked. When every backend of the moment refuses, so do we, unless they are
-// so new that they may not listen yet: then they are asked again, less and
-// less often. With the backend comes the version of the route that led to it.
-func (f *tcpFace) connect() (*net.TCPConn, uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), parkTimeout)
-	defer cancel()
-	pause := 2 * time.Millisecond
-	for {
-		order, err := f.port.park(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
-		version := f.port.routed()
-		backend, at, err := dialAny(ctx, order)
-		if err == nil {
-			if f.port.leadsTo(at) && f.port.isAt(version) {
-				return backend, version, nil
-			}
-			// The route has changed while we dialled: whoever changed it counts
-			// on nothing new coming by the old one.
-			reset(backend)
-			continue
-		}
-		// While we dialled, the port may have been parked or rerouted: the
-		// failure then tells nothing about the route that counts now.
-		now, changed, gone := f.port.backends()
-		if gone != nil || sameSet(order, now) && !f.port.isFresh() {
-			return nil, 0, err
-		}
-		if sameSet(order, now) {
-			select {
-			case <-changed:
-			case <-time.After(pause):
-			}
-			pause = min(2*pause, 200*time.Millisecond)
-		}
-	}
-}
+func (f *tcpFace) connect() (*net.TCPConn, uint64, error) { return findBackend(f.port, dialAny, reset) }
 
 func dialAny(ctx context.Context, order []netip.AddrPort) (*net.TCPConn, netip.AddrPort, error) {
 	var last error
@@ -123,19 +85,7 @@ func dialAny(ctx context.Context, order []netip.AddrPort) (*net.TCPConn, netip.A
 }
 
 func sameSet(a, b []netip.AddrPort) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	seen := map[netip.AddrPort]bool{}
-	for _, x := range a {
-		seen[x] = true
-	}
-	for _, x := range b {
-		if !seen[x] {
-			return false
-		}
-	}
-	return true
+	return len(a) == len(b) && !slices.ContainsFunc(b, func(x netip.AddrPort) bool { return !slices.Contains(a, x) })
 }
 
 func reset(c *net.TCPConn) {

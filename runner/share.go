@@ -23,7 +23,7 @@ import (
 
 // share notes whose network namespace a container uses.
 func (r *Runner) share(rec *supervisor.Record) error {
-	share, ok := sharedNetwork(rec)
+	share, ok := rec.Applied.Service.Share("network_mode")
 	if !ok {
 		return nil
 	}
@@ -40,19 +40,9 @@ func (r *Runner) share(rec *supervisor.Record) error {
 	return nil
 }
 
-// sharedNetwork is the network that a container has of another, if it has none of its own.
-func sharedNetwork(rec *supervisor.Record) (spec.Share, bool) {
-	shares := rec.Applied.Service.Shares()
-	i := slices.IndexFunc(shares, func(s spec.Share) bool { return s.Key == "network_mode" })
-	if i < 0 {
-		return spec.Share{}, false
-	}
-	return shares[i], true
-}
-
 // isSharer says whether a container has no network of its own.
 func isSharer(rec *supervisor.Record) bool {
-	_, ok := sharedNetwork(rec)
+	_, ok := rec.Applied.Service.Share("network_mode")
 	return ok
 }
 

@@ -504,7 +504,7 @@ const (
 const (
 	ProtocolTCP  = "tcp"
 	ProtocolUDP  = "udp"
-	ProtocolSCTP = "sctp" // not published
+	ProtocolSCTP = "sctp"
 )
 
 // Protocols are those that a port may have.

@@ -41,5 +41,15 @@ func (s *Service) Shares() []Share {
 	return all
 }
 
+// Share is what the service has of another by a key, if it does.
+func (s *Service) Share(key string) (Share, bool) {
+	for _, share := range s.Shares() {
+		if share.Key == key {
+			return share, true
+		}
+	}
+	return Share{}, false
+}
+
 // ShareableIPC lets others share the IPC namespace and /dev/shm of a service (ipc).
 const ShareableIPC = "shareable"

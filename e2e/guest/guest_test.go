@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,6 +31,12 @@ type guest struct {
 // newGuest makes a machine that has the base image.
 func newGuest(t *testing.T, options machine.Options) *guest {
 	t.Helper()
+	return newGuestWith(t, options, func() map[string]string { return nil })
+}
+
+// newGuestWith is newGuest with more files.
+func newGuestWith(t *testing.T, options machine.Options, more func() map[string]string) *guest {
+	t.Helper()
 	if os.Getenv(asked) == "" {
 		t.Skip("SKIPPED: a test in a machine of its own: run \"make guest\"")
 	}
@@ -39,6 +46,7 @@ func newGuest(t *testing.T, options machine.Options) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(stacks, more())
 	g, err := machine.Prepare(ctx, filepath.Join("..", ".."), stacks)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/keeper/sctp"
 	"github.com/orlop/orlop/runner/userns"
 )
 
@@ -108,6 +109,18 @@ func (h *Host) users() api.Check {
 		return warning(name, "", "userns_remap can't be set: %v", err)
 	}
 	return ok(name, "those of containers can be mapped (userns_remap)")
+}
+
+// sctp looks whether ports of it can be published; few stacks do that.
+func (h *Host) sctp() api.Check {
+	err := sctp.Check()
+	if err != nil && h.Fix && h.modprobe("sctp") == nil {
+		err = sctp.Check()
+	}
+	if err != nil {
+		return ok("sctp", "ports of it can't be published: %v", err)
+	}
+	return ok("sctp", "ports of it can be published")
 }
 
 // apart calls f on a thread of its own, which ends with it: what f does to its

@@ -106,11 +106,11 @@ func TestWhatIsPublished(t *testing.T) {
 	got, err := table.Publish(t.Context(), web(
 		spec.Port{Target: 80, Published: "8080"}, spec.Port{Target: 53, Published: "53", Protocol: "udp", HostIP: "127.0.0.1"},
 		spec.Port{Target: 443, Published: "8443", HostIP: "[::1]"}, spec.Port{Target: 9, Published: "9", Protocol: spec.ProtocolSCTP}), nil)
-	want := "0.0.0.0:8080->80/tcp :::8080->80/tcp 127.0.0.1:53->53/udp ::1:8443->443/tcp"
+	want := "0.0.0.0:8080->80/tcp :::8080->80/tcp 127.0.0.1:53->53/udp ::1:8443->443/tcp 0.0.0.0:9->9/sctp :::9->9/sctp"
 	if err != nil || told(got) != want {
 		t.Errorf("got %s, %v; want %s", told(got), err, want)
 	}
-	if n := len(b.held); n != 3 {
+	if n := len(b.held); n != 4 {
 		t.Errorf("%d listeners are bound", n)
 	}
 	// A successor keeps what it shares, and the rest is closed.

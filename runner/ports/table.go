@@ -99,9 +99,6 @@ func (o *Owner) bindings() ([]binding, error) {
 			}
 		}
 		proto := cmp.Or(p.Protocol, "tcp")
-		if proto == spec.ProtocolSCTP {
-			continue // it is not supported, which the load has said
-		}
 		key := o.Place() + proto + "/" + hostIP + "/" + p.Published + "/" + strconv.Itoa(p.Target)
 		port := p.Published
 		if strings.Trim(port, "0-") == "" {

@@ -84,7 +84,7 @@ func check(s *spec.Service, path string, refuse func(path, message, hint string)
 // checkShares refuses what a service shares with one of other users.
 func checkShares(p *spec.Project, name string, refuse func(path, message, hint string)) {
 	s := p.Services[name]
-	network, hasNetwork := shareOf(s, "network_mode")
+	network, hasNetwork := s.Share("network_mode")
 	for _, share := range s.Shares() {
 		path := "services." + name + "." + share.Key
 		owner := p.Services[share.Service]
@@ -97,15 +97,6 @@ func checkShares(p *spec.Project, name string, refuse func(path, message, hint s
 				fmt.Sprintf("write network_mode: %s beside it, or userns_mode: host for both", modeOf(share)))
 		}
 	}
-}
-
-func shareOf(s *spec.Service, key string) (spec.Share, bool) {
-	shares := s.Shares()
-	i := slices.IndexFunc(shares, func(share spec.Share) bool { return share.Key == key })
-	if i < 0 {
-		return spec.Share{}, false
-	}
-	return shares[i], true
 }
 
 // modeOf is a share as the stack file says it.

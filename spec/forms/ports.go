@@ -121,7 +121,6 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 			return nil
 		}
 		made := c.longPort(item, keys, path)
-		c.forwarded(item, tree.TextAt(made, "protocol"), path)
 		return []*tree.Node{made}
 	}
 	if item.Kind != tree.ScalarNode || item.Tag == "!!bool" {
@@ -147,15 +146,7 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 		out = append(out, portNode(item, p.ip, published, target, p.protocol))
 	}
 	out[0].Unset = item.Unset
-	c.forwarded(item, p.protocol, path)
 	return out
-}
-
-// forwarded tells of a port that nothing forwards.
-func (c *Conformer) forwarded(item *tree.Node, protocol, path string) {
-	if protocol == spec.ProtocolSCTP {
-		c.unsupported(item, path, spec.Topic{}, "ports of sctp are not published", "the containers of a network reach it")
-	}
 }
 
 func portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {

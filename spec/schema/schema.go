@@ -453,7 +453,7 @@ func portKeys() []Key {
 		{Name: "host_ip", Shape: String},
 		{Name: "mode", Shape: String, Words: []string{"ingress", "host"}, Note: "both are the same on one machine"},
 		{Name: "name", Shape: String, Note: "a note for who reads the project"},
-		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp ports are not published"},
+		{Name: "protocol", Shape: String, Words: spec.Protocols(), Note: "sctp needs a kernel that has it; without is an error before anything is begun"},
 		{Name: "published", Shape: StringOrNumber},
 		{Name: "target", Shape: Integer},
 	}

@@ -24,8 +24,8 @@ jobs:
   a: {image: a, labels: {x: 010}}
   b: {image: a, labels: {x: 010}}`,
 			`services.*.labels.x: 010 is not text for YAML and becomes "8", 2 services (first stack.yaml:2); quote it: "010"`},
-		{"a list", "services:\n  a: {image: a, ports: [80/sctp, 81/sctp]}",
-			"services.*.ports: ports of sctp are not published, 2 places (first stack.yaml:2); the containers of a network reach it"},
+		{"a list", "services:\n  a: {image: a, configs: [{source: s, mode: 444}, {source: t, mode: 444}]}\nconfigs: {s: {content: x}, t: {content: x}}",
+			"services.*.configs.mode: 444 is a decimal number: the mode becomes 0674, 2 places (first stack.yaml:2); write 0444 for octal"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -1,4 +1,5 @@
-package keeper
+// Package holder finds out which process has a port, by what the kernel tells in /proc.
+package holder
 
 import (
 	"bufio"
@@ -13,16 +14,20 @@ import (
 	"strings"
 )
 
-// findHolder looks through /proc for the process that holds a port. It returns
+// Find looks through /proc for the process that holds a port of tcp, udp or sctp. It returns
 // zeros when none can be found (another user's process, another namespace).
-func findHolder(p Port) (pid int, process string) {
+func Find(proto string, at netip.AddrPort) (pid int, process string) {
+	tables, inodesOf := []string{proto, proto + "6"}, listeners
+	if proto == "sctp" {
+		tables, inodesOf = []string{"sctp/eps"}, endpoints
+	}
 	inodes := map[string]bool{}
-	for _, suffix := range []string{"", "6"} {
-		table, err := os.ReadFile("/proc/thread-self/net/" + p.Proto + suffix)
+	for _, name := range tables {
+		table, err := os.ReadFile("/proc/thread-self/net/" + name)
 		if err != nil {
 			continue
 		}
-		for _, inode := range listeners(table, p) {
+		for _, inode := range inodesOf(table, proto, at) {
 			inodes[fmt.Sprintf("socket:[%s]", inode)] = true
 		}
 	}
@@ -65,11 +70,11 @@ func processName(dir string) string {
 }
 
 // listeners returns the inodes of the sockets in a table of /proc/net that
-// stand in the way of p.
-func listeners(table []byte, p Port) []string {
+// stand in the way.
+func listeners(table []byte, proto string, at netip.AddrPort) []string {
 	const tcpListen, udpUnconnected = "0A", "07"
 	want := tcpListen
-	if p.Proto == UDP {
+	if proto == "udp" {
 		want = udpUnconnected
 	}
 	var inodes []string
@@ -81,16 +86,35 @@ func listeners(table []byte, p Port) []string {
 			continue
 		}
 		local, ok := parseProcAddr(fields[1])
-		if ok && local.Port() == p.Port && overlaps(local.Addr(), p.Addr) {
+		if ok && local.Port() == at.Port() && Overlaps(local.Addr(), at.Addr()) {
 			inodes = append(inodes, fields[9])
 		}
 	}
 	return inodes
 }
 
-// overlaps reports whether two listening addresses exclude each other. The
+// endpoints is listeners of SCTP: ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS.
+func endpoints(table []byte, _ string, at netip.AddrPort) []string {
+	const listening = "10"
+	var inodes []string
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) < 8 || fields[3] != listening || fields[5] != strconv.Itoa(int(at.Port())) {
+			continue
+		}
+		for _, local := range fields[8:] {
+			if addr, err := netip.ParseAddr(local); err == nil && Overlaps(addr, at.Addr()) {
+				inodes = append(inodes, fields[7])
+				break
+			}
+		}
+	}
+	return inodes
+}
+
+// Overlaps reports whether two listening addresses exclude each other. The
 // zero Addr and the unspecified ones stand for all.
-func overlaps(a, b netip.Addr) bool {
+func Overlaps(a, b netip.Addr) bool {
 	a, b = a.Unmap(), b.Unmap()
 	return !a.IsValid() || !b.IsValid() || a.IsUnspecified() || b.IsUnspecified() || a == b
 }
