@@ -120,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	r.shims, err = shim.Open(ctx, shim.Config{
 		Client: cfg.Client, Dir: filepath.Join(cfg.State, "shims"), Sockets: filepath.Join(cfg.State, "s"), Bundles: cfg.Bundles,
 		Address: cfg.Address, Events: cfg.TTRPCAddress, Program: cfg.Shim, Runc: cfg.Runc,
-		State: filepath.Join(cfg.State, "runc"), Log: cfg.Log, Runtimes: cfg.Runtimes, Wrappers: filepath.Join(cfg.Root, "runtimes"),
+		State: filepath.Join(cfg.State, "runc"), Cgroup: r.cgroupOf, Log: cfg.Log, Runtimes: cfg.Runtimes, Wrappers: filepath.Join(cfg.Root, "runtimes"),
 	})
 	if err != nil {
 		return nil, err

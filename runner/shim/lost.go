@@ -12,9 +12,14 @@ import (
 	"syscall"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // NoteProgram leaves word for containerd, before it starts, by which program the
@@ -50,24 +55,47 @@ func (p *Pool) IsKnownToRunc(id string) bool {
 	return len(found) > 0
 }
 
-// DeleteLost removes what a shim that died has left of a task: containerd's
-// directory with its mounts, and runc's state with its cgroup.
+// DeleteLost removes what a shim that died has left of a task: its processes,
+// containerd's directory with its mounts, and the runtime's state with its cgroup.
 func (p *Pool) DeleteLost(ctx context.Context, id string) {
-	runtime := runtimeOf(filepath.Join(p.Bundles, id), p.Runc) // which goes with the task
+	runtime, cgroup := runtimeOf(filepath.Join(p.Bundles, id), p.Runc), p.Cgroup(id) // the runtime's name goes with the task
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	// What the runtime was just making is in nobody's notes. It must not go on in
+	// directories that are taken away.
+	if err := proc.KillAll(ctx, cgroup); err != nil {
+		p.Log.Warn("cannot end what is left of a container", "container", id, "error", err)
+	}
 	_, err := p.Client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-	if err != nil && !IsGone(err) && !errdefs.IsNotFound(err) {
+	err = errgrpc.ToNative(err)
+	isForgotten := err == nil || errdefs.IsNotFound(err)
+	if !isForgotten && !IsGone(err) {
 		p.Log.Warn("cannot delete a task whose shim is gone", "container", id, "error", err)
 	}
 	ns, err := namespaces.NamespaceRequired(ctx)
 	if err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	out, err := exec.CommandContext(ctx, runtime, "--root", filepath.Join(p.State, ns), "delete", "--force", id).CombinedOutput()
 	if err != nil {
 		p.Log.Warn("cannot remove what the runtime knows of a container", "container", id, "runtime", runtime, "error", err, "output", string(out))
 	}
+	proc.RemoveCgroups(cgroup)
+	if !isForgotten {
+		return // the next task of the container is refused, until containerd has forgotten this one
+	}
+	if err := removeBundle(filepath.Join(p.Bundles, id)); err != nil {
+		p.Log.Warn("cannot remove the directory of a task", "container", id, "error", err)
+	}
+}
+
+// removeBundle removes a directory of containerd's for a task that it knows no more,
+// with all that stands below its mounts.
+func removeBundle(path string) error {
+	if err := mount.UnmountRecursive(filepath.Join(path, "rootfs"), unix.MNT_DETACH); err != nil {
+		return err // what is mounted there would be removed, too
+	}
+	return os.RemoveAll(path)
 }
 
 // Tidy removes what no shim needs once there is no container: the sockets of

@@ -54,6 +54,7 @@ type Config struct {
 	Program string // path of containerd-shim-runc-v2
 	Runc    string // path of runc
 	State   string // where runc keeps its state, in a directory a namespace
+	Cgroup  func(container string) string
 	Log     *slog.Logger
 
 	// Runtimes are those of the settings as they are at the time of the call; may be nil.

@@ -12,9 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/mount"
-	"golang.org/x/sys/unix"
-
 	"github.com/orlop/orlop/runner/proc"
 )
 
@@ -118,9 +115,5 @@ func (u *Unknown) remove(ctx context.Context, id string) error {
 		}
 	}
 	proc.RemoveCgroups(cgroup)
-	bundle := filepath.Join(u.Bundles, id)
-	if err := mount.UnmountRecursive(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH); err != nil {
-		return errors.Join(append(errs, err)...) // what is mounted there would be removed, too
-	}
-	return errors.Join(append(errs, os.RemoveAll(bundle))...)
+	return errors.Join(append(errs, removeBundle(filepath.Join(u.Bundles, id)))...)
 }
