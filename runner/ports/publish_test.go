@@ -200,3 +200,22 @@ func TestPortsAreLedAndDrained(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Replicas start at once: which has which port of a range is not a matter of who is first.
+func TestReplicasHaveThePortsOfARangeInTheirOrder(t *testing.T) {
+	b := newBook()
+	table := New(b, nobody{})
+	for number, want := range map[int]int{3: 8002, 1: 8000, 2: 8001} {
+		o := web(spec.Port{Target: 80, Published: "8000-8002"})
+		o.Number = number
+		if got, err := table.Publish(t.Context(), o, nil); err != nil || got[0].HostPort != want {
+			t.Errorf("replica %d has %s, %v, want %d", number, told(got), err, want)
+		}
+	}
+	b.taken[8001] = true // by somebody else
+	o := web(spec.Port{Target: 81, Published: "8000-8009"})
+	o.Number = 2
+	if got, err := table.Publish(t.Context(), o, nil); err != nil || got[0].HostPort == 8001 {
+		t.Errorf("it has %s, %v", told(got), err)
+	}
+}

@@ -238,13 +238,18 @@ func (t *Table) bound(ctx context.Context, o Owner) (map[string]int, error) {
 	return out, nil
 }
 
-// listen binds one listener: the port, the first free one of a range, or any.
+// listen binds one listener: the port, that of the replica or the first free one of a
+// range, or any.
 // That of an instance keeps the port that it was given once, and gives way
 // where another has the one that the stack file wants.
 func (t *Table) listen(ctx context.Context, o Owner, b binding) (int, error) {
 	kept, isInstance := t.kept.Port(o.Project, b.key)
-	if !isInstance && b.port == "" {
+	switch {
+	case isInstance:
+	case b.port == "":
 		kept = b.before(o.Published)
+	case o.OneOff == "":
+		kept = b.ofReplica(o.Number)
 	}
 	var err error
 	for port := range b.candidates(kept, isInstance) {
@@ -284,6 +289,18 @@ func (b *binding) candidates(kept int, isInstance bool) iter.Seq[int] {
 			yield(0)
 		}
 	}
+}
+
+// ofReplica is the port of a range that a replica has if it is free: the first one the
+// first, whoever of them comes first. It is 0 where there is no range, or it is too short.
+func (b *binding) ofReplica(number int) int {
+	from, to, _ := strings.Cut(b.port, "-")
+	low, _ := strconv.Atoi(from)
+	high, _ := strconv.Atoi(to)
+	if port := low + number - 1; number > 0 && port <= high {
+		return port
+	}
+	return 0
 }
 
 // before is the port that a listener for any free port had, so that it has

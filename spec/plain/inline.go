@@ -2,6 +2,7 @@ package plain
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -31,7 +32,7 @@ func (p *parser) inline(text string, column, depth int) (*yaml.Node, int) {
 // beginsPlain says that a text begins as one without quotes does.
 func beginsPlain(text string) bool {
 	switch c := text[0]; {
-	case isAlphanumeric(c), strings.IndexByte("_./$(+~<=^;)\\", c) >= 0:
+	case isAlphanumeric(c), c >= utf8.RuneSelf, strings.IndexByte("_./$(+~<=^;)\\", c) >= 0:
 		return true
 	case c == '-':
 		return len(text) > 1 && text[1] != ' '
@@ -41,7 +42,7 @@ func beginsPlain(text string) bool {
 
 // plain is a text without quotes.
 func (p *parser) plain(value string, column int) *yaml.Node {
-	out := p.node(yaml.ScalarNode, p.line, column)
+	out := p.node(yaml.ScalarNode, p.line, p.column(column))
 	out.Value, out.Tag = value, "!!str"
 	if c := value[0]; c == '/' || c == '$' || isAlphanumeric(c) && strings.IndexByte("0123456789yYnNtTfFoO", c) < 0 {
 		return out
@@ -63,7 +64,7 @@ func (p *parser) quoted(text string, column int) (*yaml.Node, int) {
 	if end == 0 || style == yaml.DoubleQuotedStyle && strings.IndexByte(text[:end], '\\') >= 0 || strings.HasPrefix(text[end:], "''") {
 		return nil, 0
 	}
-	out := p.node(yaml.ScalarNode, p.line, column)
+	out := p.node(yaml.ScalarNode, p.line, p.column(column))
 	out.Value, out.Tag, out.Style = text[1:end], "!!str", style
 	return out, end + 1
 }
@@ -77,7 +78,7 @@ func (p *parser) alias(text string, column int) (*yaml.Node, int) {
 	if named == nil {
 		return nil, 0
 	}
-	out := p.node(yaml.AliasNode, p.line, column)
+	out := p.node(yaml.AliasNode, p.line, p.column(column))
 	out.Value, out.Alias = text[1:length], named
 	return out, length
 }
@@ -91,7 +92,7 @@ func (p *parser) flow(text string, column, depth int) (*yaml.Node, int) {
 	if text[0] == '{' {
 		kind, tag, closing = yaml.MappingNode, "!!map", byte('}')
 	}
-	out := p.node(kind, p.line, column)
+	out := p.node(kind, p.line, p.column(column))
 	out.Tag, out.Style = tag, yaml.FlowStyle
 	at := 1 + blanks(text[1:])
 	if at < len(text) && text[at] == closing {
@@ -163,5 +164,5 @@ func isFlowPlain(text string, i int) bool {
 	if c == ':' {
 		return i+1 < len(text) && text[i+1] != ':' && text[i+1] != ' ' && isFlowPlain(text, i+1)
 	}
-	return isAlphanumeric(c) || strings.IndexByte(" _./$+~=^;()\\-<@", c) >= 0
+	return isAlphanumeric(c) || c >= utf8.RuneSelf || strings.IndexByte(" _./$+~=^;()\\-<@", c) >= 0
 }

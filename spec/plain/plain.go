@@ -5,7 +5,9 @@
 package plain
 
 import (
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -19,12 +21,10 @@ const longestKey = 1000
 // Parse gives the document of a text; false if it is not as simple as this package
 // knows.
 func Parse(text []byte) (*yaml.Node, bool) {
-	for _, c := range text {
-		if c != '\n' && (c < ' ' || c > '~') {
-			return nil, false
-		}
-	}
 	p := &parser{text: string(text), room: len(text) / 12}
+	if p.isWide = slices.ContainsFunc(text, func(c byte) bool { return c >= utf8.RuneSelf }); !isKnown(p.text, p.isWide) {
+		return nil, false
+	}
 	p.advance()
 	if p.done {
 		return nil, false
@@ -37,6 +37,19 @@ func Parse(text []byte) (*yaml.Node, bool) {
 	return document, true
 }
 
+// isKnown says that a text has no characters that mean something to YAML and nothing
+// here: tabs, returns, other ends of lines, what can't be printed.
+func isKnown(text string, isWide bool) bool {
+	for i := range len(text) {
+		if c := text[i]; c != '\n' && (c < ' ' || c == 0x7f) {
+			return false
+		}
+	}
+	return !isWide || utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+		return r >= utf8.RuneSelf && (r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff)
+	})
+}
+
 // parser stands on a line that has content.
 type parser struct {
 	text    string
@@ -44,6 +57,8 @@ type parser struct {
 	line    int    // number of this line, from 1 on
 	indent  int    // how many blanks it begins with
 	body    string // the rest of it
+	whole   string // all of it
+	isWide  bool   // characters of the text may have several bytes
 	done    bool   // there is no more line, or foreign
 	foreign bool   // the text holds what is not known here
 	anchors map[string]*yaml.Node
@@ -55,6 +70,14 @@ type parser struct {
 func (p *parser) leave() *yaml.Node {
 	p.foreign, p.done = true, true
 	return &yaml.Node{}
+}
+
+// column is how many characters stand before the i-th byte of this line.
+func (p *parser) column(i int) int {
+	if !p.isWide {
+		return i
+	}
+	return utf8.RuneCountInString(p.whole[:i])
 }
 
 // node is a new node at a place; columns count from 0 here.
@@ -98,7 +121,7 @@ func (p *parser) advance() {
 		if p.body = line[indent:]; p.body == "" || p.body[0] == '#' {
 			continue
 		}
-		p.indent = indent
+		p.indent, p.whole = indent, line
 		if indent == 0 && (p.body[0] == '%' || strings.HasPrefix(p.body, "---") || strings.HasPrefix(p.body, "...")) {
 			p.leave()
 		}
@@ -173,7 +196,7 @@ func colon(body string) int {
 // value parses the value of a key of a mapping that stands at indent; at is where the
 // key ends in the line.
 func (p *parser) value(indent, at, depth int) *yaml.Node {
-	line, column := p.line, p.indent+at
+	line, column := p.line, p.column(p.indent+at)
 	rest := strings.TrimLeft(p.body[at:], " ")
 	begin := p.indent + len(p.body) - len(rest)
 	if rest == "" || rest[0] == '#' {
@@ -191,8 +214,8 @@ func (p *parser) value(indent, at, depth int) *yaml.Node {
 }
 
 // anchored parses a mapping or list that has a name.
-func (p *parser) anchored(name string, indent, column, depth int) *yaml.Node {
-	line := p.line
+func (p *parser) anchored(name string, indent, at, depth int) *yaml.Node {
+	line, column := p.line, p.column(at)
 	if p.advance(); p.done || p.indent <= indent {
 		return p.leave()
 	}
@@ -292,7 +315,7 @@ func (p *parser) literal(header string, indent, column int) *yaml.Node {
 	if header != "|" && header != "|-" || !strings.HasSuffix(p.text, "\n") {
 		return p.leave()
 	}
-	out := p.node(yaml.ScalarNode, p.line, column)
+	out := p.node(yaml.ScalarNode, p.line, p.column(column))
 	out.Tag, out.Style = "!!str", yaml.LiteralStyle
 	var lines []string
 	margin := 0

@@ -56,11 +56,12 @@ var known = []string{
 	"a: 1\nb: 1.5\nc: true\nd: null\ne: ~\nf: 0x10\ng: 2001-01-01\nh: yes\ni: -1\nj: .inf\nk: 1_000\n", "a: b:c\nd: http://x/y#z\n", "a: $X ${Y:-z}\n",
 	"x: &a\n  b: c\ny:\n  <<: *a\n  d: *a\n", "x: &a\n  - b\ny: [c]\nz: *a\n", "a: |\n  b\n    c\n\n  d\n\ne: f\n", "a: |-\n  b\n  c\n# d\n", "- |\n  a\n- b\n",
 	"on: 1\n1: 2\nnull: 3\n", "a: {b: c:d, e: \"\"}\n", "a: -x\nb: --flag=1\n", "-\n  a: b\n-\n  - c\n", "a:   b   \nc:    # d\n  e: f\n",
+	"\u00fc: \u00e9 # \u4e16\n\u00e4b: &x\n  c\u754c: [\u00fc, \"\u00e9\u00e9\", b]\nd: {\u00fc: 1, e: \u4e16\u754c}\n\u00f6:\ne: *x\nf\u00fc: |\n  \u00e9\n", "\u00f6:\n\u00fc\u00fc: \U0001f600 x\n", "- \u00fc: a\n  \u00e9\u00e9: [\u00fc, b]\n",
 }
 
 var unknown = []string{
 	"", "# only\n", "a", "- - a\n", "a: b\n c\n", "a: >\n  b\n", "--- \na: b\n", "a: b\n---\nc: d\n", "a: \"b\\n\"\n", "a: 'it''s'\n", "a: [b,\n  c]\n", "? a\n: b\n",
-	"a: !t b\n", "a: @b\n", "a: b: c\n", "a\t: b\n", "a: *b\n", "a: {b}\n", "a: [b: c]\n", "a: \u00fc\n", "a: b\r\n", "a: [b,]\n", "a: 1\n- b\n", "a:\n   b: c\n  d: e\n",
+	"a: !t b\n", "a: @b\n", "a: b: c\n", "a\t: b\n", "a: *b\n", "a: {b}\n", "a: [b: c]\n", "a: b\u2028c\n", "a: \ufeffb\n", "a: \x80\n", "a: \u0085\n", "\ufeffa: b\n", "a: b\r\n", "a: [b,]\n", "a: 1\n- b\n", "a:\n   b: c\n  d: e\n",
 	"a: |2\n   b\n", "a: |+\n  b\n", "a: |\n\n  b\n", "a: %b\n", "a: 'b' c\n", "a : b\n", "'a' : b\n", "a: \"b\"#c\n", "a: [b] c\n", "a: `b`\n", "%YAML 1.1\n",
 }
 
