@@ -88,7 +88,7 @@ type bounds struct {
 // the project's directory, if that is the user's own word, or in what was fetched.
 func (b bounds) has(at, path string) bool {
 	for _, r := range b.of.Remotes {
-		if b.inDir(r.Dir, path) {
+		if isBelow(path, r.Dir) && b.inDir(r.Dir, path) { // by another name it may be written to
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/values"
@@ -55,6 +56,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
 		maps.Copy(p.Places, l.readPlaces)
+		fetched.Protect(p, l.Report)
 		p.InheritVolumes()
 		l.security(p, root)
 		l.seccompProfiles(p)
