@@ -198,11 +198,6 @@ func (m *Manager) attachOutside(inside *netlink.Handle, nsFD int, s *sandbox, i 
 			return fmt.Errorf("cannot remove %s: %w", s.inside(i), err)
 		}
 	}
-	// The kernel tells the guard of namespaces that have an id, as those have that a link
-	// of the host leads into.
-	if err := m.links.SetNetNsIdByFd(nsFD, -1); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("cannot have the kernel tell of a network namespace: %w", err)
-	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.ParentIndex, attrs.MTU, attrs.Namespace = s.inside(i), parent.Attrs().Index, n.MTU, netlink.NsFd(nsFD)
 	if n.Driver == Macvlan && n.Mode != passthru {
