@@ -106,8 +106,8 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	}
 	var docs []document
 	for i, path := range files {
-		base := l.projectDir
-		if path, base, err = l.stackFile(path); err != nil {
+		path, base, err := l.stackFile(path)
+		if err != nil {
 			l.absent(err)
 			continue
 		}
