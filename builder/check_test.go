@@ -45,10 +45,10 @@ func TestWhatABuildLacksIsSaidWithItsPlace(t *testing.T) {
 	} {
 		p := project(c.build)
 		p.WorkingDir = dir
-		p.Places = spec.Places{
+		p.Places = spec.PlacesOf(map[string]spec.Place{
 			"services.web.build":            {File: "stack.yaml", Line: 3, Column: 5},
 			"services.web.build.dockerfile": {File: "stack.yaml", Line: 4, Column: 9},
-		}
+		})
 		got := ""
 		var mistakes *spec.Mistakes
 		if err := Check(p, []string{"web", "db"}); errors.As(err, &mistakes) {

@@ -55,7 +55,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		return err
 	}
 	opts := a.Options(services)
-	opts.Only, opts.SpareContents = true, true
+	opts.Only, opts.SpareContents, opts.Foresee = true, true, true
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}

@@ -116,6 +116,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("GOPROXY", goEnv("GOPROXY"))
 	for i, port := range stage.ports(4) {
 		env.Setenv(fmt.Sprintf("PORT%d", i+1), fmt.Sprint(port))
+		env.Setenv(fmt.Sprintf("NEXT%d", i+1), fmt.Sprint(port+1)) // the one that an error proposes
 	}
 	env.Defer(func() { s.close(env) })
 	return nil

@@ -22,6 +22,7 @@ import (
 	"github.com/orlop/orlop/engine/settingsfile"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
 	"github.com/orlop/orlop/spec/userfile"
@@ -43,6 +44,8 @@ type settings struct {
 	} `yaml:"policy"`
 	// Runtimes are those that services may name beside runc.
 	Runtimes shim.Runtimes `yaml:"runtimes"`
+	// Remap says which users of the machine those of containers are.
+	Remap userns.Setting `yaml:"userns_remap"`
 }
 
 // registrySettings are those of one registry.
@@ -71,7 +74,8 @@ func loadSettings(root string) (*settings, error) {
 	if err := settingsfile.Decode(path, text, s); err != nil {
 		return nil, err
 	}
-	return s, errors.Join(s.checkSecurity(path), s.Runtimes.Check(path))
+	_, err = s.Remap.Map(path)
+	return s, errors.Join(s.checkSecurity(path), s.Runtimes.Check(path), err)
 }
 
 // runtimes are those of the settings as they are at the time of the call.
@@ -110,6 +114,9 @@ func (e *Engine) govern(p *spec.Project, dir string) error {
 		privilege.Harden(p)
 	}
 	if err := s.Runtimes.Allow(p, settingsPath(e.cfg.Root)); err != nil {
+		return err
+	}
+	if err := s.Remap.Govern(p, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State); err != nil {
 		return err
 	}
 	return privilege.Check(asKnown(p, e.networks.Network), dir, s.Policy.Forbid, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State)

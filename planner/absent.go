@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -53,11 +54,20 @@ func (c *converger) noteAbsent(name string) {
 func (c *converger) warnAbsent() {
 	for _, a := range c.absent {
 		what := "an empty directory is made there"
-		if a.isForeign {
+		switch {
+		case a.isForeign:
 			what = "what makes it does not run here, and the mount is left out"
+		case isCalledLikeFile(a.source):
+			what = "a directory is made of it; if it is to be a file write it first, or bind.create_host_path: false"
 		}
 		c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s %s, which does not exist: %s%s", mounting(a.services), a.source, what, at(a.place)))
 	}
+}
+
+// isCalledLikeFile says that the name of a path has an extension as files have.
+func isCalledLikeFile(path string) bool {
+	ext := filepath.Ext(path)
+	return len(ext) > 1 && ext != ".d" && ext != filepath.Base(path)
 }
 
 // mounting is who mounts: up to three by name.

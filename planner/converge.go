@@ -92,6 +92,9 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.refused = append(c.refused, c.project.PortsOutside(order, func(name string) *spec.Network { return c.observed.Networks[name].Applied })...)
+	for _, e := range c.project.PortsTwice(slices.DeleteFunc(slices.Clone(order), func(name string) bool { return name == opts.Prepare })) {
+		c.refused = append(c.refused, e)
+	}
 	c.planVolumes(order)
 	c.refuseForeign(order)
 	if len(c.refused) > 0 { // nothing is begun that can't be ended

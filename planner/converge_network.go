@@ -131,7 +131,7 @@ func compareLabels(path string, old, want map[string]string, places spec.Places)
 
 // SameNetwork says that two networks differ in nothing that needs one anew.
 func SameNetwork(a, b *spec.Network) bool {
-	return a != nil && b != nil && len(compareNetworks("", a, b, nil)) == 0
+	return a != nil && b != nil && len(compareNetworks("", a, b, spec.Places{})) == 0
 }
 
 // compareNetworks reports the settings that need a network anew; labels don't.

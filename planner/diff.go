@@ -87,7 +87,7 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 	c.replace = append(c.replace, names("volumes", old.Volumes, want.Volumes, places)...)
 	for _, key := range slices.Sorted(maps.Keys(want.Files)) {
 		if was, ok := old.Files[key]; ok && was != want.Files[key] {
-			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places[key]})
+			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places.All()[key]})
 		}
 		if was, is := slices.Contains(old.Templates, key), slices.Contains(want.Templates, key); was != is {
 			at := key + ".template_driver"
@@ -130,7 +130,9 @@ func effective(s *spec.Service) *spec.Service {
 	for i, first := range s.PreStart {
 		e.PreStart[i] = effective(first)
 	}
-	e.UsernsMode = ""           // host is what each has
+	if e.UsernsMode == spec.HostNamespace { // it is what each has, unless the engine's settings say otherwise
+		e.UsernsMode = ""
+	}
 	e.ProvidedEnvironment = nil // their values are in the environment
 	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
 		e.Logging = nil // it is what each has
@@ -178,7 +180,7 @@ func names(kind string, old, want map[string]string, places spec.Places) []Reaso
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if was, ok := old[key]; ok && was != want[key] {
 			path := kind + "." + key + ".name"
-			rs = append(rs, Reason{Path: path, From: difference.Quote(was), To: difference.Quote(want[key]), Place: places[path]})
+			rs = append(rs, Reason{Path: path, From: difference.Quote(was), To: difference.Quote(want[key]), Place: places.All()[path]})
 		}
 	}
 	return rs

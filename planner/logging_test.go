@@ -27,7 +27,7 @@ func TestALabelThatGoesAlongWithLinesNeedsAnotherContainer(t *testing.T) {
 		with := func(team string) *Applied {
 			return &Applied{Service: &spec.Service{Logging: c.logging, Labels: map[string]string{"team": team}}, Templates: c.templates}
 		}
-		ch := diffOf("web", with("core"), with("shop"), "", nil)
+		ch := diffOf("web", with("core"), with("shop"), "", spec.Places{})
 		if len(ch.replace)+len(ch.update) != 1 || len(ch.replace) > 0 != c.replace {
 			t.Errorf("%s: %v, %v", name, ch.replace, ch.update)
 		}
@@ -58,7 +58,7 @@ func TestLoggingWithoutEffectReplacesNothing(t *testing.T) {
 		"a receiver":          {nil, &spec.Logging{Driver: "syslog"}, true},
 		"one option of three": {&spec.Logging{Driver: "fluentd"}, &spec.Logging{Driver: "fluentd", Options: options("mode", "blocking", "tag", "x")}, true},
 	} {
-		ch := diffOf("web", &Applied{Service: &spec.Service{Logging: c.old}}, &Applied{Service: &spec.Service{Logging: c.want}}, "", nil)
+		ch := diffOf("web", &Applied{Service: &spec.Service{Logging: c.old}}, &Applied{Service: &spec.Service{Logging: c.want}}, "", spec.Places{})
 		if len(ch.replace) > 0 != c.replace || len(ch.update) > 0 {
 			t.Errorf("%s: %v, %v", name, ch.replace, ch.update)
 		}

@@ -28,7 +28,7 @@ func TestOptionsThatMakeANetworkAnew(t *testing.T) {
 		if SameNetwork(plain, want) {
 			t.Errorf("%s: %s makes no other network", key, value)
 		}
-		if reasons := compareNetworks("networks.n", plain, want, nil); len(reasons) != 1 {
+		if reasons := compareNetworks("networks.n", plain, want, spec.Places{}); len(reasons) != 1 {
 			t.Errorf("%s: the reasons are %v", key, reasons)
 		}
 	}
@@ -47,7 +47,7 @@ func TestNoPortsOnExternalNetworksOutside(t *testing.T) {
 		return &spec.Project{
 			Name: "p", Services: map[string]*spec.Service{"web": s},
 			Networks: map[string]*spec.Network{"lan": {Name: "lan", External: true}, "other": {Name: "other", External: true}, "own": {Name: "p_own"}},
-			Places:   spec.Places{"services.web.ports": {File: "stack.yaml", Line: 4, Column: 5}},
+			Places:   spec.PlacesOf(map[string]spec.Place{"services.web.ports": {File: "stack.yaml", Line: 4, Column: 5}}),
 		}
 	}
 	observed := &Observed{Networks: map[string]Network{
@@ -76,10 +76,10 @@ func TestNotesOfPortsChangeNothing(t *testing.T) {
 		return &Applied{Service: &spec.Service{Ports: []spec.Port{p}}}
 	}
 	plain := with(spec.Port{Mode: "ingress"})
-	if c := diff("web", plain, with(spec.Port{Mode: "host", Name: "http", AppProtocol: "http"}), "", nil); len(c.update)+len(c.replace) > 0 {
+	if c := diff("web", plain, with(spec.Port{Mode: "host", Name: "http", AppProtocol: "http"}), "", spec.Places{}); len(c.update)+len(c.replace) > 0 {
 		t.Errorf("they change %v, %v", c.update, c.replace)
 	}
-	if c := diff("web", plain, with(spec.Port{HostIP: "127.0.0.1"}), "", nil); len(c.update) != 1 {
+	if c := diff("web", plain, with(spec.Port{HostIP: "127.0.0.1"}), "", spec.Places{}); len(c.update) != 1 {
 		t.Errorf("an address changes %v", c.update)
 	}
 }
@@ -95,7 +95,7 @@ func TestFamiliesThatMakeANetworkAnew(t *testing.T) {
 		"networks.n.enable_ipv6: false -> true": {Name: "n", EnableIPv6: &yes},
 		"networks.n.enable_ipv4: true -> false": {Name: "n", EnableIPv4: &no},
 	} {
-		reasons := compareNetworks("networks.n", plain, n, nil)
+		reasons := compareNetworks("networks.n", plain, n, spec.Places{})
 		if len(reasons) != 1 || reasons[0].Path+": "+reasons[0].From+" -> "+reasons[0].To != want {
 			t.Errorf("the reasons are %v, want %s", reasons, want)
 		}
@@ -115,7 +115,7 @@ func TestOptionsOfNetworksOutside(t *testing.T) {
 		"networks.n.driver: \"macvlan\" -> \"ipvlan\"":        lan(spec.DriverIPvlan, map[string]string{spec.OptParent: "eth0"}),
 	} {
 		got := ""
-		for _, r := range compareNetworks("networks.n", plain, n, nil) {
+		for _, r := range compareNetworks("networks.n", plain, n, spec.Places{}) {
 			got += r.Path + ": " + r.From + " -> " + r.To
 		}
 		if got != want {

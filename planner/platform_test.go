@@ -41,7 +41,7 @@ func TestAnImageIsPulledForEachPlatform(t *testing.T) {
 // pulls or builds.
 func TestWhatTheMachineDoesNotRunIsRefused(t *testing.T) {
 	p := &spec.Project{Name: "p", Services: map[string]*spec.Service{"a": {Name: "a", Image: "i", Platform: "linux/s390x"}},
-		Places: spec.Places{"services.a.platform": {File: "stack.yaml", Line: 3, Column: 5}}}
+		Places: spec.PlacesOf(map[string]spec.Place{"services.a.platform": {File: "stack.yaml", Line: 3, Column: 5}})}
 	o := &Observed{Foreign: map[string]string{"a": "linux/s390x"}}
 	if _, err := Converge(p, o, Options{}); err == nil || !strings.Contains(err.Error(), "stack.yaml:3:5: services.a.platform: this machine does not run programs of linux/s390x") {
 		t.Errorf("%v", err)

@@ -144,7 +144,7 @@ func (r random) mutate(s *spec.Service) {
 	case 4:
 		s.Labels = map[string]string{value: value}
 	case 5:
-		s.Ports = []spec.Port{{Target: 80, Published: fmt.Sprint(8000 + n), Protocol: "tcp"}, {Target: 81 + n, Protocol: "udp"}}
+		s.Ports = []spec.Port{{Target: 80, Published: fmt.Sprintf("%d-%d", 8000+n, 8010+n), Protocol: "tcp"}, {Target: 81 + n, Protocol: "udp"}}
 	case 6:
 		s.Volumes = []spec.Mount{{Type: spec.MountVolume, Source: pick(r, "data", "logs", ""), Target: "/" + value}}
 	case 7:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,10 +28,12 @@ func load(t *testing.T, text string) *spec.Project {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, at := range p.Places {
+	places := maps.Clone(p.Places.All())
+	for key, at := range places {
 		at.File = filepath.Base(at.File)
-		p.Places[key] = at
+		places[key] = at
 	}
+	p.Places = spec.PlacesOf(places)
 	return p
 }
 

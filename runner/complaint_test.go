@@ -25,9 +25,9 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		{Type: spec.MountVolume, Source: "modules", Target: "/app/node_modules"},
 		{Type: spec.MountVolume, Source: "deep", Target: "/no/such"},
 	}}
-	o := &Order{Places: spec.Places{
+	o := &Order{Places: spec.PlacesOf(map[string]spec.Place{
 		"services.web.volumes[0]": {File: "stack.yaml", Line: 3, Column: 9}, "services.web.mem_limit": {File: "stack.yaml", Line: 7, Column: 5},
-	}}
+	})}
 	c := &container{name: "web-1", made: &supervisor.Metadata{Service: "web", Applied: &planner.Applied{Service: service}}}
 	mounting := func(source, target, said string) string {
 		return runc + `error mounting "` + source + `" to rootfs at "` + target + `": ` + said

@@ -48,7 +48,7 @@ func (r *Runner) create(ctx context.Context, req assembly.Request) (_ *container
 	failpoint.Hit("runner/container-recorded")
 	ctr, err := r.client.NewContainer(ctx, rec.ID,
 		containerd.WithSnapshotter(image.Snapshotter), containerd.WithSnapshot(rec.ID),
-		containerd.WithImageName(req.Image), r.shims.Runtime, containerd.WithSpec(doc),
+		containerd.WithImageName(req.Image), r.shims.RuntimeOf(req.Applied.Service.OtherRuntime()), containerd.WithSpec(doc),
 		record.With(&rec.Metadata))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make container %s: %w", rec.Name, err)

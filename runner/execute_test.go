@@ -302,9 +302,9 @@ func TestAwaitEndsWithTheCondition(t *testing.T) {
 func TestOneOffs(t *testing.T) {
 	s := newSite(t)
 	req := assembly.Request{Project: "shop", Service: "web", Image: "web:1", OneOff: true, AutoRemove: true, Applied: wanted(func(k *spec.Service) { k.Restart = "" })}
-	waits, err := s.r.CreateOneOff(s.r.ctx, req, nil, false)
+	waits, err := s.r.CreateOneOff(s.r.ctx, req, spec.Places{}, false)
 	must(t, err)
-	runs, err := s.r.CreateOneOff(s.r.ctx, req, nil, true)
+	runs, err := s.r.CreateOneOff(s.r.ctx, req, spec.Places{}, true)
 	must(t, err)
 	if waits.Name == runs.Name || !strings.HasPrefix(runs.Name, "shop-web-run-") {
 		t.Errorf("their names are %s, %s", waits.Name, runs.Name)
@@ -324,7 +324,7 @@ func TestOneOffs(t *testing.T) {
 		t.Errorf("%d things are left", n)
 	}
 	// One that ended while no engine was there goes when the next one starts.
-	runs, err = s.r.CreateOneOff(s.r.ctx, req, nil, true)
+	runs, err = s.r.CreateOneOff(s.r.ctx, req, spec.Places{}, true)
 	must(t, err)
 	s.r.cancel()
 	s.h.procs.end(t, runs.ID)

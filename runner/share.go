@@ -10,8 +10,10 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/network/netns"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -30,6 +32,9 @@ func (r *Runner) share(rec *supervisor.Record) error {
 		return err
 	}
 	owner := of.snapshot()
+	if err := userns.Same(rec.Service, share, rec.Applied.Service, owner.Applied.Service); err != nil {
+		return err
+	}
 	rec.Netns, rec.Addresses = owner.Netns, slices.Clone(owner.Addresses)
 	r.topology.Join(rec.Netns, rec.Applied.Service)
 	return nil
@@ -192,10 +197,7 @@ func (c *container) rejoinNetwork(ctx context.Context) error {
 		return nil
 	}
 	err := c.amend(ctx, fresh.Metadata, func(doc *specs.Spec) {
-		doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
-		if fresh.Netns != "" {
-			doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: fresh.Netns})
-		}
+		oci.JoinNetwork(doc, fresh.Netns, netns.UsersPath(fresh.Netns))
 	})
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", c.name, err)

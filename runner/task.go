@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
+	"github.com/orlop/orlop/runner/userns"
 )
 
 // prepare makes the container's process without starting its program: mounts,
@@ -37,6 +38,9 @@ func (c *container) prepare(ctx context.Context) error {
 	rec := c.snapshot()
 	if err := c.log.Reach(ctx); err != nil {
 		return &oci.KeyError{Service: rec.Service, Key: "logging", Text: err.Error(), Err: err}
+	}
+	if err := userns.Reachable(c.r.State, rec.Applied.Service); err != nil {
+		return err
 	}
 	release, err := c.r.volumes.Ready(ctx, c.id, rec.Service, rec.Applied)
 	if err != nil {

@@ -52,10 +52,6 @@ type Place struct {
 	Column int    `json:"column,omitempty"`
 }
 
-// Places maps the path of a value in the canonical project, such as
-// "services.web.environment.LOG" or "services.web.ports[0]", to its place.
-type Places map[string]Place
-
 // Service is what one service declares (Compose Specification, "services").
 type Service struct {
 	Name           string                     `json:"-"`
@@ -140,7 +136,7 @@ type Service struct {
 	Ulimits        map[string]*Ulimit `json:"ulimits,omitempty"`
 	User           string             `json:"user,omitempty"`
 	Runtime        string             `json:"runtime,omitempty"`     // one of the engine's settings, see OtherRuntime
-	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host
+	UsernsMode     string             `json:"userns_mode,omitempty"` // "", host; the engine writes its own, see IDMap
 	UTS            string             `json:"uts,omitempty"`         // "", host
 	Volumes        []Mount            `json:"volumes,omitempty"`
 	VolumesFrom    []string           `json:"volumes_from,omitempty"` // SERVICE[:MODE] or container:NAME[:MODE]
@@ -489,22 +485,6 @@ func (p *Project) ImageName(service string) string {
 		return s.Image
 	}
 	return p.Name + "-" + service
-}
-
-// Nearest is the place of the value at path, or of the closest value around
-// it that a file names.
-func (p Places) Nearest(path string) Place {
-	for path != "" {
-		if at, ok := p[path]; ok {
-			return at
-		}
-		i := len(path) - 1
-		for i >= 0 && path[i] != '.' && path[i] != '[' {
-			i--
-		}
-		path = path[:max(i, 0)]
-	}
-	return Place{}
 }
 
 // ImageOnly is a service of which only the image counts.

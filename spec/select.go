@@ -10,10 +10,11 @@ import (
 // UnknownService is the error of Select for a name that no service has.
 type UnknownService struct {
 	Name       string
-	Suggestion string // a service that may have been meant, or ""
+	Suggestion string // a service or job that may have been meant, or ""
 	Profiles   []string
 	IsJob      bool     // it is one
 	Known      []string // the services that there are
+	Jobs       []string // the jobs
 }
 
 // maxNamed is how many services an error lists at most.
@@ -29,12 +30,20 @@ func (e *UnknownService) Error() string {
 		return fmt.Sprintf("service %q is not active: activate it with --profile %s", e.Name, strings.Join(e.Profiles, " or "))
 	case e.Suggestion != "":
 		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
-	case len(e.Known) > maxNamed:
-		text += fmt.Sprintf(": the stack has %s and %d more", strings.Join(e.Known[:maxNamed], ", "), len(e.Known)-maxNamed)
-	case len(e.Known) > 0:
-		text += ": the stack has " + strings.Join(e.Known, ", ")
+	case len(e.Known) > 0 && len(e.Jobs) > 0:
+		text += ": the stack has " + someOf(e.Known) + ", and the jobs " + someOf(e.Jobs)
+	case len(e.Known)+len(e.Jobs) > 0:
+		text += ": the stack has " + someOf(slices.Concat(e.Known, e.Jobs))
 	}
 	return text
+}
+
+// someOf lists names, and how many more there are.
+func someOf(names []string) string {
+	if len(names) <= maxNamed {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
 }
 
 // InactiveProfiles are the profiles that services have which are not active.
@@ -86,7 +95,8 @@ func (p *Project) choose(name string, noDeps bool, chosen map[string]*Service) e
 	}
 	if s == nil {
 		known := slices.Sorted(maps.Keys(p.Services))
-		err := &UnknownService{Name: name, Suggestion: Nearest(name, known), Known: known, IsJob: p.Jobs[name] != nil}
+		jobs := slices.Sorted(maps.Keys(p.Jobs))
+		err := &UnknownService{Name: name, Suggestion: Nearest(name, slices.Concat(known, jobs)), Known: known, Jobs: jobs, IsJob: p.Jobs[name] != nil}
 		if off := p.Disabled[name]; off != nil {
 			err.Profiles = slices.DeleteFunc(slices.Clone(off.Profiles), func(p string) bool { return p == "" })
 		}

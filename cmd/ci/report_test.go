@@ -62,7 +62,7 @@ func TestTheLineOfATest(t *testing.T) {
 
 func TestAFailedTestIsAnnotated(t *testing.T) {
 	c, errs := reporting(t, func(s *cli.Settings) { s.Env["GITHUB_ACTIONS"] = "true" })
-	c.project.Places = spec.Places{"services.e2e": {File: "stack.yaml", Line: 9, Column: 3}}
+	c.project.Places = spec.PlacesOf(map[string]spec.Place{"services.e2e": {File: "stack.yaml", Line: 9, Column: 3}})
 	last := &display.Tail{Most: 50}
 	for range 30 {
 		last.Add("a line")

@@ -14,9 +14,9 @@ func stack(digest, source string) *spec.Project {
 	return &spec.Project{
 		WorkingDir: "/p", Remotes: []*spec.Remote{{Name: "oci://r.test/app:1", Digest: digest, Dir: "/cache/" + digest}},
 		Services: map[string]*spec.Service{"web": {CapAdd: []string{"ALL"}, Volumes: []spec.Mount{{Type: spec.MountBind, Source: source}}}},
-		Places: spec.Places{
+		Places: spec.PlacesOf(map[string]spec.Place{
 			"services.web.volumes[0]": {File: "oci://r.test/app:1: compose.yaml", Line: 1, Column: 1}, "services.web.cap_add[0]": {File: "stack.yaml", Line: 1, Column: 1},
-		},
+		}),
 	}
 }
 

@@ -30,7 +30,7 @@ func inGitHub(t *testing.T, p *spec.Project, plan *planner.Plan, events ...plann
 }
 
 func TestFailuresAreAnnotatedWhereTheyComeFrom(t *testing.T) {
-	places := spec.Places{"services.api": {File: "stack.yaml", Line: 3, Column: 3}, "services.api.build": {File: "stack.yaml", Line: 4, Column: 5}}
+	places := spec.PlacesOf(map[string]spec.Place{"services.api": {File: "stack.yaml", Line: 3, Column: 3}, "services.api.build": {File: "stack.yaml", Line: 4, Column: 5}})
 	plan := &planner.Plan{Project: "shop", Steps: []*planner.Step{
 		{ID: "build api", Action: planner.Build, Resource: "api", Service: "api"}, {ID: "create api/1", Action: planner.Create, Resource: "api/1", Service: "api"},
 	}}

@@ -66,7 +66,7 @@ func TestWhereABuildFailed(t *testing.T) {
 	} {
 		p := &spec.Project{
 			Services: map[string]*spec.Service{"api": {Build: &test.build}},
-			Places:   spec.Places{"services.api.build": key, "services.api.build.dockerfile_inline": inline},
+			Places:   spec.PlacesOf(map[string]spec.Place{"services.api.build": key, "services.api.build.dockerfile_inline": inline}),
 		}
 		if got := dockerfilePlace(p, "api", test.lines); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)

@@ -8,6 +8,8 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 var version = "dev"
 
 func main() {
+	collectLater()
 	// The build session's HTTP/2 server logs a connection that ends while it
 	// writes; what a user needs to know comes from the verbs alone.
 	log.SetOutput(io.Discard)
@@ -41,4 +44,15 @@ func main() {
 		KeyMode:     terminal.KeyMode,
 		StartEngine: cli.StartKeeper,
 	}))
+}
+
+// collectLater lets the first collection of garbage wait until the heap has 32 MB, unless
+// GOGC says otherwise: by then most commands have ended. From then on it is as usual.
+func collectLater() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	was := debug.SetGCPercent(800) // of the 4 MB from which on Go collects
+	first := new([16]byte)
+	runtime.AddCleanup(first, func(percent int) { debug.SetGCPercent(percent) }, was)
 }

@@ -37,6 +37,7 @@ func table() []row {
 		{"syncbeside", "watch: the same while another service builds", seconds("p50 / p95", 0.02, 0.10), watchSyncs(true)},
 		{"rebuild", "watch: a save of a small Go service until it is served",
 			seconds("p50 / p95 / of it the compiler", 0.9, 1.2, 0.9), watchRebuilds},
+		{"load", "500 services loaded, processor time", seconds("the command begins / the file is loaded", 0.015, 0.040), loading},
 		{"batches", "watch: files until all are in the container", seconds("1,000 files / 20,000 files", 0.2, 2.0), watchBatches},
 	}
 }

@@ -39,7 +39,7 @@ func Examine(h Host) []api.Check {
 	}
 	var out []api.Check
 	for _, check := range []func(*Host) api.Check{
-		(*Host).privileges, (*Host).kernel, (*Host).cgroups, (*Host).namespaces, (*Host).seccomp, (*Host).overlay,
+		(*Host).privileges, (*Host).kernel, (*Host).cgroups, (*Host).namespaces, (*Host).users, (*Host).seccomp, (*Host).overlay,
 		(*Host).bridges, (*Host).firewall, (*Host).forwarding, (*Host).nameServers,
 		(*Host).rootDisk, (*Host).setAside, (*Host).stateDisk, (*Host).descriptors, (*Host).watches, (*Host).programs,
 	} {

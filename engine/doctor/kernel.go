@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner/userns"
 )
 
 // capabilities that the engine can't do without, by their numbers
@@ -98,6 +99,15 @@ func (h *Host) namespaces() api.Check {
 		names = append(names, k.name)
 	}
 	return ok("namespaces", "%s", strings.Join(names, ", "))
+}
+
+// users tries what userns_remap of the settings needs.
+func (h *Host) users() api.Check {
+	const name = "users"
+	if err := userns.Supported(existing(h.Root), existing(h.State)); err != nil {
+		return warning(name, "", "userns_remap can't be set: %v", err)
+	}
+	return ok(name, "those of containers can be mapped (userns_remap)")
 }
 
 // apart calls f on a thread of its own, which ends with it: what f does to its

@@ -112,7 +112,7 @@ func TestAllThatIsMissingIsToldAtItsPlace(t *testing.T) {
 		Services: map[string]*spec.Service{"web": {Secrets: []spec.FileMount{{Source: "a"}, {Source: "b"}}, Configs: []spec.FileMount{{Source: "c"}}}},
 		Secrets:  map[string]*spec.Secret{"a": {Name: "there", External: true}, "b": {Name: "b", External: true}, "unused": {Name: "z", External: true}},
 		Configs:  map[string]*spec.Config{"c": {Name: "c", External: true}},
-		Places:   spec.Places{"secrets.b.external": {File: "stack.yaml", Line: 3, Column: 4}},
+		Places:   spec.PlacesOf(map[string]spec.Place{"secrets.b.external": {File: "stack.yaml", Line: 3, Column: 4}}),
 	}
 	payloads, err := v.Fill(p, p, map[string]*api.Payload{})
 	if err == nil || !strings.Contains(err.Error(), "stack.yaml:3:4: external secret b does not exist") || !strings.Contains(err.Error(), "external config c does not exist") ||

@@ -31,7 +31,11 @@ func (r Reason) String() string {
 	if to == "" {
 		to = "unset"
 	}
-	return r.Path + ": " + from + " -> " + to
+	path := r.Path
+	if strings.HasSuffix(path, ".userns_mode") { // the stack file can say host alone
+		path += " (userns_remap of the engine)"
+	}
+	return path + ": " + from + " -> " + to
 }
 
 // size writes a JSON number of bytes as a stack file would: 256m.

@@ -24,10 +24,12 @@ import (
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/network/netns"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/topology"
+	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -78,7 +80,7 @@ func (m *Maker) Assemble(ctx context.Context, rec *supervisor.Record, img *image
 	if err := os.MkdirAll(m.Dir(rec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of %s: %w", rec.Name, err)
 	}
-	rootfs, err := img.Prepare(ctx, rec.ID, m.Now())
+	rootfs, err := img.Prepare(ctx, rec.ID, rec.Applied.Service.IDMap(), m.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +165,11 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	if err := oci.Check(rec.Service, s); err != nil {
 		return nil, err
 	}
+	rootfs = image.Plain(rootfs)
 	id, key, err := img.Runs(ctx, rootfs, s.User, s.GroupAdd)
+	if err == nil {
+		key, err = userns.Check(s.IDMap(), id.Spec())
+	}
 	if err != nil && key != "" {
 		err = &oci.KeyError{Service: rec.Service, Key: key, Text: err.Error(), Err: err}
 	}
@@ -183,6 +189,7 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	mounted, err := m.Volumes.Mounts(ctx, &volume.Request{
 		Container: rec.ID, Project: rec.Project, Service: rec.Service, Applied: rec.Applied,
 		ImageVolumes: slices.Sorted(maps.Keys(img.Config.Volumes)), Anonymous: rec.Anonymous, Rootfs: rootfs,
+		Mapped: userns.Mapped(s.IDMap(), netns.UsersPath(rec.Netns)),
 	})
 	rec.Anonymous, rec.LeftOut = mounted.Anonymous, mounted.LeftOut
 	if err != nil {
@@ -201,7 +208,8 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 	}
 	doc, warnings, err := oci.Document(oci.Input{
 		Service: s, Image: &img.Config, Args: rec.Command, User: id.Spec(), Home: id.Home, Hostname: rec.Hostname, Netns: rec.Netns, Shm: rec.Shm,
-		Mounts: slices.Concat(mounts, mounted.List, files), CgroupPath: cmp.Or(rec.Cgroup, m.Cgroups+"/"+rec.ID), Terminal: rec.Terminal, Init: m.Init,
+		Users: netns.UsersPath(rec.Netns), Mounts: slices.Concat(oci.MapMounts(s, mounts), mounted.List, oci.MapMounts(s, files)),
+		CgroupPath: cmp.Or(rec.Cgroup, m.Cgroups+"/"+rec.ID), Terminal: rec.Terminal, Init: m.Init,
 	})
 	for _, w := range warnings {
 		m.Log.Warn(w.Text, "container", rec.Name, "key", w.Key)

@@ -28,6 +28,7 @@ import (
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 // Snapshotter is the one snapshotter of the engine.
@@ -126,21 +127,37 @@ func (s *Store) read(ctx context.Context, ref string, found images.Image, platfo
 }
 
 // Prepare makes the writable layer of a container on the image, under the
-// container's ID, and gives its mounts.
-func (i *Image) Prepare(ctx context.Context, id string, now time.Time) ([]mount.Mount, error) {
+// container's ID, and gives its mounts. ids are the users of the machine that those of
+// the container are; nil where they are the same.
+func (i *Image) Prepare(ctx context.Context, id string, ids *spec.IDMap, now time.Time) ([]mount.Mount, error) {
 	chain := identity.ChainID(i.diffs).String() // the name of the snapshot that its layers unpack to
 	if err := i.unpack(ctx, chain); err != nil {
 		return nil, err
 	}
 	// Until its container is there, nothing else keeps it from being collected;
 	// a lease would do, too, at the price of two more writes of the database.
-	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": now.Format(time.RFC3339)})
+	labels := map[string]string{"containerd.io/gc.root": now.Format(time.RFC3339)}
+	if ids != nil {
+		labels[snapshots.LabelSnapshotUIDMapping], labels[snapshots.LabelSnapshotGIDMapping] = ids.Label(ids.UID), ids.Label(ids.GID)
+	}
+	root := snapshots.WithLabels(labels)
 	mounts, err := i.store.client.SnapshotService(Snapshotter).Prepare(ctx, id, chain, root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the writable layer of %s: %w", i.Name, err)
 	}
 	failpoint.Hit("image/layer-made")
 	return mounts, nil
+}
+
+// Plain are the mounts of a layer with the users of files as they are on the disk.
+func Plain(mounts []mount.Mount) []mount.Mount {
+	plain := slices.Clone(mounts)
+	for i := range plain {
+		plain[i].Options = slices.DeleteFunc(slices.Clone(plain[i].Options), func(o string) bool {
+			return strings.HasPrefix(o, "uidmap=") || strings.HasPrefix(o, "gidmap=")
+		})
+	}
+	return plain
 }
 
 // unpack makes the snapshot of the image's layers unless it is there.

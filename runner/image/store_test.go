@@ -220,7 +220,7 @@ func TestWritableLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := img.Prepare(ctx, "c1", built)
+	mounts, err := img.Prepare(ctx, "c1", nil, built)
 	if err != nil || mounts[0].Source != "c1" || s.layers.writable["c1"] != digest.FromString("layer").String() {
 		t.Errorf("it is made of %q: %v, %v", s.layers.writable["c1"], mounts, err)
 	}

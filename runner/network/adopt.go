@@ -119,9 +119,10 @@ func (m *Manager) removeOrphans(links map[string]netlink.Link) error {
 		return fmt.Errorf("cannot list the network namespaces: %w", err)
 	}
 	for _, e := range entries {
-		if _, ok := m.sandboxes[e.Name()]; !ok {
+		id := netns.NameOf(e.Name())
+		if _, ok := m.sandboxes[id]; !ok {
 			m.cfg.Log.Info("an orphaned network namespace is removed", "netns", e.Name())
-			if err := netns.Unpin(m.netnsPath(e.Name())); err != nil {
+			if err := netns.Unpin(m.netnsPath(id)); err != nil {
 				return err
 			}
 		}

@@ -40,6 +40,7 @@ func damages() map[string]string {
 		"the link is set down":                 "ip link set LINK down",
 		"the link is taken off the bridge":     "ip link set LINK nomaster",
 		"the namespace is unmounted":           "umount NETNS",
+		"its owner is unmounted":               "umount NETNS.users",
 		"the link inside is set down":          inside + "ip link set eth0 down",
 		"the address inside is flushed":        inside + "ip addr flush dev eth0",
 		"the default route inside is deleted":  inside + "ip route del default",
@@ -62,7 +63,9 @@ func TestWhatOthersTakeOfANetworkComesBack(t *testing.T) {
 	cfg := testConfig(t, keeper.InProcess())
 	m := openManager(t, cfg)
 	n := ensure(t, m, Spec{Name: "default"})
-	a := create(t, m, "a", on("default"))
+	mapped := on("default")
+	mapped.Users = &netns.Users{UID: 100000, GID: 100000, Size: 65536}
+	a := create(t, m, "a", mapped)
 	b := create(t, m, "b", on("default"))
 	serveHello(t, b.NetnsPath, ":80")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -45,6 +45,8 @@ type Sandbox struct {
 	OwnNetwork bool `json:"ownNetwork,omitempty"`
 	// NoIPv6 are names of links that have none, whatever their networks have.
 	NoIPv6 []string `json:"noIPv6,omitempty"`
+	// Users has it belong to a user namespace of its own, which is pinned beside it.
+	Users *netns.Users `json:"users,omitempty"`
 }
 
 // SandboxState is a sandbox as it is.
@@ -277,7 +279,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 	failpoint.Hit("network/sandbox-recorded")
 	var socks nameserver.Sockets
 	path := m.netnsPath(s.ID)
-	err := netns.Make(path, func() error {
+	err := netns.MakeFor(path, s.Spec.Users, func() error {
 		if err := m.furnish(path, s, nets); err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ type Input struct {
 	CgroupPath string
 	Terminal   bool
 	Init       string // path on the host of the program that "init: true" runs first
+	Users      string // path of the user namespace that owns Netns, for a service with an IDMap
 }
 
 // Document builds the document of a container. The warnings tell what it gets
@@ -96,6 +97,7 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	}
 	doc.Annotations = s.Annotations
 	doc.Linux.Sysctl = sysctls(s, in.Netns != "")
+	mapUsers(doc, in)
 	if in.User.UID == 0 || s.Privileged {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}
@@ -118,6 +120,9 @@ func sysctls(s *spec.Service, ownNetwork bool) map[string]string {
 		all["net.ipv4.ip_unprivileged_port_start"], all["net.ipv4.ping_group_range"] = "0", "0 2147483647"
 	}
 	maps.Copy(all, s.Sysctls)
+	if ids := s.IDMap(); ids != nil && ownNetwork && s.Sysctls["net.ipv4.ping_group_range"] == "" {
+		all["net.ipv4.ping_group_range"] = "0 " + strconv.Itoa(ids.Size-1) // it has no other groups
+	}
 	if len(all) == 0 {
 		return nil
 	}

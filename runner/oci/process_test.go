@@ -102,7 +102,7 @@ func TestADocumentOfAnEarlierEngineIsRenewed(t *testing.T) {
 }
 
 func TestComplaintsNameTheirPlace(t *testing.T) {
-	places := spec.Places{"services.web.ulimits.nofile": {File: "stack.yaml", Line: 3, Column: 5}}
+	places := spec.PlacesOf(map[string]spec.Place{"services.web.ulimits.nofile": {File: "stack.yaml", Line: 3, Column: 5}})
 	for got, want := range map[string]string{
 		Warning{"ulimits.nofile", "it is cut"}.Placed("web", places):                                                        "services.web.ulimits.nofile: it is cut (stack.yaml:3:5)",
 		Warning{"ulimits.nofile", "it is cut"}.Placed("db", places):                                                         "services.db.ulimits.nofile: it is cut",

@@ -3,6 +3,7 @@ package ports
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -40,12 +41,27 @@ func (e *Error) Error() string {
 		cause = held.Reason
 		switch {
 		case held.Holder != "":
-			cause = "held by " + holder(held.Holder)
+			cause = "held by " + holder(held.Holder) + ": stop it, or " + e.another()
 		case held.PID != 0:
-			cause = fmt.Sprintf("held by %s (process %d)", held.Process, held.PID)
+			cause = fmt.Sprintf("held by %s (process %d): stop it, or %s", held.Process, held.PID, e.another())
+		case isTaken(e.Err):
+			cause += ": " + e.another()
 		}
 	}
 	return fmt.Sprintf("cannot publish %s/%s for %s%s: %s", port, e.Proto, e.Service, at, cause)
+}
+
+// another says how to publish what nobody else does.
+func (e *Error) another() string {
+	port, err := strconv.Atoi(e.Port)
+	if err != nil || port >= 65535 {
+		return "publish others"
+	}
+	text := fmt.Sprintf("%d:%d", port+1, e.Target)
+	if e.Proto != spec.ProtocolTCP {
+		text += "/" + e.Proto
+	}
+	return fmt.Sprintf("publish another port, as in %q", text)
 }
 
 // holder names the replica that a listener's key speaks of; see Owner.Place.

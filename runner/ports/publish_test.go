@@ -142,7 +142,7 @@ func TestWhichPortIsTaken(t *testing.T) {
 		t.Errorf("of a range it has %s, %v", told(got), err)
 	}
 	_, err := table.Publish(t.Context(), web(spec.Port{Target: 82, Published: "9000"}), nil)
-	if bad, ok := errors.AsType[*Error](err); !ok || bad.Port != "9000" || err.Error() != "cannot publish 9000/tcp for web: held by nginx (process 812)" {
+	if bad, ok := errors.AsType[*Error](err); !ok || bad.Port != "9000" || err.Error() != "cannot publish 9000/tcp for web: held by nginx (process 812): stop it, or publish another port, as in \"9001:82\"" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -54,12 +54,12 @@ func TestOnlyAPortThatAnotherHasIsTaken(t *testing.T) {
 
 func TestAPortErrorNamesWhoHoldsThePort(t *testing.T) {
 	for want, err := range map[string]error{
-		"cannot publish 80/tcp for web: held by api/2 of shop":            &keeper.PortError{Reason: "in use", Holder: "shop/api/2/tcp//80/8080"},
-		"cannot publish 80/tcp for web: held by run 0123456789ab of shop": &keeper.PortError{Reason: "in use", Holder: "shop/0123456789ab/0/tcp//80/8080"},
-		"cannot publish 80/tcp for web: held by nginx (process 812)":      &keeper.PortError{Reason: "in use", Process: "nginx", PID: 812},
-		"cannot publish 80/tcp for web: in use":                           &keeper.PortError{Reason: "in use"},
+		"cannot publish 80/tcp for web: held by api/2 of shop: stop it, or publish another port, as in \"81:8080\"":            &keeper.PortError{Reason: "in use", Holder: "shop/api/2/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by run 0123456789ab of shop: stop it, or publish another port, as in \"81:8080\"": &keeper.PortError{Reason: "in use", Holder: "shop/0123456789ab/0/tcp//80/8080"},
+		"cannot publish 80/tcp for web: held by nginx (process 812): stop it, or publish another port, as in \"81:8080\"":      &keeper.PortError{Reason: "in use", Process: "nginx", PID: 812},
+		"cannot publish 80/tcp for web: in use: publish another port, as in \"81:8080\"":                                       &keeper.PortError{Reason: "in use", Errno: int(syscall.EADDRINUSE)},
 	} {
-		if got := (&Error{Service: "web", Port: "80", Proto: "tcp", Err: err}).Error(); got != want {
+		if got := (&Error{Service: "web", Port: "80", Target: 8080, Proto: "tcp", Err: err}).Error(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -139,7 +139,7 @@ func (s *Batch) moreLanes() bool {
 				l.close()
 				return len(s.lanes) > 1
 			}
-			l.roots = append(l.roots, &Root{name: root.name, fd: fd, dirFD: -1, uid: root.uid, gid: root.gid})
+			l.roots = append(l.roots, &Root{name: root.name, fd: fd, dirFD: -1, uid: root.uid, gid: root.gid, users: root.users})
 		}
 		s.lanes = append(s.lanes, l)
 	}
@@ -153,7 +153,7 @@ func (l *lane) apply(e Entry) {
 		if root.has(e) {
 			continue
 		}
-		if err := root.apply(e); err != nil {
+		if err := root.users.do(func() error { return root.apply(e) }); err != nil {
 			l.failures = append(l.failures, Failure{Container: root.name, Path: e.Path, Err: err})
 			continue
 		}

@@ -23,6 +23,7 @@ type Root struct {
 	name     string
 	fd       int
 	uid, gid int // who new files belong to: the container's user
+	users    owner
 
 	volatile []string // places whose files the next start makes anew
 
@@ -48,7 +49,11 @@ func Open(container, dir string, doc *specs.Spec) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Root{name: container, fd: fd, dirFD: -1, uid: int(doc.Process.User.UID), gid: int(doc.Process.User.GID)}, nil
+	users := ownerOf(doc)
+	return &Root{
+		name: container, fd: fd, dirFD: -1, users: users,
+		uid: users.uid + int(doc.Process.User.UID), gid: users.gid + int(doc.Process.User.GID),
+	}, nil
 }
 
 // Close lets the root go. A file whose content did not come whole is dropped.

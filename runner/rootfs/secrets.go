@@ -75,9 +75,9 @@ func (s *Secrets) mount() error {
 		return nil
 	}
 	const flags = unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
-	err := unix.Mount("orlop-secrets", s.dir, "tmpfs", flags, "mode=0711,size=64m,noswap")
+	err := unix.Mount("orlop-secrets", s.dir, "tmpfs", flags, "mode=0700,size=64m,noswap")
 	if errors.Is(err, unix.EINVAL) {
-		err = unix.Mount("orlop-secrets", s.dir, "tmpfs", flags, "mode=0711,size=64m")
+		err = unix.Mount("orlop-secrets", s.dir, "tmpfs", flags, "mode=0700,size=64m")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot mount a tmpfs for secrets at %s: %w", s.dir, err)

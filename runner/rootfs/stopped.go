@@ -35,10 +35,16 @@ func OpenStopped(container string, layers []mount.Mount, doc *specs.Spec, dir st
 	if err != nil {
 		return nil, err
 	}
-	places := &Root{fd: root.fd, dirFD: -1} // of root's, as a start would make them
+	places := &Root{fd: root.fd, dirFD: -1, users: root.users, uid: root.users.uid, gid: root.users.gid} // of root's, as a start would make them
 	defer places.forget()
+	users, err := usersOf(doc)
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	defer users.Close()
 	for _, m := range doc.Mounts {
-		if err := mountInside(places, m); err != nil {
+		if err := mountInside(places, m, users); err != nil {
 			root.Close()
 			return nil, fmt.Errorf("%s: %w", m.Destination, err)
 		}
@@ -69,8 +75,9 @@ func volatile(doc *specs.Spec) (places []string) {
 
 // mountInside binds what a container has at a place in its root there. What
 // its process would make anew, such as a tmpfs, is left out. A place that the
-// layers don't have is made, as a start would.
-func mountInside(root *Root, m specs.Mount) error {
+// layers don't have is made, as a start would. users are those that files are mapped to;
+// nil where they are not.
+func mountInside(root *Root, m specs.Mount, users *os.File) error {
 	if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
 		return nil
 	}
@@ -78,7 +85,11 @@ func mountInside(root *Root, m specs.Mount) error {
 	if err != nil {
 		return nil // a start would say so
 	}
-	place, err := root.place(m.Destination, source.IsDir())
+	place := -1
+	err = root.users.do(func() (err error) {
+		place, err = root.place(m.Destination, source.IsDir())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -97,6 +108,9 @@ func mountInside(root *Root, m specs.Mount) error {
 		attr.Attr_set = unix.MOUNT_ATTR_RDONLY
 	}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return err
+	}
+	if err := mapTree(tree, m, users); err != nil {
 		return err
 	}
 	return unix.MoveMount(tree, "", place, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
@@ -126,6 +140,9 @@ func (c *Root) place(at string, dir bool) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	unix.Close(file)
+	defer unix.Close(file)
+	if err := unix.Fchown(file, c.uid, c.gid); err != nil {
+		return -1, err
+	}
 	return open()
 }

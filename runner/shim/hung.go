@@ -154,7 +154,7 @@ func shimArgs(process string) (args []string, ok bool) {
 		return nil, false
 	}
 	args = strings.Split(string(text), "\x00")
-	return args, filepath.Base(args[0]) == "containerd-shim-runc-v2"
+	return args, filepath.Base(args[0]) == ownShim
 }
 
 // argument is what follows a flag, "" if it isn't there.

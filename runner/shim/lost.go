@@ -31,8 +31,8 @@ func NoteProgram(bundles, program string) error {
 	var errs []error
 	for _, note := range notes {
 		path := filepath.Join(filepath.Dir(note), "shim-binary-path")
-		if said, err := os.ReadFile(path); err == nil && string(said) == program {
-			continue
+		if said, err := os.ReadFile(path); err == nil && (string(said) == program || filepath.Base(string(said)) != ownShim) {
+			continue // it is so already, or that of a runtime of the settings
 		}
 		if err := os.WriteFile(path, []byte(program), 0o600); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

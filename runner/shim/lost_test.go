@@ -227,15 +227,17 @@ func TestAShimThatHasDiedIsNotUsedAgain(t *testing.T) {
 func TestContainerdIsToldTheProgram(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "c1", "bootstrap.json"), "{}")
-	put(t, filepath.Join(dir, "c1", "shim-binary-path"), "/old/shim")
+	put(t, filepath.Join(dir, "c1", "shim-binary-path"), "/old/containerd-shim-runc-v2")
 	put(t, filepath.Join(dir, "c2", "bootstrap.json"), "{}")
 	put(t, filepath.Join(dir, "c3", "config.json"), "{}")
+	put(t, filepath.Join(dir, "c4", "bootstrap.json"), "{}")
+	put(t, filepath.Join(dir, "c4", "shim-binary-path"), "/opt/containerd-shim-kata-v2")
 	for range 2 {
-		if err := NoteProgram(dir, "/new/shim"); err != nil {
+		if err := NoteProgram(dir, "/new/containerd-shim-runc-v2"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for id, want := range map[string]string{"c1": "/new/shim", "c2": "/new/shim", "c3": ""} {
+	for id, want := range map[string]string{"c1": "/new/containerd-shim-runc-v2", "c2": "/new/containerd-shim-runc-v2", "c3": "", "c4": "/opt/containerd-shim-kata-v2"} {
 		if got, _ := os.ReadFile(filepath.Join(dir, id, "shim-binary-path")); string(got) != want {
 			t.Errorf("%s has %q", id, got)
 		}

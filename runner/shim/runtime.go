@@ -15,10 +15,13 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// Runtime is a program that keeps to the command line of runc, as the settings name it.
+// Runtime is what the settings name: a program that keeps to the command line of runc, or,
+// with a type, a shim of containerd.
 type Runtime struct {
-	Path string   `yaml:"path"`
-	Args []string `yaml:"args"` // before those of each call
+	Path   string   `yaml:"path"`
+	Args   []string `yaml:"args"`   // before those of each call; of a program alone
+	Type   string   `yaml:"type"`   // "io.containerd.kata.v2"
+	Config string   `yaml:"config"` // the file that a shim is to read
 }
 
 // Runtimes are the runtimes that services may name beside the engine's own.
@@ -28,9 +31,16 @@ type Runtimes map[string]Runtime
 // that says so.
 func (r Runtimes) Check(path string) error {
 	for _, name := range slices.Sorted(maps.Keys(r)) {
-		switch {
-		case spec.IsDefaultRuntime(name):
+		if spec.IsDefaultRuntime(name) {
 			return fmt.Errorf("%s: runtimes.%s: %s is the engine's own: give the other one another name", path, name, name)
+		}
+		switch other := r[name]; {
+		case other.Type != "":
+			if key, err := other.checkType(); err != nil {
+				return fmt.Errorf("%s: runtimes.%s.%s: %w", path, name, key, err)
+			}
+		case other.Config != "":
+			return fmt.Errorf("%s: runtimes.%s.config: it is for a runtime with a type, a shim of containerd", path, name)
 		case !filepath.IsAbs(r[name].Path):
 			return fmt.Errorf("%s: runtimes.%s.path: %q is not the full path of a program", path, name, r[name].Path)
 		}
@@ -69,7 +79,13 @@ func (r Runtimes) refusal(name, settings string) (message, hint string) {
 	if !ok {
 		known := strings.Join(append([]string{spec.DefaultRuntime}, slices.Sorted(maps.Keys(r))...), ", ")
 		return fmt.Sprintf("the engine has no runtime %q: it has %s", name, known),
-			fmt.Sprintf("add it to %s: runtimes: {%s: {path: /usr/bin/%s}}", settings, name, filepath.Base(name))
+			fmt.Sprintf("add it to %s: runtimes: {%s}", settings, entryOf(name))
+	}
+	if runtime.Type != "" {
+		if _, err := runtime.shim(); err != nil {
+			return fmt.Sprintf("the runtime %q can't be called: %v", name, err), "install it, or correct runtimes." + name + " in " + settings
+		}
+		return "", ""
 	}
 	if err := isProgram(runtime.Path); err != nil {
 		return fmt.Sprintf("the runtime %q can't be called: %v", name, err), "install it, or correct runtimes." + name + ".path in " + settings
@@ -107,6 +123,9 @@ func (p *Pool) program(name string) (string, error) {
 		return "", fmt.Errorf("%s: %s", message, hint)
 	}
 	runtime := all[name]
+	if runtime.Type != "" {
+		return "", fmt.Errorf("the runtime %q was a program when this container was made, and is a shim now: make it anew with \"orlop up --force-recreate\"", name)
+	}
 	if len(runtime.Args) == 0 {
 		return runtime.Path, nil
 	}

@@ -11,14 +11,18 @@ import (
 )
 
 func TestARuntimeIsKnownOrRefusedAtItsPlace(t *testing.T) {
-	known := Runtimes{"other": {Path: "/bin/sh"}, "gone": {Path: "/nowhere/crun"}, "dir": {Path: "/"}}
+	known := Runtimes{"other": {Path: "/bin/sh"}, "gone": {Path: "/nowhere/crun"}, "dir": {Path: "/"}, "nokata": {Type: "io.containerd.nokata.v2"}, "shim": {Type: "io.x.v2", Path: "/bin/sh"}, "noshim": {Type: "io.x.v2", Path: "/nowhere/shim"}}
 	for name, want := range map[string]string{
 		"": "", "runc": "", "io.containerd.runc.v2": "", "other": "",
-		"nosuch": `the engine has no runtime "nosuch": it has runc, dir, gone, other (add it to /r/engine.yaml: runtimes: {nosuch: {path: /usr/bin/nosuch}})`,
-		"gone":   `the runtime "gone" can't be called: /nowhere/crun is not there`,
-		"dir":    `the runtime "dir" can't be called: / is not a program`,
+		"nosuch":                `the engine has no runtime "nosuch": it has runc, dir, gone, nokata, noshim, other, shim (add it to /r/engine.yaml: runtimes: {nosuch: {path: /usr/bin/nosuch}})`,
+		"io.containerd.kata.v2": `add it to /r/engine.yaml: runtimes: {"io.containerd.kata.v2": {type: io.containerd.kata.v2}}`,
+		"shim":                  "",
+		"nokata":                `the runtime "nokata" can't be called: containerd-shim-nokata-v2 is nowhere in the PATH of the engine (install it, or correct runtimes.nokata in /r/engine.yaml)`,
+		"noshim":                `the runtime "noshim" can't be called: /nowhere/shim is not there`,
+		"gone":                  `the runtime "gone" can't be called: /nowhere/crun is not there`,
+		"dir":                   `the runtime "dir" can't be called: / is not a program`,
 	} {
-		p := &spec.Project{Services: map[string]*spec.Service{"web": {Runtime: name}}, Places: spec.Places{"services.web.runtime": {File: "stack.yaml", Line: 4}}}
+		p := &spec.Project{Services: map[string]*spec.Service{"web": {Runtime: name}}, Places: spec.PlacesOf(map[string]spec.Place{"services.web.runtime": {File: "stack.yaml", Line: 4}})}
 		err := known.Allow(p, "/r/engine.yaml")
 		switch {
 		case want == "" && err != nil, want != "" && err == nil:
@@ -30,12 +34,15 @@ func TestARuntimeIsKnownOrRefusedAtItsPlace(t *testing.T) {
 }
 
 func TestRuntimesThatCanBeNone(t *testing.T) {
-	for _, bad := range []Runtimes{{"runc": {Path: "/bin/sh"}}, {"io.containerd.runc.v2": {Path: "/bin/sh"}}, {"x": {Path: "crun"}}, {"x": {}}} {
+	for _, bad := range []Runtimes{{"runc": {Path: "/bin/sh"}}, {"io.containerd.runc.v2": {Path: "/bin/sh"}}, {"x": {Path: "crun"}}, {"x": {}},
+		{"x": {Type: "kata"}}, {"x": {Type: "io.containerd.runc.v2"}}, {"x": {Type: "io.containerd.kata.v2", Path: "shim"}}, {"x": {Type: "io.containerd.kata.v2", Path: "/opt/containerd-shim-runc-v2"}},
+		{"x": {Type: "io.containerd.kata.v2", Args: []string{"a"}}}, {"x": {Type: "io.containerd.kata.v2", Config: "a"}}, {"x": {Path: "/bin/sh", Config: "/a"}},
+	} {
 		if err := bad.Check("engine.yaml"); err == nil || !strings.HasPrefix(err.Error(), "engine.yaml: runtimes.") {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
-	if err := (Runtimes{"x": {Path: "/usr/bin/crun"}}).Check("engine.yaml"); err != nil {
+	if err := (Runtimes{"x": {Path: "/usr/bin/crun"}, "kata": {Type: "io.containerd.kata.v2", Config: "/etc/kata.toml"}}).Check("engine.yaml"); err != nil {
 		t.Error(err)
 	}
 }

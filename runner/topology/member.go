@@ -10,6 +10,7 @@ import (
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network"
+	"github.com/orlop/orlop/runner/network/netns"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -28,6 +29,9 @@ type Member struct {
 func (m *Member) Sandbox() (network.Sandbox, error) {
 	s := m.Applied.Service
 	out := network.Sandbox{Names: m.names(), DNS: s.NetworkMode != "none", OwnNetwork: mayChangeNetwork(s), Links: m.links(), NoIPv6: s.LinksWithoutIPv6()}
+	if ids := s.IDMap(); ids != nil {
+		out.Users = &netns.Users{UID: ids.UID, GID: ids.GID, Size: ids.Size}
+	}
 	for _, text := range s.DNS {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {

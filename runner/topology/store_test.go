@@ -429,7 +429,7 @@ func TestNetworksOfIPv6ComeBack(t *testing.T) {
 
 // What a machine without IPv6 can't do is told where it is asked for.
 func TestNoIPv6IsToldWhereItIsAskedFor(t *testing.T) {
-	err := Placed(blame(fmt.Errorf("cannot create network n: %w", network.ErrNoIPv6), "front"), spec.Places{"networks.front.enable_ipv6": {File: "stack.yaml", Line: 4, Column: 3}})
+	err := Placed(blame(fmt.Errorf("cannot create network n: %w", network.ErrNoIPv6), "front"), spec.PlacesOf(map[string]spec.Place{"networks.front.enable_ipv6": {File: "stack.yaml", Line: 4, Column: 3}}))
 	if err.Error() != "stack.yaml:4:3: networks.front.enable_ipv6: cannot create network n: this machine has no IPv6" {
 		t.Errorf("said is %v", err)
 	}

@@ -31,6 +31,17 @@ type Request struct {
 	ImageVolumes []string          // the image's VOLUMEs
 	Anonymous    map[string]string // target -> volume that nobody named and that it takes over
 	Rootfs       []mount.Mount     // of a snapshot of the image
+	// Mapped are the options by which what is at a path has the users that it has on the
+	// disk, in a container whose users are others of the machine; nil where they are not.
+	Mapped func(source string) []string
+}
+
+// mapped are the options for a path; none where nobody is mapped.
+func (r *Request) mapped(source string) []string {
+	if r.Mapped == nil {
+		return nil
+	}
+	return r.Mapped(source)
 }
 
 // Mounts is what a container mounts.
@@ -38,7 +49,12 @@ type Mounts struct {
 	List      []specs.Mount
 	Anonymous map[string]string // target -> volume that nobody named
 	LeftOut   []string          // targets of mounts whose source is not there
+
+	images int // that are mounted
 }
+
+// isOverlay says that mounts are one of several layers.
+func isOverlay(layers []mount.Mount) bool { return len(layers) == 1 && layers[0].Type == "overlay" }
 
 // Mounts gives the mounts that a service's volumes and tmpfs keys, and the
 // image's VOLUMEs, ask for. Volumes are made and filled as needed, and kept from
@@ -99,11 +115,20 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		if m.Bind != nil && m.Bind.Propagation != "" {
 			propagation = m.Bind.Propagation
 		}
-		out.Source, out.Options = m.Source, append(recursive(m.Mount), access, propagation)
-		return out, ensureBindSource(ctx, m.Mount, req.Rootfs)
+		err := ensureBindSource(ctx, m.Mount, req.Rootfs)
+		out.Source, out.Options = m.Source, append(append(recursive(m.Mount), access, propagation), req.mapped(m.Source)...)
+		return out, err
 	case spec.MountImage: // its source is a place of ours, like that of a path inside a volume
 		out.Options = []string{"rbind", access, "rprivate"}
-		return out, nil
+		made.images++
+		if req.Mapped == nil {
+			return out, nil
+		}
+		layers, err := v.views(ctx, req.Container, made.images-1)
+		if err == nil && !isOverlay(layers) { // of those that are, the layers are mapped
+			out.Options = append(out.Options, "idmap")
+		}
+		return out, err
 	case spec.MountVolume:
 		vol, err := v.claimMounted(req, made, m)
 		if err != nil {
@@ -117,7 +142,8 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 				return out, err
 			}
 		}
-		out.Source, out.Options = v.Path(vol.Name), []string{"rbind", access, "rprivate"}
+		out.Source = v.Path(vol.Name)
+		out.Options = append([]string{"rbind", access, "rprivate"}, req.mapped(out.Source)...)
 		return out, nil
 	}
 	return out, fmt.Errorf("type %q is not supported", m.Type)

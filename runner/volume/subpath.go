@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -70,7 +71,7 @@ func (v *Store) Ready(ctx context.Context, container, service string, applied *p
 		var err error
 		place := v.placeOf(container, i)
 		if m.Type == spec.MountImage {
-			err = v.mountImage(ctx, container, &m.Mount, place, images)
+			err = v.mountImage(ctx, container, &m.Mount, place, images, applied.Service.IDMap())
 			images++
 		} else if err = mountSubpath(v.Path(m.Volume), m.Subpath(), place); err != nil {
 			err = subpathError("volume "+m.Volume, m.Subpath(), err)
@@ -108,11 +109,16 @@ func mountSubpath(dir, subpath, place string) error {
 }
 
 // mountImage mounts what a view of an image has at a path at place, read-only. The
-// whole of it is mounted aside for the moment.
-func (v *Store) mountImage(ctx context.Context, container string, m *spec.Mount, place string, n int) error {
+// whole of it is mounted aside for the moment. Its layers are mapped to the users of a
+// container; of one alone that is done when it is mounted in the container.
+func (v *Store) mountImage(ctx context.Context, container string, m *spec.Mount, place string, n int, ids *spec.IDMap) error {
 	layers, err := v.views(ctx, container, n)
 	if err != nil {
 		return err
+	}
+	if ids != nil && isOverlay(layers) {
+		layers = slices.Clone(layers)
+		layers[0].Options = append(slices.Clone(layers[0].Options), "uidmap="+ids.Label(ids.UID), "gidmap="+ids.Label(ids.GID))
 	}
 	return mount.WithReadonlyTempMount(ctx, layers, func(root string) error {
 		if err := mountSubpath(root, cmp.Or(m.Subpath(), "."), place); err != nil {

@@ -48,16 +48,21 @@ func (c *Conformer) Object(n *tree.Node, keys []schema.Key, path string) *tree.N
 	if n.Kind != tree.MapNode {
 		return c.expected(n, path, "a mapping")
 	}
-	out := n.Mapping()
+	out := n.Mapping(make([]tree.Field, 0, len(n.Fields))...)
+	isKnown := true
 	for _, f := range n.Fields {
 		now := tree.PresentName(f.Key, keys)
 		isFormer := now != f.Key
 		f.Key = now
-		if c.field(&f, keys, path) {
-			out.Take(f, isFormer, schema.Find(keys, f.Key))
+		k := schema.Find(keys, f.Key)
+		isKnown = isKnown && k != nil
+		if c.field(&f, k, keys, path) {
+			out.Take(f, isFormer, k)
 		}
 	}
-	c.standIn(n, out, keys)
+	if !isKnown {
+		c.standIn(n, out, keys)
+	}
 	return out
 }
 
@@ -75,15 +80,13 @@ func (c *Conformer) standIn(n, out *tree.Node, keys []schema.Key) {
 }
 
 // field checks one entry of an object and says whether it is kept.
-func (c *Conformer) field(f *tree.Field, keys []schema.Key, path string) bool {
+func (c *Conformer) field(f *tree.Field, k *schema.Key, keys []schema.Key, path string) bool {
 	if strings.HasPrefix(f.Key, "x-") {
 		return true
 	}
-	at := &tree.Node{At: f.At, Width: f.Width}
-	k := schema.Find(keys, f.Key)
 	switch {
 	case k == nil:
-		c.Reporter.Fail(at, path, fmt.Sprintf("unknown key %q", f.Key), spec.DidYouMean(f.Key, schema.Names(keys)))
+		c.Reporter.Fail(&tree.Node{At: f.At, Width: f.Width}, path, fmt.Sprintf("unknown key %q", f.Key), spec.DidYouMean(f.Key, schema.Names(keys)))
 		return false
 	case k.Level == schema.Unsupported:
 		return c.ignored(f, k, path)
@@ -193,7 +196,7 @@ func (c *Conformer) list(n *tree.Node, path string, item func(*tree.Node, string
 		return c.expected(n, path, "a list")
 	}
 	out := *n
-	out.Items = nil
+	out.Items = make([]*tree.Node, 0, len(n.Items))
 	for i, it := range n.Items {
 		if it.Kind == tree.BadNode {
 			out.Items = append(out.Items, it)
@@ -210,12 +213,11 @@ func (c *Conformer) named(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	}
 	out := n.Mapping()
 	for _, f := range n.Fields {
-		at := &tree.Node{At: f.At, Width: f.Width}
 		if strings.HasPrefix(f.Key, "x-") && path != "services" {
 			continue
 		}
 		if message := BadName(f.Key); message != "" {
-			c.Reporter.Fail(at, path, message, "use letters, digits, dots, dashes and underscores")
+			c.Reporter.Fail(&tree.Node{At: f.At, Width: f.Width}, path, message, "use letters, digits, dots, dashes and underscores")
 			continue
 		}
 		mode := f.Value.Merge
@@ -249,6 +251,9 @@ func BadName(name string) string {
 func (c *Conformer) textOf(n *tree.Node, path string) *tree.Node {
 	if n.Kind != tree.ScalarNode {
 		return c.expected(n, path, "text")
+	}
+	if n.Tag == "!!str" && n.Merge == tree.MergeNormally && n.Vars == nil {
+		return n
 	}
 	out := n.Text
 	switch n.Tag {

@@ -159,7 +159,7 @@ func (c *Conformer) forwarded(item *tree.Node, protocol, path string) {
 }
 
 func portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {
-	made := at.Mapping(at.With("mode", at.Scalar("!!str", "ingress")))
+	made := at.Mapping(append(make([]tree.Field, 0, 5), at.With("mode", at.Scalar("!!str", "ingress")))...)
 	made.Merge = tree.MergeNormally
 	if ip != "" {
 		made.Set(at.With("host_ip", at.Scalar("!!str", ip)))

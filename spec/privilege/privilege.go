@@ -23,10 +23,10 @@ type Kind string
 const (
 	Privileged   Kind = "privileged"     // all of the host's devices and capabilities
 	Confinement  Kind = "security_opt"   // less confinement than the default
-	OtherRuntime Kind = "runtime"        // an OCI runtime that the engine's settings name, which confines as it likes
+	OtherRuntime Kind = "runtime"        // a runtime that the engine's settings name, which confines as it likes
 	Capability   Kind = "cap_add"        // more capabilities than the default ones
 	HostDevice   Kind = "host_device"    // devices of the host
-	HostSpace    Kind = "host_namespace" // processes, memory, name or control groups of the host
+	HostSpace    Kind = "host_namespace" // processes, memory, name, control groups or users of the host
 	HostNetwork  Kind = "host_network"   // the host's network namespace
 	EngineSocket Kind = "engine_socket"  // the socket of an engine: whoever has it is root
 	HostMount    Kind = "host_mount"     // a directory of the host outside of the project's
@@ -101,7 +101,7 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	}
 	for i := range all {
 		all[i].Place = p.Places.Nearest(all[i].Path)
-		if r := p.RemoteAt(all[i].Place); r != nil {
+		if r := remoteOf(p, all[i].Path); r != nil {
 			all[i].Remote = r.Name
 		}
 	}
@@ -194,6 +194,7 @@ func ofService(project *spec.Project, s *spec.Service, path string, within bound
 		{"ipc", s.IPC, "has the shared memory and the queues of the host"},
 		{"uts", s.UTS, "has the name of the host"},
 		{"cgroup", s.Cgroup, "sees all control groups of the host"},
+		{"userns_mode", s.UsernsMode, "has the users of the host, where the engine gives containers others (userns_remap)"},
 	} {
 		if shared.mode == spec.HostNamespace {
 			add(HostSpace, shared.key, shared.mode, shared.text)

@@ -25,12 +25,12 @@ func stack() *spec.Project {
 				Ports:   []spec.Port{{Target: 80, Published: "8080"}}, // nothing is published there
 			},
 			"open":  {Ports: []spec.Port{{Target: 80, Published: "8080"}, {Target: 81}, {Target: 82, Published: "82", HostIP: "::", Protocol: "udp"}}},
-			"guest": {PID: "container:x", NetworkMode: "container:y", CgroupParent: "/system.slice"},
+			"guest": {PID: "container:x", NetworkMode: "container:y", UsernsMode: "host", CgroupParent: "/system.slice"},
 		},
 		Bases:   map[string]*spec.Service{"base": {Build: &spec.Build{Context: "/p", Privileged: true}}},
 		Secrets: map[string]*spec.Secret{"in": {File: "/p/s"}, "out": {File: "/etc/shadow"}},
 		Configs: map[string]*spec.Config{"c": {File: "/etc/passwd"}},
-		Places:  spec.Places{"services.web.privileged": {File: "stack.yaml", Line: 3, Column: 17}},
+		Places:  spec.PlacesOf(map[string]spec.Place{"services.web.privileged": {File: "stack.yaml", Line: 3, Column: 17}}),
 	}
 }
 
@@ -54,6 +54,7 @@ host_network services.guest.network_mode container:y
 host_network services.web.network_mode host
 host_network services.web.build.entitlements[0] network.host
 host_network services.web.build.network host
+host_namespace services.guest.userns_mode host
 host_namespace services.guest.pid container:x
 host_namespace services.guest.cgroup_parent /system.slice
 host_mount services.web.volumes[0] /

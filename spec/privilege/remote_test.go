@@ -18,10 +18,10 @@ func TestWhatARemoteStackAsksFor(t *testing.T) {
 		Services: map[string]*spec.Service{"web": {Privileged: true, CapAdd: []string{"NET_ADMIN"}, Build: &spec.Build{Context: "/cache/d/web", Dockerfile: "Dockerfile"}, Volumes: []spec.Mount{
 			{Type: spec.MountBind, Source: "/cache/d/conf"}, {Type: spec.MountBind, Source: "/p/src"}, {Type: spec.MountBind, Source: "/etc"}, {Type: spec.MountBind, Source: "/p/own"},
 		}}},
-		Places: spec.Places{
+		Places: spec.PlacesOf(map[string]spec.Place{
 			"services.web": theirs, "services.web.privileged": theirs, "services.web.cap_add[0]": own, "services.web.volumes[0]": theirs, "services.web.volumes[1]": theirs,
 			"services.web.volumes[2]": theirs, "services.web.volumes[3]": own,
-		},
+		}),
 	}
 	got := map[string]string{}
 	for _, r := range Of(p, "/p") {
@@ -36,6 +36,22 @@ func TestWhatARemoteStackAsksFor(t *testing.T) {
 		}
 	}
 	if len(got) != len(want) {
+		t.Errorf("listed are %v", got)
+	}
+}
+
+// TestAPartOfAValueIsARemoteStacks: the user's file adds to what it says, and the whole
+// stands where the user's file does.
+func TestAPartOfAValueIsARemoteStacks(t *testing.T) {
+	p := &spec.Project{
+		Remotes: []*spec.Remote{{Name: "oci://r.test/app:1", Dir: "/cache/d"}},
+		Volumes: map[string]*spec.Volume{"v": {DriverOpts: map[string]string{"type": "none", "o": "bind", "device": "/etc"}}},
+		Places: spec.PlacesOf(map[string]spec.Place{
+			"volumes.v.driver_opts": {File: "stack.yaml", Line: 1}, "volumes.v.driver_opts.o": {File: "stack.yaml", Line: 1},
+			"volumes.v.driver_opts.device": {File: "oci://r.test/app:1: compose.yaml", Line: 1},
+		}),
+	}
+	if got := Of(p, "/p"); len(got) != 1 || got[0].Remote != "oci://r.test/app:1" {
 		t.Errorf("listed are %v", got)
 	}
 }

@@ -265,7 +265,7 @@ func serviceKeys() []Key {
 		{Name: "pull_policy", Shape: String, Note: strings.Join(spec.PullPolicies(), ", ") + ", every_TIME such as every_2d"},
 		{Name: "read_only", Shape: Boolean},
 		{Name: "restart", Shape: String, Note: "no, always, on-failure[:N], unless-stopped"},
-		{Name: "runtime", Shape: String, Note: "runc, or one that the engine's settings name; steps of builds are not run by it"},
+		{Name: "runtime", Shape: String, Note: "runc (or io.containerd.runc.v2), or one that the engine's settings name: an OCI runtime, or a shim of containerd; steps of builds are not run by it"},
 		{Name: "scale", Shape: Integer},
 		{Name: "secrets", Shape: FileMounts, Keys: fileMountKeys()},
 		{Name: "stdin_open", Shape: Boolean},
@@ -275,7 +275,7 @@ func serviceKeys() []Key {
 		{Name: "tty", Shape: Boolean},
 		{Name: "ulimits", Shape: Ulimits, Keys: []Key{{Name: "soft", Shape: Integer}, {Name: "hard", Shape: Integer}}},
 		{Name: "user", Shape: String},
-		{Name: "userns_mode", Shape: String, Words: []string{"", "host"}, Note: "the users of a container are those of the host"},
+		{Name: "userns_mode", Shape: String, Words: []string{"", "host"}, Note: "host keeps the users of the machine; without it they are those of userns_remap in the engine's settings, where that is set, else the machine's too"},
 		{Name: "uts", Shape: String, Words: []string{"", "host"}},
 		{Name: "volumes", Shape: Mounts, Keys: mountKeys()},
 		{Name: "volumes_from", Shape: StringList, Note: "SERVICE[:ro|rw], container:NAME[:ro|rw]; of a service with several containers, those of the first"},
@@ -538,7 +538,7 @@ func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Note: "each job has it: {manual: true} where nothing else is said", Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

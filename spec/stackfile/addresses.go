@@ -3,6 +3,7 @@ package stackfile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/orlop/orlop/spec"
@@ -43,13 +44,13 @@ func (v *validator) fixedAddress(s *tree.Node, place tree.Field, key, at string)
 		v.l.Fail(address, at, "network "+place.Key+" has no IPv4", "remove enable_ipv4: false there, or this address")
 	case is6 && tree.TextAt(s.Value("sysctls"), "net.ipv6.conf.all.disable_ipv6") == "1":
 		v.l.Fail(address, at, "the service has IPv6 switched off", "take net.ipv6.conf.all.disable_ipv6 out of its sysctls, or this address")
-	case is6:
+	default:
 		v.inRange(address, at, ip, network)
 	}
 }
 
-// inRange complains of an address of IPv6 that is outside of the range that its network
-// names.
+// inRange complains of an address that is outside of the range of its family that its
+// network names, or that is none of a host there.
 func (v *validator) inRange(address *tree.Node, at string, ip netip.Addr, network *tree.Node) {
 	config := network.Value("ipam").Value("config")
 	if config == nil {
@@ -57,10 +58,12 @@ func (v *validator) inRange(address *tree.Node, at string, ip netip.Addr, networ
 	}
 	for _, pool := range config.Items {
 		subnet, err := netip.ParsePrefix(tree.TextAt(pool, "subnet"))
-		if err != nil || !subnet.Addr().Is6() {
+		if err != nil || subnet.Addr().Is6() != ip.Is6() {
 			continue
 		}
-		if !subnet.Contains(ip) || ip == subnet.Masked().Addr() {
+		isFirst := ip == subnet.Masked().Addr() && (ip.Is6() || subnet.Bits() < 31)
+		isLast := ip.Is4() && subnet.Bits() < 31 && !subnet.Contains(ip.Next()) // it is for all hosts
+		if !subnet.Contains(ip) || isFirst || isLast {
 			v.l.Fail(address, at, fmt.Sprintf("%s is not the address of a host in %s", ip, subnet), "")
 		}
 		return
@@ -92,6 +95,9 @@ func (v *validator) hardwareOutside(s, networks *tree.Node, path string) {
 		if n != nil && n.Text != "" && (kind == spec.DriverIPvlan || kind == spec.DriverMacvlan+" in mode "+spec.MacvlanPassthru) {
 			v.l.Fail(n, at, fmt.Sprintf("network %s is of driver %s: its links have their parent's hardware address", key, kind), "remove mac_address, or take another driver or mode there")
 		}
+	}
+	if s.Value("mac_address") == nil && (networks == nil || !slices.ContainsFunc(networks.Fields, func(f tree.Field) bool { return f.Value.Value("mac_address") != nil })) {
+		return
 	}
 	places := &spec.Service{Networks: map[string]*spec.ServiceNetwork{}}
 	if networks != nil {

@@ -2,6 +2,7 @@ package stackfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -30,11 +31,23 @@ type builder struct {
 	path   []string   // of the value being built
 	outer  *tree.Node // the alias, not inside another, that is being filled in
 	full   bool
+	nodes  []tree.Node // made in advance
+}
+
+// node is a new node.
+func (b *builder) node() *tree.Node {
+	if len(b.nodes) == 0 {
+		b.nodes = make([]tree.Node, 64)
+	}
+	n := &b.nodes[0]
+	b.nodes = b.nodes[1:]
+	return n
 }
 
 // build converts n and fills its variables in.
 func (b *builder) build(n *yaml.Node, depth int) *tree.Node {
-	out := &tree.Node{At: spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}, Width: 1}
+	out := b.node()
+	out.At, out.Width = spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}, 1
 	if b.count++; b.count > maxNodes || depth > maxDepth {
 		b.refuse(out, depth)
 		return out.Bad()
@@ -62,6 +75,7 @@ func (b *builder) build(n *yaml.Node, depth int) *tree.Node {
 	case yaml.SequenceNode:
 		out.Kind = tree.ListNode
 		out.Merge = tagOf(n)
+		out.Items = make([]*tree.Node, 0, len(n.Content))
 		for i, item := range n.Content {
 			if out.Merge == tree.MergeReset || b.full {
 				break
@@ -140,7 +154,11 @@ func (b *builder) alias(n *yaml.Node, out *tree.Node, depth int) *tree.Node {
 }
 
 func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
-	index := make(map[string]int, len(n.Content)/2)
+	var index map[string]int // of a mapping that is not small
+	if len(n.Content) > 32 {
+		index = make(map[string]int, len(n.Content)/2)
+	}
+	out.Fields = make([]tree.Field, 0, len(n.Content)/2)
 	var bases []*yaml.Node
 	for i := 0; i+1 < len(n.Content) && !b.full; i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
@@ -153,7 +171,7 @@ func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
 		if f.Key, ok = b.key(k, f); !ok {
 			continue
 		}
-		if first, ok := index[f.Key]; ok {
+		if first := fieldOf(out, index, f.Key); first >= 0 {
 			b.l.Fail(&tree.Node{At: f.At, Width: f.Width}, b.where(), fmt.Sprintf("key %q is given twice", f.Key),
 				fmt.Sprintf("first on line %d", out.Fields[first].At.Line))
 			continue
@@ -162,12 +180,25 @@ func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
 		if f.Value.Kind == tree.NullNode {
 			f.Value.At, f.Value.Width = f.At, f.Width
 		}
-		index[f.Key] = len(out.Fields)
+		if index != nil {
+			index[f.Key] = len(out.Fields)
+		}
 		out.Fields = append(out.Fields, f)
 	}
 	for _, base := range bases {
-		b.inherit(base, out, index, depth)
+		b.inherit(base, out, depth)
 	}
+}
+
+// fieldOf is where a field of a key stands, or -1. index has them all, if there is one.
+func fieldOf(n *tree.Node, index map[string]int, key string) int {
+	if index == nil {
+		return slices.IndexFunc(n.Fields, func(f tree.Field) bool { return f.Key == key })
+	}
+	if i, ok := index[key]; ok {
+		return i
+	}
+	return -1
 }
 
 // key is the text of a key; a key of another type is reported.
@@ -200,11 +231,15 @@ func keyWidth(k *yaml.Node) int {
 }
 
 // inherit adds what a merge key ("<<") brings and the mapping does not say itself.
-func (b *builder) inherit(base *yaml.Node, out *tree.Node, index map[string]int, depth int) {
+func (b *builder) inherit(base *yaml.Node, out *tree.Node, depth int) {
 	built := b.build(base, depth+1)
 	sources := []*tree.Node{built}
 	if built.Kind == tree.ListNode {
 		sources = built.Items
+	}
+	taken := make(map[string]bool, len(out.Fields))
+	for _, f := range out.Fields {
+		taken[f.Key] = true
 	}
 	for _, s := range sources {
 		if s.Kind == tree.BadNode || s.Kind == tree.NullNode {
@@ -215,8 +250,8 @@ func (b *builder) inherit(base *yaml.Node, out *tree.Node, index map[string]int,
 			continue
 		}
 		for _, f := range s.Fields {
-			if _, ok := index[f.Key]; !ok {
-				index[f.Key] = len(out.Fields)
+			if !taken[f.Key] {
+				taken[f.Key] = true
 				out.Fields = append(out.Fields, f)
 			}
 		}

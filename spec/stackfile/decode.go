@@ -1,10 +1,6 @@
 package stackfile
 
 import (
-	"reflect"
-	"strconv"
-	"strings"
-
 	"github.com/orlop/orlop/spec/tree"
 
 	"github.com/orlop/orlop/spec"
@@ -13,8 +9,8 @@ import (
 // decode fills the project from the checked tree. The tree is canonical, so
 // that nothing can go wrong here: shapes and values were checked before.
 func (v *validator) decode(p *spec.Project) {
-	d := decoder{places: p.Places, types: map[reflect.Type]map[string]int{}}
-	d.decode(v.root, reflect.ValueOf(p).Elem(), "")
+	d := tree.NewDecoder()
+	d.Decode(v.root, p)
 	p.Name = v.name
 	if p.Services == nil {
 		p.Services = map[string]*spec.Service{}
@@ -30,7 +26,7 @@ func (v *validator) decode(p *spec.Project) {
 			continue
 		}
 		s := &spec.Service{Name: name}
-		d.decode(n, reflect.ValueOf(s).Elem(), "services."+name)
+		d.Decode(n, s)
 		if p.Disabled == nil {
 			p.Disabled = map[string]*spec.Service{}
 		}
@@ -45,130 +41,4 @@ func (v *validator) decode(p *spec.Project) {
 	for name, secret := range p.Secrets {
 		secret.Content = tree.TextAt(v.root.Value("secrets").Value(name), "content")
 	}
-}
-
-// decoder copies nodes into Go values by their json tags and keeps places.
-type decoder struct {
-	places spec.Places
-	types  map[reflect.Type]map[string]int
-}
-
-func (d *decoder) decode(n *tree.Node, out reflect.Value, path string) {
-	if path != "" && n.At.Line > 0 {
-		if _, ok := d.places[path]; !ok {
-			d.places[path] = n.At
-		}
-	}
-	if n.Kind == tree.NullNode || n.Kind == tree.BadNode {
-		return
-	}
-	switch out.Kind() {
-	case reflect.Pointer:
-		made := reflect.New(out.Type().Elem())
-		d.decode(n, made.Elem(), path)
-		out.Set(made)
-	case reflect.Struct:
-		d.structure(n, out, path)
-	case reflect.Map:
-		d.mapping(n, out, path)
-	case reflect.Slice:
-		list := reflect.MakeSlice(out.Type(), 0, len(n.Items))
-		for i, item := range n.Items {
-			if item.Kind == tree.BadNode {
-				continue // of a service that is not asked for
-			}
-			made := reflect.New(out.Type().Elem()).Elem()
-			d.decode(item, made, tree.Indexed(path, i))
-			list = reflect.Append(list, made)
-		}
-		out.Set(list)
-	case reflect.String:
-		out.SetString(n.Text)
-	case reflect.Bool:
-		out.SetBool(n.Text == "true")
-	case reflect.Float64:
-		f, _ := strconv.ParseFloat(tree.PlainNumber(n.Text), 64)
-		out.SetFloat(f)
-	case reflect.Int, reflect.Int64:
-		out.SetInt(number(n.Text, out.Type()))
-	case reflect.Uint32:
-		u, _ := strconv.ParseUint(n.Text, 10, 32)
-		out.SetUint(u)
-	}
-}
-
-func number(text string, t reflect.Type) int64 {
-	if t == reflect.TypeFor[spec.Duration]() {
-		d, _ := spec.ParseDuration(text)
-		return int64(d)
-	}
-	i, _ := strconv.ParseInt(text, 10, 64)
-	return i
-}
-
-func (d *decoder) structure(n *tree.Node, out reflect.Value, path string) {
-	if out.Type() == reflect.TypeFor[spec.Ulimit]() && n.Kind == tree.ScalarNode {
-		out.FieldByName("Single").SetInt(number(n.Text, nil))
-		return
-	}
-	fields := d.fieldsOf(out.Type())
-	for _, f := range n.Fields {
-		at := tree.Join(path, f.Key)
-		i, ok := fields[f.Key]
-		if strings.HasPrefix(f.Key, "x-") {
-			if e, has := fields["-"]; has {
-				d.extension(f, out.Field(e))
-			}
-			continue
-		}
-		if !ok {
-			continue
-		}
-		if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
-			d.places[at] = f.At
-		}
-		d.decode(f.Value, out.Field(i), at)
-	}
-}
-
-func (d *decoder) extension(f tree.Field, out reflect.Value) {
-	if out.IsNil() {
-		out.Set(reflect.ValueOf(map[string]any{}))
-	}
-	out.SetMapIndex(reflect.ValueOf(f.Key), reflect.ValueOf(f.Value.Anything()))
-}
-
-func (d *decoder) mapping(n *tree.Node, out reflect.Value, path string) {
-	out.Set(reflect.MakeMapWithSize(out.Type(), len(n.Fields)))
-	element := out.Type().Elem()
-	for _, f := range n.Fields {
-		if f.Value.Kind == tree.BadNode {
-			continue
-		}
-		at := tree.Join(path, f.Key)
-		if f.Value.Kind != tree.ScalarNode && f.At.Line > 0 {
-			d.places[at] = f.At
-		}
-		value := reflect.New(element).Elem()
-		d.decode(f.Value, value, at)
-		out.SetMapIndex(reflect.ValueOf(f.Key), value)
-	}
-}
-
-// fieldsOf are the fields of a struct by json tag; "-" is the Extensions field.
-func (d *decoder) fieldsOf(t reflect.Type) map[string]int {
-	if fields, ok := d.types[t]; ok {
-		return fields
-	}
-	fields := make(map[string]int, t.NumField())
-	for i := range t.NumField() {
-		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if tag != "-" {
-			fields[tag] = i
-		} else if t.Field(i).Name == "Extensions" {
-			fields["-"] = i
-		}
-	}
-	d.types[t] = fields
-	return fields
 }

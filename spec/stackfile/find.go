@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // fileNames are the names of a stack file, best first.
@@ -51,6 +53,25 @@ func Find(dir string) ([]string, error) {
 			return nil, &NotFound{Dir: start}
 		}
 	}
+}
+
+// unreadBeside warns of other stack files beside the one that was found.
+func (l *loader) unreadBeside(found string) {
+	var others []string
+	for _, name := range fileNames() {
+		if path := filepath.Join(filepath.Dir(found), name); path != found && isFile(path) {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	verb := "is"
+	if len(others) > 1 {
+		verb = "are"
+	}
+	l.Report(spec.Diagnostic{Severity: spec.Warning,
+		Message: fmt.Sprintf("%s %s not read: %s is", strings.Join(others, ", "), verb, filepath.Base(found)), Hint: "keep one of them, or say with -f which"})
 }
 
 func isFile(path string) bool {

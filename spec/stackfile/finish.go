@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,10 +51,9 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")
-	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: spec.Places{}, Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
+	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
-		maps.Copy(p.Places, l.readPlaces)
 		fetched.Protect(p, l.Report)
 		p.InheritVolumes()
 		l.security(p, root)
@@ -66,6 +64,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 			})
 		}
 		l.payloads(p, root, v.contents())
+		l.foresee(p)
 	}
 	return p
 }
@@ -91,6 +90,7 @@ func (v *validator) splitServices() {
 	}
 	v.services.Fields = kept
 	v.splitJobs(active)
+	v.index()
 }
 
 // activeProfiles are those asked for. While none is, the one without a name
@@ -351,7 +351,7 @@ func (v *validator) implicitNetwork() {
 // needed: errors in images and mount sources, warnings elsewhere.
 func (v *validator) reportUnset() {
 	l := v.l
-	v.eachNeeded(func(n *tree.Node, path string) {
+	v.eachUnfilled(func(n *tree.Node, path string) {
 		if len(n.Unset) == 0 {
 			return
 		}
@@ -416,17 +416,18 @@ func (v *validator) used() map[string]map[string]bool {
 
 func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
 	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}, "models": {}}
+	use := func(section string, at tree.Field, _ string) { used[section][at.Key] = true }
 	for _, f := range v.workloads() {
 		if isMeant(f.Key) {
-			v.references(f.Value, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
+			v.references(f.Value, use)
 			for _, n := range f.Value.Value("pre_start").Entries() {
-				v.references(n, func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
+				v.references(n, use)
 			}
 		}
 	}
 	for base := range v.bases {
 		if isMeant(base) {
-			v.references(imagePart(v.disabled[base]), func(section string, at *tree.Node, name, _ string) { used[section][name] = true })
+			v.references(imagePart(v.disabled[base]), use)
 		}
 	}
 	return used

@@ -27,7 +27,7 @@ func (l *loader) notes(files *tree.Node, path string) {
 // note takes down that a file is read which is named at a path.
 func (l *loader) note(path, file string, at spec.Place) {
 	if l.readFiles == nil {
-		l.readFiles, l.readPlaces = map[string]string{}, spec.Places{}
+		l.readFiles, l.readPlaces = map[string]string{}, map[string]spec.Place{}
 	}
 	l.readFiles[path], l.readPlaces[path] = file, at
 }

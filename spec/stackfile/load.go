@@ -42,6 +42,7 @@ type Options struct {
 	Given            *userfile.Given   // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
 	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
 	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
+	Foresee          bool              // warn of what only an up would refuse
 	SpareContents    bool              // the contents of secrets and configs may be missing
 	Remotes          Remotes           // fetches what stands elsewhere; nil: only local files are read
 	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
@@ -79,8 +80,9 @@ type loader struct {
 	extended    map[string]*tree.Node // trees of files that services extend from
 	includes    map[string]*tree.Node // trees of entries of include that were read
 	reads       int                   // files read so far
+	values      int                   // values in them
 	readFiles   map[string]string     // environment and label files, by where they are named
-	readPlaces  spec.Places           // of those
+	readPlaces  map[string]spec.Place // of those
 	name        string                // of the project
 	nameHidden  bool                  // a stack file could not be fetched
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
@@ -189,6 +191,7 @@ func (l *loader) resolve(doc document, vars *variables.Expander, including []str
 func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	b := &builder{l: l, src: doc.src, vars: vars}
 	root := b.build(doc.node, 0)
+	l.values += b.count
 	switch {
 	case root.Kind == tree.NullNode:
 		return root

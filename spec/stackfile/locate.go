@@ -68,6 +68,7 @@ func (l *loader) locate(ctx context.Context) ([]string, error) {
 		if files, err = Find(l.startDir(nil)); err != nil {
 			return nil, err
 		}
+		l.unreadBeside(files[0])
 	}
 	paths := make([]string, len(files))
 	for i, f := range files {

@@ -1,6 +1,7 @@
 package stackfile
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec/tree"
@@ -18,7 +19,7 @@ func (v *validator) choose() {
 		}
 		v.asked[name] = true
 		for _, e := range v.waits(s) {
-			if e.isContext || !alone && v.services.Value(e.to) != nil {
+			if e.isContext || !alone && v.active(e.to) != nil {
 				visit(e.to, alone || e.isContext)
 			}
 		}
@@ -58,9 +59,22 @@ func (v *validator) contents() map[string]map[string]bool {
 	return used
 }
 
-// eachNeeded visits the values that are needed, and tells of the faults in them.
-// Of the others nothing is told.
-func (v *validator) eachNeeded(visit func(n *tree.Node, path string)) {
+// isFilled says that all of a tree has its variables.
+func isFilled(n *tree.Node) bool {
+	if len(n.Unset) > 0 || n.Fault != nil {
+		return false
+	}
+	for i := range n.Fields {
+		if !isFilled(n.Fields[i].Value) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(n.Items, func(item *tree.Node) bool { return !isFilled(item) })
+}
+
+// eachUnfilled visits the values that are needed and lack variables, and tells of the
+// faults in them. Of the others nothing is told.
+func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 	needed := v.needed()
 	tell := func(n *tree.Node, path string) {
 		if n.Fault != nil {
@@ -80,6 +94,8 @@ func (v *validator) eachNeeded(visit func(n *tree.Node, path string)) {
 			used, isSection = v.asked, true
 		}
 		switch {
+		case isFilled(f.Value):
+			continue
 		case strings.HasPrefix(f.Key, "x-"), f.Key == "jobs":
 			f.Value.Walk(f.Key, pass)
 		case !isSection:
@@ -87,7 +103,7 @@ func (v *validator) eachNeeded(visit func(n *tree.Node, path string)) {
 		}
 		for _, entry := range f.Value.Fields {
 			switch {
-			case !isSection:
+			case !isSection || isFilled(entry.Value):
 			case used[entry.Key]:
 				entry.Value.Walk(tree.Join(f.Key, entry.Key), tell)
 			default:

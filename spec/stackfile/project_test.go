@@ -244,7 +244,7 @@ volumes: {data: }
 		"volumes.data":                   {14, 11},
 	}
 	for path, at := range want {
-		if got := p.Places[path]; got != (spec.Place{File: "<stdin>", Line: at[0], Column: at[1]}) {
+		if got := p.Places.All()[path]; got != (spec.Place{File: "<stdin>", Line: at[0], Column: at[1]}) {
 			t.Errorf("%s is at %v, want line %d, column %d", path, got, at[0], at[1])
 		}
 	}
@@ -263,7 +263,7 @@ func TestPlacesFollowTheFileThatWon(t *testing.T) {
 		"services.web.environment.A": {File: "a.yaml", Line: 4, Column: 22},
 		"services.web.environment.B": {File: "b.yaml", Line: 3, Column: 19},
 	} {
-		if got := p.Places[path]; got != want {
+		if got := p.Places.All()[path]; got != want {
 			t.Errorf("%s is at %v, want %v", path, got, want)
 		}
 	}

@@ -30,7 +30,7 @@ func (v *validator) dependencies() {
 
 // dependency checks one entry of depends_on and says whether it stays.
 func (v *validator) dependency(d tree.Field, path string) bool {
-	if v.services.Value(d.Key) != nil || d.Value.Kind == tree.BadNode {
+	if v.active(d.Key) != nil || d.Value.Kind == tree.BadNode {
 		return true
 	}
 	at := &tree.Node{At: d.At, Width: d.Width}
@@ -98,7 +98,7 @@ func (v *validator) cycles() {
 				circle := append(slices.Clone(path[slices.Index(path, e.to):]), e.to)
 				v.l.Fail(e.at, v.path(name)+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
 					"remove one of these dependencies")
-			case state[e.to] == 0 && (v.services.Value(e.to) != nil || e.isContext && v.bases[e.to]):
+			case state[e.to] == 0 && (v.active(e.to) != nil || e.isContext && v.bases[e.to]):
 				visit(e.to)
 			}
 		}

@@ -21,22 +21,27 @@ func (l *loader) security(p *spec.Project, root *tree.Node) {
 	if own := root.Value(ownKey); own != nil {
 		whole = l.ownSecurity(own)
 	}
-	for name, s := range p.Services {
-		path := "services." + name
-		l.strangers(root.Value("services").Value(name), path+".", serviceOwnKey)
-		given := root.Value("services").Value(name).Value(serviceOwnKey)
+	if root.Value("services") == nil {
+		return
+	}
+	for _, f := range root.Value("services").Fields {
+		s, service, path := p.Services[f.Key], f.Value, "services."+f.Key
+		if s == nil {
+			continue
+		}
+		l.strangers(service, path+".", serviceOwnKey)
+		given := service.Value(serviceOwnKey)
 		delete(s.Extensions, serviceOwnKey) // it has a field
 		if given != nil {
 			s.Security = l.profile(given, path+"."+serviceOwnKey)
-			p.Places[path+"."+serviceOwnKey] = given.At
 		} else if whole == spec.SecurityHardened {
 			s.Security = whole
 		}
 		if s.Security == spec.SecurityHardened && s.Privileged {
-			l.Fail(root.Value("services").Value(name).Value("privileged"), path+".privileged", "a hardened service can't be privileged",
+			l.Fail(service.Value("privileged"), path+".privileged", "a hardened service can't be privileged",
 				"take one of both away: "+serviceOwnKey+": default opts a service out")
 		}
-		for i, n := range root.Value("services").Value(name).Value("pre_start").Entries() {
+		for i, n := range service.Value("pre_start").Entries() {
 			if s.Security == spec.SecurityHardened && tree.TextAt(n, "privileged") == "true" && !s.Privileged {
 				l.Fail(n.Value("privileged"), tree.Indexed(path+".pre_start", i)+".privileged", "a hardened service can't have privileged init containers",
 					"take one of both away: "+serviceOwnKey+": default opts a service out")

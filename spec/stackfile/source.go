@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/userfile"
 
@@ -109,6 +110,9 @@ func (l *loader) display(path string) string {
 }
 
 func (l *loader) parse(src *source) (docs []document) {
+	if n, ok := plain.Parse(src.data); ok {
+		return []document{{src, n}}
+	}
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
 			l.broken, src.broken = true, true

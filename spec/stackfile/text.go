@@ -12,6 +12,9 @@ import (
 // mount would lead elsewhere. A stack file itself is UTF-8, or it is no YAML;
 // variables and environment files may be anything.
 func (l *loader) checkText(n *tree.Node, path string) {
+	if isText(n) {
+		return
+	}
 	switch n.Kind {
 	case tree.ScalarNode:
 		if !utf8.ValidString(n.Text) {
@@ -34,6 +37,24 @@ func (l *loader) checkText(n *tree.Node, path string) {
 			l.checkText(item, tree.Indexed(path, i))
 		}
 	}
+}
+
+// isText says that all of a tree is UTF-8.
+func isText(n *tree.Node) bool {
+	if n.Kind == tree.ScalarNode {
+		return utf8.ValidString(n.Text)
+	}
+	for i := range n.Fields {
+		if f := &n.Fields[i]; !utf8.ValidString(f.Key) || !isText(f.Value) {
+			return false
+		}
+	}
+	for _, item := range n.Items {
+		if !isText(item) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkPath refuses a directory whose name can't be told to the engine.

@@ -23,6 +23,7 @@ type validator struct {
 	root       *tree.Node
 	name       string
 	services   *tree.Node // the active ones
+	byName     map[string]*tree.Node
 	disabled   map[string]*tree.Node
 	jobs       map[string]bool // of the services, and of what is none, those that are jobs
 	bases      map[string]bool // of the disabled ones those that others are built from
@@ -105,23 +106,38 @@ func withoutBad(fields []tree.Field) []tree.Field {
 
 // find is a service, active or not.
 func (v *validator) find(name string) *tree.Node {
-	if s := v.services.Value(name); s != nil {
+	if s := v.active(name); s != nil {
 		return s
 	}
 	return v.disabled[name]
 }
 
-// references calls use for every network, volume, secret and config that a
-// service names.
-func (v *validator) references(s *tree.Node, use func(section string, at *tree.Node, name, key string)) {
-	if networks := s.Value("networks"); networks != nil {
-		for _, f := range withoutBad(networks.Fields) {
-			use("networks", &tree.Node{At: f.At, Width: f.Width}, f.Key, "networks")
-		}
+// active is an active service, or nil. There may be many, so they are looked up.
+func (v *validator) active(name string) *tree.Node {
+	if v.byName == nil {
+		return v.services.Value(name)
 	}
-	if models := s.Value("models"); models != nil {
-		for _, f := range withoutBad(models.Fields) {
-			use("models", &tree.Node{At: f.At, Width: f.Width}, f.Key, "models")
+	return v.byName[name]
+}
+
+// index notes the active services by name, once it is known which they are.
+func (v *validator) index() {
+	v.byName = make(map[string]*tree.Node, len(v.services.Fields))
+	for _, f := range v.services.Fields {
+		v.byName[f.Key] = f.Value
+	}
+}
+
+// references calls use for every network, volume, secret and config that a
+// service names. at is where it does, by that name.
+func (v *validator) references(s *tree.Node, use func(section string, at tree.Field, key string)) {
+	for _, section := range []string{"networks", "models"} {
+		if named := s.Value(section); named != nil {
+			for _, f := range named.Fields {
+				if f.Value.Kind != tree.BadNode {
+					use(section, f, section)
+				}
+			}
 		}
 	}
 	list := func(n *tree.Node, section, key string) {
@@ -133,7 +149,7 @@ func (v *validator) references(s *tree.Node, use func(section string, at *tree.N
 			if source == nil || source.Kind != tree.ScalarNode || section == "volumes" && tree.TextAt(item, "type") != spec.MountVolume {
 				continue
 			}
-			use(section, source, source.Text, key)
+			use(section, source.With(source.Text, source), key)
 		}
 	}
 	list(s.Value("volumes"), "volumes", "volumes")
@@ -144,12 +160,12 @@ func (v *validator) references(s *tree.Node, use func(section string, at *tree.N
 
 // declaredAll complains of what a service names and nobody declares.
 func (v *validator) declaredAll(s *tree.Node, path string) {
-	v.references(s, func(section string, at *tree.Node, name, key string) { v.declared(section, at, name, path+"."+key) })
+	v.references(s, func(section string, at tree.Field, key string) { v.declared(section, at, path, key) })
 }
 
 // declared complains if a resource is not declared at the top level.
-func (v *validator) declared(section string, at *tree.Node, name, path string) {
-	declared := v.root.Value(section)
+func (v *validator) declared(section string, at tree.Field, service, key string) {
+	declared, name := v.root.Value(section), at.Key
 	if section == "networks" && name == "default" { // which is there as soon as a service is on it
 		return
 	}
@@ -167,7 +183,7 @@ func (v *validator) declared(section string, at *tree.Node, name, path string) {
 	if hint == "" {
 		hint = fmt.Sprintf("declare it under %s: at the top level", section)
 	}
-	v.l.Fail(at, path, fmt.Sprintf("no %s named %q", strings.TrimSuffix(section, "s"), name), hint)
+	v.l.Fail(&tree.Node{At: at.At, Width: at.Width}, service+"."+key, fmt.Sprintf("no %s named %q", strings.TrimSuffix(section, "s"), name), hint)
 }
 
 func (v *validator) network(s *tree.Node, path string) {
@@ -197,7 +213,7 @@ func (v *validator) network(s *tree.Node, path string) {
 func (v *validator) sharedNetworks(s, networks *tree.Node, path string) {
 	for i, link := range s.Value("links").Entries() {
 		target, _ := spec.CutLink(link.Text)
-		other := v.services.Value(target)
+		other := v.active(target)
 		if other == nil || slices.ContainsFunc(networks.Fields, func(f tree.Field) bool { return other.Value("networks").Value(f.Key) != nil }) {
 			continue
 		}

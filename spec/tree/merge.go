@@ -173,15 +173,18 @@ func Tidy(n *Node, k *schema.Key) {
 		if f.Value.Merge == MergeReset {
 			continue
 		}
-		Tidy(f.Value, childKey(k, f.Key))
+		if len(f.Value.Fields) > 0 || len(f.Value.Items) > 0 {
+			Tidy(f.Value, childKey(k, f.Key))
+		}
 		kept = append(kept, f)
 	}
 	n.Fields = kept
 	switch k.Shape.MergeRule() {
 	case schema.MergeUnique:
 		n.Items = unique(n.Items, func(n *Node) string { return uniqueKey(n, k) })
+		row := &schema.Key{Shape: schema.Object, Keys: k.Keys}
 		for _, item := range n.Items {
-			Tidy(item, &schema.Key{Shape: schema.Object, Keys: k.Keys})
+			Tidy(item, row)
 		}
 	case schema.MergeAppend:
 		if len(n.Items) > 1 {

@@ -54,8 +54,13 @@ const MaxReplicas = 1000
 
 // unpublished warns of ports that nothing is led to from, as Docker does.
 func (c checker) unpublished(s *tree.Node, path string) {
-	mode, ports := tree.TextAt(s, "network_mode"), s.Value("ports")
-	why := map[string]string{"host": "the service uses the host's network: it listens there itself", "none": "the service has no network"}[mode]
+	ports, why := s.Value("ports"), ""
+	switch tree.TextAt(s, "network_mode") {
+	case spec.NetworkHost:
+		why = "the service uses the host's network: it listens there itself"
+	case spec.NetworkNone:
+		why = "the service has no network"
+	}
 	if why != "" && ports != nil && len(ports.Items) > 0 {
 		c.Warn(ports, path+".ports", "they are not published: "+why, "remove ports, or network_mode")
 	}

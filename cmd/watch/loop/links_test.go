@@ -61,7 +61,7 @@ func TestARuleWhosePathIsMissingIsWarnedAboutAtItsPlace(t *testing.T) {
 	}}
 	p := &spec.Project{
 		WorkingDir: dir, Services: map[string]*spec.Service{"web": {Name: "web", Develop: develop}},
-		Places: spec.Places{"services.web.develop.watch[1].path": {File: "stack.yaml", Line: 14, Column: 9}},
+		Places: spec.PlacesOf(map[string]spec.Place{"services.web.develop.watch[1].path": {File: "stack.yaml", Line: 14, Column: 9}}),
 	}
 	rules, err := Compile(p, nil, Options{})
 	must(t, err)

@@ -82,9 +82,13 @@ func pin(namespace, path string) error {
 	return nil
 }
 
-// Unpin lets a namespace go, and is content if there is none. It lives on while
-// a process is in it.
+// Unpin lets a namespace go, with the user namespace that owns it, and is content if
+// there is none. It lives on while a process is in it.
 func Unpin(path string) error {
+	return errors.Join(unpin(path), unpin(UsersPath(path)))
+}
+
+func unpin(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cannot let network namespace %s go: %w", path, err)
@@ -95,8 +99,14 @@ func Unpin(path string) error {
 	return nil
 }
 
-// IsPinned reports whether a namespace is mounted at path.
+// IsPinned reports whether a namespace is mounted at path, and the user namespace that
+// owns it beside it if it was made with one.
 func IsPinned(path string) bool {
+	_, err := os.Lstat(UsersPath(path))
+	return isPin(path) && (err != nil || isPin(UsersPath(path)))
+}
+
+func isPin(path string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
@@ -116,5 +126,10 @@ func PinAgain(socket syscall.Conn, path string) error {
 		return fmt.Errorf("cannot find a network namespace again: %w", err)
 	}
 	defer unix.Close(ns)
-	return pin(fmt.Sprintf("/proc/self/fd/%d", ns), path)
+	if !isPin(path) {
+		if err := pin(fmt.Sprintf("/proc/self/fd/%d", ns), path); err != nil {
+			return err
+		}
+	}
+	return pinUsersAgain(ns, path)
 }

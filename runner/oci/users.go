@@ -1,0 +1,52 @@
+package oci
+
+import (
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/spec"
+)
+
+// MappedMount has the files of a mount belong to whom they belong to on the disk, in a
+// container whose users are others of the machine.
+const MappedMount = "idmap"
+
+// mapUsers puts a container into the user namespace that owns its network.
+func mapUsers(doc *specs.Spec, in Input) {
+	ids := in.Service.IDMap()
+	if ids == nil || in.Users == "" {
+		return
+	}
+	doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace, Path: in.Users})
+	doc.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(ids.UID), Size: uint32(ids.Size)}}
+	doc.Linux.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(ids.GID), Size: uint32(ids.Size)}}
+	for i, m := range doc.Mounts {
+		if m.Destination == "/dev/shm" && m.Type == "bind" {
+			doc.Mounts[i].Options = append(m.Options, MappedMount)
+		}
+	}
+}
+
+// MapMounts has mounts of the engine's own files mapped for a service whose users are.
+func MapMounts(s *spec.Service, mounts []specs.Mount) []specs.Mount {
+	if s.IDMap() != nil {
+		for i := range mounts {
+			mounts[i].Options = append(mounts[i].Options, MappedMount)
+		}
+	}
+	return mounts
+}
+
+// JoinNetwork gives a document the network namespace at a path, with the user namespace
+// that owns it where it has one; "" is the host's network.
+func JoinNetwork(doc *specs.Spec, network, users string) {
+	for kind, path := range map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: network, specs.UserNamespace: users} {
+		had := len(doc.Linux.Namespaces)
+		doc.Linux.Namespaces = slices.DeleteFunc(doc.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == kind })
+		isMapped := kind == specs.UserNamespace && had > len(doc.Linux.Namespaces)
+		if path != "" && (kind == specs.NetworkNamespace || isMapped) {
+			doc.Linux.Namespaces = append(doc.Linux.Namespaces, specs.LinuxNamespace{Type: kind, Path: path})
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package plain
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// compare holds a text against yaml.v3: what is known here must be known there, as one
+// document of the same nodes.
+func compare(t *testing.T, text []byte) (isKnown bool) {
+	t.Helper()
+	got, ok := Parse(text)
+	if !ok {
+		return false
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var want, more yaml.Node
+	if err := decoder.Decode(&want); err != nil {
+		t.Fatalf("yaml.v3 refuses the text: %v\n%s", err, text)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		t.Fatalf("yaml.v3 finds more than one document (%v)\n%s", err, text)
+	}
+	if g, w := dump(got, 0), dump(&want, 0); g != w {
+		t.Fatalf("got\n%s\nwant\n%s\nof\n%s", g, w, text)
+	}
+	return true
+}
+
+// dump is all of a node but its comments.
+func dump(n *yaml.Node, depth int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%d:%d kind %d style %d tag %s anchor %q value %q", strings.Repeat(" ", depth), n.Line, n.Column, n.Kind, n.Style, n.Tag, n.Anchor, n.Value)
+	if n.Alias != nil {
+		fmt.Fprintf(&b, " alias of %d:%d", n.Alias.Line, n.Alias.Column)
+	}
+	b.WriteByte('\n')
+	for _, c := range n.Content {
+		b.WriteString(dump(c, depth+1))
+	}
+	return b.String()
+}
+
+var known = []string{
+	"a: b\n", "a: b", "a:\n", "a:", "a:\n  b: c\n  d:\ne: f\n", "a:\n- b\n- c\nd: e\n", "a:\n  - b\n  -\n  - c: d\n    e: f\n", "- a\n- b: c\n",
+	"# first\n\na: b # second\n  # third\nc: 'd' # fourth\n", "a: \"b: # c\"\n\"d e\": 'f'\n", "a: [b, \"c\", 'd', 1, [], {}]\n", "a: {b: c, \"d\": [e, f]}\n",
+	"a: 1\nb: 1.5\nc: true\nd: null\ne: ~\nf: 0x10\ng: 2001-01-01\nh: yes\ni: -1\nj: .inf\nk: 1_000\n", "a: b:c\nd: http://x/y#z\n", "a: $X ${Y:-z}\n",
+	"x: &a\n  b: c\ny:\n  <<: *a\n  d: *a\n", "x: &a\n  - b\ny: [c]\nz: *a\n", "a: |\n  b\n    c\n\n  d\n\ne: f\n", "a: |-\n  b\n  c\n# d\n", "- |\n  a\n- b\n",
+	"on: 1\n1: 2\nnull: 3\n", "a: {b: c:d, e: \"\"}\n", "a: -x\nb: --flag=1\n", "-\n  a: b\n-\n  - c\n", "a:   b   \nc:    # d\n  e: f\n",
+}
+
+var unknown = []string{
+	"", "# only\n", "a", "- - a\n", "a: b\n c\n", "a: >\n  b\n", "--- \na: b\n", "a: b\n---\nc: d\n", "a: \"b\\n\"\n", "a: 'it''s'\n", "a: [b,\n  c]\n", "? a\n: b\n",
+	"a: !t b\n", "a: @b\n", "a: b: c\n", "a\t: b\n", "a: *b\n", "a: {b}\n", "a: [b: c]\n", "a: \u00fc\n", "a: b\r\n", "a: [b,]\n", "a: 1\n- b\n", "a:\n   b: c\n  d: e\n",
+	"a: |2\n   b\n", "a: |+\n  b\n", "a: |\n\n  b\n", "a: %b\n", "a: 'b' c\n", "a : b\n", "'a' : b\n", "a: \"b\"#c\n", "a: [b] c\n", "a: `b`\n", "%YAML 1.1\n",
+}
+
+func TestWhatIsKnownIsAsYAMLSays(t *testing.T) {
+	for _, text := range known {
+		if !compare(t, []byte(text)) {
+			t.Errorf("not known: %q", text)
+		}
+	}
+}
+
+func TestTheRestIsLeft(t *testing.T) {
+	for _, text := range unknown {
+		if compare(t, []byte(text)) {
+			t.Errorf("known: %q", text)
+		}
+	}
+}
+
+func TestStackFilesAreAsYAMLSays(t *testing.T) {
+	files, isKnown := 0, 0
+	for _, root := range []string{"../..", os.Getenv("ORLOP_CORPUS")} {
+		if root == "" {
+			continue
+		}
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.Contains(".yaml.yml", filepath.Ext(path)) || filepath.Ext(path) == "" {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err == nil {
+				files++
+				if compare(t, text) {
+					isKnown++
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of %d files are known", isKnown, files)
+	if isKnown < files/3 {
+		t.Errorf("%d of %d files are known: most should be", isKnown, files)
+	}
+}
+
+func FuzzAsYAMLSays(f *testing.F) {
+	for _, text := range append(known, unknown...) {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) { compare(t, text) })
+}

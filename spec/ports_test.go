@@ -1,0 +1,45 @@
+package spec
+
+import (
+	"strings"
+	"testing"
+)
+
+func port(published, address, protocol string) Port {
+	return Port{Published: published, HostIP: address, Protocol: protocol, Target: 80}
+}
+
+func TestPortsOfTheMachineThatAreWantedTwice(t *testing.T) {
+	three := 3
+	for name, c := range map[string]struct {
+		a, b     Service
+		external bool
+		want     string
+	}{
+		"another port":        {a: Service{Ports: []Port{port("80", "", "tcp")}}, b: Service{Ports: []Port{port("81", "", "tcp")}}},
+		"the same":            {a: Service{Ports: []Port{port("80", "", "tcp")}}, b: Service{Ports: []Port{port("80", "", "tcp")}}, want: "services.b.ports[0]: port 80/tcp of this machine is taken: service a publishes it"},
+		"another protocol":    {a: Service{Ports: []Port{port("80", "", "tcp")}}, b: Service{Ports: []Port{port("80", "", "udp")}}},
+		"another address":     {a: Service{Ports: []Port{port("80", "127.0.0.1", "tcp")}}, b: Service{Ports: []Port{port("80", "127.0.0.2", "tcp")}}},
+		"all addresses":       {a: Service{Ports: []Port{port("80", "127.0.0.1", "tcp")}}, b: Service{Ports: []Port{port("80", "0.0.0.0", "tcp")}}, want: "service a"},
+		"of the other family": {a: Service{Ports: []Port{port("80", "::1", "tcp")}}, b: Service{Ports: []Port{port("80", "0.0.0.0", "tcp")}}},
+		"no address":          {a: Service{Ports: []Port{port("80", "::1", "tcp")}}, b: Service{Ports: []Port{port("80", "", "tcp")}}, want: "service a"},
+		"a range":             {a: Service{Ports: []Port{port("80", "", "tcp")}}, b: Service{Ports: []Port{port("80-90", "", "tcp")}}},
+		"any":                 {a: Service{Ports: []Port{port("", "", "tcp"), port("0", "", "tcp")}}, b: Service{Ports: []Port{port("0", "", "tcp")}}},
+		"one service twice":   {a: Service{Ports: []Port{port("80", "", "tcp"), port("80", "", "")}}, want: "services.a.ports[1]: port 80/tcp of this machine is taken: the service publishes it twice"},
+		"the host's network":  {a: Service{Ports: []Port{port("80", "", "tcp")}}, b: Service{NetworkMode: "host", Ports: []Port{port("80", "", "tcp")}}},
+		"replicas":            {a: Service{Scale: &three, Ports: []Port{port("80", "", "tcp")}}, want: "3 replicas cannot share port 80/tcp"},
+		"replicas of a range": {a: Service{Scale: &three, Ports: []Port{port("80-82", "", "tcp")}}},
+		"scaled to none":      {a: Service{Scale: new(int), Ports: []Port{port("80", "", "tcp")}}, b: Service{Ports: []Port{port("80", "", "tcp")}}},
+		"a network that may say where": {a: Service{Networks: map[string]*ServiceNetwork{"n": nil}, Ports: []Port{port("80", "", "tcp")}},
+			b: Service{Ports: []Port{port("80", "", "tcp")}}, external: true},
+	} {
+		p := &Project{Services: map[string]*Service{"a": &c.a, "b": &c.b}, Networks: map[string]*Network{"n": {External: c.external}}}
+		var got []string
+		for _, e := range p.PortsTwice([]string{"a", "b"}) {
+			got = append(got, e.Error())
+		}
+		if text := strings.Join(got, "\n"); (c.want == "") != (text == "") || !strings.Contains(text, c.want) {
+			t.Errorf("%s: got %q, want %q", name, text, c.want)
+		}
+	}
+}
