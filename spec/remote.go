@@ -2,6 +2,7 @@ package spec
 
 import (
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func (p *Project) RemoteAt(place Place) *Remote {
 
 // IsFetched says that a path is in what a remote was fetched to, which never changes.
 func (p *Project) IsFetched(path string) bool {
+	path = filepath.Clean(path)
 	return slices.ContainsFunc(p.Remotes, func(r *Remote) bool { return path == r.Dir || r.NameOf(path) != "" })
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -27,6 +29,9 @@ func (s Source) Load(ctx context.Context, inv *Invocation) (project *spec.Projec
 	opts.Only, opts.NoDeps = true, s.NoDeps
 	opts.Reading = func(path string) { read[path] = true }
 	project, err = inv.LoadWith(ctx, opts)
+	if err == nil && len(project.Remotes) > 0 {
+		read[filepath.Join(project.WorkingDir, remote.LockFile)] = true
+	}
 	files = slices.Sorted(maps.Keys(read))
 	if err != nil {
 		return nil, files, err

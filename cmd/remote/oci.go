@@ -100,21 +100,9 @@ func (a *artifact) resolve(ctx context.Context) (string, error) {
 // fetch writes the stack files and environment files of a manifest.
 func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
 	ctx = silent(ctx)
-	named, err := distribution.ParseNormalizedNamed(a.ref.image)
+	found, fetcher, err := a.find(ctx, digest)
 	if err != nil {
 		return err
-	}
-	resolver, ref := a.resolver(ctx), distribution.TrimNamed(named).Name()+"@"+digest
-	_, found, err := resolver.Resolve(ctx, ref)
-	if errdefs.IsNotFound(err) {
-		return fmt.Errorf(`%s is not in the registry any more: see what is there now with "orlop config --update-remotes"`, digest)
-	}
-	if err != nil {
-		return inWords(err)
-	}
-	fetcher, err := resolver.Fetcher(ctx, ref)
-	if err != nil {
-		return inWords(err)
 	}
 	manifest, err := manifestOf(ctx, fetcher, found)
 	if err != nil {
@@ -144,6 +132,27 @@ func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
 		return errors.New("the artifact has no stack file: publish one with docker compose publish")
 	}
 	return put(stackFileName, stack.Bytes(), to)
+}
+
+// find asks the registry for a digest of the artifact's repository.
+func (a *artifact) find(ctx context.Context, digest string) (ocispec.Descriptor, remotes.Fetcher, error) {
+	named, err := distribution.ParseNormalizedNamed(a.ref.image)
+	if err != nil {
+		return ocispec.Descriptor{}, nil, err
+	}
+	resolver, ref := a.resolver(ctx), distribution.TrimNamed(named).Name()+"@"+digest
+	_, found, err := resolver.Resolve(ctx, ref)
+	if errdefs.IsNotFound(err) {
+		return found, nil, fmt.Errorf(`%s is not in the registry any more: see what is there now with "orlop config --update-remotes"`, digest)
+	}
+	if err != nil {
+		return found, nil, inWords(err)
+	}
+	fetcher, err := resolver.Fetcher(ctx, ref)
+	if err != nil {
+		return found, nil, inWords(err)
+	}
+	return found, fetcher, nil
 }
 
 // writeLayer writes a file that others of the artifact name.

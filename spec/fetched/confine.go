@@ -39,9 +39,7 @@ func (c *Paths) Confine(root *tree.Node) {
 	for _, f := range fieldsIn(root.Value("volumes")) {
 		device := f.Value.Value("driver_opts").Value(spec.OptDevice)
 		if isScalar(device) && !isAbsolute(device.Raw) && tree.TextAt(f.Value.Value("driver_opts"), spec.OptMount) == "bind" {
-			at := "volumes." + f.Key + ".driver_opts." + spec.OptDevice
-			c.Report.Fail(device, at, "a directory that was fetched can't be a volume: it never changes", "leave driver_opts out, or write an absolute path")
-			*device = *device.Bad()
+			c.confineAt(device, "volumes."+f.Key+".driver_opts."+spec.OptDevice)
 		}
 	}
 }
@@ -115,13 +113,12 @@ func (c *Paths) confineProfile(n *tree.Node, path string) {
 	n.Text = name + "=" + at
 }
 
-// confineMount refuses a bind mount whose source is relative and leads out. What was
-// fetched is the same for all who use it, and is what the digest says: it is mounted
-// for reading alone, and nothing is created in it.
+// confineMount refuses a bind mount whose source is relative and leads out, or is not
+// there: nothing is created in what was fetched.
 func (c *Paths) confineMount(m *tree.Node, path string) {
 	source := m.Value("source")
 	if tree.TextAt(m, "type") != spec.MountBind || !isScalar(source) || isAbsolute(source.Raw) {
-		return
+		return // of the last the user is asked
 	}
 	if !c.confineAt(source, path+".source") {
 		return
@@ -133,9 +130,7 @@ func (c *Paths) confineMount(m *tree.Node, path string) {
 	if _, err := os.Lstat(source.Text); err != nil {
 		c.Report.Fail(source, path, fmt.Sprintf("there is no %s in %s", source.Raw, r.Name),
 			"use a volume for data; with include, project_directory: has its paths start from a directory of yours")
-		return
 	}
-	m.Set(m.With("read_only", m.Scalar("!!bool", "true")))
 }
 
 // confineAt refuses a path that leads out, and says whether it doesn't.

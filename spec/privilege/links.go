@@ -88,11 +88,29 @@ type bounds struct {
 // the project's directory, if that is the user's own word, or in what was fetched.
 func (b bounds) has(at, path string) bool {
 	for _, r := range b.of.Remotes {
-		if b.inDir(r.Dir, path) {
+		if isBelow(path, r.Dir) && b.inDir(r.Dir, path) { // by another name it may be written to
 			return true
 		}
 	}
-	return b.of.RemoteAt(b.of.Places.Nearest(at)) == nil && b.inDir(b.dir, path)
+	return remoteOf(b.of, at) == nil && b.inDir(b.dir, path)
+}
+
+// remoteOf is the remote stack that says a value, or a part of it; nil: the user does.
+func remoteOf(p *spec.Project, at string) *spec.Remote {
+	if len(p.Remotes) == 0 {
+		return nil
+	}
+	if r := p.RemoteAt(p.Places.Nearest(at)); r != nil {
+		return r
+	}
+	for path, place := range p.Places.All() {
+		if rest, ok := strings.CutPrefix(path, at); ok && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "[")) {
+			if r := p.RemoteAt(place); r != nil {
+				return r
+			}
+		}
+	}
+	return nil
 }
 
 // inDir says that a path is a directory or below it, both as it is written and where its

@@ -101,7 +101,7 @@ func of(p *spec.Project, dir string, own []string, real func(path string) string
 	}
 	for i := range all {
 		all[i].Place = p.Places.Nearest(all[i].Path)
-		if r := p.RemoteAt(all[i].Place); r != nil {
+		if r := remoteOf(p, all[i].Path); r != nil {
 			all[i].Remote = r.Name
 		}
 	}

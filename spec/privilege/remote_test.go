@@ -39,3 +39,19 @@ func TestWhatARemoteStackAsksFor(t *testing.T) {
 		t.Errorf("listed are %v", got)
 	}
 }
+
+// TestAPartOfAValueIsARemoteStacks: the user's file adds to what it says, and the whole
+// stands where the user's file does.
+func TestAPartOfAValueIsARemoteStacks(t *testing.T) {
+	p := &spec.Project{
+		Remotes: []*spec.Remote{{Name: "oci://r.test/app:1", Dir: "/cache/d"}},
+		Volumes: map[string]*spec.Volume{"v": {DriverOpts: map[string]string{"type": "none", "o": "bind", "device": "/etc"}}},
+		Places: spec.PlacesOf(map[string]spec.Place{
+			"volumes.v.driver_opts": {File: "stack.yaml", Line: 1}, "volumes.v.driver_opts.o": {File: "stack.yaml", Line: 1},
+			"volumes.v.driver_opts.device": {File: "oci://r.test/app:1: compose.yaml", Line: 1},
+		}),
+	}
+	if got := Of(p, "/p"); len(got) != 1 || got[0].Remote != "oci://r.test/app:1" {
+		t.Errorf("listed are %v", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orlop/orlop/spec/fetched"
 	"github.com/orlop/orlop/spec/forms"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/values"
@@ -53,6 +54,7 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	p := &spec.Project{Name: name, WorkingDir: l.projectDir, Files: files, Places: v.places(), Variables: l.env, ReadFiles: l.readFiles, Remotes: l.remotes.List}
 	if len(l.diagnostics.Errors()) == 0 {
 		v.decode(p)
+		fetched.Protect(p, l.Report)
 		p.InheritVolumes()
 		l.security(p, root)
 		l.seccompProfiles(p)

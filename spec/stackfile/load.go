@@ -106,26 +106,9 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	l.remotes.Fetch = func(reference string) (*spec.Remote, error) {
 		return l.opts.Remotes.Fetch(ctx, reference, l.projectDir)
 	}
-	var docs []document
-	for i, path := range files {
-		base := l.projectDir
-		if path, base, err = l.stackFile(path); err != nil {
-			l.absent(err)
-			continue
-		}
-		files[i] = path
-		data, err := l.contents(ctx, path)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if err != nil {
-			return nil, l.named(err)
-		}
-		read, err := l.take(path, base, data)
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, read...)
+	docs, err := l.readAll(ctx, files)
+	if err != nil {
+		return nil, err
 	}
 	name := l.projectName(files, docs)
 	instance := ""
@@ -147,6 +130,32 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	}
 	tree.Tidy(root, rootKey())
 	return l.finish(root, name, instance, files), nil
+}
+
+// readAll reads the stack files of the project itself. Paths of those that are fetched
+// become those of their files here.
+func (l *loader) readAll(ctx context.Context, files []string) (docs []document, err error) {
+	for i, path := range files {
+		path, base, err := l.stackFile(path)
+		if err != nil {
+			l.absent(err)
+			continue
+		}
+		files[i] = path
+		data, err := l.contents(ctx, path)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, l.named(err)
+		}
+		read, err := l.take(path, base, data)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, read...)
+	}
+	return docs, nil
 }
 
 // root is the row of the whole file.

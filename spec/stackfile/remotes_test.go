@@ -198,3 +198,38 @@ func TestARemoteStackThatCannotBeFetched(t *testing.T) {
 		t.Errorf("%v: %v", err, diagnostics)
 	}
 }
+
+// TestNobodyWritesWhatWasFetched: not by its absolute path either, which a remote stack
+// can know of another, and not as a volume.
+//
+// Risk path escape: a remote stack mounts what another was fetched to by its absolute path, to change it
+// Held: it is mounted read-only, whichever way it is named; as a volume it is refused with the place
+func TestNobodyWritesWhatWasFetched(t *testing.T) {
+	for _, text := range []string{
+		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['DIR/conf:/x']}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: [{type: bind, source: DIR, target: /x}]}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: DIR}}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: 'bind,rw', device: DIR/conf}}}\n",
+		"services: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: ./conf}}}\n",
+	} {
+		s := shelf{}
+		a := s.put(t, "oci://r.test/a:1", "", map[string]string{"compose.yaml": "services: {a: {image: x}}\n", "conf/a": ""})
+		s.put(t, "oci://r.test/b:1", "", map[string]string{"compose.yaml": strings.ReplaceAll(text, "DIR", a.Dir), "conf/a": ""})
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/b:1]\n")
+		p, diagnostics, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s})
+		isRefused := err != nil && strings.HasPrefix(diagnostics.Errors()[0].String(), "oci://r.test/b:1: compose.yaml:")
+		if !isRefused && (err != nil || strings.Contains(text, "device") || !p.Services["b"].Volumes[0].ReadOnly) {
+			t.Errorf("%s: %v, %v", text, err, diagnostics)
+		}
+	}
+	s := shelf{}
+	r := s.put(t, "oci://r.test/a:1", "", map[string]string{"conf/a": ""})
+	write(t, filepath.Join(r.Dir, "compose.yaml"), "services: {a: {image: x, volumes: ['"+r.Dir+"/conf:/x']}}\n")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/a:1]\n")
+	p, _, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s})
+	if err != nil || !p.Services["a"].Volumes[0].ReadOnly {
+		t.Errorf("its own directory: %v, %+v", err, p)
+	}
+}
