@@ -32,6 +32,8 @@ type Remote struct {
 	Digest string // the commit, or the digest of the manifest
 	Dir    string // absolute; has its files, which nobody changes
 	Path   string // of what the reference names there: a file, or a directory that has a stack file; "" is Dir
+
+	Variables []string // of the caller's, that its files name and are told, by name; once each
 }
 
 // NameOf is how a file of the remote is shown, by its path; "" of one that isn't of it.
@@ -42,12 +44,13 @@ func (r *Remote) NameOf(path string) string {
 	return ""
 }
 
+// IsIn says that a place is in a file of the remote.
+func (place Place) IsIn(r *Remote) bool { return strings.HasPrefix(place.File, r.Name+": ") }
+
 // RemoteAt is the remote that a place is in; nil: it is in a file of the user's own.
 func (p *Project) RemoteAt(place Place) *Remote {
-	for _, r := range p.Remotes {
-		if strings.HasPrefix(place.File, r.Name+": ") {
-			return r
-		}
+	if i := slices.IndexFunc(p.Remotes, place.IsIn); i >= 0 {
+		return p.Remotes[i]
 	}
 	return nil
 }

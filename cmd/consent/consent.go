@@ -31,7 +31,7 @@ func Wishes(p *spec.Project, own ...string) []Wish {
 	if len(p.Remotes) == 0 {
 		return nil
 	}
-	found := privilege.Of(p, p.WorkingDir, own...)
+	found := requests(p, own)
 	for _, r := range p.Remotes {
 		w := Wish{Remote: r}
 		for _, request := range found {
@@ -42,6 +42,24 @@ func Wishes(p *spec.Project, own ...string) []Wish {
 		isTold := slices.ContainsFunc(all, func(w Wish) bool { return w.Remote.Name == r.Name })
 		if len(w.Requests) > 0 && !isTold {
 			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// CallerVariable is a kind of request that no engine hears of: a remote stack is told the
+// value of a variable of the caller's, which may be a secret, and may send it on.
+const CallerVariable privilege.Kind = "caller_variable"
+
+// requests are what a project asks for, of the machine and of the caller.
+func requests(p *spec.Project, own []string) []privilege.Request {
+	all := privilege.Of(p, p.WorkingDir, own...)
+	for i, r := range p.Remotes {
+		isTold := slices.ContainsFunc(p.Remotes[:i], func(earlier *spec.Remote) bool { return earlier.Name == r.Name })
+		for _, name := range slices.Sorted(slices.Values(r.Variables)) {
+			if !isTold {
+				all = append(all, privilege.Request{Kind: CallerVariable, Path: r.Name, Value: name, Text: "is told the value of this variable of yours", Remote: r.Name})
+			}
 		}
 	}
 	return all

@@ -15,7 +15,7 @@ import (
 // Text lists what a stack asks for, with its places; own are the engine's
 // directories. As JSON it is a list, which may be empty.
 func Text(p *spec.Project, format string, own ...string) (string, error) {
-	found := privilege.Of(p, p.WorkingDir, own...)
+	found := requests(p, own)
 	if format == "json" {
 		data, err := json.MarshalIndent(append([]privilege.Request{}, found...), "", "  ")
 		return string(data) + "\n", err

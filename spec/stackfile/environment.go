@@ -171,12 +171,12 @@ func (l *loader) serviceEnvironment(service *tree.Node, path string) {
 		return
 	}
 	if environment != nil {
-		fillEnvironment(environment, l.lookup)
+		l.fillEnvironment(environment, l.lookup)
 	}
 	for _, key := range []string{"post_start", "pre_stop"} {
 		for _, hook := range service.Value(key).Entries() {
 			if own := hook.Value("environment"); own != nil {
-				fillEnvironment(own, l.lookup)
+				l.fillEnvironment(own, l.lookup)
 			}
 		}
 	}
@@ -200,11 +200,11 @@ func (l *loader) serviceEnvironment(service *tree.Node, path string) {
 }
 
 // fillEnvironment gives variables without a value that of lookup.
-func fillEnvironment(environment *tree.Node, lookup func(string) (string, bool)) {
+func (l *loader) fillEnvironment(environment *tree.Node, lookup func(string) (string, bool)) {
 	for i := range environment.Fields {
 		f := &environment.Fields[i]
 		if f.Value.Kind == tree.NullNode && f.Value.Merge == tree.MergeNormally {
-			if v, ok := lookup(f.Key); ok {
+			if v, ok := l.toldAt(f.At, lookup)(f.Key); ok {
 				f.Value = f.Value.Scalar("!!str", v)
 			}
 		}
@@ -237,7 +237,7 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), hintForMissing(err))
 		return
 	}
-	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, e.lookup)
+	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), e.lookup))
 	if problem := read.Problem; problem != nil {
 		l.Fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.Text), problem.Line, problem.Message), "")
 		return

@@ -222,14 +222,14 @@ func (l *loader) included(src *source, item *tree.Node, outer *variables.Expande
 		}
 	}
 	buildsIn(included, dir)
-	resolveNames(included, vars)
+	l.resolveNames(included, vars)
 	return included
 }
 
 // resolveNames gives what an included tree takes from the environment by name alone
 // the variables of the include: secrets and configs, and the environment of
 // services.
-func resolveNames(root *tree.Node, vars *variables.Expander) {
+func (l *loader) resolveNames(root *tree.Node, vars *variables.Expander) {
 	if root == nil {
 		return
 	}
@@ -248,7 +248,7 @@ func resolveNames(root *tree.Node, vars *variables.Expander) {
 	}
 	for _, f := range services.Fields {
 		if environment := f.Value.Value("environment"); environment != nil {
-			fillEnvironment(environment, vars.Lookup)
+			l.fillEnvironment(environment, vars.Lookup)
 		}
 	}
 }
@@ -324,7 +324,11 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 	}
 	l.noteVariables(src, item, files, path)
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
-	values, _, err := l.envFileValues(files, optional, l.readFile, outer.Lookup)
+	lookup := outer.Lookup
+	for _, f := range files {
+		lookup = l.told(l.remotes.Of(f), lookup)
+	}
+	values, _, err := l.envFileValues(files, optional, l.readFile, lookup)
 	if err != nil {
 		l.Fail(item, path, err.Error(), "")
 		return nil

@@ -83,7 +83,7 @@ func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
 		if name.Vars != nil {
 			lookup = name.Vars.Lookup
 		}
-		value, ok := lookup(name.Text)
+		value, ok := l.toldAt(name.At, lookup)(name.Text)
 		if !ok {
 			return wrong(name, "variable "+name.Text+" is not set", "set it in the environment or in .env")
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec"
@@ -83,4 +84,27 @@ func (l *loader) stackFile(path string) (at, base string, err error) {
 func (l *loader) absent(err error) {
 	l.broken, l.nameHidden = true, true
 	l.Report(spec.Diagnostic{Severity: spec.Error, Message: err.Error()})
+}
+
+// told is a lookup for a file of a remote, which notes the variables of the caller's that
+// it tells; nil: the file is the user's own.
+func (l *loader) told(r *spec.Remote, lookup func(string) (string, bool)) func(string) (string, bool) {
+	if r == nil {
+		return lookup
+	}
+	return func(name string) (string, bool) {
+		value, ok := lookup(name)
+		if _, isCallers := l.lookup(name); ok && isCallers && name != "COMPOSE_PROJECT_NAME" && !slices.Contains(r.Variables, name) {
+			r.Variables = append(r.Variables, name)
+		}
+		return value, ok
+	}
+}
+
+// toldAt is told for what stands at a place.
+func (l *loader) toldAt(place spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
+	if i := slices.IndexFunc(l.remotes.List, place.IsIn); i >= 0 {
+		return l.told(l.remotes.List[i], lookup)
+	}
+	return lookup
 }

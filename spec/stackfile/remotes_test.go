@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,5 +232,36 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 	p, _, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s})
 	if err != nil || !p.Services["a"].Volumes[0].ReadOnly {
 		t.Errorf("its own directory: %v, %+v", err, p)
+	}
+}
+
+// TestWhatARemoteStackIsTold: the variables of the caller's that its files name, however
+// they do; not those that it brings itself, and not what the caller's own file names.
+//
+// Risk remote include: a remote stack names variables of the caller's environment, which may be secrets, and sends them on
+// Held: each that is set and that it is told needs a yes, by its name
+func TestWhatARemoteStackIsTold(t *testing.T) {
+	s := shelf{}
+	s.put(t, "oci://r.test/app:1", "", map[string]string{
+		"compose.yaml": "include: [more.yaml]\nservices:\n  web:\n    image: 'x:${TAG:-1}'\n    environment: [BARE, 'IN=${TEXT}', 'DEFAULT=${NOBODYS:-x}', 'OWN=${BROUGHT}']\n    env_file: app.env\n" +
+			"    post_start: [{command: [a], environment: [HOOKED]}]\nsecrets: {s: {environment: SECRET}}\n",
+		"more.yaml": "services: {more: {image: y, environment: [INCLUDED]}}\n", "app.env": "FILED\nX=${EXPANDED}\n", ".env": "BROUGHT=1\nY=${DOTTED}\n",
+	})
+	own := s.put(t, "oci://r.test/quiet:1", "", map[string]string{"compose.yaml": "services: {quiet: {image: z}}\n"})
+	dir, environ := t.TempDir(), map[string]string{}
+	for _, name := range []string{"TAG", "BARE", "TEXT", "HOOKED", "SECRET", "INCLUDED", "FILED", "EXPANDED", "DOTTED", "MINE"} {
+		environ[name] = "v"
+	}
+	write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/app:1, oci://r.test/quiet:1]\nservices: {own: {image: '${MINE}', environment: [BARE], secrets: [s]}}\n")
+	p, _, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s, Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"BARE", "DOTTED", "EXPANDED", "FILED", "HOOKED", "INCLUDED", "SECRET", "TAG", "TEXT"}
+	if got := slices.Sorted(slices.Values(p.Remotes[0].Variables)); !slices.Equal(got, want) {
+		t.Errorf("it is told %v, want %v", got, want)
+	}
+	if len(own.Variables) > 0 {
+		t.Errorf("the other is told %v", own.Variables)
 	}
 }
