@@ -61,15 +61,6 @@ func (p *Project) IsFetched(path string) bool {
 	return slices.ContainsFunc(p.Remotes, func(r *Remote) bool { return path == r.Dir || r.NameOf(path) != "" })
 }
 
-// RemoteDirs are the directories of the remotes, by their names.
-func (p *Project) RemoteDirs() map[string]string {
-	dirs := map[string]string{}
-	for _, r := range p.Remotes {
-		dirs[r.Name] = r.Dir
-	}
-	return dirs
-}
-
 // RemotesIn are remotes of which the names and directories are known.
 func RemotesIn(dirs map[string]string) []*Remote {
 	var all []*Remote

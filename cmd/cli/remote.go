@@ -113,3 +113,12 @@ func (inv *Invocation) answer(ctx context.Context, question string) (bool, error
 		return false, context.Cause(ctx)
 	}
 }
+
+// remoteDirs are the directories of a project's remote stacks, by their names.
+func remoteDirs(p *spec.Project) map[string]string {
+	dirs := map[string]string{}
+	for _, r := range p.Remotes {
+		dirs[r.Name] = r.Dir
+	}
+	return dirs
+}

@@ -46,7 +46,7 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 	p.Options.Services, _ = Containers(p.Project, p.Options.Services)
 	r := &Request{client: client, Message: &api.ApplyRequest{
 		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
-		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir), RemoteDirs: p.Project.RemoteDirs(),
+		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir), RemoteDirs: remoteDirs(p.Project),
 		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)),
 	}}
 	for path, payload := range p.Project.Payloads {
