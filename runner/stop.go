@@ -119,14 +119,14 @@ func (c *container) stopTask(ctx context.Context, task containerd.Task, end *end
 		return nil
 	default:
 	}
-	if pid := int(task.Pid()); wait > 0 && !proc.IsBeforeExec(pid) {
+	if pid := int(task.Pid()); wait > 0 && (c.foreign || !proc.IsBeforeExec(pid)) {
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
 		}
 		grace, done := c.beginGrace(ctx, wait)
 		defer done()
 		var alone <-chan struct{}
-		if !isChosen && proc.IgnoresSignal(pid, sig) {
+		if !isChosen && !c.foreign && proc.IgnoresSignal(pid, sig) {
 			alone = proc.Childless(grace, pid)
 		}
 		select {

@@ -178,6 +178,9 @@ func (c *container) start(ctx context.Context) error {
 // hold keeps a descriptor of the first process. The exit is awaited already,
 // so a process that has ended meanwhile is dealt with all the same.
 func (c *container) hold(task containerd.Task) {
+	if c.foreign {
+		return
+	}
 	p, err := os.FindProcess(int(task.Pid()))
 	if err != nil {
 		return

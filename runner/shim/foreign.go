@@ -13,6 +13,8 @@ import (
 	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // A runtime with a type is a shim of containerd other than ours. Such shims differ in
@@ -86,10 +88,42 @@ func (p *Pool) RuntimeOf(name string) containerd.NewContainerOpts {
 	}
 }
 
-// isForeign says that a container was made for a shim of its own.
-func isForeign(ctx context.Context, ctr containerd.Container) (bool, error) {
-	info, err := ctr.Info(ctx, containerd.WithoutRefreshedMetadata)
-	return info.SandboxID == "", err
+// IsForeign says that a container was made for a shim of its own, which it keeps whatever the settings
+// say since.
+func IsForeign(ctr containerd.Container) bool {
+	info, err := ctr.Info(context.Background(), containerd.WithoutRefreshedMetadata) // asks nobody
+	return err == nil && info.SandboxID == ""
+}
+
+// beyond is why the engine keeps away from the process that a shim of its own tells of.
+const beyond = "its runtime is a shim of containerd (a type in the engine's settings), which may run it in a virtual machine"
+
+// Beyond is an error about what takes more than the shim of a container that IsForeign.
+func Beyond(what, hint string) error { return fmt.Errorf("%s: %s: %s", what, beyond, hint) }
+
+// NoShare is an error about a service that shares a namespace of a process with another, one of
+// which IsForeign.
+func NoShare(service string, share spec.Share) error {
+	return Beyond(fmt.Sprintf("services.%s.%s: cannot share the %s of %s", service, share.Key, share.What(), share.Of()), shareHint(share.Key))
+}
+
+func shareHint(key string) string { return "leave " + key + " out, or write runtime: runc for both" }
+
+// checkShares refuses what a service shares with another of a project, if one of them has a
+// runtime with a type.
+func (r Runtimes) checkShares(p *spec.Project, s *spec.Service, path string) (all []spec.Diagnostic) {
+	for _, share := range s.Shares() {
+		owner := p.Services[share.Service]
+		if share.Key == "network_mode" || r[s.OtherRuntime()].Type == "" && (owner == nil || r[owner.OtherRuntime()].Type == "") {
+			continue
+		}
+		path := path + "." + share.Key
+		all = append(all, spec.Diagnostic{
+			Severity: spec.Error, Path: path, Place: p.Places.Nearest(path), Hint: shareHint(share.Key),
+			Message: fmt.Sprintf("it cannot share the %s of %s: the runtime of one of them is a shim of containerd, which may run it in a virtual machine", share.What(), share.Of()),
+		})
+	}
+	return all
 }
 
 // entryOf is how a runtime that a stack file names may be added to the settings.

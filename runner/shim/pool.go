@@ -137,11 +137,7 @@ func (p *Pool) withPrograms(runtime string) containerd.NewTaskOpts {
 // back by Release. runtime is one of the settings, or "" for the engine's own. One in a
 // shim that is not the pool's comes without a Shim.
 func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
-	foreign, err := isForeign(ctx, ctr)
-	if err != nil {
-		return nil, nil, err
-	}
-	if foreign { // a call that is given up half-way leaves a process that nobody knows
+	if IsForeign(ctr) { // a call that is given up half-way leaves a process that nobody knows
 		task, err := ctr.NewTask(context.WithoutCancel(ctx), streams)
 		return task, nil, err
 	}
