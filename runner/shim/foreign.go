@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/cio"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -93,6 +95,43 @@ func (p *Pool) RuntimeOf(name string) containerd.NewContainerOpts {
 func IsForeign(ctr containerd.Container) bool {
 	info, err := ctr.Info(context.Background(), containerd.WithoutRefreshedMetadata) // asks nobody
 	return err == nil && info.SandboxID == ""
+}
+
+// newForeign makes the process of a container in a shim of its own. One that takes too long is
+// killed: whoever would remove the container waits for it.
+func (p *Pool) newForeign(ctx context.Context, project string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
+	within := 3 * p.patience // a machine boots meanwhile, to which Kata gives a minute
+	// A call that the user gives up half-way would leave a process that nobody knows.
+	clean := context.WithoutCancel(ctx)
+	calling, giveUp := context.WithCancelCause(clean)
+	defer giveUp(nil)
+	timer := time.AfterFunc(within, func() {
+		pid := killForeign(ctr.ID()) // first: once the call ends, containerd knows it no more
+		p.Log.Warn("a shim did not make a container's process in time and was killed", "container", ctr.ID(), "pid", pid)
+		giveUp(fmt.Errorf("its runtime, a shim of containerd, did not make its process within %s and was killed: see what it says in the engine's log (orlop engine logs)", within))
+	})
+	defer timer.Stop()
+	task, err := ctr.NewTask(calling, streams)
+	switch {
+	case err != nil && context.Cause(calling) != nil:
+		p.DeleteLost(clean, ctr.ID())
+		return nil, nil, context.Cause(calling)
+	case err != nil:
+		return nil, nil, err
+	}
+	address, _ := addressOf(filepath.Join(p.Bundles, ctr.ID()))
+	return task, foreignAt(address, project, ctr.ID()), nil
+}
+
+// foreignAt is the shim of a container that containerd has started; without an address nobody
+// can tell whether it hangs.
+func foreignAt(address, project, id string) *Shim {
+	if !strings.HasPrefix(address, "unix://") && !strings.HasPrefix(address, "/") {
+		address = ""
+	}
+	s := &Shim{project: project, foreign: id, address: address, started: make(chan struct{}), tasks: 1}
+	close(s.started)
+	return s
 }
 
 // beyond is why the engine keeps away from the process that a shim of its own tells of.

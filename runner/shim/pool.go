@@ -77,7 +77,8 @@ type Pool struct {
 // Shim is a process that is the parent of a project's containers.
 type Shim struct {
 	project string
-	dir     string        // whose name is the shim's ID
+	dir     string        // whose name is the shim's ID; "" of a foreign one
+	foreign string        // the container of one that containerd has started, and ends
 	address string        // of its socket, as a URL; guarded by Pool.mu until started is closed
 	started chan struct{} // closed when it answers, or never will
 
@@ -134,12 +135,10 @@ func (p *Pool) withPrograms(runtime string) containerd.NewTaskOpts {
 }
 
 // NewTask makes the process of a container in its project's shim, which is given
-// back by Release. runtime is one of the settings, or "" for the engine's own. One in a
-// shim that is not the pool's comes without a Shim.
+// back by Release. runtime is one of the settings, or "" for the engine's own.
 func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
-	if IsForeign(ctr) { // a call that is given up half-way leaves a process that nobody knows
-		task, err := ctr.NewTask(context.WithoutCancel(ctx), streams)
-		return task, nil, err
+	if IsForeign(ctr) {
+		return p.newForeign(ctx, project, ctr, streams)
 	}
 	program, err := p.program(runtime)
 	if err != nil {
@@ -201,6 +200,9 @@ func (p *Pool) acquire(ctx context.Context, project string) (*Shim, error) {
 // deleting the task failed, or nil: a shim that still has one goes on until that is
 // Deleted.
 func (p *Pool) Release(ctx context.Context, s *Shim, id string, err error) {
+	if s.foreign != "" {
+		return
+	}
 	if err != nil && IsGone(err) {
 		p.lose(s)
 	}
@@ -304,9 +306,13 @@ func (p *Pool) EndUnused(ctx context.Context) {
 // Join counts a task that an earlier engine made to the shim that it is in; nil
 // if that is not known, or has died.
 func (p *Pool) Join(id string) *Shim {
-	address, err := addressOf(filepath.Join(p.Bundles, id))
+	bundle := filepath.Join(p.Bundles, id)
+	address, err := addressOf(bundle)
 	if err != nil {
 		return nil
+	}
+	if program, err := os.ReadFile(filepath.Join(bundle, "shim-binary-path")); err == nil && filepath.Base(string(program)) != ownShim {
+		return foreignAt(address, "", id)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
