@@ -77,13 +77,11 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 		Args: opts.Command, Terminal: opts.Terminal, Env: opts.Environment, Cwd: opts.WorkingDir, Privileged: opts.Privileged,
 	}
 	if opts.User != "" && task != nil {
-		var who image.User
-		root := fmt.Sprintf("/proc/%d/root", task.Pid())
-		if c.foreign {
-			who, err = image.NumericUser(opts.User)
-		} else if _, gone := os.Stat(root); gone != nil {
-			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
-		} else {
+		who, err := image.NumericUser(opts.User)
+		if root := fmt.Sprintf("/proc/%d/root", task.Pid()); !c.foreign {
+			if _, err := os.Stat(root); err != nil {
+				return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
+			}
 			who, err = image.LookupUser(root, opts.User)
 		}
 		if err != nil {

@@ -294,6 +294,11 @@ func (c *container) signal(ctx context.Context, task containerd.Task, sig syscal
 			return nil
 		}
 	}
+	if c.foreign {
+		if err := c.loseHung(ctx); err != nil {
+			return err
+		}
+	}
 	if err := task.Kill(ctx, sig); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("cannot signal %s: %w", c.name, err)
 	}
