@@ -21,9 +21,15 @@ import (
 )
 
 // noTasks is a containerd that knows no task.
-type noTasks struct{ tasks.TasksClient }
+type noTasks struct {
+	tasks.TasksClient
+	asked func(ctx context.Context) // may be nil
+}
 
-func (noTasks) Delete(context.Context, *tasks.DeleteTaskRequest, ...grpc.CallOption) (*tasks.DeleteResponse, error) {
+func (n noTasks) Delete(ctx context.Context, _ *tasks.DeleteTaskRequest, _ ...grpc.CallOption) (*tasks.DeleteResponse, error) {
+	if n.asked != nil {
+		n.asked(ctx)
+	}
 	return nil, status.Error(codes.NotFound, "no task")
 }
 
@@ -61,15 +67,20 @@ func shimOf(t *testing.T, id string) (ended chan struct{}) {
 	return ended
 }
 
+func clientOf(t *testing.T, n noTasks) *containerd.Client {
+	t.Helper()
+	client, err := containerd.New("", containerd.WithServices(containerd.WithTaskClient(n)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
 // poolWithoutTasks is a pool whose containerd knows no task.
 func poolWithoutTasks(t *testing.T) (*Pool, context.Context) {
 	t.Helper()
 	p, ctx := poolOf(t, "exit 0")
-	client, err := containerd.New("", containerd.WithServices(containerd.WithTaskClient(noTasks{})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Client, p.Bundles, p.Runc = client, filepath.Join(p.Dir, "..", "bundles"), "true"
+	p.Client, p.Bundles, p.Runc = clientOf(t, noTasks{}), filepath.Join(p.Dir, "..", "bundles"), "true"
 	p.Cgroup = func(string) string { return "/nosuch" }
 	p.Log = slog.New(slog.DiscardHandler)
 	return p, ctx

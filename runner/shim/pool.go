@@ -25,6 +25,8 @@ import (
 	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
+
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // The containers of a project share one shim. We start it and end it; for
@@ -65,7 +67,8 @@ type Config struct {
 // Pool is the shims of an engine, by project.
 type Pool struct {
 	Config
-	patience time.Duration // startTimeout, but for tests
+	patience time.Duration                                  // startTimeout, but for tests
+	killAll  func(ctx context.Context, cgroup string) error // proc.KillAll, but for tests
 
 	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
 	used  map[string]*Shim // guarded by mu
@@ -113,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 func newPool(cfg Config) *Pool {
-	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}, undeleted: map[string][]*Shim{}}
+	return &Pool{Config: cfg, patience: startTimeout, killAll: proc.KillAll, used: map[string]*Shim{}, undeleted: map[string][]*Shim{}}
 }
 
 // Runtime makes a container one of those that a shim of the pool runs (a
