@@ -119,7 +119,7 @@ func (c *container) renew(ctx context.Context) (alive func() bool, err error) {
 		return nil, err
 	}
 	rec := c.snapshot()
-	changed, err := oci.Renew(doc, rec.Service, rec.Applied.Service, c.r.Init)
+	changed, err := c.r.maker().Renew(doc, &rec)
 	if err != nil {
 		return nil, err
 	}

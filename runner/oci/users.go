@@ -43,6 +43,21 @@ func MapMounts(s *spec.Service, mounts []specs.Mount) []specs.Mount {
 	return mounts
 }
 
+// Remap gives the bind mount of a source at a target other options by which its files keep
+// their owners, and says whether it had others.
+func Remap(doc *specs.Spec, source, target string, options []string) (changed bool) {
+	for i, m := range doc.Mounts {
+		if m.Type != "bind" || m.Source != source || m.Destination != target {
+			continue
+		}
+		isMap := func(option string) bool { return option == MappedMount || option == "r"+MappedMount }
+		fresh := append(slices.DeleteFunc(slices.Clone(m.Options), isMap), options...)
+		changed = changed || !slices.Equal(fresh, m.Options)
+		doc.Mounts[i].Options = fresh
+	}
+	return changed
+}
+
 // JoinNetwork gives a document the network namespace at a path, with the user namespace
 // that owns it where it has one; "" is the host's network.
 func JoinNetwork(doc *specs.Spec, network, users string) {

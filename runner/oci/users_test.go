@@ -3,6 +3,7 @@ package oci
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,5 +38,26 @@ func TestAJoinedNetworkIsStoredInOneOrder(t *testing.T) {
 		if !reflect.DeepEqual(doc.Linux.Namespaces, want) {
 			t.Fatalf("they are %+v", doc.Linux.Namespaces)
 		}
+	}
+}
+
+func TestAMountIsMappedAnew(t *testing.T) {
+	doc := &specs.Spec{Mounts: []specs.Mount{
+		{Destination: "/files", Type: "bind", Source: "/s", Options: []string{"rbind", "ridmap", "rw"}},
+		{Destination: "/own", Type: "bind", Source: "/o", Options: []string{"rbind", "idmap"}},
+	}}
+	for _, c := range []struct {
+		options []string
+		changed bool
+	}{{[]string{"ridmap"}, true}, {[]string{"ridmap"}, false}, {[]string{"idmap"}, true}, {nil, true}, {nil, false}, {[]string{"ridmap"}, true}} {
+		if changed := Remap(doc, "/s", "/files", c.options); changed != c.changed {
+			t.Errorf("%q: changed %t", c.options, changed)
+		}
+		if got := doc.Mounts[0].Options; !slices.Equal(got, append([]string{"rbind", "rw"}, c.options...)) {
+			t.Errorf("%q: %q", c.options, got)
+		}
+	}
+	if Remap(doc, "/other", "/files", nil) || len(doc.Mounts[1].Options) != 2 {
+		t.Error("another mount was changed")
 	}
 }
