@@ -243,13 +243,13 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 func TestWhatARemoteStackIsTold(t *testing.T) {
 	s := shelf{}
 	s.put(t, "oci://r.test/app:1", "", map[string]string{
-		"compose.yaml": "include: [more.yaml]\nservices:\n  web:\n    image: 'x:${TAG:-1}'\n    environment: [BARE, 'IN=${TEXT}', 'DEFAULT=${NOBODYS:-x}', 'OWN=${BROUGHT}']\n    env_file: app.env\n" +
+		"compose.yaml": "include: [more.yaml]\nservices:\n  web:\n    image: 'x:${TAG:-1}'\n    environment: [BARE, 'IN=${TEXT}', 'DEFAULT=${NOBODYS:-x}', 'OWN=${BROUGHT}']\n    env_file: app.env\n    build: {context: ., args: [ARGUED, NOBODYS]}\n" +
 			"    post_start: [{command: [a], environment: [HOOKED]}]\nsecrets: {s: {environment: SECRET}}\n",
 		"more.yaml": "services: {more: {image: y, environment: [INCLUDED]}}\n", "app.env": "FILED\nX=${EXPANDED}\n", ".env": "BROUGHT=1\nY=${DOTTED}\n",
 	})
 	own := s.put(t, "oci://r.test/quiet:1", "", map[string]string{"compose.yaml": "services: {quiet: {image: z}}\n"})
 	dir, environ := t.TempDir(), map[string]string{}
-	for _, name := range []string{"TAG", "BARE", "TEXT", "HOOKED", "SECRET", "INCLUDED", "FILED", "EXPANDED", "DOTTED", "MINE"} {
+	for _, name := range []string{"TAG", "BARE", "TEXT", "HOOKED", "SECRET", "INCLUDED", "FILED", "EXPANDED", "DOTTED", "ARGUED", "MINE"} {
 		environ[name] = "v"
 	}
 	write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/app:1, oci://r.test/quiet:1]\nservices: {own: {image: '${MINE}', environment: [BARE], secrets: [s]}}\n")
@@ -257,7 +257,7 @@ func TestWhatARemoteStackIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"BARE", "DOTTED", "EXPANDED", "FILED", "HOOKED", "INCLUDED", "SECRET", "TAG", "TEXT"}
+	want := []string{"ARGUED", "BARE", "DOTTED", "EXPANDED", "FILED", "HOOKED", "INCLUDED", "SECRET", "TAG", "TEXT"}
 	if got := slices.Sorted(slices.Values(p.Remotes[0].Variables)); !slices.Equal(got, want) {
 		t.Errorf("it is told %v, want %v", got, want)
 	}
