@@ -30,12 +30,15 @@ const abandoned = 24 * time.Hour
 
 const temporaryPrefix = "incomplete-"
 
-// dirOf is where the files of a digest are.
+// dirOf is where the files of a digest of a repository are: what is known of one is not
+// taken for another's, which may never have had it.
 func (s *Stacks) dirOf(ref reference, digest string) string {
-	if ref.isGit {
-		return filepath.Join(s.Cache, "git", digest)
+	kind, of := "git", withoutLogin(ref.url)
+	if !ref.isGit {
+		kind, of = "oci", repositoryOf(ref.image)
 	}
-	return filepath.Join(s.Cache, "oci", strings.TrimPrefix(digest, "sha256:"))
+	sum := sha256.Sum256([]byte(of))
+	return filepath.Join(s.Cache, kind, hex.EncodeToString(sum[:20]), strings.TrimPrefix(digest, "sha256:"))
 }
 
 func isThere(dir string) bool {

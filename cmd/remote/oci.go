@@ -136,11 +136,7 @@ func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
 
 // find asks the registry for a digest of the artifact's repository.
 func (a *artifact) find(ctx context.Context, digest string) (ocispec.Descriptor, remotes.Fetcher, error) {
-	named, err := distribution.ParseNormalizedNamed(a.ref.image)
-	if err != nil {
-		return ocispec.Descriptor{}, nil, err
-	}
-	resolver, ref := a.resolver(ctx), distribution.TrimNamed(named).Name()+"@"+digest
+	resolver, ref := a.resolver(ctx), repositoryOf(a.ref.image)+"@"+digest
 	_, found, err := resolver.Resolve(ctx, ref)
 	if errdefs.IsNotFound(err) {
 		return found, nil, fmt.Errorf(`%s is not in the registry any more: see what is there now with "orlop config --update-remotes"`, digest)
@@ -153,6 +149,15 @@ func (a *artifact) find(ctx context.Context, digest string) (ocispec.Descriptor,
 		return found, nil, inWords(err)
 	}
 	return found, fetcher, nil
+}
+
+// repositoryOf is an artifact's name without its tag and digest.
+func repositoryOf(image string) string {
+	named, err := distribution.ParseNormalizedNamed(image)
+	if err != nil {
+		return image // it was parsed before
+	}
+	return named.Name()
 }
 
 // writeLayer writes a file that others of the artifact name.

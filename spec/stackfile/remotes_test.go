@@ -204,7 +204,7 @@ func TestARemoteStackThatCannotBeFetched(t *testing.T) {
 // can know of another, and not as a volume.
 //
 // Risk path escape: a remote stack mounts what another was fetched to by its absolute path, to change it
-// Held: it is mounted read-only, whichever way it is named; as a volume it is refused with the place
+// Held: it is mounted read-only, whichever way it is named; as a volume, and as what a build's cache is written to, it is refused with the place
 func TestNobodyWritesWhatWasFetched(t *testing.T) {
 	for _, text := range []string{
 		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['DIR/conf:/x']}}\n",
@@ -212,6 +212,8 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: DIR}}}\n",
 		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: 'bind,rw', device: DIR/conf}}}\n",
 		"services: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: ./conf}}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {build: {context: ., cache_to: ['type=inline', 'type=local,dest=DIR/conf']}}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {image: x}}\njobs: {j: {triggers: {manual: true}, build: {context: ., cache_to: ['type=local,mode=max,dest=DIR']}}}\n",
 	} {
 		s := shelf{}
 		a := s.put(t, "oci://r.test/a:1", "", map[string]string{"compose.yaml": "services: {a: {image: x}}\n", "conf/a": ""})
@@ -220,7 +222,7 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 		write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/b:1]\n")
 		p, diagnostics, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s})
 		isRefused := err != nil && strings.HasPrefix(diagnostics.Errors()[0].String(), "oci://r.test/b:1: compose.yaml:")
-		if !isRefused && (err != nil || strings.Contains(text, "device") || !p.Services["b"].Volumes[0].ReadOnly) {
+		if !isRefused && (err != nil || strings.Contains(text, "device") || strings.Contains(text, "cache_to") || !p.Services["b"].Volumes[0].ReadOnly) {
 			t.Errorf("%s: %v, %v", text, err, diagnostics)
 		}
 	}
