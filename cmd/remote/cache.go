@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,11 +161,11 @@ func (t *tree) mayHave(name string) error {
 
 // finish makes the links, and has the files on the disk before they get their name.
 func (t *tree) finish(dir string) error {
-	for name, target := range t.links {
+	for _, name := range slices.Sorted(maps.Keys(t.links)) { // in an order: one may stand where another leads
 		if err := t.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if err := t.root.Symlink(target, name); err != nil {
+		if err := t.root.Symlink(t.links[name], name); err != nil {
 			return err
 		}
 	}
