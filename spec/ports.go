@@ -92,7 +92,7 @@ func (p *Project) published(name string, s *Service) []publishedPort {
 	var all []publishedPort
 	for i, port := range s.Ports {
 		number, err := strconv.Atoi(port.Published)
-		if err != nil || number == 0 || port.Protocol == ProtocolSCTP || elsewhere && port.HostIP == "" {
+		if err != nil || number == 0 || elsewhere && port.HostIP == "" {
 			continue
 		}
 		use := publishedPort{service: name, path: fmt.Sprintf("services.%s.ports[%d]", name, i), port: number, protocol: port.Protocol}
