@@ -46,3 +46,42 @@ func TestPortsOfTheMachineThatAreWantedTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestOneAfterTheOtherMayHaveAPort: what waits for the end of another is not beside it.
+func TestOneAfterTheOtherMayHaveAPort(t *testing.T) {
+	after := func(condition string, names ...string) map[string]Dependency {
+		out := map[string]Dependency{}
+		for _, name := range names {
+			out[name] = Dependency{Condition: condition, Required: true}
+		}
+		return out
+	}
+	const started, completed = "service_started", ServiceCompleted
+	for name, c := range map[string]struct {
+		web, mid map[string]Dependency
+		scale    int
+		want     int
+	}{
+		"beside it":                      {want: 1},
+		"after its start":                {web: after(started, "certs"), want: 1},
+		"after its end":                  {web: after(completed, "certs")},
+		"after one that is after it":     {web: after(started, "mid"), mid: after(completed, "certs")},
+		"after the end of such a one":    {web: after(completed, "mid"), mid: after(completed, "certs")},
+		"after the end of one beside it": {web: after(completed, "mid"), mid: after(started, "certs"), want: 1},
+		"in a circle":                    {web: after(started, "mid"), mid: after(started, "web"), want: 1},
+		"and with replicas":              {web: after(completed, "certs"), scale: 2, want: 1},
+	} {
+		p := &Project{Services: map[string]*Service{
+			"certs": {Ports: []Port{port("80", "", "tcp")}}, "mid": {DependsOn: c.mid},
+			"web": {Ports: []Port{port("80", "127.0.0.1", "tcp")}, DependsOn: c.web},
+		}}
+		if c.scale > 0 {
+			p.Services["web"].Scale = &c.scale
+		}
+		for _, order := range [][]string{{"certs", "mid", "web"}, {"web", "mid", "certs"}} {
+			if got := p.PortsTwice(order); len(got) != c.want {
+				t.Errorf("%s: in the order %v: %v", name, order, got)
+			}
+		}
+	}
+}

@@ -62,6 +62,10 @@ type Owner struct {
 	Ports     []spec.Port
 	HostIP    string            // where those are bound that name no address; "" is everywhere
 	Published []planner.Binding // that it has
+
+	// Ended says that the container which has a listener has done its work: its port is
+	// another's who asks for it. Nil: none has.
+	Ended func(key string) bool
 }
 
 // Place begins the key of each listener of the owner's place.
@@ -179,11 +183,11 @@ func (t *Table) Open(ctx context.Context) (map[string]bool, error) {
 }
 
 // bind binds one listener, and takes the port from replicas of the plan that
-// will not have it any more when it is carried out. They may give it up by
+// will not have it any more when it is carried out, and from what has ended. They may give it up by
 // themselves in the same moment, so it is tried again whoever closed it.
 func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan) (int, error) {
 	port, err := t.listen(ctx, o, b)
-	if err == nil || !isTaken(err) || plan == nil {
+	if err == nil || !isTaken(err) || plan == nil && o.Ended == nil {
 		return port, err
 	}
 	all, lost := t.listeners.Ports(ctx)
@@ -195,7 +199,7 @@ func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan
 		want = strconv.Itoa(b.before(o.Published))
 	}
 	for _, p := range all {
-		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == want && gives(plan, o.Project, p.Key) {
+		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == want && (gives(plan, o.Project, p.Key) || o.Ended != nil && o.Ended(p.Key)) {
 			_ = t.listeners.Close(ctx, p.Key) // its replica may have been faster
 		}
 	}
@@ -204,6 +208,9 @@ func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan
 
 // gives says whether a plan takes a listener from the replica that has it.
 func gives(plan *planner.Plan, project, key string) bool {
+	if plan == nil {
+		return false
+	}
 	for _, s := range plan.Steps {
 		if s.Service == "" || !strings.HasPrefix(key, place(project, s.Service, s.Number)) {
 			continue

@@ -142,6 +142,22 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 	}
 }
 
+// TestAPortOfAContainerThatHasEndedIsTakenOver, in a plan and outside of one: what comes
+// after it may have the same.
+func TestAPortOfAContainerThatHasEndedIsTakenOver(t *testing.T) {
+	for _, plan := range []*planner.Plan{nil, {}} {
+		for _, ended := range []bool{true, false} {
+			ports := &somePorts{held: map[string]uint16{"p/certs/1/tcp//80/80": 80, "p/other/1/tcp//81/81": 81}}
+			o := Owner{Project: "p", Service: "web", Number: 1, Ports: []spec.Port{{Target: 80, Published: "80", Protocol: "tcp"}}}
+			o.Ended = func(key string) bool { return ended && strings.HasPrefix(key, "p/certs/1/") }
+			_, err := New(ports, nobody{}).Publish(t.Context(), o, plan)
+			if ended != (err == nil) || len(ports.held) != 2 || ports.held["p/other/1/tcp//81/81"] == 0 {
+				t.Errorf("it has ended: %t: %v, %v", ended, err, ports.held)
+			}
+		}
+	}
+}
+
 func TestWhatNobodyListensOnIsNamed(t *testing.T) {
 	o := Owner{Project: "shop", Service: "web", Number: 1, Ports: []spec.Port{{Target: 80, Published: "8080"}, {Target: 53, Protocol: "udp"}}}
 	list, err := o.bindings()
