@@ -273,7 +273,7 @@ func (t *Table) listen(ctx context.Context, o Owner, b binding) (int, error) {
 		}
 		return int(addr.Port()), nil
 	}
-	return 0, &Error{Service: o.Service, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
+	return 0, &Error{Service: o.Service, Host: b.host, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
 }
 
 // candidates are the ports to try, in their order: the one that the listener
