@@ -85,6 +85,7 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 			return other.Project == rec.Project && strings.HasPrefix(key, its.Place())
 		})
 	}
+	owner.Warn = func(err error) { r.log.Warn("a container runs without a port", "container", c.name, "error", err) }
 	bound, err := r.ports.Publish(ctx, owner, plan)
 	if err == nil && (len(bound) > 0 || len(rec.Published) > 0) {
 		c.apply(supervisor.Published{Bindings: bound})

@@ -18,6 +18,13 @@ func isTaken(err error) bool {
 	return ok && syscall.Errno(held.Errno) == syscall.EADDRINUSE
 }
 
+// isMissing says that a port could not be published because the kernel or the keeper has
+// nothing of its protocol: no call of the kernel's about an address or a port has failed.
+func isMissing(err error) bool {
+	bad, ok := errors.AsType[*keeper.PortError](err)
+	return ok && bad.Errno == 0
+}
+
 // Error is a port that can't be published.
 type Error struct {
 	Service string
