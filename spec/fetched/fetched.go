@@ -21,6 +21,7 @@ type Set struct {
 	Fetch func(reference string) (*spec.Remote, error)
 	known map[string]*spec.Remote // by reference
 	List  []*spec.Remote          // as they were fetched
+	told  told
 }
 
 // get is what a reference names, fetched once.

@@ -26,6 +26,7 @@ type builder struct {
 	l      *loader
 	src    *source
 	vars   *variables.Expander
+	told   string // the last variable that has something of the caller's, in a file of a remote
 	count  int
 	active map[*yaml.Node]bool
 	path   []string   // of the value being built
@@ -288,7 +289,11 @@ func (b *builder) scalar(n *yaml.Node, out *tree.Node) {
 // reported at the expression itself.
 func (b *builder) interpolate(n *yaml.Node, out *tree.Node) {
 	out.Raw = out.Text
+	b.told = ""
 	text, unset, bad := b.vars.Expand(out.Text)
+	if b.told != "" {
+		b.l.remotes.Tell(out.At, b.told)
+	}
 	for i := range unset {
 		unset[i].At = b.locate(n, out.Raw, unset[i].Offset, unset[i].Expr)
 	}

@@ -46,6 +46,9 @@ func (l *loader) fileOf(src *source, n *tree.Node, path string) (string, bool) {
 		at := fetched.Within(src.base, n.Text)
 		return at, l.pathsOf(src).May(n, at, path)
 	}
+	if l.remotes.Refuse(l.Reporter, n, path) {
+		return "", false
+	}
 	if l.opts.Remotes == nil {
 		verb := "included"
 		if strings.HasSuffix(path, ".extends") {
@@ -87,24 +90,35 @@ func (l *loader) absent(err error) {
 }
 
 // told is a lookup for a file of a remote, which notes the variables of the caller's that
-// it tells; nil: the file is the user's own.
-func (l *loader) told(r *spec.Remote, lookup func(string) (string, bool)) func(string) (string, bool) {
+// it tells; nil: the file is the user's own. Last, which may be nil, is the last one that
+// has something of the caller's in its value.
+func (l *loader) told(r *spec.Remote, lookup func(string) (string, bool), last *string) func(string) (string, bool) {
 	if r == nil {
 		return lookup
 	}
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
-		if _, isCallers := l.lookup(name); ok && isCallers && name != "COMPOSE_PROJECT_NAME" && !slices.Contains(r.Variables, name) {
+		if ok && l.isCallers(name) && !slices.Contains(r.Variables, name) {
 			r.Variables = append(r.Variables, name)
+		}
+		if ok && last != nil && (l.isCallers(name) || l.remotes.Tells(name)) {
+			*last = name
 		}
 		return value, ok
 	}
 }
 
+// isCallers says that a variable is one of the caller's, not what a stack file or one
+// of its environment files says.
+func (l *loader) isCallers(name string) bool {
+	_, ok := l.lookup(name)
+	return ok && name != "COMPOSE_PROJECT_NAME"
+}
+
 // toldAt is told for what stands at a place.
 func (l *loader) toldAt(place spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
 	if i := slices.IndexFunc(l.remotes.List, place.IsIn); i >= 0 {
-		return l.told(l.remotes.List[i], lookup)
+		return l.told(l.remotes.List[i], lookup, nil)
 	}
 	return lookup
 }
