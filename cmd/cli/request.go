@@ -138,6 +138,9 @@ func (r *Request) Close() {
 // Apply asks the engine for an application and shows how it goes.
 func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
 	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
+		if err := inv.Consent(ctx, p.Project); err != nil {
+			return Outcome{}, err
+		}
 		return Outcome{Plan: &planner.Plan{Project: p.Project.Name}, Verdict: &api.Verdict{Ok: true, UpToDate: true}}, inv.provide(ctx, client, &p)
 	}
 	r, err := inv.Request(ctx, client, p)
