@@ -27,7 +27,7 @@ func stack(digest, source string) *spec.Project {
 func TestAYesIsForWhatWasShown(t *testing.T) {
 	ledger := LedgerIn(map[string]string{"HOME": t.TempDir()})
 	wishes := Wishes(stack("sha256:a", "/etc"))
-	if len(wishes) != 1 || len(wishes[0].Requests) != 1 {
+	if len(wishes) != 1 || len(wishes[0].Requests) != 2 || wishes[0].Requests[1].Kind != RemoteValues {
 		t.Fatalf("wishes are %v", wishes)
 	}
 	if len(ledger.New(wishes)) != 1 {
@@ -60,7 +60,7 @@ func TestAYesIsForWhatWasShown(t *testing.T) {
 func TestAWishSteersNoTerminal(t *testing.T) {
 	p := stack("sha256:a", "/etc\x1b[2J\nnothing is asked for")
 	text := Wishes(p)[0].String()
-	if strings.Count(text, "\n") != 2 || strings.ContainsRune(text, 0x1b) {
+	if strings.Count(text, "\n") != 3 || strings.ContainsRune(text, 0x1b) {
 		t.Errorf("it is %q", text)
 	}
 }
