@@ -121,3 +121,20 @@ func TestValuesForAServiceOfTheUsersAreAsked(t *testing.T) {
 		t.Error("what is refused is not the service that is asked about")
 	}
 }
+
+// TestOneNameForTwoDigestsIsAskedAbout with each that it stands for.
+func TestOneNameForTwoDigestsIsAskedAbout(t *testing.T) {
+	ledger := LedgerIn(nil)
+	for _, b := range []string{"good", "evil"} {
+		s := shelf{}
+		s.put(t, "oci://r/one:1", "oci://r/x:1", "A", "services: {a: {image: a}}\n")
+		s.put(t, "oci://r/two:1", "oci://r/x:1", "B"+b, "services: {b: {image: "+b+", privileged: true}}\n")
+		wishes := Wishes(load(t, s, "include: ['oci://r/one:1', 'oci://r/two:1']\n"))
+		if len(ledger.New(wishes)) != 1 {
+			t.Errorf("%s is not asked about", b)
+		}
+		if err := ledger.Keep(wishes); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
