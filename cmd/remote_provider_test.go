@@ -57,4 +57,10 @@ func TestNoVerbRunsARefusedProvider(t *testing.T) {
 			os.Remove(ran)
 		}
 	}
+	if _, errs, code := d.run("down --allow-remotes"); code != 0 || !strings.Contains(errs, "host_program") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if _, err := os.Stat(ran); err != nil {
+		t.Error("what was allowed is not run")
+	}
 }

@@ -273,12 +273,17 @@ func (inv *Invocation) Release(ctx context.Context, p *spec.Project, named []str
 	}
 	order := providersInOrder(p)
 	slices.Reverse(order)
+	if inv.AllowRemotes && len(order) > 0 {
+		if err := inv.Consent(ctx, p); err != nil {
+			return err
+		}
+	}
 	for _, name := range order {
 		if len(named) > 0 && !slices.Contains(named, name) {
 			continue
 		}
 		if r := inv.refusedFor(p, name); r != nil {
-			inv.SayWarnings([]string{fmt.Sprintf("provider %s is not asked to %s: nobody has allowed what %s asks for (%s)",
+			inv.SayWarnings([]string{fmt.Sprintf("provider %s is not asked to %s: nobody has allowed what %s asks for (%s); --allow-remotes does",
 				name, verb, r.Name, p.Places.Nearest("services."+name+".provider"))})
 			continue
 		}

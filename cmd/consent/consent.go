@@ -157,11 +157,18 @@ func (l *Ledger) read() []string {
 	return strings.Fields(string(text))
 }
 
+// Allow has these wishes be none that are new, for as long as the ledger is used.
+func (l *Ledger) Allow(wishes []Wish) {
+	for _, w := range wishes {
+		l.now = append(l.now, w.keys...)
+	}
+}
+
 // Keep keeps that the user has said yes.
 func (l *Ledger) Keep(wishes []Wish) error {
 	known := l.read()
+	l.Allow(wishes)
 	for _, w := range wishes {
-		l.now = append(l.now, w.keys...)
 		for _, key := range w.keys {
 			if !slices.Contains(known, key) {
 				known = append(known, key)
