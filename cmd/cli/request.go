@@ -32,10 +32,10 @@ type Request struct {
 	client  *api.Client
 }
 
-// Request fingerprints the builds of an application and writes it down. What runs by it
+// Request fingerprints the builds of an application and writes it down. What is carried out
 // has the consent that it needs.
 func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
-	if !p.PlanOnly && !p.Options.PullOnly {
+	if !p.PlanOnly { // a pull too tells a registry what the variables in an image's name are
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return nil, err
 		}
