@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,12 +73,13 @@ func requests(p *spec.Project, own []string) []privilege.Request {
 	if len(p.Remotes) > 0 {
 		all = append(all, partiesOf(p).values(all)...)
 	}
-	for i, r := range p.Remotes {
-		isTold := slices.ContainsFunc(p.Remotes[:i], func(earlier *spec.Remote) bool { return earlier.Name == r.Name })
-		for _, name := range slices.Sorted(slices.Values(r.Variables)) {
-			if !isTold {
-				all = append(all, privilege.Request{Kind: CallerVariable, Path: r.Name, Value: name, Text: "is told the value of this variable of yours", Remote: r.Name})
+	isTold := map[string]bool{}
+	for _, r := range p.Remotes { // one may be named with several paths
+		for _, name := range slices.Sorted(maps.Keys(r.Variables)) {
+			if !isTold[r.Name+"\n"+name] {
+				all = append(all, privilege.Request{Kind: CallerVariable, Path: r.Name, Value: name, Text: "is told the value of this variable of yours", Place: r.Variables[name], Remote: r.Name})
 			}
+			isTold[r.Name+"\n"+name] = true
 		}
 	}
 	return all

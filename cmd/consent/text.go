@@ -43,7 +43,7 @@ func table(indent string, found []privilege.Request) string {
 	for _, r := range found {
 		at := "-"
 		if r.Place.File != "" {
-			at = fmt.Sprintf("%s:%d:%d", r.Place.File, r.Place.Line, r.Place.Column)
+			at = r.Place.String()
 		}
 		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", indent, r.Kind, inert(at), inert(r.Path), inert(r.Value), r.Text)
 	}

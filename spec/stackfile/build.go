@@ -26,6 +26,7 @@ type builder struct {
 	l      *loader
 	src    *source
 	vars   *variables.Expander
+	at     spec.Place // of the scalar that vars fill in
 	count  int
 	active map[*yaml.Node]bool
 	path   []string   // of the value being built
@@ -288,6 +289,7 @@ func (b *builder) scalar(n *yaml.Node, out *tree.Node) {
 // reported at the expression itself.
 func (b *builder) interpolate(n *yaml.Node, out *tree.Node) {
 	out.Raw = out.Text
+	b.at = spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}
 	text, unset, bad := b.vars.Expand(out.Text)
 	for i := range unset {
 		unset[i].At = b.locate(n, out.Raw, unset[i].Offset, unset[i].Expr)

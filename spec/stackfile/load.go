@@ -189,10 +189,10 @@ func (l *loader) resolve(doc document, vars *variables.Expander, including []str
 
 // conform turns one document into a checked tree.
 func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
-	if r := l.remotes.Of(doc.src.path); r != nil {
-		vars = &variables.Expander{Lookup: l.told(r, vars.Lookup)}
-	}
 	b := &builder{l: l, src: doc.src, vars: vars}
+	if r := l.remotes.Of(doc.src.path); r != nil {
+		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup)}
+	}
 	root := b.build(doc.node, 0)
 	l.values += b.count
 	switch {

@@ -87,24 +87,35 @@ func (l *loader) absent(err error) {
 }
 
 // told is a lookup for a file of a remote, which notes the variables of the caller's that
-// it tells; nil: the file is the user's own.
-func (l *loader) told(r *spec.Remote, lookup func(string) (string, bool)) func(string) (string, bool) {
+// it tells, with the place of what is read at that time; nil: the file is the user's own.
+func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
 	if r == nil {
 		return lookup
 	}
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
-		if _, isCallers := l.lookup(name); ok && isCallers && name != "COMPOSE_PROJECT_NAME" && !slices.Contains(r.Variables, name) {
-			r.Variables = append(r.Variables, name)
+		if _, isCallers := l.lookup(name); ok && isCallers && name != "COMPOSE_PROJECT_NAME" {
+			r.Variables = placed(r.Variables, name, *at)
 		}
 		return value, ok
 	}
 }
 
+// placed are variables with one more, which keeps the first place that it has.
+func placed(all map[string]spec.Place, name string, at spec.Place) map[string]spec.Place {
+	if all == nil {
+		all = map[string]spec.Place{}
+	}
+	if _, ok := all[name]; !ok {
+		all[name] = at
+	}
+	return all
+}
+
 // toldAt is told for what stands at a place.
 func (l *loader) toldAt(place spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
 	if i := slices.IndexFunc(l.remotes.List, place.IsIn); i >= 0 {
-		return l.told(l.remotes.List[i], lookup)
+		return l.told(l.remotes.List[i], &place, lookup)
 	}
 	return lookup
 }
