@@ -102,6 +102,16 @@ func TestAFlagAllowsThisTime(t *testing.T) {
 	}
 }
 
+// TestTheLockSteersNoTerminal: others write it.
+func TestTheLockSteersNoTerminal(t *testing.T) {
+	d := newRemoteDesk(t)
+	d.write("orlop.lock", "version: 1\nremotes:\n  \"oci://\\e[2Jx\\ny\": sha256:"+strings.Repeat("a", 64)+"\n")
+	_, errs, code := d.run("config -q --update-remotes")
+	if code != 0 || !strings.Contains(errs, "is named no more") || strings.ContainsRune(errs, 0x1b) || strings.Contains(errs, "\ny") {
+		t.Errorf("exit code %d: %q", code, errs)
+	}
+}
+
 // TestTheLockIsWritten, and what stands in its place is told of.
 func TestTheLockIsWritten(t *testing.T) {
 	d := newRemoteDesk(t)

@@ -49,7 +49,7 @@ func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 	isForeign := len(p.Files) > 0 && slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return r.NameOf(p.Files[0]) != "" })
 	changes, err := stacks.Save(p.WorkingDir, !isForeign || inv.UpdateRemotes)
 	if err != nil && !inv.IsSilent() && !inv.toldBefore(p.WorkingDir+"\n"+err.Error()) {
-		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+err.Error()))
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(err.Error())))
 	}
 	for _, line := range changes {
 		inv.SayNotice(remote.LockFile + ": " + line)

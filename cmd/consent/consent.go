@@ -88,7 +88,7 @@ func requests(p *spec.Project, own []string) []privilege.Request {
 // String lists what is asked for.
 func (w Wish) String() string {
 	digest := strings.TrimPrefix(w.Remote.Digest, "sha256:")
-	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), digest[:min(len(digest), 12)], table("   ", w.Requests))
+	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), inert(digest[:min(len(digest), 12)]), table("   ", w.Requests))
 }
 
 // keyOf is what a yes is for: what is asked for, which variables of the user's may
