@@ -102,6 +102,17 @@ func TestAFlagAllowsThisTime(t *testing.T) {
 	}
 }
 
+// TestCIIsWhateverItIsSetTo: systems set CI to true, to 1, or to their name.
+func TestCIIsWhateverItIsSetTo(t *testing.T) {
+	for value, code := range map[string]int{"true": 1, "1": 1, "woodpecker": 1, "TRUE": 1, "yes": 1, "": 0, "0": 0, "false": 0, "False": 0} {
+		d := newRemoteDesk(t)
+		d.env = append(d.env, "CI="+value)
+		if _, errs, got := d.run("config -q"); got != code || code == 1 && !strings.Contains(errs, "which CI must not make") {
+			t.Errorf("CI=%s: exit code %d: %s", value, got, errs)
+		}
+	}
+}
+
 // TestTheLockSteersNoTerminal: others write it.
 func TestTheLockSteersNoTerminal(t *testing.T) {
 	d := newRemoteDesk(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
@@ -27,9 +28,14 @@ func (s *Settings) remoteStacks() remote.Config {
 // fetchedStacks are those of a load that fetches what is not there.
 func (inv *Invocation) fetchedStacks() *remote.Stacks {
 	c := inv.remoteStacks()
-	c.Offline, c.Update, c.Frozen = false, inv.UpdateRemotes, spec.IsTrue(inv.Env["CI"])
+	c.Offline, c.Update, c.Frozen = false, inv.UpdateRemotes, isCI(inv.Env["CI"])
 	c.Tell, c.Login, c.Plain = inv.SayNotice, builder.Login, inv.isPlain
 	return remote.New(c)
+}
+
+// isCI says that a value of the variable CI is set by a CI system: some set it to their name.
+func isCI(value string) bool {
+	return value != "" && value != "0" && !strings.EqualFold(value, "false")
 }
 
 // isPlain says that the engine, if one runs, reaches a registry without TLS.
