@@ -19,6 +19,7 @@ import (
 	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/hook"
+	"github.com/orlop/orlop/runner/inventory"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
@@ -65,7 +66,11 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 	case planner.RemoveVolume:
 		return planner.Result{}, r.Inventory().RemoveUnused(s.Name)
 	case planner.RemoveImage:
-		return planner.Result{}, r.Inventory().RemoveImage(ctx, s.Name, false)
+		err := r.Inventory().RemoveImage(ctx, s.Name, false)
+		if used, isUsed := errors.AsType[*inventory.UsedError](err); isUsed { // another stack's: this one is down all the same
+			return planner.Result{Outcome: planner.Unchanged, Text: "stays: container " + used.Container + " is made of it"}, nil
+		}
+		return planner.Result{}, err
 	case planner.Init:
 		return planner.Result{}, complaint.Placed(r.runInit(waits, o, s, note), s.Applied.Service, o.Places)
 	case planner.Create:

@@ -107,7 +107,8 @@ func walk(f *os.File) (*pages, error) {
 	}
 	p := &pages{file: f}
 	if st.Size() <= mostInMemory {
-		if p.text, err = io.ReadAll(f); err != nil {
+		p.text = make([]byte, st.Size())
+		if _, err := io.ReadFull(f, p.text); err != nil {
 			return nil, err
 		}
 	}

@@ -17,6 +17,7 @@ var native = binary.NativeEndian
 type Conn struct{ socket }
 
 func newConn(fd int) (*Conn, error) {
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, largest) // the kernel refuses a message that is larger than it
 	s, err := wait(fd, "sctp-association")
 	return &Conn{s}, err
 }

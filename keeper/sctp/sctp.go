@@ -178,8 +178,27 @@ func (l *Listener) Accept() (*Conn, error) {
 
 func isBusy(err error) bool { return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) }
 
+// dialing bounds the threads that wait for an association: nothing but a thread waits for
+// one, and the program may have ten thousand.
+var dialing = make(chan struct{}, 256)
+
 // Dial makes an association with an address within a time.
 func Dial(to netip.AddrPort, within time.Duration) (*Conn, error) {
+	select {
+	case dialing <- struct{}{}:
+		defer func() { <-dialing }()
+	case <-time.After(within):
+		return nil, fmt.Errorf("cannot reach %s: too many others are being reached", to)
+	}
+	for end := time.Now().Add(within); ; {
+		c, err := dial(to, max(time.Until(end), time.Millisecond))
+		if !errors.Is(err, unix.EINTR) { // a signal, as of a child that has ended
+			return c, err
+		}
+	}
+}
+
+func dial(to netip.AddrPort, within time.Duration) (*Conn, error) {
 	family, sa := sockaddr(to)
 	fd, err := open(family)
 	if err != nil {

@@ -155,8 +155,15 @@ func (i *Inventory) DiskUse(ctx context.Context, project string) (int64, error) 
 	return total, nil
 }
 
+// UsedError is the error of removing an image that a container is made of.
+type UsedError struct{ Image, Container string }
+
+func (e *UsedError) Error() string {
+	return fmt.Sprintf("cannot remove image %s: container %s is made of it (remove that first, or use --force)", e.Image, e.Container)
+}
+
 // RemoveImage removes the name of an image. Without force, an image that
-// containers are made of stays.
+// containers are made of stays (UsedError).
 func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) error {
 	name, err := image.Normalize(ref)
 	if err != nil {
@@ -164,7 +171,7 @@ func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) err
 	}
 	for _, rec := range i.containers() {
 		if used, err := image.Normalize(rec.Image); !force && err == nil && used == name {
-			return fmt.Errorf("cannot remove image %s: container %s is made of it (remove that first, or use --force)", ref, rec.Name)
+			return &UsedError{Image: ref, Container: rec.Name}
 		}
 	}
 	return i.images.Remove(ctx, ref)

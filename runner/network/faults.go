@@ -134,18 +134,19 @@ func (m *Manager) due(wanted func(sandbox string) bool) look {
 	m.mu.Unlock()
 	isTold := listener != nil && listener.Hear() == nil
 	l := look{ready: m.ready(), inside: map[*sandbox]bool{}}
-	lost := map[*sandbox]bool{}
+	lost := map[*sandbox]bool{} // of those that are wanted
 	for _, s := range l.ready {
-		lost[s] = !netns.IsPinned(m.netnsPath(s.ID))
+		if wanted(s.ID) {
+			lost[s] = !netns.IsPinned(m.netnsPath(s.ID))
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l.here, m.seen = !isTold || !m.seen, isTold
-	for _, s := range l.ready {
-		if !wanted(s.ID) || isTold && s.told && s.seen && !lost[s] {
-			continue
+	for s, isLost := range lost {
+		if !isTold || !s.told || !s.seen || isLost {
+			l.inside[s], s.seen = true, isTold
 		}
-		l.inside[s], s.seen = true, isTold
 	}
 	return l
 }

@@ -70,11 +70,12 @@ func (m *Manager) listenBy(l *kernel.Listener) {
 func (m *Manager) interest() kernel.Interest {
 	of := func(in kernel.Namespace, isOurs func() bool) bool {
 		if in != kernel.Here {
-			return m.suspectInside(in)
+			return m.isGuarded(in)
 		}
-		return isOurs() && m.suspectHere()
+		return isOurs()
 	}
 	return kernel.Interest{
+		Told: m.told,
 		Link: func(in kernel.Namespace, name string) bool {
 			return of(in, func() bool { return m.isInUse(func(link string, _ netip.Addr) bool { return link == name }) })
 		},
@@ -93,25 +94,24 @@ func (m *Manager) interest() kernel.Interest {
 	}
 }
 
-// suspectHere has the machine's side of networks and sandboxes looked at.
-func (m *Manager) suspectHere() bool {
+// told has the machine's side of networks looked at, or a sandbox looked into.
+func (m *Manager) told(in kernel.Namespace) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen = false
-	return true
+	if in == kernel.Here {
+		m.seen = false
+	} else if s := m.inside[in]; s != nil {
+		s.seen = false
+	}
 }
 
-// suspectInside has a sandbox looked into, by its namespace. What somebody is just
-// making or removing is nobody's to look at, and what its programs may change is theirs.
-func (m *Manager) suspectInside(in kernel.Namespace) bool {
+// isGuarded says that what happens in a namespace is to be put right. What somebody is
+// just making or removing is nobody's to look at, and what its programs may change is theirs.
+func (m *Manager) isGuarded(in kernel.Namespace) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.inside[in]
-	if s == nil || !s.Ready || s.busy || !s.Guarded || s.Spec.OwnNetwork {
-		return false
-	}
-	s.seen = false
-	return true
+	return s != nil && s.Ready && !s.busy && s.Guarded && !s.Spec.OwnNetwork
 }
 
 // number notes the kernel's number of a sandbox's namespace, by which it is told what

@@ -538,7 +538,7 @@ func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Note: "each job has it: {manual: true} where nothing else is said", Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
+	return append(keys, Key{Name: "triggers", Shape: Object, Note: "required; {manual: true} says that \"orlop run\" runs it", Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
 		{Name: "cron", Shape: String},
 		{Name: "timezone", Shape: String},
 		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},

@@ -52,6 +52,9 @@ func NumberOf(h *netlink.Handle, path string) (Namespace, error) {
 // Interest says what matters to who listens: the rest of the machine may
 // change as it likes.
 type Interest struct {
+	// Told is called with each message about links, addresses, routes and watched tables,
+	// whatever it says: what was seen there may be otherwise.
+	Told    func(in Namespace)
 	Link    func(in Namespace, name string) bool
 	Address func(in Namespace, addr netip.Addr) bool
 	Route   func(in Namespace, to netip.Prefix) bool // the zero Prefix is the default route
@@ -137,6 +140,7 @@ func (l *Listener) Run(ctx context.Context) error {
 
 // inRoutes says that a message of rtnetlink is of interest.
 func (is *Interest) inRoutes(in Namespace, messageType uint16, data []byte) bool {
+	is.Told(in)
 	switch messageType {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		return is.inLink(in, messageType, data)
@@ -198,12 +202,13 @@ const (
 
 // inTables says that something of a table of interest was removed.
 func (is *Interest) inTables(in Namespace, messageType uint16, data []byte) bool {
-	if messageType>>8 != unix.NFNL_SUBSYS_NFTABLES {
+	if messageType>>8 != unix.NFNL_SUBSYS_NFTABLES || !is.Table(in, strings.TrimRight(string(attributes(data, sizeofNfgenmsg)[attrTable]), "\x00")) {
 		return false
 	}
+	is.Told(in)
 	switch messageType & 0xff {
 	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-		return is.Table(in, strings.TrimRight(string(attributes(data, sizeofNfgenmsg)[attrTable]), "\x00"))
+		return true
 	}
 	return false
 }
