@@ -41,7 +41,7 @@ func (a *app) buildCommand() *cobra.Command {
 	c.Flags().BoolVar(&pull, "pull", false, "look for newer base images")
 	c.Flags().StringArrayVar(&args, "build-arg", nil, "`NAME=value`: set a build argument; may be given many times")
 	c.Flags().BoolVar(&withDeps, "with-dependencies", false, "build what the services depend on too")
-	yesFlag(c.Flags(), &a.settings.Yes)
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	addQuiet(c)
 	return c
 }

@@ -57,7 +57,7 @@ func (a *app) ciCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.Keep, "keep-on-failure", false, "leave a failed instance as it is, to look inside")
 	c.Flags().BoolVar(&f.Build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	c.Flags().StringVar(&f.Pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
-	yesFlag(c.Flags(), &a.settings.Yes)
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	cache.flags(c)
 	return c
 }

@@ -36,6 +36,7 @@ func (a *app) downCommand() *cobra.Command {
 	c.Flags().BoolVarP(&opts.Volumes, "volumes", "v", false, "remove named and anonymous volumes with their data")
 	c.Flags().StringVar(&opts.RemoveImages, "rmi", "", "remove images: local (built without an image key) or all")
 	c.Flags().BoolVar(&opts.RemoveOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	timeoutFlag(c.Flags(), &seconds)
 	return c
 }

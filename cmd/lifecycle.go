@@ -19,8 +19,10 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 func (a *app) stopCommand() *cobra.Command {
-	return a.lifecycleCommand(planner.Stop, "stop [SERVICE...]", "Stop containers without removing them", "  orlop stop -t 30 db",
+	c := a.lifecycleCommand(planner.Stop, "stop [SERVICE...]", "Stop containers without removing them", "  orlop stop -t 30 db",
 		display.Words{Done: "is stopped", Nothing: "is stopped already", Failed: "is not stopped"}, stopTimeout)
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
+	return c
 }
 
 func (a *app) restartCommand() *cobra.Command {

@@ -37,7 +37,7 @@ func (a *app) planCommand() *cobra.Command {
 			return nil
 		},
 	}
-	sel.flags(c, &a.settings.Yes)
+	sel.flags(c)
 	c.Flags().BoolVar(&wait, "wait", false, "plan for up --wait")
 	c.Flags().StringVar(&format, "format", "text", "text or json")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 0 for no changes, 2 for changes, 1 for an error")

@@ -27,6 +27,7 @@ func (a *app) pullCommand() *cobra.Command {
 				display.Words{Done: "is pulled", Nothing: "has nothing to pull", Failed: "is not pulled"})
 		},
 	}
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	addQuiet(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")

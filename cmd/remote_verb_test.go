@@ -68,7 +68,7 @@ func TestARemoteStackNeedsAYes(t *testing.T) {
 	if screen, code := d.atTerminal("n\n", "up", "-d"); code != 1 || !strings.Contains(screen, "not allowed: nothing was changed") || d.engine.apply != nil {
 		t.Errorf("exit code %d:\n%s", code, screen)
 	}
-	if _, errs, code := d.run("up -d"); code != 1 || !strings.Contains(errs, "allow it with --yes, or at a terminal") || d.engine.apply != nil {
+	if _, errs, code := d.run("up -d"); code != 1 || !strings.Contains(errs, "allow it at a terminal, or this time with --allow-remotes") || d.engine.apply != nil {
 		t.Errorf("without a terminal: exit code %d:\n%s", code, errs)
 	}
 	if screen, code := d.atTerminal("y\n", "up", "-d"); code != 0 || !strings.Contains(screen, "host_mount") || d.engine.apply == nil {
@@ -79,6 +79,47 @@ func TestARemoteStackNeedsAYes(t *testing.T) {
 	}
 	if got := d.engine.apply.RemoteDirs; len(got) != 1 {
 		t.Errorf("the engine is told the directories %v", got)
+	}
+}
+
+// TestAFlagAllowsThisTime: it shows what it allows, and keeps nothing. --yes, which is
+// about volumes and networks, allows no remote stack.
+//
+// Risk remote include: a script has --yes for its volumes, or allows a remote stack once
+// Held: --allow-remotes alone allows one, for that command, and what it allows is shown
+func TestAFlagAllowsThisTime(t *testing.T) {
+	d := newRemoteDesk(t)
+	for _, line := range []string{"up -d", "up -d --yes", "up -d -y"} {
+		if _, errs, code := d.run(line); code != 1 || !strings.Contains(errs, "host_mount") || d.engine.apply != nil {
+			t.Errorf("%s: exit code %d: %s", line, code, errs)
+		}
+	}
+	if _, errs, code := d.run("up -d --allow-remotes"); code != 0 || strings.Count(errs, "host_mount") != 1 || d.engine.apply == nil {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if _, errs, code := d.run("up -d"); code != 1 || !strings.Contains(errs, "host_mount") {
+		t.Errorf("it is kept: exit code %d: %s", code, errs)
+	}
+}
+
+// TestCIIsWhateverItIsSetTo: systems set CI to true, to 1, or to their name.
+func TestCIIsWhateverItIsSetTo(t *testing.T) {
+	for value, code := range map[string]int{"true": 1, "1": 1, "woodpecker": 1, "TRUE": 1, "yes": 1, "": 0, "0": 0, "false": 0, "False": 0} {
+		d := newRemoteDesk(t)
+		d.env = append(d.env, "CI="+value)
+		if _, errs, got := d.run("config -q"); got != code || code == 1 && !strings.Contains(errs, "which CI must not make") {
+			t.Errorf("CI=%s: exit code %d: %s", value, got, errs)
+		}
+	}
+}
+
+// TestTheLockSteersNoTerminal: others write it.
+func TestTheLockSteersNoTerminal(t *testing.T) {
+	d := newRemoteDesk(t)
+	d.write("orlop.lock", "version: 1\nremotes:\n  \"oci://\\e[2Jx\\ny\": sha256:"+strings.Repeat("a", 64)+"\n")
+	_, errs, code := d.run("config -q --update-remotes")
+	if code != 0 || !strings.Contains(errs, "is named no more") || strings.ContainsRune(errs, 0x1b) || strings.Contains(errs, "\ny") {
+		t.Errorf("exit code %d: %q", code, errs)
 	}
 }
 

@@ -64,7 +64,7 @@ func (a *app) runCommand() *cobra.Command {
 	fl.StringArrayVarP(&f.labels, "label", "l", nil, "`NAME=value` to label it with")
 	fl.StringArrayVar(&f.capAdd, "cap-add", nil, "`capability` to add")
 	fl.StringArrayVar(&f.capDrop, "cap-drop", nil, "`capability` to drop")
-	yesFlag(fl, &a.settings.Yes)
+	allowFlag(fl, &a.settings.AllowRemotes)
 	noTerminalFlag(c, &f.noTerminal)
 	detachFlag(c, &f.detachKeys)
 	fl.BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input; of a detached container, keep it open")

@@ -13,7 +13,7 @@ import (
 // same.
 type selection struct {
 	build, noBuild         bool
-	yes                    *bool // of the command
+	yes                    bool
 	forceRecreate          bool
 	noRecreate, noDeps     bool
 	removeOrphans, noStart bool
@@ -22,9 +22,8 @@ type selection struct {
 	timeout                int
 }
 
-func (s *selection) flags(c *cobra.Command, yes *bool) {
+func (s *selection) flags(c *cobra.Command) {
 	f := c.Flags()
-	s.yes = yes
 	f.BoolVar(&s.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	f.BoolVar(&s.noBuild, "no-build", false, "take images as they are")
 	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers even if nothing has changed")
@@ -34,7 +33,7 @@ func (s *selection) flags(c *cobra.Command, yes *bool) {
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
-	f.BoolVarP(yes, "yes", "y", false, "do also what would be asked about: give remote stacks what they ask of this machine, detach other projects' containers from a network that is made anew, and lose the data of a volume that is made anew")
+	f.BoolVarP(&s.yes, "yes", "y", false, "do also what would be asked about: detach other projects' containers from a network that is made anew, and lose the data of a volume that is made anew")
 	timeoutFlag(f, &s.timeout)
 }
 
@@ -44,9 +43,10 @@ func timeoutFlag(f *pflag.FlagSet, seconds *int) {
 	f.Lookup("timeout").DefValue = "0" // of the help, which says in words what holds
 }
 
-// yesFlag adds --yes to a verb that asks about remote stacks alone.
-func yesFlag(f *pflag.FlagSet, yes *bool) {
-	f.BoolVarP(yes, "yes", "y", false, "give remote stacks what they ask of this machine")
+// allowFlag adds --allow-remotes to a verb that asks about remote stacks, or would run
+// what they name.
+func allowFlag(f *pflag.FlagSet, allow *bool) {
+	f.BoolVar(allow, "allow-remotes", false, "give remote stacks what they ask of this machine, this time")
 }
 
 func (s *selection) check() error {
@@ -65,6 +65,6 @@ func (s *selection) options(services []string, wait bool) planner.Options {
 	return planner.Options{
 		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
 		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
-		Disturb: *s.yes, Discard: *s.yes,
+		Disturb: s.yes, Discard: s.yes,
 	}
 }

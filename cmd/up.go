@@ -36,7 +36,8 @@ func (a *app) upCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE:              func(c *cobra.Command, args []string) error { return a.up(c.Context(), args, f) },
 	}
-	f.selection.flags(c, &a.settings.Yes)
+	f.selection.flags(c)
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	c.Flags().BoolVarP(&f.detach, "detach", "d", false, "return when the stack is up, without its logs")
 	c.Flags().BoolVar(&f.wait, "wait", false, "return when every service is healthy or running; implies -d")
 	c.Flags().IntVar(&f.waitTimeout, "wait-timeout", 0, "`seconds` to wait at most")

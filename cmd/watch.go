@@ -17,7 +17,7 @@ func (a *app) watchCommand() *cobra.Command {
 		RunE:              func(c *cobra.Command, args []string) error { return watch.Run(c.Context(), a.Invocation, args, f) },
 	}
 	c.Flags().BoolVar(&f.NoUp, "no-up", false, "watch what runs, without bringing it up first")
-	yesFlag(c.Flags(), &a.settings.Yes)
+	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	watchFlagsOf(c, &f)
 	return c
 }

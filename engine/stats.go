@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // statsInterval is the time between two measurements.
@@ -51,7 +51,7 @@ func (m *meter) percent(key string, now reading, started time.Time) float64 {
 	return 100 * float64(now.cpu-since.cpu) / float64(now.at.Sub(since.at))
 }
 
-func (m *meter) read(samples []runner.Sample) *api.StatsReply {
+func (m *meter) read(samples []proc.Sample) *api.StatsReply {
 	reply := &api.StatsReply{}
 	next := map[string]reading{}
 	for _, c := range samples {

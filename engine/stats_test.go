@@ -12,7 +12,7 @@ func TestRatesAreThoseSinceTheReadingBefore(t *testing.T) {
 	start := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	m := &meter{}
 	sample := func(after, cpu time.Duration, id string) float64 {
-		return m.read([]runner.Sample{{ID: id, At: start.Add(after), StartedAt: start, Usage: proc.Usage{CPU: cpu}}}).Containers[0].CpuPercent
+		return m.read([]proc.Sample{{ID: id, At: start.Add(after), StartedAt: start, Usage: proc.Usage{CPU: cpu}}}).Containers[0].CpuPercent
 	}
 	for i, c := range []struct {
 		after, cpu time.Duration

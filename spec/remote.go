@@ -33,7 +33,7 @@ type Remote struct {
 	Dir    string // absolute; has its files, which nobody changes
 	Path   string // of what the reference names there: a file, or a directory that has a stack file; "" is Dir
 
-	Variables []string // of the caller's, that its files name and are told, by name; once each
+	Variables map[string]Place // of the caller's, that its files name and are told, with the first place that does
 }
 
 // NameOf is how a file of the remote is shown, by its path; "" of one that isn't of it.

@@ -69,7 +69,7 @@ type Settings struct {
 	AllowUnset bool
 	Verbose    bool // config: every warning with its line
 
-	Yes           bool // what would be asked about is allowed
+	AllowRemotes  bool // what remote stacks ask for, by this command
 	UpdateRemotes bool // orlop.lock is made anew
 	IgnoreOrphans bool // nothing is said of them
 	Parallel      int  // steps at once; 0: as many as the engine likes

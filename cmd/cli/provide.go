@@ -171,8 +171,11 @@ func (inv *Invocation) beforeProvider(ctx context.Context, client *api.Client, p
 }
 
 // callProvider runs a provider once a command: an up that watches asks it no
-// second time.
+// second time. It runs none of a remote stack that has no yes.
 func (inv *Invocation) callProvider(ctx context.Context, p *spec.Project, name, verb string) (provider.Variables, error) {
+	if r := inv.refusedFor(p, name); r != nil {
+		return nil, fmt.Errorf("%s: nobody has allowed what %s asks for (%s)", name, r.Name, p.Places.Nearest("services."+name+".provider"))
+	}
 	s := p.Provided[name]
 	key, err := json.Marshal(s)
 	if err != nil {
@@ -262,15 +265,26 @@ func (inv *Invocation) prepareModels(ctx context.Context, chosen *spec.Project, 
 
 // Release has the providers of a stack let go of what they provide, in the reverse
 // of their order; with Stop, those that can pause do. named are the services that
-// the verb is about; none are all.
+// the verb is about; none are all. One of a remote stack without a yes was never asked
+// to provide anything, and is no program to run now.
 func (inv *Invocation) Release(ctx context.Context, p *spec.Project, named []string, verb string) error {
 	if p == nil {
 		return nil
 	}
 	order := providersInOrder(p)
 	slices.Reverse(order)
+	if inv.AllowRemotes && len(order) > 0 {
+		if err := inv.Consent(ctx, p); err != nil {
+			return err
+		}
+	}
 	for _, name := range order {
 		if len(named) > 0 && !slices.Contains(named, name) {
+			continue
+		}
+		if r := inv.refusedFor(p, name); r != nil {
+			inv.SayWarnings([]string{fmt.Sprintf("provider %s is not asked to %s: nobody has allowed what %s asks for (%s); --allow-remotes does",
+				name, verb, r.Name, p.Places.Nearest("services."+name+".provider"))})
 			continue
 		}
 		if _, err := inv.callProvider(ctx, p, name, verb); err != nil {

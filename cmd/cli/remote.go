@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
@@ -27,9 +28,14 @@ func (s *Settings) remoteStacks() remote.Config {
 // fetchedStacks are those of a load that fetches what is not there.
 func (inv *Invocation) fetchedStacks() *remote.Stacks {
 	c := inv.remoteStacks()
-	c.Offline, c.Update, c.Frozen = false, inv.UpdateRemotes, spec.IsTrue(inv.Env["CI"])
+	c.Offline, c.Update, c.Frozen = false, inv.UpdateRemotes, isCI(inv.Env["CI"])
 	c.Tell, c.Login, c.Plain = inv.SayNotice, builder.Login, inv.isPlain
 	return remote.New(c)
+}
+
+// isCI says that a value of the variable CI is set by a CI system: some set it to their name.
+func isCI(value string) bool {
+	return value != "" && value != "0" && !strings.EqualFold(value, "false")
 }
 
 // isPlain says that the engine, if one runs, reaches a registry without TLS.
@@ -49,7 +55,7 @@ func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 	isForeign := len(p.Files) > 0 && slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return r.NameOf(p.Files[0]) != "" })
 	changes, err := stacks.Save(p.WorkingDir, !isForeign || inv.UpdateRemotes)
 	if err != nil && !inv.IsSilent() && !inv.toldBefore(p.WorkingDir+"\n"+err.Error()) {
-		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+err.Error()))
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(err.Error())))
 	}
 	for _, line := range changes {
 		inv.SayNotice(remote.LockFile + ": " + line)
@@ -59,8 +65,8 @@ func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 // errDeclined is the error where the user says no.
 var errDeclined = errors.New("not allowed: nothing was changed")
 
-// Consent asks for a yes to what remote stacks ask of the machine, once for what they
-// are. Only the first call of a command asks: later its terminal has another use.
+// Consent shows what remote stacks ask of the machine, and asks for a yes, once for what
+// they are. What a flag allows holds for this command. Only the first call of a command asks: later its terminal has another use.
 func (inv *Invocation) Consent(ctx context.Context, p *spec.Project) error {
 	isFirst := inv.consents == nil
 	if isFirst {
@@ -70,10 +76,15 @@ func (inv *Invocation) Consent(ctx context.Context, p *spec.Project) error {
 	if len(wishes) == 0 {
 		return nil
 	}
-	if !inv.Yes {
-		if err := inv.askFor(ctx, wishes, isFirst); err != nil {
-			return err
-		}
+	for _, w := range wishes {
+		fmt.Fprint(inv.Stderr, w)
+	}
+	if inv.AllowRemotes {
+		inv.consents.Allow(wishes)
+		return nil
+	}
+	if err := inv.askFor(ctx, isFirst); err != nil {
+		return err
 	}
 	if err := inv.consents.Keep(wishes); err != nil {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(fmt.Sprintf(" ! cannot keep your answer (%v): you will be asked again", err)))
@@ -81,13 +92,10 @@ func (inv *Invocation) Consent(ctx context.Context, p *spec.Project) error {
 	return nil
 }
 
-// askFor shows what is asked for, and asks where it may, and somebody can answer.
-func (inv *Invocation) askFor(ctx context.Context, wishes []consent.Wish, may bool) error {
-	for _, w := range wishes {
-		fmt.Fprint(inv.Stderr, w)
-	}
+// askFor asks for a yes where it may, and somebody can answer.
+func (inv *Invocation) askFor(ctx context.Context, may bool) error {
 	if !may || inv.IsSilent() || !display.IsTerminal(inv.Stdin) || !display.IsTerminal(inv.Stderr) {
-		return errors.New(`a remote stack asks for what nobody has allowed yet: look at the list above, and allow it with --yes, or at a terminal`)
+		return errors.New(`a remote stack asks for what nobody has allowed yet: look at the list above, and allow it at a terminal, or this time with --allow-remotes`)
 	}
 	var isAllowed bool
 	err := inv.Interruptibly(ctx, func(ctx context.Context) (err error) {

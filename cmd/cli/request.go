@@ -32,10 +32,10 @@ type Request struct {
 	client  *api.Client
 }
 
-// Request fingerprints the builds of an application and writes it down. What runs by it
+// Request fingerprints the builds of an application and writes it down. What is carried out
 // has the consent that it needs.
 func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Application) (*Request, error) {
-	if !p.PlanOnly && !p.Options.PullOnly {
+	if !p.PlanOnly { // a pull too tells a registry what the variables in an image's name are
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return nil, err
 		}
@@ -138,6 +138,9 @@ func (r *Request) Close() {
 // Apply asks the engine for an application and shows how it goes.
 func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
 	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
+		if err := inv.Consent(ctx, p.Project); err != nil {
+			return Outcome{}, err
+		}
 		return Outcome{Plan: &planner.Plan{Project: p.Project.Name}, Verdict: &api.Verdict{Ok: true, UpToDate: true}}, inv.provide(ctx, client, &p)
 	}
 	r, err := inv.Request(ctx, client, p)

@@ -85,7 +85,7 @@ func (inv *Invocation) NewLogPrinter(f display.LogFormat, known []planner.Contai
 // SayNotice tells whom the command waits for, or whose work it ends.
 func (inv *Invocation) SayNotice(text string) {
 	if text != "" && !inv.IsSilent() {
-		fmt.Fprintln(inv.Stderr, " "+inv.ErrStyle().Dim(text))
+		fmt.Fprintln(inv.Stderr, " "+inv.ErrStyle().Dim(display.Printable(text)))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ import (
 type Wish struct {
 	Remote   *spec.Remote
 	Requests []privilege.Request
+	keys     []string // of the requests, see keyOf
 }
 
 // Wishes are what the remote stacks of a project ask for; own are the engine's
@@ -32,11 +34,13 @@ func Wishes(p *spec.Project, own ...string) []Wish {
 		return nil
 	}
 	found := requests(p, own)
+	parties := partiesOf(p)
 	for _, r := range p.Remotes {
 		w := Wish{Remote: r}
 		for _, request := range found {
 			if request.Remote == r.Name {
 				w.Requests = append(w.Requests, request)
+				w.keys = append(w.keys, keyOf(request, digests(p, append(parties.of(request.Path), r.Name))))
 			}
 		}
 		isTold := slices.ContainsFunc(all, func(w Wish) bool { return w.Remote.Name == r.Name })
@@ -47,6 +51,18 @@ func Wishes(p *spec.Project, own ...string) []Wish {
 	return all
 }
 
+// digests are the remote stacks of these names with what each is, once each.
+func digests(p *spec.Project, names []string) []string {
+	var all []string
+	for _, r := range p.Remotes {
+		if slices.Contains(names, r.Name) {
+			all = append(all, fmt.Sprintf("%q %q", r.Name, r.Digest))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // CallerVariable is a kind of request that no engine hears of: a remote stack is told the
 // value of a variable of the caller's, which may be a secret, and may send it on.
 const CallerVariable privilege.Kind = "caller_variable"
@@ -54,12 +70,16 @@ const CallerVariable privilege.Kind = "caller_variable"
 // requests are what a project asks for, of the machine and of the caller.
 func requests(p *spec.Project, own []string) []privilege.Request {
 	all := privilege.Of(p, p.WorkingDir, own...)
-	for i, r := range p.Remotes {
-		isTold := slices.ContainsFunc(p.Remotes[:i], func(earlier *spec.Remote) bool { return earlier.Name == r.Name })
-		for _, name := range slices.Sorted(slices.Values(r.Variables)) {
-			if !isTold {
-				all = append(all, privilege.Request{Kind: CallerVariable, Path: r.Name, Value: name, Text: "is told the value of this variable of yours", Remote: r.Name})
+	if len(p.Remotes) > 0 {
+		all = append(all, partiesOf(p).values(all)...)
+	}
+	isTold := map[string]bool{}
+	for _, r := range p.Remotes { // one may be named with several paths
+		for _, name := range slices.Sorted(maps.Keys(r.Variables)) {
+			if !isTold[r.Name+"\n"+name] {
+				all = append(all, privilege.Request{Kind: CallerVariable, Path: r.Name, Value: name, Text: "is told the value of this variable of yours", Place: r.Variables[name], Remote: r.Name})
 			}
+			isTold[r.Name+"\n"+name] = true
 		}
 	}
 	return all
@@ -68,20 +88,15 @@ func requests(p *spec.Project, own []string) []privilege.Request {
 // String lists what is asked for.
 func (w Wish) String() string {
 	digest := strings.TrimPrefix(w.Remote.Digest, "sha256:")
-	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), digest[:min(len(digest), 12)], table("   ", w.Requests))
+	return fmt.Sprintf("%s (%s) asks for more than every container gets:\n%s", inert(w.Remote.Name), inert(digest[:min(len(digest), 12)]), table("   ", w.Requests))
 }
 
-// key is what a yes is for: the content that asks, and what it asks for, which
-// variables of the user's may change.
-func (w Wish) key() string {
+// keyOf is what a yes is for: what is asked for, which variables of the user's may
+// change, and the content of all that says a part of the same service. Each request has
+// its own: of a part of a stack nothing is asked anew.
+func keyOf(r privilege.Request, with []string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q", w.Remote.Digest)
-	var lines []string
-	for _, r := range w.Requests {
-		lines = append(lines, fmt.Sprintf("%q %q %q", r.Kind, r.Path, r.Value))
-	}
-	slices.Sort(lines)
-	fmt.Fprint(h, strings.Join(lines, "\n"))
+	fmt.Fprintf(h, "%q %q %q\n%s", r.Kind, r.Path, r.Value, strings.Join(with, "\n"))
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
@@ -92,7 +107,7 @@ type Ledger struct {
 }
 
 // mostKept is how many yeses are kept.
-const mostKept = 1000
+const mostKept = 10_000
 
 // LedgerIn is the ledger in the user's directory for state, by the environment.
 func LedgerIn(env map[string]string) *Ledger {
@@ -106,10 +121,37 @@ func LedgerIn(env map[string]string) *Ledger {
 	return &Ledger{path: filepath.Join(dir, "orlop", "allowed")}
 }
 
-// New are those wishes that the user has not said yes to.
+// New are those wishes that the user has not said yes to, each with what is new of it.
 func (l *Ledger) New(wishes []Wish) []Wish {
 	known := append(l.read(), l.now...)
-	return slices.DeleteFunc(slices.Clone(wishes), func(w Wish) bool { return slices.Contains(known, w.key()) })
+	var all []Wish
+	for _, w := range wishes {
+		fresh := Wish{Remote: w.Remote}
+		for i, key := range w.keys {
+			if !slices.Contains(known, key) {
+				fresh.Requests, fresh.keys = append(fresh.Requests, w.Requests[i]), append(fresh.keys, key)
+			}
+		}
+		if len(fresh.keys) > 0 {
+			all = append(all, fresh)
+		}
+	}
+	return all
+}
+
+// Refuses is the remote stack that says a part of a service, and asks for something with
+// it that the user has not said yes to; nil: there is none.
+func (l *Ledger) Refuses(p *spec.Project, service string, own ...string) *spec.Remote {
+	parties := partiesOf(p)
+	names := parties.of("services." + service)
+	for _, w := range l.New(Wishes(p, own...)) {
+		for _, r := range w.Requests {
+			if parties.unitOf(r.Path) == "services."+service || r.Kind == CallerVariable && slices.Contains(names, r.Remote) {
+				return w.Remote
+			}
+		}
+	}
+	return nil
 }
 
 func (l *Ledger) read() []string {
@@ -117,13 +159,22 @@ func (l *Ledger) read() []string {
 	return strings.Fields(string(text))
 }
 
+// Allow has these wishes be none that are new, for as long as the ledger is used.
+func (l *Ledger) Allow(wishes []Wish) {
+	for _, w := range wishes {
+		l.now = append(l.now, w.keys...)
+	}
+}
+
 // Keep keeps that the user has said yes.
 func (l *Ledger) Keep(wishes []Wish) error {
 	known := l.read()
+	l.Allow(wishes)
 	for _, w := range wishes {
-		l.now = append(l.now, w.key())
-		if !slices.Contains(known, w.key()) {
-			known = append(known, w.key())
+		for _, key := range w.keys {
+			if !slices.Contains(known, key) {
+				known = append(known, key)
+			}
 		}
 	}
 	if l.path == "" {

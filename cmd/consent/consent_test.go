@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
 )
 
 // stack is a project whose remote stack of a digest mounts a directory of the host.
@@ -27,7 +28,7 @@ func stack(digest, source string) *spec.Project {
 func TestAYesIsForWhatWasShown(t *testing.T) {
 	ledger := LedgerIn(map[string]string{"HOME": t.TempDir()})
 	wishes := Wishes(stack("sha256:a", "/etc"))
-	if len(wishes) != 1 || len(wishes[0].Requests) != 1 {
+	if len(wishes) != 1 || len(wishes[0].Requests) != 2 || wishes[0].Requests[1].Kind != RemoteValues {
 		t.Fatalf("wishes are %v", wishes)
 	}
 	if len(ledger.New(wishes)) != 1 {
@@ -56,11 +57,24 @@ func TestAYesIsForWhatWasShown(t *testing.T) {
 	}
 }
 
-// TestAWishSteersNoTerminal: what it asks for is somebody else's text.
+// TestAWishSteersNoTerminal: all that it shows is somebody else's text.
+//
+// Risk remote include: the list that is to be allowed has control sequences, or marks that turn the direction of text, and shows something else
+// Held: no field of it, and no name, has any
 func TestAWishSteersNoTerminal(t *testing.T) {
-	p := stack("sha256:a", "/etc\x1b[2J\nnothing is asked for")
-	text := Wishes(p)[0].String()
-	if strings.Count(text, "\n") != 2 || strings.ContainsRune(text, 0x1b) {
-		t.Errorf("it is %q", text)
+	const evil = "x\x1b[2J\nnothing\tis\u202easked\u2028for\u200b\u009b2J\r"
+	at := spec.Place{File: evil, Line: 1, Column: 1}
+	w := Wish{Remote: &spec.Remote{Name: evil, Digest: evil}, Requests: []privilege.Request{
+		{Kind: privilege.Kind(evil), Path: evil, Value: evil, Text: evil, Place: at}, {Kind: privilege.HostMount, Path: evil, Value: evil, Text: evil},
+	}}
+	for _, text := range []string{w.String(), Wishes(stack("sha256:a", evil))[0].String()} {
+		if strings.Count(text, "\n") != 3 || strings.ContainsAny(text, "\x1b\t\r\u202e\u2028\u200b\u009b") {
+			t.Errorf("it is %q", text)
+		}
+	}
+	p := stack("sha256:a", "/etc")
+	p.Volumes = map[string]*spec.Volume{"v": {DriverOpts: map[string]string{"type": evil, "o": "x", "device": ":/x"}}}
+	if text, err := Text(p, ""); err != nil || strings.Count(text, "\n") != 4 || strings.ContainsAny(text, "\x1b\u202e") {
+		t.Errorf("it is %q, %v", text, err)
 	}
 }

@@ -26,10 +26,11 @@ func Text(p *spec.Project, format string, own ...string) (string, error) {
 	return table("", found), nil
 }
 
-// inert is text of somebody else that steers no terminal and begins no line.
+// inert is text of somebody else that steers no terminal, begins no line, and is read in
+// the direction that it is written in, with nothing in it that is not seen.
 func inert(text string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
+		if unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return c
@@ -43,9 +44,9 @@ func table(indent string, found []privilege.Request) string {
 	for _, r := range found {
 		at := "-"
 		if r.Place.File != "" {
-			at = fmt.Sprintf("%s:%d:%d", r.Place.File, r.Place.Line, r.Place.Column)
+			at = r.Place.String()
 		}
-		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", indent, r.Kind, inert(at), inert(r.Path), inert(r.Value), r.Text)
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", indent, inert(string(r.Kind)), inert(at), inert(r.Path), inert(r.Value), inert(r.Text))
 	}
 	w.Flush()
 	return b.String()

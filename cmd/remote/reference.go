@@ -14,7 +14,7 @@ import (
 
 // reference is what include, extends or -f names, taken apart.
 type reference struct {
-	name   string // as it is shown and locked: without a login and without a path
+	name   string // as it is shown and locked: without a login and without a path; never one for two digests
 	path   string // in what is fetched
 	digest string // that the reference itself gives; "" if it gives none
 	isGit  bool
@@ -27,6 +27,7 @@ const ociScheme = "oci://"
 
 var (
 	commitForm = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
+	pinnedForm = regexp.MustCompile(`@(?:[0-9a-f]{40}|[0-9a-f]{64})$`) // no branch is named as one with a commit
 	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
@@ -52,8 +53,13 @@ func parseRepository(git *dfgitutil.GitRef) (reference, error) {
 		r.url = "https://" + r.url
 	}
 	r.name = withoutLogin(r.url)
-	if r.ref != "" {
+	switch given := commitForm.MatchString(r.digest); {
+	case r.ref != "" && given && r.ref != r.digest: // which is another than the branch is, or was
+		r.name += "#" + r.ref + "@" + r.digest
+	case r.ref != "":
 		r.name += "#" + r.ref
+	case given:
+		r.name += "#" + r.digest
 	}
 	switch {
 	case git.Submodules != nil && *git.Submodules:
@@ -108,9 +114,9 @@ func withoutLogin(address string) string {
 }
 
 // isRefName says that a name can be one of git's references (git-check-ref-format),
-// and no flag of git's.
+// no flag of git's, and no name and commit.
 func isRefName(ref string) bool {
-	return !strings.HasPrefix(ref, "-") && !strings.Contains(ref, "..") && !strings.Contains(ref, "@{") &&
+	return !pinnedForm.MatchString(ref) && !strings.HasPrefix(ref, "-") && !strings.Contains(ref, "..") && !strings.Contains(ref, "@{") &&
 		!strings.ContainsAny(ref, "~^:?*[\\") && !strings.ContainsFunc(ref, isUnfit)
 }
 

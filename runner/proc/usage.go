@@ -193,3 +193,17 @@ func processList(root fs.FS, pids []int) []Process {
 	}
 	return out
 }
+
+// Sample is what a running container has used until a moment.
+type Sample struct {
+	Usage
+	At          time.Time
+	ID          string
+	Name        string
+	Service     string
+	Number      int
+	StartedAt   time.Time
+	NetReceived int64
+	NetSent     int64
+	List        []Process // only if asked for
+}

@@ -124,7 +124,8 @@ func ofInit(p *spec.Project, first, s *spec.Service, path string, within bounds,
 func isRead(p *spec.Project, at string) bool {
 	rest, ok := strings.CutPrefix(at, "services.")
 	if !ok {
-		return true
+		// What a remote stack includes has its own environment file beside it.
+		return !strings.HasPrefix(at, "include[") || remoteOf(p, at) == nil
 	}
 	for _, key := range []string{".env_file[", ".label_file["} {
 		name, _, _ := strings.Cut(rest[:max(strings.LastIndex(rest, key), 0)], ".pre_start[")

@@ -326,7 +326,7 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
 	lookup := outer.Lookup
 	for _, f := range files {
-		lookup = l.told(l.remotes.Of(f), lookup, nil)
+		lookup = l.told(l.remotes.Of(f), &spec.Place{File: l.display(f)}, lookup, nil)
 	}
 	values, _, err := l.envFileValues(files, optional, l.readFile, lookup)
 	if err != nil {

@@ -90,16 +90,16 @@ func (l *loader) absent(err error) {
 }
 
 // told is a lookup for a file of a remote, which notes the variables of the caller's that
-// it tells; nil: the file is the user's own. Last, which may be nil, is the last one that
-// has something of the caller's in its value.
-func (l *loader) told(r *spec.Remote, lookup func(string) (string, bool), last *string) func(string) (string, bool) {
+// it tells, with the place of what is read at that time; nil: the file is the user's own. Last,
+// which may be nil, is the last one that has something of the caller's in its value.
+func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (string, bool), last *string) func(string) (string, bool) {
 	if r == nil {
 		return lookup
 	}
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
-		if ok && l.isCallers(name) && !slices.Contains(r.Variables, name) {
-			r.Variables = append(r.Variables, name)
+		if ok && l.isCallers(name) {
+			r.Variables = placed(r.Variables, name, *at)
 		}
 		if ok && last != nil && (l.isCallers(name) || l.remotes.Tells(name)) {
 			*last = name
@@ -115,10 +115,21 @@ func (l *loader) isCallers(name string) bool {
 	return ok && name != "COMPOSE_PROJECT_NAME"
 }
 
+// placed are variables with one more, which keeps the first place that it has.
+func placed(all map[string]spec.Place, name string, at spec.Place) map[string]spec.Place {
+	if all == nil {
+		all = map[string]spec.Place{}
+	}
+	if _, ok := all[name]; !ok {
+		all[name] = at
+	}
+	return all
+}
+
 // toldAt is told for what stands at a place.
 func (l *loader) toldAt(place spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
 	if i := slices.IndexFunc(l.remotes.List, place.IsIn); i >= 0 {
-		return l.told(l.remotes.List[i], lookup, nil)
+		return l.told(l.remotes.List[i], &place, lookup, nil)
 	}
 	return lookup
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -260,8 +261,17 @@ func TestWhatARemoteStackIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"ARGUED", "BARE", "DOTTED", "EXPANDED", "FILED", "HOOKED", "INCLUDED", "SECRET", "TAG", "TEXT"}
-	if got := slices.Sorted(slices.Values(p.Remotes[0].Variables)); !slices.Equal(got, want) {
+	if got := slices.Sorted(maps.Keys(p.Remotes[0].Variables)); !slices.Equal(got, want) {
 		t.Errorf("it is told %v, want %v", got, want)
+	}
+	const file = "oci://r.test/app:1: compose.yaml"
+	for name, place := range map[string]spec.Place{
+		"TAG": {File: file, Line: 4, Column: 12}, "TEXT": {File: file, Line: 5, Column: 25}, "BARE": {File: file, Line: 5, Column: 19}, "FILED": {File: "oci://r.test/app:1: app.env"},
+		"SECRET": {File: file, Line: 9, Column: 28},
+	} {
+		if got := p.Remotes[0].Variables[name]; got != place {
+			t.Errorf("%s is told at %v, want %v", name, got, place)
+		}
 	}
 	if len(own.Variables) > 0 {
 		t.Errorf("the other is told %v", own.Variables)

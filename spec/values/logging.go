@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/logtag"
 	"github.com/orlop/orlop/spec/tree"
 )
 
@@ -130,13 +131,13 @@ func badLogText(name, value string) (problem, hint string) {
 const mostLogFiles = 1000
 
 // sample is a container that tags are tried on.
-func sample() *spec.LogInfo {
+func sample() *logtag.Info {
 	id := strings.Repeat("0", 64)
-	return &spec.LogInfo{ContainerID: id, ContainerName: "/x", ContainerImageID: "sha256:" + id, ContainerImageName: "x", Config: map[string]string{}}
+	return &logtag.Info{ContainerID: id, ContainerName: "/x", ContainerImageID: "sha256:" + id, ContainerImageName: "x", Config: map[string]string{}}
 }
 
 func badTag(value string) (problem, hint string) {
-	if _, err := spec.LogTag(value, sample()); err != nil {
+	if _, err := logtag.Expand(value, sample()); err != nil {
 		word := regexp.MustCompile(`can't evaluate field (\w+)`).FindStringSubmatch(err.Error())
 		if word == nil {
 			return fmt.Sprintf("%q is not a template: %v", spec.Shorten(value), err), "write one such as {{.Name}}"

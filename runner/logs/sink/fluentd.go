@@ -17,6 +17,7 @@ import (
 
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/logtag"
 )
 
 // Defaults of Docker's driver.
@@ -35,8 +36,8 @@ type fluentd struct {
 	wire       wire
 }
 
-func newFluentd(l *spec.Logging, info *spec.LogInfo) (logs.Delivery, error) {
-	tag, err := spec.LogTag(l.Option("tag"), info)
+func newFluentd(l *spec.Logging, info *logtag.Info) (logs.Delivery, error) {
+	tag, err := logtag.Expand(l.Option("tag"), info)
 	if err != nil {
 		return logs.Delivery{}, err
 	}

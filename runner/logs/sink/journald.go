@@ -9,6 +9,7 @@ import (
 
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/logtag"
 )
 
 // journalSocket is where journald takes messages in its own protocol.
@@ -20,8 +21,8 @@ type journald struct {
 	wire   wire
 }
 
-func newJournald(l *spec.Logging, info *spec.LogInfo, socket string) (logs.Delivery, error) {
-	tag, err := spec.LogTag(l.Option("tag"), info)
+func newJournald(l *spec.Logging, info *logtag.Info, socket string) (logs.Delivery, error) {
+	tag, err := logtag.Expand(l.Option("tag"), info)
 	if err != nil {
 		return logs.Delivery{}, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/logtag"
 )
 
 // Config is that of the log of a container in a file.
@@ -44,9 +45,9 @@ func retention(r spec.Retention) logs.Retention {
 }
 
 // infoOf is what a container's tag may speak of.
-func infoOf(rec *supervisor.Record, l *spec.Logging) *spec.LogInfo {
+func infoOf(rec *supervisor.Record, l *spec.Logging) *logtag.Info {
 	s := rec.Applied.Service
-	info := &spec.LogInfo{
+	info := &logtag.Info{
 		Config: map[string]string{}, ContainerID: rec.ID, ContainerName: "/" + rec.Name,
 		ContainerImageID: rec.Applied.Image, ContainerImageName: rec.Image, ContainerCreated: rec.CreatedAt,
 		ContainerLabels: supervisor.Labels(&rec.Metadata), DaemonName: "orlop",
@@ -68,7 +69,7 @@ func infoOf(rec *supervisor.Record, l *spec.Logging) *spec.LogInfo {
 
 // delivery is how lines are sent. An option that can't be carried out, such as a tag of
 // an engine before this one, fails with each line, and with each start.
-func delivery(l *spec.Logging, info *spec.LogInfo) logs.Delivery {
+func delivery(l *spec.Logging, info *logtag.Info) logs.Delivery {
 	var d logs.Delivery
 	var err error
 	switch l.Name() {

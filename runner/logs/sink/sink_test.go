@@ -10,10 +10,11 @@ import (
 
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/logtag"
 )
 
-func info() *spec.LogInfo {
-	return &spec.LogInfo{
+func info() *logtag.Info {
+	return &logtag.Info{
 		Config: map[string]string{"labels": "tier", "env-regex": "^APP_"}, ContainerID: "0123456789abcdef0123", ContainerName: "/p-web-1", ContainerImageName: "busybox",
 		ContainerLabels: map[string]string{"tier": "front", "other": "x"}, ContainerEnv: []string{"APP_ENV=test", "PATH=/bin"}, Host: "mymachine.example.com",
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/logtag"
 )
 
 // Severities of syslog (RFC 5424, 6.2.1).
@@ -41,8 +42,8 @@ type syslog struct {
 // format writes a message without its frame.
 type format func(out *bytes.Buffer, s *syslog, priority int, at time.Time, text []byte)
 
-func newSyslog(l *spec.Logging, info *spec.LogInfo) (logs.Delivery, error) {
-	tag, err := spec.LogTag(l.Option("tag"), info)
+func newSyslog(l *spec.Logging, info *logtag.Info) (logs.Delivery, error) {
+	tag, err := logtag.Expand(l.Option("tag"), info)
 	if err != nil {
 		return logs.Delivery{}, err
 	}

@@ -1,4 +1,6 @@
-package spec
+// Package logtag fills in the tag of a log: a template that may speak of the container as
+// Docker's drivers know it. It knows no container itself.
+package logtag
 
 import (
 	"encoding/json"
@@ -9,9 +11,9 @@ import (
 	"time"
 )
 
-// LogInfo is what the tag of a log may speak of: what Docker's drivers know of a
+// Info is what the tag of a log may speak of: what Docker's drivers know of a
 // container, by the same names.
-type LogInfo struct {
+type Info struct {
 	Config              map[string]string // the options of the driver
 	ContainerID         string
 	ContainerName       string // with a slash before it, as Docker has it
@@ -27,34 +29,34 @@ type LogInfo struct {
 }
 
 // Command is the command line.
-func (i *LogInfo) Command() string {
+func (i *Info) Command() string {
 	return strings.Join(append([]string{i.ContainerEntrypoint}, i.ContainerArgs...), " ")
 }
 
 // ID is the short form of the container's.
-func (i *LogInfo) ID() string { return i.ContainerID[:min(12, len(i.ContainerID))] }
+func (i *Info) ID() string { return i.ContainerID[:min(12, len(i.ContainerID))] }
 
 // FullID is the container's.
-func (i *LogInfo) FullID() string { return i.ContainerID }
+func (i *Info) FullID() string { return i.ContainerID }
 
 // Name is the container's.
-func (i *LogInfo) Name() string { return strings.TrimPrefix(i.ContainerName, "/") }
+func (i *Info) Name() string { return strings.TrimPrefix(i.ContainerName, "/") }
 
 // ImageID is the short form of the image's.
-func (i *LogInfo) ImageID() string { return i.ContainerImageID[:min(12, len(i.ContainerImageID))] }
+func (i *Info) ImageID() string { return i.ContainerImageID[:min(12, len(i.ContainerImageID))] }
 
 // ImageFullID is the image's.
-func (i *LogInfo) ImageFullID() string { return i.ContainerImageID }
+func (i *Info) ImageFullID() string { return i.ContainerImageID }
 
 // ImageName is the image's reference.
-func (i *LogInfo) ImageName() string { return i.ContainerImageName }
+func (i *Info) ImageName() string { return i.ContainerImageName }
 
 // Hostname is the name of the machine.
-func (i *LogInfo) Hostname() string { return i.Host }
+func (i *Info) Hostname() string { return i.Host }
 
 // ExtraAttributes are the labels and variables that the options labels, labels-regex,
 // env and env-regex name; rename may be nil.
-func (i *LogInfo) ExtraAttributes(rename func(string) string) (map[string]string, error) {
+func (i *Info) ExtraAttributes(rename func(string) string) (map[string]string, error) {
 	extra := map[string]string{}
 	add := func(names, pattern string, from map[string]string) error {
 		re, err := regexp.Compile(pattern)
@@ -88,9 +90,9 @@ func (i *LogInfo) ExtraAttributes(rename func(string) string) (map[string]string
 	return extra, add(i.Config["env"], i.Config["env-regex"], variables)
 }
 
-// LogTag fills in a tag, which is a template ("{{.Name}}"); "" is the short ID of
+// Expand fills in a tag, which is a template ("{{.Name}}"); "" is the short ID of
 // the container.
-func LogTag(tag string, info *LogInfo) (string, error) {
+func Expand(tag string, info *Info) (string, error) {
 	if tag == "" {
 		tag = "{{.ID}}"
 	}
