@@ -248,7 +248,7 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 			}
 			switch s.Action {
 			case planner.Create, planner.Replace, planner.Start, planner.Restart:
-				failed[s.ID] = &failedError{text: health.ExitError(&c).Error(), lines: r.LastLines(c.ID, 20)}
+				failed[s.ID] = &complaint.Failed{Text: health.ExitError(&c).Error(), Last: r.LastLines(c.ID, 20)}
 			}
 		}
 	}

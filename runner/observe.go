@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/complaint"
 	"github.com/orlop/orlop/runner/emulation"
 	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/volume"
@@ -52,16 +53,6 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	return o, r.Images.MarkLacking(ctx, p, o.Images)
 }
 
-// failedError is a container that did not become what was awaited; its last
-// lines explain it.
-type failedError struct {
-	text  string
-	lines []string
-}
-
-func (e *failedError) Error() string   { return e.text }
-func (e *failedError) Lines() []string { return e.lines }
-
 // Steady waits until each container of a project that has no health check has
 // run for a while, or does not run any more.
 func (r *Runner) Steady(ctx context.Context, project string) {
@@ -93,5 +84,5 @@ func (r *Runner) explain(project, service string, err error) error {
 			lines = append(lines, r.LastLines(c.ID, 20)...)
 		}
 	}
-	return &failedError{text: err.Error(), lines: lines[max(0, len(lines)-20):]}
+	return &complaint.Failed{Text: err.Error(), Last: lines[max(0, len(lines)-20):]}
 }

@@ -178,7 +178,7 @@ func (r *Runner) awaitOne(ctx context.Context, c *container, note func(planner.E
 		text, wait, err := health.Is(&state, planner.Ready, r.Now())
 		switch {
 		case err != nil:
-			return &failedError{text: err.Error() + "; the old container stays", lines: r.LastLines(c.id, 20)}
+			return &complaint.Failed{Text: err.Error() + "; the old container stays", Last: r.LastLines(c.id, 20)}
 		case wait == 0:
 			return nil
 		case wait > 0 && steady == nil:
