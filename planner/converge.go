@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/published"
 )
 
 // Options narrow or sharpen what Converge plans. The zero value plans a whole
@@ -92,7 +93,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planNetworks(order)
 	c.refused = append(c.refused, c.project.PortsOutside(order, func(name string) *spec.Network { return c.observed.Networks[name].Applied })...)
-	for _, e := range c.project.PortsTwice(slices.DeleteFunc(slices.Clone(order), func(name string) bool { return name == opts.Prepare })) {
+	for _, e := range published.Twice(c.project, slices.DeleteFunc(slices.Clone(order), func(name string) bool { return name == opts.Prepare })) {
 		c.refused = append(c.refused, e)
 	}
 	c.planVolumes(order)

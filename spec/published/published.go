@@ -1,24 +1,28 @@
-package spec
+// Package published finds ports of the machine that a stack wants twice, by its file
+// alone. What is free on the machine is not its business.
+package published
 
 import (
 	"fmt"
 	"net/netip"
 	"strconv"
+
+	"github.com/orlop/orlop/spec"
 )
 
-// PortTwiceError is a port of the machine that two containers of a stack publish, or one
+// TwiceError is a port of the machine that two containers of a stack publish, or one
 // twice: the second would not start.
-type PortTwiceError struct {
+type TwiceError struct {
 	Service string
 	Port    string // with its protocol
 	Path    string // of the entry
-	Place   Place
-	Other   string // the service that has it already; Service where there are replicas
-	At      Place  // there
-	Count   int    // of replicas that would share it, where one entry is all there is
+	Place   spec.Place
+	Other   string     // the service that has it already; Service where there are replicas
+	At      spec.Place // there
+	Count   int        // of replicas that would share it, where one entry is all there is
 }
 
-func (e *PortTwiceError) Error() string {
+func (e *TwiceError) Error() string {
 	if e.Place.File == "" {
 		return e.Path + ": " + e.Text()
 	}
@@ -26,7 +30,7 @@ func (e *PortTwiceError) Error() string {
 }
 
 // Text is the error without the place of the entry.
-func (e *PortTwiceError) Text() string {
+func (e *TwiceError) Text() string {
 	if e.Count > 1 {
 		return fmt.Sprintf("%d replicas cannot share port %s of this machine: publish a range such as \"8000-8010:80\", or leave the published port away for any free one", e.Count, e.Port)
 	}
@@ -40,34 +44,34 @@ func (e *PortTwiceError) Text() string {
 	return fmt.Sprintf("port %s of this machine is taken: %s; publish another one here", e.Port, who)
 }
 
-// publishedPort is an entry of ports that wants one port of the machine.
-type publishedPort struct {
+// entry is one of ports that wants one port of the machine.
+type entry struct {
 	service, path string
 	port          int
 	protocol      string
 	address       netip.Addr // invalid: all of the machine's
 }
 
-// PortsTwice are the ports of the machine that services want twice, as far as the file
+// Twice are the ports of the machine that services want twice, as far as the file
 // says which: one of a range, and any free one, is found when it is published. A service
 // that waits for the end of another may have its port.
-func (p *Project) PortsTwice(services []string) []*PortTwiceError {
-	var twice []*PortTwiceError
-	var taken []publishedPort
+func Twice(p *spec.Project, services []string) []*TwiceError {
+	var twice []*TwiceError
+	var taken []entry
 	for _, name := range services {
 		s := p.Services[name]
 		if s == nil || s.Replicas() == 0 {
 			continue
 		}
-		for _, now := range p.published(name, s) {
-			e := &PortTwiceError{Service: name, Other: name, Port: strconv.Itoa(now.port) + "/" + now.protocol, Path: now.path, Place: p.Places.Nearest(now.path)}
+		for _, now := range entries(p, name, s) {
+			e := &TwiceError{Service: name, Other: name, Port: strconv.Itoa(now.port) + "/" + now.protocol, Path: now.path, Place: p.Places.Nearest(now.path)}
 			if count := s.Replicas(); count > 1 {
 				e.Count = count
 				twice = append(twice, e)
 				continue
 			}
 			for _, before := range taken {
-				if now.meets(before) && !p.follows(name, before.service) && !p.follows(before.service, name) {
+				if now.meets(before) && !follows(p, name, before.service) && !follows(p, before.service, name) {
 					e.Other, e.At = before.service, p.Places.Nearest(before.path)
 					twice = append(twice, e)
 					break
@@ -81,7 +85,7 @@ func (p *Project) PortsTwice(services []string) []*PortTwiceError {
 
 // follows says that a service starts when another has ended: it waits for that, or
 // depends on one that does.
-func (p *Project) follows(service, other string) bool {
+func follows(p *spec.Project, service, other string) bool {
 	seen, rest := map[string]bool{}, []string{service}
 	for len(rest) > 0 {
 		name := rest[0]
@@ -91,7 +95,7 @@ func (p *Project) follows(service, other string) bool {
 			continue
 		}
 		seen[name] = true
-		if s.DependsOn[other].Condition == ServiceCompleted {
+		if s.DependsOn[other].Condition == spec.ServiceCompleted {
 			return true
 		}
 		for dependency := range s.DependsOn {
@@ -101,26 +105,26 @@ func (p *Project) follows(service, other string) bool {
 	return false
 }
 
-// published are the entries of a service that want one port each. Where a network says at
+// entries are those of a service that want one port each. Where a network says at
 // which address ports without one are published, these are left aside.
-func (p *Project) published(name string, s *Service) []publishedPort {
-	if s.NetworkMode == NetworkHost || s.NetworkMode == NetworkNone {
+func entries(p *spec.Project, name string, s *spec.Service) []entry {
+	if s.NetworkMode == spec.NetworkHost || s.NetworkMode == spec.NetworkNone {
 		return nil
 	}
 	elsewhere := false
 	for key := range s.Networks {
 		n := p.Networks[key]
-		elsewhere = elsewhere || n != nil && (n.External || n.DriverOpts[OptHostBinding] != "")
+		elsewhere = elsewhere || n != nil && (n.External || n.DriverOpts[spec.OptHostBinding] != "")
 	}
-	var all []publishedPort
+	var all []entry
 	for i, port := range s.Ports {
 		number, err := strconv.Atoi(port.Published)
 		if err != nil || number == 0 || elsewhere && port.HostIP == "" {
 			continue
 		}
-		use := publishedPort{service: name, path: fmt.Sprintf("services.%s.ports[%d]", name, i), port: number, protocol: port.Protocol}
+		use := entry{service: name, path: fmt.Sprintf("services.%s.ports[%d]", name, i), port: number, protocol: port.Protocol}
 		if use.protocol == "" {
-			use.protocol = ProtocolTCP
+			use.protocol = spec.ProtocolTCP
 		}
 		if port.HostIP != "" {
 			if use.address, err = netip.ParseAddr(port.HostIP); err != nil {
@@ -134,7 +138,7 @@ func (p *Project) published(name string, s *Service) []publishedPort {
 
 // meets says that two entries want one port: at one address, or one of them at all of its
 // family, or at all there are.
-func (u publishedPort) meets(o publishedPort) bool {
+func (u entry) meets(o entry) bool {
 	if u.port != o.port || u.protocol != o.protocol {
 		return false
 	}
