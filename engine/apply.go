@@ -23,6 +23,7 @@ import (
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/secret"
 )
@@ -101,6 +102,9 @@ func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
 	needed, err := j.project.Select(j.options.Services, j.options.NoDeps)
 	if err != nil {
 		needed = j.project // the planner says what is wrong with the names
+	}
+	if err := ports.Check(needed); err != nil {
+		return err
 	}
 	req.Payloads, err = e.vault.Fill(j.project, needed, req.Payloads)
 	return err

@@ -19,7 +19,6 @@ import (
 	"github.com/orlop/orlop/builder/origin"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/settingsfile"
-	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/runner/userns"
@@ -114,9 +113,6 @@ func (e *Engine) govern(p *spec.Project, dir string) error {
 		privilege.Harden(p)
 	}
 	if err := s.Runtimes.Allow(p, settingsPath(e.cfg.Root)); err != nil {
-		return err
-	}
-	if err := ports.Check(p); err != nil {
 		return err
 	}
 	if err := s.Remap.Govern(p, settingsPath(e.cfg.Root), e.cfg.Root, e.cfg.State); err != nil {

@@ -26,10 +26,11 @@ import (
 // serialised by op.
 type container struct {
 	r       *Runner
-	id      string // these four never change
+	id      string // these five never change
 	project string
 	name    string
 	ctr     containerd.Container
+	foreign bool // its shim is not the engine's: the process that it tells of may be one of the machine's, such as a hypervisor
 
 	over chan struct{} // closed when nothing more follows from the end of its process
 
@@ -73,7 +74,7 @@ func newEnding() *ending {
 func (r *Runner) newContainer(rec *supervisor.Record, ctr containerd.Container, held bool) *container {
 	made := rec.Metadata
 	c := &container{
-		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr,
+		r: r, id: rec.ID, project: rec.Project, name: rec.Name, ctr: ctr, foreign: ctr != nil && shim.IsForeign(ctr),
 		made: &made, state: supervisor.State{Status: rec.Status, Terms: made.Terms()},
 		log: r.openLog(rec), tap: stdio.NewTap(), over: make(chan struct{}),
 	}
@@ -114,7 +115,7 @@ func (c *container) observe() planner.Container {
 	if s.State == planner.Exited && !c.yields {
 		out.Published = nil // nobody answers there; who is being replaced is as good as back
 	}
-	if c.task != nil && s.HasProcess() { // it has no number before, and the start sets it
+	if c.task != nil && s.HasProcess() && !c.foreign { // it has no number before, and the start sets it
 		out.PID = int(c.task.Pid())
 	}
 	return out

@@ -77,11 +77,13 @@ func (c *container) processSpec(ctx context.Context, opts ProcessOptions) (*spec
 		Args: opts.Command, Terminal: opts.Terminal, Env: opts.Environment, Cwd: opts.WorkingDir, Privileged: opts.Privileged,
 	}
 	if opts.User != "" && task != nil {
-		root := fmt.Sprintf("/proc/%d/root", task.Pid())
-		if _, err := os.Stat(root); err != nil {
-			return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
+		who, err := image.NumericUser(opts.User)
+		if root := fmt.Sprintf("/proc/%d/root", task.Pid()); !c.foreign {
+			if _, err := os.Stat(root); err != nil {
+				return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
+			}
+			who, err = image.LookupUser(root, opts.User)
 		}
-		who, err := image.LookupUser(root, opts.User)
 		if err != nil {
 			return nil, err
 		}

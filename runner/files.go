@@ -12,6 +12,7 @@ import (
 
 	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/spec/secret"
 )
 
@@ -131,6 +132,9 @@ func (c *container) liveRoot(ctx context.Context) (*rootfs.Root, error) {
 	c.mu.Lock()
 	process, task := c.pidfd, c.task
 	c.mu.Unlock()
+	if c.foreign && c.isRunning() {
+		return nil, shim.Beyond("cannot write into "+c.name, "stop it, or have develop.watch rebuild or restart it in place of sync")
+	}
 	if process == nil || task == nil || !c.isRunning() {
 		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}

@@ -108,7 +108,7 @@ func (h *host) engine(t *testing.T) *Runner {
 // add puts a container into containerd and the store, as create does.
 func (h *host) add(t *testing.T, r *Runner, rec *supervisor.Record) *container {
 	t.Helper()
-	k := containers.Container{ID: rec.ID, Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)}
+	k := containers.Container{ID: rec.ID, SandboxID: "orlop", Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t)}
 	must(t, rec.Extend(&k))
 	_, err := h.containers.Create(r.ctx, k)
 	must(t, err)
@@ -335,7 +335,7 @@ func oldHost(t *testing.T) (*host, map[string]string) {
 	for _, old := range all {
 		ids[old.Labels[supervisor.LabelService]] = old.ID
 		k := containers.Container{
-			ID: old.ID, Labels: old.Labels, Image: old.Image, Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t),
+			ID: old.ID, Labels: old.Labels, Image: old.Image, SandboxID: "orlop", Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}, Spec: minimalDocument(t),
 		}
 		_, err := h.containers.Create(ctx, k)
 		must(t, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/orlop/orlop/keeper"
@@ -77,7 +78,15 @@ func (r *Runner) publish(ctx context.Context, o *Order, c *container) error {
 	if o != nil {
 		plan = o.Plan
 	}
-	bound, err := r.ports.Publish(ctx, r.portOwner(&rec), plan)
+	owner := r.portOwner(&rec)
+	owner.Ended = func(key string) bool {
+		return supervisor.HaveDone(r.allRecords(), func(other *supervisor.Record) bool {
+			its := r.portOwner(other)
+			return other.Project == rec.Project && strings.HasPrefix(key, its.Place())
+		})
+	}
+	owner.Warn = func(err error) { r.log.Warn("a container runs without a port", "container", c.name, "error", err) }
+	bound, err := r.ports.Publish(ctx, owner, plan)
 	if err == nil && (len(bound) > 0 || len(rec.Published) > 0) {
 		c.apply(supervisor.Published{Bindings: bound})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/network/netns"
 	"github.com/orlop/orlop/runner/oci"
+	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
@@ -120,6 +121,9 @@ func (c *container) joinProcesses(doc *specs.Spec) (changed bool, alive func() b
 		of, err := c.r.ownerOf(&rec, share)
 		if err != nil {
 			return false, nil, err
+		}
+		if c.foreign || of.foreign {
+			return false, nil, shim.NoShare(rec.Service, share)
 		}
 		path, alive := of.namespacePath(share.Key)
 		if path == "" {

@@ -119,14 +119,14 @@ func (c *container) stopTask(ctx context.Context, task containerd.Task, end *end
 		return nil
 	default:
 	}
-	if pid := int(task.Pid()); wait > 0 && !proc.IsBeforeExec(pid) {
+	if pid := int(task.Pid()); wait > 0 && (c.foreign || !proc.IsBeforeExec(pid)) {
 		if err := c.signal(ctx, task, sig); err != nil {
 			return err
 		}
 		grace, done := c.beginGrace(ctx, wait)
 		defer done()
 		var alone <-chan struct{}
-		if !isChosen && proc.IgnoresSignal(pid, sig) {
+		if !isChosen && !c.foreign && proc.IgnoresSignal(pid, sig) {
 			alone = proc.Childless(grace, pid)
 		}
 		select {
@@ -292,6 +292,11 @@ func (c *container) signal(ctx context.Context, task containerd.Task, sig syscal
 	if p != nil {
 		if err := p.Signal(sig); err == nil || errors.Is(err, os.ErrProcessDone) {
 			return nil
+		}
+	}
+	if c.foreign {
+		if err := c.loseHung(ctx); err != nil {
+			return err
 		}
 	}
 	if err := task.Kill(ctx, sig); err != nil && !errdefs.IsNotFound(err) {

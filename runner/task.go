@@ -119,7 +119,7 @@ func (c *container) renew(ctx context.Context) (alive func() bool, err error) {
 		return nil, err
 	}
 	rec := c.snapshot()
-	changed, err := oci.Renew(doc, rec.Service, rec.Applied.Service, c.r.Init)
+	changed, err := c.r.maker().Renew(doc, &rec)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +178,9 @@ func (c *container) start(ctx context.Context) error {
 // hold keeps a descriptor of the first process. The exit is awaited already,
 // so a process that has ended meanwhile is dealt with all the same.
 func (c *container) hold(task containerd.Task) {
+	if c.foreign {
+		return
+	}
 	p, err := os.FindProcess(int(task.Pid()))
 	if err != nil {
 		return

@@ -49,7 +49,8 @@ type publishedPort struct {
 }
 
 // PortsTwice are the ports of the machine that services want twice, as far as the file
-// says which: one of a range, and any free one, is found when it is published.
+// says which: one of a range, and any free one, is found when it is published. A service
+// that waits for the end of another may have its port.
 func (p *Project) PortsTwice(services []string) []*PortTwiceError {
 	var twice []*PortTwiceError
 	var taken []publishedPort
@@ -66,7 +67,7 @@ func (p *Project) PortsTwice(services []string) []*PortTwiceError {
 				continue
 			}
 			for _, before := range taken {
-				if now.meets(before) {
+				if now.meets(before) && !p.follows(name, before.service) && !p.follows(before.service, name) {
 					e.Other, e.At = before.service, p.Places.Nearest(before.path)
 					twice = append(twice, e)
 					break
@@ -76,6 +77,28 @@ func (p *Project) PortsTwice(services []string) []*PortTwiceError {
 		}
 	}
 	return twice
+}
+
+// follows says that a service starts when another has ended: it waits for that, or
+// depends on one that does.
+func (p *Project) follows(service, other string) bool {
+	seen, rest := map[string]bool{}, []string{service}
+	for len(rest) > 0 {
+		name := rest[0]
+		rest = rest[1:]
+		s := p.Services[name]
+		if seen[name] || s == nil {
+			continue
+		}
+		seen[name] = true
+		if s.DependsOn[other].Condition == ServiceCompleted {
+			return true
+		}
+		for dependency := range s.DependsOn {
+			rest = append(rest, dependency)
+		}
+	}
+	return false
 }
 
 // published are the entries of a service that want one port each. Where a network says at
@@ -92,7 +115,7 @@ func (p *Project) published(name string, s *Service) []publishedPort {
 	var all []publishedPort
 	for i, port := range s.Ports {
 		number, err := strconv.Atoi(port.Published)
-		if err != nil || number == 0 || port.Protocol == ProtocolSCTP || elsewhere && port.HostIP == "" {
+		if err != nil || number == 0 || elsewhere && port.HostIP == "" {
 			continue
 		}
 		use := publishedPort{service: name, path: fmt.Sprintf("services.%s.ports[%d]", name, i), port: number, protocol: port.Protocol}

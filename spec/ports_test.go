@@ -28,6 +28,9 @@ func TestPortsOfTheMachineThatAreWantedTwice(t *testing.T) {
 		"one service twice":   {a: Service{Ports: []Port{port("80", "", "tcp"), port("80", "", "")}}, want: "services.a.ports[1]: port 80/tcp of this machine is taken: the service publishes it twice"},
 		"the host's network":  {a: Service{Ports: []Port{port("80", "", "tcp")}}, b: Service{NetworkMode: "host", Ports: []Port{port("80", "", "tcp")}}},
 		"replicas":            {a: Service{Scale: &three, Ports: []Port{port("80", "", "tcp")}}, want: "3 replicas cannot share port 80/tcp"},
+		"sctp":                {a: Service{Ports: []Port{port("3868", "", "sctp")}}, b: Service{Ports: []Port{port("3868", "", "sctp")}}, want: "services.b.ports[0]: port 3868/sctp of this machine is taken: service a publishes it"},
+		"sctp beside tcp":     {a: Service{Ports: []Port{port("3868", "", "sctp")}}, b: Service{Ports: []Port{port("3868", "", "tcp")}}},
+		"replicas of sctp":    {a: Service{Scale: &three, Ports: []Port{port("3868", "", "sctp")}}, want: "3 replicas cannot share port 3868/sctp"},
 		"replicas of a range": {a: Service{Scale: &three, Ports: []Port{port("80-82", "", "tcp")}}},
 		"scaled to none":      {a: Service{Scale: new(int), Ports: []Port{port("80", "", "tcp")}}, b: Service{Ports: []Port{port("80", "", "tcp")}}},
 		"a network that may say where": {a: Service{Networks: map[string]*ServiceNetwork{"n": nil}, Ports: []Port{port("80", "", "tcp")}},
@@ -40,6 +43,45 @@ func TestPortsOfTheMachineThatAreWantedTwice(t *testing.T) {
 		}
 		if text := strings.Join(got, "\n"); (c.want == "") != (text == "") || !strings.Contains(text, c.want) {
 			t.Errorf("%s: got %q, want %q", name, text, c.want)
+		}
+	}
+}
+
+// TestOneAfterTheOtherMayHaveAPort: what waits for the end of another is not beside it.
+func TestOneAfterTheOtherMayHaveAPort(t *testing.T) {
+	after := func(condition string, names ...string) map[string]Dependency {
+		out := map[string]Dependency{}
+		for _, name := range names {
+			out[name] = Dependency{Condition: condition, Required: true}
+		}
+		return out
+	}
+	const started, completed = "service_started", ServiceCompleted
+	for name, c := range map[string]struct {
+		web, mid map[string]Dependency
+		scale    int
+		want     int
+	}{
+		"beside it":                      {want: 1},
+		"after its start":                {web: after(started, "certs"), want: 1},
+		"after its end":                  {web: after(completed, "certs")},
+		"after one that is after it":     {web: after(started, "mid"), mid: after(completed, "certs")},
+		"after the end of such a one":    {web: after(completed, "mid"), mid: after(completed, "certs")},
+		"after the end of one beside it": {web: after(completed, "mid"), mid: after(started, "certs"), want: 1},
+		"in a circle":                    {web: after(started, "mid"), mid: after(started, "web"), want: 1},
+		"and with replicas":              {web: after(completed, "certs"), scale: 2, want: 1},
+	} {
+		p := &Project{Services: map[string]*Service{
+			"certs": {Ports: []Port{port("80", "", "tcp")}}, "mid": {DependsOn: c.mid},
+			"web": {Ports: []Port{port("80", "127.0.0.1", "tcp")}, DependsOn: c.web},
+		}}
+		if c.scale > 0 {
+			p.Services["web"].Scale = &c.scale
+		}
+		for _, order := range [][]string{{"certs", "mid", "web"}, {"web", "mid", "certs"}} {
+			if got := p.PortsTwice(order); len(got) != c.want {
+				t.Errorf("%s: in the order %v: %v", name, order, got)
+			}
 		}
 	}
 }

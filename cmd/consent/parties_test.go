@@ -78,7 +78,9 @@ func pathsOf(wishes []Wish) []string {
 	var paths []string
 	for _, w := range wishes {
 		for _, r := range w.Requests {
-			paths = append(paths, r.Path)
+			if !strings.HasPrefix(r.Path, "in ") { // of a file that includes
+				paths = append(paths, r.Path)
+			}
 		}
 	}
 	slices.Sort(paths)

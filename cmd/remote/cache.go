@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,12 +32,15 @@ const abandoned = 24 * time.Hour
 
 const temporaryPrefix = "incomplete-"
 
-// dirOf is where the files of a digest are.
+// dirOf is where the files of a digest of a repository are: what is known of one is not
+// taken for another's, which may never have had it.
 func (s *Stacks) dirOf(ref reference, digest string) string {
-	if ref.isGit {
-		return filepath.Join(s.Cache, "git", digest)
+	kind, of := "git", withoutLogin(ref.url)
+	if !ref.isGit {
+		kind, of = "oci", repositoryOf(ref.image)
 	}
-	return filepath.Join(s.Cache, "oci", strings.TrimPrefix(digest, "sha256:"))
+	sum := sha256.Sum256([]byte(of))
+	return filepath.Join(s.Cache, kind, hex.EncodeToString(sum[:20]), strings.TrimPrefix(digest, "sha256:"))
 }
 
 func isThere(dir string) bool {
@@ -156,11 +161,11 @@ func (t *tree) mayHave(name string) error {
 
 // finish makes the links, and has the files on the disk before they get their name.
 func (t *tree) finish(dir string) error {
-	for name, target := range t.links {
+	for _, name := range slices.Sorted(maps.Keys(t.links)) { // in an order: one may stand where another leads
 		if err := t.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if err := t.root.Symlink(target, name); err != nil {
+		if err := t.root.Symlink(t.links[name], name); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,28 @@ import (
 	"testing"
 )
 
+// TestADigestIsOfItsRepository: what was fetched of one is not another's by the same
+// digest, as where somebody changes nothing but a digest in orlop.lock.
+func TestADigestIsOfItsRepository(t *testing.T) {
+	s, dirs := New(Config{Cache: "/c"}), map[string][]string{}
+	for _, text := range []string{
+		"https://g.test/org/infra.git#v3", "https://token@g.test/org/infra.git#v4:sub", "https://evil.test/x.git#v3", "git@g.test:org/infra.git#v3",
+		"oci://r.test/org/infra:1", "oci://r.test/org/infra:2", "oci://r.test/evil/x:1", "oci://evil.test/org/infra:1",
+	} {
+		ref, err := parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := s.dirOf(ref, strings.Repeat("0", 40))
+		dirs[dir] = append(dirs[dir], text)
+	}
+	for dir, texts := range dirs {
+		if filepath.Base(dir) != strings.Repeat("0", 40) || len(texts) > 1 && !strings.Contains(texts[0], "/org/infra") || len(dirs) != 6 {
+			t.Errorf("%s is of %q, of %d", dir, texts, len(dirs))
+		}
+	}
+}
+
 // TestLockFiles that can't be used are told of, and made anew by an update.
 func TestLockFiles(t *testing.T) {
 	for text, want := range map[string]string{

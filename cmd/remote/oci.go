@@ -42,6 +42,9 @@ const (
 // stackFileName is the file that an artifact's stack files become, one document each.
 const stackFileName = "compose.yaml"
 
+// separator stands between them.
+const separator = "\n---\n"
+
 const maxLayers = 500
 
 // artifact fetches from a registry.
@@ -108,18 +111,21 @@ func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
 	if err != nil {
 		return err
 	}
+	if err := checkSizes(manifest.Layers, to.most); err != nil {
+		return err
+	}
 	var stack bytes.Buffer
 	for _, layer := range manifest.Layers {
-		if layer.MediaType != stackFileType && layer.MediaType != envFileType {
+		if !isFile(layer) {
 			continue
 		}
-		content, err := blob(ctx, fetcher, layer, userfile.MaxText)
+		content, err := blob(ctx, fetcher, layer, layer.Size)
 		if err != nil {
 			return err
 		}
-		if layer.MediaType == stackFileType && layer.Annotations[isExtended] == "" {
+		if isStackFile(layer) {
 			if stack.Len() > 0 {
-				stack.WriteString("\n---\n")
+				stack.WriteString(separator)
 			}
 			stack.Write(content)
 			continue
@@ -134,13 +140,47 @@ func (a *artifact) fetch(ctx context.Context, digest string, to *tree) error {
 	return put(stackFileName, stack.Bytes(), to)
 }
 
+func isFile(layer ocispec.Descriptor) bool {
+	return layer.MediaType == stackFileType || layer.MediaType == envFileType
+}
+
+// isStackFile says that a file is a part of the stack file, not one that others name.
+func isStackFile(layer ocispec.Descriptor) bool {
+	return layer.MediaType == stackFileType && layer.Annotations[isExtended] == ""
+}
+
+// checkSizes refuses what would be too large in memory or on the disk, by what a manifest
+// says: a file is read no further than that.
+func checkSizes(layers []ocispec.Descriptor, most int64) error {
+	var all, stack int64
+	for _, layer := range layers {
+		switch {
+		case !isFile(layer):
+			continue
+		case layer.Size < 0:
+			return fmt.Errorf("it has a file with a size of %d bytes", layer.Size)
+		case layer.Size > userfile.MaxText:
+			return fmt.Errorf("it has a file of %d bytes, more than the %d that one may have", layer.Size, int64(userfile.MaxText))
+		}
+		if all += layer.Size; isStackFile(layer) && stack > 0 {
+			stack += int64(len(separator))
+		}
+		if isStackFile(layer) {
+			stack += layer.Size
+		}
+	}
+	switch {
+	case stack > userfile.MaxText:
+		return fmt.Errorf("its stack files are larger than %d MB together", userfile.MaxText>>20)
+	case all > most:
+		return tooLarge(most)
+	}
+	return nil
+}
+
 // find asks the registry for a digest of the artifact's repository.
 func (a *artifact) find(ctx context.Context, digest string) (ocispec.Descriptor, remotes.Fetcher, error) {
-	named, err := distribution.ParseNormalizedNamed(a.ref.image)
-	if err != nil {
-		return ocispec.Descriptor{}, nil, err
-	}
-	resolver, ref := a.resolver(ctx), distribution.TrimNamed(named).Name()+"@"+digest
+	resolver, ref := a.resolver(ctx), repositoryOf(a.ref.image)+"@"+digest
 	_, found, err := resolver.Resolve(ctx, ref)
 	if errdefs.IsNotFound(err) {
 		return found, nil, fmt.Errorf(`%s is not in the registry any more: see what is there now with "orlop config --update-remotes"`, digest)
@@ -153,6 +193,15 @@ func (a *artifact) find(ctx context.Context, digest string) (ocispec.Descriptor,
 		return found, nil, inWords(err)
 	}
 	return found, fetcher, nil
+}
+
+// repositoryOf is an artifact's name without its tag and digest.
+func repositoryOf(image string) string {
+	named, err := distribution.ParseNormalizedNamed(image)
+	if err != nil {
+		return image // it was parsed before
+	}
+	return named.Name()
 }
 
 // writeLayer writes a file that others of the artifact name.

@@ -6,14 +6,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/orlop/orlop/e2e/lab"
+	"github.com/orlop/orlop/spec/userfile"
 )
 
 func newRegistry(t *testing.T) *lab.Registry {
@@ -136,6 +139,42 @@ func TestAHostileArtifact(t *testing.T) {
 	}
 	if _, err := s.Fetch(t.Context(), "oci://"+registry.Address()+"/private/app:1", t.TempDir()); err != nil {
 		t.Errorf("with a login: %v", err)
+	}
+}
+
+// TestAnArtifactThatIsTooLarge is refused by what its manifest says, before any of its
+// files is asked for: they are put together in memory.
+//
+// Risk legal input: an artifact names hundreds of files that make one stack file of gigabytes
+// Held: refused before any is fetched
+func TestAnArtifactThatIsTooLarge(t *testing.T) {
+	layer := func(kind string, size int64) ocispec.Descriptor {
+		return ocispec.Descriptor{MediaType: kind, Size: size, Digest: digest.FromString("x")}
+	}
+	times := func(count int, l ocispec.Descriptor) []ocispec.Descriptor {
+		return slices.Repeat([]ocispec.Descriptor{l}, count)
+	}
+	for name, c := range map[string]struct {
+		layers []ocispec.Descriptor
+		want   string
+	}{
+		"many stack files":       {times(2, layer(stackFileType, userfile.MaxText/2)), "its stack files are larger than 8 MB together"},
+		"many environment files": {times(5, layer(envFileType, userfile.MaxText)), "it is larger than 32 MB"},
+		"one":                    {times(1, layer(envFileType, userfile.MaxText+1)), "more than the"},
+		"of no size":             {times(3, layer(stackFileType, -1<<40)), "a size of -"},
+		"whatever else it has":   {times(400, layer("text/plain", 1<<40)), ""},
+		"what fits":              {append(times(1, layer(stackFileType, userfile.MaxText)), times(3, layer(envFileType, userfile.MaxText))...), ""},
+	} {
+		err := checkSizes(c.layers, 32<<20)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	registry, part := newRegistry(t), lab.StackFile{Kind: "file", Name: "compose.yaml", Content: strings.Repeat(" ", 3<<20)}
+	publish(t, registry, "stacks/sum:1", part, part, part)
+	_, err := newStacks(t, t.TempDir()).Fetch(t.Context(), "oci://"+registry.Address()+"/stacks/sum:1", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "together") {
+		t.Errorf("it says %v", err)
 	}
 }
 

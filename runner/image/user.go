@@ -51,6 +51,21 @@ func LookupUser(root, who string) (User, error) {
 		return User{}, err
 	}
 	defer group.Close()
+	return find(who, passwd, group)
+}
+
+// NumericUser is who "user: UID[:GROUP]" means in a root file system that can't be read.
+func NumericUser(who string) (User, error) {
+	for part := range strings.SplitSeq(who, ":") {
+		if _, err := strconv.Atoi(part); err != nil {
+			return User{}, fmt.Errorf("cannot find user %q: the container's runtime is a shim of containerd, which may run it in a virtual machine, where the engine sees no /etc/passwd: give numbers, such as 1000:1000", who)
+		}
+	}
+	return find(who, strings.NewReader(""), strings.NewReader(""))
+}
+
+// find finds a user by the contents of /etc/passwd and /etc/group.
+func find(who string, passwd, group io.Reader) (User, error) {
 	if err := checkNumbers(who); err != nil {
 		return User{}, err
 	}

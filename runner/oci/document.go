@@ -97,7 +97,9 @@ func Document(in Input) (*specs.Spec, []Warning, error) {
 	}
 	doc.Annotations = s.Annotations
 	doc.Linux.Sysctl = sysctls(s, in.Netns != "")
-	mapUsers(doc, in)
+	if err := mapUsers(doc, in); err != nil {
+		return nil, nil, err
+	}
 	if in.User.UID == 0 || s.Privileged {
 		doc.Process.Capabilities.Effective, doc.Process.Capabilities.Permitted = caps, caps
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// Check is an error, at their places, if services of a project publish ports of a protocol
+// Check is an error, at their places, if services that are to run publish ports of a protocol
 // that this machine's kernel has not.
 func Check(p *spec.Project) error { return check(p, sctp.Check) }
 
@@ -18,7 +18,7 @@ func check(p *spec.Project, missing func() error) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		s := p.Services[name]
 		for i, port := range s.Ports {
-			if port.Protocol != spec.ProtocolSCTP || s.NetworkMode == "host" || s.NetworkMode == "none" {
+			if port.Protocol != spec.ProtocolSCTP || s.NetworkMode == "host" || s.NetworkMode == "none" || s.Replicas() == 0 {
 				continue
 			}
 			err := missing()

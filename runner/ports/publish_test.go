@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/keeper"
+	"github.com/orlop/orlop/keeper/sctp"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -217,5 +218,71 @@ func TestReplicasHaveThePortsOfARangeInTheirOrder(t *testing.T) {
 	o.Number = 2
 	if got, err := table.Publish(t.Context(), o, nil); err != nil || got[0].HostPort == 8001 {
 		t.Errorf("it has %s, %v", told(got), err)
+	}
+}
+
+// withoutSCTP is a keeper on a kernel that has none, or one that knows nothing of it.
+type withoutSCTP struct {
+	*book
+	reason string
+}
+
+func (w *withoutSCTP) Listen(ctx context.Context, p keeper.Port) (netip.AddrPort, error) {
+	if p.Proto == keeper.SCTP && w.reason != "" {
+		return netip.AddrPort{}, &keeper.PortError{Port: p, Reason: w.reason}
+	}
+	return w.book.Listen(ctx, p)
+}
+
+func (w *withoutSCTP) Route(ctx context.Context, key string, r keeper.Route) error {
+	if _, ok := w.held[key]; !ok {
+		return fmt.Errorf("cannot route port %s: it is not published", key)
+	}
+	return w.book.Route(ctx, key, r)
+}
+
+// TestAContainerStartsWithoutSCTP: one that is there already comes back after an upgrade or
+// a restart, with its other ports; what is asked for now is refused.
+func TestAContainerStartsWithoutSCTP(t *testing.T) {
+	for _, reason := range []string{sctp.ErrMissing.Error(), `no protocol "sctp": use tcp or udp`} {
+		b := &withoutSCTP{newBook(), reason}
+		table := New(b, nobody{})
+		var warned []error
+		owner := web(spec.Port{Target: 80, Published: "80"}, spec.Port{Target: 3868, Published: "3868", Protocol: "sctp"})
+		owner.Warn = func(err error) { warned = append(warned, err) }
+		for range 2 {
+			got, err := table.Publish(t.Context(), owner, nil)
+			if err != nil || len(got) != 2 || got[0].HostPort != 80 || got[1].HostPort != 80 || len(b.held) != 1 {
+				t.Fatalf("it has %s, %v", told(got), err)
+			}
+		}
+		if len(warned) != 2 || !strings.Contains(warned[0].Error(), "cannot publish 3868/sctp for web: "+reason) {
+			t.Errorf("warned is %v", warned)
+		}
+		if err := table.Lead(t.Context(), owner, netip.MustParseAddr("10.0.0.1"), false); err != nil {
+			t.Errorf("to lead what is there: %v", err)
+		}
+		open, err := table.Open(t.Context())
+		if lost := owner.Unbound(open); err != nil || len(lost) > 0 {
+			t.Errorf("lost are %v, %v", lost, err)
+		}
+		oneOff := owner
+		oneOff.OneOff = "0123456789ab"
+		for _, asked := range []struct {
+			Owner
+			plan *planner.Plan
+		}{{owner, &planner.Plan{}}, {oneOff, nil}} {
+			if _, err := table.Publish(t.Context(), asked.Owner, asked.plan); err == nil || !strings.Contains(err.Error(), reason) {
+				t.Errorf("what is asked for now: %v", err)
+			}
+		}
+		b.reason = ""
+		if got, err := table.Publish(t.Context(), owner, nil); err != nil || len(got) != 4 || b.held[owner.Place()+"sctp//3868/3868"].Port != 3868 {
+			t.Errorf("when the kernel has it: %s, %v", told(got), err)
+		}
+		delete(b.held, owner.Place()+"sctp//3868/3868")
+		if open, err = table.Open(t.Context()); err != nil || len(owner.Unbound(open)) != 1 {
+			t.Errorf("and it is lost then: %v, %v", open, err)
+		}
 	}
 }

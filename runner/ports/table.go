@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -48,10 +49,15 @@ type Kept interface {
 type Table struct {
 	listeners Listeners
 	kept      Kept
+
+	mu    sync.Mutex
+	aside map[string]bool // keys of listeners that can't be had here, which nobody misses
 }
 
 // New is the table of the ports that the keeper holds.
-func New(l Listeners, kept Kept) *Table { return &Table{listeners: l, kept: kept} }
+func New(l Listeners, kept Kept) *Table {
+	return &Table{listeners: l, kept: kept, aside: map[string]bool{}}
+}
 
 // Owner is a container as far as its ports go.
 type Owner struct {
@@ -62,6 +68,13 @@ type Owner struct {
 	Ports     []spec.Port
 	HostIP    string            // where those are bound that name no address; "" is everywhere
 	Published []planner.Binding // that it has
+
+	// Ended says that the container which has a listener has done its work: its port is
+	// another's who asks for it. Nil: none has.
+	Ended func(key string) bool
+
+	// Warn is told of a port that is left aside; may be nil.
+	Warn func(error)
 }
 
 // Place begins the key of each listener of the owner's place.
@@ -112,7 +125,9 @@ func (o *Owner) bindings() ([]binding, error) {
 // Publish binds the ports of a container and parks their connections until they
 // are led to it. Listeners that its predecessor had and that it has not are
 // closed; those that it shares are kept as they are. A port that another replica
-// holds and gives up in the plan, which may be nil, is taken from it.
+// holds and gives up in the plan, which may be nil, is taken from it. Without a plan the
+// container was made before: a port of SCTP is warned of and left aside where the kernel
+// or the keeper has none.
 func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]planner.Binding, error) {
 	list, err := o.bindings()
 	if err != nil || len(list) == 0 && len(o.Published) == 0 && o.OneOff != "" {
@@ -129,8 +144,11 @@ func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]pla
 		port, ok := states[b.key]
 		delete(states, b.key)
 		if !ok {
-			if port, err = t.bind(ctx, o, b, plan); err != nil {
+			if port, err = t.bindOrLeave(ctx, o, b, plan); err != nil {
 				return nil, err
+			}
+			if port == 0 {
+				continue
 			}
 		}
 		hosts := []string{b.host.String()}
@@ -150,6 +168,30 @@ func (t *Table) Publish(ctx context.Context, o Owner, plan *planner.Plan) ([]pla
 	return all, nil
 }
 
+// bindOrLeave binds one listener; 0 is one that is left aside.
+func (t *Table) bindOrLeave(ctx context.Context, o Owner, b binding, plan *planner.Plan) (int, error) {
+	port, err := t.bind(ctx, o, b, plan)
+	isAside := plan == nil && o.OneOff == "" && b.proto == keeper.SCTP && isMissing(err)
+	t.mu.Lock()
+	if delete(t.aside, b.key); isAside {
+		t.aside[b.key] = true
+	}
+	t.mu.Unlock()
+	if !isAside {
+		return port, err
+	}
+	if o.Warn != nil {
+		o.Warn(err)
+	}
+	return 0, nil
+}
+
+func (t *Table) isAside(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.aside[key]
+}
+
 // Unbound says which ports of an owner nobody listens on, of those that are
 // listened on by their keys: "nothing listens on port 8080".
 func (o *Owner) Unbound(open map[string]bool) []string {
@@ -166,7 +208,7 @@ func (o *Owner) Unbound(open map[string]bool) []string {
 	return out
 }
 
-// Open are the keys of all listeners.
+// Open are the keys of all listeners, and of those that are left aside.
 func (t *Table) Open(ctx context.Context) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, leadTimeout, errSilent)
 	defer cancel()
@@ -175,15 +217,18 @@ func (t *Table) Open(ctx context.Context) (map[string]bool, error) {
 	for _, p := range all {
 		open[p.Key] = true
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.Copy(open, t.aside)
 	return open, err
 }
 
 // bind binds one listener, and takes the port from replicas of the plan that
-// will not have it any more when it is carried out. They may give it up by
+// will not have it any more when it is carried out, and from what has ended. They may give it up by
 // themselves in the same moment, so it is tried again whoever closed it.
 func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan) (int, error) {
 	port, err := t.listen(ctx, o, b)
-	if err == nil || !isTaken(err) || plan == nil {
+	if err == nil || !isTaken(err) || plan == nil && o.Ended == nil {
 		return port, err
 	}
 	all, lost := t.listeners.Ports(ctx)
@@ -195,7 +240,7 @@ func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan
 		want = strconv.Itoa(b.before(o.Published))
 	}
 	for _, p := range all {
-		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == want && gives(plan, o.Project, p.Key) {
+		if p.Proto == b.proto && strconv.Itoa(int(p.Bound.Port())) == want && (gives(plan, o.Project, p.Key) || o.Ended != nil && o.Ended(p.Key)) {
 			_ = t.listeners.Close(ctx, p.Key) // its replica may have been faster
 		}
 	}
@@ -204,6 +249,9 @@ func (t *Table) bind(ctx context.Context, o Owner, b binding, plan *planner.Plan
 
 // gives says whether a plan takes a listener from the replica that has it.
 func gives(plan *planner.Plan, project, key string) bool {
+	if plan == nil {
+		return false
+	}
 	for _, s := range plan.Steps {
 		if s.Service == "" || !strings.HasPrefix(key, place(project, s.Service, s.Number)) {
 			continue
@@ -266,7 +314,7 @@ func (t *Table) listen(ctx context.Context, o Owner, b binding) (int, error) {
 		}
 		return int(addr.Port()), nil
 	}
-	return 0, &Error{Service: o.Service, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
+	return 0, &Error{Service: o.Service, Host: b.host, Port: b.port, Target: b.target, Proto: b.proto, Err: err}
 }
 
 // candidates are the ports to try, in their order: the one that the listener
@@ -316,6 +364,9 @@ func (b *binding) before(published []planner.Binding) int {
 
 // Unpublish closes the listeners of a place.
 func (t *Table) Unpublish(ctx context.Context, o Owner) error {
+	t.mu.Lock()
+	maps.DeleteFunc(t.aside, func(key string, _ bool) bool { return strings.HasPrefix(key, o.Place()) })
+	t.mu.Unlock()
 	states, err := t.bound(ctx, o)
 	if err != nil {
 		return err
@@ -341,6 +392,9 @@ func (t *Table) Lead(ctx context.Context, o Owner, to netip.Addr, parked bool) e
 	defer cancel()
 	var errs []error
 	for _, b := range list {
+		if t.isAside(b.key) {
+			continue
+		}
 		route := keeper.Route{Parked: parked}
 		if to.IsValid() {
 			route.Backends = []netip.AddrPort{netip.AddrPortFrom(to, uint16(b.target))}

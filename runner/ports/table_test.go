@@ -65,6 +65,36 @@ func TestAPortErrorNamesWhoHoldsThePort(t *testing.T) {
 	}
 }
 
+// TestAnotherPortIsAsNarrow: who does as the hint says publishes to nobody else than before.
+func TestAnotherPortIsAsNarrow(t *testing.T) {
+	for name, c := range map[string]struct {
+		host, port, proto, want string
+	}{
+		"all":             {"", "5432", "tcp", `publish another port, as in "5433:5432"`},
+		"loopback":        {"127.0.0.1", "5432", "tcp", `publish another port, as in "127.0.0.1:5433:5432"`},
+		"IPv6":            {"::1", "5432", "tcp", `publish another port, as in "[::1]:5433:5432"`},
+		"UDP":             {"10.0.0.1", "53", "udp", `publish another port, as in "10.0.0.1:54:5432/udp"`},
+		"the last":        {"127.0.0.1", "65535", "tcp", `publish another port, as in "127.0.0.1:65534:5432"`},
+		"a range":         {"127.0.0.1", "8000-8010", "tcp", `publish a longer range, or another, as in "127.0.0.1:8011-8021:5432"`},
+		"a range of IPv6": {"fe80::1", "8000-8010", "sctp", `publish a longer range, or another, as in "[fe80::1]:8011-8021:5432/sctp"`},
+		"the last range":  {"", "65000-65535", "tcp", `publish another range, as in "64464-64999:5432"`},
+		"any":             {"127.0.0.1", "", "tcp", "the machine has no free port: stop what has them"},
+	} {
+		e := &Error{Service: "db", Port: c.port, Target: 5432, Proto: c.proto, Err: &keeper.PortError{Reason: "in use", Errno: int(syscall.EADDRINUSE)}}
+		if c.host != "" {
+			e.Host = netip.MustParseAddr(c.host)
+		}
+		if got := e.Error(); !strings.HasSuffix(got, ": in use: "+c.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	ports := &somePorts{held: map[string]uint16{"p/db/1/tcp//5432/5432": 5432}}
+	_, err := New(ports, nobody{}).Publish(t.Context(), Owner{Project: "p", Service: "web", Number: 1, Ports: []spec.Port{{Target: 5432, Published: "5432", HostIP: "127.0.0.1"}}}, nil)
+	if err == nil || !strings.Contains(err.Error(), `"127.0.0.1:5433:5432"`) {
+		t.Errorf("it says %v", err)
+	}
+}
+
 // somePorts are published ports by key. A listener that is given up is closed
 // by its own replica as soon as another has found it in its way.
 type somePorts struct {
@@ -138,6 +168,22 @@ func TestAPortIsTakenOverFromWhoGivesItUp(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "cannot publish 80/tcp for new") {
 			t.Errorf("the other %s: %v", name, err)
+		}
+	}
+}
+
+// TestAPortOfAContainerThatHasEndedIsTakenOver, in a plan and outside of one: what comes
+// after it may have the same.
+func TestAPortOfAContainerThatHasEndedIsTakenOver(t *testing.T) {
+	for _, plan := range []*planner.Plan{nil, {}} {
+		for _, ended := range []bool{true, false} {
+			ports := &somePorts{held: map[string]uint16{"p/certs/1/tcp//80/80": 80, "p/other/1/tcp//81/81": 81}}
+			o := Owner{Project: "p", Service: "web", Number: 1, Ports: []spec.Port{{Target: 80, Published: "80", Protocol: "tcp"}}}
+			o.Ended = func(key string) bool { return ended && strings.HasPrefix(key, "p/certs/1/") }
+			_, err := New(ports, nobody{}).Publish(t.Context(), o, plan)
+			if ended != (err == nil) || len(ports.held) != 2 || ports.held["p/other/1/tcp//81/81"] == 0 {
+				t.Errorf("it has ended: %t: %v, %v", ended, err, ports.held)
+			}
 		}
 	}
 }

@@ -49,11 +49,28 @@ func Open(container, dir string, doc *specs.Spec) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := besideOurs(fd, dir); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
 	users := ownerOf(doc)
 	return &Root{
 		name: container, fd: fd, dirFD: -1, users: users,
 		uid: users.uid + int(doc.Process.User.UID), gid: users.gid + int(doc.Process.User.GID),
 	}, nil
+}
+
+// besideOurs is an error about a root that is the engine's own: that of a process which
+// is taken for one of a container, and is none.
+func besideOurs(fd int, dir string) error {
+	var root, own unix.Stat_t
+	if err := errors.Join(unix.Fstat(fd, &root), unix.Stat("/", &own)); err != nil {
+		return err
+	}
+	if root.Dev == own.Dev && root.Ino == own.Ino {
+		return fmt.Errorf("%s is the root directory of the machine: its process is not in a container", dir)
+	}
+	return nil
 }
 
 // Close lets the root go. A file whose content did not come whole is dropped.

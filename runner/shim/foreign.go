@@ -9,10 +9,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/cio"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // A runtime with a type is a shim of containerd other than ours. Such shims differ in
@@ -86,10 +90,79 @@ func (p *Pool) RuntimeOf(name string) containerd.NewContainerOpts {
 	}
 }
 
-// isForeign says that a container was made for a shim of its own.
-func isForeign(ctx context.Context, ctr containerd.Container) (bool, error) {
-	info, err := ctr.Info(ctx, containerd.WithoutRefreshedMetadata)
-	return info.SandboxID == "", err
+// IsForeign says that a container was made for a shim of its own, which it keeps whatever the settings
+// say since.
+func IsForeign(ctr containerd.Container) bool {
+	info, err := ctr.Info(context.Background(), containerd.WithoutRefreshedMetadata) // asks nobody
+	return err == nil && info.SandboxID == ""
+}
+
+// newForeign makes the process of a container in a shim of its own. One that takes too long is
+// killed: whoever would remove the container waits for it.
+func (p *Pool) newForeign(ctx context.Context, project string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
+	within := 3 * p.patience // a machine boots meanwhile, to which Kata gives a minute
+	// A call that the user gives up half-way would leave a process that nobody knows.
+	clean := context.WithoutCancel(ctx)
+	calling, giveUp := context.WithCancelCause(clean)
+	defer giveUp(nil)
+	timer := time.AfterFunc(within, func() {
+		pid := killForeign(ctr.ID()) // first: once the call ends, containerd knows it no more
+		p.Log.Warn("a shim did not make a container's process in time and was killed", "container", ctr.ID(), "pid", pid)
+		giveUp(fmt.Errorf("its runtime, a shim of containerd, did not make its process within %s and was killed: see what it says in the engine's log (orlop engine logs)", within))
+	})
+	defer timer.Stop()
+	task, err := ctr.NewTask(calling, streams)
+	switch {
+	case err != nil && context.Cause(calling) != nil:
+		p.DeleteLost(clean, ctr.ID())
+		return nil, nil, context.Cause(calling)
+	case err != nil:
+		return nil, nil, err
+	}
+	address, _ := addressOf(filepath.Join(p.Bundles, ctr.ID()))
+	return task, foreignAt(address, project, ctr.ID()), nil
+}
+
+// foreignAt is the shim of a container that containerd has started; without an address nobody
+// can tell whether it hangs.
+func foreignAt(address, project, id string) *Shim {
+	if !strings.HasPrefix(address, "unix://") && !strings.HasPrefix(address, "/") {
+		address = ""
+	}
+	s := &Shim{project: project, foreign: id, address: address, started: make(chan struct{}), tasks: 1}
+	close(s.started)
+	return s
+}
+
+// beyond is why the engine keeps away from the process that a shim of its own tells of.
+const beyond = "its runtime is a shim of containerd (a type in the engine's settings), which may run it in a virtual machine"
+
+// Beyond is an error about what takes more than the shim of a container that IsForeign.
+func Beyond(what, hint string) error { return fmt.Errorf("%s: %s: %s", what, beyond, hint) }
+
+// NoShare is an error about a service that shares a namespace of a process with another, one of
+// which IsForeign.
+func NoShare(service string, share spec.Share) error {
+	return Beyond(fmt.Sprintf("services.%s.%s: cannot share the %s of %s", service, share.Key, share.What(), share.Of()), shareHint(share.Key))
+}
+
+func shareHint(key string) string { return "leave " + key + " out, or write runtime: runc for both" }
+
+// checkShares refuses what a service shares with another of a project, if one of them has a
+// runtime with a type.
+func (r Runtimes) checkShares(p *spec.Project, s *spec.Service, path string) (all []spec.Diagnostic) {
+	for _, share := range s.Shares() {
+		owner := p.Services[share.Service]
+		if share.Key == "network_mode" || r[s.OtherRuntime()].Type == "" && (owner == nil || r[owner.OtherRuntime()].Type == "") {
+			continue
+		}
+		path := path + "." + share.Key
+		all = append(all, spec.Diagnostic{
+			Severity: spec.Error, Path: path, Place: p.Places.Nearest(path), Hint: shareHint(share.Key),
+			Message: fmt.Sprintf("it cannot share the %s of %s: the runtime of one of them is a shim of containerd, which may run it in a virtual machine", share.What(), share.Of()),
+		})
+	}
+	return all
 }
 
 // entryOf is how a runtime that a stack file names may be added to the settings.

@@ -101,8 +101,11 @@ func (p *Pool) KillHung(ctx context.Context, s *Shim) bool {
 	s.dead = hung
 	p.mu.Unlock()
 	if first {
-		pid := kill(filepath.Base(s.dir))
-		p.Log.Warn("a shim did not answer and was killed: its containers are lost", "project", s.project, "pid", pid)
+		pid := killForeign(s.foreign)
+		if s.foreign == "" {
+			pid = kill(filepath.Base(s.dir))
+		}
+		p.Log.Warn("a shim did not answer and was killed: its containers are lost", "project", s.project, "container", s.foreign, "pid", pid)
 	}
 	return hung
 }
@@ -139,6 +142,33 @@ func kill(id string) int {
 		return pid
 	}
 	return 0
+}
+
+// killForeign kills the shim of a container that containerd has started, by whatever name: it
+// has the container's ID in its arguments. It gives the process, or 0.
+func killForeign(id string) (killed int) {
+	if !isID(id) {
+		return 0 // others may have it in their arguments
+	}
+	isIts := func(process string) bool {
+		text, err := os.ReadFile(process + "/cmdline")
+		return err == nil && argument(strings.Split(string(text), "\x00"), "-id") == id && isAmongUs(process)
+	}
+	for _, process := range proc.All() { // what starts it may be among them
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil || !isIts(process) {
+			continue
+		}
+		p, err := os.FindProcess(pid)
+		if err != nil {
+			continue
+		}
+		if isIts(process) && p.Kill() == nil {
+			killed = pid
+		}
+		_ = p.Release()
+	}
+	return killed
 }
 
 // isShimOf says that a process, by its directory in /proc, is the shim of an ID.

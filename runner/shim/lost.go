@@ -3,6 +3,7 @@ package shim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -59,34 +60,62 @@ func (p *Pool) IsKnownToRunc(id string) bool {
 // containerd's directory with its mounts, and the runtime's state with its cgroup.
 func (p *Pool) DeleteLost(ctx context.Context, id string) {
 	runtime, cgroup := runtimeOf(filepath.Join(p.Bundles, id), p.Runc), p.Cgroup(id) // the runtime's name goes with the task
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	// What the runtime was just making is in nobody's notes. It must not go on in
 	// directories that are taken away.
-	if err := proc.KillAll(ctx, cgroup); err != nil {
-		p.Log.Warn("cannot end what is left of a container", "container", id, "error", err)
+	hasEnded := p.killProcesses(ctx, id, cgroup)
+	isForgotten := p.forgetTask(ctx, id)
+	if err := p.deleteState(ctx, id, runtime); err != nil {
+		p.Log.Warn("cannot remove what the runtime knows of a container", "container", id, "runtime", runtime, "error", err)
 	}
+	proc.RemoveCgroups(cgroup)
+	if !hasEnded || !isForgotten {
+		return // the next task of the container is refused, until containerd has forgotten this one
+	}
+	if err := removeBundle(filepath.Join(p.Bundles, id)); err != nil {
+		p.Log.Warn("cannot remove the directory of a task", "container", id, "error", err)
+	}
+}
+
+// Each part of DeleteLost has a deadline of its own: what is left of a container is to be
+// removed also where its processes don't end.
+
+// killProcesses says whether nothing of a container runs any more.
+func (p *Pool) killProcesses(ctx context.Context, id, cgroup string) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := p.killAll(ctx, cgroup)
+	if err != nil {
+		p.Log.Warn("cannot end what is left of a container: the directory of its task stays", "container", id, "error", err)
+	}
+	return err == nil
+}
+
+// forgetTask says whether containerd has forgotten a task.
+func (p *Pool) forgetTask(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	_, err := p.Client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 	err = errgrpc.ToNative(err)
 	isForgotten := err == nil || errdefs.IsNotFound(err)
 	if !isForgotten && !IsGone(err) {
 		p.Log.Warn("cannot delete a task whose shim is gone", "container", id, "error", err)
 	}
+	return isForgotten
+}
+
+// deleteState has a runtime forget a container.
+func (p *Pool) deleteState(ctx context.Context, id, runtime string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	ns, err := namespaces.NamespaceRequired(ctx)
 	if err != nil {
-		return
+		return err
 	}
 	out, err := exec.CommandContext(ctx, runtime, "--root", filepath.Join(p.State, ns), "delete", "--force", id).CombinedOutput()
 	if err != nil {
-		p.Log.Warn("cannot remove what the runtime knows of a container", "container", id, "runtime", runtime, "error", err, "output", string(out))
+		return fmt.Errorf("%w: %s", err, out)
 	}
-	proc.RemoveCgroups(cgroup)
-	if !isForgotten {
-		return // the next task of the container is refused, until containerd has forgotten this one
-	}
-	if err := removeBundle(filepath.Join(p.Bundles, id)); err != nil {
-		p.Log.Warn("cannot remove the directory of a task", "container", id, "error", err)
-	}
+	return nil
 }
 
 // removeBundle removes a directory of containerd's for a task that it knows no more,

@@ -295,3 +295,37 @@ func TestWhatRuncSaysOfMountsAndMemory(t *testing.T) {
 		t.Errorf("got %q", e.Memory())
 	}
 }
+
+// TestWhatDoesNotEndKeepsItsDirectory: it would go on with its root taken away. All else
+// is removed nevertheless, each within a time of its own.
+func TestWhatDoesNotEndKeepsItsDirectory(t *testing.T) {
+	p, ctx := poolWithoutTasks(t)
+	p.Runc = filepath.Join(p.Dir, "..", "runc.sh")
+	note := filepath.Join(p.Dir, "..", "asked")
+	put(t, p.Runc, "#!/bin/sh\necho \"$3 $5\" > "+note+"\n")
+	if err := os.Chmod(p.Runc, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(p.Bundles, "c")
+	put(t, filepath.Join(bundle, "config.json"), "{}")
+	p.killAll = func(ctx context.Context, _ string) error {
+		p.Client = clientOf(t, noTasks{asked: func(own context.Context) {
+			if ctx.Err() == nil || own.Err() != nil {
+				t.Error("two parts share a deadline")
+			}
+		}})
+		return context.DeadlineExceeded
+	}
+	p.DeleteLost(ctx, "c")
+	if _, err := os.Stat(bundle); err != nil {
+		t.Errorf("the directory of what runs on: %v", err)
+	}
+	if said, _ := os.ReadFile(note); string(said) != "delete c\n" {
+		t.Errorf("the runtime was asked: %q", said)
+	}
+	p.killAll = func(context.Context, string) error { return nil }
+	p.DeleteLost(ctx, "c")
+	if _, err := os.Stat(bundle); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory of what has ended: %v", err)
+	}
+}

@@ -25,6 +25,8 @@ import (
 	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
+
+	"github.com/orlop/orlop/runner/proc"
 )
 
 // The containers of a project share one shim. We start it and end it; for
@@ -65,7 +67,8 @@ type Config struct {
 // Pool is the shims of an engine, by project.
 type Pool struct {
 	Config
-	patience time.Duration // startTimeout, but for tests
+	patience time.Duration                                  // startTimeout, but for tests
+	killAll  func(ctx context.Context, cgroup string) error // proc.KillAll, but for tests
 
 	mu    sync.Mutex       // guards what is in the shims, too; it is never held while one is started or asked
 	used  map[string]*Shim // guarded by mu
@@ -77,7 +80,8 @@ type Pool struct {
 // Shim is a process that is the parent of a project's containers.
 type Shim struct {
 	project string
-	dir     string        // whose name is the shim's ID
+	dir     string        // whose name is the shim's ID; "" of a foreign one
+	foreign string        // the container of one that containerd has started, and ends
 	address string        // of its socket, as a URL; guarded by Pool.mu until started is closed
 	started chan struct{} // closed when it answers, or never will
 
@@ -112,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 func newPool(cfg Config) *Pool {
-	return &Pool{Config: cfg, patience: startTimeout, used: map[string]*Shim{}, undeleted: map[string][]*Shim{}}
+	return &Pool{Config: cfg, patience: startTimeout, killAll: proc.KillAll, used: map[string]*Shim{}, undeleted: map[string][]*Shim{}}
 }
 
 // Runtime makes a container one of those that a shim of the pool runs (a
@@ -134,16 +138,10 @@ func (p *Pool) withPrograms(runtime string) containerd.NewTaskOpts {
 }
 
 // NewTask makes the process of a container in its project's shim, which is given
-// back by Release. runtime is one of the settings, or "" for the engine's own. One in a
-// shim that is not the pool's comes without a Shim.
+// back by Release. runtime is one of the settings, or "" for the engine's own.
 func (p *Pool) NewTask(ctx context.Context, project, runtime string, ctr containerd.Container, streams cio.Creator) (containerd.Task, *Shim, error) {
-	foreign, err := isForeign(ctx, ctr)
-	if err != nil {
-		return nil, nil, err
-	}
-	if foreign { // a call that is given up half-way leaves a process that nobody knows
-		task, err := ctr.NewTask(context.WithoutCancel(ctx), streams)
-		return task, nil, err
+	if IsForeign(ctr) {
+		return p.newForeign(ctx, project, ctr, streams)
 	}
 	program, err := p.program(runtime)
 	if err != nil {
@@ -205,6 +203,9 @@ func (p *Pool) acquire(ctx context.Context, project string) (*Shim, error) {
 // deleting the task failed, or nil: a shim that still has one goes on until that is
 // Deleted.
 func (p *Pool) Release(ctx context.Context, s *Shim, id string, err error) {
+	if s.foreign != "" {
+		return
+	}
 	if err != nil && IsGone(err) {
 		p.lose(s)
 	}
@@ -308,9 +309,13 @@ func (p *Pool) EndUnused(ctx context.Context) {
 // Join counts a task that an earlier engine made to the shim that it is in; nil
 // if that is not known, or has died.
 func (p *Pool) Join(id string) *Shim {
-	address, err := addressOf(filepath.Join(p.Bundles, id))
+	bundle := filepath.Join(p.Bundles, id)
+	address, err := addressOf(bundle)
 	if err != nil {
 		return nil
+	}
+	if program, err := os.ReadFile(filepath.Join(bundle, "shim-binary-path")); err == nil && filepath.Base(string(program)) != ownShim {
+		return foreignAt(address, "", id)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

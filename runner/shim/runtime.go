@@ -60,6 +60,7 @@ func (r Runtimes) Allow(p *spec.Project, settings string) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
 		s, path := p.Services[name], "services."+name
 		check(s, path+".runtime")
+		all = append(all, r.checkShares(p, s, path)...)
 		for i, first := range s.PreStart {
 			check(first, fmt.Sprintf("%s.pre_start[%d].runtime", path, i))
 		}

@@ -91,3 +91,23 @@ func TestATaskIsDeletedByTheRuntimeThatMadeIt(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestNamespacesOfAVirtualMachineAreNotShared: those of its process may be the machine's own.
+func TestNamespacesOfAVirtualMachineAreNotShared(t *testing.T) {
+	known := Runtimes{"kata": {Type: "io.x.v2", Path: "/bin/sh"}, "crun": {Path: "/bin/sh"}}
+	for _, c := range []struct {
+		owner, side spec.Service
+		refused     bool
+	}{
+		{spec.Service{Runtime: "kata"}, spec.Service{PID: "service:web"}, true},
+		{spec.Service{Runtime: "kata"}, spec.Service{IPC: "service:web"}, true},
+		{spec.Service{}, spec.Service{Runtime: "kata", PID: "service:web"}, true},
+		{spec.Service{Runtime: "kata"}, spec.Service{NetworkMode: "service:web"}, false},
+		{spec.Service{Runtime: "crun"}, spec.Service{PID: "service:web"}, false},
+	} {
+		p := &spec.Project{Services: map[string]*spec.Service{"web": &c.owner, "side": &c.side}}
+		if err := known.Allow(p, "/r/engine.yaml"); (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), `of service "web"`) {
+			t.Errorf("%s and %s, pid %q, ipc %q: %v", c.owner.Runtime, c.side.Runtime, c.side.PID, c.side.IPC, err)
+		}
+	}
+}

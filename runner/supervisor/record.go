@@ -234,6 +234,21 @@ func (rec *Record) IsOver() bool {
 	return rec.AutoRemove && (rec.State == planner.Exited || rec.State == planner.Created)
 }
 
+// HaveDone says that those containers that are meant, if any, have done their work: they
+// ended by themselves with code 0, and don't come back.
+func HaveDone(all []Record, isMeant func(*Record) bool) (done bool) {
+	for i := range all {
+		rec := &all[i]
+		if !isMeant(rec) {
+			continue
+		}
+		if done = rec.State == planner.Exited && rec.ExitCode == 0 && !rec.Stopped && rec.Applied.Service.IsOneShot(); !done {
+			return false
+		}
+	}
+	return done
+}
+
 // UsedVolumes are the names of the volumes that a container has.
 func (rec *Record) UsedVolumes() []string {
 	var names []string

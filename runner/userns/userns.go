@@ -68,23 +68,23 @@ func Reachable(state string, s *spec.Service) error {
 // Mapped gives the options of mounts by which what is at a path has the users that it
 // has on the disk, in a container whose user namespace is at a path; nil for one without
 // a map. Where the kernel can't, as of /proc, there are none: it is nobody's there.
-func Mapped(ids *spec.IDMap, namespace string) func(source string) []string {
+func Mapped(ids *spec.IDMap, namespace string) func(source string) ([]string, error) {
 	if ids == nil {
 		return nil
 	}
-	return func(source string) []string {
+	return func(source string) ([]string, error) {
 		users, err := os.Open(namespace)
 		if err != nil {
-			return nil
+			return nil, fmt.Errorf("cannot map the owners of %s: the container's user namespace can't be opened: %w", source, err)
 		}
 		defer users.Close()
 		switch {
 		case tryMap(users, source, unix.AT_RECURSIVE) == nil:
-			return []string{"ridmap"}
+			return []string{"ridmap"}, nil
 		case tryMap(users, source, 0) == nil:
-			return []string{"idmap"}
+			return []string{"idmap"}, nil
 		}
-		return nil
+		return nil, nil
 	}
 }
 

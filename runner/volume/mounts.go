@@ -33,15 +33,17 @@ type Request struct {
 	Rootfs       []mount.Mount     // of a snapshot of the image
 	// Mapped are the options by which what is at a path has the users that it has on the
 	// disk, in a container whose users are others of the machine; nil where they are not.
-	Mapped func(source string) []string
+	Mapped func(source string) ([]string, error)
 }
 
-// mapped are the options for a path; none where nobody is mapped.
-func (r *Request) mapped(source string) []string {
+// mapped adds the options for the mount's source; none where nobody is mapped.
+func (r *Request) mapped(m *specs.Mount) error {
 	if r.Mapped == nil {
 		return nil
 	}
-	return r.Mapped(source)
+	options, err := r.Mapped(m.Source)
+	m.Options = append(m.Options, options...)
+	return err
 }
 
 // Mounts is what a container mounts.
@@ -115,9 +117,11 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 		if m.Bind != nil && m.Bind.Propagation != "" {
 			propagation = m.Bind.Propagation
 		}
-		err := ensureBindSource(ctx, m.Mount, req.Rootfs)
-		out.Source, out.Options = m.Source, append(append(recursive(m.Mount), access, propagation), req.mapped(m.Source)...)
-		return out, err
+		out.Source, out.Options = m.Source, append(recursive(m.Mount), access, propagation)
+		if err := ensureBindSource(ctx, m.Mount, req.Rootfs); err != nil {
+			return out, err
+		}
+		return out, req.mapped(&out)
 	case spec.MountImage: // its source is a place of ours, like that of a path inside a volume
 		out.Options = []string{"rbind", access, "rprivate"}
 		made.images++
@@ -143,8 +147,8 @@ func (v *Store) mount(ctx context.Context, req *Request, made *Mounts, m planner
 			}
 		}
 		out.Source = v.Path(vol.Name)
-		out.Options = append([]string{"rbind", access, "rprivate"}, req.mapped(out.Source)...)
-		return out, nil
+		out.Options = []string{"rbind", access, "rprivate"}
+		return out, req.mapped(&out)
 	}
 	return out, fmt.Errorf("type %q is not supported", m.Type)
 }

@@ -21,6 +21,7 @@ type Set struct {
 	Fetch func(reference string) (*spec.Remote, error)
 	known map[string]*spec.Remote // by reference
 	List  []*spec.Remote          // as they were fetched
+	told  told
 }
 
 // get is what a reference names, fetched once.
@@ -106,4 +107,15 @@ func (s *Set) File(reference string, names []string) (string, error) {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.IsDir()
+}
+
+// NoteVariable notes that a remote is told a variable of the caller's, with the first
+// place that it has.
+func NoteVariable(r *spec.Remote, name string, at spec.Place) {
+	if r.Variables == nil {
+		r.Variables = map[string]spec.Place{}
+	}
+	if _, ok := r.Variables[name]; !ok {
+		r.Variables[name] = at
+	}
 }

@@ -1,6 +1,7 @@
 package fetched
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -9,14 +10,17 @@ import (
 
 // Protect has what was fetched stay as it is, whoever names it and how: it is the same
 // for all projects that use it, and is what its digest says. It is mounted for reading
-// alone; that it is a volume, which is written to, is a mistake.
+// alone; that it is a volume, or what a build
+// writes its cache to, is a mistake.
 func Protect(p *spec.Project, report func(spec.Diagnostic)) {
 	if len(p.Remotes) == 0 {
 		return
 	}
-	for _, services := range []map[string]*spec.Service{p.Services, p.Jobs, p.Provided} {
-		for _, s := range services {
+	sections := map[string]map[string]*spec.Service{"services": p.Services, "jobs": p.Jobs, "provided": p.Provided}
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		for name, s := range sections[section] {
 			protectMounts(p, s)
+			protectCaches(p, s.Build, section+"."+name+".build", report)
 			for _, first := range s.PreStart {
 				protectMounts(p, first)
 			}
@@ -36,5 +40,21 @@ func protectMounts(p *spec.Project, s *spec.Service) {
 		if m := &s.Volumes[i]; m.Type == spec.MountBind && p.IsFetched(m.Source) {
 			m.ReadOnly = true
 		}
+	}
+}
+
+// protectCaches refuses directories that a build would write its cache to.
+func protectCaches(p *spec.Project, b *spec.Build, path string, report func(spec.Diagnostic)) {
+	if b == nil {
+		return
+	}
+	for i, value := range b.CacheTo {
+		kind, attrs, _ := spec.CutCache(value)
+		if kind != spec.CacheLocal || !p.IsFetched(Within(p.WorkingDir, attrs[spec.CachePlace(kind, true)])) {
+			continue
+		}
+		at := fmt.Sprintf("%s.cache_to[%d]", path, i)
+		report(spec.Diagnostic{Severity: spec.Error, Path: at, Place: p.Places.Nearest(at), Width: 1,
+			Message: "a directory that was fetched can't be written to: it never changes", Hint: "write a directory of yours"})
 	}
 }

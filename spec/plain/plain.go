@@ -59,6 +59,9 @@ type parser struct {
 	body    string // the rest of it
 	whole   string // all of it
 	isWide  bool   // characters of the text may have several bytes
+	at      int    // a byte of this line; those of them before it are
+	before  int    // as many characters
+	counted int    // bytes that characters were counted in
 	done    bool   // there is no more line, or foreign
 	foreign bool   // the text holds what is not known here
 	anchors map[string]*yaml.Node
@@ -77,7 +80,13 @@ func (p *parser) column(i int) int {
 	if !p.isWide {
 		return i
 	}
-	return utf8.RuneCountInString(p.whole[:i])
+	if i < p.at {
+		p.at, p.before = 0, 0
+	}
+	p.counted += i - p.at
+	p.before += utf8.RuneCountInString(p.whole[p.at:i])
+	p.at = i
+	return p.before
 }
 
 // node is a new node at a place; columns count from 0 here.
@@ -121,7 +130,7 @@ func (p *parser) advance() {
 		if p.body = line[indent:]; p.body == "" || p.body[0] == '#' {
 			continue
 		}
-		p.indent, p.whole = indent, line
+		p.indent, p.whole, p.at, p.before = indent, line, 0, 0
 		if indent == 0 && (p.body[0] == '%' || strings.HasPrefix(p.body, "---") || strings.HasPrefix(p.body, "...")) {
 			p.leave()
 		}

@@ -56,7 +56,7 @@ var known = []string{
 	"a: 1\nb: 1.5\nc: true\nd: null\ne: ~\nf: 0x10\ng: 2001-01-01\nh: yes\ni: -1\nj: .inf\nk: 1_000\n", "a: b:c\nd: http://x/y#z\n", "a: $X ${Y:-z}\n",
 	"x: &a\n  b: c\ny:\n  <<: *a\n  d: *a\n", "x: &a\n  - b\ny: [c]\nz: *a\n", "a: |\n  b\n    c\n\n  d\n\ne: f\n", "a: |-\n  b\n  c\n# d\n", "- |\n  a\n- b\n",
 	"on: 1\n1: 2\nnull: 3\n", "a: {b: c:d, e: \"\"}\n", "a: -x\nb: --flag=1\n", "-\n  a: b\n-\n  - c\n", "a:   b   \nc:    # d\n  e: f\n",
-	"\u00fc: \u00e9 # \u4e16\n\u00e4b: &x\n  c\u754c: [\u00fc, \"\u00e9\u00e9\", b]\nd: {\u00fc: 1, e: \u4e16\u754c}\n\u00f6:\ne: *x\nf\u00fc: |\n  \u00e9\n", "\u00f6:\n\u00fc\u00fc: \U0001f600 x\n", "- \u00fc: a\n  \u00e9\u00e9: [\u00fc, b]\n",
+	"\u00fc: \u00e9 # \u4e16\n\u00e4b: &x\n  c\u754c: [\u00fc, \"\u00e9\u00e9\", b]\nd: {\u00fc: 1, e: \u4e16\u754c}\n\u00f6:\ne: *x\nf\u00fc: |\n  \u00e9\n", "\u00f6:\n\u00fc\u00fc: \U0001f600 x\n", "\u00fc:\n        a: b\n", "- \u00fc: a\n  \u00e9\u00e9: [\u00fc, b]\n",
 }
 
 var unknown = []string{
@@ -69,6 +69,26 @@ func TestWhatIsKnownIsAsYAMLSays(t *testing.T) {
 	for _, text := range known {
 		if !compare(t, []byte(text)) {
 			t.Errorf("not known: %q", text)
+		}
+	}
+}
+
+// TestAWideLineIsCountedOnce: a line's characters are counted on from where they were
+// counted to, whatever stands in it.
+func TestAWideLineIsCountedOnce(t *testing.T) {
+	for _, text := range []string{
+		"a: [" + strings.Repeat("é,", 5000) + "é]\n", "a: {" + strings.Repeat("é: 'é', ", 5000) + "é: é}\n", "a: [" + strings.Repeat("[é, ü],", 5000) + "é] # é\n",
+		strings.Repeat("é: é\n", 1) + "b:\n" + strings.Repeat("- é: é\n  ü: [é]\n", 5000), strings.Repeat("é", 300) + ": " + strings.Repeat("é", 5000) + "\n",
+	} {
+		p := &parser{text: text, isWide: true}
+		if p.advance(); p.block(0) == nil || p.foreign {
+			t.Fatalf("not known: %.40q", text)
+		}
+		if p.counted > 3*len(text) {
+			t.Errorf("%d bytes are counted of %d of %.40q", p.counted, len(text), text)
+		}
+		if len(text) < 30_000 && !compare(t, []byte(text)) {
+			t.Errorf("not known: %.40q", text)
 		}
 	}
 }

@@ -85,14 +85,19 @@ type bounds struct {
 }
 
 // has says that a path which is named at a place of the project is where it may be: in
-// the project's directory, if that is the user's own word, or in what was fetched.
+// the project's directory or in anything that was fetched, if that is the user's own word;
+// for a remote stack, in what it was fetched to itself.
 func (b bounds) has(at, path string) bool {
+	by := remoteOf(b.of, at)
 	for _, r := range b.of.Remotes {
+		if by != nil && by.Dir != r.Dir {
+			continue
+		}
 		if isBelow(path, r.Dir) && b.inDir(r.Dir, path) { // by another name it may be written to
 			return true
 		}
 	}
-	return remoteOf(b.of, at) == nil && b.inDir(b.dir, path)
+	return by == nil && b.inDir(b.dir, path)
 }
 
 // remoteOf is the remote stack that says a value, or a part of it; nil: the user does.

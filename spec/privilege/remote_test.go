@@ -40,6 +40,27 @@ func TestWhatARemoteStackAsksFor(t *testing.T) {
 	}
 }
 
+// TestARemoteStackHasItsOwnFilesAlone: those of another one are the host's to it; the user
+// may name all.
+//
+// Risk remote include: a remote stack mounts and builds from what another was fetched to, by its absolute path
+// Held: it is listed as a path of the host
+func TestARemoteStackHasItsOwnFilesAlone(t *testing.T) {
+	for by, want := range map[string]int{"oci://r.test/a:1: compose.yaml": 0, "oci://evil.test/b:1: compose.yaml": 3, "stack.yaml": 0} {
+		p := &spec.Project{
+			Remotes: []*spec.Remote{{Name: "oci://r.test/a:1", Dir: "/cache/a"}, {Name: "oci://evil.test/b:1", Dir: "/cache/b"}, {Name: "oci://r.test/a:2", Dir: "/cache/a"}},
+			Services: map[string]*spec.Service{"web": {
+				Volumes: []spec.Mount{{Type: spec.MountBind, Source: "/cache/a/conf", ReadOnly: true}},
+				Build:   &spec.Build{Context: "/cache/a", Dockerfile: "Dockerfile", CacheFrom: []string{"type=local,src=/cache/a/x"}},
+			}},
+			Places: spec.PlacesOf(map[string]spec.Place{"services.web": {File: by, Line: 3}}),
+		}
+		if got := Of(p, "/p"); len(got) != want {
+			t.Errorf("by %s: listed are %v", by, got)
+		}
+	}
+}
+
 // TestAPartOfAValueIsARemoteStacks: the user's file adds to what it says, and the whole
 // stands where the user's file does.
 func TestAPartOfAValueIsARemoteStacks(t *testing.T) {

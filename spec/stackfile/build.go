@@ -27,6 +27,7 @@ type builder struct {
 	src    *source
 	vars   *variables.Expander
 	at     spec.Place // of the scalar that vars fill in
+	told   string     // the last variable that has something of the caller's, in a file of a remote
 	count  int
 	active map[*yaml.Node]bool
 	path   []string   // of the value being built
@@ -290,7 +291,11 @@ func (b *builder) scalar(n *yaml.Node, out *tree.Node) {
 func (b *builder) interpolate(n *yaml.Node, out *tree.Node) {
 	out.Raw = out.Text
 	b.at = spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}
+	b.told = ""
 	text, unset, bad := b.vars.Expand(out.Text)
+	if b.told != "" {
+		b.l.remotes.Tell(out.At, b.told)
+	}
 	for i := range unset {
 		unset[i].At = b.locate(n, out.Raw, unset[i].Offset, unset[i].Expr)
 	}

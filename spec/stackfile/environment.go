@@ -237,7 +237,7 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), hintForMissing(err))
 		return
 	}
-	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup))
+	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup, nil))
 	if problem := read.Problem; problem != nil {
 		l.Fail(at, path, fmt.Sprintf("%s:%d: %s", l.display(at.Text), problem.Line, problem.Message), "")
 		return

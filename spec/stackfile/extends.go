@@ -326,13 +326,17 @@ func (l *loader) includeVariables(src *source, item *tree.Node, outer *variables
 	files = slices.DeleteFunc(files, func(f string) bool { return f == os.DevNull })
 	lookup := outer.Lookup
 	for _, f := range files {
-		lookup = l.told(l.remotes.Of(f), &spec.Place{File: l.display(f)}, lookup)
+		lookup = l.told(l.remotes.Of(f), &spec.Place{File: l.display(f)}, lookup, nil)
 	}
 	values, _, err := l.envFileValues(files, optional, l.readFile, lookup)
 	if err != nil {
 		l.Fail(item, path, err.Error(), "")
 		return nil
 	}
+	l.remotes.Compare(values, files, l.readFile, func(name string) (string, bool) {
+		value, ok := outer.Lookup(name)
+		return value, ok && !l.isCallers(name)
+	})
 	return &variables.Expander{Lookup: func(name string) (string, bool) {
 		if v, ok := outer.Lookup(name); ok {
 			return v, true

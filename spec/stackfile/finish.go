@@ -260,7 +260,7 @@ func (v *validator) buildArgs(build *tree.Node) {
 	var kept []tree.Field
 	for _, f := range args.Fields {
 		if f.Value.Kind == tree.NullNode {
-			value, ok := v.l.env[f.Key]
+			value, ok := v.l.toldAt(f.At, v.l.lookup)(f.Key)
 			if !ok {
 				continue
 			}

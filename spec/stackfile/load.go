@@ -191,7 +191,7 @@ func (l *loader) resolve(doc document, vars *variables.Expander, including []str
 func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	b := &builder{l: l, src: doc.src, vars: vars}
 	if r := l.remotes.Of(doc.src.path); r != nil {
-		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup)}
+		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup, &b.told)}
 	}
 	root := b.build(doc.node, 0)
 	l.values += b.count

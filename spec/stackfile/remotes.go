@@ -46,6 +46,9 @@ func (l *loader) fileOf(src *source, n *tree.Node, path string) (string, bool) {
 		at := fetched.Within(src.base, n.Text)
 		return at, l.pathsOf(src).May(n, at, path)
 	}
+	if l.remotes.Refuse(l.Reporter, n, path) {
+		return "", false
+	}
 	if l.opts.Remotes == nil {
 		verb := "included"
 		if strings.HasSuffix(path, ".extends") {
@@ -88,34 +91,34 @@ func (l *loader) absent(err error) {
 
 // told is a lookup for a file of a remote, which notes the variables of the caller's that
 // it tells, with the place of what is read at that time; nil: the file is the user's own.
-func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
+// Last, which may be nil, is the last one that has something of the caller's in its value.
+func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (string, bool), last *string) func(string) (string, bool) {
 	if r == nil {
 		return lookup
 	}
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
-		if _, isCallers := l.lookup(name); ok && isCallers && name != "COMPOSE_PROJECT_NAME" {
-			r.Variables = placed(r.Variables, name, *at)
+		if ok && l.isCallers(name) {
+			fetched.NoteVariable(r, name, *at)
+		}
+		if ok && last != nil && (l.isCallers(name) || l.remotes.Tells(name)) {
+			*last = name
 		}
 		return value, ok
 	}
 }
 
-// placed are variables with one more, which keeps the first place that it has.
-func placed(all map[string]spec.Place, name string, at spec.Place) map[string]spec.Place {
-	if all == nil {
-		all = map[string]spec.Place{}
-	}
-	if _, ok := all[name]; !ok {
-		all[name] = at
-	}
-	return all
+// isCallers says that a variable is one of the caller's, not what a stack file or one
+// of its environment files says.
+func (l *loader) isCallers(name string) bool {
+	_, ok := l.lookup(name)
+	return ok && name != "COMPOSE_PROJECT_NAME"
 }
 
 // toldAt is told for what stands at a place.
 func (l *loader) toldAt(place spec.Place, lookup func(string) (string, bool)) func(string) (string, bool) {
 	if i := slices.IndexFunc(l.remotes.List, place.IsIn); i >= 0 {
-		return l.told(l.remotes.List[i], &place, lookup)
+		return l.told(l.remotes.List[i], &place, lookup, nil)
 	}
 	return lookup
 }

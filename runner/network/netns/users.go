@@ -23,8 +23,13 @@ type Users struct {
 const usersSuffix = ".users"
 
 // UsersPath is where the user namespace that owns a network namespace is pinned, if that
-// was made with Users.
-func UsersPath(path string) string { return path + usersSuffix }
+// was made with Users; "" for "", the machine's network.
+func UsersPath(path string) string {
+	if path == "" {
+		return ""
+	}
+	return path + usersSuffix
+}
 
 // NameOf is the name of the network namespace that a pin in a directory belongs to.
 func NameOf(entry string) string { return strings.TrimSuffix(entry, usersSuffix) }
