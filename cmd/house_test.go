@@ -40,7 +40,7 @@ func house() map[string][]string {
 		"spec/plain":        {},
 		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/logtag"},
+		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/fetched":      {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/plain", "spec/fetched"},
 		"api":               {"spec", "planner"},
@@ -57,7 +57,7 @@ func house() map[string][]string {
 		"runner/instance":   {"spec", "planner"},
 		"runner/inventory":  append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":       {"runner/disk"},
-		"runner/logs/sink":  {"spec", "spec/logtag", "planner", "runner/disk", "runner/health", "runner/logs", "runner/supervisor"},
+		"runner/logs/sink":  {"spec", "planner", "runner/disk", "runner/health", "runner/logs", "runner/supervisor"},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
 		"runner/routines":   {},
@@ -108,7 +108,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
+	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/proc"
 )
 

@@ -108,3 +108,14 @@ func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.IsDir()
 }
+
+// NoteVariable notes that a remote is told a variable of the caller's, with the first
+// place that it has.
+func NoteVariable(r *spec.Remote, name string, at spec.Place) {
+	if r.Variables == nil {
+		r.Variables = map[string]spec.Place{}
+	}
+	if _, ok := r.Variables[name]; !ok {
+		r.Variables[name] = at
+	}
+}

@@ -124,8 +124,8 @@ func ofInit(p *spec.Project, first, s *spec.Service, path string, within bounds,
 func isRead(p *spec.Project, at string) bool {
 	rest, ok := strings.CutPrefix(at, "services.")
 	if !ok {
-		// What a remote stack includes has its own environment file beside it.
-		return !strings.HasPrefix(at, "include[") || remoteOf(p, at) == nil
+		// An include of a remote stack reads files of remote stacks alone, see spec/fetched.
+		return !slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return strings.HasPrefix(at, r.Name+": ") })
 	}
 	for _, key := range []string{".env_file[", ".label_file["} {
 		name, _, _ := strings.Cut(rest[:max(strings.LastIndex(rest, key), 0)], ".pre_start[")

@@ -26,8 +26,8 @@ type builder struct {
 	l      *loader
 	src    *source
 	vars   *variables.Expander
-	told   string     // the last variable that has something of the caller's, in a file of a remote
 	at     spec.Place // of the scalar that vars fill in
+	told   string     // the last variable that has something of the caller's, in a file of a remote
 	count  int
 	active map[*yaml.Node]bool
 	path   []string   // of the value being built
@@ -290,8 +290,8 @@ func (b *builder) scalar(n *yaml.Node, out *tree.Node) {
 // reported at the expression itself.
 func (b *builder) interpolate(n *yaml.Node, out *tree.Node) {
 	out.Raw = out.Text
-	b.told = ""
 	b.at = spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}
+	b.told = ""
 	text, unset, bad := b.vars.Expand(out.Text)
 	if b.told != "" {
 		b.l.remotes.Tell(out.At, b.told)

@@ -90,8 +90,8 @@ func (l *loader) absent(err error) {
 }
 
 // told is a lookup for a file of a remote, which notes the variables of the caller's that
-// it tells, with the place of what is read at that time; nil: the file is the user's own. Last,
-// which may be nil, is the last one that has something of the caller's in its value.
+// it tells, with the place of what is read at that time; nil: the file is the user's own.
+// Last, which may be nil, is the last one that has something of the caller's in its value.
 func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (string, bool), last *string) func(string) (string, bool) {
 	if r == nil {
 		return lookup
@@ -99,7 +99,7 @@ func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (strin
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
 		if ok && l.isCallers(name) {
-			r.Variables = placed(r.Variables, name, *at)
+			fetched.NoteVariable(r, name, *at)
 		}
 		if ok && last != nil && (l.isCallers(name) || l.remotes.Tells(name)) {
 			*last = name
@@ -113,17 +113,6 @@ func (l *loader) told(r *spec.Remote, at *spec.Place, lookup func(string) (strin
 func (l *loader) isCallers(name string) bool {
 	_, ok := l.lookup(name)
 	return ok && name != "COMPOSE_PROJECT_NAME"
-}
-
-// placed are variables with one more, which keeps the first place that it has.
-func placed(all map[string]spec.Place, name string, at spec.Place) map[string]spec.Place {
-	if all == nil {
-		all = map[string]spec.Place{}
-	}
-	if _, ok := all[name]; !ok {
-		all[name] = at
-	}
-	return all
 }
 
 // toldAt is told for what stands at a place.
