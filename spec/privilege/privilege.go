@@ -125,7 +125,7 @@ func isRead(p *spec.Project, at string) bool {
 	rest, ok := strings.CutPrefix(at, "services.")
 	if !ok {
 		// An include of a remote stack reads files of remote stacks alone, see spec/fetched.
-		return !slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return strings.HasPrefix(at, r.Name+": ") })
+		return !slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return strings.HasPrefix(at, "in "+r.Name+": ") })
 	}
 	for _, key := range []string{".env_file[", ".label_file["} {
 		name, _, _ := strings.Cut(rest[:max(strings.LastIndex(rest, key), 0)], ".pre_start[")
