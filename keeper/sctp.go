@@ -2,9 +2,7 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -30,23 +28,8 @@ func openSCTP(p *port) error {
 	}
 	f := &sctpFace{port: p, listener: l, open: map[*sctp.Conn]bool{}}
 	p.bound, p.face = l.Bound(), f
-	go f.accept()
+	go acceptAll(f.listener.Accept, f.serve)
 	return nil
-}
-
-// accept ends when the listener is closed; any other failure is waited out.
-func (f *sctpFace) accept() {
-	for {
-		client, err := f.listener.Accept()
-		switch {
-		case err == nil:
-			go f.serve(client)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			<-time.After(20 * time.Millisecond)
-		}
-	}
 }
 
 // serve passes messages between a client and the backend that the port leads to, until

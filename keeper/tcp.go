@@ -42,18 +42,18 @@ func openTCP(p *port) error {
 	}
 	p.bound = localAddr(l.Addr())
 	p.face = f
-	go f.accept()
+	go acceptAll(f.listener.AcceptTCP, f.serve)
 	return nil
 }
 
-// accept ends when the listener is closed. Any other failure (no descriptor
-// left, a client gone before it was accepted) is waited out.
-func (f *tcpFace) accept() {
+// acceptAll serves whoever comes, until the listener is closed. Any other failure (no
+// descriptor left, a client gone before it was accepted) is waited out.
+func acceptAll[Client any](accept func() (Client, error), serve func(Client)) {
 	for {
-		client, err := f.listener.AcceptTCP()
+		client, err := accept()
 		switch {
 		case err == nil:
-			go f.serve(client)
+			go serve(client)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

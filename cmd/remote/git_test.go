@@ -25,7 +25,7 @@ type upstream struct {
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("needs git")
+		t.Skip("SKIPPED: needs git")
 	}
 	u := &upstream{t: t, tree: t.TempDir(), served: t.TempDir()}
 	u.git("init", "-q", "-b", "main")

@@ -54,8 +54,8 @@ func (m *Manager) Guard(ctx context.Context, repaired func(error)) error {
 	}
 }
 
-// listenBy has a listener tell what need not be looked at, which for now is all that
-// there is; nil: nobody tells.
+// listenBy has a listener tell what changes: all that there is must be looked at once more,
+// as what happened before was told to nobody. nil: nobody tells.
 func (m *Manager) listenBy(l *kernel.Listener) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
