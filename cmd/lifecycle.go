@@ -97,7 +97,7 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
 	w.Of = services
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		containers, isNone := cli.Containers(s.Project, services)
 		if isNone {
 			return a.afterwards(ctx, action, s, services)

@@ -57,7 +57,7 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
 		return err
 	}
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		known, err := cli.Observe(ctx, client, s)
 		if err != nil {
 			return err
