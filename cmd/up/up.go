@@ -105,7 +105,7 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 	application := cli.Application{Project: u.project, Options: o.Plan, Builds: o.Builds, Timeout: o.StopTimeout}
 	out, err := u.Apply(applying, u.client, application, cli.Progress{
 		Words: w, Services: len(u.chosen), Project: u.project,
-		Addresses:   func() []string { return cli.Addresses(applying, u.client, u.project, u.chosen) },
+		Seen:        func() cli.Sight { return u.See(applying, u.client, u.project.Name, u.chosen) },
 		Interrupted: func() { u.sayWhatRuns(ctx) },
 	})
 	u.hints(out.Plan, err == nil)
