@@ -9,6 +9,7 @@ import (
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -40,15 +41,15 @@ func Placed(err error, want *spec.Service, places spec.Places) error {
 
 // Start is why the process of a container could not be made, in words of the stack
 // file where a key of its service is to blame.
-func Start(err error, container, service string, s *spec.Service) error {
-	bad := shim.Explain(err)
+func Start(err error, made *supervisor.Metadata) error {
+	bad, service, s := shim.Explain(err), made.Service, made.Applied.Service
 	if source, target, said, ok := bad.Mount(); ok {
-		if err := volume.StartError(service, s, source, target, said, bad); err != nil {
+		if err := volume.StartError(service, s, made.Binds, source, target, said, bad); err != nil {
 			return err
 		}
 	}
 	if text := bad.Memory(); text != "" {
 		return &oci.KeyError{Service: service, Key: "mem_limit", Text: text, Err: bad}
 	}
-	return fmt.Errorf("cannot start %s: %w", container, bad)
+	return fmt.Errorf("cannot start %s: %w", made.Name, bad)
 }

@@ -72,13 +72,16 @@ func Explain(err error) *RuncError {
 }
 
 // Mount is the mount that could not be made: a path of the host at one of the
-// container, and what was said of it.
+// container, "" where that is not said, and what was said of it.
 func (e *RuncError) Mount() (source, target, said string, ok bool) {
 	m := regexp.MustCompile(`^error mounting "(.*)" to rootfs at "(.*?)": (.*)$`).FindStringSubmatch(e.text)
-	if m == nil {
-		return "", "", "", false
+	if m != nil {
+		return m[1], m[2], m[3], true
 	}
-	return m[1], m[2], m[3], true
+	if m = regexp.MustCompile(`^failed to fulfil mount request: open (.*): (.*)$`).FindStringSubmatch(e.text); m != nil {
+		return m[1], "", m[2], true
+	}
+	return "", "", "", false
 }
 
 // Memory says that the limit of memory is too low to start anything; "" if it is
