@@ -16,6 +16,7 @@ func (c checker) limits(s *tree.Node, path string) {
 	for _, b := range bounds {
 		c.within(s.Value(b.key), path+"."+b.key, b.least, b.most)
 	}
+	c.within(s.Value("deploy").Value("resources").Value("limits").Value("pids"), path+".deploy.resources.limits.pids", -1, mostPids)
 	c.cpuset(s.Value("cpuset"), path+".cpuset")
 	c.cpuTime(s, path)
 	c.memory(s, path)
@@ -24,13 +25,16 @@ func (c checker) limits(s *tree.Node, path string) {
 	c.twice(s, path)
 }
 
+// mostPids is how many processes Linux has at most (PID_MAX_LIMIT).
+const mostPids = 4 << 20
+
 // bounds are those of single numbers; a most of 0 is none, and a 0 says nothing, as in
 // Docker.
 var bounds = []struct {
 	key         string
 	least, most int64
 }{
-	{"pids_limit", -1, 0},
+	{"pids_limit", -1, mostPids},
 	{"cpu_shares", 2, 262_144},
 	{"cpu_period", 1_000, 1_000_000},
 	{"cpu_rt_period", 1, 1_000_000_000},

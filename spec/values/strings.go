@@ -31,13 +31,27 @@ func (c checker) strings(s *tree.Node, path string) {
 			check(item, tree.Indexed(path+"."+key, i), item.Text, "the argument")
 		}
 	}
+	c.nameless(s.Value("labels"), path+".labels", "a label")
 	environment := s.Value("environment")
 	if environment == nil {
 		return
 	}
+	c.nameless(environment, path+".environment", "a variable")
 	for _, f := range environment.Fields {
 		if f.Value.Kind == tree.ScalarNode {
 			check(f.Value, path+".environment."+f.Key, f.Key+"="+f.Value.Text, "the variable")
+		}
+	}
+}
+
+// nameless refuses an entry of a mapping that has no name.
+func (c checker) nameless(mapping *tree.Node, path, what string) {
+	if mapping == nil {
+		return
+	}
+	for _, f := range mapping.Fields {
+		if f.Key == "" {
+			c.Fail(f.Value, path, what+" has no name", "write NAME=value")
 		}
 	}
 }
