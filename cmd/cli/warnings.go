@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/userfile"
 )
@@ -30,7 +31,7 @@ func (inv *Invocation) warn(warnings spec.Diagnostics) {
 	st := inv.ErrStyle()
 	lines := warnings.Brief()
 	for _, line := range lines {
-		fmt.Fprintln(inv.Stderr, st.Yellow(" ! ")+line)
+		fmt.Fprintln(inv.Stderr, st.Yellow(" ! ")+display.Printable(line))
 	}
 	if len(lines) < len(warnings) {
 		fmt.Fprintln(inv.Stderr, st.Dim("   all places: orlop config --verbose"))
@@ -43,7 +44,7 @@ func (inv *Invocation) note(notes spec.Diagnostics) {
 		return
 	}
 	for _, line := range notes.Brief() {
-		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Dim(" · "+line))
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Dim(" · "+display.Printable(line)))
 	}
 }
 
