@@ -41,6 +41,9 @@ func Run(ctx context.Context, args []string, w cli.World) int {
 		err = flagError(root, err)
 	}
 	code := a.exitCode(err)
+	if code == cli.ExitOK || code == cli.ExitInterrupted {
+		a.RememberTold()
+	}
 	a.output.Flush()
 	return code
 }
