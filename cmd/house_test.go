@@ -111,7 +111,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
+	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

@@ -29,6 +29,7 @@ func TestMistakesAreAllToldWithTheirPlaces(t *testing.T) {
 		{"- a\n", ":1:1: expected a mapping, not a list"},
 		{"security: default\nsecurity: hardened\n", `:2:1: key "security" is given twice`},
 		{"registries:\n  a: {htp: true}\n  b: {insecure: 3}\n", `:2:7: registries.a: unknown key "htp": did you mean "http"?` + "\n" + `PATH:3:17: registries.b.insecure: expected true or false, not "3"`},
+		{"polcy: {}\nsecurity: hard\n", `:1:1: unknown key "polcy": did you mean "policy"?` + "\n" + `PATH:2:11: security: no such word as "hard": there are default, hardened`},
 		{"security: no\naddress_pools: [x]\n", `:2:17: address_pools[0]: "x" is not a range of addresses: write one such as 10.89.0.0/16` + "\n" + `PATH:1:11: security: no such word as "no": there are default, hardened`},
 	} {
 		root := settingsFile(t, c.text)

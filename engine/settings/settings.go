@@ -14,12 +14,12 @@ import (
 
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
 
-	"github.com/orlop/orlop/engine/settingsfile"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/runner/userns"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/privilege"
 	"github.com/orlop/orlop/spec/userfile"
+	"github.com/orlop/orlop/spec/yamlfile"
 )
 
 // Settings are what a user may set of the engine.
@@ -66,12 +66,16 @@ func Load(root string) (*Settings, error) {
 		return nil, fmt.Errorf("cannot read the engine's settings: %w", err)
 	}
 	s := &Settings{}
-	at, err := settingsfile.Decode(path, text, s)
-	if err != nil {
-		return nil, err
+	at, wrong := yamlfile.Decode(path, text, s)
+	if at == nil {
+		return nil, wrong
 	}
 	_, err = s.Remap.Map(path)
-	return s, errors.Join(s.checkPools(at), s.checkSecurity(at), s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }), err)
+	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err}
+	if wrong == nil { // a path that could not be read is no path that is missing
+		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
+	}
+	return s, errors.Join(errs...)
 }
 
 // Check says what is wrong in the file.
@@ -93,7 +97,7 @@ func Runtimes(root string) func() (shim.Runtimes, error) {
 
 // checkSecurity refuses words that mean nothing: a policy with one would allow
 // what it was to forbid.
-func (s *Settings) checkSecurity(at *settingsfile.File) error {
+func (s *Settings) checkSecurity(at *yamlfile.File) error {
 	var errs []error
 	if words := []string{spec.SecurityDefault, spec.SecurityHardened}; s.Security != "" && !slices.Contains(words, s.Security) {
 		errs = append(errs, unknown(at.At("security"), "security", s.Security, words))
@@ -119,7 +123,7 @@ func unknown(at, key, word string, words []string) error {
 }
 
 // checkPools refuses what is no range of addresses.
-func (s *Settings) checkPools(at *settingsfile.File) error {
+func (s *Settings) checkPools(at *yamlfile.File) error {
 	var errs []error
 	for i, text := range s.Pools {
 		if _, err := netip.ParsePrefix(text); err != nil {

@@ -1,6 +1,6 @@
-// Package settingsfile reads the text of the engine's settings, with what is wrong in it
-// in the words of who wrote it. It knows none of the settings.
-package settingsfile
+// Package yamlfile reads small files of ours that people write or mend, with what is wrong
+// in one in the words of who wrote it. It knows none of their keys.
+package yamlfile
 
 import (
 	"errors"
@@ -21,7 +21,8 @@ type File struct {
 	root *yaml.Node // nil of an empty one
 }
 
-// Decode reads the text of a file into a structure, which has a field for each key.
+// Decode reads the text of a file into a structure, which has a field for each key. With
+// mistakes in its form comes what could be read all the same; no File of what is not YAML.
 func Decode(path string, text []byte, into any) (*File, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
@@ -34,11 +35,12 @@ func Decode(path string, text []byte, into any) (*File, error) {
 	f.root = doc.Content[0]
 	c := checker{file: f}
 	c.value(f.root, reflect.TypeOf(into).Elem(), "")
+	err := f.root.Decode(into)
 	if len(c.wrong) > 0 {
-		return nil, errors.Join(c.wrong...)
+		return f, errors.Join(c.wrong...)
 	}
-	if err := f.root.Decode(into); err != nil {
-		return nil, syntax(path, err)
+	if err != nil {
+		return f, syntax(path, err)
 	}
 	return f, nil
 }
@@ -132,6 +134,8 @@ func (c *checker) value(at *yaml.Node, t reflect.Type, key string) {
 		}
 	case reflect.Bool:
 		isBad = n.Kind != yaml.ScalarNode || n.Tag != "!!bool"
+	case reflect.Int:
+		isBad = n.Kind != yaml.ScalarNode || n.Tag != "!!int"
 	default:
 		isBad = n.Kind != yaml.ScalarNode
 	}
@@ -185,6 +189,8 @@ func form(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
+	case reflect.Int:
+		return "a number"
 	case reflect.Slice:
 		return "a list"
 	case reflect.Map, reflect.Struct:
