@@ -13,8 +13,6 @@ import (
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
-
-	"gopkg.in/yaml.v3"
 )
 
 // envFileValues reads environment files, later ones over earlier ones. It
@@ -133,17 +131,13 @@ func (l *loader) givenName(files []string, docs []document) (name string, sure b
 
 // topLevelName is the name key of a document as it is written.
 func topLevelName(doc document) *tree.Node {
-	if len(doc.node.Content) == 0 {
-		return nil
-	}
-	content := doc.node.Content[0].Content
-	for i := 0; i+1 < len(content); i += 2 {
-		v := content[i+1]
-		if v.Kind == yaml.AliasNode {
-			v = v.Alias
+	for _, f := range doc.Root.Fields {
+		v := f.Value
+		if v.Kind == tree.AliasNode && len(v.Items) > 0 {
+			v = v.Items[0]
 		}
-		if content[i].Value == "name" && v.Value != "" {
-			return &tree.Node{Text: v.Value, At: spec.Place{File: doc.src.name, Line: v.Line, Column: v.Column}, Width: utf8.RuneCountInString(v.Value)}
+		if f.Key == "name" && v.Text != "" {
+			return &tree.Node{Text: v.Text, At: v.At, Width: utf8.RuneCountInString(v.Text)}
 		}
 	}
 	return nil

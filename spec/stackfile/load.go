@@ -193,7 +193,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	if r := l.remotes.Of(doc.src.path); r != nil {
 		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup, &b.told)}
 	}
-	root := b.build(doc.node, 0)
+	root := b.document(doc.Document)
 	l.values += b.count
 	switch {
 	case root.Kind == tree.NullNode:

@@ -44,8 +44,8 @@ func (s *source) line(n int) string {
 
 // document is one YAML document of a source.
 type document struct {
-	src  *source
-	node *yaml.Node
+	src *source
+	plain.Document
 }
 
 // read reads and parses a file that another stack file names. A file that
@@ -110,8 +110,8 @@ func (l *loader) display(path string) string {
 }
 
 func (l *loader) parse(src *source) (docs []document) {
-	if n, ok := plain.Parse(src.data); ok {
-		return []document{{src, n}}
+	if d, ok := plain.Parse(src.name, src.data); ok {
+		return []document{{src, d}}
 	}
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
@@ -131,7 +131,7 @@ func (l *loader) parse(src *source) (docs []document) {
 			l.yamlError(src, err)
 			return docs
 		}
-		docs = append(docs, document{src, &n})
+		docs = append(docs, document{src, plain.Of(src.name, &n)})
 	}
 }
 

@@ -13,14 +13,20 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-type nodeKind uint8
+// NodeKind is what a value is.
+type NodeKind uint8
 
 const (
-	NullNode nodeKind = iota
+	NullNode NodeKind = iota
 	ScalarNode
 	MapNode
 	ListNode
 	BadNode // a mistake stood here: it was reported, and nothing more is said about it
+
+	// Of a file as it is written.
+	AliasNode // Text is the name, and Items has the value that has it
+	BaseNode  // Items has the value of a merge key
+	OddNode   // Items has a key that is no text, and its value
 )
 
 // MergeTag is what a "!reset" or "!override" tag asks of merging.
@@ -35,7 +41,7 @@ const (
 // Node is a value of a stack file that knows its place. Aliases and merge
 // keys are filled in.
 type Node struct {
-	Kind   nodeKind
+	Kind   NodeKind
 	Tag    string // of a scalar: !!str, !!int, !!float, !!bool, ...
 	Text   string // of a scalar
 	Raw    string // of a scalar: its text before variables were filled in
@@ -65,6 +71,14 @@ func (n *Node) Field(key string) *Field {
 		}
 	}
 	return nil
+}
+
+// Merged is the value n of a merge key, as it is written.
+func (n *Node) Merged() *Node { return &Node{Kind: BaseNode, Items: []*Node{n}, At: n.At, Width: 1} }
+
+// Odd is the value n of a key that is no text, as it is written.
+func (n *Node) Odd(key *Node) *Node {
+	return &Node{Kind: OddNode, Items: []*Node{key, n}, At: n.At, Width: 1}
 }
 
 // Entries are the items of a list; of no node, none.
