@@ -124,16 +124,16 @@ func (c *Conformer) envFiles(n *tree.Node, k *schema.Key, path string) *tree.Nod
 	if n.Kind == tree.ScalarNode {
 		n = &tree.Node{Kind: tree.ListNode, Items: []*tree.Node{n}, At: n.At, Width: n.Width}
 	}
-	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
+	return c.list(n, path, func(item *tree.Node, path string) *tree.Node {
 		if item.Kind == tree.ScalarNode {
 			item = item.Mapping(item.With("path", item))
 		}
 		out := c.Object(item, k.Keys, path)
 		if out.Kind != tree.MapNode {
-			return []*tree.Node{out}
+			return out
 		}
 		if out.Value("path") == nil {
-			return []*tree.Node{c.fail(item, path, "path is missing", "write path: and the file")}
+			return c.fail(item, path, "path is missing", "write path: and the file")
 		}
 		if p := out.Value("path"); p.Kind == tree.ScalarNode {
 			made := p.Scalar("!!str", c.absolute(p.Text))
@@ -143,7 +143,7 @@ func (c *Conformer) envFiles(n *tree.Node, k *schema.Key, path string) *tree.Nod
 		if out.Value("required") == nil {
 			out.Set(item.With("required", item.Scalar("!!bool", "true")))
 		}
-		return []*tree.Node{out}
+		return out
 	})
 }
 

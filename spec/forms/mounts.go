@@ -29,33 +29,34 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 	if len(parts) > 3 || slices.Contains(parts, "") {
 		return c.fail(item, at, fmt.Sprintf("bad volume %q", spec.Shorten(item.Text)), "write it as [SOURCE:]TARGET[:OPTIONS]")
 	}
-	made := item.Mapping()
-	made.Merge = tree.MergeNormally
-	set := func(key string, value *tree.Node) { made.Set(item.With(key, value)) }
+	made := c.node(item, tree.MapNode)
+	made.Fields = c.fields(5)
+	set := func(key string, value *tree.Node) { made.Fields = append(made.Fields, item.With(key, value)) }
 	target, source := parts[0], ""
 	if len(parts) > 1 {
 		source, target = parts[0], parts[1]
 	}
 	bind := isPath(source)
-	var options *tree.Node
+	options, kind := c.node(item, tree.MapNode), spec.MountVolume
+	options.Merge = item.Merge
 	if bind {
-		options = item.Mapping(item.With("create_host_path", item.Scalar("!!bool", "true")))
-		set("type", item.Scalar("!!str", spec.MountBind))
-		absolute := item.Scalar("!!str", c.absolute(source))
+		options.Fields = append(c.fields(1), item.With("create_host_path", c.text(item, "!!bool", "true")))
+		kind = spec.MountBind
+		set("type", c.text(item, "!!str", kind))
+		absolute := c.text(item, "!!str", c.absolute(source))
 		absolute.Raw = source
 		set("source", absolute)
 	} else {
-		options = item.Mapping()
-		set("type", item.Scalar("!!str", spec.MountVolume))
+		set("type", c.text(item, "!!str", kind))
 		if source != "" {
-			set("source", item.Scalar("!!str", source))
+			set("source", c.text(item, "!!str", source))
 		}
 	}
 	if target = c.target(item, target, at); target == "" {
 		return item.Bad()
 	}
-	set("target", item.Scalar("!!str", target))
-	set(made.Value("type").Text, options)
+	set("target", c.text(item, "!!str", target))
+	set(kind, options)
 	if len(parts) == 3 && !c.mountOptions(item, made, options, parts[2], at) {
 		return item.Bad()
 	}
