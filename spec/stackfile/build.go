@@ -294,6 +294,7 @@ func (b *builder) interpolate(out *tree.Node) {
 		unset[i].At = b.locate(out.At, out.Raw, unset[i].Offset, unset[i].Expr)
 	}
 	out.Text, out.Unset = text, unset
+	b.l.unfilled = b.l.unfilled || len(unset) > 0
 	if bad == nil {
 		return
 	}
@@ -305,6 +306,7 @@ func (b *builder) interpolate(out *tree.Node) {
 		return
 	}
 	out.Fault = &tree.Fault{Diagnostic: d}
+	b.l.unfilled = true
 	b.l.faults = append(b.l.faults, out.Fault)
 }
 

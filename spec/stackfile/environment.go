@@ -49,6 +49,7 @@ func (l *loader) envFileValues(files []string, optional bool, read func(path str
 // could tell which one to set. The line and the value are not shown.
 func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]string, lookup func(string) (string, bool)) variables.EnvReading {
 	read := variables.ReadEnv(string(data), raw, values, lookup)
+	l.otherText = l.otherText || !utf8.Valid(data)
 	for _, u := range read.Unset {
 		u.At.File = l.display(path)
 		l.Report(spec.Diagnostic{Severity: spec.Warning, Place: u.At, Width: len(u.Expr), About: spec.UnsetTopic(u.Name), Message: unsetMessage(u.Name),

@@ -402,33 +402,10 @@ func (v *validator) prune() {
 			}
 		}
 	}
-	for section, names := range v.used() {
-		if s := v.root.Value(section); s != nil {
-			s.Fields = slices.DeleteFunc(slices.Clone(s.Fields), func(f tree.Field) bool { return !names[f.Key] })
+	for i := range v.root.Fields {
+		if section := v.root.Fields[i].Key; isNamed(section) {
+			s := v.root.Fields[i].Value
+			s.Fields = slices.DeleteFunc(slices.Clone(s.Fields), func(f tree.Field) bool { return !v.used[section][f.Key] })
 		}
 	}
-}
-
-// used are the names that services use of each section.
-func (v *validator) used() map[string]map[string]bool {
-	return v.usedBy(func(string) bool { return true })
-}
-
-func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
-	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}, "models": {}}
-	use := func(section string, at tree.Field, _ string) { used[section][at.Key] = true }
-	for _, f := range v.workloads() {
-		if isMeant(f.Key) {
-			v.references(f.Value, use)
-			for _, n := range f.Value.Value("pre_start").Entries() {
-				v.references(n, use)
-			}
-		}
-	}
-	for base := range v.bases {
-		if isMeant(base) {
-			v.references(imagePart(v.disabled[base]), use)
-		}
-	}
-	return used
 }

@@ -86,6 +86,8 @@ type loader struct {
 	name        string                // of the project
 	nameHidden  bool                  // a stack file could not be fetched
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
+	otherText   bool                  // what was read, or where, may be text of another encoding than UTF-8
+	unfilled    bool                  // a value lacks a variable
 	broken      bool                  // part of the stack could not be read: what is missing may be there
 	envBroken   bool                  // so is part of an environment file
 	faults      []*tree.Fault         // mistakes that count only where they are used

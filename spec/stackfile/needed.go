@@ -33,9 +33,38 @@ func (v *validator) choose() {
 	}
 }
 
-// needed are the names that the services asked for use of each section.
-func (v *validator) needed() map[string]map[string]bool {
-	return v.usedBy(func(name string) bool { return v.asked[name] })
+// names are those of networks, volumes, secrets, configs and models, by section.
+type names map[string]map[string]bool
+
+func (n names) add(section, name string) {
+	if n[section] == nil {
+		n[section] = map[string]bool{}
+	}
+	n[section][name] = true
+}
+
+// findUsed notes which names of each section are used, and which of them by services that
+// are asked for.
+func (v *validator) findUsed() {
+	v.used, v.needed = names{}, names{}
+	isMeant := false
+	use := func(section string, at tree.Field, _ string) {
+		v.used.add(section, at.Key)
+		if isMeant {
+			v.needed.add(section, at.Key)
+		}
+	}
+	for _, f := range v.workloads() {
+		isMeant = v.asked[f.Key]
+		v.references(f.Value, use)
+		for _, n := range f.Value.Value("pre_start").Entries() {
+			v.references(n, use)
+		}
+	}
+	for base := range v.bases {
+		isMeant = v.asked[base]
+		v.references(imagePart(v.disabled[base]), use)
+	}
 }
 
 // contents are the secrets and configs whose contents must be there.
@@ -44,7 +73,7 @@ func (v *validator) contents() map[string]map[string]bool {
 	case v.l.opts.SpareContents:
 		return nil
 	case !v.l.opts.ImagesOnly:
-		return v.needed()
+		return v.needed
 	}
 	used := map[string]map[string]bool{"secrets": {}}
 	for name := range v.asked {
@@ -75,7 +104,9 @@ func isFilled(n *tree.Node) bool {
 // eachUnfilled visits the values that are needed and lack variables, and tells of the
 // faults in them. Of the others nothing is told.
 func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
-	needed := v.needed()
+	if !v.l.unfilled {
+		return
+	}
 	tell := func(n *tree.Node, path string) {
 		if n.Fault != nil {
 			n.Fault.Found = true
@@ -89,7 +120,7 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 		}
 	}
 	for _, f := range v.root.Fields {
-		used, isSection := needed[f.Key]
+		used, isSection := v.needed[f.Key], isNamed(f.Key)
 		if f.Key == "services" {
 			used, isSection = v.asked, true
 		}
@@ -117,6 +148,11 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 		}
 	}
 	v.otherFaults(pass)
+}
+
+// isNamed says that a section has names that services use.
+func isNamed(section string) bool {
+	return slices.Contains([]string{"networks", "volumes", "secrets", "configs", "models"}, section)
 }
 
 // otherFaults tells of those that stand nowhere: what they were in is gone, or

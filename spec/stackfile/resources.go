@@ -114,7 +114,7 @@ func (v *validator) cycles() {
 
 // resources checks the networks, volumes, secrets and configs themselves.
 func (v *validator) resources() {
-	used := v.used()
+	v.findUsed()
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
 		s := v.root.Value(section)
 		if s == nil || s.Kind != tree.MapNode {
@@ -126,18 +126,18 @@ func (v *validator) resources() {
 			}
 			path := section + "." + f.Key
 			v.externalAlone(f, section, path)
-			if used[section][f.Key] {
+			if v.used[section][f.Key] {
 				v.refusedKeys(f, schema.Find(schema.Root(), section).Keys, path)
 				v.templateDriver(f.Value, path)
 			}
 			switch section {
 			case "networks":
 				v.pools(f.Value, path)
-				if used[section][f.Key] {
+				if v.used[section][f.Key] {
 					values.CheckNetwork(v.l.Reporter, f.Value, path)
 				}
 			case "volumes":
-				if used[section][f.Key] {
+				if v.used[section][f.Key] {
 					v.volumeOptions(f.Value, path)
 				}
 			case "secrets", "configs":

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
@@ -71,6 +72,7 @@ func (l *loader) take(path, base string, data []byte) ([]document, error) {
 		l.order = append(l.order, src.name)
 	}
 	l.sources[src.name] = src
+	l.otherText = l.otherText || !utf8.ValidString(path) || !utf8.ValidString(base)
 	return l.parse(src), nil
 }
 
@@ -113,6 +115,7 @@ func (l *loader) parse(src *source) (docs []document) {
 	if d, ok := plain.Parse(src.name, src.data); ok {
 		return []document{{src, d}}
 	}
+	l.otherText = true // for all that is known here
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
 			l.broken, src.broken = true, true

@@ -12,6 +12,27 @@ import (
 // mount would lead elsewhere. A stack file itself is UTF-8, or it is no YAML;
 // variables and environment files may be anything.
 func (l *loader) checkText(n *tree.Node, path string) {
+	if l.isAllText() || isText(n) {
+		return
+	}
+	l.checkEach(n, path)
+}
+
+// isAllText says that no file was read whose text is anything but UTF-8, and that no
+// variable or directory is anything else: of what else is a tree made?
+func (l *loader) isAllText() bool {
+	if l.otherText || !utf8.ValidString(l.name) || !utf8.ValidString(l.projectDir) {
+		return false
+	}
+	for name, value := range l.env {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *loader) checkEach(n *tree.Node, path string) {
 	if isText(n) {
 		return
 	}
@@ -30,11 +51,11 @@ func (l *loader) checkText(n *tree.Node, path string) {
 				l.Fail(f.Value, path, fmt.Sprintf("the name %q is not UTF-8 text", f.Key), "")
 				continue
 			}
-			l.checkText(f.Value, at)
+			l.checkEach(f.Value, at)
 		}
 	case tree.ListNode:
 		for i, item := range n.Items {
-			l.checkText(item, tree.Indexed(path, i))
+			l.checkEach(item, tree.Indexed(path, i))
 		}
 	}
 }

@@ -28,7 +28,9 @@ type validator struct {
 	jobs       map[string]bool // of the services, and of what is none, those that are jobs
 	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
-	incomplete bool            // services were in part not readable
+	used       names
+	needed     names // of the services that are asked for
+	incomplete bool  // services were in part not readable
 }
 
 func (v *validator) check() {
