@@ -138,7 +138,8 @@ func dependencyDefaults(s *tree.Node) {
 		return
 	}
 	for i := range deps.Fields {
-		if f := &deps.Fields[i]; f.Value.Kind != tree.BadNode {
+		f := &deps.Fields[i]
+		if f.Value.Kind != tree.BadNode && (f.Value.Value("condition") == nil || f.Value.Value("required") == nil) {
 			f.Value = forms.StartedDependency(f.Value.Clone())
 		}
 	}
@@ -150,8 +151,8 @@ func (v *validator) conditions(s *tree.Node, path string) {
 	if deps == nil || deps.Kind != tree.MapNode {
 		return
 	}
-	for _, f := range withoutBad(deps.Fields) {
-		if f.Value.Value("condition") == nil {
+	for _, f := range deps.Fields {
+		if f.Value.Kind != tree.BadNode && f.Value.Value("condition") == nil {
 			v.l.Fail(&tree.Node{At: f.At, Width: f.Width}, path+".depends_on."+f.Key, "condition is missing",
 				"write condition: "+spec.ServiceStarted+", or depends_on as a list of names")
 		}

@@ -22,8 +22,12 @@ func (c checker) devices(s *tree.Node, path string) {
 				`write it as "c 189:* rmw": kind, numbers and access`)
 		}
 	}
-	c.deviceRequests(s.Value("gpus"), path+".gpus")
-	c.deviceRequests(s.Value("deploy").Value("resources").Value("reservations").Value("devices"), path+".deploy.resources.reservations.devices")
+	if gpus := s.Value("gpus"); gpus != nil {
+		c.deviceRequests(gpus, path+".gpus")
+	}
+	if reserved := s.Value("deploy").Value("resources").Value("reservations").Value("devices"); reserved != nil {
+		c.deviceRequests(reserved, path+".deploy.resources.reservations.devices")
+	}
 	if parent := s.Value("cgroup_parent"); parent != nil && parent.Kind == tree.ScalarNode && strings.Contains("/"+parent.Text+"/", "/../") {
 		c.Fail(parent, path+".cgroup_parent", fmt.Sprintf("%q leads out of the control groups", spec.Shorten(parent.Text)), "write a path below their root, such as /mine")
 	}

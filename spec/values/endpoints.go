@@ -38,7 +38,7 @@ func (c checker) links(s *tree.Node, path string) {
 
 // endpoints checks what a service says of its places on networks.
 func (c checker) endpoints(s *tree.Node, path string) {
-	c.mac(s, s, path+".mac_address")
+	c.mac(s, s, path)
 	if n := s.Value("mac_address"); n != nil && n.Text != "" && !hasOwnNetwork(s) && tree.TextAt(s, "network_mode") != "none" {
 		c.Fail(n, path+".mac_address", "its network is not its own", "take network_mode or mac_address away")
 	}
@@ -48,8 +48,11 @@ func (c checker) endpoints(s *tree.Node, path string) {
 	}
 	called := map[string]string{}
 	for _, f := range networks.Fields {
+		if len(f.Value.Fields) == 0 {
+			continue
+		}
 		at := path + ".networks." + f.Key
-		c.mac(s, f.Value, at+".mac_address")
+		c.mac(s, f.Value, at)
 		c.linkLocal(f.Value, at)
 		c.endpointOptions(f.Value, at+".driver_opts")
 		for where, name := range map[string]*tree.Node{
@@ -67,11 +70,12 @@ func (c checker) endpoints(s *tree.Node, path string) {
 }
 
 // mac checks a hardware address: of one container, and of that alone.
-func (c checker) mac(service, of *tree.Node, at string) {
+func (c checker) mac(service, of *tree.Node, path string) {
 	n := of.Value("mac_address")
 	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
 		return
 	}
+	at := path + ".mac_address"
 	const length, group = 6, 1
 	mac, err := net.ParseMAC(n.Text)
 	count, _ := strconv.Atoi(cmp.Or(tree.TextAt(service, "scale"), tree.TextAt(service.Value("deploy"), "replicas")))

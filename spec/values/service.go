@@ -22,7 +22,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.targets(s, path)
 	c.subpaths(s, path)
 	c.volumesFrom(s, path)
-	c.health(s, path+".healthcheck")
+	c.health(s, path)
 	c.restart(s, path)
 	c.restartPolicy(s, path)
 	c.global(s, path)
@@ -43,7 +43,9 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.logging(s, path)
 	c.unpublished(s, path)
 	c.platforms(s, path)
-	c.build(s.Value("build"), path+".build")
+	if b := s.Value("build"); b != nil {
+		c.build(b, path+".build")
+	}
 }
 
 // CheckBuild reports the mistakes in the values of a build section alone.
@@ -71,6 +73,9 @@ type checker struct{ tree.Reporter }
 // replicas checks scale and deploy.replicas.
 func (c checker) replicas(s *tree.Node, path string) {
 	scale, replicas := s.Value("scale"), s.Value("deploy").Value("replicas")
+	if scale == nil && replicas == nil {
+		return
+	}
 	for _, n := range []*tree.Node{scale, replicas} {
 		if n == nil || n.Kind != tree.ScalarNode {
 			continue
@@ -144,8 +149,10 @@ func (c checker) numbers(s *tree.Node, path string) {
 			c.Fail(n, path+".healthcheck.retries", fmt.Sprintf("%d is below 0", count), "")
 		}
 	}
-	c.ulimits(s.Value("ulimits"), path+".ulimits")
-	c.limitNames(s.Value("ulimits"), path+".ulimits")
+	if limits := s.Value("ulimits"); limits != nil {
+		c.ulimits(limits, path+".ulimits")
+		c.limitNames(limits, path+".ulimits")
+	}
 }
 
 // ulimits checks the numbers of resource limits.
