@@ -153,7 +153,7 @@ func isCanonical(n *tree.Node, k *schema.Key) bool {
 
 // isText says that a value is text as it is, wherever text is asked for.
 func isText(n *tree.Node) bool {
-	return n.Kind == tree.ScalarNode && n.Tag == "!!str" && n.Merge == tree.MergeNormally && n.Vars == nil
+	return n.Kind == tree.ScalarNode && n.Tag == "!!str" && n.Merge == tree.MergeNormally && n.Vars() == nil
 }
 
 // value checks a value that is there (neither null nor bad).
@@ -313,7 +313,7 @@ func (c *Conformer) textOf(n *tree.Node, path string) *tree.Node {
 		c.warn(n, path, fmt.Sprintf("%s is not text for YAML and becomes %q", n.Text, out), fmt.Sprintf("quote it: %q", n.Text))
 	}
 	made := n.Scalar("!!str", out)
-	made.Unset, made.Raw = n.Unset, n.Raw
+	made.SetOrigin(n.Raw(), n.Unset())
 	return made
 }
 
@@ -391,7 +391,7 @@ func (c *Conformer) pairs(n *tree.Node, noNulls bool, path string) *tree.Node {
 	case tree.ListNode:
 		for i, item := range n.Items {
 			if item.Kind == tree.BadNode {
-				name, _, _ := strings.Cut(item.Raw, "=")
+				name, _, _ := strings.Cut(item.Raw(), "=")
 				out.Set(item.With(name, item))
 				continue
 			}
@@ -414,7 +414,7 @@ func (c *Conformer) pairs(n *tree.Node, noNulls bool, path string) *tree.Node {
 // pair is the field that "NAME=VALUE" stands for; "NAME" has a null value.
 func pair(item *tree.Node) tree.Field {
 	name, value, ok := strings.Cut(item.Text, "=")
-	made := &tree.Node{Kind: tree.NullNode, At: item.At, Width: item.Width, Unset: item.Unset}
+	made := item.As(tree.NullNode)
 	if ok {
 		made.Kind, made.Tag, made.Text = tree.ScalarNode, "!!str", value
 	}
@@ -443,7 +443,7 @@ func (c *Conformer) setOf(n *tree.Node, path string, alone func(*tree.Node) *tre
 	out := n.Mapping(c.fields(len(n.Items))...)
 	for i, item := range n.Items {
 		if item.Kind == tree.BadNode {
-			out.Set(item.With(item.Raw, item))
+			out.Set(item.With(item.Raw(), item))
 			continue
 		}
 		if item.Kind != tree.ScalarNode {
@@ -451,8 +451,9 @@ func (c *Conformer) setOf(n *tree.Node, path string, alone func(*tree.Node) *tre
 			continue
 		}
 		name := item.Text
-		*item = tree.Node{At: item.At, Width: item.Width, Unset: item.Unset}
-		made := item
+		made, unset := item, item.Unset()
+		*made = tree.Node{At: item.At, Width: item.Width}
+		made.SetUnset(unset)
 		if alone != nil {
 			made = alone(made)
 		}
@@ -467,7 +468,7 @@ func (c *Conformer) setOf(n *tree.Node, path string, alone func(*tree.Node) *tre
 func StartedDependency(n *tree.Node) *tree.Node {
 	if n.Kind == tree.NullNode {
 		made := n.Mapping()
-		made.Unset = n.Unset
+		made.SetUnset(n.Unset())
 		n = made
 	}
 	if n.Value("condition") == nil {

@@ -24,7 +24,7 @@ func (c *Conformer) deviceNode(item *tree.Node, keys []schema.Key, at string) *t
 	}
 	parts := strings.Split(item.Text, ":")
 	if len(parts) > 3 || parts[0] == "" {
-		if len(item.Unset) > 0 {
+		if len(item.Unset()) > 0 {
 			return item.Bad()
 		}
 		return c.fail(item, at, fmt.Sprintf("bad device %q", spec.Shorten(item.Text)), "write it as PATH[:PATH IN THE CONTAINER[:rwm]]")

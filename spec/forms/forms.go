@@ -30,7 +30,7 @@ func (c *Conformer) command(n *tree.Node, path string) *tree.Node {
 		c.warn(n, path, fmt.Sprintf("no shell reads this line: %q is a character like any other", string(operator)),
 			`quote it, or write ["sh", "-c", "..."]`)
 	}
-	out := &tree.Node{Kind: tree.ListNode, At: n.At, Width: n.Width, Unset: n.Unset}
+	out := n.As(tree.ListNode)
 	for _, w := range words {
 		out.Items = append(out.Items, n.Scalar("!!str", w))
 	}
@@ -98,7 +98,7 @@ func (c *Conformer) probe(n *tree.Node, path string) *tree.Node {
 		return c.quoteIt(n, path)
 	}
 	if n.Kind == tree.ScalarNode {
-		out := &tree.Node{Kind: tree.ListNode, At: n.At, Width: n.Width, Unset: n.Unset}
+		out := n.As(tree.ListNode)
 		out.Items = []*tree.Node{n.Scalar("!!str", "CMD-SHELL"), n.Scalar("!!str", n.Text)}
 		return out
 	}
@@ -137,7 +137,7 @@ func (c *Conformer) envFiles(n *tree.Node, k *schema.Key, path string) *tree.Nod
 		}
 		if p := out.Value("path"); p.Kind == tree.ScalarNode {
 			made := p.Scalar("!!str", c.absolute(p.Text))
-			made.Unset, made.Raw = p.Unset, p.Text
+			made.SetOrigin(p.Text, p.Unset())
 			out.Set(tree.Field{Key: "path", At: out.Field("path").At, Width: out.Field("path").Width, Value: made})
 		}
 		if out.Value("required") == nil {
@@ -153,7 +153,7 @@ func (c *Conformer) paths(n *tree.Node, path string) *tree.Node {
 	for i, item := range out.Items {
 		if item.Kind == tree.ScalarNode {
 			made := item.Scalar("!!str", c.absolute(item.Text))
-			made.Unset, made.Raw = item.Unset, item.Text
+			made.SetOrigin(item.Text, item.Unset())
 			out.Items[i] = made
 		}
 	}
@@ -217,7 +217,7 @@ func (c *Conformer) host(to, item *tree.Node, name, address, path string) {
 		return
 	}
 	made := item.Scalar("!!str", name+"="+address)
-	made.Unset = item.Unset
+	made.SetUnset(item.Unset())
 	to.Items = append(to.Items, made)
 }
 
@@ -266,7 +266,7 @@ func (c *Conformer) agents(n *tree.Node, path string) *tree.Node {
 		switch {
 		case v.Kind != tree.ScalarNode:
 		case v.Text == "":
-			out.Fields[i].Value = &tree.Node{Kind: tree.NullNode, At: v.At, Width: v.Width, Unset: v.Unset}
+			out.Fields[i].Value = v.As(tree.NullNode)
 		default:
 			v.Text = c.absolute(v.Text)
 		}

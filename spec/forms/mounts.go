@@ -21,7 +21,7 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 	if item.Kind != tree.ScalarNode {
 		return c.expected(item, at, "a volume such as \"data:/var/lib\" or a mapping")
 	}
-	if len(item.Unset) > 0 && !c.AllowUnset && unsetInSource(item) {
+	if len(item.Unset()) > 0 && !c.AllowUnset && unsetInSource(item) {
 		made := item.Bad() // what remains of it means nothing; the unset variable is reported
 		return made
 	}
@@ -44,7 +44,7 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 		kind = spec.MountBind
 		set("type", c.text(item, "!!str", kind))
 		absolute := c.text(item, "!!str", c.absolute(source))
-		absolute.Raw = source
+		absolute.SetOrigin(source, nil)
 		set("source", absolute)
 	} else {
 		set("type", c.text(item, "!!str", kind))
@@ -66,13 +66,13 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 
 // placeUnset moves the unset variables of a short form to its source or target.
 func (c *Conformer) placeUnset(item, made *tree.Node) {
-	cut := sourceEnd(item.Raw)
-	for _, u := range item.Unset {
+	cut := sourceEnd(item.Raw())
+	for _, u := range item.Unset() {
 		part := made.Value("target")
 		if source := made.Value("source"); u.Offset < cut && source != nil {
 			part = source
 		}
-		part.Unset = append(part.Unset, u)
+		part.SetUnset(append(slices.Clone(part.Unset()), u))
 	}
 }
 
@@ -95,8 +95,8 @@ func sourceEnd(raw string) int {
 }
 
 func unsetInSource(item *tree.Node) bool {
-	cut := sourceEnd(item.Raw)
-	return slices.ContainsFunc(item.Unset, func(u variables.UnsetVariable) bool { return u.Offset < cut })
+	cut := sourceEnd(item.Raw())
+	return slices.ContainsFunc(item.Unset(), func(u variables.UnsetVariable) bool { return u.Offset < cut })
 }
 
 // isPath says whether a mount's source is a path rather than a volume's name.
@@ -174,9 +174,9 @@ func (c *Conformer) longMount(n *tree.Node, keys []schema.Key, at string) *tree.
 	case kind.Text == spec.MountTmpfs && source != nil:
 		return c.fail(source, at, "a tmpfs has no source", "")
 	case kind.Text == spec.MountBind && source.Kind == tree.ScalarNode:
-		if len(source.Unset) == 0 || c.AllowUnset {
+		if len(source.Unset()) == 0 || c.AllowUnset {
 			made := source.Scalar("!!str", c.absolute(source.Text))
-			made.Unset, made.Raw = source.Unset, source.Text
+			made.SetOrigin(source.Text, source.Unset())
 			out.Set(tree.Field{Key: "source", At: out.Field("source").At, Width: out.Field("source").Width, Value: made})
 		}
 	}
@@ -214,6 +214,7 @@ func (c *Conformer) bindDevice(resource *tree.Node) {
 		return
 	}
 	made := device.Scalar("!!str", c.absolute(device.Text))
-	made.Unset, made.Raw, made.Merge = device.Unset, device.Text, device.Merge
+	made.SetOrigin(device.Text, device.Unset())
+	made.Merge = device.Merge
 	opts.Field(spec.OptDevice).Value = made
 }

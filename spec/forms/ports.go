@@ -154,7 +154,7 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 		}
 		out = append(out, c.portNode(item, p.ip, published, target, p.protocol))
 	}
-	out[0].Unset = item.Unset
+	out[0].SetUnset(item.Unset())
 	return out
 }
 
@@ -222,6 +222,6 @@ func (c *Conformer) expose(item *tree.Node, path string) *tree.Node {
 		return c.fail(item, path, fmt.Sprintf("bad port %q", spec.Shorten(item.Text)), "write it as PORT[/PROTOCOL]")
 	}
 	made := item.Scalar("!!str", strings.TrimSuffix(item.Text, "/"))
-	made.Unset = item.Unset
+	made.SetUnset(item.Unset())
 	return made
 }

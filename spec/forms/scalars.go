@@ -60,7 +60,7 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		return c.fileMode(n, path)
 	}
 	if !ok {
-		if len(n.Unset) > 0 && n.Text == "" {
+		if len(n.Unset()) > 0 && n.Text == "" {
 			return n.Bad()
 		}
 		hint := ""
@@ -69,11 +69,11 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		}
 		return c.fail(n, path, "expected "+wanted(k)+", not "+n.Describe(), hint)
 	}
-	if n.Tag == tag && n.Text == text && n.Raw == "" && n.Vars == nil {
+	if n.Tag == tag && n.Text == text && n.Origin == nil {
 		return n
 	}
 	made := c.text(n, tag, text)
-	made.Unset = n.Unset
+	made.SetUnset(n.Unset())
 	return made
 }
 
@@ -107,7 +107,7 @@ func (c *Conformer) word(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		return c.quoteIt(n, path)
 	}
 	if k.Words != nil && !slices.Contains(k.Words, n.Text) {
-		if len(n.Unset) > 0 && n.Text == "" {
+		if len(n.Unset()) > 0 && n.Text == "" {
 			return n.Bad()
 		}
 		words := slices.DeleteFunc(slices.Clone(k.Words), func(w string) bool { return w == "" }) // which says nothing
@@ -115,7 +115,7 @@ func (c *Conformer) word(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	}
 	if k.Shape == schema.FilePath || k.Shape == schema.DirPath && !c.isFetched(n.Text) {
 		made := n.Scalar("!!str", c.absolute(n.Text))
-		made.Unset, made.Raw = n.Unset, n.Text
+		made.SetOrigin(n.Text, n.Unset())
 		return made
 	}
 	return n
@@ -150,6 +150,6 @@ func (c *Conformer) fileMode(n *tree.Node, path string) *tree.Node {
 		c.warn(n, path, fmt.Sprintf("%s is a decimal number: the mode becomes %#o", n.Text, v), "write 0"+n.Text+" for octal")
 	}
 	made := n.Scalar("!!int", strconv.FormatUint(v, 10))
-	made.Unset = n.Unset
+	made.SetUnset(n.Unset())
 	return made
 }

@@ -283,7 +283,7 @@ func (b *builder) scalar(n *tree.Node) {
 // interpolate fills the variables of a scalar in. What is wrong with it is
 // reported at the expression itself.
 func (b *builder) interpolate(out *tree.Node) {
-	out.Raw = out.Text
+	raw := out.Text
 	b.at = out.At
 	b.told = ""
 	text, unset, bad := b.vars.Expand(out.Text)
@@ -291,23 +291,25 @@ func (b *builder) interpolate(out *tree.Node) {
 		b.l.remotes.Tell(out.At, b.told)
 	}
 	for i := range unset {
-		unset[i].At = b.locate(out.At, out.Raw, unset[i].Offset, unset[i].Expr)
+		unset[i].At = b.locate(out.At, raw, unset[i].Offset, unset[i].Expr)
 	}
-	out.Text, out.Unset = text, unset
+	out.Text = text
+	out.SetOrigin(raw, unset)
 	b.l.unfilled = b.l.unfilled || len(unset) > 0
 	if bad == nil {
 		return
 	}
-	at := b.locate(out.At, out.Raw, bad.Offset, bad.Expr)
+	at := b.locate(out.At, raw, bad.Offset, bad.Expr)
 	d := spec.Diagnostic{Severity: spec.Error, Path: b.where(), Place: at, Message: bad.Message, Hint: bad.Hint, Width: len(bad.Expr)}
 	out.Kind = tree.BadNode
 	if !bad.Required {
 		b.l.Report(d)
 		return
 	}
-	out.Fault = &tree.Fault{Diagnostic: d}
+	fault := &tree.Fault{Diagnostic: d}
+	out.SetFault(fault)
 	b.l.unfilled = true
-	b.l.faults = append(b.l.faults, out.Fault)
+	b.l.faults = append(b.l.faults, fault)
 }
 
 // locate finds the place of an expression of a scalar in its file, whatever

@@ -225,11 +225,11 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 		if required := entry.Value("required"); os.IsNotExist(err) && required != nil && required.Text == "false" {
 			return
 		}
-		if at.Raw == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
+		if at.Raw() == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
 			l.Fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
-		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), hintForMissing(err))
+		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw(), at.Text), cause(err)), hintForMissing(err))
 		return
 	}
 	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup, nil))

@@ -330,7 +330,7 @@ func (v *validator) resourceNames() {
 			}
 			made := f.Value.Scalar("!!str", name)
 			if given := f.Value.Value("name"); given != nil {
-				made.Unset, made.Fault = given.Unset, given.Fault
+				made.Origin = &tree.Origin{Unset: given.Unset(), Fault: given.Fault()}
 			}
 			f.Value.Set(f.Value.With("name", made))
 		}
@@ -353,10 +353,10 @@ func (v *validator) implicitNetwork() {
 func (v *validator) reportUnset() {
 	l := v.l
 	v.eachUnfilled(func(n *tree.Node, path string) {
-		if len(n.Unset) == 0 {
+		if len(n.Unset()) == 0 {
 			return
 		}
-		for _, u := range n.Unset {
+		for _, u := range n.Unset() {
 			d := spec.Diagnostic{Severity: spec.Warning, Path: path, Place: u.At, Width: len(u.Expr),
 				About: spec.UnsetTopic(u.Name), Message: unsetMessage(u.Name)}
 			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
@@ -389,7 +389,7 @@ func critical(n *tree.Node, path string) bool {
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.workloads() {
-		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset) > 0 && !wholeReference().MatchString(image.Value.Text) {
+		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset()) > 0 && !wholeReference().MatchString(image.Value.Text) {
 			image.Value = image.Value.Bad() // half a reference, of which nobody was told
 		}
 		for _, key := range []string{"tmpfs", "expose", "dns", "dns_search", "dns_opt"} {

@@ -90,7 +90,7 @@ func (v *validator) contents() map[string]map[string]bool {
 
 // isFilled says that all of a tree has its variables.
 func isFilled(n *tree.Node) bool {
-	if len(n.Unset) > 0 || n.Fault != nil {
+	if n.Origin != nil && (len(n.Origin.Unset) > 0 || n.Origin.Fault != nil) {
 		return false
 	}
 	for i := range n.Fields {
@@ -108,15 +108,15 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 		return
 	}
 	tell := func(n *tree.Node, path string) {
-		if n.Fault != nil {
-			n.Fault.Found = true
-			v.l.Report(n.Fault.Diagnostic)
+		if fault := n.Fault(); fault != nil {
+			fault.Found = true
+			v.l.Report(fault.Diagnostic)
 		}
 		visit(n, path)
 	}
 	pass := func(n *tree.Node, _ string) {
-		if n.Fault != nil {
-			n.Fault.Found = true
+		if fault := n.Fault(); fault != nil {
+			fault.Found = true
 		}
 	}
 	for _, f := range v.root.Fields {

@@ -74,14 +74,14 @@ func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
 	if file := f.Value.Value("file"); file != nil {
 		content, err := l.readFile(file.Text)
 		if err != nil {
-			return wrong(file, "cannot read "+cmp.Or(file.Raw, file.Text)+": "+cause(err), "create it, or use environment: or content:")
+			return wrong(file, "cannot read "+cmp.Or(file.Raw(), file.Text)+": "+cause(err), "create it, or use environment: or content:")
 		}
 		return content, spec.Diagnostic{}
 	}
 	if name := f.Value.Value("environment"); name != nil {
 		lookup := l.lookup
-		if name.Vars != nil {
-			lookup = name.Vars.Lookup
+		if vars := name.Vars(); vars != nil {
+			lookup = vars.Lookup
 		}
 		value, ok := l.toldAt(name.At, lookup)(name.Text)
 		if !ok {

@@ -62,7 +62,7 @@ func (v *validator) service(f tree.Field, path string) {
 	if p := s.Field("provider"); p != nil && p.Value.Kind == tree.MapNode && tree.TextAt(p.Value, "type") == "" {
 		v.l.Fail(&tree.Node{At: p.At, Width: p.Width}, path+".provider", "type is missing", "write type: and the program that provides the service")
 	}
-	if image := s.Value("image"); image != nil && image.Kind == tree.ScalarNode && len(image.Unset) == 0 {
+	if image := s.Value("image"); image != nil && image.Kind == tree.ScalarNode && len(image.Unset()) == 0 {
 		if strings.ContainsAny(image.Text, " \t\n") || image.Text == "" {
 			v.l.Fail(image, path+".image", fmt.Sprintf("%q is not the name of an image", spec.Shorten(image.Text)), "write it as NAME[:TAG]")
 		}

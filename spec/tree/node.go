@@ -42,17 +42,77 @@ const (
 // keys are filled in.
 type Node struct {
 	Kind   NodeKind
+	Merge  MergeTag
 	Tag    string // of a scalar: !!str, !!int, !!float, !!bool, ...
 	Text   string // of a scalar
-	Raw    string // of a scalar: its text before variables were filled in
 	Fields []Field
 	Items  []*Node
 	At     spec.Place
 	Width  int
-	Merge  MergeTag
-	Unset  []variables.UnsetVariable
-	Fault  *Fault              // why a bad node is bad, if that counts only where it is used
-	Vars   *variables.Expander // of the included file that it stands in, where it names one
+	Origin *Origin // nil of most
+}
+
+// Origin is what is to be known of a value that is not what is written there. It is not
+// changed: several nodes may have it.
+type Origin struct {
+	Raw   string // its text before variables were filled in
+	Unset []variables.UnsetVariable
+	Fault *Fault              // why a bad node is bad, if that counts only where it is used
+	Vars  *variables.Expander // of the included file that it stands in, where it names one
+}
+
+func (n *Node) origin() Origin {
+	if n.Origin == nil {
+		return Origin{}
+	}
+	return *n.Origin
+}
+
+// Raw is the text of a scalar before variables were filled in.
+func (n *Node) Raw() string { return n.origin().Raw }
+
+// Unset are the variables that a value lacks.
+func (n *Node) Unset() []variables.UnsetVariable {
+	if n.Origin == nil {
+		return nil
+	}
+	return n.Origin.Unset
+}
+
+// Vars are those of the included file that a value stands in, where it names one.
+func (n *Node) Vars() *variables.Expander { return n.origin().Vars }
+
+// Fault is why a bad node is bad, if that counts only where it is used.
+func (n *Node) Fault() *Fault { return n.origin().Fault }
+
+// SetOrigin notes the text that a value had and the variables that it lacks.
+func (n *Node) SetOrigin(raw string, unset []variables.UnsetVariable) {
+	o := n.origin()
+	if o.Raw, o.Unset = raw, unset; n.Origin != nil || raw != "" || len(unset) > 0 {
+		n.Origin = &o
+	}
+}
+
+// SetUnset notes the variables that a value lacks.
+func (n *Node) SetUnset(unset []variables.UnsetVariable) { n.SetOrigin(n.Raw(), unset) }
+
+// SetFault notes why a bad node is bad.
+func (n *Node) SetFault(f *Fault) {
+	o := n.origin()
+	o.Fault, n.Origin = f, &o
+}
+
+// SetVars notes whose variables a name stands for.
+func (n *Node) SetVars(vars *variables.Expander) {
+	o := n.origin()
+	o.Vars, n.Origin = vars, &o
+}
+
+// As is a new node of a kind that stands where n does, and lacks the variables that n lacks.
+func (n *Node) As(kind NodeKind) *Node {
+	out := &Node{Kind: kind, At: n.At, Width: n.Width}
+	out.SetUnset(n.Unset())
+	return out
 }
 
 // Field is one entry of a mapping.
@@ -155,7 +215,11 @@ func (n *Node) With(key string, value *Node) Field {
 
 // Bad is a value of which a mistake was reported: nothing later complains of it.
 func (n *Node) Bad() *Node {
-	return &Node{Kind: BadNode, At: n.At, Width: n.Width, Unset: n.Unset, Fault: n.Fault}
+	out := n.As(BadNode)
+	if fault := n.Fault(); fault != nil {
+		out.SetFault(fault)
+	}
+	return out
 }
 
 // Clone is a deep copy, so that two services may grow from one base.

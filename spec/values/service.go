@@ -115,7 +115,7 @@ func (c checker) restart(s *tree.Node, path string) {
 // pullPolicy checks when the image of a service is pulled.
 func (c checker) pullPolicy(s *tree.Node, path string) {
 	policy := s.Value("pull_policy")
-	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset) > 0 {
+	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset()) > 0 {
 		return
 	}
 	for _, word := range spec.PullPolicies() {
