@@ -49,26 +49,25 @@ func (c *Conformer) Object(n *tree.Node, keys []schema.Key, path string) *tree.N
 	if n.Kind != tree.MapNode {
 		return c.expected(n, path, "a mapping")
 	}
-	if slices.ContainsFunc(n.Fields, func(f tree.Field) bool { return isUnusual(f.Key, keys) }) {
-		return c.unusual(n, keys, path)
+	var room [32]*schema.Key
+	rows := room[:0]
+	for i := range n.Fields {
+		key := n.Fields[i].Key
+		row := schema.Find(keys, key)
+		if isExtension := strings.HasPrefix(key, "x-"); row == nil && !isExtension || isExtension && tree.PresentName(key, keys) != key {
+			return c.unusual(n, keys, path)
+		}
+		rows = append(rows, row)
 	}
 	kept := n.Fields[:0]
-	for i := range n.Fields {
+	for i, row := range rows {
 		f := n.Fields[i]
-		if c.field(&f, schema.Find(keys, f.Key), keys, path) {
+		if c.field(&f, row, keys, path) {
 			kept = append(kept, f)
 		}
 	}
 	n.Fields = kept
 	return n
-}
-
-// isUnusual says that a key is not in the table, or not by its present name.
-func isUnusual(key string, keys []schema.Key) bool {
-	if strings.HasPrefix(key, "x-") {
-		return tree.PresentName(key, keys) != key
-	}
-	return schema.Find(keys, key) == nil
 }
 
 // unusual checks a mapping that has unknown keys, or some by their former names.

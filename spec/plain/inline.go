@@ -55,7 +55,9 @@ func (p *parser) plain(value string, column int) *tree.Node {
 // tagOf is the type that a text without quotes has for YAML.
 func tagOf(value string) string {
 	switch c := value[0]; {
-	case c == '/' || c == '$' || isAlphanumeric(c) && strings.IndexByte("0123456789yYnNtTfFoO", c) < 0:
+	case isAlphanumeric(c) && c > '9':
+		return wordTag(value)
+	case c == '$', strings.IndexByte(value, '/') >= 0:
 		return "!!str"
 	case '1' <= c && c <= '9' && len(value) < 18 && strings.Trim(value, "0123456789") == "":
 		return "!!int"
@@ -65,6 +67,17 @@ func tagOf(value string) string {
 		return "!!merge"
 	}
 	return (&yaml.Node{Kind: yaml.ScalarNode, Value: value}).ShortTag()
+}
+
+// wordTag is the type of a text that begins with a letter.
+func wordTag(value string) string {
+	switch value {
+	case "true", "True", "TRUE", "false", "False", "FALSE":
+		return "!!bool"
+	case "null", "Null", "NULL":
+		return "!!null"
+	}
+	return "!!str"
 }
 
 // isOfNoNumber says that a character stands in no number and no date, whatever its base.

@@ -30,7 +30,8 @@ type Document struct {
 // package knows.
 func Parse(file string, text []byte) (Document, bool) {
 	p := &parser{file: file, text: string(text), room: len(text) / 24}
-	if p.isWide = slices.ContainsFunc(text, func(c byte) bool { return c >= utf8.RuneSelf }); !isKnown(p.text, p.isWide) {
+	isKnown := false
+	if p.isWide, isKnown = look(p.text); !isKnown {
 		return Document{}, false
 	}
 	p.advance()
@@ -44,15 +45,19 @@ func Parse(file string, text []byte) (Document, bool) {
 	return Document{root, p.hasAliases}, true
 }
 
-// isKnown says that a text has no characters that mean something to YAML and nothing
-// here: tabs, returns, other ends of lines, what can't be printed.
-func isKnown(text string, isWide bool) bool {
+// look says whether characters of a text have several bytes, and that it has none that mean
+// something to YAML and nothing here: tabs, returns, other ends of lines, what can't be
+// printed.
+func look(text string) (isWide, isKnown bool) {
 	for i := range len(text) {
-		if c := text[i]; c != '\n' && (c < ' ' || c == 0x7f) {
-			return false
+		switch c := text[i]; {
+		case c >= utf8.RuneSelf:
+			isWide = true
+		case c < ' ' && c != '\n' || c == 0x7f:
+			return false, false
 		}
 	}
-	return !isWide || utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+	return isWide, !isWide || utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
 		return r >= utf8.RuneSelf && (r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff)
 	})
 }

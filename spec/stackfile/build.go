@@ -215,12 +215,7 @@ func (b *builder) mapping(fields []tree.Field, out *tree.Node, depth int) {
 // fieldOf is where a field of a key stands, or -1. index has them all, if there is one.
 func fieldOf(n *tree.Node, index map[string]int, key string) int {
 	if index == nil {
-		for i := range n.Fields {
-			if n.Fields[i].Key == key {
-				return i
-			}
-		}
-		return -1
+		return n.IndexOf(key)
 	}
 	if i, ok := index[key]; ok {
 		return i

@@ -88,19 +88,6 @@ func (v *validator) contents() map[string]map[string]bool {
 	return used
 }
 
-// isFilled says that all of a tree has its variables.
-func isFilled(n *tree.Node) bool {
-	if n.Origin != nil && (len(n.Origin.Unset) > 0 || n.Origin.Fault != nil) {
-		return false
-	}
-	for i := range n.Fields {
-		if !isFilled(n.Fields[i].Value) {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(n.Items, func(item *tree.Node) bool { return !isFilled(item) })
-}
-
 // eachUnfilled visits the values that are needed and lack variables, and tells of the
 // faults in them. Of the others nothing is told.
 func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
@@ -125,7 +112,7 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 			used, isSection = v.asked, true
 		}
 		switch {
-		case isFilled(f.Value):
+		case f.Value.IsFilled():
 			continue
 		case strings.HasPrefix(f.Key, "x-"), f.Key == "jobs":
 			f.Value.Walk(f.Key, pass)
@@ -134,7 +121,7 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 		}
 		for _, entry := range f.Value.Fields {
 			switch {
-			case !isSection || isFilled(entry.Value):
+			case !isSection || entry.Value.IsFilled():
 			case used[entry.Key]:
 				entry.Value.Walk(tree.Join(f.Key, entry.Key), tell)
 			default:

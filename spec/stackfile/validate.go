@@ -203,6 +203,9 @@ func (v *validator) network(s *tree.Node, path string) {
 	v.sharedNetworks(s, networks, path)
 	v.portsOutside(s, networks, path)
 	for _, f := range networks.Fields {
+		if len(f.Value.Fields) == 0 {
+			continue
+		}
 		for _, key := range []string{"ipv4_address", "ipv6_address"} {
 			v.fixedAddress(s, f, key, path+".networks."+f.Key+"."+key)
 		}

@@ -5,6 +5,7 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,12 +126,20 @@ type Field struct {
 
 // Field is the entry of a key, nil if there is none.
 func (n *Node) Field(key string) *Field {
-	for i := range n.Fields {
-		if n.Fields[i].Key == key {
-			return &n.Fields[i]
-		}
+	if i := n.IndexOf(key); i >= 0 {
+		return &n.Fields[i]
 	}
 	return nil
+}
+
+// IndexOf is where the entry of a key stands, or -1.
+func (n *Node) IndexOf(key string) int {
+	for i := range n.Fields {
+		if n.Fields[i].Key == key {
+			return i
+		}
+	}
+	return -1
 }
 
 // Merged is the value n of a merge key, as it is written.
@@ -299,6 +308,19 @@ func (n *Node) Anything() any {
 // IsPlainValue says whether a scalar is a number or a truth value for YAML.
 func (n *Node) IsPlainValue() bool {
 	return n.Kind == ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool")
+}
+
+// IsFilled says that all of a tree has its variables.
+func (n *Node) IsFilled() bool {
+	if n.Origin != nil && (len(n.Origin.Unset) > 0 || n.Origin.Fault != nil) {
+		return false
+	}
+	for i := range n.Fields {
+		if !n.Fields[i].Value.IsFilled() {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(n.Items, func(item *Node) bool { return !item.IsFilled() })
 }
 
 // SaysNothing says whether a value is empty, or holds only what is.

@@ -17,7 +17,7 @@ func (c checker) devices(s *tree.Node, path string) {
 		}
 	}
 	for i, item := range s.Value("device_cgroup_rules").Entries() {
-		if item.Kind == tree.ScalarNode && !spec.DeviceRule.MatchString(item.Text) {
+		if item.Kind == tree.ScalarNode && !spec.DeviceRule().MatchString(item.Text) {
 			c.Fail(item, tree.Indexed(path+".device_cgroup_rules", i), fmt.Sprintf("%q is no rule for devices", spec.Shorten(item.Text)),
 				`write it as "c 189:* rmw": kind, numbers and access`)
 		}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
@@ -18,7 +19,9 @@ import (
 const maxInterface = 15
 
 // linkSysctl matches a kernel's parameter of a link, as Docker takes it.
-var linkSysctl = regexp.MustCompile(`^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.[a-z0-9_]+$`)
+var linkSysctl = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.[a-z0-9_]+$`)
+})
 
 // links checks the form of links, and that the service has names of its own.
 func (c checker) links(s *tree.Node, path string) {
@@ -112,7 +115,7 @@ func (c checker) endpointOptions(place *tree.Node, at string) {
 		case spec.OptEndpointSysctls:
 			for _, text := range spec.EndpointSysctls(f.Value.Text) {
 				name, value, _ := strings.Cut(text, "=")
-				if !linkSysctl.MatchString(name) || value == "" || strings.ContainsAny(value, "\n") {
+				if !linkSysctl().MatchString(name) || value == "" || strings.ContainsAny(value, "\n") {
 					c.Fail(f.Value, at+"."+f.Key, fmt.Sprintf("%q sets no parameter of a link", spec.Shorten(text)), "write it as net.ipv4.conf.IFNAME.log_martians=1")
 				}
 			}
