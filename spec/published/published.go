@@ -68,7 +68,7 @@ func (u entry) path() string { return fmt.Sprintf("services.%s.ports[%d]", u.ser
 // that waits for the end of another may have its port.
 func Twice(p *spec.Project, services []string) []*TwiceError {
 	var twice []*TwiceError
-	taken := map[socket][]entry{}
+	taken := make(map[socket][]entry, len(services))
 	for _, name := range services {
 		s := p.Services[name]
 		if s == nil || s.Replicas() == 0 {

@@ -140,7 +140,7 @@ func dependencyDefaults(s *tree.Node) {
 	for i := range deps.Fields {
 		f := &deps.Fields[i]
 		if f.Value.Kind != tree.BadNode && (f.Value.Value("condition") == nil || f.Value.Value("required") == nil) {
-			f.Value = forms.StartedDependency(f.Value.Clone())
+			f.Value = forms.StartedDependency(f.Value.WithRoom(2))
 		}
 	}
 }

@@ -43,20 +43,20 @@ func (n names) add(section, name string) {
 	n[section][name] = true
 }
 
-// findUsed notes which names of each section are used, and which of them by services that
-// are asked for.
-func (v *validator) findUsed() {
-	v.used, v.needed = names{}, names{}
-	isMeant := false
-	use := func(section string, at tree.Field, _ string) {
-		v.used.add(section, at.Key)
-		if isMeant {
-			v.needed.add(section, at.Key)
-		}
+// use notes that a service uses a name, and whether it is one that is asked for.
+func (v *validator) use(section, name string, isMeant bool) {
+	if v.used.add(section, name); isMeant {
+		v.needed.add(section, name)
 	}
+}
+
+// useElsewhere notes the names that are used beside those in services themselves: in
+// their init containers, and in what others are built from.
+func (v *validator) useElsewhere() {
+	isMeant := false
+	use := func(section string, at tree.Field, _ string) { v.use(section, at.Key, isMeant) }
 	for _, f := range v.workloads() {
 		isMeant = v.asked[f.Key]
-		v.references(f.Value, use)
 		for _, n := range f.Value.Value("pre_start").Entries() {
 			v.references(n, use)
 		}

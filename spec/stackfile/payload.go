@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/orlop/orlop/spec/tree"
@@ -48,12 +47,15 @@ func (l *loader) payloads(p *spec.Project, root *tree.Node, needed map[string]ma
 // builtWithExternal complains of builds that are to have a secret of the engine's: what
 // builds have is lent by the command, which has no content of it.
 func (l *loader) builtWithExternal(p *spec.Project) {
-	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		b := p.Services[name].Build
-		if b == nil {
-			continue
+	var names []string
+	for name, s := range p.Services {
+		if s.Build != nil && len(s.Build.Secrets) > 0 {
+			names = append(names, name)
 		}
-		for i, use := range b.Secrets {
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for i, use := range p.Services[name].Build.Secrets {
 			if s := p.Secrets[use.Source]; s != nil && s.External {
 				path := fmt.Sprintf("services.%s.build.secrets[%d]", name, i)
 				l.Report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: p.Places.Nearest(path),

@@ -121,7 +121,7 @@ func (v *validator) cycles() {
 
 // resources checks the networks, volumes, secrets and configs themselves.
 func (v *validator) resources() {
-	v.findUsed()
+	v.useElsewhere()
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
 		s := v.root.Value(section)
 		if s == nil || s.Kind != tree.MapNode {

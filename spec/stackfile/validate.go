@@ -35,6 +35,7 @@ type validator struct {
 
 func (v *validator) check() {
 	containers := map[string]string{}
+	v.used, v.needed = names{}, names{}
 	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
 			v.service(f, v.path(f.Key))
@@ -69,7 +70,11 @@ func (v *validator) service(f tree.Field, path string) {
 	}
 	v.build(s, path)
 	v.watch(s, path)
-	v.declaredAll(s, path)
+	isMeant := v.asked[f.Key]
+	v.references(s, func(section string, at tree.Field, key string) {
+		v.declared(section, at, path, key)
+		v.use(section, at.Key, isMeant)
+	})
 	v.network(s, path)
 	values.Check(v.l.Reporter, s, path)
 }

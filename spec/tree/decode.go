@@ -81,10 +81,17 @@ func (d *Decoder) common(n *Node, out any) bool {
 		}
 	case *map[string]*string:
 		*out = pointers(n)
+	case **spec.Duration:
+		made := spec.Duration(number(n.Text, reflect.TypeFor[spec.Duration]()))
+		*out = &made
+	case *[]spec.Port:
+		*out = listOf[spec.Port](d, n)
+	case *[]spec.Mount:
+		*out = listOf[spec.Mount](d, n)
 	case *map[string]*spec.Service:
-		*out = mapOf[*spec.Service](d, n)
+		*out = pointersTo[spec.Service](d, n)
 	case *map[string]*spec.ServiceNetwork:
-		*out = mapOf[*spec.ServiceNetwork](d, n)
+		*out = pointersTo[spec.ServiceNetwork](d, n)
 	case *map[string]spec.Dependency:
 		*out = mapOf[spec.Dependency](d, n)
 	default:
@@ -128,17 +135,49 @@ func pointers(n *Node) map[string]*string {
 }
 
 func mapOf[T any](d *Decoder, n *Node) map[string]T {
-	out := make(map[string]T, len(n.Fields))
+	out, value := make(map[string]T, len(n.Fields)), new(T)
 	for i := range n.Fields {
 		if f := &n.Fields[i]; f.Value.Kind != BadNode {
-			var value T
-			if f.Value.Kind != NullNode {
-				d.Decode(f.Value, &value)
-			}
-			out[f.Key] = value
+			var zero T
+			*value = zero
+			d.Decode(f.Value, value)
+			out[f.Key] = *value
 		}
 	}
 	return out
+}
+
+// pointersTo are values by their keys; nil where there is none.
+func pointersTo[T any](d *Decoder, n *Node) map[string]*T {
+	out, count := make(map[string]*T, len(n.Fields)), 0
+	for i := range n.Fields {
+		switch f := &n.Fields[i]; f.Value.Kind {
+		case BadNode:
+		case NullNode:
+			out[f.Key] = nil
+		default:
+			count++
+		}
+	}
+	values := make([]T, count)
+	for i := range n.Fields {
+		if f := &n.Fields[i]; f.Value.Kind != BadNode && f.Value.Kind != NullNode {
+			d.Decode(f.Value, &values[0])
+			out[f.Key], values = &values[0], values[1:]
+		}
+	}
+	return out
+}
+
+func listOf[T any](d *Decoder, n *Node) []T {
+	out, length := make([]T, len(n.Items)), 0
+	for _, item := range n.Items {
+		if item.Kind != BadNode { // of a service that is not asked for
+			d.Decode(item, &out[length])
+			length++
+		}
+	}
+	return out[:length]
 }
 
 func number(text string, t reflect.Type) int64 {

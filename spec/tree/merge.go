@@ -210,7 +210,9 @@ func Tidy(n *Node, k *schema.Key) {
 	}
 	switch k.Shape.MergeRule() {
 	case schema.MergeUnique:
-		n.Items = unique(n.Items, func(n *Node) string { return uniqueKey(n, k) })
+		if len(n.Items) > 1 {
+			n.Items = unique(n.Items, func(n *Node) string { return uniqueKey(n, k) })
+		}
 		row := &schema.Key{Shape: schema.Object, Keys: k.Keys}
 		for _, item := range n.Items {
 			Tidy(item, row)

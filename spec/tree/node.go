@@ -231,6 +231,13 @@ func (n *Node) Bad() *Node {
 	return out
 }
 
+// WithRoom is a copy for so many more fields; the values are the same.
+func (n *Node) WithRoom(more int) *Node {
+	c := *n
+	c.Fields = append(make([]Field, 0, len(n.Fields)+more), n.Fields...)
+	return &c
+}
+
 // Clone is a deep copy, so that two services may grow from one base.
 func (n *Node) Clone() *Node {
 	c := *n
