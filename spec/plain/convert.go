@@ -10,14 +10,22 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Of is a document of a file that yaml.v3 has parsed.
-func Of(file string, document *yaml.Node) Document {
+// Of are the documents of a file that yaml.v3 has parsed. An alias may name a value of a
+// document before its own.
+func Of(file string, documents ...*yaml.Node) []Document {
 	c := &converter{file: file, anchors: map[*yaml.Node]*tree.Node{}}
-	if len(document.Content) == 0 {
-		return Document{Root: c.node(tree.NullNode, document)}
+	out := make([]Document, len(documents))
+	for i, d := range documents {
+		if len(d.Content) == 0 {
+			out[i].Root = c.node(tree.NullNode, d)
+		} else {
+			out[i].Root = c.convert(d.Content[0])
+		}
 	}
-	root := c.convert(document.Content[0])
-	return Document{root, c.hasAliases}
+	for i := range out {
+		out[i].HasAliases = c.hasAliases
+	}
+	return out
 }
 
 type converter struct {

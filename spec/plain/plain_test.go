@@ -32,7 +32,7 @@ func compare(t *testing.T, text []byte) (isKnown bool) {
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
 		t.Fatalf("yaml.v3 finds more than one document (%v)\n%s", err, text)
 	}
-	of := Of("f", &want)
+	of := Of("f", &want)[0]
 	if g, w := dump(got.Root, 0), dump(of.Root, 0); g != w || got.HasAliases != of.HasAliases {
 		t.Fatalf("got\n%s\nwant\n%s\nof\n%s", g, w, text)
 	}
@@ -151,7 +151,7 @@ func TestAKeyMayHaveAName(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(text), &n); err != nil {
 			t.Fatal(err)
 		}
-		d := Of("f", &n)
+		d := Of("f", &n)[0]
 		alias := d.Root.Fields[1].Value
 		if !d.HasAliases || alias.Kind != tree.AliasNode || len(alias.Items) != 1 || alias.Items[0].Text != want {
 			t.Errorf("%q: got %s", text, dump(d.Root, 0))

@@ -116,11 +116,19 @@ func (l *loader) parse(src *source) (docs []document) {
 		return []document{{src, d}}
 	}
 	l.otherText = true // for all that is known here
+	for _, d := range plain.Of(src.name, l.nodes(src)...) {
+		docs = append(docs, document{src, d})
+	}
+	return docs
+}
+
+// nodes are the documents of a source as yaml.v3 reads them.
+func (l *loader) nodes(src *source) (documents []*yaml.Node) {
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
 			l.broken, src.broken = true, true
 			l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: src.name, Line: 1, Column: 1}, Message: "not valid YAML"})
-			docs = nil
+			documents = nil
 		}
 	}()
 	decoder := yaml.NewDecoder(bytes.NewReader(src.data))
@@ -128,13 +136,13 @@ func (l *loader) parse(src *source) (docs []document) {
 		var n yaml.Node
 		err := decoder.Decode(&n)
 		if errors.Is(err, io.EOF) {
-			return docs
+			return documents
 		}
 		if err != nil {
 			l.yamlError(src, err)
-			return docs
+			return documents
 		}
-		docs = append(docs, document{src, plain.Of(src.name, &n)})
+		documents = append(documents, &n)
 	}
 }
 
