@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/instance"
 )
@@ -77,7 +78,7 @@ func (e *Engine) forgetGone(ctx context.Context, project string) {
 	}
 	if len(observed.Containers) == 0 {
 		e.runner.ForgetPayloads(project)
-		e.work.run(wipe)
+		e.work.run(heap.Wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))
 }
