@@ -51,9 +51,10 @@ func Parse(file string, text []byte) (Document, bool) {
 func look(text string) (isWide, isKnown bool) {
 	for i := range len(text) {
 		switch c := text[i]; {
+		case c > ' ' && c < 0x7f, c == ' ', c == '\n': // nearly all
 		case c >= utf8.RuneSelf:
 			isWide = true
-		case c < ' ' && c != '\n' || c == 0x7f:
+		default:
 			return false, false
 		}
 	}
