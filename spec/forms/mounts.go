@@ -30,7 +30,7 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 		return c.fail(item, at, fmt.Sprintf("bad volume %q", spec.Shorten(item.Text)), "write it as [SOURCE:]TARGET[:OPTIONS]")
 	}
 	made := c.node(item, tree.MapNode)
-	made.Fields = c.fields(5)
+	made.Fields = c.fields(len(parts) + 2) // type, what is said of it, and one for each part
 	set := func(key string, value *tree.Node) { made.Fields = append(made.Fields, item.With(key, value)) }
 	target, source := parts[0], ""
 	if len(parts) > 1 {

@@ -160,7 +160,7 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 
 func (c *Conformer) portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {
 	made := c.node(at, tree.MapNode)
-	made.Fields = c.fields(5)
+	made.Fields = c.fields(3 + min(1, len(ip)) + min(1, len(published)))
 	add := func(key, tag, text string) { made.Fields = append(made.Fields, at.With(key, c.text(at, tag, text))) }
 	add("mode", "!!str", "ingress")
 	if ip != "" {

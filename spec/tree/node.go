@@ -88,10 +88,12 @@ func (n *Node) Fault() *Fault { return n.origin().Fault }
 
 // SetOrigin notes the text that a value had and the variables that it lacks.
 func (n *Node) SetOrigin(raw string, unset []variables.UnsetVariable) {
-	o := n.origin()
-	if o.Raw, o.Unset = raw, unset; n.Origin != nil || raw != "" || len(unset) > 0 {
-		n.Origin = &o
+	if n.Origin == nil && raw == "" && len(unset) == 0 {
+		return
 	}
+	o := n.origin()
+	o.Raw, o.Unset = raw, unset
+	n.Origin = &o
 }
 
 // SetUnset notes the variables that a value lacks.

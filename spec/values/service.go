@@ -18,26 +18,48 @@ import (
 // is path.
 func Check(r tree.Reporter, s *tree.Node, path string) {
 	c := checker{r}
-	c.replicas(s, path)
+	c.everyday(s, path)
+	if slices.ContainsFunc(s.Fields, func(f tree.Field) bool { return !isEveryday(f.Key) }) {
+		c.others(s, path)
+	}
+}
+
+// isEveryday says that a key is one that most services have. What is looked for beside
+// them is not there in a service that has no others.
+func isEveryday(key string) bool {
+	switch key {
+	case "image", "command", "entrypoint", "environment", "ports", "volumes", "networks", "labels", "depends_on", "healthcheck", "restart":
+		return true
+	}
+	return false
+}
+
+// everyday checks what everyday keys say.
+func (c checker) everyday(s *tree.Node, path string) {
 	c.targets(s, path)
 	c.subpaths(s, path)
-	c.volumesFrom(s, path)
 	c.health(s, path)
 	c.restart(s, path)
+	c.numbers(s, path)
+	c.endpoints(s, path)
+	c.strings(s, path)
+}
+
+// others checks what other keys say, by themselves or beside the everyday ones.
+func (c checker) others(s *tree.Node, path string) {
+	c.replicas(s, path)
+	c.volumesFrom(s, path)
 	c.restartPolicy(s, path)
 	c.global(s, path)
 	c.updates(s, path)
 	c.pullPolicy(s, path)
 	c.refreshAfter(s, path)
-	c.numbers(s, path)
 	c.limits(s, path)
 	c.kernelNames(s, path)
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
 	c.resolvers(s, path)
 	c.links(s, path)
-	c.endpoints(s, path)
-	c.strings(s, path)
 	c.devices(s, path)
 	c.hooks(s, path)
 	c.logging(s, path)
