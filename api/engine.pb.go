@@ -2812,8 +2812,9 @@ type LogsRequest struct {
 	Tail          int64                  `protobuf:"varint,4,opt,name=tail,proto3" json:"tail,omitempty"` // lines of each container; negative: all
 	SinceUnixNs   int64                  `protobuf:"varint,5,opt,name=since_unix_ns,json=sinceUnixNs,proto3" json:"since_unix_ns,omitempty"`
 	UntilUnixNs   int64                  `protobuf:"varint,6,opt,name=until_unix_ns,json=untilUnixNs,proto3" json:"until_unix_ns,omitempty"`
-	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"` // IDs
-	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`        // without the project's secrets, those too that the caller does not know
+	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"`                    // IDs
+	UntilEnded    bool                   `protobuf:"varint,9,opt,name=until_ended,json=untilEnded,proto3" json:"until_ended,omitempty"` // follow until all containers have ended, and nothing brings one back
+	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`                           // without the project's secrets, those too that the caller does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2895,6 +2896,13 @@ func (x *LogsRequest) GetContainers() []string {
 		return x.Containers
 	}
 	return nil
+}
+
+func (x *LogsRequest) GetUntilEnded() bool {
+	if x != nil {
+		return x.UntilEnded
+	}
+	return false
 }
 
 func (x *LogsRequest) GetMasked() bool {
@@ -6172,7 +6180,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\xef\x01\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\x90\x02\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -6182,7 +6190,9 @@ const file_engine_proto_rawDesc = "" +
 	"\runtil_unix_ns\x18\x06 \x01(\x03R\vuntilUnixNs\x12\x1e\n" +
 	"\n" +
 	"containers\x18\a \x03(\tR\n" +
-	"containers\x12\x16\n" +
+	"containers\x12\x1f\n" +
+	"\vuntil_ended\x18\t \x01(\bR\n" +
+	"untilEnded\x12\x16\n" +
 	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +

@@ -41,6 +41,9 @@ func Run(ctx context.Context, args []string, w cli.World) int {
 		err = flagError(root, err)
 	}
 	code := a.exitCode(err)
+	if code == cli.ExitOK || code == cli.ExitInterrupted {
+		a.RememberTold()
+	}
 	a.output.Flush()
 	return code
 }
@@ -305,17 +308,4 @@ func verbGroup(use, short, example string, subs ...*cobra.Command) *cobra.Comman
 	}
 	c.AddCommand(subs...)
 	return c
-}
-
-// choice checks the value of a flag that has few.
-func choice(flag, value string, choices ...string) error {
-	return oneOf("--"+flag, value, choices)
-}
-
-// oneOf checks a value that a flag or variable gives.
-func oneOf(name, value string, choices []string) error {
-	if slices.Contains(choices, value) {
-		return nil
-	}
-	return fmt.Errorf("%s is %q: it must be one of %s", name, value, strings.Join(choices, ", "))
 }

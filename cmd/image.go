@@ -39,10 +39,10 @@ func (a *app) imageLsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List images", Example: "  orlop image ls --format json", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice("format", format, "table", "json"); err != nil {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return a.WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				reply, err := client.Images(ctx, &api.ImagesRequest{})
 				if err != nil {
 					return err
@@ -98,9 +98,9 @@ func (a *app) imageRmCommand() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images", Example: "  orlop image rm shop-api",
-		Args: atLeast(1, "an image"),
+		Args: cli.AtLeast(1, "an image"),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return a.WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				var errs []error
 				for _, name := range names {
 					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
@@ -117,9 +117,9 @@ func (a *app) imageRmCommand() *cobra.Command {
 func (a *app) imageTagCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "tag SOURCE TARGET", Short: "Give an image another name", Example: "  orlop image tag shop-api registry.example/api:2",
-		Args: cobra.MatchAll(atLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
+		Args: cobra.MatchAll(cli.AtLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return a.WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.TagImage(ctx, &api.TagRequest{Source: args[0], Target: args[1]})
 				return err
 			})

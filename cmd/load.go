@@ -33,7 +33,7 @@ func (a *app) imageLoadCommand() *cobra.Command {
 				}
 				files = []string{"-"}
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return a.WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				for _, path := range files {
 					if err := a.loadImages(ctx, client, path, quiet); err != nil {
 						return err

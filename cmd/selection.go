@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -58,7 +59,7 @@ func (s *selection) check() error {
 	case s.pull == "":
 		return nil
 	}
-	return choice("pull", s.pull, "always", "missing", "never")
+	return cli.Choice("pull", s.pull, "always", "missing", "never")
 }
 
 func (s *selection) options(services []string, wait bool) planner.Options {

@@ -115,6 +115,7 @@ func TestDownAndLifecycleRequests(t *testing.T) {
 		"rm -sf db":        {Action: "remove", Services: []string{"db"}},
 	} {
 		d.engine.lifecycle = nil
+		d.engine.observed.Containers = []planner.Container{{Service: "web"}, {Service: "db"}} // down has emptied it
 		if _, stderr, code := d.run(line); code != 0 {
 			t.Fatalf("%s: %s", line, stderr)
 		}

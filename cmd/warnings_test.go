@@ -3,6 +3,9 @@ package cmd_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
 )
 
 // TestWarningsAreSaidOnceForTheSameContent holds that who works with a stack
@@ -58,6 +61,26 @@ func TestStrictAlwaysSaysWarnings(t *testing.T) {
 	}
 	d.write("stack.yaml", "name: shop\nversion: '3'\nservices: {web: {image: a}}\njobs: {j: {image: a, triggers: {schedule: [\"0 3 * * *\"]}}}\n")
 	if _, stderr, code := d.run("--strict config"); code == 0 || !strings.Contains(stderr, `jobs.j.triggers: "schedule" is not supported`) {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// TestWhatACommandThatFailedWarnedOfIsSaidAgain: it may be why it failed.
+func TestWhatACommandThatFailedWarnedOfIsSaidAgain(t *testing.T) {
+	d := newDesk(t, "name: shop\nservices:\n  web: {image: a, user: '${WHO}'}\n").serve()
+	d.env = []string{"XDG_CACHE_HOME=" + t.TempDir()}
+	d.engine.plan = &planner.Plan{Project: "shop"}
+	d.engine.verdict = &api.Verdict{Error: "no"}
+	for range 2 {
+		if _, stderr, code := d.run("up -d"); code != 1 || !strings.Contains(stderr, "! WHO is not set") {
+			t.Errorf("exit code %d: %s", code, stderr)
+		}
+	}
+	d.engine.verdict = nil
+	if _, stderr, code := d.run("up -d"); code != 0 || !strings.Contains(stderr, "! WHO is not set") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if _, stderr, code := d.run("up -d"); code != 0 || strings.Contains(stderr, "WHO") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
