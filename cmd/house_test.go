@@ -37,7 +37,7 @@ func house() map[string][]string {
 		"spec/logtag":       {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
-		"spec/plain":        {},
+		"spec/plain":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -99,7 +100,9 @@ func Bytes(n int64) string {
 
 // steering are sequences by which a program steers a terminal: colours, moves
 // of the cursor, titles.
-var steering = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+var steering = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+})
 
 // Printable is text that a container or a build chose, without what would steer
 // the terminal that it is shown on. What is not seen, or turns the text around it, is
@@ -109,7 +112,7 @@ func Printable(s string) string {
 		return s
 	}
 	var b strings.Builder
-	for _, r := range steering.ReplaceAllString(s, "") {
+	for _, r := range steering().ReplaceAllString(s, "") {
 		switch {
 		case unicode.IsControl(r):
 			b.WriteByte(' ')

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"text/template"
 
@@ -96,7 +97,7 @@ func title(s string) string {
 	return strings.ToUpper(string(r[:1])) + string(r[1:])
 }
 
-var unknownField = regexp.MustCompile(`can't evaluate field (\w+)`)
+var unknownField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`can't evaluate field (\w+)`) })
 
 // try prints something by a template; a mistake in it is in the words of who wrote it.
 func (f *format) try(t *template.Template, w io.Writer, v any) error {
@@ -105,7 +106,7 @@ func (f *format) try(t *template.Template, w io.Writer, v any) error {
 		return nil
 	}
 	names := slices.Sorted(maps.Keys(headers()))
-	if m := unknownField.FindStringSubmatch(err.Error()); m != nil {
+	if m := unknownField().FindStringSubmatch(err.Error()); m != nil {
 		hint := "there are " + strings.Join(names, ", ")
 		if near := spec.DidYouMean(m[1], names); near != "" {
 			hint = near

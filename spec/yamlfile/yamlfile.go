@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 
@@ -210,7 +211,7 @@ func written(n *yaml.Node) string {
 	return strconv.Quote(n.Value)
 }
 
-var yamlSyntax = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+var yamlSyntax = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`) })
 
 // syntax says what is wrong with a text that is not YAML, by its line.
 func syntax(path string, err error) error {
@@ -220,7 +221,7 @@ func syntax(path string, err error) error {
 	}
 	var all []error
 	for _, text := range texts {
-		if m := yamlSyntax.FindStringSubmatch(text); m != nil {
+		if m := yamlSyntax().FindStringSubmatch(text); m != nil {
 			all = append(all, fmt.Errorf("%s:%s: not valid YAML: %s", path, m[1], m[2]))
 			continue
 		}
