@@ -77,10 +77,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		return nil
 	}
 	if f.updateAlone { // what has changed is said
-		if !a.LockChanged() {
-			n := len(project.Remotes)
-			a.SayNotice(fmt.Sprintf("%s: %s %s", remote.LockFile, spec.Plural(n, "remote stack"), map[bool]string{true: "is as it was", false: "are as they were"}[n == 1]))
-		}
+		a.sayUnchanged(len(project.Remotes))
 		return nil
 	}
 	text, err := f.text(project, a.RootDir(), a.StateDir())
@@ -89,6 +86,20 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	}
 	_, err = fmt.Fprint(a.Stdout, text)
 	return err
+}
+
+// sayUnchanged tells who has asked for another lock that it stays the same; what changes
+// is said already.
+func (a *app) sayUnchanged(remotes int) {
+	switch {
+	case a.LockChanged():
+	case remotes == 0:
+		a.SayNotice(remote.LockFile + ": the stack has no remote stacks")
+	case remotes == 1:
+		a.SayNotice(remote.LockFile + ": 1 remote stack is as it was")
+	default:
+		a.SayNotice(fmt.Sprintf("%s: %d remote stacks are as they were", remote.LockFile, remotes))
+	}
 }
 
 func (f configFlags) text(p *spec.Project, own ...string) (string, error) {
