@@ -50,7 +50,7 @@ func house() map[string][]string {
 		"runner/emulation":  {"spec"},
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
-		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
+		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/network/pool", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
 		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
