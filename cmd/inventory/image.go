@@ -19,7 +19,7 @@ import (
 
 // Image are the verbs about images.
 func (v *Verbs) Image() []*cobra.Command {
-	return []*cobra.Command{v.imageLoad(), v.imageLs(), v.imageRm(), v.imageTag()}
+	return []*cobra.Command{v.imageHistory(), v.imageInspect(), v.imageLoad(), v.imageLs(), v.imageRm(), v.imageSave(), v.imageTag()}
 }
 
 // imageLine is an image as "image ls --format json" prints it.
