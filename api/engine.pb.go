@@ -2416,6 +2416,7 @@ type Container struct {
 	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
 	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2658,6 +2659,13 @@ func (x *Container) GetUnsent() string {
 		return x.Unsent
 	}
 	return ""
+}
+
+func (x *Container) GetTurned() map[string]string {
+	if x != nil {
+		return x.Turned
+	}
+	return nil
 }
 
 type Binding struct {
@@ -6618,7 +6626,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xd9\x06\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xcd\a\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6652,7 +6660,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x04lost\x18\x1b \x03(\tR\x04lost\x12\x12\n" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
 	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
-	"\x06unsent\x18\x1e \x01(\tR\x06unsent\"s\n" +
+	"\x06unsent\x18\x1e \x01(\tR\x06unsent\x127\n" +
+	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x1a9\n" +
+	"\vTurnedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
 	"\aBinding\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +
@@ -7016,7 +7028,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7109,9 +7121,10 @@ var file_engine_proto_goTypes = []any{
 	nil,                          // 88: orlop.v1.ApplyRequest.ReadFilesEntry
 	nil,                          // 89: orlop.v1.ApplyRequest.RemoteDirsEntry
 	nil,                          // 90: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 91: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 92: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 93: orlop.v1.VaultEntry.LabelsEntry
+	nil,                          // 91: orlop.v1.Container.TurnedEntry
+	nil,                          // 92: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 93: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 94: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
 	85, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
@@ -7134,103 +7147,104 @@ var file_engine_proto_depIdxs = []int32{
 	29, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
 	30, // 18: orlop.v1.Container.published:type_name -> orlop.v1.Binding
 	31, // 19: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	35, // 20: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	36, // 21: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	36, // 22: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	39, // 23: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 24: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	41, // 25: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	45, // 26: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	53, // 27: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	91, // 28: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	58, // 29: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	92, // 30: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	59, // 31: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 32: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 33: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	66, // 34: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	67, // 35: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	93, // 36: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	70, // 37: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	70, // 38: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	80, // 39: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	81, // 40: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	82, // 41: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	83, // 42: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	5,  // 43: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 44: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 45: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 46: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 47: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 48: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 49: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 50: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 51: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 52: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 53: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 54: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	32, // 55: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	34, // 56: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	34, // 57: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	38, // 58: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	42, // 59: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	44, // 60: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	47, // 61: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	49, // 62: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	51, // 63: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	53, // 64: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	54, // 65: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	56, // 66: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	58, // 67: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	60, // 68: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	62, // 69: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	64, // 70: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	68, // 71: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	71, // 72: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	72, // 73: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	74, // 74: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	76, // 75: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	78, // 76: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	84, // 77: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	2,  // 78: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 79: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 80: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 81: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 82: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 83: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 84: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 85: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 86: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 87: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 88: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	33, // 89: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	37, // 90: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	37, // 91: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	40, // 92: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	43, // 93: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	46, // 94: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	48, // 95: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	50, // 96: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	52, // 97: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	53, // 98: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	55, // 99: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	57, // 100: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	58, // 101: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	61, // 102: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	63, // 103: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	65, // 104: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	69, // 105: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	70, // 106: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	73, // 107: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	75, // 108: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	77, // 109: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	79, // 110: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	42, // 111: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	78, // [78:112] is the sub-list for method output_type
-	44, // [44:78] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	91, // 20: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	35, // 21: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	36, // 22: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	36, // 23: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	39, // 24: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 25: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	41, // 26: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	45, // 27: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	53, // 28: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	92, // 29: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	58, // 30: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	93, // 31: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	59, // 32: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 33: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 34: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	66, // 35: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	67, // 36: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	94, // 37: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	70, // 38: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	70, // 39: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	80, // 40: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	81, // 41: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	82, // 42: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	83, // 43: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	5,  // 44: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 45: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 46: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 47: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 48: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 49: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 50: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 51: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 52: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 53: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 54: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 55: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	32, // 56: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	34, // 57: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	34, // 58: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	38, // 59: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	42, // 60: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	44, // 61: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	47, // 62: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	49, // 63: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	51, // 64: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	53, // 65: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	54, // 66: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	56, // 67: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	58, // 68: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	60, // 69: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	62, // 70: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	64, // 71: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	68, // 72: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	71, // 73: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	72, // 74: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	74, // 75: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	76, // 76: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	78, // 77: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	84, // 78: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	2,  // 79: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 80: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 81: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 82: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 83: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 84: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 85: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 86: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 87: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 88: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 89: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	33, // 90: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	37, // 91: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	37, // 92: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	40, // 93: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	43, // 94: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	46, // 95: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	48, // 96: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	50, // 97: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	52, // 98: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	53, // 99: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	55, // 100: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	57, // 101: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	58, // 102: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	61, // 103: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	63, // 104: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	65, // 105: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	69, // 106: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	70, // 107: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	73, // 108: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	75, // 109: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	77, // 110: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	79, // 111: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	42, // 112: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	79, // [79:113] is the sub-list for method output_type
+	45, // [45:79] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7264,7 +7278,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   93,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   3,
 		},
