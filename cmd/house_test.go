@@ -80,12 +80,13 @@ func house() map[string][]string {
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
+		"engine/images":     append([]string{"api"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/store":      {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":      {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":     {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/heap", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
+		"engine":            append([]string{"builder", "runner", "api", "engine/buildkit", "engine/heap", "engine/images", "engine/repair", "engine/store", "engine/programs", "engine/vault"}, below...),
 		"cmd/display":       {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":      {"spec"},
 		"cmd/consent":       {"spec"},
@@ -105,7 +106,7 @@ func house() map[string][]string {
 		"cmd":               verbs,
 		"cmd/orlop":         append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":        {"keeper"},
-		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/heap", "engine/programs", "engine/repair", "engine/store", "engine/vault", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine":  append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/heap", "engine/images", "engine/programs", "engine/repair", "engine/store", "engine/vault", "builder", "runner", "api"}, below...),
 	}
 }
 

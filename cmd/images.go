@@ -68,7 +68,7 @@ func (a *app) images(ctx context.Context, client *api.Client, s cli.Stack, servi
 				return err
 			}
 		default:
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", line.ContainerName, line.Service, line.Image, shortDigest(line.ID))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", line.ContainerName, line.Service, line.Image, display.ShortDigest(line.ID))
 		}
 	}
 	return t.Flush()

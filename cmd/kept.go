@@ -20,6 +20,18 @@ func (a *app) volumeCommand() *cobra.Command {
 	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls", v.Volume()...)
 }
 
+func (a *app) imageCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", v.Image()...)
+}
+
+func (a *app) volumesCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	c := v.StackVolumes()
+	c.ValidArgsFunction = a.completeServices
+	return c
+}
+
 func (a *app) networkCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
 	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", v.Network()...)

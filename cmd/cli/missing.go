@@ -13,14 +13,6 @@ func MissingVerb(word string) string {
 		instead = `"orlop build --cache-to type=registry,ref=NAME" keeps what was built; nothing is pushed`
 	case "cp":
 		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
-	case "create":
-		instead = `"orlop up --no-start" makes the containers`
-	case "scale":
-		instead = `use "orlop up -d --scale SERVICE=N"`
-	case "volumes":
-		instead = `"orlop config --volumes" lists those of the stack file, "orlop volume ls" those that are there`
-	case "wait":
-		instead = `"orlop up --wait" waits until services are ready, "orlop up --exit-code-from SERVICE" and "orlop ci" until one has ended`
 	case "alpha", "bridge", "pause", "unpause":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`

@@ -29,7 +29,9 @@ type Verbs struct {
 type resource struct {
 	name    string
 	labels  map[string]string
-	dangles bool // nothing uses it
+	dangles bool     // nothing uses it
+	project string   // of a volume: whose it is
+	users   []string // of a volume: names of containers
 	columns []string
 	line    any // of ls --format json, in Docker's names
 	inspect any // of inspect
