@@ -82,6 +82,7 @@ type Engine struct {
 
 	locks *projectLocks
 
+	heap       heap.Governor
 	mu         sync.Mutex
 	activities map[*string]struct{} // guarded by mu
 	warnings   []string             // guarded by mu
@@ -110,6 +111,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		locks: newProjectLocks(time.Now), activities: map[*string]struct{}{},
 		held: map[string]*holding{}, callers: map[string]int{},
 	}
+	e.heap.KeepSmall()
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
 	defer func() {
@@ -363,7 +365,7 @@ func (e *Engine) doing(what string) (done func()) {
 	e.mu.Lock()
 	e.activities[key] = struct{}{}
 	e.mu.Unlock()
-	over := heap.Grow()
+	over := e.heap.Grow()
 	return func() {
 		over()
 		e.mu.Lock()

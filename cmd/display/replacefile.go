@@ -3,26 +3,55 @@ package display
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
 
 // ReplaceFile puts a text in a file's place in one step: a reader sees the old
 // one or the new one.
-func ReplaceFile(path, text string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+func ReplaceFile(path, text string) error {
+	return ReplaceWith(path, 0o644, func(out io.Writer) error {
+		_, err := io.WriteString(out, text)
+		return err
+	})
+}
+
+// ReplaceWith does so with what write writes. It follows symbolic links, and refuses what
+// is no regular file. Mode is that of a file that is not there yet.
+func ReplaceWith(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	target := path
+	if now, err := os.Stat(path); err == nil {
+		switch {
+		case now.IsDir():
+			return fmt.Errorf("cannot write %s: it is a directory", path)
+		case !now.Mode().IsRegular():
+			return fmt.Errorf("cannot write %s: it is no regular file: use a shell's > for that", path)
+		}
+		mode = now.Mode().Perm()
+		if target, err = filepath.EvalSymlinks(path); err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}
+	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
 			os.Remove(f.Name())
-			err = fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}()
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+	if err := write(f); err != nil {
+		f.Close()
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err = errors.Join(f.Chmod(mode), f.Close()); err == nil {
+		err = os.Rename(f.Name(), target)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
 }

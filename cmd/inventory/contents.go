@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -233,15 +231,15 @@ func (v *Verbs) imageSave() *cobra.Command {
 				return errors.New("an archive is not for a terminal: write it to a file with -o, or to a pipe")
 			}
 			return inv.WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
-				stream, err := client.Image.Save(ctx, &api.SaveRequest{Names: names, Platform: platform})
-				if err != nil {
-					return err
+				req := &api.SaveRequest{Names: names, Platform: platform}
+				if output != "" {
+					return v.saveFile(ctx, client, req, output)
 				}
-				if output == "" {
+				stream, err := client.Image.Save(ctx, req)
+				if err == nil {
 					_, err = receive(stream.Recv, inv.Stdout)
-					return err
 				}
-				return v.saveFile(ctx, stream.Recv, output)
+				return err
 			})
 		},
 	}
@@ -250,30 +248,21 @@ func (v *Verbs) imageSave() *cobra.Command {
 	return c
 }
 
-// saveFile writes an archive to a file, which is there once it is whole.
-func (v *Verbs) saveFile(ctx context.Context, recv func() (*api.Chunk, error), path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
+// saveFile writes an archive to a file, which is there once it is whole. An image may hold
+// what is for its owner alone.
+func (v *Verbs) saveFile(ctx context.Context, client *api.Client, req *api.SaveRequest, path string) error {
+	var written int64
+	err := display.ReplaceWith(path, 0o600, func(out io.Writer) error {
+		stream, err := client.Image.Save(ctx, req)
+		if err == nil {
+			written, err = receive(stream.Recv, out)
 		}
-	}()
-	written, err := receive(recv, f)
-	if err != nil {
-		f.Close()
 		return cli.Cause(ctx, err)
+	})
+	if err == nil {
+		fmt.Fprintf(v.Of().Stderr, "saved %s, %s\n", path, display.Bytes(written))
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	fmt.Fprintf(v.Of().Stderr, "saved %s, %s\n", path, display.Bytes(written))
-	return nil
+	return err
 }
 
 // receive writes what comes.

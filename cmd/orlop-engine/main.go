@@ -19,7 +19,6 @@ import (
 
 	"github.com/orlop/orlop/engine"
 	"github.com/orlop/orlop/engine/doctor"
-	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/keeper"
@@ -51,7 +50,6 @@ func run() error {
 	if err := keeper.KeepPrivate(); err != nil {
 		return err
 	}
-	heap.KeepSmall()
 	log.L.Logger.SetLevel(logrus.WarnLevel)
 	log.L.Logger.SetFormatter(calm{&logrus.TextFormatter{DisableColors: true, FullTimestamp: true}})
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))

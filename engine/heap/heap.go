@@ -15,30 +15,31 @@ const (
 	busy = 200
 )
 
-var (
-	mu    sync.Mutex
-	going int // guarded by mu
-)
+// Governor says how much the heap of the process may grow. There is one; its zero value is ready.
+type Governor struct {
+	mu    sync.Mutex // held while the percentage is set: calls that meet must not cross
+	going int        // guarded by mu
+}
 
 // KeepSmall has the heap collected as that of an engine that does nothing.
-func KeepSmall() { debug.SetGCPercent(idle) }
+func (g *Governor) KeepSmall() { debug.SetGCPercent(idle) }
 
 // Grow lets the heap grow further until done is called, which is for as long as many
 // objects are made that end with what makes them. Calls may overlap.
-func Grow() (done func()) {
-	count(1)
-	return func() { count(-1) }
+func (g *Governor) Grow() (done func()) {
+	g.count(1)
+	return func() { g.count(-1) }
 }
 
-func count(by int) {
-	mu.Lock()
-	defer mu.Unlock()
-	was := going
-	going += by
+func (g *Governor) count(by int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.going
+	g.going += by
 	switch {
 	case was == 0:
 		debug.SetGCPercent(busy)
-	case going == 0:
+	case g.going == 0:
 		debug.SetGCPercent(idle)
 	}
 }

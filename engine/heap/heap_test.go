@@ -13,8 +13,9 @@ func TestGrow(t *testing.T) {
 		debug.SetGCPercent(now)
 		return now
 	}
-	KeepSmall()
-	first, second := Grow(), Grow()
+	var g Governor
+	g.KeepSmall()
+	first, second := g.Grow(), g.Grow()
 	first()
 	if got := percent(); got != busy {
 		t.Errorf("while one is at work: %d %%, want %d", got, busy)

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,8 @@ type Details struct {
 	Layers   []Layer       // from the lowest on
 	History  []Step        // from the first on
 	Variants []Variant     // of an index: the platforms that it has, of which some may be here
+
+	manifest ocispec.Descriptor // of the platform
 }
 
 // Layer is what a step has changed of the files.
@@ -52,27 +55,38 @@ type Variant struct {
 	Digest       digest.Digest
 	IsHere       bool     // it was pulled or loaded
 	Attestations []string // the types of what is said of it (in-toto predicate types)
+
+	manifest ocispec.Descriptor
 }
 
 // Details tells what the image of a platform consists of; "" is the machine's own, or the
-// only one that is here.
+// first one that is here.
 func (s *Store) Details(ctx context.Context, ref, platform string) (*Details, error) {
 	found, err := s.resolve(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	out := &Details{Name: found.Name, Digest: found.Target.Digest}
-	if out.Variants, err = s.variants(ctx, found.Target); err != nil {
+	var want platforms.MatchComparer
+	if platform != "" {
+		if want, err = matcherOf(platform); err != nil {
+			return nil, err
+		}
+	}
+	out := &Details{Name: found.Name, Digest: found.Target.Digest, manifest: found.Target}
+	if images.IsIndexType(found.Target.MediaType) {
+		if out.Variants, err = s.variants(ctx, found.Target); err != nil {
+			return nil, fmt.Errorf("cannot read image %s: %w", ref, err)
+		}
+		v := choose(out.Variants, want)
+		if v == nil {
+			return nil, fmt.Errorf("image %s is not here for %s: run \"orlop pull\" for that platform", ref, cmp.Or(platform, platforms.DefaultString()))
+		}
+		out.manifest, out.Platform = v.manifest, v.Platform
+	}
+	if err := s.readManifest(ctx, out); err != nil {
 		return nil, fmt.Errorf("cannot read image %s: %w", ref, err)
 	}
-	chosen, err := out.choose(ref, platform)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.readManifest(ctx, found.Target, chosen, out); err != nil {
-		return nil, fmt.Errorf("cannot read image %s: %w", ref, err)
-	}
-	if platform != "" && out.Platform != chosen { // of an image that is of one platform alone
+	if of, err := platforms.Parse(out.Platform); want != nil && (err != nil || !want.Match(of)) {
 		return nil, fmt.Errorf("image %s is of %s, not of %s", ref, out.Platform, platform)
 	}
 	all, err := s.client.ImageService().List(ctx, "target.digest=="+found.Target.Digest.String())
@@ -86,29 +100,31 @@ func (s *Store) Details(ctx context.Context, ref, platform string) (*Details, er
 	return out, nil
 }
 
-// choose is the platform that is meant: one that is asked for must be here.
-func (d *Details) choose(ref, platform string) (string, error) {
-	var here []string
-	for _, v := range d.Variants {
-		if v.IsHere {
-			here = append(here, v.Platform)
+// choose is the image of an index that is meant, of those that are here; nil if none is.
+func choose(all []Variant, want platforms.MatchComparer) *Variant {
+	order, isAsked := want, want != nil
+	if !isAsked {
+		order = platforms.Default()
+	}
+	var best *Variant
+	var bestOf ocispec.Platform
+	for i := range all {
+		v := &all[i]
+		of, err := platforms.Parse(v.Platform)
+		if !v.IsHere || err != nil || !order.Match(of) {
+			continue
+		}
+		if best == nil || order.Less(of, bestOf) {
+			best, bestOf = v, of
 		}
 	}
-	if platform == "" {
-		if len(here) == 1 {
-			return here[0], nil
-		}
-		return "", nil
+	if best != nil || isAsked {
+		return best
 	}
-	want, err := platforms.Parse(platform)
-	if err != nil {
-		return "", fmt.Errorf("%q is not a platform: %w", platform, err)
+	if i := slices.IndexFunc(all, func(v Variant) bool { return v.IsHere }); i >= 0 {
+		return &all[i]
 	}
-	name := platforms.Format(platforms.Normalize(want))
-	if len(d.Variants) > 0 && !slices.Contains(here, name) {
-		return "", fmt.Errorf("image %s is not here for %s: run \"orlop pull\" with that platform", ref, platform)
-	}
-	return name, nil
+	return nil
 }
 
 // attestationOf and attestationKind are annotations of what BuildKit says of an image in an
@@ -119,11 +135,8 @@ const (
 	predicateType   = "in-toto.io/predicate-type"
 )
 
-// variants are the images of an index; of another image, none.
+// variants are the images of an index.
 func (s *Store) variants(ctx context.Context, target ocispec.Descriptor) ([]Variant, error) {
-	if !images.IsIndexType(target.MediaType) {
-		return nil, nil
-	}
 	var index ocispec.Index
 	if err := s.readDocument(ctx, target, &index); err != nil {
 		return nil, err
@@ -136,7 +149,7 @@ func (s *Store) variants(ctx context.Context, target ocispec.Descriptor) ([]Vari
 			said[of] = append(said[of], s.predicates(ctx, m)...)
 			continue
 		}
-		v := Variant{Digest: m.Digest, IsHere: s.isHere(ctx, m)}
+		v := Variant{Digest: m.Digest, IsHere: s.isHere(ctx, m), manifest: m}
 		if m.Platform != nil {
 			v.Platform = platforms.Format(platforms.Normalize(*m.Platform))
 		}
@@ -178,16 +191,10 @@ func (s *Store) readDocument(ctx context.Context, desc ocispec.Descriptor, out a
 	return json.Unmarshal(blob, out)
 }
 
-// readManifest reads the layers and the steps of the image of a platform.
-func (s *Store) readManifest(ctx context.Context, target ocispec.Descriptor, platform string, out *Details) error {
-	matcher, err := matcherOf(platform)
-	if err != nil {
-		return err
-	}
-	if !images.IsIndexType(target.MediaType) {
-		matcher = platforms.All
-	}
-	manifest, err := images.Manifest(ctx, s.client.ContentStore(), target, matcher)
+// readManifest reads the layers and the steps of the image that is meant.
+func (s *Store) readManifest(ctx context.Context, out *Details) error {
+	var manifest ocispec.Manifest
+	err := s.readDocument(ctx, out.manifest, &manifest)
 	if err != nil {
 		return err
 	}
@@ -201,7 +208,9 @@ func (s *Store) readManifest(ctx context.Context, target ocispec.Descriptor, pla
 	if len(config.RootFS.DiffIDs) != len(manifest.Layers) {
 		return fmt.Errorf("its configuration has %d layers, its manifest %d", len(config.RootFS.DiffIDs), len(manifest.Layers))
 	}
-	out.ID, out.Platform = manifest.Config.Digest, platforms.Format(platforms.Normalize(config.Platform))
+	if out.ID = manifest.Config.Digest; out.Platform == "" { // an index says it better: of which variant of a processor
+		out.Platform = platforms.Format(platforms.Normalize(config.Platform))
+	}
 	for i, l := range manifest.Layers {
 		size, err := s.unpackedSize(ctx, config.RootFS.DiffIDs[:i+1])
 		if err != nil {

@@ -1,10 +1,10 @@
 package image
 
 import (
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -26,26 +26,41 @@ func TestStepsHaveTheirLayers(t *testing.T) {
 	}
 }
 
-// Of an index the platform that is asked for must be here; the only one that is here is meant.
+// Of an index the platform that is asked for must be here; else the machine's own is meant,
+// or the first one that is here.
 func TestChoose(t *testing.T) {
-	index := &Details{Variants: []Variant{{Platform: "linux/amd64"}, {Platform: "linux/arm64", IsHere: true}}}
-	both := &Details{Variants: []Variant{{Platform: "linux/amd64", IsHere: true}, {Platform: "linux/arm64", IsHere: true}}}
+	own := platforms.DefaultString()
+	foreign, other := "linux/s390x", "linux/arm/v6"
+	of := func(here map[string]bool, names ...string) (all []Variant) {
+		for _, name := range names {
+			all = append(all, Variant{Platform: name, IsHere: here[name]})
+		}
+		return all
+	}
 	for name, c := range map[string]struct {
-		of             *Details
-		platform       string
-		want, complain string
+		all        []Variant
+		want, asks string
 	}{
-		"the only one":     {index, "", "linux/arm64", ""},
-		"the machine's":    {both, "", "", ""},
-		"one of them":      {both, "arm64", "linux/arm64", ""},
-		"another spelling": {both, "linux/arm64/v8", "linux/arm64", ""},
-		"not here":         {index, "linux/amd64", "", "not here for linux/amd64"},
-		"none":             {both, "a b", "", "not a platform"},
-		"no index":         {&Details{}, "", "", ""},
+		"the machine's":   {of(map[string]bool{own: true, foreign: true}, foreign, own), own, ""},
+		"the only one":    {of(map[string]bool{foreign: true}, own, foreign), foreign, ""},
+		"one of them":     {of(map[string]bool{own: true, foreign: true}, own, foreign), foreign, foreign},
+		"a variant":       {of(map[string]bool{own: true, other: true}, own, other), other, other},
+		"not here":        {of(map[string]bool{foreign: true}, own, foreign), "", own},
+		"nothing is here": {of(nil, own, foreign), "", ""},
 	} {
-		got, err := c.of.choose("shop", c.platform)
-		if got != c.want || (err != nil) != (c.complain != "") || err != nil && !strings.Contains(err.Error(), c.complain) {
-			t.Errorf("%s: %q, %v", name, got, err)
+		var asked platforms.MatchComparer
+		if c.asks != "" {
+			var err error
+			if asked, err = matcherOf(c.asks); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := ""
+		if v := choose(c.all, asked); v != nil {
+			got = v.Platform
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

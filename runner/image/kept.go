@@ -113,13 +113,13 @@ func (s *Store) Keep(ctx context.Context, digests []string) (release func(), err
 	manager := s.client.LeasesService()
 	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(keepTime), leases.WithLabel(labelKept, "update"))
 	if err != nil {
-		return nil, fmt.Errorf("cannot hold the images that an update may go back to: %w", err)
+		return nil, fmt.Errorf("cannot hold images: %w", err)
 	}
 	release = func() { _ = manager.Delete(context.WithoutCancel(ctx), lease) } // one that stays goes with the next start
 	for _, sum := range digests {
 		if err := s.addKept(ctx, lease, sum); err != nil {
 			release()
-			return nil, fmt.Errorf("cannot hold image %s, which an update may go back to: %w", sum, err)
+			return nil, fmt.Errorf("cannot hold image %s: %w", sum, err)
 		}
 	}
 	return release, nil

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // hashBegin is the beginning of a digest, which has six digits at least: fewer are more likely
@@ -49,11 +49,7 @@ func (s *Store) byDigest(ctx context.Context, ref string) (images.Image, error) 
 	var found []images.Image
 	digests := map[string]bool{}
 	for _, img := range list {
-		of := []string{img.Target.Digest.Encoded()}
-		if config, err := containerd.NewImageWithPlatform(s.client, img, platforms.Any()).Config(ctx); err == nil {
-			of = append(of, config.Digest.Encoded())
-		}
-		if slices.ContainsFunc(of, func(d string) bool { return strings.HasPrefix(d, hash) }) {
+		if slices.ContainsFunc(s.digestsOf(ctx, img.Target), func(d digest.Digest) bool { return strings.HasPrefix(d.Encoded(), hash) }) {
 			found = append(found, img)
 			digests[img.Target.Digest.String()] = true
 		}
@@ -65,4 +61,50 @@ func (s *Store) byDigest(ctx context.Context, ref string) (images.Image, error) 
 		return images.Image{}, fmt.Errorf("%d images have a digest that begins with %s: write more of it", len(digests), ref)
 	}
 	return found[0], nil
+}
+
+// digestsOf are those that an image is known by: of what its name points to, and of the
+// manifests and configurations that are here.
+func (s *Store) digestsOf(ctx context.Context, target ocispec.Descriptor) []digest.Digest {
+	all := []digest.Digest{target.Digest}
+	if images.IsIndexType(target.MediaType) {
+		var index ocispec.Index
+		if s.readDocument(ctx, target, &index) != nil {
+			return all
+		}
+		for _, m := range index.Manifests {
+			if m.Annotations[attestationKind] == "" && s.isHere(ctx, m) {
+				all = append(all, s.digestsOf(ctx, m)...)
+			}
+		}
+		return all
+	}
+	var manifest ocispec.Manifest
+	if s.readDocument(ctx, target, &manifest) == nil {
+		all = append(all, manifest.Config.Digest)
+	}
+	return all
+}
+
+// NameOf is the name of an image that is named or given by a digest. One of several names
+// must be named; a name need not be here.
+func (s *Store) NameOf(ctx context.Context, ref string) (string, error) {
+	name, invalid := Normalize(ref)
+	found, err := s.resolve(ctx, ref)
+	switch {
+	case err != nil && invalid == nil:
+		return name, nil
+	case err != nil:
+		return "", err
+	case found.Name == name:
+		return name, nil
+	}
+	all, err := s.client.ImageService().List(ctx, "target.digest=="+found.Target.Digest.String())
+	if err != nil {
+		return "", fmt.Errorf("cannot list the names of image %s: %w", ref, err)
+	}
+	if len(all) > 1 {
+		return "", fmt.Errorf("image %s has %d names, %s among them: say which", ref, len(all), found.Name)
+	}
+	return found.Name, nil
 }

@@ -179,7 +179,7 @@ func (e *UsedError) Error() string {
 // RemoveImage removes the name of an image. Without force, an image that
 // containers are made of stays (UsedError).
 func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) error {
-	name, err := image.Normalize(ref)
+	name, err := i.images.NameOf(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (i *Inventory) RemoveImage(ctx context.Context, ref string, force bool) err
 			return &UsedError{Image: ref, Container: rec.Name}
 		}
 	}
-	return i.images.Remove(ctx, ref)
+	return i.images.Remove(ctx, name)
 }
 
 // CreateNetwork makes a network that belongs to no project.

@@ -195,7 +195,7 @@ func (m *Manager) adoptSandbox(ctx context.Context, s *sandbox, links map[string
 			return err
 		}
 	}
-	m.number(s)
+	m.number(s, false)
 	m.resolver.Add(s.host())
 	if !s.Spec.DNS {
 		return nil

@@ -141,6 +141,9 @@ func (m *Manager) due(wanted func(sandbox string) bool) look {
 	defer m.mu.Unlock()
 	l.here, m.seen = !isTold || !m.seen, isTold
 	for s, isLost := range lost {
+		if s.busy {
+			continue // since a moment; who changes it has it looked into afterwards
+		}
 		if !isTold || !s.told || !s.seen || isLost {
 			l.inside[s], s.seen = true, isTold
 		}

@@ -142,8 +142,9 @@ func (m *Manager) isGuarded(in kernel.Namespace) bool {
 }
 
 // number notes the kernel's number of a sandbox's namespace, by which it is told what
-// happens inside. Without one it is looked into each time.
-func (m *Manager) number(s *sandbox) {
+// happens inside. Without one it is looked into each time. One that was just made is as
+// it should be: nobody was inside before.
+func (m *Manager) number(s *sandbox, isMade bool) {
 	n, err := kernel.NumberOf(m.links, m.netnsPath(s.ID))
 	if err != nil {
 		m.cfg.Log.Warn("cannot be told of what happens in a sandbox", "sandbox", s.ID, "error", err)
@@ -152,7 +153,7 @@ func (m *Manager) number(s *sandbox) {
 	_ = m.hear() // what has happened inside by now is of before
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.inside[n], s.told = s, true
+	m.inside[n], s.told, s.seen = s, true, isMade
 }
 
 // isOurs says whether a link belongs to a network or a sandbox that is there.

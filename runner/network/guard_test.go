@@ -396,3 +396,45 @@ func TestWhatHasNotChangedIsNotLookedAtAgain(t *testing.T) {
 	}
 	looksAt("nobody listens any more", true, "a", "b", "c")
 }
+
+// A sandbox that somebody begins to change just as it is about to be looked into is looked
+// into once that is over.
+func TestWhatIsBeingChangedIsLookedIntoAfterwards(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	m := openManager(t, testConfig(t, keeper.InProcess()))
+	ensure(t, m, Spec{Name: "default"})
+	a := create(t, m, "a", on("default"))
+	all := func(string) bool { return true }
+	listener, err := kernel.Listen(m.interest(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- listener.Run(ctx) }()
+	m.listenBy(listener)
+	m.due(all)
+	run(t, "nsenter", "--net="+a.NetnsPath, "ip", "route", "del", "default")
+	var changed *sandbox
+	_, _, err = m.Faults(t.Context(), func(string) bool {
+		if changed == nil {
+			if changed, _, err = m.occupy("a", "default"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.vacate(changed)
+	if _, found, err := m.Faults(t.Context(), all); err != nil || len(found["a"]) != 1 {
+		t.Errorf("what is wrong with it: %v, %v", found, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

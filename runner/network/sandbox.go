@@ -299,10 +299,10 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 		}
 	}
 	failpoint.Hit("network/sandbox-made")
-	m.number(s)
+	m.number(s, true)
 	m.mu.Lock()
 	m.resolver.Add(s.host())
-	s.Ready, s.seen = true, true // nobody was inside before
+	s.Ready = true
 	m.mu.Unlock()
 	return m.recordSandbox(s)
 }

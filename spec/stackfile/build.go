@@ -39,8 +39,9 @@ type builder struct {
 
 // segment is a key, or where it is "" the index of an entry of a list.
 type segment struct {
-	key   string
-	index int
+	key    string
+	index  int
+	isItem bool // it is an index, not a key
 }
 
 // own is the node that is made of n.
@@ -105,7 +106,7 @@ func (b *builder) list(items []*tree.Node, out *tree.Node, depth int) {
 		if out.Merge == tree.MergeReset || b.full {
 			break
 		}
-		if built := b.child(item, segment{index: i}, depth); built.Merge != tree.MergeReset {
+		if built := b.child(item, segment{index: i, isItem: true}, depth); built.Merge != tree.MergeReset {
 			out.Items = append(out.Items, built)
 		}
 	}
@@ -128,7 +129,7 @@ func (b *builder) child(n *tree.Node, s segment, depth int) *tree.Node {
 func (b *builder) where() string {
 	path := ""
 	for _, s := range b.path {
-		if s.key == "" {
+		if s.isItem {
 			path = tree.Indexed(path, s.index)
 		} else {
 			path = tree.Join(path, s.key)
@@ -230,11 +231,11 @@ func (b *builder) oddKey(f tree.Field) {
 		b.l.Fail(at, b.where(), "a key must be text", "")
 		return
 	}
-	text := key.Text
-	if key.Tag == "!!null" {
-		key.Kind = tree.NullNode
+	is := *key // others may have it by its name
+	if is.Tag == "!!null" {
+		is.Kind = tree.NullNode
 	}
-	b.l.Fail(at, b.where(), "a key must be text, not "+key.Describe(), fmt.Sprintf("quote it: %q", text))
+	b.l.Fail(at, b.where(), "a key must be text, not "+is.Describe(), fmt.Sprintf("quote it: %q", key.Text))
 }
 
 // inherit adds what a merge key ("<<") brings and the mapping does not say itself.
