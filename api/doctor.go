@@ -21,4 +21,5 @@ const (
 	CheckOK      CheckLevel = "ok"
 	CheckWarning CheckLevel = "warning"
 	CheckFailed  CheckLevel = "failed"
+	CheckAbsent  CheckLevel = "absent" // what the machine has not, and few stacks need
 )

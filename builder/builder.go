@@ -239,6 +239,10 @@ func (b *Builder) failure(ctx context.Context, req Request, err error, w *watch)
 	if strings.HasPrefix(f.Cause, "invalid response status ") && f.Step == "[internal] load remote build context" {
 		f.Step, f.Cause = "", "cannot fetch the context "+shownAddress(req.Build.Context)+": "+f.Cause
 	}
+	if said := gitSaid(f.Cause); said != "" {
+		of := strings.TrimPrefix(f.Step, "[internal] load git source ")
+		f.Step, f.Cause, f.Output = "", strings.TrimSpace("cannot fetch "+of)+": "+said, nil
+	}
 	sources := errdefs.Sources(err)
 	for _, src := range sources {
 		f.Source = append(f.Source, sourceLines(src)...)
@@ -264,6 +268,24 @@ func shownAddress(address string) string {
 		return u.Redacted()
 	}
 	return "that is remote"
+}
+
+// gitSaid is what git has said on several lines, in one and without its names for kinds
+// of messages; "" where BuildKit tells nothing of git.
+func gitSaid(text string) string {
+	_, said, isGit := strings.Cut(text, "git stderr:\n")
+	if !isGit {
+		return ""
+	}
+	var lines []string
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		line = strings.TrimPrefix(strings.TrimPrefix(line, "fatal: "), "error: ")
+		if line != "" && !strings.HasPrefix(line, ": exit status ") && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 func lastCause(err error) string {

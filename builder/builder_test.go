@@ -83,6 +83,12 @@ func TestFailureText(t *testing.T) {
 			},
 			want: "RUN bad: boom", lines: []string{"make: *** no rule"},
 		},
+		"a repository": {
+			err: errors.New("failed to solve: error fetching default branch for repository https://g.test/x.git: git stderr:\nfatal: unable to access 'https://g.test/x.git/': no route\nfatal: really\n: exit status 128"),
+			vertexes: []*controlapi.Vertex{{Digest: "1", Name: "[internal] load git source https://g.test/x.git",
+				Error: "error fetching default branch for repository https://g.test/x.git: git stderr:\nfatal: unable to access 'https://g.test/x.git/': no route\nfatal: really\n: exit status 128"}},
+			want: "cannot fetch https://g.test/x.git: unable to access 'https://g.test/x.git/': no route; really",
+		},
 		"no step": {err: errors.New("rpc error: code = Unknown desc = failed to solve: dockerfile parse error on line 1: unknown instruction: FORM"), want: "dockerfile parse error on line 1: unknown instruction: FORM"},
 		"no base": {err: errors.New("failed to solve: nowhere/x: failed to resolve source metadata for nowhere/x"),
 			want: `nowhere/x: failed to resolve source metadata for nowhere/x (the base image is not here and its registry can't be reached: load it with "orlop image load", or set a mirror)`},

@@ -248,6 +248,13 @@ func flagError(c *cobra.Command, err error) error {
 		}
 	}
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+		verb := c.Name()
+		if !c.HasParent() {
+			verb = ""
+		}
+		if text := cli.MissingFlag(verb, unknown.GetSpecifiedName()); text != "" {
+			return misuse(c, errors.New(text))
+		}
 		names := flagNames(c)
 		if near := spec.Nearest(strings.ToLower(unknown.GetSpecifiedName()), slices.Sorted(maps.Keys(names))); near != "" {
 			return misuse(c, fmt.Errorf("%w: did you mean --%s?", err, names[near]))

@@ -12,6 +12,7 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/consent"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -20,6 +21,7 @@ type configFlags struct {
 	services, volumes, networks, images, profiles bool
 	quiet, security                               bool
 	hash                                          string
+	updateAlone                                   bool // the lock is all that is asked for
 }
 
 func (a *app) configCommand() *cobra.Command {
@@ -34,7 +36,11 @@ func (a *app) configCommand() *cobra.Command {
 			"  orlop config -q          check it, print nothing\n" +
 			"  orlop config -q --verbose  every warning with its place",
 		ValidArgsFunction: a.completeServices,
-		RunE:              func(c *cobra.Command, args []string) error { return a.config(c.Context(), args, f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			prints := []string{"format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet"}
+			f.updateAlone = a.UpdateRemotes && !slices.ContainsFunc(prints, c.Flags().Changed)
+			return a.config(c.Context(), args, f)
+		},
 	}
 	c.Flags().StringVar(&f.format, "format", "yaml", "yaml or json")
 	c.Flags().BoolVar(&f.services, "services", false, "names of the services")
@@ -45,7 +51,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
 	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
-	c.Flags().BoolVar(&a.settings.UpdateRemotes, "update-remotes", false, "ask what each remote stack is now, and write that into orlop.lock")
+	c.Flags().BoolVar(&a.settings.UpdateRemotes, "update-remotes", false, "ask what each remote stack is now, and write that into orlop.lock; without another flag the stack is not printed")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	c.AddCommand(a.vaultVerbs("config")...)
 	return c
@@ -70,12 +76,30 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if f.quiet {
 		return nil
 	}
+	if f.updateAlone { // what has changed is said
+		a.sayUnchanged(len(project.Remotes))
+		return nil
+	}
 	text, err := f.text(project, a.RootDir(), a.StateDir())
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(a.Stdout, text)
 	return err
+}
+
+// sayUnchanged tells who has asked for another lock that it stays the same; what changes
+// is said already.
+func (a *app) sayUnchanged(remotes int) {
+	switch {
+	case a.LockChanged():
+	case remotes == 0:
+		a.SayNotice(remote.LockFile + ": the stack has no remote stacks")
+	case remotes == 1:
+		a.SayNotice(remote.LockFile + ": 1 remote stack is as it was")
+	default:
+		a.SayNotice(fmt.Sprintf("%s: %d remote stacks are as they were", remote.LockFile, remotes))
+	}
 }
 
 func (f configFlags) text(p *spec.Project, own ...string) (string, error) {

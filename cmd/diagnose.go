@@ -51,6 +51,9 @@ func (a *app) diagnose(ctx context.Context, file string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	fmt.Fprintf(a.Stdout, "wrote %s: read it before you send it; it has names of your stacks, images and hosts\n", file)
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	fmt.Fprintf(a.Stdout, "wrote %s: read it before you send it; it has names of your stacks, images and hosts\n", path)
 	return nil
 }

@@ -74,6 +74,8 @@ func (a *app) sayCheck(c api.Check) {
 	switch c.Result {
 	case api.CheckWarning:
 		mark = style.Yellow("!")
+	case api.CheckAbsent:
+		mark = style.Dim("·")
 	case api.CheckFailed:
 		mark = style.Red("✗")
 	}

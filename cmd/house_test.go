@@ -29,7 +29,7 @@ func house() map[string][]string {
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -50,7 +50,7 @@ func house() map[string][]string {
 		"runner/emulation":  {"spec"},
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
-		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
+		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/network/pool", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
 		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
@@ -98,6 +98,7 @@ func house() map[string][]string {
 		"cmd/watch/loop":    {"spec"},
 		"cmd/watch":         append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":        append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/ps":            append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/inventory":     append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":         {"api", "spec", "planner"},
 		"cmd/doctor":        append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
@@ -112,7 +113,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
+	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -50,10 +51,9 @@ func (a *app) images(ctx context.Context, client *api.Client, s cli.Stack, servi
 	if !quiet && format == "table" {
 		fmt.Fprintln(t, "CONTAINER\tSERVICE\tIMAGE\tDIGEST")
 	}
-	all := psFlags{all: true}
 	for i := range containers {
 		c := &containers[i]
-		if !all.wants(c, services) {
+		if len(services) > 0 && !slices.Contains(services, c.Service) {
 			continue
 		}
 		line := imagesLine{ContainerName: c.Name, Service: c.Service, Image: display.ImageText(c, s.Name)}

@@ -1,100 +1,32 @@
 package cmd
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"slices"
-
 	"github.com/spf13/cobra"
 
-	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/cmd/cli"
-	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/cmd/ps"
 )
 
-type psFlags struct {
-	all, quiet, services, noTrunc bool
-	format                        string
-	status                        []string
-}
-
 func (a *app) psCommand() *cobra.Command {
-	var f psFlags
+	var o ps.Options
 	c := &cobra.Command{
 		Use:   "ps [SERVICE...]",
 		Short: "List the stack's containers",
 		Example: "  orlop ps                what runs\n" +
 			"  orlop ps -a             what exists\n" +
-			"  orlop ps --format json  a line of JSON for each container",
+			"  orlop ps --format json  a line of JSON for each container\n" +
+			"  orlop ps --format 'table {{.Name}}\\t{{.Status}}' --filter label=tier=front",
 		ValidArgsFunction: a.completeServices,
-		RunE:              func(c *cobra.Command, args []string) error { return a.ps(c.Context(), args, f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Services = args
+			return ps.Run(c.Context(), a.Invocation, o)
+		},
 	}
-	c.Flags().BoolVarP(&f.all, "all", "a", false, "stopped containers and those of run too")
-	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "IDs only")
-	c.Flags().BoolVar(&f.services, "services", false, "names of services only")
-	c.Flags().BoolVar(&f.noTrunc, "no-trunc", false, "show commands whole")
-	c.Flags().StringVar(&f.format, "format", "table", "table or json")
-	c.Flags().StringArrayVar(&f.status, "status", nil, "only containers in this `state`: running, exited, created, restarting")
+	c.Flags().BoolVarP(&o.All, "all", "a", false, "stopped containers and those of run too")
+	c.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "IDs only")
+	c.Flags().BoolVar(&o.NamesOnly, "services", false, "names of services only")
+	c.Flags().BoolVar(&o.Whole, "no-trunc", false, "show commands and IDs whole")
+	c.Flags().StringVar(&o.Format, "format", "table", "table, json, or a Go `template` of Docker's fields, with a header behind \"table\"")
+	c.Flags().StringArrayVar(&o.Status, "status", nil, "only containers in this `state`: running, exited, created, restarting")
+	c.Flags().StringArrayVar(&o.Filters, "filter", nil, "only containers that `KEY=VALUE` holds for: status, name, label")
 	return c
-}
-
-func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
-	if err := cli.Choice("format", f.format, "table", "json"); err != nil {
-		return err
-	}
-	for _, s := range f.status {
-		if err := cli.Choice("status", s, "running", "exited", "created", "restarting"); err != nil {
-			return err
-		}
-	}
-	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		containers, err := cli.Observe(ctx, client, s)
-		if err != nil {
-			return err
-		}
-		containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
-		return a.printContainers(containers, s, f)
-	})
-}
-
-func (f psFlags) wants(c *planner.Container, services []string) bool {
-	if len(services) > 0 && !slices.Contains(services, c.Service) {
-		return false
-	}
-	if len(f.status) > 0 {
-		return slices.Contains(f.status, display.StateWord(c.State))
-	}
-	return f.all || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
-}
-
-func (a *app) printContainers(containers []planner.Container, s cli.Stack, f psFlags) error {
-	w := a.Stdout
-	now := a.Now()
-	switch {
-	case f.quiet:
-		for _, c := range containers {
-			fmt.Fprintln(w, c.ID)
-		}
-	case f.services:
-		var names []string
-		for _, c := range containers {
-			if !slices.Contains(names, c.Service) {
-				names = append(names, c.Service)
-				fmt.Fprintln(w, c.Service)
-			}
-		}
-	case f.format == "json":
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		for i := range containers {
-			if err := enc.Encode(display.ContainerJSON(&containers[i], s.Name, now)); err != nil {
-				return err
-			}
-		}
-	default:
-		return display.ContainerTable(w, containers, s.Name, now, f.noTrunc)
-	}
-	return nil
 }

@@ -40,14 +40,23 @@ func TestPs(t *testing.T) {
 shop-db-2    shop-db   ""                       db        About an hour ago   Restarting (3) 5 seconds ago, next try in 12 seconds   
 shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up 3 minutes (healthy)                                 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp
 `,
-		"ps -q":                           "d2\nw1\n",
-		"ps -aq":                          "d1\nd2\nw1\nr1\n",
-		"ps -q web":                       "w1\n",
-		"ps -a --services":                "db\nweb\n",
-		"ps -q --status exited":           "d1\n",
-		"ps -a -q --status created web":   "r1\n",
-		"port web 80":                     "0.0.0.0:8080\n",
-		"-p shop images -q --format json": "\n\nsha256:0123456789abcdef\n\n",
+		"ps -q":                 "d2\nw1\n",
+		"ps -aq":                "d1\nd2\nw1\nr1\n",
+		"ps -q web":             "w1\n",
+		"ps -a --services":      "db\nweb\n",
+		"ps -q --status exited": "d1\n",
+		"ps -q --filter status=exited --filter status=restarting":                       "d1\nd2\n",
+		"ps -aq --filter name=db":                                                       "d1\nd2\n",
+		"ps -q --filter name=db --filter name=web":                                      "d2\nw1\n",
+		"ps -q --filter label=tier":                                                     "w1\n",
+		"ps -q --filter label=tier=back":                                                "",
+		"ps -q --filter label=tier=front --filter label=com.docker.compose.service=web": "w1\n",
+		"ps -aq --filter label=com.docker.compose.oneoff=True":                          "r1\n",
+		"ps -q --filter status=paused":                                                  "",
+		"ps --format {{.Name}}={{.State}}":                                              "shop-db-2=restarting\nshop-web-1=running\n",
+		"ps -a -q --status created web":                                                 "r1\n",
+		"port web 80":                                                                   "0.0.0.0:8080\n",
+		"-p shop images -q --format json":                                               "\n\nsha256:0123456789abcdef\n\n",
 		"ps --format json web": `{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2026-11-21 11:56:00 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"w1",` +
 			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
 			`com.docker.compose.service=web,com.docker.compose.version=v1,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
@@ -61,6 +70,25 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 			t.Errorf("%s: %s", line, stderr)
 		}
 		equal(t, "output of "+line, stdout, want)
+	}
+}
+
+func TestPsByTemplates(t *testing.T) {
+	d := newDesk(t, shop).serve()
+	d.engine.observed.Containers = fleet()
+	for format, want := range map[string]string{
+		`table {{.Name}}\t{{.Label "tier"}}\t{{.ExitCode}}`: "NAME         TIER    EXIT CODE\nshop-db-2            3\nshop-web-1   front   0\n",
+		"{{json .Ports}}": "\"\"\n\"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp\"\n",
+		"{{upper .Service}}{{range .Publishers}} {{.PublishedPort}}{{end}}":    "DB\nWEB 8080 8080 0 0\n",
+		`{{.Name}}\n{{truncate .Image 3}}`:                                     "shop-db-2\nsho\nshop-web-1\nngi\n",
+		`{{pad .Service 1 2}}|{{title .State}}|{{join (split .Name "-") "+"}}`: " db  |Restarting|shop+db+2\n web  |Running|shop+web+1\n",
+		"{{.Command}}": "\"\"\n\"nginx -g daemon off;\"\n",
+	} {
+		stdout, stderr, code := d.runArgs("ps", "--format", format)
+		if code != 0 {
+			t.Errorf("%s: %s", format, stderr)
+		}
+		equal(t, "output of "+format, stdout, want)
 	}
 }
 

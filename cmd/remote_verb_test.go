@@ -140,3 +140,21 @@ func TestTheLockIsWritten(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
+
+// TestAnUpdateOfTheLockTellsOfThatAlone: nobody who asks for it reads the whole stack.
+func TestAnUpdateOfTheLockTellsOfThatAlone(t *testing.T) {
+	d := newRemoteDesk(t)
+	stdout, stderr, code := d.run("config --update-remotes")
+	if code != 0 || stdout != "" || !strings.Contains(stderr, "orlop.lock: ") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	stdout, stderr, code = d.run("config --update-remotes")
+	if code != 0 || stdout != "" || !strings.HasSuffix(stderr, " orlop.lock: 1 remote stack is as it was\n") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	for _, line := range []string{"config --update-remotes --format yaml", "config --update-remotes --services"} {
+		if stdout, stderr, code := d.run(line); code != 0 || !strings.Contains(stdout, "web") {
+			t.Errorf("%s: exit code %d, %q, %q", line, code, stdout, stderr)
+		}
+	}
+}

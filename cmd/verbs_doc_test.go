@@ -18,7 +18,7 @@ func TestMissingVerbsAreMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := newApp(cli.World{Now: time.Now}).root()
-	word := regexp.MustCompile("`([a-z-]+)`")
+	word, code := regexp.MustCompile("`([a-z-]+)`"), regexp.MustCompile("`([^`]+)`")
 	rows, flags := 0, false
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(line, "|")
@@ -33,10 +33,19 @@ func TestMissingVerbsAreMissing(t *testing.T) {
 			if has != flags {
 				t.Errorf("%s: is there: %t", m[1], has)
 			}
+			for _, f := range code.FindAllStringSubmatch(cells[2], -1) {
+				if text := cli.MissingVerb(m[1]); !flags && !strings.Contains(text, f[1]) {
+					t.Errorf("without %s nobody is told of %s: %q", m[1], f[1], text)
+				}
+			}
 			for _, f := range word.FindAllStringSubmatch(cells[2], -1) {
 				name, isFlag := strings.CutPrefix(f[1], "--")
-				if flags && isFlag && verb.Flags().Lookup(name) != nil {
+				switch {
+				case !flags || !isFlag:
+				case verb.Flags().Lookup(name) != nil:
 					t.Errorf("%s --%s is there", m[1], name)
+				case !strings.HasPrefix(cli.MissingFlag(m[1], name), "orlop has no "):
+					t.Errorf("of %s --%s nobody is told that it is missing", m[1], name)
 				}
 			}
 		}

@@ -253,7 +253,15 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	return s.walk(ctx, plan, &executor{engine: s.Engine, job: j}, box)
+	own := plan.Warnings
+	s.remind(plan)
+	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: j}, box)
+	if err != nil {
+		return err
+	}
+	s.keepWarned(plan.Project, own, !verdict.Ok, j.mask.Text)
+	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	return nil
 }
 
 // causeOf is the reason why a context ended in place of the error of what it

@@ -29,6 +29,7 @@ import (
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/engine/unpack"
 	"github.com/orlop/orlop/engine/vault"
@@ -211,11 +212,7 @@ func makeDirs(root, state string) error {
 }
 
 func (e *Engine) openNetworks(ctx context.Context) error {
-	set, err := loadSettings(e.cfg.Root)
-	if err != nil {
-		return err
-	}
-	pools, err := set.pools()
+	set, err := settings.Load(e.cfg.Root)
 	if err != nil {
 		return err
 	}
@@ -225,7 +222,7 @@ func (e *Engine) openNetworks(ctx context.Context) error {
 		e.holdings = keeper.InProcess()
 	}
 	e.networks, err = network.Open(ctx, network.Config{
-		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: pools, OwnRange: filepath.Join(e.cfg.Root, "ipv6-range"),
+		ID: e.id, StateDir: filepath.Join(e.cfg.State, "net"), Pools: set.AddressPools(), OwnRange: filepath.Join(e.cfg.Root, "ipv6-range"),
 		Sockets: e.holdings, Log: e.log,
 	})
 	if err != nil {
@@ -249,7 +246,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
 		Address: socket(e.cfg.State), TTRPCAddress: eventSocket(e.cfg.State), Shim: e.programs.Shim, Runc: e.programs.Runc, Init: e.programs.Init,
-		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: runtimes(e.cfg.Root),
+		Rescued: rescued, Log: e.log, Stored: e.vault.Stored, Runtimes: settings.Runtimes(e.cfg.Root),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot adopt the containers: %w", err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/runner/network"
 	"github.com/orlop/orlop/runner/topology"
 	"github.com/orlop/orlop/spec"
@@ -24,7 +25,7 @@ func TestSettingsGovernProjects(t *testing.T) {
 	}
 	set := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(settingsPath(d.cfg.Root), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(settings.Path(d.cfg.Root), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,9 +53,9 @@ func TestSettingsGovernProjects(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"policy: {forbid: [priviledged]}\n": `policy.forbid has "priviledged"`,
-		"policy: {forbids: []}\n":           "unknown key forbids",
-		"security: strong\n":                `security is "strong"`,
+		"policy: {forbid: [priviledged]}\n": `no such word as "priviledged": did you mean "privileged"?`,
+		"policy: {forbids: []}\n":           `unknown key "forbids"`,
+		"security: strong\n":                `security: no such word as "strong"`,
 	} {
 		set(text)
 		if _, err := d.decode(req); err == nil || !strings.Contains(err.Error(), want) {
@@ -70,7 +71,7 @@ func TestThePolicyKnowsWhatWasFetched(t *testing.T) {
 	if err := os.MkdirAll(d.cfg.Root, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(settingsPath(d.cfg.Root), []byte("policy: {forbid: [host_mount]}\n"), 0o600); err != nil {
+	if err := os.WriteFile(settings.Path(d.cfg.Root), []byte("policy: {forbid: [host_mount]}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for source, isForbidden := range map[string]bool{"/cache/d/conf": false, "/cache/other": true, "/src/data": true} {

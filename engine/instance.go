@@ -78,6 +78,7 @@ func (e *Engine) forgetGone(ctx context.Context, project string) {
 	}
 	if len(observed.Containers) == 0 {
 		e.runner.ForgetPayloads(project)
+		e.store.Delete(bucketWarned, project)
 		e.work.run(heap.Wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))

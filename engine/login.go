@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/session/auth"
 
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/settings"
 )
 
 // loggedIn gives registries to BuildKit with the logins of the settings: its
@@ -28,11 +29,11 @@ func loggedIn(hosts docker.RegistryHosts, root string) docker.RegistryHosts {
 			client.Transport = &outbound.Login{
 				Host: list[i].Host, Base: transportOf(plain),
 				Authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(plain), docker.WithAuthCreds(func(host string) (string, string, error) {
-					s, err := loadSettings(root)
+					s, err := settings.Load(root)
 					if err != nil {
 						return "", "", err
 					}
-					return s.credentials(host)
+					return s.Credentials(host)
 				})),
 			}
 			list[i].Client = &client
@@ -58,11 +59,11 @@ func (e *Engine) credentials(ctx context.Context, sessionID string) func(host st
 				return user, secret, nil
 			}
 		}
-		s, err := loadSettings(e.cfg.Root)
+		s, err := settings.Load(e.cfg.Root)
 		if err != nil {
 			return "", "", err
 		}
-		return s.credentials(host)
+		return s.Credentials(host)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/settings"
 )
 
 // TestBuildsLogInBySettings: a request without a login of its own has that of
@@ -43,7 +44,7 @@ func TestBuildsLogInBySettings(t *testing.T) {
 			write := func(user string) {
 				t.Helper()
 				text := fmt.Sprintf("registries:\n  %q:\n    http: true\n    username: %s\n    password_file: %s/password\n", host, user, root)
-				if err := os.WriteFile(settingsPath(root), []byte(text), 0o600); err != nil {
+				if err := os.WriteFile(settings.Path(root), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/outbound"
+	"github.com/orlop/orlop/engine/settings"
 )
 
 // TestRequestsGoByTheProxiesOfTheirCaller: not by those of who started the engine,
@@ -131,7 +132,7 @@ func TestAnInsecureRegistryIsAskedWithoutTLSByProxiesToo(t *testing.T) {
 
 func TestRegistriesWithoutTLS(t *testing.T) {
 	root := settingsFile(t, "registries: {a.test: {http: true}, b.test: {insecure: true}, docker.io: {mirrors: ['http://m.test/x', 'https://n.test']}}\n")
-	if got := plainRegistries(root); !slices.Equal(got, []string{"a.test", "m.test"}) {
+	if got := settings.Plain(root); !slices.Equal(got, []string{"a.test", "m.test"}) {
 		t.Errorf("they are %q", got)
 	}
 }

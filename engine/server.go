@@ -19,6 +19,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
@@ -155,7 +156,7 @@ func (s *server) Status(ctx context.Context, req *api.StatusRequest) (*api.Statu
 	reply := &api.StatusReply{
 		Version: s.cfg.Version, Protocol: api.Protocol, Pid: int64(os.Getpid()), StartedUnixMs: s.started.UnixMilli(),
 		Activities: s.now(), Root: s.cfg.Root, State: s.cfg.State,
-		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()), PlainRegistries: plainRegistries(s.cfg.Root),
+		Warnings: s.warned(), Goroutines: int32(runtime.NumGoroutine()), PlainRegistries: settings.Plain(s.cfg.Root),
 	}
 	if !req.Brief {
 		s.describe(reply)
@@ -212,7 +213,7 @@ func (s *server) Shutdown(ctx context.Context, req *api.ShutdownRequest) (*api.S
 	if s.cfg.Keeper != nil {
 		tell := s.cfg.Keeper.Quit
 		if req.Restart {
-			if err := checkSettings(s.cfg.Root); err != nil { // the next engine would not start
+			if err := settings.Check(s.cfg.Root); err != nil { // the next engine would not start
 				return nil, err
 			}
 			tell = s.cfg.Keeper.Reexec

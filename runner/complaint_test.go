@@ -2,11 +2,14 @@ package runner
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"os"
 	"testing"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/complaint"
+	"github.com/orlop/orlop/runner/network/pool"
 	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/spec"
 )
@@ -68,6 +71,19 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		if err := complaint.Placed(complaint.Start(long, c.made), c.made.Applied.Service, o.Places); err.Error() != want || !errors.Is(err, long) {
 			t.Errorf("%s\nbecomes\n%s\nwant\n%s", said, err, want)
 		}
+	}
+}
+
+// TestAnAddressThatIsNotTheNetworksHasItsPlace: of a network whose subnet the engine has
+// chosen, nobody knows that before.
+func TestAnAddressThatIsNotTheNetworksHasItsPlace(t *testing.T) {
+	service := &spec.Service{Name: "web", Networks: map[string]*spec.ServiceNetwork{"back": nil, "front": {IPv4Address: "1.2.3.4"}}}
+	places := spec.PlacesOf(map[string]spec.Place{"services.web.networks.front.ipv4_address": {File: "stack.yaml", Line: 5, Column: 9}})
+	_, err := pool.New(netip.MustParsePrefix("10.1.2.0/24"), netip.MustParseAddr("10.1.2.1")).Take(netip.MustParseAddr("1.2.3.4"), nil)
+	err = complaint.Placed(fmt.Errorf("cannot connect shop-web-1: network shop_front: %w", err), service, places)
+	want := "services.web.networks.front.ipv4_address (stack.yaml:5:9): 1.2.3.4 is no host's address in 10.1.2.0/24, the subnet of the network: give the network a subnet that has it"
+	if err.Error() != want {
+		t.Errorf("it says %v, want %s", err, want)
 	}
 }
 

@@ -57,10 +57,14 @@ func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 	if err != nil && !inv.IsSilent() && !inv.toldBefore(p.WorkingDir+"\n"+err.Error()) {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(err.Error())))
 	}
+	inv.lockChanged = inv.lockChanged || len(changes) > 0
 	for _, line := range changes {
 		inv.SayNotice(remote.LockFile + ": " + line)
 	}
 }
+
+// LockChanged says that the command has written another lock than there was.
+func (inv *Invocation) LockChanged() bool { return inv.lockChanged }
 
 // errDeclined is the error where the user says no.
 var errDeclined = errors.New("not allowed: nothing was changed")

@@ -18,9 +18,9 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-// psLine is a container as "ps --format json" prints it: the fields and words
+// Container is a container as "ps --format json" prints it: the fields and words
 // of Compose, that scripts rely on.
-type psLine struct {
+type Container struct {
 	Command      string
 	CreatedAt    string
 	ExitCode     int
@@ -42,6 +42,30 @@ type psLine struct {
 	State        string
 	Status       string
 	Created      int64
+
+	labels map[string]string
+}
+
+// Label is the value of a label of the container; "" where it has none. Docker's templates
+// call it so.
+func (c Container) Label(name string) string { return c.labels[name] }
+
+// HasLabel says whether the container has a label.
+func (c Container) HasLabel(name string) bool {
+	_, ok := c.labels[name]
+	return ok
+}
+
+// Cut is the container with what is long in a table cut short.
+func (c Container) Cut() Container {
+	const id, command = 12, 22
+	if len(c.ID) > id {
+		c.ID = c.ID[:id]
+	}
+	if r := []rune(c.Command); len(r) > command {
+		c.Command = string(r[:command-2]) + `…"`
+	}
+	return c
 }
 
 type publisher struct {
@@ -52,10 +76,11 @@ type publisher struct {
 }
 
 // ContainerJSON is a container of a project as "ps --format json" prints it.
-func ContainerJSON(c *planner.Container, project string, now time.Time) psLine {
-	line := psLine{
+func ContainerJSON(c *planner.Container, project string, now time.Time) Container {
+	labels := labelsOf(c, project)
+	line := Container{
 		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
-		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: ImageText(c, project), Labels: labelsText(c, project),
+		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: ImageText(c, project), Labels: labelsText(labels), labels: labels,
 		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: project, Publishers: publishers(c),
 		RunningFor: Ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: StateWord(c.State), Status: statusText(c, now),
 	}
@@ -157,8 +182,8 @@ func commandText(c *planner.Container) string {
 	return strconv.Quote(strings.Join(words, " "))
 }
 
-// labelsText lists the container's labels as Compose's tools expect them.
-func labelsText(c *planner.Container, project string) string {
+// labelsOf are the container's labels as Compose's tools expect them.
+func labelsOf(c *planner.Container, project string) map[string]string {
 	labels := map[string]string{
 		"com.docker.compose.project":          project,
 		"com.docker.compose.service":          c.Service,
@@ -172,6 +197,10 @@ func labelsText(c *planner.Container, project string) string {
 		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(ImageText(c, project))
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
+	return labels
+}
+
+func labelsText(labels map[string]string) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		parts = append(parts, k+"="+labels[k])
@@ -256,17 +285,14 @@ func Span(d time.Duration) string {
 }
 
 // ContainerTable prints containers as ps does; whole leaves commands uncut.
-func ContainerTable(w io.Writer, containers []planner.Container, project string, now time.Time, whole bool) error {
+func ContainerTable(w io.Writer, containers []Container, whole bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
-	for i := range containers {
-		c := &containers[i]
-		command := commandText(c)
-		if r := []rune(command); len(r) > 22 && !whole {
-			command = string(r[:20]) + `…"`
+	for _, c := range containers {
+		if !whole {
+			c = c.Cut()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, ImageText(c, project), command, c.Service,
-			Ago(now, c.CreatedAt), statusText(c, now), portsText(c))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Image, c.Command, c.Service, c.RunningFor, c.Status, c.Ports)
 	}
 	return t.Flush()
 }

@@ -86,10 +86,10 @@ func TestALineOfJSONHasComposesFields(t *testing.T) {
 }
 
 func TestCommandsAreCutInTheTableOnly(t *testing.T) {
-	c := []planner.Container{{Name: "shop-web-1", Service: "web", State: planner.Created, Command: []string{"a", "rather", "long", "command", "line"}, Applied: &planner.Applied{Service: &spec.Service{}}}}
+	c := planner.Container{Name: "shop-web-1", Service: "web", State: planner.Created, Command: []string{"a", "rather", "long", "command", "line"}, Applied: &planner.Applied{Service: &spec.Service{}}}
 	for whole, want := range map[bool]string{false: `"a rather long comma…"`, true: `"a rather long command line"`} {
 		var out bytes.Buffer
-		if err := ContainerTable(&out, c, "shop", began, whole); err != nil || !strings.Contains(out.String(), want) {
+		if err := ContainerTable(&out, []Container{ContainerJSON(&c, "shop", began)}, whole); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("whole %t: %v\n%s", whole, err, out.String())
 		}
 	}

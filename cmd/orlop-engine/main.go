@@ -20,6 +20,7 @@ import (
 	"github.com/orlop/orlop/engine"
 	"github.com/orlop/orlop/engine/doctor"
 	"github.com/orlop/orlop/engine/programs"
+	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/keeper"
 )
 
@@ -58,7 +59,7 @@ func run() error {
 		return err
 	}
 	if *examine {
-		checks := doctor.Examine(doctor.Host{Root: *root, State: *state, Libexec: filepath.Dir(self), Runc: programs.CheckRunc, Fix: *fix})
+		checks := doctor.Examine(doctor.Host{Root: *root, State: *state, Libexec: filepath.Dir(self), Runc: programs.CheckRunc, Settings: settings.Check, Fix: *fix})
 		return json.NewEncoder(os.Stdout).Encode(checks)
 	}
 	// Containerd's shim is asked for its features with runc on its path.

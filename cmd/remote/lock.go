@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/orlop/orlop/spec/userfile"
+	"github.com/orlop/orlop/spec/yamlfile"
 )
 
 // LockFile is the name of the file that says which digests references stand for.
@@ -50,9 +52,8 @@ func readLock(dir string) (*lock, error) {
 		return l, fmt.Errorf("cannot read %s: %w", LockFile, errors.Unwrap(err))
 	}
 	var doc lockDocument
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&doc); err != nil {
+	at, err := yamlfile.Decode(LockFile, text, &doc)
+	if err != nil {
 		return l, damaged(err)
 	}
 	if doc.Version != lockVersion {
@@ -60,7 +61,7 @@ func readLock(dir string) (*lock, error) {
 	}
 	for name, digest := range doc.Remotes {
 		if !commitForm().MatchString(digest) && !digestForm().MatchString(digest) {
-			return l, damaged(fmt.Errorf("%q of %s is neither a commit nor a digest", digest, name))
+			return l, damaged(fmt.Errorf("%s: %q of %s is neither a commit nor a digest", at.At("remotes", name), digest, name))
 		}
 	}
 	maps.Copy(l.digests, doc.Remotes)
@@ -68,7 +69,8 @@ func readLock(dir string) (*lock, error) {
 }
 
 func damaged(err error) error {
-	return fmt.Errorf(`cannot read %s: %w: mend it, or make it anew with "orlop config --update-remotes"`, LockFile, err)
+	said := strings.ReplaceAll(err.Error(), "\n", "; ")
+	return fmt.Errorf(`the lock is damaged: %s: mend it, or make it anew with "orlop config --update-remotes"`, said)
 }
 
 func (l *lock) digestOf(name string) string {

@@ -36,7 +36,8 @@ func TestLockFiles(t *testing.T) {
 		"version: 1\nremotes:\n<<<<<<< HEAD\n":                                    "mend it, or make it anew",
 		"version: 2\nremotes: {}\n":                                               "version 2",
 		"version: 1\nremotes: {'oci://x/y:1': latest}\n":                          "neither a commit nor a digest",
-		"version: 1\nextra: 1\n":                                                  "extra",
+		"version: 1\nextra: 1\n":                                                  `orlop.lock:2:1: unknown key "extra": there are version, remotes`,
+		"version: one\nremote: [a]\n":                                             `the lock is damaged: orlop.lock:1:10: version: expected a number, not "one"; orlop.lock:2:1: unknown key "remote": did you mean "remotes"?: mend it`,
 		"version: 1\nremotes: {'oci://x/y:1': 'sha256:../../../../etc/passwd'}\n": "neither",
 	} {
 		dir := t.TempDir()

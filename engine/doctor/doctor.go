@@ -6,6 +6,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,8 @@ type Host struct {
 	Libexec     string // of the programs beside the engine
 	// Runc gives the version of a runc, or says why it can't be used.
 	Runc func(path string) (version string, err error)
+	// Settings says what is wrong in the engine's settings; nil: nobody can tell.
+	Settings func(root string) error
 	// Fix does what is safe: it loads modules of the kernel, and raises limits.
 	Fix bool
 
@@ -41,7 +44,7 @@ func Examine(h Host) []api.Check {
 	for _, check := range []func(*Host) api.Check{
 		(*Host).privileges, (*Host).kernel, (*Host).cgroups, (*Host).namespaces, (*Host).users, (*Host).seccomp, (*Host).overlay,
 		(*Host).bridges, (*Host).firewall, (*Host).forwarding, (*Host).sctp, (*Host).nameServers,
-		(*Host).rootDisk, (*Host).setAside, (*Host).stateDisk, (*Host).descriptors, (*Host).watches, (*Host).programs,
+		(*Host).settings, (*Host).rootDisk, (*Host).setAside, (*Host).stateDisk, (*Host).descriptors, (*Host).watches, (*Host).programs,
 	} {
 		out = append(out, check(&h))
 	}
@@ -83,6 +86,23 @@ func (h *Host) withModules(name string, modules []string, found string, try func
 		}
 	}
 	return failed(name, cure, "%v", err)
+}
+
+// settings are those of the engine: a mistake in them fails each command that reads
+// them, or the next start of the engine.
+func (h *Host) settings() api.Check {
+	const name = "settings"
+	path := filepath.Join(h.Root, "engine.yaml")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ok(name, "all as by default: there is no %s", path)
+	}
+	if h.Settings == nil {
+		return ok(name, "%s", path)
+	}
+	if err := h.Settings(h.Root); err != nil {
+		return failed(name, "correct it: docs/engine.md tells of each key", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return ok(name, "%s has no mistake", path)
 }
 
 // setting reads a setting of the kernel below /proc/sys.

@@ -165,3 +165,23 @@ func TestDatabasesThatWereSetAside(t *testing.T) {
 		t.Errorf("nobody asked to remove it: %+v", c)
 	}
 }
+
+func TestMistakesInTheSettingsAreTold(t *testing.T) {
+	h := hostWith(t, nil)
+	if c := h.settings(); c.Result != api.CheckOK || !strings.Contains(c.Found, "there is no") {
+		t.Errorf("without a file: %+v", c)
+	}
+	if err := os.WriteFile(filepath.Join(h.Root, "engine.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Settings = func(string) error { return nil }
+	if c := h.settings(); c.Result != api.CheckOK || !strings.Contains(c.Found, "has no mistake") {
+		t.Errorf("a sound one: %+v", c)
+	}
+	h.Settings = func(string) error {
+		return errors.Join(errors.New("engine.yaml:1:1: one"), errors.New("engine.yaml:2:1: two"))
+	}
+	if c := h.settings(); c.Result != api.CheckFailed || c.Found != "engine.yaml:1:1: one; engine.yaml:2:1: two" || c.Cure == "" {
+		t.Errorf("mistakes: %+v", c)
+	}
+}

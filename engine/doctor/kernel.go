@@ -118,7 +118,7 @@ func (h *Host) sctp() api.Check {
 		err = sctp.Check()
 	}
 	if err != nil {
-		return ok("sctp", "ports of it can't be published: %v", err)
+		return api.Check{Name: "sctp", Result: api.CheckAbsent, Found: fmt.Sprintf("ports of it can't be published, which few stacks do: %v", err)}
 	}
 	return ok("sctp", "ports of it can be published")
 }

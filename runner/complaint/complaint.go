@@ -5,10 +5,13 @@ package complaint
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/orlop/orlop/runner/network/pool"
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
@@ -36,8 +39,28 @@ func Placed(err error, want *spec.Service, places spec.Places) error {
 			}
 		}
 	}
+	if outside, ok := errors.AsType[*pool.OutsideError](err); ok {
+		err = addressed(err, outside, want)
+	}
 	if ke, ok := errors.AsType[*oci.KeyError](err); ok {
 		ke.Place = places.Nearest("services." + ke.Service + "." + ke.Key)
+	}
+	return err
+}
+
+// addressed is the complaint about the address that a service wants on a network.
+func addressed(err error, outside *pool.OutsideError, want *spec.Service) error {
+	for _, name := range slices.Sorted(maps.Keys(want.Networks)) {
+		n := want.Networks[name]
+		if n == nil {
+			continue
+		}
+		for key, text := range map[string]string{"ipv4_address": n.IPv4Address, "ipv6_address": n.IPv6Address} {
+			if a, bad := netip.ParseAddr(text); bad == nil && a == outside.Address {
+				said := fmt.Sprintf("%s is no host's address in %s, the subnet of the network: give the network a subnet that has it", a, outside.Subnet)
+				return &oci.KeyError{Service: want.Name, Key: "networks." + name + "." + key, Text: said, Err: err}
+			}
+		}
 	}
 	return err
 }

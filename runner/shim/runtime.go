@@ -27,22 +27,22 @@ type Runtime struct {
 // Runtimes are the runtimes that services may name beside the engine's own.
 type Runtimes map[string]Runtime
 
-// Check is an error about the first of the runtimes, by name, that can be none. path is the file
-// that says so.
-func (r Runtimes) Check(path string) error {
+// Check is an error about the first of the runtimes, by name, that can be none. at is where
+// a key of one stands in the settings.
+func (r Runtimes) Check(at func(name, key string) string) error {
 	for _, name := range slices.Sorted(maps.Keys(r)) {
 		if spec.IsDefaultRuntime(name) {
-			return fmt.Errorf("%s: runtimes.%s: %s is the engine's own: give the other one another name", path, name, name)
+			return fmt.Errorf("%s: runtimes.%s: %s is the engine's own: give the other one another name", at(name, ""), name, name)
 		}
 		switch other := r[name]; {
 		case other.Type != "":
 			if key, err := other.checkType(); err != nil {
-				return fmt.Errorf("%s: runtimes.%s.%s: %w", path, name, key, err)
+				return fmt.Errorf("%s: runtimes.%s.%s: %w", at(name, key), name, key, err)
 			}
 		case other.Config != "":
-			return fmt.Errorf("%s: runtimes.%s.config: it is for a runtime with a type, a shim of containerd", path, name)
+			return fmt.Errorf("%s: runtimes.%s.config: it is for a runtime with a type, a shim of containerd", at(name, "config"), name)
 		case !filepath.IsAbs(r[name].Path):
-			return fmt.Errorf("%s: runtimes.%s.path: %q is not the full path of a program", path, name, r[name].Path)
+			return fmt.Errorf("%s: runtimes.%s.path: %q is not the full path of a program", at(name, "path"), name, r[name].Path)
 		}
 	}
 	return nil

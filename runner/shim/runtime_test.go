@@ -38,11 +38,11 @@ func TestRuntimesThatCanBeNone(t *testing.T) {
 		{"x": {Type: "kata"}}, {"x": {Type: "io.containerd.runc.v2"}}, {"x": {Type: "io.containerd.kata.v2", Path: "shim"}}, {"x": {Type: "io.containerd.kata.v2", Path: "/opt/containerd-shim-runc-v2"}},
 		{"x": {Type: "io.containerd.kata.v2", Args: []string{"a"}}}, {"x": {Type: "io.containerd.kata.v2", Config: "a"}}, {"x": {Path: "/bin/sh", Config: "/a"}},
 	} {
-		if err := bad.Check("engine.yaml"); err == nil || !strings.HasPrefix(err.Error(), "engine.yaml: runtimes.") {
+		if err := bad.Check(func(string, string) string { return "engine.yaml" }); err == nil || !strings.HasPrefix(err.Error(), "engine.yaml: runtimes.") {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
-	if err := (Runtimes{"x": {Path: "/usr/bin/crun"}, "kata": {Type: "io.containerd.kata.v2", Config: "/etc/kata.toml"}}).Check("engine.yaml"); err != nil {
+	if err := (Runtimes{"x": {Path: "/usr/bin/crun"}, "kata": {Type: "io.containerd.kata.v2", Config: "/etc/kata.toml"}}).Check(func(string, string) string { return "engine.yaml" }); err != nil {
 		t.Error(err)
 	}
 }

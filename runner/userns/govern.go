@@ -17,7 +17,7 @@ func (s Setting) Govern(p *spec.Project, path string, dirs ...string) error {
 	}
 	if ids != nil {
 		if err := Supported(dirs...); err != nil {
-			return fmt.Errorf("%s:%d: userns_remap: %w", path, s.Line, err)
+			return fmt.Errorf("%s:%d:%d: userns_remap: %w", path, s.Line, s.Column, err)
 		}
 	}
 	return govern(p, ids)

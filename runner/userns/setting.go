@@ -19,13 +19,13 @@ import (
 // groups of the machine, or "USER[:GROUP]", those that /etc/subuid and /etc/subgid give
 // to them; "default" is the user orlop there.
 type Setting struct {
-	Text string
-	Line int // in the file of the settings
+	Text         string
+	Line, Column int // in the file of the settings
 }
 
 // UnmarshalYAML reads a text and where it stands.
 func (s *Setting) UnmarshalYAML(n *yaml.Node) error {
-	s.Line = n.Line
+	s.Line, s.Column = n.Line, n.Column
 	return n.Decode(&s.Text)
 }
 
@@ -43,7 +43,7 @@ func (s Setting) Map(path string) (*spec.IDMap, error) {
 	}
 	ids, err := s.read("/etc/subuid", "/etc/subgid")
 	if err != nil {
-		return nil, fmt.Errorf("%s:%d: userns_remap: %w", path, s.Line, err)
+		return nil, fmt.Errorf("%s:%d:%d: userns_remap: %w", path, s.Line, s.Column, err)
 	}
 	return ids, nil
 }

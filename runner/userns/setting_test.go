@@ -58,7 +58,7 @@ func TestASettingKnowsItsLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := file.Remap.Map("/x/engine.yaml")
-	if err == nil || !strings.HasPrefix(err.Error(), "/x/engine.yaml:3: userns_remap: ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "/x/engine.yaml:3:15: userns_remap: ") {
 		t.Errorf("it says %v", err)
 	}
 }

@@ -45,6 +45,16 @@ func (p *Pool) Bound(within netip.Prefix) {
 // ErrTaken is an address that somebody has.
 var ErrTaken = errors.New("in use")
 
+// OutsideError is an address that no host of the subnet can have.
+type OutsideError struct {
+	Address netip.Addr
+	Subnet  netip.Prefix
+}
+
+func (e *OutsideError) Error() string {
+	return fmt.Sprintf("address %s is not a host address in %s", e.Address, e.Subnet)
+}
+
 // Take reserves want, or if want is not valid the next free address that is
 // not reserved.
 func (p *Pool) Take(want netip.Addr, isReserved func(netip.Addr) bool) (netip.Addr, error) {
@@ -52,7 +62,7 @@ func (p *Pool) Take(want netip.Addr, isReserved func(netip.Addr) bool) (netip.Ad
 		want = want.Unmap()
 		switch {
 		case !p.IsHost(want):
-			return netip.Addr{}, fmt.Errorf("address %s is not a host address in %s", want, p.subnet)
+			return netip.Addr{}, &OutsideError{want, p.subnet}
 		case p.used[want]:
 			return netip.Addr{}, fmt.Errorf("address %s is %w", want, ErrTaken)
 		}

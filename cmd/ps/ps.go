@@ -1,0 +1,100 @@
+// Package ps lists the containers of a stack: those that its filters leave, as a table,
+// as JSON, or as a template of Docker's fields prints them.
+package ps
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/planner"
+)
+
+// Options are what is listed, and how.
+type Options struct {
+	Services  []string // none: all
+	All       bool     // what does not run, and those of run, too
+	Quiet     bool     // IDs only
+	NamesOnly bool     // of the services
+	Whole     bool     // commands and IDs are not cut
+	Format    string   // table, json, or a template
+	Status    []string // states; none: all that run
+	Filters   []string // "KEY=VALUE"
+}
+
+// Run lists the containers of the stack.
+func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
+	printed, err := formatOf(o.Format)
+	if err != nil {
+		return err
+	}
+	f, err := readFilter(o.Filters)
+	if err != nil {
+		return err
+	}
+	for _, s := range o.Status {
+		if err := cli.Choice("status", s, "running", "exited", "created", "restarting"); err != nil {
+			return err
+		}
+	}
+	f.states = append(f.states, o.Status...)
+	return inv.WithStack(ctx, o.Services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
+		}
+		var list []display.Container
+		for i := range containers {
+			c := &containers[i]
+			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.holds(&line) {
+				list = append(list, line)
+			}
+		}
+		return o.print(inv.Stdout, list, printed)
+	})
+}
+
+func (o *Options) wants(c *planner.Container, f *filter) bool {
+	switch {
+	case len(o.Services) > 0 && !slices.Contains(o.Services, c.Service):
+		return false
+	case len(f.states) > 0:
+		return slices.Contains(f.states, display.StateWord(c.State))
+	}
+	return o.All || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
+}
+
+func (o *Options) print(w io.Writer, list []display.Container, f *format) error {
+	switch {
+	case o.Quiet:
+		for i := range list {
+			fmt.Fprintln(w, list[i].ID)
+		}
+	case o.NamesOnly:
+		var names []string
+		for i := range list {
+			if !slices.Contains(names, list[i].Service) {
+				names = append(names, list[i].Service)
+				fmt.Fprintln(w, list[i].Service)
+			}
+		}
+	case f.json:
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		for i := range list {
+			if err := enc.Encode(&list[i]); err != nil {
+				return err
+			}
+		}
+	case f.template != nil:
+		return f.print(w, list, o.Whole)
+	default:
+		return display.ContainerTable(w, list, o.Whole)
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+// Package settings has what a user may set of the engine, in ROOT/engine.yaml. The file is
+// read when it is needed, so that a change takes effect at once, and checked whole.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	resolverconfig "github.com/moby/buildkit/util/resolver/config"
+
+	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/userns"
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/privilege"
+	"github.com/orlop/orlop/spec/userfile"
+	"github.com/orlop/orlop/spec/yamlfile"
+)
+
+// Settings are what a user may set of the engine.
+type Settings struct {
+	// Registries says how to reach a registry, by its host: "docker.io".
+	Registries map[string]Registry `yaml:"registries"`
+	// Pools are the ranges that networks get their subnets from.
+	Pools []string `yaml:"address_pools"`
+	// Security is the profile of services that say nothing about it: default or
+	// hardened.
+	Security string `yaml:"security"`
+	// Policy says what stacks may not ask for.
+	Policy struct {
+		Forbid []privilege.Kind `yaml:"forbid"`
+	} `yaml:"policy"`
+	// Runtimes are those that services may name beside runc.
+	Runtimes shim.Runtimes `yaml:"runtimes"`
+	// Remap says which users of the machine those of containers are.
+	Remap userns.Setting `yaml:"userns_remap"`
+}
+
+// Registry is what is set of one registry.
+type Registry struct {
+	Mirrors  []string `yaml:"mirrors"`  // hosts or URLs that are asked first
+	HTTP     bool     `yaml:"http"`     // without TLS
+	Insecure bool     `yaml:"insecure"` // any certificate will do
+	CA       []string `yaml:"ca"`       // files of further authorities
+	Username string   `yaml:"username"`
+	Password string   `yaml:"password_file"` // a file that holds it
+}
+
+// Path is the file of an engine's settings.
+func Path(root string) string { return filepath.Join(root, "engine.yaml") }
+
+// Load reads the file; without one all is as by default. All that is wrong in it is told,
+// with its place.
+func Load(root string) (*Settings, error) {
+	path := Path(root)
+	text, err := userfile.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Settings{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the engine's settings: %w", err)
+	}
+	s := &Settings{}
+	at, wrong := yamlfile.Decode(path, text, s)
+	if at == nil {
+		return nil, wrong
+	}
+	_, err = s.Remap.Map(path)
+	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err}
+	if wrong == nil { // a path that could not be read is no path that is missing
+		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
+	}
+	return s, errors.Join(errs...)
+}
+
+// Check says what is wrong in the file.
+func Check(root string) error {
+	_, err := Load(root)
+	return err
+}
+
+// Runtimes are those of the settings as they are at the time of the call.
+func Runtimes(root string) func() (shim.Runtimes, error) {
+	return func() (shim.Runtimes, error) {
+		s, err := Load(root)
+		if err != nil {
+			return nil, err
+		}
+		return s.Runtimes, nil
+	}
+}
+
+// checkSecurity refuses words that mean nothing: a policy with one would allow
+// what it was to forbid.
+func (s *Settings) checkSecurity(at *yamlfile.File) error {
+	var errs []error
+	if words := []string{spec.SecurityDefault, spec.SecurityHardened}; s.Security != "" && !slices.Contains(words, s.Security) {
+		errs = append(errs, unknown(at.At("security"), "security", s.Security, words))
+	}
+	var kinds []string
+	for _, kind := range privilege.Kinds() {
+		kinds = append(kinds, string(kind))
+	}
+	for i, kind := range s.Policy.Forbid {
+		if !slices.Contains(kinds, string(kind)) {
+			errs = append(errs, unknown(at.At("policy", "forbid", strconv.Itoa(i)), fmt.Sprintf("policy.forbid[%d]", i), string(kind), kinds))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unknown is a word that none of those that a key may have is.
+func unknown(at, key, word string, words []string) error {
+	if near := spec.DidYouMean(word, words); near != "" {
+		return fmt.Errorf("%s: %s: no such word as %q: %s", at, key, word, near)
+	}
+	return fmt.Errorf("%s: %s: no such word as %q: there are %s", at, key, word, strings.Join(words, ", "))
+}
+
+// checkPools refuses what is no range of addresses.
+func (s *Settings) checkPools(at *yamlfile.File) error {
+	var errs []error
+	for i, text := range s.Pools {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			errs = append(errs, fmt.Errorf("%s: address_pools[%d]: %q is not a range of addresses: write one such as 10.89.0.0/16", at.At("address_pools", strconv.Itoa(i)), i, text))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// AddressPools are the ranges that networks get their subnets from.
+func (s *Settings) AddressPools() (list []netip.Prefix) {
+	for _, text := range s.Pools {
+		if p, err := netip.ParsePrefix(text); err == nil { // else it was refused when it was read
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// RegistryConfigs puts the registries into BuildKit's words. A mirror given as
+// an http URL is noted as one to be reached without TLS.
+func (s *Settings) RegistryConfigs() map[string]resolverconfig.RegistryConfig {
+	config := map[string]resolverconfig.RegistryConfig{}
+	yes := true
+	for name, reg := range s.Registries {
+		c := config[name]
+		c.RootCAs = reg.CA
+		if reg.HTTP {
+			c.PlainHTTP = &yes
+		}
+		if reg.Insecure {
+			c.Insecure = &yes
+		}
+		for _, m := range reg.Mirrors {
+			host, isHTTP := strings.CutPrefix(m, "http://")
+			host = strings.TrimPrefix(host, "https://")
+			c.Mirrors = append(c.Mirrors, host)
+			if isHTTP {
+				mirror, _, _ := strings.Cut(host, "/")
+				plain := config[mirror]
+				plain.PlainHTTP = &yes
+				config[mirror] = plain
+			}
+		}
+		config[name] = c
+	}
+	return config
+}
+
+// Plain are the registries that may be reached without TLS, and be sent a login so; none
+// where the settings can't be read, which is told to who builds.
+func Plain(root string) []string {
+	s, err := Load(root)
+	if err != nil {
+		return nil
+	}
+	var plain []string
+	for name, c := range s.RegistryConfigs() {
+		if c.PlainHTTP != nil && *c.PlainHTTP {
+			plain = append(plain, name)
+		}
+	}
+	slices.Sort(plain)
+	return plain
+}
+
+// Credentials are those that the settings have for a host.
+func (s *Settings) Credentials(host string) (user, secret string, err error) {
+	if host == "registry-1.docker.io" {
+		host = "docker.io"
+	}
+	reg, ok := s.Registries[host]
+	if !ok || reg.Password == "" {
+		return "", "", nil
+	}
+	b, err := userfile.Read(reg.Password)
+	if err != nil {
+		return "", "", fmt.Errorf("cannot read the password for %s: %w", host, err)
+	}
+	return reg.Username, strings.TrimSpace(string(b)), nil
+}
