@@ -34,7 +34,7 @@ func house() map[string][]string {
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper/sctp": {}, "keeper/holder": {}, "keeper": {}, "failpoint": {},
-		"spec/logtag":       {},
+		"spec/logtag":       {}, "spec/cron": {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
 		"spec/plain":        {},
@@ -108,7 +108,7 @@ func house() map[string][]string {
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
+	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settingsfile": "engine", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.
