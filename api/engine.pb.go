@@ -79,7 +79,7 @@ func (x SyncEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SyncEntry_Kind.Descriptor instead.
 func (SyncEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38, 0}
+	return file_engine_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type StatusRequest struct {
@@ -2011,6 +2011,7 @@ type ObserveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Document      []byte                 `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	Jobs          bool                   `protobuf:"varint,3,opt,name=jobs,proto3" json:"jobs,omitempty"` // of Watch: what happens to scheduled jobs too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2057,6 +2058,13 @@ func (x *ObserveRequest) GetDocument() []byte {
 		return x.Document
 	}
 	return nil
+}
+
+func (x *ObserveRequest) GetJobs() bool {
+	if x != nil {
+		return x.Jobs
+	}
+	return false
 }
 
 type ObserveReply struct {
@@ -2148,20 +2156,22 @@ func (x *ProjectsRequest) GetDiskUse() bool {
 }
 
 type ProjectInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Running       int32                  `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
-	Exited        int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
-	Files         []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
-	WorkingDir    string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
-	Instance      string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
-	CreatedUnixMs int64                  `protobuf:"varint,101,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
-	UsedUnixMs    int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"` // by a command, last; of instances
-	InUse         bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                  // a command holds it or looks at it
-	DiskBytes     int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`      // writable layers and volumes, if asked for
-	Images        []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                              // of an instance: built under names of its own, and here
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Running        int32                  `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	Exited         int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
+	Files          []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
+	WorkingDir     string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	Instance       string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
+	CreatedUnixMs  int64                  `protobuf:"varint,101,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	UsedUnixMs     int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"`               // by a command, last; of instances
+	InUse          bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                                // a command holds it or looks at it
+	DiskBytes      int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`                    // writable layers and volumes, if asked for
+	Images         []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                                            // of an instance: built under names of its own, and here
+	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
+	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ProjectInfo) Reset() {
@@ -2271,6 +2281,20 @@ func (x *ProjectInfo) GetImages() []string {
 	return nil
 }
 
+func (x *ProjectInfo) GetScheduled() int32 {
+	if x != nil {
+		return x.Scheduled
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetNextFireUnixMs() int64 {
+	if x != nil {
+		return x.NextFireUnixMs
+	}
+	return 0
+}
+
 type ProjectsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Projects      []*ProjectInfo         `protobuf:"bytes,1,rep,name=projects,proto3" json:"projects,omitempty"`
@@ -2321,6 +2345,7 @@ type ContainerChange struct {
 	Removed       bool                   `protobuf:"varint,2,opt,name=removed,proto3" json:"removed,omitempty"`
 	Initial       bool                   `protobuf:"varint,3,opt,name=initial,proto3" json:"initial,omitempty"` // part of the first snapshot
 	Synced        bool                   `protobuf:"varint,4,opt,name=synced,proto3" json:"synced,omitempty"`   // the first snapshot is complete; no container
+	Job           *JobEvent              `protobuf:"bytes,6,opt,name=job,proto3" json:"job,omitempty"`          // if asked for; no container
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2383,6 +2408,106 @@ func (x *ContainerChange) GetSynced() bool {
 	return false
 }
 
+func (x *ContainerChange) GetJob() *JobEvent {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+// JobEvent is what happened to a job that the engine runs.
+type JobEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"` // fire, skip, miss, end or failed
+	AtUnixMs      int64                  `protobuf:"varint,3,opt,name=at_unix_ms,json=atUnixMs,proto3" json:"at_unix_ms,omitempty"`
+	FireUnixMs    int64                  `protobuf:"varint,4,opt,name=fire_unix_ms,json=fireUnixMs,proto3" json:"fire_unix_ms,omitempty"`
+	Container     string                 `protobuf:"bytes,5,opt,name=container,proto3" json:"container,omitempty"` // name, of a run that has ended
+	ExitCode      int32                  `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	Text          string                 `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"` // why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobEvent) Reset() {
+	*x = JobEvent{}
+	mi := &file_engine_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobEvent) ProtoMessage() {}
+
+func (x *JobEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobEvent.ProtoReflect.Descriptor instead.
+func (*JobEvent) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *JobEvent) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *JobEvent) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *JobEvent) GetAtUnixMs() int64 {
+	if x != nil {
+		return x.AtUnixMs
+	}
+	return 0
+}
+
+func (x *JobEvent) GetFireUnixMs() int64 {
+	if x != nil {
+		return x.FireUnixMs
+	}
+	return 0
+}
+
+func (x *JobEvent) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *JobEvent) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *JobEvent) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Container is a planner.Container.
 type Container struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2422,7 +2547,7 @@ type Container struct {
 
 func (x *Container) Reset() {
 	*x = Container{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2559,7 @@ func (x *Container) String() string {
 func (*Container) ProtoMessage() {}
 
 func (x *Container) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2572,7 @@ func (x *Container) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Container.ProtoReflect.Descriptor instead.
 func (*Container) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Container) GetId() string {
@@ -2672,7 +2797,7 @@ type Binding struct {
 
 func (x *Binding) Reset() {
 	*x = Binding{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2809,7 @@ func (x *Binding) String() string {
 func (*Binding) ProtoMessage() {}
 
 func (x *Binding) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2822,7 @@ func (x *Binding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binding.ProtoReflect.Descriptor instead.
 func (*Binding) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Binding) GetHostIp() string {
@@ -2741,7 +2866,7 @@ type ProbeInfo struct {
 
 func (x *ProbeInfo) Reset() {
 	*x = ProbeInfo{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2878,7 @@ func (x *ProbeInfo) String() string {
 func (*ProbeInfo) ProtoMessage() {}
 
 func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2891,7 @@ func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeInfo.ProtoReflect.Descriptor instead.
 func (*ProbeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ProbeInfo) GetAtUnixNs() int64 {
@@ -2820,7 +2945,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2957,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2970,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LogsRequest) GetProject() string {
@@ -2921,7 +3046,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3058,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3071,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -3029,7 +3154,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3166,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3179,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ProcessInput) GetOf() isProcessInput_Of {
@@ -3179,7 +3304,7 @@ type ProcessStart struct {
 
 func (x *ProcessStart) Reset() {
 	*x = ProcessStart{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3191,7 +3316,7 @@ func (x *ProcessStart) String() string {
 func (*ProcessStart) ProtoMessage() {}
 
 func (x *ProcessStart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3204,7 +3329,7 @@ func (x *ProcessStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStart.ProtoReflect.Descriptor instead.
 func (*ProcessStart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProcessStart) GetProject() string {
@@ -3308,7 +3433,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3445,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3458,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -3365,7 +3490,7 @@ type ProcessOutput struct {
 
 func (x *ProcessOutput) Reset() {
 	*x = ProcessOutput{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3377,7 +3502,7 @@ func (x *ProcessOutput) String() string {
 func (*ProcessOutput) ProtoMessage() {}
 
 func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3390,7 +3515,7 @@ func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessOutput.ProtoReflect.Descriptor instead.
 func (*ProcessOutput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProcessOutput) GetOf() isProcessOutput_Of {
@@ -3477,7 +3602,7 @@ type SyncInput struct {
 
 func (x *SyncInput) Reset() {
 	*x = SyncInput{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3489,7 +3614,7 @@ func (x *SyncInput) String() string {
 func (*SyncInput) ProtoMessage() {}
 
 func (x *SyncInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3502,7 +3627,7 @@ func (x *SyncInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncInput.ProtoReflect.Descriptor instead.
 func (*SyncInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SyncInput) GetProject() string {
@@ -3542,7 +3667,7 @@ type SyncEntry struct {
 
 func (x *SyncEntry) Reset() {
 	*x = SyncEntry{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3679,7 @@ func (x *SyncEntry) String() string {
 func (*SyncEntry) ProtoMessage() {}
 
 func (x *SyncEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3692,7 @@ func (x *SyncEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncEntry.ProtoReflect.Descriptor instead.
 func (*SyncEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncEntry) GetKind() SyncEntry_Kind {
@@ -3641,7 +3766,7 @@ type SyncReply struct {
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3778,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3791,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncReply) GetFiles() int32 {
@@ -3729,7 +3854,7 @@ type SyncFailure struct {
 
 func (x *SyncFailure) Reset() {
 	*x = SyncFailure{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3741,7 +3866,7 @@ func (x *SyncFailure) String() string {
 func (*SyncFailure) ProtoMessage() {}
 
 func (x *SyncFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3754,7 +3879,7 @@ func (x *SyncFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncFailure.ProtoReflect.Descriptor instead.
 func (*SyncFailure) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SyncFailure) GetContainer() string {
@@ -3787,7 +3912,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3799,7 +3924,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3812,7 +3937,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -3833,7 +3958,7 @@ type LoadReply struct {
 
 func (x *LoadReply) Reset() {
 	*x = LoadReply{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +3970,7 @@ func (x *LoadReply) String() string {
 func (*LoadReply) ProtoMessage() {}
 
 func (x *LoadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +3983,7 @@ func (x *LoadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadReply.ProtoReflect.Descriptor instead.
 func (*LoadReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LoadReply) GetImages() []string {
@@ -3890,7 +4015,7 @@ type ImagesRequest struct {
 
 func (x *ImagesRequest) Reset() {
 	*x = ImagesRequest{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3902,7 +4027,7 @@ func (x *ImagesRequest) String() string {
 func (*ImagesRequest) ProtoMessage() {}
 
 func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3915,7 +4040,7 @@ func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesRequest.ProtoReflect.Descriptor instead.
 func (*ImagesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 type ImageInfo struct {
@@ -3933,7 +4058,7 @@ type ImageInfo struct {
 
 func (x *ImageInfo) Reset() {
 	*x = ImageInfo{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3945,7 +4070,7 @@ func (x *ImageInfo) String() string {
 func (*ImageInfo) ProtoMessage() {}
 
 func (x *ImageInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3958,7 +4083,7 @@ func (x *ImageInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageInfo.ProtoReflect.Descriptor instead.
 func (*ImageInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ImageInfo) GetName() string {
@@ -4019,7 +4144,7 @@ type ImagesReply struct {
 
 func (x *ImagesReply) Reset() {
 	*x = ImagesReply{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4156,7 @@ func (x *ImagesReply) String() string {
 func (*ImagesReply) ProtoMessage() {}
 
 func (x *ImagesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4169,7 @@ func (x *ImagesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesReply.ProtoReflect.Descriptor instead.
 func (*ImagesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ImagesReply) GetImages() []*ImageInfo {
@@ -4064,7 +4189,7 @@ type TagRequest struct {
 
 func (x *TagRequest) Reset() {
 	*x = TagRequest{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4076,7 +4201,7 @@ func (x *TagRequest) String() string {
 func (*TagRequest) ProtoMessage() {}
 
 func (x *TagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4089,7 +4214,7 @@ func (x *TagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagRequest.ProtoReflect.Descriptor instead.
 func (*TagRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TagRequest) GetSource() string {
@@ -4114,7 +4239,7 @@ type TagReply struct {
 
 func (x *TagReply) Reset() {
 	*x = TagReply{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4251,7 @@ func (x *TagReply) String() string {
 func (*TagReply) ProtoMessage() {}
 
 func (x *TagReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4264,7 @@ func (x *TagReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagReply.ProtoReflect.Descriptor instead.
 func (*TagReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 type RemoveImageRequest struct {
@@ -4152,7 +4277,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4164,7 +4289,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4177,7 +4302,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RemoveImageRequest) GetName() string {
@@ -4202,7 +4327,7 @@ type RemoveImageReply struct {
 
 func (x *RemoveImageReply) Reset() {
 	*x = RemoveImageReply{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4214,7 +4339,7 @@ func (x *RemoveImageReply) String() string {
 func (*RemoveImageReply) ProtoMessage() {}
 
 func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4227,7 +4352,7 @@ func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageReply.ProtoReflect.Descriptor instead.
 func (*RemoveImageReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 type VolumesRequest struct {
@@ -4238,7 +4363,7 @@ type VolumesRequest struct {
 
 func (x *VolumesRequest) Reset() {
 	*x = VolumesRequest{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4250,7 +4375,7 @@ func (x *VolumesRequest) String() string {
 func (*VolumesRequest) ProtoMessage() {}
 
 func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4263,7 +4388,7 @@ func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesRequest.ProtoReflect.Descriptor instead.
 func (*VolumesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 type VolumesReply struct {
@@ -4275,7 +4400,7 @@ type VolumesReply struct {
 
 func (x *VolumesReply) Reset() {
 	*x = VolumesReply{}
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4287,7 +4412,7 @@ func (x *VolumesReply) String() string {
 func (*VolumesReply) ProtoMessage() {}
 
 func (x *VolumesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4300,7 +4425,7 @@ func (x *VolumesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesReply.ProtoReflect.Descriptor instead.
 func (*VolumesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{51}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VolumesReply) GetVolumes() []*VolumeInfo {
@@ -4326,7 +4451,7 @@ type VolumeInfo struct {
 
 func (x *VolumeInfo) Reset() {
 	*x = VolumeInfo{}
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4463,7 @@ func (x *VolumeInfo) String() string {
 func (*VolumeInfo) ProtoMessage() {}
 
 func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4476,7 @@ func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInfo.ProtoReflect.Descriptor instead.
 func (*VolumeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{52}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VolumeInfo) GetName() string {
@@ -4419,7 +4544,7 @@ type RemoveVolumeRequest struct {
 
 func (x *RemoveVolumeRequest) Reset() {
 	*x = RemoveVolumeRequest{}
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4431,7 +4556,7 @@ func (x *RemoveVolumeRequest) String() string {
 func (*RemoveVolumeRequest) ProtoMessage() {}
 
 func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4444,7 +4569,7 @@ func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{53}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RemoveVolumeRequest) GetName() string {
@@ -4463,7 +4588,7 @@ type RemoveVolumeReply struct {
 
 func (x *RemoveVolumeReply) Reset() {
 	*x = RemoveVolumeReply{}
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4475,7 +4600,7 @@ func (x *RemoveVolumeReply) String() string {
 func (*RemoveVolumeReply) ProtoMessage() {}
 
 func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4488,7 +4613,7 @@ func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeReply.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{54}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RemoveVolumeReply) GetAbsent() bool {
@@ -4506,7 +4631,7 @@ type NetworksRequest struct {
 
 func (x *NetworksRequest) Reset() {
 	*x = NetworksRequest{}
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4643,7 @@ func (x *NetworksRequest) String() string {
 func (*NetworksRequest) ProtoMessage() {}
 
 func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4656,7 @@ func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksRequest.ProtoReflect.Descriptor instead.
 func (*NetworksRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{55}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 type NetworksReply struct {
@@ -4543,7 +4668,7 @@ type NetworksReply struct {
 
 func (x *NetworksReply) Reset() {
 	*x = NetworksReply{}
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4555,7 +4680,7 @@ func (x *NetworksReply) String() string {
 func (*NetworksReply) ProtoMessage() {}
 
 func (x *NetworksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4568,7 +4693,7 @@ func (x *NetworksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksReply.ProtoReflect.Descriptor instead.
 func (*NetworksReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{56}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NetworksReply) GetNetworks() []*NetworkInfo {
@@ -4601,7 +4726,7 @@ type NetworkInfo struct {
 
 func (x *NetworkInfo) Reset() {
 	*x = NetworkInfo{}
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4613,7 +4738,7 @@ func (x *NetworkInfo) String() string {
 func (*NetworkInfo) ProtoMessage() {}
 
 func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4626,7 +4751,7 @@ func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInfo.ProtoReflect.Descriptor instead.
 func (*NetworkInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{57}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *NetworkInfo) GetName() string {
@@ -4746,7 +4871,7 @@ type NetworkUser struct {
 
 func (x *NetworkUser) Reset() {
 	*x = NetworkUser{}
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4758,7 +4883,7 @@ func (x *NetworkUser) String() string {
 func (*NetworkUser) ProtoMessage() {}
 
 func (x *NetworkUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4771,7 +4896,7 @@ func (x *NetworkUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkUser.ProtoReflect.Descriptor instead.
 func (*NetworkUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{58}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *NetworkUser) GetId() string {
@@ -4811,7 +4936,7 @@ type RemoveNetworkRequest struct {
 
 func (x *RemoveNetworkRequest) Reset() {
 	*x = RemoveNetworkRequest{}
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4823,7 +4948,7 @@ func (x *RemoveNetworkRequest) String() string {
 func (*RemoveNetworkRequest) ProtoMessage() {}
 
 func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4836,7 +4961,7 @@ func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{59}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RemoveNetworkRequest) GetName() string {
@@ -4855,7 +4980,7 @@ type RemoveNetworkReply struct {
 
 func (x *RemoveNetworkReply) Reset() {
 	*x = RemoveNetworkReply{}
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4867,7 +4992,7 @@ func (x *RemoveNetworkReply) String() string {
 func (*RemoveNetworkReply) ProtoMessage() {}
 
 func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4880,7 +5005,7 @@ func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkReply.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{60}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RemoveNetworkReply) GetAbsent() bool {
@@ -4902,7 +5027,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4914,7 +5039,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4927,7 +5052,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{61}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CollectRequest) GetOlderThanMs() int64 {
@@ -4970,7 +5095,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4982,7 +5107,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4995,7 +5120,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{62}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CollectReply) GetProjects() []*ProjectInfo {
@@ -5030,7 +5155,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5042,7 +5167,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5055,7 +5180,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{63}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StatsRequest) GetProject() string {
@@ -5088,7 +5213,7 @@ type StatsReply struct {
 
 func (x *StatsReply) Reset() {
 	*x = StatsReply{}
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5100,7 +5225,7 @@ func (x *StatsReply) String() string {
 func (*StatsReply) ProtoMessage() {}
 
 func (x *StatsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5113,7 +5238,7 @@ func (x *StatsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
 func (*StatsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{64}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *StatsReply) GetContainers() []*ContainerStats {
@@ -5144,7 +5269,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5156,7 +5281,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5169,7 +5294,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{65}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ContainerStats) GetId() string {
@@ -5278,7 +5403,7 @@ type ProcessStats struct {
 
 func (x *ProcessStats) Reset() {
 	*x = ProcessStats{}
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5290,7 +5415,7 @@ func (x *ProcessStats) String() string {
 func (*ProcessStats) ProtoMessage() {}
 
 func (x *ProcessStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5303,7 +5428,7 @@ func (x *ProcessStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
 func (*ProcessStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{66}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ProcessStats) GetPid() int32 {
@@ -5369,7 +5494,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5381,7 +5506,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5394,7 +5519,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{67}
+	return file_engine_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -5429,7 +5554,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5441,7 +5566,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5454,7 +5579,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{68}
+	return file_engine_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *FilePart) GetPath() string {
@@ -5485,7 +5610,7 @@ type VaultEntry struct {
 
 func (x *VaultEntry) Reset() {
 	*x = VaultEntry{}
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5497,7 +5622,7 @@ func (x *VaultEntry) String() string {
 func (*VaultEntry) ProtoMessage() {}
 
 func (x *VaultEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5510,7 +5635,7 @@ func (x *VaultEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VaultEntry.ProtoReflect.Descriptor instead.
 func (*VaultEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{69}
+	return file_engine_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *VaultEntry) GetSecret() bool {
@@ -5566,7 +5691,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5578,7 +5703,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5591,7 +5716,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{70}
+	return file_engine_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PutRequest) GetEntry() *VaultEntry {
@@ -5624,7 +5749,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5636,7 +5761,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5649,7 +5774,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{71}
+	return file_engine_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *EntriesRequest) GetSecret() bool {
@@ -5669,7 +5794,7 @@ type EntriesReply struct {
 
 func (x *EntriesReply) Reset() {
 	*x = EntriesReply{}
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5681,7 +5806,7 @@ func (x *EntriesReply) String() string {
 func (*EntriesReply) ProtoMessage() {}
 
 func (x *EntriesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5694,7 +5819,7 @@ func (x *EntriesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesReply.ProtoReflect.Descriptor instead.
 func (*EntriesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{72}
+	return file_engine_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *EntriesReply) GetEntries() []*VaultEntry {
@@ -5720,7 +5845,7 @@ type ContentRequest struct {
 
 func (x *ContentRequest) Reset() {
 	*x = ContentRequest{}
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5732,7 +5857,7 @@ func (x *ContentRequest) String() string {
 func (*ContentRequest) ProtoMessage() {}
 
 func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5745,7 +5870,7 @@ func (x *ContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
 func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{73}
+	return file_engine_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ContentRequest) GetName() string {
@@ -5764,7 +5889,7 @@ type ContentReply struct {
 
 func (x *ContentReply) Reset() {
 	*x = ContentReply{}
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5776,7 +5901,7 @@ func (x *ContentReply) String() string {
 func (*ContentReply) ProtoMessage() {}
 
 func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5789,7 +5914,7 @@ func (x *ContentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
 func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{74}
+	return file_engine_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ContentReply) GetContent() []byte {
@@ -5809,7 +5934,7 @@ type RemoveEntryRequest struct {
 
 func (x *RemoveEntryRequest) Reset() {
 	*x = RemoveEntryRequest{}
-	mi := &file_engine_proto_msgTypes[75]
+	mi := &file_engine_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5821,7 +5946,7 @@ func (x *RemoveEntryRequest) String() string {
 func (*RemoveEntryRequest) ProtoMessage() {}
 
 func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[75]
+	mi := &file_engine_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5834,7 +5959,7 @@ func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEntryRequest.ProtoReflect.Descriptor instead.
 func (*RemoveEntryRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{75}
+	return file_engine_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RemoveEntryRequest) GetSecret() bool {
@@ -5860,7 +5985,7 @@ type RemoveEntryReply struct {
 
 func (x *RemoveEntryReply) Reset() {
 	*x = RemoveEntryReply{}
-	mi := &file_engine_proto_msgTypes[76]
+	mi := &file_engine_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5872,7 +5997,7 @@ func (x *RemoveEntryReply) String() string {
 func (*RemoveEntryReply) ProtoMessage() {}
 
 func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[76]
+	mi := &file_engine_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5885,7 +6010,7 @@ func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEntryReply.ProtoReflect.Descriptor instead.
 func (*RemoveEntryReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{76}
+	return file_engine_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RemoveEntryReply) GetAbsent() bool {
@@ -6097,14 +6222,15 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x16\n" +
-	"\x06notice\x18\x04 \x01(\tR\x06notice\"F\n" +
+	"\x06notice\x18\x04 \x01(\tR\x06notice\"Z\n" +
 	"\x0eObserveRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\fR\bdocument\"*\n" +
+	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x12\n" +
+	"\x04jobs\x18\x03 \x01(\bR\x04jobs\"*\n" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xbe\x02\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x87\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -6119,14 +6245,27 @@ const file_engine_proto_rawDesc = "" +
 	"\x06in_use\x18g \x01(\bR\x05inUse\x12\x1d\n" +
 	"\n" +
 	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
-	"\x06images\x18i \x03(\tR\x06images\"B\n" +
+	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
+	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
+	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\"B\n" +
 	"\rProjectsReply\x121\n" +
-	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\x96\x01\n" +
+	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xd9\x06\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06synced\x12$\n" +
+	"\x03job\x18\x06 \x01(\v2\x12.orlop.v1.JobEventR\x03jobJ\x04\b\x01\x10\x02\"\xc3\x01\n" +
+	"\bJobEvent\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1c\n" +
+	"\n" +
+	"at_unix_ms\x18\x03 \x01(\x03R\batUnixMs\x12 \n" +
+	"\ffire_unix_ms\x18\x04 \x01(\x03R\n" +
+	"fireUnixMs\x12\x1c\n" +
+	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
+	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xd9\x06\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6479,7 +6618,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -6510,72 +6649,73 @@ var file_engine_proto_goTypes = []any{
 	(*ProjectInfo)(nil),          // 26: orlop.v1.ProjectInfo
 	(*ProjectsReply)(nil),        // 27: orlop.v1.ProjectsReply
 	(*ContainerChange)(nil),      // 28: orlop.v1.ContainerChange
-	(*Container)(nil),            // 29: orlop.v1.Container
-	(*Binding)(nil),              // 30: orlop.v1.Binding
-	(*ProbeInfo)(nil),            // 31: orlop.v1.ProbeInfo
-	(*LogsRequest)(nil),          // 32: orlop.v1.LogsRequest
-	(*LogLine)(nil),              // 33: orlop.v1.LogLine
-	(*ProcessInput)(nil),         // 34: orlop.v1.ProcessInput
-	(*ProcessStart)(nil),         // 35: orlop.v1.ProcessStart
-	(*TerminalSize)(nil),         // 36: orlop.v1.TerminalSize
-	(*ProcessOutput)(nil),        // 37: orlop.v1.ProcessOutput
-	(*SyncInput)(nil),            // 38: orlop.v1.SyncInput
-	(*SyncEntry)(nil),            // 39: orlop.v1.SyncEntry
-	(*SyncReply)(nil),            // 40: orlop.v1.SyncReply
-	(*SyncFailure)(nil),          // 41: orlop.v1.SyncFailure
-	(*Chunk)(nil),                // 42: orlop.v1.Chunk
-	(*LoadReply)(nil),            // 43: orlop.v1.LoadReply
-	(*ImagesRequest)(nil),        // 44: orlop.v1.ImagesRequest
-	(*ImageInfo)(nil),            // 45: orlop.v1.ImageInfo
-	(*ImagesReply)(nil),          // 46: orlop.v1.ImagesReply
-	(*TagRequest)(nil),           // 47: orlop.v1.TagRequest
-	(*TagReply)(nil),             // 48: orlop.v1.TagReply
-	(*RemoveImageRequest)(nil),   // 49: orlop.v1.RemoveImageRequest
-	(*RemoveImageReply)(nil),     // 50: orlop.v1.RemoveImageReply
-	(*VolumesRequest)(nil),       // 51: orlop.v1.VolumesRequest
-	(*VolumesReply)(nil),         // 52: orlop.v1.VolumesReply
-	(*VolumeInfo)(nil),           // 53: orlop.v1.VolumeInfo
-	(*RemoveVolumeRequest)(nil),  // 54: orlop.v1.RemoveVolumeRequest
-	(*RemoveVolumeReply)(nil),    // 55: orlop.v1.RemoveVolumeReply
-	(*NetworksRequest)(nil),      // 56: orlop.v1.NetworksRequest
-	(*NetworksReply)(nil),        // 57: orlop.v1.NetworksReply
-	(*NetworkInfo)(nil),          // 58: orlop.v1.NetworkInfo
-	(*NetworkUser)(nil),          // 59: orlop.v1.NetworkUser
-	(*RemoveNetworkRequest)(nil), // 60: orlop.v1.RemoveNetworkRequest
-	(*RemoveNetworkReply)(nil),   // 61: orlop.v1.RemoveNetworkReply
-	(*CollectRequest)(nil),       // 62: orlop.v1.CollectRequest
-	(*CollectReply)(nil),         // 63: orlop.v1.CollectReply
-	(*StatsRequest)(nil),         // 64: orlop.v1.StatsRequest
-	(*StatsReply)(nil),           // 65: orlop.v1.StatsReply
-	(*ContainerStats)(nil),       // 66: orlop.v1.ContainerStats
-	(*ProcessStats)(nil),         // 67: orlop.v1.ProcessStats
-	(*ReadFilesRequest)(nil),     // 68: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),             // 69: orlop.v1.FilePart
-	(*VaultEntry)(nil),           // 70: orlop.v1.VaultEntry
-	(*PutRequest)(nil),           // 71: orlop.v1.PutRequest
-	(*EntriesRequest)(nil),       // 72: orlop.v1.EntriesRequest
-	(*EntriesReply)(nil),         // 73: orlop.v1.EntriesReply
-	(*ContentRequest)(nil),       // 74: orlop.v1.ContentRequest
-	(*ContentReply)(nil),         // 75: orlop.v1.ContentReply
-	(*RemoveEntryRequest)(nil),   // 76: orlop.v1.RemoveEntryRequest
-	(*RemoveEntryReply)(nil),     // 77: orlop.v1.RemoveEntryReply
-	nil,                          // 78: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 79: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 80: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 81: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 82: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 83: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 84: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 85: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 86: orlop.v1.VaultEntry.LabelsEntry
+	(*JobEvent)(nil),             // 29: orlop.v1.JobEvent
+	(*Container)(nil),            // 30: orlop.v1.Container
+	(*Binding)(nil),              // 31: orlop.v1.Binding
+	(*ProbeInfo)(nil),            // 32: orlop.v1.ProbeInfo
+	(*LogsRequest)(nil),          // 33: orlop.v1.LogsRequest
+	(*LogLine)(nil),              // 34: orlop.v1.LogLine
+	(*ProcessInput)(nil),         // 35: orlop.v1.ProcessInput
+	(*ProcessStart)(nil),         // 36: orlop.v1.ProcessStart
+	(*TerminalSize)(nil),         // 37: orlop.v1.TerminalSize
+	(*ProcessOutput)(nil),        // 38: orlop.v1.ProcessOutput
+	(*SyncInput)(nil),            // 39: orlop.v1.SyncInput
+	(*SyncEntry)(nil),            // 40: orlop.v1.SyncEntry
+	(*SyncReply)(nil),            // 41: orlop.v1.SyncReply
+	(*SyncFailure)(nil),          // 42: orlop.v1.SyncFailure
+	(*Chunk)(nil),                // 43: orlop.v1.Chunk
+	(*LoadReply)(nil),            // 44: orlop.v1.LoadReply
+	(*ImagesRequest)(nil),        // 45: orlop.v1.ImagesRequest
+	(*ImageInfo)(nil),            // 46: orlop.v1.ImageInfo
+	(*ImagesReply)(nil),          // 47: orlop.v1.ImagesReply
+	(*TagRequest)(nil),           // 48: orlop.v1.TagRequest
+	(*TagReply)(nil),             // 49: orlop.v1.TagReply
+	(*RemoveImageRequest)(nil),   // 50: orlop.v1.RemoveImageRequest
+	(*RemoveImageReply)(nil),     // 51: orlop.v1.RemoveImageReply
+	(*VolumesRequest)(nil),       // 52: orlop.v1.VolumesRequest
+	(*VolumesReply)(nil),         // 53: orlop.v1.VolumesReply
+	(*VolumeInfo)(nil),           // 54: orlop.v1.VolumeInfo
+	(*RemoveVolumeRequest)(nil),  // 55: orlop.v1.RemoveVolumeRequest
+	(*RemoveVolumeReply)(nil),    // 56: orlop.v1.RemoveVolumeReply
+	(*NetworksRequest)(nil),      // 57: orlop.v1.NetworksRequest
+	(*NetworksReply)(nil),        // 58: orlop.v1.NetworksReply
+	(*NetworkInfo)(nil),          // 59: orlop.v1.NetworkInfo
+	(*NetworkUser)(nil),          // 60: orlop.v1.NetworkUser
+	(*RemoveNetworkRequest)(nil), // 61: orlop.v1.RemoveNetworkRequest
+	(*RemoveNetworkReply)(nil),   // 62: orlop.v1.RemoveNetworkReply
+	(*CollectRequest)(nil),       // 63: orlop.v1.CollectRequest
+	(*CollectReply)(nil),         // 64: orlop.v1.CollectReply
+	(*StatsRequest)(nil),         // 65: orlop.v1.StatsRequest
+	(*StatsReply)(nil),           // 66: orlop.v1.StatsReply
+	(*ContainerStats)(nil),       // 67: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),         // 68: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),     // 69: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),             // 70: orlop.v1.FilePart
+	(*VaultEntry)(nil),           // 71: orlop.v1.VaultEntry
+	(*PutRequest)(nil),           // 72: orlop.v1.PutRequest
+	(*EntriesRequest)(nil),       // 73: orlop.v1.EntriesRequest
+	(*EntriesReply)(nil),         // 74: orlop.v1.EntriesReply
+	(*ContentRequest)(nil),       // 75: orlop.v1.ContentRequest
+	(*ContentReply)(nil),         // 76: orlop.v1.ContentReply
+	(*RemoveEntryRequest)(nil),   // 77: orlop.v1.RemoveEntryRequest
+	(*RemoveEntryReply)(nil),     // 78: orlop.v1.RemoveEntryReply
+	nil,                          // 79: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 80: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 81: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 82: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 83: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 84: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 85: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 86: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 87: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	78, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	79, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	80, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	81, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	82, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	83, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	79, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	80, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	81, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	82, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	83, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	84, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
 	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
@@ -6587,98 +6727,99 @@ var file_engine_proto_depIdxs = []int32{
 	15, // 14: orlop.v1.Event.part:type_name -> orlop.v1.Part
 	6,  // 15: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	26, // 16: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	29, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	30, // 18: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	31, // 19: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	35, // 20: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	36, // 21: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	36, // 22: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	39, // 23: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 24: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	41, // 25: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	45, // 26: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	53, // 27: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	84, // 28: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	58, // 29: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	85, // 30: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	59, // 31: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 32: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 33: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	66, // 34: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	67, // 35: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	86, // 36: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	70, // 37: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	70, // 38: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	5,  // 39: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 40: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 41: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 42: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 43: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 44: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 45: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 46: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 47: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 48: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 49: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 50: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	32, // 51: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	34, // 52: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	34, // 53: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	38, // 54: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	42, // 55: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	44, // 56: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	47, // 57: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	49, // 58: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	51, // 59: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	53, // 60: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	54, // 61: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	56, // 62: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	58, // 63: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	60, // 64: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	62, // 65: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	64, // 66: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	68, // 67: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	71, // 68: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	72, // 69: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	74, // 70: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	76, // 71: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	2,  // 72: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 73: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 74: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 75: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 76: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 77: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 78: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 79: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 80: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 81: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 82: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	33, // 83: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	37, // 84: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	37, // 85: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	40, // 86: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	43, // 87: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	46, // 88: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	48, // 89: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	50, // 90: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	52, // 91: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	53, // 92: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	55, // 93: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	57, // 94: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	58, // 95: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	61, // 96: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	63, // 97: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	65, // 98: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	69, // 99: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	70, // 100: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	73, // 101: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	75, // 102: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	77, // 103: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	72, // [72:104] is the sub-list for method output_type
-	40, // [40:72] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	30, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29, // 18: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
+	31, // 19: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	32, // 20: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	36, // 21: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	37, // 22: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	37, // 23: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	40, // 24: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 25: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	42, // 26: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	46, // 27: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	54, // 28: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	85, // 29: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	59, // 30: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	86, // 31: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	60, // 32: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 33: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 34: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	67, // 35: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	68, // 36: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	87, // 37: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	71, // 38: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	71, // 39: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	5,  // 40: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 41: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 42: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 43: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 44: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 45: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 46: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 47: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 48: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 49: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 50: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 51: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33, // 52: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35, // 53: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35, // 54: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39, // 55: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43, // 56: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45, // 57: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48, // 58: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50, // 59: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52, // 60: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54, // 61: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55, // 62: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57, // 63: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59, // 64: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61, // 65: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63, // 66: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65, // 67: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69, // 68: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72, // 69: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73, // 70: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75, // 71: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77, // 72: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	2,  // 73: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 74: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 75: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 76: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 77: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 78: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 79: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 80: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 81: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 82: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 83: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34, // 84: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38, // 85: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38, // 86: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41, // 87: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44, // 88: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47, // 89: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49, // 90: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51, // 91: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53, // 92: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54, // 93: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56, // 94: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58, // 95: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59, // 96: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62, // 97: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64, // 98: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66, // 99: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70, // 100: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71, // 101: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74, // 102: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76, // 103: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78, // 104: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	73, // [73:105] is the sub-list for method output_type
+	41, // [41:73] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -6692,7 +6833,7 @@ func file_engine_proto_init() {
 		(*Progress_Plan)(nil),
 		(*Progress_Event)(nil),
 	}
-	file_engine_proto_msgTypes[33].OneofWrappers = []any{
+	file_engine_proto_msgTypes[34].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
@@ -6700,7 +6841,7 @@ func file_engine_proto_init() {
 		(*ProcessInput_Signal)(nil),
 		(*ProcessInput_Detach)(nil),
 	}
-	file_engine_proto_msgTypes[36].OneofWrappers = []any{
+	file_engine_proto_msgTypes[37].OneofWrappers = []any{
 		(*ProcessOutput_Stdout)(nil),
 		(*ProcessOutput_Stderr)(nil),
 		(*ProcessOutput_ExitCode)(nil),
@@ -6712,7 +6853,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   86,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func (a *app) psCommand() *cobra.Command {
 	var f psFlags
 	c := &cobra.Command{
 		Use:   "ps [SERVICE...]",
-		Short: "List the stack's containers",
+		Short: "List the stack's containers and scheduled jobs",
 		Example: "  orlop ps                what runs\n" +
 			"  orlop ps -a             what exists\n" +
 			"  orlop ps --format json  a line of JSON for each container",
@@ -50,12 +51,22 @@ func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
 		}
 	}
 	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		containers, err := cli.Observe(ctx, client, s)
+		observed, err := cli.Snapshot(ctx, client, s)
 		if err != nil {
 			return err
 		}
-		containers = slices.DeleteFunc(containers, func(c planner.Container) bool { return !f.wants(&c, services) })
-		return a.printContainers(containers, s, f)
+		containers := slices.DeleteFunc(observed.Containers, func(c planner.Container) bool { return !f.wants(&c, services) })
+		if err := a.printContainers(containers, s, f); err != nil || f.quiet || f.services || f.format != "table" || len(f.status) > 0 {
+			return err
+		}
+		maps.DeleteFunc(observed.Schedules, func(job string, _ planner.Schedule) bool {
+			return len(services) > 0 && !slices.Contains(services, job)
+		})
+		if len(observed.Schedules) == 0 {
+			return nil
+		}
+		fmt.Fprintln(a.Stdout)
+		return display.ScheduleTable(a.Stdout, observed.Schedules)
 	})
 }
 

@@ -70,14 +70,14 @@ func (e *Engine) hasImage(ctx context.Context) func(ref string) bool {
 // forgetGone forgets what is kept of a project that nothing is left of: its
 // secrets, and that it is an instance. The caller holds the project's lock.
 func (e *Engine) forgetGone(ctx context.Context, project string) {
-	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
+	observed, err := e.observe(ctx, project, nil)
 	if err != nil {
 		e.log.Warn("cannot tell what is left of a project", "project", project, "error", err)
 		return
 	}
-	if len(observed.Containers) == 0 {
+	if len(observed.Containers)+len(observed.Schedules) == 0 {
 		e.runner.ForgetPayloads(project)
-		e.work.run(wipe)
+		e.work.Run(wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))
 }
@@ -120,6 +120,7 @@ func (e *Engine) projectInfos() []*api.ProjectInfo {
 		info := by[i.Project]
 		info.Instance, info.CreatedUnixMs, info.UsedUnixMs = i.Name, i.Created.UnixMilli(), i.Used.UnixMilli()
 	}
+	e.noteSchedules(by, add)
 	return list
 }
 

@@ -25,6 +25,9 @@ func Down(name string, project *spec.Project, observed *Observed, opts DownOptio
 	plan := &Plan{Project: name, Steps: []*Step{}, Limit: opts.Limit}
 	steps := map[string][]string{}
 	all := len(opts.Services) == 0
+	if all {
+		plan.unscheduleAll(observed)
+	}
 	for _, k := range dependentsFirst(observed) {
 		if !all && !slices.Contains(opts.Services, k.Service) {
 			continue

@@ -12,15 +12,15 @@ import (
 // - remove, and a point for what only runs.
 func (a Action) Symbol() string {
 	switch a {
-	case Pull, Build, CreateNetwork, CreateVolume, Create:
+	case Pull, Build, CreateNetwork, CreateVolume, Create, Schedules:
 		return "+"
 	case Replace:
 		return "±"
 	case Rollback:
 		return "·"
-	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart:
+	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart, Reschedule:
 		return "~"
-	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
+	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill, Unschedule:
 		return "-"
 	case Await, Init:
 		return "·"
@@ -100,7 +100,9 @@ func (s *Step) label() string {
 		return "image " + s.Resource
 	case Rollback:
 		return s.Service
-	case Init, Start, Restart, Stop, Kill:
+	case Schedules, Reschedule:
+		return "schedule " + s.Resource
+	case Init, Unschedule, Start, Restart, Stop, Kill:
 		return string(s.Action) + " " + s.Resource
 	}
 	return s.Resource
@@ -124,6 +126,8 @@ func (p *Plan) Summary() string {
 	say("start %d", p.Count(Start))
 	say("restart %d", p.Count(Restart))
 	say("stop %d", p.Count(Stop, Kill))
+	say("schedule %d", p.Count(Schedules, Reschedule))
+	say("unschedule %d", p.Count(Unschedule))
 	say("remove %d", p.Count(Remove, RemoveNetwork, RemoveVolume, RemoveImage))
 	if len(parts) == 0 {
 		if p.Leave == 1 {

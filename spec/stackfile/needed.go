@@ -8,25 +8,26 @@ import (
 )
 
 // choose decides which services are asked for: those named, what they depend
-// on, and those whose images they are built from; without names, the active ones.
+// on, and those whose images they are built from; without names, the active ones, and
+// the jobs that the engine runs.
 func (v *validator) choose() {
 	v.asked = map[string]bool{}
 	var visit func(name string, alone bool)
 	visit = func(name string, alone bool) {
-		s := v.find(name)
+		s := v.workload(name)
 		if s == nil || v.asked[name] {
 			return
 		}
 		v.asked[name] = true
 		for _, e := range v.waits(s) {
-			if e.isContext || !alone && v.active(e.to) != nil {
+			if e.isContext || !alone && (v.active(e.to) != nil || v.jobs[e.to]) {
 				visit(e.to, alone || e.isContext)
 			}
 		}
 	}
 	names := v.l.opts.Services
 	if len(names) == 0 || !v.l.opts.Only {
-		names = fieldNames(v.services)
+		names = slices.Concat(fieldNames(v.services), v.scheduledJobs())
 	}
 	for _, name := range names {
 		visit(name, v.l.opts.NoDeps && v.l.opts.Only)
@@ -90,13 +91,13 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 	}
 	for _, f := range v.root.Fields {
 		used, isSection := needed[f.Key]
-		if f.Key == "services" {
+		if f.Key == "services" || f.Key == "jobs" {
 			used, isSection = v.asked, true
 		}
 		switch {
 		case isFilled(f.Value):
 			continue
-		case strings.HasPrefix(f.Key, "x-"), f.Key == "jobs":
+		case strings.HasPrefix(f.Key, "x-"):
 			f.Value.Walk(f.Key, pass)
 		case !isSection:
 			f.Value.Walk(f.Key, tell)

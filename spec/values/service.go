@@ -43,6 +43,7 @@ func Check(r tree.Reporter, s *tree.Node, path string) {
 	c.logging(s, path)
 	c.unpublished(s, path)
 	c.platforms(s, path)
+	c.schedules(s.Value("triggers").Value("schedule"), path+".triggers.schedule")
 	c.build(s.Value("build"), path+".build")
 }
 
