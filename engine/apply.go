@@ -258,10 +258,15 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox.
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	if err := s.walk(ctx, plan, &executor{engine: s.Engine, job: j}, box); err != nil {
+	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: j}, box)
+	if err == nil && verdict.Ok {
+		err = s.renewSchedules(j)
+	}
+	if err != nil {
 		return err
 	}
-	return s.renewSchedules(j)
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	return nil
 }
 
 // causeOf is the reason why a context ended in place of the error of what it

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -94,6 +93,16 @@ func (e *Engine) running(project, job string) []planner.Container {
 // engine knows whether it was made.
 func (f fires) Run(ctx context.Context, j schedule.Job, at time.Time) (planner.Run, error) {
 	defer f.doing("run " + j.Name + " of " + j.Project)()
+	run, err := f.run(ctx, j, at)
+	hide := f.runner.Mask(j.Project).Text
+	run.Error = hide(run.Error)
+	if err != nil && !errors.Is(err, schedule.ErrGone) && ctx.Err() == nil {
+		err = errors.New(hide(err.Error())) // it is kept
+	}
+	return run, err
+}
+
+func (f fires) run(ctx context.Context, j schedule.Job, at time.Time) (planner.Run, error) {
 	run := planner.Run{Container: schedule.RunName(j.Project, j.Name, at)}
 	if made := f.oneOff(j.Project, run.Container); made == nil || made.State == planner.Created {
 		if made != nil { // it was never started
@@ -151,7 +160,7 @@ func (f fires) begin(ctx context.Context, j schedule.Job, name string) error {
 	defer kept()
 	job.order.Plan = plan
 	if err := plan.Walk(ctx, &executor{engine: f.Engine, job: job}, walkLimit(), time.Now, func(planner.Event) {}); err != nil {
-		return f.ifDue(j, fmt.Errorf("%s", job.mask.Text(err.Error())))
+		return f.ifDue(j, err)
 	}
 	_, err = f.runner.CreateOneOff(context.WithoutCancel(ctx), job.oneOff(j.Name, name), job.project.Places, true)
 	return errors.Join(err, f.store.Flush())

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,7 +50,7 @@ func (e *Engine) inUse(project string) bool {
 // noteInstance keeps that a project is an instance which is being applied.
 func (e *Engine) noteInstance(j *job) {
 	var images []string
-	for name := range j.project.Services {
+	for _, name := range slices.AppendSeq(j.project.ScheduledWork(), maps.Keys(j.project.Services)) {
 		if j.project.OwnsImage(name) {
 			images = append(images, j.project.ImageName(name))
 		}
@@ -135,7 +136,7 @@ func abandoned(all []*api.ProjectInfo, req *api.CollectRequest, now time.Time) (
 		case p.Instance == "" || p.InUse:
 		case len(req.Projects) > 0 && !slices.Contains(req.Projects, p.Name):
 		case now.Sub(time.UnixMilli(p.UsedUnixMs)) < olderThan:
-		case p.Running > 0 && !req.Running:
+		case p.Running+p.Scheduled > 0 && !req.Running:
 			left = append(left, p)
 		default:
 			out = append(out, p)

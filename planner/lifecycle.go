@@ -76,7 +76,8 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 	}
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
 		wanted := false
-		for name, s := range project.Services {
+		for _, name := range slices.AppendSeq(project.ScheduledWork(), maps.Keys(project.Services)) {
+			s := project.Buildable(name)
 			wanted = wanted || opts.RemoveImages == "all" && (slices.Contains(s.MountedImages(), ref) || slices.ContainsFunc(s.PreStart, func(init *spec.Service) bool { return init.Image == ref }))
 			wanted = wanted || (opts.RemoveImages == "all" || project.OwnsImage(name)) && isNameOf(project, observed, name, ref)
 		}

@@ -82,8 +82,11 @@ func TestWhatBecomesOfAFire(t *testing.T) {
 	}
 }
 
-// A clock that was days ahead and is put right leaves no job waiting for those days; one
-// that is set back an hour has nothing come twice.
+// TestAClockThatIsSet: one that was days ahead is put right, and one is set back an hour.
+//
+// Fault 32: the machine's clock is set, by days or by an hour, while jobs are scheduled
+// Seen: the next run is the next by the new time; a job that was passed over is made good once
+// Kept: nothing comes twice because of an hour, and no job waits for days that were a mistake
 func TestAClockThatIsSet(t *testing.T) {
 	j := jobOf(spec.Schedule{Cron: "0 * * * *"})
 	j.Since = at(t, "03:00:00").AddDate(0, 0, 5)
