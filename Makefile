@@ -89,16 +89,7 @@ demo-clean: ## take the shop down, with its data
 
 .PHONY: test
 test: deps build images foreign ## run every test against the real engine; nothing is skipped
-	@.ci/leaks snapshot .cache/before-tests
-	@status=0; \
-	ORLOP_E2E=1 go test $(TESTFLAGS) ./... || status=$$?; \
-	go test -race -count=1 $(RACED) || status=$$?; \
-	go -C spec/reference test -count=1 ./... || status=$$?; \
-	(cd examples/shop && go vet ./... && go test ./...) || status=$$?; \
-	.ci/leaks compare .cache/before-tests || status=$$?; \
-	if [ $$status -eq 0 ]; then echo "make test: all tests pass, nothing is left behind"; \
-	else echo "make test: failed" >&2; fi; \
-	exit $$status
+	@.ci/test "$(TESTFLAGS)" $(RACED)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for half a minute each; what is found becomes a test

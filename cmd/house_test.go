@@ -37,7 +37,7 @@ func house() map[string][]string {
 		"spec/logtag": {}, "spec/cron": {},
 		"spec/schema":       {"spec"},
 		"spec/variables":    {"spec"},
-		"spec/plain":        {},
+		"spec/plain":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
 		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
 		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
@@ -78,6 +78,7 @@ func house() map[string][]string {
 		"runner":            below,
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
+		"engine/heap":       {},
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/mailbox":    {"api", "spec", "planner"},
@@ -86,7 +87,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/heap", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -104,7 +105,7 @@ func house() map[string][]string {
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/heap", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
 	}
 }
 

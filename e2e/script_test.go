@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,6 +142,7 @@ func (s *scene) close(env *testscript.Env) {
 		failed = true
 		out, _ := s.engine.Run(background(), "/", "-p", s.project, "ps", "-a")
 		env.T().Log("containers:\n" + out + "the engine's log:\n" + s.engine.Logs(25))
+		endCommands(env.WorkDir)
 	}
 	if s.engine != stage.engine {
 		if err := s.engine.Close(background()); err != nil && !failed {
@@ -156,6 +159,20 @@ func (s *scene) close(env *testscript.Env) {
 			if _, err := s.engine.Run(background(), "/", "-p", name, "down", "-v", "--remove-orphans", "-t", "0"); err != nil {
 				env.T().Fatal(err)
 			}
+		}
+	}
+}
+
+// endCommands kills what a script that failed has left running: what is in the background
+// may wait for ever for what the script would have done next, and holds the output for
+// which the runner of scripts waits.
+func endCommands(workDir string) {
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environments {
+		text, err := os.ReadFile(path)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil && slices.Contains(strings.Split(string(text), "\x00"), "WORK="+workDir) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // or it has ended
 		}
 	}
 }

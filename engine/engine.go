@@ -25,6 +25,7 @@ import (
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
@@ -373,7 +374,9 @@ func (e *Engine) doing(what string) (done func()) {
 	e.mu.Lock()
 	e.activities[key] = struct{}{}
 	e.mu.Unlock()
+	over := heap.Grow()
 	return func() {
+		over()
 		e.mu.Lock()
 		delete(e.activities, key)
 		e.mu.Unlock()

@@ -29,7 +29,10 @@ func (c *executor) schedule(s *planner.Step) (planner.Result, error) {
 	if err != nil {
 		return planner.Result{}, err
 	}
-	c.engine.schedules.Put(schedule.Job{Project: j.project.Name, Name: s.Resource, Applied: s.Applied, Request: request, Paused: s.NoStart})
+	c.engine.schedules.Put(schedule.Job{
+		Project: j.project.Name, Name: s.Resource, Applied: s.Applied, Request: request, Paused: s.NoStart,
+		Dir: j.project.WorkingDir, Files: j.project.Files,
+	})
 	next := spec.NextFire(s.Applied.Service.Schedules(), j.observed.Clock)
 	if s.NoStart || next.IsZero() {
 		return planner.Result{}, nil
@@ -264,20 +267,18 @@ func (e *Engine) watchJobs(ctx context.Context, project string, send func(*api.C
 
 // noteSchedules adds to projects what is scheduled of them, and those that have nothing else.
 func (e *Engine) noteSchedules(by map[string]*api.ProjectInfo, add func(*api.ProjectInfo)) {
-	for _, project := range e.schedules.Projects() {
-		if by[project] == nil {
-			add(&api.ProjectInfo{Name: project})
+	jobs, now := e.schedules.Jobs()
+	for _, j := range jobs {
+		if by[j.Project] == nil {
+			add(&api.ProjectInfo{Name: j.Project, Files: j.Files, WorkingDir: j.Dir, CreatedUnixMs: j.Created.UnixMilli()})
 		}
-		jobs, _ := e.schedules.Of(project)
-		info := by[project]
-		for _, j := range jobs {
-			if j.Paused {
-				continue
-			}
-			info.Scheduled++
-			if next := j.Next.UnixMilli(); !j.Next.IsZero() && (info.NextFireUnixMs == 0 || next < info.NextFireUnixMs) {
-				info.NextFireUnixMs = next
-			}
+		next, info := j.Next(now), by[j.Project]
+		if next.IsZero() {
+			continue // with its stack
+		}
+		info.Scheduled++
+		if info.NextFireUnixMs == 0 || next.UnixMilli() < info.NextFireUnixMs {
+			info.NextFireUnixMs = next.UnixMilli()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/instance"
 )
@@ -78,7 +79,7 @@ func (e *Engine) forgetGone(ctx context.Context, project string) {
 	}
 	if len(observed.Containers)+len(observed.Schedules) == 0 {
 		e.runner.ForgetPayloads(project)
-		e.work.Run(wipe)
+		e.work.Run(heap.Wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))
 }

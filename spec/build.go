@@ -87,5 +87,5 @@ const GatewayStandIn = "100::6f72:6c6f:7067"
 
 // IsGitOverSSH says whether a context is a repository that is reached over ssh.
 func IsGitOverSSH(context string) bool {
-	return strings.HasPrefix(context, "ssh://") || scpForm.MatchString(context)
+	return strings.HasPrefix(context, "ssh://") || scpForm().MatchString(context)
 }

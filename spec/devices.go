@@ -3,6 +3,7 @@ package spec
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Device is a device of the host that a service has (Compose Specification, devices): a
@@ -30,7 +31,7 @@ type DeviceRequest struct {
 }
 
 // DeviceRule is the form of an entry of device_cgroup_rules: kind, numbers and access.
-var DeviceRule = regexp.MustCompile(`^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$`)
+var DeviceRule = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$`) })
 
 // DeviceRequests are what a service asks drivers of devices for, by the path of its key.
 func (s *Service) DeviceRequests() map[string][]DeviceRequest {

@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // isForeignPath says that a path is one at which a program or the kernel makes a
@@ -37,8 +38,8 @@ func MountPath(service string, s *Service, i int) string {
 	return fmt.Sprintf("services.%s.volumes[%d]", service, i)
 }
 
-var longDigest = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
+var longDigest = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`) })
 
 // ShortDigests shortens each digest in a text to its first twelve digits: that
 // tells it from others.
-func ShortDigests(s string) string { return longDigest.ReplaceAllString(s, "$1") }
+func ShortDigests(s string) string { return longDigest().ReplaceAllString(s, "$1") }

@@ -6,10 +6,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // scpForm is a repository over ssh as scp names it: git@host:path.
-var scpForm = regexp.MustCompile(`^[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:`)
+var scpForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:`) })
 
 // IsRemote says whether a build context is fetched and not a directory, in the
 // forms that BuildKit takes: an address with its scheme, github.com/OWNER/REPO
@@ -22,7 +23,7 @@ func IsRemote(context string) bool {
 // IsRemoteName says whether a context is remote by a form that a directory's
 // name could have, too.
 func IsRemoteName(context string) bool {
-	return strings.HasPrefix(context, "github.com/") || scpForm.MatchString(context)
+	return strings.HasPrefix(context, "github.com/") || scpForm().MatchString(context)
 }
 
 // Remote is a stack of somebody else that include, extends or -f names: a

@@ -64,11 +64,13 @@ func (p *Project) InheritVolumes() {
 	var visit func(name string)
 	visit = func(name string) {
 		s := p.Services[name]
-		if done[name] || s == nil {
+		if s == nil || done[name] {
+			return
+		}
+		if s.Inherited = nil; len(s.VolumesFrom) == 0 {
 			return
 		}
 		done[name] = true // services never wait for each other in a circle
-		s.Inherited = nil
 		for _, from := range s.Sources() {
 			visit(from.Service)
 			if other := p.Services[from.Service]; other != nil {

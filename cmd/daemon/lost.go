@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 )
 
@@ -33,13 +34,13 @@ func WhyLost(root string, at time.Time) string {
 }
 
 // readyLine is what an engine writes once it answers; its time is the first part.
-var readyLine = regexp.MustCompile(`(?m)^time=(\S+) .*msg=ready .*$`)
+var readyLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^time=(\S+) .*msg=ready .*$`) })
 
 // ofEngine is the part of a log, or of the end of one, that is of the engine which answered
 // at a time: others may have died before it, or come and gone since.
 func ofEngine(log []byte, at time.Time) []byte {
 	begin, end := 0, len(log)
-	for _, m := range readyLine.FindAllSubmatchIndex(log, -1) {
+	for _, m := range readyLine().FindAllSubmatchIndex(log, -1) {
 		since, err := time.Parse(time.RFC3339Nano, string(log[m[2]:m[3]]))
 		if err != nil {
 			continue

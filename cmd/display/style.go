@@ -5,6 +5,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -96,7 +97,9 @@ func Bytes(n int64) string {
 
 // steering are sequences by which a program steers a terminal: colours, moves
 // of the cursor, titles.
-var steering = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+var steering = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+})
 
 // Printable is text that a container or a build chose, without what would steer
 // the terminal that it is shown on.
@@ -109,7 +112,7 @@ func Printable(s string) string {
 			return ' '
 		}
 		return r
-	}, steering.ReplaceAllString(s, ""))
+	}, steering().ReplaceAllString(s, ""))
 }
 
 // Lines ends each of the words as a line.

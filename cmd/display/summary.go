@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -86,7 +87,7 @@ func (s Summary) isToldElsewhere(b *Board) bool {
 }
 
 // exitCode is that of the program, not of a probe of its health.
-var exitCode = regexp.MustCompile(`exited with code (\d+)`)
+var exitCode = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`exited with code (\d+)`) })
 
 // why names what failed, and where to look.
 func (s Summary) why(b *Board) string {
@@ -103,7 +104,7 @@ func (s Summary) why(b *Board) string {
 		case "build", "pull", "network", "volume":
 			name = r.verb + " " + name
 		}
-		if m := exitCode.FindStringSubmatch(r.text); m != nil && b.isContainer(r) {
+		if m := exitCode().FindStringSubmatch(r.text); m != nil && b.isContainer(r) {
 			name += " failed (exit code " + m[1] + ")"
 		} else {
 			name += " failed"

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/orlop/orlop/planner"
@@ -140,7 +141,7 @@ func escapeProperty(s string) string {
 
 // failingInstruction finds the marked line among those that explain a failed
 // build: "Dockerfile:3 | >>> RUN false".
-var failingInstruction = regexp.MustCompile(`^(.+):(\d+) \| >>> `)
+var failingInstruction = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.+):(\d+) \| >>> `) })
 
 // dockerfilePlace is where in a Dockerfile, or in the stack file that holds
 // it, a build of a service failed.
@@ -154,7 +155,7 @@ func dockerfilePlace(p *spec.Project, service string, lines []string) spec.Place
 		return p.Places.Nearest("services." + service + ".build.dockerfile_inline")
 	}
 	for _, l := range lines {
-		m := failingInstruction.FindStringSubmatch(l)
+		m := failingInstruction().FindStringSubmatch(l)
 		if m == nil || strings.Contains(s.Build.Context, "://") {
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/containerd/log"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/orlop/orlop/engine"
 	"github.com/orlop/orlop/engine/doctor"
+	"github.com/orlop/orlop/engine/heap"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/keeper"
 )
@@ -50,7 +50,7 @@ func run() error {
 	if err := keeper.KeepPrivate(); err != nil {
 		return err
 	}
-	debug.SetGCPercent(60)
+	heap.KeepSmall()
 	log.L.Logger.SetLevel(logrus.WarnLevel)
 	log.L.Logger.SetFormatter(calm{&logrus.TextFormatter{DisableColors: true, FullTimestamp: true}})
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -200,7 +200,7 @@ func (s *Stacks) remember(name, digest string) {
 func (s *Stacks) remembered(name string) string {
 	text, err := userfile.Read(s.noteOf(name))
 	digest := strings.TrimSpace(string(text))
-	if err != nil || !commitForm.MatchString(digest) && !digestForm.MatchString(digest) {
+	if err != nil || !commitForm().MatchString(digest) && !digestForm().MatchString(digest) {
 		return ""
 	}
 	return digest

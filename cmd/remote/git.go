@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,7 +49,7 @@ func (r *repository) resolve(ctx context.Context) (string, error) {
 	}
 	found := map[string]string{}
 	for line := range strings.Lines(string(out)) {
-		if commit, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && commitForm.MatchString(commit) {
+		if commit, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && commitForm().MatchString(commit) {
 			found[name] = commit
 		}
 	}
@@ -310,7 +311,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 var ofSSH = []string{"Could not read from remote repository.", "Please make sure you have the correct access rights", "and the repository exists."}
 
 // loginOf is the login of an address in a text.
-var loginOf = regexp.MustCompile(`://[^/@\s]*@`)
+var loginOf = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`://[^/@\s]*@`) })
 
 // plain is what git has said, on one line, without its names for kinds of messages.
 func (b *bounded) plain() error {
@@ -321,7 +322,7 @@ func (b *bounded) plain() error {
 			line = strings.TrimPrefix(line, kind)
 		}
 		if line != "" && !slices.Contains(ofSSH, line) && !strings.HasPrefix(line, "warning: ") && !slices.Contains(lines, line) {
-			lines = append(lines, loginOf.ReplaceAllString(line, "://"))
+			lines = append(lines, loginOf().ReplaceAllString(line, "://"))
 		}
 	}
 	text := strings.Join(lines, "; ")

@@ -59,7 +59,7 @@ func readLock(dir string) (*lock, error) {
 		return l, fmt.Errorf("%s is of version %d, and this command knows version %d: use the command that wrote it", LockFile, doc.Version, lockVersion)
 	}
 	for name, digest := range doc.Remotes {
-		if !commitForm.MatchString(digest) && !digestForm.MatchString(digest) {
+		if !commitForm().MatchString(digest) && !digestForm().MatchString(digest) {
 			return l, damaged(fmt.Errorf("%q of %s is neither a commit nor a digest", digest, name))
 		}
 	}
@@ -163,7 +163,7 @@ func differences(from, to map[string]string) []string {
 
 // Short is a digest or a commit as it is shown.
 func Short(digest string) string {
-	if digestForm.MatchString(digest) {
+	if digestForm().MatchString(digest) {
 		digest = digest[len("sha256:"):]
 	}
 	return digest[:min(len(digest), 12)]

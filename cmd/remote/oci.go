@@ -94,7 +94,7 @@ func (a *artifact) resolve(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", inWords(err)
 	}
-	if !digestForm.MatchString(found.Digest.String()) {
+	if !digestForm().MatchString(found.Digest.String()) {
 		return "", fmt.Errorf("the registry gives the digest %q, which is not sha256", found.Digest)
 	}
 	return found.Digest.String(), nil

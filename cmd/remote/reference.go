@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	distribution "github.com/distribution/reference"
@@ -26,9 +27,9 @@ type reference struct {
 const ociScheme = "oci://"
 
 var (
-	commitForm = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
-	pinnedForm = regexp.MustCompile(`@(?:[0-9a-f]{40}|[0-9a-f]{64})$`) // no branch is named as one with a commit
-	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	commitForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`) })
+	pinnedForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@(?:[0-9a-f]{40}|[0-9a-f]{64})$`) }) // no branch is named as one with a commit
+	digestForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) })
 )
 
 // parse takes a reference apart: those of git in the forms that BuildKit takes.
@@ -53,7 +54,7 @@ func parseRepository(git *dfgitutil.GitRef) (reference, error) {
 		r.url = "https://" + r.url
 	}
 	r.name = withoutLogin(r.url)
-	switch given := commitForm.MatchString(r.digest); {
+	switch given := commitForm().MatchString(r.digest); {
 	case r.ref != "" && given && r.ref != r.digest: // which is another than the branch is, or was
 		r.name += "#" + r.ref + "@" + r.digest
 	case r.ref != "":
@@ -68,9 +69,9 @@ func parseRepository(git *dfgitutil.GitRef) (reference, error) {
 		return reference{}, fmt.Errorf("cannot fetch %q: that is not the address of a repository", r.name)
 	case !isRefName(r.ref):
 		return reference{}, fmt.Errorf("cannot fetch %q: %q is not the name of a branch or tag, nor a commit", r.name, r.ref)
-	case r.digest != "" && !commitForm.MatchString(r.digest):
+	case r.digest != "" && !commitForm().MatchString(r.digest):
 		return reference{}, fmt.Errorf("cannot fetch %s: %q is not a whole commit: write its 40 digits", r.name, r.digest)
-	case r.digest == "" && commitForm.MatchString(r.ref):
+	case r.digest == "" && commitForm().MatchString(r.ref):
 		r.digest = r.ref
 	}
 	return r, nil
@@ -85,7 +86,7 @@ func parseArtifact(name string) (reference, error) {
 	r := reference{name: ociScheme + named.String(), image: named.String()}
 	if pinned, ok := named.(distribution.Digested); ok {
 		r.digest = pinned.Digest().String()
-		if !digestForm.MatchString(r.digest) {
+		if !digestForm().MatchString(r.digest) {
 			return reference{}, fmt.Errorf("cannot fetch %s: its digest is not sha256", r.name)
 		}
 		r.image = distribution.TrimNamed(named).Name() + "@" + r.digest
@@ -116,7 +117,7 @@ func withoutLogin(address string) string {
 // isRefName says that a name can be one of git's references (git-check-ref-format),
 // no flag of git's, and no name and commit.
 func isRefName(ref string) bool {
-	return !pinnedForm.MatchString(ref) && !strings.HasPrefix(ref, "-") && !strings.Contains(ref, "..") && !strings.Contains(ref, "@{") &&
+	return !pinnedForm().MatchString(ref) && !strings.HasPrefix(ref, "-") && !strings.Contains(ref, "..") && !strings.Contains(ref, "@{") &&
 		!strings.ContainsAny(ref, "~^:?*[\\") && !strings.ContainsFunc(ref, isUnfit)
 }
 

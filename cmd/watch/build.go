@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/orlop/orlop/cmd/cli"
@@ -121,19 +122,19 @@ func (s *stepTimes) event(e planner.Event) {
 	}
 }
 
-var runStep = regexp.MustCompile(`^\[[^\]]*\] RUN (?:--\S+ )*(.*)$`)
+var runStep = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\[[^\]]*\] RUN (?:--\S+ )*(.*)$`) })
 
-var isAssignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+var isAssignment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`) })
 
 // longest is the command that took longest, and how long.
 func (s *stepTimes) longest() (command string, took time.Duration) {
 	for step, d := range s.spent {
-		m := runStep.FindStringSubmatch(step)
+		m := runStep().FindStringSubmatch(step)
 		if m == nil || d <= took {
 			continue
 		}
 		words := strings.Fields(m[1])
-		for len(words) > 1 && isAssignment.MatchString(words[0]) { // CGO_ENABLED=0 go build: the program is meant
+		for len(words) > 1 && isAssignment().MatchString(words[0]) { // CGO_ENABLED=0 go build: the program is meant
 			words = words[1:]
 		}
 		command, took = strings.Join(words[:min(2, len(words))], " "), d

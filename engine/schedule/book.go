@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -85,9 +86,9 @@ func (b *Book) Put(j Job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := keyOf(j.Project, j.Name)
-	j.Since = b.clock.Now()
+	j.Since, j.Created = b.clock.Now(), time.Now()
 	if old := b.jobs[key]; old != nil {
-		j.Waiting, j.Last = old.Waiting, old.Last
+		j.Waiting, j.Last, j.Created = old.Waiting, old.Last, old.Created
 		if old.Paused == j.Paused {
 			j.Since = old.Since
 		}
@@ -150,15 +151,14 @@ func (b *Book) Of(project string) (map[string]planner.Schedule, time.Time) {
 	return out, now
 }
 
-// Projects are those that have jobs.
-func (b *Book) Projects() (names []string) {
+// Jobs are those of all projects, by project and name, and what time it is.
+func (b *Book) Jobs() (all []Job, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, j := range b.jobs {
-		names = append(names, j.Project)
+	for _, key := range slices.Sorted(maps.Keys(b.jobs)) {
+		all = append(all, *b.jobs[key])
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return all, b.clock.Now()
 }
 
 // IsDue says that a fire of a job still is to be run.
@@ -214,7 +214,7 @@ func (b *Book) look(ctx context.Context) (next time.Time) {
 			b.going[key] = true
 			b.runs.Go(func() { b.runAll(ctx, key) })
 		}
-		if at := j.next(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+		if at := j.Next(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
@@ -223,12 +223,7 @@ func (b *Book) look(ctx context.Context) (next time.Time) {
 
 // busy are the jobs that run, by key.
 func (b *Book) busy() map[string]bool {
-	b.mu.Lock()
-	var all []Job
-	for _, j := range b.jobs {
-		all = append(all, *j)
-	}
-	b.mu.Unlock()
+	all, _ := b.Jobs()
 	busy := map[string]bool{}
 	for _, j := range all {
 		busy[keyOf(j.Project, j.Name)] = b.runner.IsBusy(j.Project, j.Name)

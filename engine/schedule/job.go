@@ -18,6 +18,9 @@ type Job struct {
 	Name    string           `json:"name"`
 	Applied *planner.Applied `json:"applied"` // its service's triggers say when
 	Request []byte           `json:"request"` // what a run of it needs, for who makes it
+	Dir     string           `json:"dir,omitempty"`
+	Files   []string         `json:"files,omitempty"`  // of the stack
+	Created time.Time        `json:"created,omitzero"` // when it was scheduled first
 	Paused  bool             `json:"paused,omitempty"`
 	Since   time.Time        `json:"since"`             // what fired by then is decided
 	Waiting []time.Time      `json:"waiting,omitempty"` // fires to be run, in order: the first one's run goes on, or is made
@@ -56,8 +59,8 @@ const (
 
 func (j *Job) schedules() []spec.Schedule { return j.Applied.Service.Schedules() }
 
-// next is the next fire; zero if there is none.
-func (j *Job) next(now time.Time) time.Time {
+// Next is the next fire; zero if there is none.
+func (j *Job) Next(now time.Time) time.Time {
 	if j.Paused {
 		return time.Time{}
 	}
@@ -142,7 +145,7 @@ func (j *Job) event(now time.Time, action string, at time.Time, text string) Eve
 
 // observed is the job as plans and displays see it.
 func (j *Job) observed(now time.Time) planner.Schedule {
-	s := planner.Schedule{Applied: j.Applied, Paused: j.Paused, Next: j.next(now), Running: len(j.Waiting) > 0}
+	s := planner.Schedule{Applied: j.Applied, Paused: j.Paused, Next: j.Next(now), Running: len(j.Waiting) > 0}
 	if j.Last != nil {
 		last := *j.Last
 		last.Fire = last.Fire.In(now.Location())

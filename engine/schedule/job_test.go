@@ -90,14 +90,14 @@ func TestWhatBecomesOfAFire(t *testing.T) {
 func TestAClockThatIsSet(t *testing.T) {
 	j := jobOf(spec.Schedule{Cron: "0 * * * *"})
 	j.Since = at(t, "03:00:00").AddDate(0, 0, 5)
-	if next := j.next(at(t, "01:30:00")); !next.Equal(at(t, "02:00:00")) {
+	if next := j.Next(at(t, "01:30:00")); !next.Equal(at(t, "02:00:00")) {
 		t.Errorf("the next fire is %s", next)
 	}
 	j.decide(at(t, "01:30:00"), false)
 	if events := j.decide(at(t, "02:00:00"), false); len(events) != 1 {
 		t.Errorf("what happens is %v", events)
 	}
-	if next := j.next(at(t, "01:00:00")); !next.Equal(at(t, "03:00:00")) {
+	if next := j.Next(at(t, "01:00:00")); !next.Equal(at(t, "03:00:00")) {
 		t.Errorf("an hour back the next fire is %s", next)
 	}
 }

@@ -85,16 +85,18 @@ func (m *Manager) occupy(id, network string) (*sandbox, int, error) {
 	case s.busy || !s.Ready:
 		return nil, 0, fmt.Errorf("%s is just being connected or disconnected: try again", s.label(id))
 	}
-	s.busy = true
+	s.busy, s.seen = true, false
 	return s, i, nil
 }
 
-// vacate marks sandboxes as changed.
+// vacate lets others change sandboxes again, and look at them. What was changed by then
+// is no damage.
 func (m *Manager) vacate(all ...*sandbox) {
+	_ = m.hear()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range all {
-		s.busy, s.seen = false, false
+		s.busy = false
 	}
 }
 

@@ -30,7 +30,7 @@ func (m *Manager) Exchange(_ context.Context, idA, idB string) error {
 		m.mu.Unlock()
 		return nil
 	}
-	a.busy, b.busy = true, true
+	a.busy, b.busy, a.seen, b.seen = true, true, false, false
 	m.mu.Unlock()
 	m.awaitGuard()
 	m.mu.Lock()

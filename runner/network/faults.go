@@ -129,10 +129,7 @@ type look struct {
 // due is what is to be looked at where some sandboxes are wanted. It counts as seen from
 // here on, so that what happens meanwhile is not missed.
 func (m *Manager) due(wanted func(sandbox string) bool) look {
-	m.mu.Lock()
-	listener := m.listener
-	m.mu.Unlock()
-	isTold := listener != nil && listener.Hear() == nil
+	isTold := m.hear() == nil
 	l := look{ready: m.ready(), inside: map[*sandbox]bool{}}
 	lost := map[*sandbox]bool{} // of those that are wanted
 	for _, s := range l.ready {
@@ -231,15 +228,15 @@ func missingOf(n Network, host links.Look) string {
 	switch {
 	case !ok:
 		return "its bridge is gone"
-	case !host.IsUp(n.Bridge):
+	case !bridge.IsUp:
 		return "its bridge is down"
 	}
-	have := host.Addrs[bridge.Attrs().Index]
+	have := host.Addrs[bridge.Index]
 	for _, addr := range n.bridgeAddresses() {
 		switch {
 		case !slices.Contains(have, addr):
 			return "its bridge has lost its address"
-		case !addr.Addr().IsLinkLocalUnicast() && !host.Leads(bridge.Attrs().Index, addr.Masked()):
+		case !addr.Addr().IsLinkLocalUnicast() && !host.Leads(bridge.Index, addr.Masked()):
 			return "the route to it is gone"
 		}
 	}
@@ -295,14 +292,15 @@ func (m *Manager) sandboxFaults(s *sandbox, host links.Look, inside bool) []faul
 		if e.Detached || !ok || n.isOutside() {
 			continue
 		}
-		link, bridge := host.Links[e.Link], host.Links[n.Bridge]
+		link, isThere := host.Links[e.Link]
+		bridge, hasBridge := host.Links[n.Bridge]
 		mend := func() error { return m.mendEndpoint(s, i, s.Endpoints[i]) } // as they are by then
 		switch {
-		case link == nil:
+		case !isThere:
 			add("its link to network "+n.Name+" is gone", mend)
-		case bridge == nil || link.Attrs().MasterIndex != bridge.Attrs().Index:
+		case !hasBridge || link.Master != bridge.Index:
 			add("its link to network "+n.Name+" is off the bridge", mend)
-		case !host.IsUp(e.Link):
+		case !link.IsUp:
 			add("its link to network "+n.Name+" is down", mend)
 		}
 	}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -94,15 +95,41 @@ func (m *Manager) interest() kernel.Interest {
 	}
 }
 
-// told has the machine's side of networks looked at, or a sandbox looked into.
-func (m *Manager) told(in kernel.Namespace) {
+// told has the machine's side of networks looked at, or a sandbox looked into unless it
+// has only got more than it had.
+func (m *Manager) told(in kernel.Namespace, of kernel.Change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if in == kernel.Here {
 		m.seen = false
-	} else if s := m.inside[in]; s != nil {
+	} else if s := m.inside[in]; s != nil && (!of.Adds || !s.hasLink(of.Link)) {
 		s.seen = false
 	}
+}
+
+// hear takes in what the kernel has told by now, and fails where that may not be all.
+func (m *Manager) hear() error {
+	m.mu.Lock()
+	listener := m.listener
+	m.mu.Unlock()
+	if listener == nil {
+		return errDeaf
+	}
+	return listener.Hear()
+}
+
+// errDeaf: nobody listens to the kernel.
+var errDeaf = errors.New("no listener")
+
+// hasLink says that a link inside has the name that it was made with; that of no link
+// counts as one.
+func (s *sandbox) hasLink(name string) bool {
+	for i := range s.Endpoints {
+		if s.inside(i) == name {
+			return true
+		}
+	}
+	return name == "" || name == "lo"
 }
 
 // isGuarded says that what happens in a namespace is to be put right. What somebody is
@@ -122,6 +149,7 @@ func (m *Manager) number(s *sandbox) {
 		m.cfg.Log.Warn("cannot be told of what happens in a sandbox", "sandbox", s.ID, "error", err)
 		return
 	}
+	_ = m.hear() // what has happened inside by now is of before
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.inside[n], s.told = s, true

@@ -45,12 +45,12 @@ func (m *Manager) missingLinks(s *sandbox, here links.Look) string {
 			continue
 		}
 		name := s.inside(i)
-		link := here.Links[name]
-		missing := func(a netip.Prefix) bool { return !slices.Contains(here.Addrs[link.Attrs().Index], a) }
+		link, isThere := here.Links[name]
+		missing := func(a netip.Prefix) bool { return !slices.Contains(here.Addrs[link.Index], a) }
 		switch {
-		case link == nil:
+		case !isThere:
 			return "its link " + name + " is gone"
-		case !here.IsUp(name):
+		case !link.IsUp:
 			return "its link " + name + " is down"
 		case slices.ContainsFunc(s.addresses(i, n), missing):
 			return "its address on network " + n.Name + " is gone"

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/runner/network/links"
 	"github.com/orlop/orlop/runner/network/netns"
 )
 
@@ -179,8 +180,8 @@ func kernelError(n Network, err error) error {
 }
 
 // missingParent says what is missing of a network that is no bridge.
-func missingParent(n Network, links map[string]netlink.Link) string {
-	if links[n.Parent] == nil {
+func missingParent(n Network, all map[string]links.Link) string {
+	if _, isThere := all[n.Parent]; !isThere {
 		return "its parent " + n.Parent + " is gone"
 	}
 	return ""

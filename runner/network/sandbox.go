@@ -207,7 +207,7 @@ func (m *Manager) reserve(id string, spec Sandbox) (s *sandbox, nets []Network, 
 		case !old.Ready || !old.Spec.equal(spec):
 			return nil, nil, false, errors.New("it is connected already, in another way: disconnect it first")
 		}
-		old.busy = true
+		old.busy, old.seen = true, false
 		return old, nil, true, nil
 	}
 	for i, e := range spec.Endpoints {
@@ -302,7 +302,7 @@ func (m *Manager) makeSandbox(ctx context.Context, s *sandbox, nets []Network) e
 	m.number(s)
 	m.mu.Lock()
 	m.resolver.Add(s.host())
-	s.Ready = true
+	s.Ready, s.seen = true, true // nobody was inside before
 	m.mu.Unlock()
 	return m.recordSandbox(s)
 }
@@ -390,7 +390,7 @@ func (m *Manager) RemoveSandbox(ctx context.Context, id string) error {
 		m.mu.Unlock()
 		return fmt.Errorf("cannot disconnect %s: it is just being connected or disconnected", s.label(id))
 	}
-	s.busy = true
+	s.busy, s.seen = true, false
 	m.mu.Unlock()
 	m.awaitGuard()
 	if err := m.clear(ctx, s); err != nil {

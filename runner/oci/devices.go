@@ -104,7 +104,7 @@ func deviceAt(path, target string) (specs.LinuxDevice, bool) {
 
 // deviceRule is an entry of device_cgroup_rules, whose form was checked.
 func deviceRule(text string) specs.LinuxDeviceCgroup {
-	parts := spec.DeviceRule.FindStringSubmatch(text)
+	parts := spec.DeviceRule().FindStringSubmatch(text)
 	if parts == nil {
 		return specs.LinuxDeviceCgroup{} // which allows nothing
 	}

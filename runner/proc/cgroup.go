@@ -20,7 +20,7 @@ func Cgroups(cgroup string) []string {
 	hierarchies, _ := os.ReadDir(cgroupDir)
 	for _, dir := range append([]string{""}, names(hierarchies)...) {
 		path := filepath.Join(cgroupDir, dir) + cgroup
-		if _, err := os.Lstat(path); err == nil {
+		if unix.Access(path, unix.F_OK) == nil {
 			found = append(found, path)
 		}
 	}
@@ -40,7 +40,9 @@ func names(entries []os.DirEntry) []string {
 // KillAll kills all processes of a cgroup and of those below it, and waits until
 // they have ended.
 func KillAll(ctx context.Context, cgroup string) error {
-	thaw(cgroup)
+	if !thaw(cgroup) {
+		return nil // there is none
+	}
 	for ctx.Err() == nil {
 		left := false
 		for _, p := range Processes(cgroup) {
@@ -60,9 +62,10 @@ func KillAll(ctx context.Context, cgroup string) error {
 }
 
 // thaw lets the processes of a cgroup go on if they were paused: a signal would
-// wait for that.
-func thaw(cgroup string) {
-	for _, dir := range Cgroups(cgroup) {
+// wait for that. It says whether there is such a cgroup.
+func thaw(cgroup string) bool {
+	all := Cgroups(cgroup)
+	for _, dir := range all {
 		for name, word := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
 			path := filepath.Join(dir, name)
 			if _, err := os.Stat(path); err == nil {
@@ -70,6 +73,7 @@ func thaw(cgroup string) {
 			}
 		}
 	}
+	return len(all) > 0
 }
 
 // killMember kills a process that is still in a cgroup: its number may be

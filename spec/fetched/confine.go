@@ -38,7 +38,7 @@ func (c *Paths) Confine(root *tree.Node) {
 	}
 	for _, f := range fieldsIn(root.Value("volumes")) {
 		device := f.Value.Value("driver_opts").Value(spec.OptDevice)
-		if isScalar(device) && !isAbsolute(device.Raw) && tree.TextAt(f.Value.Value("driver_opts"), spec.OptMount) == "bind" {
+		if isScalar(device) && !isAbsolute(device.Raw()) && tree.TextAt(f.Value.Value("driver_opts"), spec.OptMount) == "bind" {
 			c.confineAt(device, "volumes."+f.Key+".driver_opts."+spec.OptDevice)
 		}
 	}
@@ -117,7 +117,7 @@ func (c *Paths) confineProfile(n *tree.Node, path string) {
 // there: nothing is created in what was fetched.
 func (c *Paths) confineMount(m *tree.Node, path string) {
 	source := m.Value("source")
-	if tree.TextAt(m, "type") != spec.MountBind || !isScalar(source) || isAbsolute(source.Raw) {
+	if tree.TextAt(m, "type") != spec.MountBind || !isScalar(source) || isAbsolute(source.Raw()) {
 		return // of the last the user is asked
 	}
 	if !c.confineAt(source, path+".source") {
@@ -128,7 +128,7 @@ func (c *Paths) confineMount(m *tree.Node, path string) {
 		return
 	}
 	if _, err := os.Lstat(source.Text); err != nil {
-		c.Report.Fail(source, path, fmt.Sprintf("there is no %s in %s", source.Raw, r.Name),
+		c.Report.Fail(source, path, fmt.Sprintf("there is no %s in %s", source.Raw(), r.Name),
 			"use a volume for data; with include, project_directory: has its paths start from a directory of yours")
 	}
 }
@@ -145,7 +145,7 @@ func (c *Paths) confineAt(n *tree.Node, path string) bool {
 // May says that a file may name a path; of one that was fetched it is to stay in
 // its directory, as it is written and where links lead.
 func (c *Paths) May(n *tree.Node, at, path string) bool {
-	written := cmp.Or(n.Raw, n.Text)
+	written := cmp.Or(n.Raw(), n.Text)
 	switch {
 	case c.Root == "":
 		return true

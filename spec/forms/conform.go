@@ -28,6 +28,7 @@ type Conformer struct {
 	Home       string // of the caller; "" if it has none
 	AllowUnset bool   // unset variables may stand in images and mounts
 	quiet      bool   // below a key that is not carried out: only mistakes are told
+	spare      *spare // made in advance
 }
 
 func (c *Conformer) fail(n *tree.Node, path, message, hint string) *tree.Node {
@@ -48,21 +49,40 @@ func (c *Conformer) Object(n *tree.Node, keys []schema.Key, path string) *tree.N
 	if n.Kind != tree.MapNode {
 		return c.expected(n, path, "a mapping")
 	}
+	var room [32]*schema.Key
+	rows := room[:0]
+	for i := range n.Fields {
+		key := n.Fields[i].Key
+		row := schema.Find(keys, key)
+		if isExtension := strings.HasPrefix(key, "x-"); row == nil && !isExtension || isExtension && tree.PresentName(key, keys) != key {
+			return c.unusual(n, keys, path)
+		}
+		rows = append(rows, row)
+	}
+	kept := n.Fields[:0]
+	for i, row := range rows {
+		f := n.Fields[i]
+		if c.field(&f, row, keys, path) {
+			kept = append(kept, f)
+		}
+	}
+	n.Fields = kept
+	return n
+}
+
+// unusual checks a mapping that has unknown keys, or some by their former names.
+func (c *Conformer) unusual(n *tree.Node, keys []schema.Key, path string) *tree.Node {
 	out := n.Mapping(make([]tree.Field, 0, len(n.Fields))...)
-	isKnown := true
 	for _, f := range n.Fields {
 		now := tree.PresentName(f.Key, keys)
 		isFormer := now != f.Key
 		f.Key = now
 		k := schema.Find(keys, f.Key)
-		isKnown = isKnown && k != nil
 		if c.field(&f, k, keys, path) {
 			out.Take(f, isFormer, k)
 		}
 	}
-	if !isKnown {
-		c.standIn(n, out, keys)
-	}
+	c.standIn(n, out, keys)
 	return out
 }
 
@@ -106,10 +126,33 @@ func (c *Conformer) field(f *tree.Field, k *schema.Key, keys []schema.Key, path 
 	case f.Value.Kind == tree.NullNode:
 		return k.Shape == schema.Command
 	}
+	if isCanonical(f.Value, k) {
+		return true
+	}
 	mode := f.Value.Merge
 	f.Value = c.value(f.Value, k, tree.Join(path, f.Key))
 	f.Value.Merge = mode
 	return true
+}
+
+// isCanonical says that a value is as it is to be, by its looks: most are.
+func isCanonical(n *tree.Node, k *schema.Key) bool {
+	switch k.Shape {
+	case schema.String:
+		return isText(n) && (k.Words == nil || slices.Contains(k.Words, n.Text))
+	case schema.StringOrNumber, schema.StringOrFlag:
+		return isText(n)
+	case schema.MappingOrList, schema.Labels:
+		return n.Kind == tree.MapNode && !slices.ContainsFunc(n.Fields, func(f tree.Field) bool { return !isText(f.Value) })
+	case schema.StringList, schema.StringOrList, schema.Command:
+		return n.Kind == tree.ListNode && !slices.ContainsFunc(n.Items, func(item *tree.Node) bool { return !isText(item) })
+	}
+	return false
+}
+
+// isText says that a value is text as it is, wherever text is asked for.
+func isText(n *tree.Node) bool {
+	return n.Kind == tree.ScalarNode && n.Tag == "!!str" && n.Merge == tree.MergeNormally && n.Vars() == nil
 }
 
 // value checks a value that is there (neither null nor bad).
@@ -123,7 +166,7 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	case schema.StringList, schema.StringOrList:
 		return c.texts(n, k.Shape == schema.StringOrList, path)
 	case schema.StringOrNumberList:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.textOf(item, path)} })
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node { return c.textOf(item, path) })
 	case schema.MappingOrList, schema.Labels:
 		return c.pairs(n, k.Shape == schema.Labels, path)
 	case schema.Object, schema.Logging:
@@ -133,7 +176,7 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	case schema.Named:
 		return c.named(n, k, path)
 	case schema.ObjectList, schema.Watch:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.Object(item, k.Keys, path)} })
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node { return c.Object(item, k.Keys, path) })
 	case schema.Command:
 		return c.command(n, path)
 	case schema.HealthTest:
@@ -143,9 +186,9 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	case schema.Expose:
 		return c.list(n, path, c.expose)
 	case schema.Mounts:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.mount(item, k.Keys, path)} })
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node { return c.mount(item, k.Keys, path) })
 	case schema.FileMounts:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.fileMount(item, k.Keys, path)} })
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node { return c.fileMount(item, k.Keys, path) })
 	case schema.Networks:
 		return c.set(n, k, path, nil)
 	case schema.DependsOn:
@@ -169,9 +212,9 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	case schema.Devices:
 		return c.devices(n, k, path)
 	case schema.DeviceNodes:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.deviceNode(item, k.Keys, path)} })
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node { return c.deviceNode(item, k.Keys, path) })
 	case schema.Schedule:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.schedule(item, k, path)} })
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node { return c.schedule(item, k, path) })
 	case schema.Umask:
 		return c.umask(n, path)
 	case schema.Extends:
@@ -180,38 +223,34 @@ func (c *Conformer) value(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		}
 		return c.Object(n, k.Keys, path)
 	case schema.Include:
-		return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
+		return c.list(n, path, func(item *tree.Node, path string) *tree.Node {
 			if item.Kind == tree.ScalarNode {
 				item = item.Mapping(item.With("path", item))
 			}
-			return []*tree.Node{c.Object(item, k.Keys, path)}
+			return c.Object(item, k.Keys, path)
 		})
 	}
 	return n
 }
 
-// list checks a list; each item may become several.
-func (c *Conformer) list(n *tree.Node, path string, item func(*tree.Node, string) []*tree.Node) *tree.Node {
+// list checks a list.
+func (c *Conformer) list(n *tree.Node, path string, item func(*tree.Node, string) *tree.Node) *tree.Node {
 	if n.Kind != tree.ListNode {
 		return c.expected(n, path, "a list")
 	}
-	out := *n
-	out.Items = make([]*tree.Node, 0, len(n.Items))
 	for i, it := range n.Items {
-		if it.Kind == tree.BadNode {
-			out.Items = append(out.Items, it)
-			continue
+		if it.Kind != tree.BadNode {
+			n.Items[i] = item(it, tree.Indexed(path, i))
 		}
-		out.Items = append(out.Items, item(it, tree.Indexed(path, i))...)
 	}
-	return &out
+	return n
 }
 
 func (c *Conformer) named(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	if n.Kind != tree.MapNode {
 		return c.expected(n, path, "a mapping of names")
 	}
-	out := n.Mapping()
+	kept := n.Fields[:0]
 	for _, f := range n.Fields {
 		if strings.HasPrefix(f.Key, "x-") && path != "services" {
 			continue
@@ -228,9 +267,10 @@ func (c *Conformer) named(n *tree.Node, k *schema.Key, path string) *tree.Node {
 		f.Value.Merge = mode
 		c.adoptExternalName(f.Value, tree.Join(path, f.Key))
 		c.bindDevice(f.Value)
-		out.Fields = append(out.Fields, f)
+		kept = append(kept, f)
 	}
-	return out
+	n.Fields = kept
+	return n
 }
 
 // BadName says what is wrong with a name, "" if nothing is.
@@ -252,7 +292,7 @@ func (c *Conformer) textOf(n *tree.Node, path string) *tree.Node {
 	if n.Kind != tree.ScalarNode {
 		return c.expected(n, path, "text")
 	}
-	if n.Tag == "!!str" && n.Merge == tree.MergeNormally && n.Vars == nil {
+	if isText(n) {
 		return n
 	}
 	out := n.Text
@@ -272,7 +312,7 @@ func (c *Conformer) textOf(n *tree.Node, path string) *tree.Node {
 		c.warn(n, path, fmt.Sprintf("%s is not text for YAML and becomes %q", n.Text, out), fmt.Sprintf("quote it: %q", n.Text))
 	}
 	made := n.Scalar("!!str", out)
-	made.Unset, made.Raw = n.Unset, n.Raw
+	made.SetOrigin(n.Raw(), n.Unset())
 	return made
 }
 
@@ -283,11 +323,11 @@ func (c *Conformer) texts(n *tree.Node, alone bool, path string) *tree.Node {
 	if alone && n.Kind != tree.ListNode {
 		return c.expected(n, path, "text or a list of texts")
 	}
-	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
+	return c.list(n, path, func(item *tree.Node, path string) *tree.Node {
 		if item.IsPlainValue() {
-			return []*tree.Node{c.quoteIt(item, path)}
+			return c.quoteIt(item, path)
 		}
-		return []*tree.Node{c.textOf(item, path)}
+		return c.textOf(item, path)
 	})
 }
 
@@ -312,7 +352,7 @@ func (c *Conformer) options(n *tree.Node, path string) *tree.Node {
 		case tree.ScalarNode:
 			f.Value = &tree.Node{Kind: tree.ListNode, Items: []*tree.Node{c.textOf(f.Value, at)}, At: f.Value.At, Width: f.Value.Width}
 		case tree.ListNode:
-			f.Value = c.list(f.Value, at, func(item *tree.Node, path string) []*tree.Node { return []*tree.Node{c.textOf(item, path)} })
+			f.Value = c.list(f.Value, at, func(item *tree.Node, path string) *tree.Node { return c.textOf(item, path) })
 		case tree.BadNode:
 		default:
 			f.Value = c.expected(f.Value, at, "text or a list of texts")
@@ -350,7 +390,7 @@ func (c *Conformer) pairs(n *tree.Node, noNulls bool, path string) *tree.Node {
 	case tree.ListNode:
 		for i, item := range n.Items {
 			if item.Kind == tree.BadNode {
-				name, _, _ := strings.Cut(item.Raw, "=")
+				name, _, _ := strings.Cut(item.Raw(), "=")
 				out.Set(item.With(name, item))
 				continue
 			}
@@ -373,7 +413,7 @@ func (c *Conformer) pairs(n *tree.Node, noNulls bool, path string) *tree.Node {
 // pair is the field that "NAME=VALUE" stands for; "NAME" has a null value.
 func pair(item *tree.Node) tree.Field {
 	name, value, ok := strings.Cut(item.Text, "=")
-	made := &tree.Node{Kind: tree.NullNode, At: item.At, Width: item.Width, Unset: item.Unset}
+	made := item.As(tree.NullNode)
 	if ok {
 		made.Kind, made.Tag, made.Text = tree.ScalarNode, "!!str", value
 	}
@@ -382,35 +422,41 @@ func pair(item *tree.Node) tree.Field {
 
 // set brings a list of names into a mapping; alone says what a name of a list means.
 func (c *Conformer) set(n *tree.Node, k *schema.Key, path string, alone func(*tree.Node) *tree.Node) *tree.Node {
-	out := n.Mapping()
 	switch n.Kind {
 	case tree.ListNode:
-		for i, item := range n.Items {
-			if item.Kind == tree.BadNode {
-				out.Set(item.With(item.Raw, item))
-				continue
-			}
-			if item.Kind != tree.ScalarNode {
-				c.expected(item, tree.Indexed(path, i), "a name")
-				continue
-			}
-			made := &tree.Node{At: item.At, Width: item.Width, Unset: item.Unset}
-			if alone != nil {
-				made = alone(made)
-			}
-			out.Set(item.With(item.Text, made))
-		}
+		return c.setOf(n, path, alone)
 	case tree.MapNode:
-		for _, f := range n.Fields {
-			mode := f.Value.Merge
-			if f.Value.Kind != tree.NullNode {
+		for i := range n.Fields {
+			f := &n.Fields[i]
+			if mode := f.Value.Merge; f.Value.Kind != tree.NullNode {
 				f.Value = c.Object(f.Value, k.Keys, tree.Join(path, f.Key))
 				f.Value.Merge = mode
 			}
-			out.Fields = append(out.Fields, f)
 		}
-	default:
-		return c.expected(n, path, "a list of names or a mapping")
+		return n
+	}
+	return c.expected(n, path, "a list of names or a mapping")
+}
+
+func (c *Conformer) setOf(n *tree.Node, path string, alone func(*tree.Node) *tree.Node) *tree.Node {
+	out := n.Mapping(c.fields(len(n.Items))...)
+	for i, item := range n.Items {
+		if item.Kind == tree.BadNode {
+			out.Set(item.With(item.Raw(), item))
+			continue
+		}
+		if item.Kind != tree.ScalarNode {
+			c.expected(item, tree.Indexed(path, i), "a name")
+			continue
+		}
+		name := item.Text
+		made, unset := item, item.Unset()
+		*made = tree.Node{At: item.At, Width: item.Width}
+		made.SetUnset(unset)
+		if alone != nil {
+			made = alone(made)
+		}
+		out.Set(item.With(name, made))
 	}
 	return out
 }
@@ -421,7 +467,7 @@ func (c *Conformer) set(n *tree.Node, k *schema.Key, path string, alone func(*tr
 func StartedDependency(n *tree.Node) *tree.Node {
 	if n.Kind == tree.NullNode {
 		made := n.Mapping()
-		made.Unset = n.Unset
+		made.SetUnset(n.Unset())
 		n = made
 	}
 	if n.Value("condition") == nil {

@@ -24,7 +24,7 @@ func (c *Conformer) deviceNode(item *tree.Node, keys []schema.Key, at string) *t
 	}
 	parts := strings.Split(item.Text, ":")
 	if len(parts) > 3 || parts[0] == "" {
-		if len(item.Unset) > 0 {
+		if len(item.Unset()) > 0 {
 			return item.Bad()
 		}
 		return c.fail(item, at, fmt.Sprintf("bad device %q", spec.Shorten(item.Text)), "write it as PATH[:PATH IN THE CONTAINER[:rwm]]")
@@ -49,26 +49,26 @@ func (c *Conformer) devices(n *tree.Node, k *schema.Key, path string) *tree.Node
 		return &tree.Node{Kind: tree.ListNode, Items: []*tree.Node{n.Mapping(n.With("count", every(n)))}, At: n.At, Width: n.Width}
 	}
 	isReserved := k.Name == "devices"
-	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
+	return c.list(n, path, func(item *tree.Node, path string) *tree.Node {
 		out := c.Object(item, k.Keys, path)
 		if out.Kind != tree.MapNode {
-			return []*tree.Node{out}
+			return out
 		}
 		count := out.Value("count")
 		switch {
 		case isReserved && out.Value("capabilities") == nil:
-			return []*tree.Node{c.fail(item, path, "capabilities is missing", "write capabilities: [gpu]")}
+			return c.fail(item, path, "capabilities is missing", "write capabilities: [gpu]")
 		case count != nil && out.Value("device_ids") != nil:
-			return []*tree.Node{c.fail(count, path, "count and device_ids exclude each other", "keep one of them")}
+			return c.fail(count, path, "count and device_ids exclude each other", "keep one of them")
 		case count == nil && out.Value("device_ids") == nil:
 			out.Set(item.With("count", every(item)))
 		case count != nil && count.Kind == tree.ScalarNode && count.Text == "all":
 			out.Set(count.With("count", every(count)))
 		case count != nil && count.Kind == tree.ScalarNode:
 			if _, err := strconv.Atoi(count.Text); err != nil {
-				return []*tree.Node{c.fail(count, path, fmt.Sprintf("%q is not a number of devices", spec.Shorten(count.Text)), "write a number, or all")}
+				return c.fail(count, path, fmt.Sprintf("%q is not a number of devices", spec.Shorten(count.Text)), "write a number, or all")
 			}
 		}
-		return []*tree.Node{out}
+		return out
 	})
 }

@@ -30,7 +30,7 @@ func (c *Conformer) command(n *tree.Node, path string) *tree.Node {
 		c.warn(n, path, fmt.Sprintf("no shell reads this line: %q is a character like any other", string(operator)),
 			`quote it, or write ["sh", "-c", "..."]`)
 	}
-	out := &tree.Node{Kind: tree.ListNode, At: n.At, Width: n.Width, Unset: n.Unset}
+	out := n.As(tree.ListNode)
 	for _, w := range words {
 		out.Items = append(out.Items, n.Scalar("!!str", w))
 	}
@@ -98,7 +98,7 @@ func (c *Conformer) probe(n *tree.Node, path string) *tree.Node {
 		return c.quoteIt(n, path)
 	}
 	if n.Kind == tree.ScalarNode {
-		out := &tree.Node{Kind: tree.ListNode, At: n.At, Width: n.Width, Unset: n.Unset}
+		out := n.As(tree.ListNode)
 		out.Items = []*tree.Node{n.Scalar("!!str", "CMD-SHELL"), n.Scalar("!!str", n.Text)}
 		return out
 	}
@@ -124,26 +124,26 @@ func (c *Conformer) envFiles(n *tree.Node, k *schema.Key, path string) *tree.Nod
 	if n.Kind == tree.ScalarNode {
 		n = &tree.Node{Kind: tree.ListNode, Items: []*tree.Node{n}, At: n.At, Width: n.Width}
 	}
-	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
+	return c.list(n, path, func(item *tree.Node, path string) *tree.Node {
 		if item.Kind == tree.ScalarNode {
 			item = item.Mapping(item.With("path", item))
 		}
 		out := c.Object(item, k.Keys, path)
 		if out.Kind != tree.MapNode {
-			return []*tree.Node{out}
+			return out
 		}
 		if out.Value("path") == nil {
-			return []*tree.Node{c.fail(item, path, "path is missing", "write path: and the file")}
+			return c.fail(item, path, "path is missing", "write path: and the file")
 		}
 		if p := out.Value("path"); p.Kind == tree.ScalarNode {
 			made := p.Scalar("!!str", c.absolute(p.Text))
-			made.Unset, made.Raw = p.Unset, p.Text
+			made.SetOrigin(p.Text, p.Unset())
 			out.Set(tree.Field{Key: "path", At: out.Field("path").At, Width: out.Field("path").Width, Value: made})
 		}
 		if out.Value("required") == nil {
 			out.Set(item.With("required", item.Scalar("!!bool", "true")))
 		}
-		return []*tree.Node{out}
+		return out
 	})
 }
 
@@ -153,7 +153,7 @@ func (c *Conformer) paths(n *tree.Node, path string) *tree.Node {
 	for i, item := range out.Items {
 		if item.Kind == tree.ScalarNode {
 			made := item.Scalar("!!str", c.absolute(item.Text))
-			made.Unset, made.Raw = item.Unset, item.Text
+			made.SetOrigin(item.Text, item.Unset())
 			out.Items[i] = made
 		}
 	}
@@ -217,7 +217,7 @@ func (c *Conformer) host(to, item *tree.Node, name, address, path string) {
 		return
 	}
 	made := item.Scalar("!!str", name+"="+address)
-	made.Unset = item.Unset
+	made.SetUnset(item.Unset())
 	to.Items = append(to.Items, made)
 }
 
@@ -266,7 +266,7 @@ func (c *Conformer) agents(n *tree.Node, path string) *tree.Node {
 		switch {
 		case v.Kind != tree.ScalarNode:
 		case v.Text == "":
-			out.Fields[i].Value = &tree.Node{Kind: tree.NullNode, At: v.At, Width: v.Width, Unset: v.Unset}
+			out.Fields[i].Value = v.As(tree.NullNode)
 		default:
 			v.Text = c.absolute(v.Text)
 		}

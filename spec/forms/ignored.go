@@ -66,7 +66,7 @@ func (c *Conformer) schedule(item *tree.Node, k *schema.Key, path string) *tree.
 func (c *Conformer) umask(n *tree.Node, path string) *tree.Node {
 	if n.Kind == tree.ScalarNode && n.Tag != "!!bool" && n.Tag != "!!float" {
 		v, err := strconv.ParseUint(tree.PlainNumber(n.Text), 0, 32)
-		if n.Text == "" && len(n.Unset) > 0 {
+		if n.Text == "" && len(n.Unset()) > 0 {
 			return n.Bad()
 		}
 		if err == nil {
@@ -74,7 +74,7 @@ func (c *Conformer) umask(n *tree.Node, path string) *tree.Node {
 				c.warn(n, path, fmt.Sprintf("%s is a decimal number: the umask becomes %#o", n.Text, v), "write 0"+n.Text+" for octal")
 			}
 			made := n.Scalar("!!int", strconv.FormatUint(v, 10))
-			made.Unset = n.Unset
+			made.SetUnset(n.Unset())
 			return made
 		}
 	}

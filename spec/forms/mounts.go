@@ -21,7 +21,7 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 	if item.Kind != tree.ScalarNode {
 		return c.expected(item, at, "a volume such as \"data:/var/lib\" or a mapping")
 	}
-	if len(item.Unset) > 0 && !c.AllowUnset && unsetInSource(item) {
+	if len(item.Unset()) > 0 && !c.AllowUnset && unsetInSource(item) {
 		made := item.Bad() // what remains of it means nothing; the unset variable is reported
 		return made
 	}
@@ -29,33 +29,34 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 	if len(parts) > 3 || slices.Contains(parts, "") {
 		return c.fail(item, at, fmt.Sprintf("bad volume %q", spec.Shorten(item.Text)), "write it as [SOURCE:]TARGET[:OPTIONS]")
 	}
-	made := item.Mapping()
-	made.Merge = tree.MergeNormally
-	set := func(key string, value *tree.Node) { made.Set(item.With(key, value)) }
+	made := c.node(item, tree.MapNode)
+	made.Fields = c.fields(len(parts) + 2) // type, what is said of it, and one for each part
+	set := func(key string, value *tree.Node) { made.Fields = append(made.Fields, item.With(key, value)) }
 	target, source := parts[0], ""
 	if len(parts) > 1 {
 		source, target = parts[0], parts[1]
 	}
 	bind := isPath(source)
-	var options *tree.Node
+	options, kind := c.node(item, tree.MapNode), spec.MountVolume
+	options.Merge = item.Merge
 	if bind {
-		options = item.Mapping(item.With("create_host_path", item.Scalar("!!bool", "true")))
-		set("type", item.Scalar("!!str", spec.MountBind))
-		absolute := item.Scalar("!!str", c.absolute(source))
-		absolute.Raw = source
+		options.Fields = append(c.fields(1), item.With("create_host_path", c.text(item, "!!bool", "true")))
+		kind = spec.MountBind
+		set("type", c.text(item, "!!str", kind))
+		absolute := c.text(item, "!!str", c.absolute(source))
+		absolute.SetOrigin(source, nil)
 		set("source", absolute)
 	} else {
-		options = item.Mapping()
-		set("type", item.Scalar("!!str", spec.MountVolume))
+		set("type", c.text(item, "!!str", kind))
 		if source != "" {
-			set("source", item.Scalar("!!str", source))
+			set("source", c.text(item, "!!str", source))
 		}
 	}
 	if target = c.target(item, target, at); target == "" {
 		return item.Bad()
 	}
-	set("target", item.Scalar("!!str", target))
-	set(made.Value("type").Text, options)
+	set("target", c.text(item, "!!str", target))
+	set(kind, options)
 	if len(parts) == 3 && !c.mountOptions(item, made, options, parts[2], at) {
 		return item.Bad()
 	}
@@ -65,13 +66,13 @@ func (c *Conformer) mount(item *tree.Node, keys []schema.Key, at string) *tree.N
 
 // placeUnset moves the unset variables of a short form to its source or target.
 func (c *Conformer) placeUnset(item, made *tree.Node) {
-	cut := sourceEnd(item.Raw)
-	for _, u := range item.Unset {
+	cut := sourceEnd(item.Raw())
+	for _, u := range item.Unset() {
 		part := made.Value("target")
 		if source := made.Value("source"); u.Offset < cut && source != nil {
 			part = source
 		}
-		part.Unset = append(part.Unset, u)
+		part.SetUnset(append(slices.Clone(part.Unset()), u))
 	}
 }
 
@@ -94,8 +95,8 @@ func sourceEnd(raw string) int {
 }
 
 func unsetInSource(item *tree.Node) bool {
-	cut := sourceEnd(item.Raw)
-	return slices.ContainsFunc(item.Unset, func(u variables.UnsetVariable) bool { return u.Offset < cut })
+	cut := sourceEnd(item.Raw())
+	return slices.ContainsFunc(item.Unset(), func(u variables.UnsetVariable) bool { return u.Offset < cut })
 }
 
 // isPath says whether a mount's source is a path rather than a volume's name.
@@ -173,9 +174,9 @@ func (c *Conformer) longMount(n *tree.Node, keys []schema.Key, at string) *tree.
 	case kind.Text == spec.MountTmpfs && source != nil:
 		return c.fail(source, at, "a tmpfs has no source", "")
 	case kind.Text == spec.MountBind && source.Kind == tree.ScalarNode:
-		if len(source.Unset) == 0 || c.AllowUnset {
+		if len(source.Unset()) == 0 || c.AllowUnset {
 			made := source.Scalar("!!str", c.absolute(source.Text))
-			made.Unset, made.Raw = source.Unset, source.Text
+			made.SetOrigin(source.Text, source.Unset())
 			out.Set(tree.Field{Key: "source", At: out.Field("source").At, Width: out.Field("source").Width, Value: made})
 		}
 	}
@@ -213,6 +214,7 @@ func (c *Conformer) bindDevice(resource *tree.Node) {
 		return
 	}
 	made := device.Scalar("!!str", c.absolute(device.Text))
-	made.Unset, made.Raw, made.Merge = device.Unset, device.Text, device.Merge
+	made.SetOrigin(device.Text, device.Unset())
+	made.Merge = device.Merge
 	opts.Field(spec.OptDevice).Value = made
 }

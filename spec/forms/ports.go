@@ -98,20 +98,29 @@ func (p *shortPort) host(s string) string {
 
 // ports brings a list of ports into long form, one entry a target port.
 func (c *Conformer) ports(n *tree.Node, k *schema.Key, path string) *tree.Node {
-	count := 0
-	return c.list(n, path, func(item *tree.Node, path string) []*tree.Node {
-		if count > MaxPorts {
-			return nil
+	if n.Kind != tree.ListNode {
+		return c.expected(n, path, "a list")
+	}
+	items, count := n.Items, 0
+	n.Items = make([]*tree.Node, 0, len(items))
+	for i, item := range items {
+		if item.Kind == tree.BadNode {
+			n.Items = append(n.Items, item)
+			continue
 		}
-		made := c.port(item, k.Keys, path, MaxPorts-count)
+		if count > MaxPorts {
+			continue
+		}
+		made := c.port(item, k.Keys, tree.Indexed(path, i), MaxPorts-count)
 		if made == nil {
 			count = MaxPorts + 1
-			c.fail(n, path, fmt.Sprintf("a service may publish at most %d ports", MaxPorts), "")
-			return nil
+			c.fail(n, tree.Indexed(path, i), fmt.Sprintf("a service may publish at most %d ports", MaxPorts), "")
+			continue
 		}
 		count += len(made)
-		return made
-	})
+		n.Items = append(n.Items, made...)
+	}
+	return n
 }
 
 // port is the long form of one entry; nil when there is no room for it.
@@ -143,23 +152,25 @@ func (c *Conformer) port(item *tree.Node, keys []schema.Key, path string, room i
 				published = strconv.Itoa(p.published.from + target - p.target.from)
 			}
 		}
-		out = append(out, portNode(item, p.ip, published, target, p.protocol))
+		out = append(out, c.portNode(item, p.ip, published, target, p.protocol))
 	}
-	out[0].Unset = item.Unset
+	out[0].SetUnset(item.Unset())
 	return out
 }
 
-func portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {
-	made := at.Mapping(append(make([]tree.Field, 0, 5), at.With("mode", at.Scalar("!!str", "ingress")))...)
-	made.Merge = tree.MergeNormally
+func (c *Conformer) portNode(at *tree.Node, ip, published string, target int, protocol string) *tree.Node {
+	made := c.node(at, tree.MapNode)
+	made.Fields = c.fields(3 + min(1, len(ip)) + min(1, len(published)))
+	add := func(key, tag, text string) { made.Fields = append(made.Fields, at.With(key, c.text(at, tag, text))) }
+	add("mode", "!!str", "ingress")
 	if ip != "" {
-		made.Set(at.With("host_ip", at.Scalar("!!str", ip)))
+		add("host_ip", "!!str", ip)
 	}
-	made.Set(at.With("target", at.Scalar("!!int", strconv.Itoa(target))))
+	add("target", "!!int", strconv.Itoa(target))
 	if published != "" {
-		made.Set(at.With("published", at.Scalar("!!str", published)))
+		add("published", "!!str", published)
 	}
-	made.Set(at.With("protocol", at.Scalar("!!str", protocol)))
+	add("protocol", "!!str", protocol)
 	return made
 }
 
@@ -198,19 +209,19 @@ func (c *Conformer) longPort(n *tree.Node, keys []schema.Key, path string) *tree
 }
 
 // expose checks a port without a host side.
-func (c *Conformer) expose(item *tree.Node, path string) []*tree.Node {
+func (c *Conformer) expose(item *tree.Node, path string) *tree.Node {
 	if item.Kind != tree.ScalarNode || item.Tag == "!!bool" {
-		return []*tree.Node{c.expected(item, path, "a port such as \"3000\" or \"5000-5010/tcp\"")}
+		return c.expected(item, path, "a port such as \"3000\" or \"5000-5010/tcp\"")
 	}
 	if item.Text == "" {
-		return []*tree.Node{item} // not given; it goes when its variables were told
+		return item // not given; it goes when its variables were told
 	}
 	port, protocol, _ := strings.Cut(item.Text, "/")
 	r, ok := parseRange(port)
 	if !ok || r.from == 0 || protocol != "" && !slices.Contains(spec.Protocols(), protocol) {
-		return []*tree.Node{c.fail(item, path, fmt.Sprintf("bad port %q", spec.Shorten(item.Text)), "write it as PORT[/PROTOCOL]")}
+		return c.fail(item, path, fmt.Sprintf("bad port %q", spec.Shorten(item.Text)), "write it as PORT[/PROTOCOL]")
 	}
 	made := item.Scalar("!!str", strings.TrimSuffix(item.Text, "/"))
-	made.Unset = item.Unset
-	return []*tree.Node{made}
+	made.SetUnset(item.Unset())
+	return made
 }

@@ -21,7 +21,7 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 	}
 	switch k.Shape {
 	case schema.String, schema.DirPath, schema.FilePath:
-		return c.text(n, k, path)
+		return c.word(n, k, path)
 	case schema.StringOrNumber:
 		return c.textOf(n, path)
 	case schema.StringOrFlag:
@@ -30,39 +30,37 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		}
 		return c.textOf(n, path)
 	}
-	made := n.Scalar("!!str", "")
-	made.Unset = n.Unset
-	var ok bool
+	tag, text, ok := "!!str", "", false
 	switch k.Shape {
 	case schema.Boolean:
-		made.Tag = "!!bool"
-		made.Text, ok = spec.ParseFlag(n.Text)
+		tag = "!!bool"
+		text, ok = spec.ParseFlag(n.Text)
 	case schema.Integer:
-		made.Tag = "!!int"
-		made.Text, ok = parseWhole(n.Text)
+		tag = "!!int"
+		text, ok = parseWhole(n.Text)
 	case schema.Number:
-		made.Tag = "!!float"
+		tag = "!!float"
 		f, err := strconv.ParseFloat(tree.PlainNumber(n.Text), 64)
-		made.Text, ok = n.Text, err == nil && f >= 0 && !math.IsInf(f, 0)
+		text, ok = n.Text, err == nil && f >= 0 && !math.IsInf(f, 0)
 	case schema.Duration:
 		var d time.Duration
 		d, ok = spec.ParseDuration(n.Text)
 		ok = ok && (n.Tag == "!!str" || n.Text == "0")
-		made.Text = d.String()
+		text = d.String()
 	case schema.Bytes, schema.BytesOrUnlimited:
 		var b int64
 		if b, ok = spec.ParseBytes(n.Text); !ok && k.Shape == schema.BytesOrUnlimited && n.Text == "-1" {
 			b, ok = -1, true
 		}
-		made.Text = strconv.FormatInt(b, 10)
+		text = strconv.FormatInt(b, 10)
 	case schema.Microseconds:
-		made.Tag = "!!int"
-		made.Text, ok = parseMicroseconds(n.Text)
+		tag = "!!int"
+		text, ok = parseMicroseconds(n.Text)
 	case schema.FileMode:
 		return c.fileMode(n, path)
 	}
 	if !ok {
-		if len(n.Unset) > 0 && n.Text == "" {
+		if len(n.Unset()) > 0 && n.Text == "" {
 			return n.Bad()
 		}
 		hint := ""
@@ -71,6 +69,11 @@ func (c *Conformer) scalar(n *tree.Node, k *schema.Key, path string) *tree.Node 
 		}
 		return c.fail(n, path, "expected "+wanted(k)+", not "+n.Describe(), hint)
 	}
+	if n.Tag == tag && n.Text == text && n.Origin == nil {
+		return n
+	}
+	made := c.text(n, tag, text)
+	made.SetUnset(n.Unset())
 	return made
 }
 
@@ -99,12 +102,12 @@ func wanted(k *schema.Key) string {
 	return "text"
 }
 
-func (c *Conformer) text(n *tree.Node, k *schema.Key, path string) *tree.Node {
+func (c *Conformer) word(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	if n.IsPlainValue() {
 		return c.quoteIt(n, path)
 	}
 	if k.Words != nil && !slices.Contains(k.Words, n.Text) {
-		if len(n.Unset) > 0 && n.Text == "" {
+		if len(n.Unset()) > 0 && n.Text == "" {
 			return n.Bad()
 		}
 		words := slices.DeleteFunc(slices.Clone(k.Words), func(w string) bool { return w == "" }) // which says nothing
@@ -112,7 +115,7 @@ func (c *Conformer) text(n *tree.Node, k *schema.Key, path string) *tree.Node {
 	}
 	if k.Shape == schema.FilePath || k.Shape == schema.DirPath && !c.isFetched(n.Text) {
 		made := n.Scalar("!!str", c.absolute(n.Text))
-		made.Unset, made.Raw = n.Unset, n.Text
+		made.SetOrigin(n.Text, n.Unset())
 		return made
 	}
 	return n
@@ -147,6 +150,6 @@ func (c *Conformer) fileMode(n *tree.Node, path string) *tree.Node {
 		c.warn(n, path, fmt.Sprintf("%s is a decimal number: the mode becomes %#o", n.Text, v), "write 0"+n.Text+" for octal")
 	}
 	made := n.Scalar("!!int", strconv.FormatUint(v, 10))
-	made.Unset = n.Unset
+	made.SetUnset(n.Unset())
 	return made
 }

@@ -1,6 +1,6 @@
 // Package plain parses YAML as nearly every stack file is written: mappings and lists by
-// indentation, values of one line, blocks of text, anchors. It gives just the nodes that
-// yaml.v3 gives (but for comments), in a tenth of its time. Text that holds anything
+// indentation, values of one line, blocks of text, anchors. It gives just the trees that
+// come of yaml.v3's nodes, in a tenth of the time. Text that holds anything
 // else, mistakes among it, is left to yaml.v3: nothing is decided or complained of here.
 package plain
 
@@ -9,7 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"gopkg.in/yaml.v3"
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/tree"
 )
 
 // maxDepth is how deep values may be nested; deeper ones are yaml.v3's.
@@ -18,34 +19,46 @@ const maxDepth = 64
 // longestKey is how long a key may be: YAML ends at 1024 characters.
 const longestKey = 1000
 
-// Parse gives the document of a text; false if it is not as simple as this package
-// knows.
-func Parse(text []byte) (*yaml.Node, bool) {
-	p := &parser{text: string(text), room: len(text) / 12}
-	if p.isWide = slices.ContainsFunc(text, func(c byte) bool { return c >= utf8.RuneSelf }); !isKnown(p.text, p.isWide) {
-		return nil, false
+// Document is one document of a file as it is written: with aliases, merge keys and keys
+// that are no text, and without the values of its variables.
+type Document struct {
+	Root       *tree.Node
+	HasAliases bool // a value may stand at several places
+}
+
+// Parse gives the document of a text, of a file; false if it is not as simple as this
+// package knows.
+func Parse(file string, text []byte) (Document, bool) {
+	p := &parser{file: file, text: string(text), room: len(text) / 24}
+	isKnown := false
+	if p.isWide, isKnown = look(p.text); !isKnown {
+		return Document{}, false
 	}
 	p.advance()
 	if p.done {
-		return nil, false
+		return Document{}, false
 	}
-	document := p.node(yaml.DocumentNode, p.line, p.indent)
-	document.Content = []*yaml.Node{p.block(0)}
+	root := p.block(0)
 	if p.foreign || !p.done {
-		return nil, false
+		return Document{}, false
 	}
-	return document, true
+	return Document{root, p.hasAliases}, true
 }
 
-// isKnown says that a text has no characters that mean something to YAML and nothing
-// here: tabs, returns, other ends of lines, what can't be printed.
-func isKnown(text string, isWide bool) bool {
+// look says whether characters of a text have several bytes, and that it has none that mean
+// something to YAML and nothing here: tabs, returns, other ends of lines, what can't be
+// printed.
+func look(text string) (isWide, isKnown bool) {
 	for i := range len(text) {
-		if c := text[i]; c != '\n' && (c < ' ' || c == 0x7f) {
-			return false
+		switch c := text[i]; {
+		case c > ' ' && c < 0x7f, c == ' ', c == '\n': // nearly all
+		case c >= utf8.RuneSelf:
+			isWide = true
+		default:
+			return false, false
 		}
 	}
-	return !isWide || utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+	return isWide, !isWide || utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
 		return r >= utf8.RuneSelf && (r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff)
 	})
 }
@@ -64,15 +77,21 @@ type parser struct {
 	counted int    // bytes that characters were counted in
 	done    bool   // there is no more line, or foreign
 	foreign bool   // the text holds what is not known here
-	anchors map[string]*yaml.Node
-	nodes   []yaml.Node // made in advance
-	room    int         // how many may still come
+	anchors map[string]*tree.Node
+
+	hasAliases bool
+	file       string
+	nodes      []tree.Node // made in advance
+	room       int         // how many may still come
+	fields     []tree.Field
+	items      []*tree.Node // of the mappings and lists that are not at their end
+	spare      []tree.Field // made in advance
 }
 
 // leave gives the text up.
-func (p *parser) leave() *yaml.Node {
+func (p *parser) leave() *tree.Node {
 	p.foreign, p.done = true, true
-	return &yaml.Node{}
+	return &tree.Node{}
 }
 
 // column is how many characters stand before the i-th byte of this line.
@@ -89,16 +108,49 @@ func (p *parser) column(i int) int {
 	return p.before
 }
 
-// node is a new node at a place; columns count from 0 here.
-func (p *parser) node(kind yaml.Kind, line, column int) *yaml.Node {
+// width is how many characters a text has.
+func (p *parser) width(text string) int {
+	if !p.isWide {
+		return len(text)
+	}
+	return utf8.RuneCountInString(text)
+}
+
+// place is that of a column of a line; columns count from 0 here.
+func (p *parser) place(line, column int) spec.Place {
+	return spec.Place{File: p.file, Line: line, Column: column + 1}
+}
+
+// node is a new node at a place.
+func (p *parser) node(kind tree.NodeKind, line, column int) *tree.Node {
 	if len(p.nodes) == 0 {
-		p.nodes = make([]yaml.Node, max(16, min(512, p.room)))
+		p.nodes = make([]tree.Node, max(16, min(512, p.room)))
 		p.room -= len(p.nodes)
 	}
 	n := &p.nodes[0]
 	p.nodes = p.nodes[1:]
-	n.Kind, n.Line, n.Column = kind, line, column+1
+	n.Kind, n.At, n.Width = kind, p.place(line, column), 1
 	return n
+}
+
+// fieldsFrom are the fields from the i-th on, which are at their end.
+func (p *parser) fieldsFrom(i int) []tree.Field {
+	count := len(p.fields) - i
+	if count > len(p.spare) {
+		p.spare = make([]tree.Field, max(count, min(512, p.room)))
+	}
+	out := p.spare[:count:count]
+	p.spare = p.spare[count:]
+	copy(out, p.fields[i:])
+	p.fields = p.fields[:i]
+	return out
+}
+
+// itemsFrom are the items from the i-th on, which are at their end.
+func (p *parser) itemsFrom(i int) []*tree.Node {
+	out := slices.Clone(p.items[i:])
+	p.items = p.items[:i]
+	return out
 }
 
 // rawLine takes the next line as it is.
@@ -142,7 +194,7 @@ func (p *parser) advance() {
 func isEntry(body string) bool { return body == "-" || strings.HasPrefix(body, "- ") }
 
 // block parses the mapping or list that begins with this line.
-func (p *parser) block(depth int) *yaml.Node {
+func (p *parser) block(depth int) *tree.Node {
 	switch {
 	case depth > maxDepth:
 		return p.leave()
@@ -152,40 +204,74 @@ func (p *parser) block(depth int) *yaml.Node {
 	return p.mapping(depth)
 }
 
-func (p *parser) mapping(depth int) *yaml.Node {
-	indent := p.indent
-	out := p.node(yaml.MappingNode, p.line, indent)
-	out.Tag = "!!map"
+func (p *parser) mapping(depth int) *tree.Node {
+	indent, first := p.indent, len(p.fields)
+	out := p.node(tree.MapNode, p.line, indent)
 	for !p.done && p.indent == indent && !isEntry(p.body) {
-		key, length := p.key(p.body, indent)
-		if key == nil {
+		k, ok := p.key(p.body, indent)
+		if !ok {
 			return p.leave()
 		}
-		out.Content = append(out.Content, key, p.value(indent, length, depth))
+		p.fields = append(p.fields, k.field(p.value(indent, k.length, depth)))
 	}
 	if !p.done && p.indent > indent {
 		return p.leave()
 	}
+	out.Fields = p.fieldsFrom(first)
 	return out
 }
 
-// key parses the key that a text begins with, and its colon. It is nil if there is none.
-func (p *parser) key(body string, column int) (key *yaml.Node, length int) {
+// key is a key of a mapping as it is written.
+type key struct {
+	text, tag string
+	isQuoted  bool
+	at        spec.Place
+	width     int
+	length    int // with its colon
+}
+
+// field is the field of the key with a value.
+func (k *key) field(value *tree.Node) tree.Field {
+	switch k.tag {
+	case "!!str":
+	case "!!merge":
+		value = value.Merged()
+	default:
+		value = value.Odd(&tree.Node{Kind: tree.ScalarNode, Tag: k.tag, Text: k.text, At: k.at, Width: k.width})
+	}
+	return tree.Field{Key: k.text, At: k.at, Width: k.width, Value: value}
+}
+
+// key parses the key that a text begins with, and its colon.
+func (p *parser) key(body string, column int) (k key, ok bool) {
 	if body[0] == '"' || body[0] == '\'' {
-		if key, length = p.quoted(body, column); key == nil {
-			return nil, 0
+		if k.text, k.length = quoted(body); k.length == 0 {
+			return k, false
 		}
+		k.tag, k.isQuoted = "!!str", true
 	} else {
-		length = colon(body)
-		if length <= 0 || length > longestKey || !beginsPlain(body) || body[length-1] == ' ' || strings.Contains(body[:length], " #") {
-			return nil, 0
+		k.length = colon(body)
+		if k.length <= 0 || k.length > longestKey || !beginsPlain(body) || body[k.length-1] == ' ' || strings.Contains(body[:k.length], " #") {
+			return k, false
 		}
-		key = p.plain(body[:length], column)
+		k.text = body[:k.length]
+		k.tag = tagOf(k.text)
 	}
-	if rest := body[length:]; length > longestKey || rest != ":" && !strings.HasPrefix(rest, ": ") {
-		return nil, 0
+	if rest := body[k.length:]; k.length > longestKey || rest != ":" && !strings.HasPrefix(rest, ": ") {
+		return k, false
 	}
-	return key, length + 1
+	p.placeKey(&k, column)
+	k.length++
+	return k, true
+}
+
+// placeKey notes where a key stands.
+func (p *parser) placeKey(k *key, column int) {
+	k.at, k.width = p.place(p.line, p.column(column)), p.width(k.text)
+	if k.isQuoted {
+		k.width += 2
+	}
+	k.width = max(1, k.width)
 }
 
 // colon is where the colon stands that ends a key, or -1.
@@ -204,7 +290,7 @@ func colon(body string) int {
 
 // value parses the value of a key of a mapping that stands at indent; at is where the
 // key ends in the line.
-func (p *parser) value(indent, at, depth int) *yaml.Node {
+func (p *parser) value(indent, at, depth int) *tree.Node {
 	line, column := p.line, p.column(p.indent+at)
 	rest := strings.TrimLeft(p.body[at:], " ")
 	begin := p.indent + len(p.body) - len(rest)
@@ -223,21 +309,21 @@ func (p *parser) value(indent, at, depth int) *yaml.Node {
 }
 
 // anchored parses a mapping or list that has a name.
-func (p *parser) anchored(name string, indent, at, depth int) *yaml.Node {
+func (p *parser) anchored(name string, indent, at, depth int) *tree.Node {
 	line, column := p.line, p.column(at)
 	if p.advance(); p.done || p.indent <= indent {
 		return p.leave()
 	}
 	// The name is known to what stands inside, too.
 	if p.anchors == nil {
-		p.anchors = map[string]*yaml.Node{}
+		p.anchors = map[string]*tree.Node{}
 	}
 	if _, again := p.anchors[name]; again {
 		return p.leave()
 	}
 	p.anchors[name] = nil
 	out := p.block(depth + 1)
-	out.Anchor, out.Line, out.Column = name, line, column+1
+	out.At = p.place(line, column)
 	p.anchors[name] = out
 	return out
 }
@@ -256,7 +342,7 @@ func isAlphanumeric(c byte) bool {
 }
 
 // oneLine parses a value that begins in this line, and goes to the line after it.
-func (p *parser) oneLine(rest string, indent, column, depth int) *yaml.Node {
+func (p *parser) oneLine(rest string, indent, column, depth int) *tree.Node {
 	if rest[0] == '|' {
 		return p.literal(rest, indent, column)
 	}
@@ -277,27 +363,27 @@ func isRest(s string) bool {
 }
 
 // null is the value of a key that has none.
-func (p *parser) null(line, column int) *yaml.Node {
-	out := p.node(yaml.ScalarNode, line, column)
+func (p *parser) null(line, column int) *tree.Node {
+	out := p.node(tree.NullNode, line, column)
 	out.Tag = "!!null"
 	return out
 }
 
-func (p *parser) list(depth int) *yaml.Node {
-	indent := p.indent
-	out := p.node(yaml.SequenceNode, p.line, indent)
-	out.Tag = "!!seq"
+func (p *parser) list(depth int) *tree.Node {
+	indent, first := p.indent, len(p.items)
+	out := p.node(tree.ListNode, p.line, indent)
 	for !p.done && p.indent == indent && isEntry(p.body) {
-		out.Content = append(out.Content, p.entry(indent, depth))
+		p.items = append(p.items, p.entry(indent, depth))
 	}
 	if !p.done && p.indent > indent {
 		return p.leave()
 	}
+	out.Items = p.itemsFrom(first)
 	return out
 }
 
 // entry parses what comes after a dash.
-func (p *parser) entry(indent, depth int) *yaml.Node {
+func (p *parser) entry(indent, depth int) *tree.Node {
 	line := p.line
 	rest := strings.TrimLeft(p.body[1:], " ")
 	column := indent + len(p.body) - len(rest)
@@ -310,7 +396,7 @@ func (p *parser) entry(indent, depth int) *yaml.Node {
 	case isEntry(rest) || depth >= maxDepth:
 		return p.leave()
 	case rest[0] != '[' && rest[0] != '{' && rest[0] != '|':
-		if key, _ := p.key(rest, column); key != nil {
+		if _, ok := p.key(rest, column); ok {
 			p.indent, p.body = column, rest
 			return p.mapping(depth + 1)
 		}
@@ -319,13 +405,13 @@ func (p *parser) entry(indent, depth int) *yaml.Node {
 }
 
 // literal parses a block of text: "|" or "|-".
-func (p *parser) literal(header string, indent, column int) *yaml.Node {
+func (p *parser) literal(header string, indent, column int) *tree.Node {
 	header = strings.TrimRight(header, " ")
 	if header != "|" && header != "|-" || !strings.HasSuffix(p.text, "\n") {
 		return p.leave()
 	}
-	out := p.node(yaml.ScalarNode, p.line, p.column(column))
-	out.Tag, out.Style = "!!str", yaml.LiteralStyle
+	out := p.node(tree.ScalarNode, p.line, p.column(column))
+	out.Tag = "!!str"
 	var lines []string
 	margin := 0
 	for {
@@ -352,8 +438,8 @@ func (p *parser) literal(header string, indent, column int) *yaml.Node {
 	if len(lines) == 0 {
 		return p.leave()
 	}
-	if out.Value = strings.Join(lines, "\n"); header == "|" {
-		out.Value += "\n"
+	if out.Text = strings.Join(lines, "\n"); header == "|" {
+		out.Text += "\n"
 	}
 	if p.advance(); !p.done && p.indent > indent {
 		return p.leave()

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orlop/orlop/spec/tree"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -18,7 +20,7 @@ import (
 // document of the same nodes.
 func compare(t *testing.T, text []byte) (isKnown bool) {
 	t.Helper()
-	got, ok := Parse(text)
+	got, ok := Parse("f", text)
 	if !ok {
 		return false
 	}
@@ -30,22 +32,27 @@ func compare(t *testing.T, text []byte) (isKnown bool) {
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
 		t.Fatalf("yaml.v3 finds more than one document (%v)\n%s", err, text)
 	}
-	if g, w := dump(got, 0), dump(&want, 0); g != w {
+	of := Of("f", &want)[0]
+	if g, w := dump(got.Root, 0), dump(of.Root, 0); g != w || got.HasAliases != of.HasAliases {
 		t.Fatalf("got\n%s\nwant\n%s\nof\n%s", g, w, text)
 	}
 	return true
 }
 
-// dump is all of a node but its comments.
-func dump(n *yaml.Node, depth int) string {
+// dump is all of a tree.
+func dump(n *tree.Node, depth int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%d:%d kind %d style %d tag %s anchor %q value %q", strings.Repeat(" ", depth), n.Line, n.Column, n.Kind, n.Style, n.Tag, n.Anchor, n.Value)
-	if n.Alias != nil {
-		fmt.Fprintf(&b, " alias of %d:%d", n.Alias.Line, n.Alias.Column)
+	fmt.Fprintf(&b, "%s kind %d tag %s merge %d width %d text %q\n", n.At, n.Kind, n.Tag, n.Merge, n.Width, n.Text)
+	if n.Kind == tree.AliasNode {
+		fmt.Fprintf(&b, "alias of %s\n", n.Items[0].At)
+		return b.String()
 	}
-	b.WriteByte('\n')
-	for _, c := range n.Content {
-		b.WriteString(dump(c, depth+1))
+	blank := strings.Repeat(" ", depth)
+	for _, f := range n.Fields {
+		fmt.Fprintf(&b, "%s%s key %q width %d: %s", blank, f.At, f.Key, f.Width, dump(f.Value, depth+1))
+	}
+	for _, item := range n.Items {
+		b.WriteString(blank + "- " + dump(item, depth+1))
 	}
 	return b.String()
 }
@@ -135,4 +142,19 @@ func FuzzAsYAMLSays(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) { compare(t, text) })
+}
+
+// TestAKeyMayHaveAName: an alias may name a key, or what stands in one that is no text.
+func TestAKeyMayHaveAName(t *testing.T) {
+	for text, want := range map[string]string{"&k a: b\nc: *k\n": "a", "? {a: &k b}\n: c\nd: *k\n": "b", "? [&k b]\n: c\nd: *k\n": "b", "a: &k b\nc: *k\n": "b"} {
+		var n yaml.Node
+		if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+			t.Fatal(err)
+		}
+		d := Of("f", &n)[0]
+		alias := d.Root.Fields[1].Value
+		if !d.HasAliases || alias.Kind != tree.AliasNode || len(alias.Items) != 1 || alias.Items[0].Text != want {
+			t.Errorf("%q: got %s", text, dump(d.Root, 0))
+		}
+	}
 }

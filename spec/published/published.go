@@ -3,6 +3,7 @@
 package published
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -46,41 +47,58 @@ func (e *TwiceError) Text() string {
 
 // entry is one of ports that wants one port of the machine.
 type entry struct {
-	service, path string
-	port          int
-	protocol      string
-	address       netip.Addr // invalid: all of the machine's
+	service string
+	index   int // of the entry
+	port    socket
+	address netip.Addr // invalid: all of the machine's
 }
+
+// socket is a port of the machine, at whatever address.
+type socket struct {
+	number   int
+	protocol string
+}
+
+func (p socket) String() string { return strconv.Itoa(p.number) + "/" + p.protocol }
+
+func (u entry) path() string { return fmt.Sprintf("services.%s.ports[%d]", u.service, u.index) }
 
 // Twice are the ports of the machine that services want twice, as far as the file
 // says which: one of a range, and any free one, is found when it is published. A service
 // that waits for the end of another may have its port.
 func Twice(p *spec.Project, services []string) []*TwiceError {
 	var twice []*TwiceError
-	var taken []entry
+	taken := make(map[socket][]entry, len(services))
 	for _, name := range services {
 		s := p.Services[name]
 		if s == nil || s.Replicas() == 0 {
 			continue
 		}
 		for _, now := range entries(p, name, s) {
-			e := &TwiceError{Service: name, Other: name, Port: strconv.Itoa(now.port) + "/" + now.protocol, Path: now.path, Place: p.Places.Nearest(now.path)}
 			if count := s.Replicas(); count > 1 {
+				e := twiceAt(p, now)
 				e.Count = count
 				twice = append(twice, e)
 				continue
 			}
-			for _, before := range taken {
+			for _, before := range taken[now.port] {
 				if now.meets(before) && !follows(p, name, before.service) && !follows(p, before.service, name) {
-					e.Other, e.At = before.service, p.Places.Nearest(before.path)
+					e := twiceAt(p, now)
+					e.Other, e.At = before.service, p.Places.Nearest(before.path())
 					twice = append(twice, e)
 					break
 				}
 			}
-			taken = append(taken, now)
+			taken[now.port] = append(taken[now.port], now)
 		}
 	}
 	return twice
+}
+
+// twiceAt is the error about an entry. Its place is looked for here alone: to find the
+// places of a large project costs as much as to decode it.
+func twiceAt(p *spec.Project, e entry) *TwiceError {
+	return &TwiceError{Service: e.service, Other: e.service, Port: e.port.String(), Path: e.path(), Place: p.Places.Nearest(e.path())}
 }
 
 // follows says that a service starts when another has ended: it waits for that, or
@@ -117,17 +135,17 @@ func entries(p *spec.Project, name string, s *spec.Service) []entry {
 		elsewhere = elsewhere || n != nil && (n.External || n.DriverOpts[spec.OptHostBinding] != "")
 	}
 	var all []entry
-	for i, port := range s.Ports {
-		number, err := strconv.Atoi(port.Published)
-		if err != nil || number == 0 || elsewhere && port.HostIP == "" {
+	for i, given := range s.Ports {
+		if given.Published == "" {
 			continue
 		}
-		use := entry{service: name, path: fmt.Sprintf("services.%s.ports[%d]", name, i), port: number, protocol: port.Protocol}
-		if use.protocol == "" {
-			use.protocol = spec.ProtocolTCP
+		number, err := strconv.Atoi(given.Published)
+		if err != nil || number == 0 || elsewhere && given.HostIP == "" {
+			continue
 		}
-		if port.HostIP != "" {
-			if use.address, err = netip.ParseAddr(port.HostIP); err != nil {
+		use := entry{service: name, index: i, port: socket{number, cmp.Or(given.Protocol, spec.ProtocolTCP)}}
+		if given.HostIP != "" {
+			if use.address, err = netip.ParseAddr(given.HostIP); err != nil {
 				continue
 			}
 		}
@@ -136,12 +154,9 @@ func entries(p *spec.Project, name string, s *spec.Service) []entry {
 	return all
 }
 
-// meets says that two entries want one port: at one address, or one of them at all of its
+// meets says that two entries of one port want it both: at one address, or one of them at all of its
 // family, or at all there are.
 func (u entry) meets(o entry) bool {
-	if u.port != o.port || u.protocol != o.protocol {
-		return false
-	}
 	a, b := u.address, o.address
 	switch {
 	case !a.IsValid() || !b.IsValid():

@@ -115,6 +115,27 @@ func (s Shape) MergeRule() MergeRule {
 
 // Find is the row of a key.
 func Find(keys []Key, name string) *Key {
+	if of := services(); len(keys) == len(of.keys) && &keys[0] == &of.keys[0] {
+		return of.rows[name]
+	}
+	return find(keys, name)
+}
+
+// services are the keys of services, and their rows by name: there are many of them, and
+// most that is looked for is there.
+var services = sync.OnceValue(func() (of struct {
+	keys []Key
+	rows map[string]*Key
+}) {
+	of.keys = find(Root(), "services").Keys
+	of.rows = make(map[string]*Key, len(of.keys))
+	for i := range of.keys {
+		of.rows[of.keys[i].Name] = &of.keys[i]
+	}
+	return of
+})
+
+func find(keys []Key, name string) *Key {
 	for i := range keys {
 		if keys[i].Name == name {
 			return &keys[i]

@@ -2,16 +2,14 @@ package stackfile
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
-
-	"gopkg.in/yaml.v3"
 )
 
 // Limits on what a stack file may hold: legal input must not hurt.
@@ -21,7 +19,9 @@ const (
 	maxDepth   = 64      // levels of nesting
 )
 
-// builder turns the YAML nodes of one source into nodes.
+// builder makes the tree of one source of what is written there: aliases, merge keys and
+// variables are filled in. It takes the nodes as they are, but for a document whose
+// values may stand at several places: there each has nodes of its own.
 type builder struct {
 	l      *loader
 	src    *source
@@ -29,67 +29,86 @@ type builder struct {
 	at     spec.Place // of the scalar that vars fill in
 	told   string     // the last variable that has something of the caller's, in a file of a remote
 	count  int
-	active map[*yaml.Node]bool
-	path   []string   // of the value being built
+	copies bool
+	active map[*tree.Node]bool
+	path   []segment  // of the value being built
 	outer  *tree.Node // the alias, not inside another, that is being filled in
 	full   bool
 	nodes  []tree.Node // made in advance
 }
 
-// node is a new node.
-func (b *builder) node() *tree.Node {
+// segment is a key, or where it is "" the index of an entry of a list.
+type segment struct {
+	key   string
+	index int
+}
+
+// own is the node that is made of n.
+func (b *builder) own(n *tree.Node) *tree.Node {
+	if !b.copies {
+		return n
+	}
 	if len(b.nodes) == 0 {
 		b.nodes = make([]tree.Node, 64)
 	}
-	n := &b.nodes[0]
+	out := &b.nodes[0]
 	b.nodes = b.nodes[1:]
-	return n
+	*out = *n
+	return out
 }
 
-// build converts n and fills its variables in.
-func (b *builder) build(n *yaml.Node, depth int) *tree.Node {
-	out := b.node()
-	out.At, out.Width = spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}, 1
+// document makes the tree of a document.
+func (b *builder) document(d plain.Document) *tree.Node {
+	b.copies = d.HasAliases
+	b.count = 1
+	return b.build(d.Root, 0)
+}
+
+// build makes the tree of n.
+func (b *builder) build(n *tree.Node, depth int) *tree.Node {
 	if b.count++; b.count > maxNodes || depth > maxDepth {
-		b.refuse(out, depth)
-		return out.Bad()
+		bad := &tree.Node{Kind: tree.BadNode, At: n.At, Width: 1}
+		b.refuse(bad, depth)
+		return bad
 	}
-	if len(n.Content) > 2*maxEntries {
-		return b.tooMany(out)
+	if len(n.Fields) > maxEntries || n.Kind == tree.ListNode && len(n.Items) > 2*maxEntries {
+		return b.tooMany(n)
 	}
 	switch n.Kind {
-	case yaml.DocumentNode:
-		if len(n.Content) == 0 {
-			return out
-		}
-		return b.build(n.Content[0], depth)
-	case yaml.AliasNode:
-		return b.alias(n, out, depth)
-	case yaml.MappingNode:
-		out.Kind = tree.MapNode
-		out.Merge = tagOf(n)
-		if out.Merge != tree.MergeReset {
-			b.mapping(n, out, depth)
+	case tree.AliasNode:
+		return b.alias(n, depth)
+	case tree.MapNode:
+		fields, out := n.Fields, b.own(n)
+		if out.Fields = nil; out.Merge != tree.MergeReset {
+			b.mapping(fields, out, depth)
 		}
 		if len(out.Fields) > maxEntries {
 			return b.tooMany(out)
 		}
-	case yaml.SequenceNode:
-		out.Kind = tree.ListNode
-		out.Merge = tagOf(n)
-		out.Items = make([]*tree.Node, 0, len(n.Content))
-		for i, item := range n.Content {
-			if out.Merge == tree.MergeReset || b.full {
-				break
-			}
-			if built := b.child(item, tree.Indexed("", i), depth); built.Merge != tree.MergeReset {
-				out.Items = append(out.Items, built)
-			}
-		}
-	case yaml.ScalarNode:
-		b.scalar(n, out)
+		return out
+	case tree.ListNode:
+		out := b.own(n)
+		b.list(n.Items, out, depth)
+		return out
 	}
+	out := b.own(n)
+	b.scalar(out)
 	return out
+}
+
+// list builds the items of a list.
+func (b *builder) list(items []*tree.Node, out *tree.Node, depth int) {
+	if out.Items = items[:0]; b.copies {
+		out.Items = make([]*tree.Node, 0, len(items))
+	}
+	for i, item := range items {
+		if out.Merge == tree.MergeReset || b.full {
+			break
+		}
+		if built := b.child(item, segment{index: i}, depth); built.Merge != tree.MergeReset {
+			out.Items = append(out.Items, built)
+		}
+	}
 }
 
 func (b *builder) tooMany(n *tree.Node) *tree.Node {
@@ -98,8 +117,8 @@ func (b *builder) tooMany(n *tree.Node) *tree.Node {
 }
 
 // child builds a value below the present one.
-func (b *builder) child(n *yaml.Node, segment string, depth int) *tree.Node {
-	b.path = append(b.path, segment)
+func (b *builder) child(n *tree.Node, s segment, depth int) *tree.Node {
+	b.path = append(b.path, s)
 	built := b.build(n, depth+1)
 	b.path = b.path[:len(b.path)-1]
 	return built
@@ -107,17 +126,15 @@ func (b *builder) child(n *yaml.Node, segment string, depth int) *tree.Node {
 
 // where is the path of the value being built.
 func (b *builder) where() string {
-	return strings.ReplaceAll(strings.Join(b.path, "."), ".[", "[")
-}
-
-func tagOf(n *yaml.Node) tree.MergeTag {
-	switch n.Tag {
-	case "!reset":
-		return tree.MergeReset
-	case "!override":
-		return tree.MergeOverride
+	path := ""
+	for _, s := range b.path {
+		if s.key == "" {
+			path = tree.Indexed(path, s.index)
+		} else {
+			path = tree.Join(path, s.key)
+		}
 	}
-	return tree.MergeNormally
+	return path
 }
 
 func (b *builder) refuse(at *tree.Node, depth int) {
@@ -136,41 +153,44 @@ func (b *builder) refuse(at *tree.Node, depth int) {
 		"use fewer aliases of aliases")
 }
 
-func (b *builder) alias(n *yaml.Node, out *tree.Node, depth int) *tree.Node {
-	if n.Alias == nil || b.active[n.Alias] {
-		out.Width = len(n.Value) + 1
-		b.l.Fail(out, b.where(), fmt.Sprintf("the alias *%s stands inside the value that it names", n.Value), "")
-		return out.Bad()
+func (b *builder) alias(n *tree.Node, depth int) *tree.Node {
+	if len(n.Items) == 0 || b.active[n.Items[0]] {
+		at := &tree.Node{At: n.At, Width: len(n.Text) + 1}
+		b.l.Fail(at, b.where(), fmt.Sprintf("the alias *%s stands inside the value that it names", n.Text), "")
+		return at.Bad()
 	}
 	if b.active == nil {
-		b.active = map[*yaml.Node]bool{}
+		b.active = map[*tree.Node]bool{}
 	}
 	if len(b.active) == 0 {
-		b.outer = &tree.Node{At: out.At, Width: len(n.Value) + 1}
+		b.outer = &tree.Node{At: n.At, Width: len(n.Text) + 1}
 		defer func() { b.outer = nil }()
 	}
-	b.active[n.Alias] = true
-	built := b.build(n.Alias, depth+1)
-	delete(b.active, n.Alias)
+	named := n.Items[0]
+	b.active[named] = true
+	built := b.build(named, depth+1)
+	delete(b.active, named)
 	return built
 }
 
-func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
+// mapping builds the fields of a mapping.
+func (b *builder) mapping(fields []tree.Field, out *tree.Node, depth int) {
 	var index map[string]int // of a mapping that is not small
-	if len(n.Content) > 32 {
-		index = make(map[string]int, len(n.Content)/2)
+	if len(fields) > 16 {
+		index = make(map[string]int, len(fields))
 	}
-	out.Fields = make([]tree.Field, 0, len(n.Content)/2)
-	var bases []*yaml.Node
-	for i := 0; i+1 < len(n.Content) && !b.full; i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		if k.Tag == "!!merge" || (k.Kind == yaml.ScalarNode && k.Value == "<<" && k.Style == 0) {
-			bases = append(bases, v)
+	if out.Fields = fields[:0]; b.copies {
+		out.Fields = make([]tree.Field, 0, len(fields))
+	}
+	var bases []*tree.Node
+	for i := 0; i < len(fields) && !b.full; i++ {
+		f := fields[i]
+		switch f.Value.Kind {
+		case tree.BaseNode:
+			bases = append(bases, f.Value.Items[0])
 			continue
-		}
-		f := tree.Field{At: spec.Place{File: b.src.name, Line: k.Line, Column: k.Column}, Width: keyWidth(k)}
-		var ok bool
-		if f.Key, ok = b.key(k, f); !ok {
+		case tree.OddNode:
+			b.oddKey(f)
 			continue
 		}
 		if first := fieldOf(out, index, f.Key); first >= 0 {
@@ -178,7 +198,7 @@ func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
 				fmt.Sprintf("first on line %d", out.Fields[first].At.Line))
 			continue
 		}
-		f.Value = b.child(v, f.Key, depth)
+		f.Value = b.child(f.Value, segment{key: f.Key}, depth)
 		if f.Value.Kind == tree.NullNode {
 			f.Value.At, f.Value.Width = f.At, f.Width
 		}
@@ -195,7 +215,7 @@ func (b *builder) mapping(n *yaml.Node, out *tree.Node, depth int) {
 // fieldOf is where a field of a key stands, or -1. index has them all, if there is one.
 func fieldOf(n *tree.Node, index map[string]int, key string) int {
 	if index == nil {
-		return slices.IndexFunc(n.Fields, func(f tree.Field) bool { return f.Key == key })
+		return n.IndexOf(key)
 	}
 	if i, ok := index[key]; ok {
 		return i
@@ -203,37 +223,22 @@ func fieldOf(n *tree.Node, index map[string]int, key string) int {
 	return -1
 }
 
-// key is the text of a key; a key of another type is reported.
-func (b *builder) key(k *yaml.Node, f tree.Field) (string, bool) {
-	if k.Kind == yaml.AliasNode && k.Alias != nil {
-		k = k.Alias
-	}
-	at := &tree.Node{At: f.At, Width: f.Width}
-	if k.Kind != yaml.ScalarNode {
+// oddKey reports a key that is no text.
+func (b *builder) oddKey(f tree.Field) {
+	at, key := &tree.Node{At: f.At, Width: f.Width}, f.Value.Items[0]
+	if key.Kind != tree.ScalarNode {
 		b.l.Fail(at, b.where(), "a key must be text", "")
-		return "", false
+		return
 	}
-	if k.ShortTag() != "!!str" {
-		written := &tree.Node{Kind: tree.ScalarNode, Tag: k.ShortTag(), Text: k.Value}
-		if written.Tag == "!!null" {
-			written.Kind = tree.NullNode
-		}
-		b.l.Fail(at, b.where(), "a key must be text, not "+written.Describe(), fmt.Sprintf("quote it: %q", k.Value))
-		return "", false
+	text := key.Text
+	if key.Tag == "!!null" {
+		key.Kind = tree.NullNode
 	}
-	return k.Value, true
-}
-
-func keyWidth(k *yaml.Node) int {
-	width := utf8.RuneCountInString(k.Value)
-	if k.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-		width += 2
-	}
-	return max(1, width)
+	b.l.Fail(at, b.where(), "a key must be text, not "+key.Describe(), fmt.Sprintf("quote it: %q", text))
 }
 
 // inherit adds what a merge key ("<<") brings and the mapping does not say itself.
-func (b *builder) inherit(base *yaml.Node, out *tree.Node, depth int) {
+func (b *builder) inherit(base *tree.Node, out *tree.Node, depth int) {
 	built := b.build(base, depth+1)
 	sources := []*tree.Node{built}
 	if built.Kind == tree.ListNode {
@@ -260,63 +265,51 @@ func (b *builder) inherit(base *yaml.Node, out *tree.Node, depth int) {
 	}
 }
 
-func (b *builder) scalar(n *yaml.Node, out *tree.Node) {
-	out.Merge = tagOf(n)
-	out.Tag, out.Text = n.ShortTag(), n.Value
-	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
-		plain := *n
-		plain.Tag = ""
-		plain.Style &^= yaml.TaggedStyle
-		out.Tag = plain.ShortTag()
-	}
-	out.Width = max(1, utf8.RuneCountInString(n.Value))
-	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-		out.Width += 2
-	}
-	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		out.Width = 1
-	}
-	if out.Tag == "!!null" {
-		out.Text = ""
+func (b *builder) scalar(n *tree.Node) {
+	if n.Kind == tree.NullNode {
+		n.Text = ""
 		return
 	}
-	out.Kind = tree.ScalarNode
-	if out.Merge != tree.MergeReset && strings.Contains(n.Value, "$") {
-		b.interpolate(n, out)
+	if n.Merge != tree.MergeReset && strings.Contains(n.Text, "$") {
+		b.interpolate(n)
 	}
 }
 
 // interpolate fills the variables of a scalar in. What is wrong with it is
 // reported at the expression itself.
-func (b *builder) interpolate(n *yaml.Node, out *tree.Node) {
-	out.Raw = out.Text
-	b.at = spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}
+func (b *builder) interpolate(out *tree.Node) {
+	raw := out.Text
+	b.at = out.At
 	b.told = ""
 	text, unset, bad := b.vars.Expand(out.Text)
 	if b.told != "" {
 		b.l.remotes.Tell(out.At, b.told)
 	}
 	for i := range unset {
-		unset[i].At = b.locate(n, out.Raw, unset[i].Offset, unset[i].Expr)
+		unset[i].At = b.locate(out.At, raw, unset[i].Offset, unset[i].Expr)
 	}
-	out.Text, out.Unset = text, unset
+	out.Text = text
+	out.SetOrigin(raw, unset)
+	b.l.unfilled = b.l.unfilled || len(unset) > 0
 	if bad == nil {
 		return
 	}
-	at := b.locate(n, out.Raw, bad.Offset, bad.Expr)
+	at := b.locate(out.At, raw, bad.Offset, bad.Expr)
 	d := spec.Diagnostic{Severity: spec.Error, Path: b.where(), Place: at, Message: bad.Message, Hint: bad.Hint, Width: len(bad.Expr)}
 	out.Kind = tree.BadNode
 	if !bad.Required {
 		b.l.Report(d)
 		return
 	}
-	out.Fault = &tree.Fault{Diagnostic: d}
-	b.l.faults = append(b.l.faults, out.Fault)
+	fault := &tree.Fault{Diagnostic: d}
+	out.SetFault(fault)
+	b.l.unfilled = true
+	b.l.faults = append(b.l.faults, fault)
 }
 
 // locate finds the place of an expression of a scalar in its file, whatever
 // style the scalar is written in.
-func (b *builder) locate(n *yaml.Node, raw string, offset int, expr string) spec.Place {
+func (b *builder) locate(n spec.Place, raw string, offset int, expr string) spec.Place {
 	nth := strings.Count(raw[:min(offset, len(raw))], expr)
 	column := n.Column - 1
 	for line := n.Line; line <= n.Line+strings.Count(raw, "\n")+8; line++ {
@@ -339,7 +332,7 @@ func (b *builder) locate(n *yaml.Node, raw string, offset int, expr string) spec
 			rest = text[start:]
 		}
 	}
-	return spec.Place{File: b.src.name, Line: n.Line, Column: n.Column}
+	return n
 }
 
 // byteOffset is the offset of the n-th character of s, or its length.

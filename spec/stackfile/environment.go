@@ -13,8 +13,6 @@ import (
 	"github.com/orlop/orlop/spec/variables"
 
 	"github.com/orlop/orlop/spec"
-
-	"gopkg.in/yaml.v3"
 )
 
 // envFileValues reads environment files, later ones over earlier ones. It
@@ -51,6 +49,7 @@ func (l *loader) envFileValues(files []string, optional bool, read func(path str
 // could tell which one to set. The line and the value are not shown.
 func (l *loader) readEnv(path string, data []byte, raw bool, values map[string]string, lookup func(string) (string, bool)) variables.EnvReading {
 	read := variables.ReadEnv(string(data), raw, values, lookup)
+	l.otherText = l.otherText || !utf8.Valid(data)
 	for _, u := range read.Unset {
 		u.At.File = l.display(path)
 		l.Report(spec.Diagnostic{Severity: spec.Warning, Place: u.At, Width: len(u.Expr), About: spec.UnsetTopic(u.Name), Message: unsetMessage(u.Name),
@@ -133,17 +132,13 @@ func (l *loader) givenName(files []string, docs []document) (name string, sure b
 
 // topLevelName is the name key of a document as it is written.
 func topLevelName(doc document) *tree.Node {
-	if len(doc.node.Content) == 0 {
-		return nil
-	}
-	content := doc.node.Content[0].Content
-	for i := 0; i+1 < len(content); i += 2 {
-		v := content[i+1]
-		if v.Kind == yaml.AliasNode {
-			v = v.Alias
+	for _, f := range doc.Root.Fields {
+		v := f.Value
+		if v.Kind == tree.AliasNode && len(v.Items) > 0 {
+			v = v.Items[0]
 		}
-		if content[i].Value == "name" && v.Value != "" {
-			return &tree.Node{Text: v.Value, At: spec.Place{File: doc.src.name, Line: v.Line, Column: v.Column}, Width: utf8.RuneCountInString(v.Value)}
+		if f.Key == "name" && v.Text != "" {
+			return &tree.Node{Text: v.Text, At: v.At, Width: utf8.RuneCountInString(v.Text)}
 		}
 	}
 	return nil
@@ -230,11 +225,11 @@ func (e *envFileReader) read(entry *tree.Node, path string) {
 		if required := entry.Value("required"); os.IsNotExist(err) && required != nil && required.Text == "false" {
 			return
 		}
-		if at.Raw == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
+		if at.Raw() == "" && errors.Is(err, syscall.EISDIR) { // resolved, nothing is the project's directory
 			l.Fail(at, path, "the path is empty", "name a file, or take the entry away")
 			return
 		}
-		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw, at.Text), cause(err)), hintForMissing(err))
+		l.Fail(at, path, fmt.Sprintf("cannot read %s: %s", cmp.Or(at.Raw(), at.Text), cause(err)), hintForMissing(err))
 		return
 	}
 	read := l.readEnv(at.Text, data, tree.TextAt(entry, "format") == "raw", e.values, l.told(l.remotes.Of(at.Text), &spec.Place{File: l.display(at.Text)}, e.lookup, nil))

@@ -236,8 +236,8 @@ func (l *loader) resolveNames(root *tree.Node, vars *variables.Expander) {
 	for _, section := range []string{"secrets", "configs"} {
 		if s := root.Value(section); s != nil {
 			for _, f := range s.Fields {
-				if name := f.Value.Value("environment"); name != nil && name.Vars == nil {
-					name.Vars = vars
+				if name := f.Value.Value("environment"); name != nil && name.Vars() == nil {
+					name.SetVars(vars)
 				}
 			}
 		}

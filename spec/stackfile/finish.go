@@ -124,8 +124,9 @@ func dependencyDefaults(s *tree.Node) {
 		return
 	}
 	for i := range deps.Fields {
-		if f := &deps.Fields[i]; f.Value.Kind != tree.BadNode {
-			f.Value = forms.StartedDependency(f.Value.Clone())
+		f := &deps.Fields[i]
+		if f.Value.Kind != tree.BadNode && (f.Value.Value("condition") == nil || f.Value.Value("required") == nil) {
+			f.Value = forms.StartedDependency(f.Value.WithRoom(2))
 		}
 	}
 }
@@ -136,8 +137,8 @@ func (v *validator) conditions(s *tree.Node, path string) {
 	if deps == nil || deps.Kind != tree.MapNode {
 		return
 	}
-	for _, f := range withoutBad(deps.Fields) {
-		if f.Value.Value("condition") == nil {
+	for _, f := range deps.Fields {
+		if f.Value.Kind != tree.BadNode && f.Value.Value("condition") == nil {
 			v.l.Fail(&tree.Node{At: f.At, Width: f.Width}, path+".depends_on."+f.Key, "condition is missing",
 				"write condition: "+spec.ServiceStarted+", or depends_on as a list of names")
 		}
@@ -315,7 +316,7 @@ func (v *validator) resourceNames() {
 			}
 			made := f.Value.Scalar("!!str", name)
 			if given := f.Value.Value("name"); given != nil {
-				made.Unset, made.Fault = given.Unset, given.Fault
+				made.Origin = &tree.Origin{Unset: given.Unset(), Fault: given.Fault()}
 			}
 			f.Value.Set(f.Value.With("name", made))
 		}
@@ -338,10 +339,10 @@ func (v *validator) implicitNetwork() {
 func (v *validator) reportUnset() {
 	l := v.l
 	v.eachUnfilled(func(n *tree.Node, path string) {
-		if len(n.Unset) == 0 {
+		if len(n.Unset()) == 0 {
 			return
 		}
-		for _, u := range n.Unset {
+		for _, u := range n.Unset() {
 			d := spec.Diagnostic{Severity: spec.Warning, Path: path, Place: u.At, Width: len(u.Expr),
 				About: spec.UnsetTopic(u.Name), Message: unsetMessage(u.Name)}
 			if critical(n, path) && !l.opts.AllowUnset && !isWholeImage(n, path) {
@@ -374,7 +375,7 @@ func critical(n *tree.Node, path string) bool {
 // networks, volumes, secrets and configs that no service uses.
 func (v *validator) prune() {
 	for _, f := range v.workloads() {
-		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset) > 0 && !wholeReference().MatchString(image.Value.Text) {
+		if image := f.Value.Field("image"); image != nil && !v.asked[f.Key] && len(image.Value.Unset()) > 0 && !wholeReference().MatchString(image.Value.Text) {
 			image.Value = image.Value.Bad() // half a reference, of which nobody was told
 		}
 		for _, key := range []string{"tmpfs", "expose", "dns", "dns_search", "dns_opt"} {
@@ -388,33 +389,10 @@ func (v *validator) prune() {
 			}
 		}
 	}
-	for section, names := range v.used() {
-		if s := v.root.Value(section); s != nil {
-			s.Fields = slices.DeleteFunc(slices.Clone(s.Fields), func(f tree.Field) bool { return !names[f.Key] })
+	for i := range v.root.Fields {
+		if section := v.root.Fields[i].Key; isNamed(section) {
+			s := v.root.Fields[i].Value
+			s.Fields = slices.DeleteFunc(slices.Clone(s.Fields), func(f tree.Field) bool { return !v.used[section][f.Key] })
 		}
 	}
-}
-
-// used are the names that services use of each section.
-func (v *validator) used() map[string]map[string]bool {
-	return v.usedBy(func(string) bool { return true })
-}
-
-func (v *validator) usedBy(isMeant func(service string) bool) map[string]map[string]bool {
-	used := map[string]map[string]bool{"networks": {}, "volumes": {}, "secrets": {}, "configs": {}, "models": {}}
-	use := func(section string, at tree.Field, _ string) { used[section][at.Key] = true }
-	for _, f := range v.workloads() {
-		if isMeant(f.Key) {
-			v.references(f.Value, use)
-			for _, n := range f.Value.Value("pre_start").Entries() {
-				v.references(n, use)
-			}
-		}
-	}
-	for base := range v.bases {
-		if isMeant(base) {
-			v.references(imagePart(v.disabled[base]), use)
-		}
-	}
-	return used
 }

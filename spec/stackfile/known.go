@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/orlop/orlop/spec"
 )
@@ -20,9 +21,11 @@ func (l *loader) knownName() string {
 
 var (
 	// nameKey is the line of the name key, as YAML may write it.
-	nameKey = regexp.MustCompile(`^["']?name["']?[ \t]*:(?:[ \t]+(.*))?$`)
+	nameKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^["']?name["']?[ \t]*:(?:[ \t]+(.*))?$`) })
 	// literalName is a value that is a name as it stands there.
-	literalName = regexp.MustCompile(`^(?:([a-z0-9][a-z0-9_-]*)|"([a-z0-9][a-z0-9_-]*)"|'([a-z0-9][a-z0-9_-]*)')[ \t]*(?:[ \t]#.*)?$`)
+	literalName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:([a-z0-9][a-z0-9_-]*)|"([a-z0-9][a-z0-9_-]*)"|'([a-z0-9][a-z0-9_-]*)')[ \t]*(?:[ \t]#.*)?$`)
+	})
 )
 
 // nameInBroken is the value of the name key at the top of a file that is no
@@ -47,11 +50,11 @@ func nameInBroken(data []byte) (name string, ok bool) {
 				return "", false
 			}
 		}
-		key := nameKey.FindStringSubmatch(text)
+		key := nameKey().FindStringSubmatch(text)
 		if indent != top || key == nil {
 			continue
 		}
-		value := literalName.FindStringSubmatch(key[1])
+		value := literalName().FindStringSubmatch(key[1])
 		if value == nil {
 			return "", false
 		}

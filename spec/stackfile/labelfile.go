@@ -79,7 +79,7 @@ func (l *loader) serviceLabels(service *tree.Node, path string) {
 		at := tree.Indexed(path+".label_file", i)
 		data, err := l.readFile(f.Text)
 		if err != nil {
-			l.Fail(f, at, "cannot read "+cmp.Or(f.Raw, f.Text)+": "+cause(err), "create it, or remove it from label_file")
+			l.Fail(f, at, "cannot read "+cmp.Or(f.Raw(), f.Text)+": "+cause(err), "create it, or remove it from label_file")
 			continue
 		}
 		read := l.readEnv(f.Text, data, false, values, none)

@@ -86,6 +86,8 @@ type loader struct {
 	name        string                // of the project
 	nameHidden  bool                  // a stack file could not be fetched
 	nameUnsure  bool                  // what says the name could not be read, whole: name may be wrong
+	otherText   bool                  // what was read, or where, may be text of another encoding than UTF-8
+	unfilled    bool                  // a value lacks a variable
 	broken      bool                  // part of the stack could not be read: what is missing may be there
 	envBroken   bool                  // so is part of an environment file
 	faults      []*tree.Fault         // mistakes that count only where they are used
@@ -193,7 +195,7 @@ func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	if r := l.remotes.Of(doc.src.path); r != nil {
 		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup, &b.told)}
 	}
-	root := b.build(doc.node, 0)
+	root := b.document(doc.Document)
 	l.values += b.count
 	switch {
 	case root.Kind == tree.NullNode:

@@ -34,9 +34,38 @@ func (v *validator) choose() {
 	}
 }
 
-// needed are the names that the services asked for use of each section.
-func (v *validator) needed() map[string]map[string]bool {
-	return v.usedBy(func(name string) bool { return v.asked[name] })
+// names are those of networks, volumes, secrets, configs and models, by section.
+type names map[string]map[string]bool
+
+func (n names) add(section, name string) {
+	if n[section] == nil {
+		n[section] = map[string]bool{}
+	}
+	n[section][name] = true
+}
+
+// use notes that a service uses a name, and whether it is one that is asked for.
+func (v *validator) use(section, name string, isMeant bool) {
+	if v.used.add(section, name); isMeant {
+		v.needed.add(section, name)
+	}
+}
+
+// useElsewhere notes the names that are used beside those in services themselves: in
+// their init containers, and in what others are built from.
+func (v *validator) useElsewhere() {
+	isMeant := false
+	use := func(section string, at tree.Field, _ string) { v.use(section, at.Key, isMeant) }
+	for _, f := range v.workloads() {
+		isMeant = v.asked[f.Key]
+		for _, n := range f.Value.Value("pre_start").Entries() {
+			v.references(n, use)
+		}
+	}
+	for base := range v.bases {
+		isMeant = v.asked[base]
+		v.references(imagePart(v.disabled[base]), use)
+	}
 }
 
 // contents are the secrets and configs whose contents must be there.
@@ -45,11 +74,11 @@ func (v *validator) contents() map[string]map[string]bool {
 	case v.l.opts.SpareContents:
 		return nil
 	case !v.l.opts.ImagesOnly:
-		return v.needed()
+		return v.needed
 	}
 	used := map[string]map[string]bool{"secrets": {}}
 	for name := range v.asked {
-		secrets := v.find(name).Value("build").Value("secrets")
+		secrets := v.workload(name).Value("build").Value("secrets")
 		if secrets == nil {
 			continue
 		}
@@ -60,42 +89,31 @@ func (v *validator) contents() map[string]map[string]bool {
 	return used
 }
 
-// isFilled says that all of a tree has its variables.
-func isFilled(n *tree.Node) bool {
-	if len(n.Unset) > 0 || n.Fault != nil {
-		return false
-	}
-	for i := range n.Fields {
-		if !isFilled(n.Fields[i].Value) {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(n.Items, func(item *tree.Node) bool { return !isFilled(item) })
-}
-
 // eachUnfilled visits the values that are needed and lack variables, and tells of the
 // faults in them. Of the others nothing is told.
 func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
-	needed := v.needed()
+	if !v.l.unfilled {
+		return
+	}
 	tell := func(n *tree.Node, path string) {
-		if n.Fault != nil {
-			n.Fault.Found = true
-			v.l.Report(n.Fault.Diagnostic)
+		if fault := n.Fault(); fault != nil {
+			fault.Found = true
+			v.l.Report(fault.Diagnostic)
 		}
 		visit(n, path)
 	}
 	pass := func(n *tree.Node, _ string) {
-		if n.Fault != nil {
-			n.Fault.Found = true
+		if fault := n.Fault(); fault != nil {
+			fault.Found = true
 		}
 	}
 	for _, f := range v.root.Fields {
-		used, isSection := needed[f.Key]
+		used, isSection := v.needed[f.Key], isNamed(f.Key)
 		if f.Key == "services" || f.Key == "jobs" {
 			used, isSection = v.asked, true
 		}
 		switch {
-		case isFilled(f.Value):
+		case f.Value.IsFilled():
 			continue
 		case strings.HasPrefix(f.Key, "x-"):
 			f.Value.Walk(f.Key, pass)
@@ -104,7 +122,7 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 		}
 		for _, entry := range f.Value.Fields {
 			switch {
-			case !isSection || isFilled(entry.Value):
+			case !isSection || entry.Value.IsFilled():
 			case used[entry.Key]:
 				entry.Value.Walk(tree.Join(f.Key, entry.Key), tell)
 			default:
@@ -118,6 +136,11 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 		}
 	}
 	v.otherFaults(pass)
+}
+
+// isNamed says that a section has names that services use.
+func isNamed(section string) bool {
+	return slices.Contains([]string{"networks", "volumes", "secrets", "configs", "models"}, section)
 }
 
 // otherFaults tells of those that stand nowhere: what they were in is gone, or

@@ -3,7 +3,6 @@ package stackfile
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/orlop/orlop/spec/tree"
@@ -48,12 +47,15 @@ func (l *loader) payloads(p *spec.Project, root *tree.Node, needed map[string]ma
 // builtWithExternal complains of builds that are to have a secret of the engine's: what
 // builds have is lent by the command, which has no content of it.
 func (l *loader) builtWithExternal(p *spec.Project) {
-	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		b := p.Services[name].Build
-		if b == nil {
-			continue
+	var names []string
+	for name, s := range p.Services {
+		if s.Build != nil && len(s.Build.Secrets) > 0 {
+			names = append(names, name)
 		}
-		for i, use := range b.Secrets {
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for i, use := range p.Services[name].Build.Secrets {
 			if s := p.Secrets[use.Source]; s != nil && s.External {
 				path := fmt.Sprintf("services.%s.build.secrets[%d]", name, i)
 				l.Report(spec.Diagnostic{Severity: spec.Error, Path: path, Place: p.Places.Nearest(path),
@@ -74,14 +76,14 @@ func (l *loader) payload(f tree.Field, path string) ([]byte, spec.Diagnostic) {
 	if file := f.Value.Value("file"); file != nil {
 		content, err := l.readFile(file.Text)
 		if err != nil {
-			return wrong(file, "cannot read "+cmp.Or(file.Raw, file.Text)+": "+cause(err), "create it, or use environment: or content:")
+			return wrong(file, "cannot read "+cmp.Or(file.Raw(), file.Text)+": "+cause(err), "create it, or use environment: or content:")
 		}
 		return content, spec.Diagnostic{}
 	}
 	if name := f.Value.Value("environment"); name != nil {
 		lookup := l.lookup
-		if name.Vars != nil {
-			lookup = name.Vars.Lookup
+		if vars := name.Vars(); vars != nil {
+			lookup = vars.Lookup
 		}
 		value, ok := l.toldAt(name.At, lookup)(name.Text)
 		if !ok {

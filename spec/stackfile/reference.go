@@ -27,5 +27,5 @@ func isWholeImage(n *tree.Node, path string) bool {
 	if !strings.HasPrefix(path, "services.") || !strings.HasSuffix(path, ".image") || !wholeReference().MatchString(n.Text) {
 		return false
 	}
-	return !slices.ContainsFunc(n.Unset, func(u variables.UnsetVariable) bool { return !u.Leading })
+	return !slices.ContainsFunc(n.Unset(), func(u variables.UnsetVariable) bool { return !u.Leading })
 }

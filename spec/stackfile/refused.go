@@ -15,9 +15,13 @@ func (v *validator) refusedKeys(f tree.Field, keys []schema.Key, path string) {
 	if f.Value.Kind != tree.MapNode {
 		return
 	}
-	for _, k := range keys {
+	for i := range keys {
+		k := &keys[i]
+		if k.Level != schema.Refused {
+			continue
+		}
 		given := f.Value.Field(k.Name)
-		if k.Level != schema.Refused || given == nil || given.Value.SaysNothing() || k.Shape == schema.Boolean && given.Value.Text == "false" {
+		if given == nil || given.Value.SaysNothing() || k.Shape == schema.Boolean && given.Value.Text == "false" {
 			continue
 		}
 		v.l.Fail(&tree.Node{At: given.At, Width: given.Width}, path, fmt.Sprintf("%q is not supported, and the outcome would be wrong without it", k.Name), k.Note)

@@ -22,6 +22,9 @@ func (v *validator) dependencies() {
 		if deps == nil || deps.Kind != tree.MapNode {
 			continue
 		}
+		if !slices.ContainsFunc(deps.Fields, func(d tree.Field) bool { return v.active(d.Key) == nil }) {
+			continue
+		}
 		path := v.path(f.Key) + ".depends_on"
 		deps.Fields = slices.DeleteFunc(slices.Clone(deps.Fields), func(d tree.Field) bool { return !v.dependency(d, path) })
 	}
@@ -61,7 +64,8 @@ func (v *validator) dependency(d tree.Field, path string) bool {
 // edge is one service waiting for another, and where the file says so.
 type edge struct {
 	to        string
-	at        *tree.Node
+	at        spec.Place
+	width     int
 	isContext bool // it is built from the other's image
 }
 
@@ -69,14 +73,17 @@ type edge struct {
 func (v *validator) waits(s *tree.Node) []edge {
 	var out []edge
 	if deps := s.Value("depends_on"); deps != nil {
-		for _, d := range withoutBad(deps.Fields) {
-			out = append(out, edge{to: d.Key, at: &tree.Node{At: d.At, Width: d.Width}})
+		out = make([]edge, 0, len(deps.Fields))
+		for _, d := range deps.Fields {
+			if d.Value.Kind != tree.BadNode {
+				out = append(out, edge{to: d.Key, at: d.At, width: d.Width})
+			}
 		}
 	}
 	if contexts := s.Value("build").Value("additional_contexts"); contexts != nil {
 		for _, c := range contexts.Fields {
 			if name, ok := strings.CutPrefix(c.Value.Text, "service:"); ok {
-				out = append(out, edge{name, c.Value, true})
+				out = append(out, edge{name, c.Value.At, c.Value.Width, true})
 			}
 		}
 	}
@@ -96,7 +103,7 @@ func (v *validator) cycles() {
 			switch {
 			case state[e.to] == visiting:
 				circle := append(slices.Clone(path[slices.Index(path, e.to):]), e.to)
-				v.l.Fail(e.at, v.path(name)+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
+				v.l.Fail(&tree.Node{At: e.at, Width: e.width}, v.path(name)+".depends_on", "services wait for each other in a circle: "+strings.Join(circle, " -> "),
 					"remove one of these dependencies")
 			case state[e.to] == 0 && (v.active(e.to) != nil || e.isContext && v.bases[e.to]):
 				visit(e.to)
@@ -114,7 +121,7 @@ func (v *validator) cycles() {
 
 // resources checks the networks, volumes, secrets and configs themselves.
 func (v *validator) resources() {
-	used := v.used()
+	v.useElsewhere()
 	for _, section := range []string{"networks", "volumes", "secrets", "configs"} {
 		s := v.root.Value(section)
 		if s == nil || s.Kind != tree.MapNode {
@@ -126,18 +133,18 @@ func (v *validator) resources() {
 			}
 			path := section + "." + f.Key
 			v.externalAlone(f, section, path)
-			if used[section][f.Key] {
+			if v.used[section][f.Key] {
 				v.refusedKeys(f, schema.Find(schema.Root(), section).Keys, path)
 				v.templateDriver(f.Value, path)
 			}
 			switch section {
 			case "networks":
 				v.pools(f.Value, path)
-				if used[section][f.Key] {
+				if v.used[section][f.Key] {
 					values.CheckNetwork(v.l.Reporter, f.Value, path)
 				}
 			case "volumes":
-				if used[section][f.Key] {
+				if v.used[section][f.Key] {
 					v.volumeOptions(f.Value, path)
 				}
 			case "secrets", "configs":

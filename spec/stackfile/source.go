@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/orlop/orlop/spec/plain"
 	"github.com/orlop/orlop/spec/tree"
@@ -44,8 +45,8 @@ func (s *source) line(n int) string {
 
 // document is one YAML document of a source.
 type document struct {
-	src  *source
-	node *yaml.Node
+	src *source
+	plain.Document
 }
 
 // read reads and parses a file that another stack file names. A file that
@@ -71,6 +72,7 @@ func (l *loader) take(path, base string, data []byte) ([]document, error) {
 		l.order = append(l.order, src.name)
 	}
 	l.sources[src.name] = src
+	l.otherText = l.otherText || !utf8.ValidString(path) || !utf8.ValidString(base)
 	return l.parse(src), nil
 }
 
@@ -110,14 +112,23 @@ func (l *loader) display(path string) string {
 }
 
 func (l *loader) parse(src *source) (docs []document) {
-	if n, ok := plain.Parse(src.data); ok {
-		return []document{{src, n}}
+	if d, ok := plain.Parse(src.name, src.data); ok {
+		return []document{{src, d}}
 	}
+	l.otherText = true // for all that is known here
+	for _, d := range plain.Of(src.name, l.nodes(src)...) {
+		docs = append(docs, document{src, d})
+	}
+	return docs
+}
+
+// nodes are the documents of a source as yaml.v3 reads them.
+func (l *loader) nodes(src *source) (documents []*yaml.Node) {
 	defer func() {
 		if r := recover(); r != nil { // yaml.v3 has panicked on broken input before
 			l.broken, src.broken = true, true
 			l.Report(spec.Diagnostic{Severity: spec.Error, Place: spec.Place{File: src.name, Line: 1, Column: 1}, Message: "not valid YAML"})
-			docs = nil
+			documents = nil
 		}
 	}()
 	decoder := yaml.NewDecoder(bytes.NewReader(src.data))
@@ -125,13 +136,13 @@ func (l *loader) parse(src *source) (docs []document) {
 		var n yaml.Node
 		err := decoder.Decode(&n)
 		if errors.Is(err, io.EOF) {
-			return docs
+			return documents
 		}
 		if err != nil {
 			l.yamlError(src, err)
-			return docs
+			return documents
 		}
-		docs = append(docs, document{src, &n})
+		documents = append(documents, &n)
 	}
 }
 

@@ -29,11 +29,14 @@ type validator struct {
 	idle       []tree.Field    // jobs of profiles that are not active
 	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
-	incomplete bool            // services were in part not readable
+	used       names
+	needed     names // of the services that are asked for
+	incomplete bool  // services were in part not readable
 }
 
 func (v *validator) check() {
 	containers := map[string]string{}
+	v.used, v.needed = names{}, names{}
 	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
 			v.service(f, v.path(f.Key))
@@ -61,14 +64,18 @@ func (v *validator) service(f tree.Field, path string) {
 	if p := s.Field("provider"); p != nil && p.Value.Kind == tree.MapNode && tree.TextAt(p.Value, "type") == "" {
 		v.l.Fail(&tree.Node{At: p.At, Width: p.Width}, path+".provider", "type is missing", "write type: and the program that provides the service")
 	}
-	if image := s.Value("image"); image != nil && image.Kind == tree.ScalarNode && len(image.Unset) == 0 {
+	if image := s.Value("image"); image != nil && image.Kind == tree.ScalarNode && len(image.Unset()) == 0 {
 		if strings.ContainsAny(image.Text, " \t\n") || image.Text == "" {
 			v.l.Fail(image, path+".image", fmt.Sprintf("%q is not the name of an image", spec.Shorten(image.Text)), "write it as NAME[:TAG]")
 		}
 	}
 	v.build(s, path)
 	v.watch(s, path)
-	v.declaredAll(s, path)
+	isMeant := v.asked[f.Key]
+	v.references(s, func(section string, at tree.Field, key string) {
+		v.declared(section, at, path, key)
+		v.use(section, at.Key, isMeant)
+	})
 	v.network(s, path)
 	values.Check(v.l.Reporter, s, path)
 }
@@ -202,6 +209,9 @@ func (v *validator) network(s *tree.Node, path string) {
 	v.sharedNetworks(s, networks, path)
 	v.portsOutside(s, networks, path)
 	for _, f := range networks.Fields {
+		if len(f.Value.Fields) == 0 {
+			continue
+		}
 		for _, key := range []string{"ipv4_address", "ipv6_address"} {
 			v.fixedAddress(s, f, key, path+".networks."+f.Key+"."+key)
 		}

@@ -14,7 +14,7 @@ import (
 // volumeOptions checks the options of a volume's driver: what is mounted as the
 // volume is said whole, and a path of the host is one.
 func (v *validator) volumeOptions(volume *tree.Node, path string) {
-	if n := volume.Value("name"); n != nil && n.Kind == tree.ScalarNode && len(n.Unset) == 0 && (forms.BadName(n.Text) != "" || strings.ContainsAny(n.Text[:1], "._-")) {
+	if n := volume.Value("name"); n != nil && n.Kind == tree.ScalarNode && len(n.Unset()) == 0 && (forms.BadName(n.Text) != "" || strings.ContainsAny(n.Text[:1], "._-")) {
 		v.l.Fail(n, path+".name", fmt.Sprintf("%q is not the name of a volume", spec.Shorten(n.Text)), "use letters, digits, dots, dashes and underscores, and start with a letter or digit")
 	}
 	opts := volume.Value("driver_opts")

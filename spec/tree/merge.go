@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/orlop/orlop/spec/schema"
@@ -96,8 +97,14 @@ func fill(base, over *Node, k *schema.Key) {
 	}
 }
 
+// fewItems is up to how many a list is looked through for each of its entries.
+const fewItems = 8
+
 // unique keeps one entry of each identity: the last, at the place of the first.
 func unique(items []*Node, id func(*Node) string) []*Node {
+	if len(items) < 2 {
+		return items
+	}
 	var out []*Node
 	at := make(map[string]int, len(items))
 	for _, item := range items {
@@ -110,6 +117,25 @@ func unique(items []*Node, id func(*Node) string) []*Node {
 		out = append(out, item)
 	}
 	return out
+}
+
+// areUnique says that no two of a few texts are the same, as far as it looks: texts in a
+// list have themselves as identities.
+func areUnique(items []*Node) bool {
+	if len(items) > fewItems {
+		return false
+	}
+	for i, item := range items {
+		if item.Kind != ScalarNode {
+			return false
+		}
+		for _, other := range items[:i] {
+			if other.Text == item.Text {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Identity is a whole value as text.
@@ -168,26 +194,31 @@ func uniqueKey(n *Node, k *schema.Key) string {
 // Tidy drops what merging leaves behind (reset values of keys that no earlier
 // file has) and entries of lists that say the same.
 func Tidy(n *Node, k *schema.Key) {
-	kept := n.Fields[:0]
-	for _, f := range n.Fields {
-		if f.Value.Merge == MergeReset {
-			continue
-		}
+	isReset := false
+	for i := range n.Fields {
+		f := &n.Fields[i]
+		isReset = isReset || f.Value.Merge == MergeReset
 		if len(f.Value.Fields) > 0 || len(f.Value.Items) > 0 {
 			Tidy(f.Value, childKey(k, f.Key))
 		}
-		kept = append(kept, f)
 	}
-	n.Fields = kept
+	if isReset {
+		n.Fields = slices.DeleteFunc(n.Fields, func(f Field) bool { return f.Value.Merge == MergeReset })
+	}
+	if len(n.Items) == 0 {
+		return
+	}
 	switch k.Shape.MergeRule() {
 	case schema.MergeUnique:
-		n.Items = unique(n.Items, func(n *Node) string { return uniqueKey(n, k) })
+		if len(n.Items) > 1 {
+			n.Items = unique(n.Items, func(n *Node) string { return uniqueKey(n, k) })
+		}
 		row := &schema.Key{Shape: schema.Object, Keys: k.Keys}
 		for _, item := range n.Items {
 			Tidy(item, row)
 		}
 	case schema.MergeAppend:
-		if len(n.Items) > 1 {
+		if !areUnique(n.Items) {
 			n.Items = unique(n.Items, Identity)
 		}
 	}

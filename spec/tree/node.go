@@ -5,6 +5,7 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,14 +14,20 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
-type nodeKind uint8
+// NodeKind is what a value is.
+type NodeKind uint8
 
 const (
-	NullNode nodeKind = iota
+	NullNode NodeKind = iota
 	ScalarNode
 	MapNode
 	ListNode
 	BadNode // a mistake stood here: it was reported, and nothing more is said about it
+
+	// Of a file as it is written.
+	AliasNode // Text is the name, and Items has the value that has it
+	BaseNode  // Items has the value of a merge key
+	OddNode   // Items has a key that is no text, and its value
 )
 
 // MergeTag is what a "!reset" or "!override" tag asks of merging.
@@ -35,18 +42,80 @@ const (
 // Node is a value of a stack file that knows its place. Aliases and merge
 // keys are filled in.
 type Node struct {
-	Kind   nodeKind
+	Kind   NodeKind
+	Merge  MergeTag
 	Tag    string // of a scalar: !!str, !!int, !!float, !!bool, ...
 	Text   string // of a scalar
-	Raw    string // of a scalar: its text before variables were filled in
 	Fields []Field
 	Items  []*Node
 	At     spec.Place
 	Width  int
-	Merge  MergeTag
-	Unset  []variables.UnsetVariable
-	Fault  *Fault              // why a bad node is bad, if that counts only where it is used
-	Vars   *variables.Expander // of the included file that it stands in, where it names one
+	Origin *Origin // nil of most
+}
+
+// Origin is what is to be known of a value that is not what is written there. It is not
+// changed: several nodes may have it.
+type Origin struct {
+	Raw   string // its text before variables were filled in
+	Unset []variables.UnsetVariable
+	Fault *Fault              // why a bad node is bad, if that counts only where it is used
+	Vars  *variables.Expander // of the included file that it stands in, where it names one
+}
+
+func (n *Node) origin() Origin {
+	if n.Origin == nil {
+		return Origin{}
+	}
+	return *n.Origin
+}
+
+// Raw is the text of a scalar before variables were filled in.
+func (n *Node) Raw() string { return n.origin().Raw }
+
+// Unset are the variables that a value lacks.
+func (n *Node) Unset() []variables.UnsetVariable {
+	if n.Origin == nil {
+		return nil
+	}
+	return n.Origin.Unset
+}
+
+// Vars are those of the included file that a value stands in, where it names one.
+func (n *Node) Vars() *variables.Expander { return n.origin().Vars }
+
+// Fault is why a bad node is bad, if that counts only where it is used.
+func (n *Node) Fault() *Fault { return n.origin().Fault }
+
+// SetOrigin notes the text that a value had and the variables that it lacks.
+func (n *Node) SetOrigin(raw string, unset []variables.UnsetVariable) {
+	if n.Origin == nil && raw == "" && len(unset) == 0 {
+		return
+	}
+	o := n.origin()
+	o.Raw, o.Unset = raw, unset
+	n.Origin = &o
+}
+
+// SetUnset notes the variables that a value lacks.
+func (n *Node) SetUnset(unset []variables.UnsetVariable) { n.SetOrigin(n.Raw(), unset) }
+
+// SetFault notes why a bad node is bad.
+func (n *Node) SetFault(f *Fault) {
+	o := n.origin()
+	o.Fault, n.Origin = f, &o
+}
+
+// SetVars notes whose variables a name stands for.
+func (n *Node) SetVars(vars *variables.Expander) {
+	o := n.origin()
+	o.Vars, n.Origin = vars, &o
+}
+
+// As is a new node of a kind that stands where n does, and lacks the variables that n lacks.
+func (n *Node) As(kind NodeKind) *Node {
+	out := &Node{Kind: kind, At: n.At, Width: n.Width}
+	out.SetUnset(n.Unset())
+	return out
 }
 
 // Field is one entry of a mapping.
@@ -59,12 +128,28 @@ type Field struct {
 
 // Field is the entry of a key, nil if there is none.
 func (n *Node) Field(key string) *Field {
-	for i := range n.Fields {
-		if n.Fields[i].Key == key {
-			return &n.Fields[i]
-		}
+	if i := n.IndexOf(key); i >= 0 {
+		return &n.Fields[i]
 	}
 	return nil
+}
+
+// IndexOf is where the entry of a key stands, or -1.
+func (n *Node) IndexOf(key string) int {
+	for i := range n.Fields {
+		if n.Fields[i].Key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// Merged is the value n of a merge key, as it is written.
+func (n *Node) Merged() *Node { return &Node{Kind: BaseNode, Items: []*Node{n}, At: n.At, Width: 1} }
+
+// Odd is the value n of a key that is no text, as it is written.
+func (n *Node) Odd(key *Node) *Node {
+	return &Node{Kind: OddNode, Items: []*Node{key, n}, At: n.At, Width: 1}
 }
 
 // Entries are the items of a list; of no node, none.
@@ -141,7 +226,18 @@ func (n *Node) With(key string, value *Node) Field {
 
 // Bad is a value of which a mistake was reported: nothing later complains of it.
 func (n *Node) Bad() *Node {
-	return &Node{Kind: BadNode, At: n.At, Width: n.Width, Unset: n.Unset, Fault: n.Fault}
+	out := n.As(BadNode)
+	if fault := n.Fault(); fault != nil {
+		out.SetFault(fault)
+	}
+	return out
+}
+
+// WithRoom is a copy for so many more fields; the values are the same.
+func (n *Node) WithRoom(more int) *Node {
+	c := *n
+	c.Fields = append(make([]Field, 0, len(n.Fields)+more), n.Fields...)
+	return &c
 }
 
 // Clone is a deep copy, so that two services may grow from one base.
@@ -221,6 +317,19 @@ func (n *Node) Anything() any {
 // IsPlainValue says whether a scalar is a number or a truth value for YAML.
 func (n *Node) IsPlainValue() bool {
 	return n.Kind == ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool")
+}
+
+// IsFilled says that all of a tree has its variables.
+func (n *Node) IsFilled() bool {
+	if n.Origin != nil && (len(n.Origin.Unset) > 0 || n.Origin.Fault != nil) {
+		return false
+	}
+	for i := range n.Fields {
+		if !n.Fields[i].Value.IsFilled() {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(n.Items, func(item *Node) bool { return !item.IsFilled() })
 }
 
 // SaysNothing says whether a value is empty, or holds only what is.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -56,7 +57,7 @@ func (f *TextFault) mark(data []byte, line string) {
 	if quote := strings.IndexAny(line, `"'`); quote >= 0 && strings.HasPrefix(f.Text, "found unexpected end of stream") {
 		f.Column, f.Width, f.Hint = utf8.RuneCountInString(line[:quote])+1, 1, "the quote is not closed"
 	}
-	if m := unknownAnchor.FindStringSubmatch(f.Text); m != nil {
+	if m := unknownAnchor().FindStringSubmatch(f.Text); m != nil {
 		f.Line, f.Column = find(data, "*"+m[1])
 		f.Width, f.Hint = utf8.RuneCountInString(m[1])+1, "write &"+m[1]+" before what is meant"
 	}
@@ -67,7 +68,7 @@ func (f *TextFault) mark(data []byte, line string) {
 	}
 }
 
-var unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced`)
+var unknownAnchor = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^unknown anchor '(.+)' referenced`) })
 
 // find is where a text stands first in the file; its beginning if it doesn't.
 func find(data []byte, text string) (line, column int) {

@@ -5,6 +5,7 @@
 package userfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ func ReadLimited(path string, limit int64) ([]byte, error) {
 	if info.Size() > limit {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: &TooLarge{limit}}
 	}
-	return readAll(f, path, limit)
+	return readSized(f, path, limit, info.Size())
 }
 
 // Open opens a regular file, or /dev/null. It waits for nobody: neither for the
@@ -104,7 +105,15 @@ func (e *irregular) Error() string        { return "it is " + e.what + ", " + Er
 func (e *irregular) Is(target error) bool { return target == ErrNotRegular }
 
 func readAll(in io.Reader, path string, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(in, limit+1))
+	return readSized(in, path, limit, 0)
+}
+
+// readSized reads what has some size, as far as somebody knows: it is read whole anyway.
+func readSized(in io.Reader, path string, limit, size int64) ([]byte, error) {
+	var text bytes.Buffer
+	text.Grow(int(size) + bytes.MinRead)
+	_, err := text.ReadFrom(io.LimitReader(in, limit+1))
+	data := text.Bytes()
 	switch {
 	case err != nil:
 		return nil, err

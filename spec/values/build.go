@@ -36,7 +36,7 @@ func (c checker) each(list *tree.Node, path string, check func(n *tree.Node, at 
 		return
 	}
 	for i, n := range list.Items {
-		if n.Kind == tree.ScalarNode && (n.Text != "" || len(n.Unset) == 0) {
+		if n.Kind == tree.ScalarNode && (n.Text != "" || len(n.Unset()) == 0) {
 			check(n, tree.Indexed(path, i))
 		}
 	}

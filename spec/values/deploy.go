@@ -54,6 +54,9 @@ func (c checker) global(s *tree.Node, path string) {
 // updates checks deploy.update_config and deploy.rollback_config.
 func (c checker) updates(s *tree.Node, path string) {
 	deploy := s.Value("deploy")
+	if deploy == nil {
+		return
+	}
 	for _, key := range []string{"update_config", "rollback_config"} {
 		c.update(deploy.Value(key), path+".deploy."+key)
 	}

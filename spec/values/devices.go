@@ -17,13 +17,17 @@ func (c checker) devices(s *tree.Node, path string) {
 		}
 	}
 	for i, item := range s.Value("device_cgroup_rules").Entries() {
-		if item.Kind == tree.ScalarNode && !spec.DeviceRule.MatchString(item.Text) {
+		if item.Kind == tree.ScalarNode && !spec.DeviceRule().MatchString(item.Text) {
 			c.Fail(item, tree.Indexed(path+".device_cgroup_rules", i), fmt.Sprintf("%q is no rule for devices", spec.Shorten(item.Text)),
 				`write it as "c 189:* rmw": kind, numbers and access`)
 		}
 	}
-	c.deviceRequests(s.Value("gpus"), path+".gpus")
-	c.deviceRequests(s.Value("deploy").Value("resources").Value("reservations").Value("devices"), path+".deploy.resources.reservations.devices")
+	if gpus := s.Value("gpus"); gpus != nil {
+		c.deviceRequests(gpus, path+".gpus")
+	}
+	if reserved := s.Value("deploy").Value("resources").Value("reservations").Value("devices"); reserved != nil {
+		c.deviceRequests(reserved, path+".deploy.resources.reservations.devices")
+	}
 	if parent := s.Value("cgroup_parent"); parent != nil && parent.Kind == tree.ScalarNode && strings.Contains("/"+parent.Text+"/", "/../") {
 		c.Fail(parent, path+".cgroup_parent", fmt.Sprintf("%q leads out of the control groups", spec.Shorten(parent.Text)), "write a path below their root, such as /mine")
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
@@ -18,7 +19,9 @@ import (
 const maxInterface = 15
 
 // linkSysctl matches a kernel's parameter of a link, as Docker takes it.
-var linkSysctl = regexp.MustCompile(`^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.[a-z0-9_]+$`)
+var linkSysctl = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.[a-z0-9_]+$`)
+})
 
 // links checks the form of links, and that the service has names of its own.
 func (c checker) links(s *tree.Node, path string) {
@@ -38,7 +41,7 @@ func (c checker) links(s *tree.Node, path string) {
 
 // endpoints checks what a service says of its places on networks.
 func (c checker) endpoints(s *tree.Node, path string) {
-	c.mac(s, s, path+".mac_address")
+	c.mac(s, s, path)
 	if n := s.Value("mac_address"); n != nil && n.Text != "" && !hasOwnNetwork(s) && tree.TextAt(s, "network_mode") != "none" {
 		c.Fail(n, path+".mac_address", "its network is not its own", "take network_mode or mac_address away")
 	}
@@ -48,8 +51,11 @@ func (c checker) endpoints(s *tree.Node, path string) {
 	}
 	called := map[string]string{}
 	for _, f := range networks.Fields {
+		if len(f.Value.Fields) == 0 {
+			continue
+		}
 		at := path + ".networks." + f.Key
-		c.mac(s, f.Value, at+".mac_address")
+		c.mac(s, f.Value, at)
 		c.linkLocal(f.Value, at)
 		c.endpointOptions(f.Value, at+".driver_opts")
 		for where, name := range map[string]*tree.Node{
@@ -67,11 +73,12 @@ func (c checker) endpoints(s *tree.Node, path string) {
 }
 
 // mac checks a hardware address: of one container, and of that alone.
-func (c checker) mac(service, of *tree.Node, at string) {
+func (c checker) mac(service, of *tree.Node, path string) {
 	n := of.Value("mac_address")
 	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
 		return
 	}
+	at := path + ".mac_address"
 	const length, group = 6, 1
 	mac, err := net.ParseMAC(n.Text)
 	count, _ := strconv.Atoi(cmp.Or(tree.TextAt(service, "scale"), tree.TextAt(service.Value("deploy"), "replicas")))
@@ -108,7 +115,7 @@ func (c checker) endpointOptions(place *tree.Node, at string) {
 		case spec.OptEndpointSysctls:
 			for _, text := range spec.EndpointSysctls(f.Value.Text) {
 				name, value, _ := strings.Cut(text, "=")
-				if !linkSysctl.MatchString(name) || value == "" || strings.ContainsAny(value, "\n") {
+				if !linkSysctl().MatchString(name) || value == "" || strings.ContainsAny(value, "\n") {
 					c.Fail(f.Value, at+"."+f.Key, fmt.Sprintf("%q sets no parameter of a link", spec.Shorten(text)), "write it as net.ipv4.conf.IFNAME.log_martians=1")
 				}
 			}

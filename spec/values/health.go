@@ -18,6 +18,7 @@ func (c checker) health(s *tree.Node, path string) {
 	if check == nil || check.Kind != tree.MapNode {
 		return
 	}
+	path += ".healthcheck"
 	for _, key := range []string{"interval", "timeout", "start_period", "start_interval"} {
 		n := check.Value(key)
 		if n == nil || n.Kind != tree.ScalarNode {

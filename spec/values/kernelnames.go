@@ -31,7 +31,7 @@ func (c checker) kernelNames(s *tree.Node, path string) {
 
 // capability checks the name of one, with or without its prefix.
 func (c checker) capability(n *tree.Node, at string) {
-	if n.Kind != tree.ScalarNode || n.Text == "" && len(n.Unset) > 0 {
+	if n.Kind != tree.ScalarNode || n.Text == "" && len(n.Unset()) > 0 {
 		return
 	}
 	short := strings.TrimPrefix(strings.ToUpper(n.Text), "CAP_")

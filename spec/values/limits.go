@@ -14,12 +14,18 @@ import (
 // contradicts itself.
 func (c checker) limits(s *tree.Node, path string) {
 	for _, b := range bounds {
-		c.within(s.Value(b.key), path+"."+b.key, b.least, b.most)
+		if n := s.Value(b.key); n != nil {
+			c.within(n, path+"."+b.key, b.least, b.most)
+		}
 	}
-	c.cpuset(s.Value("cpuset"), path+".cpuset")
+	if n := s.Value("cpuset"); n != nil {
+		c.cpuset(n, path+".cpuset")
+	}
 	c.cpuTime(s, path)
 	c.memory(s, path)
-	c.block(s.Value("blkio_config"), path+".blkio_config")
+	if n := s.Value("blkio_config"); n != nil {
+		c.block(n, path+".blkio_config")
+	}
 	c.sysctls(s, path)
 	c.twice(s, path)
 }
@@ -62,7 +68,7 @@ func wholeOf(n *tree.Node) (int64, bool) {
 
 // cpuset checks a list of processors: "0-2,5".
 func (c checker) cpuset(n *tree.Node, at string) {
-	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" {
+	if n.Kind != tree.ScalarNode || n.Text == "" {
 		return
 	}
 	for part := range strings.SplitSeq(n.Text, ",") {
@@ -115,14 +121,13 @@ func (c checker) memory(s *tree.Node, path string) {
 			c.Fail(swap, path+".memswap_limit", fmt.Sprintf("%d is less than the limit of memory, %d, which it includes", n, limit), "")
 		}
 	}
-	for at, n := range map[string]*tree.Node{
-		".mem_reservation":                      s.Value("mem_reservation"),
-		".deploy.resources.reservations.memory": s.Value("deploy").Value("resources").Value("reservations").Value("memory"),
-	} {
+	reservation := func(n *tree.Node, key string) {
 		if reserved, ok := wholeOf(n); ok && limited && reserved > limit {
-			c.Fail(n, path+at, fmt.Sprintf("%d is more than the limit, %d", reserved, limit), "")
+			c.Fail(n, path+"."+key, fmt.Sprintf("%d is more than the limit, %d", reserved, limit), "")
 		}
 	}
+	reservation(s.Value("mem_reservation"), "mem_reservation")
+	reservation(s.Value("deploy").Value("resources").Value("reservations").Value("memory"), "deploy.resources.reservations.memory")
 }
 
 func firstOf(nodes ...*tree.Node) *tree.Node {
@@ -138,6 +143,9 @@ func firstOf(nodes ...*tree.Node) *tree.Node {
 // (Compose Deploy Specification, resources).
 func (c checker) twice(s *tree.Node, path string) {
 	resources := s.Value("deploy").Value("resources")
+	if resources == nil {
+		return
+	}
 	for _, pair := range []struct {
 		own, part, key string
 	}{
@@ -163,7 +171,7 @@ func isSameNumber(a, b string) bool {
 
 // block checks weights of block devices, and that each limit names a device.
 func (c checker) block(n *tree.Node, path string) {
-	if n == nil || n.Kind != tree.MapNode {
+	if n.Kind != tree.MapNode {
 		return
 	}
 	const least, most = 10, 1000

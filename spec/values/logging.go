@@ -59,7 +59,7 @@ func (c checker) logOption(f tree.Field, driver, at string) {
 		c.Fail(key, at, fmt.Sprintf("the logging driver %s has no option %q", driver, spec.Shorten(f.Key)), hint)
 		return
 	}
-	if f.Value.Kind != tree.ScalarNode || f.Value.Text == "" && len(f.Value.Unset) > 0 {
+	if f.Value.Kind != tree.ScalarNode || f.Value.Text == "" && len(f.Value.Unset()) > 0 {
 		return
 	}
 	if problem, hint := badLogOption(f.Key, f.Value.Text); problem != "" {

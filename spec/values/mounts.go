@@ -12,9 +12,9 @@ import (
 // targets complains of two mounts at one place.
 func (c checker) targets(s *tree.Node, path string) {
 	taken := map[string]bool{}
-	take := func(n *tree.Node, target, at string) {
+	take := func(n *tree.Node, target, key string, i int) {
 		if taken[target] {
-			c.Fail(n, at, fmt.Sprintf("%s is already mounted", target), "two mounts cannot share a target")
+			c.Fail(n, tree.Indexed(path+"."+key, i), fmt.Sprintf("%s is already mounted", target), "two mounts cannot share a target")
 		}
 		taken[target] = true
 	}
@@ -25,7 +25,7 @@ func (c checker) targets(s *tree.Node, path string) {
 			if item.Kind == tree.ScalarNode && item.Text != "" && !strings.HasPrefix(target, "/") {
 				c.Fail(item, at, fmt.Sprintf("the target %q is not an absolute path", spec.Shorten(target)), "a target is a path in the container, such as /run")
 			} else if item.Kind == tree.ScalarNode && item.Text != "" {
-				take(item, target, at)
+				take(item, target, "tmpfs", i)
 				c.tmpfsOptions(item, options, at)
 			}
 		}
@@ -33,7 +33,7 @@ func (c checker) targets(s *tree.Node, path string) {
 	if volumes := s.Value("volumes"); volumes != nil {
 		for i, item := range volumes.Items {
 			if target := item.Value("target"); target != nil && target.Kind == tree.ScalarNode {
-				take(target, target.Text, tree.Indexed(path+".volumes", i))
+				take(target, target.Text, "volumes", i)
 			}
 		}
 	}
@@ -47,11 +47,14 @@ func (c checker) subpaths(s *tree.Node, at string) {
 	}
 	for i, item := range volumes.Items {
 		kind := tree.TextAt(item, "type")
-		sub, where := item.Value(kind).Value("subpath"), tree.Indexed(at+".volumes", i)+"."+kind+".subpath"
-		c.recursive(item, tree.Indexed(at+".volumes", i))
+		sub, given := item.Value(kind).Value("subpath"), item.Value("bind").Value("recursive")
+		if given != nil {
+			c.recursive(item, given, tree.Indexed(at+".volumes", i))
+		}
 		if sub == nil || sub.Kind != tree.ScalarNode || sub.Text == "" {
 			continue
 		}
+		where := tree.Indexed(at+".volumes", i) + "." + kind + ".subpath"
 		clean := path.Clean(sub.Text)
 		switch {
 		case path.IsAbs(clean), clean == "..", strings.HasPrefix(clean, "../"):
@@ -77,9 +80,8 @@ func (c checker) volumesFrom(s *tree.Node, at string) {
 }
 
 // recursive checks what is to become of the mounts below that of a directory.
-func (c checker) recursive(item *tree.Node, at string) {
-	given := item.Value("bind").Value("recursive")
-	if given == nil || given.Text != spec.RecursiveReadOnly {
+func (c checker) recursive(item, given *tree.Node, at string) {
+	if given.Text != spec.RecursiveReadOnly {
 		return
 	}
 	propagation := tree.TextAt(item.Value("bind"), "propagation")

@@ -11,8 +11,12 @@ import (
 
 // namespaces checks what a service shares with the host or with others.
 func (c checker) namespaces(s *tree.Node, path string) {
-	c.namespace(s.Value("pid"), path+".pid", "host")
-	c.namespace(s.Value("ipc"), path+".ipc", "host", "private", "shareable", "none")
+	if n := s.Value("pid"); n != nil {
+		c.namespace(n, path+".pid", "host")
+	}
+	if n := s.Value("ipc"); n != nil {
+		c.namespace(n, path+".ipc", "host", "private", "shareable", "none")
+	}
 	if tree.TextAt(s, "uts") != spec.HostNamespace {
 		return
 	}
@@ -27,7 +31,7 @@ func (c checker) namespaces(s *tree.Node, path string) {
 }
 
 func (c checker) namespace(n *tree.Node, at string, words ...string) {
-	if n == nil || n.Kind != tree.ScalarNode || n.Text == "" || slices.Contains(words, n.Text) {
+	if n.Kind != tree.ScalarNode || n.Text == "" || slices.Contains(words, n.Text) {
 		return
 	}
 	kind, name, _ := strings.Cut(n.Text, ":")

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/tree"
@@ -14,7 +15,9 @@ import (
 const ownNameServer = "127.0.0.11"
 
 // domain matches the name of a domain.
-var domain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+var domain = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+})
 
 // maxDomain is how long a name may be for the kernel (__NEW_UTS_LEN).
 const maxDomain = 64
@@ -31,7 +34,7 @@ func (c checker) resolvers(s *tree.Node, path string) {
 		}
 	})
 	c.eachText(s, path, "dns_search", func(n *tree.Node, at string) {
-		if n.Text != "." && !domain.MatchString(n.Text) {
+		if n.Text != "." && !domain().MatchString(n.Text) {
 			c.Fail(n, at, fmt.Sprintf("%q is not the name of a domain", spec.Shorten(n.Text)), "write one such as example.com")
 		}
 	})
@@ -40,7 +43,7 @@ func (c checker) resolvers(s *tree.Node, path string) {
 			c.Fail(n, at, fmt.Sprintf("%q is not an option of a resolver", spec.Shorten(n.Text)), "write one an entry, such as timeout:3")
 		}
 	})
-	if n := s.Value("domainname"); n != nil && n.Kind == tree.ScalarNode && n.Text != "" && (len(n.Text) > maxDomain || !domain.MatchString(n.Text)) {
+	if n := s.Value("domainname"); n != nil && n.Kind == tree.ScalarNode && n.Text != "" && (len(n.Text) > maxDomain || !domain().MatchString(n.Text)) {
 		c.Fail(n, path+".domainname", fmt.Sprintf("%q is not the name of a domain", spec.Shorten(n.Text)), fmt.Sprintf("write one such as example.com, of %d characters at most", maxDomain))
 	}
 	if dns := s.Value("dns"); dns != nil && len(dns.Items) > 0 && sharesNetwork(s) {

@@ -23,7 +23,7 @@ func (c checker) schedules(list *tree.Node, path string) {
 }
 
 // isGiven says that a text is there, with all its variables.
-func isGiven(n *tree.Node) bool { return n != nil && n.Kind == tree.ScalarNode && len(n.Unset) == 0 }
+func isGiven(n *tree.Node) bool { return n != nil && n.Kind == tree.ScalarNode && len(n.Unset()) == 0 }
 
 // wrongTime tells of a time that can't be understood.
 func (c checker) wrongTime(n *tree.Node, path string, err error) {

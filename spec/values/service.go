@@ -18,33 +18,59 @@ import (
 // is path.
 func Check(r tree.Reporter, s *tree.Node, path string) {
 	c := checker{r}
-	c.replicas(s, path)
+	c.everyday(s, path)
+	if slices.ContainsFunc(s.Fields, func(f tree.Field) bool { return !isEveryday(f.Key) }) {
+		c.others(s, path)
+	}
+}
+
+// isEveryday says that a key is one that most services have. What is looked for beside
+// them is not there in a service that has no others.
+func isEveryday(key string) bool {
+	switch key {
+	case "image", "command", "entrypoint", "environment", "ports", "volumes", "networks", "labels", "depends_on", "healthcheck", "restart":
+		return true
+	}
+	return false
+}
+
+// everyday checks what everyday keys say.
+func (c checker) everyday(s *tree.Node, path string) {
 	c.targets(s, path)
 	c.subpaths(s, path)
-	c.volumesFrom(s, path)
-	c.health(s, path+".healthcheck")
+	c.health(s, path)
 	c.restart(s, path)
+	c.numbers(s, path)
+	c.endpoints(s, path)
+	c.strings(s, path)
+}
+
+// others checks what other keys say, by themselves or beside the everyday ones.
+func (c checker) others(s *tree.Node, path string) {
+	c.replicas(s, path)
+	c.volumesFrom(s, path)
 	c.restartPolicy(s, path)
 	c.global(s, path)
 	c.updates(s, path)
 	c.pullPolicy(s, path)
 	c.refreshAfter(s, path)
-	c.numbers(s, path)
 	c.limits(s, path)
 	c.kernelNames(s, path)
 	c.securityOpts(s, path)
 	c.namespaces(s, path)
 	c.resolvers(s, path)
 	c.links(s, path)
-	c.endpoints(s, path)
-	c.strings(s, path)
 	c.devices(s, path)
 	c.hooks(s, path)
 	c.logging(s, path)
 	c.unpublished(s, path)
 	c.platforms(s, path)
-	c.schedules(s.Value("triggers").Value("schedule"), path+".triggers.schedule")
-	c.build(s.Value("build"), path+".build")
+	if t := s.Value("triggers"); t != nil {
+		c.schedules(t.Value("schedule"), path+".triggers.schedule")
+	}
+	if b := s.Value("build"); b != nil {
+		c.build(b, path+".build")
+	}
 }
 
 // CheckBuild reports the mistakes in the values of a build section alone.
@@ -72,6 +98,9 @@ type checker struct{ tree.Reporter }
 // replicas checks scale and deploy.replicas.
 func (c checker) replicas(s *tree.Node, path string) {
 	scale, replicas := s.Value("scale"), s.Value("deploy").Value("replicas")
+	if scale == nil && replicas == nil {
+		return
+	}
 	for _, n := range []*tree.Node{scale, replicas} {
 		if n == nil || n.Kind != tree.ScalarNode {
 			continue
@@ -111,7 +140,7 @@ func (c checker) restart(s *tree.Node, path string) {
 // pullPolicy checks when the image of a service is pulled.
 func (c checker) pullPolicy(s *tree.Node, path string) {
 	policy := s.Value("pull_policy")
-	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset) > 0 {
+	if policy == nil || policy.Kind != tree.ScalarNode || policy.Text == "" && len(policy.Unset()) > 0 {
 		return
 	}
 	for _, word := range spec.PullPolicies() {
@@ -145,8 +174,10 @@ func (c checker) numbers(s *tree.Node, path string) {
 			c.Fail(n, path+".healthcheck.retries", fmt.Sprintf("%d is below 0", count), "")
 		}
 	}
-	c.ulimits(s.Value("ulimits"), path+".ulimits")
-	c.limitNames(s.Value("ulimits"), path+".ulimits")
+	if limits := s.Value("ulimits"); limits != nil {
+		c.ulimits(limits, path+".ulimits")
+		c.limitNames(limits, path+".ulimits")
+	}
 }
 
 // ulimits checks the numbers of resource limits.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/orlop/orlop/spec"
@@ -17,7 +18,7 @@ import (
 var errSuperseded = errors.New("superseded by a newer change")
 
 // culprit is what compilers print of a mistake: its place and what it is.
-var culprit = regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`)
+var culprit = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w./-]+\.\w+:\d+(:\d+)?: \S`) })
 
 // dispatch begins all that can be begun now.
 func (w *watcher) dispatch(ctx context.Context) {
@@ -192,7 +193,7 @@ func failure(service, what string, err error) Event {
 		return e
 	}
 	e.Lines = output.Lines
-	at := slices.IndexFunc(output.Lines, culprit.MatchString)
+	at := slices.IndexFunc(output.Lines, culprit().MatchString)
 	if at >= 0 && output.Of == nil {
 		e.Text = what + ": " + strings.TrimPrefix(output.Lines[at], "./")
 	}

@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -49,12 +51,20 @@ func NumberOf(h *netlink.Handle, path string) (Namespace, error) {
 	return Namespace(n), nil
 }
 
+// Change is what a message tells.
+type Change struct {
+	Link string // the name of the link that it is about; "" if it is about something else
+	// Adds: nothing that was there is gone, replaced or down. A link may have had another
+	// name before.
+	Adds bool
+}
+
 // Interest says what matters to who listens: the rest of the machine may
 // change as it likes.
 type Interest struct {
-	// Told is called with each message about links, addresses, routes and watched tables,
-	// whatever it says: what was seen there may be otherwise.
-	Told    func(in Namespace)
+	// Told is called with each message about links, addresses, routes and watched tables:
+	// what was seen there may be otherwise.
+	Told    func(in Namespace, of Change)
 	Link    func(in Namespace, name string) bool
 	Address func(in Namespace, addr netip.Addr) bool
 	Route   func(in Namespace, to netip.Prefix) bool // the zero Prefix is the default route
@@ -139,11 +149,13 @@ func (l *Listener) Run(ctx context.Context) error {
 }
 
 // inRoutes says that a message of rtnetlink is of interest.
-func (is *Interest) inRoutes(in Namespace, messageType uint16, data []byte) bool {
-	is.Told(in)
-	switch messageType {
+func (is *Interest) inRoutes(in Namespace, header syscall.NlMsghdr, data []byte) bool {
+	switch header.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		return is.inLink(in, messageType, data)
+		return is.inLink(in, header.Type, data)
+	}
+	is.Told(in, Change{Adds: addsOnly(header, data)})
+	switch header.Type {
 	case unix.RTM_DELADDR:
 		attrs := attributes(data, unix.SizeofIfAddrmsg)
 		addr, ok := netip.AddrFromSlice(attrs[unix.IFA_LOCAL])
@@ -152,7 +164,7 @@ func (is *Interest) inRoutes(in Namespace, messageType uint16, data []byte) bool
 		}
 		return ok && is.Address(in, addr)
 	case unix.RTM_DELROUTE:
-		if len(data) < unix.SizeofRtMsg || nl.DeserializeRtMsg(data).Table != unix.RT_TABLE_MAIN {
+		if !isMain(data) {
 			return false
 		}
 		addr, ok := netip.AddrFromSlice(attributes(data, unix.SizeofRtMsg)[unix.RTA_DST])
@@ -164,18 +176,38 @@ func (is *Interest) inRoutes(in Namespace, messageType uint16, data []byte) bool
 	return false
 }
 
+// addsOnly says that a message about addresses or routes takes nothing away of what the
+// rest of the machine goes by.
+func addsOnly(header syscall.NlMsghdr, data []byte) bool {
+	switch header.Type {
+	case unix.RTM_NEWADDR:
+		return true
+	case unix.RTM_NEWROUTE:
+		return header.Flags&unix.NLM_F_REPLACE == 0 || !isMain(data)
+	case unix.RTM_DELROUTE:
+		return !isMain(data)
+	}
+	return false
+}
+
+// isMain says that a message about a route is one of the main table's.
+func isMain(data []byte) bool {
+	return len(data) >= unix.SizeofRtMsg && nl.DeserializeRtMsg(data).Table == unix.RT_TABLE_MAIN
+}
+
 // inLink says that a link of interest is gone, off its bridge (which the kernel tells
 // as the end of a link of the bridge's), down, or that its other end is.
 func (is *Interest) inLink(in Namespace, messageType uint16, data []byte) bool {
 	if len(data) < unix.SizeofIfInfomsg {
+		is.Told(in, Change{})
 		return false
 	}
 	attrs, flags := attributes(data, unix.SizeofIfInfomsg), nl.DeserializeIfInfomsg(data).Flags
+	name := strings.TrimRight(string(attrs[unix.IFLA_IFNAME]), "\x00")
 	_, isPort := attrs[unix.IFLA_MASTER] // a bridge without any has nothing to lead to
-	if messageType == unix.RTM_NEWLINK && flags&unix.IFF_UP != 0 && (flags&unix.IFF_LOWER_UP != 0 || !isPort) {
-		return false
-	}
-	return is.Link(in, strings.TrimRight(string(attrs[unix.IFLA_IFNAME]), "\x00"))
+	isWell := messageType == unix.RTM_NEWLINK && flags&unix.IFF_UP != 0 && (flags&unix.IFF_LOWER_UP != 0 || !isPort)
+	is.Told(in, Change{Link: name, Adds: isWell})
+	return !isWell && is.Link(in, name)
 }
 
 // attributes are those of a message, by their types.
@@ -201,19 +233,23 @@ const (
 )
 
 // inTables says that something of a table of interest was removed.
-func (is *Interest) inTables(in Namespace, messageType uint16, data []byte) bool {
-	if messageType>>8 != unix.NFNL_SUBSYS_NFTABLES || !is.Table(in, strings.TrimRight(string(attributes(data, sizeofNfgenmsg)[attrTable]), "\x00")) {
+func (is *Interest) inTables(in Namespace, header syscall.NlMsghdr, data []byte) bool {
+	if header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || !is.Table(in, strings.TrimRight(string(attributes(data, sizeofNfgenmsg)[attrTable]), "\x00")) {
 		return false
 	}
-	is.Told(in)
-	switch messageType & 0xff {
+	is.Told(in, Change{})
+	switch header.Type & 0xff {
 	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
 		return true
 	}
 	return false
 }
 
-// watchMounts tells of each change of the table of mounts until stop ends.
+// settleMounts is how long the mounts may go on changing before it is told: each container
+// changes them some ten times.
+const settleMounts = 50 * time.Millisecond
+
+// watchMounts tells of changes of the table of mounts until stop ends.
 func watchMounts(table int, stop *os.File, changed func()) {
 	fds := []unix.PollFd{{Fd: int32(table), Events: unix.POLLPRI}, {Fd: int32(stop.Fd()), Events: unix.POLLIN}}
 	for {
@@ -223,6 +259,10 @@ func watchMounts(table int, stop *os.File, changed func()) {
 		case err != nil || fds[1].Revents != 0:
 			return
 		default:
+			_, err := unix.Poll(fds[1:], int(settleMounts.Milliseconds()))
+			if err != nil && !errors.Is(err, unix.EINTR) || fds[1].Revents != 0 {
+				return
+			}
 			changed()
 		}
 	}

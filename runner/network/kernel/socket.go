@@ -23,7 +23,7 @@ type socket struct {
 }
 
 // concerns says of a message of netlink whether it is of interest.
-type concerns func(in Namespace, messageType uint16, data []byte) bool
+type concerns func(in Namespace, header syscall.NlMsghdr, data []byte) bool
 
 // mostTold is the longest that the kernel sends at once.
 const mostTold = 64 << 10
@@ -95,7 +95,7 @@ func (s *socket) takeAll(fd int, of concerns, changed func()) error {
 		}
 		in := namespaceOf(control[:c])
 		for _, m := range messages {
-			if of(in, m.Header.Type, m.Data) {
+			if of(in, m.Header, m.Data) {
 				changed()
 			}
 		}

@@ -102,8 +102,12 @@ func unpin(path string) error {
 // IsPinned reports whether a namespace is mounted at path, and the user namespace that
 // owns it beside it if it was made with one.
 func IsPinned(path string) bool {
-	_, err := os.Lstat(UsersPath(path))
-	return isPin(path) && (err != nil || isPin(UsersPath(path)))
+	if !isPin(path) {
+		return false
+	}
+	var fs unix.Statfs_t
+	err := unix.Statfs(UsersPath(path), &fs)
+	return err != nil || fs.Type == unix.NSFS_MAGIC
 }
 
 func isPin(path string) bool {
