@@ -435,6 +435,9 @@ func (c *executor) execute(ctx context.Context, s *planner.Step, note func(plann
 	case planner.Unschedule:
 		c.engine.schedules.Remove(c.job.order.Project, s.Resource)
 		return planner.Result{}, nil
+	case planner.Suspend, planner.Resume:
+		c.engine.schedules.Pause(c.job.order.Project, s.Resource, s.Action == planner.Suspend)
+		return planner.Result{}, nil
 	case planner.Build:
 		return c.build(ctx, s, note)
 	case planner.Pull:

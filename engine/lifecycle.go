@@ -50,9 +50,6 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	}
 	defer release()
 	defer s.doing(req.Action + " " + req.Project)()
-	if len(req.Services) == 0 && (claim.starts || action == planner.Stop) {
-		s.schedules.Pause(req.Project, action == planner.Stop)
-	}
 	plan, c, err := s.planLifecycle(ctx, req, claim)
 	if err != nil {
 		return causeOf(ctx, err)
@@ -87,9 +84,6 @@ func (s *server) kill(ctx context.Context, req *api.LifecycleRequest, claim *cla
 	}
 	for _, text := range ended {
 		box.Notice(text)
-	}
-	if len(req.Services) == 0 && proc.IsFatal(req.Signal) {
-		s.schedules.Pause(req.Project, true)
 	}
 	plan, c, err := s.planLifecycle(ctx, req, claim)
 	if err != nil {
@@ -126,6 +120,9 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 	observed, err := s.observe(ctx, req.Project, nil)
 	if err != nil {
 		return nil, nil, err
+	}
+	if planner.Action(req.Action) == planner.Kill && !proc.IsFatal(req.Signal) || req.OnlyStopped {
+		observed.Schedules = nil // it stops nothing
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
 	plan.Limit = int(req.Limit)

@@ -145,6 +145,9 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 		plan.add(step)
 		steps[k.Service] = append(steps[k.Service], step.ID)
 	}
+	if len(named) == 0 {
+		plan.suspendAll(observed, action)
+	}
 	return plan
 }
 

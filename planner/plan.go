@@ -41,6 +41,8 @@ const (
 	Schedules     Action = "schedule"   // a job: the engine runs it from here on, when it is time
 	Reschedule    Action = "reschedule" // a job that changed, or whose stack was stopped
 	Unschedule    Action = "unschedule"
+	Suspend       Action = "suspend" // a job is not run while its stack is stopped
+	Resume        Action = "resume"
 )
 
 // Step is one change to one resource.

@@ -182,6 +182,24 @@ func scheduleReasons(name string, old, want *Applied, places spec.Places) []Reas
 	return rs
 }
 
+// suspendAll adds the steps that have jobs not run while their stack is stopped, or run
+// again.
+func (p *Plan) suspendAll(observed *Observed, action Action) {
+	step, isPaused := Resume, false
+	switch action {
+	case Stop, Kill:
+		step, isPaused = Suspend, true
+	case Start, Restart:
+	default:
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(observed.Schedules)) {
+		if observed.Schedules[name].Paused != isPaused {
+			p.add(&Step{Action: step, Resource: name, Service: name})
+		}
+	}
+}
+
 // unscheduleAll adds the steps that end the schedules of a project.
 func (p *Plan) unscheduleAll(observed *Observed) {
 	for _, name := range slices.Sorted(maps.Keys(observed.Schedules)) {

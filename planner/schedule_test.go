@@ -69,6 +69,17 @@ func TestSchedulesArePlanned(t *testing.T) {
 	if off := plan("services: {web: {image: web}}\njobs: {backup: {image: backup, profiles: [x], triggers: {schedule: ['0 3 * * *']}}}", Options{}); !off.IsEmpty() {
 		t.Errorf("of a profile that is not active\n%s", off.Text())
 	}
+	w.observed.Schedules["backup"] = Schedule{Applied: w.observed.Schedules["backup"].Applied}
+	for action, want := range map[Action]string{Stop: "suspend backup", Kill: "suspend backup", Restart: "", Remove: ""} {
+		whole, some := Lifecycle("shop", &w.observed, action, nil, ""), Lifecycle("shop", &w.observed, action, []string{"web"}, "")
+		if (whole.Step("suspend backup") != nil) != (want != "") || some.Step("suspend backup") != nil || whole.Step("resume backup") != nil {
+			t.Errorf("to %s the stack is\n%s", action, whole.Text())
+		}
+	}
+	w.observed.Schedules["backup"] = Schedule{Applied: w.observed.Schedules["backup"].Applied, Paused: true}
+	if start := Lifecycle("shop", &w.observed, Start, nil, ""); start.Step("resume backup") == nil {
+		t.Errorf("a start is\n%s", start.Text())
+	}
 	down := Down("shop", load(t, scheduled), &w.observed, DownOptions{})
 	if down.Step("unschedule backup") == nil || Down("shop", nil, &w.observed, DownOptions{Services: []string{"web"}}).Step("unschedule backup") != nil {
 		t.Errorf("a down is\n%s", down.Text())

@@ -18,9 +18,9 @@ func (a Action) Symbol() string {
 		return "±"
 	case Rollback:
 		return "·"
-	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart, Reschedule:
+	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart, Reschedule, Resume:
 		return "~"
-	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill, Unschedule:
+	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill, Unschedule, Suspend:
 		return "-"
 	case Await, Init:
 		return "·"
@@ -102,7 +102,7 @@ func (s *Step) label() string {
 		return s.Service
 	case Schedules, Reschedule:
 		return "schedule " + s.Resource
-	case Init, Unschedule, Start, Restart, Stop, Kill:
+	case Init, Unschedule, Suspend, Resume, Start, Restart, Stop, Kill:
 		return string(s.Action) + " " + s.Resource
 	}
 	return s.Resource
@@ -128,6 +128,8 @@ func (p *Plan) Summary() string {
 	say("stop %d", p.Count(Stop, Kill))
 	say("schedule %d", p.Count(Schedules, Reschedule))
 	say("unschedule %d", p.Count(Unschedule))
+	say("suspend %d", p.Count(Suspend))
+	say("resume %d", p.Count(Resume))
 	say("remove %d", p.Count(Remove, RemoveNetwork, RemoveVolume, RemoveImage))
 	if len(parts) == 0 {
 		if p.Leave == 1 {

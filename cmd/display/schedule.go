@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/cron"
 )
 
@@ -34,7 +35,7 @@ func lastRun(j *planner.Schedule) string {
 	}
 	at := planner.FireTime(j.Last.Fire.In(zoneOf(j)))
 	if failure, _, _ := strings.Cut(j.Last.Failure(), "\n"); failure != "" {
-		return at + " failed: " + failure
+		return at + " failed: " + spec.Shorten(failure)
 	}
 	return at + " succeeded"
 }

@@ -119,19 +119,16 @@ func (b *Book) Remove(project, job string) {
 	b.rouse()
 }
 
-// Pause has the jobs of a project not run, or run again, from now on. A run that goes on
-// does so.
-func (b *Book) Pause(project string, isPaused bool) {
+// Pause has a job not run, or run again, from now on. A run that goes on does so.
+func (b *Book) Pause(project, job string, isPaused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for key, j := range b.jobs {
-		if j.Project != project || j.Paused == isPaused {
-			continue
-		}
+	key := keyOf(project, job)
+	if j := b.jobs[key]; j != nil && j.Paused != isPaused {
 		j.Paused, j.Since, j.Waiting = isPaused, b.clock.Now(), j.Waiting[:min(1, len(j.Waiting))]
 		b.save(key)
+		b.rouse()
 	}
-	b.rouse()
 }
 
 // Of are the jobs of a project by name, and what time it is.

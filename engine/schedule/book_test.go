@@ -156,7 +156,8 @@ func TestJobsThatArePausedOrGone(t *testing.T) {
 		b := openBook(t, docs, r)
 		put(b, "tick", spec.Schedule{Cron: "* * * * *"})
 		put(b, "tock", spec.Schedule{Cron: "* * * * *"})
-		b.Pause("shop", true)
+		b.Pause("shop", "tick", true)
+		b.Pause("shop", "tock", true)
 		during(t, b, 3*time.Minute, nil)
 		b = openBook(t, docs, r)
 		during(t, b, 2*time.Minute, nil)
@@ -164,7 +165,7 @@ func TestJobsThatArePausedOrGone(t *testing.T) {
 			t.Errorf("while they are paused there are %v", r.made)
 		}
 		b.Remove("shop", "tock")
-		b.Pause("shop", false)
+		b.Pause("shop", "tick", false)
 		during(t, b, 61*time.Second, nil)
 		of, _ := b.Of("shop")
 		if len(r.made) != 1 || len(of) != 1 || of["tick"].Last.Failure() != "exit code 3" {
