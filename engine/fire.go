@@ -132,19 +132,36 @@ func (f fires) run(ctx context.Context, j schedule.Job, at time.Time) (planner.R
 	return run, err
 }
 
-// begin makes and starts the container of a run, as a "run" of the job would, once no other
-// run of it goes on.
+// begin makes and starts the container of a run, once no other run of the job goes on. A
+// command that ends it has come between: it is begun again unless the job is not to be run
+// any more.
 func (f fires) begin(ctx context.Context, j schedule.Job, name string) error {
-	if err := f.await(ctx, j.Project, func() bool { return !f.IsBusy(j.Project, j.Name) }); err != nil {
-		return err
+	for {
+		if err := f.await(ctx, j.Project, func() bool { return !f.IsBusy(j.Project, j.Name) }); err != nil {
+			return err
+		}
+		err := f.make(ctx, j, name)
+		if _, isEnded := errors.AsType[*endedError](err); !isEnded {
+			return err
+		}
 	}
+}
+
+// make is begin for one try, as a "run" of the job would do it.
+func (f fires) make(ctx context.Context, j schedule.Job, name string) (err error) {
 	claim := &claim{verb: "scheduled run of " + j.Name, project: j.Project, pid: os.Getpid(), starts: true}
 	ctx, release, err := f.locks.take(ctx, j.Project, claim, func(string) {})
 	if err != nil {
-		return f.ifDue(j, err)
+		return err
 	}
 	defer release()
-	if !f.schedules.IsDue(j.Project, j.Name) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
+	j, ok := f.schedules.Due(j.Project, j.Name) // as it is by now
+	if !ok {
 		return schedule.ErrGone
 	}
 	job, err := f.decodeUnattended(j.Request)
@@ -154,7 +171,7 @@ func (f fires) begin(ctx context.Context, j schedule.Job, name string) error {
 	job.claim = claim
 	plan, err := f.plan(ctx, job)
 	if err != nil {
-		return f.ifDue(j, causeOf(ctx, err))
+		return err
 	}
 	kept, err := f.images.Keep(ctx, plan.Kept())
 	if err != nil {
@@ -163,18 +180,10 @@ func (f fires) begin(ctx context.Context, j schedule.Job, name string) error {
 	defer kept()
 	job.order.Plan = plan
 	if err := plan.Walk(ctx, &executor{engine: f.Engine, job: job}, walkLimit(), time.Now, func(planner.Event) {}); err != nil {
-		return f.ifDue(j, err)
+		return err
 	}
 	_, err = f.runner.CreateOneOff(context.WithoutCancel(ctx), job.oneOff(j.Name, name), job.project.Places, true)
 	return errors.Join(err, f.store.Flush())
-}
-
-// ifDue is an error, or that of a job whose stack was stopped or removed meanwhile.
-func (f fires) ifDue(j schedule.Job, err error) error {
-	if _, isEnded := errors.AsType[*endedError](err); isEnded || !f.schedules.IsDue(j.Project, j.Name) {
-		return schedule.ErrGone
-	}
-	return err
 }
 
 // decodeUnattended reads a request that the engine kept itself.

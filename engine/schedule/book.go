@@ -158,12 +158,15 @@ func (b *Book) Jobs() (all []Job, now time.Time) {
 	return all, b.clock.Now()
 }
 
-// IsDue says that a fire of a job still is to be run.
-func (b *Book) IsDue(project, job string) bool {
+// Due is a job of which a fire still is to be run; false where none is.
+func (b *Book) Due(project, job string) (Job, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.jobs[keyOf(project, job)]
-	return j != nil && !j.Paused && len(j.Waiting) > 0
+	if j == nil || j.Paused || len(j.Waiting) == 0 {
+		return Job{}, false
+	}
+	return *j, true
 }
 
 // save keeps a job; the caller holds mu.

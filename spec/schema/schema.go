@@ -105,7 +105,7 @@ func (s Shape) MergeRule() MergeRule {
 	switch s {
 	case MappingOrList, Labels, SSH, Object, Options, Logging, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
-	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
+	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch, Schedule:
 		return MergeAppend
 	case Ports, Mounts, FileMounts, ObjectList, DeviceNodes:
 		return MergeUnique
