@@ -40,6 +40,7 @@ var ErrCannotStart = errors.New("the engine cannot start")
 type Client struct {
 	EngineClient
 	Vault VaultClient
+	Image ImagesClient
 	Verb  string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
@@ -78,7 +79,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		first.Close()
 		return nil, err
 	}
-	c.EngineClient, c.Vault, c.conn = NewEngineClient(conn), NewVaultClient(conn), conn
+	c.EngineClient, c.Vault, c.Image, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), conn
 	return c, nil
 }
 

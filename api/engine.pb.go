@@ -2541,6 +2541,7 @@ type Container struct {
 	Dead          string                 `protobuf:"bytes,28,opt,name=dead,proto3" json:"dead,omitempty"`
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
 	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
+	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2785,6 +2786,13 @@ func (x *Container) GetUnsent() string {
 	return ""
 }
 
+func (x *Container) GetTurned() map[string]string {
+	if x != nil {
+		return x.Turned
+	}
+	return nil
+}
+
 type Binding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HostIp        string                 `protobuf:"bytes,1,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
@@ -2937,8 +2945,9 @@ type LogsRequest struct {
 	Tail          int64                  `protobuf:"varint,4,opt,name=tail,proto3" json:"tail,omitempty"` // lines of each container; negative: all
 	SinceUnixNs   int64                  `protobuf:"varint,5,opt,name=since_unix_ns,json=sinceUnixNs,proto3" json:"since_unix_ns,omitempty"`
 	UntilUnixNs   int64                  `protobuf:"varint,6,opt,name=until_unix_ns,json=untilUnixNs,proto3" json:"until_unix_ns,omitempty"`
-	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"` // IDs
-	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`        // without the project's secrets, those too that the caller does not know
+	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"`                    // IDs
+	UntilEnded    bool                   `protobuf:"varint,9,opt,name=until_ended,json=untilEnded,proto3" json:"until_ended,omitempty"` // follow until all containers have ended, and nothing brings one back
+	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`                           // without the project's secrets, those too that the caller does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3020,6 +3029,13 @@ func (x *LogsRequest) GetContainers() []string {
 		return x.Containers
 	}
 	return nil
+}
+
+func (x *LogsRequest) GetUntilEnded() bool {
+	if x != nil {
+		return x.UntilEnded
+	}
+	return false
 }
 
 func (x *LogsRequest) GetMasked() bool {
@@ -6020,6 +6036,490 @@ func (x *RemoveEntryReply) GetAbsent() bool {
 	return false
 }
 
+type DescribeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Platform      string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"` // "": the machine's own, or the only one that is here
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeRequest) Reset() {
+	*x = DescribeRequest{}
+	mi := &file_engine_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeRequest) ProtoMessage() {}
+
+func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
+func (*DescribeRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *DescribeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DescribeRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+type ImageDetails struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Names         []string               `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"` // all that point to the same
+	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"` // digest of the configuration
+	Platform      string                 `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"`
+	Config        []byte                 `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"` // the configuration as it is in the image: OCI image-spec, config.md
+	Layers        []*ImageLayer          `protobuf:"bytes,7,rep,name=layers,proto3" json:"layers,omitempty"`
+	History       []*ImageStep           `protobuf:"bytes,8,rep,name=history,proto3" json:"history,omitempty"`
+	Variants      []*ImageVariant        `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"` // of an index
+	Users         []*ImageUser           `protobuf:"bytes,10,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageDetails) Reset() {
+	*x = ImageDetails{}
+	mi := &file_engine_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageDetails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageDetails) ProtoMessage() {}
+
+func (x *ImageDetails) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageDetails.ProtoReflect.Descriptor instead.
+func (*ImageDetails) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ImageDetails) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ImageDetails) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ImageDetails) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ImageDetails) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ImageDetails) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ImageDetails) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *ImageDetails) GetLayers() []*ImageLayer {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
+func (x *ImageDetails) GetHistory() []*ImageStep {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *ImageDetails) GetVariants() []*ImageVariant {
+	if x != nil {
+		return x.Variants
+	}
+	return nil
+}
+
+func (x *ImageDetails) GetUsers() []*ImageUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type ImageLayer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	DiffId        string                 `protobuf:"bytes,2,opt,name=diff_id,json=diffId,proto3" json:"diff_id,omitempty"`
+	MediaType     string                 `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	SentBytes     int64                  `protobuf:"varint,4,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	UnpackedBytes int64                  `protobuf:"varint,5,opt,name=unpacked_bytes,json=unpackedBytes,proto3" json:"unpacked_bytes,omitempty"` // -1: it is not unpacked
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageLayer) Reset() {
+	*x = ImageLayer{}
+	mi := &file_engine_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageLayer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageLayer) ProtoMessage() {}
+
+func (x *ImageLayer) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageLayer.ProtoReflect.Descriptor instead.
+func (*ImageLayer) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ImageLayer) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetDiffId() string {
+	if x != nil {
+		return x.DiffId
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetSentBytes() int64 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *ImageLayer) GetUnpackedBytes() int64 {
+	if x != nil {
+		return x.UnpackedBytes
+	}
+	return 0
+}
+
+type ImageStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CreatedUnixMs int64                  `protobuf:"varint,1,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"` // 0: not known
+	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Comment       string                 `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
+	Layer         int32                  `protobuf:"varint,4,opt,name=layer,proto3" json:"layer,omitempty"` // its place among the layers, from 1 on; 0: it changed no file
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageStep) Reset() {
+	*x = ImageStep{}
+	mi := &file_engine_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageStep) ProtoMessage() {}
+
+func (x *ImageStep) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageStep.ProtoReflect.Descriptor instead.
+func (*ImageStep) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ImageStep) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *ImageStep) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ImageStep) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *ImageStep) GetLayer() int32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+type ImageVariant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Platform      string                 `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Here          bool                   `protobuf:"varint,3,opt,name=here,proto3" json:"here,omitempty"`
+	Attestations  []string               `protobuf:"bytes,4,rep,name=attestations,proto3" json:"attestations,omitempty"` // predicate types
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageVariant) Reset() {
+	*x = ImageVariant{}
+	mi := &file_engine_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageVariant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageVariant) ProtoMessage() {}
+
+func (x *ImageVariant) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageVariant.ProtoReflect.Descriptor instead.
+func (*ImageVariant) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ImageVariant) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ImageVariant) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ImageVariant) GetHere() bool {
+	if x != nil {
+		return x.Here
+	}
+	return false
+}
+
+func (x *ImageVariant) GetAttestations() []string {
+	if x != nil {
+		return x.Attestations
+	}
+	return nil
+}
+
+type ImageUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	Project       string                 `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageUser) Reset() {
+	*x = ImageUser{}
+	mi := &file_engine_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageUser) ProtoMessage() {}
+
+func (x *ImageUser) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageUser.ProtoReflect.Descriptor instead.
+func (*ImageUser) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ImageUser) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *ImageUser) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+type SaveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	Platform      string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"` // "": all that are here
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveRequest) Reset() {
+	*x = SaveRequest{}
+	mi := &file_engine_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveRequest) ProtoMessage() {}
+
+func (x *SaveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
+func (*SaveRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *SaveRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *SaveRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
@@ -6265,7 +6765,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xd9\x06\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xcd\a\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6299,7 +6799,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x04lost\x18\x1b \x03(\tR\x04lost\x12\x12\n" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
 	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
-	"\x06unsent\x18\x1e \x01(\tR\x06unsent\"s\n" +
+	"\x06unsent\x18\x1e \x01(\tR\x06unsent\x127\n" +
+	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x1a9\n" +
+	"\vTurnedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
 	"\aBinding\x12\x17\n" +
 	"\ahost_ip\x18\x01 \x01(\tR\x06hostIp\x12\x1b\n" +
 	"\thost_port\x18\x02 \x01(\x05R\bhostPort\x12\x16\n" +
@@ -6311,7 +6815,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\xef\x01\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\x90\x02\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -6321,7 +6825,9 @@ const file_engine_proto_rawDesc = "" +
 	"\runtil_unix_ns\x18\x06 \x01(\x03R\vuntilUnixNs\x12\x1e\n" +
 	"\n" +
 	"containers\x18\a \x03(\tR\n" +
-	"containers\x12\x16\n" +
+	"containers\x12\x1f\n" +
+	"\vuntil_ended\x18\t \x01(\bR\n" +
+	"untilEnded\x12\x16\n" +
 	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
@@ -6568,7 +7074,47 @@ const file_engine_proto_rawDesc = "" +
 	"\x06secret\x18\x01 \x01(\bR\x06secret\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"*\n" +
 	"\x10RemoveEntryReply\x12\x16\n" +
-	"\x06absent\x18\x01 \x01(\bR\x06absent2\xae\r\n" +
+	"\x06absent\x18\x01 \x01(\bR\x06absent\"A\n" +
+	"\x0fDescribeRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform\"\xd0\x02\n" +
+	"\fImageDetails\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\x12\x1a\n" +
+	"\bplatform\x18\x05 \x01(\tR\bplatform\x12\x16\n" +
+	"\x06config\x18\x06 \x01(\fR\x06config\x12,\n" +
+	"\x06layers\x18\a \x03(\v2\x14.orlop.v1.ImageLayerR\x06layers\x12-\n" +
+	"\ahistory\x18\b \x03(\v2\x13.orlop.v1.ImageStepR\ahistory\x122\n" +
+	"\bvariants\x18\t \x03(\v2\x16.orlop.v1.ImageVariantR\bvariants\x12)\n" +
+	"\x05users\x18\n" +
+	" \x03(\v2\x13.orlop.v1.ImageUserR\x05users\"\xa2\x01\n" +
+	"\n" +
+	"ImageLayer\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x17\n" +
+	"\adiff_id\x18\x02 \x01(\tR\x06diffId\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x03 \x01(\tR\tmediaType\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\x04 \x01(\x03R\tsentBytes\x12%\n" +
+	"\x0eunpacked_bytes\x18\x05 \x01(\x03R\runpackedBytes\"s\n" +
+	"\tImageStep\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x01 \x01(\x03R\rcreatedUnixMs\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x18\n" +
+	"\acomment\x18\x03 \x01(\tR\acomment\x12\x14\n" +
+	"\x05layer\x18\x04 \x01(\x05R\x05layer\"z\n" +
+	"\fImageVariant\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x12\n" +
+	"\x04here\x18\x03 \x01(\bR\x04here\x12\"\n" +
+	"\fattestations\x18\x04 \x03(\tR\fattestations\"C\n" +
+	"\tImageUser\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\"?\n" +
+	"\vSaveRequest\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1a\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform2\xae\r\n" +
 	"\x06Engine\x128\n" +
 	"\x06Status\x12\x17.orlop.v1.StatusRequest\x1a\x15.orlop.v1.StatusReply\x12>\n" +
 	"\bShutdown\x12\x19.orlop.v1.ShutdownRequest\x1a\x17.orlop.v1.ShutdownReply\x123\n" +
@@ -6603,7 +7149,10 @@ const file_engine_proto_rawDesc = "" +
 	"\x03Put\x12\x14.orlop.v1.PutRequest\x1a\x14.orlop.v1.VaultEntry\x12;\n" +
 	"\aEntries\x12\x18.orlop.v1.EntriesRequest\x1a\x16.orlop.v1.EntriesReply\x12;\n" +
 	"\aContent\x12\x18.orlop.v1.ContentRequest\x1a\x16.orlop.v1.ContentReply\x12B\n" +
-	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReply2y\n" +
+	"\x06Images\x12=\n" +
+	"\bDescribe\x12\x19.orlop.v1.DescribeRequest\x1a\x16.orlop.v1.ImageDetails\x120\n" +
+	"\x04Save\x12\x15.orlop.v1.SaveRequest\x1a\x0f.orlop.v1.Chunk0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -6618,7 +7167,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -6699,23 +7248,31 @@ var file_engine_proto_goTypes = []any{
 	(*ContentReply)(nil),         // 76: orlop.v1.ContentReply
 	(*RemoveEntryRequest)(nil),   // 77: orlop.v1.RemoveEntryRequest
 	(*RemoveEntryReply)(nil),     // 78: orlop.v1.RemoveEntryReply
-	nil,                          // 79: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 80: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 81: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 82: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 83: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 84: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 85: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 86: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 87: orlop.v1.VaultEntry.LabelsEntry
+	(*DescribeRequest)(nil),      // 79: orlop.v1.DescribeRequest
+	(*ImageDetails)(nil),         // 80: orlop.v1.ImageDetails
+	(*ImageLayer)(nil),           // 81: orlop.v1.ImageLayer
+	(*ImageStep)(nil),            // 82: orlop.v1.ImageStep
+	(*ImageVariant)(nil),         // 83: orlop.v1.ImageVariant
+	(*ImageUser)(nil),            // 84: orlop.v1.ImageUser
+	(*SaveRequest)(nil),          // 85: orlop.v1.SaveRequest
+	nil,                          // 86: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 87: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 88: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 89: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 90: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 91: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 92: orlop.v1.Container.TurnedEntry
+	nil,                          // 93: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 94: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 95: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	79, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	80, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	81, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	82, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	83, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	84, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	86, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	87, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	88, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	89, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	90, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	91, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
 	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
@@ -6731,95 +7288,104 @@ var file_engine_proto_depIdxs = []int32{
 	29, // 18: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
 	31, // 19: orlop.v1.Container.published:type_name -> orlop.v1.Binding
 	32, // 20: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	36, // 21: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	37, // 22: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	37, // 23: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	40, // 24: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 25: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	42, // 26: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	46, // 27: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	54, // 28: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	85, // 29: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	59, // 30: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	86, // 31: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	60, // 32: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 33: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 34: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	67, // 35: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	68, // 36: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	87, // 37: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	71, // 38: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	71, // 39: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	5,  // 40: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 41: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 42: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 43: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 44: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 45: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 46: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 47: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 48: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 49: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 50: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 51: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33, // 52: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	35, // 53: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	35, // 54: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	39, // 55: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	43, // 56: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	45, // 57: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	48, // 58: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	50, // 59: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	52, // 60: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	54, // 61: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	55, // 62: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	57, // 63: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	59, // 64: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	61, // 65: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	63, // 66: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	65, // 67: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	69, // 68: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	72, // 69: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	73, // 70: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	75, // 71: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	77, // 72: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	2,  // 73: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 74: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 75: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 76: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 77: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 78: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 79: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 80: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 81: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 82: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 83: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34, // 84: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	38, // 85: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	38, // 86: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	41, // 87: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	44, // 88: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	47, // 89: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	49, // 90: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	51, // 91: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	53, // 92: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	54, // 93: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	56, // 94: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	58, // 95: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	59, // 96: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	62, // 97: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	64, // 98: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	66, // 99: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	70, // 100: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	71, // 101: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	74, // 102: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	76, // 103: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	78, // 104: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	73, // [73:105] is the sub-list for method output_type
-	41, // [41:73] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	92, // 21: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	36, // 22: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	37, // 23: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	37, // 24: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	40, // 25: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 26: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	42, // 27: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	46, // 28: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	54, // 29: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	93, // 30: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	59, // 31: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	94, // 32: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	60, // 33: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 34: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 35: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	67, // 36: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	68, // 37: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	95, // 38: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	71, // 39: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	71, // 40: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	81, // 41: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	82, // 42: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	83, // 43: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	84, // 44: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	5,  // 45: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 46: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 47: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 48: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 49: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 50: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 51: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 52: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 53: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 54: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 55: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 56: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33, // 57: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35, // 58: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35, // 59: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39, // 60: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43, // 61: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45, // 62: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48, // 63: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50, // 64: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52, // 65: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54, // 66: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55, // 67: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57, // 68: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59, // 69: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61, // 70: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63, // 71: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65, // 72: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69, // 73: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72, // 74: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73, // 75: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75, // 76: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77, // 77: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	79, // 78: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	85, // 79: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	2,  // 80: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 81: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 82: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 83: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 84: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 85: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 86: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 87: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 88: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 89: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 90: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34, // 91: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38, // 92: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38, // 93: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41, // 94: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44, // 95: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47, // 96: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49, // 97: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51, // 98: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53, // 99: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54, // 100: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56, // 101: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58, // 102: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59, // 103: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62, // 104: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64, // 105: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66, // 106: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70, // 107: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71, // 108: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74, // 109: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76, // 110: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78, // 111: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	80, // 112: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	43, // 113: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	80, // [80:114] is the sub-list for method output_type
+	46, // [46:80] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -6853,9 +7419,9 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   87,
+			NumMessages:   95,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_engine_proto_goTypes,
 		DependencyIndexes: file_engine_proto_depIdxs,

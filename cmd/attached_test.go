@@ -190,11 +190,19 @@ func TestInterruptDuringApplySaysWhatRuns(t *testing.T) {
 	}
 }
 
-func TestWaitTimeoutSaysThatWhatRunsGoesOn(t *testing.T) {
+func TestWaitTimeoutSaysWhoWasWaitedFor(t *testing.T) {
 	d := attachedDesk(t)
-	d.engine.hold = make(chan struct{})
+	step := &planner.Step{ID: "await web ready", Action: planner.Await, Resource: "web ready", Service: "web", Condition: planner.Ready}
+	d.engine.plan = &planner.Plan{Project: "shop", Steps: []*planner.Step{step}}
+	d.engine.events = []planner.Event{
+		{Step: step.ID, Action: step.Action, Resource: step.Resource, Service: "web", Kind: planner.Started, Time: then},
+		{Step: step.ID, Action: step.Action, Resource: step.Resource, Service: "web", Kind: planner.Progressed, Text: "not healthy yet: refused", Time: then},
+	}
+	d.engine.verdictAfter = make(chan struct{})
 	_, stderr, code := d.run("up --wait --wait-timeout 1")
-	equal(t, "error", stderr, "shop is not ready after 1s: what runs goes on; see \"orlop ps\"\n")
+	equal(t, "messages", stderr, " shop  2 services  ·  plan: nothing to change, wait for web\n"+
+		" · await     web ready         not healthy yet: refused (0.00 s)\n"+
+		"shop is not ready after 1s: what runs goes on; see \"orlop ps\"\n")
 	if code != 1 {
 		t.Errorf("exit code is %d, want 1", code)
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/cmd/ci"
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 const ciHelp = `Bring the stack up in an instance of its own, run its tests beside it, remove everything, and end with the tests' code.
@@ -41,7 +42,7 @@ func (a *app) ciCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.Pull != "" {
-				if err := choice("pull", f.Pull, "always", "missing", "never"); err != nil {
+				if err := cli.Choice("pull", f.Pull, "always", "missing", "never"); err != nil {
 					return misuse(c, err)
 				}
 			}

@@ -41,6 +41,9 @@ func Run(ctx context.Context, args []string, w cli.World) int {
 		err = flagError(root, err)
 	}
 	code := a.exitCode(err)
+	if code == cli.ExitOK || code == cli.ExitInterrupted {
+		a.RememberTold()
+	}
 	a.output.Flush()
 	return code
 }
@@ -138,8 +141,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
 	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
-		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand())
-	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
+		a.buildCommand(), a.pullCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
+	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
 	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.versionCommand(), a.completionCommand(),
@@ -305,17 +308,4 @@ func verbGroup(use, short, example string, subs ...*cobra.Command) *cobra.Comman
 	}
 	c.AddCommand(subs...)
 	return c
-}
-
-// choice checks the value of a flag that has few.
-func choice(flag, value string, choices ...string) error {
-	return oneOf("--"+flag, value, choices)
-}
-
-// oneOf checks a value that a flag or variable gives.
-func oneOf(name, value string, choices []string) error {
-	if slices.Contains(choices, value) {
-		return nil
-	}
-	return fmt.Errorf("%s is %q: it must be one of %s", name, value, strings.Join(choices, ", "))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/consent"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
@@ -51,7 +52,7 @@ func (a *app) configCommand() *cobra.Command {
 }
 
 func (a *app) config(ctx context.Context, services []string, f configFlags) error {
-	if err := choice("format", f.format, "yaml", "json"); err != nil {
+	if err := cli.Choice("format", f.format, "yaml", "json"); err != nil {
 		return err
 	}
 	opts := a.Options(services)

@@ -41,7 +41,7 @@ func takeDefaults(ctx context.Context, c *cobra.Command, s *cli.Settings) error 
 		if value := vars[d.variable]; value != "" && !isGiven(c, d.flag) {
 			*d.value, name = value, d.variable
 		}
-		problems = append(problems, oneOf(name, *d.value, d.choices))
+		problems = append(problems, cli.OneOf(name, *d.value, d.choices))
 	}
 	s.IgnoreOrphans = spec.IsTrue(vars[varIgnoreOrphans])
 	problems = append(problems, takeOrphans(c, s, spec.IsTrue(vars[varRemoveOrphans])), takeLimit(s, vars[varParallelLimit]))

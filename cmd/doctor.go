@@ -24,7 +24,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Example: "  orlop doctor\n  orlop doctor --fix  load modules of the kernel and raise limits where that is safe",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice("format", format, "table", "json"); err != nil {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
 			return a.doctor(c.Context(), fix, format)

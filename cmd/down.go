@@ -26,7 +26,7 @@ func (a *app) downCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			opts.Services = args
 			if opts.RemoveImages != "" {
-				if err := choice("rmi", opts.RemoveImages, "local", "all"); err != nil {
+				if err := cli.Choice("rmi", opts.RemoveImages, "local", "all"); err != nil {
 					return err
 				}
 			}
@@ -42,7 +42,7 @@ func (a *app) downCommand() *cobra.Command {
 }
 
 func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) error {
-	return a.withStack(ctx, opts.Services, func(ctx context.Context, client *api.Client, s cli.Stack) (err error) {
+	return a.WithStack(ctx, opts.Services, func(ctx context.Context, client *api.Client, s cli.Stack) (err error) {
 		named, isNone := opts.Services, false
 		if opts.Services, isNone = cli.Containers(s.Project, named); isNone {
 			return a.Release(ctx, s.Project, named, provider.Down)

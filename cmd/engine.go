@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/daemon"
 )
 
@@ -17,7 +18,7 @@ func (a *app) engineCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "start", Short: "Start the engine; other commands do so by themselves", Example: "  orlop engine start", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+				return a.WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 					status, err := client.Status(ctx, &api.StatusRequest{})
 					if err == nil {
 						fmt.Fprintf(a.Stdout, "the engine is running (process %d)\n", status.Pid)
@@ -47,7 +48,7 @@ func (a *app) engineStatusCommand() *cobra.Command {
 		Use: "status", Short: "Show the engine's processes, versions, memory and work", Example: "  orlop engine status --format json",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice("format", format, "text", "json"); err != nil {
+			if err := cli.Choice("format", format, "text", "json"); err != nil {
 				return err
 			}
 			return daemon.Daemon{Invocation: a.Invocation}.Status(c.Context(), format)

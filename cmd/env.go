@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 )
 
@@ -23,7 +24,7 @@ func (a *app) envCommand() *cobra.Command {
 			"  eval \"$(orlop env --format shell)\"  set them in this shell",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := choice("format", format, "dotenv", "json", "shell"); err != nil {
+			if err := cli.Choice("format", format, "dotenv", "json", "shell"); err != nil {
 				return err
 			}
 			return a.environment(c.Context(), args, file, format)

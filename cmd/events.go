@@ -60,7 +60,7 @@ func (a *app) events(ctx context.Context, services []string, asJSON bool) error 
 			fmt.Fprintln(a.Stdout, l)
 		}
 	}
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.Now}
 		return cli.AcrossEngines(ctx, func() error { return followEvents(ctx, client, seen, show) })
 	})

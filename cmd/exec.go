@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +20,7 @@ func (a *app) execCommand() *cobra.Command {
 		Short: "Run a command in a running container",
 		Example: "  orlop exec db psql -U shop\n" +
 			"  orlop exec -T api sh -c 'cat > /tmp/in' < file",
-		Args:              atLeast(2, "a service and a command"),
+		Args:              cli.AtLeast(2, "a service and a command"),
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
 			start.Service, start.Command, start.Index = args[0], args[1:], index
@@ -76,16 +75,6 @@ func noTerminalFlag(c *cobra.Command, off *bool) {
 func hide(c *cobra.Command, names ...string) {
 	for _, name := range names {
 		c.Flags().Lookup(name).Hidden = true
-	}
-}
-
-// atLeast is the check of a verb that needs arguments.
-func atLeast(n int, what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) < n {
-			return fmt.Errorf("%s needs %s: see %s --help", c.CommandPath(), what, c.CommandPath())
-		}
-		return nil
 	}
 }
 

@@ -23,13 +23,13 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -50,13 +50,14 @@ func house() map[string][]string {
 		"runner/emulation":  {"spec"},
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
-		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/volume"},
+		"runner/complaint":  {"spec", "planner", "keeper", "runner/disk", "runner/health", "runner/oci", "runner/proc", "runner/ports", "runner/shim", "runner/supervisor", "runner/volume"},
 		"runner/exec":       {"spec", "runner/shim", "runner/proc"},
 		"runner/health":     {"spec", "planner"},
 		"runner/hook":       {"spec", "runner/exec", "runner/oci", "runner/proc", "runner/shim"},
 		"runner/instance":   {"spec", "planner"},
 		"runner/inventory":  append([]string{"runner/disk", "spec", "planner", "keeper", "runner/health", "runner/image", "runner/supervisor", "runner/topology", "runner/volume"}, networks...),
 		"runner/logs":       {"runner/disk"},
+		"runner/logs/merge": {"spec", "planner", "runner/disk", "runner/logs"},
 		"runner/logs/sink":  {"spec", "planner", "runner/disk", "runner/health", "runner/logs", "runner/supervisor"},
 		"runner/ports":      {"spec", "planner", "keeper"},
 		"runner/op":         {},
@@ -79,6 +80,7 @@ func house() map[string][]string {
 		"engine/buildkit":   append([]string{"spec", "planner", "keeper", "runner/image", "runner/disk", "runner/proc"}, networks...),
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
+		"engine/images":     append([]string{"api"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/mailbox":    {"api", "spec", "planner"},
@@ -87,7 +89,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/heap", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/heap", "engine/images", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -99,13 +101,14 @@ func house() map[string][]string {
 		"cmd/watch/loop":   {"spec"},
 		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/inventory":    append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":        {"api", "spec", "planner"},
 		"cmd/doctor":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":           append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/heap", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/heap", "engine/images", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -28,10 +28,10 @@ func (a *app) imagesCommand() *cobra.Command {
 		Use: "images [SERVICE...]", Short: "List the images that the containers are made from", Example: "  orlop images",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
-			if err := choice("format", format, "table", "json"); err != nil {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return a.withStack(c.Context(), services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+			return a.WithStack(c.Context(), services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 				return a.images(ctx, client, s, services, quiet, format)
 			})
 		},
@@ -68,7 +68,7 @@ func (a *app) images(ctx context.Context, client *api.Client, s cli.Stack, servi
 				return err
 			}
 		default:
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", line.ContainerName, line.Service, line.Image, shortDigest(line.ID))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", line.ContainerName, line.Service, line.Image, display.ShortDigest(line.ID))
 		}
 	}
 	return t.Flush()

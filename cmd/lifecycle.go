@@ -3,6 +3,9 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -97,10 +100,14 @@ func (a *app) lifecycleCommand(action planner.Action, use, short, example string
 
 func (a *app) lifecycle(ctx context.Context, action planner.Action, services []string, w display.Words, fill func(*api.LifecycleRequest) error) error {
 	w.Of = services
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		containers, isNone := cli.Containers(s.Project, services)
 		if isNone {
 			return a.afterwards(ctx, action, s, services)
+		}
+		lacking, err := a.lacking(ctx, client, action, s, containers)
+		if err != nil {
+			return err
 		}
 		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel)}
 		if len(services) == 0 {
@@ -116,8 +123,53 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		if _, err = a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project}); err != nil {
 			return err
 		}
+		if lacking != "" && !a.IsSilent() {
+			fmt.Fprintln(a.Stderr, a.ErrStyle().Yellow(" ! "+lacking))
+		}
 		return a.afterwards(ctx, action, s, services)
 	})
+}
+
+// lacking says which services have no container that could be started. It is an error
+// of those that are named, and of a project that has none.
+func (a *app) lacking(ctx context.Context, client *api.Client, action planner.Action, s cli.Stack, named []string) (string, error) {
+	if action != planner.Start && action != planner.Restart {
+		return "", nil
+	}
+	there, err := cli.Observe(ctx, client, cli.Stack{Name: s.Name})
+	if err != nil {
+		return "", err
+	}
+	has := func(service string) bool {
+		return slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == service && !c.OneOff })
+	}
+	of := named
+	if len(named) == 0 {
+		of = s.Within(action)
+	}
+	without := slices.DeleteFunc(slices.Clone(of), func(name string) bool {
+		return has(name) || s.Project != nil && s.Project.Services[name] != nil && s.Project.Services[name].Replicas() == 0
+	})
+	switch text := noContainer(without, string(action)); {
+	case len(without) == 0 && (s.Project != nil || len(there) > 0):
+		return "", nil
+	case len(named) > 0:
+		return "", errors.New(text)
+	case !slices.ContainsFunc(of, has):
+		return "", fmt.Errorf("%s has no container to %s: \"orlop up -d\" makes them", s.Name, action)
+	default:
+		return text, nil
+	}
+}
+
+// noContainer says that services have no container to do something to.
+func noContainer(services []string, action string) string {
+	up := strings.Join(services, " ")
+	if len(services) == 1 {
+		return fmt.Sprintf("service %s has no container to %s: \"orlop up -d %s\" makes it", up, action, up)
+	}
+	subject := display.Words{Of: services}.Sentence("", "has no container")
+	return fmt.Sprintf("services %s to %s: \"orlop up -d %s\" makes them", strings.TrimPrefix(subject, "services "), action, up)
 }
 
 // afterwards has providers pause once what depends on them has stopped.

@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/planner"
 )
 
 type logsFlags struct {
@@ -32,7 +35,7 @@ func (a *app) logsCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE:              func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args, f) },
 	}
-	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on")
+	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on, until all containers have ended")
 	c.Flags().StringVarP(&f.tail, "tail", "n", "all", "`lines` to show of each container")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
 	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
@@ -43,7 +46,7 @@ func (a *app) logsCommand() *cobra.Command {
 }
 
 func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
-	req := &api.LogsRequest{Services: services, Follow: f.follow, Tail: -1, Masked: a.InWorkflow()}
+	req := &api.LogsRequest{Services: services, Follow: f.follow, UntilEnded: f.follow, Tail: -1, Masked: a.InWorkflow()}
 	now := a.Now()
 	var err error
 	if f.tail != "all" {
@@ -57,16 +60,35 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
 		return err
 	}
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		known, err := cli.Observe(ctx, client, s)
 		if err != nil {
 			return err
 		}
 		req.Project = s.Name
 		printer := a.NewLogPrinter(f.print, known)
-		defer printer.EndLine()
-		return cli.ReadLines(ctx, client, req, printer.Print)
+		err = cli.ReadLines(ctx, client, req, printer.Print)
+		printer.EndLine()
+		if err == nil && f.follow && f.until == "" {
+			return a.sayOver(ctx, client, s, services)
+		}
+		return err
 	})
+}
+
+// sayOver tells why there is nothing more to follow.
+func (a *app) sayOver(ctx context.Context, client *api.Client, s cli.Stack, services []string) error {
+	containers, err := cli.Observe(ctx, client, s)
+	if err != nil || a.IsSilent() {
+		return err
+	}
+	of := cmp.Or(strings.Join(services, ", "), s.Name)
+	why := "all containers of " + of + " have ended"
+	if !slices.ContainsFunc(containers, func(c planner.Container) bool { return len(services) == 0 || slices.Contains(services, c.Service) }) {
+		why = of + " has no container"
+	}
+	fmt.Fprintf(a.Stderr, " nothing more to follow: %s\n", why)
+	return nil
 }
 
 // moment reads a time as logs takes it: a span before now, a date, or Unix

@@ -27,7 +27,7 @@ func (a *app) lsCommand() *cobra.Command {
 		Example: "  orlop ls -a  stopped ones too",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice("format", format, "table", "json"); err != nil {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
 			return a.ls(c.Context(), all, quiet, format)

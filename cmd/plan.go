@@ -21,7 +21,7 @@ func (a *app) planCommand() *cobra.Command {
 			"  orlop plan --detailed-exitcode  for scripts: 0 nothing to do, 2 changes, 1 error",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := choice("format", format, "text", "json"); err != nil {
+			if err := cli.Choice("format", format, "text", "json"); err != nil {
 				return err
 			}
 			plan, err := a.plan(c.Context(), args, sel, wait)

@@ -31,7 +31,7 @@ func (a *app) portCommand() *cobra.Command {
 			if all {
 				return a.portsJSON(c.Context(), args)
 			}
-			if err := atLeast(2, "a service and a port")(c, args); err != nil {
+			if err := cli.AtLeast(2, "a service and a port")(c, args); err != nil {
 				return err
 			}
 			if number, p, ok := strings.Cut(args[1], "/"); ok {
@@ -99,7 +99,7 @@ func reachable(hostIP string) string {
 
 // ports asks the engine for the published ports of services.
 func (a *app) ports(ctx context.Context, services []string) (lines []portLine, err error) {
-	err = a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	err = a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		containers, err := cli.Observe(ctx, client, s)
 		if err == nil {
 			err = mustBeUp(s, containers, services)
@@ -140,7 +140,7 @@ func (a *app) portsJSON(ctx context.Context, services []string) error {
 }
 
 func (a *app) port(ctx context.Context, service string, port int, protocol string, index int) error {
-	return a.withStack(ctx, []string{service}, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, []string{service}, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		containers, err := cli.Observe(ctx, client, s)
 		if err != nil {
 			return err

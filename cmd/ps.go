@@ -42,15 +42,15 @@ func (a *app) psCommand() *cobra.Command {
 }
 
 func (a *app) ps(ctx context.Context, services []string, f psFlags) error {
-	if err := choice("format", f.format, "table", "json"); err != nil {
+	if err := cli.Choice("format", f.format, "table", "json"); err != nil {
 		return err
 	}
 	for _, s := range f.status {
-		if err := choice("status", s, "running", "exited", "created", "restarting"); err != nil {
+		if err := cli.Choice("status", s, "running", "exited", "created", "restarting"); err != nil {
 			return err
 		}
 	}
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		observed, err := cli.Snapshot(ctx, client, s)
 		if err != nil {
 			return err

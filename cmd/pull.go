@@ -18,7 +18,7 @@ func (a *app) pullCommand() *cobra.Command {
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
 			if policy != "" {
-				if err := choice("policy", policy, "always", "missing"); err != nil {
+				if err := cli.Choice("policy", policy, "always", "missing"); err != nil {
 					return err
 				}
 			}

@@ -41,7 +41,7 @@ func (a *app) runCommand() *cobra.Command {
 		Example: "  orlop run --rm api go test ./...\n" +
 			"  orlop run --rm migrate                  a job; what up has scheduled is not changed\n" +
 			"  orlop run --rm -e LOG=debug --no-deps api",
-		Args:              atLeast(1, "a service"),
+		Args:              cli.AtLeast(1, "a service"),
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.entrypointSet = c.Flags().Changed("entrypoint")

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -24,17 +25,22 @@ type selection struct {
 
 func (s *selection) flags(c *cobra.Command) {
 	f := c.Flags()
+	s.making(f)
+	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
+	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
+	timeoutFlag(f, &s.timeout)
+}
+
+// making are those that say how containers are made.
+func (s *selection) making(f *pflag.FlagSet) {
 	f.BoolVar(&s.build, "build", false, "build images first, those that changed; \"build --no-cache\" builds in any case")
 	f.BoolVar(&s.noBuild, "no-build", false, "take images as they are")
 	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers even if nothing has changed")
 	f.BoolVar(&s.noRecreate, "no-recreate", false, "leave existing containers as they are")
-	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
 	f.BoolVar(&s.removeOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
-	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
 	f.BoolVarP(&s.yes, "yes", "y", false, "do also what would be asked about: detach other projects' containers from a network that is made anew, and lose the data of a volume that is made anew")
-	timeoutFlag(f, &s.timeout)
 }
 
 // timeoutFlag adds --timeout; less than 0, each container has its own.
@@ -58,7 +64,7 @@ func (s *selection) check() error {
 	case s.pull == "":
 		return nil
 	}
-	return choice("pull", s.pull, "always", "missing", "never")
+	return cli.Choice("pull", s.pull, "always", "missing", "never")
 }
 
 func (s *selection) options(services []string, wait bool) planner.Options {

@@ -29,7 +29,7 @@ func (a *app) statsCommand() *cobra.Command {
 			"  orlop stats --no-stream --format json  one measurement, a line of JSON a container",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := choice("format", f.format, "table", "json"); err != nil {
+			if err := cli.Choice("format", f.format, "table", "json"); err != nil {
 				return err
 			}
 			return a.measure(c.Context(), args, f, false)
@@ -63,7 +63,7 @@ func (a *app) topCommand() *cobra.Command {
 func (a *app) measure(ctx context.Context, services []string, f statsFlags, processes bool) error {
 	frames := display.NewCanvas(a.Stdout)
 	show := func(r *api.StatsReply) error { return a.showStats(r, f, processes, frames) }
-	return a.withStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		req := &api.StatsRequest{Project: s.Name, Services: services, Processes: processes}
 		return cli.AcrossEngines(ctx, func() error { return watchStats(ctx, client, req, f.once, show) })
 	})

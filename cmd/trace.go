@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 )
 
@@ -18,7 +19,7 @@ func (a *app) traceCommand() *cobra.Command {
 		Short: "Tell what an up or build spent its time on, from its --trace file",
 		Example: "  orlop up -d --trace up.json\n" +
 			"  orlop trace up.json  the steps that decided how long it took; ui.perfetto.dev shows all of them",
-		Args: atLeast(1, "a file that --trace has written"),
+		Args: cli.AtLeast(1, "a file that --trace has written"),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := args[0]
 			if !filepath.IsAbs(path) {

@@ -115,6 +115,7 @@ func TestDownAndLifecycleRequests(t *testing.T) {
 		"rm -sf db":        {Action: "remove", Services: []string{"db"}},
 	} {
 		d.engine.lifecycle = nil
+		d.engine.observed.Containers = []planner.Container{{Service: "web"}, {Service: "db"}} // down has emptied it
 		if _, stderr, code := d.run(line); code != 0 {
 			t.Fatalf("%s: %s", line, stderr)
 		}
@@ -192,7 +193,12 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"up nosuch", shop, "no service named \"nosuch\": the stack has db, web\n"},
 		{"push", shop, "orlop has no push yet\n"},
 		{"cp web:/a b", shop, "orlop has no cp yet\n"},
-		{"create", shop, "orlop has no create yet: \"orlop up --no-start\" makes the containers\n"},
+		{"scale web", shop, "\"web\" is not SERVICE=N, as in web=3\n"},
+		{"scale web=-1", shop, "\"web=-1\" is not SERVICE=N, as in web=3\n"},
+		{"scale web=1 web=2", shop, "web is given two numbers\n"},
+		{"scale", shop, "orlop scale needs a service with a number, as in web=3: see orlop scale --help\n"},
+		{"wait", shop, "orlop wait needs a service: see orlop wait --help\n"},
+		{"create --build --no-build", shop, "--build and --no-build cannot be used together\n"},
 		{"engine create", shop, "unknown command \"create\": see orlop engine --help\n"},
 		{"pss", shop, "unknown command \"pss\": did you mean \"ps\"?\n"},
 		{"engine stat", shop, "unknown command \"stat\": did you mean \"status\"?\n"},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/cli"
 )
 
 func (a *app) versionCommand() *cobra.Command {
@@ -20,7 +22,7 @@ func (a *app) versionCommand() *cobra.Command {
 			case format == "json":
 				return json.NewEncoder(a.Stdout).Encode(map[string]string{"version": a.Version})
 			case format != "pretty":
-				return choice("format", format, "pretty", "json")
+				return cli.Choice("format", format, "pretty", "json")
 			case short:
 				fmt.Fprintln(a.Stdout, a.Version)
 			default:

@@ -3,6 +3,9 @@ package cmd_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
 )
 
 // TestWarningsAreSaidOnceForTheSameContent holds that who works with a stack
@@ -55,5 +58,25 @@ func TestStrictAlwaysSaysWarnings(t *testing.T) {
 		if _, stderr, code := d.run("--strict config"); code != 0 || !strings.Contains(stderr, "! version: obsolete") {
 			t.Errorf("exit code %d: %s", code, stderr)
 		}
+	}
+}
+
+// TestWhatACommandThatFailedWarnedOfIsSaidAgain: it may be why it failed.
+func TestWhatACommandThatFailedWarnedOfIsSaidAgain(t *testing.T) {
+	d := newDesk(t, "name: shop\nservices:\n  web: {image: a, user: '${WHO}'}\n").serve()
+	d.env = []string{"XDG_CACHE_HOME=" + t.TempDir()}
+	d.engine.plan = &planner.Plan{Project: "shop"}
+	d.engine.verdict = &api.Verdict{Error: "no"}
+	for range 2 {
+		if _, stderr, code := d.run("up -d"); code != 1 || !strings.Contains(stderr, "! WHO is not set") {
+			t.Errorf("exit code %d: %s", code, stderr)
+		}
+	}
+	d.engine.verdict = nil
+	if _, stderr, code := d.run("up -d"); code != 0 || !strings.Contains(stderr, "! WHO is not set") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if _, stderr, code := d.run("up -d"); code != 0 || strings.Contains(stderr, "WHO") {
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

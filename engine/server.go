@@ -19,6 +19,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/images"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
@@ -64,6 +65,7 @@ func newServer(e *Engine) *grpc.Server {
 		grpc.ForceServerCodecV2(buildkit.FrameCodec{}),
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
+	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv

@@ -11,6 +11,7 @@ import (
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/logs"
+	"github.com/orlop/orlop/runner/logs/merge"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/spec/secret"
 )
@@ -21,7 +22,7 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 	if req.Masked {
 		mask = s.runner.Mask(req.Project)
 	}
-	return s.runner.Logs(stream.Context(), req.Project, logOptions(req), func(l logs.Line) error {
+	return merge.Read(stream.Context(), s.runner, req.Project, logOptions(req), func(l logs.Line) error {
 		return stream.Send(&api.LogLine{
 			Container: l.Container, ContainerId: l.ID, Service: l.Service, Number: int32(l.Number), OneOff: l.OneOff,
 			TimeUnixNs: l.Time.UnixNano(), Stderr: l.Stderr, Partial: l.Partial, Text: mask.Bytes(l.Text),
@@ -30,9 +31,9 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 }
 
 // logOptions are those of a request: a time of 0 is none.
-func logOptions(req *api.LogsRequest) runner.LogOptions {
-	opts := runner.LogOptions{
-		Services: req.Services, Containers: req.Containers, Follow: req.Follow, Selection: logs.Selection{Tail: int(req.Tail)},
+func logOptions(req *api.LogsRequest) merge.Options {
+	opts := merge.Options{
+		Services: req.Services, Containers: req.Containers, Follow: req.Follow, UntilEnded: req.UntilEnded, Selection: logs.Selection{Tail: int(req.Tail)},
 	}
 	if req.SinceUnixNs != 0 {
 		opts.Since = time.Unix(0, req.SinceUnixNs)

@@ -30,6 +30,29 @@ func (c *converger) appeared(service string, s *spec.Service, k *Container) []Re
 	return rs
 }
 
+// turned are the reasons to replace a container whose bind sources are not what they
+// were when it was made, so that it could not be started again. One that runs keeps
+// what is gone.
+func (c *converger) turned(service string, s *spec.Service, k *Container) []Reason {
+	var rs []Reason
+	for i, m := range s.Mounts() {
+		path := spec.MountPath(service, s, i)
+		place := c.project.Places.Nearest(path)
+		switch now := k.Turned[m.Target]; {
+		case now == "":
+		case now == SourceGone && k.State == Running:
+			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s keeps %s, which is gone from the host: put it back and restart %s%s",
+				resource(service, k.Number), m.Source, service, at(place)))
+		case now == SourceGone:
+			rs = append(rs, Reason{Path: path, Text: m.Source + " is gone", Place: place})
+		default:
+			was := map[string]string{SourceFile: SourceDirectory, SourceDirectory: SourceFile}[now]
+			rs = append(rs, Reason{Path: path, Text: fmt.Sprintf("%s is a %s now, and was a %s when the container was made", m.Source, now, was), Place: place})
+		}
+	}
+	return rs
+}
+
 // noteAbsent notes the host paths of a service's mounts that are made because
 // nothing is there: Compose does so in silence, and a slip of the finger mounts
 // an empty directory.

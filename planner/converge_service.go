@@ -121,6 +121,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	ch.replace = append(ch.replace, c.volumeReasons(k)...)
 	ch.replace = append(ch.replace, c.backingReasons(k, want)...)
 	ch.replace = append(ch.replace, c.appeared(name, s, k)...)
+	ch.replace = append(ch.replace, c.turned(name, s, k)...)
 	ch.replace = append(ch.replace, c.newSources(name, s)...)
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"

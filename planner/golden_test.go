@@ -213,6 +213,8 @@ func (s *scenario) line(line string) {
 	case "left-out":
 		k := s.w.find(s.t, words[1])
 		k.LeftOut = append(k.LeftOut, words[2:]...)
+	case "turned":
+		s.w.find(s.t, words[1]).Turned = map[string]string{words[2]: words[3]}
 	case "health":
 		s.w.find(s.t, words[1]).Health = Health(words[2])
 	case "digest":

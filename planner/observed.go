@@ -135,11 +135,14 @@ type Container struct {
 	Command   []string   `json:"command,omitempty"` // what runs: entrypoint and command, of service or image
 	LastProbe *ProbeInfo `json:"last_probe,omitempty"`
 	LeftOut   []string   `json:"left_out,omitempty"` // targets of mounts whose source was not there, see IsForeign
-	Adrift    bool       `json:"adrift,omitempty"`   // it shares a namespace that is not its owner's any more
-	Lost      []string   `json:"lost,omitempty"`     // what it should have and has not, and can be given: "nobody listens on port 8080"
-	Unready   bool       `json:"unready,omitempty"`  // its post_start has not been run to its end
-	Unsent    string     `json:"unsent,omitempty"`   // what the receiver of its log will not get
-	Dead      string     `json:"dead,omitempty"`     // why it does not run, though nothing has said so
+	// Turned are the binds whose source is not what it was when the container was made:
+	// target -> what it is now.
+	Turned  map[string]string `json:"turned,omitempty"`
+	Adrift  bool              `json:"adrift,omitempty"`  // it shares a namespace that is not its owner's any more
+	Lost    []string          `json:"lost,omitempty"`    // what it should have and has not, and can be given: "nobody listens on port 8080"
+	Unready bool              `json:"unready,omitempty"` // its post_start has not been run to its end
+	Unsent  string            `json:"unsent,omitempty"`  // what the receiver of its log will not get
+	Dead    string            `json:"dead,omitempty"`    // why it does not run, though nothing has said so
 }
 
 // Masked is the container with hide applied to what its programs have printed
@@ -162,6 +165,13 @@ type ProbeInfo struct {
 	Output   string        `json:"output,omitempty"` // first 4 KB
 	Failing  int           `json:"failing"`          // failures in a row
 }
+
+// What the source of a bind mount is on the host.
+const (
+	SourceFile      = "file" // or what is mounted as one: a socket, a device
+	SourceDirectory = "directory"
+	SourceGone      = "gone"
+)
 
 // Binding is a published port that is bound.
 type Binding struct {

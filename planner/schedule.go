@@ -159,7 +159,7 @@ func FailedRun(job string, last *Run) string {
 // scheduleReasons tells in what two documents of a scheduled job differ.
 func scheduleReasons(name string, old, want *Applied, places spec.Places) []Reason {
 	var rs []Reason
-	a, b := difference.Tree(old.Service), difference.Tree(want.Service)
+	a, b := difference.Tree(difference.Effective(old.Service)), difference.Tree(difference.Effective(want.Service))
 	for _, key := range difference.UnionKeys(a, b) {
 		path := "jobs." + name + "." + key
 		switch reasons := difference.Key(path, key, a[key], b[key], places); {
@@ -172,8 +172,8 @@ func scheduleReasons(name string, old, want *Applied, places spec.Places) []Reas
 			rs = append(rs, reasons...)
 		}
 	}
-	rs = append(rs, names("networks", old.Networks, want.Networks, places)...)
-	rs = append(rs, names("volumes", old.Volumes, want.Volumes, places)...)
+	rs = append(rs, difference.Names("networks", old.Networks, want.Networks, places)...)
+	rs = append(rs, difference.Names("volumes", old.Volumes, want.Volumes, places)...)
 	for _, key := range slices.Sorted(maps.Keys(want.Files)) {
 		if was, ok := old.Files[key]; ok && was != want.Files[key] {
 			rs = append(rs, Reason{Path: key, Text: key + ": its content changed", Place: places.All()[key]})

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -131,6 +132,9 @@ func (p *Plan) Summary() string {
 	say("suspend %d", p.Count(Suspend))
 	say("resume %d", p.Count(Resume))
 	say("remove %d", p.Count(Remove, RemoveNetwork, RemoveVolume, RemoveImage))
+	if awaited := p.awaited(); len(parts) == 0 && awaited != "" {
+		return "nothing to change, wait for " + awaited
+	}
 	if len(parts) == 0 {
 		if p.Leave == 1 {
 			return "nothing to do: 1 container is as the stack file wants it"
@@ -143,4 +147,19 @@ func (p *Plan) Summary() string {
 		say("leave %d as they are", p.Leave)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// awaited names the services that a plan waits for.
+func (p *Plan) awaited() string {
+	const most = 3
+	var names []string
+	for _, s := range p.Steps {
+		if s.Action == Await && !slices.Contains(names, s.Service) {
+			names = append(names, s.Service)
+		}
+	}
+	if len(names) > most {
+		return spec.Plural(len(names), "service")
+	}
+	return strings.Join(names, ", ")
 }

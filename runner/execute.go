@@ -258,7 +258,7 @@ func (r *Runner) Verify(project string, steps []*planner.Step) map[string]error 
 // limit changes the cgroup limits of a container whose process is there.
 func (c *container) limit(ctx context.Context, s, was *spec.Service) error {
 	c.mu.Lock()
-	task := c.task
+	task, made := c.task, c.made
 	if c.unsure { // a change may have been cut off between the limits and the record
 		was = nil
 	}
@@ -276,7 +276,7 @@ func (c *container) limit(ctx context.Context, s, was *spec.Service) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot change the limits of %s: %w", c.name, err)
+		return complaint.Limits(err, made)
 	}
 	return nil
 }

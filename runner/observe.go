@@ -40,7 +40,7 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	for i, c := range o.Containers {
 		if k := r.lookup(c.ID); k != nil {
 			rec := k.snapshot()
-			o.Containers[i].Adrift = r.isAdrift(&rec)
+			o.Containers[i].Adrift, o.Containers[i].Turned = r.isAdrift(&rec), volume.Turned(rec.Applied, rec.Binds, rec.LeftOut)
 		}
 	}
 	o.Volumes = r.volumes.Observe(name, wantVolumes)

@@ -55,7 +55,7 @@ func (c *container) prepare(ctx context.Context) error {
 	if err != nil {
 		c.dropPipes(ctx)
 		rec := c.snapshot()
-		return complaint.Start(err, c.name, rec.Service, rec.Applied.Service)
+		return complaint.Start(err, &rec.Metadata)
 	}
 	failpoint.Hit("runner/process-made")
 	c.mu.Lock()
@@ -166,7 +166,7 @@ func (c *container) start(ctx context.Context) error {
 		close(end.exited)
 		close(end.reaped)
 		rec := c.snapshot()
-		return complaint.Start(err, c.name, rec.Service, rec.Applied.Service)
+		return complaint.Start(err, &rec.Metadata)
 	}
 	failpoint.Hit("runner/process-started")
 	c.hold(task)

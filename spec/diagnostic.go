@@ -202,10 +202,15 @@ func excerpt(line string, column int) (string, int) {
 	return shown, column
 }
 
-// inert is a text of a file without what would steer the terminal that shows it.
+// IsUnseen says of a character that it is not seen where it stands: it has no width, or
+// steers the direction in which the text around it is read.
+func IsUnseen(r rune) bool { return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }
+
+// inert is a text of a file without what would steer the terminal that shows it, or the
+// eye that reads it.
 func inert(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' && r != '\n' {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' || IsUnseen(r) {
 			return unicode.ReplacementChar
 		}
 		return r

@@ -39,3 +39,15 @@ func TestALongLineIsShownWhereItIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// TestAMistakeIsReadAsItStands: what turns the direction of a text is not obeyed.
+func TestAMistakeIsReadAsItStands(t *testing.T) {
+	d := Diagnostic{Message: "unknown key \"a\u202etxt\"", Source: "    a\u202etxt: 1\u200b", Place: Place{File: "stack.yaml", Line: 3, Column: 5}}
+	var out strings.Builder
+	if err := (Diagnostics{d}).Render(&out, false); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsFunc(out.String(), IsUnseen) {
+		t.Errorf("shown is %q", out.String())
+	}
+}

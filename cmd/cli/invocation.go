@@ -97,6 +97,7 @@ type Invocation struct {
 
 	consents *consent.Ledger               // to what remote stacks ask for; nil: nobody was asked yet; of one goroutine at a time
 	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
+	told     toldOnce
 }
 
 // New is the invocation with these settings. In the log of a CI system, which

@@ -4,12 +4,8 @@ package cli
 // have; "" of any other word.
 func MissingVerb(word string) string {
 	switch word {
-	case "attach", "bridge", "commit", "cp", "export", "pause", "publish", "push", "unpause", "volumes", "wait":
+	case "attach", "bridge", "commit", "cp", "export", "pause", "publish", "push", "unpause":
 		return "orlop has no " + word + " yet"
-	case "create":
-		return "orlop has no create yet: \"orlop up --no-start\" makes the containers"
-	case "scale":
-		return "orlop has no scale yet: use \"orlop up --scale SERVICE=N\""
 	case "convert":
 		return "orlop has no convert: \"orlop config\" prints the stack file"
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
-	"github.com/orlop/orlop/spec"
 )
 
 // Observe gives the project's containers by service and number.
@@ -84,13 +84,28 @@ func (s Stack) Within(action planner.Action) []string {
 	return names
 }
 
-// Addresses are where the published services answer: those that look like
-// web pages as a URL to click, up to three.
-func Addresses(ctx context.Context, client *api.Client, p *spec.Project, services []string) []string {
-	containers, err := Observe(ctx, client, Stack{Name: p.Name, Project: p})
+// Sight is what there is to say of the containers of services.
+type Sight struct {
+	Addresses []string // of web pages
+	Ailing    []string // what is wrong with those that do not run as they should
+}
+
+// See looks at the containers of services of a project.
+func (inv *Invocation) See(ctx context.Context, client *api.Client, project string, services []string) Sight {
+	containers, err := Observe(ctx, client, Stack{Name: project})
 	if err != nil {
-		return nil
+		return Sight{}
 	}
+	ailing := display.Ailing(containers, services, inv.Now())
+	for i := range ailing {
+		ailing[i] = inv.Mask.Text(ailing[i])
+	}
+	return Sight{addresses(containers, services), ailing}
+}
+
+// addresses are where the published services answer: those that look like
+// web pages as a URL to click, up to three.
+func addresses(containers []planner.Container, services []string) []string {
 	var out []string
 	for _, c := range containers {
 		if c.OneOff || !slices.Contains(services, c.Service) {

@@ -62,8 +62,8 @@ type Progress struct {
 	Tracer   *display.Tracer           // nil: the invocation's
 	Beside   []display.Display         // see it too
 	Lend     func(*planner.Plan) error // connects what a plan's builds and pulls need; may be nil
-	// Addresses is asked once something was changed; it may be nil.
-	Addresses func() []string
+	// Seen is what is to be said of the containers once all went well; it may be nil.
+	Seen func() Sight
 	// Interrupted tells of an interrupt, in place of one line.
 	Interrupted func()
 }
@@ -148,8 +148,9 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 		began = inv.Began
 	}
 	s := display.Summary{Words: how.Words, Verdict: o.Verdict, Took: inv.Now().Sub(began), Services: how.Services}
-	if how.Addresses != nil && o.Verdict.Ok && !o.IsEmpty() {
-		s.Addresses = how.Addresses()
+	if how.Seen != nil && o.Verdict.Ok {
+		seen := how.Seen()
+		s.Addresses, s.Ailing = seen.Addresses, seen.Ailing
 	}
 	d.Finish(s)
 	if how.Mode != "quiet" {

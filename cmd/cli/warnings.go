@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/userfile"
 )
@@ -30,7 +32,7 @@ func (inv *Invocation) warn(warnings spec.Diagnostics) {
 	st := inv.ErrStyle()
 	lines := warnings.Brief()
 	for _, line := range lines {
-		fmt.Fprintln(inv.Stderr, st.Yellow(" ! ")+line)
+		fmt.Fprintln(inv.Stderr, st.Yellow(" ! ")+display.Printable(line))
 	}
 	if len(lines) < len(warnings) {
 		fmt.Fprintln(inv.Stderr, st.Dim("   all places: orlop config --verbose"))
@@ -43,15 +45,15 @@ func (inv *Invocation) note(notes spec.Diagnostics) {
 		return
 	}
 	for _, line := range notes.Brief() {
-		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Dim(" · "+line))
+		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Dim(" · "+display.Printable(line)))
 	}
 }
 
 // maxWarned is how many contents are remembered.
 const maxWarned = 500
 
-// saidBefore says whether the user was told the same of the same place before,
-// and remembers that he is told now. What cannot be remembered is said again.
+// saidBefore says whether the user was told the same of the same place before.
+// What cannot be remembered is said again.
 func (inv *Invocation) saidBefore(warnings spec.Diagnostics) bool {
 	var text strings.Builder
 	fmt.Fprintln(&text, inv.WorkingDir())
@@ -74,7 +76,25 @@ func (inv *Invocation) warnOfEngine(warnings []string) {
 	}
 }
 
-// toldBefore says whether the user was told a text before, and remembers it.
+// toldOnce is what a command has told its user that is told once.
+type toldOnce struct {
+	mu      sync.Mutex
+	digests []string // guarded by mu; of texts that no command before has told
+}
+
+// add adds a text's, and says whether it was there.
+func (t *toldOnce) add(digest string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if slices.Contains(t.digests, digest) {
+		return true
+	}
+	t.digests = append(t.digests, digest)
+	return false
+}
+
+// toldBefore says whether the user was told a text before: by this command, or by one
+// that has succeeded.
 func (inv *Invocation) toldBefore(text string) bool {
 	path := inv.warnedFile()
 	if path == "" {
@@ -83,20 +103,30 @@ func (inv *Invocation) toldBefore(text string) bool {
 	sum := sha256.Sum256([]byte(text))
 	digest := hex.EncodeToString(sum[:16])
 	data, _ := userfile.Read(path)
-	known := strings.Fields(string(data))
-	if slices.Contains(known, digest) {
-		return true
+	return slices.Contains(strings.Fields(string(data)), digest) || inv.told.add(digest)
+}
+
+// RememberTold notes what the command has told once it has succeeded. What one that failed
+// has warned of may be why, and is told again by the next try.
+func (inv *Invocation) RememberTold() {
+	inv.told.mu.Lock()
+	defer inv.told.mu.Unlock()
+	path := inv.warnedFile()
+	if path == "" || len(inv.told.digests) == 0 {
+		return
 	}
-	known = append(known[max(0, len(known)-maxWarned+1):], digest)
+	data, _ := userfile.Read(path)
+	known := append(strings.Fields(string(data)), inv.told.digests...)
+	known = known[max(0, len(known)-maxWarned):]
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return false
+		return
 	}
 	// Another command may write in the same moment: then one of both is said again.
-	temporary := path + "." + digest
+	temporary := path + "." + inv.told.digests[0]
 	if os.WriteFile(temporary, []byte(strings.Join(known, "\n")+"\n"), 0o600) != nil || os.Rename(temporary, path) != nil {
 		_ = os.Remove(temporary)
 	}
-	return false
+	inv.told.digests = nil
 }
 
 // warnedFile is where it is kept what the user was told; "" if nowhere.

@@ -30,7 +30,7 @@ func Text(p *spec.Project, format string, own ...string) (string, error) {
 // the direction that it is written in, with nothing in it that is not seen.
 func inert(text string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp) {
+		if unicode.IsControl(c) || spec.IsUnseen(c) {
 			return ' '
 		}
 		return c

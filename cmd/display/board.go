@@ -76,7 +76,7 @@ func (b *Board) addRow(r *row, action planner.Action, resource string, noStart b
 	}
 	b.rows = append(b.rows, r)
 	b.byID[r.id] = r
-	r.ran = action != planner.Create && action != planner.Replace // until it has: the old one's logs tell nothing
+	r.ran = action == planner.Await // a step of its own has to be done first: what an older run has printed tells nothing
 	switch action {
 	case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update:
 		b.ups[r.service] = append(b.ups[r.service], r)

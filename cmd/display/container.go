@@ -322,3 +322,13 @@ func Spaced(text string) string {
 	}
 	return " " + text
 }
+
+// ShortDigest is what people call something by that has a digest: twelve digits of it.
+func ShortDigest(d string) string {
+	const digits = 12
+	_, hash, ok := strings.Cut(d, ":")
+	if !ok {
+		hash = d
+	}
+	return hash[:min(digits, len(hash))]
+}

@@ -110,12 +110,16 @@ func TestWhatLastedHowLong(t *testing.T) {
 
 func TestWhatAProgramPrintsSteersNoTerminal(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain":                              "plain",
-		"\x1b[31mred\x1b[0m":                 "red",
-		"\x1b]0;a title\x07after":            "after",
-		"\x1b]8;;http://x\x1b\\link":         "link",
-		"a\tb\rc":                            "a b c",
-		"\x1b[2J\x1b[1;1Hgone\x1bM and back": "gone and back",
+		"plain":                                  "plain",
+		"\x1b[31mred\x1b[0m":                     "red",
+		"\x1b]0;a title\x07after":                "after",
+		"\x1b]8;;http://x\x1b\\link":             "link",
+		"a\tb\rc":                                "a b c",
+		"user\u202etxt.exe":                      `user\u202etxt.exe`,
+		"\u2066a\u2069 z\u200bero\ufeff w\u2028": `\u2066a\u2069 z\u200bero\ufeff w\u2028`,
+		"soft\u00adhyphen, t\U000e0041g":         `soft\u00adhyphen, t\U000e0041g`,
+		"日本語 héllo ✓":                            "日本語 héllo ✓",
+		"\x1b[2J\x1b[1;1Hgone\x1bM and back":     "gone and back",
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)

@@ -176,10 +176,12 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 
 func (d *plainDisplay) Finish(s Summary) {
 	d.sayLeftOut()
-	if d.quiet && s.Verdict.Ok || s.isToldElsewhere(d.board) {
+	if d.quiet && s.Verdict.Ok && len(s.Ailing) == 0 || s.isToldElsewhere(d.board) {
 		return
 	}
-	fmt.Fprintln(d.w, s.line(d.board, d.st))
+	for _, l := range s.lines(d.board, d.st) {
+		fmt.Fprintln(d.w, l)
+	}
 }
 
 func (d *plainDisplay) Abort() { d.sayLeftOut() }
@@ -236,7 +238,8 @@ type JSONLine struct {
 	OK       *bool          `json:"ok,omitempty"`
 	UpToDate bool           `json:"up_to_date,omitempty"`
 	Error    string         `json:"error,omitempty"`
-	Took     time.Duration  `json:"took,omitempty"` // nanoseconds
+	Took     time.Duration  `json:"took,omitempty"`   // nanoseconds
+	Ailing   []string       `json:"ailing,omitempty"` // what is wrong with containers that do not run as they should
 
 	Service string `json:"service,omitempty"` // of a test
 	Code    *int   `json:"exit_code,omitempty"`
@@ -256,7 +259,7 @@ func (d *JSON) Event(e planner.Event) {
 // Finish writes the verdict.
 func (d *JSON) Finish(s Summary) {
 	_ = d.Enc.Encode(JSONLine{
-		Version: JSONVersion, Type: "verdict", OK: &s.Verdict.Ok, UpToDate: s.Verdict.UpToDate, Error: s.Verdict.Error, Took: s.Took,
+		Version: JSONVersion, Type: "verdict", OK: &s.Verdict.Ok, UpToDate: s.Verdict.UpToDate, Error: s.Verdict.Error, Took: s.Took, Ailing: s.Ailing,
 	})
 }
 

@@ -199,6 +199,9 @@ func TestLogsAreNamedOnlyWhereThereAreAny(t *testing.T) {
 		"ran":          {events, " shop is not up: db failed (exit code 1). See: orlop logs db"},
 		"a probe":      {[]planner.Event{events[3], events[4], events[5], s.event(0.4, "await db healthy", planner.Failed, sick)}, " shop is not up: db failed. See: orlop logs db"},
 		"not replaced": {[]planner.Event{{Step: "replace web/1", Action: planner.Replace, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "no such program; the old container stays"}}, " shop is not up: web failed"},
+		"not started":  {[]planner.Event{{Step: "start web/1", Action: planner.Start, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "cannot mount /x"}}, " shop is not up: web failed"},
+		"limits":       {[]planner.Event{{Step: "update web/1", Action: planner.Update, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "cannot change the limits"}}, " shop is not up: web failed"},
+		"started":      {[]planner.Event{{Step: "start web/1", Action: planner.Start, Resource: "web/1", Service: "web", Kind: planner.Done}, {Step: "start web/1", Action: planner.Start, Resource: "web/1", Service: "web", Kind: planner.Failed, Text: "exited with code 2"}}, " shop is not up: web failed (exit code 2). See: orlop logs web"},
 		"never made":   {[]planner.Event{s.event(0.2, "create db/1", planner.Failed, refused)}, " shop is not up: db failed"},
 	} {
 		b := NewBoard(began)

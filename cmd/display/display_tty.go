@@ -115,7 +115,7 @@ func (d *ttyDisplay) last(s Summary, columns, rows int) []string {
 	case !s.Verdict.UpToDate && !d.board.plan.IsEmpty():
 		lines = d.frame(columns, rows)
 	}
-	return append(lines, s.line(d.board, d.st))
+	return append(lines, s.lines(d.board, d.st)...)
 }
 
 func (d *ttyDisplay) Abort() {

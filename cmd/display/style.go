@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 
 	"golang.org/x/term"
+
+	"github.com/orlop/orlop/spec"
 )
 
 // Style paints text, or leaves it as it is.
@@ -102,17 +105,24 @@ var steering = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // Printable is text that a container or a build chose, without what would steer
-// the terminal that it is shown on.
+// the terminal that it is shown on. What is not seen, or turns the text around it, is
+// written out: \u202e.
 func Printable(s string) string {
-	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+	if strings.IndexFunc(s, func(r rune) bool { return unicode.IsControl(r) || spec.IsUnseen(r) }) < 0 {
 		return s
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
+	var b strings.Builder
+	for _, r := range steering().ReplaceAllString(s, "") {
+		switch {
+		case unicode.IsControl(r):
+			b.WriteByte(' ')
+		case spec.IsUnseen(r):
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		default:
+			b.WriteRune(r)
 		}
-		return r
-	}, steering().ReplaceAllString(s, ""))
+	}
+	return b.String()
 }
 
 // Lines ends each of the words as a line.

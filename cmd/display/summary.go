@@ -34,23 +34,39 @@ type Summary struct {
 	Took      time.Duration
 	Services  int
 	Addresses []string
+	Ailing    []string // what is wrong with containers that do not run as they should
 }
 
-// line is the last line: the verdict in one sentence.
+// lines are the last ones: the verdict, and what is not well all the same.
+func (s Summary) lines(b *Board, st Style) []string {
+	return append([]string{s.line(b, st)}, ailingLines(s.Ailing, st)...)
+}
+
+// line is the verdict in one sentence.
 func (s Summary) line(b *Board, st Style) string {
 	switch {
 	case !s.Verdict.Ok:
 		return " " + st.Red(s.Words.Sentence(b.plan.Project, s.Words.Failed)) + s.why(b)
 	case s.Verdict.UpToDate || b.plan.IsEmpty():
 		text := " " + s.Words.Sentence(b.plan.Project, s.Words.Nothing)
-		if s.Words.Counts {
+		switch {
+		case len(s.Ailing) > 0:
+			text += ailingNote(s.Ailing)
+		case s.Words.Counts:
 			text += fmt.Sprintf(": %s, %s", spec.Plural(s.Services, "service"), spec.Plural(b.plan.Leave+b.containers(), "container"))
 		}
 		return text + st.Dim(fmt.Sprintf(" (%s)", Seconds(s.Took)))
 	}
-	text := fmt.Sprintf(" %s %s in %s", st.Green("✓"), st.Bold(s.Words.Sentence(b.plan.Project, s.Words.Done)), Seconds(s.Took))
+	mark := st.Green("✓")
+	if len(s.Ailing) > 0 {
+		mark = st.Yellow("!")
+	}
+	text := fmt.Sprintf(" %s %s in %s", mark, st.Bold(s.Words.Sentence(b.plan.Project, s.Words.Done)), Seconds(s.Took))
 	if why := spent(b.times.criticalPath(), 2); why != "" {
 		text += st.Dim(" (" + why + ")")
+	}
+	if len(s.Ailing) > 0 {
+		text += ailingNote(s.Ailing)
 	}
 	if len(s.Addresses) > 0 {
 		text += "   " + strings.Join(s.Addresses, "  ")

@@ -93,8 +93,7 @@ type run struct {
 func (u *run) bringUp(ctx context.Context, o Options) error {
 	applying, cancel := ctx, context.CancelFunc(func() {})
 	if limit := o.ReadyWithin; limit > 0 {
-		applying, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf(
-			"%s is not ready after %s: what runs goes on; see \"orlop ps\"", u.project.Name, limit))
+		applying, cancel = context.WithTimeoutCause(ctx, limit, &notReady{u.project.Name, limit})
 	}
 	defer cancel()
 	o.Plan.Attached, o.Plan.Again = o.Stays, u.ending.again(u.project)
@@ -103,11 +102,13 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 		w.Done, w.Failed = "is created", "is not created"
 	}
 	application := cli.Application{Project: u.project, Options: o.Plan, Builds: o.Builds, Timeout: o.StopTimeout}
+	waits := &waiting{display.NewBoard(u.Now())}
 	out, err := u.Apply(applying, u.client, application, cli.Progress{
 		Words: w, Services: len(u.chosen), Project: u.project,
-		Addresses:   func() []string { return cli.Addresses(applying, u.client, u.project, u.chosen) },
-		Interrupted: func() { u.sayWhatRuns(ctx) },
+		Seen:        func() cli.Sight { return u.See(applying, u.client, u.project.Name, u.chosen) },
+		Interrupted: func() { u.sayWhatRuns(ctx) }, Beside: []display.Display{waits},
 	})
+	u.sayWaiting(applying, waits)
 	u.hints(out.Plan, err == nil)
 	u.sayEdited()
 	u.unchanged = err == nil && out.Plan != nil && out.IsEmpty()

@@ -70,7 +70,7 @@ func Run(ctx context.Context, inv *cli.Invocation, services []string, f Flags) e
 func applyProject(ctx context.Context, inv *cli.Invocation, client *api.Client, p *spec.Project, opts planner.Options, how cli.Progress) error {
 	chosen := cli.ChosenServices(p, opts.Services, opts.NoDeps)
 	how.Services, how.Project = len(chosen), p
-	how.Addresses = func() []string { return cli.Addresses(ctx, client, p, chosen) }
+	how.Seen = func() cli.Sight { return inv.See(ctx, client, p.Name, chosen) }
 	_, err := inv.Apply(ctx, client, cli.Application{Project: p, Options: opts, Timeout: -1}, how)
 	return err
 }

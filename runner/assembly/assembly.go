@@ -191,7 +191,7 @@ func (m *Maker) document(ctx context.Context, rec *supervisor.Record, img *image
 		ImageVolumes: slices.Sorted(maps.Keys(img.Config.Volumes)), Anonymous: rec.Anonymous, Rootfs: rootfs,
 		Mapped: userns.Mapped(s.IDMap(), netns.UsersPath(rec.Netns)),
 	})
-	rec.Anonymous, rec.LeftOut = mounted.Anonymous, mounted.LeftOut
+	rec.Anonymous, rec.LeftOut, rec.Binds = mounted.Anonymous, mounted.LeftOut, mounted.Binds
 	if err != nil {
 		return nil, err
 	}

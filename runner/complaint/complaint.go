@@ -5,10 +5,14 @@ package complaint
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/orlop/orlop/runner/oci"
 	"github.com/orlop/orlop/runner/ports"
 	"github.com/orlop/orlop/runner/shim"
+	"github.com/orlop/orlop/runner/supervisor"
 	"github.com/orlop/orlop/runner/volume"
 	"github.com/orlop/orlop/spec"
 )
@@ -40,15 +44,43 @@ func Placed(err error, want *spec.Service, places spec.Places) error {
 
 // Start is why the process of a container could not be made, in words of the stack
 // file where a key of its service is to blame.
-func Start(err error, container, service string, s *spec.Service) error {
-	bad := shim.Explain(err)
+func Start(err error, made *supervisor.Metadata) error {
+	bad, service, s := shim.Explain(err), made.Service, made.Applied.Service
 	if source, target, said, ok := bad.Mount(); ok {
-		if err := volume.StartError(service, s, source, target, said, bad); err != nil {
+		if i := tmpfsAt(s, target); i >= 0 {
+			why := said[strings.LastIndex(said, ":")+1:]
+			return &oci.KeyError{Service: service, Key: fmt.Sprintf("tmpfs[%d]", i), Text: "the kernel does not take the options of " + target + ":" + why, Err: bad}
+		}
+		if err := volume.StartError(service, s, made.Binds, source, target, said, bad); err != nil {
 			return err
 		}
 	}
 	if text := bad.Memory(); text != "" {
 		return &oci.KeyError{Service: service, Key: "mem_limit", Text: text, Err: bad}
 	}
-	return fmt.Errorf("cannot start %s: %w", container, bad)
+	if key, text := bad.Refused(); key != "" {
+		return &oci.KeyError{Service: service, Key: key, Text: text, Err: bad}
+	}
+	return fmt.Errorf("cannot start %s: %w", made.Name, bad)
+}
+
+// tmpfsAt is the index of the entry of tmpfs that is mounted at a target; -1 if none is.
+func tmpfsAt(s *spec.Service, target string) int {
+	return slices.IndexFunc(s.Tmpfs, func(short string) bool {
+		at, _, _ := strings.Cut(short, ":")
+		return filepath.Clean(at) == filepath.Clean(target)
+	})
+}
+
+// Limits is why the limits of a container that runs could not be changed.
+func Limits(err error, made *supervisor.Metadata) error {
+	bad := shim.Explain(err)
+	key, text := bad.Refused()
+	if inUse := bad.MemoryInUse(); inUse != "" {
+		key, text = "mem_limit", inUse
+	}
+	if key != "" {
+		return &oci.KeyError{Service: made.Service, Key: key, Text: text, Err: bad}
+	}
+	return fmt.Errorf("cannot change the limits of %s: %w", made.Name, bad)
 }

@@ -128,6 +128,12 @@ func Is(c *planner.Container, condition string, now time.Time) (string, time.Dur
 }
 
 func waitsFor(c *planner.Container) string {
+	switch {
+	case c.State == planner.Restarting:
+		return "restarting: " + ExitError(c).Error()
+	case c.State != planner.Running:
+		return string(c.State)
+	}
 	if c.LastProbe == nil || c.LastProbe.ExitCode == 0 {
 		return string(c.Health)
 	}

@@ -33,6 +33,7 @@ func TestConditions(t *testing.T) {
 	fresh := one(func(k *planner.Container) { k.StartedAt = now })
 	created := one(func(k *planner.Container) { k.State = planner.Created })
 	looping := one(func(k *planner.Container) { k.State, k.Restarts, k.ExitCode = planner.Restarting, 3, 1 })
+	returning := one(func(k *planner.Container) { k.State, k.Restarts, k.ExitCode = planner.Restarting, 1, 3 })
 	oneOff := one(func(k *planner.Container) { k.OneOff = true })
 	other := one(func(k *planner.Container) { k.Service, k.State, k.ExitCode = "web", planner.Exited, 1 })
 	const H, C, R, S = spec.ServiceHealthy, spec.ServiceCompleted, planner.Ready, spec.ServiceStarted
@@ -49,6 +50,8 @@ func TestConditions(t *testing.T) {
 		"started, failed":     {S, []planner.Container{failed}, "", false, "exited with code 3 after 0.4 s"},
 		"healthy":             {H, []planner.Container{healthy}, "healthy", true, ""},
 		"healthy, starting":   {H, []planner.Container{starting}, "not healthy yet: refused", false, ""},
+		"ready, restarting":   {R, []planner.Container{returning}, "restarting: exited with code 3", false, ""},
+		"ready, not started":  {R, []planner.Container{created}, "created", false, ""},
 		"healthy, not all":    {H, []planner.Container{healthy, starting}, "not healthy yet: refused", false, ""},
 		"healthy, unhealthy":  {H, []planner.Container{unhealthy}, "", false, "unhealthy after 3 failed probes (exit code 1)"},
 		"healthy, no check":   {H, []planner.Container{up}, "", false, "no health check to wait for"},

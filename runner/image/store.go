@@ -266,20 +266,13 @@ func (s *Store) describe(ctx context.Context, config ocispec.Descriptor, info *I
 	}
 }
 
-// Tag gives an image a further name.
+// Tag gives an image, which a name or a digest names, a further name.
 func (s *Store) Tag(ctx context.Context, source, target string) error {
-	from, err := Normalize(source)
-	if err != nil {
-		return err
-	}
 	to, err := Normalize(target)
 	if err != nil {
 		return err
 	}
-	img, err := s.client.ImageService().Get(ctx, from)
-	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("image %s is not here: see \"orlop image ls\"", source)
-	}
+	img, err := s.resolve(ctx, source)
 	if err != nil {
 		return err
 	}

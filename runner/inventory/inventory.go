@@ -155,6 +155,20 @@ func (i *Inventory) DiskUse(ctx context.Context, project string) (int64, error) 
 	return total, nil
 }
 
+// ImageUser is a container that is made of an image.
+type ImageUser struct{ Container, Project string }
+
+// ImageUsers are the containers that are made of the image of a digest, by name.
+func (i *Inventory) ImageUsers(digest string) (users []ImageUser) {
+	for _, rec := range i.containers() {
+		if rec.Applied != nil && rec.Applied.Image == digest {
+			users = append(users, ImageUser{rec.Name, rec.Project})
+		}
+	}
+	slices.SortFunc(users, func(a, b ImageUser) int { return strings.Compare(a.Container, b.Container) })
+	return users
+}
+
 // UsedError is the error of removing an image that a container is made of.
 type UsedError struct{ Image, Container string }
 

@@ -2,8 +2,13 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
+
+// ErrOver is why followers end whose logs are complete: what is there by then is
+// read to its end.
+var ErrOver = errors.New("nothing more is to come")
 
 // Followers follow logs, one each, and end together.
 type Followers struct {
@@ -30,6 +35,9 @@ func (f *Followers) Follow(log *Log, at Position) {
 		}
 	})
 }
+
+// Finish has them end with what is there by now.
+func (f *Followers) Finish() { f.cancel(ErrOver) }
 
 // Close returns once all of them have ended: with their logs, or their context.
 func (f *Followers) Close() {

@@ -224,8 +224,8 @@ func (o *Selection) in(t time.Time) bool {
 	return (o.Since.IsZero() || !t.Before(o.Since)) && (o.Until.IsZero() || !t.After(o.Until))
 }
 
-// Follow gives each line as it is written, until the log or ctx ends. Of a log that
-// nobody reads here it gives none.
+// Follow gives each line as it is written, until the log or ctx ends; if that is for
+// ErrOver, with what is there then. Of a log that nobody reads here it gives none.
 func (w *Log) Follow(ctx context.Context, opts Selection, at Position, emit func(Line) error) error {
 	if w.keep.Hidden {
 		emit = func(Line) error { return nil }
@@ -249,6 +249,7 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 	}
 	var rest []byte
 	isToldBad := false // that f can't be read to its end
+	over := false      // what is there is read once more
 	for {
 		grown, rotated, closed := w.state()
 		if f == nil {
@@ -283,12 +284,14 @@ func (w *Log) follow(ctx context.Context, opts Selection, at Position, emit func
 		if err := w.tellFailure(&at, wanted); err != nil {
 			return err
 		}
-		if closed {
+		if closed || over {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			if over = errors.Is(context.Cause(ctx), ErrOver); !over {
+				return nil
+			}
 		case <-grown:
 		}
 	}

@@ -255,17 +255,22 @@ func Renew(doc *specs.Spec, service string, s *spec.Service, init string) (chang
 // millisecond of its period of a tenth of a second.
 const leastCPUs = 0.01
 
-// Check refuses limits of a service that the kernel would.
+// Check refuses limits of a service that the kernel would, and more processors than
+// there are, as Docker does.
 func Check(service string, s *spec.Service) error {
-	if cpus := s.CPULimit(); cpus > 0 && cpus < leastCPUs {
-		key := "cpus"
-		if s.CPUs == 0 {
-			key = "deploy.resources.limits.cpus"
-		}
+	key := "cpus"
+	if s.CPUs == 0 {
+		key = "deploy.resources.limits.cpus"
+	}
+	has := cpuNumbers(processors())
+	switch cpus := s.CPULimit(); {
+	case cpus > 0 && cpus < leastCPUs:
 		return &KeyError{Service: service, Key: key, Text: fmt.Sprintf("%g is too little: %g is the least", cpus, leastCPUs)}
+	case len(has) > 0 && cpus > float64(len(has)):
+		return &KeyError{Service: service, Key: key, Text: fmt.Sprintf("%g is too much: this machine has %s", cpus, spec.Plural(len(has), "processor"))}
 	}
 	for _, n := range cpuNumbers(s.CPUSet) {
-		if has := cpuNumbers(processors()); !slices.Contains(has, n) {
+		if !slices.Contains(has, n) {
 			return &KeyError{Service: service, Key: "cpuset", Text: fmt.Sprintf("this machine has no processor %d: it has %s", n, processors())}
 		}
 	}

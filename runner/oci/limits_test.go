@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/orlop/orlop/spec"
@@ -10,6 +11,23 @@ func TestLimitsThatTheKernelWouldRefuse(t *testing.T) {
 	for cpus, want := range map[float64]string{0.001: "services.web.cpus: 0.001 is too little: 0.01 is the least", 0.01: "", 0: ""} {
 		if err := Check("web", &spec.Service{CPUs: cpus}); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
 			t.Errorf("%g: %v", cpus, err)
+		}
+	}
+}
+
+// TestMoreProcessorsThanThereAre: Docker refuses them too.
+func TestMoreProcessorsThanThereAre(t *testing.T) {
+	has := float64(len(cpuNumbers(processors())))
+	for _, s := range []*spec.Service{{CPUs: has}, {}} {
+		if err := Check("web", s); err != nil {
+			t.Error(err)
+		}
+	}
+	deployed := &spec.Service{Deploy: &spec.Deploy{Resources: &spec.Resources{Limits: &spec.ResourceLimits{CPUs: has + 1}}}}
+	for key, s := range map[string]*spec.Service{"cpus": {CPUs: has + 0.5}, "deploy.resources.limits.cpus": deployed} {
+		err := Check("web", s)
+		if err == nil || !strings.HasPrefix(err.Error(), "services.web."+key+": ") || !strings.Contains(err.Error(), "this machine has") {
+			t.Errorf("%s: %v", key, err)
 		}
 	}
 }

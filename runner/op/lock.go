@@ -50,6 +50,18 @@ func (l *Lock) Lock(ctx context.Context) error {
 	}
 }
 
+// Idle waits until the lock is free, and lets whoever holds it take his time.
+func (l *Lock) Idle(ctx context.Context) error {
+	slot := l.place()
+	select {
+	case slot <- struct{}{}:
+		<-slot
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func (l *Lock) want() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

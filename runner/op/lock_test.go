@@ -36,3 +36,32 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestWhoWaitsUntilALockIsFreeLeavesItsHolderInPeace(t *testing.T) {
+	var l Lock
+	wanted := make(chan struct{}, 1)
+	if err := l.LockUntilWanted(t.Context(), wanted); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- l.Idle(t.Context()) }()
+	select {
+	case <-done:
+		t.Fatal("it is held, and counts as free")
+	case <-wanted:
+		t.Fatal("its holder is to give way")
+	default:
+	}
+	l.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := l.Lock(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Idle(ended); err == nil {
+		t.Error("who is gone still waits")
+	}
+}

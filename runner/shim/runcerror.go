@@ -3,7 +3,6 @@ package shim
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -49,6 +48,9 @@ func runcCauses() []runcCause {
 // can't run here.
 var mute = regexp.MustCompile(`unable to retrieve OCI runtime error .* did not terminate successfully: ((?:exit status |signal: )[^:]*)`)
 
+// ended is what stands before the words of a runc that did not start a process.
+var ended = regexp.MustCompile(`^\S*runc did not terminate successfully: exit status \d+: `)
+
 // Explain gives the cause of what runc said: in our words where it is
 // one that a user can have made, else its last sentence.
 func Explain(err error) *RuncError {
@@ -62,7 +64,7 @@ func Explain(err error) *RuncError {
 	for _, step := range []string{"runc create failed: ", "exec failed: ", "unable to start container process: ", "error during container init: "} {
 		text = strings.TrimPrefix(text, step)
 	}
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(ended.ReplaceAllString(text, ""))
 	for _, cause := range runcCauses() {
 		if m := regexp.MustCompile(cause.pattern).FindStringSubmatch(text); m != nil {
 			return &RuncError{text: fmt.Sprintf(cause.ours, m[1]), Code: cause.code, err: err}
@@ -72,29 +74,14 @@ func Explain(err error) *RuncError {
 }
 
 // Mount is the mount that could not be made: a path of the host at one of the
-// container, and what was said of it.
+// container, "" where that is not said, and what was said of it.
 func (e *RuncError) Mount() (source, target, said string, ok bool) {
 	m := regexp.MustCompile(`^error mounting "(.*)" to rootfs at "(.*?)": (.*)$`).FindStringSubmatch(e.text)
-	if m == nil {
-		return "", "", "", false
+	if m != nil {
+		return m[1], m[2], m[3], true
 	}
-	return m[1], m[2], m[3], true
-}
-
-// Memory says that the limit of memory is too low to start anything; "" if it is
-// not that.
-func (e *RuncError) Memory() string {
-	said := e.text
-	m := regexp.MustCompile(`unable to set memory limit to (\d+) \(current usage: \d+, peak usage: (\d+)\)`).FindStringSubmatch(said)
-	switch {
-	case m != nil:
-		limit, _ := strconv.ParseInt(m[1], 10, 64)
-		peak, _ := strconv.ParseInt(m[2], 10, 64)
-		return fmt.Sprintf("%s is too little: starting a container takes %s before its program runs", megabytes(limit), megabytes(peak))
-	case strings.Contains(said, "OOM-killed"):
-		return "it is too little: the container ran out of memory before its program ran"
+	if m = regexp.MustCompile(`^failed to fulfil mount request: open (.*): (.*)$`).FindStringSubmatch(e.text); m != nil {
+		return m[1], "", m[2], true
 	}
-	return ""
+	return "", "", "", false
 }
-
-func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MB" }

@@ -44,6 +44,7 @@ type Metadata struct {
 	Probe      *health.Check     `json:"probe,omitempty"`     // the health check in force
 	Anonymous  map[string]string `json:"anonymous,omitempty"` // target -> volume that nobody named
 	LeftOut    []string          `json:"left_out,omitempty"`  // targets of mounts whose source was not there
+	Binds      map[string]string `json:"binds,omitempty"`     // target of a bind mount -> what its source was
 	Netns      string            `json:"netns,omitempty"`
 	Cgroup     string            `json:"cgroup,omitempty"` // its control group; "": that of its ID below the engine's
 	Shm        string            `json:"shm,omitempty"`    // where its /dev/shm is on the host, if others may share that

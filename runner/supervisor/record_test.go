@@ -21,7 +21,7 @@ func TestARecordIsReadAsItWasKept(t *testing.T) {
 			ID: "id", Name: "shop-web-1", Project: "shop", Service: "web", Number: 1, OneOff: true, AutoRemove: true, Image: "web:1",
 			Applied:    &planner.Applied{Service: &spec.Service{Restart: "always", Labels: map[string]string{"a": "b"}}, Image: "sha256:1"},
 			StopSignal: "SIGQUIT", Probe: &health.Check{Args: []string{"true"}, Interval: time.Second}, Anonymous: map[string]string{"/a": "v"},
-			LeftOut: []string{"/b"}, Netns: "/run/n", Hostname: "h", Command: []string{"c"}, Exposed: []string{"80/tcp"}, Version: "v1",
+			LeftOut: []string{"/b"}, Binds: map[string]string{"/b": "file"}, Netns: "/run/n", Hostname: "h", Command: []string{"c"}, Exposed: []string{"80/tcp"}, Version: "v1",
 			Terminal: true, Stdin: true, WorkingDir: "/w", Files: []string{"/w/stack.yaml"}, CreatedAt: at,
 		},
 		Status: Status{

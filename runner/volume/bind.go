@@ -12,6 +12,7 @@ import (
 	cfs "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -84,4 +85,36 @@ func AbsentSources(p *spec.Project) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// kindOf says what the source of a bind mount is; "" where that can't be told.
+func kindOf(source string) string {
+	st, err := os.Stat(source)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return planner.SourceGone
+	case err != nil:
+		return ""
+	case st.IsDir():
+		return planner.SourceDirectory
+	}
+	return planner.SourceFile
+}
+
+// Turned are the bind mounts of a container whose source is not what it was when the
+// container was made, by their target: what it is now. A file that is gone is left to
+// whoever has to write it again: a directory in its place would be no cure.
+func Turned(a *planner.Applied, was map[string]string, leftOut []string) map[string]string {
+	turned := map[string]string{}
+	for _, m := range a.Mounts() {
+		if m.Type != spec.MountBind || slices.Contains(leftOut, m.Target) {
+			continue
+		}
+		before, now := was[m.Target], kindOf(m.Source)
+		isOther := before != "" && now != "" && now != before
+		if isOther && now != planner.SourceGone || now == planner.SourceGone && before != planner.SourceFile {
+			turned[m.Target] = now
+		}
+	}
+	return turned
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -33,12 +34,36 @@ func (e *MountError) Unwrap() error { return e.Err }
 
 // StartError is why the process of a service's container could not be made, where
 // a mount of the service is to blame: what runc said of the mount of source, a path
-// of the host, at target. It is nil where none of its mounts is at target.
-func StartError(service string, s *spec.Service, source, target, said string, err error) error {
+// of the host, at target, "" where it does not say. binds are what the sources were
+// when the container was made. It is nil where none of its mounts is that.
+func StartError(service string, s *spec.Service, binds map[string]string, source, target, said string, err error) error {
 	for _, v := range s.Mounts() {
-		if filepath.Clean(v.Target) == filepath.Clean(target) {
-			return &MountError{Service: service, Source: v.Source, Target: v.Target, Err: mountCause(s, v, source, said, err)}
+		isIt := filepath.Clean(v.Target) == filepath.Clean(target)
+		if target == "" {
+			isIt = v.Type == spec.MountBind && filepath.Clean(v.Source) == filepath.Clean(source)
 		}
+		if isIt {
+			cause := turnedCause(binds[v.Target], source, err)
+			if cause == nil || v.Type != spec.MountBind {
+				cause = mountCause(s, v, source, said, err)
+			}
+			return &MountError{Service: service, Source: v.Source, Target: v.Target, Err: cause}
+		}
+	}
+	return nil
+}
+
+// turnedCause says that a source is not what it was when the container was made, nil
+// where it is.
+func turnedCause(was, source string, err error) error {
+	now := kindOf(source)
+	switch {
+	case now == planner.SourceGone && was == planner.SourceFile:
+		return &causeError{"it does not exist any more: write the file again", err}
+	case now == planner.SourceGone:
+		return &causeError{"it does not exist any more: put it back, or \"orlop up\" makes the container anew", err}
+	case was != "" && now != "" && now != was:
+		return &causeError{fmt.Sprintf("it is a %s, and was a %s when the container was made: \"orlop up\" makes the container anew", now, was), err}
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ type Mounts struct {
 	List      []specs.Mount
 	Anonymous map[string]string // target -> volume that nobody named
 	LeftOut   []string          // targets of mounts whose source is not there
+	Binds     map[string]string // target of a bind mount -> what its source is
 
 	images int // that are mounted
 }
@@ -64,7 +65,7 @@ func isOverlay(layers []mount.Mount) bool { return len(layers) == 1 && layers[0]
 // covers an inner one. With an error comes what was made until then.
 func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 	s := req.Applied.Service
-	out := Mounts{Anonymous: maps.Clone(req.Anonymous)}
+	out := Mounts{Anonymous: maps.Clone(req.Anonymous), Binds: map[string]string{}}
 	taken := map[string]bool{}
 	for i, m := range req.Applied.Mounts() {
 		taken[filepath.Clean(m.Target)] = true
@@ -78,6 +79,9 @@ func (v *Store) Mounts(ctx context.Context, req *Request) (Mounts, error) {
 		}
 		if err != nil {
 			return out, &MountError{Service: req.Service, Source: m.Source, Target: m.Target, Err: err}
+		}
+		if m.Type == spec.MountBind {
+			out.Binds[m.Target] = kindOf(m.Source)
 		}
 		out.List = append(out.List, om)
 	}

@@ -20,6 +20,8 @@ func TestWhatNoProgramCanBeStartedWithIsRefused(t *testing.T) {
 		`environment: ["A=` + longest[1:] + `"]`:            "services.a.environment.A: the variable has 131072 bytes",
 		`command: ["a\0b"]`:                                 "services.a.command[0]: the argument holds a NUL character",
 		`environment: {A: "a\0b"}`:                          "services.a.environment.A: the variable holds a NUL character",
+		`environment: {"": x}`:                              "services.a.environment: a variable has no name",
+		`environment: ["=x"]`:                               "services.a.environment: a variable has no name",
 		`environment: {A: "1"}` + "\n    env_file: big.env": "services.a.environment.BIG: the variable has 131076 bytes",
 	} {
 		dir := t.TempDir()

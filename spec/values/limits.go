@@ -21,6 +21,9 @@ func (c checker) limits(s *tree.Node, path string) {
 	if n := s.Value("cpuset"); n != nil {
 		c.cpuset(n, path+".cpuset")
 	}
+	if n := s.Value("deploy").Value("resources").Value("limits").Value("pids"); n != nil {
+		c.within(n, path+".deploy.resources.limits.pids", -1, mostPids)
+	}
 	c.cpuTime(s, path)
 	c.memory(s, path)
 	if n := s.Value("blkio_config"); n != nil {
@@ -30,13 +33,16 @@ func (c checker) limits(s *tree.Node, path string) {
 	c.twice(s, path)
 }
 
+// mostPids is how many processes Linux has at most (PID_MAX_LIMIT).
+const mostPids = 4 << 20
+
 // bounds are those of single numbers; a most of 0 is none, and a 0 says nothing, as in
 // Docker.
 var bounds = []struct {
 	key         string
 	least, most int64
 }{
-	{"pids_limit", -1, 0},
+	{"pids_limit", -1, mostPids},
 	{"cpu_shares", 2, 262_144},
 	{"cpu_period", 1_000, 1_000_000},
 	{"cpu_rt_period", 1, 1_000_000_000},

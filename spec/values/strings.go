@@ -24,10 +24,12 @@ func (c checker) strings(s *tree.Node, path string) {
 			}
 		}
 	}
+	c.nameless(s.Value("labels"), path+".labels", "a label")
 	environment := s.Value("environment")
 	if environment == nil {
 		return
 	}
+	c.nameless(environment, path+".environment", "a variable")
 	for _, f := range environment.Fields {
 		if f.Value.Kind == tree.ScalarNode && isNoString(f.Key, f.Value.Text) {
 			c.noString(f.Value, path+".environment."+f.Key, f.Key+"="+f.Value.Text, "the variable")
@@ -48,5 +50,17 @@ func (c checker) noString(n *tree.Node, at, text, what string) {
 	case len(text) > mostOfString:
 		c.Fail(n, at, fmt.Sprintf("%s has %d bytes, and Linux starts no program with more than %d in one", what, len(text), mostOfString),
 			"put it into a file: configs can carry it")
+	}
+}
+
+// nameless refuses an entry of a mapping that has no name.
+func (c checker) nameless(mapping *tree.Node, path, what string) {
+	if mapping == nil {
+		return
+	}
+	for _, f := range mapping.Fields {
+		if f.Key == "" {
+			c.Fail(f.Value, path, what+" has no name", "write NAME=value")
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package cmd
+package inventory
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 	"github.com/orlop/orlop/spec/userfile"
 )
 
-func (a *app) imageLoadCommand() *cobra.Command {
+func (v *Verbs) imageLoad() *cobra.Command {
 	var input string
 	var quiet bool
 	c := &cobra.Command{
@@ -28,14 +28,14 @@ func (a *app) imageLoadCommand() *cobra.Command {
 				files = append(files, input)
 			}
 			if len(files) == 0 {
-				if display.IsTerminal(a.Stdin) {
+				if display.IsTerminal(v.Of().Stdin) {
 					return errors.New("orlop image load needs a file: see orlop image load --help")
 				}
 				files = []string{"-"}
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				for _, path := range files {
-					if err := a.loadImages(ctx, client, path, quiet); err != nil {
+					if err := v.loadImages(ctx, client, path, quiet); err != nil {
 						return err
 					}
 				}
@@ -48,10 +48,10 @@ func (a *app) imageLoadCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) loadImages(ctx context.Context, client *api.Client, path string, quiet bool) error {
+func (v *Verbs) loadImages(ctx context.Context, client *api.Client, path string, quiet bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in, size, done, err := a.input(ctx, path)
+	in, size, done, err := v.input(ctx, path)
 	if err != nil {
 		return fmt.Errorf("cannot load %s: %w", path, err)
 	}
@@ -60,7 +60,7 @@ func (a *app) loadImages(ctx context.Context, client *api.Client, path string, q
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	show, hide := a.loadProgress(path, size, quiet)
+	show, hide := v.loadProgress(path, size, quiet)
 	images, err := upload(stream, in, cancel, show)
 	hide()
 	if err != nil {
@@ -68,7 +68,7 @@ func (a *app) loadImages(ctx context.Context, client *api.Client, path string, q
 	}
 	if !quiet {
 		for _, name := range images {
-			fmt.Fprintln(a.Stdout, "loaded "+name)
+			fmt.Fprintln(v.Of().Stdout, "loaded "+name)
 		}
 	}
 	return nil
@@ -76,16 +76,16 @@ func (a *app) loadImages(ctx context.Context, client *api.Client, path string, q
 
 // loadProgress shows how much of an archive is read: on a line at the bottom of a
 // terminal; elsewhere only what takes long.
-func (a *app) loadProgress(path string, size int64, quiet bool) (show func(*api.LoadReply), hide func()) {
+func (v *Verbs) loadProgress(path string, size int64, quiet bool) (show func(*api.LoadReply), hide func()) {
 	if quiet {
 		return func(*api.LoadReply) {}, func() {}
 	}
-	line := a.Output.KeepLine()
+	line := v.Of().Output.KeepLine()
 	if line == nil {
 		var last string
 		return func(r *api.LoadReply) {
 			if r.Doing != last && r.Doing != "" {
-				fmt.Fprintln(a.Stderr, r.Doing)
+				fmt.Fprintln(v.Of().Stderr, r.Doing)
 			}
 			last = r.Doing
 		}, func() {}
@@ -97,9 +97,9 @@ func (a *app) loadProgress(path string, size int64, quiet bool) (show func(*api.
 
 // input opens a file or pipe that is named on the command line, "-" for
 // standard input. Reading it ends with ctx. Its size is 0 where that is unknown.
-func (a *app) input(ctx context.Context, path string) (in io.Reader, size int64, done func(), err error) {
+func (v *Verbs) input(ctx context.Context, path string) (in io.Reader, size int64, done func(), err error) {
 	if path == "-" {
-		in, done, err = userfile.Interruptible(ctx, a.Stdin)
+		in, done, err = userfile.Interruptible(ctx, v.Of().Stdin)
 		return in, 0, done, err
 	}
 	f, err := userfile.OpenGiven(ctx, path)

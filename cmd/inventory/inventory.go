@@ -1,4 +1,6 @@
-package cmd
+// Package inventory has the verbs about what outlives containers in the engine:
+// volumes and networks.
+package inventory
 
 import (
 	"context"
@@ -17,11 +19,19 @@ import (
 	"github.com/orlop/orlop/cmd/cli"
 )
 
+// Verbs are those about volumes and networks.
+type Verbs struct {
+	// Of is the invocation that a verb works with, once its flags are read.
+	Of func() *cli.Invocation
+}
+
 // resource is a volume or a network as its verbs see it: they differ in little.
 type resource struct {
 	name    string
 	labels  map[string]string
-	dangles bool // nothing uses it
+	dangles bool     // nothing uses it
+	project string   // of a volume: whose it is
+	users   []string // of a volume: names of containers
 	columns []string
 	line    any // of ls --format json, in Docker's names
 	inspect any // of inspect
@@ -36,7 +46,7 @@ type resourceKind struct {
 	remove func(ctx context.Context, client *api.Client, name string) (absent bool, err error)
 }
 
-func (a *app) listCommand(k resourceKind) *cobra.Command {
+func (v *Verbs) listing(k resourceKind) *cobra.Command {
 	var quiet bool
 	var format string
 	var filters []string
@@ -44,20 +54,20 @@ func (a *app) listCommand(k resourceKind) *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "List " + k.kind + "s", Args: cobra.NoArgs,
 		Example: "  orlop " + k.kind + " ls --filter dangling=true",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice("format", format, "table", "json"); err != nil {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
 			keep, err := resourceFilter(filters, k.driver)
 			if err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				list, err := k.list(ctx, client)
 				if err != nil {
 					return err
 				}
 				list = slices.DeleteFunc(list, func(r resource) bool { return !keep(r) })
-				return printResources(a.Stdout, k.header, list, quiet, format)
+				return printResources(v.Of().Stdout, k.header, list, quiet, format)
 			})
 		},
 	}
@@ -116,13 +126,13 @@ func resourceFilter(filters []string, driver string) (func(resource) bool, error
 	}, nil
 }
 
-func (a *app) removeCommand(k resourceKind) *cobra.Command {
+func (v *Verbs) removal(k resourceKind) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + k.kind + "s that no container uses",
-		Example: "  orlop " + k.kind + " rm data", Args: atLeast(1, "a "+k.kind),
+		Example: "  orlop " + k.kind + " rm data", Args: cli.AtLeast(1, "a "+k.kind),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				var errs []error
 				for _, name := range names {
 					absent, err := k.remove(ctx, client, name)
@@ -132,7 +142,7 @@ func (a *app) removeCommand(k resourceKind) *cobra.Command {
 					case absent && !force:
 						errs = append(errs, k.unknown(name))
 					case !absent:
-						fmt.Fprintln(a.Stdout, name)
+						fmt.Fprintln(v.Of().Stdout, name)
 					}
 				}
 				return errors.Join(errs...)
@@ -143,11 +153,11 @@ func (a *app) removeCommand(k resourceKind) *cobra.Command {
 	return c
 }
 
-func (a *app) inspectCommand(k resourceKind) *cobra.Command {
+func (v *Verbs) inspection(k resourceKind) *cobra.Command {
 	return &cobra.Command{
-		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", Example: "  orlop " + k.kind + " inspect data", Args: atLeast(1, "a "+k.kind),
+		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", Example: "  orlop " + k.kind + " inspect data", Args: cli.AtLeast(1, "a "+k.kind),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				list, err := k.list(ctx, client)
 				if err != nil {
 					return err
@@ -161,7 +171,7 @@ func (a *app) inspectCommand(k resourceKind) *cobra.Command {
 					}
 					found = append(found, list[i].inspect)
 				}
-				enc := json.NewEncoder(a.Stdout)
+				enc := json.NewEncoder(v.Of().Stdout)
 				enc.SetIndent("", "    ")
 				return errors.Join(append(errs, enc.Encode(found))...)
 			})
@@ -188,10 +198,10 @@ func (m *madeBy) flags(c *cobra.Command, k resourceKind) {
 func (m *madeBy) read(k resourceKind) (map[string]string, error) {
 	labels := map[string]string{}
 	for _, l := range m.labels {
-		name, value, _ := cutAssignment(l)
+		name, value, _ := strings.Cut(l, "=")
 		labels[name] = value
 	}
-	return labels, choice("driver", m.driver, k.driver)
+	return labels, cli.Choice("driver", m.driver, k.driver)
 }
 
 // labelText is labels as Docker's ls prints them.

@@ -1,4 +1,4 @@
-package cmd
+package inventory
 
 import (
 	"cmp"
@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,9 +17,9 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 )
 
-func (a *app) imageCommand() *cobra.Command {
-	return verbGroup("image", "Images that the engine has", "  orlop image load busybox.tar",
-		a.imageLoadCommand(), a.imageLsCommand(), a.imageRmCommand(), a.imageTagCommand())
+// Image are the verbs about images.
+func (v *Verbs) Image() []*cobra.Command {
+	return []*cobra.Command{v.imageHistory(), v.imageInspect(), v.imageLoad(), v.imageLs(), v.imageRm(), v.imageSave(), v.imageTag()}
 }
 
 // imageLine is an image as "image ls --format json" prints it.
@@ -33,22 +32,22 @@ type imageLine struct {
 	Platforms []string
 }
 
-func (a *app) imageLsCommand() *cobra.Command {
+func (v *Verbs) imageLs() *cobra.Command {
 	var quiet bool
 	var format string
 	c := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List images", Example: "  orlop image ls --format json", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := choice("format", format, "table", "json"); err != nil {
+			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				reply, err := client.Images(ctx, &api.ImagesRequest{})
 				if err != nil {
 					return err
 				}
 				slices.SortFunc(reply.Images, func(x, y *api.ImageInfo) int { return cmp.Compare(x.Name, y.Name) })
-				return a.printImages(reply.Images, quiet, format)
+				return v.printImages(reply.Images, quiet, format)
 			})
 		},
 	}
@@ -57,8 +56,8 @@ func (a *app) imageLsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) error {
-	w := a.Stdout
+func (v *Verbs) printImages(images []*api.ImageInfo, quiet bool, format string) error {
+	w := v.Of().Stdout
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	if !quiet && format == "table" {
 		fmt.Fprintln(t, "NAME\tID\tCREATED\tSIZE")
@@ -81,26 +80,21 @@ func (a *app) printImages(images []*api.ImageInfo, quiet bool, format string) er
 		default:
 			when := "-"
 			if !created.IsZero() {
-				when = display.Ago(a.Now(), created)
+				when = display.Ago(v.Of().Now(), created)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, shortDigest(cmp.Or(i.Id, i.Digest)), when, display.Bytes(i.SizeBytes))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, display.ShortDigest(cmp.Or(i.Id, i.Digest)), when, display.Bytes(i.SizeBytes))
 		}
 	}
 	return t.Flush()
 }
 
-func shortDigest(d string) string {
-	d = strings.TrimPrefix(d, "sha256:")
-	return d[:min(12, len(d))]
-}
-
-func (a *app) imageRmCommand() *cobra.Command {
+func (v *Verbs) imageRm() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove images", Example: "  orlop image rm shop-api",
-		Args: atLeast(1, "an image"),
+		Args: cli.AtLeast(1, "an image"),
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				var errs []error
 				for _, name := range names {
 					_, err := client.RemoveImage(ctx, &api.RemoveImageRequest{Name: name, Force: force})
@@ -114,12 +108,12 @@ func (a *app) imageRmCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) imageTagCommand() *cobra.Command {
+func (v *Verbs) imageTag() *cobra.Command {
 	return &cobra.Command{
 		Use: "tag SOURCE TARGET", Short: "Give an image another name", Example: "  orlop image tag shop-api registry.example/api:2",
-		Args: cobra.MatchAll(atLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
+		Args: cobra.MatchAll(cli.AtLeast(2, "a source and a target"), cobra.MaximumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.TagImage(ctx, &api.TagRequest{Source: args[0], Target: args[1]})
 				return err
 			})

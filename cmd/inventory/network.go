@@ -1,4 +1,4 @@
-package cmd
+package inventory
 
 import (
 	"cmp"
@@ -12,13 +12,13 @@ import (
 	"github.com/orlop/orlop/api"
 )
 
-func (a *app) networkCommand() *cobra.Command {
+// Network are the verbs about networks.
+func (v *Verbs) Network() []*cobra.Command {
 	k := resourceKind{kind: "network", driver: "bridge", header: "NAME\tDRIVER\tSUBNET\tPROJECT\tUSED BY", list: networkThings, remove: removeNetwork}
-	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls",
-		a.networkCreateCommand(k), a.listCommand(k), a.removeCommand(k), a.inspectCommand(k))
+	return []*cobra.Command{v.networkCreate(k), v.listing(k), v.removal(k), v.inspection(k)}
 }
 
-func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
+func (v *Verbs) networkCreate(k resourceKind) *cobra.Command {
 	var by madeBy
 	var want api.NetworkInfo
 	var given givenRanges
@@ -35,10 +35,10 @@ func (a *app) networkCreateCommand(k resourceKind) *cobra.Command {
 			if err := given.sort(&want); err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.CreateNetwork(ctx, &want)
 				if err == nil {
-					fmt.Fprintln(a.Stdout, want.Name)
+					fmt.Fprintln(v.Of().Stdout, want.Name)
 				}
 				return err
 			})

@@ -1,4 +1,4 @@
-package cmd
+package inventory
 
 import (
 	"cmp"
@@ -12,13 +12,15 @@ import (
 	"github.com/orlop/orlop/api"
 )
 
-func (a *app) volumeCommand() *cobra.Command {
-	k := resourceKind{kind: "volume", driver: "local", header: "NAME\tDRIVER\tPROJECT\tUSED BY", list: volumeThings, remove: removeVolume}
-	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls",
-		a.volumeCreateCommand(k), a.listCommand(k), a.removeCommand(k), a.inspectCommand(k))
+// Volume are the verbs about volumes.
+func (v *Verbs) Volume() []*cobra.Command {
+	k := resourceKind{kind: "volume", driver: "local", header: volumeHeader, list: volumeThings, remove: removeVolume}
+	return []*cobra.Command{v.volumeCreate(k), v.listing(k), v.removal(k), v.inspection(k)}
 }
 
-func (a *app) volumeCreateCommand(k resourceKind) *cobra.Command {
+const volumeHeader = "NAME\tDRIVER\tPROJECT\tUSED BY"
+
+func (v *Verbs) volumeCreate(k resourceKind) *cobra.Command {
 	var by madeBy
 	c := &cobra.Command{
 		Use: "create NAME", Short: "Create a volume that belongs to no stack", Example: "  orlop volume create data", Args: cobra.ExactArgs(1),
@@ -27,10 +29,10 @@ func (a *app) volumeCreateCommand(k resourceKind) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				_, err := client.CreateVolume(ctx, &api.VolumeInfo{Name: args[0], Labels: labels})
 				if err == nil {
-					fmt.Fprintln(a.Stdout, args[0])
+					fmt.Fprintln(v.Of().Stdout, args[0])
 				}
 				return err
 			})
@@ -66,7 +68,7 @@ func volumeThings(ctx context.Context, client *api.Client) ([]resource, error) {
 			labels["com.docker.volume.anonymous"] = ""
 		}
 		list = append(list, resource{
-			name: v.Name, labels: labels, dangles: len(v.Users) == 0,
+			name: v.Name, labels: labels, dangles: len(v.Users) == 0, project: v.Project, users: v.Users,
 			columns: []string{v.Name, "local", cmp.Or(v.Project, "-"), cmp.Or(strings.Join(v.Users, ", "), "-")},
 			line:    volumeLine{Driver: "local", Labels: labelText(labels), Mountpoint: v.Path, Name: v.Name, Scope: "local"},
 			inspect: volumeDocument{

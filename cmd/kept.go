@@ -1,0 +1,54 @@
+package cmd
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/inventory"
+	"github.com/orlop/orlop/cmd/vault"
+)
+
+// invocation is what a room's verbs work with, once their flags are read.
+func (a *app) invocation() *cli.Invocation { return a.Invocation }
+
+func (a *app) volumeCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("volume", "Volumes that the engine has", "  orlop volume create data\n  orlop volume ls", v.Volume()...)
+}
+
+func (a *app) imageCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", v.Image()...)
+}
+
+func (a *app) volumesCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	c := v.StackVolumes()
+	c.ValidArgsFunction = a.completeServices
+	return c
+}
+
+func (a *app) networkCommand() *cobra.Command {
+	v := inventory.Verbs{Of: a.invocation}
+	return verbGroup("network", "Networks that the engine has", "  orlop network create edge\n  orlop network ls", v.Network()...)
+}
+
+func (a *app) secretCommand() *cobra.Command {
+	return verbGroup("secret", "Secrets that the engine keeps for stacks", "  orlop secret create token token.txt\n  orlop secret ls", a.vaultVerbs("secret")...)
+}
+
+// vaultVerbs are those about secrets or configs that the engine keeps.
+func (a *app) vaultVerbs(kind string) []*cobra.Command {
+	v := &vault.Verbs{
+		Kind:    kind,
+		Streams: func() (io.Reader, io.Writer) { return a.Stdin, a.Stdout },
+		With: func(ctx context.Context, f func(context.Context, api.VaultClient) error) error {
+			return a.WithEngine(ctx, func(ctx context.Context, client *api.Client) error { return f(ctx, client.Vault) })
+		},
+	}
+	return v.Commands()
+}

@@ -1,0 +1,39 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/planner"
+)
+
+// notReady is the end of an up whose services were not ready in time.
+type notReady struct {
+	project string
+	within  time.Duration
+}
+
+func (e *notReady) Error() string {
+	return fmt.Sprintf("%s is not ready after %s: what runs goes on; see \"orlop ps\"", e.project, e.within)
+}
+
+// waiting is a display that knows what has not ended yet.
+type waiting struct{ board *display.Board }
+
+func (w *waiting) Plan(p *planner.Plan)   { w.board.SetPlan(p) }
+func (w *waiting) Event(e planner.Event)  { w.board.Apply(e) }
+func (w *waiting) Finish(display.Summary) {}
+func (w *waiting) Abort()                 {}
+
+// sayWaiting tells whom an up has waited for in vain, and how they stood.
+func (u *run) sayWaiting(ctx context.Context, w *waiting) {
+	if _, isLate := errors.AsType[*notReady](context.Cause(ctx)); !isLate {
+		return
+	}
+	for _, line := range w.board.Unfinished(u.Now()) {
+		fmt.Fprintln(u.Stderr, line)
+	}
+}

@@ -1,0 +1,147 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/planner"
+)
+
+func (a *app) waitCommand() *cobra.Command {
+	var down bool
+	c := &cobra.Command{
+		Use:   "wait SERVICE...",
+		Short: "Wait until the containers of services have ended",
+		Long: "Wait until the containers of services have ended, and end with the exit code of the first one that failed, else 0. Who has ended by then is not waited\n" +
+			"for, unless all have. A container that is restarted has ended once.",
+		Example:           "  orlop wait migrate\n  orlop wait --down-project test",
+		Args:              cli.AtLeast(1, "a service"),
+		ValidArgsFunction: a.completeServices,
+		RunE:              func(c *cobra.Command, args []string) error { return a.wait(c.Context(), args, down) },
+	}
+	c.Flags().BoolVar(&down, "down-project", false, "take the stack down when the first container has ended, whose exit code it is")
+	return c
+}
+
+func (a *app) wait(ctx context.Context, services []string, down bool) error {
+	w := &waiting{services: services, first: down, pending: map[string]time.Time{}}
+	w.ended = func(c *planner.Container) {
+		fmt.Fprintf(a.Stdout, "container %q exited with status code %d\n", c.Name, c.ExitCode)
+	}
+	err := a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		return cli.AcrossEngines(ctx, func() error { return w.follow(ctx, client, s.Name) })
+	})
+	if err != nil {
+		return err
+	}
+	if down {
+		err = a.down(ctx, planner.DownOptions{}, -1)
+	}
+	if w.code != 0 {
+		err = errors.Join(err, cli.Exit{Code: w.code})
+	}
+	return err
+}
+
+// waiting is what is waited for.
+type waiting struct {
+	services []string
+	first    bool // the end of one is enough
+	ended    func(*planner.Container)
+
+	begun   bool // it is known who is waited for
+	there   []planner.Container
+	pending map[string]time.Time // by ID, when the container was started
+	code    int
+}
+
+// follow waits under one engine.
+func (w *waiting) follow(ctx context.Context, client *api.Client, project string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: project})
+	for err == nil {
+		var m *api.ContainerChange
+		if m, err = stream.Recv(); err != nil {
+			break
+		}
+		var isOver bool
+		if isOver, err = w.apply(m); isOver {
+			return nil
+		}
+	}
+	return err
+}
+
+// apply takes in a change, and says that there is nothing more to wait for.
+func (w *waiting) apply(m *api.ContainerChange) (isOver bool, err error) {
+	if m.Synced {
+		if w.begun {
+			return false, nil
+		}
+		return w.begin()
+	}
+	if m.Container == nil {
+		return false, nil
+	}
+	c, err := m.Container.Planner()
+	if err != nil || !slices.Contains(w.services, c.Service) {
+		return false, err
+	}
+	if !w.begun {
+		w.there = append(w.there, c)
+		return false, nil
+	}
+	return w.look(&c, m.Removed), nil
+}
+
+// begin decides who is waited for: those that run, or all if none does.
+func (w *waiting) begin() (isOver bool, err error) {
+	w.begun = true
+	if len(w.there) == 0 {
+		return false, fmt.Errorf("%s has no container to wait for: start it with \"orlop up\"", strings.Join(w.services, ", "))
+	}
+	hasEnded := func(c planner.Container) bool { return !isUp(&c) }
+	if !slices.ContainsFunc(w.there, func(c planner.Container) bool { return !hasEnded(c) }) {
+		hasEnded = func(planner.Container) bool { return false }
+	}
+	for _, c := range slices.DeleteFunc(w.there, hasEnded) {
+		w.pending[c.ID] = c.StartedAt
+	}
+	for _, c := range w.there {
+		if c.ID != "" && w.look(&c, false) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// isUp says that the program of a container runs, or is to for the first time.
+func isUp(c *planner.Container) bool {
+	return c.State == planner.Running || c.State == planner.Stopping || c.State == planner.Created
+}
+
+// look looks whether a container that is waited for has ended.
+func (w *waiting) look(c *planner.Container, isGone bool) (isOver bool) {
+	started, isPending := w.pending[c.ID]
+	if isPending && started.IsZero() { // it had not been started
+		started, w.pending[c.ID] = c.StartedAt, c.StartedAt
+	}
+	if !isPending || !isGone && isUp(c) && !c.StartedAt.After(started) {
+		return false
+	}
+	delete(w.pending, c.ID)
+	w.ended(c)
+	if w.code == 0 {
+		w.code = c.ExitCode
+	}
+	return w.first || len(w.pending) == 0
+}

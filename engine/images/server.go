@@ -1,0 +1,81 @@
+// Package images is the API of what images consist of.
+package images
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/inventory"
+)
+
+// Store has the images.
+type Store interface {
+	Details(ctx context.Context, ref, platform string) (*image.Details, error)
+	Save(ctx context.Context, refs []string, platform string, out io.Writer) error
+}
+
+// Server is the API of a store.
+type Server struct {
+	api.UnimplementedImagesServer
+	Store Store
+	// Users are the containers that are made of an image, by its digest.
+	Users func(digest string) []inventory.ImageUser
+}
+
+// Describe implements api.ImagesServer.
+func (s *Server) Describe(ctx context.Context, r *api.DescribeRequest) (*api.ImageDetails, error) {
+	d, err := s.Store.Details(ctx, r.Name, r.Platform)
+	if err != nil {
+		return nil, err
+	}
+	out := &api.ImageDetails{
+		Name: d.Name, Names: d.Names, Digest: d.Digest.String(), Id: d.ID.String(), Platform: d.Platform, Config: d.Config,
+	}
+	for _, u := range s.Users(d.Digest.String()) {
+		out.Users = append(out.Users, &api.ImageUser{Container: u.Container, Project: u.Project})
+	}
+	places := map[*image.Layer]int32{}
+	for i := range d.Layers {
+		l := &d.Layers[i]
+		places[l] = int32(i + 1)
+		out.Layers = append(out.Layers, &api.ImageLayer{
+			Digest: l.Digest.String(), DiffId: l.DiffID.String(), MediaType: l.MediaType, SentBytes: l.Sent, UnpackedBytes: l.Unpacked,
+		})
+	}
+	for _, step := range d.History {
+		out.History = append(out.History, &api.ImageStep{CreatedUnixMs: unixMs(step.Created), By: step.By, Comment: step.Comment, Layer: places[step.Layer]})
+	}
+	for _, v := range d.Variants {
+		out.Variants = append(out.Variants, &api.ImageVariant{Platform: v.Platform, Digest: v.Digest.String(), Here: v.IsHere, Attestations: v.Attestations})
+	}
+	return out, nil
+}
+
+func unixMs(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Save implements api.ImagesServer.
+func (s *Server) Save(r *api.SaveRequest, stream grpc.ServerStreamingServer[api.Chunk]) error {
+	return s.Store.Save(stream.Context(), r.Names, r.Platform, &chunks{stream})
+}
+
+// chunks sends what is written.
+type chunks struct {
+	stream grpc.ServerStreamingServer[api.Chunk]
+}
+
+func (c *chunks) Write(p []byte) (int, error) {
+	if err := c.stream.Send(&api.Chunk{Data: p}); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
