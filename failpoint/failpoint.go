@@ -86,11 +86,16 @@ func clock(dir string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	path := filepath.Join(dir, "clock")
-	text, err := os.ReadFile(path)
-	st, serr := os.Stat(path)
-	if errors.Join(err, serr) != nil {
-		return time.Time{}, false
+	for range 100 { // it may be about to be written
+		text, err := os.ReadFile(path)
+		st, serr := os.Stat(path)
+		if errors.Join(err, serr) != nil {
+			break
+		}
+		if at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text))); err == nil {
+			return at.Add(time.Since(st.ModTime())), true
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
-	at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
-	return at.Add(time.Since(st.ModTime())), err == nil
+	return time.Time{}, false
 }
