@@ -79,7 +79,7 @@ func (x SyncEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SyncEntry_Kind.Descriptor instead.
 func (SyncEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38, 0}
+	return file_engine_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type StatusRequest struct {
@@ -2011,6 +2011,7 @@ type ObserveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Project       string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Document      []byte                 `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	Jobs          bool                   `protobuf:"varint,3,opt,name=jobs,proto3" json:"jobs,omitempty"` // of Watch: what happens to scheduled jobs too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2057,6 +2058,13 @@ func (x *ObserveRequest) GetDocument() []byte {
 		return x.Document
 	}
 	return nil
+}
+
+func (x *ObserveRequest) GetJobs() bool {
+	if x != nil {
+		return x.Jobs
+	}
+	return false
 }
 
 type ObserveReply struct {
@@ -2148,20 +2156,22 @@ func (x *ProjectsRequest) GetDiskUse() bool {
 }
 
 type ProjectInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Running       int32                  `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
-	Exited        int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
-	Files         []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
-	WorkingDir    string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
-	Instance      string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
-	CreatedUnixMs int64                  `protobuf:"varint,101,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
-	UsedUnixMs    int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"` // by a command, last; of instances
-	InUse         bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                  // a command holds it or looks at it
-	DiskBytes     int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`      // writable layers and volumes, if asked for
-	Images        []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                              // of an instance: built under names of its own, and here
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Running        int32                  `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	Exited         int32                  `protobuf:"varint,3,opt,name=exited,proto3" json:"exited,omitempty"`
+	Files          []string               `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
+	WorkingDir     string                 `protobuf:"bytes,5,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	Instance       string                 `protobuf:"bytes,100,opt,name=instance,proto3" json:"instance,omitempty"` // which copy of a stack it is; "" is the stack itself
+	CreatedUnixMs  int64                  `protobuf:"varint,101,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	UsedUnixMs     int64                  `protobuf:"varint,102,opt,name=used_unix_ms,json=usedUnixMs,proto3" json:"used_unix_ms,omitempty"`               // by a command, last; of instances
+	InUse          bool                   `protobuf:"varint,103,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`                                // a command holds it or looks at it
+	DiskBytes      int64                  `protobuf:"varint,104,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`                    // writable layers and volumes, if asked for
+	Images         []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                                            // of an instance: built under names of its own, and here
+	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
+	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ProjectInfo) Reset() {
@@ -2271,6 +2281,20 @@ func (x *ProjectInfo) GetImages() []string {
 	return nil
 }
 
+func (x *ProjectInfo) GetScheduled() int32 {
+	if x != nil {
+		return x.Scheduled
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetNextFireUnixMs() int64 {
+	if x != nil {
+		return x.NextFireUnixMs
+	}
+	return 0
+}
+
 type ProjectsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Projects      []*ProjectInfo         `protobuf:"bytes,1,rep,name=projects,proto3" json:"projects,omitempty"`
@@ -2321,6 +2345,7 @@ type ContainerChange struct {
 	Removed       bool                   `protobuf:"varint,2,opt,name=removed,proto3" json:"removed,omitempty"`
 	Initial       bool                   `protobuf:"varint,3,opt,name=initial,proto3" json:"initial,omitempty"` // part of the first snapshot
 	Synced        bool                   `protobuf:"varint,4,opt,name=synced,proto3" json:"synced,omitempty"`   // the first snapshot is complete; no container
+	Job           *JobEvent              `protobuf:"bytes,6,opt,name=job,proto3" json:"job,omitempty"`          // if asked for; no container
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2383,6 +2408,106 @@ func (x *ContainerChange) GetSynced() bool {
 	return false
 }
 
+func (x *ContainerChange) GetJob() *JobEvent {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+// JobEvent is what happened to a job that the engine runs.
+type JobEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"` // fire, skip, miss, end or failed
+	AtUnixMs      int64                  `protobuf:"varint,3,opt,name=at_unix_ms,json=atUnixMs,proto3" json:"at_unix_ms,omitempty"`
+	FireUnixMs    int64                  `protobuf:"varint,4,opt,name=fire_unix_ms,json=fireUnixMs,proto3" json:"fire_unix_ms,omitempty"`
+	Container     string                 `protobuf:"bytes,5,opt,name=container,proto3" json:"container,omitempty"` // name, of a run that has ended
+	ExitCode      int32                  `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	Text          string                 `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"` // why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobEvent) Reset() {
+	*x = JobEvent{}
+	mi := &file_engine_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobEvent) ProtoMessage() {}
+
+func (x *JobEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobEvent.ProtoReflect.Descriptor instead.
+func (*JobEvent) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *JobEvent) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *JobEvent) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *JobEvent) GetAtUnixMs() int64 {
+	if x != nil {
+		return x.AtUnixMs
+	}
+	return 0
+}
+
+func (x *JobEvent) GetFireUnixMs() int64 {
+	if x != nil {
+		return x.FireUnixMs
+	}
+	return 0
+}
+
+func (x *JobEvent) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *JobEvent) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *JobEvent) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Container is a planner.Container.
 type Container struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2423,7 +2548,7 @@ type Container struct {
 
 func (x *Container) Reset() {
 	*x = Container{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2560,7 @@ func (x *Container) String() string {
 func (*Container) ProtoMessage() {}
 
 func (x *Container) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2573,7 @@ func (x *Container) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Container.ProtoReflect.Descriptor instead.
 func (*Container) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Container) GetId() string {
@@ -2680,7 +2805,7 @@ type Binding struct {
 
 func (x *Binding) Reset() {
 	*x = Binding{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +2817,7 @@ func (x *Binding) String() string {
 func (*Binding) ProtoMessage() {}
 
 func (x *Binding) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2705,7 +2830,7 @@ func (x *Binding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binding.ProtoReflect.Descriptor instead.
 func (*Binding) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Binding) GetHostIp() string {
@@ -2749,7 +2874,7 @@ type ProbeInfo struct {
 
 func (x *ProbeInfo) Reset() {
 	*x = ProbeInfo{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2886,7 @@ func (x *ProbeInfo) String() string {
 func (*ProbeInfo) ProtoMessage() {}
 
 func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2899,7 @@ func (x *ProbeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeInfo.ProtoReflect.Descriptor instead.
 func (*ProbeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ProbeInfo) GetAtUnixNs() int64 {
@@ -2829,7 +2954,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2966,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2979,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LogsRequest) GetProject() string {
@@ -2937,7 +3062,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3074,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3087,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LogLine) GetContainer() string {
@@ -3045,7 +3170,7 @@ type ProcessInput struct {
 
 func (x *ProcessInput) Reset() {
 	*x = ProcessInput{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3182,7 @@ func (x *ProcessInput) String() string {
 func (*ProcessInput) ProtoMessage() {}
 
 func (x *ProcessInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3195,7 @@ func (x *ProcessInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessInput.ProtoReflect.Descriptor instead.
 func (*ProcessInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ProcessInput) GetOf() isProcessInput_Of {
@@ -3195,7 +3320,7 @@ type ProcessStart struct {
 
 func (x *ProcessStart) Reset() {
 	*x = ProcessStart{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3332,7 @@ func (x *ProcessStart) String() string {
 func (*ProcessStart) ProtoMessage() {}
 
 func (x *ProcessStart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3345,7 @@ func (x *ProcessStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStart.ProtoReflect.Descriptor instead.
 func (*ProcessStart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProcessStart) GetProject() string {
@@ -3324,7 +3449,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3461,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3474,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TerminalSize) GetColumns() uint32 {
@@ -3381,7 +3506,7 @@ type ProcessOutput struct {
 
 func (x *ProcessOutput) Reset() {
 	*x = ProcessOutput{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3518,7 @@ func (x *ProcessOutput) String() string {
 func (*ProcessOutput) ProtoMessage() {}
 
 func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3531,7 @@ func (x *ProcessOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessOutput.ProtoReflect.Descriptor instead.
 func (*ProcessOutput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProcessOutput) GetOf() isProcessOutput_Of {
@@ -3493,7 +3618,7 @@ type SyncInput struct {
 
 func (x *SyncInput) Reset() {
 	*x = SyncInput{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3505,7 +3630,7 @@ func (x *SyncInput) String() string {
 func (*SyncInput) ProtoMessage() {}
 
 func (x *SyncInput) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3518,7 +3643,7 @@ func (x *SyncInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncInput.ProtoReflect.Descriptor instead.
 func (*SyncInput) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SyncInput) GetProject() string {
@@ -3558,7 +3683,7 @@ type SyncEntry struct {
 
 func (x *SyncEntry) Reset() {
 	*x = SyncEntry{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3695,7 @@ func (x *SyncEntry) String() string {
 func (*SyncEntry) ProtoMessage() {}
 
 func (x *SyncEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3708,7 @@ func (x *SyncEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncEntry.ProtoReflect.Descriptor instead.
 func (*SyncEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncEntry) GetKind() SyncEntry_Kind {
@@ -3657,7 +3782,7 @@ type SyncReply struct {
 
 func (x *SyncReply) Reset() {
 	*x = SyncReply{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3794,7 @@ func (x *SyncReply) String() string {
 func (*SyncReply) ProtoMessage() {}
 
 func (x *SyncReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3807,7 @@ func (x *SyncReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncReply.ProtoReflect.Descriptor instead.
 func (*SyncReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncReply) GetFiles() int32 {
@@ -3745,7 +3870,7 @@ type SyncFailure struct {
 
 func (x *SyncFailure) Reset() {
 	*x = SyncFailure{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3882,7 @@ func (x *SyncFailure) String() string {
 func (*SyncFailure) ProtoMessage() {}
 
 func (x *SyncFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +3895,7 @@ func (x *SyncFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncFailure.ProtoReflect.Descriptor instead.
 func (*SyncFailure) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SyncFailure) GetContainer() string {
@@ -3803,7 +3928,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3815,7 +3940,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3828,7 +3953,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -3849,7 +3974,7 @@ type LoadReply struct {
 
 func (x *LoadReply) Reset() {
 	*x = LoadReply{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +3986,7 @@ func (x *LoadReply) String() string {
 func (*LoadReply) ProtoMessage() {}
 
 func (x *LoadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +3999,7 @@ func (x *LoadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadReply.ProtoReflect.Descriptor instead.
 func (*LoadReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LoadReply) GetImages() []string {
@@ -3906,7 +4031,7 @@ type ImagesRequest struct {
 
 func (x *ImagesRequest) Reset() {
 	*x = ImagesRequest{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4043,7 @@ func (x *ImagesRequest) String() string {
 func (*ImagesRequest) ProtoMessage() {}
 
 func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4056,7 @@ func (x *ImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesRequest.ProtoReflect.Descriptor instead.
 func (*ImagesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 type ImageInfo struct {
@@ -3949,7 +4074,7 @@ type ImageInfo struct {
 
 func (x *ImageInfo) Reset() {
 	*x = ImageInfo{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +4086,7 @@ func (x *ImageInfo) String() string {
 func (*ImageInfo) ProtoMessage() {}
 
 func (x *ImageInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +4099,7 @@ func (x *ImageInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageInfo.ProtoReflect.Descriptor instead.
 func (*ImageInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ImageInfo) GetName() string {
@@ -4035,7 +4160,7 @@ type ImagesReply struct {
 
 func (x *ImagesReply) Reset() {
 	*x = ImagesReply{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4172,7 @@ func (x *ImagesReply) String() string {
 func (*ImagesReply) ProtoMessage() {}
 
 func (x *ImagesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4185,7 @@ func (x *ImagesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImagesReply.ProtoReflect.Descriptor instead.
 func (*ImagesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ImagesReply) GetImages() []*ImageInfo {
@@ -4080,7 +4205,7 @@ type TagRequest struct {
 
 func (x *TagRequest) Reset() {
 	*x = TagRequest{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4092,7 +4217,7 @@ func (x *TagRequest) String() string {
 func (*TagRequest) ProtoMessage() {}
 
 func (x *TagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +4230,7 @@ func (x *TagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagRequest.ProtoReflect.Descriptor instead.
 func (*TagRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TagRequest) GetSource() string {
@@ -4130,7 +4255,7 @@ type TagReply struct {
 
 func (x *TagReply) Reset() {
 	*x = TagReply{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4142,7 +4267,7 @@ func (x *TagReply) String() string {
 func (*TagReply) ProtoMessage() {}
 
 func (x *TagReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4155,7 +4280,7 @@ func (x *TagReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagReply.ProtoReflect.Descriptor instead.
 func (*TagReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 type RemoveImageRequest struct {
@@ -4168,7 +4293,7 @@ type RemoveImageRequest struct {
 
 func (x *RemoveImageRequest) Reset() {
 	*x = RemoveImageRequest{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4305,7 @@ func (x *RemoveImageRequest) String() string {
 func (*RemoveImageRequest) ProtoMessage() {}
 
 func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4318,7 @@ func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
 func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RemoveImageRequest) GetName() string {
@@ -4218,7 +4343,7 @@ type RemoveImageReply struct {
 
 func (x *RemoveImageReply) Reset() {
 	*x = RemoveImageReply{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4230,7 +4355,7 @@ func (x *RemoveImageReply) String() string {
 func (*RemoveImageReply) ProtoMessage() {}
 
 func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4243,7 +4368,7 @@ func (x *RemoveImageReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveImageReply.ProtoReflect.Descriptor instead.
 func (*RemoveImageReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 type VolumesRequest struct {
@@ -4254,7 +4379,7 @@ type VolumesRequest struct {
 
 func (x *VolumesRequest) Reset() {
 	*x = VolumesRequest{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4266,7 +4391,7 @@ func (x *VolumesRequest) String() string {
 func (*VolumesRequest) ProtoMessage() {}
 
 func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4279,7 +4404,7 @@ func (x *VolumesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesRequest.ProtoReflect.Descriptor instead.
 func (*VolumesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 type VolumesReply struct {
@@ -4291,7 +4416,7 @@ type VolumesReply struct {
 
 func (x *VolumesReply) Reset() {
 	*x = VolumesReply{}
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4303,7 +4428,7 @@ func (x *VolumesReply) String() string {
 func (*VolumesReply) ProtoMessage() {}
 
 func (x *VolumesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4316,7 +4441,7 @@ func (x *VolumesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumesReply.ProtoReflect.Descriptor instead.
 func (*VolumesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{51}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VolumesReply) GetVolumes() []*VolumeInfo {
@@ -4342,7 +4467,7 @@ type VolumeInfo struct {
 
 func (x *VolumeInfo) Reset() {
 	*x = VolumeInfo{}
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4354,7 +4479,7 @@ func (x *VolumeInfo) String() string {
 func (*VolumeInfo) ProtoMessage() {}
 
 func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4367,7 +4492,7 @@ func (x *VolumeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VolumeInfo.ProtoReflect.Descriptor instead.
 func (*VolumeInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{52}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VolumeInfo) GetName() string {
@@ -4435,7 +4560,7 @@ type RemoveVolumeRequest struct {
 
 func (x *RemoveVolumeRequest) Reset() {
 	*x = RemoveVolumeRequest{}
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4447,7 +4572,7 @@ func (x *RemoveVolumeRequest) String() string {
 func (*RemoveVolumeRequest) ProtoMessage() {}
 
 func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4460,7 +4585,7 @@ func (x *RemoveVolumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{53}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RemoveVolumeRequest) GetName() string {
@@ -4479,7 +4604,7 @@ type RemoveVolumeReply struct {
 
 func (x *RemoveVolumeReply) Reset() {
 	*x = RemoveVolumeReply{}
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4491,7 +4616,7 @@ func (x *RemoveVolumeReply) String() string {
 func (*RemoveVolumeReply) ProtoMessage() {}
 
 func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4504,7 +4629,7 @@ func (x *RemoveVolumeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVolumeReply.ProtoReflect.Descriptor instead.
 func (*RemoveVolumeReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{54}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RemoveVolumeReply) GetAbsent() bool {
@@ -4522,7 +4647,7 @@ type NetworksRequest struct {
 
 func (x *NetworksRequest) Reset() {
 	*x = NetworksRequest{}
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4534,7 +4659,7 @@ func (x *NetworksRequest) String() string {
 func (*NetworksRequest) ProtoMessage() {}
 
 func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4547,7 +4672,7 @@ func (x *NetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksRequest.ProtoReflect.Descriptor instead.
 func (*NetworksRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{55}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 type NetworksReply struct {
@@ -4559,7 +4684,7 @@ type NetworksReply struct {
 
 func (x *NetworksReply) Reset() {
 	*x = NetworksReply{}
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4571,7 +4696,7 @@ func (x *NetworksReply) String() string {
 func (*NetworksReply) ProtoMessage() {}
 
 func (x *NetworksReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4584,7 +4709,7 @@ func (x *NetworksReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworksReply.ProtoReflect.Descriptor instead.
 func (*NetworksReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{56}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NetworksReply) GetNetworks() []*NetworkInfo {
@@ -4617,7 +4742,7 @@ type NetworkInfo struct {
 
 func (x *NetworkInfo) Reset() {
 	*x = NetworkInfo{}
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4629,7 +4754,7 @@ func (x *NetworkInfo) String() string {
 func (*NetworkInfo) ProtoMessage() {}
 
 func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4642,7 +4767,7 @@ func (x *NetworkInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInfo.ProtoReflect.Descriptor instead.
 func (*NetworkInfo) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{57}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *NetworkInfo) GetName() string {
@@ -4762,7 +4887,7 @@ type NetworkUser struct {
 
 func (x *NetworkUser) Reset() {
 	*x = NetworkUser{}
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4774,7 +4899,7 @@ func (x *NetworkUser) String() string {
 func (*NetworkUser) ProtoMessage() {}
 
 func (x *NetworkUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4787,7 +4912,7 @@ func (x *NetworkUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkUser.ProtoReflect.Descriptor instead.
 func (*NetworkUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{58}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *NetworkUser) GetId() string {
@@ -4827,7 +4952,7 @@ type RemoveNetworkRequest struct {
 
 func (x *RemoveNetworkRequest) Reset() {
 	*x = RemoveNetworkRequest{}
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4839,7 +4964,7 @@ func (x *RemoveNetworkRequest) String() string {
 func (*RemoveNetworkRequest) ProtoMessage() {}
 
 func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4852,7 +4977,7 @@ func (x *RemoveNetworkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{59}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RemoveNetworkRequest) GetName() string {
@@ -4871,7 +4996,7 @@ type RemoveNetworkReply struct {
 
 func (x *RemoveNetworkReply) Reset() {
 	*x = RemoveNetworkReply{}
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4883,7 +5008,7 @@ func (x *RemoveNetworkReply) String() string {
 func (*RemoveNetworkReply) ProtoMessage() {}
 
 func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4896,7 +5021,7 @@ func (x *RemoveNetworkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNetworkReply.ProtoReflect.Descriptor instead.
 func (*RemoveNetworkReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{60}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RemoveNetworkReply) GetAbsent() bool {
@@ -4918,7 +5043,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4930,7 +5055,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4943,7 +5068,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{61}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CollectRequest) GetOlderThanMs() int64 {
@@ -4986,7 +5111,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4998,7 +5123,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5011,7 +5136,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{62}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CollectReply) GetProjects() []*ProjectInfo {
@@ -5046,7 +5171,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5058,7 +5183,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5071,7 +5196,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{63}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StatsRequest) GetProject() string {
@@ -5104,7 +5229,7 @@ type StatsReply struct {
 
 func (x *StatsReply) Reset() {
 	*x = StatsReply{}
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5116,7 +5241,7 @@ func (x *StatsReply) String() string {
 func (*StatsReply) ProtoMessage() {}
 
 func (x *StatsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5129,7 +5254,7 @@ func (x *StatsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsReply.ProtoReflect.Descriptor instead.
 func (*StatsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{64}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *StatsReply) GetContainers() []*ContainerStats {
@@ -5160,7 +5285,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5172,7 +5297,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5185,7 +5310,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{65}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ContainerStats) GetId() string {
@@ -5294,7 +5419,7 @@ type ProcessStats struct {
 
 func (x *ProcessStats) Reset() {
 	*x = ProcessStats{}
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5306,7 +5431,7 @@ func (x *ProcessStats) String() string {
 func (*ProcessStats) ProtoMessage() {}
 
 func (x *ProcessStats) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,7 +5444,7 @@ func (x *ProcessStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStats.ProtoReflect.Descriptor instead.
 func (*ProcessStats) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{66}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ProcessStats) GetPid() int32 {
@@ -5385,7 +5510,7 @@ type ReadFilesRequest struct {
 
 func (x *ReadFilesRequest) Reset() {
 	*x = ReadFilesRequest{}
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5397,7 +5522,7 @@ func (x *ReadFilesRequest) String() string {
 func (*ReadFilesRequest) ProtoMessage() {}
 
 func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5410,7 +5535,7 @@ func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
 func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{67}
+	return file_engine_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ReadFilesRequest) GetProject() string {
@@ -5445,7 +5570,7 @@ type FilePart struct {
 
 func (x *FilePart) Reset() {
 	*x = FilePart{}
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5457,7 +5582,7 @@ func (x *FilePart) String() string {
 func (*FilePart) ProtoMessage() {}
 
 func (x *FilePart) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5470,7 +5595,7 @@ func (x *FilePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePart.ProtoReflect.Descriptor instead.
 func (*FilePart) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{68}
+	return file_engine_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *FilePart) GetPath() string {
@@ -5501,7 +5626,7 @@ type VaultEntry struct {
 
 func (x *VaultEntry) Reset() {
 	*x = VaultEntry{}
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5513,7 +5638,7 @@ func (x *VaultEntry) String() string {
 func (*VaultEntry) ProtoMessage() {}
 
 func (x *VaultEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5526,7 +5651,7 @@ func (x *VaultEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VaultEntry.ProtoReflect.Descriptor instead.
 func (*VaultEntry) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{69}
+	return file_engine_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *VaultEntry) GetSecret() bool {
@@ -5582,7 +5707,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5594,7 +5719,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5607,7 +5732,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{70}
+	return file_engine_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PutRequest) GetEntry() *VaultEntry {
@@ -5640,7 +5765,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5652,7 +5777,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5665,7 +5790,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{71}
+	return file_engine_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *EntriesRequest) GetSecret() bool {
@@ -5685,7 +5810,7 @@ type EntriesReply struct {
 
 func (x *EntriesReply) Reset() {
 	*x = EntriesReply{}
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5697,7 +5822,7 @@ func (x *EntriesReply) String() string {
 func (*EntriesReply) ProtoMessage() {}
 
 func (x *EntriesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5710,7 +5835,7 @@ func (x *EntriesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesReply.ProtoReflect.Descriptor instead.
 func (*EntriesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{72}
+	return file_engine_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *EntriesReply) GetEntries() []*VaultEntry {
@@ -5736,7 +5861,7 @@ type ContentRequest struct {
 
 func (x *ContentRequest) Reset() {
 	*x = ContentRequest{}
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5748,7 +5873,7 @@ func (x *ContentRequest) String() string {
 func (*ContentRequest) ProtoMessage() {}
 
 func (x *ContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5761,7 +5886,7 @@ func (x *ContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentRequest.ProtoReflect.Descriptor instead.
 func (*ContentRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{73}
+	return file_engine_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ContentRequest) GetName() string {
@@ -5780,7 +5905,7 @@ type ContentReply struct {
 
 func (x *ContentReply) Reset() {
 	*x = ContentReply{}
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5792,7 +5917,7 @@ func (x *ContentReply) String() string {
 func (*ContentReply) ProtoMessage() {}
 
 func (x *ContentReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5805,7 +5930,7 @@ func (x *ContentReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentReply.ProtoReflect.Descriptor instead.
 func (*ContentReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{74}
+	return file_engine_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ContentReply) GetContent() []byte {
@@ -5825,7 +5950,7 @@ type RemoveEntryRequest struct {
 
 func (x *RemoveEntryRequest) Reset() {
 	*x = RemoveEntryRequest{}
-	mi := &file_engine_proto_msgTypes[75]
+	mi := &file_engine_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5837,7 +5962,7 @@ func (x *RemoveEntryRequest) String() string {
 func (*RemoveEntryRequest) ProtoMessage() {}
 
 func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[75]
+	mi := &file_engine_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5850,7 +5975,7 @@ func (x *RemoveEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEntryRequest.ProtoReflect.Descriptor instead.
 func (*RemoveEntryRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{75}
+	return file_engine_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RemoveEntryRequest) GetSecret() bool {
@@ -5876,7 +6001,7 @@ type RemoveEntryReply struct {
 
 func (x *RemoveEntryReply) Reset() {
 	*x = RemoveEntryReply{}
-	mi := &file_engine_proto_msgTypes[76]
+	mi := &file_engine_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5888,7 +6013,7 @@ func (x *RemoveEntryReply) String() string {
 func (*RemoveEntryReply) ProtoMessage() {}
 
 func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[76]
+	mi := &file_engine_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5901,7 +6026,7 @@ func (x *RemoveEntryReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEntryReply.ProtoReflect.Descriptor instead.
 func (*RemoveEntryReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{76}
+	return file_engine_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RemoveEntryReply) GetAbsent() bool {
@@ -5921,7 +6046,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_engine_proto_msgTypes[77]
+	mi := &file_engine_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5933,7 +6058,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[77]
+	mi := &file_engine_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5946,7 +6071,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{77}
+	return file_engine_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *DescribeRequest) GetName() string {
@@ -5981,7 +6106,7 @@ type ImageDetails struct {
 
 func (x *ImageDetails) Reset() {
 	*x = ImageDetails{}
-	mi := &file_engine_proto_msgTypes[78]
+	mi := &file_engine_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5993,7 +6118,7 @@ func (x *ImageDetails) String() string {
 func (*ImageDetails) ProtoMessage() {}
 
 func (x *ImageDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[78]
+	mi := &file_engine_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6006,7 +6131,7 @@ func (x *ImageDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageDetails.ProtoReflect.Descriptor instead.
 func (*ImageDetails) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{78}
+	return file_engine_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ImageDetails) GetName() string {
@@ -6092,7 +6217,7 @@ type ImageLayer struct {
 
 func (x *ImageLayer) Reset() {
 	*x = ImageLayer{}
-	mi := &file_engine_proto_msgTypes[79]
+	mi := &file_engine_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6104,7 +6229,7 @@ func (x *ImageLayer) String() string {
 func (*ImageLayer) ProtoMessage() {}
 
 func (x *ImageLayer) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[79]
+	mi := &file_engine_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6117,7 +6242,7 @@ func (x *ImageLayer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageLayer.ProtoReflect.Descriptor instead.
 func (*ImageLayer) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{79}
+	return file_engine_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ImageLayer) GetDigest() string {
@@ -6167,7 +6292,7 @@ type ImageStep struct {
 
 func (x *ImageStep) Reset() {
 	*x = ImageStep{}
-	mi := &file_engine_proto_msgTypes[80]
+	mi := &file_engine_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6179,7 +6304,7 @@ func (x *ImageStep) String() string {
 func (*ImageStep) ProtoMessage() {}
 
 func (x *ImageStep) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[80]
+	mi := &file_engine_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6192,7 +6317,7 @@ func (x *ImageStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageStep.ProtoReflect.Descriptor instead.
 func (*ImageStep) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{80}
+	return file_engine_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ImageStep) GetCreatedUnixMs() int64 {
@@ -6235,7 +6360,7 @@ type ImageVariant struct {
 
 func (x *ImageVariant) Reset() {
 	*x = ImageVariant{}
-	mi := &file_engine_proto_msgTypes[81]
+	mi := &file_engine_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6247,7 +6372,7 @@ func (x *ImageVariant) String() string {
 func (*ImageVariant) ProtoMessage() {}
 
 func (x *ImageVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[81]
+	mi := &file_engine_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6260,7 +6385,7 @@ func (x *ImageVariant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageVariant.ProtoReflect.Descriptor instead.
 func (*ImageVariant) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{81}
+	return file_engine_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ImageVariant) GetPlatform() string {
@@ -6301,7 +6426,7 @@ type ImageUser struct {
 
 func (x *ImageUser) Reset() {
 	*x = ImageUser{}
-	mi := &file_engine_proto_msgTypes[82]
+	mi := &file_engine_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6313,7 +6438,7 @@ func (x *ImageUser) String() string {
 func (*ImageUser) ProtoMessage() {}
 
 func (x *ImageUser) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[82]
+	mi := &file_engine_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6326,7 +6451,7 @@ func (x *ImageUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageUser.ProtoReflect.Descriptor instead.
 func (*ImageUser) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{82}
+	return file_engine_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ImageUser) GetContainer() string {
@@ -6353,7 +6478,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_engine_proto_msgTypes[83]
+	mi := &file_engine_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6365,7 +6490,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[83]
+	mi := &file_engine_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6378,7 +6503,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{83}
+	return file_engine_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *SaveRequest) GetNames() []string {
@@ -6597,14 +6722,15 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12\x16\n" +
-	"\x06notice\x18\x04 \x01(\tR\x06notice\"F\n" +
+	"\x06notice\x18\x04 \x01(\tR\x06notice\"Z\n" +
 	"\x0eObserveRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\fR\bdocument\"*\n" +
+	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x12\n" +
+	"\x04jobs\x18\x03 \x01(\bR\x04jobs\"*\n" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\xbe\x02\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x87\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -6619,14 +6745,27 @@ const file_engine_proto_rawDesc = "" +
 	"\x06in_use\x18g \x01(\bR\x05inUse\x12\x1d\n" +
 	"\n" +
 	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
-	"\x06images\x18i \x03(\tR\x06images\"B\n" +
+	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
+	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
+	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\"B\n" +
 	"\rProjectsReply\x121\n" +
-	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\x96\x01\n" +
+	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +
 	"\tcontainer\x18\x05 \x01(\v2\x13.orlop.v1.ContainerR\tcontainer\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\bR\aremoved\x12\x18\n" +
 	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x16\n" +
-	"\x06synced\x18\x04 \x01(\bR\x06syncedJ\x04\b\x01\x10\x02\"\xcd\a\n" +
+	"\x06synced\x18\x04 \x01(\bR\x06synced\x12$\n" +
+	"\x03job\x18\x06 \x01(\v2\x12.orlop.v1.JobEventR\x03jobJ\x04\b\x01\x10\x02\"\xc3\x01\n" +
+	"\bJobEvent\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1c\n" +
+	"\n" +
+	"at_unix_ms\x18\x03 \x01(\x03R\batUnixMs\x12 \n" +
+	"\ffire_unix_ms\x18\x04 \x01(\x03R\n" +
+	"fireUnixMs\x12\x1c\n" +
+	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
+	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xcd\a\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -7028,7 +7167,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7059,80 +7198,81 @@ var file_engine_proto_goTypes = []any{
 	(*ProjectInfo)(nil),          // 26: orlop.v1.ProjectInfo
 	(*ProjectsReply)(nil),        // 27: orlop.v1.ProjectsReply
 	(*ContainerChange)(nil),      // 28: orlop.v1.ContainerChange
-	(*Container)(nil),            // 29: orlop.v1.Container
-	(*Binding)(nil),              // 30: orlop.v1.Binding
-	(*ProbeInfo)(nil),            // 31: orlop.v1.ProbeInfo
-	(*LogsRequest)(nil),          // 32: orlop.v1.LogsRequest
-	(*LogLine)(nil),              // 33: orlop.v1.LogLine
-	(*ProcessInput)(nil),         // 34: orlop.v1.ProcessInput
-	(*ProcessStart)(nil),         // 35: orlop.v1.ProcessStart
-	(*TerminalSize)(nil),         // 36: orlop.v1.TerminalSize
-	(*ProcessOutput)(nil),        // 37: orlop.v1.ProcessOutput
-	(*SyncInput)(nil),            // 38: orlop.v1.SyncInput
-	(*SyncEntry)(nil),            // 39: orlop.v1.SyncEntry
-	(*SyncReply)(nil),            // 40: orlop.v1.SyncReply
-	(*SyncFailure)(nil),          // 41: orlop.v1.SyncFailure
-	(*Chunk)(nil),                // 42: orlop.v1.Chunk
-	(*LoadReply)(nil),            // 43: orlop.v1.LoadReply
-	(*ImagesRequest)(nil),        // 44: orlop.v1.ImagesRequest
-	(*ImageInfo)(nil),            // 45: orlop.v1.ImageInfo
-	(*ImagesReply)(nil),          // 46: orlop.v1.ImagesReply
-	(*TagRequest)(nil),           // 47: orlop.v1.TagRequest
-	(*TagReply)(nil),             // 48: orlop.v1.TagReply
-	(*RemoveImageRequest)(nil),   // 49: orlop.v1.RemoveImageRequest
-	(*RemoveImageReply)(nil),     // 50: orlop.v1.RemoveImageReply
-	(*VolumesRequest)(nil),       // 51: orlop.v1.VolumesRequest
-	(*VolumesReply)(nil),         // 52: orlop.v1.VolumesReply
-	(*VolumeInfo)(nil),           // 53: orlop.v1.VolumeInfo
-	(*RemoveVolumeRequest)(nil),  // 54: orlop.v1.RemoveVolumeRequest
-	(*RemoveVolumeReply)(nil),    // 55: orlop.v1.RemoveVolumeReply
-	(*NetworksRequest)(nil),      // 56: orlop.v1.NetworksRequest
-	(*NetworksReply)(nil),        // 57: orlop.v1.NetworksReply
-	(*NetworkInfo)(nil),          // 58: orlop.v1.NetworkInfo
-	(*NetworkUser)(nil),          // 59: orlop.v1.NetworkUser
-	(*RemoveNetworkRequest)(nil), // 60: orlop.v1.RemoveNetworkRequest
-	(*RemoveNetworkReply)(nil),   // 61: orlop.v1.RemoveNetworkReply
-	(*CollectRequest)(nil),       // 62: orlop.v1.CollectRequest
-	(*CollectReply)(nil),         // 63: orlop.v1.CollectReply
-	(*StatsRequest)(nil),         // 64: orlop.v1.StatsRequest
-	(*StatsReply)(nil),           // 65: orlop.v1.StatsReply
-	(*ContainerStats)(nil),       // 66: orlop.v1.ContainerStats
-	(*ProcessStats)(nil),         // 67: orlop.v1.ProcessStats
-	(*ReadFilesRequest)(nil),     // 68: orlop.v1.ReadFilesRequest
-	(*FilePart)(nil),             // 69: orlop.v1.FilePart
-	(*VaultEntry)(nil),           // 70: orlop.v1.VaultEntry
-	(*PutRequest)(nil),           // 71: orlop.v1.PutRequest
-	(*EntriesRequest)(nil),       // 72: orlop.v1.EntriesRequest
-	(*EntriesReply)(nil),         // 73: orlop.v1.EntriesReply
-	(*ContentRequest)(nil),       // 74: orlop.v1.ContentRequest
-	(*ContentReply)(nil),         // 75: orlop.v1.ContentReply
-	(*RemoveEntryRequest)(nil),   // 76: orlop.v1.RemoveEntryRequest
-	(*RemoveEntryReply)(nil),     // 77: orlop.v1.RemoveEntryReply
-	(*DescribeRequest)(nil),      // 78: orlop.v1.DescribeRequest
-	(*ImageDetails)(nil),         // 79: orlop.v1.ImageDetails
-	(*ImageLayer)(nil),           // 80: orlop.v1.ImageLayer
-	(*ImageStep)(nil),            // 81: orlop.v1.ImageStep
-	(*ImageVariant)(nil),         // 82: orlop.v1.ImageVariant
-	(*ImageUser)(nil),            // 83: orlop.v1.ImageUser
-	(*SaveRequest)(nil),          // 84: orlop.v1.SaveRequest
-	nil,                          // 85: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 86: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 87: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 88: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 89: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 90: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 91: orlop.v1.Container.TurnedEntry
-	nil,                          // 92: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 93: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 94: orlop.v1.VaultEntry.LabelsEntry
+	(*JobEvent)(nil),             // 29: orlop.v1.JobEvent
+	(*Container)(nil),            // 30: orlop.v1.Container
+	(*Binding)(nil),              // 31: orlop.v1.Binding
+	(*ProbeInfo)(nil),            // 32: orlop.v1.ProbeInfo
+	(*LogsRequest)(nil),          // 33: orlop.v1.LogsRequest
+	(*LogLine)(nil),              // 34: orlop.v1.LogLine
+	(*ProcessInput)(nil),         // 35: orlop.v1.ProcessInput
+	(*ProcessStart)(nil),         // 36: orlop.v1.ProcessStart
+	(*TerminalSize)(nil),         // 37: orlop.v1.TerminalSize
+	(*ProcessOutput)(nil),        // 38: orlop.v1.ProcessOutput
+	(*SyncInput)(nil),            // 39: orlop.v1.SyncInput
+	(*SyncEntry)(nil),            // 40: orlop.v1.SyncEntry
+	(*SyncReply)(nil),            // 41: orlop.v1.SyncReply
+	(*SyncFailure)(nil),          // 42: orlop.v1.SyncFailure
+	(*Chunk)(nil),                // 43: orlop.v1.Chunk
+	(*LoadReply)(nil),            // 44: orlop.v1.LoadReply
+	(*ImagesRequest)(nil),        // 45: orlop.v1.ImagesRequest
+	(*ImageInfo)(nil),            // 46: orlop.v1.ImageInfo
+	(*ImagesReply)(nil),          // 47: orlop.v1.ImagesReply
+	(*TagRequest)(nil),           // 48: orlop.v1.TagRequest
+	(*TagReply)(nil),             // 49: orlop.v1.TagReply
+	(*RemoveImageRequest)(nil),   // 50: orlop.v1.RemoveImageRequest
+	(*RemoveImageReply)(nil),     // 51: orlop.v1.RemoveImageReply
+	(*VolumesRequest)(nil),       // 52: orlop.v1.VolumesRequest
+	(*VolumesReply)(nil),         // 53: orlop.v1.VolumesReply
+	(*VolumeInfo)(nil),           // 54: orlop.v1.VolumeInfo
+	(*RemoveVolumeRequest)(nil),  // 55: orlop.v1.RemoveVolumeRequest
+	(*RemoveVolumeReply)(nil),    // 56: orlop.v1.RemoveVolumeReply
+	(*NetworksRequest)(nil),      // 57: orlop.v1.NetworksRequest
+	(*NetworksReply)(nil),        // 58: orlop.v1.NetworksReply
+	(*NetworkInfo)(nil),          // 59: orlop.v1.NetworkInfo
+	(*NetworkUser)(nil),          // 60: orlop.v1.NetworkUser
+	(*RemoveNetworkRequest)(nil), // 61: orlop.v1.RemoveNetworkRequest
+	(*RemoveNetworkReply)(nil),   // 62: orlop.v1.RemoveNetworkReply
+	(*CollectRequest)(nil),       // 63: orlop.v1.CollectRequest
+	(*CollectReply)(nil),         // 64: orlop.v1.CollectReply
+	(*StatsRequest)(nil),         // 65: orlop.v1.StatsRequest
+	(*StatsReply)(nil),           // 66: orlop.v1.StatsReply
+	(*ContainerStats)(nil),       // 67: orlop.v1.ContainerStats
+	(*ProcessStats)(nil),         // 68: orlop.v1.ProcessStats
+	(*ReadFilesRequest)(nil),     // 69: orlop.v1.ReadFilesRequest
+	(*FilePart)(nil),             // 70: orlop.v1.FilePart
+	(*VaultEntry)(nil),           // 71: orlop.v1.VaultEntry
+	(*PutRequest)(nil),           // 72: orlop.v1.PutRequest
+	(*EntriesRequest)(nil),       // 73: orlop.v1.EntriesRequest
+	(*EntriesReply)(nil),         // 74: orlop.v1.EntriesReply
+	(*ContentRequest)(nil),       // 75: orlop.v1.ContentRequest
+	(*ContentReply)(nil),         // 76: orlop.v1.ContentReply
+	(*RemoveEntryRequest)(nil),   // 77: orlop.v1.RemoveEntryRequest
+	(*RemoveEntryReply)(nil),     // 78: orlop.v1.RemoveEntryReply
+	(*DescribeRequest)(nil),      // 79: orlop.v1.DescribeRequest
+	(*ImageDetails)(nil),         // 80: orlop.v1.ImageDetails
+	(*ImageLayer)(nil),           // 81: orlop.v1.ImageLayer
+	(*ImageStep)(nil),            // 82: orlop.v1.ImageStep
+	(*ImageVariant)(nil),         // 83: orlop.v1.ImageVariant
+	(*ImageUser)(nil),            // 84: orlop.v1.ImageUser
+	(*SaveRequest)(nil),          // 85: orlop.v1.SaveRequest
+	nil,                          // 86: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 87: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 88: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 89: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 90: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 91: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 92: orlop.v1.Container.TurnedEntry
+	nil,                          // 93: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 94: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 95: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	85, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	86, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	87, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	88, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	89, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	90, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	86, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	87, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	88, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	89, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	90, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	91, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
 	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
@@ -7144,107 +7284,108 @@ var file_engine_proto_depIdxs = []int32{
 	15, // 14: orlop.v1.Event.part:type_name -> orlop.v1.Part
 	6,  // 15: orlop.v1.CreateRequest.apply:type_name -> orlop.v1.ApplyRequest
 	26, // 16: orlop.v1.ProjectsReply.projects:type_name -> orlop.v1.ProjectInfo
-	29, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
-	30, // 18: orlop.v1.Container.published:type_name -> orlop.v1.Binding
-	31, // 19: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	91, // 20: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
-	35, // 21: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
-	36, // 22: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
-	36, // 23: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
-	39, // 24: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
-	0,  // 25: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
-	41, // 26: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	45, // 27: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	53, // 28: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	92, // 29: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	58, // 30: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	93, // 31: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	59, // 32: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 33: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 34: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	66, // 35: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	67, // 36: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	94, // 37: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	70, // 38: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	70, // 39: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	80, // 40: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	81, // 41: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	82, // 42: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	83, // 43: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	5,  // 44: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 45: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 46: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 47: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 48: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 49: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 50: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 51: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 52: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 53: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 54: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 55: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	32, // 56: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	34, // 57: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	34, // 58: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	38, // 59: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	42, // 60: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	44, // 61: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	47, // 62: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	49, // 63: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	51, // 64: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	53, // 65: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	54, // 66: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	56, // 67: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	58, // 68: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	60, // 69: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	62, // 70: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	64, // 71: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	68, // 72: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	71, // 73: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	72, // 74: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	74, // 75: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	76, // 76: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	78, // 77: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	84, // 78: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	2,  // 79: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 80: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 81: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 82: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 83: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 84: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 85: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 86: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 87: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 88: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 89: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	33, // 90: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	37, // 91: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	37, // 92: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	40, // 93: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	43, // 94: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	46, // 95: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	48, // 96: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	50, // 97: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	52, // 98: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	53, // 99: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	55, // 100: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	57, // 101: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	58, // 102: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	61, // 103: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	63, // 104: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	65, // 105: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	69, // 106: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	70, // 107: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	73, // 108: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	75, // 109: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	77, // 110: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	79, // 111: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	42, // 112: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	79, // [79:113] is the sub-list for method output_type
-	45, // [45:79] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	30, // 17: orlop.v1.ContainerChange.container:type_name -> orlop.v1.Container
+	29, // 18: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
+	31, // 19: orlop.v1.Container.published:type_name -> orlop.v1.Binding
+	32, // 20: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
+	92, // 21: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	36, // 22: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
+	37, // 23: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
+	37, // 24: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
+	40, // 25: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
+	0,  // 26: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
+	42, // 27: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
+	46, // 28: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	54, // 29: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	93, // 30: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	59, // 31: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	94, // 32: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	60, // 33: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 34: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 35: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	67, // 36: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	68, // 37: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	95, // 38: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	71, // 39: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	71, // 40: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	81, // 41: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	82, // 42: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	83, // 43: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	84, // 44: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	5,  // 45: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 46: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 47: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 48: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 49: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 50: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 51: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 52: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 53: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 54: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 55: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 56: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33, // 57: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35, // 58: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35, // 59: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39, // 60: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43, // 61: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45, // 62: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48, // 63: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50, // 64: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52, // 65: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54, // 66: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55, // 67: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57, // 68: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59, // 69: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61, // 70: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63, // 71: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65, // 72: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69, // 73: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72, // 74: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73, // 75: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75, // 76: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77, // 77: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	79, // 78: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	85, // 79: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	2,  // 80: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 81: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 82: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 83: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 84: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 85: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 86: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 87: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 88: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 89: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 90: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34, // 91: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38, // 92: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38, // 93: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41, // 94: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44, // 95: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47, // 96: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49, // 97: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51, // 98: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53, // 99: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54, // 100: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56, // 101: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58, // 102: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59, // 103: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62, // 104: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64, // 105: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66, // 106: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70, // 107: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71, // 108: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74, // 109: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76, // 110: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78, // 111: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	80, // 112: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	43, // 113: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	80, // [80:114] is the sub-list for method output_type
+	46, // [46:80] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7258,7 +7399,7 @@ func file_engine_proto_init() {
 		(*Progress_Plan)(nil),
 		(*Progress_Event)(nil),
 	}
-	file_engine_proto_msgTypes[33].OneofWrappers = []any{
+	file_engine_proto_msgTypes[34].OneofWrappers = []any{
 		(*ProcessInput_Start)(nil),
 		(*ProcessInput_Stdin)(nil),
 		(*ProcessInput_CloseStdin)(nil),
@@ -7266,7 +7407,7 @@ func file_engine_proto_init() {
 		(*ProcessInput_Signal)(nil),
 		(*ProcessInput_Detach)(nil),
 	}
-	file_engine_proto_msgTypes[36].OneofWrappers = []any{
+	file_engine_proto_msgTypes[37].OneofWrappers = []any{
 		(*ProcessOutput_Stdout)(nil),
 		(*ProcessOutput_Stderr)(nil),
 		(*ProcessOutput_ExitCode)(nil),
@@ -7278,7 +7419,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   94,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

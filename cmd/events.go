@@ -22,7 +22,7 @@ func (a *app) eventsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "events [SERVICE...]",
-		Short: "Follow what happens to containers",
+		Short: "Follow what happens to containers and scheduled jobs",
 		Example: "  orlop events         create, start, health, die, oom, ... as they happen\n" +
 			"  orlop events --json  a line of JSON each, in Compose's words",
 		ValidArgsFunction: a.completeServices,
@@ -68,7 +68,7 @@ func (a *app) events(ctx context.Context, services []string, asJSON bool) error 
 
 // followEvents is events under one engine.
 func followEvents(ctx context.Context, client *api.Client, seen *history, show func(eventLine)) error {
-	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name})
+	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name, Jobs: true})
 	for err == nil {
 		var m *api.ContainerChange
 		if m, err = stream.Recv(); err != nil {
@@ -102,6 +102,9 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		h.begun, h.present = true, nil
 		return gone, nil
 	}
+	if m.Job != nil {
+		return h.jobLines(m.Job), nil
+	}
 	c, err := m.Container.Planner()
 	if err != nil {
 		return nil, err
@@ -130,6 +133,21 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		what = append(what, happening{"log_lost", h.now(), map[string]string{"reason": c.Unsent}})
 	}
 	return h.lines(&c, what), nil
+}
+
+// jobLines is what happened to a job that the engine runs.
+func (h *history) jobLines(e *api.JobEvent) []eventLine {
+	if len(h.services) > 0 && !slices.Contains(h.services, e.Job) {
+		return nil
+	}
+	attributes := map[string]string{"project": h.stack.Name, "fire": time.UnixMilli(e.FireUnixMs).UTC().Format(time.RFC3339)}
+	if e.Container != "" {
+		attributes["name"], attributes["exitCode"] = e.Container, strconv.Itoa(int(e.ExitCode))
+	}
+	if e.Text != "" {
+		attributes["reason"] = e.Text
+	}
+	return []eventLine{{Time: time.UnixMilli(e.AtUnixMs).UTC(), Type: "job", Action: e.Action, ID: e.Job, Service: e.Job, Attributes: attributes}}
 }
 
 // vanished are the containers that went away while no engine was there.

@@ -49,6 +49,7 @@ type lsLine struct {
 	UsedAt      *time.Time `json:",omitempty"` // by a command, last; of instances
 	DiskUse     int64      // bytes of writable layers and volumes
 	Images      []string   `json:",omitempty"` // that the instance built under names of its own
+	NextRun     *time.Time `json:",omitempty"` // of the jobs that the engine runs
 }
 
 func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
@@ -65,7 +66,7 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 	}
 	lines := []lsLine{}
 	for _, p := range reply.Projects {
-		if all || p.Running > 0 {
+		if all || p.Running+p.Scheduled > 0 {
 			lines = append(lines, projectLine(p))
 		}
 	}
@@ -102,6 +103,10 @@ func projectLine(p *api.ProjectInfo) lsLine {
 		used := time.UnixMilli(p.UsedUnixMs).UTC()
 		l.UsedAt = &used
 	}
+	if p.NextFireUnixMs != 0 {
+		next := time.UnixMilli(p.NextFireUnixMs).UTC()
+		l.NextRun = &next
+	}
 	return l
 }
 
@@ -112,6 +117,9 @@ func projectStatus(p *api.ProjectInfo) string {
 	}
 	if p.Running > 0 {
 		parts = append(parts, fmt.Sprintf("running(%d)", p.Running))
+	}
+	if p.Scheduled > 0 {
+		parts = append(parts, fmt.Sprintf("scheduled(%d)", p.Scheduled))
 	}
 	switch {
 	case p.Instance == "" || len(parts) > 0:

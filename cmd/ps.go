@@ -10,7 +10,7 @@ func (a *app) psCommand() *cobra.Command {
 	var o ps.Options
 	c := &cobra.Command{
 		Use:   "ps [SERVICE...]",
-		Short: "List the stack's containers",
+		Short: "List the stack's containers and scheduled jobs",
 		Example: "  orlop ps                what runs\n" +
 			"  orlop ps -a             what exists\n" +
 			"  orlop ps --format json  a line of JSON for each container\n" +

@@ -39,7 +39,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run SERVICE|JOB [COMMAND [ARG...]]",
 		Short: "Run a command in a new container of a service, or a job",
 		Example: "  orlop run --rm api go test ./...\n" +
-			"  orlop run --rm migrate\n" +
+			"  orlop run --rm migrate                  a job; what up has scheduled is not changed\n" +
 			"  orlop run --rm -e LOG=debug --no-deps api",
 		Args:              cli.AtLeast(1, "a service"),
 		ValidArgsFunction: a.completeOneService,

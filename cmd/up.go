@@ -32,7 +32,7 @@ func (a *app) upCommand() *cobra.Command {
 		Use:   "up [SERVICE...]",
 		Short: "Build what changed and bring the stack up",
 		Example: "  orlop up            bring everything up and show its logs\n" +
-			"  orlop up -d --wait  in the background, ready when it returns",
+			"  orlop up -d --wait  in the background, ready when it returns; jobs with a schedule are run from then on",
 		ValidArgsFunction: a.completeServices,
 		RunE:              func(c *cobra.Command, args []string) error { return a.up(c.Context(), args, f) },
 	}

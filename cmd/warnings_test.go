@@ -59,10 +59,6 @@ func TestStrictAlwaysSaysWarnings(t *testing.T) {
 			t.Errorf("exit code %d: %s", code, stderr)
 		}
 	}
-	d.write("stack.yaml", "name: shop\nversion: '3'\nservices: {web: {image: a}}\njobs: {j: {image: a, triggers: {schedule: [\"0 3 * * *\"]}}}\n")
-	if _, stderr, code := d.run("--strict config"); code == 0 || !strings.Contains(stderr, `jobs.j.triggers: "schedule" is not supported`) {
-		t.Errorf("exit code %d: %s", code, stderr)
-	}
 }
 
 // TestWhatACommandThatFailedWarnedOfIsSaidAgain: it may be why it failed.

@@ -17,6 +17,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
@@ -42,7 +43,8 @@ type job struct {
 	sessions map[string]string
 	order    *runner.Order
 	observed *planner.Observed
-	claim    *claim       // on the project's lock
+	claim    *claim // on the project's lock
+	request  *api.ApplyRequest
 	mask     *secret.Mask // hides the project's secrets in what is told of the job
 }
 
@@ -55,7 +57,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 	if p.Name == "" {
 		return nil, errNoProject
 	}
-	j := &job{project: p, sessions: req.Sessions}
+	j := &job{project: p, sessions: req.Sessions, request: req}
 	if err := json.Unmarshal(req.Options, &j.options); err != nil && len(req.Options) > 0 {
 		return nil, fmt.Errorf("cannot read the options: %w", err)
 	}
@@ -102,6 +104,9 @@ func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
 	needed, err := j.project.Select(j.options.Services, j.options.NoDeps)
 	if err != nil {
 		needed = j.project // the planner says what is wrong with the names
+	}
+	if len(j.options.Services) > 0 {
+		needed.Jobs = nil
 	}
 	if err := ports.Check(needed); err != nil {
 		return err
@@ -191,7 +196,7 @@ func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
 		// Who has just been started may be about to fail.
 		e.runner.Steady(ctx, j.project.Name)
 	}
-	j.observed, err = e.runner.Observe(ctx, j.project.Name, j.project, e.inputsOf(ctx))
+	j.observed, err = e.observe(ctx, j.project.Name, j.project)
 	if err != nil {
 		return nil, err
 	}
@@ -221,10 +226,10 @@ func (s *server) Plan(ctx context.Context, req *api.ApplyRequest) (*api.PlanRepl
 
 // Apply converges the project.
 func (s *server) Apply(req *api.ApplyRequest, stream api.Engine_ApplyServer) error {
-	return mailed(stream.Send, func(box *mailbox) error { return s.apply(stream.Context(), req, box) })
+	return mailbox.Serve(stream.Send, func(box *mailbox.Box) error { return s.apply(stream.Context(), req, box) })
 }
 
-func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox) error {
+func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox.Box) error {
 	j, err := s.decode(req)
 	if err != nil {
 		return err
@@ -236,7 +241,7 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 		// A build changes no container: it keeps nobody from changing them.
 		key += " builds " + strings.Join(j.options.Services, " ")
 	}
-	ctx, release, err := s.locks.take(ctx, key, j.claim, box.notice)
+	ctx, release, err := s.locks.take(ctx, key, j.claim, box.Notice)
 	if err != nil {
 		return err
 	}
@@ -256,11 +261,14 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox)
 	own := plan.Warnings
 	s.remind(plan)
 	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: j}, box)
+	if err == nil && verdict.Ok {
+		err = s.renewSchedules(j)
+	}
 	if err != nil {
 		return err
 	}
 	s.keepWarned(plan.Project, own, !verdict.Ok, j.mask.Text)
-	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 	return nil
 }
 
@@ -275,10 +283,10 @@ func causeOf(ctx context.Context, err error) error {
 
 // Down removes what exists of a project.
 func (s *server) Down(req *api.DownRequest, stream api.Engine_DownServer) error {
-	return mailed(stream.Send, func(box *mailbox) error { return s.down(stream.Context(), req, box) })
+	return mailbox.Serve(stream.Send, func(box *mailbox.Box) error { return s.down(stream.Context(), req, box) })
 }
 
-func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) error {
+func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox.Box) error {
 	if req.Project == "" {
 		return errNoProject
 	}
@@ -289,14 +297,14 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
 	over := s.runner.Hasten(req.Project, opts.Services, graceOf(req))
-	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
+	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.Notice)
 	over()
 	if err != nil {
 		return err
 	}
 	defer release()
 	defer s.doing("down " + req.Project)()
-	observed, err := s.runner.Observe(ctx, req.Project, p, s.inputsOf(ctx))
+	observed, err := s.observe(ctx, req.Project, p)
 	if err != nil {
 		return err
 	}
@@ -314,7 +322,7 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox) e
 	if verdict.Ok && len(opts.Services) == 0 {
 		s.runner.Unreserve(req.Project)
 	}
-	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 	return nil
 }
 
@@ -339,21 +347,21 @@ func decodeDown(req *api.DownRequest) (p *spec.Project, opts planner.DownOptions
 }
 
 // walk sends the plan, carries it out and sends each event and the verdict.
-func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *executor, box *mailbox) error {
+func (e *Engine) walk(ctx context.Context, plan *planner.Plan, c *executor, box *mailbox.Box) error {
 	verdict, err := e.carryOut(ctx, plan, c, box)
 	if err != nil {
 		return err
 	}
-	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 	return nil
 }
 
 // carryOut is walk without its last word. When the command goes away nothing
 // new is begun, and what runs is finished.
-func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, box *mailbox) (*api.Verdict, error) {
+func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, box *mailbox.Box) (*api.Verdict, error) {
 	c.job.order.Plan = plan
 	hide := c.job.mask.Text
-	box.put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
+	box.Put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(hide))}})
 	verdict := &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}
 	release, err := e.images.Keep(ctx, plan.Kept())
 	if err != nil {
@@ -364,7 +372,7 @@ func (e *Engine) carryOut(ctx context.Context, plan *planner.Plan, c *executor, 
 		emit := func(ev planner.Event) {
 			ev = ev.Masked(hide)
 			e.locks.note(c.job.claim, plan, ev)
-			box.tell(ev)
+			box.Tell(ev)
 		}
 		err := plan.Walk(ctx, c, walkLimit(), time.Now, emit)
 		if err == nil && !c.job.options.Attached {
@@ -425,6 +433,14 @@ func (c *executor) Execute(ctx context.Context, s *planner.Step, note func(plann
 
 func (c *executor) execute(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
 	switch s.Action {
+	case planner.Schedules, planner.Reschedule:
+		return c.schedule(s)
+	case planner.Unschedule:
+		c.engine.schedules.Remove(c.job.order.Project, s.Resource)
+		return planner.Result{}, nil
+	case planner.Suspend, planner.Resume:
+		c.engine.schedules.Pause(c.job.order.Project, s.Resource, s.Action == planner.Suspend)
+		return planner.Result{}, nil
 	case planner.Build:
 		return c.build(ctx, s, note)
 	case planner.Pull:

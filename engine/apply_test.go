@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
 )
@@ -159,9 +160,9 @@ func TestNoImageNoRecord(t *testing.T) {
 }
 
 // told is what a caller was told, in order.
-func told(t *testing.T, serve func(*mailbox) error) (plans []*planner.Plan, texts []string, verdict *api.Verdict) {
+func told(t *testing.T, serve func(*mailbox.Box) error) (plans []*planner.Plan, texts []string, verdict *api.Verdict) {
 	t.Helper()
-	err := mailed(func(p *api.Progress) error {
+	err := mailbox.Serve(func(p *api.Progress) error {
 		switch of := p.Of.(type) {
 		case *api.Progress_Plan:
 			plans = append(plans, of.Plan.Planner())
@@ -196,7 +197,7 @@ func TestNoSecretIsToldOfAWalk(t *testing.T) {
 		ID: "build web", Action: planner.Build, Resource: "web", Service: "web", Name: "shop/web",
 		Reasons: []planner.Reason{{Path: "services.web.environment.KEY", From: "open sesame", To: "x"}},
 	}}}
-	plans, texts, verdict := told(t, func(box *mailbox) error {
+	plans, texts, verdict := told(t, func(box *mailbox.Box) error {
 		return d.walk(d.ctx, plan, &executor{engine: d.Engine, job: j}, box)
 	})
 	shown := fmt.Sprint(plans[0].Steps[0].Reasons, texts, verdict)
@@ -213,7 +214,7 @@ func TestNoSecretIsToldOfAWalk(t *testing.T) {
 
 func TestAnEmptyPlanIsUpToDate(t *testing.T) {
 	d := newDesk(t)
-	_, texts, verdict := told(t, func(box *mailbox) error {
+	_, texts, verdict := told(t, func(box *mailbox.Box) error {
 		return d.down(d.ctx, &api.DownRequest{Project: "nothing"}, box)
 	})
 	if !verdict.Ok || !verdict.UpToDate || len(texts) > 0 {
@@ -237,7 +238,7 @@ func TestWhatCantBeKeptIsNoSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.claim = up(1)
-	_, _, verdict := told(t, func(box *mailbox) error { return d.walk(d.ctx, plan, &executor{engine: d.Engine, job: j}, box) })
+	_, _, verdict := told(t, func(box *mailbox.Box) error { return d.walk(d.ctx, plan, &executor{engine: d.Engine, job: j}, box) })
 	if verdict.Ok || !strings.HasPrefix(verdict.Error, "cannot keep what was applied: ") {
 		t.Errorf("the verdict is %v", verdict)
 	}

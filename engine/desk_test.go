@@ -16,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/schedule"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/image"
@@ -66,9 +67,11 @@ func newDesk(t testing.TB) *desk {
 		Root: e.cfg.Root, State: e.cfg.State, ID: "desk", Bundles: filepath.Join(dir, "tasks"), Shim: "/bin/true", Runc: "/bin/true", Log: e.log,
 	})
 	must(err)
+	e.schedules, err = schedule.Open(e.store, schedule.Wall{}, fires{e}, e.log)
+	must(err)
 	t.Cleanup(func() {
 		e.cancel(errShutdown)
-		if !e.work.end(5 * time.Second) {
+		if !e.work.End(5 * time.Second) {
 			t.Error("something goes on after the end")
 		}
 		e.runner.Close()

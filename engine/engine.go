@@ -29,10 +29,13 @@ import (
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
+	"github.com/orlop/orlop/engine/rootlock"
+	"github.com/orlop/orlop/engine/schedule"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/store"
 	"github.com/orlop/orlop/engine/unpack"
 	"github.com/orlop/orlop/engine/vault"
+	"github.com/orlop/orlop/engine/work"
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
@@ -91,7 +94,8 @@ type Engine struct {
 	holdings   portKeeper
 	callersOut outbound.Callers // whose builds go on
 	vault      *vault.Vault
-	work       work // calls, and what goes on without one
+	schedules  *schedule.Book
+	work       work.Group // calls, and what goes on without one
 }
 
 // portKeeper is the part of the keeper that the engine uses.
@@ -122,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := makeDirs(cfg.Root, cfg.State); err != nil {
 		return nil, err
 	}
-	if e.lock, err = lockRoot(cfg.Root, leaveTime); err != nil {
+	if e.lock, err = rootlock.Take(cfg.Root, rootlock.LeaveTime); err != nil {
 		return nil, err
 	}
 	if err := clearTemp(TempDir(cfg.Root)); err != nil {
@@ -176,9 +180,13 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.resumeHolds(); err != nil {
 		return nil, err
 	}
-	e.work.run(e.guardNetworks)
-	e.work.run(func() { boltfile.KeepExpiring(e.ctx, cfg.Root, e.log) })
-	e.work.run(e.watchState)
+	if e.schedules, err = schedule.Open(e.store, schedule.Wall{}, fires{e}, e.log); err != nil {
+		return nil, err
+	}
+	e.work.Run(func() { e.schedules.Run(e.ctx) })
+	e.work.Run(e.guardNetworks)
+	e.work.Run(func() { boltfile.KeepExpiring(e.ctx, cfg.Root, e.log) })
+	e.work.Run(e.watchState)
 	go e.startKit()
 	return e, nil
 }
@@ -324,7 +332,7 @@ const endTimeout = 15 * time.Second
 func (e *Engine) close() {
 	e.cancel(errShutdown)
 	e.stopHolds()
-	if !e.work.end(endTimeout) {
+	if !e.work.End(endTimeout) {
 		e.log.Warn("what was begun does not end; the next engine goes on with it")
 	}
 	if e.runner != nil {

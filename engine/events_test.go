@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -28,17 +29,17 @@ func TestEventsAreSentOneAtATime(t *testing.T) {
 		inside--
 		return nil
 	}
-	box := newMailbox(send)
+	box := mailbox.New(send)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for range 20 {
-				box.tell(planner.Event{Step: fmt.Sprint(i)})
+				box.Tell(planner.Event{Step: fmt.Sprint(i)})
 			}
 		})
 	}
 	wg.Wait()
-	if err := box.close(); err != nil {
+	if err := box.Close(); err != nil {
 		t.Error(err)
 	}
 	if sent != 160 {

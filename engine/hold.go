@@ -147,7 +147,7 @@ func (e *Engine) letGo(project string, h *holding) {
 // that another change is stopping gently.
 func (e *Engine) lost(project string) {
 	e.log.Info("the command that held a project is gone; the project is removed", "project", project)
-	e.work.run(func() {
+	e.work.Run(func() {
 		ctx := context.WithoutCancel(e.ctx)
 		e.runner.KillAll(ctx, project)
 		if _, err := e.removeProject(ctx, &claim{verb: "removal", project: project, pid: os.Getpid(), ends: true}, runner.Grace{Set: true}, nil); err != nil {
@@ -180,7 +180,7 @@ func (e *Engine) removeProject(ctx context.Context, by *claim, grace runner.Grac
 		return false, nil
 	}
 	defer e.doing("remove " + project)()
-	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
+	observed, err := e.observe(ctx, project, nil)
 	if err != nil {
 		return false, err
 	}

@@ -158,7 +158,7 @@ func TestHowAHoldEnds(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
-			if c.gone && !d.work.end(5*time.Second) {
+			if c.gone && !d.work.End(5*time.Second) {
 				t.Fatal("the removal does not end")
 			}
 			d.mu.Lock()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -50,7 +51,7 @@ func (e *Engine) inUse(project string) bool {
 // noteInstance keeps that a project is an instance which is being applied.
 func (e *Engine) noteInstance(j *job) {
 	var images []string
-	for name := range j.project.Services {
+	for _, name := range slices.AppendSeq(j.project.ScheduledWork(), maps.Keys(j.project.Services)) {
 		if j.project.OwnsImage(name) {
 			images = append(images, j.project.ImageName(name))
 		}
@@ -71,15 +72,15 @@ func (e *Engine) hasImage(ctx context.Context) func(ref string) bool {
 // forgetGone forgets what is kept of a project that nothing is left of: its
 // secrets, and that it is an instance. The caller holds the project's lock.
 func (e *Engine) forgetGone(ctx context.Context, project string) {
-	observed, err := e.runner.Observe(ctx, project, nil, e.inputsOf(ctx))
+	observed, err := e.observe(ctx, project, nil)
 	if err != nil {
 		e.log.Warn("cannot tell what is left of a project", "project", project, "error", err)
 		return
 	}
-	if len(observed.Containers) == 0 {
+	if len(observed.Containers)+len(observed.Schedules) == 0 {
 		e.runner.ForgetPayloads(project)
 		e.store.Delete(bucketWarned, project)
-		e.work.run(heap.Wipe)
+		e.work.Run(heap.Wipe)
 	}
 	e.instances.Forget(project, observed, e.hasImage(ctx))
 }
@@ -122,6 +123,7 @@ func (e *Engine) projectInfos() []*api.ProjectInfo {
 		info := by[i.Project]
 		info.Instance, info.CreatedUnixMs, info.UsedUnixMs = i.Name, i.Created.UnixMilli(), i.Used.UnixMilli()
 	}
+	e.noteSchedules(by, add)
 	return list
 }
 
@@ -136,7 +138,7 @@ func abandoned(all []*api.ProjectInfo, req *api.CollectRequest, now time.Time) (
 		case p.Instance == "" || p.InUse:
 		case len(req.Projects) > 0 && !slices.Contains(req.Projects, p.Name):
 		case now.Sub(time.UnixMilli(p.UsedUnixMs)) < olderThan:
-		case p.Running > 0 && !req.Running:
+		case p.Running+p.Scheduled > 0 && !req.Running:
 			left = append(left, p)
 		default:
 			out = append(out, p)

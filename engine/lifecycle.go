@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/proc"
@@ -23,10 +24,10 @@ func newClaim(ctx context.Context, verb, project string) *claim {
 
 // Lifecycle starts, stops, restarts, kills or removes containers.
 func (s *server) Lifecycle(req *api.LifecycleRequest, stream api.Engine_LifecycleServer) error {
-	return mailed(stream.Send, func(box *mailbox) error { return s.lifecycle(stream.Context(), req, box) })
+	return mailbox.Serve(stream.Send, func(box *mailbox.Box) error { return s.lifecycle(stream.Context(), req, box) })
 }
 
-func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *mailbox) error {
+func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *mailbox.Box) error {
 	if req.Project == "" {
 		return errNoProject
 	}
@@ -42,7 +43,7 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	if claim.ends {
 		over = s.runner.Hasten(req.Project, req.Services, graceOf(req))
 	}
-	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.notice)
+	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.Notice)
 	over()
 	if err != nil {
 		return err
@@ -75,14 +76,14 @@ func verbOf(a planner.Action) string {
 // kill signals containers, and waits for nobody: it is the way out of a stop
 // that waits. SIGKILL ends what starts containers as well, and those that had
 // been begun by then.
-func (s *server) kill(ctx context.Context, req *api.LifecycleRequest, claim *claim, box *mailbox) error {
+func (s *server) kill(ctx context.Context, req *api.LifecycleRequest, claim *claim, box *mailbox.Box) error {
 	defer s.doing(req.Action + " " + req.Project)()
 	var ended []string
 	if proc.IsFatal(req.Signal) {
 		ended = s.locks.end(req.Project, claim)
 	}
 	for _, text := range ended {
-		box.notice(text)
+		box.Notice(text)
 	}
 	plan, c, err := s.planLifecycle(ctx, req, claim)
 	if err != nil {
@@ -95,7 +96,7 @@ func (s *server) kill(ctx context.Context, req *api.LifecycleRequest, claim *cla
 	if err != nil {
 		return err
 	}
-	box.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 	return nil
 }
 
@@ -116,9 +117,12 @@ func (s *server) killBegun(ctx context.Context, req *api.LifecycleRequest, claim
 
 // planLifecycle plans what a lifecycle request asks for.
 func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, claim *claim) (*planner.Plan, *executor, error) {
-	observed, err := s.runner.Observe(ctx, req.Project, nil, s.inputsOf(ctx))
+	observed, err := s.observe(ctx, req.Project, nil)
 	if err != nil {
 		return nil, nil, err
+	}
+	if planner.Action(req.Action) == planner.Kill && !proc.IsFatal(req.Signal) || req.OnlyStopped {
+		observed.Schedules = nil // it stops nothing
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
 	plan.Limit = int(req.Limit)

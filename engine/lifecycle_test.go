@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/mailbox"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -66,7 +67,7 @@ func TestAKillWaitsForNobody(t *testing.T) {
 			} else {
 				defer release()
 			}
-			_, _, verdict := told(t, func(box *mailbox) error {
+			_, _, verdict := told(t, func(box *mailbox.Box) error {
 				return d.lifecycle(d.ctx, &api.LifecycleRequest{Project: "shop", Action: "kill", Signal: signal}, box)
 			})
 			if !verdict.Ok {

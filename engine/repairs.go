@@ -56,7 +56,7 @@ func (e *Engine) repair(ctx context.Context, ownGone bool) error {
 	if told != "" {
 		e.warn(told)
 	}
-	e.work.run(func() {
+	e.work.Run(func() {
 		if err := stores.RemoveStrays(e.ctx); err != nil {
 			e.log.Warn("cannot delete snapshots that were never finished", "error", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -84,7 +85,7 @@ func (e *Engine) admit(ctx context.Context, method string) (done func(), err err
 	if err := e.makeRoom(method); err != nil {
 		return nil, asStatus(err)
 	}
-	done, err = e.work.begin()
+	done, err = e.work.Begin()
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
@@ -232,7 +233,7 @@ func (s *server) Observe(ctx context.Context, req *api.ObserveRequest) (*api.Obs
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.runner.Observe(ctx, req.Project, p, s.inputsOf(ctx))
+	o, err := s.observe(ctx, req.Project, p)
 	if err != nil {
 		return nil, err
 	}
@@ -256,10 +257,19 @@ func (s *server) Watch(req *api.ObserveRequest, stream api.Engine_WatchServer) e
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	initial := true
+	var sending sync.Mutex
 	send := func(m *api.ContainerChange) {
+		sending.Lock()
+		defer sending.Unlock()
 		if err := stream.Send(m); err != nil {
 			cancel(err)
 		}
+	}
+	if req.Jobs {
+		var jobs sync.WaitGroup
+		jobs.Go(func() { s.watchJobs(ctx, req.Project, send) })
+		defer jobs.Wait()
+		defer cancel(nil)
 	}
 	s.runner.Watch(ctx, req.Project, func(c planner.Container, removed bool) {
 		m, err := api.NewContainer(c.Masked(s.runner.Mask(req.Project).Text))

@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/mailbox"
+	"github.com/orlop/orlop/engine/rootlock"
 	"github.com/orlop/orlop/runner"
 )
 
@@ -73,14 +75,14 @@ func TestWhoIsLetIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.work.end(0) {
+	if e.work.End(0) {
 		t.Error("the end does not wait for a call")
 	}
 	if _, err := e.admit(ours, api.Engine_Apply_FullMethodName); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call after the end: %v", err)
 	}
 	done()
-	if !e.work.end(0) {
+	if !e.work.End(0) {
 		t.Error("the end waits for what has ended")
 	}
 }
@@ -213,11 +215,11 @@ func TestWhatNeedsBuildKitWaitsForIt(t *testing.T) {
 
 func TestOneEngineOwnsARoot(t *testing.T) {
 	root := t.TempDir()
-	f, err := lockRoot(root, time.Millisecond)
+	f, err := rootlock.Take(root, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = lockRoot(root, time.Millisecond)
+	_, err = rootlock.Take(root, time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("(process %d) owns %s", os.Getpid(), root)) {
 		t.Errorf("another one is told %v", err)
 	}
@@ -225,7 +227,7 @@ func TestOneEngineOwnsARoot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "engine.lock"), []byte("123456789\n"), 0o600); err != nil { // of one that died
 		t.Fatal(err)
 	}
-	f, err = lockRoot(root, time.Millisecond)
+	f, err = rootlock.Take(root, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,8 +260,8 @@ func TestStatusTellsWhatIsBeingDone(t *testing.T) {
 // there is.
 func TestWhatChangesThingsNamesItsProject(t *testing.T) {
 	d := newDesk(t)
-	served := func(serve func(*mailbox) error) error {
-		return mailed(func(*api.Progress) error { return nil }, serve)
+	served := func(serve func(*mailbox.Box) error) error {
+		return mailbox.Serve(func(*api.Progress) error { return nil }, serve)
 	}
 	nameless := shopRequest()
 	nameless.Project = []byte(`{"services":{}}`)
@@ -268,10 +270,10 @@ func TestWhatChangesThingsNamesItsProject(t *testing.T) {
 	close(held.says)
 	for name, err := range map[string]error{
 		"hold":  d.Hold(held),
-		"apply": served(func(box *mailbox) error { return d.apply(d.ctx, nameless, box) }),
-		"down":  served(func(box *mailbox) error { return d.down(d.ctx, &api.DownRequest{}, box) }),
-		"stop":  served(func(box *mailbox) error { return d.lifecycle(d.ctx, &api.LifecycleRequest{Action: "stop"}, box) }),
-		"kill":  served(func(box *mailbox) error { return d.lifecycle(d.ctx, &api.LifecycleRequest{Action: "kill"}, box) }),
+		"apply": served(func(box *mailbox.Box) error { return d.apply(d.ctx, nameless, box) }),
+		"down":  served(func(box *mailbox.Box) error { return d.down(d.ctx, &api.DownRequest{}, box) }),
+		"stop":  served(func(box *mailbox.Box) error { return d.lifecycle(d.ctx, &api.LifecycleRequest{Action: "stop"}, box) }),
+		"kill":  served(func(box *mailbox.Box) error { return d.lifecycle(d.ctx, &api.LifecycleRequest{Action: "kill"}, box) }),
 	} {
 		if !errors.Is(err, errNoProject) {
 			t.Errorf("%s: %v", name, err)

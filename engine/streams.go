@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner"
-	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/logs/merge"
@@ -75,11 +73,9 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 	s.noteInstance(j)
 	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.
-	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), assembly.Request{
-		Project: j.project.Name, Service: req.Service, Name: req.Name, OneOff: true, AutoRemove: req.Remove,
-		Image: j.project.ImageName(req.Service), Applied: planner.Wanted(j.project, req.Service, j.options.Files),
-		WorkingDir: j.project.WorkingDir, Files: j.project.Files,
-	}, j.project.Places, req.Detach)
+	one := j.oneOff(req.Service, req.Name)
+	one.AutoRemove = req.Remove
+	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), one, j.project.Places, req.Detach)
 	if err != nil {
 		return nil, err
 	}

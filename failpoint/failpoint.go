@@ -12,6 +12,9 @@
 //	pause FILE     waits until there is such a file
 //	error ENOSPC   fails, or with EIO, where the mark is one that may
 //
+// The file "clock", where there is one, sets the time of day of schedules: to what it says,
+// as in RFC 3339, at the moment when it was written.
+//
 // The file "trace", where there is one, gets the name of each mark that is passed.
 package failpoint
 
@@ -75,4 +78,24 @@ func act(what string) error {
 		}
 	}
 	return fmt.Errorf("no failpoint does %q", what)
+}
+
+// clock is the time of day that the directory sets.
+func clock(dir string) (time.Time, bool) {
+	if dir == "" {
+		return time.Time{}, false
+	}
+	path := filepath.Join(dir, "clock")
+	for range 100 { // it may be about to be written
+		text, err := os.ReadFile(path)
+		st, serr := os.Stat(path)
+		if errors.Join(err, serr) != nil {
+			break
+		}
+		if at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text))); err == nil {
+			return at.Add(time.Since(st.ModTime())), true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Time{}, false
 }

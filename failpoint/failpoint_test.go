@@ -84,3 +84,29 @@ func TestWhatNoMarkDoesIsAnError(t *testing.T) {
 		t.Errorf("without a directory: %v", err)
 	}
 }
+
+// A clock that is set goes on from there.
+func TestAClockIsSet(t *testing.T) {
+	dir := t.TempDir()
+	if at, ok := clock(dir); ok {
+		t.Errorf("without a file it is %s", at)
+	}
+	path := filepath.Join(dir, "clock")
+	if err := os.WriteFile(path, []byte("2026-11-29T03:00:00Z\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hourAgo := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, hourAgo, hourAgo); err != nil {
+		t.Fatal(err)
+	}
+	want := time.Date(2026, 11, 29, 4, 0, 0, 0, time.UTC)
+	if at, ok := clock(dir); !ok || at.Sub(want) < 0 || at.Sub(want) > time.Minute {
+		t.Errorf("an hour later it is %s, %t", at, ok)
+	}
+	if err := os.WriteFile(path, []byte("soon"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if at, ok := clock(dir); ok {
+		t.Errorf("of what is no time it is %s", at)
+	}
+}

@@ -88,6 +88,11 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 			}
 		}
 	}
+	for _, name := range c.scheduledWork() {
+		if err := errors.Join(c.planImage(name), c.planMounted(name)); err != nil {
+			return nil, err
+		}
+	}
 	if opts.BuildOnly || opts.PullOnly {
 		return c.plan, nil
 	}
@@ -98,6 +103,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	}
 	c.planVolumes(order)
 	c.refuseForeign(order)
+	c.refuseUnattended()
 	if len(c.refused) > 0 { // nothing is begun that can't be ended
 		return nil, errors.Join(c.refused...)
 	}
@@ -115,6 +121,7 @@ func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, e
 	c.warnAbsent()
 	c.planSharers(order)
 	c.planRestarts(order)
+	c.planSchedules()
 	c.placeAwaits()
 	c.placeLast()
 	c.appendAwaits(needs, after)

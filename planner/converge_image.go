@@ -26,15 +26,16 @@ func (c *converger) policy(s *spec.Service) string {
 // built by a service serves all that name it, and one that is pulled each time
 // for a service is new for all.
 func (c *converger) readImages(order []string) {
-	makers := slices.Concat(slices.Sorted(maps.Keys(c.project.Services)), slices.Sorted(maps.Keys(c.project.Bases)))
+	jobs := c.scheduledWork()
+	makers := slices.Concat(slices.Sorted(maps.Keys(c.project.Services)), jobs, slices.Sorted(maps.Keys(c.project.Bases)))
 	for _, name := range makers {
 		ref := c.project.ImageName(name)
 		if _, ok := c.makers[ref]; !ok && c.isBuilt(c.project.Buildable(name)) {
 			c.makers[ref] = name
 		}
 	}
-	for _, name := range order {
-		if s := c.project.Services[name]; !c.isBuilt(s) {
+	for _, name := range slices.Concat(order, jobs) {
+		if s := c.project.Buildable(name); !c.isBuilt(s) {
 			if why := c.pullAnew(s, c.project.ImageName(name)); why != "" {
 				c.anew[c.project.ImageName(name)] = why
 			}
@@ -82,6 +83,14 @@ func (c *converger) planImage(name string) error {
 	return c.planPull(name, ref)
 }
 
+// path is where a service, or a job, stands in the stack file.
+func (c *converger) path(name string) string {
+	if c.project.Services[name] == nil && c.project.Jobs[name] != nil {
+		return "jobs." + name
+	}
+	return "services." + name
+}
+
 // lostTag is a tag of the build of a service that names nothing; "" if all are there.
 func (c *converger) lostTag(name string) string {
 	for _, tag := range c.project.NamesOf(name)[1:] {
@@ -111,7 +120,7 @@ func (c *converger) planPull(name, ref string) error {
 	have, present := c.observed.Images[ref]
 	s := c.project.Buildable(name)
 	policy := c.policy(s)
-	path := "services." + name + ".image"
+	path := c.path(name) + ".image"
 	why := Reason{Path: path, Place: c.project.Places.Nearest(path)}
 	shown := ref
 	if s.Platform != "" {
@@ -172,7 +181,7 @@ func (c *converger) planBuild(name, ref string) error {
 			needs = append(needs, step.ID)
 		}
 	}
-	path := "services." + name + ".build"
+	path := c.path(name) + ".build"
 	want := c.opts.Inputs[name]
 	var why []Reason
 	switch {
@@ -204,7 +213,7 @@ func (c *converger) planBuild(name, ref string) error {
 
 // planMounted adds what the images need that a service mounts.
 func (c *converger) planMounted(name string) error {
-	s := c.project.Services[name]
+	s := c.project.Buildable(name)
 	for i, m := range s.Mounts() {
 		if m.Type != spec.MountImage {
 			continue

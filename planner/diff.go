@@ -33,7 +33,7 @@ type change struct {
 // diff compares what a container was made from with what is wanted now.
 func diff(service string, old, want *Applied, machine string, places spec.Places) change {
 	var c change
-	a, b := difference.Tree(effective(old.Service)), difference.Tree(effective(want.Service))
+	a, b := difference.Tree(difference.Effective(old.Service)), difference.Tree(difference.Effective(want.Service))
 	if old.Service != nil && old.Service.PlatformOn(machine) == want.Service.PlatformOn(machine) {
 		delete(a, "platform") // the machine's own says nothing
 		delete(b, "platform")
@@ -83,8 +83,8 @@ func diff(service string, old, want *Applied, machine string, places spec.Places
 		at := "services." + service + ".ports"
 		c.update = append(c.update, Reason{Path: at, Text: "its ports are bound elsewhere, by an option of its network", Place: places.Nearest(at)})
 	}
-	c.replace = append(c.replace, names("networks", old.Networks, want.Networks, places)...)
-	c.replace = append(c.replace, names("volumes", old.Volumes, want.Volumes, places)...)
+	c.replace = append(c.replace, difference.Names("networks", old.Networks, want.Networks, places)...)
+	c.replace = append(c.replace, difference.Names("volumes", old.Volumes, want.Volumes, places)...)
 	for _, key := range slices.Sorted(maps.Keys(want.Files)) {
 		if was, ok := old.Files[key]; ok && was != want.Files[key] {
 			c.replace = append(c.replace, Reason{Path: key, Text: key + ": its content changed", Place: places.All()[key]})
@@ -115,73 +115,6 @@ func compareDeploy(path string, was, is any, places spec.Places) []Reason {
 	var rs []Reason
 	for _, key := range inDeploy {
 		rs = append(rs, difference.Trees(path+"."+key, difference.OrUnset(difference.Part(was, key)), difference.OrUnset(difference.Part(is, key)), places)...)
-	}
-	return rs
-}
-
-// effective is a service without what changes nothing: a key that an older
-// engine left out must not replace its containers where it says what they have anyhow.
-func effective(s *spec.Service) *spec.Service {
-	if s == nil {
-		return s
-	}
-	e := *s
-	e.PreStart = make([]*spec.Service, len(s.PreStart))
-	for i, first := range s.PreStart {
-		e.PreStart[i] = effective(first)
-	}
-	if e.UsernsMode == spec.HostNamespace { // it is what each has, unless the engine's settings say otherwise
-		e.UsernsMode = ""
-	}
-	e.ProvidedEnvironment = nil // their values are in the environment
-	if l := s.Logging; l.Name() == spec.LogJSONFile && (l == nil || len(l.Options) == 0) {
-		e.Logging = nil // it is what each has
-	}
-	e.Runtime = s.OtherRuntime()
-	e.Networks = maps.Clone(s.Networks)
-	for key, n := range e.Networks {
-		if n != nil && n.UseServiceNameAlias != nil && *n.UseServiceNameAlias {
-			joined := *n
-			joined.UseServiceNameAlias = nil
-			e.Networks[key] = &joined
-		}
-	}
-	if e.IPC == "private" {
-		e.IPC = ""
-	}
-	e.SecurityOpt = slices.DeleteFunc(slices.Clone(s.SecurityOpt), func(opt string) bool {
-		without := *s
-		without.SecurityOpt = []string{opt}
-		c := without.Confinement()
-		c.WritableCgroups = orNil(c.WritableCgroups, s.Privileged)
-		if s.Privileged && c.Seccomp == spec.Unconfined {
-			c.Seccomp = ""
-		}
-		return c == spec.Confinement{}
-	})
-	if len(e.SecurityOpt) == 0 {
-		e.SecurityOpt = nil
-	}
-	return &e
-}
-
-// orNil is a choice that differs from what is chosen anyhow.
-func orNil(choice *bool, otherwise bool) *bool {
-	if choice != nil && *choice == otherwise {
-		return nil
-	}
-	return choice
-}
-
-// names reports the networks or volumes whose full name changed under the
-// same key; keys that come and go show in the service itself.
-func names(kind string, old, want map[string]string, places spec.Places) []Reason {
-	var rs []Reason
-	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if was, ok := old[key]; ok && was != want[key] {
-			path := kind + "." + key + ".name"
-			rs = append(rs, Reason{Path: path, From: difference.Quote(was), To: difference.Quote(want[key]), Place: places.All()[path]})
-		}
 	}
 	return rs
 }

@@ -25,6 +25,9 @@ func Down(name string, project *spec.Project, observed *Observed, opts DownOptio
 	plan := &Plan{Project: name, Steps: []*Step{}, Limit: opts.Limit}
 	steps := map[string][]string{}
 	all := len(opts.Services) == 0
+	if all {
+		plan.unscheduleAll(observed)
+	}
 	for _, k := range dependentsFirst(observed) {
 		if !all && !slices.Contains(opts.Services, k.Service) {
 			continue
@@ -73,7 +76,8 @@ func planImageRemoval(plan *Plan, project *spec.Project, observed *Observed, opt
 	}
 	for _, ref := range slices.Sorted(maps.Keys(observed.Images)) {
 		wanted := false
-		for name, s := range project.Services {
+		for _, name := range slices.AppendSeq(project.ScheduledWork(), maps.Keys(project.Services)) {
+			s := project.Buildable(name)
 			wanted = wanted || opts.RemoveImages == "all" && (slices.Contains(s.MountedImages(), ref) || slices.ContainsFunc(s.PreStart, func(init *spec.Service) bool { return init.Image == ref }))
 			wanted = wanted || (opts.RemoveImages == "all" || project.OwnsImage(name)) && isNameOf(project, observed, name, ref)
 		}
@@ -140,6 +144,9 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 		}
 		plan.add(step)
 		steps[k.Service] = append(steps[k.Service], step.ID)
+	}
+	if len(named) == 0 {
+		plan.suspendAll(observed, action)
 	}
 	return plan
 }

@@ -11,15 +11,17 @@ import (
 
 // Observed is a snapshot of what exists of one project.
 type Observed struct {
-	Images     map[string]Image   `json:"images,omitempty"`   // by the reference that the project uses
-	Networks   map[string]Network `json:"networks,omitempty"` // by full name
-	Volumes    map[string]Volume  `json:"volumes,omitempty"`  // by full name
-	Containers []Container        `json:"containers,omitempty"`
-	Absent     []string           `json:"absent,omitempty"`  // paths of the host that services mount and that don't exist
-	Kept       map[string]bool    `json:"kept,omitempty"`    // digests of images that containers were made of and that are here, under any name or none
-	Machine    string             `json:"machine,omitempty"` // the platform of its own programs: "linux/amd64"
-	At         time.Time          `json:"at,omitzero"`       // when the images were looked at
-	Foreign    map[string]string  `json:"foreign,omitempty"` // service -> the platform of its image, whose programs the machine does not run
+	Images     map[string]Image    `json:"images,omitempty"`   // by the reference that the project uses
+	Networks   map[string]Network  `json:"networks,omitempty"` // by full name
+	Volumes    map[string]Volume   `json:"volumes,omitempty"`  // by full name
+	Containers []Container         `json:"containers,omitempty"`
+	Absent     []string            `json:"absent,omitempty"`    // paths of the host that services mount and that don't exist
+	Kept       map[string]bool     `json:"kept,omitempty"`      // digests of images that containers were made of and that are here, under any name or none
+	Machine    string              `json:"machine,omitempty"`   // the platform of its own programs: "linux/amd64"
+	At         time.Time           `json:"at,omitzero"`         // when the images were looked at
+	Schedules  map[string]Schedule `json:"schedules,omitempty"` // by job
+	Clock      time.Time           `json:"-"`                   // what time it is for schedules, in the machine's time zone
+	Foreign    map[string]string   `json:"foreign,omitempty"`   // service -> the platform of its image, whose programs the machine does not run
 }
 
 // Image is an image that is present.

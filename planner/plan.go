@@ -38,6 +38,11 @@ const (
 	Kill          Action = "kill"
 	Remove        Action = "remove"
 	Await         Action = "await"
+	Schedules     Action = "schedule"   // a job: the engine runs it from here on, when it is time
+	Reschedule    Action = "reschedule" // a job that changed, or whose stack was stopped
+	Unschedule    Action = "unschedule"
+	Suspend       Action = "suspend" // a job is not run while its stack is stopped
+	Resume        Action = "resume"
 )
 
 // Step is one change to one resource.
@@ -60,8 +65,8 @@ type Step struct {
 	Undoes     string        `json:"undoes,omitempty"`     // of Rollback: ID of the step that it takes back
 	IfFailed   []string      `json:"if_failed,omitempty"`  // of a rollback: IDs of steps, void unless one of them failed
 	Batch      *Batch        `json:"batch,omitempty"`      // of Await: what has been replaced is watched before the rest is
-	NoStart    bool          `json:"no_start,omitempty"`
-	Overlap    bool          `json:"overlap,omitempty"` // of Replace: the old container runs until the new one is ready
+	NoStart    bool          `json:"no_start,omitempty"`   // of Schedules too: it is not run yet
+	Overlap    bool          `json:"overlap,omitempty"`    // of Replace: the old container runs until the new one is ready
 	Signal     string        `json:"signal,omitempty"`
 	Index      int           `json:"-"` // of Init: its number in pre_start
 	Applied    *Applied      `json:"-"` // what the container shall be made from

@@ -13,15 +13,15 @@ import (
 // - remove, and a point for what only runs.
 func (a Action) Symbol() string {
 	switch a {
-	case Pull, Build, CreateNetwork, CreateVolume, Create:
+	case Pull, Build, CreateNetwork, CreateVolume, Create, Schedules:
 		return "+"
 	case Replace:
 		return "±"
 	case Rollback:
 		return "·"
-	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart:
+	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart, Reschedule, Resume:
 		return "~"
-	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill:
+	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill, Unschedule, Suspend:
 		return "-"
 	case Await, Init:
 		return "·"
@@ -101,7 +101,9 @@ func (s *Step) label() string {
 		return "image " + s.Resource
 	case Rollback:
 		return s.Service
-	case Init, Start, Restart, Stop, Kill:
+	case Schedules, Reschedule:
+		return "schedule " + s.Resource
+	case Init, Unschedule, Suspend, Resume, Start, Restart, Stop, Kill:
 		return string(s.Action) + " " + s.Resource
 	}
 	return s.Resource
@@ -125,6 +127,10 @@ func (p *Plan) Summary() string {
 	say("start %d", p.Count(Start))
 	say("restart %d", p.Count(Restart))
 	say("stop %d", p.Count(Stop, Kill))
+	say("schedule %d", p.Count(Schedules, Reschedule))
+	say("unschedule %d", p.Count(Unschedule))
+	say("suspend %d", p.Count(Suspend))
+	say("resume %d", p.Count(Resume))
 	say("remove %d", p.Count(Remove, RemoveNetwork, RemoveVolume, RemoveImage))
 	if awaited := p.awaited(); len(parts) == 0 && awaited != "" {
 		return "nothing to change, wait for " + awaited

@@ -102,6 +102,13 @@ func (w *world) step(project string, s *Step) error {
 		delete(o.Volumes, s.Name)
 	case RemoveImage:
 		delete(o.Images, s.Name)
+	case Schedules, Reschedule:
+		if o.Schedules == nil {
+			o.Schedules = map[string]Schedule{}
+		}
+		o.Schedules[s.Resource] = Schedule{Applied: roundTrip(s.Applied), Paused: s.NoStart}
+	case Unschedule:
+		delete(o.Schedules, s.Resource)
 	case Rollback: // the update has not failed
 	case Await:
 		if len(s.IfFailed) > 0 {

@@ -147,7 +147,7 @@ func (c *container) adopt(ctx context.Context) {
 				c.deleteTask(ctx, lost)
 			}
 		}
-		c.adoptWithoutTask()
+		c.adoptWithoutTask(true)
 		return
 	}
 	status, err := task.Status(ctx)
@@ -156,7 +156,7 @@ func (c *container) adopt(ctx context.Context) {
 			c.r.log.Warn("cannot look at a task", "container", c.name, "error", err)
 		}
 		c.deleteTask(ctx, task)
-		c.adoptWithoutTask()
+		c.adoptWithoutTask(false)
 		return
 	}
 	c.adoptTask(ctx, task, status)
@@ -186,8 +186,9 @@ func (c *container) adoptTask(ctx context.Context, task containerd.Task, status 
 }
 
 // adoptWithoutTask deals with a container whose process is not there: it was
-// never started, had ended, or went with a reboot or its shim.
-func (c *container) adoptWithoutTask() {
+// never started, had ended, or went with a reboot or its shim. isForgotten says that
+// containerd knows no task, which may have ended unseen.
+func (c *container) adoptWithoutTask(isForgotten bool) {
 	c.mu.Lock()
 	stays := c.state.State != supervisor.Unknown && !c.state.HasProcess()
 	c.returns = !stays || c.state.State == planner.Restarting
@@ -199,6 +200,8 @@ func (c *container) adoptWithoutTask() {
 		}
 		c.r.endProcesses(c.r.ctx, c.id)
 		c.drainPipes()
+	}
+	if !stays || isForgotten {
 		if code, at, ok := c.r.Rescued[c.id].Result(); ok {
 			e.Code, e.At = code, at
 		}

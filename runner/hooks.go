@@ -53,7 +53,7 @@ func (r *Runner) runInit(waits context.Context, o *Order, s *planner.Step, note 
 	if own := s.Applied.Service.StopGrace; own != nil {
 		init.Grace = time.Duration(*own)
 	}
-	err := r.removeOneOff(waits, req.Project, req.Name)
+	err := r.RemoveOneOff(waits, req.Project, req.Name)
 	if err == nil {
 		err = init.Run(waits, hook.Place{Service: s.Service, Key: "pre_start", Index: s.Index}, r.Mask(o.Project).Text, func(line string) { note(planner.Event{Text: line}) })
 	}

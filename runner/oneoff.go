@@ -34,8 +34,8 @@ func (r *Runner) CreateOneOff(ctx context.Context, req assembly.Request, places 
 	return made, nil
 }
 
-// removeOneOff removes a container of a name that is outside of a service's replicas.
-func (r *Runner) removeOneOff(ctx context.Context, project, name string) error {
+// RemoveOneOff removes a container of a name that is outside of a service's replicas.
+func (r *Runner) RemoveOneOff(ctx context.Context, project, name string) error {
 	for _, c := range r.all() {
 		if rec := c.snapshot(); rec.Project != project || rec.Name != name || !rec.OneOff {
 			continue

@@ -23,7 +23,11 @@ func (s *Service) UsesFile(key string) bool {
 // External are the external secrets and configs that are used.
 func (p *Project) External() []ExternalUse {
 	used := map[string]bool{}
-	for _, s := range withInitContainers(p.Services) {
+	users := withInitContainers(p.Services)
+	for _, name := range p.ScheduledWork() {
+		users = append(users, p.Jobs[name])
+	}
+	for _, s := range users {
 		for _, f := range s.Secrets {
 			used["secrets."+f.Source] = true
 		}

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -176,7 +177,7 @@ func TagWith(ref, word string) string {
 // OwnsImage says that the image of a service is built under a name that no
 // other project has.
 func (p *Project) OwnsImage(service string) bool {
-	s := p.Services[service]
+	s := cmp.Or(p.Services[service], p.Jobs[service])
 	if s == nil || s.Build == nil {
 		return false
 	}

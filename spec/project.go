@@ -5,6 +5,7 @@
 package spec
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -468,10 +469,10 @@ func (p *Project) OnlyOne(service string) string {
 	return ""
 }
 
-// Buildable is a service whose image can be asked for: an active one, or one
+// Buildable is a service whose image can be asked for: an active one, a job, or one
 // that others are built from; nil if there is none.
 func (p *Project) Buildable(name string) *Service {
-	if s := p.Services[name]; s != nil {
+	if s := cmp.Or(p.Services[name], p.Jobs[name]); s != nil {
 		return s
 	}
 	return p.Bases[name]

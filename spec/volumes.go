@@ -175,7 +175,7 @@ func (s *Service) MountedImages() []string {
 // ImageNames are the references of all images that the project uses.
 func (p *Project) ImageNames() []string {
 	var refs []string
-	for _, services := range []map[string]*Service{p.Services, p.Bases} {
+	for _, services := range []map[string]*Service{p.Services, p.Jobs, p.Bases} {
 		for name, s := range services {
 			refs = append(append(refs, p.NamesOf(name)...), s.MountedImages()...)
 			for _, first := range s.PreStart {

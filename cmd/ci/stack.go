@@ -138,7 +138,7 @@ func withoutOtherTests(p *spec.Project, tests []string) (*spec.Project, error) {
 // networks and volumes are made with the rest.
 func environment(p *spec.Project, tests []string) *spec.Project {
 	out := *p
-	out.Services = maps.Clone(p.Services)
+	out.Services, out.Jobs = maps.Clone(p.Services), nil // a test is disturbed by no schedule
 	for _, name := range tests {
 		s := *p.Services[name]
 		setReplicas(&s, 0)

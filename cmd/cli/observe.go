@@ -15,6 +15,15 @@ import (
 
 // Observe gives the project's containers by service and number.
 func Observe(ctx context.Context, client *api.Client, s Stack) ([]planner.Container, error) {
+	observed, err := Snapshot(ctx, client, s)
+	if err != nil {
+		return nil, err
+	}
+	return observed.Containers, nil
+}
+
+// Snapshot gives what exists of a project, its containers by service and number.
+func Snapshot(ctx context.Context, client *api.Client, s Stack) (*planner.Observed, error) {
 	doc, err := s.Document()
 	if err != nil {
 		return nil, err
@@ -30,7 +39,7 @@ func Observe(ctx context.Context, client *api.Client, s Stack) ([]planner.Contai
 	slices.SortFunc(observed.Containers, func(x, y planner.Container) int {
 		return cmp.Or(strings.Compare(x.Service, y.Service), boolean(x.OneOff)-boolean(y.OneOff), x.Number-y.Number, strings.Compare(x.Name, y.Name))
 	})
-	return observed.Containers, nil
+	return &observed, nil
 }
 
 func boolean(b bool) int {

@@ -86,6 +86,11 @@ func (inv *Invocation) addBuilds(ctx context.Context, p *Application, r *Request
 	}
 	if !p.Options.NoBuild && !p.Options.PullOnly {
 		p.Builds.Services = Builders(p.Project, chosen)
+		if len(p.Options.Services) == 0 && !p.Options.BuildOnly {
+			p.Builds.Services = append(p.Builds.Services, Builders(p.Project, p.Project.Work())...)
+			slices.Sort(p.Builds.Services)
+			p.Builds.Services = slices.Compact(p.Builds.Services)
+		}
 	}
 	p.Builds.Environ, p.Builds.Tell, p.Builds.Epoch = inv.Env, inv.SayNotice, inv.Env[builder.EpochVariable]
 	p.Options.Rebuild, p.Options.CacheTo = p.Anew, len(p.Builds.CacheTo) > 0
@@ -212,8 +217,9 @@ func Builders(whole, chosen *spec.Project) []string {
 		}
 	}
 	for name := range chosen.Services {
+		add(name)
 		for other := range whole.Services {
-			if other == name || whole.ImageName(other) == whole.ImageName(name) {
+			if whole.ImageName(other) == whole.ImageName(name) {
 				add(other)
 			}
 		}

@@ -105,6 +105,8 @@ func Describe(action planner.Action, resource string) (verb, name string) {
 		return "remove", "image " + resource
 	case planner.Create, planner.Replace:
 		return "up", resource
+	case planner.Reschedule:
+		return "schedule", resource
 	}
 	return string(action), resource
 }

@@ -209,6 +209,7 @@ func (s *stretch) words() string {
 		planner.CreateVolume: "creating volume", planner.RemoveNetwork: "removing network",
 		planner.UpdateNetwork: "changing network", planner.AttachNetwork: "attaching", planner.UpdateVolume: "changing volume",
 		planner.RemoveVolume: "removing volume", planner.RemoveImage: "removing image",
+		planner.Schedules: "scheduling", planner.Reschedule: "scheduling", planner.Unschedule: "unscheduling", planner.Suspend: "suspending", planner.Resume: "resuming",
 		ActionTest: "running", ActionCollect: "collecting",
 	}
 	if s.action != planner.Await {

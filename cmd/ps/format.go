@@ -26,6 +26,9 @@ type format struct {
 	header   bool // above what the template prints
 }
 
+// isTable says that it is our table.
+func (f *format) isTable() bool { return !f.json && f.template == nil }
+
 // header are the names of fields, in place of a container.
 type header map[string]any
 

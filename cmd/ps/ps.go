@@ -1,4 +1,4 @@
-// Package ps lists the containers of a stack: those that its filters leave, as a table,
+// Package ps lists the containers and scheduled jobs of a stack: those that its filters leave, as a table,
 // as JSON, or as a template of Docker's fields prints them.
 package ps
 
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/orlop/orlop/api"
@@ -44,10 +45,11 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	}
 	f.states = append(f.states, o.Status...)
 	return inv.WithStack(ctx, o.Services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		containers, err := cli.Observe(ctx, client, s)
+		observed, err := cli.Snapshot(ctx, client, s)
 		if err != nil {
 			return err
 		}
+		containers := observed.Containers
 		var list []display.Container
 		for i := range containers {
 			c := &containers[i]
@@ -55,7 +57,17 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 				list = append(list, line)
 			}
 		}
-		return o.print(inv.Stdout, list, printed)
+		if err := o.print(inv.Stdout, list, printed); err != nil || o.Quiet || o.NamesOnly || !printed.isTable() || len(o.Status)+len(o.Filters) > 0 {
+			return err
+		}
+		maps.DeleteFunc(observed.Schedules, func(job string, _ planner.Schedule) bool {
+			return len(o.Services) > 0 && !slices.Contains(o.Services, job)
+		})
+		if len(observed.Schedules) == 0 {
+			return nil
+		}
+		fmt.Fprintln(inv.Stdout)
+		return display.ScheduleTable(inv.Stdout, observed.Schedules)
 	})
 }
 

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -32,7 +33,12 @@ func (s *Store) MarkLacking(ctx context.Context, p *spec.Project, found map[stri
 	if p == nil {
 		return nil
 	}
-	for name, service := range p.Services {
+	all := maps.Clone(p.Jobs)
+	if all == nil {
+		all = map[string]*spec.Service{}
+	}
+	maps.Copy(all, p.Services)
+	for name, service := range all {
 		ref := p.ImageName(name)
 		img, ok := found[ref]
 		if !ok || service.Build != nil || slices.Contains(img.Lacks, service.Platform) {

@@ -40,3 +40,25 @@ func TestRestartsAreCountedAnewAfterAReboot(t *testing.T) {
 		s, _ = Next(s, BackOffOver{Due: now})
 	}
 }
+
+// A process that was started, and has ended before any engine could say either, has run: a
+// one-shot is not run once more.
+func TestAProcessThatNobodySawHasRun(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := State{Status: Status{State: planner.Created}, Terms: Terms{restart: spec.RestartOf("no")}}
+	found, _ := Next(s, Adopted{Process: ProcessAbsent, Code: 3, At: now, Now: now.Add(time.Second)})
+	if found.State != planner.Exited || found.ExitCode != 3 || !found.ExitedAt.Equal(now) || !found.Wanted || found.Stopped {
+		t.Errorf("it is %+v", found.Status)
+	}
+	if never, _ := Next(s, Adopted{Process: ProcessAbsent, Now: now}); never.State != planner.Created {
+		t.Errorf("one that was never started is %s", never.State)
+	}
+	before := State{Status: Status{State: planner.Exited, ExitedAt: now, Stopped: true}}
+	if known, _ := Next(before, Adopted{Process: ProcessAbsent, Code: 3, At: now, Now: now}); known.ExitCode != 0 || !known.Stopped {
+		t.Errorf("one whose end is known is %+v", known.Status)
+	}
+	again := State{Status: Status{State: planner.Restarting, ExitedAt: now, Wanted: true}, Terms: Terms{restart: spec.RestartOf("on-failure")}}
+	if tried, _ := Next(again, Adopted{Process: ProcessAbsent, At: now.Add(time.Minute), Now: now.Add(time.Hour)}); tried.State != planner.Exited {
+		t.Errorf("one whose next try went well is %s", tried.State)
+	}
+}

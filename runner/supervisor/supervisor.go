@@ -347,6 +347,9 @@ func (s State) onAdopted(e Adopted) (State, []Effect) {
 			s.State, s.Wanted, s.Stopped, s.StartedAt = planner.Running, true, false, e.Now
 		}
 		return s, nil
+	case e.Process == ProcessAbsent && !wasRunning && e.At.After(s.ExitedAt): // the same, and it has ended since
+		s.State, s.Wanted, s.Stopped, s.StartedAt = planner.Running, true, false, e.At
+		return s.comeBack(s.missedExit(e))
 	case wasRunning:
 		return s.comeBack(s.missedExit(e))
 	case s.State == planner.Restarting:

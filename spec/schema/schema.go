@@ -105,7 +105,7 @@ func (s Shape) MergeRule() MergeRule {
 	switch s {
 	case MappingOrList, Labels, SSH, Object, Options, Logging, Named, Networks, DependsOn, Build, Ulimits, Contexts:
 		return MergeMap
-	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch:
+	case StringList, StringOrList, StringOrNumberList, EnvFiles, PathOrList, Hosts, Expose, Include, Watch, Schedule:
 		return MergeAppend
 	case Ports, Mounts, FileMounts, ObjectList, DeviceNodes:
 		return MergeUnique
@@ -559,10 +559,14 @@ func jobKeys() []Key {
 	ofServices := []string{"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start",
 		"pre_stop", "provider", "restart", "scale"}
 	keys := slices.DeleteFunc(serviceKeys(), func(k Key) bool { return slices.Contains(ofServices, k.Name) })
-	return append(keys, Key{Name: "triggers", Shape: Object, Note: "required; {manual: true} says that \"orlop run\" runs it", Keys: []Key{{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"}, {Name: "schedule", Level: Unsupported, Shape: Schedule, Note: "run it by a timer of the machine: orlop run NAME", Keys: []Key{
-		{Name: "cron", Shape: String},
-		{Name: "timezone", Shape: String},
-		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}},
-		{Name: "missed_fires", Shape: String, Words: []string{"one", "skip"}},
-	}}}})
+	schedule := []Key{
+		{Name: "cron", Shape: String, Note: "five fields with names too, or @hourly, @daily, @weekly, @monthly, @yearly"},
+		{Name: "timezone", Shape: String, Note: "an IANA name; without one the machine's own"},
+		{Name: "concurrency", Shape: String, Words: []string{"forbid", "queue"}, Note: "without one forbid; of the fires that find a run going on, one at most waits"},
+		{Name: "missed_fires", Shape: String, Words: []string{"one", "skip"}, Note: "without one, one; a fire is missed a minute after its time"},
+	}
+	return append(keys, Key{Name: "triggers", Shape: Object, Note: "required; {manual: true} says that \"orlop run\" runs it", Keys: []Key{
+		{Name: "manual", Shape: Boolean, Note: "false: \"orlop run\" refuses it"},
+		{Name: "schedule", Shape: Schedule, Note: "the engine runs it, once \"orlop up\" has told it to", Keys: schedule},
+	}})
 }

@@ -10,10 +10,6 @@ import (
 // TestWarningsAreOneLineAKeyOrVariable holds what is said of a big stack.
 func TestWarningsAreOneLineAKeyOrVariable(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
-		{"a key", `services: {web: {image: a}}
-jobs:
-  a: {image: a, triggers: {schedule: ["0 3 * * *"]}}`,
-			"jobs.a.triggers.schedule: not supported (stack.yaml:3); run it by a timer of the machine: orlop run NAME"},
 		{"a variable", `services:
   a: {image: a, user: "${PORT}", command: "run ${PORT} ${ONE}"}
   b: {image: a, hostname: "h${PORT}"}`,

@@ -1,6 +1,8 @@
 package stackfile
 
 import (
+	"maps"
+
 	"github.com/orlop/orlop/spec/tree"
 
 	"github.com/orlop/orlop/spec"
@@ -21,7 +23,11 @@ func (v *validator) decode(p *spec.Project) {
 	for name, s := range p.Jobs {
 		s.Name = name
 	}
-	for name, n := range v.disabled {
+	off := maps.Clone(v.disabled)
+	for _, f := range v.idle {
+		off[f.Key] = f.Value
+	}
+	for name, n := range off {
 		if n.Kind != tree.MapNode {
 			continue
 		}

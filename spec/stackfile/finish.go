@@ -81,7 +81,7 @@ func (v *validator) splitServices() {
 	active := v.activeProfiles()
 	kept := v.services.Fields[:0:0]
 	for _, f := range v.services.Fields {
-		profiles := textsOf(f.Value.Value("profiles"))
+		profiles := tree.Texts(f.Value.Value("profiles"))
 		if len(profiles) == 0 || active["*"] || slices.ContainsFunc(profiles, func(p string) bool { return active[p] }) {
 			kept = append(kept, f)
 		} else {
@@ -105,30 +105,16 @@ func (v *validator) activeProfiles() map[string]bool {
 		active[strings.TrimSpace(p)] = true
 	}
 	for _, name := range v.l.opts.Services {
-		for _, p := range slices.Concat(textsOf(v.services.Value(name).Value("profiles")), textsOf(v.root.Value("jobs").Value(name).Value("profiles"))) {
+		for _, p := range slices.Concat(tree.Texts(v.services.Value(name).Value("profiles")), tree.Texts(v.root.Value("jobs").Value(name).Value("profiles"))) {
 			active[p] = true
 		}
 	}
 	return active
 }
 
-// textsOf are the texts of a list node; of no node, none.
-func textsOf(n *tree.Node) []string {
-	if n == nil {
-		return nil
-	}
-	var out []string
-	for _, item := range n.Entries() {
-		if item.Kind == tree.ScalarNode {
-			out = append(out, item.Text)
-		}
-	}
-	return out
-}
-
 // profilesOf are the profiles of a service that can be asked for.
 func profilesOf(service *tree.Node) []string {
-	return slices.DeleteFunc(textsOf(service.Value("profiles")), func(p string) bool { return p == "" })
+	return slices.DeleteFunc(tree.Texts(service.Value("profiles")), func(p string) bool { return p == "" })
 }
 
 // dependencyDefaults fills in what entries of depends_on leave out.
@@ -377,7 +363,7 @@ func unsetMessage(name string) string {
 // mount or run something else than was meant.
 func critical(n *tree.Node, path string) bool {
 	parts := strings.Split(path, ".")
-	if len(parts) < 3 || parts[0] != "services" {
+	if len(parts) < 3 || parts[0] != "services" && parts[0] != "jobs" {
 		return false
 	}
 	last := parts[len(parts)-1]

@@ -25,7 +25,7 @@ func (v *validator) splitJobs(active map[string]bool) {
 	var kept []tree.Field
 	for _, f := range jobs.Fields {
 		v.jobs[f.Key] = true
-		profiles := textsOf(f.Value.Value("profiles"))
+		profiles := tree.Texts(f.Value.Value("profiles"))
 		isActive := len(profiles) == 0 || active["*"] || slices.ContainsFunc(profiles, func(p string) bool { return active[p] })
 		switch {
 		case v.find(f.Key) != nil:
@@ -36,6 +36,8 @@ func (v *validator) splitJobs(active map[string]bool) {
 			v.services.Fields = append(v.services.Fields, f)
 		case isActive:
 			kept = append(kept, f)
+		default:
+			v.idle = append(v.idle, f)
 		}
 	}
 	jobs.Fields = kept
@@ -80,6 +82,24 @@ func (v *validator) workloads() []tree.Field {
 		return v.services.Fields
 	}
 	return slices.Concat(v.services.Fields, jobs.Fields)
+}
+
+// workload is a service, active or not, or a job that is none.
+func (v *validator) workload(name string) *tree.Node {
+	if s := v.find(name); s != nil || !v.jobs[name] {
+		return s
+	}
+	return v.root.Value("jobs").Value(name)
+}
+
+// scheduledJobs are those that the engine runs.
+func (v *validator) scheduledJobs() (names []string) {
+	for _, f := range v.workloads() {
+		if v.jobs[f.Key] && len(f.Value.Value("triggers").Value("schedule").Entries()) > 0 {
+			names = append(names, f.Key)
+		}
+	}
+	return names
 }
 
 // path is where a service, or a job, stands in the stack file.

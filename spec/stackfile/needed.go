@@ -8,25 +8,26 @@ import (
 )
 
 // choose decides which services are asked for: those named, what they depend
-// on, and those whose images they are built from; without names, the active ones.
+// on, and those whose images they are built from; without names, the active ones, and
+// the jobs that the engine runs.
 func (v *validator) choose() {
 	v.asked = map[string]bool{}
 	var visit func(name string, alone bool)
 	visit = func(name string, alone bool) {
-		s := v.find(name)
+		s := v.workload(name)
 		if s == nil || v.asked[name] {
 			return
 		}
 		v.asked[name] = true
 		for _, e := range v.waits(s) {
-			if e.isContext || !alone && v.active(e.to) != nil {
+			if e.isContext || !alone && (v.active(e.to) != nil || v.jobs[e.to]) {
 				visit(e.to, alone || e.isContext)
 			}
 		}
 	}
 	names := v.l.opts.Services
 	if len(names) == 0 || !v.l.opts.Only {
-		names = fieldNames(v.services)
+		names = slices.Concat(fieldNames(v.services), v.scheduledJobs())
 	}
 	for _, name := range names {
 		visit(name, v.l.opts.NoDeps && v.l.opts.Only)
@@ -77,7 +78,7 @@ func (v *validator) contents() map[string]map[string]bool {
 	}
 	used := map[string]map[string]bool{"secrets": {}}
 	for name := range v.asked {
-		secrets := v.find(name).Value("build").Value("secrets")
+		secrets := v.workload(name).Value("build").Value("secrets")
 		if secrets == nil {
 			continue
 		}
@@ -108,13 +109,13 @@ func (v *validator) eachUnfilled(visit func(n *tree.Node, path string)) {
 	}
 	for _, f := range v.root.Fields {
 		used, isSection := v.needed[f.Key], isNamed(f.Key)
-		if f.Key == "services" {
+		if f.Key == "services" || f.Key == "jobs" {
 			used, isSection = v.asked, true
 		}
 		switch {
 		case f.Value.IsFilled():
 			continue
-		case strings.HasPrefix(f.Key, "x-"), f.Key == "jobs":
+		case strings.HasPrefix(f.Key, "x-"):
 			f.Value.Walk(f.Key, pass)
 		case !isSection:
 			f.Value.Walk(f.Key, tell)

@@ -26,6 +26,7 @@ type validator struct {
 	byName     map[string]*tree.Node
 	disabled   map[string]*tree.Node
 	jobs       map[string]bool // of the services, and of what is none, those that are jobs
+	idle       []tree.Field    // jobs of profiles that are not active
 	bases      map[string]bool // of the disabled ones those that others are built from
 	asked      map[string]bool // services that are asked for, by name or by what they are for others
 	used       names

@@ -373,6 +373,20 @@ func Indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + 
 // octal form (0644) as Go does.
 func PlainNumber(s string) string { return strings.ReplaceAll(s, "_", "") }
 
+// Texts are the texts of a list; of no list, none.
+func Texts(n *Node) []string {
+	if n == nil {
+		return nil
+	}
+	var out []string
+	for _, item := range n.Entries() {
+		if item.Kind == ScalarNode {
+			out = append(out, item.Text)
+		}
+	}
+	return out
+}
+
 // TextAt is the text of a scalar below n, or "".
 func TextAt(n *Node, key string) string {
 	if v := n.Value(key); v != nil && v.Kind == ScalarNode {

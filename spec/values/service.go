@@ -65,6 +65,9 @@ func (c checker) others(s *tree.Node, path string) {
 	c.logging(s, path)
 	c.unpublished(s, path)
 	c.platforms(s, path)
+	if t := s.Value("triggers"); t != nil {
+		c.schedules(t.Value("schedule"), path+".triggers.schedule")
+	}
 	if b := s.Value("build"); b != nil {
 		c.build(b, path+".build")
 	}

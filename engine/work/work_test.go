@@ -1,4 +1,4 @@
-package engine
+package work
 
 import (
 	"errors"
@@ -13,16 +13,16 @@ import (
 // for or refused.
 func TestNothingBeginsAfterTheEnd(t *testing.T) {
 	for range 200 {
-		var w work
+		var w Group
 		var going atomic.Int32
 		var wg sync.WaitGroup
 		start := make(chan struct{})
 		for range 8 {
 			wg.Go(func() {
 				<-start
-				done, err := w.begin()
+				done, err := w.Begin()
 				if err != nil {
-					if !errors.Is(err, errEnding) {
+					if !errors.Is(err, ErrEnding) {
 						t.Error(err)
 					}
 					return
@@ -33,10 +33,10 @@ func TestNothingBeginsAfterTheEnd(t *testing.T) {
 			})
 		}
 		close(start)
-		if !w.end(time.Minute) {
+		if !w.End(time.Minute) {
 			t.Error("what goes on does not end")
 		}
-		if _, err := w.begin(); !errors.Is(err, errEnding) {
+		if _, err := w.Begin(); !errors.Is(err, ErrEnding) {
 			t.Errorf("it begins: %v", err)
 		}
 		if n := going.Load(); n != 0 {
@@ -48,16 +48,16 @@ func TestNothingBeginsAfterTheEnd(t *testing.T) {
 
 func TestTheEndWaitsForWhatWasBegunAndNotForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var w work
+		var w Group
 		began := time.Now()
-		w.run(func() { time.Sleep(20 * time.Second) })
-		if w.end(15*time.Second) || time.Since(began) != 15*time.Second {
+		w.Run(func() { time.Sleep(20 * time.Second) })
+		if w.End(15*time.Second) || time.Since(began) != 15*time.Second {
 			t.Errorf("it says that all has ended after %s", time.Since(began))
 		}
-		if !w.end(15*time.Second) || time.Since(began) != 20*time.Second {
+		if !w.End(15*time.Second) || time.Since(began) != 20*time.Second {
 			t.Errorf("it does not see the end, after %s", time.Since(began))
 		}
-		w.run(func() { t.Error("it runs after the end") })
+		w.Run(func() { t.Error("it runs after the end") })
 		synctest.Wait()
 	})
 }

@@ -1,4 +1,5 @@
-package engine
+// Package rootlock makes sure that one engine at a time owns a root directory.
+package rootlock
 
 import (
 	"errors"
@@ -15,13 +16,13 @@ import (
 	"github.com/orlop/orlop/runner/proc"
 )
 
-// leaveTime is how long an engine that has lost its keeper may take to leave: it
-// finishes what it has begun (endTimeout), and its containerd.
-const leaveTime = 20 * time.Second
+// LeaveTime is how long an engine that has lost its keeper may take to leave: it
+// finishes what it has begun within a time limit, and its containerd.
+const LeaveTime = 20 * time.Second
 
-// lockRoot makes sure that one engine at a time owns the root. It waits for one
+// Take makes sure that one engine at a time owns the root. It waits for one
 // whose keeper is gone, for that is on its way out, but no longer than patience.
-func lockRoot(root string, patience time.Duration) (*os.File, error) {
+func Take(root string, patience time.Duration) (*os.File, error) {
 	path := filepath.Join(root, "engine.lock")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

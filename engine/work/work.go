@@ -1,4 +1,5 @@
-package engine
+// Package work counts what is going on, so that an end waits for it.
+package work
 
 import (
 	"errors"
@@ -6,32 +7,32 @@ import (
 	"time"
 )
 
-// errEnding is why nothing new is begun.
-var errEnding = errors.New("the engine stops: run the command again; containers keep running")
+// ErrEnding is why nothing new is begun.
+var ErrEnding = errors.New("the engine stops: run the command again; containers keep running")
 
-// work counts what is going on in an engine, so that its end waits for it and
+// Group counts what is going on in an engine, so that its end waits for it and
 // nothing begins after that. A WaitGroup alone does not do: what begins while
 // it is waited for is missed.
-type work struct {
+type Group struct {
 	mu     sync.Mutex
 	going  int           // guarded by mu
 	ending bool          // guarded by mu: nothing begins any more
 	idle   chan struct{} // guarded by mu; made by end, closed when nothing goes on
 }
 
-// begin notes that something begins; done says that it has ended, once. It is an
-// errEnding once the engine ends.
-func (w *work) begin() (done func(), err error) {
+// Begin notes that something begins; done says that it has ended, once. It is an
+// ErrEnding once the engine ends.
+func (w *Group) Begin() (done func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ending {
-		return nil, errEnding
+		return nil, ErrEnding
 	}
 	w.going++
 	return sync.OnceFunc(w.done), nil
 }
 
-func (w *work) done() {
+func (w *Group) done() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.going--; w.going == 0 && w.idle != nil {
@@ -40,9 +41,9 @@ func (w *work) done() {
 	}
 }
 
-// run does something beside its caller, unless the engine ends.
-func (w *work) run(f func()) {
-	done, err := w.begin()
+// Run does something beside its caller, unless the engine ends.
+func (w *Group) Run(f func()) {
+	done, err := w.Begin()
 	if err != nil {
 		return
 	}
@@ -52,9 +53,9 @@ func (w *work) run(f func()) {
 	}()
 }
 
-// end lets nothing new begin, and waits for what goes on, for a while at most. It
+// End lets nothing new begin, and waits for what goes on, for a while at most. It
 // says whether that has ended.
-func (w *work) end(patience time.Duration) bool {
+func (w *Group) End(patience time.Duration) bool {
 	w.mu.Lock()
 	w.ending = true
 	if w.going == 0 {

@@ -1,4 +1,4 @@
-package engine
+package mailbox
 
 import (
 	"errors"
@@ -50,19 +50,19 @@ func TestAReaderThatStandsStillKeepsNobodyUp(t *testing.T) {
 	served := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- mailed(r.send, func(m *mailbox) error {
-			m.notice("first")
+		ended <- Serve(r.send, func(m *Box) error {
+			m.Notice("first")
 			<-r.begun // it is taken, and stands
-			m.tell(planner.Event{Step: "build a", Kind: planner.Started})
+			m.Tell(planner.Event{Step: "build a", Kind: planner.Started})
 			for i := range 40_000 {
-				m.tell(planner.Event{Step: "build a", Kind: planner.Progressed, Text: fmt.Sprintf("[%d/40000]", i)})
-				m.tell(planner.Event{Step: "build a", Kind: planner.Progressed, Lines: []string{fmt.Sprint("line ", i)}})
+				m.Tell(planner.Event{Step: "build a", Kind: planner.Progressed, Text: fmt.Sprintf("[%d/40000]", i)})
+				m.Tell(planner.Event{Step: "build a", Kind: planner.Progressed, Lines: []string{fmt.Sprint("line ", i)}})
 			}
-			m.tell(planner.Event{Step: "build b", Kind: planner.Progressed, Lines: []string{"one"}})
-			m.tell(planner.Event{Step: "build a", Kind: planner.Progressed, Part: &planner.Part{Name: "RUN"}, Text: "part"})
-			m.tell(planner.Event{Step: "build a", Kind: planner.Failed, Text: "exit code 1"})
-			m.notice("last")
-			m.put(&api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{}}})
+			m.Tell(planner.Event{Step: "build b", Kind: planner.Progressed, Lines: []string{"one"}})
+			m.Tell(planner.Event{Step: "build a", Kind: planner.Progressed, Part: &planner.Part{Name: "RUN"}, Text: "part"})
+			m.Tell(planner.Event{Step: "build a", Kind: planner.Failed, Text: "exit code 1"})
+			m.Notice("last")
+			m.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{}}})
 			close(served)
 			return nil
 		})
@@ -98,9 +98,9 @@ func TestAReaderThatStandsStillKeepsNobodyUp(t *testing.T) {
 func TestAReaderThatIsThereGetsAll(t *testing.T) {
 	r := newReader()
 	close(r.goOn)
-	err := mailed(r.send, func(m *mailbox) error {
+	err := Serve(r.send, func(m *Box) error {
 		for i := range mostLines {
-			m.tell(planner.Event{Step: "a", Kind: planner.Progressed, Lines: []string{fmt.Sprint(i)}})
+			m.Tell(planner.Event{Step: "a", Kind: planner.Progressed, Lines: []string{fmt.Sprint(i)}})
 		}
 		return errors.New("ended badly")
 	})
@@ -112,9 +112,9 @@ func TestAReaderThatIsThereGetsAll(t *testing.T) {
 // TestACallerThatIsGoneEndsItsMailbox: what comes after that is dropped.
 func TestACallerThatIsGoneEndsItsMailbox(t *testing.T) {
 	gone := errors.New("gone")
-	err := mailed(func(*api.Progress) error { return gone }, func(m *mailbox) error {
+	err := Serve(func(*api.Progress) error { return gone }, func(m *Box) error {
 		for range 100_000 {
-			m.notice("x")
+			m.Notice("x")
 		}
 		return nil
 	})
@@ -128,14 +128,14 @@ func TestOneLargeOutputIsCut(t *testing.T) {
 	r := newReader()
 	served, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- mailed(r.send, func(m *mailbox) error {
-			m.notice("first")
+		ended <- Serve(r.send, func(m *Box) error {
+			m.Notice("first")
 			<-r.begun
 			lines := make([]string, 2*mostLines)
 			for i := range lines {
 				lines[i] = fmt.Sprint(i)
 			}
-			m.tell(planner.Event{Step: "a", Kind: planner.Progressed, Lines: lines})
+			m.Tell(planner.Event{Step: "a", Kind: planner.Progressed, Lines: lines})
 			close(served)
 			return nil
 		})

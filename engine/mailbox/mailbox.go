@@ -1,4 +1,6 @@
-package engine
+// Package mailbox stands between who does something and who is told of it, so that a slow
+// reader keeps nobody up.
+package mailbox
 
 import (
 	"fmt"
@@ -9,12 +11,12 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// mailbox holds what a caller is to be told until it has taken it, so that one
+// Box holds what a caller is to be told until it has taken it, so that one
 // that stands still keeps nobody up: putting something in never waits. Where
 // the caller is slow, it gets the latest state of a step in place of each, and
 // the last lines of a build's output with a mark where others were left out.
 // Plans, outcomes, notices and the verdict are never left out.
-type mailbox struct {
+type Box struct {
 	send func(*api.Progress) error
 
 	mu     sync.Mutex
@@ -37,8 +39,9 @@ type letter struct {
 // mostLines is how many lines of a step's output wait at most.
 const mostLines = 2000
 
-func newMailbox(send func(*api.Progress) error) *mailbox {
-	m := &mailbox{
+// New is a box whose letters go to send, until Close.
+func New(send func(*api.Progress) error) *Box {
+	m := &Box{
 		send: send, states: map[string]*letter{}, lines: map[string]int{},
 		more: make(chan struct{}, 1), over: make(chan struct{}),
 	}
@@ -46,29 +49,29 @@ func newMailbox(send func(*api.Progress) error) *mailbox {
 	return m
 }
 
-// mailed serves a call through a mailbox. What serve holds it has given back
+// Serve serves a call through a mailbox. What serve holds it has given back
 // before the caller has taken the last of it.
-func mailed(send func(*api.Progress) error, serve func(m *mailbox) error) error {
-	m := newMailbox(send)
+func Serve(send func(*api.Progress) error, serve func(m *Box) error) error {
+	m := New(send)
 	err := serve(m)
-	if lost := m.close(); err == nil {
+	if lost := m.Close(); err == nil {
 		err = lost
 	}
 	return err
 }
 
-// put adds a message.
-func (m *mailbox) put(p *api.Progress) { m.add(&letter{message: p}) }
+// Put adds a message.
+func (m *Box) Put(p *api.Progress) { m.add(&letter{message: p}) }
 
-// notice adds a word about others who change the project.
-func (m *mailbox) notice(text string) {
-	m.put(&api.Progress{Of: &api.Progress_Notice{Notice: text}})
+// Notice adds a word about others who change the project.
+func (m *Box) Notice(text string) {
+	m.Put(&api.Progress{Of: &api.Progress_Notice{Notice: text}})
 }
 
-// tell adds an event.
-func (m *mailbox) tell(e planner.Event) { m.add(&letter{event: &e}) }
+// Tell adds an event.
+func (m *Box) Tell(e planner.Event) { m.add(&letter{event: &e}) }
 
-func (m *mailbox) add(l *letter) {
+func (m *Box) add(l *letter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err != nil {
@@ -96,7 +99,7 @@ func (m *mailbox) add(l *letter) {
 }
 
 // thin leaves the older half of a step's lines out. The caller holds mu.
-func (m *mailbox) thin(step string) {
+func (m *Box) thin(step string) {
 	left := 0
 	isOutput := func(l *letter) bool {
 		e := l.event
@@ -123,7 +126,7 @@ func (m *mailbox) thin(step string) {
 }
 
 // deliver sends one letter after the other until the box is closed and empty.
-func (m *mailbox) deliver() {
+func (m *Box) deliver() {
 	defer close(m.over)
 	for {
 		l, ok := m.next()
@@ -145,7 +148,7 @@ func (m *mailbox) deliver() {
 
 // next takes a letter out, or gives none where there is none yet. It is false
 // when there is none to come.
-func (m *mailbox) next() (*letter, bool) {
+func (m *Box) next() (*letter, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.queue) == 0 {
@@ -175,8 +178,8 @@ func (l *letter) encode() *api.Progress {
 	return &api.Progress{Of: &api.Progress_Event{Event: api.NewEvent(e)}}
 }
 
-// close waits until all is sent. The error says that the caller is gone.
-func (m *mailbox) close() error {
+// Close waits until all is sent. The error says that the caller is gone.
+func (m *Box) Close() error {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
