@@ -32,7 +32,7 @@ func (a *app) waitCommand() *cobra.Command {
 }
 
 func (a *app) wait(ctx context.Context, services []string, down bool) error {
-	w := &waiting{services: services, first: down, pending: map[string]time.Time{}}
+	w := &waiting{services: services, first: down, pending: map[string]time.Time{}, last: map[string]planner.Container{}}
 	w.ended = func(c *planner.Container) {
 		fmt.Fprintf(a.Stdout, "container %q exited with status code %d\n", c.Name, c.ExitCode)
 	}
@@ -58,8 +58,9 @@ type waiting struct {
 	ended    func(*planner.Container)
 
 	begun   bool // it is known who is waited for
-	there   []planner.Container
-	pending map[string]time.Time // by ID, when the container was started
+	there   []planner.Container          // that the present engine has told of so far, or had when it began
+	last    map[string]planner.Container // by ID, who is waited for, as it was last
+	pending map[string]time.Time         // by ID, when the container was started
 	code    int
 }
 
@@ -67,6 +68,7 @@ type waiting struct {
 func (w *waiting) follow(ctx context.Context, client *api.Client, project string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	w.there = nil
 	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: project})
 	for err == nil {
 		var m *api.ContainerChange
@@ -85,7 +87,7 @@ func (w *waiting) follow(ctx context.Context, client *api.Client, project string
 func (w *waiting) apply(m *api.ContainerChange) (isOver bool, err error) {
 	if m.Synced {
 		if w.begun {
-			return false, nil
+			return w.compare(), nil
 		}
 		return w.begin()
 	}
@@ -96,11 +98,24 @@ func (w *waiting) apply(m *api.ContainerChange) (isOver bool, err error) {
 	if err != nil || !slices.Contains(w.services, c.Service) {
 		return false, err
 	}
-	if !w.begun {
+	if m.Initial || !w.begun {
 		w.there = append(w.there, c)
+	}
+	if !w.begun {
 		return false, nil
 	}
 	return w.look(&c, m.Removed), nil
+}
+
+// compare looks who is gone since the engine before this one.
+func (w *waiting) compare() (isOver bool) {
+	for id := range w.pending {
+		isThere := func(c planner.Container) bool { return c.ID == id }
+		if gone := w.last[id]; !slices.ContainsFunc(w.there, isThere) && w.look(&gone, true) {
+			return true
+		}
+	}
+	return false
 }
 
 // begin decides who is waited for: those that run, or all if none does.
@@ -113,11 +128,12 @@ func (w *waiting) begin() (isOver bool, err error) {
 	if !slices.ContainsFunc(w.there, func(c planner.Container) bool { return !hasEnded(c) }) {
 		hasEnded = func(planner.Container) bool { return false }
 	}
-	for _, c := range slices.DeleteFunc(w.there, hasEnded) {
-		w.pending[c.ID] = c.StartedAt
+	chosen := slices.DeleteFunc(slices.Clone(w.there), hasEnded)
+	for _, c := range chosen {
+		w.pending[c.ID], w.last[c.ID] = c.StartedAt, c
 	}
-	for _, c := range w.there {
-		if c.ID != "" && w.look(&c, false) {
+	for _, c := range chosen {
+		if w.look(&c, false) {
 			return true, nil
 		}
 	}
@@ -135,7 +151,10 @@ func (w *waiting) look(c *planner.Container, isGone bool) (isOver bool) {
 	if isPending && started.IsZero() { // it had not been started
 		started, w.pending[c.ID] = c.StartedAt, c.StartedAt
 	}
-	if !isPending || !isGone && isUp(c) && !c.StartedAt.After(started) {
+	if !isPending {
+		return false
+	}
+	if w.last[c.ID] = *c; !isGone && isUp(c) && !c.StartedAt.After(started) {
 		return false
 	}
 	delete(w.pending, c.ID)

@@ -40,7 +40,7 @@ func TestWaiting(t *testing.T) {
 		"none":                 {failed: true, ends: -1},
 	} {
 		told := 0
-		w := &waiting{services: []string{"web", "db"}, first: c.first, pending: map[string]time.Time{}, ended: func(*planner.Container) { told++ }}
+		w := &waiting{services: []string{"web", "db"}, first: c.first, pending: map[string]time.Time{}, last: map[string]planner.Container{}, ended: func(*planner.Container) { told++ }}
 		change := func(k planner.Container) (bool, error) {
 			m, err := api.NewContainer(k)
 			if err != nil {
@@ -69,5 +69,38 @@ func TestWaiting(t *testing.T) {
 		if ends != c.ends || w.code != c.code || told != c.told || (err != nil) != c.failed {
 			t.Errorf("%s: it ends after %d changes, want %d, with %d, want %d, told of %d, want %d (%v)", name, ends, c.ends, w.code, c.code, told, c.told, err)
 		}
+	}
+}
+
+// A container that is gone when the next engine tells what there is has ended.
+func TestWaitingAcrossEngines(t *testing.T) {
+	var told []string
+	w := &waiting{
+		services: []string{"web"}, pending: map[string]time.Time{}, last: map[string]planner.Container{},
+		ended: func(c *planner.Container) { told = append(told, c.Name) },
+	}
+	snapshot := func(ids ...string) bool {
+		t.Helper()
+		w.there = nil
+		for _, id := range ids {
+			m, err := api.NewContainer(planner.Container{ID: id, Name: "shop-" + id, Service: "web", State: planner.Running, StartedAt: time.Unix(1, 0)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if isOver, err := w.apply(&api.ContainerChange{Container: m, Initial: true}); isOver || err != nil {
+				t.Fatalf("it is over with %s (%v)", id, err)
+			}
+		}
+		isOver, err := w.apply(&api.ContainerChange{Synced: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return isOver
+	}
+	if snapshot("a", "b") || snapshot("b", "a") || snapshot("b") {
+		t.Error("it is over while one runs")
+	}
+	if !snapshot() || len(told) != 2 || told[0] != "shop-a" || told[1] != "shop-b" {
+		t.Errorf("all are gone, and it goes on; told of are %v", told)
 	}
 }

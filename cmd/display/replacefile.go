@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // ReplaceFile puts a text in a file's place in one step: a reader sees the old
@@ -18,11 +20,14 @@ func ReplaceFile(path, text string) error {
 	})
 }
 
-// ReplaceWith does so with what write writes. It follows symbolic links, and refuses what
-// is no regular file. Mode is that of a file that is not there yet.
+// ReplaceWith does so with what write writes. It writes where symbolic links lead, and
+// refuses what is no regular file. Mode is that of a file that is not there yet, but for
+// what the process's umask takes of it.
 func ReplaceWith(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
 	target := path
-	if now, err := os.Stat(path); err == nil {
+	now, err := os.Stat(path)
+	switch link, dangling := os.Lstat(path); {
+	case err == nil:
 		switch {
 		case now.IsDir():
 			return fmt.Errorf("cannot write %s: it is a directory", path)
@@ -33,6 +38,10 @@ func ReplaceWith(path string, mode fs.FileMode, write func(io.Writer) error) (er
 		if target, err = filepath.EvalSymlinks(path); err != nil {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
+	case dangling == nil && link.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("cannot write %s: it is a symbolic link to nothing", path)
+	default:
+		mode &^= umask()
 	}
 	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
 	if err != nil {
@@ -54,4 +63,19 @@ func ReplaceWith(path string, mode fs.FileMode, write func(io.Writer) error) (er
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
+}
+
+// umask is the process's.
+func umask() fs.FileMode {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "\nUmask:")
+	word, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	mask, err := strconv.ParseUint(strings.TrimSpace(word), 8, 32)
+	if err != nil {
+		return 0
+	}
+	return fs.FileMode(mask)
 }

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -38,7 +39,14 @@ func (s *Store) resolve(ctx context.Context, ref string) (images.Image, error) {
 	return s.byDigest(ctx, ref)
 }
 
-func absent(ref string) error { return fmt.Errorf("image %s is not here: see \"orlop image ls\"", ref) }
+// absentError is an image that nothing here has for a name or digest.
+type absentError struct{ ref string }
+
+func (e *absentError) Error() string {
+	return "image " + e.ref + " is not here: see \"orlop image ls\""
+}
+
+func absent(ref string) error { return &absentError{ref} }
 
 func (s *Store) byDigest(ctx context.Context, ref string) (images.Image, error) {
 	hash := strings.TrimPrefix(ref, "sha256:")
@@ -92,9 +100,10 @@ func (s *Store) NameOf(ctx context.Context, ref string) (string, error) {
 	name, invalid := Normalize(ref)
 	found, err := s.resolve(ctx, ref)
 	switch {
-	case err != nil && invalid == nil:
-		return name, nil
 	case err != nil:
+		if _, isAbsent := errors.AsType[*absentError](err); isAbsent && invalid == nil {
+			return name, nil
+		}
 		return "", err
 	case found.Name == name:
 		return name, nil
