@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/orlop/orlop/api"
@@ -99,7 +100,7 @@ type Invocation struct {
 	provided map[string]provider.Variables // by providers that this command has run; of one goroutine at a time
 	told     toldOnce
 
-	lockChanged bool
+	lockChanged atomic.Bool
 }
 
 // New is the invocation with these settings. In the log of a CI system, which

@@ -57,14 +57,16 @@ func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 	if err != nil && !inv.IsSilent() && !inv.toldBefore(p.WorkingDir+"\n"+err.Error()) {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(err.Error())))
 	}
-	inv.lockChanged = inv.lockChanged || len(changes) > 0
+	if len(changes) > 0 {
+		inv.lockChanged.Store(true)
+	}
 	for _, line := range changes {
 		inv.SayNotice(remote.LockFile + ": " + line)
 	}
 }
 
 // LockChanged says that the command has written another lock than there was.
-func (inv *Invocation) LockChanged() bool { return inv.lockChanged }
+func (inv *Invocation) LockChanged() bool { return inv.lockChanged.Load() }
 
 // errDeclined is the error where the user says no.
 var errDeclined = errors.New("not allowed: nothing was changed")

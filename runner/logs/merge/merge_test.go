@@ -16,6 +16,7 @@ type machine struct {
 	busy       map[string]chan struct{} // closed when nobody is at work on one any more
 	asked      chan string              // is told who is waited for
 	news       chan planner.Container
+	over       chan struct{} // closed when nobody follows any more
 }
 
 func (m *machine) Containers(string) (list []planner.Container) {
@@ -66,7 +67,10 @@ func (m *machine) set(id string, state planner.State) {
 // tell has a container come to another state.
 func (m *machine) tell(id string, state planner.State) {
 	m.set(id, state)
-	m.news <- planner.Container{ID: id, Service: id, State: state}
+	select {
+	case m.news <- planner.Container{ID: id, Service: id, State: state}:
+	case <-m.over: // a look that was under way has seen it
+	}
 }
 
 func newMachine(states map[string]planner.State) *machine {
@@ -77,8 +81,11 @@ func newMachine(states map[string]planner.State) *machine {
 func (m *machine) follow(t *testing.T, opts Options) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
-	opts.Follow = true
-	go func() { done <- Read(t.Context(), m, "shop", opts, func(logs.Line) error { return nil }) }()
+	opts.Follow, m.over = true, make(chan struct{})
+	go func() {
+		defer close(m.over)
+		done <- Read(t.Context(), m, "shop", opts, func(logs.Line) error { return nil })
+	}()
 	return done
 }
 
