@@ -67,14 +67,11 @@ func hostPathError(err error) error {
 	return err
 }
 
-// AbsentSources are the host paths that a project mounts and that don't exist.
-func AbsentSources(p *spec.Project) []string {
-	if p == nil {
-		return nil
-	}
+// AbsentSources are the host paths that services of a project mount and that don't exist.
+func AbsentSources(p *spec.Project, services []string) []string {
 	var out []string
-	for _, s := range p.Services {
-		for _, m := range s.Mounts() {
+	for _, name := range services {
+		for _, m := range p.Services[name].Mounts() {
 			if m.Type != spec.MountBind {
 				continue
 			}
