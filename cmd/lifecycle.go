@@ -131,15 +131,16 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 }
 
 // lacking says which services have no container that could be started. It is an error
-// of those that are named, and of a project that has none.
+// of those that are named, and of a project that has none and no job to resume either.
 func (a *app) lacking(ctx context.Context, client *api.Client, action planner.Action, s cli.Stack, named []string) (string, error) {
 	if action != planner.Start && action != planner.Restart {
 		return "", nil
 	}
-	there, err := cli.Observe(ctx, client, cli.Stack{Name: s.Name})
+	observed, err := cli.Snapshot(ctx, client, cli.Stack{Name: s.Name})
 	if err != nil {
 		return "", err
 	}
+	there := observed.Containers
 	has := func(service string) bool {
 		return slices.ContainsFunc(there, func(c planner.Container) bool { return c.Service == service && !c.OneOff })
 	}
@@ -155,11 +156,23 @@ func (a *app) lacking(ctx context.Context, client *api.Client, action planner.Ac
 		return "", nil
 	case len(named) > 0:
 		return "", errors.New(text)
-	case !slices.ContainsFunc(of, has):
+	case len(without) == 0 && len(observed.Schedules) > 0: // it has jobs only
+		return "", nil
+	case !hasPaused(observed) && !slices.ContainsFunc(of, has):
 		return "", fmt.Errorf("%s has no container to %s: \"orlop up -d\" makes them", s.Name, action)
 	default:
 		return text, nil
 	}
+}
+
+// hasPaused says that there are jobs to resume.
+func hasPaused(o *planner.Observed) bool {
+	for _, job := range o.Schedules {
+		if job.Paused {
+			return true
+		}
+	}
+	return false
 }
 
 // noContainer says that services have no container to do something to.

@@ -44,3 +44,31 @@ func TestAProjectThatNobodyHasIsNotStarted(t *testing.T) {
 		t.Errorf("exit code %d, %q, want 1, %q", code, stderr, want)
 	}
 }
+
+// TestJobsAreStartedAndNeedNoContainer: a stack of jobs has none before their first run. What
+// is resumed plans the engine, which here has nothing to do.
+func TestJobsAreStartedAndNeedNoContainer(t *testing.T) {
+	paused, going := planner.Schedule{Paused: true}, planner.Schedule{}
+	lacks := " ! services db and web have no container to start: \"orlop up -d db web\" makes them\n"
+	for name, test := range map[string]struct {
+		line, file string
+		job        planner.Schedule
+		want       string
+		code       int
+	}{
+		"by the project's name":           {"-p shop start", "", paused, " shop has nothing to start (0.00 s)\n", 0},
+		"restart":                         {"-p shop restart", "", paused, " shop has nothing to restart (0.00 s)\n", 0},
+		"that run as it is":               {"-p shop start", "", going, " shop has nothing to start (0.00 s)\n", 0},
+		"beside services":                 {"start", shop, paused, lacks, 0},
+		"beside services, nothing to do":  {"start", shop, going, "shop has no container to start: \"orlop up -d\" makes them\n", 1},
+		"a service that is named has one": {"-p shop start web", "", paused, "service web has no container to start: \"orlop up -d web\" makes it\n", 1},
+	} {
+		d := newDesk(t, test.file).serve()
+		d.engine.plan = &planner.Plan{Project: "shop"}
+		d.engine.observed.Schedules = map[string]planner.Schedule{"backup": test.job}
+		_, stderr, code := d.run(test.line)
+		if code != test.code || !strings.HasSuffix(stderr, test.want) {
+			t.Errorf("%s: exit code %d, %q, want %d, %q", name, code, stderr, test.code, test.want)
+		}
+	}
+}

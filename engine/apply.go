@@ -203,6 +203,7 @@ func (e *Engine) plan(ctx context.Context, j *job) (*planner.Plan, error) {
 	if j.project.RollsBack() {
 		j.observed.Kept = e.images.Whole(ctx, j.observed.Containers, j.observed.Machine)
 	}
+	e.runner.ObserveSources(j.observed, j.project, planner.Reach(j.project, j.options))
 	unknown := e.runner.ObserveLosses(ctx, j.observed)
 	plan, err := planner.Converge(j.project, j.observed, j.options)
 	if err == nil {

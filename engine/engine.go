@@ -219,10 +219,10 @@ func makeDirs(root, state string) error {
 	return os.MkdirAll(filepath.Join(state, "s"), 0o711)
 }
 
-func (e *Engine) openNetworks(ctx context.Context) error {
-	set, err := settings.Load(e.cfg.Root)
-	if err != nil {
-		return err
+func (e *Engine) openNetworks(ctx context.Context) (err error) {
+	set, warning := settings.AtStart(e.cfg.Root)
+	if warning != "" {
+		e.warn(warning)
 	}
 	if e.cfg.Keeper != nil {
 		e.holdings = e.cfg.Keeper

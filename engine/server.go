@@ -214,7 +214,7 @@ func (s *server) Shutdown(ctx context.Context, req *api.ShutdownRequest) (*api.S
 	if s.cfg.Keeper != nil {
 		tell := s.cfg.Keeper.Quit
 		if req.Restart {
-			if err := settings.Check(s.cfg.Root); err != nil { // the next engine would not start
+			if err := settings.Check(s.cfg.Root); err != nil { // the next engine would go without what is wrong
 				return nil, err
 			}
 			tell = s.cfg.Keeper.Reexec

@@ -62,6 +62,16 @@ type converger struct {
 	refused  []error            // why there is no plan: external things that are not there, guests
 }
 
+// Reach are the services whose containers a plan may make; none where it makes images only,
+// or can't be made.
+func Reach(project *spec.Project, opts Options) []string {
+	order, err := (&converger{project: project, opts: opts}).order()
+	if err != nil || opts.BuildOnly || opts.PullOnly {
+		return nil
+	}
+	return order
+}
+
 // Converge plans what takes the observed world to the project. The same
 // input gives the same plan, to the byte.
 func Converge(project *spec.Project, observed *Observed, opts Options) (*Plan, error) {

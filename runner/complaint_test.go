@@ -36,11 +36,12 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		{Type: spec.MountBind, Source: dir + "/file", Target: "/turned"},
 		{Type: spec.MountBind, Source: dir + "/gone", Target: "/gone"},
 		{Type: spec.MountBind, Source: dir + "/written", Target: "/written"},
+		{Type: spec.MountBind, Source: dir + "/removed", Target: "/removed"},
 	}}
 	o := &Order{Places: spec.PlacesOf(map[string]spec.Place{
 		"services.web.volumes[0]": {File: "stack.yaml", Line: 3, Column: 9}, "services.web.mem_limit": {File: "stack.yaml", Line: 7, Column: 5},
 	})}
-	c := &container{name: "web-1", made: &supervisor.Metadata{Name: "web-1", Service: "web", Applied: &planner.Applied{Service: service}, Binds: map[string]string{"/turned": "directory", "/written": "file"}}}
+	c := &container{name: "web-1", made: &supervisor.Metadata{Name: "web-1", Service: "web", Applied: &planner.Applied{Service: service}, Binds: map[string]string{"/turned": "directory", "/written": "file", "/removed": "directory"}}}
 	mounting := func(source, target, said string) string {
 		return runc + `error mounting "` + source + `" to rootfs at "` + target + `": ` + said
 	}
@@ -54,7 +55,8 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		mounting("/v", "/no/such", "mount src=x, flags=MS_BIND: permission denied"): "cannot mount deep at /no/such for web: permission denied",
 		mounting(dir+"/file", "/turned", "mount src=x: not a directory"): "cannot mount " + dir + "/file at /turned for web: it is a file, and was a directory when the container was made: " +
 			"\"orlop up\" makes the container anew",
-		runc + "failed to fulfil mount request: open " + dir + "/gone: no such file or directory":         "cannot mount " + dir + "/gone at /gone for web: it does not exist any more: put it back, or \"orlop up\" makes the container anew",
+		runc + "failed to fulfil mount request: open " + dir + "/gone: no such file or directory":         "cannot mount " + dir + "/gone at /gone for web: it does not exist any more: put it back, or \"orlop up --force-recreate\" makes the container anew",
+		runc + "failed to fulfil mount request: open " + dir + "/removed: no such file or directory":      "cannot mount " + dir + "/removed at /removed for web: it does not exist any more: put it back, or \"orlop up\" makes the container anew",
 		runc + "failed to fulfil mount request: open " + dir + "/written: no such file or directory":      "cannot mount " + dir + "/written at /written for web: it does not exist any more: write the file again",
 		cgroup + "unable to set memory limit to 1048576 (current usage: 3518464, peak usage: 3555328)":    "services.web.mem_limit (stack.yaml:7:5): 1.0 MB is too little: starting a container takes 3.4 MB before its program runs",
 		cgroup + "unable to set memory limit to 2048 (current usage: 3518464, peak usage: 3555328)":       "services.web.mem_limit (stack.yaml:7:5): 2.0 kB is too little: starting a container takes 3.4 MB before its program runs",

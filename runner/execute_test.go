@@ -3,7 +3,9 @@ package runner
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -381,15 +383,43 @@ func (s *site) one(id string) planner.Container {
 func TestWhatExistsOfAProjectIsObserved(t *testing.T) {
 	s := newSite(t)
 	c := s.up(wanted(nil))
-	p := &spec.Project{Name: "shop", Services: map[string]*spec.Service{"web": {Image: "web:1", Volumes: []spec.Mount{{Type: spec.MountBind, Source: "/no/such"}, {Type: spec.MountBind, Source: "/"}}}}}
-	o, err := s.r.Observe(s.r.ctx, "shop", p, func(string) *planner.Inputs { return nil })
+	o, err := s.r.Observe(s.r.ctx, "shop", &spec.Project{Name: "shop"}, func(string) *planner.Inputs { return nil })
 	must(t, err)
-	if len(o.Containers) != 1 || o.Containers[0].ID != c.ID || !slices.Equal(o.Absent, []string{"/no/such"}) {
-		t.Errorf("observed are %+v, absent %v", o.Containers, o.Absent)
+	if len(o.Containers) != 1 || o.Containers[0].ID != c.ID {
+		t.Errorf("observed are %+v", o.Containers)
 	}
 	infos := s.r.Projects()
 	if len(infos) != 1 || infos[0].Name != "shop" || infos[0].Running != 1 || infos[0].Exited != 0 {
 		t.Errorf("the projects are %+v", infos)
+	}
+}
+
+// TestSourcesAreLookedAtForWhoIsMade: a look at one takes for ever where its file server is
+// gone, so nobody else has one: not ps, stop, kill or down, and no other service.
+func TestSourcesAreLookedAtForWhoIsMade(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir() + "/dir"
+	must(t, os.Mkdir(dir, 0o700))
+	mounts := []spec.Mount{{Type: spec.MountBind, Source: dir, Target: "/x"}}
+	s.up(wanted(func(s *spec.Service) { s.Volumes = mounts }))
+	must(t, os.Remove(dir))
+	p := &spec.Project{Name: "shop", Services: map[string]*spec.Service{
+		"web": {Image: "web:1", Volumes: mounts}, "other": {Image: "web:1", Volumes: []spec.Mount{{Type: spec.MountBind, Source: "/no/such"}, {Type: spec.MountBind, Source: "/"}}},
+	}}
+	o, err := s.r.Observe(s.r.ctx, "shop", p, func(string) *planner.Inputs { return nil })
+	must(t, err)
+	for _, test := range []struct{ services, absent, turned []string }{
+		{nil, nil, nil}, // before any look
+		{[]string{"other"}, []string{"/no/such"}, nil},
+		{[]string{"other", "web"}, []string{"/no/such", dir}, []string{"/x"}},
+	} {
+		if len(test.services) > 0 {
+			s.r.ObserveSources(o, p, test.services)
+		}
+		turned := slices.Sorted(maps.Keys(o.Containers[0].Turned))
+		if len(o.Containers) != 1 || !slices.Equal(o.Absent, test.absent) || !slices.Equal(turned, test.turned) {
+			t.Errorf("for %v: absent are %v, turned %v, want %v, %v", test.services, o.Absent, turned, test.absent, test.turned)
+		}
 	}
 }
 

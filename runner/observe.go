@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/orlop/orlop/planner"
@@ -14,7 +15,8 @@ import (
 
 // Observe takes a snapshot of what exists of a project. The project's
 // document may be nil; then images and external things are left out. inputs
-// tells what an image was built from. What was lost is for ObserveLosses.
+// tells what an image was built from. What was lost is for ObserveLosses, what is mounted
+// from the host for ObserveSources.
 func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inputs func(ref string) *planner.Inputs) (*planner.Observed, error) {
 	o := &planner.Observed{Containers: r.Containers(name), Machine: emulation.Machine()}
 	wantVolumes := map[string]bool{}
@@ -40,17 +42,28 @@ func (r *Runner) Observe(ctx context.Context, name string, p *spec.Project, inpu
 	for i, c := range o.Containers {
 		if k := r.lookup(c.ID); k != nil {
 			rec := k.snapshot()
-			o.Containers[i].Adrift, o.Containers[i].Turned = r.isAdrift(&rec), volume.Turned(rec.Applied, rec.Binds, rec.LeftOut)
+			o.Containers[i].Adrift = r.isAdrift(&rec)
 		}
 	}
 	o.Volumes = r.volumes.Observe(name, wantVolumes)
-	o.Absent = volume.AbsentSources(p)
 	o.At = r.Now()
 	o.Foreign = emulation.Foreign(p)
 	if o.Images, err = r.Images.FindAll(ctx, refs, inputs); err != nil {
 		return nil, err
 	}
 	return o, r.Images.MarkLacking(ctx, p, o.Images)
+}
+
+// ObserveSources looks at the paths of the host that services mount, which takes for ever
+// where one is on a file server that is gone: who makes no containers does without.
+func (r *Runner) ObserveSources(o *planner.Observed, p *spec.Project, services []string) {
+	o.Absent = volume.AbsentSources(p, services)
+	for i, c := range o.Containers {
+		if k := r.lookup(c.ID); k != nil && slices.Contains(services, c.Service) {
+			rec := k.snapshot()
+			o.Containers[i].Turned = volume.Turned(rec.Applied, rec.Binds, rec.LeftOut)
+		}
+	}
 }
 
 // Steady waits until each container of a project that has no health check has

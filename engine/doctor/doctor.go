@@ -89,7 +89,7 @@ func (h *Host) withModules(name string, modules []string, found string, try func
 }
 
 // settings are those of the engine: a mistake in them fails each command that reads
-// them, or the next start of the engine.
+// them, and the next engine goes without what is wrong.
 func (h *Host) settings() api.Check {
 	const name = "settings"
 	path := filepath.Join(h.Root, "engine.yaml")

@@ -55,7 +55,7 @@ type Registry struct {
 func Path(root string) string { return filepath.Join(root, "engine.yaml") }
 
 // Load reads the file; without one all is as by default. All that is wrong in it is told,
-// with its place.
+// with its place; the settings are then what was valid.
 func Load(root string) (*Settings, error) {
 	path := Path(root)
 	text, err := userfile.Read(path)
@@ -63,12 +63,12 @@ func Load(root string) (*Settings, error) {
 		return &Settings{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the engine's settings: %w", err)
+		return &Settings{}, fmt.Errorf("cannot read the engine's settings: %w", err)
 	}
 	s := &Settings{}
 	at, wrong := yamlfile.Decode(path, text, s)
 	if at == nil {
-		return nil, wrong
+		return s, wrong
 	}
 	_, err = s.Remap.Map(path)
 	errs := []error{wrong, s.checkPools(at), s.checkSecurity(at), err}
@@ -76,6 +76,17 @@ func Load(root string) (*Settings, error) {
 		errs = append(errs, s.Runtimes.Check(func(name, key string) string { return at.At("runtimes", name, key) }))
 	}
 	return s, errors.Join(errs...)
+}
+
+// AtStart are those that an engine starts with. Mistakes keep none from it, as nobody
+// would look after the containers: it goes without what is wrong, and has that to tell.
+func AtStart(root string) (s *Settings, warning string) {
+	s, err := Load(root)
+	if err == nil {
+		return s, ""
+	}
+	said := strings.ReplaceAll(err.Error(), "\n", "; ")
+	return s, fmt.Sprintf(`the engine has started without what is wrong in its settings: %s: correct it, then "orlop engine restart"`, said)
 }
 
 // Check says what is wrong in the file.
@@ -136,7 +147,7 @@ func (s *Settings) checkPools(at *yamlfile.File) error {
 // AddressPools are the ranges that networks get their subnets from.
 func (s *Settings) AddressPools() (list []netip.Prefix) {
 	for _, text := range s.Pools {
-		if p, err := netip.ParsePrefix(text); err == nil { // else it was refused when it was read
+		if p, err := netip.ParsePrefix(text); err == nil { // else it was told of when it was read
 			list = append(list, p)
 		}
 	}

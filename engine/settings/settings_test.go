@@ -60,3 +60,34 @@ func TestSettingsCredentials(t *testing.T) {
 		t.Errorf("gone: %v", err)
 	}
 }
+
+// TestAnEngineStartsWithMistakes: with what is valid, and a word about the rest.
+func TestAnEngineStartsWithMistakes(t *testing.T) {
+	for text, want := range map[string]struct {
+		pools   int
+		warning string
+	}{
+		"address_pools: [10.99.0.0/16]\n":                      {1, ""},
+		"address_pools: [10.99.0.0/16, 10.98.0.0]\nzz: 1\n":    {1, `PATH:2:1: unknown key "zz": there are registries, address_pools, security, policy, runtimes, userns_remap; PATH:1:31: address_pools[1]: "10.98.0.0" is not a range of addresses: write one such as 10.89.0.0/16`},
+		"address_pools: [10.99.0.0/16]\nuserns_remap: 1:2\n":   {1, "PATH:2:15: userns_remap: a container needs 65536 users, and 1:2 are 2: write FIRST:SIZE, such as 100000:65536"},
+		"address_pools: {a: b}\n":                              {0, "PATH:1:16: address_pools: expected a list, not a mapping"},
+		"address_pools: [10.99.0.0/16\nregistries: [\n":        {0, "PATH:1: not valid YAML: did not find expected ',' or ']'"},
+		"address_pools: [10.99.0.0/16]\nregistries: {<<: 1}\n": {1, "PATH:2:18: registries.<<: expected a mapping, not \"1\""},
+	} {
+		root := settingsFile(t, text)
+		s, warning := AtStart(root)
+		if want.warning != "" {
+			want.warning = "the engine has started without what is wrong in its settings: " + strings.ReplaceAll(want.warning, "PATH", Path(root)) + `: correct it, then "orlop engine restart"`
+		}
+		if s == nil || len(s.AddressPools()) != want.pools || warning != want.warning {
+			t.Errorf("%q\n got %+v, %s\nwant %s", text, s, warning, want.warning)
+		}
+	}
+	root := t.TempDir()
+	if err := os.Mkdir(Path(root), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s, warning := AtStart(root); s == nil || warning == "" {
+		t.Errorf("a directory: %+v, %q", s, warning)
+	}
+}

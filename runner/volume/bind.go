@@ -67,14 +67,11 @@ func hostPathError(err error) error {
 	return err
 }
 
-// AbsentSources are the host paths that a project mounts and that don't exist.
-func AbsentSources(p *spec.Project) []string {
-	if p == nil {
-		return nil
-	}
+// AbsentSources are the host paths that services of a project mount and that don't exist.
+func AbsentSources(p *spec.Project, services []string) []string {
 	var out []string
-	for _, s := range p.Services {
-		for _, m := range s.Mounts() {
+	for _, name := range services {
+		for _, m := range p.Services[name].Mounts() {
 			if m.Type != spec.MountBind {
 				continue
 			}
@@ -102,8 +99,8 @@ func kindOf(source string) string {
 }
 
 // Turned are the bind mounts of a container whose source is not what it was when the
-// container was made, by their target: what it is now. A file that is gone is left to
-// whoever has to write it again: a directory in its place would be no cure.
+// container was made, by their target: what it is now. What is gone and may have been a
+// file is left to whoever has to write it again: a directory in its place would be no cure.
 func Turned(a *planner.Applied, was map[string]string, leftOut []string) map[string]string {
 	turned := map[string]string{}
 	for _, m := range a.Mounts() {
@@ -111,8 +108,10 @@ func Turned(a *planner.Applied, was map[string]string, leftOut []string) map[str
 			continue
 		}
 		before, now := was[m.Target], kindOf(m.Source)
-		isOther := before != "" && now != "" && now != before
-		if isOther && now != planner.SourceGone || now == planner.SourceGone && before != planner.SourceFile {
+		switch {
+		case before == "" || now == "" || now == before:
+		case now == planner.SourceGone && before != planner.SourceDirectory:
+		default:
 			turned[m.Target] = now
 		}
 	}

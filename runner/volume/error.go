@@ -60,6 +60,8 @@ func turnedCause(was, source string, err error) error {
 	switch {
 	case now == planner.SourceGone && was == planner.SourceFile:
 		return &causeError{"it does not exist any more: write the file again", err}
+	case now == planner.SourceGone && was == "":
+		return &causeError{"it does not exist any more: put it back, or \"orlop up --force-recreate\" makes the container anew", err}
 	case now == planner.SourceGone:
 		return &causeError{"it does not exist any more: put it back, or \"orlop up\" makes the container anew", err}
 	case was != "" && now != "" && now != was:

@@ -3,8 +3,10 @@
 package yamlfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -34,16 +36,29 @@ func Decode(path string, text []byte, into any) (*File, error) {
 		return f, nil
 	}
 	f.root = doc.Content[0]
-	c := checker{file: f}
+	err := decode(text, into)
+	if err == nil { // what yaml.v3 takes is valid, whatever the checker would say
+		return f, nil
+	}
+	c := checker{file: f, merging: map[*yaml.Node]bool{}}
 	c.value(f.root, reflect.TypeOf(into).Elem(), "")
-	err := f.root.Decode(into)
 	if len(c.wrong) > 0 {
 		return f, errors.Join(c.wrong...)
 	}
-	if err != nil {
-		return f, syntax(path, err)
-	}
-	return f, nil
+	return f, syntax(path, err)
+}
+
+// decode has yaml.v3 read a text into a structure. It panics where a mapping with a key
+// that is no text merges another.
+func decode(text []byte, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("a key is a list or a mapping, next to a <<")
+		}
+	}()
+	strict := yaml.NewDecoder(bytes.NewReader(text))
+	strict.KnownFields(true)
+	return strict.Decode(into)
 }
 
 // At is where the value of a key stands, or the closest one around it:
@@ -91,10 +106,11 @@ func resolved(n *yaml.Node) *yaml.Node {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-// checker holds a document against the type that it is to be.
+// checker finds, in a document that does not decode, all that its type rules out.
 type checker struct {
-	file  *File
-	wrong []error
+	file    *File
+	wrong   []error
+	merging map[*yaml.Node]bool // mappings around the one that is looked at
 }
 
 func (c *checker) fail(n *yaml.Node, key, format string, args ...any) {
@@ -117,15 +133,13 @@ func (c *checker) value(at *yaml.Node, t reflect.Type, key string) {
 	switch t.Kind() {
 	case reflect.Struct:
 		if isBad = n.Kind != yaml.MappingNode; !isBad {
-			c.twice(n, key)
 			c.fields(n, t, key)
 		}
 	case reflect.Map:
 		if isBad = n.Kind != yaml.MappingNode; !isBad {
-			c.twice(n, key)
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				c.value(n.Content[i+1], t.Elem(), joined(key, n.Content[i].Value))
-			}
+			c.entries(n, key, map[string]bool{}, func(at, value *yaml.Node) {
+				c.value(value, t.Elem(), joined(key, at.Value))
+			})
 		}
 	case reflect.Slice:
 		if isBad = n.Kind != yaml.SequenceNode; !isBad {
@@ -133,10 +147,8 @@ func (c *checker) value(at *yaml.Node, t reflect.Type, key string) {
 				c.value(item, t.Elem(), fmt.Sprintf("%s[%d]", key, i))
 			}
 		}
-	case reflect.Bool:
-		isBad = n.Kind != yaml.ScalarNode || n.Tag != "!!bool"
-	case reflect.Int:
-		isBad = n.Kind != yaml.ScalarNode || n.Tag != "!!int"
+	case reflect.Bool, reflect.Int: // which words are one knows yaml.v3
+		isBad = n.Kind != yaml.ScalarNode || n.Decode(reflect.New(t).Interface()) != nil
 	default:
 		isBad = n.Kind != yaml.ScalarNode
 	}
@@ -152,30 +164,62 @@ func (c *checker) fields(n *yaml.Node, t reflect.Type, key string) {
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		types[name], names = f.Type, append(names, name)
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name := n.Content[i].Value
+	c.entries(n, key, map[string]bool{}, func(at, value *yaml.Node) {
+		name := at.Value
 		of := types[name]
 		switch near := spec.Nearest(name, names); {
 		case of != nil:
-			c.value(n.Content[i+1], of, joined(key, name))
+			c.value(value, of, joined(key, name))
 		case near != "":
-			c.fail(n.Content[i], key, "unknown key %q: did you mean %q?", name, near)
+			c.fail(at, key, "unknown key %q: did you mean %q?", name, near)
 		default:
-			c.fail(n.Content[i], key, "unknown key %q: there are %s", name, strings.Join(names, ", "))
+			c.fail(at, key, "unknown key %q: there are %s", name, strings.Join(names, ", "))
 		}
+	})
+}
+
+// entries visits the keys of a mapping with their values, and then those that it merges
+// (<<) and has not seen yet. A key that is given twice is refused.
+func (c *checker) entries(n *yaml.Node, key string, seen map[string]bool, visit func(at, value *yaml.Node)) {
+	if c.merging[n] { // it merges itself
+		return
+	}
+	c.merging[n] = true
+	defer delete(c.merging, n)
+	own, merged := map[string]bool{}, []*yaml.Node(nil)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		at, value := resolved(n.Content[i]), n.Content[i+1]
+		switch {
+		case own[at.Value]:
+			c.fail(n.Content[i], key, "key %q is given twice", at.Value)
+		case at.Tag == "!!merge":
+			merged = c.mappings(value, key)
+		case !seen[at.Value]:
+			visit(at, value)
+		}
+		own[at.Value] = true
+	}
+	maps.Copy(seen, own)
+	for _, from := range merged {
+		c.entries(from, key, seen, visit)
 	}
 }
 
-// twice refuses a key that a mapping has before.
-func (c *checker) twice(n *yaml.Node, key string) {
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name := n.Content[i].Value
-		if seen[name] {
-			c.fail(n.Content[i], key, "key %q is given twice", name)
-		}
-		seen[name] = true
+// mappings are those that a merge key names: one or a list of them.
+func (c *checker) mappings(value *yaml.Node, key string) (all []*yaml.Node) {
+	list := []*yaml.Node{value}
+	if value.Kind == yaml.SequenceNode {
+		list = value.Content
 	}
+	for _, at := range list {
+		n := resolved(at)
+		if n.Kind != yaml.MappingNode {
+			c.fail(at, joined(key, "<<"), "expected a mapping, not %s", written(n))
+			continue
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
 func joined(key, name string) string {
