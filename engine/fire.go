@@ -42,7 +42,7 @@ func (c *executor) schedule(s *planner.Step) (planner.Result, error) {
 
 // renewSchedules gives scheduled jobs what the stack is now, for what they depend on.
 func (e *Engine) renewSchedules(j *job) error {
-	if len(j.options.Services) > 0 || j.options.Prepare != "" {
+	if !j.options.IsWhole() {
 		return nil
 	}
 	for _, name := range j.project.Scheduled() {

@@ -212,3 +212,20 @@ func count(b *Book) int {
 	all, _ := b.Jobs()
 	return len(all)
 }
+
+// TestAJobIsGivenAnotherRequest: what it is else stays, and the next engine has it.
+func TestAJobIsGivenAnotherRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		docs := &documents{all: map[string][]byte{}}
+		b := openBook(t, docs, &runs{})
+		put(b, "tick", spec.Schedule{Cron: "0 * * * *"})
+		before, _ := b.Jobs()
+		time.Sleep(time.Minute)
+		b.Renew("shop", "tick", []byte("another"))
+		b.Renew("shop", "tock", []byte("another"))
+		jobs, _ := openBook(t, docs, &runs{}).Jobs()
+		if len(jobs) != 1 || string(jobs[0].Request) != "another" || !jobs[0].Since.Equal(before[0].Since) {
+			t.Errorf("there are %+v", jobs)
+		}
+	})
+}
