@@ -81,15 +81,23 @@ func Open(docs Documents, clock Clock, runner Runner, log *slog.Logger) (*Book, 
 
 func keyOf(project, job string) string { return project + "/" + job }
 
-// Put has a job run from now on, or changes it. What it has of runs stays.
+// Put has a job run from now on, or changes it. What it has of runs stays, and what fired
+// by its schedules until now is decided by them.
 func (b *Book) Put(j Job) {
+	isBusy := b.runner.IsBusy(j.Project, j.Name)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := keyOf(j.Project, j.Name)
 	j.Since, j.Created = b.clock.Now(), time.Now()
 	if old := b.jobs[key]; old != nil {
+		isSame := slices.Equal(old.schedules(), j.schedules())
+		if !isSame {
+			for _, e := range old.decide(j.Since, isBusy) {
+				b.tell(e)
+			}
+		}
 		j.Waiting, j.Last, j.Created = old.Waiting, old.Last, old.Created
-		if old.Paused == j.Paused {
+		if isSame && old.Paused == j.Paused {
 			j.Since = old.Since
 		}
 		*old = j

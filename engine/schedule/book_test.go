@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,5 +228,55 @@ func TestAJobIsGivenAnotherRequest(t *testing.T) {
 		if len(jobs) != 1 || string(jobs[0].Request) != "another" || !jobs[0].Since.Equal(before[0].Since) {
 			t.Errorf("there are %+v", jobs)
 		}
+	})
+}
+
+// TestAChangedScheduleIsNotOfThePast: what it says of today's morning does not come at noon,
+// and what the one before it has said is not lost.
+func TestAChangedScheduleIsNotOfThePast(t *testing.T) {
+	daily := func(crons ...string) (all []spec.Schedule) {
+		for _, c := range crons {
+			all = append(all, spec.Schedule{Cron: c})
+		}
+		return all
+	}
+	york := daily("0 3 * * *")
+	york[0].Timezone = "America/New_York"
+	for name, c := range map[string]struct {
+		then []spec.Schedule
+		want string // what is made by 13:30
+	}{
+		"another hour":      {daily("0 10 * * *"), "tick 03:00"},
+		"another time zone": {york, "tick 03:00"},
+		"one more":          {daily("0 3 * * *", "0 12 * * *"), "tick 03:00"},
+		"as it was":         {daily("0 3 * * *"), "tick 03:00"},
+		"soon":              {daily("15 13 * * *"), "tick 03:00 tick 13:15"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &runs{made: map[string]int{}}
+				b := openBook(t, &documents{all: map[string][]byte{}}, r)
+				during(t, b, 13*time.Hour, func() { put(b, "tick", daily("0 3 * * *")[0]) })
+				j := jobOf(c.then...)
+				b.Put(*j)
+				during(t, b, 30*time.Minute, nil)
+				if got := strings.Join(slices.Sorted(maps.Keys(r.made)), " "); got != c.want || r.made["tick 03:00"] != 1 {
+					t.Errorf("made are %v, want %s", r.made, c.want)
+				}
+			})
+		})
+	}
+	t.Run("what fired just before", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := &runs{made: map[string]int{}}
+			b := openBook(t, &documents{all: map[string][]byte{}}, r)
+			put(b, "tick", daily("0 3 * * *")[0])
+			time.Sleep(3*time.Hour + time.Second) // nobody has looked
+			put(b, "tick", daily("0 10 * * *")[0])
+			during(t, b, time.Minute, nil)
+			if r.made["tick 03:00"] != 1 || len(r.made) != 1 {
+				t.Errorf("made are %v", r.made)
+			}
+		})
 	})
 }
