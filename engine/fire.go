@@ -56,9 +56,13 @@ func (e *Engine) renewSchedules(j *job) error {
 }
 
 // unattended is the request for a run of a job by the engine itself. What is there
-// is left as it is: a fire is no update of the stack. It holds no secret.
+// is left as it is: a fire is no update of the stack. It holds no secret, and no values of
+// what the job does not need.
 func (j *job) unattended(name string) ([]byte, error) {
 	p := j.project.ForRun(name)
+	if needed, err := p.Select([]string{name}, false); err == nil {
+		p.Services, p.Jobs = bare(p.Services, needed.Services), bare(p.Jobs, nil)
+	}
 	places := maps.Clone(p.Places.All())
 	for path, at := range p.Places.All() {
 		if rest, ok := strings.CutPrefix(path, "jobs."); ok {
@@ -77,6 +81,26 @@ func (j *job) unattended(name string) ([]byte, error) {
 		}
 	}
 	return proto.MarshalOptions{Deterministic: true}.Marshal(req)
+}
+
+// bare are services without the values of those that are not needed. They are still told apart
+// from what nobody knows, and so are the images that they build.
+func bare(all, needed map[string]*spec.Service) map[string]*spec.Service {
+	out := maps.Clone(all)
+	for name, s := range all {
+		if needed[name] != nil {
+			continue
+		}
+		own := *s
+		own.Environment = nil
+		if own.Build != nil {
+			build := *own.Build
+			build.Args = nil
+			own.Build = &build
+		}
+		out[name] = &own
+	}
+	return out
 }
 
 // fires makes the runs of scheduled jobs.

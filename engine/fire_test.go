@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 
@@ -50,5 +51,30 @@ func TestOnlyAnUpOfTheWholeStackIsOneOfItsJobs(t *testing.T) {
 				t.Errorf("it forgets: %t", forgets)
 			}
 		})
+	}
+}
+
+// TestARequestForARunHasNoValuesOfOthers: a job is kept with the variables of what it needs.
+func TestARequestForARunHasNoValuesOfOthers(t *testing.T) {
+	d := newDesk(t)
+	j, err := d.decode(&api.ApplyRequest{Project: []byte(`{"name":"shop",
+		"services":{"web":{"image":"shop/web","build":{"context":"/src","args":{"A":"of-web-build"}},"environment":{"A":"of-web"}},
+			"db":{"image":"postgres:17","environment":{"A":"of-db"}}},
+		"jobs":{"other":{"image":"b","environment":{"A":"of-other"},"triggers":{"manual":true}},
+			"backup":{"image":"b","environment":{"A":"of-backup"},"depends_on":{"db":{"condition":"service_started","required":true}},"triggers":{"schedule":[{"cron":"0 3 * * *"}]}}}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := j.unattended("backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]bool{"of-web": false, "of-other": false, "of-db": true, "of-backup": true, "shop/web": true} {
+		if got := bytes.Contains(doc, []byte(value)); got != want {
+			t.Errorf("it holds %s: %t", value, got)
+		}
+	}
+	if j.project.Services["web"].Environment["A"] == nil || j.project.Services["web"].Build.Args["A"] == nil || j.project.Jobs["other"].Environment["A"] == nil {
+		t.Error("the job that is asked for is changed")
 	}
 }
