@@ -74,6 +74,9 @@ func Open(docs Documents, clock Clock, runner Runner, log *slog.Logger) (*Book, 
 			log.Warn("a schedule can't be read: it comes back with the next up", "job", key, "error", err)
 			continue
 		}
+		if len(j.Waiting) > 0 {
+			j.Begun = j.Waiting[0]
+		}
 		b.jobs[key] = &j
 	}
 	return b, nil
@@ -96,7 +99,7 @@ func (b *Book) Put(j Job) {
 				b.tell(e)
 			}
 		}
-		j.Waiting, j.Last, j.Created = old.Waiting, old.Last, old.Created
+		j.Waiting, j.Last, j.Created, j.Begun = old.Waiting, old.Last, old.Created, old.Begun
 		if isSame && old.Paused == j.Paused {
 			j.Since = old.Since
 		}
@@ -275,7 +278,7 @@ func (b *Book) ended(key string, at time.Time, run planner.Run, err error) {
 	if j == nil || len(j.Waiting) == 0 || !j.Waiting[0].Equal(at) {
 		return // it was scheduled anew meanwhile
 	}
-	j.Waiting = slices.Clone(j.Waiting[1:])
+	j.Waiting, j.Begun = slices.Clone(j.Waiting[1:]), time.Time{}
 	defer b.save(key)
 	if errors.Is(err, ErrGone) {
 		return

@@ -56,6 +56,7 @@ func (bubble) Wait(ctx context.Context, until time.Time, wake <-chan struct{}) {
 
 // runs makes runs that take some time, and notes them.
 type runs struct {
+	begun []time.Time // of the jobs that were run
 	takes time.Duration
 	err   error
 	code  int
@@ -70,6 +71,7 @@ func (r *runs) IsBusy(string, string) bool { return false }
 func (r *runs) Run(ctx context.Context, j Job, fire time.Time) (planner.Run, error) {
 	r.mu.Lock()
 	r.made[j.Name+" "+fire.Format("15:04")]++
+	r.begun = append(r.begun, j.Begun)
 	r.going++
 	r.most = max(r.most, r.going)
 	r.mu.Unlock()
@@ -278,5 +280,20 @@ func TestAChangedScheduleIsNotOfThePast(t *testing.T) {
 				t.Errorf("made are %v", r.made)
 			}
 		})
+	})
+}
+
+// TestOnlyAFireOfTheStoreIsBegun: of one that this engine decides itself, nothing is there yet.
+func TestOnlyAFireOfTheStoreIsBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		docs, r := &documents{all: map[string][]byte{}}, &runs{takes: 90 * time.Second, made: map[string]int{}}
+		b := openBook(t, docs, r)
+		during(t, b, 61*time.Second, func() { put(b, "tick", spec.Schedule{Cron: "* * * * *"}) })
+		b = openBook(t, docs, r)
+		put(b, "tick", spec.Schedule{Cron: "*/2 * * * *"})
+		during(t, b, 3*time.Minute, nil)
+		if len(r.begun) < 3 || !r.begun[0].IsZero() || r.begun[1].Format("15:04") != "00:01" || r.begun[2].Format("15:04") == "00:04" {
+			t.Errorf("begun are %v of %v", r.begun, r.made)
+		}
 	})
 }
