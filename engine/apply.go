@@ -260,7 +260,9 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox.
 		return causeOf(ctx, err)
 	}
 	own := plan.Warnings
-	s.remind(plan)
+	if j.options.IsWhole() {
+		s.remind(plan)
+	}
 	verdict, err := s.carryOut(ctx, plan, &executor{engine: s.Engine, job: j}, box)
 	if err == nil && verdict.Ok {
 		err = s.renewSchedules(j)
@@ -268,7 +270,9 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, box *mailbox.
 	if err != nil {
 		return err
 	}
-	s.keepWarned(plan.Project, own, !verdict.Ok, j.mask.Text)
+	if j.options.IsWhole() {
+		s.keepWarned(plan.Project, own, !verdict.Ok, j.mask.Text)
+	}
 	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: verdict}})
 	return nil
 }

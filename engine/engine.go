@@ -177,10 +177,10 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e.endBuilds(ctx)
 	e.runner.Tidy()
 	e.buildNetwork.Sweep()
-	if err := e.resumeHolds(); err != nil {
+	if e.schedules, err = schedule.Open(e.store, schedule.Wall{}, fires{e}, e.log); err != nil {
 		return nil, err
 	}
-	if e.schedules, err = schedule.Open(e.store, schedule.Wall{}, fires{e}, e.log); err != nil {
+	if err := e.resumeHolds(); err != nil { // who is lost is removed with what is scheduled of it
 		return nil, err
 	}
 	e.work.Run(func() { e.schedules.Run(e.ctx) })

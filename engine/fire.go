@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -42,7 +44,7 @@ func (c *executor) schedule(s *planner.Step) (planner.Result, error) {
 
 // renewSchedules gives scheduled jobs what the stack is now, for what they depend on.
 func (e *Engine) renewSchedules(j *job) error {
-	if len(j.options.Services) > 0 || j.options.Prepare != "" {
+	if !j.options.IsWhole() {
 		return nil
 	}
 	for _, name := range j.project.Scheduled() {
@@ -56,9 +58,13 @@ func (e *Engine) renewSchedules(j *job) error {
 }
 
 // unattended is the request for a run of a job by the engine itself. What is there
-// is left as it is: a fire is no update of the stack. It holds no secret.
+// is left as it is: a fire is no update of the stack. It holds no secret, and no values of
+// what the job does not need.
 func (j *job) unattended(name string) ([]byte, error) {
 	p := j.project.ForRun(name)
+	if needed, err := p.Select([]string{name}, false); err == nil {
+		p.Services, p.Jobs = bare(p.Services, needed.Services), bare(p.Jobs, nil)
+	}
 	places := maps.Clone(p.Places.All())
 	for path, at := range p.Places.All() {
 		if rest, ok := strings.CutPrefix(path, "jobs."); ok {
@@ -79,6 +85,26 @@ func (j *job) unattended(name string) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(req)
 }
 
+// bare are services without the values of those that are not needed. They are still told apart
+// from what nobody knows, and so are the images that they build.
+func bare(all, needed map[string]*spec.Service) map[string]*spec.Service {
+	out := maps.Clone(all)
+	for name, s := range all {
+		if needed[name] != nil {
+			continue
+		}
+		own := *s
+		own.Environment = nil
+		if own.Build != nil {
+			build := *own.Build
+			build.Args = nil
+			own.Build = &build
+		}
+		out[name] = &own
+	}
+	return out
+}
+
 // fires makes the runs of scheduled jobs.
 type fires struct{ *Engine }
 
@@ -95,7 +121,6 @@ func (e *Engine) running(project, job string) []planner.Container {
 // Run implements schedule.Runner. The container has the name of the fire, so that the next
 // engine knows whether it was made.
 func (f fires) Run(ctx context.Context, j schedule.Job, at time.Time) (planner.Run, error) {
-	defer f.doing("run " + j.Name + " of " + j.Project)()
 	run, err := f.run(ctx, j, at)
 	hide := f.runner.Mask(j.Project).Text
 	run.Error = hide(run.Error)
@@ -107,12 +132,7 @@ func (f fires) Run(ctx context.Context, j schedule.Job, at time.Time) (planner.R
 
 func (f fires) run(ctx context.Context, j schedule.Job, at time.Time) (planner.Run, error) {
 	run := planner.Run{Container: schedule.RunName(j.Project, j.Name, at)}
-	if made := f.oneOff(j.Project, run.Container); made == nil || made.State == planner.Created {
-		if made != nil { // it was never started
-			if err := f.runner.RemoveOneOff(ctx, j.Project, run.Container); err != nil {
-				return planner.Run{}, err
-			}
-		}
+	if !isMade(j, at, f.oneOff(j.Project, run.Container)) {
 		if err := f.begin(ctx, j, run.Container); err != nil {
 			return planner.Run{}, err
 		}
@@ -126,10 +146,26 @@ func (f fires) run(ctx context.Context, j schedule.Job, at time.Time) (planner.R
 		return c.State == planner.Exited
 	})
 	if err == nil && f.oneOff(j.Project, run.Container) == nil {
-		return planner.Run{}, schedule.ErrGone // with its stack, or by hand
+		return planner.Run{}, f.removed(j)
 	}
-	f.dropOldRuns(ctx, j)
+	if err == nil {
+		f.dropOldRuns(ctx, j, run.Container)
+	}
 	return run, err
+}
+
+// isMade says that a container of a fire's name is its run. One that was there before this
+// engine decided about the fire is of a clock that was ahead.
+func isMade(j schedule.Job, at time.Time, made *planner.Container) bool {
+	return made != nil && made.State != planner.Created && at.Equal(j.Begun)
+}
+
+// removed is why a run has no end: it was removed with its stack, or by hand.
+func (f fires) removed(j schedule.Job) error {
+	if _, ok := f.schedules.Due(j.Project, j.Name); !ok {
+		return schedule.ErrGone
+	}
+	return errors.New("its container was removed before its end was seen")
 }
 
 // begin makes and starts the container of a run, once no other run of the job goes on. A
@@ -147,8 +183,10 @@ func (f fires) begin(ctx context.Context, j schedule.Job, name string) error {
 	}
 }
 
-// make is begin for one try, as a "run" of the job would do it.
+// make is begin for one try, as a "run" of the job would do it. Before there is a container,
+// its fire is on the disk, and what had its name is gone.
 func (f fires) make(ctx context.Context, j schedule.Job, name string) (err error) {
+	defer f.doing("start the run " + name)()
 	claim := &claim{verb: "scheduled run of " + j.Name, project: j.Project, pid: os.Getpid(), starts: true}
 	ctx, release, err := f.locks.take(ctx, j.Project, claim, func(string) {})
 	if err != nil {
@@ -182,8 +220,19 @@ func (f fires) make(ctx context.Context, j schedule.Job, name string) (err error
 	if err := plan.Walk(ctx, &executor{engine: f.Engine, job: job}, walkLimit(), time.Now, func(planner.Event) {}); err != nil {
 		return err
 	}
-	_, err = f.runner.CreateOneOff(context.WithoutCancel(ctx), job.oneOff(j.Name, name), job.project.Places, true)
-	return errors.Join(err, f.store.Flush())
+	if err := f.runner.RemoveOneOff(ctx, j.Project, name); err != nil {
+		return err
+	}
+	if err := f.store.Flush(); err != nil {
+		return fmt.Errorf("cannot keep the fire: %w", err)
+	}
+	if _, err = f.runner.CreateOneOff(context.WithoutCancel(ctx), job.oneOff(j.Name, name), job.project.Places, true); err != nil {
+		return err
+	}
+	if err := f.store.Flush(); err != nil { // the run goes on, and its end is to be told
+		f.log.Warn("cannot keep what a run of a job is", "container", name, "error", err)
+	}
+	return nil
 }
 
 // decodeUnattended reads a request that the engine kept itself.
@@ -241,13 +290,30 @@ func (e *Engine) await(ctx context.Context, project string, holds func() bool) e
 	return context.Cause(ctx)
 }
 
-// dropOldRuns removes the containers of a job's runs but for the last that ended.
-func (e *Engine) dropOldRuns(ctx context.Context, j schedule.Job) {
-	ended := slices.DeleteFunc(e.runner.Containers(j.Project), func(c planner.Container) bool {
-		return !c.OneOff || c.Service != j.Name || c.State != planner.Exited || !schedule.IsRun(j.Project, j.Name, c.Name)
+// oldRuns are the containers of a job's runs but for the last that ended, of which one has
+// just done so: the next engine is to find that one, if this one does not come to note it.
+// Those of fires yet to come, by a clock that was ahead, are none of the last.
+func oldRuns(all []planner.Container, j schedule.Job, last string, now time.Time) []planner.Container {
+	ended := slices.DeleteFunc(slices.Clone(all), func(c planner.Container) bool {
+		_, isRun := schedule.FireOf(j.Project, j.Name, c.Name)
+		return !c.OneOff || c.Service != j.Name || c.State != planner.Exited || !isRun || c.Name == last
 	})
-	slices.SortFunc(ended, func(a, b planner.Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	for _, c := range ended[:max(0, len(ended)-keptRuns)] {
+	order := func(c planner.Container) int {
+		if at, _ := schedule.FireOf(j.Project, j.Name, c.Name); at.After(now) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(ended, func(a, b planner.Container) int {
+		return cmp.Or(order(a)-order(b), a.CreatedAt.Compare(b.CreatedAt))
+	})
+	return ended[:max(0, len(ended)-(keptRuns-1))]
+}
+
+// dropOldRuns removes the containers of runs that are not kept, when one has ended.
+func (e *Engine) dropOldRuns(ctx context.Context, j schedule.Job, last string) {
+	_, now := e.schedules.Of(j.Project)
+	for _, c := range oldRuns(e.runner.Containers(j.Project), j, last, now) {
 		if err := e.runner.RemoveOneOff(ctx, j.Project, c.Name); err != nil {
 			e.log.Warn("cannot remove an old run of a job", "container", c.Name, "error", err)
 		}

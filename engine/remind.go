@@ -14,7 +14,7 @@ const bucketWarned = "warned" // project -> JSON list
 // lastTry is said before what the plan before has warned of.
 const lastTry = "of the last try: "
 
-// remind adds to a plan what the one before, which failed, has warned of and this one
+// remind adds to a plan of the whole stack what the one before, which failed, has warned of and this one
 // does not. It is masked, as it is kept.
 func (e *Engine) remind(plan *planner.Plan) {
 	var before []string
@@ -28,7 +28,7 @@ func (e *Engine) remind(plan *planner.Plan) {
 	}
 }
 
-// keepWarned notes what a plan has warned of, if it failed, with the project's secrets
+// keepWarned notes what a plan of the whole stack has warned of, if it failed, with the project's secrets
 // hidden: it reaches the disk. warned are the plan's own.
 func (e *Engine) keepWarned(project string, warned []string, failed bool, hide func(string) string) {
 	if !failed {

@@ -26,7 +26,7 @@ func (c *converger) planService(name string) error {
 		why = c.scaled(name)
 	}
 	for n := 1; n <= s.Replicas(); n++ {
-		if taken[n] {
+		if taken[n] || c.opts.isFire() && len(c.containers(name)) > 0 {
 			continue
 		}
 		c.up(&Step{
@@ -264,7 +264,7 @@ func (c *converger) remove(k *Container, why Reason) {
 // names the containers of services that the stack file no longer has.
 func (c *converger) planRemovals(order []string) {
 	for _, name := range order {
-		if name == c.opts.Prepare { // whose project has the run's own number of containers
+		if name == c.opts.Prepare || c.opts.isFire() { // whose project has the run's own number of containers
 			continue
 		}
 		taken := map[int]bool{}

@@ -45,7 +45,7 @@ func (r *Run) Failure() string {
 // schedule, and nothing else of this project. Jobs of profiles that are not active stay
 // as they are, as services do.
 func (c *converger) planSchedules() {
-	if !c.isWhole() {
+	if !c.opts.IsWhole() {
 		return
 	}
 	scheduled := c.project.Scheduled()
@@ -66,20 +66,24 @@ func (c *converger) planSchedules() {
 
 // refuseUnattended refuses jobs that can't be run without a caller.
 func (c *converger) refuseUnattended() {
-	if lacking := c.project.Unattended(); c.isWhole() && len(lacking) > 0 {
+	if lacking := c.project.Unattended(); c.opts.IsWhole() && len(lacking) > 0 {
 		c.refused = append(c.refused, &spec.Mistakes{Diagnostics: lacking})
 	}
 }
 
-// isWhole says that the plan is of the whole stack: a plan of some services leaves
-// schedules as they are.
-func (c *converger) isWhole() bool {
-	return len(c.opts.Services) == 0 && c.opts.Prepare == "" && !c.opts.BuildOnly && !c.opts.PullOnly
+// IsWhole says that the plan is of the whole stack: a plan of some services, or of images
+// alone, leaves schedules as they are.
+func (o Options) IsWhole() bool {
+	return len(o.Services) == 0 && o.Prepare == "" && !o.BuildOnly && !o.PullOnly
 }
+
+// isFire says that the run is one of the engine's own: what a service has of replicas, by
+// hand maybe, it keeps.
+func (o Options) isFire() bool { return o.Prepare != "" && o.NoRecreate }
 
 // scheduledWork are the jobs whose images a plan of the whole stack provides.
 func (c *converger) scheduledWork() []string {
-	if !c.isWhole() {
+	if !c.opts.IsWhole() {
 		return nil
 	}
 	return c.project.ScheduledWork()

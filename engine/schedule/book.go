@@ -74,6 +74,9 @@ func Open(docs Documents, clock Clock, runner Runner, log *slog.Logger) (*Book, 
 			log.Warn("a schedule can't be read: it comes back with the next up", "job", key, "error", err)
 			continue
 		}
+		if len(j.Waiting) > 0 {
+			j.Begun = j.Waiting[0]
+		}
 		b.jobs[key] = &j
 	}
 	return b, nil
@@ -81,15 +84,23 @@ func Open(docs Documents, clock Clock, runner Runner, log *slog.Logger) (*Book, 
 
 func keyOf(project, job string) string { return project + "/" + job }
 
-// Put has a job run from now on, or changes it. What it has of runs stays.
+// Put has a job run from now on, or changes it. What it has of runs stays, and what fired
+// by its schedules until now is decided by them.
 func (b *Book) Put(j Job) {
+	isBusy := b.runner.IsBusy(j.Project, j.Name)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := keyOf(j.Project, j.Name)
 	j.Since, j.Created = b.clock.Now(), time.Now()
 	if old := b.jobs[key]; old != nil {
-		j.Waiting, j.Last, j.Created = old.Waiting, old.Last, old.Created
-		if old.Paused == j.Paused {
+		isSame := slices.Equal(old.schedules(), j.schedules())
+		if !isSame {
+			for _, e := range old.decide(j.Since, isBusy) {
+				b.tell(e)
+			}
+		}
+		j.Waiting, j.Last, j.Created, j.Begun = old.Waiting, old.Last, old.Created, old.Begun
+		if isSame && old.Paused == j.Paused {
 			j.Since = old.Since
 		}
 		*old = j
@@ -267,7 +278,7 @@ func (b *Book) ended(key string, at time.Time, run planner.Run, err error) {
 	if j == nil || len(j.Waiting) == 0 || !j.Waiting[0].Equal(at) {
 		return // it was scheduled anew meanwhile
 	}
-	j.Waiting = slices.Clone(j.Waiting[1:])
+	j.Waiting, j.Begun = slices.Clone(j.Waiting[1:]), time.Time{}
 	defer b.save(key)
 	if errors.Is(err, ErrGone) {
 		return

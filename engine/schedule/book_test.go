@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,7 @@ func (bubble) Wait(ctx context.Context, until time.Time, wake <-chan struct{}) {
 
 // runs makes runs that take some time, and notes them.
 type runs struct {
+	begun []time.Time // of the jobs that were run
 	takes time.Duration
 	err   error
 	code  int
@@ -69,6 +71,7 @@ func (r *runs) IsBusy(string, string) bool { return false }
 func (r *runs) Run(ctx context.Context, j Job, fire time.Time) (planner.Run, error) {
 	r.mu.Lock()
 	r.made[j.Name+" "+fire.Format("15:04")]++
+	r.begun = append(r.begun, j.Begun)
 	r.going++
 	r.most = max(r.most, r.going)
 	r.mu.Unlock()
@@ -211,4 +214,86 @@ func TestTheWallClock(t *testing.T) {
 func count(b *Book) int {
 	all, _ := b.Jobs()
 	return len(all)
+}
+
+// TestAJobIsGivenAnotherRequest: what it is else stays, and the next engine has it.
+func TestAJobIsGivenAnotherRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		docs := &documents{all: map[string][]byte{}}
+		b := openBook(t, docs, &runs{})
+		put(b, "tick", spec.Schedule{Cron: "0 * * * *"})
+		before, _ := b.Jobs()
+		time.Sleep(time.Minute)
+		b.Renew("shop", "tick", []byte("another"))
+		b.Renew("shop", "tock", []byte("another"))
+		jobs, _ := openBook(t, docs, &runs{}).Jobs()
+		if len(jobs) != 1 || string(jobs[0].Request) != "another" || !jobs[0].Since.Equal(before[0].Since) {
+			t.Errorf("there are %+v", jobs)
+		}
+	})
+}
+
+// TestAChangedScheduleIsNotOfThePast: what it says of today's morning does not come at noon,
+// and what the one before it has said is not lost.
+func TestAChangedScheduleIsNotOfThePast(t *testing.T) {
+	daily := func(crons ...string) (all []spec.Schedule) {
+		for _, c := range crons {
+			all = append(all, spec.Schedule{Cron: c})
+		}
+		return all
+	}
+	york := daily("0 3 * * *")
+	york[0].Timezone = "America/New_York"
+	for name, c := range map[string]struct {
+		then []spec.Schedule
+		want string // what is made by 13:30
+	}{
+		"another hour":      {daily("0 10 * * *"), "tick 03:00"},
+		"another time zone": {york, "tick 03:00"},
+		"one more":          {daily("0 3 * * *", "0 12 * * *"), "tick 03:00"},
+		"as it was":         {daily("0 3 * * *"), "tick 03:00"},
+		"soon":              {daily("15 13 * * *"), "tick 03:00 tick 13:15"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &runs{made: map[string]int{}}
+				b := openBook(t, &documents{all: map[string][]byte{}}, r)
+				during(t, b, 13*time.Hour, func() { put(b, "tick", daily("0 3 * * *")[0]) })
+				j := jobOf(c.then...)
+				b.Put(*j)
+				during(t, b, 30*time.Minute, nil)
+				if got := strings.Join(slices.Sorted(maps.Keys(r.made)), " "); got != c.want || r.made["tick 03:00"] != 1 {
+					t.Errorf("made are %v, want %s", r.made, c.want)
+				}
+			})
+		})
+	}
+	t.Run("what fired just before", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := &runs{made: map[string]int{}}
+			b := openBook(t, &documents{all: map[string][]byte{}}, r)
+			put(b, "tick", daily("0 3 * * *")[0])
+			time.Sleep(3*time.Hour + time.Second) // nobody has looked
+			put(b, "tick", daily("0 10 * * *")[0])
+			during(t, b, time.Minute, nil)
+			if r.made["tick 03:00"] != 1 || len(r.made) != 1 {
+				t.Errorf("made are %v", r.made)
+			}
+		})
+	})
+}
+
+// TestOnlyAFireOfTheStoreIsBegun: of one that this engine decides itself, nothing is there yet.
+func TestOnlyAFireOfTheStoreIsBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		docs, r := &documents{all: map[string][]byte{}}, &runs{takes: 90 * time.Second, made: map[string]int{}}
+		b := openBook(t, docs, r)
+		during(t, b, 61*time.Second, func() { put(b, "tick", spec.Schedule{Cron: "* * * * *"}) })
+		b = openBook(t, docs, r)
+		put(b, "tick", spec.Schedule{Cron: "*/2 * * * *"})
+		during(t, b, 3*time.Minute, nil)
+		if len(r.begun) < 3 || !r.begun[0].IsZero() || r.begun[1].Format("15:04") != "00:01" || r.begun[2].Format("15:04") == "00:04" {
+			t.Errorf("begun are %v of %v", r.begun, r.made)
+		}
+	})
 }

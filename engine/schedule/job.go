@@ -25,6 +25,7 @@ type Job struct {
 	Since   time.Time        `json:"since"`             // what fired by then is decided
 	Waiting []time.Time      `json:"waiting,omitempty"` // fires to be run, in order: the first one's run goes on, or is made
 	Last    *planner.Run     `json:"last,omitempty"`    // that has ended
+	Begun   time.Time        `json:"-"`                 // the fire whose run an engine before this one may have made
 }
 
 // What happens to a job, as Event.Action.
@@ -162,9 +163,9 @@ func RunName(project, job string, at time.Time) string {
 	return fmt.Sprintf("%s-%s-run-%s", project, job, at.UTC().Format(fireFormat))
 }
 
-// IsRun says that a container's name is that of a fire's run.
-func IsRun(project, job, container string) bool {
-	at, ok := strings.CutPrefix(container, fmt.Sprintf("%s-%s-run-", project, job))
-	_, err := time.Parse(fireFormat, at)
-	return ok && err == nil
+// FireOf is the fire whose run has a container of a name; false where the name is no such.
+func FireOf(project, job, container string) (time.Time, bool) {
+	text, ok := strings.CutPrefix(container, fmt.Sprintf("%s-%s-run-", project, job))
+	at, err := time.Parse(fireFormat, text)
+	return at, ok && err == nil
 }

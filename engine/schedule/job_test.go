@@ -114,9 +114,9 @@ func TestNamesOfRuns(t *testing.T) {
 	if !slices.Equal(names, []string{"shop-tick-run-20261025t0030z", "shop-tick-run-20261025t0130z"}) {
 		t.Errorf("they are named %v", names)
 	}
-	for name, want := range map[string]bool{names[0]: true, "shop-tick-run-0123456789ab": false, "shop-tick-1": false, "shop-other-run-20261025t0030z": false} {
-		if IsRun("shop", "tick", name) != want {
-			t.Errorf("%s is a run: %t", name, !want)
+	for name, want := range map[string]time.Time{names[0]: first, "shop-tick-run-0123456789ab": {}, "shop-tick-1": {}, "shop-other-run-20261025t0030z": {}} {
+		if at, ok := FireOf("shop", "tick", name); ok == want.IsZero() || !at.Equal(want) {
+			t.Errorf("%s is of %s", name, at)
 		}
 	}
 }
