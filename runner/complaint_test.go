@@ -27,7 +27,7 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 	if err := os.WriteFile(dir+"/group/cpu.rt_runtime_us", []byte("0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	service := &spec.Service{Tmpfs: []string{"/x:foo=1"}, Volumes: []spec.Mount{
+	service := &spec.Service{MemLimit: 3 << 20, Tmpfs: []string{"/x:foo=1"}, Volumes: []spec.Mount{
 		{Type: spec.MountBind, Source: dir + "/file", Target: "/tmp"},
 		{Type: spec.MountBind, Source: dir, Target: "/etc/passwd"},
 		{Type: spec.MountBind, Source: dir, Target: "/app", ReadOnly: true},
@@ -67,7 +67,8 @@ func TestWhatCannotBeStartedIsToldInTheFilesWords(t *testing.T) {
 		runc + `failed to write sysctl net.ipv4.ip_forward = "hello": write fsmount:fscontext:proc/./sys/net/ipv4/ip_forward: invalid argument`:             "services.web.sysctls.net.ipv4.ip_forward: the kernel refuses \"hello\": invalid argument",
 		mounting("tmpfs", "/x", "mount src=tmpfs, dst=/x, dstFd=/proc/thread-self/fd/13, flags=MS_NOSUID|MS_NODEV|MS_NOEXEC, data=foo=1: invalid argument"): "services.web.tmpfs[0]: the kernel does not take the options of /x: invalid argument",
 		runc + "container init was OOM-killed (memory limit too low?)":                                                                                      "services.web.mem_limit (stack.yaml:7:5): it is too little: the container ran out of memory before its program ran",
-		runc + `exec: "nope": executable file not found in $PATH`:                                                                                           `cannot start web-1: no directory of its PATH has a program "nope"`,
+		"cannot start a stopped process":                          "services.web.mem_limit (stack.yaml:7:5): it is too little: the container's first process was ended before its program ran",
+		runc + `exec: "nope": executable file not found in $PATH`: `cannot start web-1: no directory of its PATH has a program "nope"`,
 	} {
 		long := errors.New(said)
 		if err := complaint.Placed(complaint.Start(long, c.made), c.made.Applied.Service, o.Places); err.Error() != want || !errors.Is(err, long) {

@@ -325,6 +325,10 @@ func (c *container) restart(ctx, waits context.Context, grace Grace, note func(p
 	if err := c.loseHung(ctx); err != nil {
 		return err
 	}
+	rec := c.snapshot()
+	if err := volume.CheckSources(rec.Applied, rec.LeftOut); err != nil && rec.State == planner.Running {
+		return fmt.Errorf("cannot restart %s, which runs on: %w", c.name, err)
+	}
 	c.setYields(true) // to itself: its ports wait
 	c.lead(nil, true)
 	c.drainTraffic(ctx, grace)

@@ -81,6 +81,9 @@ func Start(err error, made *supervisor.Metadata) error {
 	if text := bad.Memory(); text != "" {
 		return &oci.KeyError{Service: service, Key: "mem_limit", Text: text, Err: bad}
 	}
+	if strings.HasSuffix(bad.Error(), "cannot start a stopped process") && s.MemoryLimit() > 0 { // the kernel was faster than runc
+		return &oci.KeyError{Service: service, Key: "mem_limit", Text: "it is too little: the container's first process was ended before its program ran", Err: bad}
+	}
 	if key, text := bad.Refused(); key != "" {
 		return &oci.KeyError{Service: service, Key: key, Text: text, Err: bad}
 	}

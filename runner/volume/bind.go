@@ -98,6 +98,17 @@ func kindOf(source string) string {
 	return planner.SourceFile
 }
 
+// CheckSources is an error if a source of a container's bind mounts is gone: it could not be
+// started again.
+func CheckSources(a *planner.Applied, leftOut []string) error {
+	for _, m := range a.Mounts() {
+		if m.Type == spec.MountBind && !slices.Contains(leftOut, m.Target) && kindOf(m.Source) == planner.SourceGone {
+			return fmt.Errorf("%s, which is mounted at %s, is gone from the host: put it back", m.Source, m.Target)
+		}
+	}
+	return nil
+}
+
 // Turned are the bind mounts of a container whose source is not what it was when the
 // container was made, by their target: what it is now. What is gone and may have been a
 // file is left to whoever has to write it again: a directory in its place would be no cure.
