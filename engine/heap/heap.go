@@ -5,6 +5,7 @@ package heap
 import (
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // How much a heap may grow before it is collected, in percent of what is in use of it.
@@ -15,32 +16,50 @@ const (
 	busy = 200
 )
 
+// rest is how long nobody must be at work for the heap to be small again: a change of the
+// percentage waits for a collection that is under way, and commands come in a row.
+const rest = time.Second
+
 // Governor says how much the heap of the process may grow. There is one; its zero value is ready.
 type Governor struct {
-	mu    sync.Mutex // held while the percentage is set: calls that meet must not cross
-	going int        // guarded by mu
+	mu      sync.Mutex  // held while the percentage is set: calls that meet must not cross
+	going   int         // guarded by mu
+	isLarge bool        // guarded by mu: it may grow
+	resting *time.Timer // guarded by mu: until it is to be small again
 }
 
 // KeepSmall has the heap collected as that of an engine that does nothing.
-func (g *Governor) KeepSmall() { debug.SetGCPercent(idle) }
-
-// Grow lets the heap grow further until done is called, which is for as long as many
-// objects are made that end with what makes them. Calls may overlap.
-func (g *Governor) Grow() (done func()) {
-	g.count(1)
-	return func() { g.count(-1) }
-}
-
-func (g *Governor) count(by int) {
+func (g *Governor) KeepSmall() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	was := g.going
-	g.going += by
-	switch {
-	case was == 0:
+	if g.going > 0 {
+		return
+	}
+	debug.SetGCPercent(idle)
+	g.isLarge = false
+}
+
+// Grow lets the heap grow further until a while after done is called, which is for as long
+// as many objects are made that end with what makes them. Calls may overlap.
+func (g *Governor) Grow() (done func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.going++
+	if g.resting != nil {
+		g.resting.Stop()
+	}
+	if !g.isLarge {
 		debug.SetGCPercent(busy)
-	case g.going == 0:
-		debug.SetGCPercent(idle)
+		g.isLarge = true
+	}
+	return g.done
+}
+
+func (g *Governor) done() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.going--; g.going == 0 {
+		g.resting = time.AfterFunc(rest, g.KeepSmall)
 	}
 }
 
