@@ -57,7 +57,7 @@ type waiting struct {
 	first    bool // the end of one is enough
 	ended    func(*planner.Container)
 
-	begun   bool // it is known who is waited for
+	begun   bool                         // it is known who is waited for
 	there   []planner.Container          // that the present engine has told of so far, or had when it began
 	last    map[string]planner.Container // by ID, who is waited for, as it was last
 	pending map[string]time.Time         // by ID, when the container was started
