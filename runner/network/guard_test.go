@@ -351,14 +351,7 @@ func TestWhatHasNotChangedIsNotLookedAtAgain(t *testing.T) {
 	}
 	looksAt("nobody listens", true, "a", "b")
 	looksAt("nobody listens still", true, "a", "b")
-	listener, err := kernel.Listen(m.interest(), func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- listener.Run(ctx) }()
-	m.listenBy(listener)
+	end := listening(t, m)
 	looksAt("somebody listens", true, "a", "b")
 	looksAt("nothing has happened", false)
 	run(t, "nsenter", "--net="+a.NetnsPath, "ip", "route", "del", "default")
@@ -390,10 +383,7 @@ func TestWhatHasNotChangedIsNotLookedAtAgain(t *testing.T) {
 	looksAt("what was found is looked at again", true, "a")
 	create(t, m, "c", on("default"))
 	looksAt("what is new is as it was made", true, "a") // which is mounted no more
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	end()
 	looksAt("nobody listens any more", true, "a", "b", "c")
 }
 
@@ -407,19 +397,13 @@ func TestWhatIsBeingChangedIsLookedIntoAfterwards(t *testing.T) {
 	ensure(t, m, Spec{Name: "default"})
 	a := create(t, m, "a", on("default"))
 	all := func(string) bool { return true }
-	listener, err := kernel.Listen(m.interest(), func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- listener.Run(ctx) }()
-	m.listenBy(listener)
+	end := listening(t, m)
 	m.due(all)
 	run(t, "nsenter", "--net="+a.NetnsPath, "ip", "route", "del", "default")
 	var changed *sandbox
-	_, _, err = m.Faults(t.Context(), func(string) bool {
+	_, _, err := m.Faults(t.Context(), func(string) bool {
 		if changed == nil {
+			var err error
 			if changed, _, err = m.occupy("a", "default"); err != nil {
 				t.Fatal(err)
 			}
@@ -433,8 +417,25 @@ func TestWhatIsBeingChangedIsLookedIntoAfterwards(t *testing.T) {
 	if _, found, err := m.Faults(t.Context(), all); err != nil || len(found["a"]) != 1 {
 		t.Errorf("what is wrong with it: %v, %v", found, err)
 	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	end()
+}
+
+// listening has a manager told by the kernel until end is called.
+func listening(t *testing.T, m *Manager) (end func()) {
+	t.Helper()
+	listener, err := kernel.Listen(m.interest(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- listener.Run(ctx) }()
+	m.listenBy(listener)
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }
