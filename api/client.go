@@ -41,6 +41,8 @@ type Client struct {
 	EngineClient
 	Vault VaultClient
 	Image ImagesClient
+	// Container is about containers one by one.
+	Container ContainersClient
 	Verb  string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
@@ -80,6 +82,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		return nil, err
 	}
 	c.EngineClient, c.Vault, c.Image, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), conn
+	c.Container = NewContainersClient(conn)
 	return c, nil
 }
 
