@@ -43,7 +43,7 @@ type Client struct {
 	Image ImagesClient
 	// Container is about containers one by one.
 	Container ContainersClient
-	Verb  string // what the command was called with, as others are told; set before the first call
+	Verb      string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies

@@ -178,8 +178,8 @@ type endpoint struct {
 // runtimeSpec is what is read of a container's OCI document.
 type runtimeSpec struct {
 	Process struct {
-		Env  []string
-		Cwd  string
+		Env []string
+		Cwd string
 	}
 	Hostname string
 }
