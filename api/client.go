@@ -39,9 +39,10 @@ var ErrCannotStart = errors.New("the engine cannot start")
 // Client speaks to one engine.
 type Client struct {
 	EngineClient
-	Vault VaultClient
-	Image ImagesClient
-	Verb  string // what the command was called with, as others are told; set before the first call
+	Vault    VaultClient
+	Image    ImagesClient
+	Registry RegistryClient
+	Verb     string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies
@@ -79,7 +80,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		first.Close()
 		return nil, err
 	}
-	c.EngineClient, c.Vault, c.Image, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), conn
+	c.EngineClient, c.Vault, c.Image, c.Registry, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), conn
 	return c, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
@@ -67,6 +68,7 @@ func newServer(e *Engine) *grpc.Server {
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
+	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv

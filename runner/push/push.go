@@ -30,6 +30,9 @@ type Job struct {
 	Root  ocispec.Descriptor // a manifest or an index
 	From  content.Provider   // has Root and all that it refers to
 	Hosts docker.RegistryHosts
+	// Beside are the pushes that are under way: of a blob that two of them have, the second lets the
+	// first one go ahead, and takes it from there. It may be nil.
+	Beside *Uploads
 	// Progress is told how many bytes of those that the registry has to have are there, and
 	// what is waited for; it may be nil.
 	Progress func(current, total int64, doing string)
@@ -199,6 +202,17 @@ func (s *sending) sendBlobs(ctx context.Context, blobs []ocispec.Descriptor) err
 // blob sees that the registry has a blob.
 func (s *sending) blob(ctx context.Context, d ocispec.Descriptor) error {
 	there, err := s.repo.has(ctx, "blobs", d)
+	if err == nil && !there {
+		var waited bool
+		var done func()
+		if waited, done, err = s.job.Beside.enter(ctx, s.repo.host.Host+" "+d.Digest.String()); err != nil {
+			return err
+		}
+		defer done()
+		if waited {
+			there, err = s.repo.has(ctx, "blobs", d)
+		}
+	}
 	if err != nil {
 		return err
 	}

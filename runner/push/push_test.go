@@ -203,6 +203,26 @@ func TestOnlyWhatTheRegistryLacksIsSent(t *testing.T) {
 	mustHave(t, r, "two/app:1", one)
 }
 
+// TestPushesBesideEachOther send what they have in common once.
+func TestPushesBesideEachOther(t *testing.T) {
+	r, s := newRegistry(t), newStore(t)
+	base := put(t, s, ocispec.MediaTypeImageLayer, random(large))
+	var beside Uploads
+	var all sync.WaitGroup
+	for _, name := range []string{"same/a:1", "same/a:2", "same/b:1", "same/c:1"} {
+		root := image(t, s, base)
+		all.Go(func() {
+			if _, err := Send(t.Context(), Job{Ref: r.Address() + "/" + name, Root: root, From: s, Hosts: hosts("", ""), Beside: &beside}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := r.Taken("same"); n > large+large/10 {
+		t.Errorf("%d bytes were sent for a layer of %d", n, large)
+	}
+}
+
 // TestAnIndexGoesWithAllOfIt: manifests of platforms, and those of what is said of them.
 func TestAnIndexGoesWithAllOfIt(t *testing.T) {
 	r, s := newRegistry(t), newStore(t)
