@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/containers"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
@@ -69,6 +70,7 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
+	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv

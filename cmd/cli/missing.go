@@ -9,8 +9,10 @@ func MissingVerb(word string) string {
 	switch word {
 	case "attach":
 		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
-	case "commit", "export", "publish", "push":
-		instead = `"orlop build --cache-to type=registry,ref=NAME" keeps what was built; nothing is pushed`
+	case "commit", "export":
+		instead = `"orlop image save" writes an image as an archive`
+	case "publish":
+		instead = `"orlop push" pushes images, not the stack file`
 	case "cp":
 		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
 	case "alpha", "bridge", "pause", "unpause":

@@ -181,7 +181,7 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 		return
 	}
 	// Long work says what it is at; amounts would only flood.
-	if text := cmp.Or(r.text, "started"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
+	if text := cmp.Or(r.text, "started"); (r.verb == "build" || r.verb == "pull" || r.verb == "push") && d.last[r.id] != text {
 		d.last[r.id] = text
 		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.Dim("·"), r.verb, d.board.nameWidth(), r.name, Printable(spec.ShortDigests(text)))
 	}
