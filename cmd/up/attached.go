@@ -104,6 +104,7 @@ func (u *run) attached(ctx context.Context) error {
 	u.orphans = orphans(u.project, known)
 	u.sayFollows(known)
 	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
+	u.sayAttached(known)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -226,7 +227,7 @@ func (u *run) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge,
 			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
 				return cli.Cause(ctx, err)
 			}
-			logs.Say(news)
+			u.sayExit(logs, news)
 			u.followExit(logs, c)
 		}
 		if states.isOver() && u.watching == nil { // what has ended may be mended
@@ -234,6 +235,32 @@ func (u *run) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge,
 		}
 	}
 }
+
+// sayAttached names the containers whose logs follow, where plain progress is asked for: as Compose does.
+func (u *run) sayAttached(known []planner.Container) {
+	if u.Progress != "plain" {
+		return
+	}
+	var names []string
+	for _, c := range known {
+		if !c.OneOff && slices.Contains(u.activeServices(), c.Service) {
+			names = append(names, composeReplica(display.Replica(&c)))
+		}
+	}
+	fmt.Fprintln(u.Stdout, "Attaching to "+strings.Join(names, ", "))
+}
+
+// sayExit says that a container has ended: among what the services print where plain progress is asked for, as Compose does.
+func (u *run) sayExit(logs *display.LogMerge, news string) {
+	if u.Progress == "plain" {
+		logs.Between(func() { fmt.Fprintln(u.Stdout, composeReplica(news)) })
+		return
+	}
+	logs.Say(news)
+}
+
+// composeReplica has a replica at the beginning of a text called as Compose calls it: web-1.
+func composeReplica(text string) string { return strings.Replace(text, "/", "-", 1) }
 
 // watched is what an attached up knows of its containers.
 type watched struct {
