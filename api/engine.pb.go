@@ -2170,6 +2170,7 @@ type ProjectInfo struct {
 	Images         []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                                            // of an instance: built under names of its own, and here
 	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
 	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
+	Paused         int32                  `protobuf:"varint,108,opt,name=paused,proto3" json:"paused,omitempty"`                                           // of those that run
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2291,6 +2292,13 @@ func (x *ProjectInfo) GetScheduled() int32 {
 func (x *ProjectInfo) GetNextFireUnixMs() int64 {
 	if x != nil {
 		return x.NextFireUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetPaused() int32 {
+	if x != nil {
+		return x.Paused
 	}
 	return 0
 }
@@ -2542,6 +2550,7 @@ type Container struct {
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
 	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
+	Paused        bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2791,6 +2800,13 @@ func (x *Container) GetTurned() map[string]string {
 		return x.Turned
 	}
 	return nil
+}
+
+func (x *Container) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
 }
 
 type Binding struct {
@@ -6730,7 +6746,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x87\x03\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x9f\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -6747,7 +6763,8 @@ const file_engine_proto_rawDesc = "" +
 	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
 	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
 	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
-	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\"B\n" +
+	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\x12\x16\n" +
+	"\x06paused\x18l \x01(\x05R\x06paused\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +
@@ -6765,7 +6782,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xcd\a\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xe5\a\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6800,7 +6817,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
 	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
 	"\x06unsent\x18\x1e \x01(\tR\x06unsent\x127\n" +
-	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x1a9\n" +
+	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x12\x16\n" +
+	"\x06paused\x18  \x01(\bR\x06paused\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +

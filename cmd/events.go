@@ -118,7 +118,7 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 	}
 	if m.Removed {
 		delete(h.states, c.ID)
-		return h.lines(&c, append(since(&before, &c), happening{"destroy", h.now(), nil})), nil
+		return h.lines(&c, append(since(&before, &c, h.now()), happening{"destroy", h.now(), nil})), nil
 	}
 	h.states[c.ID] = c
 	switch {
@@ -126,9 +126,9 @@ func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
 		return nil, nil
 	case !known:
 		first := planner.Container{ID: c.ID, State: planner.Created}
-		return h.lines(&c, append([]happening{{"create", c.CreatedAt, nil}}, since(&first, &c)...)), nil
+		return h.lines(&c, append([]happening{{"create", c.CreatedAt, nil}}, since(&first, &c, h.now())...)), nil
 	}
-	what := since(&before, &c)
+	what := since(&before, &c, h.now())
 	if c.Unsent != "" && before.Unsent == "" {
 		what = append(what, happening{"log_lost", h.now(), map[string]string{"reason": c.Unsent}})
 	}
@@ -189,8 +189,8 @@ type happening struct {
 
 // since is what happened to a container between two of its states, in Docker's
 // words. Changes that follow fast may come as one: a process that ended and was
-// started again in between has both.
-func since(before, now *planner.Container) []happening {
+// started again in between has both. What has no time of its own has that when it is heard.
+func since(before, now *planner.Container, at time.Time) []happening {
 	var out []happening
 	started := now.StartedAt.After(before.StartedAt)
 	wasUp := before.State == planner.Running || before.State == planner.Stopping
@@ -207,6 +207,9 @@ func since(before, now *planner.Container) []happening {
 	// The process may have ended before it is known that it is over with that.
 	if now.Stopped && now.State == planner.Exited && (wasUp || before.State == planner.Restarting || started) {
 		out = append(out, happening{"stop", now.ExitedAt, nil})
+	}
+	if now.Paused != before.Paused && !(before.Paused && now.ExitedAt.After(before.ExitedAt)) {
+		out = append(out, happening{map[bool]string{true: "pause", false: "unpause"}[now.Paused], at, nil})
 	}
 	if started {
 		out = append(out, happening{"start", now.StartedAt, nil})

@@ -70,6 +70,8 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 	ended.State, ended.Health, ended.Stopped = planner.Stopping, planner.NoHealth, true
 	over := ended
 	over.State = planner.Exited
+	paused := healthy
+	paused.Paused = true
 	waits, tried := again, again
 	waits.State, waits.StartedAt, waits.Restarts = planner.Restarting, at(2), 0
 	tried.State, tried.StartedAt, tried.Restarts = planner.Restarting, at(2), 1
@@ -94,6 +96,8 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 			"die@5.0s=143 stop@5.0s"},
 		"a restart in all its steps": {[]*api.ContainerChange{first(changed(t, running)), synced, changed(t, waits), changed(t, tried), changed(t, again)},
 			"die@6.0s=0 start@7.0s restart@7.0s"},
+		"a pause":                          {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, paused), changed(t, healthy)}, "pause@9.0s unpause@9.0s"},
+		"a kill while it pauses":           {[]*api.ContainerChange{first(changed(t, paused)), synced, changed(t, stopped)}, "die@5.0s=143 stop@5.0s"},
 		"what went away without an engine": {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
 	} {
 		h := &history{stack: cli.Stack{Name: "shop"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}

@@ -26,7 +26,7 @@ func (a *app) psCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.NamesOnly, "services", false, "names of services only")
 	c.Flags().BoolVar(&o.Whole, "no-trunc", false, "show commands and IDs whole")
 	c.Flags().StringVar(&o.Format, "format", "table", "table, json, or a Go `template` of Docker's fields, with a header behind \"table\"")
-	c.Flags().StringArrayVar(&o.Status, "status", nil, "only containers in this `state`: running, exited, created, restarting")
+	c.Flags().StringArrayVar(&o.Status, "status", nil, "only containers in this `state`: running, paused, exited, created, restarting")
 	c.Flags().StringArrayVar(&o.Filters, "filter", nil, "only containers that `KEY=VALUE` holds for: status, name, label")
 	return c
 }

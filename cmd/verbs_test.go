@@ -193,7 +193,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"up nosuch", shop, "no service named \"nosuch\": the stack has db, web\n"},
 		{"push", shop, "orlop has no push yet: \"orlop build --cache-to type=registry,ref=NAME\" keeps what was built; nothing is pushed\n"},
 		{"cp web:/a b", shop, "orlop has no cp yet: use \"orlop exec -T SERVICE tar ...\", a bind mount, or \"orlop watch\"\n"},
-		{"pause web", shop, "orlop has no pause yet\n"},
 		{"up --dry-run", shop, "orlop has no --dry-run yet: \"orlop plan\" says what would be done\n"},
 		{"--dry-run up", shop, "orlop has no --dry-run yet: \"orlop plan\" says what would be done\n"},
 		{"up --renew-anon-volumes", shop, "orlop has no up --renew-anon-volumes yet\n"},

@@ -35,7 +35,7 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	claim := newClaim(ctx, req.Action, req.Project)
 	claim.verb = verbOf(action)
 	claim.starts = action == planner.Start || action == planner.Restart
-	claim.ends = action != planner.Start && !req.OnlyStopped && isAsked(ctx, action)
+	claim.ends = !slices.Contains([]planner.Action{planner.Start, planner.Pause, planner.Unpause}, action) && !req.OnlyStopped && isAsked(ctx, action)
 	if action == planner.Kill {
 		return s.kill(ctx, req, claim, box)
 	}

@@ -61,6 +61,8 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		switch {
 		case ifChanged && !isUp:
 			step.IfChanged = false
+		case ifChanged && k.Paused && !c.opts.NoStart:
+			step.Otherwise = Unpause
 		case ifChanged && len(ch.update) > 0:
 			step.Otherwise = Update
 		}
@@ -68,6 +70,8 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		step.Action, step.Reasons = Restart, append([]Reason{{Text: k.Dead}}, ch.update...)
 	case k.Unready && isUp && len(s.PostStart) > 0 && !c.opts.NoStart:
 		step.Action, step.Reasons = Start, append([]Reason{{Text: "its post_start has not been run to its end"}}, ch.update...)
+	case k.Paused && !c.opts.NoStart:
+		step.Action, step.Reasons = Unpause, append([]Reason{{Text: "it is paused"}}, ch.update...)
 	case len(k.Lost) > 0 && k.State == Running:
 		step.Action, step.Reasons = Update, append(lost(k.Lost), ch.update...)
 	case len(ch.update) > 0 && !c.opts.NoRecreate && (isUp || c.opts.NoStart):

@@ -38,8 +38,11 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && c.state.HasProcess()
+	task, running, paused := c.task, c.task != nil && c.state.HasProcess(), c.state.Paused
 	c.mu.Unlock()
+	if paused {
+		return nil, fmt.Errorf("%s is paused: resume it with \"orlop unpause\"", c.name)
+	}
 	if !running {
 		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
 	}

@@ -69,6 +69,11 @@ func (c *container) beforeStop(ctx context.Context, grace Grace) error {
 	}
 	within, _ := c.graceOf(grace)
 	within = max(within, stopTimeout)
+	if len(rec.Applied.Service.PreStop) > 0 {
+		if err := c.unpause(ctx); err != nil {
+			return err
+		}
+	}
 	for i, h := range rec.Applied.Service.PreStop {
 		if err := c.runHook(ctx, "pre_stop", i, h, within); err != nil && c.isRunning() {
 			return err

@@ -13,7 +13,7 @@ func MissingVerb(word string) string {
 		instead = `"orlop build --cache-to type=registry,ref=NAME" keeps what was built; nothing is pushed`
 	case "cp":
 		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
-	case "alpha", "bridge", "pause", "unpause":
+	case "alpha", "bridge":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`
 	default:
@@ -42,7 +42,6 @@ var missingFlags = map[string][]string{
 	"events":  {"since", "until"},
 	"kill":    {"remove-orphans"},
 	"logs":    {"index"},
-	"ls":      {"filter"},
 	"ps":      {"orphans"},
 	"pull":    {"ignore-buildable", "ignore-pull-failures"},
 	"restart": {"no-deps"},

@@ -39,7 +39,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		return err
 	}
 	for _, s := range o.Status {
-		if err := cli.Choice("status", s, "running", "exited", "created", "restarting"); err != nil {
+		if err := cli.Choice("status", s, "running", "paused", "exited", "created", "restarting"); err != nil {
 			return err
 		}
 	}
@@ -76,7 +76,7 @@ func (o *Options) wants(c *planner.Container, f *filter) bool {
 	case len(o.Services) > 0 && !slices.Contains(o.Services, c.Service):
 		return false
 	case len(f.states) > 0:
-		return slices.Contains(f.states, display.StateWord(c.State))
+		return slices.Contains(f.states, display.StateWord(c))
 	}
 	return o.All || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
 }
