@@ -3330,6 +3330,7 @@ type ProcessStart struct {
 	Privileged    bool                   `protobuf:"varint,11,opt,name=privileged,proto3" json:"privileged,omitempty"`
 	Detach        bool                   `protobuf:"varint,12,opt,name=detach,proto3" json:"detach,omitempty"`
 	Size          *TerminalSize          `protobuf:"bytes,13,opt,name=size,proto3" json:"size,omitempty"`
+	Join          bool                   `protobuf:"varint,14,opt,name=join,proto3" json:"join,omitempty"` // with Attach: it runs already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3453,6 +3454,13 @@ func (x *ProcessStart) GetSize() *TerminalSize {
 		return x.Size
 	}
 	return nil
+}
+
+func (x *ProcessStart) GetJoin() bool {
+	if x != nil {
+		return x.Join
+	}
+	return false
 }
 
 type TerminalSize struct {
@@ -6866,7 +6874,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06resize\x18\x04 \x01(\v2\x16.orlop.v1.TerminalSizeH\x00R\x06resize\x12\x18\n" +
 	"\x06signal\x18\x05 \x01(\tH\x00R\x06signal\x12\x18\n" +
 	"\x06detach\x18\x06 \x01(\bH\x00R\x06detachB\x04\n" +
-	"\x02of\"\xfd\x02\n" +
+	"\x02of\"\x91\x03\n" +
 	"\fProcessStart\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1c\n" +
 	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12\x18\n" +
@@ -6884,7 +6892,8 @@ const file_engine_proto_rawDesc = "" +
 	"privileged\x18\v \x01(\bR\n" +
 	"privileged\x12\x16\n" +
 	"\x06detach\x18\f \x01(\bR\x06detach\x12*\n" +
-	"\x04size\x18\r \x01(\v2\x16.orlop.v1.TerminalSizeR\x04size\"<\n" +
+	"\x04size\x18\r \x01(\v2\x16.orlop.v1.TerminalSizeR\x04size\x12\x12\n" +
+	"\x04join\x18\x0e \x01(\bR\x04join\"<\n" +
 	"\fTerminalSize\x12\x18\n" +
 	"\acolumns\x18\x01 \x01(\rR\acolumns\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\rR\x04rows\"\x84\x01\n" +

@@ -88,7 +88,8 @@ type EngineClient interface {
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error)
 	// Exec runs a process in a container.
 	Exec(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessInput, ProcessOutput], error)
-	// Attach starts a container made by Create and connects to its process.
+	// Attach starts a container made by Create and connects to its process, or joins the
+	// process of one that runs.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessInput, ProcessOutput], error)
 	// Sync writes files into the running containers of a service.
 	Sync(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SyncInput, SyncReply], error)
@@ -526,7 +527,8 @@ type EngineServer interface {
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogLine]) error
 	// Exec runs a process in a container.
 	Exec(grpc.BidiStreamingServer[ProcessInput, ProcessOutput]) error
-	// Attach starts a container made by Create and connects to its process.
+	// Attach starts a container made by Create and connects to its process, or joins the
+	// process of one that runs.
 	Attach(grpc.BidiStreamingServer[ProcessInput, ProcessOutput]) error
 	// Sync writes files into the running containers of a service.
 	Sync(grpc.ClientStreamingServer[SyncInput, SyncReply]) error

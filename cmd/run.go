@@ -107,7 +107,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return terminal.Run(ctx, a.Invocation, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: tty, Stdin: f.interactive}, f.detachKeys)
+	return terminal.Run(ctx, a.Invocation, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: tty, Stdin: f.interactive}, terminal.Options{DetachKeys: f.detachKeys})
 }
 
 // create prepares what the container needs (its image, networks and volumes,

@@ -64,6 +64,7 @@ type container struct {
 type ending struct {
 	exited chan struct{} // closed when nothing of the process runs any more
 	reaped chan struct{} // closed when containerd has forgotten it, too, and its end is on record
+	code   int           // once it is reaped
 }
 
 // isOver says that nothing of the process runs any more.

@@ -48,7 +48,7 @@ func (r *Runner) runInit(waits context.Context, o *Order, s *planner.Step, note 
 		}
 		return made.ID, err
 	}, Attach: func(ctx context.Context, id string, out, errOut io.Writer) (*exec.Process, error) {
-		return r.Attach(ctx, id, true, nil, out, errOut)
+		return r.Attach(ctx, id, nil, out, errOut)
 	}, StopSignal: s.Applied.Service.StopSignal, Grace: stopTimeout}
 	if own := s.Applied.Service.StopGrace; own != nil {
 		init.Grace = time.Duration(*own)

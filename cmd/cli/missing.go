@@ -7,8 +7,6 @@ import "slices"
 func MissingVerb(word string) string {
 	instead := ""
 	switch word {
-	case "attach":
-		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
 	case "commit", "export", "publish", "push":
 		instead = `"orlop build --cache-to type=registry,ref=NAME" keeps what was built; nothing is pushed`
 	case "cp":
