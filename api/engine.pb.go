@@ -1563,6 +1563,7 @@ type DownRequest struct {
 	StopTimeoutMs  int64                  `protobuf:"varint,4,opt,name=stop_timeout_ms,json=stopTimeoutMs,proto3" json:"stop_timeout_ms,omitempty"`
 	HasStopTimeout bool                   `protobuf:"varint,5,opt,name=has_stop_timeout,json=hasStopTimeout,proto3" json:"has_stop_timeout,omitempty"`
 	Disabled       []string               `protobuf:"bytes,6,rep,name=disabled,proto3" json:"disabled,omitempty"`
+	DryRun         bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // plan it, and do nothing
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1637,6 +1638,13 @@ func (x *DownRequest) GetDisabled() []string {
 		return x.Disabled
 	}
 	return nil
+}
+
+func (x *DownRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 // HoldInput names the project first; a release ends the hold and leaves the
@@ -1752,6 +1760,9 @@ type LifecycleRequest struct {
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
 	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
 	Limit          int32                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`                                     // steps at once; 0: any number
+	NoDeps         bool                   `protobuf:"varint,12,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                     // the named services alone
+	Wait           bool                   `protobuf:"varint,13,opt,name=wait,proto3" json:"wait,omitempty"`                                       // until each service is ready
+	DryRun         bool                   `protobuf:"varint,14,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`                     // plan it, and do nothing
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1863,13 +1874,35 @@ func (x *LifecycleRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *LifecycleRequest) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *LifecycleRequest) GetWait() bool {
+	if x != nil {
+		return x.Wait
+	}
+	return false
+}
+
+func (x *LifecycleRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type CreateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Apply         *ApplyRequest          `protobuf:"bytes,1,opt,name=apply,proto3" json:"apply,omitempty"` // the project; its named service may be altered by the caller
 	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Remove        bool                   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"` // when its process has ended
-	Detach        bool                   `protobuf:"varint,5,opt,name=detach,proto3" json:"detach,omitempty"` // start it at once
+	Remove        bool                   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`                           // when its process has ended
+	Detach        bool                   `protobuf:"varint,5,opt,name=detach,proto3" json:"detach,omitempty"`                           // start it at once
+	UseAliases    bool                   `protobuf:"varint,6,opt,name=use_aliases,json=useAliases,proto3" json:"use_aliases,omitempty"` // it answers to its service's names
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1935,6 +1968,13 @@ func (x *CreateRequest) GetRemove() bool {
 func (x *CreateRequest) GetDetach() bool {
 	if x != nil {
 		return x.Detach
+	}
+	return false
+}
+
+func (x *CreateRequest) GetUseAliases() bool {
+	if x != nil {
+		return x.UseAliases
 	}
 	return false
 }
@@ -2963,6 +3003,7 @@ type LogsRequest struct {
 	UntilUnixNs   int64                  `protobuf:"varint,6,opt,name=until_unix_ns,json=untilUnixNs,proto3" json:"until_unix_ns,omitempty"`
 	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"`                    // IDs
 	UntilEnded    bool                   `protobuf:"varint,9,opt,name=until_ended,json=untilEnded,proto3" json:"until_ended,omitempty"` // follow until all containers have ended, and nothing brings one back
+	Index         int32                  `protobuf:"varint,10,opt,name=index,proto3" json:"index,omitempty"`                            // only containers of this number; 0: all
 	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`                           // without the project's secrets, those too that the caller does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3052,6 +3093,13 @@ func (x *LogsRequest) GetUntilEnded() bool {
 		return x.UntilEnded
 	}
 	return false
+}
+
+func (x *LogsRequest) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
 }
 
 func (x *LogsRequest) GetMasked() bool {
@@ -6710,19 +6758,20 @@ const file_engine_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x1c\n" +
 	"\n" +
 	"up_to_date\x18\x03 \x01(\bR\bupToDate\x12 \n" +
-	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xcb\x01\n" +
+	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xe4\x01\n" +
 	"\vDownRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x18\n" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"W\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"W\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\xea\x02\n" +
+	"\tHoldReply\"\xb0\x03\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -6735,13 +6784,18 @@ const file_engine_proto_rawDesc = "" +
 	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
 	"\x06within\x18\n" +
 	" \x03(\tR\x06within\x12\x14\n" +
-	"\x05limit\x18\v \x01(\x05R\x05limit\"\x9b\x01\n" +
+	"\x05limit\x18\v \x01(\x05R\x05limit\x12\x17\n" +
+	"\ano_deps\x18\f \x01(\bR\x06noDeps\x12\x12\n" +
+	"\x04wait\x18\r \x01(\bR\x04wait\x12\x17\n" +
+	"\adry_run\x18\x0e \x01(\bR\x06dryRun\"\xbc\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06detach\x18\x05 \x01(\bR\x06detach\"e\n" +
+	"\x06detach\x18\x05 \x01(\bR\x06detach\x12\x1f\n" +
+	"\vuse_aliases\x18\x06 \x01(\bR\n" +
+	"useAliases\"e\n" +
 	"\vCreateReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -6841,7 +6895,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\x90\x02\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\xa6\x02\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -6853,7 +6907,9 @@ const file_engine_proto_rawDesc = "" +
 	"containers\x18\a \x03(\tR\n" +
 	"containers\x12\x1f\n" +
 	"\vuntil_ended\x18\t \x01(\bR\n" +
-	"untilEnded\x12\x16\n" +
+	"untilEnded\x12\x14\n" +
+	"\x05index\x18\n" +
+	" \x01(\x05R\x05index\x12\x16\n" +
 	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +

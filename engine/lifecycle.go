@@ -125,6 +125,9 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 		observed.Schedules = nil // it stops nothing
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
+	if req.Wait {
+		plan.AwaitReady(narrow(observed, req), req.Services)
+	}
 	plan.Limit = int(req.Limit)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: req.RemoveVolumes,
@@ -152,6 +155,8 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 		case req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created:
 			continue
 		case len(req.Services) == 0 && len(req.Within) > 0 && !slices.Contains(req.Within, c.Service):
+			continue
+		case req.NoDeps && len(req.Services) > 0 && !slices.Contains(req.Services, c.Service):
 			continue
 		}
 		kept.Containers = append(kept.Containers, c)

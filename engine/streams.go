@@ -33,7 +33,7 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 // logOptions are those of a request: a time of 0 is none.
 func logOptions(req *api.LogsRequest) merge.Options {
 	opts := merge.Options{
-		Services: req.Services, Containers: req.Containers, Follow: req.Follow, UntilEnded: req.UntilEnded, Selection: logs.Selection{Tail: int(req.Tail)},
+		Services: req.Services, Containers: req.Containers, Follow: req.Follow, UntilEnded: req.UntilEnded, Number: int(req.Index), Selection: logs.Selection{Tail: int(req.Tail)},
 	}
 	if req.SinceUnixNs != 0 {
 		opts.Since = time.Unix(0, req.SinceUnixNs)
@@ -74,7 +74,7 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.
 	one := j.oneOff(req.Service, req.Name)
-	one.AutoRemove = req.Remove
+	one.AutoRemove, one.UseAliases = req.Remove, req.UseAliases
 	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), one, j.project.Places, req.Detach)
 	if err != nil {
 		return nil, err

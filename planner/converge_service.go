@@ -94,9 +94,12 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 }
 
 // forced says that recreation is asked for: of the services that the user
-// names, not of what they depend on.
+// names, or of what they depend on.
 func (c *converger) forced(name string) bool {
-	return c.opts.ForceRecreate && (len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name))
+	if len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name) {
+		return c.opts.ForceRecreate
+	}
+	return c.opts.RecreateDeps
 }
 
 // isToStay says that a service is to run on, though it may end with code 0 by its policy:
@@ -130,7 +133,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {
-		ch.replace = append(ch.replace, difference.Of(path, named(was), named(s.Image), c.project.Places))
+		ch.replace = append(ch.replace, difference.Of(path, difference.Named(was), difference.Named(s.Image), c.project.Places))
 		return ch, false
 	}
 	if img, ok := c.observed.Images[ref]; ok && k.Applied.Image != "" && img.Digest != k.Applied.Image {
@@ -158,14 +161,6 @@ func (c *converger) newSources(name string, s *spec.Service) []Reason {
 		}
 	}
 	return rs
-}
-
-// named is an image key that may be left out.
-func named(image string) any {
-	if image == "" {
-		return difference.Unset{}
-	}
-	return image
 }
 
 // imageReason says why an image that is built or pulled anew may replace a

@@ -155,6 +155,24 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 	return plan
 }
 
+// AwaitReady has the plan wait until each service that has containers, of those named if
+// any are, is ready.
+func (p *Plan) AwaitReady(observed *Observed, services []string) {
+	ids := map[string][]string{}
+	for _, s := range p.Steps {
+		ids[s.Service] = append(ids[s.Service], s.ID)
+	}
+	var names []string
+	for _, k := range observed.Containers {
+		if !k.OneOff && (len(services) == 0 || slices.Contains(services, k.Service)) {
+			names = append(names, k.Service)
+		}
+	}
+	for _, name := range compact(names) {
+		p.Steps = append(p.Steps, newAwait(name, Ready, ids[name]))
+	}
+}
+
 // link is what the start of a container follows: that of a service, or a
 // condition that it is to meet.
 type link struct {

@@ -35,6 +35,7 @@ type Order struct {
 	Grace      Grace
 	Places     spec.Places
 	Anonymous  bool // remove anonymous volumes with their containers
+	Renew      bool // what replaces a container has volumes of its own where nobody named them
 	Plan       *planner.Plan
 }
 
@@ -98,7 +99,7 @@ func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Requ
 	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return assembly.Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
-		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Warn: warn,
+		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Renew: o.Renew, Warn: warn,
 	}
 }
 

@@ -56,7 +56,7 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 	if err := inv.addBuilds(ctx, &p, r); err != nil {
 		return nil, Cause(ctx, err)
 	}
-	p.Options.Limit = inv.Parallel
+	p.Options.Limit, p.Options.AllResources = inv.Parallel, inv.AllResources
 	var err error
 	for _, doc := range []struct {
 		into *[]byte

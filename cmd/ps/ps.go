@@ -26,6 +26,7 @@ type Options struct {
 	Format    string   // table, json, or a template
 	Status    []string // states; none: all that run
 	Filters   []string // "KEY=VALUE"
+	Declared  bool     // only services that the stack file has
 }
 
 // Run lists the containers of the stack.
@@ -53,7 +54,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		var list []display.Container
 		for i := range containers {
 			c := &containers[i]
-			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.holds(&line) {
+			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.holds(&line) && o.isDeclared(s, c) {
 				list = append(list, line)
 			}
 		}
@@ -79,6 +80,11 @@ func (o *Options) wants(c *planner.Container, f *filter) bool {
 		return slices.Contains(f.states, display.StateWord(c))
 	}
 	return o.All || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
+}
+
+// isDeclared says that a container is of a service of the stack file, or that nobody asks.
+func (o *Options) isDeclared(s cli.Stack, c *planner.Container) bool {
+	return !o.Declared || s.Project == nil || len(o.Services) > 0 || s.Project.Services[c.Service] != nil
 }
 
 func (o *Options) print(w io.Writer, list []display.Container, f *format) error {

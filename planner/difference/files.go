@@ -42,3 +42,20 @@ func Listed(files []string) string {
 	}
 	return spec.Plural(n, "file") + ": " + shown
 }
+
+// Texts are a mapping as Trees takes it.
+func Texts(m map[string]string) any {
+	all := map[string]any{}
+	for key, value := range m {
+		all[key] = value
+	}
+	return all
+}
+
+// Named is a text that may be left out, as Of takes it.
+func Named(text string) any {
+	if text == "" {
+		return Unset{}
+	}
+	return text
+}

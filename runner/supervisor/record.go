@@ -38,6 +38,7 @@ type Metadata struct {
 	Number     int               `json:"number"`
 	OneOff     bool              `json:"one_off,omitempty"`
 	AutoRemove bool              `json:"auto_remove,omitempty"`
+	UseAliases bool              `json:"use_aliases,omitempty"` // of OneOff: it answers to its service's names
 	Applied    *planner.Applied  `json:"applied"`
 	Image      string            `json:"image"` // reference
 	StopSignal string            `json:"stop_signal,omitempty"`
