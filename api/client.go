@@ -45,7 +45,9 @@ type Client struct {
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies
-	conn    *grpc.ClientConn
+	// May is asked before each call, by the full name of its method; nil: each may be made.
+	May  func(method string) error
+	conn *grpc.ClientConn
 
 	absent <-chan struct{}
 }

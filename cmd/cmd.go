@@ -195,6 +195,7 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.settings.Progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
 	f.StringVar(&a.settings.ANSI, "ansi", "auto", "`when` to colour: auto, always or never")
 	f.IntVar(&a.settings.Parallel, "parallel", -1, "carry out so many `steps` at once; -1: any number")
+	f.BoolVar(&a.settings.DryRun, "dry-run", false, "print what would be done, and do nothing")
 	f.StringVar(&a.settings.Trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
 	f.BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	f.BoolVar(&a.settings.AllResources, "all-resources", false, "also networks and volumes that no service uses")

@@ -110,7 +110,7 @@ func (a *app) rmCommand() *cobra.Command {
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
 			return func(r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes
-				if force || !display.IsTerminal(a.Stdin) {
+				if force || r.DryRun || !display.IsTerminal(a.Stdin) {
 					return nil
 				}
 				if !a.Confirm("Remove containers of " + r.Project + "?") {
@@ -146,7 +146,7 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		if isNone {
 			return a.afterwards(ctx, action, s, services)
 		}
-		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel)}
+		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel), DryRun: a.DryRun}
 		if len(services) == 0 {
 			req.Within = s.Within(action)
 		}

@@ -108,7 +108,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	}
 	defer client.Close()
 	made, err := a.create(prepare, client, project, service, f)
-	if err != nil {
+	if err != nil || a.DryRun {
 		return err
 	}
 	if f.detach {
@@ -129,10 +129,14 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 // and the services that it depends on, until their conditions hold), and makes
 // it.
 func (a *app) create(ctx context.Context, client *api.Client, project *spec.Project, service string, f runFlags) (*api.CreateReply, error) {
-	req, err := a.Request(ctx, client, cli.Application{
+	needed := cli.Application{
 		Project: project, Timeout: -1,
 		Options: planner.Options{Services: []string{service}, NoDeps: f.noDeps, Prepare: service, Build: f.build, Pull: f.pull, RemoveOrphans: f.removeOrphans},
-	})
+	}
+	if a.DryRun {
+		return nil, a.foreseeRun(ctx, client, needed, service, f.name)
+	}
+	req, err := a.Request(ctx, client, needed)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +158,20 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach, UseAliases: f.useAliases}, a.SayNotice)
 	a.SayWarnings(made.GetWarnings())
 	return made, err
+}
+
+// foreseeRun prints what a run would do: what its container needs, and that one.
+func (a *app) foreseeRun(ctx context.Context, client *api.Client, needed cli.Application, service, name string) error {
+	plan, err := a.Plan(ctx, client, needed)
+	if err != nil {
+		return err
+	}
+	run := &planner.Step{
+		ID: "run " + service, Action: planner.Create, Resource: cmp.Or(name, "a run of "+service), Service: service,
+		Reasons: []planner.Reason{{Text: strings.Join(needed.Project.Services[service].Command, " ")}},
+	}
+	plan.Steps = append(plan.Steps, run)
+	return a.Foretell(plan, display.Words{})
 }
 
 // alter makes the service in the project what the flags ask for.

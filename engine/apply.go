@@ -299,6 +299,13 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox.Bo
 	if err != nil {
 		return err
 	}
+	if req.DryRun {
+		observed, err := s.observe(ctx, req.Project, p)
+		if err != nil {
+			return err
+		}
+		return s.foretell(planner.Down(req.Project, p, observed, opts), nil, box)
+	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
 	over := s.runner.Hasten(req.Project, opts.Services, graceOf(req))

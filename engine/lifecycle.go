@@ -33,6 +33,10 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	}
 	action := planner.Action(req.Action)
 	claim := newClaim(ctx, req.Action, req.Project)
+	if req.DryRun {
+		plan, _, err := s.planLifecycle(ctx, req, claim)
+		return s.foretell(plan, err, box)
+	}
 	claim.verb = verbOf(action)
 	claim.starts = action == planner.Start || action == planner.Restart
 	claim.ends = !slices.Contains([]planner.Action{planner.Start, planner.Pause, planner.Unpause}, action) && !req.OnlyStopped && isAsked(ctx, action)
@@ -56,6 +60,16 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	}
 	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	return s.walk(ctx, plan, c, box)
+}
+
+// foretell gives a plan that is not carried out.
+func (e *Engine) foretell(plan *planner.Plan, err error, box *mailbox.Box) error {
+	if err != nil {
+		return err
+	}
+	box.Put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(e.runner.Mask(plan.Project).Text))}})
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}}})
+	return nil
 }
 
 // isAsked says that a user has called for the action by itself. What a watch does

@@ -29,7 +29,7 @@ func missing(what, instead string) string {
 
 // missingFlags are flags of Compose's verbs that are not there; "" are those of any.
 var missingFlags = map[string][]string{
-	"":      {"compatibility", "dry-run"},
+	"":      {"compatibility"},
 	"up":    {"menu"},
 	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
 	"config": {
@@ -51,8 +51,6 @@ func MissingFlag(verb, name string) string {
 		what = verb + " " + what
 	}
 	switch name {
-	case "dry-run":
-		return missing(what, `"orlop plan" says what would be done`)
 	case "ssh":
 		return missing(what, "write ssh: below the build of the stack file")
 	case "push":

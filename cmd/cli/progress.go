@@ -113,6 +113,9 @@ func messages(stream ProgressStream, lend func(*planner.Plan) error) <-chan mess
 // Show feeds a display from a stream until the verdict. A verdict against us
 // is an Exit whose reason stands on the screen already.
 func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Progress) (Outcome, error) {
+	if inv.DryRun {
+		return inv.foresee(ctx, stream, how)
+	}
 	d := inv.newDisplay(&how)
 	var o Outcome
 	for in := messages(stream, how.Lend); o.Verdict == nil; {

@@ -142,6 +142,9 @@ func (r *Request) Close() {
 
 // Apply asks the engine for an application and shows how it goes.
 func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
+	if inv.DryRun {
+		return inv.foreseeApply(ctx, client, p, how)
+	}
 	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return Outcome{}, err

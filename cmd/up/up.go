@@ -53,7 +53,10 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		return err
 	}
 	defer u.client.Close()
-	if err := u.bringUp(ctx, o); err != nil {
+	if err := u.bringUp(ctx, o); err != nil || inv.DryRun {
+		if inv.DryRun {
+			return err
+		}
 		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
 	}
 	if !o.Stays || isNone {
@@ -113,6 +116,9 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 		Seen:        func() cli.Sight { return u.See(applying, u.client, u.project.Name, u.chosen) },
 		Interrupted: func() { u.sayWhatRuns(ctx) }, Beside: []display.Display{waits},
 	})
+	if u.DryRun {
+		return err
+	}
 	u.sayWaiting(applying, waits)
 	u.hints(out.Plan, err == nil)
 	u.sayEdited()
