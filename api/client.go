@@ -41,6 +41,7 @@ type Client struct {
 	EngineClient
 	Vault VaultClient
 	Image ImagesClient
+	History HistoryClient
 	Verb  string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
@@ -81,7 +82,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		first.Close()
 		return nil, err
 	}
-	c.EngineClient, c.Vault, c.Image, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), conn
+	c.EngineClient, c.Vault, c.Image, c.History, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewHistoryClient(conn), conn
 	return c, nil
 }
 

@@ -2591,6 +2591,8 @@ type Container struct {
 	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
 	Paused        bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
+	FrozenUnixNs  int64                  `protobuf:"varint,33,opt,name=frozen_unix_ns,json=frozenUnixNs,proto3" json:"frozen_unix_ns,omitempty"`
+	Project       string                 `protobuf:"bytes,34,opt,name=project,proto3" json:"project,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2847,6 +2849,20 @@ func (x *Container) GetPaused() bool {
 		return x.Paused
 	}
 	return false
+}
+
+func (x *Container) GetFrozenUnixNs() int64 {
+	if x != nil {
+		return x.FrozenUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
 }
 
 type Binding struct {
@@ -6844,7 +6860,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xe5\a\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xa5\b\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6880,7 +6896,9 @@ const file_engine_proto_rawDesc = "" +
 	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
 	"\x06unsent\x18\x1e \x01(\tR\x06unsent\x127\n" +
 	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x12\x16\n" +
-	"\x06paused\x18  \x01(\bR\x06paused\x1a9\n" +
+	"\x06paused\x18  \x01(\bR\x06paused\x12$\n" +
+	"\x0efrozen_unix_ns\x18! \x01(\x03R\ffrozenUnixNs\x12\x18\n" +
+	"\aproject\x18\" \x01(\tR\aproject\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +

@@ -68,6 +68,7 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
+	api.RegisterHistoryServer(srv, &past{engine: e})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv
 }

@@ -34,7 +34,7 @@ func (c *container) pause(ctx context.Context) error {
 		c.startProbes()
 		return fmt.Errorf("cannot pause %s: %w", c.name, err)
 	}
-	c.apply(supervisor.Frozen{Paused: true})
+	c.apply(supervisor.Frozen{Paused: true, At: c.r.Now()})
 	return nil
 }
 
@@ -50,6 +50,6 @@ func (c *container) unpause(ctx context.Context) error {
 	if err := task.Resume(ctx); err != nil && !errdefs.IsNotFound(err) && !end.isOver() {
 		return fmt.Errorf("cannot unpause %s: %w", c.name, err)
 	}
-	c.apply(supervisor.Frozen{})
+	c.apply(supervisor.Frozen{At: c.r.Now()})
 	return nil
 }

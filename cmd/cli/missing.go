@@ -35,9 +35,8 @@ var missingFlags = map[string][]string{
 	"config": {
 		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
 	},
-	"events": {"since", "until"},
-	"pull":   {"ignore-buildable", "ignore-pull-failures"},
-	"watch":  {"prune", "quiet"},
+	"pull":  {"ignore-buildable", "ignore-pull-failures"},
+	"watch": {"prune", "quiet"},
 }
 
 // MissingFlag says what to do without a flag of Compose that a verb does not have; "" of

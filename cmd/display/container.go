@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/happening"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -162,12 +163,7 @@ func portsText(c *planner.Container) string {
 }
 
 // ImageText is the reference of a container's image.
-func ImageText(c *planner.Container, project string) string {
-	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
-		return c.Applied.Service.Image
-	}
-	return project + "-" + c.Service
-}
+func ImageText(c *planner.Container, project string) string { return happening.Image(c, project) }
 
 // commandText is the container's command in quotes; that of the image is not
 // known here and left out.

@@ -95,9 +95,10 @@ func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 type Status struct {
 	State       planner.State     `json:"state"`
 	Health      planner.Health    `json:"health,omitempty"`
-	Paused      bool              `json:"paused,omitempty"` // while it runs: its processes are frozen
-	Wanted      bool              `json:"wanted"`           // to run
-	Stopped     bool              `json:"stopped"`          // on the user's word
+	Paused      bool              `json:"paused,omitempty"`   // while it runs: its processes are frozen
+	FrozenAt    time.Time         `json:"frozen_at,omitzero"` // when that became so, or ended
+	Wanted      bool              `json:"wanted"`             // to run
+	Stopped     bool              `json:"stopped"`            // on the user's word
 	ExitCode    int               `json:"exit_code"`
 	OOMKilled   bool              `json:"oom_killed,omitempty"`
 	Restarts    int               `json:"restarts"`

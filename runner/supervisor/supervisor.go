@@ -87,7 +87,10 @@ type (
 	// for the engine's own purposes.
 	StopAsked struct{ ByUser bool }
 	// Frozen: all its processes stand still, or run again.
-	Frozen struct{ Paused bool }
+	Frozen struct {
+		Paused bool
+		At     time.Time
+	}
 	// Updated: it was changed in place.
 	Updated struct{ Terms }
 	// Adopted: another engine made it; this is what is there of its process.
@@ -345,7 +348,7 @@ func (s State) onFrozen(e Frozen) (State, []Effect) {
 	if !s.HasProcess() || s.Paused == e.Paused {
 		return s, nil
 	}
-	s.Paused = e.Paused
+	s.Paused, s.FrozenAt = e.Paused, e.At
 	return s, s.probes()
 }
 
@@ -392,7 +395,9 @@ func (s State) takeOver(e Adopted, wasRunning bool) (State, []Effect) {
 		s.Health, s.ExitCode, s.OOMKilled, s.Error = planner.NoHealth, 0, false, ""
 	}
 	s.setHealth()
-	s.Paused = e.Paused
+	if s.Paused != e.Paused { // the engine before could not say so
+		s.Paused, s.FrozenAt = e.Paused, e.Now
+	}
 	effects := append([]Effect{ResolveNames(true), RoutePorts{}}, s.probes()...)
 	if s.State == planner.Stopping {
 		return s, append(effects, KillProcess{})
