@@ -1563,6 +1563,7 @@ type DownRequest struct {
 	StopTimeoutMs  int64                  `protobuf:"varint,4,opt,name=stop_timeout_ms,json=stopTimeoutMs,proto3" json:"stop_timeout_ms,omitempty"`
 	HasStopTimeout bool                   `protobuf:"varint,5,opt,name=has_stop_timeout,json=hasStopTimeout,proto3" json:"has_stop_timeout,omitempty"`
 	Disabled       []string               `protobuf:"bytes,6,rep,name=disabled,proto3" json:"disabled,omitempty"`
+	DryRun         bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // plan it, and do nothing
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1637,6 +1638,13 @@ func (x *DownRequest) GetDisabled() []string {
 		return x.Disabled
 	}
 	return nil
+}
+
+func (x *DownRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 // HoldInput names the project first; a release ends the hold and leaves the
@@ -1752,7 +1760,10 @@ type LifecycleRequest struct {
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
 	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
 	Limit          int32                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`                                     // steps at once; 0: any number
-	Containers     []string               `protobuf:"bytes,12,rep,name=containers,proto3" json:"containers,omitempty"`                            // IDs: these alone, whatever else is said of services
+	NoDeps         bool                   `protobuf:"varint,12,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                     // the named services alone
+	Wait           bool                   `protobuf:"varint,13,opt,name=wait,proto3" json:"wait,omitempty"`                                       // until each service is ready
+	DryRun         bool                   `protobuf:"varint,14,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`                     // plan it, and do nothing
+	Containers     []string               `protobuf:"bytes,15,rep,name=containers,proto3" json:"containers,omitempty"`                            // IDs: these alone, whatever else is said of services
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1864,6 +1875,27 @@ func (x *LifecycleRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *LifecycleRequest) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *LifecycleRequest) GetWait() bool {
+	if x != nil {
+		return x.Wait
+	}
+	return false
+}
+
+func (x *LifecycleRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 func (x *LifecycleRequest) GetContainers() []string {
 	if x != nil {
 		return x.Containers
@@ -1876,8 +1908,9 @@ type CreateRequest struct {
 	Apply         *ApplyRequest          `protobuf:"bytes,1,opt,name=apply,proto3" json:"apply,omitempty"` // the project; its named service may be altered by the caller
 	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Remove        bool                   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"` // when its process has ended
-	Detach        bool                   `protobuf:"varint,5,opt,name=detach,proto3" json:"detach,omitempty"` // start it at once
+	Remove        bool                   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`                           // when its process has ended
+	Detach        bool                   `protobuf:"varint,5,opt,name=detach,proto3" json:"detach,omitempty"`                           // start it at once
+	UseAliases    bool                   `protobuf:"varint,6,opt,name=use_aliases,json=useAliases,proto3" json:"use_aliases,omitempty"` // it answers to its service's names
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1943,6 +1976,13 @@ func (x *CreateRequest) GetRemove() bool {
 func (x *CreateRequest) GetDetach() bool {
 	if x != nil {
 		return x.Detach
+	}
+	return false
+}
+
+func (x *CreateRequest) GetUseAliases() bool {
+	if x != nil {
+		return x.UseAliases
 	}
 	return false
 }
@@ -2178,6 +2218,7 @@ type ProjectInfo struct {
 	Images         []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                                            // of an instance: built under names of its own, and here
 	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
 	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
+	Paused         int32                  `protobuf:"varint,108,opt,name=paused,proto3" json:"paused,omitempty"`                                           // of those that run
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2299,6 +2340,13 @@ func (x *ProjectInfo) GetScheduled() int32 {
 func (x *ProjectInfo) GetNextFireUnixMs() int64 {
 	if x != nil {
 		return x.NextFireUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetPaused() int32 {
+	if x != nil {
+		return x.Paused
 	}
 	return 0
 }
@@ -2550,6 +2598,9 @@ type Container struct {
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
 	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
+	Paused        bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
+	FrozenUnixNs  int64                  `protobuf:"varint,33,opt,name=frozen_unix_ns,json=frozenUnixNs,proto3" json:"frozen_unix_ns,omitempty"`
+	Project       string                 `protobuf:"bytes,34,opt,name=project,proto3" json:"project,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2801,6 +2852,27 @@ func (x *Container) GetTurned() map[string]string {
 	return nil
 }
 
+func (x *Container) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Container) GetFrozenUnixNs() int64 {
+	if x != nil {
+		return x.FrozenUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
 type Binding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HostIp        string                 `protobuf:"bytes,1,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
@@ -2955,6 +3027,7 @@ type LogsRequest struct {
 	UntilUnixNs   int64                  `protobuf:"varint,6,opt,name=until_unix_ns,json=untilUnixNs,proto3" json:"until_unix_ns,omitempty"`
 	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"`                    // IDs
 	UntilEnded    bool                   `protobuf:"varint,9,opt,name=until_ended,json=untilEnded,proto3" json:"until_ended,omitempty"` // follow until all containers have ended, and nothing brings one back
+	Index         int32                  `protobuf:"varint,10,opt,name=index,proto3" json:"index,omitempty"`                            // only containers of this number; 0: all
 	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`                           // without the project's secrets, those too that the caller does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3044,6 +3117,13 @@ func (x *LogsRequest) GetUntilEnded() bool {
 		return x.UntilEnded
 	}
 	return false
+}
+
+func (x *LogsRequest) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
 }
 
 func (x *LogsRequest) GetMasked() bool {
@@ -3322,6 +3402,7 @@ type ProcessStart struct {
 	Privileged    bool                   `protobuf:"varint,11,opt,name=privileged,proto3" json:"privileged,omitempty"`
 	Detach        bool                   `protobuf:"varint,12,opt,name=detach,proto3" json:"detach,omitempty"`
 	Size          *TerminalSize          `protobuf:"bytes,13,opt,name=size,proto3" json:"size,omitempty"`
+	Join          bool                   `protobuf:"varint,14,opt,name=join,proto3" json:"join,omitempty"` // with Attach: it runs already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3445,6 +3526,13 @@ func (x *ProcessStart) GetSize() *TerminalSize {
 		return x.Size
 	}
 	return nil
+}
+
+func (x *ProcessStart) GetJoin() bool {
+	if x != nil {
+		return x.Join
+	}
+	return false
 }
 
 type TerminalSize struct {
@@ -6694,19 +6782,20 @@ const file_engine_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x1c\n" +
 	"\n" +
 	"up_to_date\x18\x03 \x01(\bR\bupToDate\x12 \n" +
-	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xcb\x01\n" +
+	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xe4\x01\n" +
 	"\vDownRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x18\n" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"W\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"W\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\x8a\x03\n" +
+	"\tHoldReply\"\xd0\x03\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -6719,16 +6808,21 @@ const file_engine_proto_rawDesc = "" +
 	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
 	"\x06within\x18\n" +
 	" \x03(\tR\x06within\x12\x14\n" +
-	"\x05limit\x18\v \x01(\x05R\x05limit\x12\x1e\n" +
+	"\x05limit\x18\v \x01(\x05R\x05limit\x12\x17\n" +
+	"\ano_deps\x18\f \x01(\bR\x06noDeps\x12\x12\n" +
+	"\x04wait\x18\r \x01(\bR\x04wait\x12\x17\n" +
+	"\adry_run\x18\x0e \x01(\bR\x06dryRun\x12\x1e\n" +
 	"\n" +
-	"containers\x18\f \x03(\tR\n" +
-	"containers\"\x9b\x01\n" +
+	"containers\x18\x0f \x03(\tR\n" +
+	"containers\"\xbc\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06detach\x18\x05 \x01(\bR\x06detach\"e\n" +
+	"\x06detach\x18\x05 \x01(\bR\x06detach\x12\x1f\n" +
+	"\vuse_aliases\x18\x06 \x01(\bR\n" +
+	"useAliases\"e\n" +
 	"\vCreateReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -6741,7 +6835,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x87\x03\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x9f\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -6758,7 +6852,8 @@ const file_engine_proto_rawDesc = "" +
 	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
 	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
 	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
-	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\"B\n" +
+	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\x12\x16\n" +
+	"\x06paused\x18l \x01(\x05R\x06paused\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +
@@ -6776,7 +6871,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xcd\a\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xa5\b\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6811,7 +6906,10 @@ const file_engine_proto_rawDesc = "" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
 	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
 	"\x06unsent\x18\x1e \x01(\tR\x06unsent\x127\n" +
-	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x1a9\n" +
+	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x12\x16\n" +
+	"\x06paused\x18  \x01(\bR\x06paused\x12$\n" +
+	"\x0efrozen_unix_ns\x18! \x01(\x03R\ffrozenUnixNs\x12\x18\n" +
+	"\aproject\x18\" \x01(\tR\aproject\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
@@ -6826,7 +6924,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\x90\x02\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\xa6\x02\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -6838,7 +6936,9 @@ const file_engine_proto_rawDesc = "" +
 	"containers\x18\a \x03(\tR\n" +
 	"containers\x12\x1f\n" +
 	"\vuntil_ended\x18\t \x01(\bR\n" +
-	"untilEnded\x12\x16\n" +
+	"untilEnded\x12\x14\n" +
+	"\x05index\x18\n" +
+	" \x01(\x05R\x05index\x12\x16\n" +
 	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
@@ -6859,7 +6959,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06resize\x18\x04 \x01(\v2\x16.orlop.v1.TerminalSizeH\x00R\x06resize\x12\x18\n" +
 	"\x06signal\x18\x05 \x01(\tH\x00R\x06signal\x12\x18\n" +
 	"\x06detach\x18\x06 \x01(\bH\x00R\x06detachB\x04\n" +
-	"\x02of\"\xfd\x02\n" +
+	"\x02of\"\x91\x03\n" +
 	"\fProcessStart\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1c\n" +
 	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12\x18\n" +
@@ -6877,7 +6977,8 @@ const file_engine_proto_rawDesc = "" +
 	"privileged\x18\v \x01(\bR\n" +
 	"privileged\x12\x16\n" +
 	"\x06detach\x18\f \x01(\bR\x06detach\x12*\n" +
-	"\x04size\x18\r \x01(\v2\x16.orlop.v1.TerminalSizeR\x04size\"<\n" +
+	"\x04size\x18\r \x01(\v2\x16.orlop.v1.TerminalSizeR\x04size\x12\x12\n" +
+	"\x04join\x18\x0e \x01(\bR\x04join\"<\n" +
 	"\fTerminalSize\x12\x18\n" +
 	"\acolumns\x18\x01 \x01(\rR\acolumns\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\rR\x04rows\"\x84\x01\n" +

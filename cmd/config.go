@@ -50,7 +50,6 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
-	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVar(&a.settings.UpdateRemotes, "update-remotes", false, "ask what each remote stack is now, and write that into orlop.lock; without another flag the stack is not printed")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	c.AddCommand(a.vaultVerbs("config")...)

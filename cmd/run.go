@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,21 +21,23 @@ import (
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 	"github.com/orlop/orlop/spec/stackfile"
+	"github.com/orlop/orlop/spec/variables"
 )
 
 // runFlags alter the service for one container.
 type runFlags struct {
 	remove, detach, noDeps, noTerminal, servicePorts bool
-	build, interactive                               bool
+	build, interactive, useAliases, removeOrphans    bool
 	name, entrypoint, user, workdir, pull            string
 	detachKeys                                       string
-	env, publish, volumes, labels                    []string
+	env, envFiles, publish, volumes, labels          []string
 	capAdd, capDrop                                  []string
 	entrypointSet                                    bool
 }
 
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
+	var tty bool
 	c := &cobra.Command{
 		Use:   "run SERVICE|JOB [COMMAND [ARG...]]",
 		Short: "Run a command in a new container of a service, or a job",
@@ -45,6 +48,12 @@ func (a *app) runCommand() *cobra.Command {
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.entrypointSet = c.Flags().Changed("entrypoint")
+			if c.Flags().Changed("tty") {
+				if c.Flags().Changed("no-TTY") || c.Flags().Changed("no-tty") {
+					return errors.New("--tty and --no-TTY cannot be used together")
+				}
+				f.noTerminal = !tty
+			}
 			return a.run(c.Context(), args[0], args[1:], f)
 		},
 	}
@@ -53,8 +62,10 @@ func (a *app) runCommand() *cobra.Command {
 	fl.BoolVar(&f.remove, "rm", false, "remove the container when its command has ended")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "run it in the background and print its name")
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "`NAME=value` to set")
+	fl.StringArrayVar(&f.envFiles, "env-from-file", nil, "`file` with variables to set; those of --env come before it")
 	fl.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a `port`: 8080:80")
 	fl.BoolVarP(&f.servicePorts, "service-ports", "P", false, "publish the service's ports")
+	fl.BoolVar(&f.useAliases, "use-aliases", false, "let it answer to the service's names and aliases, as its replicas do")
 	fl.StringVar(&f.entrypoint, "entrypoint", "", "`command` in place of the entrypoint")
 	fl.BoolVar(&f.noDeps, "no-deps", false, "leave out what the service depends on")
 	fl.StringVar(&f.name, "name", "", "`name` of the container")
@@ -70,7 +81,11 @@ func (a *app) runCommand() *cobra.Command {
 	fl.BoolVarP(&f.interactive, "interactive", "i", true, "connect standard input; of a detached container, keep it open")
 	fl.BoolVar(&f.build, "build", false, "build the image first")
 	fl.StringVar(&f.pull, "pull", "", "pull the image: always, missing or never")
-	hide(c, "interactive")
+	fl.BoolVar(&f.removeOrphans, "remove-orphans", false, "remove containers of services that the stack file no longer has")
+	addQuiet(c)
+	quietFlags(fl, &a.settings)
+	fl.BoolVarP(&tty, "tty", "t", true, "a terminal where ours is one")
+	hide(c, "interactive", "tty")
 	return c
 }
 
@@ -93,7 +108,7 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	}
 	defer client.Close()
 	made, err := a.create(prepare, client, project, service, f)
-	if err != nil {
+	if err != nil || a.DryRun {
 		return err
 	}
 	if f.detach {
@@ -107,17 +122,21 @@ func (a *app) run(ctx context.Context, service string, command []string, f runFl
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return terminal.Run(ctx, a.Invocation, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: tty, Stdin: f.interactive}, f.detachKeys)
+	return terminal.Run(ctx, a.Invocation, stream, &api.ProcessStart{Project: project.Name, Container: made.Id, Service: service, Terminal: tty, Stdin: f.interactive}, terminal.Options{DetachKeys: f.detachKeys})
 }
 
 // create prepares what the container needs (its image, networks and volumes,
 // and the services that it depends on, until their conditions hold), and makes
 // it.
 func (a *app) create(ctx context.Context, client *api.Client, project *spec.Project, service string, f runFlags) (*api.CreateReply, error) {
-	req, err := a.Request(ctx, client, cli.Application{
+	needed := cli.Application{
 		Project: project, Timeout: -1,
-		Options: planner.Options{Services: []string{service}, NoDeps: f.noDeps, Prepare: service, Build: f.build, Pull: f.pull},
-	})
+		Options: planner.Options{Services: []string{service}, NoDeps: f.noDeps, Prepare: service, Build: f.build, Pull: f.pull, RemoveOrphans: f.removeOrphans},
+	}
+	if a.DryRun {
+		return nil, a.foreseeRun(ctx, client, needed, service, f.name)
+	}
+	req, err := a.Request(ctx, client, needed)
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +155,23 @@ func (a *app) create(ctx context.Context, client *api.Client, project *spec.Proj
 	if _, err = a.Show(ctx, stream, how); err != nil {
 		return nil, err
 	}
-	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach}, a.SayNotice)
+	made, err := cli.CreateOneOff(ctx, client, &api.CreateRequest{Apply: req.Message, Service: service, Name: f.name, Remove: f.remove, Detach: f.detach, UseAliases: f.useAliases}, a.SayNotice)
 	a.SayWarnings(made.GetWarnings())
 	return made, err
+}
+
+// foreseeRun prints what a run would do: what its container needs, and that one.
+func (a *app) foreseeRun(ctx context.Context, client *api.Client, needed cli.Application, service, name string) error {
+	plan, err := a.Plan(ctx, client, needed)
+	if err != nil {
+		return err
+	}
+	run := &planner.Step{
+		ID: "run " + service, Action: planner.Create, Resource: cmp.Or(name, "a run of "+service), Service: service,
+		Reasons: []planner.Reason{{Text: strings.Join(needed.Project.Services[service].Command, " ")}},
+	}
+	plan.Steps = append(plan.Steps, run)
+	return a.Foretell(plan, display.Words{})
 }
 
 // alter makes the service in the project what the flags ask for.
@@ -164,9 +197,8 @@ func (a *app) alter(project *spec.Project, name string, command []string, f runF
 	if s.Environment == nil {
 		s.Environment = map[string]*string{}
 	}
-	for _, v := range cli.FillEnvironment(f.env, project.Variables) {
-		key, value, _ := cutAssignment(v)
-		s.Environment[key] = &value
+	if err := a.setVariables(s.Environment, f, project.Variables); err != nil {
+		return err
 	}
 	s.Labels = maps.Clone(s.Labels)
 	for _, l := range f.labels {
@@ -184,6 +216,41 @@ func (a *app) alter(project *spec.Project, name string, command []string, f runF
 		return err
 	}
 	project.Services[name] = &s
+	return nil
+}
+
+// setVariables sets those of --env, and those of --env-from-file that they leave.
+func (a *app) setVariables(into map[string]*string, f runFlags, known map[string]string) error {
+	given := map[string]string{}
+	for _, v := range cli.FillEnvironment(f.env, known) {
+		key, value, _ := cutAssignment(v)
+		given[key] = value
+	}
+	lookup := func(name string) (string, bool) {
+		value, ok := given[name]
+		return value, ok
+	}
+	for _, name := range f.envFiles {
+		data, err := os.ReadFile(filepath.Join(a.WorkingDir(), name))
+		if filepath.IsAbs(name) {
+			data, err = os.ReadFile(name)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read --env-from-file %s: %w", name, errors.Unwrap(err))
+		}
+		values := map[string]string{}
+		if read := variables.ReadEnv(string(data), false, values, lookup); read.Problem != nil {
+			return fmt.Errorf("--env-from-file %s:%d: %s", name, read.Problem.Line, read.Problem.Message)
+		}
+		for key, value := range values {
+			if _, ok := given[key]; !ok {
+				given[key] = value
+			}
+		}
+	}
+	for key, value := range given {
+		into[key] = &value
+	}
 	return nil
 }
 

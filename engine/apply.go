@@ -91,7 +91,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		return nil, err
 	}
 	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
-	j.order = orderOf(req, p)
+	j.order = orderOf(req, p, j.options)
 	return j, nil
 }
 
@@ -116,15 +116,15 @@ func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
 }
 
 // orderOf is what the runner gets of a request besides its plan.
-func orderOf(req *api.ApplyRequest, p *spec.Project) *runner.Order {
-	o := &runner.Order{
+func orderOf(req *api.ApplyRequest, p *spec.Project, o planner.Options) *runner.Order {
+	order := &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
-		Grace: graceOf(req),
+		Grace: graceOf(req), Renew: o.Renew,
 	}
 	for name := range p.Services {
-		o.Images[name] = p.ImageName(name)
+		order.Images[name] = p.ImageName(name)
 	}
-	return o
+	return order
 }
 
 // secrets are the contents of the secrets among payloads.
@@ -298,6 +298,13 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox.Bo
 	p, opts, err := decodeDown(req)
 	if err != nil {
 		return err
+	}
+	if req.DryRun {
+		observed, err := s.observe(ctx, req.Project, p)
+		if err != nil {
+			return err
+		}
+		return s.foretell(planner.Down(req.Project, p, observed, opts), nil, box)
 	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true

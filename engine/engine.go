@@ -26,6 +26,7 @@ import (
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/heap"
+	"github.com/orlop/orlop/engine/history"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
@@ -95,6 +96,7 @@ type Engine struct {
 	callersOut outbound.Callers // whose builds go on
 	vault      *vault.Vault
 	schedules  *schedule.Book
+	history    *history.Book
 	work       work.Group // calls, and what goes on without one
 }
 
@@ -180,6 +182,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.schedules, err = schedule.Open(e.store, schedule.Wall{}, fires{e}, e.log); err != nil {
 		return nil, err
 	}
+	e.record()
 	if err := e.resumeHolds(); err != nil { // who is lost is removed with what is scheduled of it
 		return nil, err
 	}

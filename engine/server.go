@@ -72,6 +72,7 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
+	api.RegisterHistoryServer(srv, &past{engine: e})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv
 }

@@ -7,15 +7,13 @@ import "slices"
 func MissingVerb(word string) string {
 	instead := ""
 	switch word {
-	case "attach":
-		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
 	case "commit", "export":
 		instead = `"orlop image save" writes an image as an archive`
 	case "publish":
 		instead = `"orlop push" pushes images, not the stack file`
 	case "cp":
 		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
-	case "alpha", "bridge", "pause", "unpause":
+	case "alpha", "bridge":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`
 	default:
@@ -33,24 +31,14 @@ func missing(what, instead string) string {
 
 // missingFlags are flags of Compose's verbs that are not there; "" are those of any.
 var missingFlags = map[string][]string{
-	"": {"all-resources", "compatibility", "dry-run", "parallel"},
-	"up": {
-		"always-recreate-deps", "attach", "attach-dependencies", "menu", "no-attach", "quiet-build", "quiet-pull", "renew-anon-volumes",
-	},
+	"":      {"compatibility"},
+	"up":    {"menu"},
 	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
 	"config": {
 		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
 	},
-	"events":  {"since", "until"},
-	"kill":    {"remove-orphans"},
-	"logs":    {"index"},
-	"ls":      {"filter"},
-	"ps":      {"orphans"},
-	"pull":    {"ignore-buildable", "ignore-pull-failures"},
-	"restart": {"no-deps"},
-	"run":     {"env-from-file", "quiet", "quiet-build", "quiet-pull", "remove-orphans", "use-aliases"},
-	"start":   {"wait", "wait-timeout"},
-	"watch":   {"prune", "quiet"},
+	"pull":  {"ignore-buildable", "ignore-pull-failures"},
+	"watch": {"prune", "quiet"},
 }
 
 // MissingFlag says what to do without a flag of Compose that a verb does not have; "" of
@@ -64,18 +52,10 @@ func MissingFlag(verb, name string) string {
 		what = verb + " " + what
 	}
 	switch name {
-	case "dry-run":
-		return missing(what, `"orlop plan" says what would be done`)
-	case "parallel":
-		return missing(what, "set COMPOSE_PARALLEL_LIMIT")
 	case "ssh":
 		return missing(what, "write ssh: below the build of the stack file")
 	case "push":
 		return missing(what, `"orlop build --cache-to type=registry,ref=NAME" keeps what was built`)
-	case "wait", "wait-timeout":
-		return missing(what, `use "orlop up -d --wait"`)
-	case "index":
-		return missing(what, "orlop logs shows all containers of a service")
 	}
 	return missing(what, "")
 }

@@ -56,7 +56,7 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 	if err := inv.addBuilds(ctx, &p, r); err != nil {
 		return nil, Cause(ctx, err)
 	}
-	p.Options.Limit = inv.Parallel
+	p.Options.Limit, p.Options.AllResources = inv.Parallel, inv.AllResources
 	var err error
 	for _, doc := range []struct {
 		into *[]byte
@@ -142,6 +142,9 @@ func (r *Request) Close() {
 
 // Apply asks the engine for an application and shows how it goes.
 func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
+	if inv.DryRun {
+		return inv.foreseeApply(ctx, client, p, how)
+	}
 	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return Outcome{}, err

@@ -181,14 +181,12 @@ func (u *run) keepWatching(ctx context.Context, logs *display.LogMerge, leave co
 // readLogs passes what the services print since the up began.
 func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
 	req := &api.LogsRequest{
-		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
+		Project: u.project.Name, Services: u.logged(), Follow: follow, Tail: -1,
 		SinceUnixNs: u.since.UnixNano(), Containers: containers, Masked: u.InWorkflow(),
 	}
 	reader := logs.Reader()
 	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {
-		s := u.project.Services[line.Service]
-		isShown := s == nil || s.Attach == nil || *s.Attach
-		if !line.OneOff && isShown && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
+		if !line.OneOff && u.logs.shows(u.project, line.Service) && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.Line(line)
 		}
 	})

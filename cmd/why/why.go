@@ -104,8 +104,9 @@ func (e *explanation) standing(service string, own []planner.Container) string {
 		return `has no container: "orlop up -d ` + service + `" makes it`
 	}
 	counts := map[string]int{}
-	for _, c := range own {
-		word := display.StateWord(c.State)
+	for i := range own {
+		c := &own[i]
+		word := display.StateWord(c)
 		if c.Health != planner.NoHealth && c.State == planner.Running {
 			word += ", " + string(c.Health)
 		}
