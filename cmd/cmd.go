@@ -145,7 +145,8 @@ func (a *app) root() *cobra.Command {
 	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
-	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.versionCommand(), a.completionCommand(),
+	add(root, groupInside, a.fileCommands()...)
+	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.containerCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.versionCommand(), a.completionCommand(),
 		a.guardCommand())
 	inherit(root, root.Flags())
 	return root

@@ -22,7 +22,8 @@ func (a *app) volumeCommand() *cobra.Command {
 
 func (a *app) imageCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", v.Image()...)
+	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api",
+		append(v.Image(), a.files().Import(), a.files().ImageDiff())...)
 }
 
 func (a *app) volumesCommand() *cobra.Command {

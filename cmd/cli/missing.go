@@ -9,10 +9,8 @@ func MissingVerb(word string) string {
 	switch word {
 	case "attach":
 		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
-	case "commit", "export", "publish", "push":
+	case "publish", "push":
 		instead = `"orlop build --cache-to type=registry,ref=NAME" keeps what was built; nothing is pushed`
-	case "cp":
-		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
 	case "alpha", "bridge", "pause", "unpause":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`
