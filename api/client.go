@@ -49,7 +49,10 @@ type Client struct {
 	Vault VaultClient
 	Image ImagesClient
 	File  FilesClient
-	Verb  string // what the command was called with, as others are told; set before the first call
+	// Container is about containers one by one.
+	Container ContainersClient
+	Registry  RegistryClient
+	Verb      string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies
@@ -88,7 +91,8 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		first.Close()
 		return nil, err
 	}
-	c.EngineClient, c.Vault, c.Image, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), conn
+	c.EngineClient, c.Vault, c.Image, c.Registry, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), conn
+	c.Container = NewContainersClient(conn)
 	c.File = NewFilesClient(conn)
 	return c, nil
 }

@@ -1752,6 +1752,7 @@ type LifecycleRequest struct {
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
 	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
 	Limit          int32                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`                                     // steps at once; 0: any number
+	Containers     []string               `protobuf:"bytes,12,rep,name=containers,proto3" json:"containers,omitempty"`                            // IDs: these alone, whatever else is said of services
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1861,6 +1862,13 @@ func (x *LifecycleRequest) GetLimit() int32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *LifecycleRequest) GetContainers() []string {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
 }
 
 type CreateRequest struct {
@@ -6698,7 +6706,7 @@ const file_engine_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\xea\x02\n" +
+	"\tHoldReply\"\x8a\x03\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -6711,7 +6719,10 @@ const file_engine_proto_rawDesc = "" +
 	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
 	"\x06within\x18\n" +
 	" \x03(\tR\x06within\x12\x14\n" +
-	"\x05limit\x18\v \x01(\x05R\x05limit\"\x9b\x01\n" +
+	"\x05limit\x18\v \x01(\x05R\x05limit\x12\x1e\n" +
+	"\n" +
+	"containers\x18\f \x03(\tR\n" +
+	"containers\"\x9b\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +

@@ -27,10 +27,3 @@ func (a *app) completePlaces(c *cobra.Command, _ []string, prefix string) ([]str
 	}
 	return services, cobra.ShellCompDirectiveNoSpace
 }
-
-func (a *app) containerCommand() *cobra.Command {
-	v := a.files()
-	return verbGroup("container", "Containers that the engine has",
-		"  orlop container diff web\n  orlop container commit shop-db-1 shop-db:seeded",
-		v.ContainerCommit(), v.Diff(), v.ContainerExport())
-}

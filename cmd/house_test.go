@@ -23,13 +23,13 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"archive", "cmd/files", "cmd/up", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"archive", "cmd/files", "cmd/up", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/format", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -65,6 +65,7 @@ func house() map[string][]string {
 		"runner/routines":   {},
 		"runner/oci":        {"spec", "runner/proc"},
 		"runner/proc":       {},
+		"runner/push":       {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
 		"runner/rootfs":     {"spec", "spec/secret", "archive"},
 		"runner/shim":       {"spec", "runner/proc"},
@@ -83,6 +84,8 @@ func house() map[string][]string {
 		"engine/heap":       {},
 		"engine/files":      append([]string{"api", "archive"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
+		"engine/containers": append([]string{"api"}, below...),
+		"engine/registry":   append([]string{"api", "engine/mailbox"}, below...),
 		"engine/programs":   {"runner/disk", "runner/proc"},
 		"engine/unpack":     {"runner/disk"},
 		"engine/mailbox":    {"api", "spec", "planner"},
@@ -91,7 +94,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/heap", "engine/files", "engine/images", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/containers", "engine/files", "engine/heap", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -103,16 +106,19 @@ func house() map[string][]string {
 		"cmd/watch/loop":   {"spec"},
 		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
-		"cmd/ps":           append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
-		"cmd/files":        append([]string{"archive", "cmd/cli", "cmd/display", "cmd/provider", "cmd/ps"}, command...),
+		"cmd/files":        append([]string{"archive", "cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/format":       {"spec"},
+		"cmd/container":    append([]string{"cmd/cli", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
+		"cmd/ps":           append([]string{"cmd/cli", "cmd/format", "cmd/display", "cmd/provider"}, command...),
 		"cmd/inventory":    append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/registries":   append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":        {"api", "spec", "planner"},
 		"cmd/doctor":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/up":           append([]string{"cmd/watch", "cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/heap", "engine/files", "engine/images", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/files", "engine/heap", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,10 +53,10 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 			return fmt.Errorf("--tail is %q: it must be a number of lines or all", f.tail)
 		}
 	}
-	if req.SinceUnixNs, err = moment("since", f.since, now); err != nil {
+	if req.SinceUnixNs, err = cli.Moment("since", f.since, now); err != nil {
 		return err
 	}
-	if req.UntilUnixNs, err = moment("until", f.until, now); err != nil {
+	if req.UntilUnixNs, err = cli.Moment("until", f.until, now); err != nil {
 		return err
 	}
 	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
@@ -89,32 +88,4 @@ func (a *app) sayOver(ctx context.Context, client *api.Client, s cli.Stack, serv
 	}
 	fmt.Fprintf(a.Stderr, " nothing more to follow: %s\n", why)
 	return nil
-}
-
-// moment reads a time as logs takes it: a span before now, a date, or Unix
-// seconds. Empty is 0.
-func moment(flag, text string, now time.Time) (unixNs int64, err error) {
-	if text == "" {
-		return 0, nil
-	}
-	if d, err := time.ParseDuration(text); err == nil {
-		return now.Add(-d).UnixNano(), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t.UnixNano(), nil
-		}
-	}
-	whole, fraction, _ := strings.Cut(text, ".")
-	s, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || len(fraction) > 9 {
-		return 0, fmt.Errorf("--%s is %q: it must be a duration (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time", flag, text)
-	}
-	var ns int64
-	if fraction != "" {
-		if ns, err = strconv.ParseInt(fraction+strings.Repeat("0", 9-len(fraction)), 10, 64); err != nil {
-			return 0, fmt.Errorf("--%s is %q: it is not a time", flag, text)
-		}
-	}
-	return s*int64(time.Second) + ns, nil
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/cmd/ps"
 )
 
@@ -25,8 +26,8 @@ func (a *app) psCommand() *cobra.Command {
 	c.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "IDs only")
 	c.Flags().BoolVar(&o.NamesOnly, "services", false, "names of services only")
 	c.Flags().BoolVar(&o.Whole, "no-trunc", false, "show commands and IDs whole")
-	c.Flags().StringVar(&o.Format, "format", "table", "table, json, or a Go `template` of Docker's fields, with a header behind \"table\"")
+	c.Flags().StringVar(&o.Format, "format", "table", format.Help)
 	c.Flags().StringArrayVar(&o.Status, "status", nil, "only containers in this `state`: running, exited, created, restarting")
-	c.Flags().StringArrayVar(&o.Filters, "filter", nil, "only containers that `KEY=VALUE` holds for: status, name, label")
+	c.Flags().StringArrayVar(&o.Filters, "filter", nil, ps.FilterHelp)
 	return c
 }

@@ -222,7 +222,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"ps --format xml", shop, "--format is \"xml\": it must be table, json, or a Go template such as '{{.Name}}' or 'table {{.Name}}\\t{{.Status}}'\n"},
 		{"ps --format {{.Nmae}}", shop, "--format is \"{{.Nmae}}\": containers have no field Nmae: did you mean \"Name\"?\n"},
 		{"ps --format {{.Name", shop, "--format is \"{{.Name\": 1: unclosed action\n"},
-		{"ps --filter size=3", shop, "--filter is \"size=3\": it must be status=STATE, name=TEXT or label=NAME[=VALUE]\n"},
+		{"ps --filter size=3", shop, "--filter is \"size=3\": it must be status=STATE, name=TEXT, label=NAME[=VALUE], id=ID, ancestor=IMAGE, network=NAME, volume=NAME, health=HEALTH or exited=CODE\n"},
 		{"ps --filter status=up", shop, "--filter status is \"up\": it must be one of created, running, restarting, exited, paused, removing, dead\n"},
 		{"logs --since yesterday", shop, "--since is \"yesterday\": it must be a duration (10m), a date (2026-01-31T15:04:05Z) or seconds of Unix time\n"},
 		{"exec web", shop, "orlop exec needs a service and a command: see orlop exec --help\n"},

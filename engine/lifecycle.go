@@ -40,7 +40,7 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 		return s.kill(ctx, req, claim, box)
 	}
 	over := func() {}
-	if claim.ends {
+	if claim.ends && len(req.Containers) == 0 {
 		over = s.runner.Hasten(req.Project, req.Services, graceOf(req))
 	}
 	ctx, release, err := s.locks.take(ctx, req.Project, claim, box.Notice)
@@ -121,7 +121,7 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 	if err != nil {
 		return nil, nil, err
 	}
-	if planner.Action(req.Action) == planner.Kill && !proc.IsFatal(req.Signal) || req.OnlyStopped {
+	if planner.Action(req.Action) == planner.Kill && !proc.IsFatal(req.Signal) || req.OnlyStopped || len(req.Containers) > 0 {
 		observed.Schedules = nil // it stops nothing
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
@@ -147,6 +147,9 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 	kept.Containers = nil
 	for _, c := range o.Containers {
 		switch {
+		case len(req.Containers) > 0 && !slices.Contains(req.Containers, c.ID):
+			continue
+		case len(req.Containers) > 0:
 		case c.OneOff && !req.IncludeOneOff:
 			continue
 		case req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created:

@@ -19,8 +19,10 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/buildkit"
+	"github.com/orlop/orlop/engine/containers"
 	"github.com/orlop/orlop/engine/files"
 	"github.com/orlop/orlop/engine/images"
+	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/planner"
@@ -70,6 +72,8 @@ func newServer(e *Engine) *grpc.Server {
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
+	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
+	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv

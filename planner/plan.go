@@ -19,6 +19,7 @@ type Action string
 const (
 	Pull          Action = "pull"
 	Build         Action = "build"
+	Push          Action = "push" // of an image to its registry; in no plan that converges a project
 	CreateNetwork Action = "create-network"
 	UpdateNetwork Action = "update-network" // its labels, in place
 	AttachNetwork Action = "attach-network" // a container of another project to a network that was made anew

@@ -13,7 +13,7 @@ import (
 // - remove, and a point for what only runs.
 func (a Action) Symbol() string {
 	switch a {
-	case Pull, Build, CreateNetwork, CreateVolume, Create, Schedules:
+	case Pull, Build, Push, CreateNetwork, CreateVolume, Create, Schedules:
 		return "+"
 	case Replace:
 		return "±"
@@ -89,7 +89,7 @@ func (p *Plan) labelWidth() int {
 // label names the resource and, where it is no container, its kind.
 func (s *Step) label() string {
 	switch s.Action {
-	case Pull, Build:
+	case Pull, Build, Push:
 		return string(s.Action) + " " + s.Resource
 	case CreateNetwork, UpdateNetwork, RemoveNetwork:
 		return "network " + s.Resource
@@ -119,6 +119,7 @@ func (p *Plan) Summary() string {
 	}
 	say("build %d", p.Count(Build))
 	say("pull %d", p.Count(Pull))
+	say("push %d", p.Count(Push))
 	say("init %d", p.Count(Init))
 	say("create %d", p.Count(Create, CreateNetwork, CreateVolume))
 	say("replace %d", p.Count(Replace))

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"path/filepath"
 
 	"github.com/orlop/orlop/runner/logs"
 	"github.com/orlop/orlop/runner/logs/sink"
@@ -37,7 +36,7 @@ func (r *Runner) LastLines(id string, n int) []string {
 
 // openLog is the log of a container, which goes on with what is there.
 func (r *Runner) openLog(rec *supervisor.Record) *logs.Log {
-	cfg := sink.Config(rec, filepath.Join(r.dir(rec.ID), "log"))
+	cfg := sink.Config(rec, r.LogDir(rec.ID))
 	cfg.Now, cfg.Log, cfg.Lost = r.Now, r.log, func() { r.feed.Tell(rec.Project, rec.ID) }
 	return logs.New(cfg)
 }

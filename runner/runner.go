@@ -250,8 +250,9 @@ func (r *Runner) Tidy() {
 	}
 }
 
-// dir is where a container's log and files are; fifoDir where its pipes are.
+// dir is where a container's files are, LogDir where what it prints is kept, fifoDir where its pipes are.
 func (r *Runner) dir(id string) string     { return filepath.Join(r.Root, "containers", id) }
+func (r *Runner) LogDir(id string) string  { return filepath.Join(r.dir(id), "log") }
 func (r *Runner) fifoDir(id string) string { return filepath.Join(r.State, "fifo", id) }
 
 // cgroupOf is the control group of a container.

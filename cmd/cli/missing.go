@@ -9,8 +9,8 @@ func MissingVerb(word string) string {
 	switch word {
 	case "attach":
 		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
-	case "publish", "push":
-		instead = `"orlop build --cache-to type=registry,ref=NAME" keeps what was built; nothing is pushed`
+	case "publish":
+		instead = `"orlop push" pushes images, not the stack file`
 	case "alpha", "bridge", "pause", "unpause":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`

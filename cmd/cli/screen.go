@@ -41,6 +41,7 @@ func (inv *Invocation) newDisplay(p *Progress) display.Display {
 	return display.New(display.Config{
 		Mode: cmp.Or(p.Mode, inv.DisplayMode()), W: inv.Stderr, Style: inv.ErrStyle(), Words: p.Words, Services: p.Services,
 		Began: inv.Now(), Now: inv.Now, Tracer: cmp.Or(p.Tracer, inv.Tracer), Flow: inv.Workflow(), Project: p.Project, Beside: p.Beside,
+		Compose: inv.Progress == "plain",
 	})
 }
 

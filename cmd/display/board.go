@@ -26,6 +26,7 @@ const (
 // row is what is shown of one resource: its step, and the awaits for it.
 type row struct {
 	id      string // of the step
+	action  planner.Action
 	verb    string
 	name    string
 	mark    mark
@@ -37,7 +38,7 @@ type row struct {
 	took    time.Duration
 	needs   []string
 	cause   string // of skipped: the ID of the step that failed
-	image   string // of a build or pull: its reference
+	image   string // of a build or pull: its reference; of a network or volume: its full name
 	service string
 	ran     bool // of a container: its program was started, so that there are logs
 }
@@ -70,6 +71,7 @@ func (b *Board) SetPlan(p *planner.Plan) {
 }
 
 func (b *Board) addRow(r *row, action planner.Action, resource string, noStart bool) *row {
+	r.action = action
 	r.verb, r.name = Describe(action, spec.ShortDigests(resource))
 	if noStart && r.verb == "up" {
 		r.verb = "create"

@@ -46,6 +46,16 @@ type Container struct {
 	labels map[string]string
 }
 
+// ContainerHeaders are what Docker's tables call the fields of containers.
+func ContainerHeaders() map[string]any {
+	return map[string]any{
+		"ID": "CONTAINER ID", "Name": "NAME", "Names": "NAMES", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT", "RunningFor": "CREATED",
+		"Ports": "PORTS", "State": "STATE", "Status": "STATUS", "Size": "SIZE", "Labels": "LABELS", "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES",
+		"Networks": "NETWORKS", "Service": "SERVICE", "Project": "PROJECT", "Health": "HEALTH", "ExitCode": "EXIT CODE", "Publishers": []string{"PUBLISHERS"},
+		"Created": "CREATED",
+	}
+}
+
 // Label is the value of a label of the container; "" where it has none. Docker's templates
 // call it so.
 func (c Container) Label(name string) string { return c.labels[name] }

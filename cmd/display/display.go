@@ -31,6 +31,7 @@ type Config struct {
 	Began    time.Time
 	Now      func() time.Time
 
+	Compose bool          // plain says what happens in the words of Compose
 	Tracer  *Tracer       // nil: none
 	Flow    *Workflow     // of the CI system that reads
 	Project *spec.Project // whose files failures are annotated in; may be nil
@@ -63,6 +64,7 @@ func (c *Config) screen() Display {
 	}
 	return &plainDisplay{
 		board: NewBoard(c.Began), w: c.W, st: c.Style, words: c.Words, services: c.Services, quiet: c.Mode == "quiet", now: c.Now,
+		compose: c.Compose && c.Mode == "plain", project: c.Project,
 	}
 }
 
@@ -129,6 +131,8 @@ type plainDisplay struct {
 	services int
 	now      func() time.Time
 	last     map[string]string // row -> last text
+	compose  bool              // in the words of Compose
+	project  *spec.Project     // may be nil
 }
 
 func (d *plainDisplay) Plan(p *planner.Plan) {
@@ -144,7 +148,16 @@ func (d *plainDisplay) Plan(p *planner.Plan) {
 
 func (d *plainDisplay) Event(e planner.Event) {
 	for _, r := range d.board.Apply(e) {
-		d.show(r, e)
+		lines := []string(nil)
+		if d.compose {
+			lines = d.board.composeLines(r, e, d.project)
+		}
+		for _, l := range lines {
+			fmt.Fprintln(d.w, l)
+		}
+		if len(lines) == 0 || r.mark != done {
+			d.show(r, e)
+		}
 	}
 }
 
@@ -168,7 +181,7 @@ func (d *plainDisplay) show(r *row, e planner.Event) {
 		return
 	}
 	// Long work says what it is at; amounts would only flood.
-	if text := cmp.Or(r.text, "started"); (r.verb == "build" || r.verb == "pull") && d.last[r.id] != text {
+	if text := cmp.Or(r.text, "started"); (r.verb == "build" || r.verb == "pull" || r.verb == "push") && d.last[r.id] != text {
 		d.last[r.id] = text
 		fmt.Fprintf(d.w, " %s %-9s %-*s %s\n", d.st.Dim("·"), r.verb, d.board.nameWidth(), r.name, Printable(spec.ShortDigests(text)))
 	}

@@ -117,7 +117,7 @@ func (s Summary) why(b *Board) string {
 			}
 		}
 		switch r.verb {
-		case "build", "pull", "network", "volume":
+		case "build", "pull", "push", "network", "volume":
 			name = r.verb + " " + name
 		}
 		if m := exitCode().FindStringSubmatch(r.text); m != nil && b.isContainer(r) {

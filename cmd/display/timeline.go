@@ -203,7 +203,7 @@ const (
 // words are what a step did, in a sentence that begins with a time.
 func (s *stretch) words() string {
 	doing := map[planner.Action]string{
-		planner.Build: "building", planner.Pull: "pulling", planner.Create: "starting", planner.Replace: "replacing", planner.Rollback: "rolling back",
+		planner.Build: "building", planner.Pull: "pulling", planner.Push: "pushing", planner.Create: "starting", planner.Replace: "replacing", planner.Rollback: "rolling back",
 		planner.Update: "changing", planner.Start: "starting", planner.Restart: "restarting", planner.Stop: "stopping",
 		planner.Kill: "killing", planner.Remove: "removing", planner.CreateNetwork: "creating network",
 		planner.CreateVolume: "creating volume", planner.RemoveNetwork: "removing network",

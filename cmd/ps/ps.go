@@ -4,7 +4,6 @@ package ps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +12,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/planner"
 )
 
@@ -30,11 +30,11 @@ type Options struct {
 
 // Run lists the containers of the stack.
 func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
-	printed, err := formatOf(o.Format)
+	printed, err := format.Parse[display.Container](o.Format, "containers", display.ContainerHeaders())
 	if err != nil {
 		return err
 	}
-	f, err := readFilter(o.Filters)
+	f, err := ReadFilter(o.Filters)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 			return err
 		}
 	}
-	f.states = append(f.states, o.Status...)
+	f.States = append(f.States, o.Status...)
 	return inv.WithStack(ctx, o.Services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
 		observed, err := cli.Snapshot(ctx, client, s)
 		if err != nil {
@@ -53,11 +53,11 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		var list []display.Container
 		for i := range containers {
 			c := &containers[i]
-			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.holds(&line) {
+			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.Holds(&line) {
 				list = append(list, line)
 			}
 		}
-		if err := o.print(inv.Stdout, list, printed); err != nil || o.Quiet || o.NamesOnly || !printed.isTable() || len(o.Status)+len(o.Filters) > 0 {
+		if err := o.print(inv.Stdout, list, printed); err != nil || o.Quiet || o.NamesOnly || !printed.IsTable() || len(o.Status)+len(o.Filters) > 0 {
 			return err
 		}
 		maps.DeleteFunc(observed.Schedules, func(job string, _ planner.Schedule) bool {
@@ -71,17 +71,17 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	})
 }
 
-func (o *Options) wants(c *planner.Container, f *filter) bool {
+func (o *Options) wants(c *planner.Container, f *Filter) bool {
 	switch {
 	case len(o.Services) > 0 && !slices.Contains(o.Services, c.Service):
 		return false
-	case len(f.states) > 0:
-		return slices.Contains(f.states, display.StateWord(c.State))
+	case len(f.States) > 0:
+		return f.IsOfState(c.State)
 	}
 	return o.All || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
 }
 
-func (o *Options) print(w io.Writer, list []display.Container, f *format) error {
+func (o *Options) print(w io.Writer, list []display.Container, f *format.Format[display.Container]) error {
 	switch {
 	case o.Quiet:
 		for i := range list {
@@ -95,16 +95,13 @@ func (o *Options) print(w io.Writer, list []display.Container, f *format) error 
 				fmt.Fprintln(w, list[i].Service)
 			}
 		}
-	case f.json:
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		for i := range list {
-			if err := enc.Encode(&list[i]); err != nil {
-				return err
+	case !f.IsTable():
+		if !f.IsJSON() && !o.Whole {
+			for i := range list {
+				list[i] = list[i].Cut()
 			}
 		}
-	case f.template != nil:
-		return f.print(w, list, o.Whole)
+		return f.Print(w, list)
 	default:
 		return display.ContainerTable(w, list, o.Whole)
 	}

@@ -29,7 +29,9 @@ const (
 // asked for at another port (Elsewhere), under limited/ every answer is 429, under
 // swapped/ whatever digest a manifest is asked for by, that of swapped/other:1 comes, under
 // halting/ a small layer ends in its middle, once a large one is sent, until the tag
-// is asked for again.
+// is asked for again. Of what is pushed, cutput/ takes half of each blob and hangs up, once,
+// forgetful/ forgets that half too, busy/ wants the first request for each thing again after a
+// second, denied/ takes nothing, and uncreated/ is none of its repositories.
 type Registry struct {
 	server *httptest.Server
 	store  *store
@@ -39,12 +41,14 @@ type Registry struct {
 	mu     sync.Mutex
 	bytes  map[string]int // path of a blob -> bytes that were sent of it; guarded by mu
 	asked  map[string]int // first part of the name -> requests, and path -> those of it; guarded by mu
+	puts   map[string]int // first part of the name -> bytes that were sent to it; guarded by mu
+	did    map[string]int // "METHOD kind" -> requests; guarded by mu
 	sent   []string       // Authorization headers that the other port was sent; guarded by mu
 }
 
 // NewRegistry starts an empty registry on a free port.
 func NewRegistry() (*Registry, error) {
-	r := &Registry{store: newStore(), asked: map[string]int{}, bytes: map[string]int{}, large: make(chan struct{})}
+	r := &Registry{store: newStore(), asked: map[string]int{}, bytes: map[string]int{}, puts: map[string]int{}, did: map[string]int{}, large: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -113,10 +117,15 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 		repository := strings.TrimPrefix(req.URL.Path, "/v2/")
 		kind, _, _ := strings.Cut(repository, "/")
 		r.asked[kind]++
+		r.did[req.Method+" "+kind]++
 		asked := r.asked[kind]
 		r.asked[req.URL.Path]++
 		again := r.asked[req.URL.Path] > 1
 		r.mu.Unlock()
+		if r.refusesUpload(w, req, kind, again) {
+			return
+		}
+		req.Body = &counted{req.Body, r, kind}
 		switch {
 		case kind == "private", kind == "moved":
 			if user, secret, ok := req.BasicAuth(); !ok || user != RegistryUser || secret != RegistrySecret {
@@ -160,6 +169,9 @@ func (r *Registry) faults(store http.Handler) http.Handler {
 			req.URL.Path = "/v2/swapped/other/manifests/1"
 		case kind == "broken", kind == "flaky" && asked <= 3:
 			http.Error(w, "try again later", http.StatusServiceUnavailable)
+			return
+		case kind == "cutput" || kind == "forgetful":
+			r.cutUpload(store, w, req, kind, again)
 			return
 		case kind == "corrupt" && strings.Contains(repository, "/blobs/"):
 			w = &corrupted{ResponseWriter: w}

@@ -22,11 +22,12 @@ import (
 )
 
 // store is a registry that keeps all in memory and believes everybody: the part
-// of the OCI Distribution Specification that clients pull and push by. Blobs
-// belong to all repositories.
+// of the OCI Distribution Specification that clients pull and push by. A repository has
+// the blobs that were sent to it or mounted.
 type store struct {
 	mu        sync.Mutex // guards what follows
 	blobs     map[digest.Digest][]byte
+	owned     map[string]bool     // "repository@digest" of blobs
 	manifests map[string]manifest // by "repository:tag" and "repository@digest"
 	uploads   map[string][]byte
 	begun     int // uploads
@@ -38,10 +39,16 @@ type manifest struct {
 }
 
 func newStore() *store {
-	return &store{blobs: map[digest.Digest][]byte{}, manifests: map[string]manifest{}, uploads: map[string][]byte{}}
+	return &store{blobs: map[digest.Digest][]byte{}, owned: map[string]bool{}, manifests: map[string]manifest{}, uploads: map[string][]byte{}}
 }
 
 func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body) // before the lock: several come at once
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "BLOB_UPLOAD_INVALID")
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v2/")
@@ -50,7 +57,8 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case ok && isUpload:
 		s.upload(w, r, repository, upload)
 	case ok && strings.Contains(rest, "/blobs/"):
-		s.blob(w, r, digest.Digest(path.Base(rest)))
+		repository, d, _ := strings.Cut(rest, "/blobs/")
+		s.blob(w, r, repository, digest.Digest(d))
 	case ok && strings.Contains(rest, "/manifests/"):
 		repository, reference, _ := strings.Cut(rest, "/manifests/")
 		s.manifest(w, r, repository, reference)
@@ -87,9 +95,9 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	fmt.Fprintf(w, `{"errors":[{"code":%q}]}`, code)
 }
 
-func (s *store) blob(w http.ResponseWriter, r *http.Request, d digest.Digest) {
-	content, ok := s.blobs[d]
-	if !ok {
+func (s *store) blob(w http.ResponseWriter, r *http.Request, repository string, d digest.Digest) {
+	content := s.blobs[d]
+	if !s.owned[repository+"@"+d.String()] {
 		refuse(w, http.StatusNotFound, "BLOB_UNKNOWN")
 		return
 	}
@@ -115,12 +123,21 @@ func (s *store) upload(w http.ResponseWriter, r *http.Request, repository, id st
 	}
 	query := r.URL.Query()
 	if id == "" {
-		if mounted := digest.Digest(query.Get("mount")); s.blobs[mounted] != nil {
+		if mounted := digest.Digest(query.Get("mount")); s.owned[query.Get("from")+"@"+mounted.String()] {
 			s.uploaded(w, repository, mounted)
 			return
 		}
 		s.begun++
 		id = strconv.Itoa(s.begun)
+		s.uploads[id] = nil
+	}
+	if _, isKnown := s.uploads[id]; !isKnown {
+		refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN")
+		return
+	}
+	if first, _, isPart := strings.Cut(r.Header.Get("Content-Range"), "-"); isPart && first != strconv.Itoa(len(s.uploads[id])) {
+		refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID")
+		return
 	}
 	s.uploads[id] = append(s.uploads[id], body...)
 	if want := digest.Digest(query.Get("digest")); want != "" {
@@ -136,10 +153,15 @@ func (s *store) upload(w http.ResponseWriter, r *http.Request, repository, id st
 	}
 	w.Header().Set("Location", "/v2/"+repository+"/blobs/uploads/"+id)
 	w.Header().Set("Range", fmt.Sprintf("0-%d", max(0, len(s.uploads[id])-1)))
+	if r.Method == http.MethodGet {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	w.WriteHeader(http.StatusAccepted)
 }
 
 func (s *store) uploaded(w http.ResponseWriter, repository string, d digest.Digest) {
+	s.owned[repository+"@"+d.String()] = true
 	w.Header().Set("Location", "/v2/"+repository+"/blobs/"+d.String())
 	w.Header().Set("Docker-Content-Digest", d.String())
 	w.WriteHeader(http.StatusCreated)
@@ -176,10 +198,10 @@ func (s *store) manifest(w http.ResponseWriter, r *http.Request, repository, ref
 func (s *store) add(name string, image []byte, blobs map[digest.Digest][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for d, content := range blobs {
-		s.blobs[d] = content
-	}
 	repository, _, _ := strings.Cut(name, ":")
+	for d, content := range blobs {
+		s.blobs[d], s.owned[repository+"@"+d.String()] = content, true
+	}
 	m := manifest{v1.MediaTypeImageManifest, image}
 	s.manifests[name], s.manifests[repository+"@"+digest.FromBytes(image).String()] = m, m
 }

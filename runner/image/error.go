@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 )
 
 var (
@@ -40,7 +41,7 @@ func pullError(ref string, err error) error {
 		return fmt.Errorf("image %s does not exist in its registry: check the name and the tag", ref)
 	case errdefs.IsUnauthorized(err), errors.Is(err, docker.ErrInvalidAuthorization), strings.Contains(text, "insufficient_scope"),
 		status.StatusCode == http.StatusUnauthorized, status.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("cannot pull %s: the registry refused access: log in; credentials are read from Docker's config.json", ref)
+		return fmt.Errorf("cannot pull %s: the registry refused access: log in with \"orlop login%s\"", ref, registryOf(ref))
 	case status.StatusCode == http.StatusTooManyRequests:
 		return fmt.Errorf("cannot pull %s: the registry's rate limit is reached: log in, wait, or set a mirror", ref)
 	case status.StatusCode >= http.StatusInternalServerError:
@@ -53,6 +54,15 @@ func pullError(ref string, err error) error {
 			ref, rootCause(err))
 	}
 	return fmt.Errorf("cannot pull %s: %w", ref, plainError(err))
+}
+
+// registryOf is the registry of a reference as "orlop login" takes it, after a space; "" for Docker Hub.
+func registryOf(ref string) string {
+	named, err := reference.ParseDockerRef(ref)
+	if err != nil || reference.Domain(named) == "docker.io" {
+		return ""
+	}
+	return " " + reference.Domain(named)
 }
 
 // mismatch says what came in place of what was asked for.

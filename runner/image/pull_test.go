@@ -23,8 +23,8 @@ func TestPullErrorsSayTheCauseAndWhatToDo(t *testing.T) {
 		want string
 	}{
 		{fmt.Errorf("x: %w", errdefs.ErrNotFound), "image app:1 does not exist in its registry: check the name and the tag"},
-		{fmt.Errorf("x: %w", docker.ErrInvalidAuthorization), "cannot pull app:1: the registry refused access: log in; credentials are read from Docker's config.json"},
-		{answered(403, "403 Forbidden"), "cannot pull app:1: the registry refused access: log in; credentials are read from Docker's config.json"},
+		{fmt.Errorf("x: %w", docker.ErrInvalidAuthorization), `cannot pull app:1: the registry refused access: log in with "orlop login"`},
+		{answered(403, "403 Forbidden"), `cannot pull app:1: the registry refused access: log in with "orlop login"`},
 		{answered(429, "429 Too Many Requests"), "cannot pull app:1: the registry's rate limit is reached: log in, wait, or set a mirror"},
 		{answered(503, "503 Service Unavailable"), "cannot pull app:1: the registry answers 503 Service Unavailable: try again later, or set a mirror"},
 		{fmt.Errorf("failed commit on ref \"layer-b\": unexpected commit digest sha256:a, expected sha256:b: %w", errdefs.ErrFailedPrecondition),

@@ -1,0 +1,116 @@
+// Package container has the verbs about containers one by one, whatever stack they are of: they name a container
+// by its name, its ID, or the first digits of that.
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/planner"
+)
+
+// Verbs are those about containers.
+type Verbs struct {
+	// Of is the invocation that a verb works with, once its flags are read.
+	Of func() *cli.Invocation
+}
+
+// Commands are all of them.
+func (v *Verbs) Commands() []*cobra.Command {
+	return append(v.changes(), v.list(), v.inspect(), v.prune(), v.logs(), v.exec())
+}
+
+// member is a container with the project that it is of.
+type member struct {
+	planner.Container
+	project string
+}
+
+// members are all containers, by project and name.
+func members(ctx context.Context, client *api.Client) ([]member, error) {
+	reply, err := client.Container.List(ctx, &api.ListContainersRequest{})
+	if err != nil {
+		return nil, cli.Cause(ctx, err)
+	}
+	list := make([]member, len(reply.Containers))
+	for i, one := range reply.Containers {
+		list[i].project = one.Project
+		if err := cli.Unmarshal(one.Document, &list[i].Container); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// find gives the containers that names are those of. Of what is not here the error tells, and the others are given.
+func find(ctx context.Context, client *api.Client, names []string) (found []member, err error) {
+	all, err := members(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, name := range names {
+		one, err := pick(all, name)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case !slices.ContainsFunc(found, func(m member) bool { return m.ID == one.ID }):
+			found = append(found, one)
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// pick is the container of a name, or of the first digits of an ID.
+func pick(all []member, name string) (member, error) {
+	var like []member
+	for _, m := range all {
+		switch {
+		case m.Name == name || m.ID == name:
+			return m, nil
+		case name != "" && strings.HasPrefix(m.ID, name):
+			like = append(like, m)
+		}
+	}
+	switch len(like) {
+	case 1:
+		return like[0], nil
+	case 0:
+		return member{}, fmt.Errorf("no container %q: \"orlop container ls -a\" lists them", name)
+	}
+	return member{}, fmt.Errorf("%q begins the IDs of %d containers: write more of it", name, len(like))
+}
+
+// with connects, finds the container of a name, and runs f.
+func (v *Verbs) with(ctx context.Context, name string, f func(context.Context, *api.Client, member) error) error {
+	return v.Of().WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
+		found, err := find(ctx, client, []string{name})
+		if err != nil {
+			return err
+		}
+		return f(ctx, client, found[0])
+	})
+}
+
+// complete gives the names of containers.
+func (v *Verbs) complete(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	err := v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
+		all, err := members(ctx, client)
+		for _, m := range all {
+			names = append(names, m.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
