@@ -125,7 +125,7 @@ func (v *Verbs) copyIn(ctx context.Context, client *api.Client, o *copying) erro
 			return err
 		}
 		defer done()
-		start := &api.WriteTree_Start{Whole: true, Name: "."}
+		start := &api.WriteTree_Start{Whole: true}
 		return v.send(ctx, client, o, start, 0, func(out io.Writer) error {
 			_, err := io.CopyBuffer(out, struct{ io.Reader }{in}, make([]byte, archive.BufferSize))
 			return err

@@ -206,7 +206,7 @@ func (w *writing) place(tree *archive.Tree) (string, error) {
 		return "", &archive.Error{Do: "write", Path: at, Err: errors.New("it is neither a file nor a directory")}
 	}
 	if w.start.Whole {
-		if !t.IsDir {
+		if w.start.Name = "."; !t.IsDir {
 			return "", &archive.Error{Do: "write", Path: at, Err: errors.New("an archive is unpacked into a directory that is there")}
 		}
 		return at, nil
