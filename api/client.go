@@ -26,6 +26,13 @@ import (
 // project of a thousand services with its secrets fits.
 const MaxMessage = 256 << 20
 
+// Window is how many bytes may be under way on a call before its reader has taken them, and
+// Buffer how many of a connection are read or written at once: gigabytes of files go over it.
+const (
+	Window = 8 << 20
+	Buffer = 256 << 10
+)
+
 // ErrAbsent is the error of Dial where nothing listens.
 var ErrAbsent = errors.New("no engine answers")
 
@@ -41,6 +48,7 @@ type Client struct {
 	EngineClient
 	Vault VaultClient
 	Image ImagesClient
+	File  FilesClient
 	// Container is about containers one by one.
 	Container ContainersClient
 	Registry  RegistryClient
@@ -79,6 +87,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		}),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithInitialWindowSize(Window), grpc.WithInitialConnWindowSize(Window), grpc.WithReadBufferSize(Buffer), grpc.WithWriteBufferSize(Buffer),
 		grpc.WithUnaryInterceptor(c.nameUnary), grpc.WithStreamInterceptor(c.nameStream),
 	)
 	if err != nil {
@@ -87,6 +96,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	}
 	c.EngineClient, c.Vault, c.Image, c.Registry, c.History, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), NewHistoryClient(conn), conn
 	c.Container = NewContainersClient(conn)
+	c.File = NewFilesClient(conn)
 	return c, nil
 }
 

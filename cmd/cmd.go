@@ -145,6 +145,7 @@ func (a *app) root() *cobra.Command {
 	add(root, groupInside, a.execCommand(), a.attachCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.pauseCommand(), a.unpauseCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
+	add(root, groupInside, a.fileCommands()...)
 	add(root, groupEngine, a.engineCommand(), a.doctorCommand(), a.diagnoseCommand(), a.gcCommand(), a.traceCommand(), a.containerCommand(), a.imageCommand(), a.volumeCommand(), a.networkCommand(), a.secretCommand(), a.loginCommand(), a.logoutCommand(), a.versionCommand(), a.completionCommand(),
 		a.guardCommand())
 	inherit(root, root.Flags())

@@ -23,30 +23,31 @@ const module = "github.com/orlop/orlop/"
 func house() map[string][]string {
 	// The rooms below runner: none of them knows runner.
 	rooms := []string{
-		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/rootfs", "runner/routines",
+		"runner/assembly", "runner/changes", "runner/complaint", "runner/disk", "runner/emulation", "runner/exec", "runner/freezer", "runner/health", "runner/hook", "runner/image", "runner/instance", "runner/inventory", "runner/layer", "runner/logs", "runner/logs/merge", "runner/logs/sink", "runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile", "runner/oci", "runner/op", "runner/ports", "runner/proc", "runner/push", "runner/record", "runner/rootfs", "runner/routines",
 		"runner/shim", "runner/stdio", "runner/stray", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume",
 	}
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"cmd/up", "cmd/why", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"archive", "cmd/files", "cmd/up", "cmd/why", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/registries", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/container", "cmd/format", "cmd/graph", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
 		"spec": {}, "spec/secret": {}, "spec/userfile": {}, "keeper/sctp": {}, "keeper/holder": {}, "keeper": {}, "failpoint": {},
 		"spec/logtag": {}, "spec/cron": {},
-		"spec/schema":       {"spec"},
-		"spec/variables":    {"spec"},
-		"spec/plain":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/tree":         {"spec", "spec/schema", "spec/variables"},
-		"spec/forms":        {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/values":       {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/fetched":      {"spec", "spec/schema", "spec/variables", "spec/tree"},
-		"spec/stackfile":    {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/plain", "spec/fetched"},
-		"api":               {"spec", "planner"},
-		"runner/network":    append([]string{"keeper", "runner/disk"}, networks[1:]...), // published ports are held there
-		"runner/image":      {"spec", "planner", "runner/disk"},
-		"runner/disk":       {},
+		"spec/schema":    {"spec"},
+		"spec/variables": {"spec"},
+		"spec/plain":     {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/tree":      {"spec", "spec/schema", "spec/variables"},
+		"spec/forms":     {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/values":    {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/fetched":   {"spec", "spec/schema", "spec/variables", "spec/tree"},
+		"spec/stackfile": {"spec", "spec/schema", "spec/variables", "spec/tree", "spec/forms", "spec/values", "spec/plain", "spec/fetched"},
+		"api":            {"spec", "planner"},
+		"runner/network": append([]string{"keeper", "runner/disk"}, networks[1:]...), // published ports are held there
+		"runner/image":   {"spec", "planner", "runner/disk"},
+		"runner/disk":    {},
+		"archive":        {}, "runner/freezer": {}, "runner/layer": {},
 		"runner/emulation":  {"spec"},
 		"runner/assembly":   append([]string{"spec", "spec/secret", "planner", "keeper", "runner/disk", "runner/health", "runner/image", "runner/oci", "runner/proc", "runner/rootfs", "runner/supervisor", "runner/topology", "runner/userns", "runner/volume"}, networks...),
 		"runner/changes":    {},
@@ -66,7 +67,7 @@ func house() map[string][]string {
 		"runner/proc":       {},
 		"runner/push":       {},
 		"runner/record":     {"spec", "planner", "runner/health", "runner/supervisor"},
-		"runner/rootfs":     {"spec", "spec/secret"},
+		"runner/rootfs":     {"spec", "spec/secret", "archive"},
 		"runner/shim":       {"spec", "runner/proc"},
 		"runner/stray":      {"runner/proc"},
 		"runner/stdio":      {},
@@ -82,6 +83,7 @@ func house() map[string][]string {
 		"engine/repair":     {"engine/boltfile"},
 		"engine/heap":       {},
 		"engine/history":    {"spec", "planner"},
+		"engine/files":      append([]string{"api", "archive"}, below...),
 		"engine/images":     append([]string{"api"}, below...),
 		"engine/containers": append([]string{"api"}, below...),
 		"engine/registry":   append([]string{"api", "engine/mailbox"}, below...),
@@ -93,7 +95,7 @@ func house() map[string][]string {
 		"engine/store":     {"engine/boltfile", "engine/repair", "runner/disk"},
 		"engine/vault":     {"api", "spec", "spec/secret", "planner", "runner/disk", "runner/rootfs"},
 		"engine/doctor":    {"api", "engine/boltfile", "spec", "planner", "keeper/sctp", "runner/userns"},
-		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/containers", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
+		"engine":           append([]string{"builder", "runner", "api", "engine/buildkit", "engine/containers", "engine/files", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/repair", "engine/store", "engine/programs", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock"}, below...),
 		"cmd/display":      {"spec", "spec/secret", "planner", "api"},
 		"cmd/provider":     {"spec"},
 		"cmd/consent":      {"spec"},
@@ -106,6 +108,7 @@ func house() map[string][]string {
 		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/why":          append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/files":        append([]string{"archive", "cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/format":       {"spec"},
 		"cmd/graph":        {"spec"},
 		"cmd/container":    append([]string{"cmd/cli", "cmd/format", "cmd/ps", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
@@ -118,14 +121,14 @@ func house() map[string][]string {
 		"cmd":              verbs,
 		"cmd/orlop":        append([]string{"cmd"}, verbs...),
 		"cmd/orlopd":       {"keeper"},
-		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
+		"cmd/orlop-engine": append([]string{"engine", "engine/buildkit", "engine/doctor", "engine/containers", "engine/files", "engine/heap", "engine/history", "engine/images", "engine/registry", "engine/programs", "engine/repair", "engine/store", "engine/vault", "engine/mailbox", "engine/schedule", "engine/work", "engine/rootlock", "builder", "runner", "api"}, below...),
 	}
 }
 
 // broughtBy is the package that brings a small room along: who may import the
 // one may import the other; "" of those that the house names.
 func broughtBy(room string) string {
-	return map[string]string{"keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine"}[room]
+	return map[string]string{"archive": "runner/rootfs", "keeper/sctp": "keeper", "keeper/holder": "keeper", "spec/userfile": "spec", "spec/privilege": "spec", "spec/published": "spec", "spec/logtag": "spec", "spec/cron": "spec", "builder/origin": "builder", "planner/difference": "planner", "planner/happening": "planner", "engine/boltfile": "engine", "engine/outbound": "engine", "engine/settings": "engine", "spec/yamlfile": "spec", "engine/unpack": "engine"}[room]
 }
 
 // heavy are packages that only the engine links.

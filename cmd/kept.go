@@ -23,12 +23,12 @@ func (a *app) volumeCommand() *cobra.Command {
 
 func (a *app) imageCommand() *cobra.Command {
 	v := inventory.Verbs{Of: a.invocation}
-	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", append(v.Image(), a.imagePullCommand(), a.imagePushCommand())...)
+	return verbGroup("image", "Images that the engine has", "  orlop image ls\n  orlop image history shop-api\n  orlop image save -o shop.tar shop-api", append(v.Image(), a.imagePullCommand(), a.imagePushCommand(), a.files().Import(), a.files().ImageDiff())...)
 }
 
 func (a *app) containerCommand() *cobra.Command {
 	v := container.Verbs{Of: a.invocation}
-	return verbGroup("container", "Containers one by one, whatever stack they are of", "  orlop container ls -a\n  orlop container inspect shop-db-1\n  orlop container rm -f shop-web-2", v.Commands()...)
+	return verbGroup("container", "Containers one by one, whatever stack they are of", "  orlop container ls -a\n  orlop container inspect shop-db-1\n  orlop container rm -f shop-web-2", append(v.Commands(), a.files().ContainerCommit(), a.files().Diff(), a.files().ContainerExport())...)
 }
 
 func (a *app) volumesCommand() *cobra.Command {

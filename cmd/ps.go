@@ -26,6 +26,7 @@ func (a *app) psCommand() *cobra.Command {
 	c.Flags().BoolVarP(&o.All, "all", "a", false, "stopped containers and those of run too")
 	c.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "IDs only")
 	c.Flags().BoolVar(&o.NamesOnly, "services", false, "names of services only")
+	c.Flags().BoolVarP(&o.Sizes, "size", "s", false, "how much of the disk they take: of what they have written, and with their images")
 	c.Flags().BoolVar(&o.Whole, "no-trunc", false, "show commands and IDs whole")
 	c.Flags().StringVar(&o.Format, "format", "table", format.Help)
 	c.Flags().BoolVar(&orphans, "orphans", true, "also containers of services that the stack file does not have; --orphans=false leaves them out")

@@ -40,6 +40,7 @@ import (
 	"github.com/orlop/orlop/keeper"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/freezer"
 	"github.com/orlop/orlop/runner/image"
 	"github.com/orlop/orlop/runner/instance"
 	"github.com/orlop/orlop/runner/network"
@@ -253,6 +254,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 	if err := e.images.DropKept(ctx); err != nil {
 		e.log.Warn("cannot let go of images that an update held", "error", err)
 	}
+	e.freezer().ThawAll(ctx)
 	e.runner, err = runner.Open(ctx, runner.Config{
 		Client: e.daemon.client, Images: e.images, Instances: e.instances, Networks: e.networks, Ports: e.holdings, Keeping: e.holdings, Store: e.store,
 		Root: e.cfg.Root, State: e.cfg.State, ID: e.id, Version: e.cfg.Version, Bundles: taskBundles(e.cfg.State),
@@ -263,6 +265,11 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 		return fmt.Errorf("cannot adopt the containers: %w", err)
 	}
 	return nil
+}
+
+// freezer holds containers still while an image is made of them.
+func (e *Engine) freezer() *freezer.Freezer {
+	return &freezer.Freezer{Client: e.daemon.client, Dir: filepath.Join(e.cfg.State, "frozen"), Log: e.log}
 }
 
 func (e *Engine) steps() *buildkit.Steps {

@@ -20,6 +20,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/containers"
+	"github.com/orlop/orlop/engine/files"
 	"github.com/orlop/orlop/engine/images"
 	"github.com/orlop/orlop/engine/registry"
 	"github.com/orlop/orlop/engine/settings"
@@ -44,6 +45,7 @@ type server struct {
 func newServer(e *Engine) *grpc.Server {
 	srv := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.InitialWindowSize(api.Window), grpc.InitialConnWindowSize(api.Window), grpc.ReadBufferSize(api.Buffer), grpc.WriteBufferSize(api.Buffer),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 			done, err := e.admit(ctx, info.FullMethod)
 			if err != nil {
@@ -68,6 +70,7 @@ func newServer(e *Engine) *grpc.Server {
 		grpc.ForceServerCodecV2(buildkit.FrameCodec{}),
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
+	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
 	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})

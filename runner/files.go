@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/containerd/containerd/v2/core/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
@@ -39,23 +42,33 @@ func (r *Runner) ForgetPayloads(project string) { r.payloads.Forget(project) }
 // ReadFiles gives the regular files of a container that match one of the
 // patterns; see rootfs.Read.
 func (r *Runner) ReadFiles(ctx context.Context, id string, patterns []string, each func(name string, content io.Reader) error) error {
-	c := r.lookup(id)
-	if c == nil {
-		return fmt.Errorf("no container with ID %s", id)
-	}
-	doc, err := c.ctr.Spec(ctx)
+	rec := r.recordOf(id)
+	layers, doc, err := r.Layer(ctx, id)
 	if err != nil {
 		return err
 	}
-	layers, err := r.Images.Layer(ctx, id)
-	if err != nil {
-		return fmt.Errorf("cannot read the files of %s: %w", c.name, err)
-	}
 	var more []rootfs.Inside
-	for _, s := range r.volumes.Subpaths(c.snapshot().Applied) {
+	for _, s := range r.volumes.Subpaths(rec.Applied) {
 		more = append(more, rootfs.Inside{Target: s.Target, Dir: s.Volume, Path: s.Path})
 	}
-	return rootfs.Read(ctx, c.name, layers, doc, more, patterns, each)
+	return rootfs.Read(ctx, rec.Name, layers, doc, more, patterns, each)
+}
+
+// Layer gives the mounts of a container's layers, and its document.
+func (r *Runner) Layer(ctx context.Context, id string) ([]mount.Mount, *specs.Spec, error) {
+	c := r.lookup(id)
+	if c == nil {
+		return nil, nil, fmt.Errorf("no container with ID %s", id)
+	}
+	doc, err := c.ctr.Spec(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	layers, err := r.Images.Layer(ctx, id)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the files of %s: %w", c.name, err)
+	}
+	return layers, doc, nil
 }
 
 // Sync writes files into all containers of a service: through the root file
@@ -97,25 +110,36 @@ func (r *Runner) NewSync(ctx context.Context, project, service string) (*Sync, e
 
 // open adds a container, if it is still there.
 func (s *Sync) open(ctx context.Context, c *container) error {
-	root, err := c.liveRoot(ctx)
-	if errors.Is(err, ErrNotRunning) {
-		var release func()
-		root, release, err = c.stoppedRoot(ctx, s.wanted)
-		switch {
-		case err != nil:
-			return err
-		case root == nil:
-			return nil // removed meanwhile
-		case release != nil:
-			s.release = append(s.release, release)
-			s.Still++
-		}
+	root, release, err := c.openRoot(ctx, s.wanted)
+	if err != nil || root == nil {
+		return err // it may be removed meanwhile
 	}
-	if err != nil {
-		return err
+	if release != nil {
+		s.release = append(s.release, release)
+		s.Still++
 	}
 	s.Add(root)
 	return nil
+}
+
+// OpenRoot opens the root of a container: of one that doesn't run it is to be released
+// soon once wanted tells that others wait. It has none once it is removed.
+func (r *Runner) OpenRoot(ctx context.Context, id string, wanted chan struct{}) (root *rootfs.Root, release func(), err error) {
+	if c := r.lookup(id); c != nil {
+		root, release, err = c.openRoot(ctx, wanted)
+	}
+	if err == nil && root == nil {
+		err = fmt.Errorf("no container with ID %s", id)
+	}
+	return root, release, err
+}
+
+func (c *container) openRoot(ctx context.Context, wanted chan struct{}) (*rootfs.Root, func(), error) {
+	root, err := c.liveRoot(ctx)
+	if errors.Is(err, ErrNotRunning) {
+		return c.stoppedRoot(ctx, wanted)
+	}
+	return root, nil, err
 }
 
 // Close ends the sync; a file that was not finished is dropped.
@@ -133,7 +157,7 @@ func (c *container) liveRoot(ctx context.Context) (*rootfs.Root, error) {
 	process, task := c.pidfd, c.task
 	c.mu.Unlock()
 	if c.foreign && c.isRunning() {
-		return nil, shim.Beyond("cannot write into "+c.name, "stop it, or have develop.watch rebuild or restart it in place of sync")
+		return nil, shim.Beyond("cannot reach the files of "+c.name, "stop it, or have develop.watch rebuild or restart it in place of sync")
 	}
 	if process == nil || task == nil || !c.isRunning() {
 		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)

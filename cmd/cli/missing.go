@@ -7,12 +7,8 @@ import "slices"
 func MissingVerb(word string) string {
 	instead := ""
 	switch word {
-	case "commit", "export":
-		instead = `"orlop image save" writes an image as an archive`
 	case "publish":
 		instead = `"orlop push" pushes images, not the stack file`
-	case "cp":
-		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
 	case "alpha", "bridge":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`

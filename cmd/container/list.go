@@ -18,10 +18,10 @@ import (
 )
 
 type listing struct {
-	all, latest, quiet, whole bool
-	last                      int
-	format                    string
-	filters                   []string
+	all, latest, quiet, sizes, whole bool
+	last                             int
+	format                           string
+	filters                          []string
 }
 
 func (v *Verbs) list() *cobra.Command {
@@ -39,6 +39,7 @@ func (v *Verbs) list() *cobra.Command {
 	c.Flags().BoolVarP(&l.latest, "latest", "l", false, "the one that was made last, whether it runs or not")
 	c.Flags().BoolVar(&l.whole, "no-trunc", false, "show commands and IDs whole")
 	c.Flags().BoolVarP(&l.quiet, "quiet", "q", false, "IDs only")
+	c.Flags().BoolVarP(&l.sizes, "size", "s", false, "how much of the disk they take: of what they have written, and with their images")
 	return c
 }
 
@@ -56,7 +57,13 @@ func (v *Verbs) runList(ctx context.Context, l listing) error {
 		if err != nil {
 			return err
 		}
-		return l.print(v.Of().Stdout, printed, v.lines(all, l, filter))
+		lines := v.lines(all, l, filter)
+		if l.sizes {
+			if err := ps.Measure(ctx, client, lines); err != nil {
+				return err
+			}
+		}
+		return l.print(v.Of().Stdout, printed, lines)
 	})
 }
 
@@ -100,9 +107,15 @@ func (l *listing) print(w io.Writer, f *format.Format[display.Container], lines 
 		return f.Print(w, lines)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "CONTAINER ID\tNAME\tSTACK\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS")
+	size := func(text string) string {
+		if l.sizes {
+			return "\t" + text
+		}
+		return ""
+	}
+	fmt.Fprintln(t, "CONTAINER ID\tNAME\tSTACK\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS"+size("SIZE"))
 	for _, c := range lines {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.Name, cmp.Or(c.Project, "-"), c.Image, c.Command, c.RunningFor, c.Status, c.Ports)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", c.ID, c.Name, cmp.Or(c.Project, "-"), c.Image, c.Command, c.RunningFor, c.Status, c.Ports, size(c.Size))
 	}
 	return t.Flush()
 }

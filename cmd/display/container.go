@@ -44,7 +44,22 @@ type Container struct {
 	Status       string
 	Created      int64
 
-	labels map[string]string
+	labels  map[string]string
+	isSized bool
+}
+
+// SetSize notes how many bytes a container takes: of what it has written, and with its image.
+func (c *Container) SetSize(layer, total int64) {
+	c.Size, c.isSized = dockerBytes(layer)+" (virtual "+dockerBytes(total)+")", true
+}
+
+// dockerBytes is a number of bytes as Docker writes it: of three digits.
+func dockerBytes(n int64) string {
+	value, units := float64(n), []string{"B", "kB", "MB", "GB", "TB"}
+	for ; value >= 1000 && len(units) > 1; units = units[1:] {
+		value /= 1000
+	}
+	return strconv.FormatFloat(value, 'g', 3, 64) + units[0]
 }
 
 // ContainerHeaders are what Docker's tables call the fields of containers.
@@ -298,12 +313,19 @@ func Span(d time.Duration) string {
 // ContainerTable prints containers as ps does; whole leaves commands uncut.
 func ContainerTable(w io.Writer, containers []Container, whole bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
+	isSized := slices.ContainsFunc(containers, func(c Container) bool { return c.isSized })
+	size := func(text string) string {
+		if isSized {
+			return "\t" + text
+		}
+		return ""
+	}
+	fmt.Fprintln(t, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS"+size("SIZE"))
 	for _, c := range containers {
 		if !whole {
 			c = c.Cut()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Image, c.Command, c.Service, c.RunningFor, c.Status, c.Ports)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", c.Name, c.Image, c.Command, c.Service, c.RunningFor, c.Status, c.Ports, size(c.Size))
 	}
 	return t.Flush()
 }

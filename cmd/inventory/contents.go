@@ -172,6 +172,7 @@ func (v *Verbs) imageInspect() *cobra.Command {
 				}
 				e := json.NewEncoder(v.Of().Stdout)
 				e.SetIndent("", "    ")
+				e.SetEscapeHTML(false)
 				return errors.Join(append(errs, e.Encode(list))...)
 			})
 		},

@@ -22,6 +22,7 @@ type Options struct {
 	All       bool     // what does not run, and those of run, too
 	Quiet     bool     // IDs only
 	NamesOnly bool     // of the services
+	Sizes     bool     // how much of the disk they take
 	Whole     bool     // commands and IDs are not cut
 	Format    string   // table, json, or a template
 	Status    []string // states; none: all that run
@@ -58,6 +59,11 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 				list = append(list, line)
 			}
 		}
+		if o.Sizes {
+			if err := Measure(ctx, client, list); err != nil {
+				return err
+			}
+		}
 		if err := o.print(inv.Stdout, list, printed); err != nil || o.Quiet || o.NamesOnly || !printed.IsTable() || len(o.Status)+len(o.Filters) > 0 {
 			return err
 		}
@@ -70,6 +76,24 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		fmt.Fprintln(inv.Stdout)
 		return display.ScheduleTable(inv.Stdout, observed.Schedules)
 	})
+}
+
+// Measure notes with containers how much of the disk they take.
+func Measure(ctx context.Context, client *api.Client, list []display.Container) error {
+	r := &api.SizesRequest{}
+	for i := range list {
+		r.Ids = append(r.Ids, list[i].ID)
+	}
+	reply, err := client.File.Sizes(ctx, r)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if s := reply.Sizes[list[i].ID]; s != nil {
+			list[i].SetSize(s.LayerBytes, s.TotalBytes)
+		}
+	}
+	return nil
 }
 
 func (o *Options) wants(c *planner.Container, f *Filter) bool {

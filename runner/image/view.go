@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"time"
@@ -47,3 +48,42 @@ func (s *Store) RemoveViews(ctx context.Context, container string) {
 		_ = snapshotter.Remove(ctx, viewOf(container, n)) // the next ones may go
 	}
 }
+
+// Views gives the mounts of the file system of an image of a platform, and what it consists
+// of, until release is called.
+func (s *Store) Views(ctx context.Context, ref, platform string) (_ *Details, _ []mount.Mount, release func(), err error) {
+	details, err := s.Details(ctx, ref, platform)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	img, err := s.At(ctx, details.Name, details.Digest.String(), details.Platform)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	keep, err := s.Keep(ctx, []string{details.Digest.String()})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			keep()
+		}
+	}()
+	chain := identity.ChainID(img.diffs).String()
+	if err := img.unpack(ctx, chain); err != nil {
+		return nil, nil, nil, err
+	}
+	name, snapshotter := "view-"+rand.Text(), s.client.SnapshotService(Snapshotter)
+	root := snapshots.WithLabels(map[string]string{"containerd.io/gc.expire": time.Now().Add(viewTime).Format(time.RFC3339)})
+	mounts, err := snapshotter.View(ctx, name, chain, root)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("cannot make a view of image %s: %w", ref, err)
+	}
+	return details, mounts, func() {
+		_ = snapshotter.Remove(context.WithoutCancel(ctx), name) // one that stays expires
+		keep()
+	}, nil
+}
+
+// viewTime is how long a view stays that an engine which was killed has made.
+const viewTime = 24 * time.Hour

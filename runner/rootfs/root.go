@@ -14,6 +14,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/orlop/orlop/archive"
 )
 
 // Root is the root directory of a container. Every path is
@@ -293,24 +295,10 @@ func reopen(place, mode int) (int, error) {
 	if err := unix.Fstat(place, &st); err != nil {
 		return -1, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || isKernels(place) {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || archive.IsKernels(place) {
 		return -1, unix.EINVAL
 	}
 	return unix.Open("/proc/self/fd/"+strconv.Itoa(place), mode|unix.O_CLOEXEC, 0)
-}
-
-// isKernels says that a file is one by which the kernel is told things.
-func isKernels(fd int) bool {
-	var fs unix.Statfs_t
-	if unix.Fstatfs(fd, &fs) != nil {
-		return true
-	}
-	switch fs.Type {
-	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC,
-		unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.DEVPTS_SUPER_MAGIC, unix.BINFMTFS_MAGIC:
-		return true
-	}
-	return false
 }
 
 // symlink puts a link in the place of whatever is there, in one step.

@@ -49,6 +49,12 @@ func OpenStopped(container string, layers []mount.Mount, doc *specs.Spec, dir st
 			return nil, fmt.Errorf("%s: %w", m.Destination, err)
 		}
 	}
+	if doc.Root != nil && doc.Root.Readonly {
+		if err := unix.MountSetattr(root.fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			root.Close()
+			return nil, err
+		}
+	}
 	root.volatile = volatile(doc)
 	return root, nil
 }

@@ -1,0 +1,395 @@
+package files
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/cmd/cli"
+)
+
+// copying is a copy as it was asked for.
+type copying struct {
+	from, to place
+	index    int32
+	oneOffs  bool
+	follow   bool
+	owners   bool
+	quiet    bool
+
+	project string
+}
+
+// place is one side of a copy: a path of a service's containers, or of the caller's.
+type place struct {
+	service string // "": the caller's own
+	path    string // "-" of the caller's: a stream
+}
+
+func (p place) String() string {
+	if p.service == "" {
+		return p.path
+	}
+	return p.service + ":" + p.path
+}
+
+// placeOf reads SERVICE:PATH. What begins with a slash or a dot is a path of the caller's.
+func placeOf(text string) place {
+	service, path, is := strings.Cut(text, ":")
+	if !is || strings.HasPrefix(text, "/") || strings.HasPrefix(text, ".") || service == "" {
+		return place{path: text}
+	}
+	return place{service, path}
+}
+
+// Copy is the verb cp.
+func (v *Verbs) Copy() *cobra.Command {
+	var o copying
+	c := &cobra.Command{
+		Use:   "cp SERVICE:PATH PATH|- | cp PATH|- SERVICE:PATH | cp SERVICE:PATH SERVICE:PATH",
+		Short: "Copy files into, out of and between containers, running or not",
+		Long: "Copy files into, out of and between containers, running or not.\n\n" +
+			"A copy into a service goes to all its containers, one out of it comes from the first.\n" +
+			"A directory is copied into one that is there by its own name, with \"/.\" behind it its\n" +
+			"contents alone; \"-\" is a tar archive on standard input or output.",
+		Example: "  orlop cp api:/var/log/api.log .\n" +
+			"  orlop cp ./seed/. db:/docker-entrypoint-initdb.d\n" +
+			"  orlop cp web:/etc/nginx - | tar t\n" +
+			"  orlop cp --index 2 web:/tmp/heap.prof heap.prof",
+		Args: cobra.MatchAll(cli.AtLeast(2, "what to copy and where to"), cobra.MaximumNArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.from, o.to = placeOf(args[0]), placeOf(args[1])
+			return v.copy(c.Context(), &o)
+		},
+	}
+	c.Flags().Int32Var(&o.index, "index", 0, "`number` of the container; without it all for a copy into a service, the first for one out of it")
+	c.Flags().BoolVar(&o.oneOffs, "all", false, "containers of run too")
+	c.Flags().BoolVarP(&o.follow, "follow-link", "L", false, "copy what a link that is named leads to")
+	c.Flags().BoolVarP(&o.owners, "archive", "a", false, "keep the owners of files; else they are root's in a container, and the caller's outside")
+	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "show no progress")
+	return c
+}
+
+func (v *Verbs) copy(ctx context.Context, o *copying) error {
+	var services []string
+	for _, p := range []place{o.from, o.to} {
+		if p.path == "" {
+			return fmt.Errorf("%q names no path: write SERVICE:PATH", p)
+		}
+		if p.service != "" {
+			services = append(services, p.service)
+		}
+	}
+	switch {
+	case len(services) == 0:
+		return errors.New("one of both must be SERVICE:PATH: to copy files of the machine there is cp")
+	case o.index < 0:
+		return fmt.Errorf("--index is %d: numbers of containers begin with 1", o.index)
+	case o.to.service == "" && o.to.path == "-":
+		if err := v.notForTerminal(); err != nil {
+			return err
+		}
+	}
+	return v.Of().WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		o.project = s.Name
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if o.from.service == "" {
+			return v.copyIn(ctx, client, o)
+		}
+		return v.copyOut(ctx, client, o)
+	})
+}
+
+// request names containers of a service.
+func (o *copying) request(service string) *api.ContainerRequest {
+	return &api.ContainerRequest{Project: o.project, Service: service, Index: o.index}
+}
+
+// copyIn copies the caller's files to containers.
+func (v *Verbs) copyIn(ctx context.Context, client *api.Client, o *copying) error {
+	if o.from.path == "-" {
+		in, _, done, err := v.input(ctx, "-")
+		if err != nil {
+			return err
+		}
+		defer done()
+		start := &api.WriteTree_Start{Whole: true}
+		return v.send(ctx, client, o, start, 0, func(out io.Writer) error {
+			_, err := io.CopyBuffer(out, struct{ io.Reader }{in}, make([]byte, archive.BufferSize))
+			return err
+		})
+	}
+	whole, err := filepath.Abs(o.from.path)
+	if err != nil {
+		return err
+	}
+	stat := os.Lstat
+	if o.follow || archive.WantsDir(o.from.path) {
+		stat = os.Stat
+	}
+	info, err := stat(o.from.path)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", o.from.path, bare(err))
+	}
+	source := archive.SourceOf(withEnd(whole, o.from.path), info.IsDir())
+	size := info.Size()
+	if source.IsDir {
+		size = 0
+	}
+	tree, err := archive.Own(filepath.Dir(whole))
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	at := filepath.Base(whole)
+	if at == "/" {
+		at = "."
+	}
+	if archive.WantsDir(o.from.path) {
+		at += "/"
+	}
+	start := &api.WriteTree_Start{Name: source.Name, Directory: source.IsDir, Contents: source.Contents}
+	return v.send(ctx, client, o, start, size, func(out io.Writer) error {
+		w := tar.NewWriter(out)
+		packer := &archive.Packer{Tree: tree, Out: w, Note: func(at, why string) { v.say(filepath.Join(filepath.Dir(whole), at) + ": " + why) }}
+		if err := packer.Pack(ctx, at, source.Name, o.follow); err != nil {
+			return err
+		}
+		return w.Close()
+	})
+}
+
+// withEnd is an absolute path that means the contents of a directory where the one that was
+// written does.
+func withEnd(whole, written string) string {
+	if written == "." || strings.HasSuffix(written, "/.") {
+		return strings.TrimSuffix(whole, "/") + "/."
+	}
+	return whole
+}
+
+// bare is an error without the path that it names.
+func bare(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
+	}
+	return err
+}
+
+// send sends an archive to the containers that a copy is to.
+func (v *Verbs) send(ctx context.Context, client *api.Client, o *copying, start *api.WriteTree_Start, size int64, write func(io.Writer) error) error {
+	start.To, start.Path, start.OneOffs, start.Owners = o.request(o.to.service), o.to.path, o.oneOffs, o.owners
+	stream, err := client.File.Write(ctx)
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	if err := stream.Send(&api.WriteTree{Of: &api.WriteTree_Start_{Start: start}}); err != nil && !errors.Is(err, io.EOF) {
+		return cli.Cause(ctx, err)
+	}
+	m := v.measure("cp "+o.to.String(), size, o.quiet)
+	out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.WriteTree{Of: &api.WriteTree_Data{Data: p}}) }}
+	err = write(m.count(out))
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // which is the engine's, and it says why
+		m.end(v, "")
+		return err
+	}
+	reply, err := stream.CloseAndRecv()
+	if err != nil {
+		m.end(v, "")
+		return cli.Cause(ctx, err)
+	}
+	v.say(reply.Notes...)
+	if reply.Error != "" {
+		m.end(v, "")
+		return errors.New(reply.Error)
+	}
+	m.end(v, "copied to "+strings.Join(reply.Containers, ", "))
+	return nil
+}
+
+// copyOut copies files of a container to the caller, or to others.
+func (v *Verbs) copyOut(ctx context.Context, client *api.Client, o *copying) error {
+	stream, err := client.File.Read(ctx, &api.ReadTreeRequest{Of: o.request(o.from.service), Path: o.from.path, Follow: o.follow})
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	start := first.GetStart()
+	if start == nil {
+		return errors.New("internal error: the engine does not say what it sends")
+	}
+	source := archive.SourceOf("/"+o.from.path, start.Directory)
+	in := &incoming{stream: stream, note: func(text string) { v.say(text) }}
+	if o.to.service != "" {
+		to := &api.WriteTree_Start{Name: source.Name, Directory: source.IsDir, Contents: source.Contents}
+		return v.send(ctx, client, o, to, start.Size, func(out io.Writer) error { return in.copyTo(ctx, out) })
+	}
+	size := start.Size
+	if start.Directory {
+		size = 0
+	}
+	m := v.measure("cp "+o.from.String(), size, o.quiet)
+	said := ""
+	if o.to.path == "-" {
+		err = in.copyTo(ctx, m.count(v.Of().Stdout))
+	} else if err = v.unpack(ctx, o, source, in, m); err == nil {
+		said = "copied from " + start.Container
+	}
+	m.end(v, said)
+	return err
+}
+
+// incoming is the archive that a stream brings.
+type incoming struct {
+	stream grpc.ServerStreamingClient[api.TreePart]
+	note   func(string)
+}
+
+func (i *incoming) next() ([]byte, error) {
+	for {
+		part, err := i.stream.Recv()
+		if err != nil {
+			return nil, err
+		}
+		if data := part.GetData(); data != nil {
+			return data, nil
+		}
+		if text := part.GetNote(); text != "" {
+			i.note(text)
+		}
+	}
+}
+
+// copyTo writes all of the archive.
+func (i *incoming) copyTo(ctx context.Context, out io.Writer) error {
+	for {
+		data, err := i.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return cli.Cause(ctx, err)
+		}
+		if _, err := out.Write(data); err != nil {
+			return err
+		}
+	}
+}
+
+// unpack puts an archive to a path of the caller's, and nowhere else.
+func (v *Verbs) unpack(ctx context.Context, o *copying, source archive.Source, in *incoming, m *meter) error {
+	at, made, err := v.target(o.to.path, source)
+	if err != nil {
+		return err
+	}
+	u := &archive.Unpacker{At: ".", Name: source.Name, Made: made, Owners: o.owners, Note: func(at, why string) { v.say(at + ": " + why) }}
+	dir := at
+	if !source.IsDir {
+		dir, u.At = filepath.Dir(at), filepath.Base(at)
+	}
+	if u.Tree, err = archive.Beneath(dir); err != nil {
+		return fmt.Errorf("cannot write to %s: %w", dir, bare(err))
+	}
+	u.Tree.KeepsPrivileges = o.owners
+	defer u.Tree.Close()
+	defer u.Close()
+	pipe := archive.Incoming(in.next)
+	defer pipe.Close()
+	if err := archive.Unpack(ctx, tar.NewReader(m.read(pipe)), u); err != nil {
+		return cli.Cause(ctx, unwrapped(err))
+	}
+	if _, err := io.Copy(io.Discard, pipe); err != nil && u.Err() == nil { // words about what is left out follow
+		return cli.Cause(ctx, err)
+	}
+	if failed, is := errors.AsType[*archive.Error](u.Err()); is {
+		return fmt.Errorf("cannot %s %s: %w", failed.Do, filepath.Join(dir, failed.Path), failed.Err)
+	}
+	return u.Err()
+}
+
+// unwrapped is the engine's error where reading its archive ended with one.
+func unwrapped(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// target is the path at which a copy comes to be. A directory that is to be made there is.
+func (v *Verbs) target(written string, source archive.Source) (at string, made bool, err error) {
+	t := archive.Target{WantsDir: archive.WantsDir(written)}
+	if t.Path, err = filepath.Abs(written); err != nil {
+		return "", false, err
+	}
+	info, err := os.Stat(t.Path)
+	switch {
+	case err == nil:
+		t.Exists, t.IsDir = true, info.IsDir()
+		if !t.IsDir && !info.Mode().IsRegular() {
+			return "", false, fmt.Errorf("cannot write %s: it is neither a file nor a directory", written)
+		}
+		if t.Path, err = filepath.EvalSymlinks(t.Path); err != nil {
+			return "", false, err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", false, fmt.Errorf("cannot write %s: %w", written, bare(err))
+	default:
+		if _, err := os.Lstat(t.Path); err == nil {
+			return "", false, fmt.Errorf("cannot write %s: it is a symbolic link to nothing", written)
+		}
+	}
+	if at, err = archive.Place(source, t); err != nil {
+		return "", false, err
+	}
+	if up, err := os.Stat(filepath.Dir(at)); err != nil || !up.IsDir() {
+		return "", false, fmt.Errorf("cannot write %s: there is no directory %s: make it first", written, filepath.Dir(at))
+	}
+	if !source.IsDir {
+		return at, false, nil
+	}
+	// What an earlier copy has brought could be a link that leads elsewhere.
+	there, err := os.Lstat(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.Mkdir(at, 0o700); err != nil {
+			return "", false, fmt.Errorf("cannot make %s: %w", at, bare(err))
+		}
+		return at, true, nil
+	case err != nil:
+		return "", false, fmt.Errorf("cannot write %s: %w", at, bare(err))
+	case !there.IsDir():
+		return "", false, fmt.Errorf("cannot write %s: %w", at, archive.ErrDirOverFile)
+	}
+	return at, false, nil
+}
+
+func (m *meter) read(from io.Reader) io.Reader { return &countedReader{from, m} }
+
+type countedReader struct {
+	from io.Reader
+	m    *meter
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.m.bytes.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,207 @@
+package files
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"cmp"
+	"compress/bzip2"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/runner/emulation"
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/spec"
+)
+
+// Commit implements api.FilesServer.
+func (s *Server) Commit(ctx context.Context, r *api.CommitRequest) (*api.CommitReply, error) {
+	change, err := instructed(r.Changes)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.one(r.Of)
+	if err != nil {
+		return nil, err
+	}
+	if c.Applied == nil || c.Applied.Service == nil {
+		return nil, fmt.Errorf("cannot make an image of %s: it is not known what it was made of", c.Name)
+	}
+	service := c.Applied.Service
+	base, err := s.Images.At(ctx, cmp.Or(service.Image, c.Name), c.Applied.Image, service.PlatformOn(emulation.Machine()))
+	if err != nil {
+		return nil, fmt.Errorf("cannot make an image of %s: its own is gone: %w", c.Name, err)
+	}
+	l, mounts, err := s.layerOf(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	made, err := s.Images.Make(ctx, image.Making{
+		Name: r.Name, Prefix: strings.ToLower(c.Name), Base: base, Author: r.Author, Comment: r.Message, By: "orlop commit " + c.Name, Now: s.Now().UTC(),
+		Layer: func(ctx context.Context, out io.Writer) error {
+			if r.Pause {
+				thaw, err := s.Freezer.Freeze(ctx, c.ID)
+				if err != nil {
+					return fmt.Errorf("cannot pause %s: %w: --pause=false goes without", c.Name, err)
+				}
+				defer thaw()
+			}
+			return l.Write(ctx, out, mounts)
+		},
+		Change: func(config *dockerspec.DockerOCIImageConfig) error {
+			merge(config, service)
+			return change(config)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make an image of %s: %w", c.Name, err)
+	}
+	return &api.CommitReply{Name: made.Name, Digest: made.Digest.String(), Id: made.ID.String()}, nil
+}
+
+// merge lays what a service says over what its image says of itself, as docker commit does
+// with what a container was made with. The labels that other tools know a project's
+// containers by are the container's, not the image's.
+func merge(config *dockerspec.DockerOCIImageConfig, s *spec.Service) {
+	if s.Entrypoint != nil {
+		config.Entrypoint, config.Cmd = s.Entrypoint, nil
+	}
+	if s.Command != nil {
+		config.Cmd = s.Command
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Environment)) {
+		if value := s.Environment[name]; value != nil && !slices.Contains(s.ProvidedEnvironment, name) {
+			config.Env = setVariable(config.Env, name, *value)
+		}
+	}
+	config.User, config.WorkingDir = cmp.Or(s.User, config.User), cmp.Or(s.WorkingDir, config.WorkingDir)
+	config.StopSignal = cmp.Or(s.StopSignal, config.StopSignal)
+	for _, port := range s.Expose {
+		if !strings.Contains(port, "/") {
+			port += "/tcp"
+		}
+		if config.ExposedPorts == nil {
+			config.ExposedPorts = map[string]struct{}{}
+		}
+		config.ExposedPorts[port] = struct{}{}
+	}
+	labels := maps.Clone(config.Labels)
+	for name, value := range s.Labels {
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[name] = value
+	}
+	maps.DeleteFunc(labels, func(name, _ string) bool {
+		return strings.HasPrefix(name, "com.docker.compose.") || strings.HasPrefix(name, "io.orlop.")
+	})
+	config.Labels = labels
+	config.Healthcheck = healthOf(s.HealthCheck, config.Healthcheck)
+	config.OnBuild = nil // they were for what was built on it
+}
+
+// healthOf lays a service's own probe over that of its image.
+func healthOf(h *spec.HealthCheck, of *dockerspec.HealthcheckConfig) *dockerspec.HealthcheckConfig {
+	if h == nil {
+		return of
+	}
+	out := dockerspec.HealthcheckConfig{}
+	if of != nil {
+		out = *of
+	}
+	if h.Disable {
+		return &dockerspec.HealthcheckConfig{Test: []string{"NONE"}}
+	}
+	if len(h.Test) > 0 {
+		out.Test = h.Test
+	}
+	for _, f := range []struct {
+		to   *time.Duration
+		from *spec.Duration
+	}{{&out.Interval, h.Interval}, {&out.Timeout, h.Timeout}, {&out.StartPeriod, h.StartPeriod}, {&out.StartInterval, h.StartInterval}} {
+		if f.from != nil {
+			*f.to = time.Duration(*f.from)
+		}
+	}
+	if h.Retries != nil {
+		out.Retries = *h.Retries
+	}
+	return &out
+}
+
+// Import implements api.FilesServer.
+func (s *Server) Import(stream grpc.ClientStreamingServer[api.ImportInput, api.CommitReply]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	start := first.GetStart()
+	if start == nil {
+		return errors.New("internal error: an import does not begin with what is made")
+	}
+	change, err := instructed(start.Changes)
+	if err != nil {
+		return err
+	}
+	in := archive.Incoming(func() ([]byte, error) {
+		m, err := stream.Recv()
+		return m.GetData(), err
+	})
+	defer in.Close()
+	made, err := s.Images.Make(stream.Context(), image.Making{
+		Name: start.Name, Prefix: "imported", Platform: start.Platform, Comment: start.Message, By: "orlop image import", Now: s.Now().UTC(),
+		Layer:  func(_ context.Context, out io.Writer) error { return unpacked(in, out) },
+		Change: change,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot import an image: %w", err)
+	}
+	return stream.SendAndClose(&api.CommitReply{Name: made.Name, Digest: made.Digest.String(), Id: made.ID.String()})
+}
+
+// unpacked writes a tar archive, which may be compressed, as it is. What is none is an error.
+func unpacked(in io.Reader, out io.Writer) error {
+	buffered := bufio.NewReaderSize(in, archive.MessageSize)
+	begin, err := buffered.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	var plain io.Reader
+	switch {
+	case len(begin) == 0:
+		return errors.New("there is nothing in the archive")
+	case string(begin) == "\xfd7zXZ\x00":
+		return errors.New("the archive is compressed with xz, which is not supported: \"xz -dc FILE | orlop image import - NAME\" does it")
+	case strings.HasPrefix(string(begin), "BZh"):
+		plain = bzip2.NewReader(buffered)
+	default:
+		stream, err := compression.DecompressStream(buffered)
+		if err != nil {
+			return fmt.Errorf("cannot read the archive: %w", err)
+		}
+		defer stream.Close()
+		plain = stream
+	}
+	whole := bufio.NewReaderSize(plain, archive.MessageSize)
+	begin, err = whole.Peek(archive.MessageSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("cannot read the archive: %w", err)
+	}
+	if _, err := tar.NewReader(bytes.NewReader(begin)).Next(); err != nil && !errors.Is(err, io.EOF) {
+		return errors.New("it is no tar archive, nor one that is compressed with gzip, zstd or bzip2")
+	}
+	_, err = io.Copy(out, whole)
+	return err
+}

@@ -1,0 +1,276 @@
+package files
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/archive"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
+)
+
+// Read implements api.FilesServer.
+func (s *Server) Read(r *api.ReadTreeRequest, stream grpc.ServerStreamingServer[api.TreePart]) error {
+	c, err := s.one(r.Of)
+	if err != nil {
+		return err
+	}
+	root, err := s.open(stream.Context(), c.ID)
+	if err != nil {
+		return err
+	}
+	defer root.release()
+	tree, err := root.Tree()
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	if err := s.read(root.ctx, c, tree, r, stream); err != nil {
+		return wantedError(ofContainer(err, c.Name))
+	}
+	return nil
+}
+
+func (s *Server) read(ctx context.Context, c *planner.Container, tree *archive.Tree, r *api.ReadTreeRequest, stream grpc.ServerStreamingServer[api.TreePart]) error {
+	at := "/" + strings.TrimLeft(r.Path, "/")
+	from, info, err := at, archive.Info{}, error(nil)
+	if r.Follow {
+		from, info, err = tree.Follow(at)
+	} else {
+		info, err = tree.Stat(at)
+	}
+	if err != nil {
+		return &archive.Error{Do: "read", Path: at, Err: err}
+	}
+	source := archive.SourceOf(at, info.Mode.IsDir())
+	start := &api.TreePart_Start{Container: c.Name, Directory: source.IsDir, Size: info.Size}
+	if err := stream.Send(&api.TreePart{Of: &api.TreePart_Start_{Start: start}}); err != nil {
+		return err
+	}
+	out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.TreePart{Of: &api.TreePart_Data{Data: p}}) }}
+	var left notes
+	w := tar.NewWriter(out)
+	packer := &archive.Packer{Tree: tree, Out: w, Note: left.add}
+	if err := packer.Pack(ctx, from, source.Name, false); err != nil {
+		return err
+	}
+	if err := errors.Join(w.Close(), out.Flush()); err != nil {
+		return err
+	}
+	for _, text := range left.all() {
+		if err := stream.Send(&api.TreePart{Of: &api.TreePart_Note{Note: text}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofContainer names the container of a path that an error is about.
+func ofContainer(err error, name string) error {
+	of, is := errors.AsType[*archive.Error](err)
+	if !is {
+		return err
+	}
+	return fmt.Errorf("cannot %s %s of %s: %w", of.Do, api.Valid(of.Path), name, plain(of.Err))
+}
+
+// plain is an error of the kernel in words about files of a container.
+func plain(err error) error {
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return errors.New("it is read-only there")
+	case errors.Is(err, unix.ENOSPC):
+		return errors.New("the disk is full")
+	case errors.Is(err, unix.ENOENT):
+		return errors.New("there is no such file or directory")
+	case errors.Is(err, unix.ENOTDIR):
+		return errors.New("it is, or is in, something that is no directory")
+	}
+	return err
+}
+
+// Write implements api.FilesServer.
+func (s *Server) Write(stream grpc.ClientStreamingServer[api.WriteTree, api.WriteTreeReply]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	start := first.GetStart()
+	if start == nil {
+		return errors.New("internal error: a copy does not begin with where it goes to")
+	}
+	to := start.To
+	list := replicas(s.Containers.Containers(to.GetProject()), to, start.OneOffs)
+	if to.GetContainer() != "" || len(list) == 0 {
+		c, err := s.one(&api.ContainerRequest{Container: to.GetContainer(), Project: to.GetProject(), Service: to.GetService(), Index: max(to.GetIndex(), 0)})
+		switch {
+		case err != nil:
+			return err
+		case to.GetContainer() == "": // a run's, which was not asked for
+			return fmt.Errorf("service %s has containers of \"orlop run\" alone: --all means them, too", to.GetService())
+		}
+		list = []*planner.Container{c}
+	}
+	w := &writing{start: start}
+	defer w.close()
+	for _, c := range list {
+		if err := w.add(stream.Context(), s, c); err != nil {
+			return err
+		}
+	}
+	in := archive.Incoming(func() ([]byte, error) {
+		m, err := stream.Recv()
+		return m.GetData(), err
+	})
+	defer in.Close()
+	w.run(stream.Context(), in)
+	reply := &api.WriteTreeReply{Containers: w.done, Notes: w.notes.all()}
+	if err := errors.Join(w.errs...); err != nil {
+		if len(w.done) == 0 {
+			return err
+		}
+		reply.Error = api.Valid(err.Error())
+	}
+	return stream.SendAndClose(reply)
+}
+
+// writing is a copy into containers.
+type writing struct {
+	start *api.WriteTree_Start
+	parts []*part
+	notes notes
+	done  []string // names of the containers that have all of it
+	errs  []error
+}
+
+type part struct {
+	name     string
+	root     *opened
+	tree     *archive.Tree
+	unpacker *archive.Unpacker
+}
+
+func (w *writing) close() {
+	for _, p := range w.parts {
+		p.unpacker.Close()
+		p.tree.Close()
+		p.root.release()
+	}
+}
+
+// add opens a container, and finds out where in it the files go. Nothing is written to any
+// where that can't be told for one.
+func (w *writing) add(ctx context.Context, s *Server, c *planner.Container) error {
+	root, err := s.open(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	tree, err := root.Tree()
+	if err != nil {
+		root.release()
+		return err
+	}
+	at, err := w.place(tree)
+	if err != nil {
+		tree.Close()
+		root.release()
+		return ofContainer(err, c.Name)
+	}
+	p := &part{name: c.Name, root: root, tree: tree}
+	p.unpacker = &archive.Unpacker{Tree: tree, At: at, Name: w.start.Name, Owners: w.start.Owners, Note: func(at, why string) { w.notes.add(c.Name+":"+at, why) }}
+	w.parts = append(w.parts, p)
+	return nil
+}
+
+// place is the path in a container at which what is copied comes to be.
+func (w *writing) place(tree *archive.Tree) (string, error) {
+	written := "/" + strings.TrimLeft(w.start.Path, "/")
+	at, info, err := tree.Follow(path.Clean(written))
+	at = path.Clean(at)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", &archive.Error{Do: "write", Path: at, Err: err}
+	}
+	t := archive.Target{Path: at, WantsDir: archive.WantsDir(written), Exists: err == nil, IsDir: info.Mode.IsDir()}
+	if t.Exists && !t.IsDir && !info.Mode.IsRegular() {
+		return "", &archive.Error{Do: "write", Path: at, Err: errors.New("it is neither a file nor a directory")}
+	}
+	if w.start.Whole {
+		if w.start.Name = "."; !t.IsDir {
+			return "", &archive.Error{Do: "write", Path: at, Err: errors.New("an archive is unpacked into a directory that is there")}
+		}
+		return at, nil
+	}
+	source := archive.Source{Name: w.start.Name, IsDir: w.start.Directory, Contents: w.start.Contents}
+	place, err := archive.Place(source, t)
+	if err != nil {
+		return "", &archive.Error{Do: "write", Path: at, Err: errors.Unwrap(err)}
+	}
+	up, err := tree.Stat(path.Dir(place) + "/")
+	if err != nil || !up.Mode.IsDir() {
+		return "", &archive.Error{Do: "write", Path: place, Err: fmt.Errorf("there is no directory %s: make it first", path.Dir(place))}
+	}
+	return place, nil
+}
+
+// run unpacks an archive into all of the containers. Reading ends where one of them is
+// wanted by somebody else.
+func (w *writing) run(ctx context.Context, in *io.PipeReader) {
+	var to []*archive.Unpacker
+	for _, p := range w.parts {
+		to = append(to, p.unpacker)
+		defer context.AfterFunc(p.root.ctx, func() { in.CloseWithError(wantedError(context.Cause(p.root.ctx))) })()
+	}
+	err := archive.Unpack(ctx, tar.NewReader(in), to...)
+	if err == nil && !archive.AllFailed(to) {
+		_, err = io.Copy(io.Discard, in) // what follows the end of an archive
+	}
+	for _, p := range w.parts {
+		switch failed := p.unpacker.Err(); {
+		case failed != nil:
+			w.errs = append(w.errs, ofContainer(failed, p.name))
+		case err != nil:
+		default:
+			w.done = append(w.done, p.name)
+		}
+	}
+	if err != nil && len(w.errs) == 0 {
+		w.errs = []error{err}
+	}
+}
+
+// Export implements api.FilesServer.
+func (s *Server) Export(r *api.ContainerRequest, stream grpc.ServerStreamingServer[api.Chunk]) error {
+	c, err := s.one(r)
+	if err != nil {
+		return err
+	}
+	roots, _, err := s.Containers.Layer(stream.Context(), c.ID)
+	if err != nil {
+		return err
+	}
+	return mount.WithReadonlyTempMount(stream.Context(), image.Plain(roots), func(root string) error {
+		tree, err := archive.Own(root)
+		if err != nil {
+			return err
+		}
+		defer tree.Close()
+		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.Chunk{Data: p}) }}
+		w := tar.NewWriter(out)
+		packer := &archive.Packer{Tree: tree, Out: w, Devices: true}
+		if err := packer.Pack(stream.Context(), ".", ".", false); err != nil {
+			return ofContainer(err, c.Name)
+		}
+		return errors.Join(w.Close(), out.Flush())
+	})
+}

@@ -1,0 +1,160 @@
+package files
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/rootfs"
+	"github.com/orlop/orlop/spec"
+)
+
+type fixed struct {
+	noFiles
+	list []planner.Container
+}
+
+// noFiles has no containers' files.
+type noFiles interface {
+	OpenRoot(ctx context.Context, id string, wanted chan struct{}) (*rootfs.Root, func(), error)
+	Layer(ctx context.Context, id string) ([]mount.Mount, *specs.Spec, error)
+}
+
+func (f fixed) Containers(project string) (list []planner.Container) {
+	for _, c := range f.list {
+		if project == "" || strings.HasPrefix(c.Name, project+"-") {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// TestWhichContainerIsMeant: names before services, replicas before runs.
+func TestWhichContainerIsMeant(t *testing.T) {
+	s := &Server{Containers: fixed{list: []planner.Container{
+		{ID: "aaaa1111", Name: "shop-web-2", Service: "web", Number: 2},
+		{ID: "aaaa2222", Name: "shop-web-1", Service: "web", Number: 1},
+		{ID: "bbbb3333", Name: "shop-web-run-1", Service: "web", Number: 1, OneOff: true},
+		{ID: "cccc4444", Name: "shop-job-run-7", Service: "job", Number: 7, OneOff: true},
+		{ID: "dddd5555", Name: "other-web-1", Service: "web", Number: 1},
+	}}}
+	for _, c := range []struct {
+		name, want, err string
+		r               *api.ContainerRequest
+	}{
+		{"the first", "shop-web-1", "", &api.ContainerRequest{Project: "shop", Service: "web"}},
+		{"by number", "shop-web-2", "", &api.ContainerRequest{Project: "shop", Service: "web", Index: 2}},
+		{"no such number", "", "service web has no container 3", &api.ContainerRequest{Project: "shop", Service: "web", Index: 3}},
+		{"a run's, for want of another", "shop-job-run-7", "", &api.ContainerRequest{Project: "shop", Service: "job"}},
+		{"no run's by number", "", "service job has no container 7", &api.ContainerRequest{Project: "shop", Service: "job", Index: 7}},
+		{"by name", "other-web-1", "", &api.ContainerRequest{Container: "other-web-1", Project: "shop", Service: "other-web-1"}},
+		{"by the beginning of an ID", "shop-job-run-7", "", &api.ContainerRequest{Container: "cccc"}},
+		{"by one that two have", "", "both begin with aaaa", &api.ContainerRequest{Container: "aaaa"}},
+		{"by too little of one", "", "no container is named ccc", &api.ContainerRequest{Container: "ccc"}},
+		{"a service where no container is named so", "shop-web-1", "", &api.ContainerRequest{Container: "web", Project: "shop", Service: "web"}},
+		{"nothing", "", "service db has no container", &api.ContainerRequest{Project: "shop", Service: "db"}},
+	} {
+		got, err := s.one(c.r)
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: %v", c.name, err)
+		case c.err == "" && (err != nil || got.Name != c.want):
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+}
+
+// TestInstructions: those of a Dockerfile that change no file, as docker commit has them.
+func TestInstructions(t *testing.T) {
+	config := &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Env: []string{"A=1"}, Labels: map[string]string{"kept": "yes"}}}
+	change, err := instructed([]string{
+		"ENV B=$A-2 A=3", "LABEL a=\"b c\"", `CMD ["run", "it"]`, "ENTRYPOINT exec sh", "EXPOSE 80 53/udp", "USER ${B}", "WORKDIR /srv/$A", "VOLUME /data",
+		"STOPSIGNAL SIGINT", "ONBUILD RUN true", "HEALTHCHECK --retries=3 CMD true",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := change(config); err != nil {
+		t.Fatal(err)
+	}
+	want := ocispec.ImageConfig{
+		Env: []string{"A=3", "B=1-2"}, Labels: map[string]string{"kept": "yes", "a": "b c"}, Cmd: []string{"run", "it"}, Entrypoint: []string{"/bin/sh", "-c", "exec sh"},
+		ExposedPorts: map[string]struct{}{"80/tcp": {}, "53/udp": {}}, User: "1-2", WorkingDir: "/srv/3", Volumes: map[string]struct{}{"/data": {}}, StopSignal: "SIGINT",
+	}
+	if !reflect.DeepEqual(config.ImageConfig, want) {
+		t.Errorf("it became %+v", config.ImageConfig)
+	}
+	if len(config.OnBuild) != 1 || config.Healthcheck == nil || config.Healthcheck.Retries != 3 {
+		t.Errorf("it became %+v", config)
+	}
+	for text, why := range map[string]string{
+		"RUN rm -rf /": "must begin with one of CMD", "COPY a b": "must begin with one of CMD", "": "must begin with one of CMD", "WORKDIR here": "must be an absolute path",
+		"EXPOSE http": "must be a port",
+	} {
+		change, err := instructed([]string{text})
+		if err == nil {
+			err = change(&dockerspec.DockerOCIImageConfig{})
+		}
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestAnImageSaysWhatItsContainerWasMadeWith, but for what makes it one of a stack.
+func TestAnImageSaysWhatItsContainerWasMadeWith(t *testing.T) {
+	value, provided := "2", "secret"
+	config := &dockerspec.DockerOCIImageConfig{
+		ImageConfig:             ocispec.ImageConfig{Env: []string{"A=1", "P=x"}, Entrypoint: []string{"/old"}, Cmd: []string{"old"}, User: "app", Labels: map[string]string{"com.docker.compose.project": "shop", "a": "b"}},
+		DockerOCIImageConfigExt: dockerspec.DockerOCIImageConfigExt{OnBuild: []string{"RUN true"}},
+	}
+	merge(config, &spec.Service{
+		Entrypoint: spec.Command{"/new"}, Environment: map[string]*string{"A": &value, "UNSET": nil, "URL": &provided}, ProvidedEnvironment: []string{"URL"},
+		WorkingDir: "/srv", Labels: map[string]string{"tier": "front"}, Expose: []string{"80"}, HealthCheck: &spec.HealthCheck{Disable: true},
+	})
+	want := ocispec.ImageConfig{
+		Env: []string{"A=2", "P=x"}, Entrypoint: []string{"/new"}, User: "app", WorkingDir: "/srv", Labels: map[string]string{"a": "b", "tier": "front"},
+		ExposedPorts: map[string]struct{}{"80/tcp": {}},
+	}
+	if !reflect.DeepEqual(config.ImageConfig, want) {
+		t.Errorf("it says %+v", config.ImageConfig)
+	}
+	if config.OnBuild != nil || config.Healthcheck == nil || config.Healthcheck.Test[0] != "NONE" {
+		t.Errorf("it says %+v", config)
+	}
+}
+
+func TestWhatIsImported(t *testing.T) {
+	var plain, packed bytes.Buffer
+	w := tar.NewWriter(&plain)
+	if err := w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	z := gzip.NewWriter(&packed)
+	z.Write(plain.Bytes())
+	z.Close()
+	for name, in := range map[string][]byte{"plain": plain.Bytes(), "gzip": packed.Bytes()} {
+		var out bytes.Buffer
+		if err := unpacked(bytes.NewReader(in), &out); err != nil || !bytes.Equal(out.Bytes(), plain.Bytes()) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for in, why := range map[string]string{"": "nothing in the archive", "\xfd7zXZ\x00more": "xz -dc", strings.Repeat("text ", 1000): "no tar archive", "short": "no tar archive"} {
+		if err := unpacked(strings.NewReader(in), io.Discard); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%.10q: %v", in, err)
+		}
+	}
+}

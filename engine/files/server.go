@@ -1,0 +1,142 @@
+// Package files is the API of the files of containers and images: archives of them are
+// read and written, changes listed, images made. What is at a path, and what may be
+// written there, is decided in the package archive and below runner.
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/layer"
+	"github.com/orlop/orlop/runner/op"
+	"github.com/orlop/orlop/runner/rootfs"
+)
+
+// Containers has the containers.
+type Containers interface {
+	Containers(project string) []planner.Container
+	// OpenRoot opens a container's root; that of one that does not run is to be released.
+	OpenRoot(ctx context.Context, id string, wanted chan struct{}) (root *rootfs.Root, release func(), err error)
+	Layer(ctx context.Context, id string) ([]mount.Mount, *specs.Spec, error)
+}
+
+// Images has the images.
+type Images interface {
+	At(ctx context.Context, ref, digest, platform string) (*image.Image, error)
+	Make(ctx context.Context, m image.Making) (image.Made, error)
+	Views(ctx context.Context, ref, platform string) (*image.Details, []mount.Mount, func(), error)
+	ContainerSize(ctx context.Context, id string) (layer, total int64, err error)
+}
+
+// Freezer holds the processes of a container still.
+type Freezer interface {
+	Freeze(ctx context.Context, id string) (thaw func(), err error)
+}
+
+// Server is the API of files.
+type Server struct {
+	api.UnimplementedFilesServer
+	Containers Containers
+	Images     Images
+	Freezer    Freezer
+	Now        func() time.Time
+}
+
+// opened is the root of a container that is read or written.
+type opened struct {
+	*rootfs.Root
+	ctx     context.Context // ends when another command wants the container
+	release func()
+}
+
+// open opens the root of a container. What is done with it ends when somebody is to start
+// or remove the container.
+func (s *Server) open(ctx context.Context, id string) (*opened, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	wanted := make(chan struct{}, 1)
+	root, release, err := s.Containers.OpenRoot(ctx, id, wanted)
+	if err != nil {
+		cancel(nil)
+		return nil, wantedError(err)
+	}
+	go func() {
+		select {
+		case <-wanted:
+			cancel(op.ErrWanted)
+		case <-ctx.Done():
+		}
+	}()
+	return &opened{Root: root, ctx: ctx, release: func() {
+		cancel(nil)
+		root.Close()
+		if release != nil {
+			release()
+		}
+	}}, nil
+}
+
+func wantedError(err error) error {
+	if errors.Is(err, op.ErrWanted) {
+		return fmt.Errorf("%w, which ends the copy: run it again", err)
+	}
+	return err
+}
+
+// mostNotes is how many files that are left out are named.
+const mostNotes = 20
+
+// notes are words about files that are left out.
+type notes struct {
+	list []string
+	more int
+}
+
+func (n *notes) add(at, why string) {
+	if len(n.list) == mostNotes {
+		n.more++
+		return
+	}
+	n.list = append(n.list, api.Valid(at+": "+why))
+}
+
+func (n *notes) all() []string {
+	if n.more > 0 {
+		return append(n.list, fmt.Sprintf("and of %d more files", n.more))
+	}
+	return n.list
+}
+
+// Sizes implements api.FilesServer.
+func (s *Server) Sizes(ctx context.Context, r *api.SizesRequest) (*api.SizesReply, error) {
+	reply := &api.SizesReply{Sizes: map[string]*api.SizesReply_Size{}}
+	for _, id := range r.Ids {
+		written, total, err := s.Images.ContainerSize(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("cannot measure the writable layer of container %.12s: %w", id, err)
+		}
+		reply.Sizes[id] = &api.SizesReply_Size{LayerBytes: written, TotalBytes: total}
+	}
+	return reply, nil
+}
+
+// layerOf are the layers of a container, with the owners of files as they are on the disk,
+// and the places at which it has mounts.
+func (s *Server) layerOf(ctx context.Context, id string) (l layer.Layer, mounts []string, err error) {
+	roots, doc, err := s.Containers.Layer(ctx, id)
+	if err != nil {
+		return l, nil, err
+	}
+	for _, m := range doc.Mounts {
+		mounts = append(mounts, m.Destination)
+	}
+	l, err = layer.Of(image.Plain(roots))
+	return l, mounts, err
+}

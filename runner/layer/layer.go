@@ -1,0 +1,233 @@
+// Package layer is what a container has changed of its image's files: its writable
+// layer, listed or written as a layer of an image. It also tells in which files two
+// images differ. It changes nothing.
+package layer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/archive"
+	continuity "github.com/containerd/continuity/fs"
+	"github.com/moby/buildkit/util/overlay"
+	"golang.org/x/sys/unix"
+)
+
+// Kind is what became of a file, by the letters of docker diff.
+type Kind string
+
+// The kinds of changes.
+const (
+	Added   Kind = "A"
+	Changed Kind = "C"
+	Deleted Kind = "D"
+)
+
+// Change is a file in which a container differs from its image.
+type Change struct {
+	Kind   Kind
+	Path   string // absolute
+	Size   int64  // of a plain file that is there
+	IsFile bool   // a plain one
+	Layer  int    // of two images: which layer of the second has it, from 0 on; -1: none
+}
+
+// Layer is a writable layer on those of an image.
+type Layer struct {
+	Upper string   // directory of the writable one; "" of a view
+	Lower []string // directories of the others, the topmost first
+}
+
+// Of are the layers that a container's root is mounted of.
+func Of(mounts []mount.Mount) (Layer, error) {
+	if len(mounts) != 1 {
+		return Layer{}, fmt.Errorf("internal error: a root of %d mounts", len(mounts))
+	}
+	m := mounts[0]
+	if m.Type == "bind" { // it has one layer alone
+		if slices.Contains(m.Options, "ro") {
+			return Layer{Lower: []string{m.Source}}, nil
+		}
+		return Layer{Upper: m.Source}, nil
+	}
+	var l Layer
+	for _, o := range m.Options {
+		if dir, is := strings.CutPrefix(o, "upperdir="); is {
+			l.Upper = dir
+		}
+		if dirs, is := strings.CutPrefix(o, "lowerdir="); is {
+			l.Lower = strings.Split(dirs, ":")
+		}
+	}
+	if l.Upper == "" && len(l.Lower) == 0 {
+		return Layer{}, fmt.Errorf("internal error: a root of type %s", m.Type)
+	}
+	return l, nil
+}
+
+// with mounts the layers below and the writable one by itself, without the marks by which
+// an overlay knows what is deleted.
+func (l Layer) with(ctx context.Context, f func(upper, lower string) error) error {
+	empty, err := os.MkdirTemp("", "orlop-layer-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(empty)
+	return mount.WithReadonlyTempMount(ctx, views(l.Lower, empty), func(lower string) error {
+		return mount.WithReadonlyTempMount(ctx, views([]string{l.Upper}, empty), func(upper string) error { return f(upper, lower) })
+	})
+}
+
+// views mounts directories over each other; an empty one makes an overlay of one.
+func views(dirs []string, empty string) []mount.Mount {
+	dirs = append(slices.Clone(dirs), empty)
+	if len(dirs) == 1 {
+		return []mount.Mount{{Type: "bind", Source: empty, Options: []string{"rbind", "ro"}}}
+	}
+	return []mount.Mount{{Type: "overlay", Source: "overlay", Options: []string{"lowerdir=" + strings.Join(dirs, ":")}}}
+}
+
+// Changes are the files in which the layer differs from those below, in the order of
+// their paths. What was made for mounts at some places alone is left out.
+func (l Layer) Changes(ctx context.Context, mounts []string) (list []Change, err error) {
+	err = l.with(ctx, func(upper, lower string) error {
+		list, err = l.changes(ctx, upper, lower, mounts)
+		return err
+	})
+	return list, err
+}
+
+func (l Layer) changes(ctx context.Context, upper, lower string, mounts []string) (list []Change, err error) {
+	err = overlay.Changes(ctx, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		c := Change{Kind: kindOf(k), Path: at}
+		if k != continuity.ChangeKindDelete && f != nil {
+			if c.IsFile = f.Mode().IsRegular(); c.IsFile {
+				c.Size = f.Size()
+			}
+		}
+		list = append(list, c)
+		return nil
+	}, l.Upper, upper, lower)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(x, y Change) int { return cmp.Compare(x.Path, y.Path) })
+	return withoutMounts(list, mounts), nil
+}
+
+func kindOf(k continuity.ChangeKind) Kind {
+	switch k {
+	case continuity.ChangeKindAdd:
+		return Added
+	case continuity.ChangeKindDelete:
+		return Deleted
+	}
+	return Changed
+}
+
+// withoutMounts leaves out empty files and directories that were added for something to
+// be mounted on, and directories that hold nothing else. The list is in the order of paths.
+func withoutMounts(list []Change, mounts []string) []Change {
+	clean := make([]string, len(mounts))
+	for i, m := range mounts {
+		clean[i] = path.Clean("/" + m)
+	}
+	forMount := func(c Change) bool {
+		return c.Kind == Added && c.Size == 0 && slices.ContainsFunc(clean, func(m string) bool {
+			return m == c.Path || !c.IsFile && strings.HasPrefix(m, c.Path+"/")
+		})
+	}
+	needed := map[string]bool{} // directories with something else in them
+	for _, c := range list {
+		if !forMount(c) {
+			for dir := path.Dir(c.Path); dir != "/" && !needed[dir]; dir = path.Dir(dir) {
+				needed[dir] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(list, func(c Change) bool { return forMount(c) && !needed[c.Path] })
+}
+
+// Write writes the layer as one of an image (OCI image-spec, layer.md), without what was
+// made for mounts at some places alone.
+func (l Layer) Write(ctx context.Context, out io.Writer, mounts []string) error {
+	return l.with(ctx, func(upper, lower string) error {
+		list, err := l.changes(ctx, upper, lower, mounts)
+		if err != nil {
+			return err
+		}
+		kept := map[string]bool{}
+		for _, c := range list {
+			kept[c.Path] = true
+		}
+		w := archive.NewChangeWriter(out, upper)
+		err = overlay.Changes(ctx, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
+			if err == nil && !kept[at] {
+				return nil
+			}
+			return w.HandleChange(k, at, f, err)
+		}, l.Upper, upper, lower)
+		return errors.Join(err, w.Close())
+	})
+}
+
+// Compare are the files in which a view of an image differs from that of another one, and
+// which layer each of them comes with.
+func Compare(ctx context.Context, from, to Layer) (list []Change, err error) {
+	empty, err := os.MkdirTemp("", "orlop-layer-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(empty)
+	err = mount.WithReadonlyTempMount(ctx, views(from.Lower, empty), func(old string) error {
+		return mount.WithReadonlyTempMount(ctx, views(to.Lower, empty), func(now string) error {
+			list, err = compare(ctx, old, now, to)
+			return err
+		})
+	})
+	return list, err
+}
+
+func compare(ctx context.Context, old, now string, to Layer) (list []Change, err error) {
+	err = continuity.Changes(ctx, old, now, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
+		if err != nil || k == continuity.ChangeKindUnmodified {
+			return err
+		}
+		c := Change{Kind: kindOf(k), Path: at, Layer: -1}
+		if k != continuity.ChangeKindDelete && f != nil {
+			if c.IsFile = f.Mode().IsRegular(); c.IsFile {
+				c.Size = f.Size()
+			}
+			c.Layer = to.layerOf(at)
+		}
+		list = append(list, c)
+		return nil
+	})
+	slices.SortFunc(list, func(x, y Change) int { return cmp.Compare(x.Path, y.Path) })
+	return list, err
+}
+
+// layerOf is which layer a file comes with, from the lowest on; -1: it is in none.
+func (l Layer) layerOf(at string) int {
+	for i, dir := range l.Lower {
+		if _, err := os.Lstat(filepath.Join(dir, at)); err == nil {
+			return len(l.Lower) - 1 - i
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return -1
+		}
+	}
+	return -1
+}
