@@ -34,6 +34,7 @@ import (
 	"github.com/orlop/orlop/engine/schedule"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/store"
+	"github.com/orlop/orlop/engine/temporary"
 	"github.com/orlop/orlop/engine/unpack"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/engine/work"
@@ -132,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = rootlock.Take(cfg.Root, rootlock.LeaveTime); err != nil {
 		return nil, err
 	}
-	if err := clearTemp(TempDir(cfg.Root)); err != nil {
+	if err := temporary.Clear(temporary.Dir(cfg.Root)); err != nil {
 		e.warn(err.Error())
 	}
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {

@@ -1,4 +1,4 @@
-package engine
+package temporary
 
 import (
 	"os"
@@ -14,7 +14,7 @@ func TestWhatAKilledEngineLeftMountedIsUnmounted(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: needs root: it mounts")
 	}
-	image, dir := t.TempDir(), filepath.Join(t.TempDir(), "tmp")
+	image, dir := t.TempDir(), filepath.Join(t.Dir(), "tmp")
 	file := filepath.Join(image, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestWhatAKilledEngineLeftMountedIsUnmounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := clearTemp(dir); err != nil {
+	if err := Clear(dir); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := mountinfo.GetMounts(mountinfo.PrefixFilter(dir)); len(left) > 0 {
