@@ -14,7 +14,7 @@ func TestWhatAKilledEngineLeftMountedIsUnmounted(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: needs root: it mounts")
 	}
-	image, dir := t.TempDir(), filepath.Join(t.Dir(), "tmp")
+	image, dir := t.TempDir(), filepath.Join(t.TempDir(), "tmp")
 	file := filepath.Join(image, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
