@@ -460,6 +460,7 @@ type ApplyRequest struct {
 	Files          []string               `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
 	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"`                                                                                                 // services whose profiles are not active
 	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // of the host, by where the project names them: for the engine's policy
+	IgnoreFailures bool                   `protobuf:"varint,15,opt,name=ignore_failures,json=ignoreFailures,proto3" json:"ignore_failures,omitempty"`                                                              // of pulls, where nothing else is done: they are warnings
 	RemoteDirs     map[string]string      `protobuf:"bytes,14,rep,name=remote_dirs,json=remoteDirs,proto3" json:"remote_dirs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // directories of remote stacks, by the names that places have of them: for the engine's policy
 	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // where the caller's links lead, by the absolute path that the project names: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
@@ -578,6 +579,13 @@ func (x *ApplyRequest) GetReadFiles() map[string]string {
 		return x.ReadFiles
 	}
 	return nil
+}
+
+func (x *ApplyRequest) GetIgnoreFailures() bool {
+	if x != nil {
+		return x.IgnoreFailures
+	}
+	return false
 }
 
 func (x *ApplyRequest) GetRemoteDirs() map[string]string {
@@ -6565,7 +6573,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xc5\a\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xee\a\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -6581,7 +6589,8 @@ const file_engine_proto_rawDesc = "" +
 	" \x03(\tR\x05files\x12\x1a\n" +
 	"\bdisabled\x18\v \x03(\tR\bdisabled\x12D\n" +
 	"\n" +
-	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12G\n" +
+	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12'\n" +
+	"\x0fignore_failures\x18\x0f \x01(\bR\x0eignoreFailures\x12G\n" +
 	"\vremote_dirs\x18\x0e \x03(\v2&.orlop.v1.ApplyRequest.RemoteDirsEntryR\n" +
 	"remoteDirs\x12D\n" +
 	"\n" +

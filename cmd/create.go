@@ -22,6 +22,7 @@ func (a *app) createCommand() *cobra.Command {
 	}
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	f.selection.making(c.Flags())
+	a.quietPullFlag(c)
 	return c
 }
 

@@ -49,6 +49,7 @@ func (a *app) runCommand() *cobra.Command {
 		},
 	}
 	fl := c.Flags()
+	a.quietPullFlag(c)
 	fl.SetInterspersed(false)
 	fl.BoolVar(&f.remove, "rm", false, "remove the container when its command has ended")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "run it in the background and print its name")

@@ -43,6 +43,11 @@ func (s *selection) making(f *pflag.FlagSet) {
 	f.BoolVarP(&s.yes, "yes", "y", false, "do also what would be asked about: detach other projects' containers from a network that is made anew, and lose the data of a volume that is made anew")
 }
 
+// quietPullFlag adds --quiet-pull.
+func (a *app) quietPullFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.settings.QuietPull, "quiet-pull", false, "show no progress of pulls")
+}
+
 // timeoutFlag adds --timeout; less than 0, each container has its own.
 func timeoutFlag(f *pflag.FlagSet, seconds *int) {
 	f.IntVarP(seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")

@@ -191,7 +191,6 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, stack, want string }{
 		{"up wbe", shop, "no service named \"wbe\" (did you mean \"web\"?)\n"},
 		{"up nosuch", shop, "no service named \"nosuch\": the stack has db, web\n"},
-		{"push", shop, "orlop has no push yet: \"orlop build --cache-to type=registry,ref=NAME\" keeps what was built; nothing is pushed\n"},
 		{"cp web:/a b", shop, "orlop has no cp yet: use \"orlop exec -T SERVICE tar ...\", a bind mount, or \"orlop watch\"\n"},
 		{"pause web", shop, "orlop has no pause yet\n"},
 		{"up --dry-run", shop, "orlop has no --dry-run yet: \"orlop plan\" says what would be done\n"},

@@ -35,9 +35,9 @@ func missing(what, instead string) string {
 var missingFlags = map[string][]string{
 	"": {"all-resources", "compatibility", "dry-run", "parallel"},
 	"up": {
-		"always-recreate-deps", "attach", "attach-dependencies", "menu", "no-attach", "quiet-build", "quiet-pull", "renew-anon-volumes",
+		"always-recreate-deps", "attach", "attach-dependencies", "menu", "no-attach", "quiet-build", "renew-anon-volumes",
 	},
-	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
+	"build": {"builder", "check", "memory", "print", "provenance", "sbom", "ssh"},
 	"config": {
 		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
 	},
@@ -46,9 +46,8 @@ var missingFlags = map[string][]string{
 	"logs":    {"index"},
 	"ls":      {"filter"},
 	"ps":      {"orphans"},
-	"pull":    {"ignore-buildable", "ignore-pull-failures"},
 	"restart": {"no-deps"},
-	"run":     {"env-from-file", "quiet", "quiet-build", "quiet-pull", "remove-orphans", "use-aliases"},
+	"run":     {"env-from-file", "quiet", "quiet-build", "remove-orphans", "use-aliases"},
 	"start":   {"wait", "wait-timeout"},
 	"watch":   {"prune", "quiet"},
 }
@@ -70,8 +69,6 @@ func MissingFlag(verb, name string) string {
 		return missing(what, "set COMPOSE_PARALLEL_LIMIT")
 	case "ssh":
 		return missing(what, "write ssh: below the build of the stack file")
-	case "push":
-		return missing(what, `"orlop build --cache-to type=registry,ref=NAME" keeps what was built`)
 	case "wait", "wait-timeout":
 		return missing(what, `use "orlop up -d --wait"`)
 	case "index":

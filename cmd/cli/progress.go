@@ -117,7 +117,7 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 	var o Outcome
 	for in := messages(stream, how.Lend); o.Verdict == nil; {
 		m := <-in
-		o.take(m, d, inv.Mask)
+		o.take(m, d, inv.Mask, inv.QuietPull)
 		inv.SayNotice(m.notice)
 		if m.err != nil {
 			d.Abort()
@@ -164,13 +164,16 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 
 // take takes a message in. What it shows is masked here, before any display or
 // record has seen it.
-func (o *Outcome) take(m message, d display.Display, mask *secret.Mask) {
+func (o *Outcome) take(m message, d display.Display, mask *secret.Mask, quietPull bool) {
 	switch {
 	case m.plan != nil:
 		o.Plan = m.plan
 		d.Plan(m.plan.Masked(mask.Text))
 	case m.event != nil:
 		e := m.event.Masked(mask.Text)
+		if quietPull && e.Action == planner.Pull && (e.Kind == planner.Progressed || e.Kind == planner.Started) {
+			return
+		}
 		if e.Kind == planner.Warned && !slices.Contains(o.Warnings, e.Text) {
 			o.Warnings = append(o.Warnings, e.Text)
 		}

@@ -19,6 +19,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/orlop/orlop/runner/retry"
 )
 
 // repository is one of a registry, as far as a push goes.
@@ -232,7 +234,7 @@ const (
 )
 
 func refusalOf(resp *http.Response, now time.Time) *refusal {
-	e := &refusal{status: resp.StatusCode, after: afterOf(resp.Header.Get("Retry-After"), now)}
+	e := &refusal{status: resp.StatusCode, after: retry.After(resp.Header.Get("Retry-After"), now)}
 	var doc struct {
 		Errors []struct{ Code, Message string }
 	}
