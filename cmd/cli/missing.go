@@ -11,8 +11,6 @@ func MissingVerb(word string) string {
 		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
 	case "commit", "export":
 		instead = `"orlop image save" writes an image as an archive`
-	case "publish":
-		instead = `"orlop push" pushes images, not the stack file`
 	case "cp":
 		instead = `use "orlop exec -T SERVICE tar ...", a bind mount, or "orlop watch"`
 	case "alpha", "bridge", "pause", "unpause":
@@ -46,6 +44,7 @@ var missingFlags = map[string][]string{
 	"logs":    {"index"},
 	"ls":      {"filter"},
 	"ps":      {"orphans"},
+	"publish": {"insecure-registry"},
 	"restart": {"no-deps"},
 	"run":     {"env-from-file", "quiet", "quiet-build", "remove-orphans", "use-aliases"},
 	"start":   {"wait", "wait-timeout"},
@@ -69,6 +68,8 @@ func MissingFlag(verb, name string) string {
 		return missing(what, "set COMPOSE_PARALLEL_LIMIT")
 	case "ssh":
 		return missing(what, "write ssh: below the build of the stack file")
+	case "insecure-registry":
+		return missing(what, "set http: true for the registry in engine.yaml")
 	case "wait", "wait-timeout":
 		return missing(what, `use "orlop up -d --wait"`)
 	case "index":

@@ -47,8 +47,11 @@ func openRepository(spec reference.Spec, hosts docker.RegistryHosts, way pace) (
 
 // label is the key under which containerd notes the repositories of a registry that have a blob. It has
 // no port, so registries of one host share it: a source that has none costs nothing but its mention.
-func (r *repository) label() string {
-	u := url.URL{Host: r.named}
+func (r *repository) label() string { return SourceLabel(r.named) }
+
+// SourceLabel is that key for a registry.
+func SourceLabel(registry string) string {
+	u := url.URL{Host: registry}
 	return labels.LabelDistributionSource + "." + u.Hostname()
 }
 
