@@ -566,6 +566,7 @@ func (x *ResolveRequest) GetSession() string {
 type ResolveReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Digests       map[string]string      `protobuf:"bytes,1,rep,name=digests,proto3" json:"digests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by the names asked for
+	Failed        map[string]string      `protobuf:"bytes,2,rep,name=failed,proto3" json:"failed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`   // why the digest of others is not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -603,6 +604,13 @@ func (*ResolveReply) Descriptor() ([]byte, []int) {
 func (x *ResolveReply) GetDigests() map[string]string {
 	if x != nil {
 		return x.Digests
+	}
+	return nil
+}
+
+func (x *ResolveReply) GetFailed() map[string]string {
+	if x != nil {
+		return x.Failed
 	}
 	return nil
 }
@@ -652,10 +660,14 @@ const file_registry_proto_rawDesc = "" +
 	"\bmanifest\x18\x02 \x01(\x05R\bmanifest\"@\n" +
 	"\x0eResolveRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x18\n" +
-	"\asession\x18\x02 \x01(\tR\asession\"\x89\x01\n" +
+	"\asession\x18\x02 \x01(\tR\asession\"\x80\x02\n" +
 	"\fResolveReply\x12=\n" +
-	"\adigests\x18\x01 \x03(\v2#.orlop.v1.ResolveReply.DigestsEntryR\adigests\x1a:\n" +
+	"\adigests\x18\x01 \x03(\v2#.orlop.v1.ResolveReply.DigestsEntryR\adigests\x12:\n" +
+	"\x06failed\x18\x02 \x03(\v2\".orlop.v1.ResolveReply.FailedEntryR\x06failed\x1a:\n" +
 	"\fDigestsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vFailedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xac\x02\n" +
 	"\bRegistry\x123\n" +
@@ -678,7 +690,7 @@ func file_registry_proto_rawDescGZIP() []byte {
 	return file_registry_proto_rawDescData
 }
 
-var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_registry_proto_goTypes = []any{
 	(*PushRequest)(nil),    // 0: orlop.v1.PushRequest
 	(*PushImage)(nil),      // 1: orlop.v1.PushImage
@@ -692,7 +704,8 @@ var file_registry_proto_goTypes = []any{
 	(*ResolveReply)(nil),   // 9: orlop.v1.ResolveReply
 	nil,                    // 10: orlop.v1.PublishRequest.AnnotationsEntry
 	nil,                    // 11: orlop.v1.ResolveReply.DigestsEntry
-	(*Progress)(nil),       // 12: orlop.v1.Progress
+	nil,                    // 12: orlop.v1.ResolveReply.FailedEntry
+	(*Progress)(nil),       // 13: orlop.v1.Progress
 }
 var file_registry_proto_depIdxs = []int32{
 	1,  // 0: orlop.v1.PushRequest.images:type_name -> orlop.v1.PushImage
@@ -700,21 +713,22 @@ var file_registry_proto_depIdxs = []int32{
 	6,  // 2: orlop.v1.PublishRequest.blobs:type_name -> orlop.v1.Document
 	10, // 3: orlop.v1.PublishRequest.annotations:type_name -> orlop.v1.PublishRequest.AnnotationsEntry
 	11, // 4: orlop.v1.ResolveReply.digests:type_name -> orlop.v1.ResolveReply.DigestsEntry
-	0,  // 5: orlop.v1.Registry.Push:input_type -> orlop.v1.PushRequest
-	2,  // 6: orlop.v1.Registry.Fetch:input_type -> orlop.v1.FetchRequest
-	3,  // 7: orlop.v1.Registry.CheckLogin:input_type -> orlop.v1.LoginRequest
-	5,  // 8: orlop.v1.Registry.Publish:input_type -> orlop.v1.PublishRequest
-	8,  // 9: orlop.v1.Registry.Resolve:input_type -> orlop.v1.ResolveRequest
-	12, // 10: orlop.v1.Registry.Push:output_type -> orlop.v1.Progress
-	12, // 11: orlop.v1.Registry.Fetch:output_type -> orlop.v1.Progress
-	4,  // 12: orlop.v1.Registry.CheckLogin:output_type -> orlop.v1.LoginReply
-	7,  // 13: orlop.v1.Registry.Publish:output_type -> orlop.v1.PublishReply
-	9,  // 14: orlop.v1.Registry.Resolve:output_type -> orlop.v1.ResolveReply
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	12, // 5: orlop.v1.ResolveReply.failed:type_name -> orlop.v1.ResolveReply.FailedEntry
+	0,  // 6: orlop.v1.Registry.Push:input_type -> orlop.v1.PushRequest
+	2,  // 7: orlop.v1.Registry.Fetch:input_type -> orlop.v1.FetchRequest
+	3,  // 8: orlop.v1.Registry.CheckLogin:input_type -> orlop.v1.LoginRequest
+	5,  // 9: orlop.v1.Registry.Publish:input_type -> orlop.v1.PublishRequest
+	8,  // 10: orlop.v1.Registry.Resolve:input_type -> orlop.v1.ResolveRequest
+	13, // 11: orlop.v1.Registry.Push:output_type -> orlop.v1.Progress
+	13, // 12: orlop.v1.Registry.Fetch:output_type -> orlop.v1.Progress
+	4,  // 13: orlop.v1.Registry.CheckLogin:output_type -> orlop.v1.LoginReply
+	7,  // 14: orlop.v1.Registry.Publish:output_type -> orlop.v1.PublishReply
+	9,  // 15: orlop.v1.Registry.Resolve:output_type -> orlop.v1.ResolveReply
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_registry_proto_init() }
@@ -729,7 +743,7 @@ func file_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_registry_proto_rawDesc), len(file_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,6 +47,7 @@ func (a *app) buildCommand() *cobra.Command {
 		},
 	}
 	cache.flags(c)
+	a.frozenFlag(c)
 	c.Flags().BoolVar(&noCache, "no-cache", false, "run every step anew")
 	c.Flags().BoolVar(&push, "push", false, "push the images then, as orlop push does")
 	c.Flags().BoolVar(&pull, "pull", false, "look for newer base images")

@@ -48,9 +48,9 @@ func TestWhatTheEngineHasIsListed(t *testing.T) {
 		"image ls": "NAME       DIGEST         CREATED         SIZE      SHARED    UNIQUE   USED BY\n" +
 			"busybox    fedcba987654   -               900 B     0 B       900 B    -\n" +
 			"shop-api   fedcba987654   2 minutes ago   81.2 MB   74.1 MB   7.1 MB   a, b and 2 more\n",
-		"image ls --format {{.Repository}}-{{.UniqueSize}}":                 "busybox-900\nshop-api-7100000\n",
-		"image prune --filter until=1h":                                       "",
-		"image ls -q": "sha256:fedcba9876543210\nsha256:0123456789abcdef\n",
+		"image ls --format {{.Repository}}-{{.UniqueSize}}": "busybox-900\nshop-api-7100000\n",
+		"image prune --filter until=1h":                     "",
+		"image ls -q":                                       "sha256:fedcba9876543210\nsha256:0123456789abcdef\n",
 	} {
 		stdout, stderr, code := stocked(t).run(line)
 		if code != 0 {

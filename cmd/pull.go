@@ -31,6 +31,7 @@ func (a *app) pullCommand() *cobra.Command {
 	}
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	addQuiet(c)
+	a.frozenFlag(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")
 	c.Flags().BoolVar(&ignoreBuildable, "ignore-buildable", false, "leave images out that a service builds")

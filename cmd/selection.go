@@ -43,6 +43,11 @@ func (s *selection) making(f *pflag.FlagSet) {
 	f.BoolVarP(&s.yes, "yes", "y", false, "do also what would be asked about: detach other projects' containers from a network that is made anew, and lose the data of a volume that is made anew")
 }
 
+// frozenFlag adds --frozen.
+func (a *app) frozenFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.settings.Frozen, "frozen", false, "refuse images that are others than orlop.lock says; see orlop lock")
+}
+
 // quietPullFlag adds --quiet-pull.
 func (a *app) quietPullFlag(c *cobra.Command) {
 	c.Flags().BoolVar(&a.settings.QuietPull, "quiet-pull", false, "show no progress of pulls")

@@ -71,6 +71,7 @@ type Settings struct {
 	Verbose    bool // config: every warning with its line
 
 	AllowRemotes  bool // what remote stacks ask for, by this command
+	Frozen        bool // images must be those of orlop.lock
 	QuietPull     bool // pulls show how they end, and no progress
 	UpdateRemotes bool // orlop.lock is made anew
 	IgnoreOrphans bool // nothing is said of them

@@ -37,7 +37,7 @@ var missingFlags = map[string][]string{
 	},
 	"build": {"builder", "check", "memory", "print", "provenance", "sbom", "ssh"},
 	"config": {
-		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
+		"environment", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "variables",
 	},
 	"events":  {"since", "until"},
 	"kill":    {"remove-orphans"},

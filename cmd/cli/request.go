@@ -63,6 +63,12 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 		return nil, Cause(ctx, err)
 	}
 	p.Options.Limit = inv.Parallel
+	if inv.Frozen {
+		if err := inv.holdToLock(ctx, client, p); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
 	var err error
 	for _, doc := range []struct {
 		into *[]byte

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	distribution "github.com/distribution/reference"
@@ -149,8 +148,7 @@ func mayPublish(ctx context.Context, inv *cli.Invocation, findings []string, yes
 func send(ctx context.Context, inv *cli.Invocation, client *api.Client, project *spec.Project, a *artifact, name, session string, f PublishFlags) error {
 	req := &api.PublishRequest{Name: name, Session: session}
 	if f.ResolveDigests || f.App {
-		images := imagesIn(project)
-		text, pinned, err := pin(ctx, client, project, images, session)
+		text, pinned, err := PinnedImages(ctx, inv, client, project)
 		if err != nil {
 			return err
 		}
@@ -218,43 +216,58 @@ func manifestOf(layers []ocispec.Descriptor, version, created string) ocispec.Ma
 	return m
 }
 
-// imagesIn are the images of services and jobs, by where they stand.
-func imagesIn(p *spec.Project) map[string]string {
-	images := map[string]string{}
-	for kind, services := range map[string]map[string]*spec.Service{"services": p.Services, "jobs": p.Jobs} {
-		for name, s := range services {
-			if s.Image != "" {
-				images[kind+"."+name] = s.Image
+// PinImages names the images of a project by their digests, as their registries have them now.
+func PinImages(ctx context.Context, inv *cli.Invocation, client *api.Client, p *spec.Project) error {
+	digests, failed, err := inv.Resolve(ctx, client, p, imagesIn(p))
+	if err != nil {
+		return err
+	}
+	for _, why := range sorted(failed) {
+		return errors.New(why)
+	}
+	for _, services := range []map[string]*spec.Service{p.Services, p.Jobs} {
+		for _, s := range services {
+			if s.Image == "" {
+				continue
+			}
+			if s.Image, err = Pinned(s.Image, digests[s.Image]); err != nil {
+				return err
 			}
 		}
 	}
-	return images
+	return nil
 }
 
-// pin is a stack file that names images by their digests, as their registries have them now, and these
+// imagesIn are the images of services and jobs.
+func imagesIn(p *spec.Project) (refs []string) {
+	for _, services := range []map[string]*spec.Service{p.Services, p.Jobs} {
+		for _, s := range services {
+			if s.Image != "" {
+				refs = append(refs, s.Image)
+			}
+		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
+// PinnedImages is a stack file that names the images of a project by their digests, as PinImages does, and these
 // names.
-func pin(ctx context.Context, client *api.Client, p *spec.Project, images map[string]string, session string) (text []byte, pinned []string, err error) {
-	names := slices.Compact(slices.Sorted(maps.Values(images)))
-	reply, err := client.Registry.Resolve(ctx, &api.ResolveRequest{Names: names, Session: session})
-	if err != nil {
-		return nil, nil, cli.Cause(ctx, err)
+func PinnedImages(ctx context.Context, inv *cli.Invocation, client *api.Client, p *spec.Project) (text []byte, pinned []string, err error) {
+	if err := PinImages(ctx, inv, client, p); err != nil {
+		return nil, nil, err
 	}
 	doc := map[string]map[string]map[string]string{}
 	for kind, services := range map[string]map[string]*spec.Service{"services": p.Services, "jobs": p.Jobs} {
-		for name := range services {
-			ref := images[kind+"."+name]
-			if ref == "" {
+		for name, s := range services {
+			if s.Image == "" {
 				continue
-			}
-			to, err := Pinned(ref, reply.Digests[ref])
-			if err != nil {
-				return nil, nil, err
 			}
 			if doc[kind] == nil {
 				doc[kind] = map[string]map[string]string{}
 			}
-			doc[kind][name] = map[string]string{"image": to}
-			pinned = append(pinned, to)
+			doc[kind][name] = map[string]string{"image": s.Image}
+			pinned = append(pinned, s.Image)
 		}
 	}
 	slices.Sort(pinned)
@@ -262,13 +275,17 @@ func pin(ctx context.Context, client *api.Client, p *spec.Project, images map[st
 	return text, slices.Compact(pinned), err
 }
 
-// Pinned is a reference with a digest in place of its tag.
+// Pinned is a reference with the digest that its registry gives for it; the tag stays, for who reads it. One that
+// has a digest is as it was.
 func Pinned(ref, sum string) (string, error) {
 	named, err := distribution.ParseDockerRef(ref)
 	if err != nil {
 		return "", fmt.Errorf("%q is not an image reference: %w", ref, err)
 	}
-	pinned, err := distribution.WithDigest(distribution.TrimNamed(named), digest.Digest(sum))
+	if _, isPinned := named.(distribution.Digested); isPinned {
+		return named.String(), nil
+	}
+	pinned, err := distribution.WithDigest(named, digest.Digest(sum))
 	if err != nil {
 		return "", fmt.Errorf("the registry gives the digest %q for %s: %w", sum, ref, err)
 	}

@@ -205,7 +205,7 @@ func (r *reading) Close() error {
 // Resolve implements api.RegistryServer.
 func (s *Server) Resolve(ctx context.Context, r *api.ResolveRequest) (*api.ResolveReply, error) {
 	hosts := s.Images.Hosts(s.Credentials(ctx, r.Session))
-	digests := make([]string, len(r.Names))
+	digests, failed := make([]string, len(r.Names)), make([]error, len(r.Names))
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(resolvedAtOnce)
 	for i, ref := range r.Names {
@@ -216,7 +216,8 @@ func (s *Server) Resolve(ctx context.Context, r *api.ResolveRequest) (*api.Resol
 			}
 			_, found, err := docker.NewResolver(docker.ResolverOptions{Hosts: hosts}).Resolve(within, name)
 			if err != nil {
-				return image.PullError(ref, err)
+				failed[i] = image.PullError(ref, err)
+				return context.Cause(within)
 			}
 			digests[i] = found.Digest.String()
 			return nil
@@ -225,8 +226,12 @@ func (s *Server) Resolve(ctx context.Context, r *api.ResolveRequest) (*api.Resol
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	reply := &api.ResolveReply{Digests: map[string]string{}}
+	reply := &api.ResolveReply{Digests: map[string]string{}, Failed: map[string]string{}}
 	for i, ref := range r.Names {
+		if failed[i] != nil {
+			reply.Failed[ref] = failed[i].Error()
+			continue
+		}
 		reply.Digests[ref] = digests[i]
 	}
 	return reply, nil
