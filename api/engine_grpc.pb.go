@@ -1437,6 +1437,7 @@ var Vault_ServiceDesc = grpc.ServiceDesc{
 const (
 	Images_Describe_FullMethodName = "/orlop.v1.Images/Describe"
 	Images_Save_FullMethodName     = "/orlop.v1.Images/Save"
+	Images_Prune_FullMethodName    = "/orlop.v1.Images/Prune"
 )
 
 // ImagesClient is the client API for Images service.
@@ -1450,6 +1451,8 @@ type ImagesClient interface {
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*ImageDetails, error)
 	// Save gives images as an OCI archive.
 	Save(ctx context.Context, in *SaveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Chunk], error)
+	// Prune removes the images that nothing uses.
+	Prune(ctx context.Context, in *PruneRequest, opts ...grpc.CallOption) (*PruneReply, error)
 }
 
 type imagesClient struct {
@@ -1489,6 +1492,16 @@ func (c *imagesClient) Save(ctx context.Context, in *SaveRequest, opts ...grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Images_SaveClient = grpc.ServerStreamingClient[Chunk]
 
+func (c *imagesClient) Prune(ctx context.Context, in *PruneRequest, opts ...grpc.CallOption) (*PruneReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PruneReply)
+	err := c.cc.Invoke(ctx, Images_Prune_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ImagesServer is the server API for Images service.
 // All implementations must embed UnimplementedImagesServer
 // for forward compatibility.
@@ -1500,6 +1513,8 @@ type ImagesServer interface {
 	Describe(context.Context, *DescribeRequest) (*ImageDetails, error)
 	// Save gives images as an OCI archive.
 	Save(*SaveRequest, grpc.ServerStreamingServer[Chunk]) error
+	// Prune removes the images that nothing uses.
+	Prune(context.Context, *PruneRequest) (*PruneReply, error)
 	mustEmbedUnimplementedImagesServer()
 }
 
@@ -1515,6 +1530,9 @@ func (UnimplementedImagesServer) Describe(context.Context, *DescribeRequest) (*I
 }
 func (UnimplementedImagesServer) Save(*SaveRequest, grpc.ServerStreamingServer[Chunk]) error {
 	return status.Error(codes.Unimplemented, "method Save not implemented")
+}
+func (UnimplementedImagesServer) Prune(context.Context, *PruneRequest) (*PruneReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Prune not implemented")
 }
 func (UnimplementedImagesServer) mustEmbedUnimplementedImagesServer() {}
 func (UnimplementedImagesServer) testEmbeddedByValue()                {}
@@ -1566,6 +1584,24 @@ func _Images_Save_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Images_SaveServer = grpc.ServerStreamingServer[Chunk]
 
+func _Images_Prune_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PruneRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ImagesServer).Prune(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Images_Prune_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ImagesServer).Prune(ctx, req.(*PruneRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Images_ServiceDesc is the grpc.ServiceDesc for Images service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1576,6 +1612,10 @@ var Images_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _Images_Describe_Handler,
+		},
+		{
+			MethodName: "Prune",
+			Handler:    _Images_Prune_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

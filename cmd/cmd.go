@@ -141,7 +141,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
 	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.whyCommand(), a.graphCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
-		a.buildCommand(), a.pullCommand(), a.pushCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
+		a.buildCommand(), a.pullCommand(), a.pushCommand(), a.publishCommand(), a.lockCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
 	add(root, groupInside, a.execCommand(), a.attachCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.pauseCommand(), a.unpauseCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())

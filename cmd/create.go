@@ -23,6 +23,7 @@ func (a *app) createCommand() *cobra.Command {
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	f.selection.making(c.Flags())
 	quietFlags(c.Flags(), &a.settings)
+	a.frozenFlag(c)
 	return c
 }
 

@@ -52,6 +52,11 @@ func quietFlags(f *pflag.FlagSet, s *cli.Settings) {
 	f.BoolVar(&s.QuietPull, "quiet-pull", false, "don't show how pulls go")
 }
 
+// frozenFlag adds --frozen.
+func (a *app) frozenFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.settings.Frozen, "frozen", false, "refuse images that are others than orlop.lock says; see orlop lock")
+}
+
 // timeoutFlag adds --timeout; less than 0, each container has its own.
 func timeoutFlag(f *pflag.FlagSet, seconds *int) {
 	f.IntVarP(seconds, "timeout", "t", -1, "`seconds` that containers get to stop; without it their own")

@@ -38,6 +38,7 @@ func (a *app) upCommand() *cobra.Command {
 		RunE:              func(c *cobra.Command, args []string) error { return a.up(c.Context(), args, f) },
 	}
 	f.selection.flags(c)
+	a.frozenFlag(c)
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	c.Flags().BoolVarP(&f.detach, "detach", "d", false, "return when the stack is up, without its logs")
 	c.Flags().BoolVar(&f.wait, "wait", false, "return when every service is healthy or running; implies -d")

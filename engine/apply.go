@@ -465,13 +465,25 @@ func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.
 	changed, err := c.engine.images.Pull(ctx, s.Name, s.Platform, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64, doing string) {
 		note(planner.Event{Current: current, Total: total, Text: doing})
 	})
-	if err != nil {
-		return planner.Result{}, err
-	}
-	if !changed {
+	switch {
+	case err != nil:
+		return c.notPulled(ctx, s, err, note)
+	case !changed:
 		return planner.Result{Outcome: planner.Unchanged}, nil
 	}
 	return planner.Result{}, nil
+}
+
+// notPulled is the end of a pull that failed: an error, or a warning where it is to be that.
+func (c *executor) notPulled(ctx context.Context, s *planner.Step, err error, note func(planner.Event)) (planner.Result, error) {
+	if p := c.job.project; c.job.options.PullOnly && p.Buildable(s.Service) != nil && p.Buildable(s.Service).Build != nil {
+		err = fmt.Errorf("%w; it can be built: orlop build %s", err, s.Service)
+	}
+	if !c.job.request.IgnoreFailures || !c.job.options.PullOnly || ctx.Err() != nil {
+		return planner.Result{}, err
+	}
+	note(planner.Event{Kind: planner.Warned, Text: err.Error()})
+	return planner.Result{Outcome: planner.Unchanged, Text: "not pulled"}, nil
 }
 
 func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {

@@ -72,6 +72,7 @@ type Settings struct {
 	AllResources bool // networks and volumes too that no service uses
 
 	AllowRemotes  bool // what remote stacks ask for, by this command
+	Frozen        bool // images must be those of orlop.lock
 	UpdateRemotes bool // orlop.lock is made anew
 	IgnoreOrphans bool // nothing is said of them
 	Parallel      int  // steps at once; 0: as many as the engine likes

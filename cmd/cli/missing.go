@@ -7,8 +7,6 @@ import "slices"
 func MissingVerb(word string) string {
 	instead := ""
 	switch word {
-	case "publish":
-		instead = `"orlop push" pushes images, not the stack file`
 	case "alpha", "bridge":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`
@@ -29,12 +27,12 @@ func missing(what, instead string) string {
 var missingFlags = map[string][]string{
 	"":      {"compatibility"},
 	"up":    {"menu"},
-	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
+	"build": {"builder", "check", "memory", "print", "provenance", "sbom", "ssh"},
 	"config": {
-		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
+		"environment", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "variables",
 	},
-	"pull":  {"ignore-buildable", "ignore-pull-failures"},
-	"watch": {"prune", "quiet"},
+	"publish": {"insecure-registry"},
+	"watch":   {"prune", "quiet"},
 }
 
 // MissingFlag says what to do without a flag of Compose that a verb does not have; "" of
@@ -50,8 +48,8 @@ func MissingFlag(verb, name string) string {
 	switch name {
 	case "ssh":
 		return missing(what, "write ssh: below the build of the stack file")
-	case "push":
-		return missing(what, `"orlop build --cache-to type=registry,ref=NAME" keeps what was built`)
+	case "insecure-registry":
+		return missing(what, "set http: true for the registry in engine.yaml")
 	}
 	return missing(what, "")
 }

@@ -169,10 +169,13 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 
 // isHushed says that an event tells how a build or a pull goes which nobody wants to hear of.
 func (s *Settings) isHushed(e *planner.Event) bool {
-	if e == nil || e.Kind != planner.Progressed {
+	switch {
+	case e == nil || e.Kind != planner.Progressed && e.Kind != planner.Started:
 		return false
+	case e.Action == planner.Pull:
+		return s.QuietPull
 	}
-	return e.Action == planner.Build && s.QuietBuild || e.Action == planner.Pull && s.QuietPull
+	return e.Action == planner.Build && e.Kind == planner.Progressed && s.QuietBuild
 }
 
 // take takes a message in. What it shows is masked here, before any display or
