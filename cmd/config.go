@@ -19,9 +19,12 @@ import (
 type configFlags struct {
 	format                                        string
 	services, volumes, networks, images, profiles bool
-	quiet, security                               bool
+	quiet, security, models                       bool
+	variables, environment                        bool
+	output                                        string
 	hash                                          string
 	updateAlone                                   bool // the lock is all that is asked for
+	formatGiven                                   bool
 }
 
 func (a *app) configCommand() *cobra.Command {
@@ -37,16 +40,21 @@ func (a *app) configCommand() *cobra.Command {
 			"  orlop config -q --verbose  every warning with its place",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			prints := []string{"format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet"}
+			f.formatGiven = c.Flags().Changed("format")
+			prints := []string{"models", "variables", "environment", "output", "format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet"}
 			f.updateAlone = a.UpdateRemotes && !slices.ContainsFunc(prints, c.Flags().Changed)
 			return a.config(c.Context(), args, f)
 		},
 	}
-	c.Flags().StringVar(&f.format, "format", "yaml", "yaml or json")
+	c.Flags().StringVar(&f.format, "format", "yaml", "yaml or json; of --variables table, too, which is what it prints without")
+	c.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write to")
 	c.Flags().BoolVar(&f.services, "services", false, "names of the services")
 	c.Flags().BoolVar(&f.volumes, "volumes", false, "names of the volumes")
 	c.Flags().BoolVar(&f.networks, "networks", false, "names of the networks")
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
+	c.Flags().BoolVar(&f.models, "models", false, "names of the models")
+	c.Flags().BoolVar(&f.variables, "variables", false, "variables that the stack file names, with what holds where they are not set")
+	c.Flags().BoolVar(&f.environment, "environment", false, "variables that are filled in, with their values")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
@@ -57,8 +65,15 @@ func (a *app) configCommand() *cobra.Command {
 }
 
 func (a *app) config(ctx context.Context, services []string, f configFlags) error {
-	if err := cli.Choice("format", f.format, "yaml", "json"); err != nil {
+	formats := []string{"yaml", "json"}
+	if f.variables {
+		formats = append(formats, "table")
+	}
+	if err := cli.Choice("format", f.format, formats...); err != nil {
 		return err
+	}
+	if f.variables || f.environment {
+		return a.configVariables(ctx, f)
 	}
 	opts := a.Options(services)
 	opts.Only, opts.SpareContents, opts.Foresee = true, true, true
@@ -83,8 +98,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(a.Stdout, text)
-	return err
+	return a.writeConfig(text, f)
 }
 
 // sayUnchanged tells who has asked for another lock that it stays the same; what changes
@@ -118,6 +132,12 @@ func (f configFlags) text(p *spec.Project, own ...string) (string, error) {
 			refs = append(refs, p.ImageName(name))
 		}
 		return display.Lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
+	case f.models:
+		var models []string
+		for _, m := range p.Models {
+			models = append(models, m.Model)
+		}
+		return display.Lines(slices.Sorted(slices.Values(models))), nil
 	case f.profiles:
 		var all []string
 		for _, s := range p.Services {

@@ -33,10 +33,9 @@ var missingFlags = map[string][]string{
 	"up":    {"menu"},
 	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
 	"config": {
-		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
+		"lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "resolve-image-digests",
 	},
-	"pull":  {"ignore-buildable", "ignore-pull-failures"},
-	"watch": {"prune", "quiet"},
+	"pull": {"ignore-buildable", "ignore-pull-failures"},
 }
 
 // MissingFlag says what to do without a flag of Compose that a verb does not have; "" of
