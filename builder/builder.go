@@ -36,6 +36,7 @@ type Options struct {
 	CacheTo   []Cache           `json:"cache_to,omitempty"` // each build writes its part there
 	CacheFrom []Cache           `json:"cache_from,omitempty"`
 	Epoch     string            `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
+	Over      Over              `json:"over,omitzero"`
 
 	// Tell is told how far a fingerprint is that takes long; nil tells nobody.
 	Tell func(text string) `json:"-"`
@@ -75,6 +76,7 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var err error
+	req.Build = req.Options.Over.Build(req.Build)
 	if req.Options, err = req.Options.withEpoch(req.Build); err != nil {
 		return "", err
 	}

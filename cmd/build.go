@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/cmd/bake"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
@@ -14,6 +16,7 @@ func (a *app) buildCommand() *cobra.Command {
 	var noCache, pull, withDeps bool
 	var args []string
 	var cache cacheFlags
+	var more buildFlags
 	c := &cobra.Command{
 		Use:   "build [SERVICE...]",
 		Short: "Build the services' images",
@@ -26,8 +29,11 @@ func (a *app) buildCommand() *cobra.Command {
 				return err
 			}
 			builds := cli.BuildOptions{Args: values, NoCache: noCache, Pull: pull}
-			if err := cache.read(&a.settings, &builds); err != nil {
+			if err := errors.Join(cache.read(&a.settings, &builds), more.read(c, &a.settings, &builds)); err != nil {
 				return err
+			}
+			if more.print {
+				return bake.Print(c.Context(), a.Invocation, services, builds, withDeps)
 			}
 			return a.applyImages(c.Context(), services, cli.Application{
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
@@ -37,6 +43,7 @@ func (a *app) buildCommand() *cobra.Command {
 		},
 	}
 	cache.flags(c)
+	more.flags(c)
 	c.Flags().BoolVar(&noCache, "no-cache", false, "run every step anew")
 	c.Flags().BoolVar(&pull, "pull", false, "look for newer base images")
 	c.Flags().StringArrayVar(&args, "build-arg", nil, "`NAME=value`: set a build argument; may be given many times")

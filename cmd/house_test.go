@@ -29,7 +29,7 @@ func house() map[string][]string {
 	networks := []string{"runner/network", "runner/network/firewall", "runner/network/hostlock", "runner/network/kernel", "runner/network/links", "runner/network/nameserver", "runner/network/netns", "runner/network/pool", "runner/network/reconcile"}
 	below := append([]string{"spec", "spec/secret", "planner", "keeper"}, rooms...)
 	command := []string{"spec", "spec/schema", "spec/variables", "spec/tree", "spec/plain", "spec/forms", "spec/values", "spec/fetched", "spec/stackfile", "spec/secret", "planner", "builder", "api", "keeper", "cmd/consent", "cmd/remote"}
-	verbs := append([]string{"cmd/up", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
+	verbs := append([]string{"cmd/up", "cmd/bake", "cmd/daemon", "cmd/doctor", "cmd/inventory", "cmd/ps", "cmd/vault", "cmd/watch", "cmd/watch/loop", "cmd/ci", "cmd/ci/junit", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...)
 	return map[string][]string{
 		"runner/network/firewall": {"runner/network/pool"}, "runner/network/pool": {},
 		"runner/network/hostlock": {}, "runner/network/kernel": {}, "runner/network/links": {}, "runner/network/nameserver": {}, "runner/network/netns": {}, "runner/network/reconcile": {},
@@ -102,6 +102,7 @@ func house() map[string][]string {
 		"cmd/watch/loop":   {"spec"},
 		"cmd/watch":        append([]string{"cmd/watch/loop", "cmd/cli", "cmd/terminal", "cmd/display", "cmd/provider"}, command...),
 		"cmd/daemon":       append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
+		"cmd/bake":         append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/ps":           append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/inventory":    append([]string{"cmd/cli", "cmd/display", "cmd/provider"}, command...),
 		"cmd/vault":        {"api", "spec", "planner"},

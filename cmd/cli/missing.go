@@ -31,7 +31,7 @@ func missing(what, instead string) string {
 var missingFlags = map[string][]string{
 	"":      {"compatibility"},
 	"up":    {"menu"},
-	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
+	"build": {"check", "push"},
 	"config": {
 		"lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "resolve-image-digests",
 	},
@@ -49,8 +49,6 @@ func MissingFlag(verb, name string) string {
 		what = verb + " " + what
 	}
 	switch name {
-	case "ssh":
-		return missing(what, "write ssh: below the build of the stack file")
 	case "push":
 		return missing(what, `"orlop build --cache-to type=registry,ref=NAME" keeps what was built`)
 	}
