@@ -35,11 +35,15 @@ func (a *app) buildCommand() *cobra.Command {
 			if more.print {
 				return bake.Print(c.Context(), a.Invocation, services, builds, withDeps)
 			}
+			words := display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built"}
+			if more.check {
+				words = display.Words{Done: "is checked", Nothing: "has nothing to check", Failed: "has warnings"}
+			}
 			return a.applyImages(c.Context(), services, cli.Application{
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
 				Builds:  builds,
-				Anew:    noCache || pull,
-			}, display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built", Header: false})
+				Anew:    noCache || pull || more.check,
+			}, words)
 		},
 	}
 	cache.flags(c)

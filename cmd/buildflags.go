@@ -64,7 +64,7 @@ func (f cacheFlags) read(s *cli.Settings, o *cli.BuildOptions) error {
 type buildFlags struct {
 	ssh, provenance, sbom string
 	builder, memory       string
-	print                 bool
+	print, check          bool
 }
 
 func (f *buildFlags) flags(c *cobra.Command) {
@@ -72,6 +72,7 @@ func (f *buildFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.provenance, "provenance", "", "say in the images how they were built: true, false, or mode=max")
 	c.Flags().StringVar(&f.sbom, "sbom", "", "list in the images what they consist of: true, false, or generator=IMAGE")
 	c.Flags().BoolVar(&f.print, "print", false, "print the builds as a file for docker buildx bake, and build nothing")
+	c.Flags().BoolVar(&f.check, "check", false, "look for mistakes in the Dockerfiles, and build nothing")
 	c.Flags().StringVar(&f.builder, "builder", "", "`name` of a builder; only default is there, the engine's BuildKit")
 	c.Flags().StringVarP(&f.memory, "memory", "m", "", "limit of the memory of builds, which BuildKit does not have")
 	hide(c, "builder", "memory")
@@ -85,7 +86,7 @@ func (f *buildFlags) read(c *cobra.Command, s *cli.Settings, o *cli.BuildOptions
 	case f.memory != "":
 		return fmt.Errorf("--memory cannot be carried out: BuildKit does not limit the memory of builds")
 	}
-	o.Over.Provenance, o.Over.SBOM = f.provenance, f.sbom
+	o.Over.Provenance, o.Over.SBOM, o.Check = f.provenance, f.sbom, f.check
 	if !c.Flags().Changed("ssh") {
 		return nil
 	}

@@ -78,4 +78,5 @@ type BuildOptions struct {
 	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
 	Epoch     string          `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
 	Over      builder.Over    `json:"over,omitzero"`
+	Check     bool            `json:"check,omitempty"` // look for mistakes in Dockerfiles, and build nothing
 }

@@ -30,7 +30,7 @@ func missing(what, instead string) string {
 // missingFlags are flags of Compose's verbs that are not there; "" are those of any.
 var missingFlags = map[string][]string{
 	"":      {"compatibility"},
-	"build": {"check", "push"},
+	"build": {"push"},
 	"config": {
 		"lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "resolve-image-digests",
 	},
