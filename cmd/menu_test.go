@@ -119,7 +119,11 @@ func (s *screen) until(last, above string) {
 	limit := time.After(10 * time.Second)
 	for {
 		lines := s.lines()
-		if n := len(lines); n > 0 && strings.Contains(lines[n-1], last) && strings.Contains(strings.Join(lines[:n-1], "\n"), above) {
+		n := len(lines)
+		if last != "" {
+			n--
+		}
+		if len(lines) > 0 && strings.Contains(lines[len(lines)-1], last) && strings.Contains(strings.Join(lines[:n], "\n"), above) {
 			return
 		}
 		select {
