@@ -7,6 +7,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/format"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/spec"
 )
@@ -63,12 +64,12 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	print, err := inspectFormat(`{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{json .HostConfig.RestartPolicy}} {{.Id}} {{.Config.WorkingDir}}` +
+	print, err := format.Documents(`{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{json .HostConfig.RestartPolicy}} {{.Id}} {{.Config.WorkingDir}}` +
 		`{{range .Mounts}} {{.Name}}={{.Source}}:{{.Destination}}:{{.RW}}{{end}}{{range $n, $e := .NetworkSettings.Networks}} {{$n}} {{$e.IPAddress}}/{{$e.IPPrefixLen}}{{end}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := print([]*document{doc})
+	got, err := print([]any{doc})
 	want := `/p-web-1 exited 3 {"MaximumRetryCount":2,"Name":"on-failure"} 0123456789abcdef /w p_data=/v:/data:false nobody=/n:/cache:true p_default 10.1.2.3/24` + "\n"
 	if err != nil || string(got) != want {
 		t.Errorf("inspect prints %v\n%s\nwant\n%s", err, got, want)

@@ -16,6 +16,7 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/format"
 )
 
 // historyLine is a step of an image as "image history --format json" prints it, in Docker's
@@ -150,13 +151,17 @@ type platformLine struct {
 type userLine struct{ Container, Project string }
 
 func (v *Verbs) imageInspect() *cobra.Command {
-	var platform string
+	var platform, text string
 	c := &cobra.Command{
 		Use: "inspect IMAGE...", Short: "Show all about images, as JSON", Args: cli.AtLeast(1, "an image"),
-		Example: "  orlop image inspect shop-api",
+		Example: "  orlop image inspect shop-api\n  orlop image inspect -f '{{json .Config.Labels}}' shop-api",
 		RunE: func(c *cobra.Command, names []string) error {
+			print, err := format.Documents(text)
+			if err != nil {
+				return err
+			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
-				list, errs := []imageDocument{}, []error(nil)
+				list, errs := []any{}, []error(nil)
 				for _, name := range names {
 					d, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: name, Platform: platform})
 					if err != nil {
@@ -170,13 +175,15 @@ func (v *Verbs) imageInspect() *cobra.Command {
 					}
 					list = append(list, one)
 				}
-				e := json.NewEncoder(v.Of().Stdout)
-				e.SetIndent("", "    ")
-				e.SetEscapeHTML(false)
-				return errors.Join(append(errs, e.Encode(list))...)
+				out, err := print(list)
+				if err == nil {
+					_, err = v.Of().Stdout.Write(out)
+				}
+				return errors.Join(append(errs, err)...)
 			})
 		},
 	}
+	c.Flags().StringVarP(&text, "format", "f", "json", format.DocumentsHelp)
 	c.Flags().StringVar(&platform, "platform", "", "the image of a `platform`")
 	return c
 }

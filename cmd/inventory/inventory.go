@@ -17,6 +17,7 @@ import (
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/format"
 )
 
 // Verbs are those about volumes and networks.
@@ -154,9 +155,14 @@ func (v *Verbs) removal(k resourceKind) *cobra.Command {
 }
 
 func (v *Verbs) inspection(k resourceKind) *cobra.Command {
-	return &cobra.Command{
+	var text string
+	c := &cobra.Command{
 		Use: "inspect NAME...", Short: "Show " + k.kind + "s as JSON", Example: "  orlop " + k.kind + " inspect data", Args: cli.AtLeast(1, "a "+k.kind),
 		RunE: func(c *cobra.Command, names []string) error {
+			print, err := format.Documents(text)
+			if err != nil {
+				return err
+			}
 			return v.Of().WithEngine(c.Context(), func(ctx context.Context, client *api.Client) error {
 				list, err := k.list(ctx, client)
 				if err != nil {
@@ -171,12 +177,16 @@ func (v *Verbs) inspection(k resourceKind) *cobra.Command {
 					}
 					found = append(found, list[i].inspect)
 				}
-				enc := json.NewEncoder(v.Of().Stdout)
-				enc.SetIndent("", "    ")
-				return errors.Join(append(errs, enc.Encode(found))...)
+				out, err := print(found)
+				if err == nil {
+					_, err = v.Of().Stdout.Write(out)
+				}
+				return errors.Join(append(errs, err)...)
 			})
 		},
 	}
+	c.Flags().StringVarP(&text, "format", "f", "json", format.DocumentsHelp)
+	return c
 }
 
 func (k resourceKind) unknown(name string) error {

@@ -32,7 +32,8 @@ var bases = map[string][]string{
 		"library/alpine:3.19", "library/alpine:3.20",
 	},
 	"bash": {"library/bash:latest"}, "alpine/curl": {"alpine/curl:latest"}, "nginx": {"library/nginx:latest", "library/nginx:alpine"},
-	"hello-world": {"library/hello-world:latest"}, "busybox": {"library/busybox:latest", "library/busybox:1.35.0"}, "debian:bookworm-slim": {"library/debian:latest"},
+	"hello-world": {"library/hello-world:latest"}, "busybox": {"library/busybox:latest", "library/busybox:1.35.0"}, "gtardif/sentences-web": {"gtardif/sentences-web:latest"}, "gtardif/sentences-api": {"gtardif/sentences-api:latest"},
+	"gtardif/sentences-db": {"gtardif/sentences-db:latest", "library/mariadb:latest"}, "debian:bookworm-slim": {"library/debian:latest"},
 }
 
 // bench is where the tests run.
