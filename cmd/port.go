@@ -22,17 +22,21 @@ func (a *app) portCommand() *cobra.Command {
 	var index int
 	var all bool
 	c := &cobra.Command{
-		Use:   "port SERVICE PORT | port --json [SERVICE...]",
+		Use:   "port SERVICE [PORT] | port --json [SERVICE...]",
 		Short: "Print where a service's port is published",
 		Example: "  orlop port web 80\n" +
+			"  orlop port web     all ports that a container publishes\n" +
 			"  orlop port --json  all published ports of the stack",
 		ValidArgsFunction: a.completeOneService,
 		RunE: func(c *cobra.Command, args []string) error {
 			if all {
 				return a.portsJSON(c.Context(), args)
 			}
-			if err := cli.AtLeast(2, "a service and a port")(c, args); err != nil {
+			if err := cli.AtLeast(1, "a service")(c, args); err != nil {
 				return err
+			}
+			if len(args) == 1 {
+				return a.allPorts(c.Context(), args[0], index)
 			}
 			if number, p, ok := strings.Cut(args[1], "/"); ok {
 				args[1], protocol = number, p
@@ -158,6 +162,26 @@ func (a *app) port(ctx context.Context, service string, port int, protocol strin
 			return err
 		}
 		return fmt.Errorf("%s publishes no %d/%s: see \"orlop ps\"", service, port, protocol)
+	})
+}
+
+// allPorts prints what a container publishes: "80/tcp -> 0.0.0.0:8080".
+func (a *app) allPorts(ctx context.Context, service string, index int) error {
+	return a.WithStack(ctx, []string{service}, func(ctx context.Context, client *api.Client, s cli.Stack) error {
+		containers, err := cli.Observe(ctx, client, s)
+		if err != nil {
+			return err
+		}
+		for _, c := range containers {
+			if c.Service != service || c.OneOff || index > 0 && c.Number != index {
+				continue
+			}
+			for _, b := range display.SortedBindings(&c) {
+				fmt.Fprintf(a.Stdout, "%d/%s -> %s\n", b.Target, b.Protocol, net.JoinHostPort(b.HostIP, strconv.Itoa(b.HostPort)))
+			}
+			return nil
+		}
+		return mustBeUp(s, containers, []string{service})
 	})
 }
 

@@ -58,7 +58,7 @@ shop-web-1   nginx     "nginx -g daemon off;"   web       4 minutes ago       Up
 		"port web 80":                                                                   "0.0.0.0:8080\n",
 		"-p shop images -q --format json":                                               "\n\nsha256:0123456789abcdef\n\n",
 		"ps --format json web": `{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2026-11-21 11:56:00 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"w1",` +
-			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
+			`"Image":"nginx","Labels":"com.docker.compose.config-hash=` + fleet()[0].Applied.Service.Hash("nginx") + `,com.docker.compose.container-number=1,com.docker.compose.image=sha256:0123456789abcdef,com.docker.compose.oneoff=False,com.docker.compose.project=shop,` +
 			`com.docker.compose.service=web,com.docker.compose.version=v1,tier=front","LocalVolumes":"1","Mounts":"shop_data","Name":"shop-web-1","Names":"shop-web-1",` +
 			`"Networks":"shop_default","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 9000/tcp","Project":"shop","Publishers":[` +
 			`{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},` +

@@ -218,6 +218,9 @@ func labelsOf(c *planner.Container, project string) map[string]string {
 		labels["com.docker.compose.config-hash"] = c.Applied.Service.Hash(ImageText(c, project))
 		maps.Copy(labels, c.Applied.Service.Labels)
 	}
+	if c.Applied != nil && c.Applied.Image != "" {
+		labels["com.docker.compose.image"] = c.Applied.Image
+	}
 	return labels
 }
 

@@ -196,6 +196,7 @@ const (
 	labelConfigHash  = "com.docker.compose.config-hash"
 	labelVersion     = "com.docker.compose.version"
 	labelConfigFiles = "com.docker.compose.project.config_files"
+	labelDigest      = "com.docker.compose.image"
 	labelName        = "io.orlop.name"
 	// labelImage has containerd keep the image that a container was made of, whatever becomes of its name:
 	// an update that fails goes back to it.
@@ -222,7 +223,7 @@ func Labels(rec *Metadata) map[string]string {
 		labelConfigHash: rec.Applied.Service.Hash(rec.Image), labelVersion: rec.Version,
 	})
 	if rec.Applied.Image != "" {
-		labels[labelImage] = rec.Applied.Image
+		labels[labelImage], labels[labelDigest] = rec.Applied.Image, rec.Applied.Image
 	}
 	for k, v := range labels {
 		if len(k)+len(v) > 4096 {
