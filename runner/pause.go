@@ -3,11 +3,13 @@ package runner
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -47,7 +49,10 @@ func (c *container) unpause(ctx context.Context) error {
 	if task == nil || !paused {
 		return nil
 	}
-	if err := task.Resume(ctx); err != nil && !errdefs.IsNotFound(err) && !end.isOver() {
+	err := task.Resume(ctx)
+	state := proc.State(int(task.Pid()))
+	isGone := end.isOver() || errdefs.IsNotFound(err) || state == "unknown" || strings.HasPrefix(state, "Z")
+	if err != nil && !isGone && c.snapshot().Paused { // nor has somebody else been faster
 		return fmt.Errorf("cannot unpause %s: %w", c.name, err)
 	}
 	c.apply(supervisor.Frozen{At: c.r.Now()})
