@@ -18,9 +18,11 @@ import (
 // engine's end for it. The caller holds op.
 func (c *container) pause(ctx context.Context) error {
 	c.mu.Lock()
-	task, runs, probing := c.task, c.state.State == planner.Running, c.probing
+	task, state, probing := c.task, c.state, c.probing
 	c.mu.Unlock()
-	if task == nil || !runs {
+	if state.Paused {
+		return fmt.Errorf("%s is already paused", c.name)
+	} else if task == nil || state.State != planner.Running {
 		return fmt.Errorf("cannot pause %s: it %w", c.name, ErrNotRunning)
 	}
 	c.stopProbes()
