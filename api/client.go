@@ -39,10 +39,10 @@ var ErrCannotStart = errors.New("the engine cannot start")
 // Client speaks to one engine.
 type Client struct {
 	EngineClient
-	Vault VaultClient
-	Image ImagesClient
+	Vault   VaultClient
+	Image   ImagesClient
 	History HistoryClient
-	Verb  string // what the command was called with, as others are told; set before the first call
+	Verb    string // what the command was called with, as others are told; set before the first call
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies

@@ -42,7 +42,7 @@ func execTarget(list []planner.Container, service string, number int) *planner.C
 // execRank orders containers by how well a process may join them.
 func execRank(k *planner.Container) int {
 	rank := 0
-	if k.State != planner.Running {
+	if k.State != planner.Running || k.Paused {
 		rank += 2
 	}
 	if k.OneOff {
