@@ -32,7 +32,7 @@ var missingFlags = map[string][]string{
 	"":      {"compatibility"},
 	"build": {"push"},
 	"config": {
-		"lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "resolve-image-digests",
+		"lock-image-digests", "no-interpolate", "no-normalize", "no-path-resolution", "resolve-image-digests",
 	},
 	"pull": {"ignore-buildable", "ignore-pull-failures"},
 }
