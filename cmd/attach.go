@@ -100,7 +100,7 @@ func attachTarget(known []planner.Container, service string, index int) (*planne
 	var found *planner.Container
 	for i := range known {
 		k := &known[i]
-		runs := k.State == planner.Running || k.State == planner.Stopping
+		runs := k.State == planner.Running && !k.Paused || k.State == planner.Stopping
 		if k.Service != service || index > 0 && (k.Number != index || k.OneOff) || found != nil && !runs {
 			continue
 		}

@@ -21,7 +21,7 @@ import (
 type configFlags struct {
 	format                                        string
 	services, volumes, networks, images, profiles bool
-	quiet, security, models                       bool
+	quiet, security, models, noConsistency        bool
 	variables, environment                        bool
 	output                                        string
 	hash                                          string
@@ -55,6 +55,7 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.volumes, "volumes", false, "names of the volumes")
 	c.Flags().BoolVar(&f.networks, "networks", false, "names of the networks")
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
+	c.Flags().BoolVar(&f.noConsistency, "no-consistency", false, "print also what does not fit together, such as a service without an image; it may be no stack that runs")
 	c.Flags().BoolVar(&f.models, "models", false, "names of the models")
 	c.Flags().BoolVar(&f.variables, "variables", false, "variables that the stack file names, with what holds where they are not set")
 	c.Flags().BoolVar(&f.environment, "environment", false, "variables that are filled in, with their values")
@@ -78,10 +79,13 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		return err
 	}
 	if f.variables || f.environment {
+		if len(services) > 0 && f.variables {
+			a.SayWarnings([]string{"service filtering is not applied when --variables is set: the variables are those of the whole file"})
+		}
 		return a.configVariables(ctx, f)
 	}
 	opts := a.Options(services)
-	opts.Only, opts.SpareContents, opts.Foresee = true, true, true
+	opts.Only, opts.SpareContents, opts.Foresee, opts.NoConsistency = true, true, !f.noConsistency, f.noConsistency
 	if f.profiles {
 		opts.Profiles = []string{"*"}
 	}

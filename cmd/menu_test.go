@@ -134,6 +134,19 @@ func (s *screen) until(last, above string) {
 	}
 }
 
+// shows waits until some line holds a text.
+func (s *screen) shows(text string) {
+	s.t.Helper()
+	limit := time.After(10 * time.Second)
+	for !strings.Contains(strings.Join(s.lines(), "\n"), text) {
+		select {
+		case <-s.changed:
+		case <-limit:
+			s.t.Fatalf("no %q in:\n%s", text, strings.Join(s.lines(), "\n"))
+		}
+	}
+}
+
 func (s *screen) press(keys string) {
 	s.t.Helper()
 	_, err := s.keys.WriteString(keys)
@@ -244,7 +257,7 @@ func TestTheMenuOfAnUpThatWatchesNothing(t *testing.T) {
 func TestAnUpWithoutAMenu(t *testing.T) {
 	d := watchDesk(t)
 	s := d.onScreen("up --watch --menu=false")
-	s.until("", "watching 2 folders")
+	s.shows("watching 2 folders")
 	d.signals <- os.Interrupt
 	d.await("stop")
 	if code := <-s.code; code != 130 || s.released {

@@ -122,7 +122,7 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 	}
 	follows := map[string][]link{} // of services that are left as they are
 	for _, k := range order {
-		left := len(services) > 0 && !slices.Contains(services, k.Service) || !applies(action, k) ||
+		left := len(services) > 0 && !slices.Contains(services, k.Service) || !applies(action, k, slices.Contains(named, k.Service)) ||
 			starting && !slices.Contains(named, k.Service) && k.IsCompleted() && isAwaited(k.Service, order)
 		var links []link
 		if starting {
@@ -132,13 +132,13 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 			follows[k.Service] = append(follows[k.Service], links...)
 			continue
 		}
-		do := action
+		do, why := action, []Reason(nil)
 		if k.Paused && action == Start {
-			do = Unpause
+			do, why = Unpause, []Reason{{Text: "it is paused"}}
 		}
 		step := &Step{
 			Action: do, Resource: containerResource(k), Service: k.Service, Number: k.Number,
-			Container: k.ID, Signal: signal,
+			Container: k.ID, Signal: signal, Reasons: why,
 		}
 		for _, l := range links {
 			plan.follow(step, l, steps[l.service])
@@ -260,15 +260,16 @@ func isAwaited(service string, all []*Container) bool {
 	})
 }
 
-// applies says whether the action would change the container at all.
-func applies(action Action, k *Container) bool {
+// applies says whether the action would change the container at all, or fail, which who
+// names it is to hear.
+func applies(action Action, k *Container, isNamed bool) bool {
 	switch action {
 	case Start:
 		return k.State == Created || k.State == Exited || k.Paused
 	case Pause:
-		return k.State == Running && !k.Paused
+		return k.State == Running && (isNamed || !k.Paused)
 	case Unpause:
-		return k.Paused
+		return k.State == Running && (isNamed || k.Paused)
 	case Stop, Kill:
 		return k.State == Running || k.State == Restarting || k.State == Stopping
 	}

@@ -50,7 +50,7 @@ func (r *Runner) Join(id string, stdin io.Reader, stdout, stderr io.Writer) (*ex
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
 	sub := c.tap.Look()
-	if err := c.mayJoin(); err != nil {
+	if _, err := c.joined(); err != nil {
 		c.tap.Detach(sub)
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/exec"
@@ -35,14 +36,9 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
-	if err := c.mayJoin(); err != nil {
+	task, err := c.joined()
+	if err != nil {
 		return nil, err
-	}
-	c.mu.Lock()
-	task := c.task
-	c.mu.Unlock()
-	if task == nil {
-		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
 	doc, err := c.processSpec(ctx, opts)
 	if err != nil {
@@ -64,17 +60,17 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	return process, nil
 }
 
-// mayJoin refuses to join a container that does not run, or is paused.
-func (c *container) mayJoin() error {
+// joined is the task of a container that others may join: one that runs, and is not paused.
+func (c *container) joined() (containerd.Task, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.task == nil || !c.state.HasProcess():
-		return fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
+		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
 	case c.state.Paused:
-		return fmt.Errorf("%s is paused: resume it with \"orlop unpause\"", c.name)
+		return nil, fmt.Errorf("%s is paused: resume it with \"orlop unpause\"", c.name)
 	}
-	return nil
+	return c.task, nil
 }
 
 // processSpec is the OCI document of a further process: the container's own

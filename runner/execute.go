@@ -280,6 +280,9 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 	case planner.Pause:
 		return planner.Result{}, c.pause(ctx)
 	case planner.Unpause:
+		if len(s.Reasons) == 0 && !c.snapshot().Paused {
+			return planner.Result{}, fmt.Errorf("%s is not paused", c.name)
+		}
 		return planner.Result{}, c.unpause(ctx)
 	case planner.Stop:
 		return planner.Result{}, complaint.Placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied.Service, o.Places)

@@ -3,11 +3,13 @@ package runner
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/runner/proc"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -16,9 +18,11 @@ import (
 // engine's end for it. The caller holds op.
 func (c *container) pause(ctx context.Context) error {
 	c.mu.Lock()
-	task, runs, probing := c.task, c.state.State == planner.Running, c.probing
+	task, state, probing := c.task, c.state, c.probing
 	c.mu.Unlock()
-	if task == nil || !runs {
+	if state.Paused {
+		return fmt.Errorf("%s is already paused", c.name)
+	} else if task == nil || state.State != planner.Running {
 		return fmt.Errorf("cannot pause %s: it %w", c.name, ErrNotRunning)
 	}
 	c.stopProbes()
@@ -47,7 +51,10 @@ func (c *container) unpause(ctx context.Context) error {
 	if task == nil || !paused {
 		return nil
 	}
-	if err := task.Resume(ctx); err != nil && !errdefs.IsNotFound(err) && !end.isOver() {
+	err := task.Resume(ctx)
+	state := proc.State(int(task.Pid()))
+	isGone := end.isOver() || errdefs.IsNotFound(err) || state == "unknown" || strings.HasPrefix(state, "Z")
+	if err != nil && !isGone && c.snapshot().Paused { // nor has somebody else been faster
 		return fmt.Errorf("cannot unpause %s: %w", c.name, err)
 	}
 	c.apply(supervisor.Frozen{At: c.r.Now()})

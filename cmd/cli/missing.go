@@ -27,7 +27,7 @@ func missing(what, instead string) string {
 var missingFlags = map[string][]string{
 	"": {"compatibility"},
 	"config": {
-		"no-consistency", "no-interpolate", "no-normalize", "no-path-resolution",
+		"no-interpolate", "no-normalize", "no-path-resolution",
 	},
 	"publish": {"insecure-registry"},
 }

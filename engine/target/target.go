@@ -43,7 +43,7 @@ func In(list []planner.Container, service string, number int) *planner.Container
 // rank orders containers by how well a process may join them.
 func rank(k *planner.Container) int {
 	n := 0
-	if k.State != planner.Running {
+	if k.State != planner.Running || k.Paused {
 		n += 2
 	}
 	if k.OneOff {

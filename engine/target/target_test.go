@@ -13,6 +13,8 @@ func TestExecJoinsTheFirstThatRunsAndARunLast(t *testing.T) {
 	first, second := k("first", 1, false, planner.Running), k("second", 2, false, planner.Running)
 	ended, run := k("ended", 1, false, planner.Exited), k("run", 0, true, planner.Running)
 	other := planner.Container{ID: "other", Service: "db", Number: 1, State: planner.Running}
+	paused := first
+	paused.ID, paused.Paused = "paused", true
 	for name, c := range map[string]struct {
 		list   []planner.Container
 		number int
@@ -22,6 +24,7 @@ func TestExecJoinsTheFirstThatRunsAndARunLast(t *testing.T) {
 		"the one that is asked for":              {[]planner.Container{first, second, run}, 2, "second"},
 		"one that has ended, if asked for":       {[]planner.Container{ended, second, run}, 1, "ended"},
 		"one that runs before one that does not": {[]planner.Container{ended, second}, 0, "second"},
+		"one that is not paused":                 {[]planner.Container{paused, second}, 0, "second"},
 		"a run where nothing else runs":          {[]planner.Container{run, ended}, 0, "run"},
 		"no run by a number":                     {[]planner.Container{run}, 1, ""},
 		"none of another service":                {[]planner.Container{other}, 0, ""},

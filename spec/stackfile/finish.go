@@ -31,11 +31,15 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 	for _, s := range v.disabled {
 		dependencyDefaults(s)
 	}
+	known := len(l.diagnostics)
 	for _, f := range v.workloads() {
 		if f.Value.Kind == tree.MapNode {
 			v.serviceDefaults(f.Value, v.path(f.Key))
 			v.initContainers(f.Value, v.path(f.Key))
 		}
+	}
+	if l.opts.NoConsistency {
+		l.diagnostics = l.diagnostics[:known]
 	}
 	v.findBases()
 	v.choose()
@@ -47,7 +51,10 @@ func (l *loader) finish(root *tree.Node, name, instance string, files []string) 
 		}
 	}
 	v.resourceNames()
-	v.check()
+	known = len(l.diagnostics)
+	if v.check(); l.opts.NoConsistency {
+		l.diagnostics = l.diagnostics[:known]
+	}
 	v.reportUnset()
 	v.prune()
 	l.checkText(v.root, "")
