@@ -229,13 +229,16 @@ func (w *writing) run(ctx context.Context, in *io.PipeReader) {
 	var to []*archive.Unpacker
 	for _, p := range w.parts {
 		to = append(to, p.unpacker)
-		defer context.AfterFunc(p.root.ctx, func() { in.CloseWithError(wantedError(context.Cause(p.root.ctx))) })()
+		defer context.AfterFunc(p.root.ctx, func() { in.Close() })()
 	}
 	err := archive.Unpack(ctx, tar.NewReader(in), to...)
 	if err == nil && !archive.AllFailed(to) {
 		_, err = io.Copy(io.Discard, in) // what follows the end of an archive
 	}
 	for _, p := range w.parts {
+		if err != nil && p.root.ctx.Err() != nil {
+			err = wantedError(context.Cause(p.root.ctx)) // which says more than that reading ended
+		}
 		switch failed := p.unpacker.Err(); {
 		case failed != nil:
 			w.errs = append(w.errs, ofContainer(failed, p.name))
