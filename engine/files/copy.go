@@ -18,6 +18,7 @@ import (
 	"github.com/orlop/orlop/archive"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/layer"
 )
 
 // Read implements api.FilesServer.
@@ -262,12 +263,17 @@ func (s *Server) Export(r *api.ContainerRequest, stream grpc.ServerStreamingServ
 	if err != nil {
 		return err
 	}
+	l, err := layer.Of(roots)
+	if err != nil {
+		return err
+	}
 	return mount.WithReadonlyTempMount(stream.Context(), image.Plain(roots), func(root string) error {
 		tree, err := archive.Own(root)
 		if err != nil {
 			return err
 		}
 		defer tree.Close()
+		tree.UID, tree.GID, tree.Mixed = l.UID, l.GID, true
 		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.Chunk{Data: p}) }}
 		w := tar.NewWriter(out)
 		packer := &archive.Packer{Tree: tree, Out: w, Devices: true}
