@@ -41,10 +41,24 @@ func (c *Client) named(ctx context.Context) context.Context {
 
 func (c *Client) nameUnary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 	call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if err := c.may(method); err != nil {
+		return err
+	}
 	return call(c.named(ctx), method, req, reply, conn, opts...)
 }
 
 func (c *Client) nameStream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := c.may(method); err != nil {
+		return nil, err
+	}
 	return open(c.named(ctx), desc, conn, method, opts...)
+}
+
+// may asks whether a call may be made.
+func (c *Client) may(method string) error {
+	if c.May == nil {
+		return nil
+	}
+	return c.May(method)
 }

@@ -53,10 +53,13 @@ type Client struct {
 	Container ContainersClient
 	Registry  RegistryClient
 	Verb      string // what the command was called with, as others are told; set before the first call
+	History   HistoryClient
 	// Proxies are told with each call, for what is pulled and built by it; nil tells
 	// nothing.
 	Proxies *Proxies
-	conn    *grpc.ClientConn
+	// May is asked before each call, by the full name of its method; nil: each may be made.
+	May  func(method string) error
+	conn *grpc.ClientConn
 
 	absent <-chan struct{}
 }
@@ -91,7 +94,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		first.Close()
 		return nil, err
 	}
-	c.EngineClient, c.Vault, c.Image, c.Registry, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), conn
+	c.EngineClient, c.Vault, c.Image, c.Registry, c.History, c.conn = NewEngineClient(conn), NewVaultClient(conn), NewImagesClient(conn), NewRegistryClient(conn), NewHistoryClient(conn), conn
 	c.Container = NewContainersClient(conn)
 	c.File = NewFilesClient(conn)
 	return c, nil

@@ -460,6 +460,7 @@ type ApplyRequest struct {
 	Files          []string               `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
 	Disabled       []string               `protobuf:"bytes,11,rep,name=disabled,proto3" json:"disabled,omitempty"`                                                                                                 // services whose profiles are not active
 	ReadFiles      map[string]string      `protobuf:"bytes,12,rep,name=read_files,json=readFiles,proto3" json:"read_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // of the host, by where the project names them: for the engine's policy
+	IgnoreFailures bool                   `protobuf:"varint,15,opt,name=ignore_failures,json=ignoreFailures,proto3" json:"ignore_failures,omitempty"`                                                              // of pulls, where nothing else is done: they are warnings
 	RemoteDirs     map[string]string      `protobuf:"bytes,14,rep,name=remote_dirs,json=remoteDirs,proto3" json:"remote_dirs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // directories of remote stacks, by the names that places have of them: for the engine's policy
 	RealFiles      map[string]string      `protobuf:"bytes,13,rep,name=real_files,json=realFiles,proto3" json:"real_files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`    // where the caller's links lead, by the absolute path that the project names: for the engine's policy
 	unknownFields  protoimpl.UnknownFields
@@ -578,6 +579,13 @@ func (x *ApplyRequest) GetReadFiles() map[string]string {
 		return x.ReadFiles
 	}
 	return nil
+}
+
+func (x *ApplyRequest) GetIgnoreFailures() bool {
+	if x != nil {
+		return x.IgnoreFailures
+	}
+	return false
 }
 
 func (x *ApplyRequest) GetRemoteDirs() map[string]string {
@@ -1563,6 +1571,7 @@ type DownRequest struct {
 	StopTimeoutMs  int64                  `protobuf:"varint,4,opt,name=stop_timeout_ms,json=stopTimeoutMs,proto3" json:"stop_timeout_ms,omitempty"`
 	HasStopTimeout bool                   `protobuf:"varint,5,opt,name=has_stop_timeout,json=hasStopTimeout,proto3" json:"has_stop_timeout,omitempty"`
 	Disabled       []string               `protobuf:"bytes,6,rep,name=disabled,proto3" json:"disabled,omitempty"`
+	DryRun         bool                   `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // plan it, and do nothing
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1637,6 +1646,13 @@ func (x *DownRequest) GetDisabled() []string {
 		return x.Disabled
 	}
 	return nil
+}
+
+func (x *DownRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 // HoldInput names the project first; a release ends the hold and leaves the
@@ -1752,7 +1768,10 @@ type LifecycleRequest struct {
 	OnlyStopped    bool                   `protobuf:"varint,9,opt,name=only_stopped,json=onlyStopped,proto3" json:"only_stopped,omitempty"`       // with remove: leave containers that run alone
 	Within         []string               `protobuf:"bytes,10,rep,name=within,proto3" json:"within,omitempty"`                                    // where no services are named: only these; empty: all of the project
 	Limit          int32                  `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`                                     // steps at once; 0: any number
-	Containers     []string               `protobuf:"bytes,12,rep,name=containers,proto3" json:"containers,omitempty"`                            // IDs: these alone, whatever else is said of services
+	NoDeps         bool                   `protobuf:"varint,12,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                     // the named services alone
+	Wait           bool                   `protobuf:"varint,13,opt,name=wait,proto3" json:"wait,omitempty"`                                       // until each service is ready
+	DryRun         bool                   `protobuf:"varint,14,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`                     // plan it, and do nothing
+	Containers     []string               `protobuf:"bytes,15,rep,name=containers,proto3" json:"containers,omitempty"`                            // IDs: these alone, whatever else is said of services
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1864,6 +1883,27 @@ func (x *LifecycleRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *LifecycleRequest) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *LifecycleRequest) GetWait() bool {
+	if x != nil {
+		return x.Wait
+	}
+	return false
+}
+
+func (x *LifecycleRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 func (x *LifecycleRequest) GetContainers() []string {
 	if x != nil {
 		return x.Containers
@@ -1876,8 +1916,9 @@ type CreateRequest struct {
 	Apply         *ApplyRequest          `protobuf:"bytes,1,opt,name=apply,proto3" json:"apply,omitempty"` // the project; its named service may be altered by the caller
 	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Remove        bool                   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"` // when its process has ended
-	Detach        bool                   `protobuf:"varint,5,opt,name=detach,proto3" json:"detach,omitempty"` // start it at once
+	Remove        bool                   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`                           // when its process has ended
+	Detach        bool                   `protobuf:"varint,5,opt,name=detach,proto3" json:"detach,omitempty"`                           // start it at once
+	UseAliases    bool                   `protobuf:"varint,6,opt,name=use_aliases,json=useAliases,proto3" json:"use_aliases,omitempty"` // it answers to its service's names
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1943,6 +1984,13 @@ func (x *CreateRequest) GetRemove() bool {
 func (x *CreateRequest) GetDetach() bool {
 	if x != nil {
 		return x.Detach
+	}
+	return false
+}
+
+func (x *CreateRequest) GetUseAliases() bool {
+	if x != nil {
+		return x.UseAliases
 	}
 	return false
 }
@@ -2178,6 +2226,7 @@ type ProjectInfo struct {
 	Images         []string               `protobuf:"bytes,105,rep,name=images,proto3" json:"images,omitempty"`                                            // of an instance: built under names of its own, and here
 	Scheduled      int32                  `protobuf:"varint,106,opt,name=scheduled,proto3" json:"scheduled,omitempty"`                                     // jobs that the engine runs
 	NextFireUnixMs int64                  `protobuf:"varint,107,opt,name=next_fire_unix_ms,json=nextFireUnixMs,proto3" json:"next_fire_unix_ms,omitempty"` // of the first of them; 0: none
+	Paused         int32                  `protobuf:"varint,108,opt,name=paused,proto3" json:"paused,omitempty"`                                           // of those that run
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2299,6 +2348,13 @@ func (x *ProjectInfo) GetScheduled() int32 {
 func (x *ProjectInfo) GetNextFireUnixMs() int64 {
 	if x != nil {
 		return x.NextFireUnixMs
+	}
+	return 0
+}
+
+func (x *ProjectInfo) GetPaused() int32 {
+	if x != nil {
+		return x.Paused
 	}
 	return 0
 }
@@ -2550,6 +2606,9 @@ type Container struct {
 	Unready       bool                   `protobuf:"varint,29,opt,name=unready,proto3" json:"unready,omitempty"`
 	Unsent        string                 `protobuf:"bytes,30,opt,name=unsent,proto3" json:"unsent,omitempty"`
 	Turned        map[string]string      `protobuf:"bytes,31,rep,name=turned,proto3" json:"turned,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // target of a bind -> what its source is now
+	Paused        bool                   `protobuf:"varint,32,opt,name=paused,proto3" json:"paused,omitempty"`                                                                          // while it runs
+	FrozenUnixNs  int64                  `protobuf:"varint,33,opt,name=frozen_unix_ns,json=frozenUnixNs,proto3" json:"frozen_unix_ns,omitempty"`
+	Project       string                 `protobuf:"bytes,34,opt,name=project,proto3" json:"project,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2801,6 +2860,27 @@ func (x *Container) GetTurned() map[string]string {
 	return nil
 }
 
+func (x *Container) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Container) GetFrozenUnixNs() int64 {
+	if x != nil {
+		return x.FrozenUnixNs
+	}
+	return 0
+}
+
+func (x *Container) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
 type Binding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HostIp        string                 `protobuf:"bytes,1,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
@@ -2955,6 +3035,7 @@ type LogsRequest struct {
 	UntilUnixNs   int64                  `protobuf:"varint,6,opt,name=until_unix_ns,json=untilUnixNs,proto3" json:"until_unix_ns,omitempty"`
 	Containers    []string               `protobuf:"bytes,7,rep,name=containers,proto3" json:"containers,omitempty"`                    // IDs
 	UntilEnded    bool                   `protobuf:"varint,9,opt,name=until_ended,json=untilEnded,proto3" json:"until_ended,omitempty"` // follow until all containers have ended, and nothing brings one back
+	Index         int32                  `protobuf:"varint,10,opt,name=index,proto3" json:"index,omitempty"`                            // only containers of this number; 0: all
 	Masked        bool                   `protobuf:"varint,8,opt,name=masked,proto3" json:"masked,omitempty"`                           // without the project's secrets, those too that the caller does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3044,6 +3125,13 @@ func (x *LogsRequest) GetUntilEnded() bool {
 		return x.UntilEnded
 	}
 	return false
+}
+
+func (x *LogsRequest) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
 }
 
 func (x *LogsRequest) GetMasked() bool {
@@ -3322,6 +3410,7 @@ type ProcessStart struct {
 	Privileged    bool                   `protobuf:"varint,11,opt,name=privileged,proto3" json:"privileged,omitempty"`
 	Detach        bool                   `protobuf:"varint,12,opt,name=detach,proto3" json:"detach,omitempty"`
 	Size          *TerminalSize          `protobuf:"bytes,13,opt,name=size,proto3" json:"size,omitempty"`
+	Join          bool                   `protobuf:"varint,14,opt,name=join,proto3" json:"join,omitempty"` // with Attach: it runs already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3445,6 +3534,13 @@ func (x *ProcessStart) GetSize() *TerminalSize {
 		return x.Size
 	}
 	return nil
+}
+
+func (x *ProcessStart) GetJoin() bool {
+	if x != nil {
+		return x.Join
+	}
+	return false
 }
 
 type TerminalSize struct {
@@ -4033,6 +4129,7 @@ func (x *LoadReply) GetDoing() string {
 
 type ImagesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sizes         bool                   `protobuf:"varint,1,opt,name=sizes,proto3" json:"sizes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4067,6 +4164,13 @@ func (*ImagesRequest) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
+func (x *ImagesRequest) GetSizes() bool {
+	if x != nil {
+		return x.Sizes
+	}
+	return false
+}
+
 type ImageInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4074,7 +4178,10 @@ type ImageInfo struct {
 	SizeBytes     int64                  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	CreatedUnixMs int64                  `protobuf:"varint,4,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	Platforms     []string               `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
-	Id            string                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`                           // digest of its configuration
+	Id            string                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`                                       // digest of its configuration
+	DiskBytes     int64                  `protobuf:"varint,7,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`       // if asked for: of its layers, unpacked
+	SharedBytes   int64                  `protobuf:"varint,8,opt,name=shared_bytes,json=sharedBytes,proto3" json:"shared_bytes,omitempty"` // of those that another image has too
+	Users         []*ImageUser           `protobuf:"bytes,9,rep,name=users,proto3" json:"users,omitempty"`
 	OnBuild       []string               `protobuf:"bytes,50,rep,name=on_build,json=onBuild,proto3" json:"on_build,omitempty"` // instructions that a build on it carries out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4150,6 +4257,27 @@ func (x *ImageInfo) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *ImageInfo) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+func (x *ImageInfo) GetSharedBytes() int64 {
+	if x != nil {
+		return x.SharedBytes
+	}
+	return 0
+}
+
+func (x *ImageInfo) GetUsers() []*ImageUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
 }
 
 func (x *ImageInfo) GetOnBuild() []string {
@@ -6476,6 +6604,126 @@ func (x *ImageUser) GetProject() string {
 	return ""
 }
 
+type PruneRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UntilUnixMs   int64                  `protobuf:"varint,1,opt,name=until_unix_ms,json=untilUnixMs,proto3" json:"until_unix_ms,omitempty"` // only those that were created before; 0: all
+	Labels        []string               `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty"`                                 // NAME or NAME=VALUE: only those that have all of them
+	Without       []string               `protobuf:"bytes,3,rep,name=without,proto3" json:"without,omitempty"`                               // only those that have none of these
+	DryRun        bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneRequest) Reset() {
+	*x = PruneRequest{}
+	mi := &file_engine_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneRequest) ProtoMessage() {}
+
+func (x *PruneRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneRequest.ProtoReflect.Descriptor instead.
+func (*PruneRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *PruneRequest) GetUntilUnixMs() int64 {
+	if x != nil {
+		return x.UntilUnixMs
+	}
+	return 0
+}
+
+func (x *PruneRequest) GetLabels() []string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *PruneRequest) GetWithout() []string {
+	if x != nil {
+		return x.Without
+	}
+	return nil
+}
+
+func (x *PruneRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type PruneReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	DiskBytes     int64                  `protobuf:"varint,2,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"` // that are free then
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneReply) Reset() {
+	*x = PruneReply{}
+	mi := &file_engine_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneReply) ProtoMessage() {}
+
+func (x *PruneReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneReply.ProtoReflect.Descriptor instead.
+func (*PruneReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *PruneReply) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *PruneReply) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
 type SaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
@@ -6486,7 +6734,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_engine_proto_msgTypes[84]
+	mi := &file_engine_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6498,7 +6746,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[84]
+	mi := &file_engine_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6511,7 +6759,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{84}
+	return file_engine_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *SaveRequest) GetNames() []string {
@@ -6573,7 +6821,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rShutdownReply\";\n" +
 	"\aPayload\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xc5\a\n" +
+	"\x06secret\x18\x02 \x01(\bR\x06secret\"\xee\a\n" +
 	"\fApplyRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\fR\aproject\x12@\n" +
 	"\bpayloads\x18\x02 \x03(\v2$.orlop.v1.ApplyRequest.PayloadsEntryR\bpayloads\x12\x18\n" +
@@ -6589,7 +6837,8 @@ const file_engine_proto_rawDesc = "" +
 	" \x03(\tR\x05files\x12\x1a\n" +
 	"\bdisabled\x18\v \x03(\tR\bdisabled\x12D\n" +
 	"\n" +
-	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12G\n" +
+	"read_files\x18\f \x03(\v2%.orlop.v1.ApplyRequest.ReadFilesEntryR\treadFiles\x12'\n" +
+	"\x0fignore_failures\x18\x0f \x01(\bR\x0eignoreFailures\x12G\n" +
 	"\vremote_dirs\x18\x0e \x03(\v2&.orlop.v1.ApplyRequest.RemoteDirsEntryR\n" +
 	"remoteDirs\x12D\n" +
 	"\n" +
@@ -6694,19 +6943,20 @@ const file_engine_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x1c\n" +
 	"\n" +
 	"up_to_date\x18\x03 \x01(\bR\bupToDate\x12 \n" +
-	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xcb\x01\n" +
+	"\vinterrupted\x18\x04 \x01(\bR\vinterrupted\"\xe4\x01\n" +
 	"\vDownRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x18\n" +
 	"\aoptions\x18\x03 \x01(\fR\aoptions\x12&\n" +
 	"\x0fstop_timeout_ms\x18\x04 \x01(\x03R\rstopTimeoutMs\x12(\n" +
 	"\x10has_stop_timeout\x18\x05 \x01(\bR\x0ehasStopTimeout\x12\x1a\n" +
-	"\bdisabled\x18\x06 \x03(\tR\bdisabled\"W\n" +
+	"\bdisabled\x18\x06 \x03(\tR\bdisabled\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"W\n" +
 	"\tHoldInput\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x18\n" +
 	"\arelease\x18\x02 \x01(\bR\arelease\x12\x16\n" +
 	"\x06caller\x18d \x01(\tR\x06caller\"\v\n" +
-	"\tHoldReply\"\x8a\x03\n" +
+	"\tHoldReply\"\xd0\x03\n" +
 	"\x10LifecycleRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1a\n" +
@@ -6719,16 +6969,21 @@ const file_engine_proto_rawDesc = "" +
 	"\fonly_stopped\x18\t \x01(\bR\vonlyStopped\x12\x16\n" +
 	"\x06within\x18\n" +
 	" \x03(\tR\x06within\x12\x14\n" +
-	"\x05limit\x18\v \x01(\x05R\x05limit\x12\x1e\n" +
+	"\x05limit\x18\v \x01(\x05R\x05limit\x12\x17\n" +
+	"\ano_deps\x18\f \x01(\bR\x06noDeps\x12\x12\n" +
+	"\x04wait\x18\r \x01(\bR\x04wait\x12\x17\n" +
+	"\adry_run\x18\x0e \x01(\bR\x06dryRun\x12\x1e\n" +
 	"\n" +
-	"containers\x18\f \x03(\tR\n" +
-	"containers\"\x9b\x01\n" +
+	"containers\x18\x0f \x03(\tR\n" +
+	"containers\"\xbc\x01\n" +
 	"\rCreateRequest\x12,\n" +
 	"\x05apply\x18\x01 \x01(\v2\x16.orlop.v1.ApplyRequestR\x05apply\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06detach\x18\x05 \x01(\bR\x06detach\"e\n" +
+	"\x06detach\x18\x05 \x01(\bR\x06detach\x12\x1f\n" +
+	"\vuse_aliases\x18\x06 \x01(\bR\n" +
+	"useAliases\"e\n" +
 	"\vCreateReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -6741,7 +6996,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fObserveReply\x12\x1a\n" +
 	"\bobserved\x18\x01 \x01(\fR\bobserved\",\n" +
 	"\x0fProjectsRequest\x12\x19\n" +
-	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x87\x03\n" +
+	"\bdisk_use\x18d \x01(\bR\adiskUse\"\x9f\x03\n" +
 	"\vProjectInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12\x16\n" +
@@ -6758,7 +7013,8 @@ const file_engine_proto_rawDesc = "" +
 	"disk_bytes\x18h \x01(\x03R\tdiskBytes\x12\x16\n" +
 	"\x06images\x18i \x03(\tR\x06images\x12\x1c\n" +
 	"\tscheduled\x18j \x01(\x05R\tscheduled\x12)\n" +
-	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\"B\n" +
+	"\x11next_fire_unix_ms\x18k \x01(\x03R\x0enextFireUnixMs\x12\x16\n" +
+	"\x06paused\x18l \x01(\x05R\x06paused\"B\n" +
 	"\rProjectsReply\x121\n" +
 	"\bprojects\x18\x01 \x03(\v2\x15.orlop.v1.ProjectInfoR\bprojects\"\xbc\x01\n" +
 	"\x0fContainerChange\x121\n" +
@@ -6776,7 +7032,7 @@ const file_engine_proto_rawDesc = "" +
 	"fireUnixMs\x12\x1c\n" +
 	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xcd\a\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"\xa5\b\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6811,7 +7067,10 @@ const file_engine_proto_rawDesc = "" +
 	"\x04dead\x18\x1c \x01(\tR\x04dead\x12\x18\n" +
 	"\aunready\x18\x1d \x01(\bR\aunready\x12\x16\n" +
 	"\x06unsent\x18\x1e \x01(\tR\x06unsent\x127\n" +
-	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x1a9\n" +
+	"\x06turned\x18\x1f \x03(\v2\x1f.orlop.v1.Container.TurnedEntryR\x06turned\x12\x16\n" +
+	"\x06paused\x18  \x01(\bR\x06paused\x12$\n" +
+	"\x0efrozen_unix_ns\x18! \x01(\x03R\ffrozenUnixNs\x12\x18\n" +
+	"\aproject\x18\" \x01(\tR\aproject\x1a9\n" +
 	"\vTurnedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"s\n" +
@@ -6826,7 +7085,7 @@ const file_engine_proto_rawDesc = "" +
 	"\atook_ns\x18\x02 \x01(\x03R\x06tookNs\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\tR\x06output\x12\x18\n" +
-	"\afailing\x18\x05 \x01(\x05R\afailing\"\x90\x02\n" +
+	"\afailing\x18\x05 \x01(\x05R\afailing\"\xa6\x02\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12\x16\n" +
@@ -6838,7 +7097,9 @@ const file_engine_proto_rawDesc = "" +
 	"containers\x18\a \x03(\tR\n" +
 	"containers\x12\x1f\n" +
 	"\vuntil_ended\x18\t \x01(\bR\n" +
-	"untilEnded\x12\x16\n" +
+	"untilEnded\x12\x14\n" +
+	"\x05index\x18\n" +
+	" \x01(\x05R\x05index\x12\x16\n" +
 	"\x06masked\x18\b \x01(\bR\x06masked\"\xfd\x01\n" +
 	"\aLogLine\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
@@ -6859,7 +7120,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06resize\x18\x04 \x01(\v2\x16.orlop.v1.TerminalSizeH\x00R\x06resize\x12\x18\n" +
 	"\x06signal\x18\x05 \x01(\tH\x00R\x06signal\x12\x18\n" +
 	"\x06detach\x18\x06 \x01(\bH\x00R\x06detachB\x04\n" +
-	"\x02of\"\xfd\x02\n" +
+	"\x02of\"\x91\x03\n" +
 	"\fProcessStart\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x1c\n" +
 	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12\x18\n" +
@@ -6877,7 +7138,8 @@ const file_engine_proto_rawDesc = "" +
 	"privileged\x18\v \x01(\bR\n" +
 	"privileged\x12\x16\n" +
 	"\x06detach\x18\f \x01(\bR\x06detach\x12*\n" +
-	"\x04size\x18\r \x01(\v2\x16.orlop.v1.TerminalSizeR\x04size\"<\n" +
+	"\x04size\x18\r \x01(\v2\x16.orlop.v1.TerminalSizeR\x04size\x12\x12\n" +
+	"\x04join\x18\x0e \x01(\bR\x04join\"<\n" +
 	"\fTerminalSize\x12\x18\n" +
 	"\acolumns\x18\x01 \x01(\rR\acolumns\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\rR\x04rows\"\x84\x01\n" +
@@ -6929,8 +7191,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x06images\x18\x01 \x03(\tR\x06images\x12\x1d\n" +
 	"\n" +
 	"read_bytes\x18\x02 \x01(\x03R\treadBytes\x12\x14\n" +
-	"\x05doing\x18\x03 \x01(\tR\x05doing\"\x0f\n" +
-	"\rImagesRequest\"\xc7\x01\n" +
+	"\x05doing\x18\x03 \x01(\tR\x05doing\"%\n" +
+	"\rImagesRequest\x12\x14\n" +
+	"\x05sizes\x18\x01 \x01(\bR\x05sizes\"\xb4\x02\n" +
 	"\tImageInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +
@@ -6938,7 +7201,11 @@ const file_engine_proto_rawDesc = "" +
 	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x04 \x01(\x03R\rcreatedUnixMs\x12\x1c\n" +
 	"\tplatforms\x18\x05 \x03(\tR\tplatforms\x12\x0e\n" +
-	"\x02id\x18\x06 \x01(\tR\x02id\x12\x19\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\a \x01(\x03R\tdiskBytes\x12!\n" +
+	"\fshared_bytes\x18\b \x01(\x03R\vsharedBytes\x12)\n" +
+	"\x05users\x18\t \x03(\v2\x13.orlop.v1.ImageUserR\x05users\x12\x19\n" +
 	"\bon_build\x182 \x03(\tR\aonBuild\":\n" +
 	"\vImagesReply\x12+\n" +
 	"\x06images\x18\x01 \x03(\v2\x13.orlop.v1.ImageInfoR\x06images\"<\n" +
@@ -7122,7 +7389,17 @@ const file_engine_proto_rawDesc = "" +
 	"\fattestations\x18\x04 \x03(\tR\fattestations\"C\n" +
 	"\tImageUser\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
-	"\aproject\x18\x02 \x01(\tR\aproject\"?\n" +
+	"\aproject\x18\x02 \x01(\tR\aproject\"}\n" +
+	"\fPruneRequest\x12\"\n" +
+	"\runtil_unix_ms\x18\x01 \x01(\x03R\vuntilUnixMs\x12\x16\n" +
+	"\x06labels\x18\x02 \x03(\tR\x06labels\x12\x18\n" +
+	"\awithout\x18\x03 \x03(\tR\awithout\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"A\n" +
+	"\n" +
+	"PruneReply\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x02 \x01(\x03R\tdiskBytes\"?\n" +
 	"\vSaveRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform2\xae\r\n" +
@@ -7160,10 +7437,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x03Put\x12\x14.orlop.v1.PutRequest\x1a\x14.orlop.v1.VaultEntry\x12;\n" +
 	"\aEntries\x12\x18.orlop.v1.EntriesRequest\x1a\x16.orlop.v1.EntriesReply\x12;\n" +
 	"\aContent\x12\x18.orlop.v1.ContentRequest\x1a\x16.orlop.v1.ContentReply\x12B\n" +
-	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReply2y\n" +
+	"\x06Remove\x12\x1c.orlop.v1.RemoveEntryRequest\x1a\x1a.orlop.v1.RemoveEntryReply2\xb0\x01\n" +
 	"\x06Images\x12=\n" +
 	"\bDescribe\x12\x19.orlop.v1.DescribeRequest\x1a\x16.orlop.v1.ImageDetails\x120\n" +
-	"\x04Save\x12\x15.orlop.v1.SaveRequest\x1a\x0f.orlop.v1.Chunk0\x01B\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"\x04Save\x12\x15.orlop.v1.SaveRequest\x1a\x0f.orlop.v1.Chunk0\x01\x125\n" +
+	"\x05Prune\x12\x16.orlop.v1.PruneRequest\x1a\x14.orlop.v1.PruneReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -7178,7 +7456,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_engine_proto_goTypes = []any{
 	(SyncEntry_Kind)(0),          // 0: orlop.v1.SyncEntry.Kind
 	(*StatusRequest)(nil),        // 1: orlop.v1.StatusRequest
@@ -7265,25 +7543,27 @@ var file_engine_proto_goTypes = []any{
 	(*ImageStep)(nil),            // 82: orlop.v1.ImageStep
 	(*ImageVariant)(nil),         // 83: orlop.v1.ImageVariant
 	(*ImageUser)(nil),            // 84: orlop.v1.ImageUser
-	(*SaveRequest)(nil),          // 85: orlop.v1.SaveRequest
-	nil,                          // 86: orlop.v1.StatusReply.ComponentsEntry
-	nil,                          // 87: orlop.v1.ApplyRequest.PayloadsEntry
-	nil,                          // 88: orlop.v1.ApplyRequest.SessionsEntry
-	nil,                          // 89: orlop.v1.ApplyRequest.ReadFilesEntry
-	nil,                          // 90: orlop.v1.ApplyRequest.RemoteDirsEntry
-	nil,                          // 91: orlop.v1.ApplyRequest.RealFilesEntry
-	nil,                          // 92: orlop.v1.Container.TurnedEntry
-	nil,                          // 93: orlop.v1.VolumeInfo.LabelsEntry
-	nil,                          // 94: orlop.v1.NetworkInfo.LabelsEntry
-	nil,                          // 95: orlop.v1.VaultEntry.LabelsEntry
+	(*PruneRequest)(nil),         // 85: orlop.v1.PruneRequest
+	(*PruneReply)(nil),           // 86: orlop.v1.PruneReply
+	(*SaveRequest)(nil),          // 87: orlop.v1.SaveRequest
+	nil,                          // 88: orlop.v1.StatusReply.ComponentsEntry
+	nil,                          // 89: orlop.v1.ApplyRequest.PayloadsEntry
+	nil,                          // 90: orlop.v1.ApplyRequest.SessionsEntry
+	nil,                          // 91: orlop.v1.ApplyRequest.ReadFilesEntry
+	nil,                          // 92: orlop.v1.ApplyRequest.RemoteDirsEntry
+	nil,                          // 93: orlop.v1.ApplyRequest.RealFilesEntry
+	nil,                          // 94: orlop.v1.Container.TurnedEntry
+	nil,                          // 95: orlop.v1.VolumeInfo.LabelsEntry
+	nil,                          // 96: orlop.v1.NetworkInfo.LabelsEntry
+	nil,                          // 97: orlop.v1.VaultEntry.LabelsEntry
 }
 var file_engine_proto_depIdxs = []int32{
-	86, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
-	87, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
-	88, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
-	89, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
-	90, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
-	91, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
+	88, // 0: orlop.v1.StatusReply.components:type_name -> orlop.v1.StatusReply.ComponentsEntry
+	89, // 1: orlop.v1.ApplyRequest.payloads:type_name -> orlop.v1.ApplyRequest.PayloadsEntry
+	90, // 2: orlop.v1.ApplyRequest.sessions:type_name -> orlop.v1.ApplyRequest.SessionsEntry
+	91, // 3: orlop.v1.ApplyRequest.read_files:type_name -> orlop.v1.ApplyRequest.ReadFilesEntry
+	92, // 4: orlop.v1.ApplyRequest.remote_dirs:type_name -> orlop.v1.ApplyRequest.RemoteDirsEntry
+	93, // 5: orlop.v1.ApplyRequest.real_files:type_name -> orlop.v1.ApplyRequest.RealFilesEntry
 	9,  // 6: orlop.v1.PlanReply.plan:type_name -> orlop.v1.Plan
 	16, // 7: orlop.v1.Progress.verdict:type_name -> orlop.v1.Verdict
 	9,  // 8: orlop.v1.Progress.plan:type_name -> orlop.v1.Plan
@@ -7299,104 +7579,107 @@ var file_engine_proto_depIdxs = []int32{
 	29, // 18: orlop.v1.ContainerChange.job:type_name -> orlop.v1.JobEvent
 	31, // 19: orlop.v1.Container.published:type_name -> orlop.v1.Binding
 	32, // 20: orlop.v1.Container.last_probe:type_name -> orlop.v1.ProbeInfo
-	92, // 21: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
+	94, // 21: orlop.v1.Container.turned:type_name -> orlop.v1.Container.TurnedEntry
 	36, // 22: orlop.v1.ProcessInput.start:type_name -> orlop.v1.ProcessStart
 	37, // 23: orlop.v1.ProcessInput.resize:type_name -> orlop.v1.TerminalSize
 	37, // 24: orlop.v1.ProcessStart.size:type_name -> orlop.v1.TerminalSize
 	40, // 25: orlop.v1.SyncInput.entries:type_name -> orlop.v1.SyncEntry
 	0,  // 26: orlop.v1.SyncEntry.kind:type_name -> orlop.v1.SyncEntry.Kind
 	42, // 27: orlop.v1.SyncReply.failures:type_name -> orlop.v1.SyncFailure
-	46, // 28: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
-	54, // 29: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
-	93, // 30: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
-	59, // 31: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
-	94, // 32: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
-	60, // 33: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
-	26, // 34: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
-	26, // 35: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
-	67, // 36: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
-	68, // 37: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
-	95, // 38: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
-	71, // 39: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
-	71, // 40: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
-	81, // 41: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
-	82, // 42: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
-	83, // 43: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
-	84, // 44: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
-	5,  // 45: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
-	1,  // 46: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
-	3,  // 47: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
-	6,  // 48: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
-	6,  // 49: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
-	17, // 50: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
-	18, // 51: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
-	20, // 52: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
-	21, // 53: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
-	23, // 54: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
-	25, // 55: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
-	23, // 56: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
-	33, // 57: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
-	35, // 58: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
-	35, // 59: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
-	39, // 60: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
-	43, // 61: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
-	45, // 62: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
-	48, // 63: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
-	50, // 64: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
-	52, // 65: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
-	54, // 66: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
-	55, // 67: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
-	57, // 68: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
-	59, // 69: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
-	61, // 70: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
-	63, // 71: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
-	65, // 72: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
-	69, // 73: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
-	72, // 74: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
-	73, // 75: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
-	75, // 76: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
-	77, // 77: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
-	79, // 78: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
-	85, // 79: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
-	2,  // 80: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
-	4,  // 81: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
-	7,  // 82: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
-	8,  // 83: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
-	8,  // 84: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
-	19, // 85: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
-	8,  // 86: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
-	22, // 87: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
-	24, // 88: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
-	27, // 89: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
-	28, // 90: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
-	34, // 91: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
-	38, // 92: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
-	38, // 93: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
-	41, // 94: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
-	44, // 95: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
-	47, // 96: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
-	49, // 97: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
-	51, // 98: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
-	53, // 99: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
-	54, // 100: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
-	56, // 101: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
-	58, // 102: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
-	59, // 103: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
-	62, // 104: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
-	64, // 105: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
-	66, // 106: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
-	70, // 107: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
-	71, // 108: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
-	74, // 109: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
-	76, // 110: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
-	78, // 111: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
-	80, // 112: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
-	43, // 113: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
-	80, // [80:114] is the sub-list for method output_type
-	46, // [46:80] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	84, // 28: orlop.v1.ImageInfo.users:type_name -> orlop.v1.ImageUser
+	46, // 29: orlop.v1.ImagesReply.images:type_name -> orlop.v1.ImageInfo
+	54, // 30: orlop.v1.VolumesReply.volumes:type_name -> orlop.v1.VolumeInfo
+	95, // 31: orlop.v1.VolumeInfo.labels:type_name -> orlop.v1.VolumeInfo.LabelsEntry
+	59, // 32: orlop.v1.NetworksReply.networks:type_name -> orlop.v1.NetworkInfo
+	96, // 33: orlop.v1.NetworkInfo.labels:type_name -> orlop.v1.NetworkInfo.LabelsEntry
+	60, // 34: orlop.v1.NetworkInfo.users:type_name -> orlop.v1.NetworkUser
+	26, // 35: orlop.v1.CollectReply.projects:type_name -> orlop.v1.ProjectInfo
+	26, // 36: orlop.v1.CollectReply.left:type_name -> orlop.v1.ProjectInfo
+	67, // 37: orlop.v1.StatsReply.containers:type_name -> orlop.v1.ContainerStats
+	68, // 38: orlop.v1.ContainerStats.processes:type_name -> orlop.v1.ProcessStats
+	97, // 39: orlop.v1.VaultEntry.labels:type_name -> orlop.v1.VaultEntry.LabelsEntry
+	71, // 40: orlop.v1.PutRequest.entry:type_name -> orlop.v1.VaultEntry
+	71, // 41: orlop.v1.EntriesReply.entries:type_name -> orlop.v1.VaultEntry
+	81, // 42: orlop.v1.ImageDetails.layers:type_name -> orlop.v1.ImageLayer
+	82, // 43: orlop.v1.ImageDetails.history:type_name -> orlop.v1.ImageStep
+	83, // 44: orlop.v1.ImageDetails.variants:type_name -> orlop.v1.ImageVariant
+	84, // 45: orlop.v1.ImageDetails.users:type_name -> orlop.v1.ImageUser
+	5,  // 46: orlop.v1.ApplyRequest.PayloadsEntry.value:type_name -> orlop.v1.Payload
+	1,  // 47: orlop.v1.Engine.Status:input_type -> orlop.v1.StatusRequest
+	3,  // 48: orlop.v1.Engine.Shutdown:input_type -> orlop.v1.ShutdownRequest
+	6,  // 49: orlop.v1.Engine.Plan:input_type -> orlop.v1.ApplyRequest
+	6,  // 50: orlop.v1.Engine.Apply:input_type -> orlop.v1.ApplyRequest
+	17, // 51: orlop.v1.Engine.Down:input_type -> orlop.v1.DownRequest
+	18, // 52: orlop.v1.Engine.Hold:input_type -> orlop.v1.HoldInput
+	20, // 53: orlop.v1.Engine.Lifecycle:input_type -> orlop.v1.LifecycleRequest
+	21, // 54: orlop.v1.Engine.Create:input_type -> orlop.v1.CreateRequest
+	23, // 55: orlop.v1.Engine.Observe:input_type -> orlop.v1.ObserveRequest
+	25, // 56: orlop.v1.Engine.Projects:input_type -> orlop.v1.ProjectsRequest
+	23, // 57: orlop.v1.Engine.Watch:input_type -> orlop.v1.ObserveRequest
+	33, // 58: orlop.v1.Engine.Logs:input_type -> orlop.v1.LogsRequest
+	35, // 59: orlop.v1.Engine.Exec:input_type -> orlop.v1.ProcessInput
+	35, // 60: orlop.v1.Engine.Attach:input_type -> orlop.v1.ProcessInput
+	39, // 61: orlop.v1.Engine.Sync:input_type -> orlop.v1.SyncInput
+	43, // 62: orlop.v1.Engine.LoadImages:input_type -> orlop.v1.Chunk
+	45, // 63: orlop.v1.Engine.Images:input_type -> orlop.v1.ImagesRequest
+	48, // 64: orlop.v1.Engine.TagImage:input_type -> orlop.v1.TagRequest
+	50, // 65: orlop.v1.Engine.RemoveImage:input_type -> orlop.v1.RemoveImageRequest
+	52, // 66: orlop.v1.Engine.Volumes:input_type -> orlop.v1.VolumesRequest
+	54, // 67: orlop.v1.Engine.CreateVolume:input_type -> orlop.v1.VolumeInfo
+	55, // 68: orlop.v1.Engine.RemoveVolume:input_type -> orlop.v1.RemoveVolumeRequest
+	57, // 69: orlop.v1.Engine.Networks:input_type -> orlop.v1.NetworksRequest
+	59, // 70: orlop.v1.Engine.CreateNetwork:input_type -> orlop.v1.NetworkInfo
+	61, // 71: orlop.v1.Engine.RemoveNetwork:input_type -> orlop.v1.RemoveNetworkRequest
+	63, // 72: orlop.v1.Engine.Collect:input_type -> orlop.v1.CollectRequest
+	65, // 73: orlop.v1.Engine.Stats:input_type -> orlop.v1.StatsRequest
+	69, // 74: orlop.v1.Engine.ReadFiles:input_type -> orlop.v1.ReadFilesRequest
+	72, // 75: orlop.v1.Vault.Put:input_type -> orlop.v1.PutRequest
+	73, // 76: orlop.v1.Vault.Entries:input_type -> orlop.v1.EntriesRequest
+	75, // 77: orlop.v1.Vault.Content:input_type -> orlop.v1.ContentRequest
+	77, // 78: orlop.v1.Vault.Remove:input_type -> orlop.v1.RemoveEntryRequest
+	79, // 79: orlop.v1.Images.Describe:input_type -> orlop.v1.DescribeRequest
+	87, // 80: orlop.v1.Images.Save:input_type -> orlop.v1.SaveRequest
+	85, // 81: orlop.v1.Images.Prune:input_type -> orlop.v1.PruneRequest
+	2,  // 82: orlop.v1.Engine.Status:output_type -> orlop.v1.StatusReply
+	4,  // 83: orlop.v1.Engine.Shutdown:output_type -> orlop.v1.ShutdownReply
+	7,  // 84: orlop.v1.Engine.Plan:output_type -> orlop.v1.PlanReply
+	8,  // 85: orlop.v1.Engine.Apply:output_type -> orlop.v1.Progress
+	8,  // 86: orlop.v1.Engine.Down:output_type -> orlop.v1.Progress
+	19, // 87: orlop.v1.Engine.Hold:output_type -> orlop.v1.HoldReply
+	8,  // 88: orlop.v1.Engine.Lifecycle:output_type -> orlop.v1.Progress
+	22, // 89: orlop.v1.Engine.Create:output_type -> orlop.v1.CreateReply
+	24, // 90: orlop.v1.Engine.Observe:output_type -> orlop.v1.ObserveReply
+	27, // 91: orlop.v1.Engine.Projects:output_type -> orlop.v1.ProjectsReply
+	28, // 92: orlop.v1.Engine.Watch:output_type -> orlop.v1.ContainerChange
+	34, // 93: orlop.v1.Engine.Logs:output_type -> orlop.v1.LogLine
+	38, // 94: orlop.v1.Engine.Exec:output_type -> orlop.v1.ProcessOutput
+	38, // 95: orlop.v1.Engine.Attach:output_type -> orlop.v1.ProcessOutput
+	41, // 96: orlop.v1.Engine.Sync:output_type -> orlop.v1.SyncReply
+	44, // 97: orlop.v1.Engine.LoadImages:output_type -> orlop.v1.LoadReply
+	47, // 98: orlop.v1.Engine.Images:output_type -> orlop.v1.ImagesReply
+	49, // 99: orlop.v1.Engine.TagImage:output_type -> orlop.v1.TagReply
+	51, // 100: orlop.v1.Engine.RemoveImage:output_type -> orlop.v1.RemoveImageReply
+	53, // 101: orlop.v1.Engine.Volumes:output_type -> orlop.v1.VolumesReply
+	54, // 102: orlop.v1.Engine.CreateVolume:output_type -> orlop.v1.VolumeInfo
+	56, // 103: orlop.v1.Engine.RemoveVolume:output_type -> orlop.v1.RemoveVolumeReply
+	58, // 104: orlop.v1.Engine.Networks:output_type -> orlop.v1.NetworksReply
+	59, // 105: orlop.v1.Engine.CreateNetwork:output_type -> orlop.v1.NetworkInfo
+	62, // 106: orlop.v1.Engine.RemoveNetwork:output_type -> orlop.v1.RemoveNetworkReply
+	64, // 107: orlop.v1.Engine.Collect:output_type -> orlop.v1.CollectReply
+	66, // 108: orlop.v1.Engine.Stats:output_type -> orlop.v1.StatsReply
+	70, // 109: orlop.v1.Engine.ReadFiles:output_type -> orlop.v1.FilePart
+	71, // 110: orlop.v1.Vault.Put:output_type -> orlop.v1.VaultEntry
+	74, // 111: orlop.v1.Vault.Entries:output_type -> orlop.v1.EntriesReply
+	76, // 112: orlop.v1.Vault.Content:output_type -> orlop.v1.ContentReply
+	78, // 113: orlop.v1.Vault.Remove:output_type -> orlop.v1.RemoveEntryReply
+	80, // 114: orlop.v1.Images.Describe:output_type -> orlop.v1.ImageDetails
+	43, // 115: orlop.v1.Images.Save:output_type -> orlop.v1.Chunk
+	86, // 116: orlop.v1.Images.Prune:output_type -> orlop.v1.PruneReply
+	82, // [82:117] is the sub-list for method output_type
+	47, // [47:82] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -7430,7 +7713,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   95,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -18,7 +18,8 @@ import (
 //	1  plans and events were JSON; nobody said a number
 //	2  plans, events and containers are messages of their own
 //	3  an image that is loaded is told by several messages
-const Protocol = 3
+//	4  a request may be a dry run
+const Protocol = 4
 
 const protocolKey = "orlop-protocol"
 

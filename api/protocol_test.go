@@ -57,8 +57,8 @@ func TestAnEngineOfAnotherProtocolIsNamed(t *testing.T) {
 		want     string // "": they understand each other
 	}{
 		{Protocol, ""},
-		{0, `the engine is v1 and speaks protocol 1, this command is v2 and speaks 3: run "orlop engine restart" (containers keep running)`},
-		{Protocol + 1, `the engine is v1 and speaks protocol 4, this command is v2 and speaks 3: use the command that was installed with the engine`},
+		{0, `the engine is v1 and speaks protocol 1, this command is v2 and speaks 4: run "orlop engine restart" (containers keep running)`},
+		{Protocol + 1, `the engine is v1 and speaks protocol 5, this command is v2 and speaks 4: use the command that was installed with the engine`},
 	} {
 		s, err := dialAged(t, c.protocol).Status(t.Context(), &StatusRequest{})
 		if err != nil {
@@ -75,15 +75,15 @@ func TestAnEngineOfAnotherProtocolIsNamed(t *testing.T) {
 // command shows; its status and its end are anybody's.
 func TestACommandOfAnotherProtocolIsRefused(t *testing.T) {
 	method := "/" + Engine_ServiceDesc.ServiceName + "/Apply"
-	older := "this command speaks protocol 1, the engine is v1 and speaks 3: use the command that was installed with the engine"
-	newer := `this command speaks protocol 4, the engine is v1 and speaks 3: run "orlop engine restart" (containers keep running)`
+	older := "this command speaks protocol 1, the engine is v1 and speaks 4: use the command that was installed with the engine"
+	newer := `this command speaks protocol 5, the engine is v1 and speaks 4: run "orlop engine restart" (containers keep running)`
 	for _, c := range []struct{ said, method, want string }{
-		{"3", method, ""},
+		{"4", method, ""},
 		{"", method, older},
-		{"4", method, newer},
+		{"5", method, newer},
 		{"x", method, `the caller says that it speaks protocol "x", which is not a number`},
 		{"", Engine_Status_FullMethodName, ""},
-		{"4", Engine_Shutdown_FullMethodName, ""},
+		{"5", Engine_Shutdown_FullMethodName, ""},
 		{"", Engine_Hold_FullMethodName, ""},
 		{"", "/moby.buildkit.v1.Control/Solve", ""},
 	} {

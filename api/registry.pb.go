@@ -323,6 +323,298 @@ func (x *LoginReply) GetIdentityToken() string {
 	return ""
 }
 
+type PublishRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Manifests     []*Document            `protobuf:"bytes,2,rep,name=manifests,proto3" json:"manifests,omitempty"` // the first one that the registry takes: some know no artifact types
+	Blobs         []*Document            `protobuf:"bytes,3,rep,name=blobs,proto3" json:"blobs,omitempty"`         // that the manifests refer to
+	Session       string                 `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
+	Images        []string               `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`                                                                                     // put beside it, with an index of them that refers to it
+	Annotations   map[string]string      `protobuf:"bytes,6,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of that index
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishRequest) Reset() {
+	*x = PublishRequest{}
+	mi := &file_registry_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishRequest) ProtoMessage() {}
+
+func (x *PublishRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
+func (*PublishRequest) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PublishRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PublishRequest) GetManifests() []*Document {
+	if x != nil {
+		return x.Manifests
+	}
+	return nil
+}
+
+func (x *PublishRequest) GetBlobs() []*Document {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+func (x *PublishRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *PublishRequest) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *PublishRequest) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+type Document struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MediaType     string                 `protobuf:"bytes,1,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Document) Reset() {
+	*x = Document{}
+	mi := &file_registry_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Document) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Document) ProtoMessage() {}
+
+func (x *Document) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Document.ProtoReflect.Descriptor instead.
+func (*Document) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Document) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *Document) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+type PublishReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Manifest      int32                  `protobuf:"varint,2,opt,name=manifest,proto3" json:"manifest,omitempty"` // which one it is, from 0 on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishReply) Reset() {
+	*x = PublishReply{}
+	mi := &file_registry_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishReply) ProtoMessage() {}
+
+func (x *PublishReply) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishReply.ProtoReflect.Descriptor instead.
+func (*PublishReply) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PublishReply) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PublishReply) GetManifest() int32 {
+	if x != nil {
+		return x.Manifest
+	}
+	return 0
+}
+
+type ResolveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	Session       string                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequest) Reset() {
+	*x = ResolveRequest{}
+	mi := &file_registry_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequest) ProtoMessage() {}
+
+func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRequest) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ResolveRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ResolveRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+type ResolveReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digests       map[string]string      `protobuf:"bytes,1,rep,name=digests,proto3" json:"digests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by the names asked for
+	Failed        map[string]string      `protobuf:"bytes,2,rep,name=failed,proto3" json:"failed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`   // why the digest of others is not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveReply) Reset() {
+	*x = ResolveReply{}
+	mi := &file_registry_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveReply) ProtoMessage() {}
+
+func (x *ResolveReply) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveReply.ProtoReflect.Descriptor instead.
+func (*ResolveReply) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ResolveReply) GetDigests() map[string]string {
+	if x != nil {
+		return x.Digests
+	}
+	return nil
+}
+
+func (x *ResolveReply) GetFailed() map[string]string {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
 var File_registry_proto protoreflect.FileDescriptor
 
 const file_registry_proto_rawDesc = "" +
@@ -348,12 +640,43 @@ const file_registry_proto_rawDesc = "" +
 	"\bpassword\x18\x03 \x01(\tR\bpassword\"3\n" +
 	"\n" +
 	"LoginReply\x12%\n" +
-	"\x0eidentity_token\x18\x01 \x01(\tR\ridentityToken2\xb2\x01\n" +
+	"\x0eidentity_token\x18\x01 \x01(\tR\ridentityToken\"\xbf\x02\n" +
+	"\x0ePublishRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
+	"\tmanifests\x18\x02 \x03(\v2\x12.orlop.v1.DocumentR\tmanifests\x12(\n" +
+	"\x05blobs\x18\x03 \x03(\v2\x12.orlop.v1.DocumentR\x05blobs\x12\x18\n" +
+	"\asession\x18\x04 \x01(\tR\asession\x12\x16\n" +
+	"\x06images\x18\x05 \x03(\tR\x06images\x12K\n" +
+	"\vannotations\x18\x06 \x03(\v2).orlop.v1.PublishRequest.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\bDocument\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x01 \x01(\tR\tmediaType\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"B\n" +
+	"\fPublishReply\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1a\n" +
+	"\bmanifest\x18\x02 \x01(\x05R\bmanifest\"@\n" +
+	"\x0eResolveRequest\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x18\n" +
+	"\asession\x18\x02 \x01(\tR\asession\"\x80\x02\n" +
+	"\fResolveReply\x12=\n" +
+	"\adigests\x18\x01 \x03(\v2#.orlop.v1.ResolveReply.DigestsEntryR\adigests\x12:\n" +
+	"\x06failed\x18\x02 \x03(\v2\".orlop.v1.ResolveReply.FailedEntryR\x06failed\x1a:\n" +
+	"\fDigestsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vFailedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xac\x02\n" +
 	"\bRegistry\x123\n" +
 	"\x04Push\x12\x15.orlop.v1.PushRequest\x1a\x12.orlop.v1.Progress0\x01\x125\n" +
 	"\x05Fetch\x12\x16.orlop.v1.FetchRequest\x1a\x12.orlop.v1.Progress0\x01\x12:\n" +
 	"\n" +
-	"CheckLogin\x12\x16.orlop.v1.LoginRequest\x1a\x14.orlop.v1.LoginReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
+	"CheckLogin\x12\x16.orlop.v1.LoginRequest\x1a\x14.orlop.v1.LoginReply\x12;\n" +
+	"\aPublish\x12\x18.orlop.v1.PublishRequest\x1a\x16.orlop.v1.PublishReply\x12;\n" +
+	"\aResolve\x12\x18.orlop.v1.ResolveRequest\x1a\x16.orlop.v1.ResolveReplyB\x1cZ\x1agithub.com/orlop/orlop/apib\x06proto3"
 
 var (
 	file_registry_proto_rawDescOnce sync.Once
@@ -367,28 +690,45 @@ func file_registry_proto_rawDescGZIP() []byte {
 	return file_registry_proto_rawDescData
 }
 
-var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_registry_proto_goTypes = []any{
-	(*PushRequest)(nil),  // 0: orlop.v1.PushRequest
-	(*PushImage)(nil),    // 1: orlop.v1.PushImage
-	(*FetchRequest)(nil), // 2: orlop.v1.FetchRequest
-	(*LoginRequest)(nil), // 3: orlop.v1.LoginRequest
-	(*LoginReply)(nil),   // 4: orlop.v1.LoginReply
-	(*Progress)(nil),     // 5: orlop.v1.Progress
+	(*PushRequest)(nil),    // 0: orlop.v1.PushRequest
+	(*PushImage)(nil),      // 1: orlop.v1.PushImage
+	(*FetchRequest)(nil),   // 2: orlop.v1.FetchRequest
+	(*LoginRequest)(nil),   // 3: orlop.v1.LoginRequest
+	(*LoginReply)(nil),     // 4: orlop.v1.LoginReply
+	(*PublishRequest)(nil), // 5: orlop.v1.PublishRequest
+	(*Document)(nil),       // 6: orlop.v1.Document
+	(*PublishReply)(nil),   // 7: orlop.v1.PublishReply
+	(*ResolveRequest)(nil), // 8: orlop.v1.ResolveRequest
+	(*ResolveReply)(nil),   // 9: orlop.v1.ResolveReply
+	nil,                    // 10: orlop.v1.PublishRequest.AnnotationsEntry
+	nil,                    // 11: orlop.v1.ResolveReply.DigestsEntry
+	nil,                    // 12: orlop.v1.ResolveReply.FailedEntry
+	(*Progress)(nil),       // 13: orlop.v1.Progress
 }
 var file_registry_proto_depIdxs = []int32{
-	1, // 0: orlop.v1.PushRequest.images:type_name -> orlop.v1.PushImage
-	0, // 1: orlop.v1.Registry.Push:input_type -> orlop.v1.PushRequest
-	2, // 2: orlop.v1.Registry.Fetch:input_type -> orlop.v1.FetchRequest
-	3, // 3: orlop.v1.Registry.CheckLogin:input_type -> orlop.v1.LoginRequest
-	5, // 4: orlop.v1.Registry.Push:output_type -> orlop.v1.Progress
-	5, // 5: orlop.v1.Registry.Fetch:output_type -> orlop.v1.Progress
-	4, // 6: orlop.v1.Registry.CheckLogin:output_type -> orlop.v1.LoginReply
-	4, // [4:7] is the sub-list for method output_type
-	1, // [1:4] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1,  // 0: orlop.v1.PushRequest.images:type_name -> orlop.v1.PushImage
+	6,  // 1: orlop.v1.PublishRequest.manifests:type_name -> orlop.v1.Document
+	6,  // 2: orlop.v1.PublishRequest.blobs:type_name -> orlop.v1.Document
+	10, // 3: orlop.v1.PublishRequest.annotations:type_name -> orlop.v1.PublishRequest.AnnotationsEntry
+	11, // 4: orlop.v1.ResolveReply.digests:type_name -> orlop.v1.ResolveReply.DigestsEntry
+	12, // 5: orlop.v1.ResolveReply.failed:type_name -> orlop.v1.ResolveReply.FailedEntry
+	0,  // 6: orlop.v1.Registry.Push:input_type -> orlop.v1.PushRequest
+	2,  // 7: orlop.v1.Registry.Fetch:input_type -> orlop.v1.FetchRequest
+	3,  // 8: orlop.v1.Registry.CheckLogin:input_type -> orlop.v1.LoginRequest
+	5,  // 9: orlop.v1.Registry.Publish:input_type -> orlop.v1.PublishRequest
+	8,  // 10: orlop.v1.Registry.Resolve:input_type -> orlop.v1.ResolveRequest
+	13, // 11: orlop.v1.Registry.Push:output_type -> orlop.v1.Progress
+	13, // 12: orlop.v1.Registry.Fetch:output_type -> orlop.v1.Progress
+	4,  // 13: orlop.v1.Registry.CheckLogin:output_type -> orlop.v1.LoginReply
+	7,  // 14: orlop.v1.Registry.Publish:output_type -> orlop.v1.PublishReply
+	9,  // 15: orlop.v1.Registry.Resolve:output_type -> orlop.v1.ResolveReply
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_registry_proto_init() }
@@ -403,7 +743,7 @@ func file_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_registry_proto_rawDesc), len(file_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,8 @@ const (
 	Registry_Push_FullMethodName       = "/orlop.v1.Registry/Push"
 	Registry_Fetch_FullMethodName      = "/orlop.v1.Registry/Fetch"
 	Registry_CheckLogin_FullMethodName = "/orlop.v1.Registry/CheckLogin"
+	Registry_Publish_FullMethodName    = "/orlop.v1.Registry/Publish"
+	Registry_Resolve_FullMethodName    = "/orlop.v1.Registry/Resolve"
 )
 
 // RegistryClient is the client API for Registry service.
@@ -37,6 +39,10 @@ type RegistryClient interface {
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Progress], error)
 	// CheckLogin asks a registry whether it takes a login.
 	CheckLogin(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*LoginReply, error)
+	// Publish sends an artifact that is no image.
+	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishReply, error)
+	// Resolve asks registries what images are now.
+	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveReply, error)
 }
 
 type registryClient struct {
@@ -95,6 +101,26 @@ func (c *registryClient) CheckLogin(ctx context.Context, in *LoginRequest, opts 
 	return out, nil
 }
 
+func (c *registryClient) Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PublishReply)
+	err := c.cc.Invoke(ctx, Registry_Publish_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registryClient) Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveReply)
+	err := c.cc.Invoke(ctx, Registry_Resolve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RegistryServer is the server API for Registry service.
 // All implementations must embed UnimplementedRegistryServer
 // for forward compatibility.
@@ -106,6 +132,10 @@ type RegistryServer interface {
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[Progress]) error
 	// CheckLogin asks a registry whether it takes a login.
 	CheckLogin(context.Context, *LoginRequest) (*LoginReply, error)
+	// Publish sends an artifact that is no image.
+	Publish(context.Context, *PublishRequest) (*PublishReply, error)
+	// Resolve asks registries what images are now.
+	Resolve(context.Context, *ResolveRequest) (*ResolveReply, error)
 	mustEmbedUnimplementedRegistryServer()
 }
 
@@ -124,6 +154,12 @@ func (UnimplementedRegistryServer) Fetch(*FetchRequest, grpc.ServerStreamingServ
 }
 func (UnimplementedRegistryServer) CheckLogin(context.Context, *LoginRequest) (*LoginReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckLogin not implemented")
+}
+func (UnimplementedRegistryServer) Publish(context.Context, *PublishRequest) (*PublishReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Publish not implemented")
+}
+func (UnimplementedRegistryServer) Resolve(context.Context, *ResolveRequest) (*ResolveReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resolve not implemented")
 }
 func (UnimplementedRegistryServer) mustEmbedUnimplementedRegistryServer() {}
 func (UnimplementedRegistryServer) testEmbeddedByValue()                  {}
@@ -186,6 +222,42 @@ func _Registry_CheckLogin_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Registry_Publish_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PublishRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServer).Publish(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Registry_Publish_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServer).Publish(ctx, req.(*PublishRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Registry_Resolve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServer).Resolve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Registry_Resolve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServer).Resolve(ctx, req.(*ResolveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Registry_ServiceDesc is the grpc.ServiceDesc for Registry service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -196,6 +268,14 @@ var Registry_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CheckLogin",
 			Handler:    _Registry_CheckLogin_Handler,
+		},
+		{
+			MethodName: "Publish",
+			Handler:    _Registry_Publish_Handler,
+		},
+		{
+			MethodName: "Resolve",
+			Handler:    _Registry_Resolve_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -57,6 +57,19 @@ func namedContexts(b *spec.Build) (refs []string, fixed bool) {
 	return refs, fixed
 }
 
+// Bases are the images that a build takes something from, as they are written; they are not whole where its
+// Dockerfile can't be read, or one of them is known to the build alone.
+func Bases(p *spec.Project, service string) (refs []string, whole bool) {
+	b := p.Buildable(service).Build
+	text, missing := rawDockerfile(b)
+	if missing != nil {
+		return nil, false
+	}
+	refs, whole = bases(text, b, Options{})
+	images, _ := namedContexts(b)
+	return append(refs, images...), whole
+}
+
 // Parents are the images that the stages of a build start from, by their full
 // names; none where its Dockerfile can't be read.
 func Parents(p *spec.Project, service string) (names []string) {

@@ -5,20 +5,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/registries"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
 )
 
 func (a *app) buildCommand() *cobra.Command {
-	var noCache, pull, withDeps bool
+	var noCache, pull, push, withDeps bool
 	var args []string
 	var cache cacheFlags
 	c := &cobra.Command{
 		Use:   "build [SERVICE...]",
 		Short: "Build the services' images",
 		Example: "  orlop build api                    what changed of api\n" +
-			"  orlop build --build-arg VERSION=2  with another argument",
+			"  orlop build --build-arg VERSION=2  with another argument\n" +
+			"  orlop build --push                 and push what has an image: beside its build:",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
 			values, err := a.buildArgs(c.Context(), args)
@@ -29,15 +33,23 @@ func (a *app) buildCommand() *cobra.Command {
 			if err := cache.read(&a.settings, &builds); err != nil {
 				return err
 			}
+			var then func(context.Context, *api.Client, *spec.Project) error
+			if push {
+				then = func(ctx context.Context, client *api.Client, p *spec.Project) error {
+					return registries.PushStack(ctx, a.Invocation, client, p, registries.Pushing{Services: services, IncludeDeps: withDeps})
+				}
+			}
 			return a.applyImages(c.Context(), services, cli.Application{
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
 				Builds:  builds,
 				Anew:    noCache || pull,
-			}, display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built", Header: false})
+			}, display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built", Header: false}, then)
 		},
 	}
 	cache.flags(c)
+	a.frozenFlag(c)
 	c.Flags().BoolVar(&noCache, "no-cache", false, "run every step anew")
+	c.Flags().BoolVar(&push, "push", false, "push the images then, as orlop push does")
 	c.Flags().BoolVar(&pull, "pull", false, "look for newer base images")
 	c.Flags().StringArrayVar(&args, "build-arg", nil, "`NAME=value`: set a build argument; may be given many times")
 	c.Flags().BoolVar(&withDeps, "with-dependencies", false, "build what the services depend on too")
@@ -46,8 +58,8 @@ func (a *app) buildCommand() *cobra.Command {
 	return c
 }
 
-// applyImages applies the part of a project that concerns images.
-func (a *app) applyImages(ctx context.Context, services []string, p cli.Application, w display.Words) error {
+// applyImages applies the part of a project that concerns images, and then does what follows.
+func (a *app) applyImages(ctx context.Context, services []string, p cli.Application, w display.Words, then func(context.Context, *api.Client, *spec.Project) error) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	w.Of = services
@@ -67,6 +79,8 @@ func (a *app) applyImages(ctx context.Context, services []string, p cli.Applicat
 		return err
 	}
 	defer client.Close()
-	_, err = a.Apply(ctx, client, p, cli.Progress{Words: w, Project: p.Project})
-	return err
+	if _, err = a.Apply(ctx, client, p, cli.Progress{Words: w, Project: p.Project}); err != nil || then == nil {
+		return err
+	}
+	return then(ctx, client, p.Project)
 }

@@ -140,9 +140,9 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommandGroupID(groupEngine)
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root.Flags())
-	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
-		a.buildCommand(), a.pullCommand(), a.pushCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
-	add(root, groupInside, a.execCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(), a.waitCommand(),
+	add(root, groupMain, a.upCommand(), a.downCommand(), a.watchCommand(), a.ciCommand(), a.planCommand(), a.whyCommand(), a.graphCommand(), a.psCommand(), a.lsCommand(), a.logsCommand(),
+		a.buildCommand(), a.pullCommand(), a.pushCommand(), a.publishCommand(), a.lockCommand(), a.configCommand(), a.imagesCommand(), a.volumesCommand(), a.createCommand())
+	add(root, groupInside, a.execCommand(), a.attachCommand(), a.runCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.pauseCommand(), a.unpauseCommand(), a.scaleCommand(), a.waitCommand(),
 		a.killCommand(), a.rmCommand(), a.portCommand(), a.envCommand(), a.eventsCommand(),
 		a.statsCommand(), a.topCommand())
 	add(root, groupInside, a.fileCommands()...)
@@ -195,7 +195,11 @@ func (a *app) globalFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&a.settings.EnvFiles, "env-file", nil, "environment `file` in place of .env")
 	f.StringVar(&a.settings.Progress, "progress", "auto", "`how` to show progress: auto, tty, plain, json or quiet")
 	f.StringVar(&a.settings.ANSI, "ansi", "auto", "`when` to colour: auto, always or never")
+	f.IntVar(&a.settings.Parallel, "parallel", -1, "carry out so many `steps` at once; -1: any number")
+	f.BoolVar(&a.settings.DryRun, "dry-run", false, "print what would be done, and do nothing")
 	f.StringVar(&a.settings.Trace, "trace", "", "`file` to write a timeline to, in the Chrome trace format; see \"orlop trace\"")
+	f.BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
+	f.BoolVar(&a.settings.AllResources, "all-resources", false, "also networks and volumes that no service uses")
 	f.BoolVar(&a.settings.Strict, "strict", false, "a key that is not supported is an error")
 	f.BoolVar(&a.settings.AllowUnset, "allow-unset", false, "allow unset variables in images and mounts")
 }

@@ -9,9 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/consent"
 	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/registries"
 	"github.com/orlop/orlop/cmd/remote"
 	"github.com/orlop/orlop/spec"
 )
@@ -22,6 +24,7 @@ type configFlags struct {
 	quiet, security                               bool
 	hash                                          string
 	updateAlone                                   bool // the lock is all that is asked for
+	resolveDigests, lockDigests                   bool
 }
 
 func (a *app) configCommand() *cobra.Command {
@@ -37,7 +40,7 @@ func (a *app) configCommand() *cobra.Command {
 			"  orlop config -q --verbose  every warning with its place",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			prints := []string{"format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet"}
+			prints := []string{"format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet", "resolve-image-digests", "lock-image-digests"}
 			f.updateAlone = a.UpdateRemotes && !slices.ContainsFunc(prints, c.Flags().Changed)
 			return a.config(c.Context(), args, f)
 		},
@@ -49,8 +52,9 @@ func (a *app) configCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
+	c.Flags().BoolVar(&f.resolveDigests, "resolve-image-digests", false, "name each image by the digest that its registry has for it now")
+	c.Flags().BoolVar(&f.lockDigests, "lock-image-digests", false, "only a stack file that says which digest each image has now, to be named with -f after the others")
 	c.Flags().StringVar(&f.hash, "hash", "", "hash of what makes the containers of a `service`, or \"*\" for all")
-	c.Flags().BoolVar(&a.settings.Verbose, "verbose", false, "show every warning with its place, also those that were shown before")
 	c.Flags().BoolVar(&a.settings.UpdateRemotes, "update-remotes", false, "ask what each remote stack is now, and write that into orlop.lock; without another flag the stack is not printed")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "only check")
 	c.AddCommand(a.vaultVerbs("config")...)
@@ -80,12 +84,35 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 		a.sayUnchanged(len(project.Remotes))
 		return nil
 	}
+	if f.resolveDigests || f.lockDigests {
+		override, err := a.pinImages(ctx, project)
+		if err != nil {
+			return err
+		}
+		if f.lockDigests {
+			_, err = fmt.Fprint(a.Stdout, override)
+			return err
+		}
+	}
 	text, err := f.text(project, a.RootDir(), a.StateDir())
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(a.Stdout, text)
 	return err
+}
+
+// pinImages names the images of a project by their digests, and gives the stack file that says so.
+func (a *app) pinImages(ctx context.Context, p *spec.Project) (override string, err error) {
+	err = a.WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
+		if err := a.Consent(ctx, p); err != nil { // registries are told what the variables in names of images are
+			return err
+		}
+		text, _, err := registries.PinnedImages(ctx, a.Invocation, client, p)
+		override = string(text)
+		return err
+	})
+	return override, err
 }
 
 // sayUnchanged tells who has asked for another lock that it stays the same; what changes

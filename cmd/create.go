@@ -22,6 +22,8 @@ func (a *app) createCommand() *cobra.Command {
 	}
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	f.selection.making(c.Flags())
+	quietFlags(c.Flags(), &a.settings)
+	a.frozenFlag(c)
 	return c
 }
 

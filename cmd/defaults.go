@@ -44,7 +44,7 @@ func takeDefaults(ctx context.Context, c *cobra.Command, s *cli.Settings) error 
 		problems = append(problems, cli.OneOf(name, *d.value, d.choices))
 	}
 	s.IgnoreOrphans = spec.IsTrue(vars[varIgnoreOrphans])
-	problems = append(problems, takeOrphans(c, s, spec.IsTrue(vars[varRemoveOrphans])), takeLimit(s, vars[varParallelLimit]))
+	problems = append(problems, takeOrphans(c, s, spec.IsTrue(vars[varRemoveOrphans])), takeLimit(c, s, vars[varParallelLimit]))
 	return errors.Join(problems...)
 }
 
@@ -66,8 +66,9 @@ func takeOrphans(c *cobra.Command, s *cli.Settings, remove bool) error {
 }
 
 // takeLimit reads how many steps are carried out at once; less than 1 is no limit.
-func takeLimit(s *cli.Settings, value string) error {
-	if value == "" {
+func takeLimit(c *cobra.Command, s *cli.Settings, value string) error {
+	if value == "" || isGiven(c, "parallel") {
+		s.Parallel = max(s.Parallel, 0)
 		return nil
 	}
 	limit, err := strconv.Atoi(value)

@@ -47,7 +47,7 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 		if opts.Services, isNone = cli.Containers(s.Project, named); isNone {
 			return a.Release(ctx, s.Project, named, provider.Down)
 		}
-		req := &api.DownRequest{Project: s.Name, Disabled: s.Disabled()}
+		req := &api.DownRequest{Project: s.Name, Disabled: s.Disabled(), DryRun: a.DryRun}
 		req.StopTimeoutMs, req.HasStopTimeout = cli.StopTimeout(seconds)
 		if req.Document, err = s.Document(); err != nil {
 			return err
@@ -63,7 +63,7 @@ func (a *app) down(ctx context.Context, opts planner.DownOptions, seconds int) e
 		w := display.Words{Done: "is down", Nothing: "is down already", Failed: "is not down", Of: opts.Services}
 		o, err := a.Show(ctx, stream, cli.Progress{Words: w, Project: s.Project})
 		a.LeaveOrphans(o.Plan)
-		if o.Plan != nil && len(o.Plan.Orphans) > 0 && !a.IsSilent() {
+		if o.Plan != nil && len(o.Plan.Orphans) > 0 && !a.IsSilent() && !a.DryRun {
 			fmt.Fprintf(a.Stderr, " %s no longer in the stack file, and left: %s   remove with --remove-orphans\n",
 				a.ErrStyle().Yellow("!"), strings.Join(o.Plan.Orphans, ", "))
 		}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,34 +16,33 @@ import (
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
-	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/happening"
 )
 
+type eventFlags struct {
+	json         bool
+	since, until string
+}
+
 func (a *app) eventsCommand() *cobra.Command {
-	var asJSON bool
+	var f eventFlags
 	c := &cobra.Command{
 		Use:   "events [SERVICE...]",
 		Short: "Follow what happens to containers and scheduled jobs",
 		Example: "  orlop events         create, start, health, die, oom, ... as they happen\n" +
-			"  orlop events --json  a line of JSON each, in Compose's words",
+			"  orlop events --json  a line of JSON each, in Compose's words\n" +
+			"  orlop events --since 10m --until 0s  what the engine remembers of the last ten minutes",
 		ValidArgsFunction: a.completeServices,
-		RunE:              func(c *cobra.Command, args []string) error { return a.events(c.Context(), args, asJSON) },
+		RunE:              func(c *cobra.Command, args []string) error { return a.events(c.Context(), args, f) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as lines of JSON")
+	c.Flags().BoolVar(&f.json, "json", false, "as lines of JSON")
+	c.Flags().StringVar(&f.since, "since", "", "first what happened from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
+	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
 	return c
 }
 
-// eventLine is what happened to a container, as "events --json" prints it.
-type eventLine struct {
-	Time       time.Time         `json:"time"`
-	Type       string            `json:"type"`
-	Action     string            `json:"action"`
-	ID         string            `json:"id"`
-	Service    string            `json:"service"`
-	Attributes map[string]string `json:"attributes"`
-}
-
-func (l eventLine) String() string {
+// eventText is an event for people.
+func eventText(l happening.Line) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(l.Attributes)) {
 		parts = append(parts, k+"="+display.Printable(l.Attributes[k]))
@@ -50,178 +50,141 @@ func (l eventLine) String() string {
 	return fmt.Sprintf("%s %s %s %s (%s)", l.Time.Format("2006-01-02 15:04:05.000000"), l.Type, l.Action, l.ID, strings.Join(parts, ", "))
 }
 
-func (a *app) events(ctx context.Context, services []string, asJSON bool) error {
+func (a *app) events(ctx context.Context, services []string, f eventFlags) error {
+	since, err := cli.Moment("since", f.since, a.Now())
+	if err != nil {
+		return err
+	}
+	until, err := cli.Moment("until", f.until, a.Now())
+	if err != nil {
+		return err
+	}
 	enc := json.NewEncoder(a.Stdout)
 	enc.SetEscapeHTML(false)
-	show := func(l eventLine) {
-		if asJSON {
+	seen := &history{services: services, known: happening.Known{Now: a.Now}, show: func(l happening.Line) {
+		if f.json {
 			_ = enc.Encode(l)
 		} else {
-			fmt.Fprintln(a.Stdout, l)
+			fmt.Fprintln(a.Stdout, eventText(l))
 		}
-	}
+	}}
 	return a.WithStack(ctx, services, func(ctx context.Context, client *api.Client, s cli.Stack) error {
-		seen := &history{stack: s, services: services, states: map[string]planner.Container{}, now: a.Now}
-		return cli.AcrossEngines(ctx, func() error { return followEvents(ctx, client, seen, show) })
+		seen.project = s.Name
+		if f.since != "" || f.until != "" {
+			seen.recall = &api.PastRequest{Project: s.Name, SinceUnixNs: since}
+		}
+		if f.until != "" {
+			seen.until = time.Unix(0, until)
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadlineCause(ctx, seen.until, errUntil)
+			defer cancel()
+			if !seen.until.After(a.Now()) {
+				ctx = context.WithoutCancel(ctx)
+				return a.sayForgotten(seen.past(ctx, client))
+			}
+		}
+		err := cli.AcrossEngines(ctx, func() error { return a.followEvents(ctx, client, seen) })
+		if errors.Is(context.Cause(ctx), errUntil) {
+			return nil
+		}
+		return err
 	})
 }
 
-// followEvents is events under one engine.
-func followEvents(ctx context.Context, client *api.Client, seen *history, show func(eventLine)) error {
-	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.stack.Name, Jobs: true})
+// errUntil ends what is followed until a time.
+var errUntil = errors.New("the time is over")
+
+// followEvents is events under one engine. What happened before comes once the states are
+// known that what follows is held against: what both tell of comes once.
+func (a *app) followEvents(ctx context.Context, client *api.Client, seen *history) error {
+	stream, err := client.Watch(ctx, &api.ObserveRequest{Project: seen.project, Jobs: true})
 	for err == nil {
 		var m *api.ContainerChange
 		if m, err = stream.Recv(); err != nil {
 			break
 		}
-		var lines []eventLine
-		lines, err = seen.apply(m)
-		for _, l := range lines {
-			show(l)
+		if err = seen.apply(m); err == nil && m.Synced && seen.recall != nil {
+			err = a.sayForgotten(seen.past(ctx, client))
 		}
 	}
 	return err
 }
 
-// history is what is known of the containers: events are what is new to it.
-// What an engine that comes back tells first is held against what the one
-// before it told last.
+// sayForgotten says that there was more than the engine remembers.
+func (a *app) sayForgotten(cut bool, err error) error {
+	if err == nil && cut {
+		a.SayWarnings([]string{"the engine remembers the last events only: older ones are left out"})
+	}
+	return err
+}
+
+// history is what is known of a project, and what was shown of it.
 type history struct {
-	stack    cli.Stack
+	project  string
 	services []string
-	now      func() time.Time
-	states   map[string]planner.Container
-	begun    bool // the states at the beginning are known
-	present  []string
+	known    happening.Known
+	show     func(happening.Line)
+	recall   *api.PastRequest // nil: nothing of the past, or it was shown
+	until    time.Time        // zero: no end
+	recalled []happening.Line // that may be told again
 }
 
-// apply takes in a change and gives what happened.
-func (h *history) apply(m *api.ContainerChange) ([]eventLine, error) {
-	if m.Synced {
-		gone := h.vanished()
-		h.begun, h.present = true, nil
-		return gone, nil
-	}
-	if m.Job != nil {
-		return h.jobLines(m.Job), nil
-	}
-	c, err := m.Container.Planner()
+// past shows what the engine remembers. cut says that there was more.
+func (h *history) past(ctx context.Context, client *api.Client) (cut bool, err error) {
+	reply, err := client.History.Past(ctx, h.recall)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if len(h.services) > 0 && !slices.Contains(h.services, c.Service) {
-		return nil, nil
+	h.recall = nil
+	for _, e := range reply.Happenings {
+		l := happening.Line{Time: time.Unix(0, e.TimeUnixNs).UTC(), Type: e.Type, Action: e.Action, ID: e.Id, Service: e.Service, Attributes: e.Attributes}
+		h.recalled = append(h.recalled, l)
+		if h.until.IsZero() || !l.Time.After(h.until) {
+			h.tell(l)
+		}
 	}
-	before, known := h.states[c.ID]
-	if m.Initial {
-		h.present = append(h.present, c.ID)
-	}
-	if m.Removed {
-		delete(h.states, c.ID)
-		return h.lines(&c, append(since(&before, &c), happening{"destroy", h.now(), nil})), nil
-	}
-	h.states[c.ID] = c
-	switch {
-	case !h.begun:
-		return nil, nil
-	case !known:
-		first := planner.Container{ID: c.ID, State: planner.Created}
-		return h.lines(&c, append([]happening{{"create", c.CreatedAt, nil}}, since(&first, &c)...)), nil
-	}
-	what := since(&before, &c)
-	if c.Unsent != "" && before.Unsent == "" {
-		what = append(what, happening{"log_lost", h.now(), map[string]string{"reason": c.Unsent}})
-	}
-	return h.lines(&c, what), nil
+	return reply.Cut, nil
 }
 
-// jobLines is what happened to a job that the engine runs.
-func (h *history) jobLines(e *api.JobEvent) []eventLine {
-	if len(h.services) > 0 && !slices.Contains(h.services, e.Job) {
-		return nil
+// apply takes in a change and shows what happened.
+func (h *history) apply(m *api.ContainerChange) error {
+	var lines []happening.Line
+	switch {
+	case m.Synced:
+		lines = h.known.Synced()
+	case m.Job != nil:
+		lines = []happening.Line{jobLine(h.project, m.Job)}
+	default:
+		c, err := m.Container.Planner()
+		if err != nil {
+			return err
+		}
+		c.Project = h.project
+		lines = h.known.Apply(c, m.Initial, m.Removed)
 	}
-	attributes := map[string]string{"project": h.stack.Name, "fire": time.UnixMilli(e.FireUnixMs).UTC().Format(time.RFC3339)}
+	for _, l := range lines {
+		if !slices.ContainsFunc(h.recalled, func(other happening.Line) bool { return l.Same(&other) }) {
+			h.tell(l)
+		}
+	}
+	return nil
+}
+
+// tell shows an event, if it is one of the services asked for.
+func (h *history) tell(l happening.Line) {
+	if len(h.services) == 0 || slices.Contains(h.services, l.Service) {
+		h.show(l)
+	}
+}
+
+// jobLine is what happened to a job that the engine runs.
+func jobLine(project string, e *api.JobEvent) happening.Line {
+	attributes := map[string]string{"project": project, "fire": time.UnixMilli(e.FireUnixMs).UTC().Format(time.RFC3339)}
 	if e.Container != "" {
 		attributes["name"], attributes["exitCode"] = e.Container, strconv.Itoa(int(e.ExitCode))
 	}
 	if e.Text != "" {
 		attributes["reason"] = e.Text
 	}
-	return []eventLine{{Time: time.UnixMilli(e.AtUnixMs).UTC(), Type: "job", Action: e.Action, ID: e.Job, Service: e.Job, Attributes: attributes}}
-}
-
-// vanished are the containers that went away while no engine was there.
-func (h *history) vanished() []eventLine {
-	var out []eventLine
-	for _, id := range slices.Sorted(maps.Keys(h.states)) {
-		if !slices.Contains(h.present, id) {
-			c := h.states[id]
-			delete(h.states, id)
-			out = append(out, h.lines(&c, []happening{{"destroy", h.now(), nil}})...)
-		}
-	}
-	return out
-}
-
-func (h *history) lines(c *planner.Container, list []happening) []eventLine {
-	var out []eventLine
-	for _, what := range list {
-		attributes := map[string]string{
-			"name": c.Name, "image": display.ImageText(c, h.stack.Name), "project": h.stack.Name, "number": strconv.Itoa(c.Number),
-		}
-		if c.OneOff {
-			attributes["oneoff"] = "true"
-		}
-		maps.Copy(attributes, what.more)
-		out = append(out, eventLine{
-			Time: what.at.UTC(), Type: "container", Action: what.action, ID: c.ID, Service: c.Service, Attributes: attributes,
-		})
-	}
-	return out
-}
-
-// happening is one event, without the words about its container.
-type happening struct {
-	action string
-	at     time.Time
-	more   map[string]string
-}
-
-// since is what happened to a container between two of its states, in Docker's
-// words. Changes that follow fast may come as one: a process that ended and was
-// started again in between has both.
-func since(before, now *planner.Container) []happening {
-	var out []happening
-	started := now.StartedAt.After(before.StartedAt)
-	wasUp := before.State == planner.Running || before.State == planner.Stopping
-	if now.ExitedAt.After(before.ExitedAt) && (wasUp || started || now.State == planner.Exited || now.State == planner.Restarting) {
-		if now.ExitedAt.After(now.StartedAt) && started {
-			out = append(out, happening{"start", now.StartedAt, nil})
-			started = false
-		}
-		if now.OOMKilled {
-			out = append(out, happening{"oom", now.ExitedAt, nil})
-		}
-		out = append(out, happening{"die", now.ExitedAt, map[string]string{"exitCode": strconv.Itoa(now.ExitCode)}})
-	}
-	// The process may have ended before it is known that it is over with that.
-	if now.Stopped && now.State == planner.Exited && (wasUp || before.State == planner.Restarting || started) {
-		out = append(out, happening{"stop", now.ExitedAt, nil})
-	}
-	if started {
-		out = append(out, happening{"start", now.StartedAt, nil})
-		if now.Restarts > before.Restarts || before.State == planner.Restarting {
-			out = append(out, happening{"restart", now.StartedAt, map[string]string{"restarts": strconv.Itoa(now.Restarts)}})
-		}
-	}
-	if now.Health != before.Health && (now.Health == planner.Healthy || now.Health == planner.Unhealthy) {
-		at := now.StartedAt
-		more := map[string]string{"health": string(now.Health)}
-		if p := now.LastProbe; p != nil {
-			at = p.At.Add(p.Took)
-			more["output"] = strings.TrimSpace(p.Output)
-		}
-		out = append(out, happening{"health_status: " + string(now.Health), at, more})
-	}
-	return out
+	return happening.Line{Time: time.UnixMilli(e.AtUnixMs).UTC(), Type: "job", Action: e.Action, ID: e.Job, Service: e.Job, Attributes: attributes}
 }

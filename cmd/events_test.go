@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
-	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/happening"
 )
 
 // began is when all that these tests tell of begins.
@@ -21,8 +21,9 @@ func told(t *testing.T, h *history, messages ...*api.ContainerChange) string {
 	t.Helper()
 	var words []string
 	for _, m := range messages {
-		lines, err := h.apply(m)
-		if err != nil {
+		var lines []happening.Line
+		h.show = func(l happening.Line) { lines = append(lines, l) }
+		if err := h.apply(m); err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range lines {
@@ -70,6 +71,10 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 	ended.State, ended.Health, ended.Stopped = planner.Stopping, planner.NoHealth, true
 	over := ended
 	over.State = planner.Exited
+	paused := healthy
+	paused.Paused, paused.FrozenAt = true, at(3.2)
+	goesOn := healthy
+	goesOn.FrozenAt = at(3.4)
 	waits, tried := again, again
 	waits.State, waits.StartedAt, waits.Restarts = planner.Restarting, at(2), 0
 	tried.State, tried.StartedAt, tried.Restarts = planner.Restarting, at(2), 1
@@ -94,9 +99,11 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 			"die@5.0s=143 stop@5.0s"},
 		"a restart in all its steps": {[]*api.ContainerChange{first(changed(t, running)), synced, changed(t, waits), changed(t, tried), changed(t, again)},
 			"die@6.0s=0 start@7.0s restart@7.0s"},
+		"a pause":                          {[]*api.ContainerChange{first(changed(t, healthy)), synced, changed(t, paused), changed(t, goesOn)}, "pause@3.2s unpause@3.4s"},
+		"a kill while it pauses":           {[]*api.ContainerChange{first(changed(t, paused)), synced, changed(t, stopped)}, "die@5.0s=143 stop@5.0s"},
 		"what went away without an engine": {[]*api.ContainerChange{first(changed(t, running)), synced, synced}, "destroy@9.0s"},
 	} {
-		h := &history{stack: cli.Stack{Name: "shop"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
+		h := &history{project: "shop", known: happening.Known{Now: func() time.Time { return at(9) }}}
 		if got := told(t, h, c.messages...); got != c.want {
 			t.Errorf("%s: events are %q, want %q", name, got, c.want)
 		}
@@ -104,7 +111,7 @@ func TestEventsAreWhatIsNewOfAContainer(t *testing.T) {
 }
 
 func TestEventsOfOtherServicesAreLeftOut(t *testing.T) {
-	h := &history{stack: cli.Stack{Name: "shop"}, services: []string{"db"}, states: map[string]planner.Container{}, now: func() time.Time { return at(9) }}
+	h := &history{project: "shop", services: []string{"db"}, known: happening.Known{Now: func() time.Time { return at(9) }}}
 	web := planner.Container{ID: "w", Service: "web", State: planner.Running, CreatedAt: at(1), StartedAt: at(2)}
 	db := planner.Container{ID: "d", Service: "db", State: planner.Running, CreatedAt: at(1), StartedAt: at(3)}
 	if got, want := told(t, h, &api.ContainerChange{Synced: true}, changed(t, web), changed(t, db)), "create@1.0s start@3.0s"; got != want {

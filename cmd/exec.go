@@ -62,7 +62,7 @@ func (a *app) exec(ctx context.Context, start *api.ProcessStart, detachKeys stri
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return terminal.Run(ctx, a.Invocation, stream, start, detachKeys)
+	return terminal.Run(ctx, a.Invocation, stream, start, terminal.Options{DetachKeys: detachKeys})
 }
 
 // noTerminalFlag is -T of exec and run, by Compose's name and an older one.

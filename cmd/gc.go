@@ -16,7 +16,7 @@ import (
 
 func (a *app) gcCommand() *cobra.Command {
 	var olderThan time.Duration
-	var dryRun, running, force bool
+	var running, force bool
 	c := &cobra.Command{
 		Use:   "gc --older-than TIME | gc --dry-run",
 		Short: "Remove instances that nobody uses any more, with their data and images",
@@ -27,17 +27,17 @@ func (a *app) gcCommand() *cobra.Command {
 			"  orlop gc --older-than 24h            remove them; asks first",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !c.Flags().Changed("older-than") && !dryRun {
+			if !c.Flags().Changed("older-than") && !a.DryRun {
 				return fmt.Errorf("gc needs --older-than: how long an instance must have been left alone, such as 24h; --dry-run lists all")
 			}
 			if olderThan < 0 {
 				return fmt.Errorf("--older-than is %s: it must not be negative", olderThan)
 			}
-			return a.gc(c.Context(), &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), Running: running}, dryRun, force)
+			return a.gc(c.Context(), &api.CollectRequest{OlderThanMs: olderThan.Milliseconds(), Running: running}, a.DryRun, force)
 		},
 	}
 	c.Flags().DurationVar(&olderThan, "older-than", 0, "`time` since a command last was about the instance")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be removed")
+	c.Flags().BoolVar(&a.settings.DryRun, "dry-run", false, "only say what would be removed")
 	c.Flags().BoolVar(&running, "running", false, "those that run too")
 	c.Flags().BoolVarP(&force, "force", "f", false, "don't ask")
 	return c

@@ -24,8 +24,8 @@ func stocked(t *testing.T) *desk {
 		{Name: "edge", Subnet: "10.77.0.0/24", Internal: true},
 	}
 	d.engine.images = []*api.ImageInfo{
-		{Name: "shop-api", Id: "sha256:0123456789abcdef", Digest: "sha256:fedcba9876543210", SizeBytes: 81_200_000, CreatedUnixMs: then.Add(-2 * time.Minute).UnixMilli(), Platforms: []string{"linux/amd64"}},
-		{Name: "busybox", Digest: "sha256:fedcba9876543210", SizeBytes: 900},
+		{Name: "shop-api", Id: "sha256:0123456789abcdef", Digest: "sha256:fedcba9876543210", DiskBytes: 81_200_000, SharedBytes: 74_100_000, Users: []*api.ImageUser{{Container: "a"}, {Container: "b"}, {Container: "c"}, {Container: "d"}}, CreatedUnixMs: then.Add(-2 * time.Minute).UnixMilli(), Platforms: []string{"linux/amd64"}},
+		{Name: "busybox", Digest: "sha256:fedcba9876543210", DiskBytes: 900},
 	}
 	return d
 }
@@ -45,10 +45,12 @@ func TestWhatTheEngineHasIsListed(t *testing.T) {
 			"shop_default   bridge   10.89.0.0/24   shop      shop-web-1\n" +
 			"edge           bridge   10.77.0.0/24   -         -\n",
 		"network ls -q --filter dangling=false": "shop_default\n",
-		"image ls": "NAME       ID             CREATED         SIZE\n" +
-			"busybox    fedcba987654   -               900 B\n" +
-			"shop-api   0123456789ab   2 minutes ago   81.2 MB\n",
-		"image ls -q": "sha256:fedcba9876543210\nsha256:0123456789abcdef\n",
+		"image ls": "NAME       DIGEST         CREATED         SIZE      SHARED    UNIQUE   USED BY\n" +
+			"busybox    fedcba987654   -               900 B     0 B       900 B    -\n" +
+			"shop-api   fedcba987654   2 minutes ago   81.2 MB   74.1 MB   7.1 MB   a, b and 2 more\n",
+		"image ls --format {{.Repository}}-{{.UniqueSize}}": "busybox-900\nshop-api-7100000\n",
+		"image prune --filter until=1h":                     "",
+		"image ls -q":                                       "sha256:fedcba9876543210\nsha256:0123456789abcdef\n",
 	} {
 		stdout, stderr, code := stocked(t).run(line)
 		if code != 0 {
@@ -68,7 +70,7 @@ func TestWhatTheEngineHasIsJSONInDockersWords(t *testing.T) {
 		`{"Driver":"bridge","ID":"edge","IPv4":"true","IPv6":"false","Internal":"true","Labels":"","Name":"edge","Scope":"local"}`+"\n")
 	stdout, _, _ = d.run("image ls --format json")
 	equal(t, "the first image", strings.SplitAfter(stdout, "\n")[0],
-		`{"Name":"busybox","Digest":"sha256:fedcba9876543210","ID":"","Size":900,"CreatedAt":"0001-01-01T00:00:00Z","Platforms":null}`+"\n")
+		`{"Name":"busybox","Repository":"busybox","Tag":"","Digest":"sha256:fedcba9876543210","ID":"","Size":900,"SharedSize":0,"UniqueSize":900,"CreatedAt":"0001-01-01T00:00:00Z","CreatedSince":"-","Platforms":null,"UsedBy":[]}`+"\n")
 	stdout, _, _ = d.run("volume inspect shop_data")
 	var volumes []struct{ Name, CreatedAt, Mountpoint string }
 	if err := json.Unmarshal([]byte(stdout), &volumes); err != nil || len(volumes) != 1 || volumes[0].CreatedAt != "2026-11-21T12:00:00Z" {

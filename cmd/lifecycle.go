@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,21 @@ import (
 
 func (a *app) startCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Start, "start [SERVICE...]", "Start containers that exist", "  orlop start db",
-		display.Words{Done: "is started", Nothing: "has nothing to start", Failed: "is not started"}, nil)
+		display.Words{Done: "is started", Nothing: "has nothing to start", Failed: "is not started"}, a.startFlags)
+}
+
+// startFlags are --wait and --wait-timeout.
+func (a *app) startFlags(c *cobra.Command) func(*api.LifecycleRequest) error {
+	var wait bool
+	c.Flags().BoolVar(&wait, "wait", false, "return when every service is healthy or running")
+	c.Flags().IntVar(&a.settings.Patience, "wait-timeout", 0, "`seconds` to wait at most; implies --wait")
+	return func(r *api.LifecycleRequest) error {
+		r.Wait = wait || a.Patience > 0
+		if a.Patience < 0 {
+			return fmt.Errorf("--wait-timeout is %d: it must not be negative", a.Patience)
+		}
+		return nil
+	}
 }
 
 func (a *app) stopCommand() *cobra.Command {
@@ -32,7 +47,18 @@ func (a *app) restartCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Restart, "restart [SERVICE...]", "Stop and start containers",
 		"  orlop restart            all, in the order of depends_on; no completed one-shot that others wait for\n"+
 			"  orlop restart migrate    a one-shot again",
-		display.Words{Done: "is restarted", Nothing: "has nothing to restart", Failed: "is not restarted"}, stopTimeout)
+		display.Words{Done: "is restarted", Nothing: "has nothing to restart", Failed: "is not restarted"}, restartFlags)
+}
+
+// restartFlags are --timeout and --no-deps.
+func restartFlags(c *cobra.Command) func(*api.LifecycleRequest) error {
+	var noDeps bool
+	c.Flags().BoolVar(&noDeps, "no-deps", false, "leave those running that restart with the services (depends_on, restart: true)")
+	timeout := stopTimeout(c)
+	return func(r *api.LifecycleRequest) error {
+		r.NoDeps = noDeps
+		return timeout(r)
+	}
 }
 
 // stopTimeout adds --timeout; the returned function puts it into the request.
@@ -45,15 +71,30 @@ func stopTimeout(c *cobra.Command) func(*api.LifecycleRequest) error {
 	}
 }
 
+func (a *app) pauseCommand() *cobra.Command {
+	return a.lifecycleCommand(planner.Pause, "pause [SERVICE...]", "Freeze all processes of containers", "  orlop pause db    it keeps its memory, and answers nobody until unpause",
+		display.Words{Done: "is paused", Nothing: "has nothing that runs, or is paused already", Failed: "is not paused"}, nil)
+}
+
+func (a *app) unpauseCommand() *cobra.Command {
+	return a.lifecycleCommand(planner.Unpause, "unpause [SERVICE...]", "Have paused containers go on", "  orlop unpause db",
+		display.Words{Done: "runs on", Nothing: "has nothing that is paused", Failed: "is paused still"}, nil)
+}
+
 func (a *app) killCommand() *cobra.Command {
 	return a.lifecycleCommand(planner.Kill, "kill [SERVICE...]", "Send containers a signal, SIGKILL by default",
 		"  orlop kill -s HUP web",
 		display.Words{Done: "is signalled", Nothing: "has nothing that runs", Failed: "is not signalled"},
 		func(c *cobra.Command) func(*api.LifecycleRequest) error {
 			var signal string
+			var orphans bool
+			c.Flags().BoolVar(&orphans, "remove-orphans", false, "send it also to containers of services that the stack file no longer has")
 			c.Flags().StringVarP(&signal, "signal", "s", "SIGKILL", "`signal` to send")
 			return func(r *api.LifecycleRequest) error {
 				r.Signal = signal
+				if orphans {
+					r.Within = nil
+				}
 				return nil
 			}
 		})
@@ -69,7 +110,7 @@ func (a *app) rmCommand() *cobra.Command {
 			c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes with them")
 			return func(r *api.LifecycleRequest) error {
 				r.OnlyStopped, r.RemoveVolumes = !stop, volumes
-				if force || !display.IsTerminal(a.Stdin) {
+				if force || r.DryRun || !display.IsTerminal(a.Stdin) {
 					return nil
 				}
 				if !a.Confirm("Remove containers of " + r.Project + "?") {
@@ -105,16 +146,21 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		if isNone {
 			return a.afterwards(ctx, action, s, services)
 		}
-		lacking, err := a.lacking(ctx, client, action, s, containers)
-		if err != nil {
-			return err
-		}
-		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel)}
+		req := &api.LifecycleRequest{Project: s.Name, Action: string(action), Services: containers, Limit: int32(a.Parallel), DryRun: a.DryRun}
 		if len(services) == 0 {
 			req.Within = s.Within(action)
 		}
 		if err := fill(req); err != nil {
 			return err
+		}
+		lacking, err := a.lacking(ctx, client, action, s, containers)
+		if err != nil {
+			return err
+		}
+		if a.Patience > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = cli.NoLonger(ctx, s.Name, time.Duration(a.Patience)*time.Second)
+			defer cancel()
 		}
 		stream, err := client.Lifecycle(ctx, req)
 		if err != nil {

@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 type logsFlags struct {
 	follow       bool
 	tail         string
+	index        int32
 	since, until string
 	print        display.LogFormat
 }
@@ -36,6 +38,7 @@ func (a *app) logsCommand() *cobra.Command {
 	}
 	c.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what is printed from now on, until all containers have ended")
 	c.Flags().StringVarP(&f.tail, "tail", "n", "all", "`lines` to show of each container")
+	c.Flags().Int32Var(&f.index, "index", 0, "only the container of this `number`, of one service")
 	c.Flags().StringVar(&f.since, "since", "", "from this `time` on: 10m, 2026-01-31T15:04:05Z, or seconds of Unix time")
 	c.Flags().StringVar(&f.until, "until", "", "to this `time`")
 	c.Flags().BoolVarP(&f.print.Times, "timestamps", "t", false, "show the time of each line")
@@ -48,6 +51,9 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 	req := &api.LogsRequest{Services: services, Follow: f.follow, UntilEnded: f.follow, Tail: -1, Masked: a.InWorkflow()}
 	now := a.Now()
 	var err error
+	if req.Index = f.index; f.index != 0 && len(services) != 1 {
+		return errors.New("--index is the number of a container of one service: name that service")
+	}
 	if f.tail != "all" {
 		if req.Tail, err = strconv.ParseInt(f.tail, 10, 64); err != nil {
 			return fmt.Errorf("--tail is %q: it must be a number of lines or all", f.tail)
@@ -63,6 +69,11 @@ func (a *app) logs(ctx context.Context, services []string, f logsFlags) error {
 		known, err := cli.Observe(ctx, client, s)
 		if err != nil {
 			return err
+		}
+		if f.index != 0 && !slices.ContainsFunc(known, func(c planner.Container) bool {
+			return c.Service == services[0] && c.Number == int(f.index) && !c.OneOff
+		}) {
+			return fmt.Errorf("service %s has no container %d: see \"orlop ps -a %s\"", services[0], f.index, services[0])
 		}
 		req.Project = s.Name
 		printer := a.NewLogPrinter(f.print, known)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -21,6 +22,7 @@ import (
 func (a *app) lsCommand() *cobra.Command {
 	var all, quiet bool
 	var format string
+	var filters []string
 	c := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the stacks on this machine",
@@ -30,11 +32,16 @@ func (a *app) lsCommand() *cobra.Command {
 			if err := cli.Choice("format", format, "table", "json"); err != nil {
 				return err
 			}
-			return a.ls(c.Context(), all, quiet, format)
+			names, err := nameFilters(filters)
+			if err != nil {
+				return err
+			}
+			return a.ls(c.Context(), names, all, quiet, format)
 		},
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "stopped stacks too")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
+	c.Flags().StringArrayVar(&filters, "filter", nil, "only stacks that `KEY=VALUE` holds for: name=PATTERN, a regular expression")
 	c.Flags().StringVar(&format, "format", "table", "table or json")
 	return c
 }
@@ -52,7 +59,23 @@ type lsLine struct {
 	NextRun     *time.Time `json:",omitempty"` // of the jobs that the engine runs
 }
 
-func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
+// nameFilters reads --filter. A stack is listed that one of them holds for.
+func nameFilters(texts []string) (names []*regexp.Regexp, err error) {
+	for _, text := range texts {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key != "name" {
+			return nil, fmt.Errorf("--filter is %q: it must be name=PATTERN", text)
+		}
+		pattern, err := regexp.Compile(value)
+		if err != nil {
+			return nil, fmt.Errorf("--filter is %q: %s is no regular expression: %w", text, value, err)
+		}
+		names = append(names, pattern)
+	}
+	return names, nil
+}
+
+func (a *app) ls(ctx context.Context, names []*regexp.Regexp, all, quiet bool, format string) error {
 	ctx, cancel := a.Interruptible(ctx)
 	defer cancel()
 	client, err := a.Connect(ctx)
@@ -66,7 +89,8 @@ func (a *app) ls(ctx context.Context, all, quiet bool, format string) error {
 	}
 	lines := []lsLine{}
 	for _, p := range reply.Projects {
-		if all || p.Running+p.Scheduled > 0 {
+		isNamed := len(names) == 0 || slices.ContainsFunc(names, func(r *regexp.Regexp) bool { return r.MatchString(p.Name) })
+		if isNamed && (all || p.Running+p.Scheduled > 0) {
 			lines = append(lines, projectLine(p))
 		}
 	}
@@ -115,8 +139,11 @@ func projectStatus(p *api.ProjectInfo) string {
 	if p.Exited > 0 {
 		parts = append(parts, fmt.Sprintf("exited(%d)", p.Exited))
 	}
-	if p.Running > 0 {
-		parts = append(parts, fmt.Sprintf("running(%d)", p.Running))
+	if p.Paused > 0 {
+		parts = append(parts, fmt.Sprintf("paused(%d)", p.Paused))
+	}
+	if runs := p.Running - p.Paused; runs > 0 {
+		parts = append(parts, fmt.Sprintf("running(%d)", runs))
 	}
 	if p.Scheduled > 0 {
 		parts = append(parts, fmt.Sprintf("scheduled(%d)", p.Scheduled))

@@ -38,6 +38,7 @@ func (a *app) planCommand() *cobra.Command {
 		},
 	}
 	sel.flags(c)
+	a.frozenFlag(c)
 	c.Flags().BoolVar(&wait, "wait", false, "plan for up --wait")
 	c.Flags().StringVar(&format, "format", "text", "text or json")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 0 for no changes, 2 for changes, 1 for an error")

@@ -9,6 +9,7 @@ import (
 
 func (a *app) psCommand() *cobra.Command {
 	var o ps.Options
+	var orphans bool
 	c := &cobra.Command{
 		Use:   "ps [SERVICE...]",
 		Short: "List the stack's containers and scheduled jobs",
@@ -18,7 +19,7 @@ func (a *app) psCommand() *cobra.Command {
 			"  orlop ps --format 'table {{.Name}}\\t{{.Status}}' --filter label=tier=front",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Services = args
+			o.Services, o.Declared = args, !orphans
 			return ps.Run(c.Context(), a.Invocation, o)
 		},
 	}
@@ -28,7 +29,8 @@ func (a *app) psCommand() *cobra.Command {
 	c.Flags().BoolVarP(&o.Sizes, "size", "s", false, "how much of the disk they take: of what they have written, and with their images")
 	c.Flags().BoolVar(&o.Whole, "no-trunc", false, "show commands and IDs whole")
 	c.Flags().StringVar(&o.Format, "format", "table", format.Help)
-	c.Flags().StringArrayVar(&o.Status, "status", nil, "only containers in this `state`: running, exited, created, restarting")
+	c.Flags().BoolVar(&orphans, "orphans", true, "also containers of services that the stack file does not have; --orphans=false leaves them out")
+	c.Flags().StringArrayVar(&o.Status, "status", nil, "only containers in this `state`: running, paused, exited, created, restarting")
 	c.Flags().StringArrayVar(&o.Filters, "filter", nil, ps.FilterHelp)
 	return c
 }

@@ -9,12 +9,13 @@ import (
 )
 
 func (a *app) pullCommand() *cobra.Command {
-	var includeDeps bool
+	var includeDeps, ignoreBuildable, ignoreFailures bool
 	var policy string
 	c := &cobra.Command{
-		Use:               "pull [SERVICE...]",
-		Short:             "Pull the services' images",
-		Example:           "  orlop pull db  the newest image of db; containers stay as they are until up",
+		Use:   "pull [SERVICE...]",
+		Short: "Pull the services' images",
+		Example: "  orlop pull db              the newest image of db; containers stay as they are until up\n" +
+			"  orlop pull --ignore-buildable  only what no service builds",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, services []string) error {
 			if policy != "" {
@@ -22,14 +23,18 @@ func (a *app) pullCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.applyImages(c.Context(), services,
-				cli.Application{Options: planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps}},
-				display.Words{Done: "is pulled", Nothing: "has nothing to pull", Failed: "is not pulled"})
+			return a.applyImages(c.Context(), services, cli.Application{
+				Options:         planner.Options{PullOnly: true, Pull: policy, NoDeps: !includeDeps},
+				IgnoreBuildable: ignoreBuildable, IgnoreFailures: ignoreFailures,
+			}, display.Words{Done: "is pulled", Nothing: "has nothing to pull", Failed: "is not pulled"}, nil)
 		},
 	}
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	addQuiet(c)
+	a.frozenFlag(c)
 	c.Flags().StringVar(&policy, "policy", "", "always or missing")
 	c.Flags().BoolVar(&includeDeps, "include-deps", false, "pull what the services depend on too")
+	c.Flags().BoolVar(&ignoreBuildable, "ignore-buildable", false, "leave images out that a service builds")
+	c.Flags().BoolVar(&ignoreFailures, "ignore-pull-failures", false, "pull what can be pulled, and warn of the rest")
 	return c
 }

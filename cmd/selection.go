@@ -17,6 +17,7 @@ type selection struct {
 	yes                    bool
 	forceRecreate          bool
 	noRecreate, noDeps     bool
+	recreateDeps, renew    bool
 	removeOrphans, noStart bool
 	scale                  []string
 	pull                   string
@@ -27,6 +28,8 @@ func (s *selection) flags(c *cobra.Command) {
 	f := c.Flags()
 	s.making(f)
 	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services depend on")
+	f.BoolVar(&s.recreateDeps, "always-recreate-deps", false, "replace also what the named services depend on, even if nothing has changed")
+	f.BoolVarP(&s.renew, "renew-anon-volumes", "V", false, "give containers that replace others new anonymous volumes, and remove the old ones with their data")
 	f.BoolVar(&s.noStart, "no-start", false, "create containers without starting them")
 	timeoutFlag(f, &s.timeout)
 }
@@ -41,6 +44,17 @@ func (s *selection) making(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.scale, "scale", nil, "`SERVICE=N`: run N containers of a service")
 	f.StringVar(&s.pull, "pull", "", "pull images: always, missing, never; without it as the stack file says")
 	f.BoolVarP(&s.yes, "yes", "y", false, "do also what would be asked about: detach other projects' containers from a network that is made anew, and lose the data of a volume that is made anew")
+}
+
+// quietFlags hide how builds and pulls go, of a verb that shows more.
+func quietFlags(f *pflag.FlagSet, s *cli.Settings) {
+	f.BoolVar(&s.QuietBuild, "quiet-build", false, "don't show how builds go")
+	f.BoolVar(&s.QuietPull, "quiet-pull", false, "don't show how pulls go")
+}
+
+// frozenFlag adds --frozen.
+func (a *app) frozenFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.settings.Frozen, "frozen", false, "refuse images that are others than orlop.lock says; see orlop lock")
 }
 
 // timeoutFlag adds --timeout; less than 0, each container has its own.
@@ -61,6 +75,10 @@ func (s *selection) check() error {
 		return fmt.Errorf("--build and --no-build cannot be used together")
 	case s.forceRecreate && s.noRecreate:
 		return fmt.Errorf("--force-recreate and --no-recreate cannot be used together")
+	case s.recreateDeps && s.noRecreate:
+		return fmt.Errorf("--always-recreate-deps and --no-recreate cannot be used together")
+	case s.renew && s.noRecreate:
+		return fmt.Errorf("--renew-anon-volumes and --no-recreate cannot be used together")
 	case s.pull == "":
 		return nil
 	}
@@ -69,7 +87,7 @@ func (s *selection) check() error {
 
 func (s *selection) options(services []string, wait bool) planner.Options {
 	return planner.Options{
-		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate,
+		Services: services, NoDeps: s.noDeps, ForceRecreate: s.forceRecreate, NoRecreate: s.noRecreate, RecreateDeps: s.recreateDeps, Renew: s.renew,
 		RemoveOrphans: s.removeOrphans, NoBuild: s.noBuild, Build: s.build, Pull: s.pull, NoStart: s.noStart, Wait: wait,
 		Disturb: s.yes, Discard: s.yes,
 	}

@@ -24,6 +24,7 @@ type upFlags struct {
 	watchFlags  watch.Flags
 	ending      up.Ending
 	cache       cacheFlags
+	logs        up.LogFilter
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -37,6 +38,7 @@ func (a *app) upCommand() *cobra.Command {
 		RunE:              func(c *cobra.Command, args []string) error { return a.up(c.Context(), args, f) },
 	}
 	f.selection.flags(c)
+	a.frozenFlag(c)
 	allowFlag(c.Flags(), &a.settings.AllowRemotes)
 	c.Flags().BoolVarP(&f.detach, "detach", "d", false, "return when the stack is up, without its logs")
 	c.Flags().BoolVar(&f.wait, "wait", false, "return when every service is healthy or running; implies -d")
@@ -47,6 +49,10 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.ending.OnFailure, "abort-on-container-failure", false, "stop all when a container ends with a code other than 0")
 	c.Flags().StringVar(&f.ending.From, "exit-code-from", "", "end with the exit code of this `SERVICE`; implies --abort-on-container-exit")
 	f.cache.flags(c)
+	quietFlags(c.Flags(), &a.settings)
+	c.Flags().StringArrayVar(&f.logs.Only, "attach", nil, "show the logs of this `SERVICE` alone; may be given many times")
+	c.Flags().StringArrayVar(&f.logs.Not, "no-attach", nil, "don't show the logs of this `SERVICE`; may be given many times")
+	c.Flags().BoolVar(&f.logs.Dependencies, "attach-dependencies", false, "show also the logs of what the named services depend on")
 	c.Flags().BoolVar(&f.print.NoPrefix, "no-log-prefix", false, "show log lines without the container's name")
 	c.Flags().BoolVar(&f.print.NoColor, "no-color", false, "show log lines without colours")
 	c.Flags().BoolVar(&f.print.Times, "timestamps", false, "show the time of each log line")
@@ -59,7 +65,7 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	}
 	o := up.Options{
 		Source: cli.Source{Services: services, NoDeps: f.noDeps, Scale: f.scale}, Plan: f.options(services, f.wait || f.waitTimeout > 0),
-		StopTimeout: f.timeout, ReadyWithin: time.Duration(f.waitTimeout) * time.Second, Stays: f.stays(), Print: f.print, Ending: f.ending,
+		StopTimeout: f.timeout, ReadyWithin: time.Duration(f.waitTimeout) * time.Second, Stays: f.stays(), Print: f.print, Logs: f.logs, Ending: f.ending,
 	}
 	if f.watch {
 		o.Watch = &f.watchFlags
@@ -80,6 +86,12 @@ func (f *upFlags) check() error {
 	}
 	if f.ending.Wanted() && (f.watch || !f.stays()) {
 		return fmt.Errorf("--exit-code-from and --abort-on-container-exit or -failure stay attached to the stack: they cannot be used with --detach, --wait, --no-start or --watch")
+	}
+	if f.logs.IsSet() && !f.stays() {
+		return fmt.Errorf("--attach, --no-attach and --attach-dependencies are about the logs of an up that stays with them: they cannot be used with --detach, --wait or --no-start")
+	}
+	if len(f.logs.Only) > 0 && f.logs.Dependencies {
+		return fmt.Errorf("--attach and --attach-dependencies cannot be used together")
 	}
 	if err := f.ending.Check(); err != nil {
 		return err

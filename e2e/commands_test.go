@@ -330,10 +330,11 @@ func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // askRegistry: registry asked KIND MOST fails if more requests came for
-// repositories of a kind, registry taken KIND MOST if more bytes were sent to them; registry elsewhere fails if nobody was led to the
+// repositories of a kind, registry taken KIND MOST if more bytes were sent to them;
+// registry renew NAME TEXT puts another image there for each text; registry elsewhere fails if nobody was led to the
 // registry's other port, or if it was sent credentials.
 func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	use(ts, neg, args, 1, -1, "registry asked KIND MOST | registry taken KIND MOST | registry again KIND BYTES | registry elsewhere | registry stack NAME FILE...")
+	use(ts, neg, args, 1, -1, "registry asked KIND MOST | registry taken KIND MOST | registry renew NAME TEXT | registry again KIND BYTES | registry elsewhere | registry stack NAME FILE...")
 	if args[0] == "stack" && len(args) > 2 {
 		publishStack(ts, args[1], args[2:])
 		return
@@ -344,6 +345,10 @@ func askRegistry(ts *testscript.TestScript, neg bool, args []string) {
 		if n := stage.registry.SentAgain(args[1]); n > most {
 			ts.Fatalf("the registry sent %d bytes of %s/ again, want at most %d", n, args[1], most)
 		}
+		return
+	}
+	if args[0] == "renew" && len(args) == 3 {
+		ts.Check(stage.registry.Renew(archive("busybox"), args[1], args[2]))
 		return
 	}
 	if args[0] == "taken" && len(args) == 3 {

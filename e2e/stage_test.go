@@ -66,7 +66,7 @@ func (s *theatre) build() (err error) {
 func (s *theatre) fill() error {
 	return s.registry.Push(archive("busybox"), "moving/app:1", "moving/app:2", "swapped/app:1", "swapped/other:1",
 		"library/redis:7", "library/hello:1", "library/hello:2", "flaky/app:1", "corrupt/app:1", "broken/app:1", "private/app:1", "slow/app:1",
-		"cut/app:1", "stuck/app:1", "large/app:1", "limited/app:1", "moved/app:1", "halting/app:1")
+		"cut/app:1", "stuck/app:1", "large/app:1", "limited/app:1", "busy/app:1", "quiet/app:1", "moved/app:1", "halting/app:1")
 }
 
 // newEngine is an engine of its own that pulls from the registry, on a disk of so

@@ -91,7 +91,7 @@ func (e *Engine) decode(req *api.ApplyRequest) (*job, error) {
 		return nil, err
 	}
 	j.mask = e.runner.Mask(p.Name).With(secrets(req.Payloads)...)
-	j.order = orderOf(req, p)
+	j.order = orderOf(req, p, j.options)
 	return j, nil
 }
 
@@ -116,15 +116,15 @@ func (e *Engine) fill(req *api.ApplyRequest, j *job) (err error) {
 }
 
 // orderOf is what the runner gets of a request besides its plan.
-func orderOf(req *api.ApplyRequest, p *spec.Project) *runner.Order {
-	o := &runner.Order{
+func orderOf(req *api.ApplyRequest, p *spec.Project, o planner.Options) *runner.Order {
+	order := &runner.Order{
 		Project: p.Name, WorkingDir: req.WorkingDir, Files: req.Files, Places: p.Places, Images: map[string]string{},
-		Grace: graceOf(req),
+		Grace: graceOf(req), Renew: o.Renew,
 	}
 	for name := range p.Services {
-		o.Images[name] = p.ImageName(name)
+		order.Images[name] = p.ImageName(name)
 	}
-	return o
+	return order
 }
 
 // secrets are the contents of the secrets among payloads.
@@ -299,6 +299,13 @@ func (s *server) down(ctx context.Context, req *api.DownRequest, box *mailbox.Bo
 	if err != nil {
 		return err
 	}
+	if req.DryRun {
+		observed, err := s.observe(ctx, req.Project, p)
+		if err != nil {
+			return err
+		}
+		return s.foretell(planner.Down(req.Project, p, observed, opts), nil, box)
+	}
 	claim := newClaim(ctx, "down", req.Project)
 	claim.verb, claim.ends = "down", true
 	over := s.runner.Hasten(req.Project, opts.Services, graceOf(req))
@@ -458,13 +465,25 @@ func (c *executor) pull(ctx context.Context, s *planner.Step, note func(planner.
 	changed, err := c.engine.images.Pull(ctx, s.Name, s.Platform, c.engine.credentials(ctx, c.job.sessions[""]), func(current, total int64, doing string) {
 		note(planner.Event{Current: current, Total: total, Text: doing})
 	})
-	if err != nil {
-		return planner.Result{}, err
-	}
-	if !changed {
+	switch {
+	case err != nil:
+		return c.notPulled(ctx, s, err, note)
+	case !changed:
 		return planner.Result{Outcome: planner.Unchanged}, nil
 	}
 	return planner.Result{}, nil
+}
+
+// notPulled is the end of a pull that failed: an error, or a warning where it is to be that.
+func (c *executor) notPulled(ctx context.Context, s *planner.Step, err error, note func(planner.Event)) (planner.Result, error) {
+	if p := c.job.project; c.job.options.PullOnly && p.Buildable(s.Service) != nil && p.Buildable(s.Service).Build != nil {
+		err = fmt.Errorf("%w; it can be built: orlop build %s", err, s.Service)
+	}
+	if !c.job.request.IgnoreFailures || !c.job.options.PullOnly || ctx.Err() != nil {
+		return planner.Result{}, err
+	}
+	note(planner.Event{Kind: planner.Warned, Text: err.Error()})
+	return planner.Result{Outcome: planner.Unchanged, Text: "not pulled"}, nil
 }
 
 func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner.Event)) (planner.Result, error) {

@@ -26,6 +26,7 @@ import (
 	"github.com/orlop/orlop/engine/boltfile"
 	"github.com/orlop/orlop/engine/buildkit"
 	"github.com/orlop/orlop/engine/heap"
+	"github.com/orlop/orlop/engine/history"
 	"github.com/orlop/orlop/engine/outbound"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/repair"
@@ -33,6 +34,7 @@ import (
 	"github.com/orlop/orlop/engine/schedule"
 	"github.com/orlop/orlop/engine/settings"
 	"github.com/orlop/orlop/engine/store"
+	"github.com/orlop/orlop/engine/temporary"
 	"github.com/orlop/orlop/engine/unpack"
 	"github.com/orlop/orlop/engine/vault"
 	"github.com/orlop/orlop/engine/work"
@@ -96,6 +98,7 @@ type Engine struct {
 	callersOut outbound.Callers // whose builds go on
 	vault      *vault.Vault
 	schedules  *schedule.Book
+	history    *history.Book
 	work       work.Group // calls, and what goes on without one
 }
 
@@ -130,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.lock, err = rootlock.Take(cfg.Root, rootlock.LeaveTime); err != nil {
 		return nil, err
 	}
-	if err := clearTemp(TempDir(cfg.Root)); err != nil {
+	if err := temporary.Clear(temporary.Dir(cfg.Root)); err != nil {
 		e.warn(err.Error())
 	}
 	if e.reserve, err = disk.Keep(cfg.Root); err != nil {
@@ -181,6 +184,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.schedules, err = schedule.Open(e.store, schedule.Wall{}, fires{e}, e.log); err != nil {
 		return nil, err
 	}
+	e.record()
 	if err := e.resumeHolds(); err != nil { // who is lost is removed with what is scheduled of it
 		return nil, err
 	}

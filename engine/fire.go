@@ -357,3 +357,14 @@ func (e *Engine) noteSchedules(by map[string]*api.ProjectInfo, add func(*api.Pro
 		}
 	}
 }
+
+// jobImages are the images of the jobs that the engine runs.
+func (e *Engine) jobImages() (refs []string) {
+	jobs, _ := e.schedules.Jobs()
+	for _, j := range jobs {
+		if j.Applied != nil && j.Applied.Service != nil {
+			refs = append(refs, cmp.Or(j.Applied.Service.Image, j.Project+"-"+j.Name))
+		}
+	}
+	return refs
+}

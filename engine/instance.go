@@ -116,7 +116,7 @@ func (e *Engine) projectInfos() []*api.ProjectInfo {
 	}
 	for _, p := range e.runner.Projects() {
 		add(&api.ProjectInfo{
-			Name: p.Name, Running: int32(p.Running), Exited: int32(p.Exited), Files: p.Files, WorkingDir: p.WorkingDir,
+			Name: p.Name, Running: int32(p.Running), Paused: int32(p.Paused), Exited: int32(p.Exited), Files: p.Files, WorkingDir: p.WorkingDir,
 			CreatedUnixMs: p.Created.UnixMilli(),
 		})
 	}

@@ -33,9 +33,13 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	}
 	action := planner.Action(req.Action)
 	claim := newClaim(ctx, req.Action, req.Project)
+	if req.DryRun {
+		plan, _, err := s.planLifecycle(ctx, req, claim)
+		return s.foretell(plan, err, box)
+	}
 	claim.verb = verbOf(action)
 	claim.starts = action == planner.Start || action == planner.Restart
-	claim.ends = action != planner.Start && !req.OnlyStopped && isAsked(ctx, action)
+	claim.ends = !slices.Contains([]planner.Action{planner.Start, planner.Pause, planner.Unpause}, action) && !req.OnlyStopped && isAsked(ctx, action)
 	if action == planner.Kill {
 		return s.kill(ctx, req, claim, box)
 	}
@@ -56,6 +60,16 @@ func (s *server) lifecycle(ctx context.Context, req *api.LifecycleRequest, box *
 	}
 	defer s.forgetGone(context.WithoutCancel(ctx), req.Project)
 	return s.walk(ctx, plan, c, box)
+}
+
+// foretell gives a plan that is not carried out.
+func (e *Engine) foretell(plan *planner.Plan, err error, box *mailbox.Box) error {
+	if err != nil {
+		return err
+	}
+	box.Put(&api.Progress{Of: &api.Progress_Plan{Plan: api.NewPlan(plan.Masked(e.runner.Mask(plan.Project).Text))}})
+	box.Put(&api.Progress{Of: &api.Progress_Verdict{Verdict: &api.Verdict{Ok: true, UpToDate: plan.IsEmpty()}}})
+	return nil
 }
 
 // isAsked says that a user has called for the action by itself. What a watch does
@@ -125,6 +139,9 @@ func (s *server) planLifecycle(ctx context.Context, req *api.LifecycleRequest, c
 		observed.Schedules = nil // it stops nothing
 	}
 	plan := planner.Lifecycle(req.Project, narrow(observed, req), planner.Action(req.Action), req.Services, req.Signal)
+	if req.Wait {
+		plan.AwaitReady(narrow(observed, req), req.Services)
+	}
 	plan.Limit = int(req.Limit)
 	order := &runner.Order{
 		Project: req.Project, Anonymous: req.RemoveVolumes,
@@ -155,6 +172,8 @@ func narrow(o *planner.Observed, req *api.LifecycleRequest) *planner.Observed {
 		case req.OnlyStopped && c.State != planner.Exited && c.State != planner.Created:
 			continue
 		case len(req.Services) == 0 && len(req.Within) > 0 && !slices.Contains(req.Within, c.Service):
+			continue
+		case req.NoDeps && len(req.Services) > 0 && !slices.Contains(req.Services, c.Service):
 			continue
 		}
 		kept.Containers = append(kept.Containers, c)

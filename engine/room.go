@@ -15,7 +15,7 @@ const leastRoom = 1 << 20
 // refuses one that needs room where there is none, before it has changed anything.
 func (e *Engine) makeRoom(method string) error {
 	switch path.Base(method) {
-	case "Down", "Lifecycle", "RemoveVolume", "RemoveNetwork", "RemoveImage", "Collect", "Shutdown":
+	case "Down", "Lifecycle", "RemoveVolume", "RemoveNetwork", "RemoveImage", "Prune", "Collect", "Shutdown":
 		return e.reserve.GiveIfFull()
 	case "LoadImages", "Create", "CreateVolume", "CreateNetwork":
 		return disk.Need(e.cfg.Root, leastRoom)

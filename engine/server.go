@@ -71,10 +71,11 @@ func newServer(e *Engine) *grpc.Server {
 	)
 	api.RegisterEngineServer(srv, &server{Engine: e})
 	api.RegisterFilesServer(srv, &files.Server{Containers: e.runner, Images: e.images, Freezer: e.freezer(), Now: time.Now})
-	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers})
+	api.RegisterImagesServer(srv, &images.Server{Store: e.images, Users: e.runner.Inventory().ImageUsers, Remove: e.runner.Inventory().RemoveImage, Jobs: e.jobImages})
 	api.RegisterContainersServer(srv, &containers.Server{Runner: e.runner, Images: e.images, Client: e.daemon.client, LogDir: e.runner.LogDir})
 	api.RegisterRegistryServer(srv, &registry.Server{Images: e.images, Credentials: e.credentials, Doing: e.doing, Room: e.roomFor, Explain: e.explain})
 	api.RegisterVaultServer(srv, &vault.Server{Vault: e.vault, Users: e.runner.UsersOf})
+	api.RegisterHistoryServer(srv, &past{engine: e})
 	srv.RegisterService(&buildkit.SessionService, &buildSessions{engine: e})
 	return srv
 }
@@ -324,7 +325,7 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 }
 
 // Images lists the images that are here.
-func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesReply, error) {
+func (s *server) Images(ctx context.Context, req *api.ImagesRequest) (*api.ImagesReply, error) {
 	list, err := s.images.List(ctx)
 	if err != nil {
 		return nil, err
@@ -335,7 +336,10 @@ func (s *server) Images(ctx context.Context, _ *api.ImagesRequest) (*api.ImagesR
 			Name: i.Name, Digest: i.Digest, Id: i.ID, SizeBytes: i.Size, CreatedUnixMs: i.Created.UnixMilli(), Platforms: i.Platforms, OnBuild: i.OnBuild,
 		})
 	}
-	return reply, nil
+	if req.Sizes {
+		err = images.Measure(ctx, reply, s.images, s.runner.Inventory().ImageUsers)
+	}
+	return reply, err
 }
 
 // TagImage gives an image a further name.

@@ -33,7 +33,7 @@ func (s *server) Logs(req *api.LogsRequest, stream api.Engine_LogsServer) error 
 // logOptions are those of a request: a time of 0 is none.
 func logOptions(req *api.LogsRequest) merge.Options {
 	opts := merge.Options{
-		Services: req.Services, Containers: req.Containers, Follow: req.Follow, UntilEnded: req.UntilEnded, Selection: logs.Selection{Tail: int(req.Tail)},
+		Services: req.Services, Containers: req.Containers, Follow: req.Follow, UntilEnded: req.UntilEnded, Number: int(req.Index), Selection: logs.Selection{Tail: int(req.Tail)},
 	}
 	if req.SinceUnixNs != 0 {
 		opts.Since = time.Unix(0, req.SinceUnixNs)
@@ -74,7 +74,7 @@ func (s *server) create(ctx context.Context, req *api.CreateRequest, notice func
 	s.keepPayloads(j, req.Apply.Payloads)
 	// What is begun is finished, though the caller goes away, as with any step.
 	one := j.oneOff(req.Service, req.Name)
-	one.AutoRemove = req.Remove
+	one.AutoRemove, one.UseAliases = req.Remove, req.UseAliases
 	made, err := s.runner.CreateOneOff(context.WithoutCancel(ctx), one, j.project.Places, req.Detach)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,8 @@ func (s *server) Exec(stream api.Engine_ExecServer) error {
 	})
 }
 
-// Attach starts a container made by Create and connects to its process.
+// Attach starts a container made by Create and connects to its process, or joins that of
+// one that runs.
 func (s *server) Attach(stream api.Engine_AttachServer) error {
 	start, err := receiveStart(stream)
 	if err != nil {
@@ -136,12 +137,26 @@ func (s *server) Attach(stream api.Engine_AttachServer) error {
 		return err
 	}
 	return s.drive(stream, start, func(ctx context.Context, in io.Reader, out, errOut io.Writer) (*exec.Process, error) {
-		p, err := s.runner.Attach(ctx, id, true, in, out, errOut)
+		if start.Join {
+			return s.join(ctx, id, start, in, out, errOut)
+		}
+		p, err := s.runner.Attach(ctx, id, in, out, errOut)
 		if err == nil && start.Terminal && start.Size != nil {
 			_ = p.Resize(ctx, start.Size.Columns, start.Size.Rows)
 		}
 		return p, err
 	})
+}
+
+// join connects to the process of a container that runs. What a terminal shows is drawn
+// anew when its size changes, so it has another for a moment.
+func (s *server) join(ctx context.Context, id string, start *api.ProcessStart, in io.Reader, out, errOut io.Writer) (*exec.Process, error) {
+	p, err := s.runner.Join(id, in, out, errOut)
+	if err == nil && start.Terminal && start.Size != nil {
+		_ = p.Resize(ctx, start.Size.Columns, start.Size.Rows+1)
+		_ = p.Resize(ctx, start.Size.Columns, start.Size.Rows)
+	}
+	return p, err
 }
 
 func receiveStart(stream processStream) (*api.ProcessStart, error) {
@@ -200,6 +215,9 @@ func (s *server) drive(stream processStream, start *api.ProcessStart, run func(c
 	case <-detached:
 		letGo()
 		out.discard()
+		if start.Join { // it goes on without anybody
+			end(nil)
+		}
 		return nil
 	}
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner"
+	"github.com/orlop/orlop/runner/filesync"
 	"github.com/orlop/orlop/runner/rootfs"
 )
 
@@ -22,11 +24,14 @@ func (s *server) Sync(stream api.Engine_SyncServer) error {
 	if err != nil {
 		return err
 	}
-	batch, err := s.runner.NewSync(stream.Context(), msg.Project, msg.Service)
+	batch, err := filesync.Open(stream.Context(), s.runner, msg.Project, msg.Service)
 	if err != nil {
 		return err
 	}
 	defer batch.Close()
+	if batch.Containers() == 0 {
+		return fmt.Errorf("service %s has no container: %w", msg.Service, runner.ErrNotRunning)
+	}
 	cut, err := applyAll(msg, stream, batch)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package planner
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,9 +19,12 @@ type Options struct {
 	NoDeps        bool               `json:"no_deps,omitempty"`  // with Services: not what they depend on
 	ForceRecreate bool               `json:"force_recreate,omitempty"`
 	NoRecreate    bool               `json:"no_recreate,omitempty"`
+	RecreateDeps  bool               `json:"recreate_deps,omitempty"` // those too that the named services depend on
+	Renew         bool               `json:"renew,omitempty"`         // what replaces a container has none of its volumes that nobody named
 	RemoveOrphans bool               `json:"remove_orphans,omitempty"`
-	Disturb       bool               `json:"disturb,omitempty"` // containers of other projects, where a change can't spare them
-	Discard       bool               `json:"discard,omitempty"` // the data of volumes that are made anew
+	Disturb       bool               `json:"disturb,omitempty"`       // containers of other projects, where a change can't spare them
+	Discard       bool               `json:"discard,omitempty"`       // the data of volumes that are made anew
+	AllResources  bool               `json:"all_resources,omitempty"` // networks and volumes too that no service uses
 	NoBuild       bool               `json:"no_build,omitempty"`
 	Build         bool               `json:"build,omitempty"`      // ask BuildKit unless the inputs are known to be unchanged
 	Rebuild       bool               `json:"rebuild,omitempty"`    // ask BuildKit in any case
@@ -217,8 +221,11 @@ func baseServices(s *spec.Service) []string {
 	return names
 }
 
-func (c *converger) used(order []string, keys func(*spec.Service) []string) []string {
+func (c *converger) used(order []string, keys func(*spec.Service) []string, declared iter.Seq[string]) []string {
 	var all []string
+	if c.opts.AllResources && c.opts.IsWhole() {
+		all = slices.Collect(declared)
+	}
 	for _, name := range order {
 		all = append(all, keys(c.project.Services[name])...)
 	}

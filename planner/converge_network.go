@@ -13,7 +13,7 @@ import (
 // planNetworks adds the networks that the chosen services use and that are
 // not there, or are there with other settings.
 func (c *converger) planNetworks(order []string) {
-	for _, key := range c.used(order, networksOf) {
+	for _, key := range c.used(order, networksOf, maps.Keys(c.project.Networks)) {
 		want := c.project.Networks[key]
 		if want == nil {
 			continue
@@ -126,7 +126,7 @@ func (c *converger) relabel(action Action, step *Step, why []Reason) {
 }
 
 func compareLabels(path string, old, want map[string]string, places spec.Places) []Reason {
-	return difference.Trees(path+".labels", texts(old), texts(want), places)
+	return difference.Trees(path+".labels", difference.Texts(old), difference.Texts(want), places)
 }
 
 // SameNetwork says that two networks differ in nothing that needs one anew.
@@ -146,17 +146,8 @@ func compareNetworks(path string, old, want *spec.Network, places spec.Places) [
 	}
 	a["enable_ipv4"], a["enable_ipv6"] = old.HasIPv4(), old.HasIPv6()
 	b["enable_ipv4"], b["enable_ipv6"] = want.HasIPv4(), want.HasIPv6()
-	options := difference.Trees(path+".driver_opts", texts(old.Effective()), texts(want.Effective()), places)
+	options := difference.Trees(path+".driver_opts", difference.Texts(old.Effective()), difference.Texts(want.Effective()), places)
 	return append(difference.Trees(path, any(a), any(b), places), options...)
-}
-
-// texts are a mapping as compare takes it.
-func texts(m map[string]string) any {
-	all := map[string]any{}
-	for key, value := range m {
-		all[key] = value
-	}
-	return all
 }
 
 // networksOf are the networks that a service and its init containers are on.

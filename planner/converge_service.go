@@ -61,6 +61,8 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		switch {
 		case ifChanged && !isUp:
 			step.IfChanged = false
+		case ifChanged && k.Paused && !c.opts.NoStart:
+			step.Otherwise = Unpause
 		case ifChanged && len(ch.update) > 0:
 			step.Otherwise = Update
 		}
@@ -68,6 +70,8 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 		step.Action, step.Reasons = Restart, append([]Reason{{Text: k.Dead}}, ch.update...)
 	case k.Unready && isUp && len(s.PostStart) > 0 && !c.opts.NoStart:
 		step.Action, step.Reasons = Start, append([]Reason{{Text: "its post_start has not been run to its end"}}, ch.update...)
+	case k.Paused && !c.opts.NoStart:
+		step.Action, step.Reasons = Unpause, append([]Reason{{Text: "it is paused"}}, ch.update...)
 	case len(k.Lost) > 0 && k.State == Running:
 		step.Action, step.Reasons = Update, append(lost(k.Lost), ch.update...)
 	case len(ch.update) > 0 && !c.opts.NoRecreate && (isUp || c.opts.NoStart):
@@ -90,9 +94,12 @@ func (c *converger) planReplica(s *spec.Service, name string, k *Container, want
 }
 
 // forced says that recreation is asked for: of the services that the user
-// names, not of what they depend on.
+// names, or of what they depend on.
 func (c *converger) forced(name string) bool {
-	return c.opts.ForceRecreate && (len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name))
+	if len(c.opts.Services) == 0 || slices.Contains(c.opts.Services, name) {
+		return c.opts.ForceRecreate
+	}
+	return c.opts.RecreateDeps
 }
 
 // isToStay says that a service is to run on, though it may end with code 0 by its policy:
@@ -126,7 +133,7 @@ func (c *converger) changes(s *spec.Service, name string, k *Container, want *Ap
 	ref := c.project.ImageName(name)
 	path := "services." + name + ".image"
 	if was := k.Applied.Service.Image; was != s.Image {
-		ch.replace = append(ch.replace, difference.Of(path, named(was), named(s.Image), c.project.Places))
+		ch.replace = append(ch.replace, difference.Of(path, difference.Named(was), difference.Named(s.Image), c.project.Places))
 		return ch, false
 	}
 	if img, ok := c.observed.Images[ref]; ok && k.Applied.Image != "" && img.Digest != k.Applied.Image {
@@ -154,14 +161,6 @@ func (c *converger) newSources(name string, s *spec.Service) []Reason {
 		}
 	}
 	return rs
-}
-
-// named is an image key that may be left out.
-func named(image string) any {
-	if image == "" {
-		return difference.Unset{}
-	}
-	return image
 }
 
 // imageReason says why an image that is built or pulled anew may replace a

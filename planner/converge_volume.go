@@ -12,7 +12,7 @@ import (
 // planVolumes adds the volumes that the chosen services use and that are not there,
 // or are there with other options.
 func (c *converger) planVolumes(order []string) {
-	keys := c.used(order, volumesOf)
+	keys := c.used(order, volumesOf, maps.Keys(c.project.Volumes))
 	for _, key := range keys {
 		want := c.project.Volumes[key]
 		if want == nil {

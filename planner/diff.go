@@ -132,15 +132,15 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 		return []Reason{{Path: path, Text: "a build is asked for, and what it takes from elsewhere may have changed"}}
 	}
 	var rs []Reason
-	for _, k := range slices.Sorted(maps.Keys(merged(old.Other, want.Other))) {
+	for _, k := range slices.Sorted(maps.Keys(difference.Merged(old.Other, want.Other))) {
 		if old.Other[k] != want.Other[k] {
 			rs = append(rs, Reason{Path: path + "." + k, Text: "its build changed: " + k})
 		}
 	}
-	if files := changedFiles(old.Files, want.Files); len(files) > 0 {
-		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed (" + listed(files) + ")"})
+	if files := difference.Files(old.Files, want.Files); len(files) > 0 {
+		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed (" + difference.Listed(files) + ")"})
 	}
-	for _, k := range slices.Sorted(maps.Keys(merged(old.Given, want.Given))) {
+	for _, k := range slices.Sorted(maps.Keys(difference.Merged(old.Given, want.Given))) {
 		switch {
 		case old.Given[k] == want.Given[k]:
 		case want.Given[k] == "":
@@ -153,36 +153,4 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 		rs = append(rs, Reason{Path: path + ".context", Text: "its build context changed"})
 	}
 	return rs
-}
-
-func merged(a, b map[string]string) map[string]string {
-	m := maps.Clone(a)
-	if m == nil {
-		m = map[string]string{}
-	}
-	maps.Copy(m, b)
-	return m
-}
-
-func changedFiles(old, want map[string]string) []string {
-	if old == nil || want == nil {
-		return nil
-	}
-	var files []string
-	for _, f := range slices.Sorted(maps.Keys(merged(old, want))) {
-		if old[f] != want[f] {
-			files = append(files, f)
-		}
-	}
-	return files
-}
-
-// listed shows a number of files and the first three of them.
-func listed(files []string) string {
-	n := len(files)
-	shown := strings.Join(files[:min(n, 3)], ", ")
-	if n > 3 {
-		shown += ", ..."
-	}
-	return spec.Plural(n, "file") + ": " + shown
 }

@@ -26,6 +26,7 @@ var update = flag.Bool("update", false, "write the wanted plans anew")
 //	options {...}        Options of the plan, as JSON
 //	before-options {...} Options of the first
 //	stop web/1           the user stopped it
+//	pause web/1          the user paused it
 //	exit web/1 3         it ended by itself
 //	health db/1 unhealthy
 //	guest NETWORK PROJECT web/1 ID  another project's container is on it
@@ -200,6 +201,8 @@ func (s *scenario) line(line string) {
 	case "stop":
 		k := s.w.find(s.t, words[1])
 		k.State, k.Stopped, k.ExitCode = Exited, true, 143
+	case "pause":
+		s.w.find(s.t, words[1]).Paused = true
 	case "exit":
 		k := s.w.find(s.t, words[1])
 		k.State, k.Health = Exited, NoHealth

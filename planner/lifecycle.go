@@ -132,14 +132,18 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 			follows[k.Service] = append(follows[k.Service], links...)
 			continue
 		}
+		do := action
+		if k.Paused && action == Start {
+			do = Unpause
+		}
 		step := &Step{
-			Action: action, Resource: containerResource(k), Service: k.Service, Number: k.Number,
+			Action: do, Resource: containerResource(k), Service: k.Service, Number: k.Number,
 			Container: k.ID, Signal: signal,
 		}
 		for _, l := range links {
 			plan.follow(step, l, steps[l.service])
 		}
-		if !starting {
+		if !starting && action != Pause && action != Unpause {
 			step.After = afterDependents(observed, k, steps)
 		}
 		plan.add(step)
@@ -149,6 +153,24 @@ func Lifecycle(name string, observed *Observed, action Action, services []string
 		plan.suspendAll(observed, action)
 	}
 	return plan
+}
+
+// AwaitReady has the plan wait until each service that has containers, of those named if
+// any are, is ready.
+func (p *Plan) AwaitReady(observed *Observed, services []string) {
+	ids := map[string][]string{}
+	for _, s := range p.Steps {
+		ids[s.Service] = append(ids[s.Service], s.ID)
+	}
+	var names []string
+	for _, k := range observed.Containers {
+		if !k.OneOff && (len(services) == 0 || slices.Contains(services, k.Service)) {
+			names = append(names, k.Service)
+		}
+	}
+	for _, name := range compact(names) {
+		p.Steps = append(p.Steps, newAwait(name, Ready, ids[name]))
+	}
 }
 
 // link is what the start of a container follows: that of a service, or a
@@ -242,7 +264,11 @@ func isAwaited(service string, all []*Container) bool {
 func applies(action Action, k *Container) bool {
 	switch action {
 	case Start:
-		return k.State == Created || k.State == Exited
+		return k.State == Created || k.State == Exited || k.Paused
+	case Pause:
+		return k.State == Running && !k.Paused
+	case Unpause:
+		return k.Paused
 	case Stop, Kill:
 		return k.State == Running || k.State == Restarting || k.State == Stopping
 	}

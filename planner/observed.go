@@ -116,6 +116,9 @@ type Container struct {
 	Number    int        `json:"number"`
 	OneOff    bool       `json:"one_off,omitempty"`
 	State     State      `json:"state"`
+	Paused    bool       `json:"paused,omitempty"`   // while it runs: its processes stand still
+	FrozenAt  time.Time  `json:"frozen_at,omitzero"` // when it was paused, or has gone on, last
+	Project   string     `json:"project,omitempty"`
 	Health    Health     `json:"health,omitempty"`
 	ExitCode  int        `json:"exit_code"`
 	OOMKilled bool       `json:"oom_killed,omitempty"`

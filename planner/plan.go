@@ -38,6 +38,8 @@ const (
 	Stop          Action = "stop"
 	Kill          Action = "kill"
 	Remove        Action = "remove"
+	Pause         Action = "pause" // all processes of a container stand still
+	Unpause       Action = "unpause"
 	Await         Action = "await"
 	Schedules     Action = "schedule"   // a job: the engine runs it from here on, when it is time
 	Reschedule    Action = "reschedule" // a job that changed, or whose stack was stopped

@@ -7,6 +7,25 @@ import (
 	"github.com/orlop/orlop/spec"
 )
 
+// TestPullsWaitForNoBuild: what a stack pulls comes while its images are built.
+func TestPullsWaitForNoBuild(t *testing.T) {
+	project := &spec.Project{Name: "p", Services: map[string]*spec.Service{
+		"a": {Name: "a", Image: "redis:7"}, "b": {Name: "b", Build: &spec.Build{Context: "/b"}},
+	}}
+	plan, err := Converge(project, &Observed{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range plan.Steps {
+		if (s.Action == Pull || s.Action == Build) && len(s.Needs)+len(s.After) > 0 {
+			t.Errorf("%s waits for %v %v", s.ID, s.Needs, s.After)
+		}
+	}
+	if plan.Count(Pull) != 1 || plan.Count(Build) != 1 {
+		t.Errorf("it plans %s", plan.Summary())
+	}
+}
+
 // TestAnImageIsPulledAnewWhenItsPolicySaysSo holds that the time of the last
 // pull decides, for an image that is here.
 func TestAnImageIsPulledAnewWhenItsPolicySaysSo(t *testing.T) {

@@ -19,7 +19,7 @@ func (a Action) Symbol() string {
 		return "±"
 	case Rollback:
 		return "·"
-	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart, Reschedule, Resume:
+	case Update, UpdateNetwork, UpdateVolume, AttachNetwork, Start, Restart, Pause, Unpause, Reschedule, Resume:
 		return "~"
 	case RemoveNetwork, RemoveVolume, RemoveImage, Remove, Stop, Kill, Unschedule, Suspend:
 		return "-"
@@ -103,7 +103,7 @@ func (s *Step) label() string {
 		return s.Service
 	case Schedules, Reschedule:
 		return "schedule " + s.Resource
-	case Init, Unschedule, Suspend, Resume, Start, Restart, Stop, Kill:
+	case Init, Unschedule, Suspend, Resume, Start, Restart, Stop, Kill, Pause, Unpause:
 		return string(s.Action) + " " + s.Resource
 	}
 	return s.Resource
@@ -128,6 +128,8 @@ func (p *Plan) Summary() string {
 	say("start %d", p.Count(Start))
 	say("restart %d", p.Count(Restart))
 	say("stop %d", p.Count(Stop, Kill))
+	say("pause %d", p.Count(Pause))
+	say("unpause %d", p.Count(Unpause))
 	say("schedule %d", p.Count(Schedules, Reschedule))
 	say("unschedule %d", p.Count(Unschedule))
 	say("suspend %d", p.Count(Suspend))

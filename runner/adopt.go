@@ -173,12 +173,13 @@ func (c *container) adoptTask(ctx context.Context, task containerd.Task, status 
 	if err != nil {
 		c.r.log.Warn("cannot wait for a task", "container", c.name, "error", err)
 	}
-	if status.Status == containerd.Running {
+	paused := status.Status == containerd.Paused || status.Status == containerd.Pausing
+	if status.Status == containerd.Running || paused {
 		c.hold(task)
 		if err := c.r.publish(ctx, nil, c); err != nil {
 			c.r.log.Warn("cannot publish a port again", "container", c.name, "error", err)
 		}
-		c.apply(supervisor.Adopted{Process: supervisor.ProcessRunning, Now: c.r.Now()})
+		c.apply(supervisor.Adopted{Process: supervisor.ProcessRunning, Paused: paused, Now: c.r.Now()})
 	} else {
 		c.apply(supervisor.Adopted{Process: supervisor.ProcessEnded, Code: int(status.ExitStatus), At: status.ExitTime, Now: c.r.Now()})
 	}

@@ -46,8 +46,9 @@ type container struct {
 	last     *planner.ProbeInfo   // guarded by mu
 	ending   *ending              // guarded by mu; of the present process, or the last
 	prober   context.CancelFunc   // guarded by mu; ends the present prober
+	probing  <-chan struct{}      // guarded by mu; closed when the present prober has ended, or the last
 	retry    *time.Timer          // guarded by mu; runs during a back-off
-	patience *patience            // guarded by mu; set while its process has time to end
+	patience *op.Patience         // guarded by mu; of the process that has time to end, or the last
 	shim     *shim.Shim           // guarded by mu; the task's parent
 	unsure   bool                 // guarded by mu; its process is an earlier engine's, whose limits may not be those on record
 	pending  bool                 // guarded by mu; made to replace one that is still there
@@ -63,6 +64,17 @@ type container struct {
 type ending struct {
 	exited chan struct{} // closed when nothing of the process runs any more
 	reaped chan struct{} // closed when containerd has forgotten it, too, and its end is on record
+	code   int           // once it is reaped
+}
+
+// isOver says that nothing of the process runs any more.
+func (e *ending) isOver() bool {
+	select {
+	case <-e.exited:
+		return true
+	default:
+		return false
+	}
 }
 
 func newEnding() *ending {
@@ -106,8 +118,8 @@ func (c *container) observe() planner.Container {
 	defer c.mu.Unlock()
 	m, s := c.made, &c.state
 	out := planner.Container{
-		ID: m.ID, Name: m.Name, Service: m.Service, Number: m.Number, OneOff: m.OneOff,
-		State: s.State, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
+		ID: m.ID, Name: m.Name, Project: m.Project, Service: m.Service, Number: m.Number, OneOff: m.OneOff,
+		State: s.State, Paused: s.Paused, FrozenAt: s.FrozenAt, Health: s.Health, ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Stopped: s.Stopped,
 		Restarts: s.Restarts, CreatedAt: m.CreatedAt, StartedAt: s.StartedAt, ExitedAt: s.ExitedAt,
 		NextTry: s.RetryAt, Error: s.Error, Applied: m.Applied, Addresses: s.Addresses,
 		LeftOut: m.LeftOut, Unready: s.Unready, Unsent: unsent, Published: s.Published, Exposed: m.Exposed, Version: m.Version, Command: m.Command, LastProbe: c.last,

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 
-	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/orlop/orlop/runner/exec"
@@ -37,11 +35,14 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 	if c == nil {
 		return nil, fmt.Errorf("no container with ID %s", id)
 	}
+	if err := c.mayJoin(); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
-	task, running := c.task, c.task != nil && c.state.HasProcess()
+	task := c.task
 	c.mu.Unlock()
-	if !running {
-		return nil, fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
+	if task == nil {
+		return nil, fmt.Errorf("%s %w", c.name, ErrNotRunning)
 	}
 	doc, err := c.processSpec(ctx, opts)
 	if err != nil {
@@ -61,6 +62,19 @@ func (r *Runner) Exec(ctx context.Context, id string, opts ProcessOptions, stdin
 		return nil, fmt.Errorf("cannot run %q in %s: %w", opts.Command[0], c.name, err)
 	}
 	return process, nil
+}
+
+// mayJoin refuses to join a container that does not run, or is paused.
+func (c *container) mayJoin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.task == nil || !c.state.HasProcess():
+		return fmt.Errorf("%s %w: start it with \"orlop start\"", c.name, ErrNotRunning)
+	case c.state.Paused:
+		return fmt.Errorf("%s is paused: resume it with \"orlop unpause\"", c.name)
+	}
+	return nil
 }
 
 // processSpec is the OCI document of a further process: the container's own
@@ -100,89 +114,4 @@ func (c *container) startUnlessGone(ctx context.Context) error {
 		return fmt.Errorf("%s is gone: it was removed meanwhile", c.name)
 	}
 	return c.start(ctx)
-}
-
-// feed gives the process its input, to the input's end.
-func (c *container) feed(stdin io.Reader) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := stdin.Read(buf)
-		if n > 0 && c.tap.WriteStdin(buf[:n]) != nil {
-			return
-		}
-		if err != nil {
-			c.closeStdin()
-			return
-		}
-	}
-}
-
-// Attach connects to the streams of a container's own process. With start it
-// is started after that, so that nothing it prints is missed.
-func (r *Runner) Attach(ctx context.Context, id string, start bool, stdin io.Reader, stdout, stderr io.Writer) (*exec.Process, error) {
-	c := r.lookup(id)
-	if c == nil {
-		return nil, fmt.Errorf("no container with ID %s", id)
-	}
-	sub := c.tap.Attach()
-	if start {
-		err := c.op.Lock(ctx)
-		if err == nil {
-			// What is begun is finished, though the caller goes away: a start that is
-			// given up in the middle leaves a process that nobody knows of.
-			err = c.startUnlessGone(context.WithoutCancel(ctx))
-			c.op.Unlock()
-		}
-		if err != nil {
-			c.tap.Detach(sub)
-			c.autoRemove(context.WithoutCancel(ctx))
-			return nil, err
-		}
-	}
-	c.mu.Lock()
-	task, end := c.task, c.ending
-	c.mu.Unlock()
-	if stdin != nil {
-		r.wg.Go(func() { c.feed(stdin) })
-	}
-	return exec.NewProcess(exec.Controls{
-		Resize: func(ctx context.Context, columns, rows uint32) error {
-			if task == nil {
-				return ErrNotRunning
-			}
-			return task.Resize(ctx, columns, rows)
-		},
-		Kill: func(ctx context.Context, sig syscall.Signal) error {
-			if task == nil {
-				return ErrNotRunning
-			}
-			return c.signal(ctx, task, sig)
-		},
-		Wait: func(ctx context.Context) (int, error) {
-			defer c.tap.Detach(sub)
-			if err := sub.Copy(ctx, end.reaped, stdout, stderr); err != nil {
-				return -1, err
-			}
-			return c.snapshot().ExitCode, nil
-		},
-		Over: func(ctx context.Context) {
-			select {
-			case <-c.over:
-			case <-r.ctx.Done():
-			case <-ctx.Done():
-			}
-		},
-	}), nil
-}
-
-// closeStdin ends the process's standard input: our end of the pipe, and the
-// shim's, which it keeps open for the engines to come.
-func (c *container) closeStdin() {
-	c.tap.CloseStdin()
-	c.mu.Lock()
-	task := c.task
-	c.mu.Unlock()
-	if task != nil {
-		_ = task.CloseIO(c.r.ctx, containerd.WithStdinCloser)
-	}
 }

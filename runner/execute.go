@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
@@ -37,6 +35,7 @@ type Order struct {
 	Grace      Grace
 	Places     spec.Places
 	Anonymous  bool // remove anonymous volumes with their containers
+	Renew      bool // what replaces a container has volumes of its own where nobody named them
 	Plan       *planner.Plan
 }
 
@@ -79,6 +78,12 @@ func (r *Runner) Execute(waits context.Context, o *Order, s *planner.Step, note 
 		return r.withSharers(waits, o, s, note, r.replace)
 	case planner.Update:
 		return planner.Result{Text: s.Mended()}, r.update(waits, o, s)
+	case planner.Unpause:
+		if s.Applied != nil {
+			if err := r.update(waits, o, s); err != nil {
+				return planner.Result{}, err
+			}
+		}
 	case planner.Await:
 		return r.await(waits, o, s, note)
 	}
@@ -94,7 +99,7 @@ func (o *Order) request(s *planner.Step, note func(planner.Event)) assembly.Requ
 	warn := func(w oci.Warning) { note(planner.Event{Kind: planner.Warned, Text: w.Placed(s.Service, o.Places)}) }
 	return assembly.Request{
 		Project: o.Project, Service: s.Service, Number: s.Number, Image: s.Reference(o.Images), Applied: s.Applied,
-		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Warn: warn,
+		WorkingDir: o.WorkingDir, Files: o.Files, From: s.Container, Renew: o.Renew, Warn: warn,
 	}
 }
 
@@ -192,46 +197,11 @@ func (r *Runner) adjust(ctx context.Context, c *container, want *planner.Applied
 	return nil
 }
 
-// await waits until the containers of a service meet a condition. It watches
-// their changes; it asks nobody.
+// await waits until the containers of a service meet a condition.
 func (r *Runner) await(ctx context.Context, o *Order, s *planner.Step, note func(planner.Event)) (planner.Result, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var mu sync.Mutex
-	var result planner.Result
-	var timer *time.Timer
-	met, begun := errors.New("met"), time.Time{} // it begins with the first look
-	var check func()
-	check = func() {
-		mu.Lock()
-		defer mu.Unlock()
-		text, wait, err := health.Awaited(r.Containers(o.Project), s, &begun, r.Now())
-		switch {
-		case err != nil:
-			cancel(r.explain(o.Project, s.Service, err))
-		case wait == 0:
-			result.Text = text
-			cancel(met)
-		case wait > 0 && timer == nil:
-			timer = time.AfterFunc(wait, func() { mu.Lock(); timer = nil; mu.Unlock(); check() })
-		default:
-			note(planner.Event{Text: text})
-		}
-	}
-	r.Watch(ctx, o.Project, func(c planner.Container, _ bool) {
-		if c.Service == s.Service {
-			check()
-		}
-	}, check)
-	mu.Lock()
-	defer mu.Unlock()
-	if timer != nil {
-		timer.Stop()
-	}
-	if err := context.Cause(ctx); !errors.Is(err, met) {
-		return planner.Result{}, err
-	}
-	return result, nil
+	text, err := r.watched(o.Project).Await(ctx, s, func(err error) error { return r.explain(o.Project, s.Service, err) },
+		func(text string) { note(planner.Event{Text: text}) })
+	return planner.Result{Text: text}, err
 }
 
 // Verify says which containers of the steps ended with a failure since they
@@ -307,6 +277,10 @@ func (r *Runner) lifecycle(waits context.Context, o *Order, s *planner.Step, not
 		}
 		c.apply(supervisor.StartAsked{})
 		return planner.Result{}, complaint.Placed(c.begin(ctx, waits, note), c.snapshot().Applied.Service, o.Places)
+	case planner.Pause:
+		return planner.Result{}, c.pause(ctx)
+	case planner.Unpause:
+		return planner.Result{}, c.unpause(ctx)
 	case planner.Stop:
 		return planner.Result{}, complaint.Placed(c.stop(ctx, o.Grace, true), c.snapshot().Applied.Service, o.Places)
 	case planner.Restart:

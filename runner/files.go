@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/orlop/orlop/runner/op"
 	"github.com/orlop/orlop/runner/rootfs"
 	"github.com/orlop/orlop/runner/shim"
 	"github.com/orlop/orlop/spec/secret"
@@ -71,65 +70,14 @@ func (r *Runner) Layer(ctx context.Context, id string) ([]mount.Mount, *specs.Sp
 	return layers, doc, nil
 }
 
-// Sync writes files into all containers of a service: through the root file
-// systems of those that run as their processes see them, and of the others as
-// theirs will when they are started.
-type Sync struct {
-	*rootfs.Batch
-	Still   int // containers among them that don't run
-	release []func()
-	wanted  chan struct{}
-}
-
-// Wanted tells that another command waits for a container of the sync that does
-// not run: the sync is to be closed, and tried again.
-func (s *Sync) Wanted() <-chan struct{} { return s.wanted }
-
-// ErrWanted is why a sync that is wanted ends.
-func (s *Sync) ErrWanted() error { return op.ErrWanted }
-
-// NewSync opens the containers of a service. It is an error if there is none.
-// One that doesn't run is not started before Close.
-func (r *Runner) NewSync(ctx context.Context, project, service string) (*Sync, error) {
-	s := &Sync{Batch: rootfs.NewBatch(), wanted: make(chan struct{}, 1)}
-	for _, p := range r.Containers(project) {
-		c := r.lookup(p.ID)
-		if p.Service != service || p.OneOff || c == nil {
-			continue
-		}
-		if err := s.open(ctx, c); err != nil {
-			s.Close()
-			return nil, err
-		}
-	}
-	if s.Containers() == 0 {
-		return nil, fmt.Errorf("service %s has no container: %w", service, ErrNotRunning)
-	}
-	return s, nil
-}
-
-// open adds a container, if it is still there.
-func (s *Sync) open(ctx context.Context, c *container) error {
-	root, release, err := c.openRoot(ctx, s.wanted)
-	if err != nil || root == nil {
-		return err // it may be removed meanwhile
-	}
-	if release != nil {
-		s.release = append(s.release, release)
-		s.Still++
-	}
-	s.Add(root)
-	return nil
-}
-
 // OpenRoot opens the root of a container: of one that doesn't run it is to be released
-// soon once wanted tells that others wait. It has none once it is removed.
+// soon once wanted tells that others wait. It is an error that is rootfs.ErrGone once it is removed.
 func (r *Runner) OpenRoot(ctx context.Context, id string, wanted chan struct{}) (root *rootfs.Root, release func(), err error) {
 	if c := r.lookup(id); c != nil {
 		root, release, err = c.openRoot(ctx, wanted)
 	}
 	if err == nil && root == nil {
-		err = fmt.Errorf("no container with ID %s", id)
+		err = fmt.Errorf("no container with ID %s: %w", id, rootfs.ErrGone)
 	}
 	return root, release, err
 }
@@ -140,15 +88,6 @@ func (c *container) openRoot(ctx context.Context, wanted chan struct{}) (*rootfs
 		return c.stoppedRoot(ctx, wanted)
 	}
 	return root, nil, err
-}
-
-// Close ends the sync; a file that was not finished is dropped.
-func (s *Sync) Close() {
-	s.Batch.Close()
-	for _, release := range s.release {
-		release()
-	}
-	s.release = nil
 }
 
 // liveRoot is the root of a container that runs.

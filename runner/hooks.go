@@ -48,7 +48,7 @@ func (r *Runner) runInit(waits context.Context, o *Order, s *planner.Step, note 
 		}
 		return made.ID, err
 	}, Attach: func(ctx context.Context, id string, out, errOut io.Writer) (*exec.Process, error) {
-		return r.Attach(ctx, id, true, nil, out, errOut)
+		return r.Attach(ctx, id, nil, out, errOut)
 	}, StopSignal: s.Applied.Service.StopSignal, Grace: stopTimeout}
 	if own := s.Applied.Service.StopGrace; own != nil {
 		init.Grace = time.Duration(*own)
@@ -69,6 +69,11 @@ func (c *container) beforeStop(ctx context.Context, grace Grace) error {
 	}
 	within, _ := c.graceOf(grace)
 	within = max(within, stopTimeout)
+	if len(rec.Applied.Service.PreStop) > 0 {
+		if err := c.unpause(ctx); err != nil {
+			return err
+		}
+	}
 	for i, h := range rec.Applied.Service.PreStop {
 		if err := c.runHook(ctx, "pre_stop", i, h, within); err != nil && c.isRunning() {
 			return err

@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/complaint"
@@ -68,24 +67,15 @@ func (r *Runner) ObserveSources(o *planner.Observed, p *spec.Project, services [
 
 // Steady waits until each container of a project that has no health check has
 // run for a while, or does not run any more.
-func (r *Runner) Steady(ctx context.Context, project string) {
-	for {
-		var left time.Duration
-		for _, c := range r.Containers(project) {
-			if !c.OneOff && c.State == planner.Running && c.Health == planner.NoHealth {
-				left = max(left, health.SteadyRun-r.Now().Sub(c.StartedAt))
-			}
-		}
-		if left <= 0 {
-			return
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
+func (r *Runner) Steady(ctx context.Context, project string) { r.watched(project).Steady(ctx) }
+
+// watched are the containers of a project for who waits for something about them.
+func (r *Runner) watched(project string) health.Containers {
+	return health.Containers{
+		List: func() []planner.Container { return r.Containers(project) }, Now: r.Now,
+		Watch: func(ctx context.Context, changed func(planner.Container, bool), synced func()) {
+			r.Watch(ctx, project, changed, synced)
+		},
 	}
 }
 

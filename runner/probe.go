@@ -26,9 +26,13 @@ func (c *container) startProbes() {
 		return
 	}
 	ctx, cancel := context.WithCancel(c.r.ctx)
-	c.prober = cancel
+	done := make(chan struct{})
+	c.prober, c.probing = cancel, done
 	started := c.state.StartedAt
-	c.r.wg.Go(func() { c.probeLoop(ctx, p, task, started) })
+	c.r.wg.Go(func() {
+		defer close(done)
+		c.probeLoop(ctx, p, task, started)
+	})
 }
 
 func (c *container) stopProbes() {

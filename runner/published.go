@@ -32,7 +32,7 @@ const unseenTime = 3 * time.Second
 func (c *container) drainTraffic(ctx context.Context, grace Grace) {
 	rec := c.snapshot()
 	c.mu.Lock()
-	running := c.task != nil && rec.State == planner.Running
+	running := c.task != nil && rec.State == planner.Running && !rec.Paused // which answers nothing
 	c.mu.Unlock()
 	owner := c.r.portOwner(&rec)
 	targets := owner.Targets()

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/orlop/orlop/failpoint"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/assembly"
 	"github.com/orlop/orlop/runner/complaint"
-	"github.com/orlop/orlop/runner/health"
 	"github.com/orlop/orlop/runner/supervisor"
 )
 
@@ -149,44 +146,12 @@ func (r *Runner) overlap(waits context.Context, o *Order, s *planner.Step, old *
 // awaitOne waits until a container is healthy, or has run steadily for a
 // while; the error of one that fails has its last lines.
 func (r *Runner) awaitOne(ctx context.Context, c *container, note func(planner.Event)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	look := make(chan struct{}, 1)
-	look <- struct{}{}
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		r.Watch(ctx, c.project, func(changed planner.Container, _ bool) {
-			if changed.ID == c.id {
-				select {
-				case look <- struct{}{}:
-				default:
-				}
-			}
-		}, func() {})
-	})
-	defer watching.Wait()
-	defer cancel(nil)
-	var steady <-chan time.Time
-	for {
-		select {
-		case <-look:
-		case <-steady:
-			steady = nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		state := c.observe()
-		text, wait, err := health.Is(&state, planner.Ready, r.Now())
-		switch {
-		case err != nil:
-			return &complaint.Failed{Text: err.Error() + "; the old container stays", Last: r.LastLines(c.id, 20)}
-		case wait == 0:
-			return nil
-		case wait > 0 && steady == nil:
-			steady = time.After(wait)
-		default:
-			note(planner.Event{Text: text})
-		}
-	}
+	one := r.watched(c.project)
+	one.List = func() []planner.Container { return []planner.Container{c.observe()} }
+	_, err := one.Await(ctx, &planner.Step{Service: c.snapshot().Service, Condition: planner.Ready}, func(err error) error {
+		return &complaint.Failed{Text: err.Error() + "; the old container stays", Last: r.LastLines(c.id, 20)}
+	}, func(text string) { note(planner.Event{Text: text}) })
+	return err
 }
 
 // exchange gives a container the addresses of the one that it replaces, and

@@ -114,13 +114,14 @@ func (c *container) stopUnreaped(ctx context.Context, grace Grace, byUser bool) 
 // stopTask signals a process and waits until it has ended. A wait that nobody
 // has chosen ends where the process can't be reached by the signal.
 func (c *container) stopTask(ctx context.Context, task containerd.Task, end *ending, sig syscall.Signal, wait time.Duration, isChosen bool) error {
-	select {
-	case <-end.exited:
+	if end.isOver() {
 		return nil
-	default:
 	}
 	if pid := int(task.Pid()); wait > 0 && (c.foreign || !proc.IsBeforeExec(pid)) {
 		if err := c.signal(ctx, task, sig); err != nil {
+			return err
+		}
+		if err := c.unpause(ctx); err != nil {
 			return err
 		}
 		grace, done := c.beginGrace(ctx, wait)
@@ -142,31 +143,13 @@ func (c *container) stopTask(ctx context.Context, task containerd.Task, end *end
 	return c.killTask(ctx, task, end)
 }
 
-// patience is what is left of a grace period.
-type patience struct {
-	timer *time.Timer
-	end   time.Time
-}
-
 // beginGrace gives a context that ends with the grace period; done is called
 // when nobody waits any more.
 func (c *container) beginGrace(ctx context.Context, wait time.Duration) (grace context.Context, done func()) {
-	grace, over := context.WithCancel(ctx)
 	c.mu.Lock()
-	service := c.made.Service
-	c.mu.Unlock()
-	wait = c.r.hurries.Bound(c.project, service, wait)
-	p := &patience{timer: time.AfterFunc(wait, over), end: time.Now().Add(wait)}
-	c.mu.Lock()
-	c.patience = p
-	c.mu.Unlock()
-	return grace, func() {
-		c.mu.Lock()
-		c.patience = nil
-		c.mu.Unlock()
-		p.timer.Stop()
-		over()
-	}
+	defer c.mu.Unlock()
+	grace, c.patience = op.Begin(ctx, c.r.hurries.Bound(c.project, c.made.Service, wait))
+	return grace, c.patience.End
 }
 
 // Hasten bounds the grace periods of containers of a project, all or those of some
@@ -189,15 +172,15 @@ func (r *Runner) Hasten(project string, services []string, g Grace) (over func()
 func (c *container) hasten(rest time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.patience; p != nil && time.Until(p.end) > rest {
-		p.end = time.Now().Add(rest)
-		p.timer.Reset(rest)
-	}
+	c.patience.Shorten(rest)
 }
 
 // killTask kills a process and waits until it has ended.
 func (c *container) killTask(ctx context.Context, task containerd.Task, end *ending) error {
 	if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
+		return err
+	}
+	if err := c.unpause(ctx); err != nil {
 		return err
 	}
 	timer := time.NewTimer(stopTimeout)
@@ -220,7 +203,7 @@ func (c *container) killTask(ctx context.Context, task containerd.Task, end *end
 func (c *container) kill(waits context.Context, name string) error {
 	ctx := context.WithoutCancel(waits)
 	c.mu.Lock()
-	task, end, state := c.task, c.ending, c.state.State
+	task, end, state, stop := c.task, c.ending, c.state.State, proc.StopSignal(c.made.StopSignal)
 	running := c.state.HasProcess()
 	c.mu.Unlock()
 	if state == planner.Restarting {
@@ -238,7 +221,10 @@ func (c *container) kill(waits context.Context, name string) error {
 		return err
 	}
 	if sig != syscall.SIGKILL {
-		return c.signal(ctx, task, sig)
+		if err := c.signal(ctx, task, sig); err != nil || sig != stop {
+			return err
+		}
+		return c.unpause(ctx) // it is to end by that
 	}
 	c.apply(supervisor.StopAsked{ByUser: true})
 	if err := c.killTask(ctx, task, end); err != nil {
@@ -278,6 +264,8 @@ func (c *container) signalKill(ctx context.Context, before containerd.Task) cont
 	}
 	if err := c.signal(ctx, task, syscall.SIGKILL); err != nil {
 		c.r.log.Warn("cannot kill", "container", c.name, "error", err)
+	} else if err := c.unpause(ctx); err != nil {
+		c.r.log.Warn("what is paused does not end", "container", c.name, "error", err)
 	}
 	return task
 }

@@ -220,6 +220,7 @@ func (c *container) reapExited(task containerd.Task, end *ending, code int, at t
 	// killed in between leaves it to the next one to read here.
 	c.apply(supervisor.Ended{Code: code, At: at, OOM: oom})
 	failpoint.Hit("runner/process-ended")
+	end.code = code
 	c.reap(task, supervisor.Exited{Code: code, At: at, OOM: oom})
 	close(end.reaped)
 }
@@ -230,6 +231,7 @@ func (c *container) reapLost(task containerd.Task, end *ending) {
 	at := c.r.Now()
 	c.killOrphan()
 	c.tap.End()
+	end.code = supervisor.ShimLost
 	c.reap(task, supervisor.Exited{Code: supervisor.ShimLost, At: at, Lost: true})
 	close(end.exited)
 	close(end.reaped)

@@ -34,6 +34,9 @@ func (inv *Invocation) reach(ctx context.Context) (*api.Client, *api.StatusReply
 			return nil, nil, inv.DialError(err)
 		}
 		client.Verb, client.Proxies = inv.Verb, api.ProxiesOf(inv.Env)
+		if inv.DryRun {
+			client.May = inv.mayForesee
+		}
 		status, err := inv.greet(ctx, client, true)
 		if err == nil {
 			return client, status, nil

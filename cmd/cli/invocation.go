@@ -57,23 +57,29 @@ type Settings struct {
 	Verb  string            // the one that runs
 	Began time.Time         // of the command: what a user waits for counts from here
 
-	Files      []string
-	Name       string
-	Instance   string
-	Directory  string
-	Profiles   []string
-	EnvFiles   []string
-	Progress   string // auto, tty, plain, json or quiet
-	ANSI       string // auto, always or never
-	Trace      string // file that a timeline is written to
-	Strict     bool
-	AllowUnset bool
-	Verbose    bool // config: every warning with its line
+	Files        []string
+	Name         string
+	Instance     string
+	Directory    string
+	Profiles     []string
+	EnvFiles     []string
+	Progress     string // auto, tty, plain, json or quiet
+	ANSI         string // auto, always or never
+	Trace        string // file that a timeline is written to
+	Strict       bool
+	AllowUnset   bool
+	Verbose      bool // every warning with its line
+	AllResources bool // networks and volumes too that no service uses
 
 	AllowRemotes  bool // what remote stacks ask for, by this command
+	Frozen        bool // images must be those of orlop.lock
 	UpdateRemotes bool // orlop.lock is made anew
 	IgnoreOrphans bool // nothing is said of them
 	Parallel      int  // steps at once; 0: as many as the engine likes
+	QuietBuild    bool // nothing is shown of how builds go
+	QuietPull     bool // nor of pulls
+	Patience      int  // seconds that a start waits at most; 0: for ever
+	DryRun        bool // what would be done is printed, and nothing done
 }
 
 // NewSettings are those of a command line without any flag.

@@ -7,11 +7,7 @@ import "slices"
 func MissingVerb(word string) string {
 	instead := ""
 	switch word {
-	case "attach":
-		instead = `"orlop up" without -d shows what is printed, and "orlop logs -f"`
-	case "publish":
-		instead = `"orlop push" pushes images, not the stack file`
-	case "alpha", "bridge", "pause", "unpause":
+	case "alpha", "bridge":
 	case "convert":
 		return `orlop has no convert: "orlop config" prints the stack file`
 	default:
@@ -29,23 +25,13 @@ func missing(what, instead string) string {
 
 // missingFlags are flags of Compose's verbs that are not there; "" are those of any.
 var missingFlags = map[string][]string{
-	"": {"all-resources", "compatibility", "dry-run", "parallel"},
-	"up": {
-		"always-recreate-deps", "attach", "attach-dependencies", "menu", "no-attach", "quiet-build", "quiet-pull", "renew-anon-volumes",
-	},
-	"build": {"builder", "check", "memory", "print", "provenance", "push", "sbom", "ssh"},
+	"":      {"compatibility"},
+	"up":    {"menu"},
+	"build": {"builder", "check", "memory", "print", "provenance", "sbom", "ssh"},
 	"config": {
-		"environment", "lock-image-digests", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "resolve-image-digests", "variables",
+		"environment", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "variables",
 	},
-	"events":  {"since", "until"},
-	"kill":    {"remove-orphans"},
-	"logs":    {"index"},
-	"ls":      {"filter"},
-	"ps":      {"orphans"},
-	"pull":    {"ignore-buildable", "ignore-pull-failures"},
-	"restart": {"no-deps"},
-	"run":     {"env-from-file", "quiet", "quiet-build", "quiet-pull", "remove-orphans", "use-aliases"},
-	"start":   {"wait", "wait-timeout"},
+	"publish": {"insecure-registry"},
 	"watch":   {"prune", "quiet"},
 }
 
@@ -60,18 +46,10 @@ func MissingFlag(verb, name string) string {
 		what = verb + " " + what
 	}
 	switch name {
-	case "dry-run":
-		return missing(what, `"orlop plan" says what would be done`)
-	case "parallel":
-		return missing(what, "set COMPOSE_PARALLEL_LIMIT")
 	case "ssh":
 		return missing(what, "write ssh: below the build of the stack file")
-	case "push":
-		return missing(what, `"orlop build --cache-to type=registry,ref=NAME" keeps what was built`)
-	case "wait", "wait-timeout":
-		return missing(what, `use "orlop up -d --wait"`)
-	case "index":
-		return missing(what, "orlop logs shows all containers of a service")
+	case "insecure-registry":
+		return missing(what, "set http: true for the registry in engine.yaml")
 	}
 	return missing(what, "")
 }

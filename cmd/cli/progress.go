@@ -113,11 +113,16 @@ func messages(stream ProgressStream, lend func(*planner.Plan) error) <-chan mess
 // Show feeds a display from a stream until the verdict. A verdict against us
 // is an Exit whose reason stands on the screen already.
 func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Progress) (Outcome, error) {
+	if inv.DryRun {
+		return inv.foresee(ctx, stream, how)
+	}
 	d := inv.newDisplay(&how)
 	var o Outcome
 	for in := messages(stream, how.Lend); o.Verdict == nil; {
 		m := <-in
-		o.take(m, d, inv.Mask)
+		if !inv.isHushed(m.event) {
+			o.take(m, d, inv.Mask)
+		}
 		inv.SayNotice(m.notice)
 		if m.err != nil {
 			d.Abort()
@@ -160,6 +165,17 @@ func (inv *Invocation) Show(ctx context.Context, stream ProgressStream, how Prog
 		return o, Exit{ExitFailure}
 	}
 	return o, nil
+}
+
+// isHushed says that an event tells how a build or a pull goes which nobody wants to hear of.
+func (s *Settings) isHushed(e *planner.Event) bool {
+	switch {
+	case e == nil || e.Kind != planner.Progressed && e.Kind != planner.Started:
+		return false
+	case e.Action == planner.Pull:
+		return s.QuietPull
+	}
+	return e.Action == planner.Build && e.Kind == planner.Progressed && s.QuietBuild
 }
 
 // take takes a message in. What it shows is masked here, before any display or

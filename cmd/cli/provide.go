@@ -268,7 +268,7 @@ func (inv *Invocation) prepareModels(ctx context.Context, chosen *spec.Project, 
 // the verb is about; none are all. One of a remote stack without a yes was never asked
 // to provide anything, and is no program to run now.
 func (inv *Invocation) Release(ctx context.Context, p *spec.Project, named []string, verb string) error {
-	if p == nil {
+	if p == nil || inv.DryRun {
 		return nil
 	}
 	order := providersInOrder(p)

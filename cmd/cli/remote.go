@@ -53,6 +53,9 @@ func (inv *Invocation) isPlain(ctx context.Context, host string) bool {
 // some, there is no project of the user's to keep it in.
 func (inv *Invocation) keepLock(stacks *remote.Stacks, p *spec.Project) {
 	isForeign := len(p.Files) > 0 && slices.ContainsFunc(p.Remotes, func(r *spec.Remote) bool { return r.NameOf(p.Files[0]) != "" })
+	if inv.DryRun {
+		return
+	}
 	changes, err := stacks.Save(p.WorkingDir, !isForeign || inv.UpdateRemotes)
 	if err != nil && !inv.IsSilent() && !inv.toldBefore(p.WorkingDir+"\n"+err.Error()) {
 		fmt.Fprintln(inv.Stderr, inv.ErrStyle().Yellow(" ! "+display.Printable(err.Error())))

@@ -22,6 +22,9 @@ type Application struct {
 	Anew     bool // builds: leave fingerprints aside and ask BuildKit
 	Timeout  int  // seconds that containers get to stop; negative: their own
 	PlanOnly bool // no session is needed
+
+	IgnoreBuildable bool // of pulls: images that services build are left out
+	IgnoreFailures  bool // of pulls: they are warnings
 }
 
 // Request is an application as the engine is asked for it, with the build
@@ -43,11 +46,14 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 	if err := inv.provide(ctx, client, &p); err != nil {
 		return nil, err
 	}
+	if p.IgnoreBuildable {
+		leaveBuildable(p.Project)
+	}
 	p.Options.Services, _ = Containers(p.Project, p.Options.Services)
 	r := &Request{client: client, Message: &api.ApplyRequest{
 		Payloads: map[string]*api.Payload{}, WorkingDir: p.Project.WorkingDir, Files: p.Project.Files,
 		ReadFiles: p.Project.ReadFiles, RealFiles: privilege.Real(p.Project, p.Project.WorkingDir), RemoteDirs: remoteDirs(p.Project),
-		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)),
+		Disabled: slices.Sorted(maps.Keys(p.Project.Disabled)), IgnoreFailures: p.IgnoreFailures,
 	}}
 	for path, payload := range p.Project.Payloads {
 		r.Message.Payloads[path] = &api.Payload{Content: payload.Content, Secret: payload.Secret}
@@ -56,7 +62,13 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 	if err := inv.addBuilds(ctx, &p, r); err != nil {
 		return nil, Cause(ctx, err)
 	}
-	p.Options.Limit = inv.Parallel
+	p.Options.Limit, p.Options.AllResources = inv.Parallel, inv.AllResources
+	if inv.Frozen {
+		if err := inv.holdToLock(ctx, client, p); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
 	var err error
 	for _, doc := range []struct {
 		into *[]byte
@@ -71,6 +83,17 @@ func (inv *Invocation) Request(ctx context.Context, client *api.Client, p Applic
 		}
 	}
 	return r, nil
+}
+
+// leaveBuildable takes their names from images that services build: what has none is not pulled.
+func leaveBuildable(p *spec.Project) {
+	for _, services := range []map[string]*spec.Service{p.Services, p.Jobs} {
+		for _, s := range services {
+			if s.Build != nil {
+				s.Image = ""
+			}
+		}
+	}
 }
 
 // addBuilds adds the fingerprints of the builds among the chosen services, and
@@ -142,6 +165,9 @@ func (r *Request) Close() {
 
 // Apply asks the engine for an application and shows how it goes.
 func (inv *Invocation) Apply(ctx context.Context, client *api.Client, p Application, how Progress) (Outcome, error) {
+	if inv.DryRun {
+		return inv.foreseeApply(ctx, client, p, how)
+	}
 	if _, isNone := Containers(p.Project, p.Options.Services); isNone {
 		if err := inv.Consent(ctx, p.Project); err != nil {
 			return Outcome{}, err

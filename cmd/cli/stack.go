@@ -20,7 +20,7 @@ import (
 func (s *Settings) Options(services []string) stackfile.Options {
 	return stackfile.Options{
 		Files: s.Files, Dir: s.Dir, ProjectDirectory: s.Directory, Name: s.Name, Profiles: s.Profiles,
-		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, Strict: s.Strict,
+		EnvFiles: s.EnvFiles, Environ: s.Env, Services: services, AllowUnset: s.AllowUnset, AllResources: s.AllResources, Strict: s.Strict,
 		Stdin: s.Stdin, Given: s.Given, Remotes: remote.New(s.remoteStacks()),
 	}
 }

@@ -112,7 +112,7 @@ func (inv *Invocation) RememberTold() {
 	inv.told.mu.Lock()
 	defer inv.told.mu.Unlock()
 	path := inv.warnedFile()
-	if path == "" || len(inv.told.digests) == 0 {
+	if path == "" || len(inv.told.digests) == 0 || inv.DryRun {
 		return
 	}
 	data, _ := userfile.Read(path)

@@ -226,7 +226,7 @@ func documentOf(m *member, d *api.ContainerDetails) (*document, error) {
 
 func stateOf(c *planner.Container) state {
 	s := state{
-		Status: display.StateWord(c.State), Running: isActive(c.State), Restarting: c.State == planner.Restarting, Paused: display.StateWord(c.State) == "paused",
+		Status: display.StateWord(c), Running: isActive(c.State), Restarting: c.State == planner.Restarting, Paused: c.Paused,
 		OOMKilled: c.OOMKilled, Pid: c.PID, ExitCode: c.ExitCode, Error: cmp.Or(c.Error, c.Dead), StartedAt: c.StartedAt, FinishedAt: c.ExitedAt,
 	}
 	if c.Health != planner.NoHealth {

@@ -76,7 +76,7 @@ func (v *Verbs) lines(all []member, l listing, filter *ps.Filter) (lines []displ
 	for i := range all {
 		m := &all[i]
 		line := display.ContainerJSON(&m.Container, m.project, v.Of().Now())
-		if (filter.IsOfState(m.State) || len(filter.States) == 0 && (l.all || l.last > 0 || isActive(m.State))) && filter.Holds(&line) {
+		if (filter.IsOfState(&m.Container) || len(filter.States) == 0 && (l.all || l.last > 0 || isActive(m.State))) && filter.Holds(&line) {
 			lines = append(lines, line)
 		}
 	}

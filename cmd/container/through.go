@@ -101,5 +101,5 @@ func (v *Verbs) runExec(ctx context.Context, start *api.ProcessStart, keys strin
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
-	return terminal.Run(ctx, v.Of(), stream, start, keys)
+	return terminal.Run(ctx, v.Of(), stream, start, terminal.Options{DetachKeys: keys})
 }

@@ -80,7 +80,7 @@ func (b *Board) addRow(r *row, action planner.Action, resource string, noStart b
 	b.byID[r.id] = r
 	r.ran = action == planner.Await // a step of its own has to be done first: what an older run has printed tells nothing
 	switch action {
-	case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Update:
+	case planner.Create, planner.Replace, planner.Start, planner.Restart, planner.Unpause, planner.Update:
 		b.ups[r.service] = append(b.ups[r.service], r)
 	}
 	return r

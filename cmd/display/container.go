@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/planner/happening"
 	"github.com/orlop/orlop/spec"
 )
 
@@ -107,7 +108,7 @@ func ContainerJSON(c *planner.Container, project string, now time.Time) Containe
 		Command: commandText(c), Created: c.CreatedAt.Unix(), CreatedAt: c.CreatedAt.Format("2006-01-02 15:04:05 -0700 MST"),
 		ExitCode: c.ExitCode, Health: string(c.Health), ID: c.ID, Image: ImageText(c, project), Labels: labelsText(labels), labels: labels,
 		LocalVolumes: "0", Name: c.Name, Names: c.Name, Ports: portsText(c), Project: project, Publishers: publishers(c),
-		RunningFor: Ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: StateWord(c.State), Status: statusText(c, now),
+		RunningFor: Ago(now, c.CreatedAt), Service: c.Service, Size: "0B", State: StateWord(c), Status: statusText(c, now),
 	}
 	if c.Applied == nil || c.Applied.Service == nil {
 		return line
@@ -187,12 +188,7 @@ func portsText(c *planner.Container) string {
 }
 
 // ImageText is the reference of a container's image.
-func ImageText(c *planner.Container, project string) string {
-	if c.Applied != nil && c.Applied.Service != nil && c.Applied.Service.Image != "" {
-		return c.Applied.Service.Image
-	}
-	return project + "-" + c.Service
-}
+func ImageText(c *planner.Container, project string) string { return happening.Image(c, project) }
 
 // commandText is the container's command in quotes; that of the image is not
 // known here and left out.
@@ -234,11 +230,14 @@ func labelsText(labels map[string]string) string {
 }
 
 // StateWord is the state in Compose's words, which know no stopping.
-func StateWord(s planner.State) string {
-	if s == planner.Stopping {
+func StateWord(c *planner.Container) string {
+	switch {
+	case c.Paused:
+		return "paused"
+	case c.State == planner.Stopping:
 		return string(planner.Running)
 	}
-	return string(s)
+	return string(c.State)
 }
 
 // statusText is the state in a few words: "Up 3 minutes (healthy)".
@@ -266,6 +265,8 @@ func statusText(c *planner.Container, now time.Time) string {
 	switch {
 	case c.State == planner.Stopping:
 		text += " (stopping)"
+	case c.Paused:
+		text += " (Paused)"
 	case c.Health == planner.Starting:
 		text += " (health: starting)"
 	case c.Health != planner.NoHealth:
@@ -347,6 +348,9 @@ func StateNote(k *planner.Container) string {
 		text = "running"
 		if k.Health != planner.NoHealth {
 			text += ", " + string(k.Health)
+		}
+		if k.Paused {
+			text += ", paused"
 		}
 	}
 	if k.Restarts > 0 {

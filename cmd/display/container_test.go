@@ -18,6 +18,7 @@ func TestTheStateOfAContainerInAFewWords(t *testing.T) {
 		"Up About an hour (healthy)":              {State: planner.Running, StartedAt: ago(70 * time.Minute), Health: planner.Healthy},
 		"Up 1 second (health: starting)":          {State: planner.Running, StartedAt: ago(time.Second), Health: planner.Starting},
 		"Up 5 seconds (stopping)":                 {State: planner.Stopping, StartedAt: ago(5 * time.Second), Health: planner.Healthy},
+		"Up 5 seconds (Paused)":                   {State: planner.Running, Paused: true, StartedAt: ago(5 * time.Second), Health: planner.Healthy},
 		"Exited (137) 2 hours ago, out of memory": {State: planner.Exited, ExitCode: 137, OOMKilled: true, ExitedAt: ago(2 * time.Hour)},
 		"Restarting (1) Less than a second ago, next try in 4 seconds": {State: planner.Restarting, ExitCode: 1, ExitedAt: began, NextTry: began.Add(4 * time.Second)},
 	} {

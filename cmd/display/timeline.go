@@ -205,7 +205,7 @@ func (s *stretch) words() string {
 	doing := map[planner.Action]string{
 		planner.Build: "building", planner.Pull: "pulling", planner.Push: "pushing", planner.Create: "starting", planner.Replace: "replacing", planner.Rollback: "rolling back",
 		planner.Update: "changing", planner.Start: "starting", planner.Restart: "restarting", planner.Stop: "stopping",
-		planner.Kill: "killing", planner.Remove: "removing", planner.CreateNetwork: "creating network",
+		planner.Kill: "killing", planner.Remove: "removing", planner.Pause: "pausing", planner.Unpause: "resuming", planner.CreateNetwork: "creating network",
 		planner.CreateVolume: "creating volume", planner.RemoveNetwork: "removing network",
 		planner.UpdateNetwork: "changing network", planner.AttachNetwork: "attaching", planner.UpdateVolume: "changing volume",
 		planner.RemoveVolume: "removing volume", planner.RemoveImage: "removing image",

@@ -21,6 +21,7 @@ import (
 	"github.com/orlop/orlop/engine/doctor"
 	"github.com/orlop/orlop/engine/programs"
 	"github.com/orlop/orlop/engine/settings"
+	"github.com/orlop/orlop/engine/temporary"
 	"github.com/orlop/orlop/keeper"
 )
 
@@ -65,7 +66,7 @@ func run() error {
 	// Containerd's shim is asked for its features with runc on its path.
 	os.Setenv("PATH", filepath.Dir(self)+":"+os.Getenv("PATH"))
 	// What a killed engine leaves mounted is found there by the next one.
-	os.Setenv("TMPDIR", engine.TempDir(*root))
+	os.Setenv("TMPDIR", temporary.Dir(*root))
 	cfg := engine.Config{
 		Root: *root, State: *state, Libexec: filepath.Dir(self), Version: version, Log: logger,
 	}

@@ -85,7 +85,7 @@ func isOf(image, want string) bool {
 	return image == want || strings.HasPrefix(image, want+":") || strings.HasPrefix(image, want+"@")
 }
 
-// IsOfState says whether a state is one of those that are asked for.
-func (f *Filter) IsOfState(s planner.State) bool {
-	return slices.Contains(f.States, display.StateWord(s))
+// IsOfState says whether a container is in one of the states that are asked for.
+func (f *Filter) IsOfState(c *planner.Container) bool {
+	return slices.Contains(f.States, display.StateWord(c))
 }

@@ -27,6 +27,7 @@ type Options struct {
 	Format    string   // table, json, or a template
 	Status    []string // states; none: all that run
 	Filters   []string // "KEY=VALUE"
+	Declared  bool     // only services that the stack file has
 }
 
 // Run lists the containers of the stack.
@@ -40,7 +41,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		return err
 	}
 	for _, s := range o.Status {
-		if err := cli.Choice("status", s, "running", "exited", "created", "restarting"); err != nil {
+		if err := cli.Choice("status", s, "running", "paused", "exited", "created", "restarting"); err != nil {
 			return err
 		}
 	}
@@ -54,7 +55,7 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 		var list []display.Container
 		for i := range containers {
 			c := &containers[i]
-			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.Holds(&line) {
+			if line := display.ContainerJSON(c, s.Name, inv.Now()); o.wants(c, f) && f.Holds(&line) && o.isDeclared(s, c) {
 				list = append(list, line)
 			}
 		}
@@ -100,9 +101,14 @@ func (o *Options) wants(c *planner.Container, f *Filter) bool {
 	case len(o.Services) > 0 && !slices.Contains(o.Services, c.Service):
 		return false
 	case len(f.States) > 0:
-		return f.IsOfState(c.State)
+		return f.IsOfState(c)
 	}
 	return o.All || c.State == planner.Running || c.State == planner.Restarting || c.State == planner.Stopping
+}
+
+// isDeclared says that a container is of a service of the stack file, or that nobody asks.
+func (o *Options) isDeclared(s cli.Stack, c *planner.Container) bool {
+	return !o.Declared || s.Project == nil || len(o.Services) > 0 || s.Project.Services[c.Service] != nil
 }
 
 func (o *Options) print(w io.Writer, list []display.Container, f *format.Format[display.Container]) error {

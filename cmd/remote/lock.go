@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	distribution "github.com/distribution/reference"
 	"gopkg.in/yaml.v3"
 
 	"github.com/orlop/orlop/spec/userfile"
@@ -24,25 +25,34 @@ const LockFile = "orlop.lock"
 const lockHead = `# What the remote stacks of this project are. Commit this file; to update it: orlop config --update-remotes
 `
 
+const imagesHead = `# What the remote stacks and images of this project are. Commit this file; to update it: orlop config --update-remotes, orlop lock
+`
+
 // lock is what a lock file says.
 type lock struct {
 	path    string
 	isThere bool
 	digests map[string]string // by the name of the reference
+	images  map[string]string // by the name of the image
 }
 
 // lockDocument is the lock file as YAML.
 type lockDocument struct {
 	Version int               `yaml:"version"`
-	Remotes map[string]string `yaml:"remotes"`
+	Remotes map[string]string `yaml:"remotes,omitempty"`
+	Images  map[string]string `yaml:"images,omitempty"`
 }
 
-const lockVersion = 1
+// Versions of the lock file: the second one is that of one with images.
+const (
+	lockVersion = 1
+	withImages  = 2
+)
 
 // readLock reads the lock file of a directory. The lock is whole also where there is
 // an error: it is empty.
 func readLock(dir string) (*lock, error) {
-	l := &lock{path: filepath.Join(dir, LockFile), digests: map[string]string{}}
+	l := &lock{path: filepath.Join(dir, LockFile), digests: map[string]string{}, images: map[string]string{}}
 	text, err := userfile.Read(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -56,15 +66,21 @@ func readLock(dir string) (*lock, error) {
 	if err != nil {
 		return l, damaged(err)
 	}
-	if doc.Version != lockVersion {
-		return l, fmt.Errorf("%s is of version %d, and this command knows version %d: use the command that wrote it", LockFile, doc.Version, lockVersion)
+	if doc.Version != lockVersion && doc.Version != withImages {
+		return l, fmt.Errorf("%s is of version %d, and this command knows version %d: use the command that wrote it", LockFile, doc.Version, withImages)
 	}
 	for name, digest := range doc.Remotes {
 		if !commitForm().MatchString(digest) && !digestForm().MatchString(digest) {
 			return l, damaged(fmt.Errorf("%s: %q of %s is neither a commit nor a digest", at.At("remotes", name), digest, name))
 		}
 	}
+	for name, digest := range doc.Images {
+		if !digestForm().MatchString(digest) {
+			return l, damaged(fmt.Errorf("%s: %q of %s is not a digest", at.At("images", name), digest, name))
+		}
+	}
 	maps.Copy(l.digests, doc.Remotes)
+	maps.Copy(l.images, doc.Images)
 	return l, nil
 }
 
@@ -101,15 +117,54 @@ func (s *Stacks) Save(projectDir string, create bool) (changes []string, err err
 	if maps.Equal(want, now.digests) && err == nil {
 		return nil, nil
 	}
-	if err := writeLock(s.lock.path, want); err != nil {
+	if err := writeLock(s.lock.path, want, now.images); err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w: which remote stacks are used is not kept", LockFile, err)
 	}
 	return differences(now.digests, want), nil
 }
 
+// Images are the digests of images that the lock file of a project has, by their names as LockName gives
+// them. isThere says that it has any.
+func Images(projectDir string) (images map[string]string, isThere bool, err error) {
+	l, err := readLock(projectDir)
+	if err != nil {
+		return nil, false, err
+	}
+	return l.images, len(l.images) > 0, nil
+}
+
+// SaveImages writes the digests of images into the lock file of a project, in place of those that it
+// has.
+func SaveImages(projectDir string, images map[string]string) (changes []string, err error) {
+	l, err := readLock(projectDir)
+	if err != nil {
+		return nil, err
+	}
+	if maps.Equal(l.images, images) {
+		return nil, nil
+	}
+	if err := writeLock(l.path, l.digests, images); err != nil {
+		return nil, fmt.Errorf("cannot write %s: %w", LockFile, err)
+	}
+	return differences(l.images, images), nil
+}
+
+// LockName is the name under which an image is locked: short, with its tag. It is "" of one that is named by a digest,
+// and needs no lock.
+func LockName(ref string) (string, error) {
+	named, err := distribution.ParseNormalizedNamed(ref)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an image reference: %w", ref, err)
+	}
+	if _, isPinned := named.(distribution.Digested); isPinned {
+		return "", nil
+	}
+	return distribution.FamiliarString(distribution.TagNameOnly(named)), nil
+}
+
 // writeLock writes a lock file as a whole; without any entry there is none.
-func writeLock(path string, digests map[string]string) error {
-	if len(digests) == 0 {
+func writeLock(path string, digests, images map[string]string) error {
+	if len(digests)+len(images) == 0 {
 		err := os.Remove(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -117,10 +172,16 @@ func writeLock(path string, digests map[string]string) error {
 		return err
 	}
 	var text bytes.Buffer
-	text.WriteString(lockHead)
+	doc := lockDocument{Version: lockVersion, Remotes: digests}
+	if len(images) > 0 {
+		doc.Version, doc.Images = withImages, images
+		text.WriteString(imagesHead)
+	} else {
+		text.WriteString(lockHead)
+	}
 	encoder := yaml.NewEncoder(&text)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(lockDocument{Version: lockVersion, Remotes: digests}); err != nil {
+	if err := encoder.Encode(doc); err != nil {
 		return err
 	}
 	return replaceFile(path, text.Bytes(), 0o644)

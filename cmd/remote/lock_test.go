@@ -34,9 +34,10 @@ func TestADigestIsOfItsRepository(t *testing.T) {
 func TestLockFiles(t *testing.T) {
 	for text, want := range map[string]string{
 		"version: 1\nremotes:\n<<<<<<< HEAD\n":                                    "mend it, or make it anew",
-		"version: 2\nremotes: {}\n":                                               "version 2",
+		"version: 3\nremotes: {}\n":                                               "version 3",
+		"version: 2\nimages: {'redis:7': latest}\n":                               "orlop.lock:2:21: \"latest\" of redis:7 is not a digest",
 		"version: 1\nremotes: {'oci://x/y:1': latest}\n":                          "neither a commit nor a digest",
-		"version: 1\nextra: 1\n":                                                  `orlop.lock:2:1: unknown key "extra": there are version, remotes`,
+		"version: 1\nextra: 1\n":                                                  `orlop.lock:2:1: unknown key "extra": there are version, remotes, images`,
 		"version: one\nremote: [a]\n":                                             `the lock is damaged: orlop.lock:1:10: version: expected a number, not "one"; orlop.lock:2:1: unknown key "remote": did you mean "remotes"?: mend it`,
 		"version: 1\nremotes: {'oci://x/y:1': 'sha256:../../../../etc/passwd'}\n": "neither",
 	} {
@@ -82,7 +83,7 @@ func TestALockThatCannotBeWritten(t *testing.T) {
 // TestAnUpdateDropsWhatNothingNames, and removes a lock without entries.
 func TestAnUpdateDropsWhatNothingNames(t *testing.T) {
 	dir := t.TempDir()
-	if err := writeLock(filepath.Join(dir, LockFile), map[string]string{"oci://x.test/y:1": "sha256:" + strings.Repeat("a", 64)}); err != nil {
+	if err := writeLock(filepath.Join(dir, LockFile), map[string]string{"oci://x.test/y:1": "sha256:" + strings.Repeat("a", 64)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	s := New(Config{Cache: t.TempDir(), Update: true})
@@ -92,5 +93,48 @@ func TestAnUpdateDropsWhatNothingNames(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, LockFile)); err == nil {
 		t.Error("an empty lock is there")
+	}
+}
+
+// TestImagesAndRemotesShareALock: who writes the ones leaves the others.
+func TestImagesAndRemotesShareALock(t *testing.T) {
+	dir, sum := t.TempDir(), func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+	images := map[string]string{"redis:7": sum("a"), "busybox:latest": sum("b")}
+	if changes, err := SaveImages(dir, images); err != nil || len(changes) != 2 {
+		t.Fatalf("%v, %v", changes, err)
+	}
+	s := New(Config{Cache: t.TempDir()})
+	s.lock, _ = readLock(dir)
+	s.used["oci://x.test/y:1"] = sum("c")
+	if _, err := s.Save(dir, true); err != nil {
+		t.Fatal(err)
+	}
+	images["redis:7"] = sum("d")
+	if changes, err := SaveImages(dir, images); err != nil || len(changes) != 1 || changes[0] != "redis:7: aaaaaaaaaaaa -> dddddddddddd" {
+		t.Errorf("%v, %v", changes, err)
+	}
+	l, err := readLock(dir)
+	if err != nil || l.digests["oci://x.test/y:1"] != sum("c") || l.images["redis:7"] != sum("d") || len(l.images) != 2 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if changes, err := SaveImages(dir, nil); err != nil || len(changes) != 2 {
+		t.Errorf("%v, %v", changes, err)
+	}
+	if l, err := readLock(dir); err != nil || len(l.digests) != 1 || len(l.images) != 0 {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+func TestLockNames(t *testing.T) {
+	for ref, want := range map[string]string{
+		"redis": "redis:latest", "docker.io/library/redis:7": "redis:7", "r.test:5000/a/b": "r.test:5000/a/b:latest", "redis@sha256:" + strings.Repeat("a", 64): "",
+		"redis:7@sha256:" + strings.Repeat("a", 64): "",
+	} {
+		if got, err := LockName(ref); got != want || err != nil {
+			t.Errorf("%s is %q, %v", ref, got, err)
+		}
+	}
+	if _, err := LockName("A B"); err == nil {
+		t.Error("any name will do")
 	}
 }

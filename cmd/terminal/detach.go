@@ -20,6 +20,8 @@ func parseKeys(text string) ([]byte, error) {
 		switch {
 		case len(word) == 1:
 			keys = append(keys, word[0])
+		case word == "DEL":
+			keys = append(keys, 0x7f)
 		case ctrl && len(key) == 1 && key[0] >= '@' && key[0] <= 'z' && key[0] != '`':
 			keys = append(keys, key[0]&0x1f)
 		default:

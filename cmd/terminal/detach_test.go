@@ -17,6 +17,7 @@ func TestDetachKeysAreKeptBackUntilTheyAreWhole(t *testing.T) {
 		"half":              {"ctrl-p,ctrl-q", []string{"\x10", "x"}, "\x10x", false},
 		"begun twice":       {"ctrl-p,ctrl-q", []string{"\x10\x10\x11"}, "\x10", true},
 		"others":            {"ctrl-],x", []string{"\x10\x11\x1dx"}, "\x10\x11", true},
+		"delete":            {"ctrl-_,DEL", []string{"\x1f\x7f"}, "", true},
 		"none":              {"", []string{"\x10\x11"}, "\x10\x11", false},
 		"what follows goes": {"q", []string{"aqb"}, "a", true},
 	} {

@@ -24,13 +24,19 @@ type processStream interface {
 	CloseSend() error
 }
 
+// Options say how a caller is connected to a process.
+type Options struct {
+	DetachKeys  string // of a terminal; "": none
+	KeepSignals bool   // they are not passed on: somebody else hears them
+}
+
 // Run connects the caller's streams to a process inside a container until
 // that ends; its exit code becomes ours.
-func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *api.ProcessStart, detachKeys string) error {
+func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *api.ProcessStart, o Options) error {
 	p := &processPipe{Invocation: inv, stream: stream}
 	if start.Terminal {
 		var err error
-		if p.detach.keys, err = parseKeys(detachKeys); err != nil {
+		if p.detach.keys, err = parseKeys(o.DetachKeys); err != nil {
 			return err
 		}
 	}
@@ -46,7 +52,11 @@ func Run(ctx context.Context, inv *cli.Invocation, stream processStream, start *
 	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { p.forwardSignals(done, start.Terminal) })
+	signals := inv.Signals
+	if o.KeepSignals {
+		signals = nil
+	}
+	wg.Go(func() { p.forwardSignals(done, signals, start.Terminal) })
 	defer wg.Wait()
 	defer close(done)
 	if start.Stdin {
@@ -140,12 +150,12 @@ func (p *processPipe) forwardInput() {
 }
 
 // forwardSignals passes interrupts and changes of the terminal's size on.
-func (p *processPipe) forwardSignals(done <-chan struct{}, terminal bool) {
+func (p *processPipe) forwardSignals(done <-chan struct{}, signals <-chan os.Signal, terminal bool) {
 	for {
 		select {
 		case <-done:
 			return
-		case s := <-p.Signals:
+		case s := <-signals:
 			_ = p.send(&api.ProcessInput{Of: &api.ProcessInput_Signal{Signal: SignalName(s)}})
 		case <-p.Resized:
 			if terminal {

@@ -104,7 +104,7 @@ func TestAProcessHasTheCallersStreams(t *testing.T) {
 		p.out <- exitCode(7)
 		close(p.out)
 	}()
-	err := Run(context.Background(), inv, p, &api.ProcessStart{Stdin: true}, "")
+	err := Run(context.Background(), inv, p, &api.ProcessStart{Stdin: true}, Options{})
 	if code, ok := errors.AsType[cli.Exit](err); !ok || code.Code != 7 {
 		t.Errorf("the end is %v", err)
 	}
@@ -126,7 +126,7 @@ func TestSignalsGoToTheProcess(t *testing.T) {
 		p.out <- exitCode(0)
 		close(p.out)
 	}()
-	if err := Run(context.Background(), inv, p, &api.ProcessStart{}, ""); err != nil || p.input() != "SIGHUP SIGINT" {
+	if err := Run(context.Background(), inv, p, &api.ProcessStart{}, Options{}); err != nil || p.input() != "SIGHUP SIGINT" {
 		t.Errorf("%v, sent is %q", err, p.input())
 	}
 }
@@ -135,7 +135,7 @@ func TestAProcessInTheBackgroundIsLeftOnceItHasBegun(t *testing.T) {
 	p := newProcess()
 	inv, _, _ := running(nil, nil, nil)
 	p.out <- &api.ProcessOutput{Of: &api.ProcessOutput_Started{Started: true}}
-	if err := Run(context.Background(), inv, p, &api.ProcessStart{Detach: true}, ""); err != nil {
+	if err := Run(context.Background(), inv, p, &api.ProcessStart{Detach: true}, Options{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -144,7 +144,7 @@ func TestAStreamThatEndsWithoutACodeIsLost(t *testing.T) {
 	p := newProcess()
 	inv, _, _ := running(nil, nil, nil)
 	close(p.out)
-	if err := Run(context.Background(), inv, p, &api.ProcessStart{}, ""); !errors.Is(err, api.ErrLost) {
+	if err := Run(context.Background(), inv, p, &api.ProcessStart{}, Options{}); !errors.Is(err, api.ErrLost) {
 		t.Errorf("the end is %v", err)
 	}
 }
@@ -165,7 +165,7 @@ func TestTheDetachKeysLeaveTheProcess(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(context.Background(), inv, p, &api.ProcessStart{Stdin: true, Terminal: true}, "ctrl-p,ctrl-q")
+		ended <- Run(context.Background(), inv, p, &api.ProcessStart{Stdin: true, Terminal: true}, Options{DetachKeys: "ctrl-p,ctrl-q"})
 	}()
 	p.await(t, 1)
 	if size := p.sent[0].GetStart().Size; size.Columns != 100 || size.Rows != 30 {
@@ -197,7 +197,7 @@ func TestTheDetachKeysLeaveTheProcess(t *testing.T) {
 
 func TestKeysThatAreNone(t *testing.T) {
 	inv, _, _ := running(nil, nil, nil)
-	if err := Run(context.Background(), inv, newProcess(), &api.ProcessStart{Terminal: true}, "ctrl-p,escape"); err == nil || !strings.Contains(err.Error(), `"escape" is not a key`) {
+	if err := Run(context.Background(), inv, newProcess(), &api.ProcessStart{Terminal: true}, Options{DetachKeys: "ctrl-p,escape"}); err == nil || !strings.Contains(err.Error(), `"escape" is not a key`) {
 		t.Errorf("%v", err)
 	}
 }

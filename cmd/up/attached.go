@@ -104,6 +104,7 @@ func (u *run) attached(ctx context.Context) error {
 	u.orphans = orphans(u.project, known)
 	u.sayFollows(known)
 	logs := display.NewLogMerge(u.NewLogPrinter(u.format, known))
+	u.sayAttached(known)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -180,14 +181,12 @@ func (u *run) keepWatching(ctx context.Context, logs *display.LogMerge, leave co
 // readLogs passes what the services print since the up began.
 func (u *run) readLogs(ctx context.Context, logs *display.LogMerge, follow bool, containers []string) error {
 	req := &api.LogsRequest{
-		Project: u.project.Name, Services: u.activeServices(), Follow: follow, Tail: -1,
+		Project: u.project.Name, Services: u.logged(), Follow: follow, Tail: -1,
 		SinceUnixNs: u.since.UnixNano(), Containers: containers, Masked: u.InWorkflow(),
 	}
 	reader := logs.Reader()
 	return cli.ReadLines(ctx, u.client, req, func(line *api.LogLine) {
-		s := u.project.Services[line.Service]
-		isShown := s == nil || s.Attach == nil || *s.Attach
-		if !line.OneOff && isShown && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
+		if !line.OneOff && u.logs.shows(u.project, line.Service) && !slices.Contains(u.orphans, line.Service) { // a run beside us shows its own
 			reader.Line(line)
 		}
 	})
@@ -226,7 +225,7 @@ func (u *run) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge,
 			if err := u.readLogs(ctx, logs, false, []string{c.ID}); err != nil {
 				return cli.Cause(ctx, err)
 			}
-			logs.Say(news)
+			u.sayExit(logs, news)
 			u.followExit(logs, c)
 		}
 		if states.isOver() && u.watching == nil { // what has ended may be mended
@@ -234,6 +233,32 @@ func (u *run) watchOnce(ctx context.Context, doc []byte, logs *display.LogMerge,
 		}
 	}
 }
+
+// sayAttached names the containers whose logs follow, where plain progress is asked for: as Compose does.
+func (u *run) sayAttached(known []planner.Container) {
+	if u.Progress != "plain" {
+		return
+	}
+	var names []string
+	for _, c := range known {
+		if !c.OneOff && slices.Contains(u.activeServices(), c.Service) {
+			names = append(names, composeReplica(display.Replica(&c)))
+		}
+	}
+	fmt.Fprintln(u.Stdout, "Attaching to "+strings.Join(names, ", "))
+}
+
+// sayExit says that a container has ended: among what the services print where plain progress is asked for, as Compose does.
+func (u *run) sayExit(logs *display.LogMerge, news string) {
+	if u.Progress == "plain" {
+		logs.Between(func() { fmt.Fprintln(u.Stdout, composeReplica(news)) })
+		return
+	}
+	logs.Say(news)
+}
+
+// composeReplica has a replica at the beginning of a text called as Compose calls it: web-1.
+func composeReplica(text string) string { return strings.Replace(text, "/", "-", 1) }
 
 // watched is what an attached up knows of its containers.
 type watched struct {

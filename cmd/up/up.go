@@ -25,8 +25,9 @@ type Options struct {
 	ReadyWithin time.Duration     // how long all may take to be ready; 0: for ever
 	Stays       bool              // with the logs when the stack is up
 	Print       display.LogFormat // of the logs
-	Watch       *watch.Flags      // nil: the working tree is not watched
-	Ending      Ending            // of an up that stays
+	Logs        LogFilter
+	Watch       *watch.Flags // nil: the working tree is not watched
+	Ending      Ending       // of an up that stays
 }
 
 // Run brings a stack up and stays with it, if that is asked for.
@@ -41,15 +42,21 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	if err := o.Ending.mustHave(chosen); err != nil {
 		return err
 	}
+	if err := o.Logs.check(project, chosen); err != nil {
+		return err
+	}
 	services, isNone := cli.Containers(project, o.Source.Services)
-	u := &run{Invocation: inv, project: project, services: services, chosen: chosen, since: inv.Now(), format: o.Print, ending: o.Ending, read: lookAtAll(files)}
+	u := &run{Invocation: inv, project: project, services: services, chosen: chosen, since: inv.Now(), format: o.Print, logs: o.Logs, ending: o.Ending, read: lookAtAll(files)}
 	u.interrupts = onInterrupt(inv, func(r response) { u.respond(r, cancel) })
 	defer u.interrupts.close()
 	if u.client, err = inv.Connect(ctx); err != nil {
 		return err
 	}
 	defer u.client.Close()
-	if err := u.bringUp(ctx, o); err != nil {
+	if err := u.bringUp(ctx, o); err != nil || inv.DryRun {
+		if inv.DryRun {
+			return err
+		}
 		return u.endAfterFailure(err, func() error { return u.attach(ctx) })
 	}
 	if !o.Stays || isNone {
@@ -79,6 +86,7 @@ type run struct {
 	chosen     []string // those, with what they depend on
 	since      time.Time
 	format     display.LogFormat
+	logs       LogFilter
 	interrupts *interrupts
 	shutdown   shutdown
 	watching   *watch.Config // nil without --watch
@@ -93,7 +101,7 @@ type run struct {
 func (u *run) bringUp(ctx context.Context, o Options) error {
 	applying, cancel := ctx, context.CancelFunc(func() {})
 	if limit := o.ReadyWithin; limit > 0 {
-		applying, cancel = context.WithTimeoutCause(ctx, limit, &notReady{u.project.Name, limit})
+		applying, cancel = cli.NoLonger(ctx, u.project.Name, limit)
 	}
 	defer cancel()
 	o.Plan.Attached, o.Plan.Again = o.Stays, u.ending.again(u.project)
@@ -108,6 +116,9 @@ func (u *run) bringUp(ctx context.Context, o Options) error {
 		Seen:        func() cli.Sight { return u.See(applying, u.client, u.project.Name, u.chosen) },
 		Interrupted: func() { u.sayWhatRuns(ctx) }, Beside: []display.Display{waits},
 	})
+	if u.DryRun {
+		return err
+	}
 	u.sayWaiting(applying, waits)
 	u.hints(out.Plan, err == nil)
 	u.sayEdited()

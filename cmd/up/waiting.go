@@ -4,21 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
+	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/planner"
 )
-
-// notReady is the end of an up whose services were not ready in time.
-type notReady struct {
-	project string
-	within  time.Duration
-}
-
-func (e *notReady) Error() string {
-	return fmt.Sprintf("%s is not ready after %s: what runs goes on; see \"orlop ps\"", e.project, e.within)
-}
 
 // waiting is a display that knows what has not ended yet.
 type waiting struct{ board *display.Board }
@@ -30,7 +20,7 @@ func (w *waiting) Abort()                 {}
 
 // sayWaiting tells whom an up has waited for in vain, and how they stood.
 func (u *run) sayWaiting(ctx context.Context, w *waiting) {
-	if _, isLate := errors.AsType[*notReady](context.Cause(ctx)); !isLate {
+	if _, isLate := errors.AsType[*cli.NotReady](context.Cause(ctx)); !isLate {
 		return
 	}
 	for _, line := range w.board.Unfinished(u.Now()) {

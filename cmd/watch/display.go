@@ -25,10 +25,34 @@ func NewDisplay(inv *cli.Invocation, interrupt string) func(loop.Event) {
 	}
 	d := &screen{st: inv.ErrStyle(), quiet: inv.Progress == "quiet", width: 5, interrupt: interrupt}
 	return func(e loop.Event) {
-		for _, line := range d.lines(maskedEvent(inv.Mask, e)) {
+		e = maskedEvent(inv.Mask, e)
+		if inv.Progress == "plain" {
+			if words := composeWords(e); words != "" {
+				fmt.Fprintln(inv.Stderr, words)
+			}
+		}
+		for _, line := range d.lines(e) {
 			fmt.Fprintln(inv.Stderr, line)
 		}
 	}
+}
+
+// composeWords is an event in the words of Compose, which scripts look for where they ask for plain progress; "" where
+// it has none.
+func composeWords(e loop.Event) string {
+	switch e.Kind {
+	case loop.Ready:
+		return "Watch enabled"
+	case loop.SyncDone:
+		return fmt.Sprintf("Syncing service %q after %d changes were detected", e.Service, e.Files+e.Removed)
+	case loop.Restarted:
+		return fmt.Sprintf("service(s) [%q] restarted", e.Service)
+	case loop.Building:
+		return fmt.Sprintf("Rebuilding service(s) [%q] after changes were detected...", e.Service)
+	case loop.Rebuilt, loop.Unchanged:
+		return fmt.Sprintf("service(s) [%q] successfully built", e.Service)
+	}
+	return ""
 }
 
 // line is an event of a watch as a line of JSON.

@@ -42,8 +42,8 @@ func Run(ctx context.Context, inv *cli.Invocation, services []string, f Flags) e
 		w := display.Words{Done: "is up", Nothing: "is up to date", Failed: "is not up", Header: true, Counts: true}
 		err := applyProject(ctx, inv, client, project, planner.Options{Services: services}, cli.Progress{Words: w})
 		var shown cli.Exit
-		if behind = errors.As(err, &shown); err != nil && !behind {
-			return err // it could not even be planned
+		if behind = errors.As(err, &shown); err != nil && !behind || inv.DryRun {
+			return err // it could not even be planned, or is not to be done
 		}
 	}
 	ctx, leave := context.WithCancelCause(ctx)

@@ -17,6 +17,13 @@ import (
 type Store interface {
 	Details(ctx context.Context, ref, platform string) (*image.Details, error)
 	Save(ctx context.Context, refs []string, platform string, out io.Writer) error
+	List(ctx context.Context) ([]image.Info, error)
+	Sizer
+}
+
+// Sizer measures images.
+type Sizer interface {
+	Sizes(ctx context.Context) (sizes map[string]image.Size, total int64, err error)
 }
 
 // Server is the API of a store.
@@ -25,6 +32,10 @@ type Server struct {
 	Store Store
 	// Users are the containers that are made of an image, by its digest.
 	Users func(digest string) []inventory.ImageUser
+	// Remove removes the name of an image that no container is made of.
+	Remove func(ctx context.Context, ref string, force bool) error
+	// Jobs are the images of jobs that are run when it is time.
+	Jobs func() []string
 }
 
 // Describe implements api.ImagesServer.

@@ -17,7 +17,7 @@ type watcher struct {
 // mostUntold is how many events wait for one who does not take them; older ones are lost.
 const mostUntold = 1000
 
-// Watch calls told with each event of a project, until ctx ends.
+// Watch calls told with each event of a project, or of all where it is "", until ctx ends.
 func (b *Book) Watch(ctx context.Context, project string, told func(Event)) {
 	w := &watcher{project: project, news: make(chan struct{}, 1)}
 	b.mu.Lock()
@@ -51,7 +51,7 @@ func (w *watcher) take() []Event {
 // tell tells all who watch the event's project; the caller holds mu.
 func (b *Book) tell(e Event) {
 	for w := range b.watchers {
-		if w.project != e.Project {
+		if w.project != "" && w.project != e.Project {
 			continue
 		}
 		w.mu.Lock()

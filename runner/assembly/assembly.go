@@ -64,11 +64,13 @@ type Request struct {
 	Name       string // "" is PROJECT-SERVICE-NUMBER, or container_name
 	OneOff     bool
 	AutoRemove bool
+	UseAliases bool   // of OneOff: it answers to its service's names
 	Image      string // reference
 	Applied    *planner.Applied
 	WorkingDir string
 	Files      []string
 	From       string // ID of the container that it replaces: its anonymous volumes are taken over
+	Renew      bool   // but for them
 
 	Warn func(oci.Warning) // told what it gets otherwise than asked for; may be nil
 }
@@ -99,7 +101,7 @@ func (m *Maker) Record(req Request, img *image.Image, from *supervisor.Record) *
 	applied.Image = img.Digest.String()
 	rec := &supervisor.Record{Metadata: supervisor.Metadata{
 		ID: supervisor.NewID(), Name: req.Name, Project: req.Project, Service: req.Service, Number: req.Number, OneOff: req.OneOff,
-		AutoRemove: req.AutoRemove, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
+		AutoRemove: req.AutoRemove, UseAliases: req.UseAliases, Applied: &applied, Image: req.Image, Terminal: s.Tty, Stdin: s.StdinOpen,
 		WorkingDir: req.WorkingDir, Files: req.Files, CreatedAt: m.Now(),
 		Probe: health.CheckOf(s.HealthCheck, img.Config.Healthcheck), StopSignal: stopSignal(s, img), Version: m.Version,
 		Exposed: slices.Sorted(maps.Keys(img.Config.ExposedPorts)),
@@ -117,7 +119,7 @@ func (m *Maker) Record(req Request, img *image.Image, from *supervisor.Record) *
 	if rec.Hostname == "" {
 		rec.Hostname = rec.ID[:12]
 	}
-	if from != nil {
+	if from != nil && !req.Renew {
 		rec.Anonymous = maps.Clone(from.Anonymous)
 	}
 	return rec
@@ -155,7 +157,7 @@ func (m *Maker) Connect(ctx context.Context, rec *supervisor.Record) (map[netip.
 
 // Member is a container as far as its networks go.
 func Member(rec *supervisor.Record) *topology.Member {
-	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, Applied: rec.Applied}
+	return &topology.Member{Project: rec.Project, Name: rec.Name, Service: rec.Service, Hostname: rec.Hostname, OneOff: rec.OneOff, UseAliases: rec.UseAliases, Applied: rec.Applied}
 }
 
 // document resolves user, mounts, environment and command into the OCI

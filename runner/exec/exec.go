@@ -34,7 +34,7 @@ type Streams struct {
 // Process is a process that the caller talks to.
 type Process struct{ controls Controls }
 
-// Controls are how a process is reached.
+// Controls are how a process is reached. One that has ended has neither Resize nor Kill.
 type Controls struct {
 	Resize func(ctx context.Context, columns, rows uint32) error
 	Kill   func(ctx context.Context, sig syscall.Signal) error
@@ -42,11 +42,17 @@ type Controls struct {
 	Over   func(ctx context.Context) // nil: nothing follows from its end
 }
 
+// errEnded is the error of a call to a process that is no more.
+var errEnded = errors.New("the process has ended")
+
 // NewProcess is a process that somebody else has begun.
 func NewProcess(c Controls) *Process { return &Process{controls: c} }
 
 // Resize sets the size of the process's terminal, in characters.
 func (p *Process) Resize(ctx context.Context, columns, rows uint32) error {
+	if p.controls.Resize == nil {
+		return errEnded
+	}
 	return p.controls.Resize(ctx, columns, rows)
 }
 
@@ -55,6 +61,9 @@ func (p *Process) Signal(ctx context.Context, name string) error {
 	sig, err := signal.ParseSignal(name)
 	if err != nil {
 		return fmt.Errorf("no signal named %q", name)
+	}
+	if p.controls.Kill == nil {
+		return errEnded
 	}
 	return p.controls.Kill(ctx, sig)
 }

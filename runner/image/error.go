@@ -26,6 +26,9 @@ var (
 		`failed to (?:copy|commit|mount|prepare|stat|apply|unpack|resolve|fetch|open|get)[^:]*|unpack|failed commit on ref "[^"]*"|failed to ingest "[^"]*"): `)
 )
 
+// PullError says why an image of a registry could not be had and what to do, per cause.
+func PullError(ref string, err error) error { return pullError(ref, err) }
+
 // pullError says why a pull failed and what to do, per cause.
 func pullError(ref string, err error) error {
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)

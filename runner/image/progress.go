@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -21,6 +22,7 @@ type pullWatch struct {
 	mu     sync.Mutex
 	blobs  map[string]int64 // guarded by mu: digest -> size
 	layers unpacking
+	waits  waiting
 }
 
 // Progress is told how far a pull or a load is: the bytes that are there and those
@@ -157,5 +159,5 @@ func (w *pullWatch) report(ctx context.Context) {
 		}
 		current += have
 	}
-	w.progress(current, total, w.layers.doing(time.Now()))
+	w.progress(current, total, cmp.Or(w.waits.get(), w.layers.doing(time.Now())))
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/runner/disk"
+	"github.com/orlop/orlop/runner/retry"
 )
 
 // HostsFunc says where the registry of a host is reached: mirrors and
@@ -40,8 +41,8 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func
 	}
 	defer s.forget()
 	tracker := docker.NewInMemoryTracker()
-	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: s.hosts(credentials), Tracker: tracker})
 	watch := newPullWatch(s.client.ContentStore(), progress)
+	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: patiently(s.hosts(credentials), watch.waits.set), Tracker: tracker})
 	stop := watch.run(ctx)
 	defer stop()
 	var img containerd.Image
@@ -61,33 +62,25 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, credentials func
 	return img.Target().Digest.String() != before, nil
 }
 
-// Pulls are tried again when the registry is in trouble, each time after twice
-// the time: a restart or a rollout of a registry takes a moment.
-const (
-	pullAttempts = 4
-	pullPause    = 250 * time.Millisecond
-)
+// pullAttempts is how often a pull is tried: a restart or a rollout of a registry takes a moment.
+const pullAttempts = 4
 
 // isPassing says whether a pull that failed may succeed when it is tried again.
 func isPassing(err error) bool {
 	status, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
 	_, isCut := errors.AsType[*cutBlob](err) // that has been asked for often enough
-	return status.StatusCode >= http.StatusInternalServerError || errors.Is(err, unix.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) && !isCut
+	return status.StatusCode >= http.StatusInternalServerError || status.StatusCode == http.StatusTooManyRequests || errors.Is(err, unix.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) && !isCut
 }
 
 // trying calls pull until it succeeds, fails for good, or was tried enough.
 func trying(ctx context.Context, pull func() error) error {
-	pause := pullPause
 	for attempt := 1; ; attempt++ {
 		err := pull()
 		if err == nil || attempt == pullAttempts || !isPassing(err) {
 			return err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
+		if ended := retry.Sleep(ctx, retry.Pause(attempt, rand.Float64())); ended != nil {
+			return errors.Join(ended, err)
 		}
-		pause *= 2
 	}
 }

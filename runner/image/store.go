@@ -229,6 +229,7 @@ type Info struct {
 	Created   time.Time
 	Platforms []string
 	OnBuild   []string // instructions that a build on it carries out
+	Labels    map[string]string
 }
 
 // List gives the images that have a name, by name.
@@ -261,6 +262,7 @@ func (s *Store) describe(ctx context.Context, config ocispec.Descriptor, info *I
 		return
 	}
 	info.Platforms, info.OnBuild = []string{doc.OS + "/" + doc.Architecture}, doc.Config.OnBuild
+	info.Labels = doc.Config.Labels
 	if doc.Created != nil {
 		info.Created = *doc.Created
 	}

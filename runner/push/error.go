@@ -34,6 +34,20 @@ func inWords(ref string, repo *repository, err error) error {
 	return fmt.Errorf("cannot push %s: %w", ref, err)
 }
 
+// IsUnknownKind says that a registry does not take what it was sent for what it is: neither for who
+// sends it nor for the moment.
+func IsUnknownKind(err error) bool {
+	no, ok := errors.AsType[*refusal](err)
+	if !ok {
+		return false
+	}
+	switch no.status {
+	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusMethodNotAllowed:
+		return true
+	}
+	return no.status == http.StatusNotFound && no.code == "MANIFEST_INVALID"
+}
+
 // failure is an error in the words of who can do something about it.
 type failure struct {
 	text string

@@ -8,19 +8,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// A registry that is in trouble, or wants to be asked less often, is asked again: after a pause that
-// doubles, of which a random part is left out so that many clients don't come back together, or
-// after the time that it names.
-const (
-	attempts    = 5
-	firstPause  = 250 * time.Millisecond
-	longestWait = time.Minute // that a registry may ask for
+	"github.com/orlop/orlop/runner/retry"
 )
 
 // pace is how time passes.
@@ -31,29 +23,7 @@ type pace struct {
 }
 
 // worlds is the pace of the world.
-func worlds() pace { return pace{now: time.Now, sleep: sleep, random: rand.Float64} }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// afterOf reads a Retry-After (RFC 9110, 10.2.3); 0 is none.
-func afterOf(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return time.Duration(max(seconds, 0)) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return 0
-}
+func worlds() pace { return pace{now: time.Now, sleep: retry.Sleep, random: rand.Float64} }
 
 // passes says whether what failed may succeed when it is tried again.
 func passes(err error) bool {
@@ -78,7 +48,7 @@ func passes(err error) bool {
 func (r *repository) patiently(ctx context.Context, try func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := try()
-		if err == nil || attempt == attempts || !passes(err) || ctx.Err() != nil {
+		if err == nil || attempt == retry.Attempts || !passes(err) || ctx.Err() != nil {
 			return err
 		}
 		if err := r.pause(ctx, attempt, err); err != nil {
@@ -89,10 +59,9 @@ func (r *repository) patiently(ctx context.Context, try func() error) error {
 
 // pause waits before the next of some attempts, as long as its failure asks for.
 func (r *repository) pause(ctx context.Context, attempt int, failed error) error {
-	d := firstPause << (attempt - 1)
-	d -= time.Duration(r.way.random() * float64(d/2))
+	d := retry.Pause(attempt, r.way.random())
 	if no, ok := errors.AsType[*refusal](failed); ok && no.after > 0 {
-		if no.after > longestWait {
+		if no.after > retry.Longest {
 			return &tooLong{no}
 		}
 		d = max(d, no.after)

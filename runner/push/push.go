@@ -51,6 +51,8 @@ type sending struct {
 	job  Job
 	repo *repository
 
+	alone bool // the document without what it refers to
+
 	mu    sync.Mutex
 	have  int64  // guarded by mu: bytes that are there
 	total int64  // guarded by mu
@@ -60,6 +62,16 @@ type sending struct {
 
 // Send sends what the registry lacks, and names it. Errors say what to do.
 func Send(ctx context.Context, job Job) (Sent, error) { return sendAt(ctx, job, worlds()) }
+
+// SendAlone sends one document, and nothing of what it refers to: that is there.
+func SendAlone(ctx context.Context, job Job) error {
+	s := &sending{job: job, alone: true}
+	err := s.send(ctx, worlds())
+	if err != nil {
+		err = inWords(job.Ref, s.repo, err)
+	}
+	return err
+}
 
 func sendAt(ctx context.Context, job Job, way pace) (Sent, error) {
 	s := &sending{job: job}
@@ -133,6 +145,11 @@ type graph struct {
 
 func (s *sending) collect(ctx context.Context) (*graph, error) {
 	g := &graph{seen: map[digest.Digest]bool{}}
+	if s.alone {
+		text, err := content.ReadBlob(ctx, s.job.From, s.job.Root)
+		g.documents = []document{{s.job.Root, text}}
+		return g, err
+	}
 	return g, g.add(ctx, s.job.From, s.job.Root)
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/orlop/orlop/runner/retry"
 )
 
 // repository is one of a registry, as far as a push goes.
@@ -45,8 +47,11 @@ func openRepository(spec reference.Spec, hosts docker.RegistryHosts, way pace) (
 
 // label is the key under which containerd notes the repositories of a registry that have a blob. It has
 // no port, so registries of one host share it: a source that has none costs nothing but its mention.
-func (r *repository) label() string {
-	u := url.URL{Host: r.named}
+func (r *repository) label() string { return SourceLabel(r.named) }
+
+// SourceLabel is that key for a registry.
+func SourceLabel(registry string) string {
+	u := url.URL{Host: registry}
 	return labels.LabelDistributionSource + "." + u.Hostname()
 }
 
@@ -232,7 +237,7 @@ const (
 )
 
 func refusalOf(resp *http.Response, now time.Time) *refusal {
-	e := &refusal{status: resp.StatusCode, after: afterOf(resp.Header.Get("Retry-After"), now)}
+	e := &refusal{status: resp.StatusCode, after: retry.After(resp.Header.Get("Retry-After"), now)}
 	var doc struct {
 		Errors []struct{ Code, Message string }
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/orlop/orlop/runner/retry"
 )
 
 // worthwhile is how large a blob is that is gone on with after a cut: it is sent in a stream (PATCH), of which
@@ -93,7 +95,7 @@ func (u *upload) send(ctx context.Context) error {
 			u.at = u.desc.Size
 		}
 		u.settle()
-		if attempt++; err == nil || ctx.Err() != nil || cuts > mostCuts || attempt >= attempts || !passes(err) && !isLost(err) {
+		if attempt++; err == nil || ctx.Err() != nil || cuts > mostCuts || attempt >= retry.Attempts || !passes(err) && !isLost(err) {
 			return err
 		}
 		if err := u.repo.pause(ctx, attempt, err); err != nil {

@@ -7,12 +7,16 @@
 package rootfs
 
 import (
+	"errors"
 	"io/fs"
 	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// ErrGone is the error of opening the root of a container that is removed.
+var ErrGone = errors.New("it is removed")
 
 // EntryKind says what an Entry does at its path.
 type EntryKind int

@@ -5,11 +5,13 @@ package stdio
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,13 +30,16 @@ const patience = 5 * time.Second
 // Reader is one that is attached. The process waits for it, as it would
 // for a pipe; it is let go when the reader is, or stands still at the end.
 type Reader struct {
-	ch   chan chunk
-	gone chan struct{}
+	ch     chan chunk
+	gone   chan struct{}
+	looks  bool         // the process does not wait for it
+	missed atomic.Int64 // bytes that it was too slow for, and has not been told of
 }
 
 type chunk struct {
 	stderr bool
 	data   []byte
+	missed int64 // bytes before it
 }
 
 // NewTap is a tap of a process that has yet to begin.
@@ -60,8 +65,14 @@ func (t *Tap) End() {
 }
 
 // Attach gives all that the process prints from now on to a reader.
-func (t *Tap) Attach() *Reader {
-	r := &Reader{ch: make(chan chunk, 256), gone: make(chan struct{})}
+func (t *Tap) Attach() *Reader { return t.add(&Reader{}) }
+
+// Look is Attach for one whom the process does not wait for: what it is too slow for it
+// misses, and is told so.
+func (t *Tap) Look() *Reader { return t.add(&Reader{looks: true}) }
+
+func (t *Tap) add(r *Reader) *Reader {
+	r.ch, r.gone = make(chan chunk, 256), make(chan struct{})
 	t.mu.Lock()
 	t.subs[r] = struct{}{}
 	t.mu.Unlock()
@@ -92,7 +103,11 @@ func (t *Tap) Write(stderr bool, p []byte) {
 	subs, over := slices.Collect(maps.Keys(t.subs)), t.over
 	t.mu.Unlock()
 	for _, r := range subs {
-		c := chunk{stderr, append([]byte(nil), p...)}
+		c := chunk{stderr: stderr, data: append([]byte(nil), p...)}
+		if r.looks {
+			r.offer(c)
+			continue
+		}
 		select {
 		case r.ch <- c:
 			continue
@@ -108,6 +123,30 @@ func (t *Tap) Write(stderr bool, p []byte) {
 			t.Detach(r)
 		}
 		timer.Stop()
+	}
+}
+
+// offer gives a reader a chunk if it has room for it.
+func (r *Reader) offer(c chunk) {
+	c.missed = r.missed.Swap(0)
+	select {
+	case r.ch <- c:
+	default:
+		r.missed.Add(c.missed + int64(len(c.data)))
+	}
+}
+
+// Feed gives the process an input to its end, and says whether it was taken so far.
+func (t *Tap) Feed(stdin io.Reader) bool {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := stdin.Read(buf)
+		if n > 0 && t.WriteStdin(buf[:n]) != nil {
+			return false
+		}
+		if err != nil {
+			return true
+		}
 	}
 }
 
@@ -144,6 +183,9 @@ func (t *Tap) CloseStdin() {
 // all was written.
 func (r *Reader) Copy(ctx context.Context, ended <-chan struct{}, stdout, stderr io.Writer) error {
 	give := func(c chunk) error {
+		if err := tellMissed(stderr, c.missed); err != nil {
+			return err
+		}
 		w := stdout
 		if c.stderr {
 			w = stderr
@@ -163,9 +205,18 @@ func (r *Reader) Copy(ctx context.Context, ended <-chan struct{}, stdout, stderr
 					return err
 				}
 			}
-			return nil
+			return tellMissed(stderr, r.missed.Load())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// tellMissed says that bytes were left out.
+func tellMissed(stderr io.Writer, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(stderr, "\r\n[%d bytes are left out here, which were printed faster than they were read: \"orlop logs\" has them]\r\n", n)
+	return err
 }

@@ -14,6 +14,7 @@ type Project struct {
 	WorkingDir string
 	Files      []string
 	Running    int
+	Paused     int // of those that run
 	Exited     int
 	Created    time.Time // of its oldest container
 }
@@ -32,6 +33,9 @@ func Projects(list []Record) []Project {
 		}
 		if rec.State == planner.Running || rec.State == planner.Restarting {
 			info.Running++
+			if rec.Paused {
+				info.Paused++
+			}
 		} else {
 			info.Exited++
 		}

@@ -38,6 +38,7 @@ type Metadata struct {
 	Number     int               `json:"number"`
 	OneOff     bool              `json:"one_off,omitempty"`
 	AutoRemove bool              `json:"auto_remove,omitempty"`
+	UseAliases bool              `json:"use_aliases,omitempty"` // of OneOff: it answers to its service's names
 	Applied    *planner.Applied  `json:"applied"`
 	Image      string            `json:"image"` // reference
 	StopSignal string            `json:"stop_signal,omitempty"`
@@ -94,8 +95,10 @@ func (m *Metadata) OwnVolumes(others []Record) (names []string) {
 type Status struct {
 	State       planner.State     `json:"state"`
 	Health      planner.Health    `json:"health,omitempty"`
-	Wanted      bool              `json:"wanted"`  // to run
-	Stopped     bool              `json:"stopped"` // on the user's word
+	Paused      bool              `json:"paused,omitempty"`   // while it runs: its processes are frozen
+	FrozenAt    time.Time         `json:"frozen_at,omitzero"` // when that became so, or ended
+	Wanted      bool              `json:"wanted"`             // to run
+	Stopped     bool              `json:"stopped"`            // on the user's word
 	ExitCode    int               `json:"exit_code"`
 	OOMKilled   bool              `json:"oom_killed,omitempty"`
 	Restarts    int               `json:"restarts"`

@@ -18,7 +18,7 @@ import (
 //	unknown --Adopted--> running, stopping, exited
 //
 //	created --Started--> running --Exited--> exited, or restarting by the policy
-//	exited --Started-->    |
+//	exited --Started-->    | (Frozen: its processes stand still, and run on)
 //	                       +--StopAsked--> stopping --Exited--> exited
 //	restarting --BackOffOver--> (tried) --Started--> running
 //	    |   ^                      |
@@ -86,11 +86,17 @@ type (
 	// StopAsked: its process is to end, and none is to follow. By the user, or
 	// for the engine's own purposes.
 	StopAsked struct{ ByUser bool }
+	// Frozen: all its processes stand still, or run again.
+	Frozen struct {
+		Paused bool
+		At     time.Time
+	}
 	// Updated: it was changed in place.
 	Updated struct{ Terms }
 	// Adopted: another engine made it; this is what is there of its process.
 	Adopted struct {
 		Process process
+		Paused  bool      // one that runs is frozen
 		Code    int       // of one that has ended, where that is known
 		At      time.Time // when it ended; zero where that is not known
 		Now     time.Time
@@ -117,6 +123,7 @@ func (Waits) isEvent()        {}
 func (StartFailed) isEvent()  {}
 func (StartAsked) isEvent()   {}
 func (StopAsked) isEvent()    {}
+func (Frozen) isEvent()       {}
 func (Updated) isEvent()      {}
 func (Adopted) isEvent()      {}
 func (Connected) isEvent()    {}
@@ -199,6 +206,8 @@ func Next(s State, e Event) (State, []Effect) {
 		s.Restarts, s.FailedTries, s.delay = 0, 0, 0
 	case StopAsked:
 		return s.onStopAsked(e)
+	case Frozen:
+		return s.onFrozen(e)
 	case Updated:
 		return s.onUpdated(e)
 	case Adopted:
@@ -227,7 +236,7 @@ func (s State) onStarted(e Started) (State, []Effect) {
 	if s.HasProcess() || s.State == Unknown {
 		return s, nil
 	}
-	s.State, s.Wanted, s.Stopped = planner.Running, true, false
+	s.State, s.Paused, s.Wanted, s.Stopped = planner.Running, false, true, false
 	s.StartedAt, s.ExitCode, s.OOMKilled, s.Error = e.At, 0, false, ""
 	s.RetryAt = time.Time{}
 	s.Health = planner.NoHealth
@@ -255,7 +264,7 @@ func (s State) onExited(e Exited) (State, []Effect) {
 	if s.Restarts > 0 && (s.restart.Window == 0 || e.At.Sub(s.StartedAt) < s.restart.Window) {
 		s.FailedTries++
 	}
-	s.ExitCode, s.ExitedAt, s.OOMKilled, s.Health = e.Code, e.At, e.OOM, planner.NoHealth
+	s.ExitCode, s.ExitedAt, s.OOMKilled, s.Health, s.Paused = e.Code, e.At, e.OOM, planner.NoHealth, false
 	again := s.Wanted && isRestarted(s.restart, e.Code, s.FailedTries)
 	effects := []Effect{StopProbes{}, ResolveNames(false), ParkPorts{Again: again}}
 	if !again {
@@ -330,7 +339,25 @@ func (s State) onUpdated(e Updated) (State, []Effect) {
 		return s, nil
 	}
 	s.setHealth()
-	return s, []Effect{StartProbes{}}
+	return s, s.probes()
+}
+
+// onFrozen: a probe would freeze with what it probes, and count as failed. The health
+// stays what it was.
+func (s State) onFrozen(e Frozen) (State, []Effect) {
+	if !s.HasProcess() || s.Paused == e.Paused {
+		return s, nil
+	}
+	s.Paused, s.FrozenAt = e.Paused, e.At
+	return s, s.probes()
+}
+
+// probes begins to probe the process that is there, or ceases to.
+func (s State) probes() []Effect {
+	if s.Paused {
+		return []Effect{StopProbes{}}
+	}
+	return []Effect{StartProbes{}}
 }
 
 // onAdopted decides by what the engine before has saved and by what is there.
@@ -368,7 +395,10 @@ func (s State) takeOver(e Adopted, wasRunning bool) (State, []Effect) {
 		s.Health, s.ExitCode, s.OOMKilled, s.Error = planner.NoHealth, 0, false, ""
 	}
 	s.setHealth()
-	effects := []Effect{ResolveNames(true), RoutePorts{}, StartProbes{}}
+	if s.Paused != e.Paused { // the engine before could not say so
+		s.Paused, s.FrozenAt = e.Paused, e.Now
+	}
+	effects := append([]Effect{ResolveNames(true), RoutePorts{}}, s.probes()...)
 	if s.State == planner.Stopping {
 		return s, append(effects, KillProcess{})
 	}

@@ -21,6 +21,7 @@ type world struct {
 	state   State
 	saved   []Status // since the last flush, oldest first; the first is on the disk
 	process process
+	frozen  bool
 	code    int
 	endedAt time.Time
 
@@ -74,7 +75,7 @@ func (w *world) flush() { w.saved = w.saved[len(w.saved)-1:] }
 // launch is what start does.
 func (w *world) launch() {
 	w.step()
-	w.process = ProcessRunning
+	w.process, w.frozen = ProcessRunning, false
 	w.step()
 	w.apply(Started{At: w.clock.now()})
 }
@@ -125,13 +126,23 @@ func (w *world) stop() {
 	w.wants = "stop"
 }
 
+// pause freezes the process, or has it go on.
+func (w *world) pause() {
+	if w.process != ProcessRunning || w.state.State != planner.Running {
+		return
+	}
+	w.frozen = !w.frozen
+	w.step()
+	w.apply(Frozen{Paused: w.frozen})
+}
+
 // adopt is the next engine. Of what was saved since the last flush, the disk
 // has some; the shim may know of an exit that containerd has forgotten.
 func (w *world) adopt() {
 	n := w.rnd.IntN(len(w.saved))
 	w.state = State{Status: w.saved[n], Terms: w.state.Terms}
 	w.saved = w.saved[n : n+1]
-	e := Adopted{Process: w.process, Now: w.clock.now()}
+	e := Adopted{Process: w.process, Paused: w.frozen && w.process == ProcessRunning, Now: w.clock.now()}
 	if w.process == ProcessEnded || w.process == ProcessAbsent && w.rnd.IntN(2) == 0 && w.state.HasProcess() && w.endedAt.After(w.state.StartedAt) {
 		e.Code, e.At = w.code, w.endedAt
 	}
@@ -167,7 +178,7 @@ func (w *world) guard(f func()) {
 }
 
 func (w *world) random() {
-	switch w.rnd.IntN(8) {
+	switch w.rnd.IntN(9) {
 	case 0, 1:
 		w.start()
 	case 2:
@@ -184,6 +195,8 @@ func (w *world) random() {
 		w.apply(Probed{Health: planner.Unhealthy, Started: w.state.StartedAt})
 	case 7:
 		w.clock.move(steadyAfter)
+	case 8:
+		w.pause()
 	}
 }
 
@@ -203,6 +216,8 @@ func (w *world) check(restart string) string {
 		return fmt.Sprintf("it counts as %s, and its process is %d", w.state.State, w.process)
 	case !up && w.state.State != planner.Exited && w.state.State != planner.Created:
 		return fmt.Sprintf("it is left %s", w.state.State)
+	case w.state.Paused != (up && w.frozen):
+		return fmt.Sprintf("its processes are frozen: %t, and it counts as paused: %t", w.frozen, w.state.Paused)
 	case up && (!w.state.Wanted || w.state.Stopped):
 		return "it runs, and an end would not be followed by a start"
 	case w.wants == "stop" && up:

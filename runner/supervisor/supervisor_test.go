@@ -76,7 +76,7 @@ func TestWhatFollowsFromEachEventInEachState(t *testing.T) {
 	const runs = "running: no retry, names, route, probe"
 	const ends = "exited: no probes, no names, refuse"
 	const again = "restarting: no probes, no names, park, retry in 100ms"
-	const here = "names, route, probe"
+	const here, frozen = "names, route, probe", "names, route, no probes"
 	for _, row := range []struct {
 		event Event
 		want  map[planner.State]string
@@ -101,6 +101,12 @@ func TestWhatFollowsFromEachEventInEachState(t *testing.T) {
 		{Adopted{Process: ProcessRunning, Now: now}, map[planner.State]string{
 			Unknown: "running: " + here + ", warn", planner.Created: "running: " + here, planner.Running: "running: " + here,
 			planner.Stopping: "stopping: " + here + ", kill", planner.Restarting: "running: " + here, planner.Exited: "running: " + here,
+		}},
+		{Frozen{Paused: true}, map[planner.State]string{planner.Running: "running: no probes", planner.Stopping: "stopping: no probes"}},
+		{Frozen{}, nil}, // it runs
+		{Adopted{Process: ProcessRunning, Paused: true, Now: now}, map[planner.State]string{
+			Unknown: "running: " + frozen + ", warn", planner.Created: "running: " + frozen, planner.Running: "running: " + frozen,
+			planner.Stopping: "stopping: " + frozen + ", kill", planner.Restarting: "running: " + frozen, planner.Exited: "running: " + frozen,
 		}},
 		{Adopted{Process: ProcessEnded, At: now, Now: now}, map[planner.State]string{ // and exited follows
 			Unknown: "stopping: warn", planner.Created: "running", planner.Restarting: "running", planner.Exited: "running",

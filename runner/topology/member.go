@@ -16,12 +16,13 @@ import (
 
 // Member is a container as far as its networks go.
 type Member struct {
-	Project  string
-	Name     string
-	Service  string
-	Hostname string
-	OneOff   bool // it has neither its service's names nor its fixed addresses
-	Applied  *planner.Applied
+	Project    string
+	Name       string
+	Service    string
+	Hostname   string
+	OneOff     bool // it has neither its service's names nor its fixed addresses
+	UseAliases bool // but for the names
+	Applied    *planner.Applied
 }
 
 // Sandbox is the network namespace that the container is to have, with its
@@ -72,6 +73,9 @@ func (m *Member) endpoint(key string) (network.Endpoint, error) {
 	}
 	e.NoIPv6 = e.NoIPv6 || e.Sysctls["net.ipv6.conf.IFNAME.disable_ipv6"] == "1"
 	if m.OneOff {
+		if m.UseAliases {
+			e.Aliases = n.Aliases
+		}
 		return e, nil
 	}
 	e.Aliases, e.MAC = n.Aliases, n.MacAddress
@@ -256,7 +260,7 @@ func order(a *planner.Applied) []string {
 // names are those that the container answers to on all its networks.
 func (m *Member) names() []string {
 	names := []string{m.Name}
-	if !m.OneOff {
+	if !m.OneOff || m.UseAliases {
 		names = append(names, m.Service, FullName(m.Project, m.Service))
 	}
 	if m.Applied.Service.Hostname != "" {

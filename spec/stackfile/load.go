@@ -36,6 +36,7 @@ type Options struct {
 	Jobs             bool              // Services may name jobs, which are services then
 	Only             bool              // what Services and what they depend on do not need may be missing
 	NoDeps           bool              // with Only: what they depend on too
+	AllResources     bool              // networks, volumes, secrets and configs too that no service uses
 	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
 	Strict           bool              // a key that is not supported is an error, not a warning
 	Stdin            io.Reader         // what "-" reads

@@ -128,6 +128,9 @@ func (v *validator) resources() {
 			continue
 		}
 		for _, f := range s.Fields {
+			if v.l.opts.AllResources {
+				v.use(section, f.Key, section == "networks" || section == "volumes")
+			}
 			if f.Value.Kind != tree.MapNode {
 				continue
 			}

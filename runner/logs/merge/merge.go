@@ -18,13 +18,15 @@ type Options struct {
 	logs.Selection
 	Services   []string // empty: all
 	Containers []string // IDs; empty: all of the services
+	Number     int      // of the replicas; 0: all
 	Follow     bool     // go on with what is printed from now on, by containers to come too
 	UntilEnded bool     // with Follow: until all containers have ended, and nothing brings one back
 }
 
 func (o *Options) wants(c *planner.Container) bool {
 	return (len(o.Services) == 0 || slices.Contains(o.Services, c.Service)) &&
-		(len(o.Containers) == 0 || slices.Contains(o.Containers, c.ID))
+		(len(o.Containers) == 0 || slices.Contains(o.Containers, c.ID)) &&
+		(o.Number == 0 || o.Number == c.Number && !c.OneOff)
 }
 
 // Source is where containers are.

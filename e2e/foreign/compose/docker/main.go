@@ -4,10 +4,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,7 +54,7 @@ func run(args []string) {
 	verb, rest := args[0], args[1:]
 	switch {
 	case verb == "compose":
-		replace("orlop", append([]string{"--progress", progress()}, rest...))
+		compose(append([]string{"--progress", progress()}, rest...))
 	case slices.Contains(groups, verb):
 		replace("orlop", args)
 	case verb == "inspect":
@@ -71,6 +75,44 @@ func run(args []string) {
 		fatal(fmt.Errorf("there is no %q here: it needs Docker itself", verb))
 	default:
 		replace("orlop", append([]string{"container"}, args...))
+	}
+}
+
+// compose runs orlop. Compose prints the steps of a build on standard output: ours are put there too.
+func compose(args []string) {
+	c := exec.Command("orlop", args...)
+	c.Stdin, c.Stdout = os.Stdin, os.Stdout
+	errs, err := c.StderrPipe()
+	if err != nil {
+		fatal(err)
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	if err := c.Start(); err != nil {
+		fatal(err)
+	}
+	go func() {
+		for s := range signals {
+			_ = c.Process.Signal(s)
+		}
+	}()
+	r := bufio.NewReader(errs)
+	for {
+		line, err := r.ReadString('\n')
+		io.WriteString(os.Stderr, line)
+		if step, ok := strings.CutPrefix(line, " · build "); ok {
+			io.WriteString(os.Stdout, step)
+		}
+		if err != nil {
+			break
+		}
+	}
+	var ended *exec.ExitError
+	switch err := c.Wait(); {
+	case errors.As(err, &ended) && ended.ExitCode() >= 0:
+		os.Exit(ended.ExitCode())
+	case err != nil:
+		fatal(err)
 	}
 }
 

@@ -1,4 +1,5 @@
-package engine
+// Package temporary is the directory of the engine's temporary files and mounts.
+package temporary
 
 import (
 	"errors"
@@ -11,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TempDir is where the engine's temporary files and mounts are: images that are
+// Dir is where the engine's temporary files and mounts are: images that are
 // looked into, build steps. It is the engine's TMPDIR.
-func TempDir(root string) string { return root + "/tmp" }
+func Dir(root string) string { return root + "/tmp" }
 
-// clearTemp removes what an engine that was killed has left in the directory, and
+// Clear removes what an engine that was killed has left in the directory, and
 // has containerd mount there. Where something stays mounted nothing is removed: it
 // would be removed of what is mounted.
-func clearTemp(dir string) error {
+func Clear(dir string) error {
 	if err := mount.SetTempMountLocation(dir); err != nil {
 		return fmt.Errorf("cannot make the directory of temporary files: %w", err)
 	}

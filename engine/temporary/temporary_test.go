@@ -1,4 +1,4 @@
-package engine
+package temporary
 
 import (
 	"os"
@@ -28,7 +28,7 @@ func TestWhatAKilledEngineLeftMountedIsUnmounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := clearTemp(dir); err != nil {
+	if err := Clear(dir); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := mountinfo.GetMounts(mountinfo.PrefixFilter(dir)); len(left) > 0 {

@@ -1,0 +1,274 @@
+package oneoff
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/cli"
+	"github.com/orlop/orlop/cmd/display"
+	"github.com/orlop/orlop/cmd/terminal"
+	"github.com/orlop/orlop/planner"
+	"github.com/orlop/orlop/spec"
+	"github.com/orlop/orlop/spec/stackfile"
+)
+
+// Image is a container of an image alone, as docker run makes it. It is the one service of a project that is called
+// like it, on a network that all such containers share.
+type Image struct {
+	Options
+	Terminal, PublishAll, Privileged, Init, ReadOnly bool
+	Network, Hostname, Memory, ShmSize, Platform     string
+	CPUs                                             string
+	Tmpfs, AddHosts, DNS, Groups, SecurityOptions    []string
+}
+
+// SharedNetwork is the network of containers of images alone that name none.
+const SharedNetwork = "bridge"
+
+// RunImage makes a container of an image, starts it, and connects to its process.
+func RunImage(ctx context.Context, inv *cli.Invocation, image string, command []string, o Image) error {
+	a := &maker{inv}
+	if o.Detach && o.Terminal && o.Remove {
+		o.Terminal = false
+	}
+	o.Name = cmp.Or(o.Name, nameFor(image))
+	if err := a.checkName(o.Name); err != nil {
+		return err
+	}
+	tty := o.Terminal && !o.Detach && terminal.IsOn(a.Invocation)
+	if o.Terminal && !tty && !o.Detach && o.Interactive {
+		return errors.New("the input is not a terminal: leave -t out")
+	}
+	prepare, cancel := a.Interruptible(ctx)
+	defer cancel()
+	project, err := a.projectOf(prepare, image, command, &o)
+	if err != nil {
+		return err
+	}
+	if err := a.makeShared(prepare, project, &o); err != nil {
+		return err
+	}
+	if o.PublishAll {
+		if err := a.publishAll(prepare, project, &o); err != nil {
+			return err
+		}
+	}
+	cancel()
+	o.NoDeps = true
+	return a.start(ctx, project, service, o.Options, tty)
+}
+
+// service is what the one service of such a project is called.
+const service = "container"
+
+var (
+	containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+	notInProject  = regexp.MustCompile(`[^a-z0-9_-]`)
+)
+
+func (a *maker) checkName(name string) error {
+	if !containerName.MatchString(name) {
+		return fmt.Errorf("%q is no name for a container: use letters, digits, and . _ - inside", name)
+	}
+	return nil
+}
+
+// nameFor is a name that tells what a container is of.
+func nameFor(image string) string {
+	base, _, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], "@")
+	base, _, _ = strings.Cut(base, ":")
+	b := make([]byte, 3)
+	_, _ = rand.Read(b)
+	return strings.Trim(notInProject.ReplaceAllString(strings.ToLower(base), "-"), "-_") + "-" + hex.EncodeToString(b)
+}
+
+// projectName is that of the project of a container.
+func projectName(container string) string {
+	return strings.TrimLeft(notInProject.ReplaceAllString(strings.ToLower(container), "-"), "-_")
+}
+
+// projectOf is the project of the container: a stack file that holds what was asked for is read as any other.
+func (a *maker) projectOf(ctx context.Context, image string, command []string, o *Image) (*spec.Project, error) {
+	s := map[string]any{"image": literal([]string{image})[0], "networks": []string{"default"}}
+	set := func(key, value string) {
+		if value != "" {
+			s[key] = literal([]string{value})[0]
+		}
+	}
+	list := func(key string, values []string) {
+		if len(values) > 0 {
+			s[key] = literal(values)
+		}
+	}
+	flag := func(key string, on bool) {
+		if on {
+			s[key] = true
+		}
+	}
+	if len(command) > 0 {
+		s["command"] = literal(command)
+	}
+	if o.EntrypointSet {
+		s["entrypoint"] = literal(strings.Fields(o.Entrypoint))
+		if len(command) == 0 {
+			s["command"] = []string{}
+		}
+	}
+	set("user", o.User)
+	set("working_dir", o.WorkingDir)
+	set("hostname", o.Hostname)
+	set("mem_limit", o.Memory)
+	set("cpus", o.CPUs)
+	set("shm_size", o.ShmSize)
+	set("platform", o.Platform)
+	list("ports", o.Publish)
+	list("cap_add", o.CapAdd)
+	list("cap_drop", o.CapDrop)
+	list("tmpfs", o.Tmpfs)
+	list("extra_hosts", o.AddHosts)
+	list("dns", o.DNS)
+	list("group_add", o.Groups)
+	list("security_opt", o.SecurityOptions)
+	list("labels", o.Labels)
+	flag("privileged", o.Privileged)
+	flag("init", o.Init)
+	flag("read_only", o.ReadOnly)
+	flag("tty", o.Terminal)
+	flag("stdin_open", o.Interactive)
+	networks, volumes := map[string]any{}, map[string]any{}
+	switch mode, _, isOf := strings.Cut(o.Network, ":"); {
+	case o.Network == "host" || o.Network == "none" || isOf && mode == "container":
+		delete(s, "networks")
+		s["network_mode"] = o.Network
+	default:
+		networks["default"] = map[string]any{"name": cmp.Or(o.Network, SharedNetwork), "external": true}
+	}
+	mounts := literal(o.Volumes)
+	for _, m := range o.Volumes {
+		if source, _, two := strings.Cut(m, ":"); two && !strings.HasPrefix(source, ".") && !strings.HasPrefix(source, "/") && !strings.HasPrefix(source, "~") {
+			volumes[source] = map[string]any{"name": source, "external": true}
+		}
+	}
+	if len(mounts) > 0 {
+		s["volumes"] = mounts
+	}
+	doc, err := cli.Marshal(map[string]any{"name": projectName(o.Name), "services": map[string]any{service: s}, "networks": networks, "volumes": volumes})
+	if err != nil {
+		return nil, err
+	}
+	project, _, err := stackfile.Load(ctx, stackfile.Options{
+		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: projectName(o.Name),
+		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
+	})
+	if err != nil {
+		return nil, inWords(err)
+	}
+	one := project.Services[service]
+	if one.Environment == nil {
+		one.Environment = map[string]*string{}
+	}
+	return project, a.setVariables(one.Environment, o.Options, a.Variables(ctx))
+}
+
+// inWords is what is wrong with a flag that is read as a part of a stack file: there is no file to point to.
+func inWords(err error) error {
+	mistakes, ok := errors.AsType[*spec.Mistakes](err)
+	if !ok {
+		return err
+	}
+	var errs []error
+	for _, d := range mistakes.Diagnostics.Errors() {
+		text := strings.TrimPrefix(d.Message, "services."+service+".")
+		if d.Hint != "" {
+			text += " (" + d.Hint + ")"
+		}
+		errs = append(errs, errors.New(text))
+	}
+	return errors.Join(errs...)
+}
+
+// makeShared makes the network that containers of images share, and volumes that are named, unless they are there: they are of no
+// project, and stay.
+func (a *maker) makeShared(ctx context.Context, project *spec.Project, o *Image) error {
+	if a.DryRun || o.Network != "" && len(project.Volumes) == 0 {
+		return nil
+	}
+	return a.WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
+		for _, v := range project.Volumes {
+			if _, err := client.CreateVolume(ctx, &api.VolumeInfo{Name: v.Name}); err != nil {
+				return err
+			}
+		}
+		if o.Network != "" {
+			return nil
+		}
+		all, err := client.Networks(ctx, &api.NetworksRequest{})
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all.Networks, func(n *api.NetworkInfo) bool { return n.Name == SharedNetwork }) {
+			return nil
+		}
+		_, err = client.CreateNetwork(ctx, &api.NetworkInfo{Name: SharedNetwork})
+		return err
+	})
+}
+
+// publishAll publishes what the image exposes on free ports. The image is pulled first if it is not here.
+func (a *maker) publishAll(ctx context.Context, project *spec.Project, o *Image) error {
+	s := project.Services[service]
+	return a.WithEngine(ctx, func(ctx context.Context, client *api.Client) error {
+		if err := a.prepare(ctx, client, project, o); err != nil {
+			return err
+		}
+		details, err := client.Image.Describe(ctx, &api.DescribeRequest{Name: s.Image, Platform: s.Platform})
+		if err != nil {
+			return err
+		}
+		var config struct {
+			Config struct{ ExposedPorts map[string]struct{} }
+		}
+		if err := json.Unmarshal(details.Config, &config); err != nil {
+			return fmt.Errorf("cannot read the configuration of image %s: %w", s.Image, err)
+		}
+		short, err := a.readShortForms(project, slices.Sorted(maps.Keys(config.Config.ExposedPorts)), nil)
+		if err != nil {
+			return err
+		}
+		for _, p := range short.Ports {
+			if !slices.ContainsFunc(s.Ports, func(have spec.Port) bool { return have.Target == p.Target && have.Protocol == p.Protocol }) {
+				s.Ports = append(s.Ports, p)
+			}
+		}
+		return nil
+	})
+}
+
+// prepare has the image of a container here.
+func (a *maker) prepare(ctx context.Context, client *api.Client, project *spec.Project, o *Image) error {
+	req, err := a.Request(ctx, client, cli.Application{
+		Project: project, Timeout: -1, Options: planner.Options{Services: []string{service}, NoDeps: true, Prepare: service, Pull: o.Pull},
+	})
+	if err != nil {
+		return err
+	}
+	defer req.Close()
+	stream, err := client.Apply(ctx, req.Message)
+	if err != nil {
+		return cli.Cause(ctx, err)
+	}
+	_, err = a.Show(ctx, stream, cli.Progress{Words: display.Words{Silent: true}, Project: project, Lend: req.Lend})
+	return err
+}

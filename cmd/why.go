@@ -1,0 +1,19 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/orlop/orlop/cmd/why"
+)
+
+func (a *app) whyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "why SERVICE",
+		Short: "Say why a service is as it is: what it waits for, what would change, what made it restart",
+		Example: "  orlop why web\n" +
+			"  orlop why db       after it has restarted, or where others wait for it",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeOneService,
+		RunE:              func(c *cobra.Command, args []string) error { return why.Run(c.Context(), a.Invocation, args[0]) },
+	}
+}

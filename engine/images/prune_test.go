@@ -1,0 +1,72 @@
+package images
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/inventory"
+)
+
+type fakeStore struct {
+	Store
+	list []image.Info
+}
+
+func (f *fakeStore) List(context.Context) ([]image.Info, error) { return slices.Clone(f.list), nil }
+
+func (f *fakeStore) Sizes(context.Context) (map[string]image.Size, int64, error) {
+	return nil, int64(len(f.list)) * 100, nil
+}
+
+// TestPrune removes what neither a container nor a job uses, and what was asked for alone.
+func TestPrune(t *testing.T) {
+	old, young := time.UnixMilli(1000), time.UnixMilli(9000)
+	for name, c := range map[string]struct {
+		asked *api.PruneRequest
+		want  string
+	}{
+		"all":            {&api.PruneRequest{}, "docker.io/library/labelled:1 docker.io/library/old:1 docker.io/library/young:1"},
+		"until":          {&api.PruneRequest{UntilUnixMs: 5000}, "docker.io/library/labelled:1 docker.io/library/old:1"},
+		"a label":        {&api.PruneRequest{Labels: []string{"tier"}}, "docker.io/library/labelled:1"},
+		"another value":  {&api.PruneRequest{Labels: []string{"tier=b"}}, ""},
+		"without one":    {&api.PruneRequest{Without: []string{"tier=a"}}, "docker.io/library/old:1 docker.io/library/young:1"},
+		"only a look":    {&api.PruneRequest{DryRun: true, UntilUnixMs: 5000}, "docker.io/library/labelled:1 docker.io/library/old:1"},
+		"none is so old": {&api.PruneRequest{UntilUnixMs: 1}, ""},
+	} {
+		store := &fakeStore{list: []image.Info{
+			{Name: "docker.io/library/used:1", Digest: "used", Created: old}, {Name: "docker.io/library/job:latest", Digest: "job", Created: old},
+			{Name: "docker.io/library/labelled:1", Created: old, Labels: map[string]string{"tier": "a"}},
+			{Name: "docker.io/library/held:1", Created: old, Labels: map[string]string{"tier": "a"}},
+			{Name: "docker.io/library/old:1", Created: old}, {Name: "docker.io/library/young:1", Created: young},
+		}}
+		s := &Server{
+			Store: store, Jobs: func() []string { return []string{"job"} },
+			Users: func(digest string) []inventory.ImageUser {
+				return map[string][]inventory.ImageUser{"used": {{Container: "c"}}}[digest]
+			},
+			Remove: func(_ context.Context, ref string, _ bool) error {
+				if strings.Contains(ref, "held") {
+					return &inventory.UsedError{Image: ref}
+				}
+				store.list = slices.DeleteFunc(store.list, func(i image.Info) bool { return i.Name == ref })
+				return nil
+			},
+		}
+		reply, err := s.Prune(t.Context(), c.asked)
+		got := strings.Join(reply.GetNames(), " ")
+		if c.asked.DryRun {
+			got = strings.Replace(got, "docker.io/library/held:1 ", "", 1)
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+		if freed := int64(100 * len(strings.Fields(c.want))); !c.asked.DryRun && reply.DiskBytes != freed || c.asked.DryRun && reply.DiskBytes != 0 {
+			t.Errorf("%s: %d bytes", name, reply.DiskBytes)
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
+	distribution "github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/push"
+)
+
+// memory is what a caller has sent, by digest.
+type memory map[digest.Digest][]byte
+
+func (m memory) add(d *api.Document) ocispec.Descriptor {
+	desc := ocispec.Descriptor{MediaType: d.MediaType, Digest: digest.FromBytes(d.Content), Size: int64(len(d.Content))}
+	m[desc.Digest] = d.Content
+	return desc
+}
+
+// ReaderAt implements content.Provider.
+func (m memory) ReaderAt(_ context.Context, d ocispec.Descriptor) (content.ReaderAt, error) {
+	text, ok := m[d.Digest]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", d.Digest, errdefs.ErrNotFound)
+	}
+	return &held{bytes.NewReader(text)}, nil
+}
+
+type held struct{ *bytes.Reader }
+
+func (t *held) Close() error { return nil }
+
+// Publish implements api.RegistryServer.
+func (s *Server) Publish(ctx context.Context, r *api.PublishRequest) (*api.PublishReply, error) {
+	name, err := image.Normalize(r.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Doing("publish " + name)()
+	parts := memory{}
+	for _, b := range r.Blobs {
+		parts.add(b)
+	}
+	hosts := s.Images.Hosts(s.Credentials(ctx, r.Session))
+	for i, m := range r.Manifests {
+		root := parts.add(m)
+		_, err = push.Send(ctx, push.Job{Ref: name, Root: root, From: parts, Hosts: hosts, Beside: &s.uploads})
+		if err == nil {
+			return &api.PublishReply{Digest: root.Digest.String(), Manifest: int32(i)}, s.publishImages(ctx, name, root, r, hosts)
+		}
+		if !push.IsUnknownKind(err) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// publishImages puts images beside an artifact, with an index of them that has it for its subject, so
+// that who has the artifact finds them.
+func (s *Server) publishImages(ctx context.Context, name string, subject ocispec.Descriptor, r *api.PublishRequest, hosts docker.RegistryHosts) error {
+	if len(r.Images) == 0 {
+		return nil
+	}
+	repository, err := distribution.ParseNormalizedNamed(name)
+	if err != nil {
+		return err
+	}
+	index := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Subject: &subject,
+		Manifests: make([]ocispec.Descriptor, len(r.Images)), Annotations: r.Annotations,
+	}
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(imagesAtOnce)
+	for i, from := range r.Images {
+		group.Go(func() (err error) {
+			index.Manifests[i], err = s.copy(within, from, repository.Name(), hosts)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	text, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	parts := memory{}
+	root := parts.add(&api.Document{MediaType: ocispec.MediaTypeImageIndex, Content: text})
+	return push.SendAlone(ctx, push.Job{Ref: repository.Name() + "@" + root.Digest.String(), Root: root, From: parts, Hosts: hosts})
+}
+
+// imagesAtOnce is how many images are put beside an artifact together.
+const imagesAtOnce = 3
+
+// copy puts an image of a registry into another repository: what is of the same registry is taken from
+// there, the rest goes through the engine.
+func (s *Server) copy(ctx context.Context, from, repository string, hosts docker.RegistryHosts) (ocispec.Descriptor, error) {
+	name, err := image.Normalize(from)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: hosts})
+	_, found, err := resolver.Resolve(ctx, name)
+	if err != nil {
+		return found, image.PullError(from, err)
+	}
+	fetcher, err := resolver.Fetcher(ctx, name)
+	if err != nil {
+		return found, image.PullError(from, err)
+	}
+	named, err := distribution.ParseNormalizedNamed(name)
+	if err != nil {
+		return found, err
+	}
+	source := &remote{fetch: fetcher.Fetch, host: distribution.Domain(named), repository: distribution.Path(named)}
+	_, err = push.Send(ctx, push.Job{Ref: repository + "@" + found.Digest.String(), Root: found, From: source, Hosts: hosts, Beside: &s.uploads})
+	return found, err
+}
+
+// remote is an image as its registry has it.
+type remote struct {
+	fetch            func(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error)
+	host, repository string
+}
+
+// Info implements content.InfoProvider: where the image is.
+func (r *remote) Info(_ context.Context, d digest.Digest) (content.Info, error) {
+	return content.Info{Digest: d, Labels: map[string]string{push.SourceLabel(r.host): r.repository}}, nil
+}
+
+// ReaderAt implements content.Provider.
+func (r *remote) ReaderAt(ctx context.Context, d ocispec.Descriptor) (content.ReaderAt, error) {
+	if (images.IsManifestType(d.MediaType) || images.IsIndexType(d.MediaType)) && d.Size > docker.MaxManifestSize {
+		return nil, fmt.Errorf("its manifest has %d bytes, more than the %d that one may have", d.Size, int64(docker.MaxManifestSize))
+	}
+	return &reading{fetch: func() (io.ReadCloser, error) { return r.fetch(ctx, d) }, size: d.Size}, nil
+}
+
+// reading is a blob that is read from its beginning on, or from where it is gone on with.
+type reading struct {
+	fetch func() (io.ReadCloser, error)
+	size  int64
+	now   io.ReadCloser
+	at    int64
+}
+
+func (r *reading) Size() int64 { return r.size }
+
+// ReadAt implements io.ReaderAt for who reads in order.
+func (r *reading) ReadAt(p []byte, from int64) (n int, err error) {
+	if from >= r.size {
+		return 0, io.EOF
+	}
+	if r.now == nil || r.at != from {
+		if err := r.open(from); err != nil {
+			return 0, err
+		}
+	}
+	p = p[:min(int64(len(p)), r.size-from)]
+	n, err = io.ReadFull(r.now, p)
+	r.at += int64(n)
+	return n, err
+}
+
+func (r *reading) open(from int64) (err error) {
+	if err = r.Close(); err != nil {
+		return err
+	}
+	if r.now, err = r.fetch(); err != nil {
+		return err
+	}
+	r.at = from
+	if s, ok := r.now.(io.Seeker); ok {
+		_, err = s.Seek(from, io.SeekStart)
+		return err
+	}
+	_, err = io.CopyN(io.Discard, r.now, from)
+	return err
+}
+
+// Close implements content.ReaderAt.
+func (r *reading) Close() error {
+	if r.now == nil {
+		return nil
+	}
+	err := r.now.Close()
+	r.now = nil
+	return err
+}
+
+// Resolve implements api.RegistryServer.
+func (s *Server) Resolve(ctx context.Context, r *api.ResolveRequest) (*api.ResolveReply, error) {
+	hosts := s.Images.Hosts(s.Credentials(ctx, r.Session))
+	digests, failed := make([]string, len(r.Names)), make([]error, len(r.Names))
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(resolvedAtOnce)
+	for i, ref := range r.Names {
+		group.Go(func() error {
+			name, err := image.Normalize(ref)
+			if err != nil {
+				return err
+			}
+			_, found, err := docker.NewResolver(docker.ResolverOptions{Hosts: hosts}).Resolve(within, name)
+			if err != nil {
+				failed[i] = image.PullError(ref, err)
+				return context.Cause(within)
+			}
+			digests[i] = found.Digest.String()
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	reply := &api.ResolveReply{Digests: map[string]string{}, Failed: map[string]string{}}
+	for i, ref := range r.Names {
+		if failed[i] != nil {
+			reply.Failed[ref] = failed[i].Error()
+			continue
+		}
+		reply.Digests[ref] = digests[i]
+	}
+	return reply, nil
+}
+
+// resolvedAtOnce is how many registries are asked together.
+const resolvedAtOnce = 8
