@@ -18,6 +18,7 @@ import (
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -36,6 +37,8 @@ type Options struct {
 	CacheTo   []Cache           `json:"cache_to,omitempty"` // each build writes its part there
 	CacheFrom []Cache           `json:"cache_from,omitempty"`
 	Epoch     string            `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
+	Over      Over              `json:"over,omitzero"`
+	Check     bool              `json:"check,omitempty"` // look for mistakes in Dockerfiles, and build nothing
 
 	// Tell is told how far a fingerprint is that takes long; nil tells nobody.
 	Tell func(text string) `json:"-"`
@@ -60,11 +63,14 @@ type Request struct {
 // Builder asks a BuildKit in the same process for images.
 type Builder struct {
 	control controlapi.ControlClient
+	bridge  gatewayapi.LLBBridgeClient
 }
 
 // New gives a Builder that talks to a BuildKit control service, over a
 // connection that restores BuildKit's own errors (grpcerrors).
-func New(control controlapi.ControlClient) *Builder { return &Builder{control: control} }
+func New(control controlapi.ControlClient, bridge gatewayapi.LLBBridgeClient) *Builder {
+	return &Builder{control: control, bridge: bridge}
+}
 
 // Build builds one image and gives its digest. The events of note tell what
 // BuildKit does. The error of a failing step is a *Failure.
@@ -75,6 +81,7 @@ func (b *Builder) Build(ctx context.Context, req Request, note func(planner.Even
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var err error
+	req.Build = req.Options.Over.Build(req.Build)
 	if req.Options, err = req.Options.withEpoch(req.Build); err != nil {
 		return "", err
 	}

@@ -143,7 +143,7 @@ func TestOutputIsSplitIntoLines(t *testing.T) {
 }
 
 func TestBuildWithoutASession(t *testing.T) {
-	_, err := New(nil).Build(context.Background(), Request{Service: "web"}, func(planner.Event) {})
+	_, err := New(nil, nil).Build(context.Background(), Request{Service: "web"}, func(planner.Event) {})
 	if err == nil || !strings.Contains(err.Error(), "orlop build") {
 		t.Errorf("the error is %v", err)
 	}

@@ -98,6 +98,7 @@ func inputsOf(ctx context.Context, p *spec.Project, name string, opts Options, s
 		}
 		takeBases(in, dockerfile, b, opts)
 	}
+	opts.Over.note(in, b)
 	if len(in.Files) > namedFiles {
 		in.Files = nil
 	}

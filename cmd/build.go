@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/cmd/bake"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/registries"
@@ -17,6 +19,7 @@ func (a *app) buildCommand() *cobra.Command {
 	var noCache, pull, push, withDeps bool
 	var args []string
 	var cache cacheFlags
+	var more buildFlags
 	c := &cobra.Command{
 		Use:   "build [SERVICE...]",
 		Short: "Build the services' images",
@@ -30,7 +33,7 @@ func (a *app) buildCommand() *cobra.Command {
 				return err
 			}
 			builds := cli.BuildOptions{Args: values, NoCache: noCache, Pull: pull}
-			if err := cache.read(&a.settings, &builds); err != nil {
+			if err := errors.Join(cache.read(&a.settings, &builds), more.read(c, &a.settings, &builds)); err != nil {
 				return err
 			}
 			var then func(context.Context, *api.Client, *spec.Project) error
@@ -39,15 +42,23 @@ func (a *app) buildCommand() *cobra.Command {
 					return registries.PushStack(ctx, a.Invocation, client, p, registries.Pushing{Services: services, IncludeDeps: withDeps})
 				}
 			}
+			if more.print {
+				return bake.Print(c.Context(), a.Invocation, services, builds, withDeps)
+			}
+			words := display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built"}
+			if more.check {
+				words, then = display.Words{Done: "is checked", Nothing: "has nothing to check", Failed: "has warnings"}, nil
+			}
 			return a.applyImages(c.Context(), services, cli.Application{
 				Options: planner.Options{BuildOnly: true, Build: true, NoDeps: !withDeps},
 				Builds:  builds,
-				Anew:    noCache || pull,
-			}, display.Words{Done: "is built", Nothing: "is built already: no input changed", Failed: "is not built", Header: false}, then)
+				Anew:    noCache || pull || more.check,
+			}, words, then)
 		},
 	}
 	cache.flags(c)
 	a.frozenFlag(c)
+	more.flags(c)
 	c.Flags().BoolVar(&noCache, "no-cache", false, "run every step anew")
 	c.Flags().BoolVar(&push, "push", false, "push the images then, as orlop push does")
 	c.Flags().BoolVar(&pull, "pull", false, "look for newer base images")

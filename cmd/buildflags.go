@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,5 +57,49 @@ func (f cacheFlags) read(s *cli.Settings, o *cli.BuildOptions) error {
 			*list.into = append(*list.into, c)
 		}
 	}
+	return nil
+}
+
+// buildFlags are those of build that say more of the builds than the stack file.
+type buildFlags struct {
+	ssh, provenance, sbom string
+	builder, memory       string
+	print, check          bool
+}
+
+func (f *buildFlags) flags(c *cobra.Command) {
+	c.Flags().StringVar(&f.ssh, "ssh", "", "`agent` or key to lend: default, or ID=PATH")
+	c.Flags().StringVar(&f.provenance, "provenance", "", "say in the images how they were built: true, false, or mode=max")
+	c.Flags().StringVar(&f.sbom, "sbom", "", "list in the images what they consist of: true, false, or generator=IMAGE")
+	c.Flags().BoolVar(&f.print, "print", false, "print the builds as a file for docker buildx bake, and build nothing")
+	c.Flags().BoolVar(&f.check, "check", false, "look for mistakes in the Dockerfiles, and build nothing")
+	c.Flags().StringVar(&f.builder, "builder", "", "`name` of a builder; only default is there, the engine's BuildKit")
+	c.Flags().StringVarP(&f.memory, "memory", "m", "", "limit of the memory of builds, which BuildKit does not have")
+	hide(c, "builder", "memory")
+}
+
+// read reads the flags into options of builds. What cannot be carried out is refused.
+func (f *buildFlags) read(c *cobra.Command, s *cli.Settings, o *cli.BuildOptions) error {
+	switch {
+	case f.builder != "" && f.builder != "default":
+		return fmt.Errorf("--builder is %q: images are built by the BuildKit in the engine, there is no other builder", f.builder)
+	case f.memory != "":
+		return fmt.Errorf("--memory cannot be carried out: BuildKit does not limit the memory of builds")
+	}
+	o.Over.Provenance, o.Over.SBOM, o.Check = f.provenance, f.sbom, f.check
+	if !c.Flags().Changed("ssh") {
+		return nil
+	}
+	id, path, isPath := strings.Cut(cmp.Or(f.ssh, "default"), "=")
+	o.Over.SSH = map[string]*string{id: nil}
+	switch {
+	case id == "" || isPath && path == "":
+		return fmt.Errorf("--ssh is %q: it must be default, or ID=PATH", f.ssh)
+	case !isPath:
+		return nil
+	case !filepath.IsAbs(path):
+		path = filepath.Join(s.WorkingDir(), path)
+	}
+	o.Over.SSH[id] = &path
 	return nil
 }

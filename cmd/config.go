@@ -21,10 +21,13 @@ import (
 type configFlags struct {
 	format                                        string
 	services, volumes, networks, images, profiles bool
-	quiet, security                               bool
+	quiet, security, models                       bool
+	variables, environment                        bool
+	output                                        string
 	hash                                          string
 	updateAlone                                   bool // the lock is all that is asked for
 	resolveDigests, lockDigests                   bool
+	formatGiven                                   bool
 }
 
 func (a *app) configCommand() *cobra.Command {
@@ -40,16 +43,21 @@ func (a *app) configCommand() *cobra.Command {
 			"  orlop config -q --verbose  every warning with its place",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			prints := []string{"format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet", "resolve-image-digests", "lock-image-digests"}
+			f.formatGiven = c.Flags().Changed("format")
+			prints := []string{"models", "variables", "environment", "output", "format", "services", "volumes", "networks", "images", "profiles", "security", "hash", "quiet", "resolve-image-digests", "lock-image-digests"}
 			f.updateAlone = a.UpdateRemotes && !slices.ContainsFunc(prints, c.Flags().Changed)
 			return a.config(c.Context(), args, f)
 		},
 	}
-	c.Flags().StringVar(&f.format, "format", "yaml", "yaml or json")
+	c.Flags().StringVar(&f.format, "format", "yaml", "yaml or json; of --variables table, too, which is what it prints without")
+	c.Flags().StringVarP(&f.output, "output", "o", "", "`file` to write to")
 	c.Flags().BoolVar(&f.services, "services", false, "names of the services")
 	c.Flags().BoolVar(&f.volumes, "volumes", false, "names of the volumes")
 	c.Flags().BoolVar(&f.networks, "networks", false, "names of the networks")
 	c.Flags().BoolVar(&f.images, "images", false, "references of the images")
+	c.Flags().BoolVar(&f.models, "models", false, "names of the models")
+	c.Flags().BoolVar(&f.variables, "variables", false, "variables that the stack file names, with what holds where they are not set")
+	c.Flags().BoolVar(&f.environment, "environment", false, "variables that are filled in, with their values")
 	c.Flags().BoolVar(&f.profiles, "profiles", false, "names of the profiles")
 	c.Flags().BoolVar(&f.security, "security", false, "what the stack asks of this machine beyond what every container gets, with places")
 	c.Flags().BoolVar(&f.resolveDigests, "resolve-image-digests", false, "name each image by the digest that its registry has for it now")
@@ -62,8 +70,15 @@ func (a *app) configCommand() *cobra.Command {
 }
 
 func (a *app) config(ctx context.Context, services []string, f configFlags) error {
-	if err := cli.Choice("format", f.format, "yaml", "json"); err != nil {
+	formats := []string{"yaml", "json"}
+	if f.variables {
+		formats = append(formats, "table")
+	}
+	if err := cli.Choice("format", f.format, formats...); err != nil {
 		return err
+	}
+	if f.variables || f.environment {
+		return a.configVariables(ctx, f)
 	}
 	opts := a.Options(services)
 	opts.Only, opts.SpareContents, opts.Foresee = true, true, true
@@ -98,8 +113,7 @@ func (a *app) config(ctx context.Context, services []string, f configFlags) erro
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(a.Stdout, text)
-	return err
+	return a.writeConfig(text, f)
 }
 
 // pinImages names the images of a project by their digests, and gives the stack file that says so.
@@ -146,6 +160,12 @@ func (f configFlags) text(p *spec.Project, own ...string) (string, error) {
 			refs = append(refs, p.ImageName(name))
 		}
 		return display.Lines(slices.Compact(slices.Sorted(slices.Values(refs)))), nil
+	case f.models:
+		var models []string
+		for _, m := range p.Models {
+			models = append(models, m.Model)
+		}
+		return display.Lines(slices.Sorted(slices.Values(models))), nil
 	case f.profiles:
 		var all []string
 		for _, s := range p.Services {

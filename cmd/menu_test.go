@@ -119,7 +119,11 @@ func (s *screen) until(last, above string) {
 	limit := time.After(10 * time.Second)
 	for {
 		lines := s.lines()
-		if n := len(lines); n > 0 && strings.Contains(lines[n-1], last) && strings.Contains(strings.Join(lines[:n-1], "\n"), above) {
+		n := len(lines)
+		if last != "" {
+			n--
+		}
+		if len(lines) > 0 && strings.Contains(lines[len(lines)-1], last) && strings.Contains(strings.Join(lines[:n], "\n"), above) {
 			return
 		}
 		select {
@@ -219,6 +223,32 @@ func TestTheMenuOfAnAttachedUp(t *testing.T) {
 	s.press("d")
 	if end := s.ends(0); !strings.Contains(end, "shop keeps running") || len(d.engine.lifecycle) > 0 {
 		t.Errorf("detached with %v:\n%s", d.engine.lifecycle, end)
+	}
+}
+
+// TestTheMenuOfAnUpThatWatchesNothing: its logs, and two ways out.
+func TestTheMenuOfAnUpThatWatchesNothing(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("up --menu")
+	s.until(" l logs: all  ·  d detach  ·  q/Ctrl-C stop and quit", "")
+	s.press("rspv") // no keys of this menu
+	s.press("l")
+	s.until("l logs: db", "")
+	s.press("d")
+	if end := s.ends(0); !strings.Contains(end, "shop keeps running") || len(d.engine.lifecycle) > 0 {
+		t.Errorf("detached with %v:\n%s", d.engine.lifecycle, end)
+	}
+}
+
+// TestAnUpWithoutAMenu: neither of a watch, if nobody wants one.
+func TestAnUpWithoutAMenu(t *testing.T) {
+	d := watchDesk(t)
+	s := d.onScreen("up --watch --menu=false")
+	s.until("", "watching 2 folders")
+	d.signals <- os.Interrupt
+	d.await("stop")
+	if code := <-s.code; code != 130 || s.released {
+		t.Errorf("it ends with %d, and a terminal was taken and given back: %t", code, s.released)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/cmd/up"
 	"github.com/orlop/orlop/cmd/watch"
+	"github.com/orlop/orlop/spec"
 )
 
 // upFlags are the flags of up beside the selection.
@@ -25,6 +26,8 @@ type upFlags struct {
 	ending      up.Ending
 	cache       cacheFlags
 	logs        up.LogFilter
+	menu        bool
+	menuGiven   bool
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -35,7 +38,10 @@ func (a *app) upCommand() *cobra.Command {
 		Example: "  orlop up            bring everything up and show its logs\n" +
 			"  orlop up -d --wait  in the background, ready when it returns; jobs with a schedule are run from then on",
 		ValidArgsFunction: a.completeServices,
-		RunE:              func(c *cobra.Command, args []string) error { return a.up(c.Context(), args, f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			f.menuGiven = c.Flags().Changed("menu")
+			return a.up(c.Context(), args, f)
+		},
 	}
 	f.selection.flags(c)
 	a.frozenFlag(c)
@@ -48,6 +54,7 @@ func (a *app) upCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.ending.OnExit, "abort-on-container-exit", false, "stop all when a container ends; one-shot services that others wait for may")
 	c.Flags().BoolVar(&f.ending.OnFailure, "abort-on-container-failure", false, "stop all when a container ends with a code other than 0")
 	c.Flags().StringVar(&f.ending.From, "exit-code-from", "", "end with the exit code of this `SERVICE`; implies --abort-on-container-exit")
+	c.Flags().BoolVar(&f.menu, "menu", false, "show keys below the logs; without it as COMPOSE_MENU says, else those of a watch")
 	f.cache.flags(c)
 	quietFlags(c.Flags(), &a.settings)
 	c.Flags().StringArrayVar(&f.logs.Only, "attach", nil, "show the logs of this `SERVICE` alone; may be given many times")
@@ -65,7 +72,7 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 	}
 	o := up.Options{
 		Source: cli.Source{Services: services, NoDeps: f.noDeps, Scale: f.scale}, Plan: f.options(services, f.wait || f.waitTimeout > 0),
-		StopTimeout: f.timeout, ReadyWithin: time.Duration(f.waitTimeout) * time.Second, Stays: f.stays(), Print: f.print, Logs: f.logs, Ending: f.ending,
+		StopTimeout: f.timeout, ReadyWithin: time.Duration(f.waitTimeout) * time.Second, Stays: f.stays(), Print: f.print, Logs: f.logs, Menu: f.wantsMenu(a.Variables(ctx)), Ending: f.ending,
 	}
 	if f.watch {
 		o.Watch = &f.watchFlags
@@ -74,6 +81,17 @@ func (a *app) up(ctx context.Context, services []string, f upFlags) error {
 		return err
 	}
 	return up.Run(ctx, a.Invocation, o)
+}
+
+// wantsMenu says that keys are to be shown, where there is a terminal.
+func (f *upFlags) wantsMenu(vars map[string]string) bool {
+	switch said := vars["COMPOSE_MENU"]; {
+	case f.menuGiven:
+		return f.menu
+	case said != "":
+		return spec.IsTrue(said)
+	}
+	return f.watch
 }
 
 // stays says that the up goes on with the logs when the stack is up.
@@ -89,6 +107,9 @@ func (f *upFlags) check() error {
 	}
 	if f.logs.IsSet() && !f.stays() {
 		return fmt.Errorf("--attach, --no-attach and --attach-dependencies are about the logs of an up that stays with them: they cannot be used with --detach, --wait or --no-start")
+	}
+	if f.menu && !f.stays() {
+		return fmt.Errorf("--menu is about an up that stays with the logs: it cannot be used with --detach, --wait or --no-start")
 	}
 	if len(f.logs.Only) > 0 && f.logs.Dependencies {
 		return fmt.Errorf("--attach and --attach-dependencies cannot be used together")

@@ -512,10 +512,14 @@ func (c *executor) build(ctx context.Context, s *planner.Step, note func(planner
 	if err := e.kit.AwaitSession(ctx, c.job.sessions[s.Service]); err != nil {
 		return planner.Result{}, err
 	}
-	digest, err := e.builder.Build(ctx, builder.Request{
+	req := builder.Request{
 		Project: p.Name, Dir: p.WorkingDir, Service: s.Service, Build: p.Buildable(s.Service).Build, Platforms: p.Buildable(s.Service).BuiltFor(), Tag: tag, Images: images,
 		Session: c.job.sessions[s.Service], Options: c.job.build, Places: p.Places, Existing: before, Mask: c.job.mask,
-	}, note)
+	}
+	if c.job.build.Check {
+		return planner.Result{Outcome: planner.Unchanged, Text: "its Dockerfile has no warnings"}, e.builder.Check(ctx, req)
+	}
+	digest, err := e.builder.Build(ctx, req, note)
 	if err != nil {
 		return planner.Result{}, err
 	}

@@ -294,7 +294,7 @@ func (e *Engine) startKit() {
 			Hosts: registryHosts(e.cfg.Root, &e.callersOut), LoggedIn: loggedIn(registryHosts(e.cfg.Root, &e.callersOut), e.cfg.Root),
 		})
 		if e.kitErr == nil {
-			e.builder = builder.New(e.kit.Control())
+			e.builder = builder.New(e.kit.Control(), e.kit.Bridge())
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/target"
 	"github.com/orlop/orlop/runner"
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/logs"
@@ -98,7 +99,7 @@ func (s *server) Exec(stream api.Engine_ExecServer) error {
 	if err != nil {
 		return err
 	}
-	id, err := targetOf(start, s.runner.Containers(start.Project))
+	id, err := target.Of(start, s.runner.Containers(start.Project))
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (s *server) Attach(stream api.Engine_AttachServer) error {
 	if err != nil {
 		return err
 	}
-	id, err := targetOf(start, s.runner.Containers(start.Project))
+	id, err := target.Of(start, s.runner.Containers(start.Project))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orlop/orlop/api"
+	"github.com/orlop/orlop/engine/target"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/exec"
 	"github.com/orlop/orlop/runner/shim"
@@ -269,7 +270,7 @@ func TestTheContainerOfAProcess(t *testing.T) {
 		"a number that isn't": {&api.ProcessStart{Service: "web", Index: 2}, "", `service web has no container 2: start it with "orlop up"`},
 		"no container at all": {&api.ProcessStart{Service: "db"}, "", `service db has no container: start it with "orlop up"`},
 	} {
-		got, err := targetOf(c.start, list)
+		got, err := target.Of(c.start, list)
 		if got != c.want || err == nil && c.err != "" || err != nil && err.Error() != c.err {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}

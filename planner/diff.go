@@ -144,9 +144,9 @@ func inputReasons(service string, old, want *Inputs) []Reason {
 		switch {
 		case old.Given[k] == want.Given[k]:
 		case want.Given[k] == "":
-			rs = append(rs, Reason{Path: path + ".args", Text: "it was built with --build-arg " + k})
+			rs = append(rs, Reason{Path: path + ".args", Text: "it was built with " + difference.Option(k)})
 		default:
-			rs = append(rs, Reason{Path: path + ".args", Text: "--build-arg " + k + " is another"})
+			rs = append(rs, Reason{Path: path + ".args", Text: difference.Option(k) + " is another"})
 		}
 	}
 	if len(rs) == 0 {

@@ -45,7 +45,7 @@ type Inputs struct {
 	// Floating builds take something from the network, or from an image that
 	// only the build can tell: the same inputs need not give the same image.
 	Floating bool `json:"floating,omitempty"`
-	// Given are the arguments of the command line (--build-arg) -> digest. They
+	// Given are the arguments of the command line (--build-arg) -> digest, and its flags -> value. They
 	// are not in Sum: they hold for the build that they were given for, whose
 	// image stands until what the stack file says changes.
 	Given map[string]string `json:"given,omitempty"`

@@ -44,7 +44,7 @@ func (Sessions) Inputs(ctx context.Context, p *spec.Project, opts BuildOptions) 
 
 // Open prepares sessions.
 func (Sessions) Open(ctx context.Context, p *spec.Project, opts BuildOptions) (BuildSession, error) {
-	s, err := builder.NewSession(ctx, p, opts.Services)
+	s, err := builder.NewSession(ctx, opts.Over.Project(p), opts.Services)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (Sessions) Open(ctx context.Context, p *spec.Project, opts BuildOptions) (B
 }
 
 func (o BuildOptions) forBuilder() builder.Options {
-	out := builder.Options{NoCache: o.NoCache, Pull: o.Pull, Args: map[string]string{}, Tell: o.Tell, Epoch: o.Epoch}
+	out := builder.Options{NoCache: o.NoCache, Pull: o.Pull, Args: map[string]string{}, Tell: o.Tell, Epoch: o.Epoch, Over: o.Over}
 	for k, v := range o.Args {
 		if v != nil {
 			out.Args[k] = *v
@@ -77,4 +77,6 @@ type BuildOptions struct {
 	CacheTo   []builder.Cache `json:"cache_to,omitempty"` // places outside of the engine
 	CacheFrom []builder.Cache `json:"cache_from,omitempty"`
 	Epoch     string          `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH of the caller's environment
+	Over      builder.Over    `json:"over,omitzero"`
+	Check     bool            `json:"check,omitempty"` // look for mistakes in Dockerfiles, and build nothing
 }

@@ -25,14 +25,11 @@ func missing(what, instead string) string {
 
 // missingFlags are flags of Compose's verbs that are not there; "" are those of any.
 var missingFlags = map[string][]string{
-	"":      {"compatibility"},
-	"up":    {"menu"},
-	"build": {"builder", "check", "memory", "print", "provenance", "sbom", "ssh"},
+	"": {"compatibility"},
 	"config": {
-		"environment", "no-consistency", "no-interpolate", "no-normalize", "no-path-resolution", "output", "variables",
+		"no-consistency", "no-interpolate", "no-normalize", "no-path-resolution",
 	},
 	"publish": {"insecure-registry"},
-	"watch":   {"prune", "quiet"},
 }
 
 // MissingFlag says what to do without a flag of Compose that a verb does not have; "" of
@@ -46,8 +43,6 @@ func MissingFlag(verb, name string) string {
 		what = verb + " " + what
 	}
 	switch name {
-	case "ssh":
-		return missing(what, "write ssh: below the build of the stack file")
 	case "insecure-registry":
 		return missing(what, "set http: true for the registry in engine.yaml")
 	}

@@ -113,6 +113,10 @@ func (u *run) attached(ctx context.Context) error {
 			cancel(cli.Cause(ctx, err))
 		}
 	})
+	if u.watching == nil && u.menu != nil {
+		u.setMenu(u.menu, logs, cancel)
+		wg.Go(func() { u.menu.Attend(ctx, u.chosen) })
+	}
 	if u.watching != nil {
 		wg.Go(func() {
 			if err := u.keepWatching(ctx, logs, cancel); err != nil && ctx.Err() == nil {
@@ -171,11 +175,16 @@ func (u *run) keepWatching(ctx context.Context, logs *display.LogMerge, leave co
 	report := watch.NewDisplay(u.Invocation, "stops the stack")
 	u.watching.Report = func(e loop.Event) { logs.Between(func() { report(e) }) }
 	if m := u.watching.Menu; m != nil {
-		m.LogsOf, m.NoLogs = func(_ context.Context, service string) { logs.Only(service) }, "all"
-		m.Quit, m.QuitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
-		m.Detach = func() { leave(watch.ErrLeft) }
+		u.setMenu(m, logs, leave)
 	}
 	return watch.Keep(ctx, u.Invocation, u.watching)
+}
+
+// setMenu says what the keys of a menu do.
+func (u *run) setMenu(m *watch.Menu, logs *display.LogMerge, leave context.CancelCauseFunc) {
+	m.LogsOf, m.NoLogs = func(_ context.Context, service string) { logs.Only(service) }, "all"
+	m.Quit, m.QuitItem = u.interrupts.press, "q/Ctrl-C stop and quit"
+	m.Detach = func() { leave(watch.ErrLeft) }
 }
 
 // readLogs passes what the services print since the up began.

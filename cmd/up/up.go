@@ -28,6 +28,7 @@ type Options struct {
 	Logs        LogFilter
 	Watch       *watch.Flags // nil: the working tree is not watched
 	Ending      Ending       // of an up that stays
+	Menu        bool         // of keys, where it stays on a terminal
 }
 
 // Run brings a stack up and stays with it, if that is asked for.
@@ -62,9 +63,12 @@ func Run(ctx context.Context, inv *cli.Invocation, o Options) error {
 	if !o.Stays || isNone {
 		return nil
 	}
+	if o.Menu {
+		u.menu = watch.OpenMenu(inv)
+		defer u.menu.Close()
+	}
 	if o.Watch != nil {
-		u.watching = &watch.Config{Client: u.client, Source: o.Source, Files: files, Project: project, Flags: *o.Watch, Menu: watch.OpenMenu(inv)}
-		defer u.watching.Menu.Close()
+		u.watching = &watch.Config{Client: u.client, Source: o.Source, Files: files, Project: project, Flags: *o.Watch, Menu: u.menu}
 	}
 	return u.attach(ctx)
 }
@@ -90,6 +94,7 @@ type run struct {
 	interrupts *interrupts
 	shutdown   shutdown
 	watching   *watch.Config // nil without --watch
+	menu       *watch.Menu   // nil: none
 	orphans    []string      // services that run and are not in the stack file
 	ending     Ending
 	read       map[string]look // the files that it was read from

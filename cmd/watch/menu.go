@@ -41,6 +41,7 @@ type Menu struct {
 	QuitItem string
 	Detach   func() // nil: quitting leaves the services as they are
 
+	plain  bool // nothing is watched
 	paused bool
 	logs   string // whose are shown
 	asked  *question
@@ -145,6 +146,12 @@ func (m *Menu) run(ctx context.Context) {
 	}
 }
 
+// Attend is the menu of what shows logs and watches nothing, until the context ends.
+func (m *Menu) Attend(ctx context.Context, services []string) {
+	m.plain, m.services = true, func() []string { return services }
+	m.run(ctx)
+}
+
 // Close gives the terminal back.
 func (m *Menu) Close() {
 	if m != nil {
@@ -167,6 +174,9 @@ func (m *Menu) text() string {
 		pause = "resume"
 	}
 	items := []string{"r rebuild", "s restart", "p " + pause, "v plan", "l logs: " + cmp.Or(m.logs, m.NoLogs)}
+	if m.plain {
+		items = items[len(items)-1:]
+	}
 	if m.Detach != nil {
 		items = append(items, "d detach")
 	}
@@ -183,6 +193,9 @@ func (m *Menu) press(ctx context.Context, key byte, wg *sync.WaitGroup) {
 	if m.asked != nil {
 		m.asked.answer <- key == 'y' || key == 'Y'
 		m.asked = nil
+		return
+	}
+	if m.plain && strings.IndexByte("rspv", key) >= 0 {
 		return
 	}
 	switch key {

@@ -21,6 +21,7 @@ import (
 	"github.com/moby/buildkit/frontend"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
@@ -153,6 +154,9 @@ func serve(c *control.Controller, sessions *session.Manager, stop context.Cancel
 
 // Control is BuildKit's control service.
 func (k *Kit) Control() controlapi.ControlClient { return controlapi.NewControlClient(k.conn) }
+
+// Bridge is what a frontend asks of BuildKit during a build.
+func (k *Kit) Bridge() gatewayapi.LLBBridgeClient { return gatewayapi.NewLLBBridgeClient(k.conn) }
 
 // Close ends BuildKit; builds that go on fail.
 func (k *Kit) Close() {

@@ -59,3 +59,11 @@ func Named(text string) any {
 	}
 	return text
 }
+
+// Option is what a command line says of a build, by the name that the build has it by.
+func Option(name string) string {
+	if strings.HasPrefix(name, "--") {
+		return name
+	}
+	return "--build-arg " + name
+}

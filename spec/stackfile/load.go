@@ -24,29 +24,30 @@ import (
 // Options say what to load and from where. The zero value loads the stack
 // file of the working directory with an empty environment.
 type Options struct {
-	Files            []string          // stack files, later ones override; "-" is Stdin; none: COMPOSE_FILE, else Find
-	Dir              string            // directory that the search and relative arguments start from; "" is the working directory
-	ProjectDirectory string            // directory that paths in the files start from; "" is that of the first file
-	Name             string            // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
-	Instance         string            // which copy of the stack to load: its project is NAME-INSTANCE; "" is the stack itself
-	Profiles         []string          // active profiles beside COMPOSE_PROFILES; "*" is all of them
-	EnvFiles         []string          // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
-	Environ          map[string]string // the caller's environment
-	Services         []string          // services asked for by name: their profiles become active
-	Jobs             bool              // Services may name jobs, which are services then
-	Only             bool              // what Services and what they depend on do not need may be missing
-	NoDeps           bool              // with Only: what they depend on too
-	AllResources     bool              // networks, volumes, secrets and configs too that no service uses
-	AllowUnset       bool              // an unset variable in an image or a mount's source is a warning, not an error
-	Strict           bool              // a key that is not supported is an error, not a warning
-	Stdin            io.Reader         // what "-" reads
-	Given            *userfile.Given   // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
-	Reading          func(path string) // called with each file that is read, or would be if it were there; may be nil
-	SkipPayloads     bool              // read neither env_file nor the contents of secrets and configs
-	Foresee          bool              // warn of what only an up would refuse
-	SpareContents    bool              // the contents of secrets and configs may be missing
-	Remotes          Remotes           // fetches what stands elsewhere; nil: only local files are read
-	ImagesOnly       bool              // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
+	Files            []string            // stack files, later ones override; "-" is Stdin; none: COMPOSE_FILE, else Find
+	Dir              string              // directory that the search and relative arguments start from; "" is the working directory
+	ProjectDirectory string              // directory that paths in the files start from; "" is that of the first file
+	Name             string              // name of the project; "" is COMPOSE_PROJECT_NAME, the file's name key, or the directory's name
+	Instance         string              // which copy of the stack to load: its project is NAME-INSTANCE; "" is the stack itself
+	Profiles         []string            // active profiles beside COMPOSE_PROFILES; "*" is all of them
+	EnvFiles         []string            // environment files; none: COMPOSE_ENV_FILES, else .env of Dir and of the project directory
+	Environ          map[string]string   // the caller's environment
+	Services         []string            // services asked for by name: their profiles become active
+	Jobs             bool                // Services may name jobs, which are services then
+	Only             bool                // what Services and what they depend on do not need may be missing
+	NoDeps           bool                // with Only: what they depend on too
+	AllResources     bool                // networks, volumes, secrets and configs too that no service uses
+	AllowUnset       bool                // an unset variable in an image or a mount's source is a warning, not an error
+	Strict           bool                // a key that is not supported is an error, not a warning
+	Stdin            io.Reader           // what "-" reads
+	Given            *userfile.Given     // reads Stdin and the pipes that Files and EnvFiles name; nil: each load reads them anew
+	Seen             func(variables.Use) // called with each variable that the files name; may be nil
+	Reading          func(path string)   // called with each file that is read, or would be if it were there; may be nil
+	SkipPayloads     bool                // read neither env_file nor the contents of secrets and configs
+	Foresee          bool                // warn of what only an up would refuse
+	SpareContents    bool                // the contents of secrets and configs may be missing
+	Remotes          Remotes             // fetches what stands elsewhere; nil: only local files are read
+	ImagesOnly       bool                // what building and pulling does not need may be missing: env_file is not read, contents only needed for build secrets
 }
 
 // Load reads the stack files and resolves them into a Project. All complaints
@@ -123,7 +124,7 @@ func (l *loader) load(ctx context.Context) (*spec.Project, error) {
 	}
 	l.name = name
 	l.env["COMPOSE_PROJECT_NAME"] = name
-	vars := &variables.Expander{Lookup: l.lookup}
+	vars := &variables.Expander{Lookup: l.lookup, Seen: l.opts.Seen}
 	root := &tree.Node{Kind: tree.MapNode}
 	for _, doc := range docs {
 		if err := ctx.Err(); err != nil {
@@ -194,7 +195,7 @@ func (l *loader) resolve(doc document, vars *variables.Expander, including []str
 func (l *loader) conform(doc document, vars *variables.Expander) *tree.Node {
 	b := &builder{l: l, src: doc.src, vars: vars}
 	if r := l.remotes.Of(doc.src.path); r != nil {
-		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup, &b.told)}
+		b.vars = &variables.Expander{Lookup: l.told(r, &b.at, vars.Lookup, &b.told), Seen: vars.Seen}
 	}
 	root := b.document(doc.Document)
 	l.values += b.count

@@ -17,6 +17,15 @@ const MaxNesting = 32
 // ${X+a}, each nested, and $$ for a dollar sign.
 type Expander struct {
 	Lookup func(name string) (string, bool)
+	Seen   func(Use) // told of each variable that a text names; may be nil
+}
+
+// Use is how a text names a variable.
+type Use struct {
+	Name      string
+	Default   string // ${NAME:-Default}
+	Alternate string // ${NAME:+Alternate}
+	Required  bool   // ${NAME:?}
 }
 
 // UnsetVariable is a variable without a value that a text asks for.
@@ -122,7 +131,18 @@ func nameLength(s string) int {
 	return n
 }
 
+// see tells of a variable, and of those in its argument, which may not be asked for.
+func (e *expansion) see(use Use, argument string, depth int) {
+	if e.vars.Seen == nil {
+		return
+	}
+	e.vars.Seen(use)
+	other := expansion{vars: e.vars}
+	other.expand(argument, 0, depth)
+}
+
 func (e *expansion) plain(name, expr string, offset int) string {
+	e.see(Use{Name: name}, "", 0)
 	value, ok := e.vars.Lookup(name)
 	if !ok {
 		e.unset = append(e.unset, UnsetVariable{Name: name, Expr: expr, Offset: offset})
@@ -152,17 +172,17 @@ func (e *expansion) braced(expr string, offset, depth int) string {
 	present := ok && (value != "" || operator[0] != ':')
 	switch operator[len(operator)-1] {
 	case '-':
-		if present {
+		if e.see(Use{Name: name, Default: argument}, argument, depth+1); present {
 			return value
 		}
 		return e.expand(argument, at, depth+1)
 	case '+':
-		if !present {
+		if e.see(Use{Name: name, Alternate: argument}, argument, depth+1); !present {
 			return ""
 		}
 		return e.expand(argument, at, depth+1)
 	default: // '?'
-		if present {
+		if e.see(Use{Name: name, Required: true}, argument, depth+1); present {
 			return value
 		}
 		e.required(name, expr, offset, e.expand(argument, at, depth+1))

@@ -1,4 +1,5 @@
-package engine
+// Package target says which container a process is for.
+package target
 
 import (
 	"fmt"
@@ -7,13 +8,13 @@ import (
 	"github.com/orlop/orlop/planner"
 )
 
-// targetOf is the ID of the container that a process is for, of those of its
+// Of is the ID of the container that a process is for, of those of its
 // project.
-func targetOf(start *api.ProcessStart, list []planner.Container) (string, error) {
+func Of(start *api.ProcessStart, list []planner.Container) (string, error) {
 	if start.Container != "" {
 		return start.Container, nil
 	}
-	if c := execTarget(list, start.Service, int(start.Index)); c != nil {
+	if c := In(list, start.Service, int(start.Index)); c != nil {
 		return c.ID, nil
 	}
 	if start.Index > 0 {
@@ -22,31 +23,31 @@ func targetOf(start *api.ProcessStart, list []planner.Container) (string, error)
 	return "", fmt.Errorf("service %s has no container: start it with \"orlop up\"", start.Service)
 }
 
-// execTarget is the container of a service that a process joins: that of the
+// In is the container of a service that a process joins: that of the
 // number, or the first one that runs; a run's only where there is no other, as
 // in Compose. It is nil where there is none.
-func execTarget(list []planner.Container, service string, number int) *planner.Container {
+func In(list []planner.Container, service string, number int) *planner.Container {
 	var found *planner.Container
 	for i := range list {
 		k := &list[i]
 		if k.Service != service || number > 0 && (k.Number != number || k.OneOff) {
 			continue
 		}
-		if found == nil || execRank(k) < execRank(found) || execRank(k) == execRank(found) && k.Number < found.Number {
+		if found == nil || rank(k) < rank(found) || rank(k) == rank(found) && k.Number < found.Number {
 			found = k
 		}
 	}
 	return found
 }
 
-// execRank orders containers by how well a process may join them.
-func execRank(k *planner.Container) int {
-	rank := 0
+// rank orders containers by how well a process may join them.
+func rank(k *planner.Container) int {
+	n := 0
 	if k.State != planner.Running {
-		rank += 2
+		n += 2
 	}
 	if k.OneOff {
-		rank++
+		n++
 	}
-	return rank
+	return n
 }

@@ -1,4 +1,4 @@
-package engine
+package target
 
 import (
 	"testing"
@@ -27,7 +27,7 @@ func TestExecJoinsTheFirstThatRunsAndARunLast(t *testing.T) {
 		"none of another service":                {[]planner.Container{other}, 0, ""},
 	} {
 		got := ""
-		if found := execTarget(c.list, "web", c.number); found != nil {
+		if found := In(c.list, "web", c.number); found != nil {
 			got = found.ID
 		}
 		if got != c.want {
