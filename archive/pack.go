@@ -148,7 +148,7 @@ func (p *Packer) pack(ctx context.Context, i item, depth int) error {
 // header describes an item.
 func (p *Packer) header(i item) *tar.Header {
 	return &tar.Header{
-		Name: i.name, Mode: int64(i.st.Mode & 0o7777), Uid: user(i.st.Uid, p.Tree.UID), Gid: user(i.st.Gid, p.Tree.GID),
+		Name: i.name, Mode: int64(i.st.Mode & 0o7777), Uid: p.Tree.user(i.st.Uid, p.Tree.UID), Gid: p.Tree.user(i.st.Gid, p.Tree.GID),
 		ModTime: time.Unix(i.st.Mtim.Unix()), Format: tar.FormatPAX,
 	}
 }
@@ -156,11 +156,14 @@ func (p *Packer) header(i item) *tar.Header {
 // nobody is the user of a file that belongs to none of a container's.
 const nobody = 65534
 
-func user(id uint32, first int) int {
-	if int(id) < first {
-		return nobody
+func (t *Tree) user(id uint32, first int) int {
+	switch {
+	case int(id) >= first:
+		return int(id) - first
+	case t.Mixed:
+		return int(id)
 	}
-	return int(id) - first
+	return nobody
 }
 
 func (p *Packer) directory(ctx context.Context, i item, h *tar.Header, depth int) error {

@@ -22,6 +22,8 @@ type Tree struct {
 	// UID and GID are what the tree adds to the numbers of an archive's users: those
 	// of a container may be others on the machine.
 	UID, GID int
+	// Mixed says that some of its files have their numbers as they are: those of an image.
+	Mixed bool
 	// As calls what makes files, as the user that they belong to where the kernel asks
 	// for that; nil: it is just called.
 	As func(func() error) error

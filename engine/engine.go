@@ -270,7 +270,7 @@ func (e *Engine) openRunner(ctx context.Context, rescued map[string]*shim.Exit) 
 
 // freezer holds containers still while an image is made of them.
 func (e *Engine) freezer() *freezer.Freezer {
-	return &freezer.Freezer{Client: e.daemon.client, Dir: filepath.Join(e.cfg.State, "frozen"), Log: e.log}
+	return &freezer.Freezer{Containers: e.runner, Client: e.daemon.client, Dir: filepath.Join(e.cfg.State, "frozen"), Log: e.log}
 }
 
 func (e *Engine) steps() *buildkit.Steps {

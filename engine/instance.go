@@ -17,10 +17,6 @@ func projectOf(m any) string {
 	switch of := m.(type) {
 	case *api.ProcessInput:
 		return of.GetStart().GetProject()
-	case *api.ReadTreeRequest:
-		return of.GetOf().GetProject()
-	case *api.WriteTree:
-		return of.GetStart().GetTo().GetProject()
 	case interface{ GetProject() string }:
 		return of.GetProject()
 	}

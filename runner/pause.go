@@ -60,3 +60,29 @@ func (c *container) unpause(ctx context.Context) error {
 	c.apply(supervisor.Frozen{At: c.r.Now()})
 	return nil
 }
+
+// Freeze pauses a container until thaw is called; somebody else may have it go on before. One
+// that does not run, or is paused, stays as it is, and there is nothing to thaw.
+func (r *Runner) Freeze(ctx context.Context, id string) (thaw func(context.Context) error, err error) {
+	c := r.lookup(id)
+	if c == nil {
+		return nil, fmt.Errorf("no container with ID %s", id)
+	}
+	if err := c.op.Lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.op.Unlock()
+	if s := c.snapshot(); s.State != planner.Running || s.Paused {
+		return nil, nil
+	}
+	if err := c.pause(ctx); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if err := c.op.Lock(ctx); err != nil {
+			return err
+		}
+		defer c.op.Unlock()
+		return c.unpause(ctx)
+	}, nil
+}

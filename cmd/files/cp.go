@@ -120,16 +120,8 @@ func (o *copying) request(service string) *api.ContainerRequest {
 // copyIn copies the caller's files to containers.
 func (v *Verbs) copyIn(ctx context.Context, client *api.Client, o *copying) error {
 	if o.from.path == "-" {
-		in, _, done, err := v.input(ctx, "-")
-		if err != nil {
-			return err
-		}
-		defer done()
 		start := &api.WriteTree_Start{Whole: true}
-		return v.send(ctx, client, o, start, 0, func(out io.Writer) error {
-			_, err := io.CopyBuffer(out, struct{ io.Reader }{in}, make([]byte, archive.BufferSize))
-			return err
-		})
+		return v.send(ctx, client, o, start, 0, func(ctx context.Context, out io.Writer) error { return v.copyInput(ctx, out, "-") })
 	}
 	whole, err := filepath.Abs(o.from.path)
 	if err != nil {
@@ -161,7 +153,7 @@ func (v *Verbs) copyIn(ctx context.Context, client *api.Client, o *copying) erro
 		at += "/"
 	}
 	start := &api.WriteTree_Start{Name: source.Name, Directory: source.IsDir, Contents: source.Contents}
-	return v.send(ctx, client, o, start, size, func(out io.Writer) error {
+	return v.send(ctx, client, o, start, size, func(ctx context.Context, out io.Writer) error {
 		w := tar.NewWriter(out)
 		packer := &archive.Packer{Tree: tree, Out: w, Note: func(at, why string) { v.say(filepath.Join(filepath.Dir(whole), at) + ": " + why) }}
 		if err := packer.Pack(ctx, at, source.Name, o.follow); err != nil {
@@ -189,7 +181,7 @@ func bare(err error) error {
 }
 
 // send sends an archive to the containers that a copy is to.
-func (v *Verbs) send(ctx context.Context, client *api.Client, o *copying, start *api.WriteTree_Start, size int64, write func(io.Writer) error) error {
+func (v *Verbs) send(ctx context.Context, client *api.Client, o *copying, start *api.WriteTree_Start, size int64, write func(context.Context, io.Writer) error) error {
 	start.To, start.Path, start.OneOffs, start.Owners = o.request(o.to.service), o.to.path, o.oneOffs, o.owners
 	stream, err := client.File.Write(ctx)
 	if err != nil {
@@ -199,16 +191,14 @@ func (v *Verbs) send(ctx context.Context, client *api.Client, o *copying, start 
 		return cli.Cause(ctx, err)
 	}
 	m := v.measure("cp "+o.to.String(), size, o.quiet)
-	out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.WriteTree{Of: &api.WriteTree_Data{Data: p}}) }}
-	err = write(m.count(out))
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil && !errors.Is(err, io.EOF) { // which is the engine's, and it says why
-		m.end(v, "")
-		return err
-	}
-	reply, err := stream.CloseAndRecv()
+	reply := &api.WriteTreeReply{}
+	err = converse(ctx, stream, reply, func(ctx context.Context) error {
+		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.WriteTree{Of: &api.WriteTree_Data{Data: p}}) }}
+		if err := write(ctx, m.count(out)); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
 	if err != nil {
 		m.end(v, "")
 		return cli.Cause(ctx, err)
@@ -240,7 +230,7 @@ func (v *Verbs) copyOut(ctx context.Context, client *api.Client, o *copying) err
 	in := &incoming{stream: stream, note: func(text string) { v.say(text) }}
 	if o.to.service != "" {
 		to := &api.WriteTree_Start{Name: source.Name, Directory: source.IsDir, Contents: source.Contents}
-		return v.send(ctx, client, o, to, start.Size, func(out io.Writer) error { return in.copyTo(ctx, out) })
+		return v.send(ctx, client, o, to, start.Size, in.copyTo)
 	}
 	size := start.Size
 	if start.Directory {

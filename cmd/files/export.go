@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -119,28 +120,26 @@ func (v *Verbs) importFile(ctx context.Context, client *api.Client, path string,
 	if path == "-" && display.IsTerminal(v.Of().Stdin) {
 		return errors.New("orlop image import - reads an archive from standard input, which is a terminal")
 	}
-	in, size, done, err := v.input(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer done()
 	stream, err := client.File.Import(ctx)
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
+	var size int64
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
 	m := v.measure("import "+path, size, quiet)
-	err = stream.Send(&api.ImportInput{Of: &api.ImportInput_Start_{Start: start}})
-	if err == nil {
-		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.ImportInput{Of: &api.ImportInput_Data{Data: p}}) }}
-		if _, err = io.CopyBuffer(m.count(out), struct{ io.Reader }{in}, make([]byte, archive.BufferSize)); err == nil {
-			err = out.Flush()
+	made := &api.CommitReply{}
+	err = converse(ctx, stream, made, func(ctx context.Context) error {
+		if err := stream.Send(&api.ImportInput{Of: &api.ImportInput_Start_{Start: start}}); err != nil {
+			return err
 		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) { // which is the engine's, and it says why
-		m.end(v, "")
-		return fmt.Errorf("cannot read %s: %w", path, bare(err))
-	}
-	made, err := stream.CloseAndRecv()
+		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.ImportInput{Of: &api.ImportInput_Data{Data: p}}) }}
+		if err := v.copyInput(ctx, m.count(out), path); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
 	m.end(v, "")
 	if err != nil {
 		return cli.Cause(ctx, err)

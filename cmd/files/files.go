@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
+	"github.com/orlop/orlop/archive"
 	"github.com/orlop/orlop/cmd/cli"
 	"github.com/orlop/orlop/cmd/display"
 	"github.com/orlop/orlop/spec/userfile"
@@ -93,18 +96,45 @@ func (v *Verbs) say(notes ...string) {
 	}
 }
 
-// input opens a file that is named on the command line, "-" for standard input. Reading it
-// ends with ctx. Its size is 0 where that is unknown.
-func (v *Verbs) input(ctx context.Context, path string) (in io.Reader, size int64, done func(), err error) {
+// converse writes to a stream and takes its answer, which may come before all is written.
+// Writing ends with it.
+func converse(ctx context.Context, stream grpc.ClientStream, answer any, write func(context.Context) error) error {
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	answered := make(chan error, 1)
+	go func() { // ends with the stream
+		answered <- stream.RecvMsg(answer)
+		stop()
+	}()
+	err := write(writing)
+	if err == nil {
+		err = stream.CloseSend()
+	}
+	isOurs := err != nil && !errors.Is(err, io.EOF) // which a stream says that was answered
+	if isOurs && (writing.Err() == nil || ctx.Err() != nil) {
+		return err
+	}
+	return <-answered
+}
+
+// copyInput copies a file that is named on the command line, "-" for standard input, as long
+// as ctx has not ended.
+func (v *Verbs) copyInput(ctx context.Context, out io.Writer, path string) error {
+	in, done, err := io.Reader(nil), func() {}, error(nil)
 	if path == "-" {
 		in, done, err = userfile.Interruptible(ctx, v.Of().Stdin)
-		return in, 0, done, err
+	} else {
+		var f *userfile.Input
+		if f, err = userfile.OpenGiven(ctx, path); err == nil {
+			in, done = f, func() { f.Close() }
+		}
 	}
-	f, err := userfile.OpenGiven(ctx, path)
 	if err != nil {
-		return nil, 0, nil, fmt.Errorf("cannot read %s: %w", path, errors.Unwrap(err))
+		return fmt.Errorf("cannot read %s: %w", path, bare(err))
 	}
-	return f, f.Size(), func() { f.Close() }, nil
+	defer done()
+	_, err = io.CopyBuffer(out, struct{ io.Reader }{in}, make([]byte, archive.BufferSize))
+	return err
 }
 
 // notForTerminal refuses to write an archive to a terminal.

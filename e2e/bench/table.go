@@ -38,6 +38,8 @@ func table() []row {
 		{"rebuild", "watch: a save of a small Go service until it is served",
 			seconds("p50 / p95 / of it the compiler", 0.9, 1.2, 0.9), watchRebuilds},
 		{"load", "500 services loaded, processor time", seconds("the command begins / the file is loaded", 0.015, 0.040), loading},
+		{"cp", "a file of 1 GB", seconds("cp of coreutils / cp into a container / out of it", 1.0, 2.0, 2.0), copies},
+		{"commit", "a container that has written 200 MB", seconds("commit / export", 2.0, 0.6), commits},
 		{"batches", "watch: files until all are in the container", seconds("1,000 files / 20,000 files", 0.2, 2.0), watchBatches},
 	}
 }

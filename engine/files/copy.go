@@ -18,6 +18,7 @@ import (
 	"github.com/orlop/orlop/archive"
 	"github.com/orlop/orlop/planner"
 	"github.com/orlop/orlop/runner/image"
+	"github.com/orlop/orlop/runner/layer"
 )
 
 // Read implements api.FilesServer.
@@ -229,13 +230,16 @@ func (w *writing) run(ctx context.Context, in *io.PipeReader) {
 	var to []*archive.Unpacker
 	for _, p := range w.parts {
 		to = append(to, p.unpacker)
-		defer context.AfterFunc(p.root.ctx, func() { in.CloseWithError(wantedError(context.Cause(p.root.ctx))) })()
+		defer context.AfterFunc(p.root.ctx, func() { in.Close() })()
 	}
 	err := archive.Unpack(ctx, tar.NewReader(in), to...)
 	if err == nil && !archive.AllFailed(to) {
 		_, err = io.Copy(io.Discard, in) // what follows the end of an archive
 	}
 	for _, p := range w.parts {
+		if err != nil && p.root.ctx.Err() != nil {
+			err = wantedError(context.Cause(p.root.ctx)) // which says more than that reading ended
+		}
 		switch failed := p.unpacker.Err(); {
 		case failed != nil:
 			w.errs = append(w.errs, ofContainer(failed, p.name))
@@ -259,12 +263,17 @@ func (s *Server) Export(r *api.ContainerRequest, stream grpc.ServerStreamingServ
 	if err != nil {
 		return err
 	}
+	l, err := layer.Of(roots)
+	if err != nil {
+		return err
+	}
 	return mount.WithReadonlyTempMount(stream.Context(), image.Plain(roots), func(root string) error {
 		tree, err := archive.Own(root)
 		if err != nil {
 			return err
 		}
 		defer tree.Close()
+		tree.UID, tree.GID, tree.Mixed = l.UID, l.GID, true
 		out := &archive.Pieces{Send: func(p []byte) error { return stream.Send(&api.Chunk{Data: p}) }}
 		w := tar.NewWriter(out)
 		packer := &archive.Packer{Tree: tree, Out: w, Devices: true}

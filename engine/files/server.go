@@ -127,8 +127,7 @@ func (s *Server) Sizes(ctx context.Context, r *api.SizesRequest) (*api.SizesRepl
 	return reply, nil
 }
 
-// layerOf are the layers of a container, with the owners of files as they are on the disk,
-// and the places at which it has mounts.
+// layerOf are the layers of a container, and the places at which it has mounts.
 func (s *Server) layerOf(ctx context.Context, id string) (l layer.Layer, mounts []string, err error) {
 	roots, doc, err := s.Containers.Layer(ctx, id)
 	if err != nil {
@@ -137,6 +136,6 @@ func (s *Server) layerOf(ctx context.Context, id string) (l layer.Layer, mounts 
 	for _, m := range doc.Mounts {
 		mounts = append(mounts, m.Destination)
 	}
-	l, err = layer.Of(image.Plain(roots))
+	l, err = layer.Of(roots)
 	return l, mounts, err
 }

@@ -17,11 +17,18 @@ import (
 	"github.com/containerd/errdefs"
 )
 
+// Containers pauses containers, and has them go on. What is to have one go on is nil where
+// none was paused.
+type Containers interface {
+	Freeze(ctx context.Context, id string) (thaw func(context.Context) error, err error)
+}
+
 // Freezer holds containers still.
 type Freezer struct {
-	Client *containerd.Client
-	Dir    string // a note of each that is held, so that the next engine knows
-	Log    *slog.Logger
+	Containers Containers
+	Client     *containerd.Client
+	Dir        string // a note of each that is held, so that the next engine knows
+	Log        *slog.Logger
 }
 
 // thawTimeout bounds how long the processes of a container take to go on.
@@ -30,26 +37,26 @@ const thawTimeout = 10 * time.Second
 // Freeze holds the processes of a container until thaw is called. One that does not run, or
 // is paused by somebody else, is left as it is.
 func (f *Freezer) Freeze(ctx context.Context, id string) (thaw func(), err error) {
-	task, err := f.task(ctx, id)
-	if err != nil || task == nil {
-		return func() {}, err
-	}
-	if status, err := task.Status(ctx); err != nil || status.Status != containerd.Running {
-		return func() {}, err
-	}
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(f.Dir, id), nil, 0o600); err != nil {
+	// The note comes first: what is paused without one would stay so.
+	note, err := os.OpenFile(f.note(id), os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return func() {}, nil // somebody else holds it
+	}
+	if err != nil {
 		return nil, err
 	}
-	thaw = func() { f.thaw(context.WithoutCancel(ctx), id) }
-	if err := task.Pause(ctx); err != nil {
-		thaw()
-		return nil, err
+	note.Close()
+	goOn, err := f.Containers.Freeze(ctx, id)
+	if err != nil || goOn == nil {
+		return func() {}, errors.Join(err, os.Remove(f.note(id)))
 	}
-	return thaw, nil
+	return func() { f.thaw(context.WithoutCancel(ctx), id, goOn) }, nil
 }
+
+func (f *Freezer) note(id string) string { return filepath.Join(f.Dir, id) }
 
 // task is the process of a container; nil where there is none.
 func (f *Freezer) task(ctx context.Context, id string) (containerd.Task, error) {
@@ -64,12 +71,12 @@ func (f *Freezer) task(ctx context.Context, id string) (containerd.Task, error) 
 	return task, err
 }
 
-func (f *Freezer) thaw(ctx context.Context, id string) {
+func (f *Freezer) thaw(ctx context.Context, id string, goOn func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, thawTimeout)
 	defer cancel()
-	err := f.resume(ctx, id)
+	err := goOn(ctx)
 	if err == nil || errdefs.IsNotFound(err) {
-		err = os.Remove(filepath.Join(f.Dir, id))
+		err = os.Remove(f.note(id))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.Log.Warn("the processes of a container may stay paused", "container", id, "error", err)
@@ -91,13 +98,14 @@ func (f *Freezer) resume(ctx context.Context, id string) error {
 	return nil
 }
 
-// ThawAll lets the processes go on that an engine before this one held.
+// ThawAll lets the processes go on that an engine before this one held. It is to be called
+// before their containers are adopted.
 func (f *Freezer) ThawAll(ctx context.Context) {
 	entries, err := os.ReadDir(f.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.Log.Warn("cannot tell which containers an earlier engine held", "error", err)
 	}
 	for _, e := range entries {
-		f.thaw(ctx, e.Name())
+		f.thaw(ctx, e.Name(), func(ctx context.Context) error { return f.resume(ctx, e.Name()) })
 	}
 }

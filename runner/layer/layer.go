@@ -4,6 +4,7 @@
 package layer
 
 import (
+	"archive/tar"
 	"cmp"
 	"context"
 	"errors"
@@ -46,6 +47,11 @@ type Change struct {
 type Layer struct {
 	Upper string   // directory of the writable one; "" of a view
 	Lower []string // directories of the others, the topmost first
+	// UID and GID are what the numbers of users have in the writable one beside those that
+	// they have in the others: the container's users may be others of the machine.
+	UID, GID int
+
+	users []string // options of the others' mount, by which they are so there, too
 }
 
 // Of are the layers that a container's root is mounted of.
@@ -68,6 +74,14 @@ func Of(mounts []mount.Mount) (Layer, error) {
 		if dirs, is := strings.CutPrefix(o, "lowerdir="); is {
 			l.Lower = strings.Split(dirs, ":")
 		}
+		for name, first := range map[string]*int{"uidmap=": &l.UID, "gidmap=": &l.GID} {
+			if ids, is := strings.CutPrefix(o, name); is {
+				if _, err := fmt.Sscanf(ids, "0:%d:", first); err != nil {
+					return Layer{}, fmt.Errorf("internal error: users of a root are mapped by %q", o)
+				}
+				l.users = append(l.users, o)
+			}
+		}
 	}
 	if l.Upper == "" && len(l.Lower) == 0 {
 		return Layer{}, fmt.Errorf("internal error: a root of type %s", m.Type)
@@ -83,7 +97,12 @@ func (l Layer) with(ctx context.Context, f func(upper, lower string) error) erro
 		return err
 	}
 	defer os.Remove(empty)
-	return mount.WithReadonlyTempMount(ctx, views(l.Lower, empty), func(lower string) error {
+	below := views(l.Lower, empty)
+	if len(l.Lower) > 0 {
+		below[0].Options = append(below[0].Options, l.users...)
+	}
+	// Nothing of it can be written to, and a mount that is asked to be read-only maps no users.
+	return mount.WithTempMount(ctx, below, func(lower string) error {
 		return mount.WithReadonlyTempMount(ctx, views([]string{l.Upper}, empty), func(upper string) error { return f(upper, lower) })
 	})
 }
@@ -173,6 +192,7 @@ func (l Layer) Write(ctx context.Context, out io.Writer, mounts []string) error 
 		for _, c := range list {
 			kept[c.Path] = true
 		}
+		out, end := l.asImage(out)
 		w := archive.NewChangeWriter(out, upper)
 		err = overlay.Changes(ctx, func(k continuity.ChangeKind, at string, f os.FileInfo, err error) error {
 			if err == nil && !kept[at] {
@@ -180,8 +200,47 @@ func (l Layer) Write(ctx context.Context, out io.Writer, mounts []string) error 
 			}
 			return w.HandleChange(k, at, f, err)
 		}, l.Upper, upper, lower)
-		return errors.Join(err, w.Close())
+		return end(errors.Join(err, w.Close()))
 	})
+}
+
+// asImage gives the users of files the numbers that they have in an image. The end is to be
+// told of what went wrong, and tells of it.
+func (l Layer) asImage(out io.Writer) (_ io.Writer, end func(error) error) {
+	if l.UID == 0 && l.GID == 0 {
+		return out, func(err error) error { return err }
+	}
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := l.shift(r, out)
+		r.CloseWithError(err)
+		done <- err
+	}()
+	return w, func(err error) error {
+		w.CloseWithError(err) // nil is the end of the archive
+		return cmp.Or(err, <-done)
+	}
+}
+
+func (l Layer) shift(in io.Reader, out io.Writer) error {
+	from, to := tar.NewReader(in), tar.NewWriter(out)
+	for {
+		h, err := from.Next()
+		if errors.Is(err, io.EOF) {
+			return to.Close()
+		}
+		if err != nil {
+			return err
+		}
+		h.Uid, h.Gid = max(h.Uid-l.UID, 0), max(h.Gid-l.GID, 0)
+		if err := to.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.Copy(to, from); err != nil {
+			return err
+		}
+	}
 }
 
 // Compare are the files in which a view of an image differs from that of another one, and
