@@ -180,6 +180,7 @@ func dialer(conn *grpc.ClientConn, key string) session.Dialer {
 
 // Close ends the sessions.
 func (s *Session) Close() {
+	s.cancel() // first: one that is just being connected would wait for the other side's end
 	s.mu.Lock()
 	for name, inner := range s.sessions {
 		if s.connected[name] {
@@ -187,7 +188,6 @@ func (s *Session) Close() {
 		}
 	}
 	s.mu.Unlock()
-	s.cancel()
 	s.running.Wait()
 	for _, l := range s.ledgers {
 		l.save()

@@ -474,6 +474,8 @@ type desk struct {
 	signals chan os.Signal
 	root    bool
 	started []string // engines that the command has started
+
+	registry fakeRegistry
 }
 
 const shop = `name: shop
@@ -509,6 +511,7 @@ func (d *desk) serve() *desk {
 	}
 	server := grpc.NewServer()
 	api.RegisterEngineServer(server, d.engine)
+	api.RegisterRegistryServer(server, &d.registry)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -78,6 +78,9 @@ services:
 }
 
 // TestWhatIsAskedAbout names places, and no values.
+//
+// Risk secrets: a stack file that is published holds passwords, keys or tokens
+// Held: they are found by their form or by the name of their variable, told with their places and without their values, and nothing is published without a yes
 func TestWhatIsAskedAbout(t *testing.T) {
 	for text, want := range map[string]string{
 		"services: {a: {environment: {DB_PASSWORD: hunter22}}}":                       "s.yaml:1: services.a.environment.DB_PASSWORD has its value in the file",

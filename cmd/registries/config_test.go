@@ -35,6 +35,9 @@ func mustRead(t *testing.T, path string) *Config {
 }
 
 // TestALoginInDockersFile leaves all else in it, and a file that nobody else may read.
+//
+// Risk registry auth leak: a login is written into a file that others can read, or in place of what else is in it
+// Held: the file is replaced as a whole, has mode 0600 whatever it had, and keeps its other keys and values
 func TestALoginInDockersFile(t *testing.T) {
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "real.json"), filepath.Join(dir, "config.json")
@@ -90,6 +93,9 @@ func TestALoginInDockersFile(t *testing.T) {
 }
 
 // TestCredentialHelpers get the logins of their registries, and no others.
+//
+// Risk registry auth leak: a configuration names a credential helper by a path, or one that fails
+// Held: a helper is a name, gets the login of its own registry by its standard input, and where it fails nothing is kept
 func TestCredentialHelpers(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config.json")

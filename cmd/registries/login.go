@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/docker/cli/cli/config"
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 
 	"github.com/orlop/orlop/api"
 	"github.com/orlop/orlop/builder"
@@ -116,6 +116,7 @@ func account(ctx context.Context, inv *cli.Invocation, host, key string, f Login
 		if a.User, err = line(ctx, inv, tty, "User name at "+host+": "); err != nil {
 			return a, false, err
 		}
+		a.User = strings.TrimSpace(a.User)
 	}
 	if a.Password == "" {
 		a.Password, err = hidden(ctx, inv, tty, "Password of "+display.Printable(a.User)+": ")
@@ -164,33 +165,27 @@ func line(ctx context.Context, inv *cli.Invocation, tty *os.File, question strin
 		fmt.Fprintln(inv.Stderr)
 		return "", err
 	}
-	return strings.TrimSpace(string(text[:n])), nil
+	return strings.TrimRight(string(text[:n]), "\r\n"), nil
 }
 
 // hidden asks for a line that the terminal does not show, and leaves the terminal as it was.
 func hidden(ctx context.Context, inv *cli.Invocation, tty *os.File, question string) (string, error) {
 	fd := int(tty.Fd())
-	before, err := term.GetState(fd)
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return "", fmt.Errorf("cannot hide what is typed: %w", err)
 	}
-	fmt.Fprint(inv.Stderr, question)
-	defer fmt.Fprintln(inv.Stderr)
-	type answer struct {
-		text []byte
-		err  error
+	quiet := *before
+	quiet.Lflag = quiet.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	quiet.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &quiet); err != nil {
+		return "", fmt.Errorf("cannot hide what is typed: %w", err)
 	}
-	got := make(chan answer, 1)
-	go func() { // nothing ends a read of a terminal: it is left behind
-		text, err := term.ReadPassword(fd)
-		got <- answer{text, err}
-	}()
-	select {
-	case a := <-got:
-		return string(a.text), a.err
-	case <-ctx.Done():
-		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	text, err := line(ctx, inv, tty, question)
+	if err == nil {
+		fmt.Fprintln(inv.Stderr)
 	}
+	return text, errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, before))
 }
 
 // Logout forgets a login.

@@ -79,18 +79,19 @@ func (s *Store) readArchive(ctx context.Context, in io.Reader) (list []images.Im
 			return nil, images.ErrSkipDesc
 		}
 		seen[desc.Digest] = true
+		isOwn := desc.Platform == nil || platforms.Default().Match(*desc.Platform)
 		parts, err := store.children(ctx, desc)
 		switch {
 		case desc.Digest == index.Digest && err == nil:
 			list, err = named(parts)
-		case errdefs.IsNotFound(err):
+		case errdefs.IsNotFound(err), err != nil && !isOwn:
 			return nil, images.ErrSkipDesc // of another platform
-		case err == nil && images.IsManifestType(desc.MediaType):
+		case err == nil && isOwn && images.IsManifestType(desc.MediaType):
 			err = checkManifest(parts)
 		}
 		return parts, err
 	}
-	handler = images.SetChildrenLabels(store, images.FilterPlatforms(handler, platforms.Default()))
+	handler = images.SetChildrenLabels(store, handler) // by them all of it stays, what is of other platforms too
 	if err := images.WalkNotEmpty(ctx, handler, index); err != nil {
 		return nil, err
 	}

@@ -281,3 +281,33 @@ func TestADigestNamesNothingElse(t *testing.T) {
 		t.Errorf("it is %v, %v", img, err)
 	}
 }
+
+// TestAllPlatformsOfAnArchiveStay, what is said of them too, when what nothing needs is collected.
+func TestAllPlatformsOfAnArchiveStay(t *testing.T) {
+	s, ctx := newShelf(t)
+	b := newBundle()
+	of := func(arch string) ocispec.Descriptor {
+		text := fmt.Sprintf(`{"os":"linux","architecture":%q,"rootfs":{"type":"layers","diff_ids":[]}}`, arch)
+		d := b.blob(ocispec.MediaTypeImageManifest, manifestOf(b.blob(ocispec.MediaTypeImageConfig, text)))
+		d.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
+		return d
+	}
+	said := b.blob(ocispec.MediaTypeImageManifest, manifestOf(b.blob(ocispec.MediaTypeImageConfig, "{}"), b.blob("application/vnd.in-toto+json", `{"a":1}`)))
+	said.Platform = &ocispec.Platform{OS: "unknown", Architecture: "unknown"}
+	absent := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("none"), Size: 9, Platform: &ocispec.Platform{OS: "linux", Architecture: "s390x"}}
+	top := b.blob(ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{of("amd64"), of("arm64"), said, absent},
+	})
+	b.index("app:1", top)
+	_ = b.w.Close()
+	if _, err := s.Load(ctx, &b.Buffer, func(int64, int64, string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.meta.GarbageCollect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	blobs := 0
+	if err := s.content.Walk(ctx, func(content.Info) error { blobs++; return nil }); err != nil || blobs != 8 {
+		t.Errorf("%d blobs are left, want 8: %v", blobs, err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -54,11 +55,16 @@ type sending struct {
 	alone bool // the document without what it refers to
 
 	mu    sync.Mutex
-	have  int64  // guarded by mu: bytes that are there
-	total int64  // guarded by mu
-	doing string // guarded by mu
-	sent  Sent   // guarded by mu
+	have  int64     // guarded by mu: bytes that are there
+	total int64     // guarded by mu
+	doing string    // guarded by mu
+	said  string    // guarded by mu: what Progress was told of that
+	told  time.Time // guarded by mu: when Progress was told last
+	sent  Sent      // guarded by mu
 }
+
+// tellEvery is how often Progress is told of bytes.
+const tellEvery = 100 * time.Millisecond
 
 // Send sends what the registry lacks, and names it. Errors say what to do.
 func Send(ctx context.Context, job Job) (Sent, error) { return sendAt(ctx, job, worlds()) }
@@ -282,8 +288,15 @@ func (s *sending) tell() {
 	}
 	s.mu.Lock()
 	have, total, doing := s.have, s.total, s.doing
+	now := time.Now()
+	isSoon := doing == s.said && have != total && now.Sub(s.told) < tellEvery
+	if !isSoon {
+		s.told, s.said = now, doing
+	}
 	s.mu.Unlock()
-	s.job.Progress(have, total, doing)
+	if !isSoon {
+		s.job.Progress(have, total, doing)
+	}
 }
 
 // sourceOf is another repository of the registry that has a blob; "" if none is known.
