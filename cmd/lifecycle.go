@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -157,6 +158,11 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		if err != nil {
 			return err
 		}
+		if hooked := hookedOf(action, s, containers); len(hooked) > 0 {
+			if prepared, err := a.startHooked(ctx, client, s, hooked); err != nil || prepared && a.DryRun {
+				return err
+			}
+		}
 		if a.Patience > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = cli.NoLonger(ctx, s.Name, time.Duration(a.Patience)*time.Second)
@@ -174,6 +180,56 @@ func (a *app) lifecycle(ctx context.Context, action planner.Action, services []s
 		}
 		return a.afterwards(ctx, action, s, services)
 	})
+}
+
+// hookedOf are the services among those that are started whose containers follow others that run to completion
+// (Compose Specification, pre_start).
+func hookedOf(action planner.Action, s cli.Stack, named []string) (services []string) {
+	if action != planner.Start || s.Project == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Project.Services)) {
+		if len(s.Project.Services[name].PreStart) > 0 && (len(named) == 0 || slices.Contains(named, name)) {
+			services = append(services, name)
+		}
+	}
+	return services
+}
+
+// startHooked starts containers whose pre_start comes first: as an up does that replaces nothing. It says whether there were any.
+func (a *app) startHooked(ctx context.Context, client *api.Client, s cli.Stack, services []string) (bool, error) {
+	there, err := cli.Observe(ctx, client, cli.Stack{Name: s.Name})
+	if err != nil {
+		return false, err
+	}
+	services = slices.DeleteFunc(services, func(service string) bool {
+		return !slices.ContainsFunc(there, func(c planner.Container) bool {
+			return c.Service == service && !c.OneOff && (c.State == planner.Created || c.State == planner.Exited)
+		})
+	})
+	if len(services) == 0 {
+		return false, nil
+	}
+	application := cli.Application{Project: s.Project, Options: planner.Options{Services: services, NoRecreate: true, NoBuild: true}, Timeout: -1}
+	words := display.Words{Of: services, Done: "is started", Nothing: "is started already", Failed: "is not started", Silent: true}
+	if a.DryRun {
+		plan, err := a.Plan(ctx, client, application)
+		if err == nil {
+			err = a.Foretell(plan, words)
+		}
+		return true, err
+	}
+	req, err := a.Request(ctx, client, application)
+	if err != nil {
+		return true, err
+	}
+	defer req.Close()
+	stream, err := client.Apply(ctx, req.Message)
+	if err != nil {
+		return true, err
+	}
+	_, err = a.Show(ctx, stream, cli.Progress{Words: words, Project: s.Project, Lend: req.Lend})
+	return true, err
 }
 
 // lacking says which services have no container that could be started. It is an error

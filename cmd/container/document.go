@@ -312,7 +312,7 @@ func mountsOf(applied *planner.Applied, d *api.ContainerDetails) []mount {
 		one := mount{Type: m.Type, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly}
 		if m.Type == spec.MountVolume {
 			one.Name, one.Driver = cmp.Or(m.Volume, d.AnonymousVolumes[path.Clean(m.Target)], d.AnonymousVolumes[m.Target]), "local"
-			one.Source = cmp.Or(d.VolumePaths[one.Name], applied.Backings[m.Source])
+			one.Source, one.Mode = cmp.Or(d.VolumePaths[one.Name], applied.Backings[m.Source]), "z"
 		}
 		if m.Type == spec.MountBind {
 			one.Propagation = "rprivate"
@@ -325,7 +325,7 @@ func mountsOf(applied *planner.Applied, d *api.ContainerDetails) []mount {
 	}
 	for _, target := range slices.Sorted(maps.Keys(d.AnonymousVolumes)) {
 		if name := d.AnonymousVolumes[target]; !taken[path.Clean(target)] {
-			list = append(list, mount{Type: spec.MountVolume, Name: name, Source: d.VolumePaths[name], Destination: target, Driver: "local", RW: true})
+			list = append(list, mount{Type: spec.MountVolume, Name: name, Source: d.VolumePaths[name], Destination: target, Driver: "local", Mode: "z", RW: true})
 		}
 	}
 	return list

@@ -30,6 +30,7 @@ type Image struct {
 	Options
 	Terminal, PublishAll, Privileged, Init, ReadOnly bool
 	Network, Hostname, Memory, ShmSize, Platform     string
+	IPC, PID, UTS                                    string
 	CPUs                                             string
 	Tmpfs, AddHosts, DNS, Groups, SecurityOptions    []string
 }
@@ -133,6 +134,9 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	set("cpus", o.CPUs)
 	set("shm_size", o.ShmSize)
 	set("platform", o.Platform)
+	set("ipc", o.IPC)
+	set("pid", o.PID)
+	set("uts", o.UTS)
 	list("ports", o.Publish)
 	list("cap_add", o.CapAdd)
 	list("cap_drop", o.CapDrop)
