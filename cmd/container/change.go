@@ -25,7 +25,7 @@ type change struct {
 }
 
 func (v *Verbs) changes() []*cobra.Command {
-	return []*cobra.Command{v.start(), v.stop(), v.restart(), v.kill(), v.remove()}
+	return []*cobra.Command{v.start(), v.stop(), v.restart(), v.kill(), v.remove(), v.pause(), v.unpause()}
 }
 
 func (v *Verbs) changing(use, short, example string, ch *change) *cobra.Command {
@@ -58,6 +58,30 @@ func (v *Verbs) stopping(use, short string, ch *change) *cobra.Command {
 	c.Flags().Lookup("time").Hidden = true
 	ch.fill = func(r *api.LifecycleRequest) { r.StopTimeoutMs, r.HasStopTimeout = cli.StopTimeout(*seconds) }
 	return c
+}
+
+func (v *Verbs) pause() *cobra.Command {
+	return v.changing("pause", "Have containers stand still", "  orlop container pause shop-db-1", &change{
+		action: planner.Pause, words: display.Words{Done: "is paused", Nothing: "is paused already", Failed: "is not paused"},
+		refuse: func(m *member) error {
+			if m.State != planner.Running || m.Paused {
+				return fmt.Errorf("container %s is %s: only what runs is paused", m.Name, display.StateWord(&m.Container))
+			}
+			return nil
+		},
+	})
+}
+
+func (v *Verbs) unpause() *cobra.Command {
+	return v.changing("unpause", "Have paused containers go on", "  orlop container unpause shop-db-1", &change{
+		action: planner.Unpause, words: display.Words{Done: "goes on", Nothing: "is not paused", Failed: "does not go on"},
+		refuse: func(m *member) error {
+			if !m.Paused {
+				return fmt.Errorf("container %s is not paused", m.Name)
+			}
+			return nil
+		},
+	})
 }
 
 func (v *Verbs) kill() *cobra.Command {
