@@ -321,7 +321,7 @@ func TestRefusals(t *testing.T) {
 		list[0].Scheme = "https"
 		return list, err
 	}
-	if _, err := Send(t.Context(), Job{Ref: host + "/a:1", Root: root, From: s, Hosts: asTLS}); err == nil || !strings.Contains(err.Error(), `speaks http without TLS: if that is meant, set "registries: {"`) {
+	if _, err := Send(t.Context(), Job{Ref: host + "/a:1", Root: root, From: s, Hosts: asTLS}); err == nil || !strings.Contains(err.Error(), `speaks http without TLS: if that is meant, set registries: {"`) {
 		t.Errorf("%v", err)
 	}
 	self := httptest.NewTLSServer(http.NotFoundHandler())
