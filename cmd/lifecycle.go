@@ -260,6 +260,8 @@ func (a *app) lacking(ctx context.Context, client *api.Client, action planner.Ac
 		return "", errors.New(text)
 	case len(without) == 0 && len(observed.Schedules) > 0: // it has jobs only
 		return "", nil
+	case action == planner.Restart && slices.ContainsFunc(s.Disabled(), has): // what there is is of inactive profiles
+		return "", nil
 	case !hasPaused(observed) && !slices.ContainsFunc(of, has):
 		return "", fmt.Errorf("%s has no container to %s: \"orlop up -d\" makes them", s.Name, action)
 	default:

@@ -74,7 +74,15 @@ func Publish(ctx context.Context, inv *cli.Invocation, client *api.Client, proje
 	if err := mayPublish(ctx, inv, a.findings.lines(f.WithEnv), f.Yes); err != nil {
 		return err
 	}
-	if images, _ := imagesOf(project, Pushing{}); len(images) > 0 {
+	images, _ := imagesOf(project, Pushing{})
+	if inv.DryRun {
+		for _, image := range images {
+			fmt.Fprintf(inv.Stdout, " ~ push %s\n", image.Name)
+		}
+		_, err := fmt.Fprintf(inv.Stdout, " + artifact %s\n", named)
+		return err
+	}
+	if len(images) > 0 {
 		words := display.Words{Done: "has its images pushed", Failed: "is not published"}
 		req := &api.PushRequest{Of: project.Name, Images: images, IgnoreFailures: true, Limit: int32(inv.Parallel)}
 		if err := push(ctx, inv, client, project, req, words); err != nil {

@@ -29,7 +29,7 @@ const (
 var bases = map[string][]string{
 	"alpine": {
 		"library/alpine:latest", "library/alpine:3.12", "library/alpine:3.13.12", "library/alpine:3.14", "library/alpine:3.15", "library/alpine:3.18",
-		"library/alpine:3.19", "library/alpine:3.20",
+		"library/alpine:3.19", "library/alpine:3.20", "library/alpine:3.22",
 	},
 	"bash": {"library/bash:latest"}, "alpine/curl": {"alpine/curl:latest"}, "nginx": {"library/nginx:latest", "library/nginx:alpine"},
 	"hello-world": {"library/hello-world:latest"}, "busybox": {"library/busybox:latest", "library/busybox:1.35.0"}, "gtardif/sentences-web": {"gtardif/sentences-web:latest"}, "gtardif/sentences-api": {"gtardif/sentences-api:latest"},
@@ -106,6 +106,7 @@ func newBench(t *testing.T) *bench {
 	if err := os.Symlink("docker", filepath.Join(dir, "bin/docker-compose")); err != nil {
 		t.Fatal(err)
 	}
+	b.must(exec.Command("go", "build", "-o", filepath.Join(dir, "bin/example-provider"), module+"/docs/examples"))
 	b.must(exec.Command("go", "test", "-c", "-tags", "e2e", "-o", filepath.Join(dir, "compose.test"), suite))
 	source := strings.TrimSpace(b.must(exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module)))
 	b.must(exec.Command("cp", "-r", filepath.Join(source, "pkg/e2e"), filepath.Join(dir, "e2e")))
@@ -176,7 +177,13 @@ func (b *bench) startEngine() {
 	for _, name := range []string{"busybox", "debian", "golang"} {
 		b.must(b.orlop("image", "load", filepath.Join(b.repo, ".cache/images", name+".tar")))
 	}
-	b.must(b.orlop("-f", "images/stack.yaml", "build"))
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.must(exec.Command("cp", "-r", "images", filepath.Join(b.dir, "images")))
+	b.must(exec.Command("cp", program, filepath.Join(b.dir, "images/docker-registry")))
+	b.must(b.orlop("-f", filepath.Join(b.dir, "images/stack.yaml"), "build"))
 	for image, names := range bases {
 		for _, name := range names {
 			to := b.registry + "/" + name

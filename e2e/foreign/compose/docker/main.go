@@ -46,7 +46,7 @@ func fatal(err error) {
 }
 
 // groups are those that orlop has under the same name.
-var groups = []string{"container", "image", "network", "volume", "system"}
+var groups = []string{"container", "network", "volume", "system"}
 
 func run(args []string) {
 	if len(args) == 0 {
@@ -58,6 +58,8 @@ func run(args []string) {
 		compose(append([]string{"--progress", progress()}, rest...))
 	case slices.Contains(groups, verb):
 		replace("orlop", args)
+	case verb == "build":
+		build(rest)
 	case verb == "inspect":
 		inspect(rest)
 	case verb == "rmi", verb == "image" && len(rest) > 0:
@@ -114,7 +116,8 @@ func compose(args []string) {
 		}
 		for _, w := range wording {
 			if m := w.ours.FindStringSubmatchIndex(line); m != nil {
-				fmt.Fprintf(os.Stderr, "%s\n", w.ours.ExpandString(nil, w.theirs, line, m))
+				text := string(w.ours.ExpandString(nil, w.theirs, line, m))
+				fmt.Fprintln(os.Stderr, strings.ReplaceAll(text, "PROJECT", projectOf(args)))
 			}
 		}
 		if err != nil {
@@ -128,6 +131,16 @@ func compose(args []string) {
 	case err != nil:
 		fatal(err)
 	}
+}
+
+// projectOf is the name of the project that a command line names.
+func projectOf(args []string) string {
+	for i, a := range args {
+		if (a == "-p" || a == "--project-name") && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return os.Getenv("COMPOSE_PROJECT_NAME")
 }
 
 // wording is what Compose says where orlop says the same in its own words: the tests look for it.
@@ -145,6 +158,10 @@ var wording = []struct {
 	{regexp.MustCompile(`services\.([^.]+)\.(?:post_start|pre_stop)\[\d+\].*: ended with exit code (\d+)`), `$1 hook exited with status $2`},
 	{regexp.MustCompile(`a terminal is asked for and the input is none`), `cannot attach stdin to a TTY-enabled container because stdin is not a terminal`},
 	{regexp.MustCompile(`^ ✗ up +(\S+)/\d+ +\S+ has no health check to wait for`), `optional dependency "$1" failed to start`},
+	{regexp.MustCompile(`^ ✗ up +(\S+)/(\d+) +unhealthy after`), `container PROJECT-$1-$2 is unhealthy`},
+	{regexp.MustCompile(`it includes the local file`), `cannot publish compose file with local includes`},
+	{regexp.MustCompile(`^(\S+) has build: and no image:`), "your Compose stack cannot be published as it only contains a build section for service(s):\n- \"$1\""},
+	{regexp.MustCompile(`^ \+ artifact (?:docker.io/)?(\S+?)(?::latest)?$`), "$1 publishing\n$1 published"},
 	{regexp.MustCompile(`stopping all services: (\S+)/\d+ has ended`), `Aborting on container exit...`},
 }
 
@@ -182,6 +199,19 @@ func inspect(args []string) {
 	}
 	os.Stderr.Write(last)
 	os.Exit(1)
+}
+
+// build is "docker build -t NAME DIRECTORY".
+func build(args []string) {
+	if len(args) != 3 || args[0] != "-t" {
+		fatal(fmt.Errorf("only build -t NAME DIRECTORY is known here"))
+	}
+	c := exec.Command("orlop", "-f", "-", "build", "--quiet")
+	c.Stdin = strings.NewReader(fmt.Sprintf("name: build\nservices: {it: {image: %q, build: {context: %q}}}\n", args[1], args[2]))
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		os.Exit(1)
+	}
 }
 
 // image runs a verb about images, and says as Docker does what is not here.
