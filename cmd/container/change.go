@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -104,7 +105,7 @@ func (v *Verbs) remove() *cobra.Command {
 	force := c.Flags().BoolP("force", "f", false, "remove those too that run: they are killed")
 	volumes := c.Flags().BoolP("volumes", "v", false, "remove anonymous volumes with them")
 	ch.fill = func(r *api.LifecycleRequest) {
-		r.RemoveVolumes, r.HasStopTimeout = *volumes, *force
+		r.RemoveVolumes, r.HasStopTimeout, r.OnlyStopped = *volumes, *force, !*force
 	}
 	ch.refuse = func(m *member) error {
 		if !*force && isActive(m.State) {
@@ -162,13 +163,20 @@ func (v *Verbs) changeIn(ctx context.Context, client *api.Client, project string
 	if inv.Progress == "auto" && !display.IsTerminal(inv.Stderr) {
 		how.Mode = "quiet" // the names of the containers are what counts
 	}
-	if _, err := inv.Show(ctx, stream, how); err != nil {
+	outcome, err := inv.Show(ctx, stream, how)
+	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, m := range list {
+		isChanged := func(s *planner.Step) bool { return s.Container == m.ID }
+		if req.OnlyStopped && (outcome.Plan == nil || !slices.ContainsFunc(outcome.Plan.Steps, isChanged)) {
+			errs = append(errs, fmt.Errorf("container %s has been started meanwhile: it is left as it is", m.Name))
+			continue
+		}
 		fmt.Fprintln(inv.Stdout, m.Name)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (v *Verbs) prune() *cobra.Command {
@@ -216,6 +224,9 @@ func (v *Verbs) runPrune(ctx context.Context, force bool, filters []string) erro
 		for i, m := range ended {
 			names[i] = m.ID
 		}
-		return v.change(ctx, names, &change{action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"}})
+		return v.change(ctx, names, &change{
+			action: planner.Remove, words: display.Words{Done: "is removed", Failed: "is not removed"},
+			fill: func(r *api.LifecycleRequest) { r.OnlyStopped = true }, // one may be started while the user thinks
+		})
 	})
 }

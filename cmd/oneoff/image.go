@@ -24,8 +24,8 @@ import (
 	"github.com/orlop/orlop/spec/stackfile"
 )
 
-// Image is a container of an image alone, as docker run makes it. It is the one service of a project that is called
-// like it, on a network that all such containers share.
+// Image is a container of an image alone, as docker run makes it. It is the one service of a project of its own, on a
+// network that all such containers share.
 type Image struct {
 	Options
 	Terminal, PublishAll, Privileged, Init, ReadOnly bool
@@ -93,11 +93,6 @@ func nameFor(image string) string {
 	b := make([]byte, 3)
 	_, _ = rand.Read(b)
 	return strings.Trim(notInProject.ReplaceAllString(strings.ToLower(base), "-"), "-_") + "-" + hex.EncodeToString(b)
-}
-
-// projectName is that of the project of a container.
-func projectName(container string) string {
-	return strings.TrimLeft(notInProject.ReplaceAllString(strings.ToLower(container), "-"), "-_")
 }
 
 // projectOf is the project of the container: a stack file that holds what was asked for is read as any other.
@@ -168,17 +163,18 @@ func (a *maker) projectOf(ctx context.Context, image string, command []string, o
 	if len(mounts) > 0 {
 		s["volumes"] = mounts
 	}
-	doc, err := cli.Marshal(map[string]any{"name": projectName(o.Name), "services": map[string]any{service: s}, "networks": networks, "volumes": volumes})
+	doc, err := cli.Marshal(map[string]any{"name": service, "services": map[string]any{service: s}, "networks": networks, "volumes": volumes})
 	if err != nil {
 		return nil, err
 	}
 	project, _, err := stackfile.Load(ctx, stackfile.Options{
-		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: projectName(o.Name),
+		Files: []string{"-"}, Stdin: bytes.NewReader(doc), Dir: a.Dir, ProjectDirectory: cmp.Or(a.Dir, "."), Name: service,
 		Environ: map[string]string{"COMPOSE_ENV_FILES": os.DevNull},
 	})
 	if err != nil {
 		return nil, inWords(err)
 	}
+	project.Name = cli.LonePrefix + o.Name
 	one := project.Services[service]
 	if one.Environment == nil {
 		one.Environment = map[string]*string{}
