@@ -33,7 +33,7 @@ var bases = map[string][]string{
 	},
 	"bash": {"library/bash:latest"}, "alpine/curl": {"alpine/curl:latest"}, "nginx": {"library/nginx:latest", "library/nginx:alpine"},
 	"hello-world": {"library/hello-world:latest"}, "busybox": {"library/busybox:latest", "library/busybox:1.35.0"}, "gtardif/sentences-web": {"gtardif/sentences-web:latest"}, "gtardif/sentences-api": {"gtardif/sentences-api:latest"},
-	"gtardif/sentences-db": {"gtardif/sentences-db:latest", "library/mariadb:latest"}, "debian:bookworm-slim": {"library/debian:latest"}, "golang:bookworm": {"library/golang:alpine"},
+	"gtardif/sentences-db": {"gtardif/sentences-db:latest", "library/mariadb:latest"}, "registry": {"library/registry:3"}, "debian:bookworm-slim": {"library/debian:latest"}, "golang:bookworm": {"library/golang:alpine"},
 }
 
 // bench is where the tests run.

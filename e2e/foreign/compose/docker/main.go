@@ -94,6 +94,9 @@ func compose(args []string) {
 	if err != nil {
 		fatal(err)
 	}
+	if slices.Contains(args, "publish") {
+		c.Stdout = c.Stderr // its plan is told of as its progress
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	if err := c.Start(); err != nil {
@@ -162,6 +165,7 @@ var wording = []struct {
 	{regexp.MustCompile(`it includes the local file`), `cannot publish compose file with local includes`},
 	{regexp.MustCompile(`^(\S+) has build: and no image:`), "your Compose stack cannot be published as it only contains a build section for service(s):\n- \"$1\""},
 	{regexp.MustCompile(`^ \+ artifact (?:docker.io/)?(\S+?)(?::latest)?$`), "$1 publishing\n$1 published"},
+	{regexp.MustCompile(`services\.(\S+)\.environment\.(\S+) is given by provider (\S+) instead`), `provider "$3" overrides environment variable "$2" of service "$1"`},
 	{regexp.MustCompile(`stopping all services: (\S+)/\d+ has ended`), `Aborting on container exit...`},
 }
 
