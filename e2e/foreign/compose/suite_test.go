@@ -52,10 +52,15 @@ func TestSuite(t *testing.T) {
 	got := b.run(os.Getenv("RUN"))
 	excused := readExcused(t)
 	passed, all := 0, 0
+	for _, name := range b.names() {
+		if got[name] == nil {
+			t.Errorf("%s was not run: the tests ended before", name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(got)) {
 		r := got[name]
-		if r.hasParts {
-			continue
+		if r.hasParts && (r.outcome != "fail" || hasFailedPart(got, name)) {
+			continue // its parts are judged
 		}
 		all++
 		reason, isExcused := excused[name]
@@ -77,6 +82,32 @@ func TestSuite(t *testing.T) {
 			}
 		}
 	}
+}
+
+// hasFailedPart says that a part of a test has failed, so that its own failure is no other.
+func hasFailedPart(got map[string]*result, name string) bool {
+	for part, r := range got {
+		if strings.HasPrefix(part, name+"/") && r.outcome == "fail" {
+			return true
+		}
+	}
+	return false
+}
+
+// names are the tests that must have been run.
+func (b *bench) names() (names []string) {
+	if os.Getenv("RUN")+os.Getenv("SKIP") != "" {
+		return nil
+	}
+	for name := range strings.Lines(b.must(exec.Command(filepath.Join(b.dir, "compose.test"), "-test.list", "."))) {
+		if name = strings.TrimSpace(name); strings.HasPrefix(name, "Test") {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 200 {
+		b.t.Errorf("there are %d tests", len(names))
+	}
+	return names
 }
 
 func newBench(t *testing.T) *bench {
